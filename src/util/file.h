@@ -1,0 +1,24 @@
+/* Files that are whole or absent. */
+#ifndef CTKD_UTIL_FILE_H
+#define CTKD_UTIL_FILE_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "ctkd/status.h"
+
+/* Opens a temporary file beside `path` for writing; commit flushes, syncs, closes and renames it to
+   `path`; abandon closes and removes it. Every write error (a full disk) surfaces at commit. */
+struct ctkd__new_file {
+    FILE *stream;
+    char path[1024], temporary[1040];
+};
+ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, ctkd_error *err);
+ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err);
+void ctkd__new_file_abandon(struct ctkd__new_file *file);
+
+/* The whole of a file, NUL-terminated, freed by the caller; refuses more than `limit` bytes. */
+ctkd_status ctkd__file_read(const char *path, size_t limit, char **text, size_t *bytes,
+                            ctkd_error *err);
+
+#endif
