@@ -1,0 +1,40 @@
+/*
+ * A graph compiled for inference: batch norm folded into convolutions, bias, residual and ReLU fused,
+ * activations freed by liveness. Workers claim chunks of images; an image's result does not depend on
+ * which worker or chunk it was in.
+ */
+#ifndef CTKD_NN_INFERENCE_H
+#define CTKD_NN_INFERENCE_H
+
+#include "nn/graph.h"
+#include "nn/kernels/kernels.h"
+#include "nn/profile.h"
+#include "nn/weights.h"
+#include "nn/workers.h"
+
+struct ctkd__inference;
+
+struct ctkd__inference_config {
+    const struct ctkd__kernels *kernels;
+    struct ctkd__workers *workers;
+    size_t chunk; /* images per pass of a worker; 0: chosen by the network */
+    const char *conv;
+    struct ctkd__profile *profile;
+};
+
+ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
+                                   const struct ctkd__inference_config *config,
+                                   struct ctkd__inference **out, ctkd_error *err);
+void ctkd__inference_destroy(struct ctkd__inference *inference);
+
+/* Takes (folds, packs) the present weights; they are not kept. Call again after they changed. */
+ctkd_status ctkd__inference_load(struct ctkd__inference *inference,
+                                 const struct ctkd__weights *weights, ctkd_error *err);
+
+/* x [n][c][h][w] -> logits [n][k], any n >= 1. */
+ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, const float *x,
+                                float *logits, ctkd_error *err);
+
+size_t ctkd__inference_bytes(const struct ctkd__inference *inference);
+
+#endif

@@ -1,0 +1,35 @@
+/* The networks: families of rows, one file per family, one list (list.h). */
+#ifndef CTKD_NN_MODELS_H
+#define CTKD_NN_MODELS_H
+
+#include "nn/graph.h"
+
+/* Size of the images and of the answer. */
+struct ctkd__model_args {
+    size_t channels, height, width, classes;
+};
+
+/* A variant: a row of its family's table. Columns that a family does not use are 0. */
+struct ctkd__model {
+    const char *name;
+    size_t depth, width;
+    const size_t *counts;
+};
+
+struct ctkd__model_family {
+    const char *name, *title, *source;
+    const struct ctkd__model *models; /* ends with a NULL name */
+    void (*build)(struct ctkd__graph *graph, const struct ctkd__model *model,
+                  const struct ctkd__model_args *args);
+    size_t side_min; /* smallest height and width that the strides leave at least one pixel of */
+};
+
+const struct ctkd__model_family *const *ctkd__model_families(void); /* NULL-terminated */
+const struct ctkd__model *ctkd__model_find(const char *name,
+                                           const struct ctkd__model_family **family);
+
+/* Builds a network by name. An unknown name offers the nearest. *out is NULL on failure. */
+ctkd_status ctkd__model_build(const char *name, const struct ctkd__model_args *args,
+                              struct ctkd__graph **out, ctkd_error *err);
+
+#endif

@@ -1,0 +1,28 @@
+/* Where the time of a step goes: calls, milliseconds and floating-point operations per layer. */
+#ifndef CTKD_NN_PROFILE_H
+#define CTKD_NN_PROFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "ctkd/status.h"
+
+struct ctkd__profile;
+
+ctkd_status ctkd__profile_create(size_t workers, struct ctkd__profile **out);
+void ctkd__profile_destroy(struct ctkd__profile *profile);
+
+/* A row for a layer of a program ("teacher", "student"), an op kind ("conv forward") and a layer's name.
+   `flops` is for one image. Returns its index; -1 when memory is short (such a row is not timed). */
+int ctkd__profile_row(struct ctkd__profile *profile, const char *program, const char *kind,
+                      const char *layer, const char *how, double flops);
+/* Adds a measured interval of one worker over `images` images. */
+void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, uint64_t ns,
+                       size_t images);
+uint64_t ctkd__profile_now_ns(void);
+void ctkd__profile_reset(struct ctkd__profile *profile);
+/* Tables per op kind and per layer; times are the mean over workers, per step. */
+void ctkd__profile_print(const struct ctkd__profile *profile, size_t steps, FILE *out);
+
+#endif

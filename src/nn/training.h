@@ -1,0 +1,54 @@
+/*
+ * A graph compiled for training: batch norm with batch statistics, backward for every op, all memory
+ * planned once. Each worker owns a contiguous slice of the batch; they meet at batch-norm statistics
+ * and at the sum of gradients, in a fixed order: same machine, threads and version give the same bits.
+ */
+#ifndef CTKD_NN_TRAINING_H
+#define CTKD_NN_TRAINING_H
+
+#include "nn/graph.h"
+#include "nn/kernels/kernels.h"
+#include "nn/profile.h"
+#include "nn/weights.h"
+#include "nn/workers.h"
+
+struct ctkd__training;
+
+struct ctkd__training_config {
+    const struct ctkd__kernels *kernels;
+    struct ctkd__workers *workers;
+    size_t batch_max;
+    const char *conv; /* "auto", or the name of an implementation to force where it applies */
+    struct ctkd__profile *profile; /* NULL: no timing */
+};
+
+/* graph, weights (same block as the kernels), workers and profile are borrowed until destroy. */
+ctkd_status ctkd__training_create(const struct ctkd__graph *graph, struct ctkd__weights *weights,
+                                  const struct ctkd__training_config *config,
+                                  struct ctkd__training **out, ctkd_error *err);
+void ctkd__training_destroy(struct ctkd__training *training);
+
+/* Makes what a batch of n needs; done for batch_max at create. A step with a size that was prepared
+   allocates nothing. */
+ctkd_status ctkd__training_prepare(struct ctkd__training *training, size_t n, ctkd_error *err);
+
+/* x [n][c][h][w] -> logits [n][k]; moves the running statistics. x is kept until backward. */
+ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, const float *x,
+                                   float *logits, ctkd_error *err);
+/* dlogits [n][k] of the last forward -> gradients of all parameters (overwritten). */
+ctkd_status ctkd__training_backward(struct ctkd__training *training, const float *dlogits,
+                                    ctkd_error *err);
+
+/* Slice `worker` of the gradient: n_values floats in the layout of weights->values. The gradient is the
+   sum of the slices in order. */
+const float *ctkd__training_gradient(const struct ctkd__training *training, size_t worker);
+/* The whole gradient as named row-major tensors; for tests and tools. */
+ctkd_status ctkd__training_export_gradient(const struct ctkd__training *training,
+                                           struct ctkd__tensors *list, ctkd_error *err);
+/* Activation of a node of the last forward, row-major [n][c][h][w]; for tests and tools. */
+ctkd_status ctkd__training_export_value(const struct ctkd__training *training, int node,
+                                        float *out, ctkd_error *err);
+
+size_t ctkd__training_bytes(const struct ctkd__training *training);
+
+#endif
