@@ -51,9 +51,9 @@ struct ctkd__winograd_kernels {
     void (*forward)(const struct ctkd__winograd_shape *shape, size_t n, const float *x,
                     const struct ctkd__winograd_prologue *prologue, const float *packed,
                     const struct ctkd__winograd_epilogue *epilogue, float *y, void *scratch);
-    /* dy [n][O] -> dx [n][C], overwritten or (accumulate) added to. */
+    /* dy [n][O] -> dx [n][C] = base + gradient; base is NULL, dx itself, or another array as dx. */
     void (*backward_data)(const struct ctkd__winograd_shape *shape, size_t n, const float *dy,
-                          const float *packed, bool accumulate, float *dx, void *scratch);
+                          const float *packed, const float *base, float *dx, void *scratch);
     /* x, dy -> dw, blocked as weights, overwritten. */
     void (*backward_weights)(const struct ctkd__winograd_shape *shape, size_t n, const float *x,
                              const struct ctkd__winograd_prologue *prologue, const float *dy,

@@ -1,0 +1,36 @@
+/* Memory planned once: buffers with lifetimes share one block of huge pages. */
+#ifndef CTKD_NN_ARENA_H
+#define CTKD_NN_ARENA_H
+
+#include <stddef.h>
+
+#include "ctkd/status.h"
+
+/* Zeroed memory, 2 MB-aligned with huge pages when it is large, 64-byte aligned otherwise. NULL when short. */
+void *ctkd__pages_allocate(size_t bytes);
+void ctkd__pages_release(void *memory, size_t bytes);
+
+struct ctkd__buffer {
+    size_t bytes, offset;
+    size_t first, last; /* steps during which it is in use, inclusive */
+};
+
+struct ctkd__arena {
+    struct ctkd__buffer *buffers;
+    size_t count, capacity;
+    size_t bytes; /* planned */
+    char *memory;
+};
+
+/* A new buffer in use at `step`; returns its index or -1 when memory is short. */
+int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t step);
+/* The buffer is used (again) at `step`. */
+void ctkd__arena_use(struct ctkd__arena *arena, int buffer, size_t step);
+/* Gives every buffer an offset such that no two that live at the same time overlap. */
+void ctkd__arena_plan(struct ctkd__arena *arena);
+/* Takes the memory after planning. */
+ctkd_status ctkd__arena_allocate(struct ctkd__arena *arena);
+void *ctkd__arena_at(const struct ctkd__arena *arena, int buffer);
+void ctkd__arena_fini(struct ctkd__arena *arena);
+
+#endif

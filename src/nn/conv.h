@@ -1,0 +1,86 @@
+/*
+ * The convolution: one interface, interchangeable implementations, chosen per layer and direction.
+ *
+ * Activations are blocked [n][C/B][h][w][B], except the network's input, which is plain [n][c][h][w].
+ * Weights are in the layout of the flat block (weights.c): [O/B][C/B][k][k][B c][B o], or [O/B][k][k][C][B] for plain input.
+ */
+#ifndef CTKD_NN_CONV_H
+#define CTKD_NN_CONV_H
+
+#include "nn/kernels/kernels.h"
+
+struct ctkd__conv_shape {
+    size_t c, h, w;    /* input */
+    size_t o, oh, ow;  /* output */
+    size_t kernel, stride, padding;
+    bool plain_input;
+};
+
+enum ctkd__conv_direction {
+    CTKD__CONV_FORWARD,
+    CTKD__CONV_BACKWARD_DATA,
+    CTKD__CONV_BACKWARD_WEIGHTS
+};
+
+struct ctkd__conv_request {
+    struct ctkd__conv_shape shape;
+    enum ctkd__conv_direction direction;
+    bool bias, residual, relu; /* FORWARD: what follows, always the same for a layer */
+    bool prologue;             /* FORWARD, BACKWARD_WEIGHTS: calls come with one */
+    const struct ctkd__kernels *kernels;
+    size_t workers;
+};
+
+/* One call, in one worker, on n whole images. */
+struct ctkd__conv_call {
+    size_t n, worker;
+    const float *x;                       /* FORWARD, BACKWARD_WEIGHTS */
+    const struct ctkd__affine *prologue;  /* the input is relu?(scale * x + shift); or NULL */
+    const float *dy;                      /* BACKWARD_DATA, BACKWARD_WEIGHTS */
+    const float *weights;                 /* FORWARD, BACKWARD_DATA: as packed */
+    const float *bias;
+    const float *base; /* added to the result: FORWARD residual, BACKWARD_DATA earlier gradient; may be out */
+    float *out;        /* y, dx or dw; overwritten */
+    void *scratch;
+};
+
+struct ctkd__conv; /* one layer and direction; begins with struct ctkd__conv_base */
+
+struct ctkd__conv_impl {
+    const char *name;
+    bool (*supports)(const struct ctkd__conv_request *request);
+    ctkd_status (*create)(const struct ctkd__conv_request *request, struct ctkd__conv **out,
+                          ctkd_error *err);
+    void (*destroy)(struct ctkd__conv *conv);
+    /* Makes what calls with n images need; after it they allocate nothing. */
+    ctkd_status (*prepare)(struct ctkd__conv *conv, size_t n, ctkd_error *err);
+    /* Bytes of weights in the form that calls take; 0: they take the flat layout itself. */
+    size_t (*packed_bytes)(const struct ctkd__conv *conv);
+    void (*pack)(const struct ctkd__conv *conv, const float *weights, float *packed);
+    size_t (*scratch_bytes)(const struct ctkd__conv *conv); /* of each worker, after prepare */
+    ctkd_status (*run)(const struct ctkd__conv *conv, const struct ctkd__conv_call *call);
+};
+
+struct ctkd__conv_base {
+    const struct ctkd__conv_impl *impl;
+    struct ctkd__conv_request request;
+};
+
+static inline const struct ctkd__conv_base *ctkd__conv_base(const struct ctkd__conv *conv)
+{
+    return (const struct ctkd__conv_base *)(const void *)conv;
+}
+
+/* Every implementation, the general one last; NULL-terminated. */
+const struct ctkd__conv_impl *const *ctkd__conv_list(void);
+
+/* Makes a convolution with the implementation of that name where it applies and the best known one
+   elsewhere ("auto" or NULL: always the best known). CTKD_ENOTFOUND: unknown name. */
+ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request *request,
+                              struct ctkd__conv **out, ctkd_error *err);
+void ctkd__conv_destroy(struct ctkd__conv *conv); /* NULL is allowed */
+
+/* Floating-point operations (2 per multiply-add) of one image. */
+double ctkd__conv_flops(const struct ctkd__conv_shape *shape);
+
+#endif

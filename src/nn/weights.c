@@ -1,0 +1,253 @@
+#include "nn/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctkd/random.h"
+#include "nn/arena.h"
+#include "util/error.h"
+
+static size_t round_up(size_t x, size_t to)
+{
+    return (x + to - 1) / to * to;
+}
+
+static int is_buffer(const struct ctkd__parameter *parameter)
+{
+    return parameter->role == CTKD__ROLE_MEAN || parameter->role == CTKD__ROLE_VARIANCE;
+}
+
+static const struct ctkd__node *node_of(const struct ctkd__weights *weights, int parameter)
+{
+    return &weights->graph->nodes[weights->graph->parameters[parameter].node];
+}
+
+static int has_plain_input(const struct ctkd__weights *weights, int parameter)
+{
+    const struct ctkd__node *const node = node_of(weights, parameter);
+    return weights->graph->nodes[node->inputs[0]].op == CTKD__OP_INPUT;
+}
+
+/* Floats of a parameter in the flat block. */
+static size_t flat_size(const struct ctkd__weights *weights, int parameter)
+{
+    const struct ctkd__parameter *const p = &weights->graph->parameters[parameter];
+    const size_t b = weights->block;
+    if (p->rank == 4) {
+        const size_t c = has_plain_input(weights, parameter) ? p->shape[1] : round_up(p->shape[1], b);
+        return round_up(p->shape[0], b) * c * p->shape[2] * p->shape[3];
+    }
+    if (p->rank == 2)
+        return p->shape[0] * round_up(p->shape[1], b);
+    return p->shape[0];
+}
+
+ctkd_status ctkd__weights_create(const struct ctkd__graph *graph, size_t block,
+                                 struct ctkd__weights **out, ctkd_error *err)
+{
+    *out = NULL;
+    struct ctkd__weights *const weights = calloc(1, sizeof *weights);
+    if (!weights)
+        return ctkd__fail(err, CTKD_ENOMEM, "weights: out of memory");
+    weights->graph = graph;
+    weights->block = block;
+    weights->offsets = calloc((size_t)graph->n_parameters + 1, sizeof *weights->offsets);
+    if (!weights->offsets)
+        goto fail;
+    for (int i = 0; i < graph->n_parameters; i++) {
+        size_t *const total =
+            is_buffer(&graph->parameters[i]) ? &weights->n_buffers : &weights->n_values;
+        weights->offsets[i] = *total;
+        *total += round_up(flat_size(weights, i), 16); /* every parameter starts on a cache line */
+    }
+    weights->values = ctkd__pages_allocate(weights->n_values * sizeof(float));
+    weights->buffers = ctkd__pages_allocate(weights->n_buffers * sizeof(float));
+    if (!weights->values || !weights->buffers)
+        goto fail;
+    *out = weights;
+    return CTKD_OK;
+fail:
+    ctkd__weights_destroy(weights);
+    return ctkd__fail(err, CTKD_ENOMEM, "weights: out of memory for %zu parameters",
+                      ctkd__graph_trainable(graph));
+}
+
+void ctkd__weights_destroy(struct ctkd__weights *weights)
+{
+    if (!weights)
+        return;
+    ctkd__pages_release(weights->values, weights->n_values * sizeof(float));
+    ctkd__pages_release(weights->buffers, weights->n_buffers * sizeof(float));
+    free(weights->offsets);
+    free(weights);
+}
+
+/* Where element `i` (row-major) of a parameter is in its flat form. */
+static size_t flat_index(const struct ctkd__weights *weights, int parameter, size_t i)
+{
+    const struct ctkd__parameter *const p = &weights->graph->parameters[parameter];
+    const size_t b = weights->block;
+    if (p->rank == 2)
+        return i / p->shape[1] * round_up(p->shape[1], b) + i % p->shape[1];
+    if (p->rank != 4)
+        return i;
+    const size_t taps = p->shape[2] * p->shape[3], c_count = p->shape[1];
+    const size_t tap = i % taps, c = i / taps % c_count, o = i / taps / c_count;
+    if (has_plain_input(weights, parameter)) /* [O/B][k][k][C][B] */
+        return ((o / b * taps + tap) * c_count + c) * b + o % b;
+    const size_t c_blocks = round_up(c_count, b) / b; /* [O/B][C/B][k][k][B c][B o] */
+    return (((o / b * c_blocks + c / b) * taps + tap) * b + c % b) * b + o % b;
+}
+
+void ctkd__weights_pack(const struct ctkd__weights *weights, int parameter, const float *plain,
+                        float *flat)
+{
+    const size_t n = ctkd__parameter_elements(&weights->graph->parameters[parameter]);
+    memset(flat, 0, flat_size(weights, parameter) * sizeof *flat);
+    for (size_t i = 0; i < n; i++)
+        flat[flat_index(weights, parameter, i)] = plain[i];
+}
+
+void ctkd__weights_unpack(const struct ctkd__weights *weights, int parameter, const float *flat,
+                          float *plain)
+{
+    const size_t n = ctkd__parameter_elements(&weights->graph->parameters[parameter]);
+    for (size_t i = 0; i < n; i++)
+        plain[i] = flat[flat_index(weights, parameter, i)];
+}
+
+static float *storage(const struct ctkd__weights *weights, int parameter)
+{
+    return (is_buffer(&weights->graph->parameters[parameter]) ? weights->buffers
+                                                              : weights->values) +
+           weights->offsets[parameter];
+}
+
+void ctkd__weights_initialise(struct ctkd__weights *weights, uint64_t seed)
+{
+    for (int index = 0; index < weights->graph->n_parameters; index++) {
+        const struct ctkd__parameter *const p = &weights->graph->parameters[index];
+        const size_t n = ctkd__parameter_elements(p);
+        float *const flat = storage(weights, index);
+        for (size_t i = 0; i < n; i++) {
+            float value = p->value;
+            if (p->init == CTKD__INIT_UNIFORM)
+                value *= 2.0f * ctkd_random_uniform(seed, CTKD_RANDOM_INIT, (uint64_t)index, i) - 1.0f;
+            else if (p->init == CTKD__INIT_NORMAL)
+                value *= ctkd_random_normal(seed, CTKD_RANDOM_INIT, (uint64_t)index, i);
+            flat[flat_index(weights, index, i)] = value;
+        }
+    }
+    weights->batches_tracked = 0;
+}
+
+static int same_shape(const struct ctkd__parameter *p, const struct ctkd__tensor *tensor)
+{
+    if (tensor->rank != p->rank)
+        return 0;
+    for (int i = 0; i < p->rank; i++)
+        if (tensor->shape[i] != (int64_t)p->shape[i])
+            return 0;
+    return 1;
+}
+
+static void shape_text(const struct ctkd__parameter *p, char *text, size_t bytes)
+{
+    struct ctkd__tensor tensor = { .rank = p->rank };
+    for (int i = 0; i < p->rank; i++)
+        tensor.shape[i] = (int64_t)p->shape[i];
+    ctkd__tensor_shape_text(&tensor, text, bytes);
+}
+
+static const char count_suffix[] = ".num_batches_tracked";
+
+static int is_count(const char *name)
+{
+    const size_t n = strlen(name), m = sizeof count_suffix - 1;
+    return n > m && strcmp(name + n - m, count_suffix) == 0;
+}
+
+static ctkd_status check_import(const struct ctkd__weights *weights,
+                                const struct ctkd__tensors *list, ctkd_error *err)
+{
+    const struct ctkd__graph *const graph = weights->graph;
+    for (int i = 0; i < graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &graph->parameters[i];
+        const struct ctkd__tensor *const tensor = ctkd__tensors_find(list, p->name);
+        if (!tensor)
+            return ctkd__fail(err, CTKD_ENOTFOUND, "%s: missing", p->name);
+        char found[96], expected[96];
+        ctkd__tensor_shape_text(tensor, found, sizeof found);
+        shape_text(p, expected, sizeof expected);
+        if (!same_shape(p, tensor))
+            return ctkd__fail(err, CTKD_ESHAPE, "%s: shape %s, expected %s", p->name, found,
+                              expected);
+        if (tensor->type != CTKD__F32)
+            return ctkd__fail(err, CTKD_EFORMAT, "%s: type %s, expected F32", p->name,
+                              ctkd__dtype_text(tensor->type));
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        int known = is_count(list->items[i].name);
+        for (int j = 0; j < graph->n_parameters && !known; j++)
+            known = strcmp(graph->parameters[j].name, list->items[i].name) == 0;
+        if (!known)
+            return ctkd__fail(err, CTKD_EFORMAT, "%s: unexpected, the network has no such parameter",
+                              list->items[i].name);
+    }
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__weights_import(struct ctkd__weights *weights, const struct ctkd__tensors *list,
+                                 ctkd_error *err)
+{
+    const ctkd_status status = check_import(weights, list, err);
+    if (status)
+        return status;
+    for (int i = 0; i < weights->graph->n_parameters; i++)
+        ctkd__weights_pack(weights, i,
+                           ctkd__tensors_find(list, weights->graph->parameters[i].name)->data,
+                           storage(weights, i));
+    weights->batches_tracked = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (is_count(list->items[i].name) && list->items[i].type == CTKD__I64 &&
+            list->items[i].bytes == sizeof weights->batches_tracked)
+            memcpy(&weights->batches_tracked, list->items[i].data,
+                   sizeof weights->batches_tracked);
+    return CTKD_OK;
+}
+
+/* The published state dict counts a batch norm's batches behind its running variance. */
+static ctkd_status export_count(const struct ctkd__weights *weights, int parameter,
+                                struct ctkd__tensors *list, ctkd_error *err)
+{
+    char name[sizeof weights->graph->parameters->name + sizeof count_suffix];
+    snprintf(name, sizeof name, "%s%s", node_of(weights, parameter)->name, count_suffix);
+    struct ctkd__tensor *tensor;
+    const ctkd_status status = ctkd__tensors_add(list, name, CTKD__I64, 0, NULL, &tensor, err);
+    if (status == CTKD_OK)
+        memcpy(tensor->data, &weights->batches_tracked, sizeof weights->batches_tracked);
+    return status;
+}
+
+ctkd_status ctkd__weights_export(const struct ctkd__weights *weights, struct ctkd__tensors *list,
+                                 ctkd_error *err)
+{
+    for (int i = 0; i < weights->graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &weights->graph->parameters[i];
+        int64_t shape[4];
+        for (int j = 0; j < p->rank; j++)
+            shape[j] = (int64_t)p->shape[j];
+        struct ctkd__tensor *tensor;
+        ctkd_status status =
+            ctkd__tensors_add(list, p->name, CTKD__F32, p->rank, shape, &tensor, err);
+        if (status)
+            return status;
+        ctkd__weights_unpack(weights, i, storage(weights, i), tensor->data);
+        if (p->role == CTKD__ROLE_VARIANCE)
+            status = export_count(weights, i, list, err);
+        if (status)
+            return status;
+    }
+    return CTKD_OK;
+}
