@@ -1,0 +1,314 @@
+#include "train/config.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctkd/curriculum.h"
+#include "ctkd/temperature.h"
+#include "util/error.h"
+
+#define F32(field, value, lo, hi, help)                                                            \
+    CTKD_OPT_F32(struct ctkd__config, field, value, lo, hi, help)
+#define I64(field, value, lo, hi, help)                                                            \
+    CTKD_OPT_I64(struct ctkd__config, field, value, lo, hi, help)
+#define BOOL(field, value, help) CTKD_OPT_BOOL(struct ctkd__config, field, value, help)
+#define CHOICE(field, value, names, help)                                                          \
+    CTKD_OPT_CHOICE(struct ctkd__config, field, value, names, help)
+#define STRING(field, text, help)                                                                  \
+    {                                                                                              \
+#field, CTKD_OPTION_STRING, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL,   \
+            (help)                                                                                 \
+    }
+
+/* In the order of the enumerators that the fields hold. */
+static const char *const augment_names[] = { "crop_flip", "none", NULL };
+static const char *const kd_form_names[] = { "exact", "epsilon", "auto", NULL };
+static const char *const kind_names[] = { "fixed", "global", "instance", NULL };
+static const char *const curriculum_names[] = { "cosine", "linear", "linear_official", "none",
+                                                NULL };
+static const char *const schedule_names[] = { "step", "cosine", "constant", NULL };
+
+static const ctkd_option options[] = {
+    STRING(data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
+    CHOICE(data.augment, CTKD__AUGMENT_CROP_FLIP, augment_names,
+           "training views: pad 4, random crop and flip; or none"),
+    I64(data.limit, 0, 0, 1e9, "training samples used, in the classes' proportions; 0: all"),
+    I64(data.test_limit, 0, 0, 1e9, "test samples used; 0: all"),
+    I64(data.channels, 0, 0, CTKD__CHANNELS_MAX, "0: as the data; 3 repeats one grey channel"),
+    I64(data.pad_to, 0, 0, 4096, "zero-pad images to this side; 0: as the data"),
+    STRING(data.mean, "", "means after /255, comma list; empty: the data set's own"),
+    STRING(data.std, "", "deviations after /255, comma list; empty: the data set's own"),
+
+    STRING(teacher.path, "",
+           "run directory (its last.safetensors) or .safetensors file of the teacher"),
+    STRING(teacher.network, "", "teacher's network; empty: as its file says"),
+    STRING(teacher.mean, "", "means the teacher was trained with; empty: its file's, else data's"),
+    STRING(teacher.std, "", "deviations the teacher was trained with; empty: as teacher.mean"),
+    F32(teacher.expect_top1, 0, 0, 100, "expected test top-1 in percent; 0: as its file says"),
+    F32(teacher.tolerance, 1, 0, 100, "points below the expectation that stop the run"),
+
+    STRING(student.network, "resnet20", "network that is trained (see `ctkd models`)"),
+    STRING(student.init, "", ".safetensors file of weights to start from; empty: drawn from seed"),
+
+    STRING(method.name, "none", "loss beside CE and KD (see `ctkd methods`), or none"),
+    F32(method.ce_weight, 0.1, 0, 1e6, "weight of the cross-entropy (gamma)"),
+    F32(method.kd_weight, 0.9, 0, 1e6, "weight of the KD loss (alpha)"),
+    F32(method.weight, 0, 0, 1e6, "weight of the method's own loss (beta)"),
+    I64(method.warmup_epochs, 0, 0, 1e6, "method.weight grows as min(epoch / this, 1); 0: off"),
+    CHOICE(method.kd_form, CTKD__KD_FORM_AUTO, kd_form_names,
+           "KL of the KD loss; auto: epsilon for an instance temperature, else exact"),
+
+    CHOICE(temperature.kind, CTKD_TEMPERATURE_GLOBAL, kind_names,
+           "one constant, one learnable, or one learnable per sample"),
+    F32(temperature.tau, 4, 1e-3, 1e4, "the temperature of kind fixed"),
+    F32(temperature.tau_min, 1, 1e-3, 1e4, "lower end of a learnable temperature"),
+    F32(temperature.tau_span, 20, 1e-3, 1e4, "its range: tau_min < tau < tau_min + tau_span"),
+    F32(temperature.theta_init, 1, -50, 50, "start of theta; tau = tau_min + span * sigmoid"),
+    I64(temperature.hidden, 0, 0, 1 << 20, "hidden width of kind instance; 0: classes"),
+    BOOL(temperature.from_logits, false, "kind instance reads logits instead of probabilities"),
+    BOOL(temperature.through, false, "kind instance sends gradient to the student's logits"),
+    F32(temperature.bias_init, 1, -50, 50, "kind instance: start of the last bias"),
+    BOOL(temperature.set_bias, false, "kind instance: use bias_init instead of a drawn bias"),
+    CHOICE(temperature.curriculum, CTKD_CURRICULUM_COSINE, curriculum_names,
+           "how the reversal strength lambda grows with the epoch"),
+    I64(temperature.curriculum_epochs, 10, 0, 1e6, "epochs until lambda_max; 0: from the start"),
+    F32(temperature.lambda_min, 0, 0, 1e4, "lambda where the curriculum starts"),
+    F32(temperature.lambda_max, 1, 0, 1e4, "lambda where the curriculum ends"),
+    F32(temperature.lr, -1, -1, 1e3, "learning rate on the same schedule; -1: the student's"),
+    F32(temperature.weight_decay, -1, -1, 1e3, "weight decay of theta; -1: the student's"),
+    F32(temperature.momentum, -1, -1, 1, "momentum of theta; -1: the student's"),
+
+    F32(optimizer.lr, 0.05, 0, 1e3, "learning rate of SGD"),
+    F32(optimizer.momentum, 0.9, 0, 1, "momentum"),
+    F32(optimizer.weight_decay, 5e-4, 0, 1e3, "weight decay, of all parameters"),
+    BOOL(optimizer.nesterov, false, "Nesterov's form of momentum"),
+
+    CHOICE(schedule.kind, CTKD__SCHEDULE_STEP, schedule_names, "course of the learning rate"),
+    STRING(schedule.milestones, "150,180,210", "kind step: epochs after which it decays"),
+    F32(schedule.factor, 0.1, 0, 1, "kind step: factor of each decay"),
+    F32(schedule.lr_min, 0, 0, 1e3, "kind cosine: learning rate at the end"),
+    I64(schedule.warmup_epochs, 0, 0, 1e6, "linear growth from 0 over this many epochs"),
+
+    I64(train.epochs, 240, 1, 1e6, "epochs"),
+    I64(train.batch, 64, 1, 65536, "images of a step"),
+    I64(train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
+    I64(train.threads, 0, 0, 1024, "worker threads; 0: physical cores"),
+    STRING(train.isa, "auto", "instruction set of the kernels: auto, portable, avx2, avx512"),
+    STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),
+    I64(train.eval_every, 1, 1, 1e6, "epochs between evaluations; the last is always evaluated"),
+    I64(train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
+    BOOL(train.profile, false, "print where the time of a step went"),
+    I64(train.max_steps, 0, 0, 9007199254740992.0, "stop after this many steps; 0: no limit"),
+
+    STRING(run.dir, "", "run directory; empty: runs/<run.name>"),
+    STRING(run.name, "", "empty: made from command, data, networks, method and seed"),
+    BOOL(run.force, false, "replace the run that the directory holds"),
+    CTKD_OPT_END,
+};
+
+static size_t loss_count(void)
+{
+    size_t n = 0;
+    while (ctkd_loss_list()[n])
+        n++;
+    return n;
+}
+
+/* Adds "method.<name>." with room for its options. */
+static ctkd_status add_loss(struct ctkd__config *config, const ctkd_loss_def *loss)
+{
+    struct ctkd__section *section = &config->sections[config->n_sections];
+    const size_t bytes = strlen("method..") + strlen(loss->name) + 1;
+    char *prefix = malloc(bytes);
+    section->prefix = prefix;
+    section->options = loss->options;
+    section->config = calloc(1, loss->config_size ? loss->config_size : 1);
+    config->n_sections++; /* counted first, so that destroy frees a half-made section */
+    if (!prefix || !section->config)
+        return CTKD_ENOMEM;
+    strcpy(prefix, "method.");
+    strcat(prefix, loss->name);
+    strcat(prefix, ".");
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__config_create(struct ctkd__config **out, ctkd_error *err)
+{
+    *out = NULL;
+    struct ctkd__config *config = calloc(1, sizeof *config);
+    if (!config)
+        return ctkd__fail(err, CTKD_ENOMEM, "configuration: out of memory");
+    ctkd_status status = CTKD_OK;
+    config->sections = calloc(loss_count() + 1, sizeof *config->sections);
+    if (!config->sections) {
+        status = ctkd__fail(err, CTKD_ENOMEM, "configuration: out of memory");
+        goto fail;
+    }
+    config->sections[0] = (struct ctkd__section){ "", options, config };
+    config->n_sections = 1;
+    for (const ctkd_loss_def *const *loss = ctkd_loss_list(); *loss; loss++)
+        if (add_loss(config, *loss) != CTKD_OK) {
+            status = ctkd__fail(err, CTKD_ENOMEM, "configuration: out of memory");
+            goto fail;
+        }
+    status = ctkd__sections_defaults(ctkd__config_sections(config), err);
+    if (status != CTKD_OK)
+        goto fail;
+    *out = config;
+    return CTKD_OK;
+fail:
+    ctkd__config_destroy(config);
+    return status;
+}
+
+void ctkd__config_destroy(struct ctkd__config *config)
+{
+    if (!config)
+        return;
+    ctkd__sections_fini(ctkd__config_sections(config));
+    for (size_t i = 1; i < config->n_sections; i++) {
+        free((void *)(uintptr_t)config->sections[i].prefix);
+        free(config->sections[i].config);
+    }
+    free(config->sections);
+    free(config);
+}
+
+struct ctkd__sections ctkd__config_sections(const struct ctkd__config *config)
+{
+    return (struct ctkd__sections){ config->sections, config->n_sections };
+}
+
+const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss_def *loss)
+{
+    for (size_t i = 0; ctkd_loss_list()[i]; i++)
+        if (ctkd_loss_list()[i] == loss)
+            return config->sections[i + 1].config;
+    return NULL;
+}
+
+const ctkd_loss_def *ctkd__config_method(const struct ctkd__config *config)
+{
+    return strcmp(config->method.name, "none") == 0 ? NULL : ctkd_loss_find(config->method.name);
+}
+
+ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config)
+{
+    if (config->method.kd_form == CTKD__KD_FORM_AUTO)
+        return config->temperature.kind == CTKD_TEMPERATURE_INSTANCE ? CTKD_KD_EPSILON
+                                                                     : CTKD_KD_EXACT;
+    return config->method.kd_form == CTKD__KD_FORM_EPSILON ? CTKD_KD_EPSILON : CTKD_KD_EXACT;
+}
+
+static ctkd_status unknown_method(const char *name, ctkd_error *err)
+{
+    const char *names[64] = { "none" };
+    for (size_t i = 0; ctkd_loss_list()[i] && i + 2 < sizeof names / sizeof *names; i++)
+        names[i + 1] = ctkd_loss_list()[i]->name;
+    const char *nearest = ctkd__nearest(name, names);
+    return ctkd__fail(
+        err, CTKD_ENOTFOUND, "method.name: no loss is called '%s'%s%s%s; `ctkd methods` lists them",
+        name, nearest ? ", did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+static ctkd_status check_method(const struct ctkd__config *config, ctkd_error *err)
+{
+    const ctkd_loss_def *method = ctkd__config_method(config);
+    const bool weighted = config->method.weight > 0;
+    if (!method && strcmp(config->method.name, "none") != 0)
+        return unknown_method(config->method.name, err);
+    if (method && !weighted)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "method.weight: 0 would leave the %s loss without effect; expected a "
+                          "weight above 0, or method.name=none",
+                          method->name);
+    if (!method && weighted)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "method.weight: %g found, but method.name is none; expected 0 or a loss",
+                          (double)config->method.weight);
+    if (!method && config->method.ce_weight <= 0 && config->method.kd_weight <= 0)
+        return ctkd__fail(
+            err, CTKD_ERANGE,
+            "method: ce_weight, kd_weight and weight are all 0, expected one above 0");
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err)
+{
+    uint64_t milestones[CTKD__MILESTONES_MAX];
+    size_t count;
+    ctkd_status status =
+        ctkd__config_milestones(config->schedule.milestones, milestones, &count, err);
+    if (status != CTKD_OK)
+        return status;
+    if (config->schedule.lr_min > config->optimizer.lr)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "schedule.lr_min: %g is above optimizer.lr %g, expected at most that",
+                          (double)config->schedule.lr_min, (double)config->optimizer.lr);
+    if (config->optimizer.nesterov && config->optimizer.momentum <= 0)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "optimizer.nesterov: optimizer.momentum is 0, expected above 0");
+    if (!distil)
+        return CTKD_OK;
+    if (!config->teacher.path[0])
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "teacher.path: empty, expected a run directory or a .safetensors file");
+    if (config->temperature.lambda_max < config->temperature.lambda_min)
+        return ctkd__fail(
+            err, CTKD_ERANGE, "temperature.lambda_max: %g is below temperature.lambda_min %g",
+            (double)config->temperature.lambda_max, (double)config->temperature.lambda_min);
+    return check_method(config, err);
+}
+
+ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size_t *count,
+                                    ctkd_error *err)
+{
+    *count = 0;
+    const char *at = text;
+    while (*at) {
+        char *end;
+        errno = 0;
+        const long long value = strtoll(at, &end, 10);
+        const bool first = *count == 0;
+        if (end == at || errno || value < 1 || (*end && *end != ',') || (*end && !end[1]) ||
+            (!first && (uint64_t)value <= milestones[*count - 1]))
+            return ctkd__fail(err, CTKD_ERANGE,
+                              "schedule.milestones: '%s' found, expected ascending epochs such as "
+                              "150,180,210",
+                              text);
+        if (*count == CTKD__MILESTONES_MAX)
+            return ctkd__fail(err, CTKD_ERANGE, "schedule.milestones: more than %d epochs",
+                              CTKD__MILESTONES_MAX);
+        milestones[(*count)++] = (uint64_t)value;
+        at = *end ? end + 1 : end;
+    }
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__config_floats(const char *key, const char *text, size_t count, float *out,
+                                ctkd_error *err)
+{
+    float values[CTKD__CHANNELS_MAX];
+    size_t n = 0;
+    for (const char *at = text; *at;) {
+        char *end;
+        const float value = strtof(at, &end);
+        if (end == at || !isfinite(value) || (*end && *end != ',') || (*end && !end[1]) ||
+            n == CTKD__CHANNELS_MAX)
+            return ctkd__fail(err, CTKD_ERANGE,
+                              "%s: '%s' found, expected %zu numbers such as 0.5,0.5", key, text,
+                              count);
+        values[n++] = value;
+        at = *end ? end + 1 : end;
+    }
+    if (n == 0)
+        return CTKD_OK;
+    if (n != 1 && n != count)
+        return ctkd__fail(err, CTKD_ESHAPE, "%s: %zu values found, expected 1 or %zu (channels)",
+                          key, n, count);
+    for (size_t i = 0; i < count; i++)
+        out[i] = values[n == 1 ? 0 : i];
+    return CTKD_OK;
+}

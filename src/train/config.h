@@ -1,0 +1,102 @@
+/*
+ * The configuration of a run: one struct, described by option tables. Commands, YAML recipes,
+ * `--help` and the resolved file of a run directory all go through the same tables. The options of
+ * the losses come from the registry as sections "method.<loss>.".
+ */
+#ifndef CTKD_TRAIN_CONFIG_H
+#define CTKD_TRAIN_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ctkd/loss.h"
+#include "data/dataset.h"
+#include "util/options.h"
+
+enum ctkd__augment { CTKD__AUGMENT_CROP_FLIP, CTKD__AUGMENT_NONE };
+enum ctkd__kd_form_choice { CTKD__KD_FORM_EXACT, CTKD__KD_FORM_EPSILON, CTKD__KD_FORM_AUTO };
+enum ctkd__schedule_kind { CTKD__SCHEDULE_STEP, CTKD__SCHEDULE_COSINE, CTKD__SCHEDULE_CONSTANT };
+
+enum { CTKD__MILESTONES_MAX = 32 };
+
+/* Every field is a key of the same name; the tables in config.c say what it means. */
+struct ctkd__config {
+    struct {
+        char *set;
+        int augment; /* enum ctkd__augment */
+        int64_t limit, test_limit, channels, pad_to;
+        char *mean, *std;
+    } data;
+    struct {
+        char *path, *network, *mean, *std;
+        float expect_top1, tolerance;
+    } teacher;
+    struct {
+        char *network, *init;
+    } student;
+    struct {
+        char *name;
+        float ce_weight, kd_weight, weight;
+        int64_t warmup_epochs;
+        int kd_form; /* enum ctkd__kd_form_choice */
+    } method;
+    struct {
+        int kind; /* ctkd_temperature_kind */
+        float tau, tau_min, tau_span, theta_init;
+        int64_t hidden;
+        bool from_logits, through, set_bias;
+        float bias_init;
+        int curriculum; /* ctkd_curriculum */
+        int64_t curriculum_epochs;
+        float lambda_min, lambda_max;
+        float lr, weight_decay, momentum;
+    } temperature;
+    struct {
+        float lr, momentum, weight_decay;
+        bool nesterov;
+    } optimizer;
+    struct {
+        int kind; /* enum ctkd__schedule_kind */
+        char *milestones;
+        float factor, lr_min;
+        int64_t warmup_epochs;
+    } schedule;
+    struct {
+        int64_t epochs, batch, seed, threads, eval_every, log_every, max_steps;
+        char *isa, *conv;
+        bool profile;
+    } train;
+    struct {
+        char *dir, *name;
+        bool force;
+    } run;
+
+    struct ctkd__section *sections; /* the fields above, then one section for each loss */
+    size_t n_sections;
+};
+
+/* A configuration with every default. *out is NULL on failure. */
+ctkd_status ctkd__config_create(struct ctkd__config **out, ctkd_error *err);
+void ctkd__config_destroy(struct ctkd__config *config);
+
+struct ctkd__sections ctkd__config_sections(const struct ctkd__config *config);
+/* The options of one loss of the registry, as ctkd_loss_def.eval takes them. */
+const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss_def *loss);
+/* The loss named by method.name; NULL for "none". */
+const ctkd_loss_def *ctkd__config_method(const struct ctkd__config *config);
+/* method.kd_form with `auto` resolved: epsilon for an instance temperature, else exact. */
+ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config);
+
+/* Checks what no single option can say. `distil`: a teacher is needed and the loss weights count.
+ */
+ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err);
+
+/* schedule.milestones as ascending epochs; at most CTKD__MILESTONES_MAX. */
+ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size_t *count,
+                                    ctkd_error *err);
+/* A comma list such as data.mean: `count` values become `out`; an empty text leaves `out` as it is.
+   One value stands for every channel. */
+ctkd_status ctkd__config_floats(const char *key, const char *text, size_t count, float *out,
+                                ctkd_error *err);
+
+#endif

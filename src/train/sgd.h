@@ -1,0 +1,30 @@
+/*
+ * Stochastic gradient descent over flat parameter groups, in one pass: the gradient's slices are
+ * summed in order and the parameters updated. d = g + weight_decay * x;  v <- momentum * v + d;  x
+ * <- x - lr * v      (METHODS 2.6) Nesterov:                                          x <- x - lr *
+ * (d + momentum * v) v starts at zero, so that the first step has v = d. No dampening.
+ */
+#ifndef CTKD_TRAIN_SGD_H
+#define CTKD_TRAIN_SGD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "nn/workers.h"
+
+struct ctkd__sgd_group {
+    float *values, *velocity;      /* [n]; velocity is the optimiser's state */
+    const float *const *gradients; /* n_gradients slices of [n]; the gradient is their sum */
+    size_t n, n_gradients;
+    float lr, momentum, weight_decay; /* lr of this step */
+    bool nesterov;
+};
+
+/* Updates elements begin..end-1 of a group. */
+void ctkd__sgd_update_range(const struct ctkd__sgd_group *group, size_t begin, size_t end);
+
+/* Updates all groups on the workers. Results do not depend on the number of workers. */
+void ctkd__sgd_update(const struct ctkd__sgd_group *groups, size_t n_groups,
+                      struct ctkd__workers *workers);
+
+#endif

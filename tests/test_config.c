@@ -1,0 +1,326 @@
+#include "support/check.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "ctkd/curriculum.h"
+#include "ctkd/temperature.h"
+#include "train/arguments.h"
+
+enum { ARGUMENTS_MAX = 32 };
+
+static struct ctkd__config *config_create(void)
+{
+    ctkd_error err = { 0 };
+    struct ctkd__config *config;
+    check_ok(ctkd__config_create(&config, &err), &err);
+    return config;
+}
+
+/* Splits a line at blanks and applies it, as the command does. */
+static ctkd_status apply(struct ctkd__config *config, const char *line, ctkd_error *err)
+{
+    char copy[1024], *argv[ARGUMENTS_MAX], *save = NULL;
+    int argc = 0;
+    snprintf(copy, sizeof copy, "%s", line);
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        assert_true(argc < ARGUMENTS_MAX);
+        argv[argc++] = word;
+    }
+    struct ctkd__arguments arguments;
+    const ctkd_status status = ctkd__arguments_scan(argc, argv, &arguments, err);
+    return status == CTKD_OK ? ctkd__arguments_apply(argc, argv, config, err) : status;
+}
+
+/* The resolved configuration as text, freed by the caller. */
+static char *resolved(const struct ctkd__config *config)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    assert_non_null(out);
+    ctkd__sections_write_yaml(ctkd__config_sections(config), out);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+/* Two command lines that must mean the same. */
+static void assert_same(const char *published, const char *own)
+{
+    struct ctkd__config *a = config_create(), *b = config_create();
+    ctkd_error err = { 0 };
+    check_ok(apply(a, published, &err), &err);
+    check_ok(apply(b, own, &err), &err);
+    char *text_a = resolved(a), *text_b = resolved(b);
+    assert_string_equal(text_a, text_b);
+    free(text_a);
+    free(text_b);
+    ctkd__config_destroy(a);
+    ctkd__config_destroy(b);
+}
+
+static void assert_refused(const char *line, const char *part)
+{
+    struct ctkd__config *config = config_create();
+    ctkd_error err = { 0 };
+    const ctkd_status status = apply(config, line, &err);
+    if (status == CTKD_OK || !strstr(err.message, part))
+        fail_msg("%s: '%s' found, expected a message with '%s'", line, err.message, part);
+    ctkd__config_destroy(config);
+}
+
+static void defaults_are_the_published_recipe(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_create();
+    assert_int_equal(config->train.epochs, 240);
+    assert_int_equal(config->train.batch, 64);
+    check_close(config->optimizer.lr, 0.05, 1e-7, 0);
+    check_close(config->optimizer.weight_decay, 5e-4, 1e-7, 0);
+    check_close(config->method.ce_weight, 0.1, 1e-7, 0);
+    check_close(config->method.kd_weight, 0.9, 1e-7, 0);
+    assert_int_equal(config->temperature.kind, CTKD_TEMPERATURE_GLOBAL);
+    assert_int_equal(config->temperature.curriculum, CTKD_CURRICULUM_COSINE);
+    assert_int_equal(ctkd__config_kd_form(config), CTKD_KD_EXACT);
+    assert_null(ctkd__config_method(config));
+    ctkd__config_destroy(config);
+}
+
+static void published_flags_mean_their_keys(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        { "-r 1", "method.ce_weight=1" },
+        { "--gamma 1", "method.ce_weight=1" },
+        { "-a 0.5", "method.kd_weight=0.5" },
+        { "--alpha=0.5", "method.kd_weight=0.5" },
+        { "-b 2", "method.weight=2" },
+        { "--beta 2", "method.weight=2" },
+        { "--distill dkd", "method.name=dkd" },
+        { "--distill kd", "method.name=none" },
+        { "--dkd_alpha 2", "method.dkd.alpha=2" },
+        { "--dkd_beta 6", "method.dkd.beta=6" },
+        { "--kd_T 3", "temperature.tau=3" },
+        { "--t_start 2", "temperature.tau_min=2" },
+        { "--t_end 40", "temperature.tau_span=40" },
+        { "--decay_loops 5", "temperature.curriculum_epochs=5" },
+        { "--cosine_decay 1", "temperature.curriculum=cosine" },
+        { "--cosine_decay 0", "temperature.curriculum=linear_official" },
+        { "--decay_max 0 --decay_min -1", "temperature.lambda_min=0 temperature.lambda_max=1" },
+        { "--decay_max -0.25 --decay_min=-2",
+          "temperature.lambda_min=0.25 temperature.lambda_max=2" },
+        { "--have_mlp 0", "temperature.kind=fixed" },
+        { "--have_mlp 1", "temperature.kind=global" },
+        { "--have_mlp 1 --mlp_name instance", "temperature.kind=instance" },
+        { "--mlp_name instance --have_mlp 1", "temperature.kind=instance" },
+        { "--mlp_name instance", "temperature.kind=instance" },
+        { "--have_mlp 0 --mlp_name instance", "temperature.kind=fixed" },
+        { "--model wrn_16_2", "student.network=wrn_16_2" },
+        { "--model_s wrn_16_2", "student.network=wrn_16_2" },
+        { "--path_t t.safetensors", "teacher.path=t.safetensors" },
+        { "--dataset cifar100", "data.set=cifar100" },
+        { "--epochs 120", "train.epochs=120" },
+        { "--batch_size 256", "train.batch=256" },
+        { "--learning_rate 0.1", "optimizer.lr=0.1" },
+        { "--lr_decay_epochs 30,60,90", "schedule.milestones=30,60,90" },
+        { "--lr_decay_rate 0.2", "schedule.factor=0.2" },
+        { "--weight_decay 1e-4", "optimizer.weight_decay=1e-4" },
+        { "--momentum 0.8", "optimizer.momentum=0.8" },
+        { "--trial 3", "train.seed=3" },
+        { "--experiments_dir out/a", "run.dir=out/a" },
+        { "--experiments_name fold-1", "run.name=fold-1" },
+        { "--force", "run.force=true" },
+        { "--save_model --deterministic", "train.seed=0" },
+    };
+    const size_t n = sizeof pairs / sizeof *pairs;
+    for (size_t i = 0; i < n; i++)
+        assert_same(pairs[i][0], pairs[i][1]);
+    for (const struct ctkd__alias *alias = ctkd__argument_aliases(); alias->flag; alias++) {
+        bool tested = false; /* every alias has its line above */
+        for (size_t i = 0; i < n; i++)
+            tested |= strstr(pairs[i][0], alias->flag) != NULL;
+        if (!tested)
+            fail_msg("%s has no test", alias->flag);
+    }
+}
+
+static void published_command_line_is_understood(void **state)
+{
+    (void)state;
+    assert_same("--path_t t.safetensors --distill kd --model_s resnet20 -r 0.1 -a 0.9 -b 0 "
+                "--trial 1 --have_mlp 1 --mlp_name global --cosine_decay 1 --decay_max 0 "
+                "--decay_min -1 --decay_loops 10 --save_model",
+                "teacher.path=t.safetensors train.seed=1");
+}
+
+static void later_settings_win(void **state)
+{
+    (void)state;
+    assert_same("train.epochs=3 --epochs 4 train.epochs=5", "train.epochs=5");
+}
+
+static void wrong_settings_are_refused_with_a_hint(void **state)
+{
+    (void)state;
+    assert_refused("--kd_t 4", "--kd_T");
+    assert_refused("--t_strat 4", "--t_start");
+    assert_refused("train.epoch=4", "train.epochs");
+    assert_refused("method.dkd.betta=4", "method.dkd.beta");
+    assert_refused("train.epochs=0", "train.epochs");
+    assert_refused("train.epochs=ten", "train.epochs");
+    assert_refused("temperature.kind=globl", "temperature.kind");
+    assert_refused("--decay_max 1", "minimise");
+    assert_refused("--decay_min x", "--decay_min");
+    assert_refused("--cosine_decay 2", "expected 0 or 1");
+    assert_refused("--epochs", "needs a value");
+    assert_refused("--force=1", "takes no value");
+    assert_refused("a b c d e", "too many");
+}
+
+static void assert_check_refuses(const char *line, bool distil, const char *part)
+{
+    struct ctkd__config *config = config_create();
+    ctkd_error err = { 0 };
+    check_ok(apply(config, line, &err), &err);
+    const ctkd_status status = ctkd__config_check(config, distil, &err);
+    if (status == CTKD_OK || !strstr(err.message, part))
+        fail_msg("%s: '%s' found, expected a message with '%s'", line, err.message, part);
+    ctkd__config_destroy(config);
+}
+
+static void check_refuses_what_contradicts_itself(void **state)
+{
+    (void)state;
+    assert_check_refuses("train.epochs=1", true, "teacher.path");
+    assert_check_refuses("schedule.milestones=3,2", false, "schedule.milestones");
+    assert_check_refuses("schedule.milestones=3,", false, "schedule.milestones");
+    assert_check_refuses("schedule.milestones=x", false, "schedule.milestones");
+    assert_check_refuses("schedule.milestones=0", false, "schedule.milestones");
+    assert_check_refuses("schedule.lr_min=1", false, "schedule.lr_min");
+    assert_check_refuses("optimizer.nesterov=true optimizer.momentum=0", false, "nesterov");
+    assert_check_refuses("teacher.path=t temperature.lambda_min=2", true, "lambda_max");
+    assert_check_refuses("teacher.path=t method.name=dkk method.weight=1", true, "'dkd'");
+    assert_check_refuses("teacher.path=t method.name=dkd", true, "method.weight");
+    assert_check_refuses("teacher.path=t method.weight=1", true, "method.name is none");
+    assert_check_refuses("teacher.path=t -r 0 -a 0", true, "all 0");
+}
+
+static void check_accepts_what_is_meant(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_create();
+    ctkd_error err = { 0 };
+    check_ok(ctkd__config_check(config, false, &err), &err);
+    check_ok(
+        apply(config, "teacher.path=t --distill dkd -r 1 -a 0 -b 1 schedule.milestones=", &err),
+        &err);
+    check_ok(ctkd__config_check(config, true, &err), &err);
+    assert_string_equal(ctkd__config_method(config)->name, "dkd");
+    assert_non_null(ctkd__config_loss(config, ctkd__config_method(config)));
+    ctkd__config_destroy(config);
+}
+
+static void kd_form_auto_follows_the_temperature(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_create();
+    ctkd_error err = { 0 };
+    check_ok(apply(config, "temperature.kind=instance", &err), &err);
+    assert_int_equal(ctkd__config_kd_form(config), CTKD_KD_EPSILON);
+    check_ok(apply(config, "method.kd_form=exact", &err), &err);
+    assert_int_equal(ctkd__config_kd_form(config), CTKD_KD_EXACT);
+    ctkd__config_destroy(config);
+}
+
+static void comma_lists_give_one_value_for_each_channel(void **state)
+{
+    (void)state;
+    ctkd_error err = { 0 };
+    float out[3] = { 7, 7, 7 };
+    check_ok(ctkd__config_floats("data.mean", "", 3, out, &err), &err);
+    check_close(out[0], 7, 0, 0);
+    check_ok(ctkd__config_floats("data.mean", "0.5,0.25,1", 3, out, &err), &err);
+    check_close(out[1], 0.25, 0, 0);
+    check_ok(ctkd__config_floats("data.mean", "0.5", 3, out, &err), &err);
+    check_close(out[2], 0.5, 0, 0);
+    static const char *const wrong[] = { "0.5,", "x", "1,2", "1,2,3,4,5", "nan", "1;2" };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_not_equal(ctkd__config_floats("data.mean", wrong[i], 3, out, &err), CTKD_OK);
+    check_close(out[2], 0.5, 0, 0);
+}
+
+static void resolved_configuration_reads_back_identically(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_create(), *again = config_create();
+    ctkd_error err = { 0 };
+    check_ok(apply(config,
+                   "optimizer.lr=0.1234567 temperature.kind=instance data.mean=0.1,0.2 "
+                   "method.dkd.beta=6.1 train.seed=9007199254740991 run.name=a:b#c",
+                   &err),
+             &err);
+    char path[] = "/tmp/ctkd-config-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *out = fdopen(fd, "w");
+    assert_non_null(out);
+    ctkd__sections_write_yaml(ctkd__config_sections(config), out);
+    assert_int_equal(fclose(out), 0);
+    check_ok(ctkd__sections_read_yaml(ctkd__config_sections(again), path, &err), &err);
+    char *a = resolved(config), *b = resolved(again);
+    assert_string_equal(a, b);
+    assert_true(config->optimizer.lr == again->optimizer.lr);
+    assert_true(config->train.seed == again->train.seed);
+    assert_string_equal(again->run.name, "a:b#c");
+    free(a);
+    free(b);
+    unlink(path);
+    ctkd__config_destroy(config);
+    ctkd__config_destroy(again);
+}
+
+static size_t n_configs; /* ftw hands over no context */
+
+static int parse_config(const char *path, const struct stat *info, int type)
+{
+    (void)info;
+    const char *dot = strrchr(path, '.');
+    if (type != FTW_F || !dot || strcmp(dot, ".yaml") != 0)
+        return 0;
+    struct ctkd__config *config = config_create();
+    ctkd_error err = { 0 };
+    check_ok(ctkd__sections_read_yaml(ctkd__config_sections(config), path, &err), &err);
+    uint64_t milestones[CTKD__MILESTONES_MAX];
+    size_t count;
+    check_ok(ctkd__config_milestones(config->schedule.milestones, milestones, &count, &err), &err);
+    ctkd__config_destroy(config);
+    n_configs++;
+    return 0;
+}
+
+static void every_shipped_config_parses(void **state)
+{
+    (void)state;
+    assert_int_equal(ftw(CTKD_SOURCE_DIR "/configs", parse_config, 8), 0);
+    assert_true(n_configs > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_the_published_recipe),
+        cmocka_unit_test(published_flags_mean_their_keys),
+        cmocka_unit_test(published_command_line_is_understood),
+        cmocka_unit_test(later_settings_win),
+        cmocka_unit_test(wrong_settings_are_refused_with_a_hint),
+        cmocka_unit_test(check_refuses_what_contradicts_itself),
+        cmocka_unit_test(check_accepts_what_is_meant),
+        cmocka_unit_test(kd_form_auto_follows_the_temperature),
+        cmocka_unit_test(comma_lists_give_one_value_for_each_channel),
+        cmocka_unit_test(resolved_configuration_reads_back_identically),
+        cmocka_unit_test(every_shipped_config_parses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
