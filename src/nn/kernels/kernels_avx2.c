@@ -1,0 +1,7 @@
+/* The kernels for AVX2 and FMA. */
+#if defined(__x86_64__)
+#define VB 8
+#define ISA avx2
+
+#include "nn/kernels/winograd.inc.h"
+#endif

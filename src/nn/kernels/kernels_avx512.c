@@ -1,0 +1,7 @@
+/* The kernels for AVX-512 (F, DQ, BW, VL). */
+#if defined(__x86_64__)
+#define VB 16
+#define ISA avx512
+
+#include "nn/kernels/winograd.inc.h"
+#endif

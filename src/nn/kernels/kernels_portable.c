@@ -1,0 +1,5 @@
+/* The kernels in plain C: any processor. */
+#define VB 8
+#define ISA portable
+
+#include "nn/kernels/winograd.inc.h"
