@@ -109,6 +109,9 @@ int ctkd__graph_linear(struct ctkd__graph *graph, int x, const char *name, size_
 /* Option-A shortcut (He et al. 2016): every `stride`-th pixel, channels zero-padded to `out`, half of
    the zeros ((out - c) / 2) before and the rest behind. */
 int ctkd__graph_subsample(struct ctkd__graph *graph, int x, size_t out, size_t stride);
+/* Moves the parameters of x behind all others so far: nodes are in order of computation (a shortcut
+   before the last batch norm of its block), parameters in the published order (shortcut last). */
+void ctkd__graph_list_last(struct ctkd__graph *graph, int x);
 void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x);
 /* Declares the logits and checks the whole. */
 ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error *err);

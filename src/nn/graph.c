@@ -1,0 +1,445 @@
+#include "nn/graph.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/error.h"
+
+/* Elements of one activation or parameter; keeps every product below in range of size_t and int64.
+ */
+static const size_t elements_max = (size_t)1 << 31;
+
+static const char *const op_texts[CTKD__OP_COUNT] = {
+#define OP_TEXT(name, text) text,
+    CTKD__OP_LIST(OP_TEXT)
+#undef OP_TEXT
+};
+
+const char *ctkd__op_text(enum ctkd__op op)
+{
+    return op >= 0 && op < CTKD__OP_COUNT ? op_texts[op] : "unknown op";
+}
+
+ctkd_status ctkd__graph_create(struct ctkd__graph **out)
+{
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        return CTKD_ENOMEM;
+    (*out)->output = -1;
+    return CTKD_OK;
+}
+
+void ctkd__graph_destroy(struct ctkd__graph *graph)
+{
+    if (!graph)
+        return;
+    free(graph->nodes);
+    free(graph->parameters);
+    free(graph->taps);
+    free(graph);
+}
+
+/* Room for one item more: the capacity is 16 or the next power of two, so it needs no counter.
+   NULL, with the graph's status set, when memory is short; the old array stays valid then. */
+static void *grown(struct ctkd__graph *graph, void *items, int count, size_t size)
+{
+    const bool full = count == 0 || (count >= 16 && (count & (count - 1)) == 0);
+    if (!full)
+        return items;
+    const size_t capacity = count == 0 ? 16 : 2 * (size_t)count;
+    void *const larger = realloc(items, capacity * size);
+    if (!larger)
+        graph->status = ctkd__fail(&graph->error, CTKD_ENOMEM,
+                                   "network: out of memory for %zu items", capacity);
+    return larger;
+}
+
+static bool product_fits(size_t a, size_t b, size_t c, size_t d)
+{
+    const size_t factors[4] = { a, b, c, d };
+    size_t product = 1;
+    for (int i = 0; i < 4; i++) {
+        if (factors[i] == 0 || factors[i] > elements_max / product)
+            return false;
+        product *= factors[i];
+    }
+    return true;
+}
+
+/* Appends a node with its output's shape; -1 after an error. b is -1 for ops with one input. */
+static int append(struct ctkd__graph *graph, enum ctkd__op op, const char *name, int a, int b,
+                  const size_t shape[3])
+{
+    if (graph->status)
+        return -1;
+    if (strlen(name) >= sizeof graph->nodes->name) {
+        graph->status = ctkd__fail(&graph->error, CTKD_ERANGE, "%s: name of %zu bytes, at most %zu",
+                                   name, strlen(name), sizeof graph->nodes->name - 1);
+        return -1;
+    }
+    if (!product_fits(shape[0], shape[1], shape[2], 1)) {
+        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
+                                   "%s: output %zux%zux%zu, expected 1 to %zu elements", name,
+                                   shape[0], shape[1], shape[2], elements_max);
+        return -1;
+    }
+    struct ctkd__node *const nodes =
+        grown(graph, graph->nodes, graph->n_nodes, sizeof *graph->nodes);
+    if (!nodes)
+        return -1;
+    graph->nodes = nodes;
+    struct ctkd__node *const node = &nodes[graph->n_nodes];
+    *node = (struct ctkd__node){ .op = op, .inputs = { a, b } };
+    node->c = shape[0], node->h = shape[1], node->w = shape[2];
+    node->kernel = node->stride = node->groups = 1;
+    for (int role = 0; role < CTKD__ROLE_COUNT; role++)
+        node->parameters[role] = -1;
+    strcpy(node->name, name);
+    return graph->n_nodes++;
+}
+
+/* Appends a node without a name of its own: "layer1.0.bn2" becomes "layer1.0.bn2.add". */
+static int append_after(struct ctkd__graph *graph, enum ctkd__op op, int a, int b,
+                        const size_t shape[3])
+{
+    char name[sizeof graph->nodes->name];
+    snprintf(name, sizeof name, "%.80s.%s", graph->nodes[a].name, ctkd__op_text(op));
+    return append(graph, op, name, a, b, shape);
+}
+
+/* False when the graph has failed before, or fails now because x is no node of it. */
+static bool usable(struct ctkd__graph *graph, int x, const char *what)
+{
+    if (graph->status)
+        return false;
+    if (x >= 0 && x < graph->n_nodes)
+        return true;
+    graph->status = ctkd__fail(&graph->error, CTKD_EINVAL, "%s: input is node %d, expected 0 to %d",
+                               what, x, graph->n_nodes - 1);
+    return false;
+}
+
+/* A parameter of the last node. `suffix` completes its name: "weight". */
+static void add_parameter(struct ctkd__graph *graph, enum ctkd__role role, const char *suffix,
+                          int rank, const size_t shape[4], enum ctkd__init init, float value)
+{
+    if (graph->status)
+        return;
+    const int node = graph->n_nodes - 1;
+    struct ctkd__parameter *const parameters =
+        grown(graph, graph->parameters, graph->n_parameters, sizeof *graph->parameters);
+    if (!parameters)
+        return;
+    graph->parameters = parameters;
+    struct ctkd__parameter *const parameter = &parameters[graph->n_parameters];
+    *parameter = (struct ctkd__parameter){
+        .node = node, .role = role, .rank = rank, .init = init, .value = value
+    };
+    snprintf(parameter->name, sizeof parameter->name, "%s.%s", graph->nodes[node].name, suffix);
+    for (int i = 0; i < 4; i++)
+        parameter->shape[i] = i < rank ? shape[i] : 1;
+    if (!product_fits(parameter->shape[0], parameter->shape[1], parameter->shape[2],
+                      parameter->shape[3]))
+        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
+                                   "%s: shape [%zu,%zu,%zu,%zu], expected 1 to %zu elements",
+                                   parameter->name, parameter->shape[0], parameter->shape[1],
+                                   parameter->shape[2], parameter->shape[3], elements_max);
+    graph->nodes[node].parameters[role] = graph->n_parameters++;
+}
+
+int ctkd__graph_input(struct ctkd__graph *graph, size_t c, size_t h, size_t w)
+{
+    if (graph->status)
+        return -1;
+    if (graph->n_nodes != 0) {
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_EINVAL,
+                       "input: node %d, expected the input to be the first node", graph->n_nodes);
+        return -1;
+    }
+    return append(graph, CTKD__OP_INPUT, "input", -1, -1, (const size_t[3]){ c, h, w });
+}
+
+/* Checks a window over x and gives the output's size; false after an error. */
+static bool window(struct ctkd__graph *graph, int x, const char *name, size_t kernel, size_t stride,
+                   size_t padding, size_t *h, size_t *w)
+{
+    const struct ctkd__node *const from = &graph->nodes[x];
+    if (kernel == 0 || stride == 0 || padding >= kernel) {
+        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
+                                   "%s: kernel %zu, stride %zu, padding %zu; expected kernel and "
+                                   "stride of at least 1, padding less than kernel",
+                                   name, kernel, stride, padding);
+        return false;
+    }
+    if (from->h + 2 * padding < kernel || from->w + 2 * padding < kernel) {
+        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
+                                   "%s: input %zux%zu with padding %zu, expected at least %zux%zu",
+                                   name, from->h, from->w, padding, kernel, kernel);
+        return false;
+    }
+    *h = (from->h + 2 * padding - kernel) / stride + 1;
+    *w = (from->w + 2 * padding - kernel) / stride + 1;
+    return true;
+}
+
+int ctkd__graph_conv(struct ctkd__graph *graph, int x, const char *name,
+                     const struct ctkd__conv_args *args)
+{
+    size_t h, w;
+    if (!usable(graph, x, name) ||
+        !window(graph, x, name, args->kernel, args->stride, args->padding, &h, &w))
+        return -1;
+    const size_t c = graph->nodes[x].c, groups = args->groups ? args->groups : 1;
+    if (c % groups != 0 || args->out % groups != 0) {
+        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
+                                   "%s: %zu to %zu channels in %zu groups, expected multiples",
+                                   name, c, args->out, groups);
+        return -1;
+    }
+    const int y = append(graph, CTKD__OP_CONV, name, x, -1, (const size_t[3]){ args->out, h, w });
+    if (y < 0)
+        return -1;
+    struct ctkd__node *const node = &graph->nodes[y];
+    node->kernel = args->kernel, node->stride = args->stride;
+    node->padding = args->padding, node->groups = groups;
+    const size_t shape[4] = { args->out, c / groups, args->kernel, args->kernel };
+    add_parameter(graph, CTKD__ROLE_WEIGHT, "weight", 4, shape, args->init, args->value);
+    if (args->bias)
+        add_parameter(graph, CTKD__ROLE_BIAS, "bias", 1, shape, args->bias_init, args->bias_value);
+    return graph->status ? -1 : y;
+}
+
+int ctkd__graph_batch_norm(struct ctkd__graph *graph, int x, const char *name)
+{
+    if (!usable(graph, x, name))
+        return -1;
+    const size_t shape[4] = { graph->nodes[x].c, graph->nodes[x].h, graph->nodes[x].w };
+    const int y = append(graph, CTKD__OP_BATCH_NORM, name, x, -1, shape);
+    add_parameter(graph, CTKD__ROLE_WEIGHT, "weight", 1, shape, CTKD__INIT_CONSTANT, 1);
+    add_parameter(graph, CTKD__ROLE_BIAS, "bias", 1, shape, CTKD__INIT_CONSTANT, 0);
+    add_parameter(graph, CTKD__ROLE_MEAN, "running_mean", 1, shape, CTKD__INIT_CONSTANT, 0);
+    add_parameter(graph, CTKD__ROLE_VARIANCE, "running_var", 1, shape, CTKD__INIT_CONSTANT, 1);
+    return graph->status ? -1 : y;
+}
+
+int ctkd__graph_relu(struct ctkd__graph *graph, int x)
+{
+    if (!usable(graph, x, "relu"))
+        return -1;
+    const struct ctkd__node *const from = &graph->nodes[x];
+    return append_after(graph, CTKD__OP_RELU, x, -1,
+                        (const size_t[3]){ from->c, from->h, from->w });
+}
+
+int ctkd__graph_add(struct ctkd__graph *graph, int a, int b)
+{
+    if (!usable(graph, a, "add") || !usable(graph, b, "add"))
+        return -1;
+    const struct ctkd__node *const p = &graph->nodes[a], *const q = &graph->nodes[b];
+    if (p->c != q->c || p->h != q->h || p->w != q->w) {
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_ESHAPE, "add: %s is %zux%zux%zu and %s is %zux%zux%zu",
+                       p->name, p->c, p->h, p->w, q->name, q->c, q->h, q->w);
+        return -1;
+    }
+    return append_after(graph, CTKD__OP_ADD, a, b, (const size_t[3]){ p->c, p->h, p->w });
+}
+
+int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t stride,
+                         size_t padding)
+{
+    size_t h, w;
+    if (!usable(graph, x, "max_pool") ||
+        !window(graph, x, "max_pool", kernel, stride, padding, &h, &w))
+        return -1;
+    const int y =
+        append_after(graph, CTKD__OP_MAX_POOL, x, -1, (const size_t[3]){ graph->nodes[x].c, h, w });
+    if (y < 0)
+        return -1;
+    graph->nodes[y].kernel = kernel, graph->nodes[y].stride = stride;
+    graph->nodes[y].padding = padding;
+    return y;
+}
+
+int ctkd__graph_global_pool(struct ctkd__graph *graph, int x)
+{
+    if (!usable(graph, x, "global_pool"))
+        return -1;
+    return append_after(graph, CTKD__OP_GLOBAL_POOL, x, -1,
+                        (const size_t[3]){ graph->nodes[x].c, 1, 1 });
+}
+
+int ctkd__graph_linear(struct ctkd__graph *graph, int x, const char *name, size_t out,
+                       enum ctkd__init weight_init, float weight_value, enum ctkd__init bias_init,
+                       float bias_value)
+{
+    if (!usable(graph, x, name))
+        return -1;
+    const struct ctkd__node *const from = &graph->nodes[x];
+    if (from->h != 1 || from->w != 1) {
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_ESHAPE, "%s: input %s is %zux%zux%zu, expected %zux1x1",
+                       name, from->name, from->c, from->h, from->w, from->c);
+        return -1;
+    }
+    const size_t shape[4] = { out, from->c };
+    const int y = append(graph, CTKD__OP_LINEAR, name, x, -1, (const size_t[3]){ out, 1, 1 });
+    add_parameter(graph, CTKD__ROLE_WEIGHT, "weight", 2, shape, weight_init, weight_value);
+    add_parameter(graph, CTKD__ROLE_BIAS, "bias", 1, shape, bias_init, bias_value);
+    return graph->status ? -1 : y;
+}
+
+int ctkd__graph_subsample(struct ctkd__graph *graph, int x, size_t out, size_t stride)
+{
+    if (!usable(graph, x, "subsample"))
+        return -1;
+    const struct ctkd__node *const from = &graph->nodes[x];
+    if (stride == 0 || out < from->c) {
+        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
+                                   "subsample: %zu to %zu channels, stride %zu; expected at least "
+                                   "as many channels and a stride of at least 1",
+                                   from->c, out, stride);
+        return -1;
+    }
+    const size_t shape[3] = { out, (from->h - 1) / stride + 1, (from->w - 1) / stride + 1 };
+    const int y = append_after(graph, CTKD__OP_SUBSAMPLE, x, -1, shape);
+    if (y >= 0)
+        graph->nodes[y].stride = stride;
+    return y;
+}
+
+void ctkd__graph_list_last(struct ctkd__graph *graph, int x)
+{
+    if (!usable(graph, x, "list_last"))
+        return;
+    for (int role = 0; role < CTKD__ROLE_COUNT; role++) {
+        const int from = graph->nodes[x].parameters[role], last = graph->n_parameters - 1;
+        if (from < 0)
+            continue;
+        const struct ctkd__parameter moved = graph->parameters[from];
+        memmove(&graph->parameters[from], &graph->parameters[from + 1],
+                (size_t)(last - from) * sizeof moved);
+        graph->parameters[last] = moved;
+        for (int i = from; i <= last; i++) {
+            const struct ctkd__parameter *const parameter = &graph->parameters[i];
+            graph->nodes[parameter->node].parameters[parameter->role] = i;
+        }
+    }
+}
+
+void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x)
+{
+    if (!usable(graph, x, name))
+        return;
+    if (strlen(name) >= sizeof graph->taps->name || ctkd__graph_find_tap(graph, name) >= 0) {
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_EINVAL, "tap %s: name is taken or longer than %zu bytes",
+                       name, sizeof graph->taps->name - 1);
+        return;
+    }
+    struct ctkd__tap *const taps = grown(graph, graph->taps, graph->n_taps, sizeof *graph->taps);
+    if (!taps)
+        return;
+    graph->taps = taps;
+    strcpy(taps[graph->n_taps].name, name);
+    taps[graph->n_taps++].node = x;
+}
+
+static ctkd_status check_names(const struct ctkd__graph *graph, ctkd_error *err)
+{
+    for (int i = 0; i < graph->n_parameters; i++)
+        for (int j = 0; j < i; j++)
+            if (strcmp(graph->parameters[i].name, graph->parameters[j].name) == 0)
+                return ctkd__fail(err, CTKD_EEXIST, "%s: two parameters have this name",
+                                  graph->parameters[i].name);
+    return CTKD_OK;
+}
+
+/* Every node but the logits must feed another: a forgotten branch would train nothing, silently. */
+static ctkd_status check_used(const struct ctkd__graph *graph, ctkd_error *err)
+{
+    for (int i = 0; i < graph->n_nodes; i++) {
+        bool used = i == graph->output;
+        for (int j = i + 1; j < graph->n_nodes && !used; j++)
+            used = graph->nodes[j].inputs[0] == i || graph->nodes[j].inputs[1] == i;
+        if (!used)
+            return ctkd__fail(err, CTKD_EINVAL, "%s: output is not used", graph->nodes[i].name);
+    }
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error *err)
+{
+    if (usable(graph, logits, "logits") && graph->nodes[logits].op != CTKD__OP_LINEAR)
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_EINVAL, "logits: %s is of kind %s, expected linear",
+                       graph->nodes[logits].name, ctkd__op_text(graph->nodes[logits].op));
+    if (graph->status == CTKD_OK) {
+        graph->output = logits;
+        graph->status = check_names(graph, &graph->error);
+    }
+    if (graph->status == CTKD_OK)
+        graph->status = check_used(graph, &graph->error);
+    if (graph->status)
+        return ctkd__fail(err, graph->status, "%s", graph->error.message);
+    return CTKD_OK;
+}
+
+float ctkd__init_he_out(size_t kernel, size_t out)
+{
+    return (float)sqrt(2.0 / ((double)kernel * (double)kernel * (double)out));
+}
+
+float ctkd__init_default(size_t fan_in)
+{
+    return (float)(1.0 / sqrt((double)fan_in));
+}
+
+size_t ctkd__parameter_elements(const struct ctkd__parameter *parameter)
+{
+    size_t elements = 1;
+    for (int i = 0; i < parameter->rank; i++)
+        elements *= parameter->shape[i];
+    return elements;
+}
+
+size_t ctkd__graph_trainable(const struct ctkd__graph *graph)
+{
+    size_t elements = 0;
+    for (int i = 0; i < graph->n_parameters; i++)
+        if (graph->parameters[i].role <= CTKD__ROLE_BIAS)
+            elements += ctkd__parameter_elements(&graph->parameters[i]);
+    return elements;
+}
+
+size_t ctkd__graph_macs(const struct ctkd__graph *graph)
+{
+    size_t macs = 0;
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct ctkd__node *const node = &graph->nodes[i];
+        if (node->op == CTKD__OP_CONV || node->op == CTKD__OP_LINEAR)
+            macs +=
+                node->h * node->w *
+                ctkd__parameter_elements(&graph->parameters[node->parameters[CTKD__ROLE_WEIGHT]]);
+    }
+    return macs;
+}
+
+size_t ctkd__graph_state_tensors(const struct ctkd__graph *graph)
+{
+    size_t tensors = (size_t)graph->n_parameters;
+    for (int i = 0; i < graph->n_nodes; i++)
+        tensors += graph->nodes[i].op == CTKD__OP_BATCH_NORM; /* num_batches_tracked */
+    return tensors;
+}
+
+int ctkd__graph_find_tap(const struct ctkd__graph *graph, const char *name)
+{
+    for (int i = 0; i < graph->n_taps; i++)
+        if (strcmp(graph->taps[i].name, name) == 0)
+            return graph->taps[i].node;
+    return -1;
+}

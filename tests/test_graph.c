@@ -1,0 +1,258 @@
+#include "support/check.h"
+
+#include "nn/graph.h"
+
+static struct ctkd__graph *graph;
+
+static int start(void **state)
+{
+    (void)state;
+    return ctkd__graph_create(&graph);
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    ctkd__graph_destroy(graph);
+    graph = NULL;
+    return 0;
+}
+
+static int conv(int x, const char *name, size_t out, size_t kernel, size_t stride, size_t padding)
+{
+    const struct ctkd__conv_args args = { .out = out,
+                                          .kernel = kernel,
+                                          .stride = stride,
+                                          .padding = padding,
+                                          .bias = true,
+                                          .init = CTKD__INIT_NORMAL,
+                                          .value = 0.5f,
+                                          .bias_init = CTKD__INIT_UNIFORM,
+                                          .bias_value = 0.25f };
+    return ctkd__graph_conv(graph, x, name, &args);
+}
+
+static int linear(int x, size_t out)
+{
+    return ctkd__graph_linear(graph, x, "fc", out, CTKD__INIT_UNIFORM, 0.1f, CTKD__INIT_CONSTANT,
+                              0.0f);
+}
+
+static void check_shape(int x, size_t c, size_t h, size_t w)
+{
+    assert_in_range(x, 0, graph->n_nodes - 1);
+    assert_int_equal(graph->nodes[x].c, c);
+    assert_int_equal(graph->nodes[x].h, h);
+    assert_int_equal(graph->nodes[x].w, w);
+}
+
+/* The graph refuses with this status and a message that holds `text`. */
+static void check_refused(int logits, ctkd_status status, const char *text)
+{
+    ctkd_error err = { 0 };
+    assert_int_equal(ctkd__graph_finish(graph, logits, &err), status);
+    assert_int_equal(err.status, status);
+    if (!strstr(err.message, text))
+        fail_msg("message \"%s\", expected one with \"%s\"", err.message, text);
+}
+
+static void shapes_follow_windows_and_strides(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 3, 11, 8);
+    check_shape(conv(x, "a", 5, 3, 1, 1), 5, 11, 8);
+    check_shape(conv(x, "b", 5, 3, 2, 1), 5, 6, 4);
+    check_shape(conv(x, "c", 5, 7, 2, 3), 5, 6, 4);
+    check_shape(conv(x, "d", 5, 1, 2, 0), 5, 6, 4);
+    check_shape(ctkd__graph_subsample(graph, x, 6, 2), 6, 6, 4);
+    check_shape(ctkd__graph_max_pool(graph, x, 2, 2, 0), 3, 5, 4);
+    check_shape(ctkd__graph_max_pool(graph, x, 3, 2, 1), 3, 6, 4);
+    check_shape(ctkd__graph_global_pool(graph, x), 3, 1, 1);
+    check_shape(ctkd__graph_relu(graph, ctkd__graph_batch_norm(graph, x, "bn")), 3, 11, 8);
+    assert_int_equal(graph->status, CTKD_OK);
+}
+
+static void parameters_carry_names_shapes_and_initial_values(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 4, 6, 6);
+    const struct ctkd__conv_args grouped = { .out = 6, .kernel = 3, .stride = 1, .groups = 2 };
+    const int y = ctkd__graph_conv(graph, x, "block.conv", &grouped);
+    const int z = ctkd__graph_batch_norm(graph, y, "block.bn");
+    const int logits = linear(ctkd__graph_global_pool(graph, z), 7);
+    check_ok(ctkd__graph_finish(graph, logits, NULL), NULL);
+    static const char *const names[] = {
+        "block.conv.weight",    "block.bn.weight", "block.bn.bias", "block.bn.running_mean",
+        "block.bn.running_var", "fc.weight",       "fc.bias"
+    };
+    assert_int_equal(graph->n_parameters, 7);
+    for (int i = 0; i < 7; i++)
+        assert_string_equal(graph->parameters[i].name, names[i]);
+    const struct ctkd__parameter *const weight = &graph->parameters[0];
+    assert_int_equal(weight->rank, 4);
+    assert_int_equal(weight->shape[0], 6);
+    assert_int_equal(weight->shape[1], 2);
+    assert_int_equal(ctkd__parameter_elements(weight), 6 * 2 * 3 * 3);
+    assert_true(graph->parameters[4].init == CTKD__INIT_CONSTANT);
+    check_close(graph->parameters[4].value, 1, 0, 0);
+    assert_int_equal(graph->nodes[z].parameters[CTKD__ROLE_VARIANCE], 4);
+    assert_int_equal(ctkd__graph_trainable(graph), 108 + 12 + 42 + 7);
+    assert_int_equal(ctkd__graph_macs(graph), 108 * 4 * 4 + 42);
+    assert_int_equal(ctkd__graph_state_tensors(graph), 8);
+}
+
+static void a_branch_built_early_can_be_listed_last(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 4, 6, 6);
+    const int a = conv(x, "main.conv", 8, 3, 1, 1);
+    const int s = conv(x, "short.conv", 8, 1, 1, 0);
+    const int t = ctkd__graph_batch_norm(graph, s, "short.bn");
+    const int b = ctkd__graph_batch_norm(graph, a, "main.bn");
+    ctkd__graph_list_last(graph, s);
+    ctkd__graph_list_last(graph, t);
+    const int y = ctkd__graph_add(graph, b, t);
+    check_ok(ctkd__graph_finish(graph, linear(ctkd__graph_global_pool(graph, y), 2), NULL), NULL);
+    static const char *const names[] = { "main.conv.weight",
+                                         "main.conv.bias",
+                                         "main.bn.weight",
+                                         "main.bn.bias",
+                                         "main.bn.running_mean",
+                                         "main.bn.running_var",
+                                         "short.conv.weight",
+                                         "short.conv.bias",
+                                         "short.bn.weight",
+                                         "short.bn.bias",
+                                         "short.bn.running_mean",
+                                         "short.bn.running_var",
+                                         "fc.weight",
+                                         "fc.bias" };
+    assert_int_equal(graph->n_parameters, 14);
+    for (int i = 0; i < 14; i++) {
+        const struct ctkd__parameter *const parameter = &graph->parameters[i];
+        assert_string_equal(parameter->name, names[i]);
+        assert_int_equal(graph->nodes[parameter->node].parameters[parameter->role], i);
+    }
+}
+
+static void the_first_error_stays(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 3, 2, 2);
+    const int y = conv(x, "stem", 8, 5, 1, 1);
+    assert_int_equal(y, -1);
+    const int z = ctkd__graph_relu(graph, ctkd__graph_batch_norm(graph, y, "bn"));
+    assert_int_equal(z, -1);
+    ctkd__graph_tap(graph, "f0", z);
+    check_refused(linear(z, 2), CTKD_ESHAPE,
+                  "stem: input 2x2 with padding 1, expected at least 5x5");
+}
+
+static void adding_different_shapes_is_refused(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 3, 8, 8);
+    check_refused(ctkd__graph_add(graph, x, conv(x, "a", 4, 3, 1, 1)), CTKD_ESHAPE,
+                  "add: input is 3x8x8 and a is 4x8x8");
+}
+
+static void a_linear_layer_wants_a_vector(void **state)
+{
+    (void)state;
+    check_refused(linear(ctkd__graph_input(graph, 3, 8, 8), 2), CTKD_ESHAPE,
+                  "fc: input input is 3x8x8, expected 3x1x1");
+}
+
+static void logits_must_be_linear(void **state)
+{
+    (void)state;
+    check_refused(ctkd__graph_global_pool(graph, ctkd__graph_input(graph, 3, 8, 8)), CTKD_EINVAL,
+                  "of kind global_pool, expected linear");
+}
+
+static void an_unused_branch_is_refused(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 3, 8, 8);
+    conv(x, "forgotten", 4, 3, 1, 1);
+    check_refused(linear(ctkd__graph_global_pool(graph, x), 2), CTKD_EINVAL,
+                  "forgotten: output is not used");
+}
+
+static void a_parameter_name_is_used_once(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 3, 8, 8);
+    const int y = conv(conv(x, "fc", 4, 3, 1, 1), "other", 4, 3, 1, 1);
+    check_refused(linear(ctkd__graph_global_pool(graph, y), 2), CTKD_EEXIST, "fc.weight");
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+    (void)state;
+    const struct {
+        size_t out, kernel, stride, padding;
+    } bad[] = {
+        { 0, 3, 1, 1 }, { 4, 0, 1, 0 }, { 4, 3, 0, 1 }, { 4, 3, 1, 3 }, { SIZE_MAX, 3, 1, 1 }
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const int x = ctkd__graph_input(graph, 3, 8, 8);
+        assert_int_equal(conv(x, "a", bad[i].out, bad[i].kernel, bad[i].stride, bad[i].padding),
+                         -1);
+        assert_int_not_equal(graph->status, CTKD_OK);
+        stop(NULL);
+        start(NULL);
+    }
+    const int x = ctkd__graph_input(graph, 3, 8, 8);
+    assert_int_equal(ctkd__graph_subsample(graph, x, 2, 2), -1);
+    check_refused(x, CTKD_EINVAL, "subsample: 3 to 2 channels");
+}
+
+static void groups_divide_channels(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 3, 8, 8);
+    const struct ctkd__conv_args args = { .out = 4, .kernel = 1, .stride = 1, .groups = 2 };
+    check_refused(ctkd__graph_conv(graph, x, "a", &args), CTKD_ESHAPE, "in 2 groups");
+}
+
+static void taps_are_found_by_name(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 3, 8, 8);
+    const int y = ctkd__graph_relu(graph, x);
+    ctkd__graph_tap(graph, "f0", x);
+    ctkd__graph_tap(graph, "f1", y);
+    assert_int_equal(ctkd__graph_find_tap(graph, "f1"), y);
+    assert_int_equal(ctkd__graph_find_tap(graph, "f2"), -1);
+    ctkd__graph_tap(graph, "f1", x);
+    check_refused(y, CTKD_EINVAL, "tap f1: name is taken");
+}
+
+static void initial_deviations_match_their_formulas(void **state)
+{
+    (void)state;
+    check_close(ctkd__init_he_out(3, 32), 0.083333333333, 1e-6, 0);
+    check_close(ctkd__init_default(64), 0.125, 0, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+    const struct CMUnitTest tests[] = {
+        TEST(shapes_follow_windows_and_strides),
+        TEST(parameters_carry_names_shapes_and_initial_values),
+        TEST(a_branch_built_early_can_be_listed_last),
+        TEST(the_first_error_stays),
+        TEST(adding_different_shapes_is_refused),
+        TEST(a_linear_layer_wants_a_vector),
+        TEST(logits_must_be_linear),
+        TEST(an_unused_branch_is_refused),
+        TEST(a_parameter_name_is_used_once),
+        TEST(bad_arguments_are_refused),
+        TEST(groups_divide_channels),
+        TEST(taps_are_found_by_name),
+        TEST(initial_deviations_match_their_formulas),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
