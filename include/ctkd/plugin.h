@@ -22,7 +22,7 @@ typedef struct ctkd_plugin_config {
     float kd_weight; /**< alpha (-a); default 0.9 */
     ctkd_kd_form kd_form;
     const char *method;  /**< a name of ctkd_loss_list(), or NULL; default NULL */
-    float method_weight; /**< beta (-b); default 0 */
+    float method_weight; /**< beta (-b); default 0, and 0 without a method */
     ctkd_temperature_config temperature; /**< n_max and k are taken from above */
     ctkd_curriculum curriculum;          /**< default COSINE */
     size_t curriculum_epochs;            /**< default 10 */

@@ -2,7 +2,7 @@
  * @file random.h  Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011).
  *
  * Every draw is a pure function of (seed, purpose, major, minor): no state, so that results do not
- * depend on threads, order or resumption.
+ * depend on threads, order or resumption. major is below 2^56: purpose takes the counter's top 8 bits.
  */
 #ifndef CTKD_RANDOM_H
 #define CTKD_RANDOM_H

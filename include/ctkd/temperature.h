@@ -24,7 +24,7 @@ typedef enum ctkd_temperature_kind {
     CTKD_TEMPERATURE_INSTANCE
 } ctkd_temperature_kind;
 
-/** Memory functions; NULL members mean malloc and free. `context` is handed to both. */
+/** Memory functions; both or neither: NULL members mean malloc and free. `context` goes to both. */
 typedef struct ctkd_allocator {
     void *(*allocate)(void *context, size_t bytes);
     void (*release)(void *context, void *memory);
@@ -89,7 +89,7 @@ CTKD_NODISCARD ctkd_status ctkd_temperature_backward(ctkd_temperature *temperatu
                                                      const float *dtau, float lambda, float *ds);
 
 /**
- * Mean gradient of theta before reversal in the last backward: sum over samples of dL/dtheta_i.
+ * Gradient of theta before reversal in the last backward: sum over samples of dL/dtheta_i.
  * 0 for FIXED.
  */
 float ctkd_temperature_theta_gradient(const ctkd_temperature *temperature);

@@ -1,0 +1,4 @@
+/** @file list.h  Every distillation loss: X(name) for ctkd__loss_name, in the order of listings. */
+#define CTKD__LOSS_LIST(X)                                                                         \
+    X(kd)                                                                                          \
+    X(dkd)

@@ -1,0 +1,72 @@
+/**
+ * @file rows.h  What the losses share: one row of logits at a time, in double.
+ *
+ * KL(p || q) of a teacher's and a student's softmax at temperature tau, its derivatives, and the
+ * same with one class left out (DKD). The formulas keep their digits where the obvious ones cancel:
+ * the KL is a sum of non-negative terms p (r + e^-r - 1), r = log p/q, and r comes from differences
+ * of logits, so tau^2 KL is right even at temperatures where KL itself is far below rounding.
+ */
+#ifndef CTKD_LIB_ROWS_H
+#define CTKD_LIB_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CTKD__NO_CLASS SIZE_MAX
+
+/** max_j x_j of a row and, relative to it, log sum_j exp(x_j - max). */
+struct ctkd__lse {
+    double max, log_sum;
+};
+struct ctkd__lse ctkd__row_lse(size_t k, const float *x);
+
+/** One class in a KL divergence. */
+struct ctkd__kl_term {
+    double kl;         /**< its non-negative share p (r + e^-r - 1) */
+    double difference; /**< q - p */
+};
+/** From p, q and r = log p - log q, each accurate on its own. */
+struct ctkd__kl_term ctkd__kl_term(double p, double q, double r);
+
+/** log(1 + e^x) and 1/(1 + e^-x), for every x. */
+double ctkd__softplus(double x);
+double ctkd__sigmoid(double x);
+
+/** A row at a temperature. The first block is the caller's, the rest is filled as noted. */
+struct ctkd__kl_row {
+    size_t k, skip; /**< classes; the one left out, or CTKD__NO_CLASS */
+    const float *s, *t;
+    double tau;
+    double epsilon; /**< added to p inside the KL (METHODS' 1e-7 form), or 0 */
+    /* by prepare */
+    double s_max, t_max;   /**< over the classes that count */
+    double s_lse, t_lse;   /**< of (s - s_max)/tau, (t - t_max)/tau */
+    double lse_difference; /**< t_lse - s_lse, accurate when small */
+    /* by sum */
+    double kl;             /**< sum (p + epsilon) (log(p + epsilon) - log q) */
+    double mean_r;         /**< E_p of log(p + epsilon) - log q */
+    double mean_s, mean_t; /**< E_q[s - s_max], E_p[t - t_max] */
+    double dtau;           /**< d(tau^2 kl)/dtau */
+};
+
+void ctkd__kl_row_prepare(struct ctkd__kl_row *row);
+
+/** Student gradient of a class: difference * (q - p) + student * q + constant. */
+struct ctkd__ds_weights {
+    double difference, student, constant;
+};
+/** Fills the sums; writes ds of every class that counts unless NULL. */
+void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights, float *ds);
+
+/** Writes dt_j = p_j * (weight * (r_j - mean_r) + constant); needs the sums. */
+void ctkd__kl_row_teacher(const struct ctkd__kl_row *row, double weight, double constant,
+                          float *dt);
+
+/** The argument check that losses with a temperature share. */
+bool ctkd__loss_arguments_ok(size_t n, size_t k, const float *s, const float *t, const float *tau,
+                             size_t n_tau, const float *loss);
+/** Every label in 0..k-1. */
+bool ctkd__labels_ok(size_t n, size_t k, const int32_t *labels);
+
+#endif

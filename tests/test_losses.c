@@ -1,0 +1,458 @@
+/* The registry of losses: gradients, declared properties, options, errors, golden values. */
+#include <float.h>
+#include <stdio.h>
+
+#include "ctkd/loss.h"
+#include "support/check.h"
+
+enum { N = 6, K = 9, NK = N * K, CONFIG_BYTES = 256 };
+
+static const float taus[] = { 1, 4, 20 };
+static const float tau_each[N] = { 1, 2.5f, 4, 8.25f, 15.5f, 20 };
+static const int32_t labels[N] = { 0, 8, 3, 3, 5, 1 };
+
+struct outputs {
+    float loss, ds[NK], dt[NK], dtau[N];
+};
+
+static ctkd_status evaluate(const ctkd_loss_def *def, const float *s, const float *t,
+                            const float *tau, size_t n_tau, struct outputs *out)
+{
+    _Alignas(16) char config[CONFIG_BYTES];
+    assert_true(def->config_size <= sizeof config);
+    ctkd_options_defaults(def->options, config);
+    const ctkd_loss_args args = { N,     K,          s,       t,       labels,   tau,
+                                  n_tau, &out->loss, out->ds, out->dt, out->dtau };
+    return def->eval(config, &args);
+}
+
+static float loss_at(const ctkd_loss_def *def, const float *s, const float *t, const float *tau,
+                     size_t n_tau)
+{
+    struct outputs out;
+    assert_int_equal(evaluate(def, s, t, tau, n_tau, &out), CTKD_OK);
+    return out.loss;
+}
+
+static void fill_logits(float *s, float *t)
+{
+    fill_uniform(s, NK, 1, -3, 3);
+    fill_uniform(t, NK, 2, -4, 4);
+}
+
+/* Five-point central differences of the loss with respect to each of `size` values at x, which s, t
+   or tau is: the error is O(step^4), so that steps can be large enough for a float loss. */
+static void check_gradient(const ctkd_loss_def *def, const float *s, const float *t,
+                           const float *tau, size_t n_tau, float *x, size_t size, float step,
+                           const float *gradient)
+{
+    const float offsets[4] = { -2, -1, 1, 2 };
+    const double weights[4] = { 1, -8, 8, -1 };
+    float expected[NK];
+    for (size_t i = 0; i < size; i++) {
+        const float at = x[i], h = x == tau ? step * at : step;
+        double sum = 0;
+        for (size_t j = 0; j < 4; j++) {
+            x[i] = at + offsets[j] * h;
+            sum += weights[j] * (double)loss_at(def, s, t, tau, n_tau);
+        }
+        x[i] = at;
+        expected[i] = (float)(sum / (12 * (double)h));
+    }
+    check_relative(gradient, expected, size, 1e-3);
+}
+
+static void check_gradients(const ctkd_loss_def *def, float *tau, size_t n_tau)
+{
+    float s[NK], t[NK];
+    struct outputs out;
+    fill_logits(s, t);
+    assert_int_equal(evaluate(def, s, t, tau, n_tau, &out), CTKD_OK);
+    check_gradient(def, s, t, tau, n_tau, s, NK, 0.0625f, out.ds);
+    check_gradient(def, s, t, tau, n_tau, t, NK, 0.0625f, out.dt);
+    if (def->needs & CTKD_NEEDS_TAU)
+        check_gradient(def, s, t, tau, n_tau, tau, n_tau, 0.0625f, out.dtau);
+}
+
+static void gradients_of_every_loss_match_central_differences(void **state)
+{
+    (void)state;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+        for (size_t i = 0; i < 3; i++) {
+            float one = taus[i], each[N];
+            for (size_t j = 0; j < N; j++)
+                each[j] = taus[i];
+            check_gradients(*def, &one, 1);
+            check_gradients(*def, each, N);
+        }
+}
+
+static void gradients_match_when_every_sample_has_its_own_tau(void **state)
+{
+    (void)state;
+    float each[N];
+    memcpy(each, tau_each, sizeof each);
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+        check_gradients(*def, each, N);
+}
+
+static void check_equal_gives_zero(const ctkd_loss_def *def, const float *tau, size_t n_tau)
+{
+    float s[NK], t[NK];
+    const float zero[NK] = { 0 };
+    struct outputs out;
+    fill_logits(s, t);
+    assert_int_equal(evaluate(def, s, s, tau, n_tau, &out), CTKD_OK);
+    assert_true(out.loss == 0);
+    check_all_close(out.ds, zero, NK, 0, 0);
+    check_all_close(out.dt, zero, NK, 0, 0);
+    check_all_close(out.dtau, zero, n_tau, 0, 0);
+}
+
+static void check_shift_changes_nothing(const ctkd_loss_def *def, const float *tau, size_t n_tau)
+{
+    float s[NK], t[NK];
+    struct outputs plain, shifted;
+    fill_logits(s, t);
+    assert_int_equal(evaluate(def, s, t, tau, n_tau, &plain), CTKD_OK);
+    for (size_t i = 0; i < NK; i++) {
+        s[i] += i / K % 2 ? 16.0f : -7.0f;
+        t[i] += i / K % 2 ? -3.0f : 12.0f;
+    }
+    assert_int_equal(evaluate(def, s, t, tau, n_tau, &shifted), CTKD_OK);
+    check_close(shifted.loss, plain.loss, 1e-5, 0);
+    check_relative(shifted.ds, plain.ds, NK, 1e-5);
+    check_relative(shifted.dt, plain.dt, NK, 1e-5);
+    check_relative(shifted.dtau, plain.dtau, n_tau, 1e-4);
+}
+
+static void every_loss_has_the_properties_that_it_declares(void **state)
+{
+    (void)state;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+        for (size_t i = 0; i <= 3; i++) {
+            const float *tau = i < 3 ? taus + i : tau_each;
+            const size_t n_tau = i < 3 ? 1 : N;
+            if ((*def)->properties & CTKD_ZERO_WHEN_EQUAL)
+                check_equal_gives_zero(*def, tau, n_tau);
+            if ((*def)->properties & CTKD_SHIFT_INVARIANT)
+                check_shift_changes_nothing(*def, tau, n_tau);
+            if (!((*def)->properties & CTKD_NONNEGATIVE))
+                continue;
+            float s[NK], t[NK];
+            for (uint64_t seed = 0; seed < 40; seed++) {
+                fill_uniform(s, NK, seed, -1, 1);
+                fill_uniform(t, NK, seed / 2 * 2, -1, 1); /* every other pair is equal */
+                assert_true(loss_at(*def, s, t, tau, n_tau) >= 0);
+            }
+        }
+}
+
+static void every_entry_is_complete_and_found_by_its_name(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++, count++) {
+        assert_ptr_equal(ctkd_loss_find((*def)->name), *def);
+        assert_true(strlen((*def)->title) && strlen((*def)->formula) && strlen((*def)->source));
+        assert_true((*def)->classes_min >= 1);
+        for (const ctkd_option *option = (*def)->options; option && option->name; option++) {
+            _Alignas(16) char config[CONFIG_BYTES];
+            assert_true(option->offset < (*def)->config_size && strlen(option->help));
+            assert_int_equal(ctkd_option_set((*def)->options, config, option->name, option->value),
+                             CTKD_OK);
+        }
+    }
+    assert_true(count >= 2);
+    assert_null(ctkd_loss_find("no such loss"));
+    assert_null(ctkd_loss_find(NULL));
+}
+
+static void skipped_outputs_do_not_change_the_others(void **state)
+{
+    (void)state;
+    float s[NK], t[NK], loss;
+    fill_logits(s, t);
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        struct outputs all;
+        _Alignas(16) char config[CONFIG_BYTES];
+        ctkd_options_defaults((*def)->options, config);
+        assert_int_equal(evaluate(*def, s, t, tau_each, N, &all), CTKD_OK);
+        const ctkd_loss_args args = { .n = N,
+                                      .k = K,
+                                      .s = s,
+                                      .t = t,
+                                      .labels = labels,
+                                      .tau = tau_each,
+                                      .n_tau = N,
+                                      .loss = &loss };
+        assert_int_equal((*def)->eval(config, &args), CTKD_OK);
+        assert_true(loss == all.loss);
+    }
+}
+
+/* --- errors */
+
+static void check_refused(const ctkd_loss_def *def, const void *config, ctkd_loss_args args,
+                          ctkd_status expected)
+{
+    struct outputs out, before;
+    memset(&out, 0x5a, sizeof out);
+    memcpy(&before, &out, sizeof out);
+    args.loss = args.loss ? &out.loss : NULL;
+    args.ds = out.ds;
+    args.dt = out.dt;
+    args.dtau = out.dtau;
+    assert_int_equal(def->eval(config, &args), expected);
+    assert_memory_equal(&out, &before, sizeof out);
+}
+
+#define REFUSE(expected, ...)                                                                      \
+    do {                                                                                           \
+        ctkd_loss_args a = good;                                                                   \
+        __VA_ARGS__;                                                                               \
+        check_refused(def, config, a, expected);                                                   \
+    } while (0)
+
+static void check_errors(const ctkd_loss_def *def)
+{
+    float s[NK], t[NK], loss;
+    _Alignas(16) char config[CONFIG_BYTES];
+    fill_logits(s, t);
+    ctkd_options_defaults(def->options, config);
+    const ctkd_loss_args good = {
+        .n = N, .k = K, .s = s, .t = t, .labels = labels, .tau = tau_each, .n_tau = N, .loss = &loss
+    };
+    REFUSE(CTKD_EINVAL, a.n = 0);
+    REFUSE(CTKD_EINVAL, a.k = def->classes_min - 1);
+    REFUSE(CTKD_EINVAL, a.s = NULL);
+    REFUSE(CTKD_EINVAL, a.t = NULL);
+    REFUSE(CTKD_EINVAL, a.loss = NULL);
+    if (def->needs & CTKD_NEEDS_TAU) {
+        const float wrong[] = { 0, -1, INFINITY, NAN };
+        REFUSE(CTKD_EINVAL, a.tau = NULL);
+        REFUSE(CTKD_EINVAL, a.n_tau = 0);
+        REFUSE(CTKD_EINVAL, a.n_tau = 2);
+        for (size_t i = 0; i < 4; i++) {
+            float each[N];
+            memcpy(each, tau_each, sizeof each);
+            each[N - 1] = wrong[i];
+            REFUSE(CTKD_EINVAL, a.tau = each);
+            REFUSE(CTKD_EINVAL, a.tau = &wrong[i]; a.n_tau = 1);
+        }
+    }
+    if (def->needs & CTKD_NEEDS_LABELS) {
+        const int32_t low[N] = { 0, 0, 0, 0, 0, -1 }, high[N] = { 0, 0, 0, 0, 0, K };
+        REFUSE(CTKD_EINVAL, a.labels = NULL);
+        REFUSE(CTKD_ERANGE, a.labels = low);
+        REFUSE(CTKD_ERANGE, a.labels = high);
+    }
+}
+
+static void every_loss_refuses_bad_arguments_and_writes_nothing(void **state)
+{
+    (void)state;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+        check_errors(*def);
+}
+
+static void kd_refuses_an_unknown_form(void **state)
+{
+    (void)state;
+    const float x[2] = { 1, 2 }, tau = 4;
+    float loss = 7;
+    assert_int_equal(ctkd_kd_loss(1, 2, x, x, &tau, 1, (ctkd_kd_form)2, &loss, NULL, NULL, NULL),
+                     CTKD_EINVAL);
+    assert_true(loss == 7);
+}
+
+static void dkd_refuses_two_classes_and_bad_weights(void **state)
+{
+    (void)state;
+    const float x[3] = { 1, 2, 3 }, tau = 4, wrong[] = { -1, NAN, INFINITY };
+    const int32_t y = 0;
+    float loss = 7;
+    assert_int_equal(ctkd_dkd_loss(1, 2, x, x, &y, &tau, 1, 1, 8, &loss, NULL, NULL, NULL),
+                     CTKD_EINVAL);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(
+            ctkd_dkd_loss(1, 3, x, x, &y, &tau, 1, wrong[i], 8, &loss, NULL, NULL, NULL),
+            CTKD_EINVAL);
+        assert_int_equal(
+            ctkd_dkd_loss(1, 3, x, x, &y, &tau, 1, 1, wrong[i], &loss, NULL, NULL, NULL),
+            CTKD_EINVAL);
+    }
+    assert_true(loss == 7);
+}
+
+/* --- golden values and limits */
+
+static void evaluate_form(const char *form, const float *s, const float *t, const int32_t *y,
+                          const float *tau, size_t n_tau, struct outputs *out)
+{
+    if (strcmp(form, "dkd") == 0) {
+        assert_int_equal(ctkd_dkd_loss(N, K, s, t, y, tau, n_tau, 1.5f, 6, &out->loss, out->ds,
+                                       out->dt, out->dtau),
+                         CTKD_OK);
+        return;
+    }
+    const ctkd_kd_form kd = strcmp(form, "kd") == 0 ? CTKD_KD_EXACT : CTKD_KD_EPSILON;
+    assert_int_equal(
+        ctkd_kd_loss(N, K, s, t, tau, n_tau, kd, &out->loss, out->ds, out->dt, out->dtau), CTKD_OK);
+}
+
+static const float *golden_at(struct golden *golden, size_t count, const char *form,
+                              const char *scale, const char *tau, const char *what)
+{
+    char key[160];
+    snprintf(key, sizeof key, "%s.%s%s%s%s%s", form, scale, *tau ? "." : "", tau, *what ? "." : "",
+             what);
+    return golden_get(golden, key, count);
+}
+
+static void values_and_gradients_agree_with_pytorch(void **state)
+{
+    (void)state;
+    const char *const scales[] = { "1", "5", "50" };
+    const char *const forms[] = { "kd", "kd_epsilon", "dkd" };
+    const char *const names[] = { "1", "4", "20", "each" };
+    struct golden *g = golden_open("losses.txt");
+    for (size_t c = 0; c < 3 * 3 * 4; c++) {
+        const char *scale = scales[c / 12], *form = forms[c / 4 % 3], *name = names[c % 4];
+        const size_t n_tau = c % 4 == 3 ? N : 1;
+        const float *s = golden_at(g, NK, "s", scale, "", "");
+        const float *t = golden_at(g, NK, "t", scale, "", "");
+        const float *y_values = golden_at(g, N, "labels", scale, "", "");
+        const float *tau = golden_at(g, n_tau, "tau", name, "", "");
+        int32_t y[N];
+        for (size_t i = 0; i < N; i++)
+            y[i] = (int32_t)y_values[i];
+        struct outputs out;
+        evaluate_form(form, s, t, y, tau, n_tau, &out);
+        check_close(out.loss, *golden_at(g, 1, form, scale, name, "loss"), 3e-7, 0);
+        check_relative(out.ds, golden_at(g, NK, form, scale, name, "ds"), NK, 1e-6);
+        check_relative(out.dt, golden_at(g, NK, form, scale, name, "dt"), NK, 1e-6);
+        check_relative(out.dtau, golden_at(g, n_tau, form, scale, name, "dtau"), n_tau, 1e-6);
+    }
+    golden_close(g);
+}
+
+/* 1/2 Var(t - s) over the classes of each row, averaged over rows. */
+static double half_variance(const float *s, const float *t)
+{
+    double total = 0;
+    for (size_t i = 0; i < N; i++) {
+        double sum = 0, squares = 0;
+        for (size_t j = i * K; j < (i + 1) * K; j++) {
+            const double d = (double)t[j] - (double)s[j];
+            sum += d / K;
+            squares += d * d / K;
+        }
+        total += (squares - sum * sum) / 2 / N;
+    }
+    return total;
+}
+
+static void kd_tends_to_half_the_variance_at_high_tau(void **state)
+{
+    (void)state;
+    float s[NK], t[NK];
+    fill_logits(s, t);
+    const float high[] = { 1e5f, 1e8f, 1e15f, 1e30f };
+    for (size_t i = 0; i < 4; i++) {
+        struct outputs out;
+        evaluate_form("kd", s, t, labels, high + i, 1, &out);
+        check_close(out.loss, half_variance(s, t), 5e-5, 0);
+        check_close(out.dtau[0], 0, 0, 1e-8);
+    }
+}
+
+static void dkd_keeps_its_limit_at_high_tau(void **state)
+{
+    (void)state;
+    float s[NK], t[NK];
+    struct outputs at, beyond;
+    fill_logits(s, t);
+    const float high[] = { 1e6f, 1e25f };
+    evaluate_form("dkd", s, t, labels, high, 1, &at);
+    evaluate_form("dkd", s, t, labels, high + 1, 1, &beyond);
+    assert_true(at.loss > 1);
+    check_close(beyond.loss, at.loss, 1e-5, 0);
+    check_relative(beyond.ds, at.ds, NK, 1e-5);
+    check_close(beyond.dtau[0], 0, 0, 1e-8);
+}
+
+static void kd_tends_to_zero_at_low_tau(void **state)
+{
+    (void)state;
+    const float s[3] = { 1, 4, 2 }, t[3] = { 5, 1, 0 };
+    const float low[] = { 1e-2f, 1e-10f, 1e-40f };
+    for (size_t i = 0; i < 3; i++) {
+        float loss, dtau;
+        assert_int_equal(
+            ctkd_kd_loss(1, 3, s, t, low + i, 1, CTKD_KD_EXACT, &loss, NULL, NULL, &dtau), CTKD_OK);
+        check_close(loss, low[i] * 3, 1e-6, 1e-44); /* tau (max s - s at the teacher's class) */
+        check_close(dtau, 3, 1e-6, 0);
+    }
+}
+
+static void every_output_is_finite_for_extreme_logits(void **state)
+{
+    (void)state;
+    const float scales[] = { 0, 1e-30f, 1, 1e4f };
+    const float extreme[] = { 1e-3f, 1, 21, 1e6f };
+    const char *const forms[] = { "kd", "kd_epsilon", "dkd" };
+    for (size_t c = 0; c < 4 * 4 * 4 * 3; c++) {
+        float s[NK], t[NK];
+        struct outputs out;
+        const float a = scales[c % 4], b = scales[c / 4 % 4];
+        fill_uniform(s, NK, 5, -1, 1);
+        fill_uniform(t, NK, 6, -1, 1);
+        for (size_t i = 0; i < NK; i++) {
+            s[i] *= a;
+            t[i] *= b;
+        }
+        evaluate_form(forms[c / 64], s, t, labels, extreme + c / 16 % 4, 1, &out);
+        assert_true(isfinite(out.loss) && isfinite(out.dtau[0]) && out.loss >= 0);
+        for (size_t i = 0; i < NK; i++)
+            assert_true(isfinite(out.ds[i]) && isfinite(out.dt[i]));
+    }
+}
+
+static void dkd_is_kd_of_the_other_classes_when_the_targets_agree(void **state)
+{
+    (void)state;
+    /* Equal probabilities of the target: its term vanishes. */
+    const float s[4] = { 0, 1, 2, -1 }, t[4] = { 0, 2, 1, -1 }, tau = 2;
+    const int32_t y = 0;
+    float dkd, kd, dkd_tau, kd_tau, ds[4];
+    assert_int_equal(ctkd_dkd_loss(1, 4, s, t, &y, &tau, 1, 1, 1, &dkd, ds, NULL, &dkd_tau),
+                     CTKD_OK);
+    assert_int_equal(
+        ctkd_kd_loss(1, 3, s + 1, t + 1, &tau, 1, CTKD_KD_EXACT, &kd, NULL, NULL, &kd_tau),
+        CTKD_OK);
+    check_close(dkd, kd, 1e-6, 0);
+    check_close(dkd_tau, kd_tau, 1e-5, 0);
+    check_close(ds[0], 0, 0, 1e-7);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_of_every_loss_match_central_differences),
+        cmocka_unit_test(gradients_match_when_every_sample_has_its_own_tau),
+        cmocka_unit_test(every_loss_has_the_properties_that_it_declares),
+        cmocka_unit_test(every_entry_is_complete_and_found_by_its_name),
+        cmocka_unit_test(skipped_outputs_do_not_change_the_others),
+        cmocka_unit_test(every_loss_refuses_bad_arguments_and_writes_nothing),
+        cmocka_unit_test(kd_refuses_an_unknown_form),
+        cmocka_unit_test(dkd_refuses_two_classes_and_bad_weights),
+        cmocka_unit_test(values_and_gradients_agree_with_pytorch),
+        cmocka_unit_test(kd_tends_to_half_the_variance_at_high_tau),
+        cmocka_unit_test(dkd_keeps_its_limit_at_high_tau),
+        cmocka_unit_test(kd_tends_to_zero_at_low_tau),
+        cmocka_unit_test(every_output_is_finite_for_extreme_logits),
+        cmocka_unit_test(dkd_is_kd_of_the_other_classes_when_the_targets_agree),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
