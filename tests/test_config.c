@@ -261,7 +261,7 @@ static void resolved_configuration_reads_back_identically(void **state)
                    "method.dkd.beta=6.1 train.seed=9007199254740991 run.name=a:b#c",
                    &err),
              &err);
-    char path[] = "/tmp/ctkd-config-XXXXXX";
+    char path[] = "ctkd-config-XXXXXX";
     const int fd = mkstemp(path);
     assert_true(fd >= 0);
     FILE *out = fdopen(fd, "w");

@@ -1,0 +1,58 @@
+/*
+ * One training step, in the order of the design: teacher, student, temperature, losses, backward,
+ * SGD. Everything about distillation is libctkd's, through its public headers. Without a teacher
+ * the step has the cross-entropy alone.
+ */
+#ifndef CTKD_TRAIN_DISTILLER_H
+#define CTKD_TRAIN_DISTILLER_H
+
+#include "data/loader.h"
+#include "nn/training.h"
+#include "train/config.h"
+#include "train/state.h"
+#include "train/teacher.h"
+
+struct ctkd__distiller_args {
+    const struct ctkd__config *config;
+    struct ctkd__training *training;
+    struct ctkd__workers *workers;
+    struct ctkd__run_state *state; /* weights, velocities and temperature are moved */
+    struct ctkd__teacher *teacher; /* NULL: cross-entropy alone, with weight 1 */
+    size_t classes;
+};
+
+/* What a step measured. tau is the one used in this step, before its update. */
+struct ctkd__step_report {
+    float loss, loss_ce, loss_kd, loss_method; /* total; unweighted parts */
+    float tau_mean, tau_min, tau_max;          /* NaN without a teacher */
+    float tau_gradient; /* dL/dtau, summed over the batch, not reversed; NaN without a teacher */
+    float lambda, lr;   /* reversal strength; the student's learning rate */
+    size_t correct;     /* images whose label is first */
+};
+
+struct ctkd__distiller;
+
+/* Everything in args is borrowed until destroy. */
+ctkd_status ctkd__distiller_create(const struct ctkd__distiller_args *args,
+                                   struct ctkd__distiller **out, ctkd_error *err);
+void ctkd__distiller_destroy(struct ctkd__distiller *distiller);
+
+/* The temperature module of a configuration, for the run's state. */
+ctkd_status ctkd__distiller_temperature(const struct ctkd__config *config, size_t classes,
+                                        ctkd_temperature **out, ctkd_error *err);
+
+/*
+ * @param epoch      counted from 1
+ * @param lr_factor  of the schedule, times each group's base rate
+ * CTKD_ENAN: a loss, tau or the gradient of theta is not finite; the message names it with the
+ * epoch and the step within it, and no parameter was changed. Allocates nothing.
+ */
+ctkd_status ctkd__distiller_step(struct ctkd__distiller *distiller, const struct ctkd__batch *batch,
+                                 uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
+                                 ctkd_error *err);
+
+/* Reversal strength of an epoch. */
+ctkd_status ctkd__distiller_lambda(const struct ctkd__config *config, uint64_t epoch,
+                                   float *lambda);
+
+#endif

@@ -1,0 +1,55 @@
+#include "train/evaluate.h"
+
+#include <math.h>
+
+#include "ctkd/loss.h"
+#include "util/error.h"
+
+size_t ctkd__label_rank(size_t k, const float *logits, int32_t label)
+{
+    const float own = logits[label];
+    size_t rank = 0;
+    for (size_t j = 0; j < k; j++) {
+        if (isnan(logits[j]))
+            return k;
+        rank += logits[j] > own || (logits[j] == own && j < (size_t)label);
+    }
+    return rank;
+}
+
+ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__predict predict,
+                           void *context, float *logits, struct ctkd__score *score, ctkd_error *err)
+{
+    struct ctkd__batch batch;
+    size_t n = 0, top1 = 0, top5 = 0;
+    double loss = 0;
+    ctkd__loader_start(loader, 1, 0);
+    while (ctkd__loader_next(loader, &batch)) {
+        ctkd_status status = predict(context, batch.n, batch.x, logits, err);
+        if (status != CTKD_OK)
+            return status;
+        float mean = 0;
+        status = ctkd_cross_entropy(batch.n, classes, logits, batch.labels, &mean, NULL);
+        if (status != CTKD_OK && status != CTKD_ENAN)
+            return ctkd__fail(err, status, "evaluation: cross-entropy: %s",
+                              ctkd_status_text(status));
+        if (status == CTKD_ENAN || !isfinite(mean))
+            return ctkd__fail(err, CTKD_ENAN,
+                              "evaluation: logits of images %zu to %zu are not finite", n,
+                              n + batch.n - 1);
+        for (size_t i = 0; i < batch.n; i++) {
+            const size_t rank = ctkd__label_rank(classes, logits + i * classes, batch.labels[i]);
+            top1 += rank < 1;
+            top5 += rank < 5;
+        }
+        loss += (double)mean * (double)batch.n;
+        n += batch.n;
+    }
+    if (n == 0)
+        return ctkd__fail(err, CTKD_EINVAL, "evaluation: the data set has no test images");
+    *score = (struct ctkd__score){ .n = n,
+                                   .top1 = 100.0 * (double)top1 / (double)n,
+                                   .top5 = 100.0 * (double)top5 / (double)n,
+                                   .loss = loss / (double)n };
+    return CTKD_OK;
+}

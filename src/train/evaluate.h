@@ -1,0 +1,27 @@
+/* How good a network is on a data set. */
+#ifndef CTKD_TRAIN_EVALUATE_H
+#define CTKD_TRAIN_EVALUATE_H
+
+#include "data/loader.h"
+
+struct ctkd__score {
+    size_t n;
+    double top1, top5; /* percent */
+    double loss;       /* mean cross-entropy, nats */
+};
+
+/* x [n][c][h][w] -> logits [n][k] */
+typedef ctkd_status (*ctkd__predict)(void *context, size_t n, const float *x, float *logits,
+                                     ctkd_error *err);
+
+/* Classes that come before the label's: greater logits, and equal ones of a lower index. A NaN in
+   the row puts the label last (k): a broken network is never right. */
+size_t ctkd__label_rank(size_t k, const float *logits, int32_t label);
+
+/* Predicts one epoch of the loader in order. `logits` is room for the loader's batch. CTKD_ENAN: a
+   logit is not finite. */
+ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__predict predict,
+                           void *context, float *logits, struct ctkd__score *score,
+                           ctkd_error *err);
+
+#endif

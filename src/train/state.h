@@ -1,0 +1,39 @@
+/* Everything of a run that changes while it trains, in one place: what a checkpoint holds. */
+#ifndef CTKD_TRAIN_STATE_H
+#define CTKD_TRAIN_STATE_H
+
+#include <stdint.h>
+
+#include "ctkd/temperature.h"
+#include "nn/weights.h"
+
+/* Sums over the steps of the epoch that is under way. */
+struct ctkd__epoch_sums {
+    uint64_t steps, images, correct;
+    double loss, loss_ce, loss_kd, loss_method; /* weighted by images */
+    double tau, tau_gradient;                   /* tau weighted by images, gradient by steps */
+    float tau_min, tau_max;
+    double seconds; /* of training steps */
+};
+
+struct ctkd__run_state {
+    uint64_t epoch;      /* under way, counted from 1 */
+    uint64_t epoch_step; /* steps of it that are done */
+    uint64_t step;       /* steps done in all */
+    struct ctkd__epoch_sums sums;
+    double best_top1; /* percent; -1 before the first evaluation */
+    uint64_t best_epoch;
+    double seconds; /* of the whole run, up to the end of the last epoch */
+
+    struct ctkd__weights *weights;
+    float *velocity;               /* [weights->n_values] */
+    ctkd_temperature *temperature; /* NULL: trained on labels alone */
+    float *temperature_velocity;   /* [parameters of temperature] */
+};
+
+/* `weights` is borrowed; `temperature` is taken over when this succeeds, and may be NULL. */
+ctkd_status ctkd__run_state_init(struct ctkd__run_state *state, struct ctkd__weights *weights,
+                                 ctkd_temperature *temperature, ctkd_error *err);
+void ctkd__run_state_fini(struct ctkd__run_state *state);
+
+#endif

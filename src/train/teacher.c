@@ -1,0 +1,185 @@
+#include "train/teacher.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/models/models.h"
+#include "train/config.h"
+#include "util/error.h"
+
+static ctkd_status expect_side(const struct ctkd__teacher *teacher, const char *what, size_t found,
+                               size_t expected, const char *dataset, ctkd_error *err)
+{
+    if (found == 0 || found == expected)
+        return CTKD_OK;
+    return ctkd__fail(err, CTKD_ESHAPE,
+                      "%s: network of %zu %s, but the images of %s are of %zu (data.channels and "
+                      "data.pad_to change them)",
+                      teacher->file, found, what, dataset, expected);
+}
+
+/* What the file leaves open is taken from the images. */
+static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__teacher_args *args,
+                              ctkd_error *err)
+{
+    struct ctkd__network_info *info = &teacher->info;
+    const struct ctkd__network_info *images = args->images;
+    if (args->network[0])
+        snprintf(info->network, sizeof info->network, "%s", args->network);
+    if (!info->network[0])
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%s.network: empty, and %s does not name its network; expected a name of "
+                          "`ctkd models`",
+                          args->role, teacher->file);
+    const char *set = images->dataset;
+    ctkd_status status = expect_side(teacher, "classes", info->classes, images->classes, set, err);
+    if (status == CTKD_OK)
+        status = expect_side(teacher, "channels", info->channels, images->channels, set, err);
+    if (status == CTKD_OK)
+        status = expect_side(teacher, "rows", info->height, images->height, set, err);
+    if (status == CTKD_OK)
+        status = expect_side(teacher, "columns", info->width, images->width, set, err);
+    info->classes = images->classes;
+    info->channels = images->channels;
+    info->height = images->height;
+    info->width = images->width;
+    return status;
+}
+
+/* x_own = (x * std + mean - mean_own) / std_own */
+static ctkd_status set_constants(struct ctkd__teacher *teacher,
+                                 const struct ctkd__teacher_args *args, ctkd_error *err)
+{
+    struct ctkd__network_info *info = &teacher->info;
+    const size_t channels = info->channels;
+    if (!info->has_constants) {
+        memcpy(info->mean, args->images->mean, sizeof info->mean);
+        memcpy(info->std, args->images->std, sizeof info->std);
+        info->has_constants = true;
+    }
+    char key[32];
+    snprintf(key, sizeof key, "%s.mean", args->role);
+    ctkd_status status = ctkd__config_floats(key, args->mean, channels, info->mean, err);
+    snprintf(key, sizeof key, "%s.std", args->role);
+    if (status == CTKD_OK)
+        status = ctkd__config_floats(key, args->std, channels, info->std, err);
+    for (size_t c = 0; c < channels && status == CTKD_OK; c++) {
+        if (!(info->std[c] > 0))
+            return ctkd__fail(err, CTKD_ERANGE, "%s: %g found, expected above 0", key,
+                              (double)info->std[c]);
+        const double mean = (double)args->images->mean[c], std = (double)args->images->std[c];
+        teacher->scale[c] = (float)(std / (double)info->std[c]);
+        teacher->shift[c] = (float)((mean - (double)info->mean[c]) / (double)info->std[c]);
+        teacher->rescales |=
+            info->mean[c] != args->images->mean[c] || info->std[c] != args->images->std[c];
+    }
+    return status;
+}
+
+static ctkd_status compile(struct ctkd__teacher *teacher, const struct ctkd__tensors *tensors,
+                           const struct ctkd__inference_config *engine, ctkd_error *err)
+{
+    const struct ctkd__model_args model = { .channels = teacher->info.channels,
+                                            .height = teacher->info.height,
+                                            .width = teacher->info.width,
+                                            .classes = teacher->info.classes };
+    ctkd_status status = ctkd__model_build(teacher->info.network, &model, &teacher->graph, err);
+    if (status == CTKD_OK)
+        status =
+            ctkd__weights_create(teacher->graph, engine->kernels->block, &teacher->weights, err);
+    if (status == CTKD_OK)
+        status = ctkd__weights_import(teacher->weights, tensors, err);
+    if (status == CTKD_OK)
+        status = ctkd__inference_create(teacher->graph, engine, &teacher->inference, err);
+    if (status == CTKD_OK)
+        status = ctkd__inference_load(teacher->inference, teacher->weights, err);
+    if (status != CTKD_OK)
+        ctkd__fail_within(err, status, "%s (%s)", teacher->file, teacher->info.network);
+    return status;
+}
+
+ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
+                               const struct ctkd__inference_config *engine,
+                               struct ctkd__teacher **out, ctkd_error *err)
+{
+    *out = NULL;
+    struct ctkd__tensors tensors = { 0 };
+    struct ctkd__teacher *teacher = calloc(1, sizeof *teacher);
+    if (!teacher)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", args->path);
+    ctkd_status status =
+        ctkd__network_file_find(args->path, teacher->file, sizeof teacher->file, err);
+    if (status == CTKD_OK)
+        status = ctkd__network_file_read(teacher->file, &tensors, &teacher->info, err);
+    if (status == CTKD_OK)
+        status = check_info(teacher, args, err);
+    if (status == CTKD_OK)
+        status = set_constants(teacher, args, err);
+    if (status == CTKD_OK)
+        status = compile(teacher, &tensors, engine, err);
+    if (status == CTKD_OK && teacher->rescales) {
+        const struct ctkd__network_info *info = &teacher->info;
+        const size_t image = info->channels * info->height * info->width;
+        teacher->x = malloc(args->batch_max * image * sizeof *teacher->x);
+        if (!teacher->x)
+            status = ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", args->path);
+    }
+    ctkd__tensors_fini(&tensors);
+    if (status == CTKD_OK)
+        *out = teacher;
+    else
+        ctkd__teacher_close(teacher);
+    return status;
+}
+
+void ctkd__teacher_close(struct ctkd__teacher *teacher)
+{
+    if (!teacher)
+        return;
+    ctkd__inference_destroy(teacher->inference);
+    ctkd__weights_destroy(teacher->weights);
+    ctkd__graph_destroy(teacher->graph);
+    free(teacher->x);
+    free(teacher);
+}
+
+static void rescale(struct ctkd__teacher *teacher, size_t n, const float *x)
+{
+    const size_t channels = teacher->info.channels;
+    const size_t pixels = teacher->info.height * teacher->info.width;
+    for (size_t plane = 0; plane < n * channels; plane++) {
+        const float scale = teacher->scale[plane % channels];
+        const float shift = teacher->shift[plane % channels];
+        const float *restrict in = x + plane * pixels;
+        float *restrict out = teacher->x + plane * pixels;
+        for (size_t i = 0; i < pixels; i++)
+            out[i] = in[i] * scale + shift;
+    }
+}
+
+ctkd_status ctkd__teacher_predict(void *context, size_t n, const float *x, float *logits,
+                                  ctkd_error *err)
+{
+    struct ctkd__teacher *teacher = context;
+    if (teacher->rescales) {
+        rescale(teacher, n, x);
+        x = teacher->x;
+    }
+    return ctkd__inference_run(teacher->inference, n, x, logits, err);
+}
+
+ctkd_status ctkd__teacher_check(const struct ctkd__teacher *teacher, double top1, double expected,
+                                double tolerance, ctkd_error *err)
+{
+    const bool own = expected == 0 && teacher->info.has_top1;
+    if (own)
+        expected = teacher->info.top1;
+    if (top1 >= expected - tolerance)
+        return CTKD_OK;
+    return ctkd__fail(err, CTKD_ERANGE,
+                      "%s: test top-1 %.2f %% found, expected %.2f %% (%s) within %.2f points "
+                      "(teacher.tolerance): wrong data, normalisation or weights",
+                      teacher->file, top1, expected,
+                      own ? "as the file says" : "teacher.expect_top1", tolerance);
+}

@@ -1,0 +1,49 @@
+/*
+ * A trained network from a file, compiled for inference: the teacher, and what `ctkd eval`
+ * evaluates. It answers images as the student's loader normalises them and honours the
+ * normalisation that it was trained with: x_own = x * scale + shift per channel.
+ */
+#ifndef CTKD_TRAIN_TEACHER_H
+#define CTKD_TRAIN_TEACHER_H
+
+#include "nn/inference.h"
+#include "train/evaluate.h"
+#include "train/network_file.h"
+
+struct ctkd__teacher_args {
+    const char *role;       /* first level of the keys that messages name: "teacher" or "student" */
+    const char *path;       /* run directory or .safetensors file */
+    const char *network;    /* "": as the file says */
+    const char *mean, *std; /* comma lists; "": as the file says, else as `images` */
+    const struct ctkd__network_info
+        *images; /* dataset, classes, size and constants of the batches */
+    size_t batch_max;
+};
+
+struct ctkd__teacher {
+    char file[1024];
+    struct ctkd__network_info info;
+    struct ctkd__graph *graph;
+    struct ctkd__weights *weights;
+    struct ctkd__inference *inference;
+    bool rescales;
+    float scale[CTKD__CHANNELS_MAX], shift[CTKD__CHANNELS_MAX];
+    float *x; /* a rescaled batch; NULL when the constants agree */
+};
+
+/* Errors say what the file holds and what the data set needs: classes, channels, size, names. */
+ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
+                               const struct ctkd__inference_config *engine,
+                               struct ctkd__teacher **out, ctkd_error *err);
+void ctkd__teacher_close(struct ctkd__teacher *teacher);
+
+/* A ctkd__predict whose context is the teacher; n <= batch_max. */
+ctkd_status ctkd__teacher_predict(void *teacher, size_t n, const float *x, float *logits,
+                                  ctkd_error *err);
+
+/* CTKD_ERANGE when top1 is more than `tolerance` points below `expected`, or below what the file
+   says when expected is 0. */
+ctkd_status ctkd__teacher_check(const struct ctkd__teacher *teacher, double top1, double expected,
+                                double tolerance, ctkd_error *err);
+
+#endif
