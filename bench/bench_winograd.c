@@ -111,7 +111,7 @@ static void job_call(const struct job *job)
     if (job->direction == FORWARD)
         k->forward(&job->shape, job->n, job->x, NULL, job->packed, NULL, job->out, job->scratch);
     else if (job->direction == BACKWARD_DATA)
-        k->backward_data(&job->shape, job->n, job->y, job->packed, false, job->out, job->scratch);
+        k->backward_data(&job->shape, job->n, job->y, job->packed, NULL, job->out, job->scratch);
     else
         k->backward_weights(&job->shape, job->n, job->x, NULL, job->y, job->out, job->scratch);
 }

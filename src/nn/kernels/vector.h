@@ -2,8 +2,9 @@
  * The vector type of the kernels. An including file defines, before anything else,
  *   VB    floats in a vector = channels in a block: 8 or 16
  *   ISA   suffix of the names this compilation makes: portable, avx2 or avx512
- * and is compiled with the flags of that instruction set. GCC vector extensions carry the arithmetic
- * (a * b + c becomes a fused multiply-add under -ffp-contract=fast), so that one source serves all.
+ * and is compiled with the flags of that instruction set. GCC vector extensions carry the
+ * arithmetic (a * b + c becomes a fused multiply-add under -ffp-contract=fast), so that one source
+ * serves all.
  */
 #ifndef CTKD_NN_KERNELS_VECTOR_H
 #define CTKD_NN_KERNELS_VECTOR_H

@@ -477,9 +477,9 @@ static void forward(const struct ctkd__winograd_shape *shape, size_t n, const fl
 }
 
 static void backward_data(const struct ctkd__winograd_shape *shape, size_t n, const float *dy,
-                          const float *packed, bool accumulate, float *dx, void *scratch)
+                          const float *packed, const float *base, float *dx, void *scratch)
 {
-    const struct ctkd__winograd_epilogue epilogue = { .residual = accumulate ? dx : NULL };
+    const struct ctkd__winograd_epilogue epilogue = { .residual = base };
     struct work work;
     work_init(&work, shape, true, scratch);
     convolve(&work, n, dy, NULL, packed, packed_step(shape), &epilogue, dx);
