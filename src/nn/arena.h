@@ -6,7 +6,8 @@
 
 #include "ctkd/status.h"
 
-/* Zeroed memory, 2 MB-aligned with huge pages when it is large, 64-byte aligned otherwise. NULL when short. */
+/* Zeroed memory, 2 MB-aligned with huge pages when it is large, 64-byte aligned otherwise. NULL
+ * when short. */
 void *ctkd__pages_allocate(size_t bytes);
 void ctkd__pages_release(void *memory, size_t bytes);
 

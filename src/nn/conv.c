@@ -6,30 +6,52 @@
 
 extern const struct ctkd__conv_impl ctkd__conv_winograd, ctkd__conv_dnnl;
 
-static const struct ctkd__conv_impl *const list[] = { &ctkd__conv_winograd, &ctkd__conv_dnnl, NULL };
+static const struct ctkd__conv_impl *const list[] = { &ctkd__conv_winograd, &ctkd__conv_dnnl,
+                                                      NULL };
 
 const struct ctkd__conv_impl *const *ctkd__conv_list(void)
 {
     return list;
 }
 
+/* The first that supports the request, or the one of that name if it does; NULL if none. */
+static const struct ctkd__conv_impl *choose(const char *name,
+                                            const struct ctkd__conv_request *request)
+{
+    const struct ctkd__conv_impl *chosen = NULL;
+    for (size_t i = 0; list[i]; i++)
+        if (list[i]->supports(request)) {
+            if (name && strcmp(list[i]->name, name) == 0)
+                return list[i];
+            chosen = chosen ? chosen : list[i];
+        }
+    return chosen;
+}
+
+static bool known(const char *name)
+{
+    bool found = !name || !*name || strcmp(name, "auto") == 0;
+    for (size_t i = 0; list[i] && !found; i++)
+        found = strcmp(list[i]->name, name) == 0;
+    return found;
+}
+
+bool ctkd__conv_supported(const char *name, const struct ctkd__conv_request *request)
+{
+    struct ctkd__conv_request plain = *request; /* a prologue must not change who does the work */
+    plain.prologue = false;
+    const struct ctkd__conv_impl *const chosen = known(name) ? choose(name, &plain) : NULL;
+    return chosen && chosen->supports(request);
+}
+
 ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request *request,
                               struct ctkd__conv **out, ctkd_error *err)
 {
     *out = NULL;
-    const bool any = !name || !*name || strcmp(name, "auto") == 0;
-    const struct ctkd__conv_impl *chosen = NULL, *forced = NULL;
-    for (size_t i = 0; list[i]; i++) {
-        if (!chosen && list[i]->supports(request))
-            chosen = list[i];
-        if (!any && strcmp(list[i]->name, name) == 0)
-            forced = list[i];
-    }
-    if (!any && !forced)
+    if (!known(name))
         return ctkd__fail(err, CTKD_ENOTFOUND, "train.conv: %s, expected auto, winograd or dnnl",
                           name);
-    if (forced && forced->supports(request))
-        chosen = forced;
+    const struct ctkd__conv_impl *const chosen = choose(name, request);
     if (!chosen)
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
                           "no convolution for %zu -> %zu channels, kernel %zu, stride %zu",

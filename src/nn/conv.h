@@ -1,8 +1,9 @@
 /*
  * The convolution: one interface, interchangeable implementations, chosen per layer and direction.
  *
- * Activations are blocked [n][C/B][h][w][B], except the network's input, which is plain [n][c][h][w].
- * Weights are in the layout of the flat block (weights.c): [O/B][C/B][k][k][B c][B o], or [O/B][k][k][C][B] for plain input.
+ * Activations are blocked [n][C/B][h][w][B], except the network's input, which is plain
+ * [n][c][h][w]. Weights are in the layout of the flat block (weights.c): [O/B][C/B][k][k][B c][B
+ * o], or [O/B][k][k][C][B] for plain input.
  */
 #ifndef CTKD_NN_CONV_H
 #define CTKD_NN_CONV_H
@@ -10,8 +11,8 @@
 #include "nn/kernels/kernels.h"
 
 struct ctkd__conv_shape {
-    size_t c, h, w;    /* input */
-    size_t o, oh, ow;  /* output */
+    size_t c, h, w;   /* input */
+    size_t o, oh, ow; /* output */
     size_t kernel, stride, padding;
     bool plain_input;
 };
@@ -34,12 +35,13 @@ struct ctkd__conv_request {
 /* One call, in one worker, on n whole images. */
 struct ctkd__conv_call {
     size_t n, worker;
-    const float *x;                       /* FORWARD, BACKWARD_WEIGHTS */
-    const struct ctkd__affine *prologue;  /* the input is relu?(scale * x + shift); or NULL */
-    const float *dy;                      /* BACKWARD_DATA, BACKWARD_WEIGHTS */
-    const float *weights;                 /* FORWARD, BACKWARD_DATA: as packed */
+    const float *x;                      /* FORWARD, BACKWARD_WEIGHTS */
+    const struct ctkd__affine *prologue; /* the input is relu?(scale * x + shift); or NULL */
+    const float *dy;                     /* BACKWARD_DATA, BACKWARD_WEIGHTS */
+    const float *weights;                /* FORWARD, BACKWARD_DATA: as packed */
     const float *bias;
-    const float *base; /* added to the result: FORWARD residual, BACKWARD_DATA earlier gradient; may be out */
+    const float *base; /* added to the result: FORWARD residual, BACKWARD_DATA earlier gradient; may
+                          be out */
     float *out;        /* y, dx or dw; overwritten */
     void *scratch;
 };
@@ -56,7 +58,9 @@ struct ctkd__conv_impl {
     ctkd_status (*prepare)(struct ctkd__conv *conv, size_t n, ctkd_error *err);
     /* Bytes of weights in the form that calls take; 0: they take the flat layout itself. */
     size_t (*packed_bytes)(const struct ctkd__conv *conv);
-    void (*pack)(const struct ctkd__conv *conv, const float *weights, float *packed);
+    /* Part `part` of `parts`, which may be done by different threads at once. */
+    void (*pack)(const struct ctkd__conv *conv, const float *weights, float *packed, size_t part,
+                 size_t parts);
     size_t (*scratch_bytes)(const struct ctkd__conv *conv); /* of each worker, after prepare */
     ctkd_status (*run)(const struct ctkd__conv *conv, const struct ctkd__conv_call *call);
 };
@@ -78,6 +82,8 @@ const struct ctkd__conv_impl *const *ctkd__conv_list(void);
    elsewhere ("auto" or NULL: always the best known). CTKD_ENOTFOUND: unknown name. */
 ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request *request,
                               struct ctkd__conv **out, ctkd_error *err);
+/* Whether ctkd__conv_create of the same arguments finds an implementation. */
+bool ctkd__conv_supported(const char *name, const struct ctkd__conv_request *request);
 void ctkd__conv_destroy(struct ctkd__conv *conv); /* NULL is allowed */
 
 /* Floating-point operations (2 per multiply-add) of one image. */

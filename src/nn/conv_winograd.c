@@ -40,9 +40,9 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
         return ctkd__fail(err, CTKD_ENOMEM, "winograd: out of memory");
     const size_t b = request->kernels->block;
     conv->base = (struct ctkd__conv_base){ &ctkd__conv_winograd, *request };
-    conv->shape = (struct ctkd__winograd_shape){ round_up(request->shape.c, b),
-                                                 round_up(request->shape.o, b), request->shape.h,
-                                                 request->shape.w, 0 };
+    conv->shape =
+        (struct ctkd__winograd_shape){ round_up(request->shape.c, b), round_up(request->shape.o, b),
+                                       request->shape.h, request->shape.w, 0 };
     *out = (struct ctkd__conv *)(void *)conv;
     return CTKD_OK;
 }
@@ -65,13 +65,14 @@ static size_t packed_bytes(const struct ctkd__conv *conv)
     return kernels_of(conv)->packed_floats(&as_winograd(conv)->shape) * sizeof(float);
 }
 
-static void pack(const struct ctkd__conv *conv, const float *weights, float *packed)
+static void pack(const struct ctkd__conv *conv, const float *weights, float *packed, size_t part,
+                 size_t parts)
 {
     const struct winograd *const w = as_winograd(conv);
     if (w->base.request.direction == CTKD__CONV_FORWARD)
-        kernels_of(conv)->pack_forward(&w->shape, weights, packed, 0, 1);
+        kernels_of(conv)->pack_forward(&w->shape, weights, packed, part, parts);
     else
-        kernels_of(conv)->pack_backward(&w->shape, weights, packed, 0, 1);
+        kernels_of(conv)->pack_backward(&w->shape, weights, packed, part, parts);
 }
 
 static size_t scratch_bytes(const struct ctkd__conv *conv)

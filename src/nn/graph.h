@@ -2,9 +2,9 @@
  * A network as a small graph: nodes with one output each, named parameters, named taps. Built once,
  * then compiled by training.h or inference.h. Nothing here knows of layouts, batches or threads.
  *
- * Builders take the index of a node and return the index of the new one. Errors are sticky: after the
- * first one every builder returns -1 and ctkd__graph_finish gives the reason, so that a model file is
- * straight-line code.
+ * Builders take the index of a node and return the index of the new one. Errors are sticky: after
+ * the first one every builder returns -1 and ctkd__graph_finish gives the reason, so that a model
+ * file is straight-line code.
  */
 #ifndef CTKD_NN_GRAPH_H
 #define CTKD_NN_GRAPH_H
@@ -16,15 +16,15 @@
 #include "ctkd/status.h"
 
 /* Kinds of nodes; X(name, text). */
-#define CTKD__OP_LIST(X)                                                                          \
-    X(INPUT, "input")                                                                             \
-    X(CONV, "conv")                                                                               \
-    X(BATCH_NORM, "batch_norm")                                                                   \
-    X(RELU, "relu")                                                                               \
-    X(ADD, "add")                                                                                 \
-    X(MAX_POOL, "max_pool")                                                                       \
-    X(GLOBAL_POOL, "global_pool")                                                                 \
-    X(LINEAR, "linear")                                                                           \
+#define CTKD__OP_LIST(X)                                                                           \
+    X(INPUT, "input")                                                                              \
+    X(CONV, "conv")                                                                                \
+    X(BATCH_NORM, "batch_norm")                                                                    \
+    X(RELU, "relu")                                                                                \
+    X(ADD, "add")                                                                                  \
+    X(MAX_POOL, "max_pool")                                                                        \
+    X(GLOBAL_POOL, "global_pool")                                                                  \
+    X(LINEAR, "linear")                                                                            \
     X(SUBSAMPLE, "subsample")
 enum ctkd__op {
 #define CTKD__OP_ENUM(name, text) CTKD__OP_##name,
@@ -39,9 +39,9 @@ enum ctkd__init { CTKD__INIT_CONSTANT, CTKD__INIT_UNIFORM, CTKD__INIT_NORMAL };
 
 /* What a parameter is to its node. STAT_* are buffers: not trained, moved by the forward pass. */
 enum ctkd__role {
-    CTKD__ROLE_WEIGHT, /* conv [o, c/groups, k, k]; linear [o, c]; batch norm [c] */
-    CTKD__ROLE_BIAS,   /* [o] or [c] */
-    CTKD__ROLE_MEAN,   /* batch norm running_mean [c] */
+    CTKD__ROLE_WEIGHT,   /* conv [o, c/groups, k, k]; linear [o, c]; batch norm [c] */
+    CTKD__ROLE_BIAS,     /* [o] or [c] */
+    CTKD__ROLE_MEAN,     /* batch norm running_mean [c] */
     CTKD__ROLE_VARIANCE, /* batch norm running_var [c] */
     CTKD__ROLE_COUNT
 };
@@ -58,8 +58,8 @@ struct ctkd__parameter {
 
 struct ctkd__node {
     enum ctkd__op op;
-    char name[96]; /* prefix of its parameters; for others a description for profiles */
-    int inputs[2]; /* -1: none */
+    char name[96];  /* prefix of its parameters; for others a description for profiles */
+    int inputs[2];  /* -1: none */
     size_t c, h, w; /* of the output; a vector is c x 1 x 1 */
     size_t kernel, stride, padding, groups; /* conv, max_pool; stride: subsample */
     int parameters[CTKD__ROLE_COUNT];       /* indices, -1: none */
@@ -96,7 +96,8 @@ void ctkd__graph_destroy(struct ctkd__graph *graph);
 int ctkd__graph_input(struct ctkd__graph *graph, size_t c, size_t h, size_t w);
 int ctkd__graph_conv(struct ctkd__graph *graph, int x, const char *name,
                      const struct ctkd__conv_args *args);
-int ctkd__graph_batch_norm(struct ctkd__graph *graph, int x, const char *name); /* eps 1e-5, weight 1, bias 0 */
+int ctkd__graph_batch_norm(struct ctkd__graph *graph, int x,
+                           const char *name); /* eps 1e-5, weight 1, bias 0 */
 int ctkd__graph_relu(struct ctkd__graph *graph, int x);
 int ctkd__graph_add(struct ctkd__graph *graph, int a, int b);
 int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t stride,
@@ -104,10 +105,10 @@ int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t
 int ctkd__graph_global_pool(struct ctkd__graph *graph, int x); /* mean over h and w */
 /* weight [out, c]; x must be a vector (c x 1 x 1). */
 int ctkd__graph_linear(struct ctkd__graph *graph, int x, const char *name, size_t out,
-                       enum ctkd__init weight_init, float weight_value,
-                       enum ctkd__init bias_init, float bias_value);
-/* Option-A shortcut (He et al. 2016): every `stride`-th pixel, channels zero-padded to `out`, half of
-   the zeros ((out - c) / 2) before and the rest behind. */
+                       enum ctkd__init weight_init, float weight_value, enum ctkd__init bias_init,
+                       float bias_value);
+/* Option-A shortcut (He et al. 2016): every `stride`-th pixel, channels zero-padded to `out`, half
+   of the zeros ((out - c) / 2) before and the rest behind. */
 int ctkd__graph_subsample(struct ctkd__graph *graph, int x, size_t out, size_t stride);
 /* Moves the parameters of x behind all others so far: nodes are in order of computation (a shortcut
    before the last batch norm of its block), parameters in the published order (shortcut last). */
@@ -117,12 +118,13 @@ void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x);
 ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error *err);
 
 /* Value of ctkd__conv_args for the two initialisations of METHODS 4.11. */
-float ctkd__init_he_out(size_t kernel, size_t out);      /* NORMAL: sqrt(2 / (k k out)) */
-float ctkd__init_default(size_t fan_in);                 /* UNIFORM: 1 / sqrt(fan_in) */
+float ctkd__init_he_out(size_t kernel, size_t out); /* NORMAL: sqrt(2 / (k k out)) */
+float ctkd__init_default(size_t fan_in);            /* UNIFORM: 1 / sqrt(fan_in) */
 
 size_t ctkd__parameter_elements(const struct ctkd__parameter *parameter);
 size_t ctkd__graph_trainable(const struct ctkd__graph *graph); /* elements of weights and biases */
-size_t ctkd__graph_macs(const struct ctkd__graph *graph); /* conv + linear multiply-adds of an image */
+size_t
+ctkd__graph_macs(const struct ctkd__graph *graph); /* conv + linear multiply-adds of an image */
 size_t ctkd__graph_state_tensors(const struct ctkd__graph *graph); /* with num_batches_tracked */
 int ctkd__graph_find_tap(const struct ctkd__graph *graph, const char *name); /* node or -1 */
 

@@ -1,7 +1,7 @@
 /*
- * A graph compiled for inference: batch norm folded into convolutions, bias, residual and ReLU fused,
- * activations freed by liveness. Workers claim chunks of images; an image's result does not depend on
- * which worker or chunk it was in.
+ * A graph compiled for inference: batch norm folded into convolutions, bias, residual and ReLU
+ * fused, activations freed by liveness. Workers claim chunks of images; an image's result does not
+ * depend on which worker or chunk it was in.
  */
 #ifndef CTKD_NN_INFERENCE_H
 #define CTKD_NN_INFERENCE_H

@@ -92,8 +92,8 @@ static double row_ms(const struct ctkd__profile *profile, const struct row *row)
     return 1e-6 * (double)sum / (double)profile->workers;
 }
 
-static void print_line(FILE *out, const char *name, const char *kind, const char *how,
-                       double calls, double ms, double gflop, double total_ms)
+static void print_line(FILE *out, const char *name, const char *kind, const char *how, double calls,
+                       double ms, double gflop, double total_ms)
 {
     fprintf(out, "%-44s %-22s %-10s %8.1f %9.3f", name, kind, how, calls, ms);
     if (gflop > 0 && ms > 0)

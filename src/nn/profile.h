@@ -13,8 +13,9 @@ struct ctkd__profile;
 ctkd_status ctkd__profile_create(size_t workers, struct ctkd__profile **out);
 void ctkd__profile_destroy(struct ctkd__profile *profile);
 
-/* A row for a layer of a program ("teacher", "student"), an op kind ("conv forward") and a layer's name.
-   `flops` is for one image. Returns its index; -1 when memory is short (such a row is not timed). */
+/* A row for a layer of a program ("teacher", "student"), an op kind ("conv forward") and a layer's
+   name. `flops` is for one image. Returns its index; -1 when memory is short (such a row is not
+   timed). */
 int ctkd__profile_row(struct ctkd__profile *profile, const char *program, const char *kind,
                       const char *layer, const char *how, double flops);
 /* Adds a measured interval of one worker over `images` images. */

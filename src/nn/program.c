@@ -6,12 +6,13 @@ struct fusion {
     const struct ctkd__graph *graph;
     const bool *keep;
     int *readers, *reader; /* of each node: how many read it; the last one that does */
-    bool *absorbed; /* belongs to the step of an earlier node */
+    bool *absorbed;        /* belongs to the step of an earlier node */
     struct ctkd__step *at; /* step that ends at a node */
     bool *ends;
 };
 
-/* The only reader of `node` if it is of kind `op` and the node's own value is not needed; else -1. */
+/* The only reader of `node` if it is of kind `op` and the node's own value is not needed; else -1.
+ */
 static int sole_reader(const struct fusion *f, int node, enum ctkd__op op)
 {
     if (f->readers[node] != 1 || (f->keep && f->keep[node]) || node == f->graph->output)
@@ -26,8 +27,8 @@ static int other_operand(const struct fusion *f, int add, int node)
     return inputs[0] == node ? inputs[1] : inputs[0];
 }
 
-/* Absorbs an add (and the ReLU behind it) into the step that ends at `end`; returns the new end. Of two
-   candidates for the same add the later one takes it: by then the other operand exists. */
+/* Absorbs an add (and the ReLU behind it) into the step that ends at `end`; returns the new end. Of
+   two candidates for the same add the later one takes it: by then the other operand exists. */
 static int absorb_tail(struct fusion *f, struct ctkd__step *step, int end,
                        bool (*can_take)(const struct fusion *f, int node))
 {

@@ -1,13 +1,14 @@
-/* A graph as a list of fused steps, in order of execution: what training and inference are compiled from. */
+/* A graph as a list of fused steps, in order of execution: what training and inference are compiled
+ * from. */
 #ifndef CTKD_NN_PROGRAM_H
 #define CTKD_NN_PROGRAM_H
 
 #include "nn/graph.h"
 
 enum ctkd__step_kind {
-    CTKD__STEP_CONV,   /* inference: with batch norm folded, residual and ReLU */
-    CTKD__STEP_NORM,   /* batch norm, then residual, then ReLU */
-    CTKD__STEP_ADD,    /* add, then ReLU */
+    CTKD__STEP_CONV, /* inference: with batch norm folded, residual and ReLU */
+    CTKD__STEP_NORM, /* batch norm, then residual, then ReLU */
+    CTKD__STEP_ADD,  /* add, then ReLU */
     CTKD__STEP_RELU,
     CTKD__STEP_MAX_POOL,
     CTKD__STEP_GLOBAL_POOL,
@@ -19,8 +20,8 @@ enum ctkd__step_kind {
 /* Values are named by the node that computes them; only values that a step writes exist. */
 struct ctkd__step {
     enum ctkd__step_kind kind;
-    int node;     /* whose parameters and attributes the step has (the conv, the batch norm, ...) */
-    int norm;     /* CONV: the batch norm folded into it, or -1 */
+    int node; /* whose parameters and attributes the step has (the conv, the batch norm, ...) */
+    int norm; /* CONV: the batch norm folded into it, or -1 */
     int input;
     int residual; /* second operand of ADD, added before ReLU in CONV and NORM; or -1 */
     int output;
@@ -33,8 +34,8 @@ struct ctkd__program {
     int input, output;
 };
 
-/* inference: fold batch norms into convolutions. keep[node]: the node's value must exist (a tap that is
-   asked for); NULL keeps none. */
+/* inference: fold batch norms into convolutions. keep[node]: the node's value must exist (a tap
+   that is asked for); NULL keeps none. */
 ctkd_status ctkd__program_create(const struct ctkd__graph *graph, bool inference, const bool *keep,
                                  struct ctkd__program *out);
 void ctkd__program_fini(struct ctkd__program *program);

@@ -1,7 +1,8 @@
 /*
- * A graph compiled for training: batch norm with batch statistics, backward for every op, all memory
- * planned once. Each worker owns a contiguous slice of the batch; they meet at batch-norm statistics
- * and at the sum of gradients, in a fixed order: same machine, threads and version give the same bits.
+ * A graph compiled for training: batch norm with batch statistics, backward for every op, all
+ * memory planned once. Each worker owns a contiguous slice of the batch; they meet at batch-norm
+ * statistics and at the sum of gradients, in a fixed order: same machine, threads and version give
+ * the same bits.
  */
 #ifndef CTKD_NN_TRAINING_H
 #define CTKD_NN_TRAINING_H
@@ -39,16 +40,12 @@ ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, co
 ctkd_status ctkd__training_backward(struct ctkd__training *training, const float *dlogits,
                                     ctkd_error *err);
 
-/* Slice `worker` of the gradient: n_values floats in the layout of weights->values. The gradient is the
-   sum of the slices in order. */
+/* Slice `worker` of the gradient: n_values floats in the layout of weights->values. The gradient is
+   the sum of the slices in order. */
 const float *ctkd__training_gradient(const struct ctkd__training *training, size_t worker);
 /* The whole gradient as named row-major tensors; for tests and tools. */
 ctkd_status ctkd__training_export_gradient(const struct ctkd__training *training,
                                            struct ctkd__tensors *list, ctkd_error *err);
-/* Activation of a node of the last forward, row-major [n][c][h][w]; for tests and tools. */
-ctkd_status ctkd__training_export_value(const struct ctkd__training *training, int node,
-                                        float *out, ctkd_error *err);
-
 size_t ctkd__training_bytes(const struct ctkd__training *training);
 
 #endif

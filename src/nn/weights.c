@@ -35,7 +35,8 @@ static size_t flat_size(const struct ctkd__weights *weights, int parameter)
     const struct ctkd__parameter *const p = &weights->graph->parameters[parameter];
     const size_t b = weights->block;
     if (p->rank == 4) {
-        const size_t c = has_plain_input(weights, parameter) ? p->shape[1] : round_up(p->shape[1], b);
+        const size_t c =
+            has_plain_input(weights, parameter) ? p->shape[1] : round_up(p->shape[1], b);
         return round_up(p->shape[0], b) * c * p->shape[2] * p->shape[3];
     }
     if (p->rank == 2)
@@ -133,7 +134,8 @@ void ctkd__weights_initialise(struct ctkd__weights *weights, uint64_t seed)
         for (size_t i = 0; i < n; i++) {
             float value = p->value;
             if (p->init == CTKD__INIT_UNIFORM)
-                value *= 2.0f * ctkd_random_uniform(seed, CTKD_RANDOM_INIT, (uint64_t)index, i) - 1.0f;
+                value *=
+                    2.0f * ctkd_random_uniform(seed, CTKD_RANDOM_INIT, (uint64_t)index, i) - 1.0f;
             else if (p->init == CTKD__INIT_NORMAL)
                 value *= ctkd_random_normal(seed, CTKD_RANDOM_INIT, (uint64_t)index, i);
             flat[flat_index(weights, index, i)] = value;
@@ -192,7 +194,8 @@ static ctkd_status check_import(const struct ctkd__weights *weights,
         for (int j = 0; j < graph->n_parameters && !known; j++)
             known = strcmp(graph->parameters[j].name, list->items[i].name) == 0;
         if (!known)
-            return ctkd__fail(err, CTKD_EFORMAT, "%s: unexpected, the network has no such parameter",
+            return ctkd__fail(err, CTKD_EFORMAT,
+                              "%s: unexpected, the network has no such parameter",
                               list->items[i].name);
     }
     return CTKD_OK;
@@ -212,8 +215,7 @@ ctkd_status ctkd__weights_import(struct ctkd__weights *weights, const struct ctk
     for (size_t i = 0; i < list->count; i++)
         if (is_count(list->items[i].name) && list->items[i].type == CTKD__I64 &&
             list->items[i].bytes == sizeof weights->batches_tracked)
-            memcpy(&weights->batches_tracked, list->items[i].data,
-                   sizeof weights->batches_tracked);
+            memcpy(&weights->batches_tracked, list->items[i].data, sizeof weights->batches_tracked);
     return CTKD_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
- * The values of a graph's parameters: one flat block in the layout of the forward pass (blocked by the
- * kernels' block, padded with zeros), and one of running statistics. The world outside sees names and
- * row-major shapes.
+ * The values of a graph's parameters: one flat block in the layout of the forward pass (blocked by
+ * the kernels' block, padded with zeros), and one of running statistics. The world outside sees
+ * names and row-major shapes.
  */
 #ifndef CTKD_NN_WEIGHTS_H
 #define CTKD_NN_WEIGHTS_H
@@ -28,8 +28,9 @@ void ctkd__weights_destroy(struct ctkd__weights *weights);
 /* Draws initial values: a pure function of (seed, parameter's index, element's row-major index). */
 void ctkd__weights_initialise(struct ctkd__weights *weights, uint64_t seed);
 
-/* Copies from named tensors. Every parameter must be there with its shape (num_batches_tracked may be
-   absent); a missing, unexpected or misshapen one is an error that names it. Nothing is written on error. */
+/* Copies from named tensors. Every parameter must be there with its shape (num_batches_tracked may
+   be absent); a missing, unexpected or misshapen one is an error that names it. Nothing is written
+   on error. */
 ctkd_status ctkd__weights_import(struct ctkd__weights *weights, const struct ctkd__tensors *list,
                                  ctkd_error *err);
 /* Appends all tensors of the state dict, in its order, to a list. */

@@ -3,8 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -28,8 +28,8 @@ struct ctkd__workers {
     struct member members[WORKERS_MAX];
     void (*fn)(void *context, size_t worker);
     void *context;
-    atomic_uint job;                      /* counts jobs; a change starts the team */
-    atomic_uint arrived, phase;           /* the barrier */
+    atomic_uint job;            /* counts jobs; a change starts the team */
+    atomic_uint arrived, phase; /* the barrier */
     atomic_int stop;
     size_t started;
     pthread_mutex_t lock;
@@ -61,7 +61,8 @@ static void settle(const struct member *member)
         cpu_set_t set;
         CPU_ZERO(&set);
         CPU_SET((size_t)member->cpu, &set);
-        pthread_setaffinity_np(pthread_self(), sizeof set, &set); /* a hint: failure costs speed only */
+        pthread_setaffinity_np(pthread_self(), sizeof set,
+                               &set); /* a hint: failure costs speed only */
     }
     flush_denormals();
     ctkd__dnnl_use_one_thread();
@@ -108,8 +109,8 @@ static size_t physical_cpus(const cpu_set_t *allowed, int *cpus, size_t max)
         if (!CPU_ISSET((size_t)cpu, allowed))
             continue;
         char path[96];
-        snprintf(path, sizeof path,
-                 "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
+                 cpu);
         FILE *const file = fopen(path, "r");
         int first = cpu;
         if (file) {

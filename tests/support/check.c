@@ -35,7 +35,8 @@ void check_relative_at(const float *actual, const float *expected, size_t n, dou
     const double ratio = sqrt(difference) / (sqrt(norm) + 1e-30);
     if (isfinite(ratio) && ratio <= tolerance)
         return;
-    print_error("relative error %.3g over %zu values, expected at most %.3g\n", ratio, n, tolerance);
+    print_error("relative error %.3g over %zu values, expected at most %.3g\n", ratio, n,
+                tolerance);
     _fail(file, line);
 }
 
@@ -86,8 +87,7 @@ struct golden *golden_open(const char *name)
             if (fscanf(file, "%f", &entry.values[i]) != 1)
                 fail_msg("%s: %s: value %zu of %zu is missing", golden->path, entry.key, i,
                          entry.count);
-        golden->entries =
-            realloc(golden->entries, (golden->count + 1) * sizeof *golden->entries);
+        golden->entries = realloc(golden->entries, (golden->count + 1) * sizeof *golden->entries);
         assert_non_null(golden->entries);
         golden->entries[golden->count++] = entry;
     }

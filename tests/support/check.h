@@ -14,13 +14,13 @@
 #include "ctkd/status.h"
 
 /* Fails unless |actual - expected| <= atol + rtol * |expected|; NaN and infinity always fail. */
-#define check_close(actual, expected, rtol, atol)                                                 \
+#define check_close(actual, expected, rtol, atol)                                                  \
     check_close_at((double)(actual), (double)(expected), (rtol), (atol), 0, __FILE__, __LINE__)
 /* The same for n floats; the first index that differs is named. */
-#define check_all_close(actual, expected, n, rtol, atol)                                          \
+#define check_all_close(actual, expected, n, rtol, atol)                                           \
     check_all_close_at((actual), (expected), (n), (rtol), (atol), __FILE__, __LINE__)
 /* Fails unless ||actual - expected|| <= tolerance * ||expected||. */
-#define check_relative(actual, expected, n, tolerance)                                            \
+#define check_relative(actual, expected, n, tolerance)                                             \
     check_relative_at((actual), (expected), (n), (tolerance), __FILE__, __LINE__)
 /* Status is CTKD_OK, or the error's message is shown. */
 #define check_ok(status, err) check_ok_at((status), (err), __FILE__, __LINE__)
@@ -38,8 +38,8 @@ void fill_uniform(float *out, size_t n, uint64_t seed, float lo, float hi);
 /* n floats, standard normal. */
 void fill_normal(float *out, size_t n, uint64_t seed);
 
-/* Golden values: tests/golden/NAME, a text file of "key count v0 v1 ..." lines. Fails when the file or
-   the key is missing or the count differs. The array is freed by golden_close. */
+/* Golden values: tests/golden/NAME, a text file of "key count v0 v1 ..." lines. Fails when the file
+   or the key is missing or the count differs. The array is freed by golden_close. */
 struct golden;
 struct golden *golden_open(const char *name);
 void golden_close(struct golden *golden);

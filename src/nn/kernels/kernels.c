@@ -5,8 +5,8 @@
 
 #include "util/error.h"
 
-#define KERNELS(isa, b)                                                                           \
-    static const struct ctkd__kernels isa = { #isa, b, &ctkd__pointwise_##isa,                    \
+#define KERNELS(isa, b)                                                                            \
+    static const struct ctkd__kernels isa = { #isa, b, &ctkd__pointwise_##isa,                     \
                                               &ctkd__winograd_##isa };
 KERNELS(portable, 8)
 #if defined(__x86_64__)

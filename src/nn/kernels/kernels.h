@@ -18,7 +18,8 @@ struct ctkd__kernels {
 
 /*
  * Kernels by name, or the best that this CPU has for NULL, "" or "auto" (the environment variable
- * CTKD_ISA is then asked first). CTKD_ENOTFOUND: unknown name; CTKD_EUNSUPPORTED: this CPU lacks it.
+ * CTKD_ISA is then asked first). CTKD_ENOTFOUND: unknown name; CTKD_EUNSUPPORTED: this CPU lacks
+ * it.
  */
 ctkd_status ctkd__kernels_select(const char *name, const struct ctkd__kernels **out,
                                  ctkd_error *err);

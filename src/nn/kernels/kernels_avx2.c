@@ -3,5 +3,6 @@
 #define VB 8
 #define ISA avx2
 
+#include "nn/kernels/pointwise.inc.h"
 #include "nn/kernels/winograd.inc.h"
 #endif

@@ -3,5 +3,6 @@
 #define VB 16
 #define ISA avx512
 
+#include "nn/kernels/pointwise.inc.h"
 #include "nn/kernels/winograd.inc.h"
 #endif

@@ -2,4 +2,5 @@
 #define VB 8
 #define ISA portable
 
+#include "nn/kernels/pointwise.inc.h"
 #include "nn/kernels/winograd.inc.h"

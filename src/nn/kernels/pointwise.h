@@ -1,10 +1,10 @@
 /*
  * Batch norm, ReLU, residual, pooling, classifier and optimiser passes of one instruction set.
  *
- * Activations are blocked [n][blocks][hw][B], B channels a block; per-channel arrays have blocks * B
- * entries. All functions work in the calling thread on n whole images; outputs are overwritten. `base`, where
- * there is one, is added to the result (an earlier contribution to the same gradient) and may be NULL
- * or the output itself.
+ * Activations are blocked [n][blocks][hw][B], B channels a block; per-channel arrays have blocks *
+ * B entries. All functions work in the calling thread on n whole images; outputs are overwritten.
+ * `base`, where there is one, is added to the result (an earlier contribution to the same gradient)
+ * and may be NULL or the output itself.
  */
 #ifndef CTKD_NN_KERNELS_POINTWISE_H
 #define CTKD_NN_KERNELS_POINTWISE_H
@@ -42,14 +42,15 @@ struct ctkd__pointwise_kernels {
     void (*affine)(struct ctkd__extent extent, const float *x, const struct ctkd__affine *affine,
                    const float *residual, float *y);
     /*
-     * First pass of batch norm's backward. g = dy where the output was positive (relu; y tells if given,
-     * else scale * x + shift), dy otherwise. Per channel: sum_g = sum g, sum_gx = sum g (x - mean).
-     * masked: out, g; NULL when nobody needs it; may be dy.
+     * First pass of batch norm's backward. g = dy where the output was positive (relu; y tells if
+     * given, else scale * x + shift), dy otherwise. Per channel: sum_g = sum g, sum_gx = sum g (x -
+     * mean). masked: out, g; NULL when nobody needs it; may be dy.
      */
     void (*norm_backward_sums)(struct ctkd__extent extent, const float *x,
                                const struct ctkd__affine *affine, const float *y, const float *dy,
                                const float *mean, float *masked, double *sum_g, double *sum_gx);
-    /* Second pass: dx = base + a * g + b * x + c per channel; mask: NULL when g is masked already. */
+    /* Second pass: dx = base + a * g + b * x + c per channel; mask: NULL when g is masked already.
+     */
     void (*norm_backward_apply)(struct ctkd__extent extent, const float *x,
                                 const struct ctkd__affine *mask, const float *g, const float *a,
                                 const float *b, const float *c, const float *base, float *dx);

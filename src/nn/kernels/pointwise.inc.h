@@ -21,7 +21,8 @@ static void pw__moments(struct ctkd__extent extent, const float *x, double *mean
         return;
     for (size_t n = 0; n < extent.n; n++)
         for (size_t block = 0; block < extent.blocks; block++) {
-            /* Deviations from the first value of the channel: a large mean does not cancel digits. */
+            /* Deviations from the first value of the channel: a large mean does not cancel digits.
+             */
             const vf origin = v_load(x + block * extent.hw * VB);
             const float *p = x + (n * extent.blocks + block) * extent.hw * VB;
             vf s0 = v_zero(), s1 = v_zero(), q0 = v_zero(), q1 = v_zero();
@@ -122,8 +123,8 @@ ALWAYS_INLINE void pw__norm_sums_plane(size_t hw, const float *x, const float *y
 
 static void pw__norm_backward_sums(struct ctkd__extent extent, const float *x,
                                    const struct ctkd__affine *affine, const float *y,
-                                   const float *dy, const float *mean, float *masked,
-                                   double *sum_g, double *sum_gx)
+                                   const float *dy, const float *mean, float *masked, double *sum_g,
+                                   double *sum_gx)
 {
     for (size_t i = 0; i < extent.blocks * VB; i++)
         sum_g[i] = sum_gx[i] = 0;
@@ -157,9 +158,8 @@ static void pw__norm_backward_sums(struct ctkd__extent extent, const float *x,
 }
 
 static void pw__norm_backward_apply(struct ctkd__extent extent, const float *x,
-                                    const struct ctkd__affine *mask, const float *g,
-                                    const float *a, const float *b, const float *c,
-                                    const float *base, float *dx)
+                                    const struct ctkd__affine *mask, const float *g, const float *a,
+                                    const float *b, const float *c, const float *base, float *dx)
 {
     const bool masked = mask && mask->relu;
     for (size_t n = 0; n < extent.n; n++)
@@ -221,8 +221,7 @@ ALWAYS_INLINE void pw__max_pool_pixel(const struct ctkd__max_pool *pool, const f
             if (iy < pool->padding || ix < pool->padding || iy - pool->padding >= pool->h ||
                 ix - pool->padding >= pool->w)
                 continue;
-            const vf value =
-                v_load(x + ((iy - pool->padding) * pool->w + ix - pool->padding) * VB);
+            const vf value = v_load(x + ((iy - pool->padding) * pool->w + ix - pool->padding) * VB);
             const vi better = (value > best) | (value != value); /* NaN wins, as in PyTorch */
             const vi here = (vi){ 0 } + (int32_t)(ky * pool->kernel + kx);
             best = (vf)(((vi)value & better) | ((vi)best & ~better));
@@ -315,8 +314,7 @@ static void pw__linear(size_t n, size_t in, size_t out, const float *x, const fl
 }
 
 static void pw__linear_backward(size_t n, size_t in, size_t out, const float *x, const float *w,
-                                const float *dy, const float *base, float *dx, float *dw,
-                                float *db)
+                                const float *dy, const float *base, float *dx, float *dw, float *db)
 {
     for (size_t i = 0; i < n && dx; i++)
         for (size_t c = 0; c < in; c += VB) {
