@@ -1,7 +1,7 @@
 /*
  * Batches for a network: shuffled order, crop and flip, normalisation; prepared by a background
- * thread two batches ahead, so that a step never waits. Every draw is a pure function of (seed, epoch,
- * sample), so that batches do not depend on threads or on where a run was resumed.
+ * thread two batches ahead, so that a step never waits. Every draw is a pure function of (seed,
+ * epoch, sample), so that batches do not depend on threads or on where a run was resumed.
  */
 #ifndef CTKD_DATA_LOADER_H
 #define CTKD_DATA_LOADER_H
@@ -11,16 +11,19 @@
 #include "data/dataset.h"
 
 struct ctkd__loader_config {
-    size_t batch;    /* >= 1; the last batch of an epoch is short */
-    bool shuffle;    /* a new order every epoch (training) */
-    bool augment;    /* zero-pad `crop_padding` on each side, crop at random, flip half (METHODS 5.1) */
+    size_t batch; /* >= 1; the last batch of an epoch may be short */
+    bool shuffle; /* a new order every epoch (training) */
+    bool
+        augment; /* zero-pad `crop_padding` on each side, crop at random, flip half (METHODS 5.1) */
     size_t crop_padding; /* 4 */
-    size_t limit;    /* use only this many samples: the first `limit` of a fixed seeded choice that keeps
-                        the classes' proportions; 0 = all */
+    size_t limit;    /* use only this many samples: the first `limit` of a fixed seeded choice that
+                        keeps    the classes' proportions; 0 = all; more than there are is an error */
     size_t channels; /* 0: as the data; 3 repeats one grey channel */
-    size_t pad_to;   /* 0: as the data; else images are zero-padded (before augmentation) to this side, centred */
+    size_t pad_to;   /* 0: as the data; else images are zero-padded (before augmentation) to this
+                        side, centred */
     uint64_t seed;
-    float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX]; /* after /255 */
+    float mean[CTKD__CHANNELS_MAX],
+        std[CTKD__CHANNELS_MAX]; /* of the data's channels, after /255 */
 };
 
 struct ctkd__batch {
@@ -32,10 +35,15 @@ struct ctkd__batch {
 
 struct ctkd__loader;
 
-/* `images` is kept and read until destroy. */
+/*
+ * `images` is kept and read until destroy. The background thread inherits the caller's set of
+ * processors: create loaders before a thread pins itself. Errors: CTKD_EINVAL (batch 0, std not
+ * positive), CTKD_ERANGE (limit, crop_padding or pad_to), CTKD_ESHAPE (channels), CTKD_ENOMEM. All
+ * other functions are for one thread.
+ */
 ctkd_status ctkd__loader_create(const struct ctkd__images *images,
-                                const struct ctkd__loader_config *config,
-                                struct ctkd__loader **out, ctkd_error *err);
+                                const struct ctkd__loader_config *config, struct ctkd__loader **out,
+                                ctkd_error *err);
 void ctkd__loader_destroy(struct ctkd__loader *loader);
 
 size_t ctkd__loader_samples(const struct ctkd__loader *loader); /* per epoch, after limit */
@@ -44,9 +52,11 @@ size_t ctkd__loader_channels(const struct ctkd__loader *loader);
 size_t ctkd__loader_height(const struct ctkd__loader *loader);
 size_t ctkd__loader_width(const struct ctkd__loader *loader);
 
-/* Starts an epoch (counted from 1) at batch `first` (0 at the start; more when a run is resumed). */
+/* Starts an epoch (counted from 1) at batch `first` (0 at the start; more when a run is resumed),
+   also in the middle of another. Until then there are no batches. */
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first);
-/* The next batch, valid until the next call; false when the epoch is over. Allocates nothing. */
+/* The next batch, valid until the next call of _next or _start; false when the epoch is over.
+ * Allocates nothing. */
 bool ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch);
 /* Nanoseconds that _next has waited for the background thread since create. */
 uint64_t ctkd__loader_waited_ns(const struct ctkd__loader *loader);

@@ -1,0 +1,82 @@
+/*
+ * How long a batch of the loader takes, and opening a data set.
+ *     bench_loader [NAME:PATH] [BATCH]        default: fashion-mnist 64
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "data/dataset.h"
+#include "data/loader.h"
+
+static double now_ms(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median over epochs of the time per batch when nothing else is done: the loader's own speed. */
+static int run(const char *what, const struct ctkd__dataset *dataset,
+               struct ctkd__loader_config config)
+{
+    enum { EPOCHS = 5 };
+    struct ctkd__loader *loader;
+    ctkd_error err;
+    if (ctkd__loader_create(&dataset->train, &config, &loader, &err) != CTKD_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    double times[EPOCHS], first = 0;
+    for (int e = 0; e < EPOCHS; e++) {
+        struct ctkd__batch batch;
+        const double begin = now_ms();
+        ctkd__loader_start(loader, (uint64_t)e + 1, 0);
+        for (size_t b = 0; ctkd__loader_next(loader, &batch); b++)
+            if (b == 0)
+                first = now_ms() - begin;
+        times[e] = (now_ms() - begin) / (double)ctkd__loader_batches(loader);
+    }
+    qsort(times, EPOCHS, sizeof *times, by_value);
+    printf("%-22s %zu x %zux%zux%zu  %.3f ms a batch (first of an epoch %.3f ms)\n", what,
+           config.batch, ctkd__loader_channels(loader), ctkd__loader_height(loader),
+           ctkd__loader_width(loader), times[EPOCHS / 2], first);
+    ctkd__loader_destroy(loader);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *spec = argc > 1 ? argv[1] : "fashion-mnist";
+    struct ctkd__dataset *dataset;
+    ctkd_error err;
+    const double begin = now_ms();
+    if (ctkd__dataset_open(spec, &dataset, &err) != CTKD_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    printf("open %s: %.0f ms, %zu + %zu images\n", dataset->name, now_ms() - begin,
+           dataset->train.count, dataset->test.count);
+    struct ctkd__loader_config config = { .batch = argc > 2 ? strtoul(argv[2], NULL, 10) : 64,
+                                          .crop_padding = 4 };
+    for (size_t c = 0; c < CTKD__CHANNELS_MAX; c++) {
+        config.mean[c] = dataset->mean[c];
+        config.std[c] = dataset->std[c];
+    }
+    int failed = run("test (in order)", dataset, config);
+    config.shuffle = config.augment = true;
+    failed |= run("training (augmented)", dataset, config);
+    if (dataset->train.channels == 1) {
+        config.channels = 3;
+        config.pad_to = 32;
+        failed |= run("training, as 3x32x32", dataset, config);
+    }
+    ctkd__dataset_close(dataset);
+    return failed;
+}

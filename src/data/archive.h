@@ -1,0 +1,43 @@
+/* Whole members of a folder or of a tar archive, read in place; nothing is ever unpacked to disk.
+ */
+#ifndef CTKD_DATA_ARCHIVE_H
+#define CTKD_DATA_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctkd/status.h"
+
+enum { CTKD__PLACE_MAX = 400 }; /* longer paths are cut, in messages only */
+
+/* One wanted file. The caller sets name and limit, the rest is filled. */
+struct ctkd__member {
+    const char *name; /* base name, without .gz */
+    size_t limit;     /* most bytes that it may have */
+    uint8_t *bytes;   /* freed by ctkd__members_free */
+    size_t size;
+    char place[CTKD__PLACE_MAX]; /* where it was found, for messages */
+};
+
+/*
+ * Reads all members. `path` is
+ * - an archive: .tar, .tar.gz or .tar.xz (known by content); members are found by base name at any
+ * depth. It is read to its end, so that a damaged or cut archive is noticed; a member that occurs
+ * twice is an error;
+ * - a folder that holds one of the files, plain or as NAME.gz (plain wins): then it must hold all;
+ * - a folder that holds one of `places` (NULL-terminated relative paths, published sub-folders and
+ * archives, first wins): the same with that. On failure nothing is left allocated. CTKD_EIO: cannot
+ * be read; CTKD_ENOTFOUND: a member or all are missing; CTKD_EFORMAT: damaged, duplicate, or longer
+ * than its limit.
+ */
+ctkd_status ctkd__archive_read(const char *path, const char *const *places,
+                               struct ctkd__member *members, size_t count, ctkd_error *err);
+void ctkd__members_free(struct ctkd__member *members, size_t count);
+
+/* Whether ctkd__archive_read would find `name`; *place is then the folder or archive that holds it.
+ */
+bool ctkd__archive_holds(const char *path, const char *const *places, const char *name,
+                         char place[CTKD__PLACE_MAX]);
+
+#endif

@@ -1,0 +1,64 @@
+#include "data/augment.h"
+
+#include "ctkd/random.h"
+
+/* Uniform on 0..bound-1; the bias is below 2^-32 * bound. */
+static ptrdiff_t below(uint32_t word, size_t bound)
+{
+    return (ptrdiff_t)(((uint64_t)word * bound) >> 32);
+}
+
+struct ctkd__view ctkd__view_draw(uint64_t seed, uint64_t epoch, uint64_t id, size_t padding)
+{
+    uint32_t words[4];
+    ctkd_random_u32x4(seed, CTKD_RANDOM_AUGMENT, epoch, id, words);
+    return (struct ctkd__view){
+        .top = below(words[0], 2 * padding + 1) - (ptrdiff_t)padding,
+        .left = below(words[1], 2 * padding + 1) - (ptrdiff_t)padding,
+        .flip = words[2] >> 31,
+    };
+}
+
+void ctkd__normalise_table(float mean, float std, float table[256])
+{
+    for (int v = 0; v < 256; v++)
+        table[v] = ((float)v / 255.0f - mean) / std;
+}
+
+static ptrdiff_t clamp(ptrdiff_t value, ptrdiff_t low, ptrdiff_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static void fill(float *out, ptrdiff_t n, float value)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = value;
+}
+
+void ctkd__view_plane(const uint8_t *plane, size_t height, size_t width,
+                      const struct ctkd__view *view, const float table[256], size_t out_height,
+                      size_t out_width, float *out)
+{
+    const ptrdiff_t n = (ptrdiff_t)out_width, rows = (ptrdiff_t)height;
+    /* Columns first..last-1, before the flip, lie inside the image; the same for every row. */
+    const ptrdiff_t first = clamp(-view->left, 0, n);
+    const ptrdiff_t last = clamp((ptrdiff_t)width - view->left, first, n);
+    for (size_t r = 0; r < out_height; r++, out += out_width) {
+        const ptrdiff_t row = (ptrdiff_t)r + view->top;
+        if (row < 0 || row >= rows || first == last) {
+            fill(out, n, table[0]);
+            continue;
+        }
+        const uint8_t *in = plane + (size_t)row * width + (first + view->left);
+        const ptrdiff_t inside = last - first, before = view->flip ? n - last : first;
+        fill(out, before, table[0]);
+        if (view->flip)
+            for (ptrdiff_t i = 0; i < inside; i++)
+                out[before + i] = table[in[inside - 1 - i]];
+        else
+            for (ptrdiff_t i = 0; i < inside; i++)
+                out[before + i] = table[in[i]];
+        fill(out + before + inside, n - before - inside, table[0]);
+    }
+}

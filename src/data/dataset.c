@@ -1,0 +1,94 @@
+#include "data/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/images.h"
+#include "data/list.h"
+#include "util/error.h"
+#include "util/options.h"
+
+#define DECLARE(word) extern const struct ctkd__dataset_def ctkd__dataset_##word;
+CTKD__DATASET_LIST(DECLARE)
+#undef DECLARE
+
+#define ADDRESS(word) &ctkd__dataset_##word,
+static const struct ctkd__dataset_def *const list[] = { CTKD__DATASET_LIST(ADDRESS) NULL };
+#undef ADDRESS
+
+const struct ctkd__dataset_def *const *ctkd__dataset_list(void)
+{
+    return list;
+}
+
+const struct ctkd__dataset_def *ctkd__dataset_find(const char *name)
+{
+    for (size_t i = 0; list[i]; i++)
+        if (strcmp(list[i]->name, name) == 0)
+            return list[i];
+    return NULL;
+}
+
+static ctkd_status unknown_name(const char *name, ctkd_error *err)
+{
+    const char *names[sizeof list / sizeof *list] = { NULL };
+    for (size_t i = 0; list[i]; i++)
+        names[i] = list[i]->name;
+    const char *nearest = ctkd__nearest(name, names);
+    return ctkd__fail(err, CTKD_ENOTFOUND, "data set %s is not known, expected %s%s", name,
+                      nearest ? nearest : "one of ctkd datasets", nearest ? " perhaps" : "");
+}
+
+/* Splits NAME[:PATH]; the path of a name alone is where a package puts the files. */
+static ctkd_status parse_spec(const char *spec, const struct ctkd__dataset_def **def,
+                              const char **path, ctkd_error *err)
+{
+    char name[sizeof((struct ctkd__dataset *)0)->name];
+    const size_t n = strcspn(spec, ":");
+    snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, spec);
+    *def = ctkd__dataset_find(name);
+    if (!*def)
+        return unknown_name(name, err);
+    *path = spec[n] ? spec + n + 1 : (*def)->default_path;
+    if (!*path || !**path)
+        return ctkd__fail(err, CTKD_EINVAL, "data set %s has no path, expected %s:PATH, a %s", spec,
+                          name, (*def)->files);
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__dataset_open(const char *spec, struct ctkd__dataset **out, ctkd_error *err)
+{
+    *out = NULL;
+    const struct ctkd__dataset_def *def = NULL;
+    const char *path = NULL;
+    ctkd_status status = parse_spec(spec, &def, &path, err);
+    if (status != CTKD_OK)
+        return status;
+    struct ctkd__dataset *dataset = calloc(1, sizeof *dataset);
+    if (!dataset)
+        return ctkd__fail(err, CTKD_ENOMEM, "data set %s: out of memory", spec);
+    snprintf(dataset->name, sizeof dataset->name, "%s", def->name);
+    dataset->classes = def->classes;
+    memcpy(dataset->mean, def->mean, sizeof dataset->mean);
+    memcpy(dataset->std, def->std, sizeof dataset->std);
+    status = def->load(def, path, dataset, err);
+    if (status != CTKD_OK) {
+        ctkd__dataset_close(dataset);
+        if (path == def->default_path)
+            return ctkd__fail_within(err, status, "%s (where a package puts it; else %s:PATH)",
+                                     def->name, def->name);
+        return status;
+    }
+    *out = dataset;
+    return CTKD_OK;
+}
+
+void ctkd__dataset_close(struct ctkd__dataset *dataset)
+{
+    if (!dataset)
+        return;
+    ctkd__images_free(&dataset->train);
+    ctkd__images_free(&dataset->test);
+    free(dataset);
+}

@@ -1,0 +1,15 @@
+/* IDX files (MNIST, Fashion-MNIST): big-endian header, then bytes. METHODS 5.3. */
+#ifndef CTKD_DATA_IDX_H
+#define CTKD_DATA_IDX_H
+
+#include "data/dataset.h"
+
+/*
+ * One part from the two files in memory; any number of rows and columns. The places begin messages.
+ * Fills a zeroed `images`; on failure it holds no memory.
+ */
+ctkd_status ctkd__idx_parse(const char *pixels_place, const uint8_t *pixels, size_t pixels_size,
+                            const char *labels_place, const uint8_t *labels, size_t labels_size,
+                            size_t classes, struct ctkd__images *images, ctkd_error *err);
+
+#endif

@@ -1,0 +1,334 @@
+#include "data/loader.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "data/augment.h"
+#include "data/subset.h"
+#include "util/error.h"
+
+enum {
+    AHEAD = 2,         /* batches that wait for the step */
+    SLOTS = AHEAD + 1, /* and the one that the step holds */
+    SIDE_MAX = 1 << 16
+};
+
+struct slot {
+    float *x;
+    int32_t *labels;
+    uint64_t *ids;
+    size_t n;
+};
+
+struct ctkd__loader {
+    const struct ctkd__images *images;
+    struct ctkd__loader_config config;
+    size_t samples, batches, channels, height, width;
+    float tables[CTKD__CHANNELS_MAX][256]; /* per channel of the data */
+    uint32_t *chosen;                      /* [samples] ids in use, ascending */
+    uint32_t *order;                       /* [samples] of this epoch; the thread's own */
+    struct slot slots[SLOTS];
+    uint64_t waited_ns; /* the caller's own */
+
+    pthread_t thread;
+    pthread_mutex_t lock; /* over all that follows */
+    pthread_cond_t changed;
+    uint64_t generation; /* starts so far; a batch prepared for an earlier one is dropped */
+    uint64_t epoch;
+    size_t filled, taken; /* next batch to prepare, next batch to hand out */
+    bool stop;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static void order_make(struct ctkd__loader *loader, uint64_t epoch)
+{
+    for (size_t i = 0; i < loader->samples; i++)
+        loader->order[i] = loader->chosen[i];
+    if (loader->config.shuffle)
+        ctkd__shuffle(loader->config.seed, epoch, loader->order, loader->samples);
+}
+
+static void sample_fill(const struct ctkd__loader *loader, uint64_t epoch, uint32_t id, float *out)
+{
+    const struct ctkd__images *images = loader->images;
+    const size_t plane = images->height * images->width;
+    struct ctkd__view view = { 0 };
+    if (loader->config.augment)
+        view = ctkd__view_draw(loader->config.seed, epoch, id, loader->config.crop_padding);
+    view.top -= (ptrdiff_t)((loader->height - images->height) / 2);
+    view.left -= (ptrdiff_t)((loader->width - images->width) / 2);
+    const uint8_t *pixels = images->pixels + id * images->channels * plane;
+    for (size_t c = 0; c < loader->channels; c++) {
+        const size_t source = images->channels == 1 ? 0 : c;
+        ctkd__view_plane(pixels + source * plane, images->height, images->width, &view,
+                         loader->tables[source], loader->height, loader->width, out);
+        out += loader->height * loader->width;
+    }
+}
+
+static void slot_fill(const struct ctkd__loader *loader, uint64_t epoch, size_t batch,
+                      struct slot *slot)
+{
+    const size_t begin = batch * loader->config.batch, left = loader->samples - begin;
+    const size_t pixels = loader->channels * loader->height * loader->width;
+    slot->n = left < loader->config.batch ? left : loader->config.batch;
+    for (size_t i = 0; i < slot->n; i++) {
+        const uint32_t id = loader->order[begin + i];
+        sample_fill(loader, epoch, id, slot->x + i * pixels);
+        slot->labels[i] = loader->images->labels[id];
+        slot->ids[i] = id;
+    }
+}
+
+/* Whether a slot is free for another batch of this epoch; under the lock. */
+static bool can_fill(const struct ctkd__loader *loader)
+{
+    return loader->generation > 0 && loader->filled < loader->batches &&
+           loader->filled - loader->taken < AHEAD;
+}
+
+static void *loader_run(void *argument)
+{
+    struct ctkd__loader *loader = argument;
+    uint64_t ordered = 0; /* the generation that `order` is for */
+    pthread_mutex_lock(&loader->lock);
+    for (;;) {
+        while (!loader->stop && !can_fill(loader))
+            pthread_cond_wait(&loader->changed, &loader->lock);
+        if (loader->stop)
+            break;
+        const uint64_t generation = loader->generation, epoch = loader->epoch;
+        const size_t batch = loader->filled;
+        pthread_mutex_unlock(&loader->lock);
+        if (ordered != generation)
+            order_make(loader, epoch);
+        ordered = generation;
+        slot_fill(loader, epoch, batch, &loader->slots[batch % SLOTS]);
+        pthread_mutex_lock(&loader->lock);
+        if (loader->generation == generation) {
+            loader->filled++;
+            pthread_cond_signal(&loader->changed);
+        }
+    }
+    pthread_mutex_unlock(&loader->lock);
+    return NULL;
+}
+
+static ctkd_status config_check(const struct ctkd__images *images,
+                                const struct ctkd__loader_config *config, ctkd_error *err)
+{
+    if (config->batch == 0)
+        return ctkd__fail(err, CTKD_EINVAL, "loader: batch 0, expected at least 1");
+    if (images->count == 0 || images->count >= UINT32_MAX)
+        return ctkd__fail(err, CTKD_ERANGE, "loader: %zu images, expected 1..%u", images->count,
+                          UINT32_MAX - 1);
+    if (config->limit > images->count)
+        return ctkd__fail(err, CTKD_ERANGE, "loader: limit %zu, expected at most the %zu images",
+                          config->limit, images->count);
+    if (config->augment && config->crop_padding > SIDE_MAX)
+        return ctkd__fail(err, CTKD_ERANGE, "loader: crop padding %zu, expected 0..%d",
+                          config->crop_padding, SIDE_MAX);
+    if (config->pad_to && (config->pad_to < images->height || config->pad_to < images->width ||
+                           config->pad_to > SIDE_MAX))
+        return ctkd__fail(
+            err, CTKD_ERANGE, "loader: pad_to %zu, expected 0 or %zu..%d for images of %zux%zu",
+            config->pad_to, images->height > images->width ? images->height : images->width,
+            SIDE_MAX, images->height, images->width);
+    if (images->channels == 0 || images->channels > CTKD__CHANNELS_MAX ||
+        config->channels > CTKD__CHANNELS_MAX ||
+        (config->channels && images->channels != 1 && config->channels != images->channels))
+        return ctkd__fail(
+            err, CTKD_ESHAPE,
+            "loader: %zu channels from images of %zu, expected the same or 1 repeated "
+            "up to %d times",
+            config->channels, images->channels, CTKD__CHANNELS_MAX);
+    for (size_t c = 0; c < images->channels; c++)
+        if (!isfinite(config->mean[c]) || !isfinite(config->std[c]) || config->std[c] <= 0.0f)
+            return ctkd__fail(
+                err, CTKD_EINVAL,
+                "loader: channel %zu: mean %g, std %g, expected finite and std above 0", c,
+                (double)config->mean[c], (double)config->std[c]);
+    return CTKD_OK;
+}
+
+static ctkd_status loader_alloc(struct ctkd__loader *loader)
+{
+    const size_t batch =
+        loader->config.batch < loader->samples ? loader->config.batch : loader->samples;
+    /* Images are in memory and pad_to is below SIDE_MAX: this product fits, the next may not. */
+    const size_t pixels = loader->channels * loader->height * loader->width;
+    size_t bytes;
+    if (__builtin_mul_overflow(pixels * sizeof(float), batch, &bytes) || bytes > SIZE_MAX - 64)
+        return CTKD_ENOMEM;
+    bytes = (bytes + 63) / 64 * 64; /* whole cache lines, as aligned_alloc wants */
+    loader->chosen = malloc(loader->samples * sizeof *loader->chosen);
+    loader->order = malloc(loader->samples * sizeof *loader->order);
+    bool complete = loader->chosen && loader->order;
+    for (size_t i = 0; i < SLOTS; i++) {
+        struct slot *slot = &loader->slots[i];
+        slot->x = aligned_alloc(64, bytes);
+        slot->labels = malloc(batch * sizeof *slot->labels);
+        slot->ids = malloc(batch * sizeof *slot->ids);
+        complete = complete && slot->x && slot->labels && slot->ids;
+    }
+    return complete ? CTKD_OK : CTKD_ENOMEM;
+}
+
+static void loader_free(struct ctkd__loader *loader)
+{
+    for (size_t i = 0; i < SLOTS; i++) {
+        free(loader->slots[i].x);
+        free(loader->slots[i].labels);
+        free(loader->slots[i].ids);
+    }
+    free(loader->order);
+    free(loader->chosen);
+    free(loader);
+}
+
+static void loader_shape(struct ctkd__loader *loader)
+{
+    const struct ctkd__loader_config *config = &loader->config;
+    const struct ctkd__images *images = loader->images;
+    loader->samples = config->limit ? config->limit : images->count;
+    loader->batches = loader->samples / config->batch + (loader->samples % config->batch != 0);
+    loader->channels = config->channels ? config->channels : images->channels;
+    loader->height = config->pad_to ? config->pad_to : images->height;
+    loader->width = config->pad_to ? config->pad_to : images->width;
+    for (size_t c = 0; c < images->channels; c++)
+        ctkd__normalise_table(config->mean[c], config->std[c], loader->tables[c]);
+}
+
+/* Signals are the main thread's: an interrupt must end its waiting, not the loader's. */
+static int thread_start(struct ctkd__loader *loader)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_init(&loader->lock, NULL);
+    pthread_cond_init(&loader->changed, NULL);
+    const int result = pthread_create(&loader->thread, NULL, loader_run, loader);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (result != 0) {
+        pthread_cond_destroy(&loader->changed);
+        pthread_mutex_destroy(&loader->lock);
+    }
+    return result;
+}
+
+ctkd_status ctkd__loader_create(const struct ctkd__images *images,
+                                const struct ctkd__loader_config *config, struct ctkd__loader **out,
+                                ctkd_error *err)
+{
+    *out = NULL;
+    ctkd_status status = config_check(images, config, err);
+    if (status != CTKD_OK)
+        return status;
+    struct ctkd__loader *loader = calloc(1, sizeof *loader);
+    if (!loader)
+        return ctkd__fail(err, CTKD_ENOMEM, "loader: out of memory");
+    loader->images = images;
+    loader->config = *config;
+    loader_shape(loader);
+    status = loader_alloc(loader);
+    if (status == CTKD_OK)
+        status = ctkd__subset_choose(images->labels, images->count, loader->samples, config->seed,
+                                     loader->chosen);
+    if (status != CTKD_OK) {
+        ctkd__fail(err, status, "loader: out of memory for %d batches of %zu images of %zux%zux%zu",
+                   SLOTS, config->batch, loader->channels, loader->height, loader->width);
+        goto fail;
+    }
+    const int result = thread_start(loader);
+    if (result != 0) {
+        status = ctkd__fail(err, CTKD_EBACKEND, "loader: no background thread, error %d", result);
+        goto fail;
+    }
+    *out = loader;
+    return CTKD_OK;
+fail:
+    loader_free(loader);
+    return status;
+}
+
+void ctkd__loader_destroy(struct ctkd__loader *loader)
+{
+    if (!loader)
+        return;
+    pthread_mutex_lock(&loader->lock);
+    loader->stop = true;
+    pthread_cond_signal(&loader->changed);
+    pthread_mutex_unlock(&loader->lock);
+    pthread_join(loader->thread, NULL);
+    pthread_cond_destroy(&loader->changed);
+    pthread_mutex_destroy(&loader->lock);
+    loader_free(loader);
+}
+
+size_t ctkd__loader_samples(const struct ctkd__loader *loader)
+{
+    return loader->samples;
+}
+
+size_t ctkd__loader_batches(const struct ctkd__loader *loader)
+{
+    return loader->batches;
+}
+
+size_t ctkd__loader_channels(const struct ctkd__loader *loader)
+{
+    return loader->channels;
+}
+
+size_t ctkd__loader_height(const struct ctkd__loader *loader)
+{
+    return loader->height;
+}
+
+size_t ctkd__loader_width(const struct ctkd__loader *loader)
+{
+    return loader->width;
+}
+
+void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first)
+{
+    pthread_mutex_lock(&loader->lock);
+    loader->generation++;
+    loader->epoch = epoch;
+    loader->filled = loader->taken = first;
+    pthread_cond_signal(&loader->changed);
+    pthread_mutex_unlock(&loader->lock);
+}
+
+bool ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch)
+{
+    pthread_mutex_lock(&loader->lock);
+    const bool more = loader->generation > 0 && loader->taken < loader->batches;
+    if (more && loader->filled == loader->taken) {
+        const uint64_t begin = now_ns();
+        while (loader->filled == loader->taken)
+            pthread_cond_wait(&loader->changed, &loader->lock);
+        loader->waited_ns += now_ns() - begin;
+    }
+    if (more) {
+        const struct slot *slot = &loader->slots[loader->taken++ % SLOTS];
+        *batch = (struct ctkd__batch){ slot->n, slot->x, slot->labels, slot->ids };
+        pthread_cond_signal(&loader->changed);
+    }
+    pthread_mutex_unlock(&loader->lock);
+    return more;
+}
+
+uint64_t ctkd__loader_waited_ns(const struct ctkd__loader *loader)
+{
+    return loader->waited_ns;
+}

@@ -1,0 +1,215 @@
+#include "data/archive.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "support/check.h"
+#include "support/temp_files.h"
+
+static const char *const no_places[] = { NULL };
+static const char *const places[] = { "inner", "pair.tar.gz", "pair.tar.xz", NULL };
+
+/* Two files, the second larger than the reader's first buffer. */
+enum { SMALL = 5, LARGE = 200000 };
+static uint8_t large[LARGE];
+
+static void members_init(struct ctkd__member members[2])
+{
+    members[0] = (struct ctkd__member){ .name = "small.bin", .limit = SMALL };
+    members[1] = (struct ctkd__member){ .name = "large.bin", .limit = LARGE };
+}
+
+static void check_pair(const char *path)
+{
+    struct ctkd__member members[2];
+    ctkd_error err;
+    members_init(members);
+    check_ok(ctkd__archive_read(path, places, members, 2, &err), &err);
+    assert_int_equal(members[0].size, SMALL);
+    assert_memory_equal(members[0].bytes, "12345", SMALL);
+    assert_int_equal(members[1].size, LARGE);
+    assert_memory_equal(members[1].bytes, large, LARGE);
+    ctkd__members_free(members, 2);
+}
+
+/* Reading fails with `status`, the message holds every text, and nothing stays allocated. */
+static void check_refused(const char *path, ctkd_status status, const char *text,
+                          const char *other_text)
+{
+    struct ctkd__member members[2];
+    ctkd_error err = { 0 };
+    members_init(members);
+    assert_int_equal(ctkd__archive_read(path, places, members, 2, &err), status);
+    if (!strstr(err.message, text) || !strstr(err.message, other_text))
+        fail_msg("'%s' lacks '%s' or '%s'", err.message, text, other_text);
+    assert_null(strchr(err.message, '\n'));
+    assert_null(members[0].bytes);
+    assert_null(members[1].bytes);
+}
+
+static void plain_and_gzip_files_of_a_folder_are_read(void **state)
+{
+    temp_write(*state, "small.bin", "12345", SMALL);
+    temp_write_gz(*state, "large.bin.gz", large, LARGE);
+    check_pair(*state);
+}
+
+static void a_plain_file_wins_over_its_gzip_form(void **state)
+{
+    temp_write(*state, "small.bin", "12345", SMALL);
+    temp_write_gz(*state, "small.bin.gz", "wrong", SMALL);
+    temp_write(*state, "large.bin", large, LARGE);
+    check_pair(*state);
+}
+
+static void members_of_tar_archives_are_found_at_any_depth_and_order(void **state)
+{
+    static const char *const names[] = { "a.tar", "a.tar.gz", "a.tar.xz" };
+    const struct temp_file files[] = { { "top/readme.html", "x", 1 },
+                                       { "top/deep/large.bin", large, LARGE },
+                                       { "small.bin", "12345", SMALL },
+                                       { "top/not-small.bin", "67", 2 } };
+    for (size_t i = 0; i < 3; i++) {
+        temp_write_tar(*state, names[i], files, 4);
+        check_pair(temp_path(*state, names[i]));
+    }
+}
+
+static void a_folder_leads_to_its_published_sub_folder_or_archive(void **state)
+{
+    const struct temp_file files[] = { { "large.bin", large, LARGE },
+                                       { "small.bin", "12345", SMALL } };
+    temp_write_tar(*state, "pair.tar.xz", files, 2);
+    check_pair(*state);
+    temp_write(*state, "pair.tar.gz", "not an archive, but first in the list", 30);
+    check_refused(*state, CTKD_EFORMAT, "pair.tar.gz", "expected a .tar");
+    temp_folder_add(*state, "inner");
+    temp_write(temp_path(*state, "inner"), "small.bin", "12345", SMALL);
+    temp_write(temp_path(*state, "inner"), "large.bin", large, LARGE);
+    check_pair(*state);
+}
+
+static void a_missing_path_file_or_member_is_named(void **state)
+{
+    const struct temp_file file = { "small.bin", "12345", SMALL };
+    check_refused(temp_path(*state, "absent"), CTKD_EIO, "absent", "No such file");
+    check_refused(*state, CTKD_ENOTFOUND, "small.bin", "expected");
+    temp_write_tar(*state, "half.tar.gz", &file, 1);
+    check_refused(temp_path(*state, "half.tar.gz"), CTKD_ENOTFOUND, "half.tar.gz", "large.bin");
+    temp_write(*state, "small.bin", "12345", SMALL);
+    check_refused(*state, CTKD_ENOTFOUND, "large.bin", "large.bin.gz");
+}
+
+static void a_member_that_occurs_twice_is_refused(void **state)
+{
+    const struct temp_file files[] = { { "a/small.bin", "12345", SMALL },
+                                       { "large.bin", large, LARGE },
+                                       { "b/small.bin", "12345", SMALL } };
+    temp_write_tar(*state, "twice.tar", files, 3);
+    check_refused(temp_path(*state, "twice.tar"), CTKD_EFORMAT, "small.bin", "twice");
+}
+
+static void a_member_longer_than_its_limit_is_refused_with_both_sizes(void **state)
+{
+    const struct temp_file files[] = { { "small.bin", "123456", SMALL + 1 },
+                                       { "large.bin", large, LARGE } };
+    temp_write_tar(*state, "long.tar.gz", files, 2);
+    check_refused(temp_path(*state, "long.tar.gz"), CTKD_EFORMAT, "small.bin: 6 bytes",
+                  "at most 5");
+    /* A gzip file does not say its size beforehand. */
+    temp_write_gz(*state, "small.bin.gz", large, LARGE);
+    temp_write(*state, "large.bin", large, LARGE);
+    check_refused(*state, CTKD_EFORMAT, "small.bin.gz", "at most 5");
+}
+
+static void a_folder_of_the_same_name_is_not_a_file(void **state)
+{
+    temp_folder_add(*state, "small.bin");
+    temp_write(*state, "large.bin", large, LARGE);
+    check_refused(*state, CTKD_ENOTFOUND, "small.bin", "expected");
+}
+
+static void an_empty_file_is_a_member_of_no_bytes(void **state)
+{
+    temp_write(*state, "small.bin", "", 0);
+    temp_write_gz(*state, "large.bin.gz", "", 0);
+    struct ctkd__member members[2];
+    ctkd_error err;
+    members_init(members);
+    check_ok(ctkd__archive_read(*state, no_places, members, 2, &err), &err);
+    assert_int_equal(members[0].size, 0);
+    assert_int_equal(members[1].size, 0);
+    ctkd__members_free(members, 2);
+}
+
+static void an_archive_cut_anywhere_is_refused(void **state)
+{
+    static const char *const names[] = { "whole.tar.gz", "whole.tar.xz" };
+    uint8_t noise[300]; /* does not compress, so that cuts fall inside it */
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (uint8_t)(i * i * 31 + i / 7);
+    const struct temp_file files[] = { { "small.bin", "12345", SMALL },
+                                       { "large.bin", noise, sizeof noise } };
+    for (size_t i = 0; i < 2; i++) {
+        temp_write_tar(*state, names[i], files, 2);
+        size_t size;
+        uint8_t *bytes = temp_read(temp_path(*state, names[i]), &size);
+        for (size_t cut = 0; cut < size; cut++) {
+            struct ctkd__member members[2];
+            members_init(members);
+            temp_write(*state, "cut", bytes, cut);
+            if (ctkd__archive_read(temp_path(*state, "cut"), no_places, members, 2, NULL) ==
+                CTKD_OK)
+                fail_msg("%s cut to %zu of %zu bytes was taken as whole", names[i], cut, size);
+            assert_null(members[0].bytes);
+        }
+        free(bytes);
+    }
+}
+
+static void a_foreign_file_is_refused(void **state)
+{
+    static const char jpeg[] = "\xff\xd8\xff\xe0 no archive at all";
+    temp_write(*state, "image.jpg", jpeg, sizeof jpeg);
+    check_refused(temp_path(*state, "image.jpg"), CTKD_EFORMAT, "image.jpg", "expected a .tar");
+    temp_write_gz(*state, "file.gz", "one compressed file", 19);
+    check_refused(temp_path(*state, "file.gz"), CTKD_EFORMAT, "file.gz", "expected a .tar");
+}
+
+static void holds_tells_where_a_member_is(void **state)
+{
+    const struct temp_file file = { "top/small.bin", "12345", SMALL };
+    char place[CTKD__PLACE_MAX];
+    assert_false(ctkd__archive_holds(*state, places, "small.bin", place));
+    temp_write_tar(*state, "pair.tar.gz", &file, 1);
+    assert_true(ctkd__archive_holds(*state, places, "small.bin", place));
+    assert_string_equal(place, temp_path(*state, "pair.tar.gz"));
+    assert_false(ctkd__archive_holds(*state, places, "large.bin", place));
+    temp_write(*state, "small.bin", "12345", SMALL);
+    assert_true(ctkd__archive_holds(*state, places, "small.bin", place));
+    assert_string_equal(place, *state);
+}
+
+#define FOLDER_TEST(name)                                                                          \
+    cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
+
+int main(void)
+{
+    for (size_t i = 0; i < LARGE; i++)
+        large[i] = (uint8_t)(i * 7 + i / 256);
+    const struct CMUnitTest tests[] = {
+        FOLDER_TEST(plain_and_gzip_files_of_a_folder_are_read),
+        FOLDER_TEST(a_plain_file_wins_over_its_gzip_form),
+        FOLDER_TEST(members_of_tar_archives_are_found_at_any_depth_and_order),
+        FOLDER_TEST(a_folder_leads_to_its_published_sub_folder_or_archive),
+        FOLDER_TEST(a_missing_path_file_or_member_is_named),
+        FOLDER_TEST(a_member_that_occurs_twice_is_refused),
+        FOLDER_TEST(a_member_longer_than_its_limit_is_refused_with_both_sizes),
+        FOLDER_TEST(a_folder_of_the_same_name_is_not_a_file),
+        FOLDER_TEST(an_empty_file_is_a_member_of_no_bytes),
+        FOLDER_TEST(an_archive_cut_anywhere_is_refused),
+        FOLDER_TEST(a_foreign_file_is_refused),
+        FOLDER_TEST(holds_tells_where_a_member_is),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
