@@ -43,6 +43,14 @@ ALWAYS_INLINE vf v_zero(void)
 {
     return (vf){ 0 };
 }
+/* x in a register: otherwise GCC reads a value that came from memory again at each of its uses. */
+ALWAYS_INLINE vf v_keep(vf x)
+{
+#if defined(__AVX512F__) || (VB == 8 && defined(__AVX2__))
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
 #if VB == 16 && defined(__AVX512F__)
 ALWAYS_INLINE vf v_relu(vf x) /* NaN passes through, as in PyTorch */
 {

@@ -264,7 +264,7 @@ ALWAYS_INLINE void product_kernel(const float *v, const float *u, size_t u_block
             vf weight[COLS];
 #pragma GCC unroll 4
             for (size_t q = 0; q < cols; q++)
-                weight[q] = v_load(u + q * u_block + c * VB);
+                weight[q] = v_keep(v_load(u + q * u_block + c * VB));
 #pragma GCC unroll 16
             for (size_t r = 0; r < rows; r++) {
                 const vf a = v_set(v[r * VB + c]);
@@ -644,7 +644,7 @@ ALWAYS_INLINE void outer_kernel(const struct work *work, const float *v, const f
             vf gradient[DEPTH_COLS];
 #pragma GCC unroll 4
             for (size_t q = 0; q < cols; q++)
-                gradient[q] = v_load(m + (q * ROWS + r) * VB);
+                gradient[q] = v_keep(v_load(m + (q * ROWS + r) * VB));
 #pragma GCC unroll 16
             for (size_t c = 0; c < depth; c++) {
                 const vf a = v_set(v[r * VB + c]);
