@@ -1,0 +1,70 @@
+/* Microseconds per evaluation of a loss with its gradients ds and dtau: best and median of rounds.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ctkd/ctkd.h"
+
+enum { N = 64, K_MAX = 1000, ROUNDS = 51 };
+
+static float s[N * K_MAX], t[N * K_MAX], ds[N * K_MAX];
+static int32_t labels[N];
+
+static double now_us(void)
+{
+    struct timespec time;
+    (void)timespec_get(&time, TIME_UTC);
+    return (double)time.tv_sec * 1e6 + (double)time.tv_nsec * 1e-3;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int measure(const ctkd_loss_def *def, size_t k)
+{
+    double config[32], us[ROUNDS];
+    float loss, dtau;
+    const float tau = 4;
+    const ctkd_loss_args args = { .n = N,
+                                  .k = k,
+                                  .s = s,
+                                  .t = t,
+                                  .labels = labels,
+                                  .tau = &tau,
+                                  .n_tau = 1,
+                                  .loss = &loss,
+                                  .ds = ds,
+                                  .dtau = &dtau };
+    if (def->config_size > sizeof config)
+        return 1;
+    ctkd_options_defaults(def->options, config);
+    for (size_t i = 0; i < ROUNDS; i++) {
+        const double start = now_us();
+        if (def->eval(config, &args) != CTKD_OK)
+            return 1;
+        us[i] = now_us() - start;
+    }
+    qsort(us, ROUNDS, sizeof us[0], compare);
+    printf("%s %dx%zu: %.1f us (median %.1f)\n", def->name, N, k, us[0], us[ROUNDS / 2]);
+    return 0;
+}
+
+int main(void)
+{
+    const size_t classes[] = { 100, 1000 };
+    for (size_t i = 0; i < N * K_MAX; i++) {
+        s[i] = 2 * ctkd_random_normal(1, CTKD_RANDOM_TEST, 0, i);
+        t[i] = 4 * ctkd_random_normal(1, CTKD_RANDOM_TEST, 1, i);
+    }
+    for (size_t i = 0; i < N; i++)
+        labels[i] = (int32_t)i;
+    int failed = 0;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+        for (size_t i = 0; i < 2; i++)
+            failed |= measure(*def, classes[i]);
+    return failed;
+}
