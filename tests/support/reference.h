@@ -1,0 +1,27 @@
+/* A graph computed in double, plainly: what the engine is compared with. */
+#ifndef CTKD_TESTS_REFERENCE_H
+#define CTKD_TESTS_REFERENCE_H
+
+#include "nn/graph.h"
+
+/* Values of every parameter of a graph, row-major, in the order of graph->parameters. */
+struct reference {
+    const struct ctkd__graph *graph;
+    double **parameters;
+};
+
+/* Copies: parameter i is float array plain[i]. */
+struct reference *reference_create(const struct ctkd__graph *graph, float *const *plain);
+void reference_destroy(struct reference *reference);
+
+/* Logits of n images (row-major), batch norm with batch statistics (training) or running ones. */
+void reference_forward(const struct reference *reference, size_t n, const float *x, int training,
+                       double *logits);
+/* sum(logits * weights) in training mode. */
+double reference_loss(const struct reference *reference, size_t n, const float *x,
+                      const float *weights);
+/* Central difference of reference_loss by element `i` of parameter `p`. */
+double reference_slope(struct reference *reference, int p, size_t i, size_t n, const float *x,
+                       const float *weights);
+
+#endif

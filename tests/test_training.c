@@ -1,0 +1,399 @@
+/* Every op through the engine: forward against double, gradients against central differences in
+   double, for every instruction set of this CPU, every convolution, one and several threads. */
+#include "support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "nn/conv.h"
+#include "nn/inference.h"
+#include "nn/training.h"
+#include "support/reference.h"
+
+enum { N_MAX = 5, K = 7 };
+
+static int conv3(struct ctkd__graph *g, int x, const char *name, size_t out, size_t stride)
+{
+    return ctkd__graph_conv(g, x, name,
+                            &(struct ctkd__conv_args){ out, 3, stride, 1, 1, false,
+                                                       CTKD__INIT_NORMAL, ctkd__init_he_out(3, out),
+                                                       CTKD__INIT_CONSTANT, 0 });
+}
+
+static int conv1(struct ctkd__graph *g, int x, const char *name, size_t out, size_t stride)
+{
+    return ctkd__graph_conv(g, x, name,
+                            &(struct ctkd__conv_args){ out, 1, stride, 0, 1, true,
+                                                       CTKD__INIT_UNIFORM, 0.4f, CTKD__INIT_UNIFORM,
+                                                       0.3f });
+}
+
+static int head(struct ctkd__graph *g, int x)
+{
+    return ctkd__graph_linear(g, ctkd__graph_global_pool(g, x), "fc", K, CTKD__INIT_UNIFORM, 0.5f,
+                              CTKD__INIT_UNIFORM, 0.5f);
+}
+
+static int build_plain(struct ctkd__graph *g) /* no kinks: a tight tolerance */
+{
+    int x = ctkd__graph_input(g, 3, 9, 7);
+    x = ctkd__graph_batch_norm(g, conv3(g, x, "a", 16, 1), "na");
+    x = ctkd__graph_batch_norm(g, conv3(g, x, "b", 24, 2), "nb");
+    x = conv1(g, x, "c", 16, 1);
+    x = ctkd__graph_batch_norm(g, conv3(g, x, "d", 16, 1), "nd");
+    return head(g, x);
+}
+
+static int build_residual(struct ctkd__graph *g)
+{
+    int x = ctkd__graph_input(g, 1, 8, 8);
+    x = ctkd__graph_relu(g, ctkd__graph_batch_norm(g, conv3(g, x, "stem", 16, 1), "n0"));
+    for (int block = 0; block < 2; block++) {
+        char name[8];
+        const size_t out = block ? 32 : 16, stride = block ? 2 : 1;
+        int shortcut = x;
+        snprintf(name, sizeof name, "s%d", block);
+        if (block)
+            shortcut = ctkd__graph_batch_norm(g, conv1(g, x, name, out, stride), "ns");
+        snprintf(name, sizeof name, "a%d", block);
+        int y = conv3(g, x, name, out, stride);
+        snprintf(name, sizeof name, "na%d", block);
+        y = ctkd__graph_relu(g, ctkd__graph_batch_norm(g, y, name));
+        snprintf(name, sizeof name, "b%d", block);
+        y = conv3(g, y, name, out, 1);
+        snprintf(name, sizeof name, "nb%d", block);
+        y = ctkd__graph_batch_norm(g, y, name);
+        x = ctkd__graph_relu(g, ctkd__graph_add(g, y, shortcut));
+    }
+    return head(g, x);
+}
+
+static int build_preactivation(struct ctkd__graph *g)
+{
+    int x = conv3(g, ctkd__graph_input(g, 3, 6, 6), "stem", 16, 1);
+    for (int block = 0; block < 3; block++) {
+        char name[8];
+        const size_t out = block == 1 ? 32 : block == 2 ? 32 : 16, stride = block == 1 ? 2 : 1;
+        snprintf(name, sizeof name, "na%d", block);
+        const int a = ctkd__graph_relu(g, ctkd__graph_batch_norm(g, x, name));
+        snprintf(name, sizeof name, "s%d", block);
+        const int shortcut = block == 1 ? conv1(g, a, name, out, stride) : x;
+        snprintf(name, sizeof name, "a%d", block);
+        int y = conv3(g, a, name, out, stride);
+        snprintf(name, sizeof name, "nb%d", block);
+        y = ctkd__graph_relu(g, ctkd__graph_batch_norm(g, y, name));
+        snprintf(name, sizeof name, "b%d", block);
+        x = ctkd__graph_add(g, conv3(g, y, name, out, 1), shortcut);
+    }
+    return head(g, ctkd__graph_relu(g, ctkd__graph_batch_norm(g, x, "last")));
+}
+
+static int build_pooled(struct ctkd__graph *g)
+{
+    int x = ctkd__graph_input(g, 3, 13, 11);
+    x = ctkd__graph_relu(g, ctkd__graph_batch_norm(g, conv1(g, x, "a", 20, 1), "na"));
+    x = ctkd__graph_max_pool(g, x, 2, 2, 0);
+    x = ctkd__graph_relu(g, conv3(g, x, "b", 16, 1));
+    x = ctkd__graph_max_pool(g, x, 3, 2, 1);
+    const int y = ctkd__graph_subsample(g, x, 36, 2);
+    const int z = conv3(g, x, "c", 36, 2);
+    x = ctkd__graph_relu(g, ctkd__graph_add(g, z, y));
+    x = ctkd__graph_add(g, x, conv3(g, x, "d", 36, 1));
+    return head(g, x);
+}
+
+struct network {
+    const char *name;
+    int (*build)(struct ctkd__graph *g);
+    double gradient_tolerance;
+    double *slopes[N_MAX + 1]; /* of the probed elements, by batch: found once, they are slow */
+};
+
+static struct network networks[] = {
+    { "plain", build_plain, 2e-5, { 0 } },
+    { "residual", build_residual, 2e-5, { 0 } },
+    { "preactivation", build_preactivation, 2e-5, { 0 } },
+    { "pooled", build_pooled, 2e-5, { 0 } },
+};
+
+struct rig {
+    struct ctkd__graph *graph;
+    struct ctkd__workers *workers;
+    struct ctkd__weights *weights;
+    struct ctkd__training *training;
+    struct reference *reference;
+    float *x, r[N_MAX * K];
+};
+
+static struct rig rig_open(const struct network *network, const struct ctkd__kernels *kernels,
+                           size_t threads, const char *conv)
+{
+    struct rig rig = { 0 };
+    ctkd_error err;
+    check_ok(ctkd__graph_create(&rig.graph), NULL);
+    const int logits = network->build(rig.graph);
+    check_ok(ctkd__graph_finish(rig.graph, logits, &err), &err);
+    check_ok(ctkd__workers_create(threads, &rig.workers, &err), &err);
+    check_ok(ctkd__weights_create(rig.graph, kernels->block, &rig.weights, &err), &err);
+    ctkd__weights_initialise(rig.weights, 5);
+    float **const plain = calloc((size_t)rig.graph->n_parameters, sizeof *plain);
+    for (int i = 0; i < rig.graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &rig.graph->parameters[i];
+        const int buffer = p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
+        float *const flat =
+            (buffer ? rig.weights->buffers : rig.weights->values) + rig.weights->offsets[i];
+        plain[i] = calloc(ctkd__parameter_elements(p), sizeof(float));
+        ctkd__weights_unpack(rig.weights, i, flat, plain[i]);
+        if (p->rank == 1 && p->role != CTKD__ROLE_VARIANCE) /* no symmetric starting point */
+            for (size_t j = 0; j < p->shape[0]; j++)
+                plain[i][j] += 0.3f * sinf((float)(3 * j + 7 * (size_t)i));
+        ctkd__weights_pack(rig.weights, i, plain[i], flat);
+    }
+    rig.reference = reference_create(rig.graph, plain);
+    for (int i = 0; i < rig.graph->n_parameters; i++)
+        free(plain[i]);
+    free(plain);
+    const struct ctkd__node *const input = &rig.graph->nodes[0];
+    const size_t floats = N_MAX * input->c * input->h * input->w;
+    rig.x = calloc(floats, sizeof *rig.x);
+    fill_normal(rig.x, floats, 3);
+    fill_normal(rig.r, N_MAX * K, 4);
+    const struct ctkd__training_config config = { kernels, rig.workers, N_MAX, conv, NULL };
+    check_ok(ctkd__training_create(rig.graph, rig.weights, &config, &rig.training, &err), &err);
+    return rig;
+}
+
+static void rig_close(struct rig *rig)
+{
+    ctkd__training_destroy(rig->training);
+    reference_destroy(rig->reference);
+    ctkd__weights_destroy(rig->weights);
+    ctkd__workers_destroy(rig->workers);
+    ctkd__graph_destroy(rig->graph);
+    free(rig->x);
+}
+
+static void check_logits(const struct rig *rig, size_t n, const float *logits, int training,
+                         double tolerance)
+{
+    double expected[N_MAX * K];
+    float narrow[N_MAX * K];
+    reference_forward(rig->reference, n, rig->x, training, expected);
+    for (size_t i = 0; i < n * K; i++)
+        narrow[i] = (float)expected[i];
+    check_relative(logits, narrow, n * K, tolerance);
+}
+
+enum { PROBES = 12 }; /* elements of a parameter, at most, plus one */
+
+static const double *slopes_of(struct network *network, struct rig *rig, size_t n)
+{
+    if (network->slopes[n])
+        return network->slopes[n];
+    network->slopes[n] =
+        calloc((size_t)rig->graph->n_parameters * (PROBES + 1), sizeof *network->slopes[n]);
+    for (int p = 0; p < rig->graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+        if (parameter->role == CTKD__ROLE_MEAN || parameter->role == CTKD__ROLE_VARIANCE)
+            continue;
+        const size_t count = ctkd__parameter_elements(parameter);
+        double *slope = network->slopes[n] + (size_t)p * (PROBES + 1);
+        for (size_t i = 0; i < count; i += 1 + count / PROBES)
+            *slope++ = reference_slope(rig->reference, p, i, n, rig->x, rig->r);
+    }
+    return network->slopes[n];
+}
+
+/* Some elements of every parameter; the norm over them is compared, so that small ones do not
+ * matter. */
+static void check_gradient(struct rig *rig, struct network *network, size_t n)
+{
+    const double *const slopes = slopes_of(network, rig, n);
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err;
+    check_ok(ctkd__training_export_gradient(rig->training, &list, &err), &err);
+    for (int p = 0; p < rig->graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+        const struct ctkd__tensor *const tensor = ctkd__tensors_find(&list, parameter->name);
+        if (parameter->role == CTKD__ROLE_MEAN || parameter->role == CTKD__ROLE_VARIANCE) {
+            assert_null(tensor);
+            continue;
+        }
+        assert_non_null(tensor);
+        const size_t count = ctkd__parameter_elements(parameter);
+        const double *slope = slopes + (size_t)p * (PROBES + 1);
+        double difference = 0, norm = 0;
+        for (size_t i = 0; i < count; i += 1 + count / PROBES, slope++) {
+            const double d = (double)((const float *)tensor->data)[i] - *slope;
+            difference += d * d;
+            norm += *slope * *slope;
+        }
+        /* A bias before a batch norm has no gradient at all: compare with the loss's scale then. */
+        if (!(sqrt(difference) <= network->gradient_tolerance * (sqrt(norm) + 1.0)))
+            fail_msg("%s, batch %zu: %s: gradient differs by %.3g of %.3g", network->name, n,
+                     parameter->name, sqrt(difference), sqrt(norm));
+    }
+    ctkd__tensors_fini(&list);
+}
+
+static void check_network(struct network *network, const struct ctkd__kernels *kernels,
+                          size_t threads, const char *conv)
+{
+    struct rig rig = rig_open(network, kernels, threads, conv);
+    ctkd_error err;
+    float logits[N_MAX * K];
+    const size_t sizes[] = { N_MAX, 2, 1 };
+    for (size_t i = 0; i < 3; i++) {
+        const size_t n = sizes[i];
+        check_ok(ctkd__training_forward(rig.training, n, rig.x, logits, &err), &err);
+        check_logits(&rig, n, logits, 1, 1e-5);
+        check_ok(ctkd__training_backward(rig.training, rig.r, &err), &err);
+        if (n != 2)
+            check_gradient(&rig, network, n);
+    }
+    rig_close(&rig);
+}
+
+static void gradients_of_every_op_match_central_differences(void **state)
+{
+    (void)state;
+    static const char *const convs[] = { "auto", "dnnl", "winograd" };
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
+        for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
+            for (size_t conv = 0; conv < 3; conv++)
+                for (size_t threads = 1; threads <= 3; threads += 2)
+                    if (ctkd__kernels_supported(ctkd__kernels_list()[isa]))
+                        check_network(&networks[i], ctkd__kernels_list()[isa], threads,
+                                      convs[conv]);
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
+        for (size_t n = 0; n <= N_MAX; n++)
+            free(networks[i].slopes[n]);
+}
+
+static void inference_matches_running_statistics_in_double(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
+        for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
+            for (size_t chunk = 0; chunk <= 3; chunk++) {
+                const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
+                if (!ctkd__kernels_supported(kernels))
+                    continue;
+                struct rig rig = rig_open(&networks[i], kernels, 2, "auto");
+                struct ctkd__inference *inference;
+                ctkd_error err;
+                const struct ctkd__inference_config config = { kernels, rig.workers, chunk,
+                                                               chunk == 3 ? "dnnl" : "auto", NULL };
+                check_ok(ctkd__inference_create(rig.graph, &config, &inference, &err), &err);
+                check_ok(ctkd__inference_load(inference, rig.weights, &err), &err);
+                float logits[N_MAX * K];
+                for (size_t n = 1; n <= N_MAX; n += 2) {
+                    check_ok(ctkd__inference_run(inference, n, rig.x, logits, &err), &err);
+                    check_logits(&rig, n, logits, 0, 1e-5);
+                }
+                ctkd__inference_destroy(inference);
+                rig_close(&rig);
+            }
+}
+
+static void running_statistics_move_as_pytorch_moves_them(void **state)
+{
+    (void)state;
+    const struct ctkd__kernels *kernels;
+    ctkd_error err;
+    check_ok(ctkd__kernels_select("portable", &kernels, &err), &err);
+    struct rig rig = rig_open(&networks[0], kernels, 2, "auto");
+    float logits[N_MAX * K], *const before = malloc(rig.weights->n_buffers * sizeof *before);
+    memcpy(before, rig.weights->buffers, rig.weights->n_buffers * sizeof *before);
+    /* "na" normalises conv "a": recompute its batch statistics from the reference's definition. */
+    check_ok(ctkd__training_forward(rig.training, N_MAX, rig.x, logits, &err), &err);
+    assert_int_equal(rig.weights->batches_tracked, 1);
+    const struct ctkd__node *const node = &rig.graph->nodes[2];
+    assert_int_equal(node->op, CTKD__OP_BATCH_NORM);
+    const struct ctkd__node *const in = &rig.graph->nodes[0], *const conv = &rig.graph->nodes[1];
+    const double *const w = rig.reference->parameters[conv->parameters[CTKD__ROLE_WEIGHT]];
+    for (size_t c = 0; c < 3; c++) {
+        double sum = 0, square = 0;
+        const double count = (double)(N_MAX * conv->h * conv->w);
+        for (size_t n = 0; n < N_MAX; n++)
+            for (size_t y = 0; y < conv->h; y++)
+                for (size_t x = 0; x < conv->w; x++) {
+                    double v = 0;
+                    for (size_t i = 0; i < 3; i++)
+                        for (size_t k = 0; k < 9; k++) {
+                            const size_t iy = y + k / 3 - 1, ix = x + k % 3 - 1;
+                            if (iy < in->h && ix < in->w)
+                                v += w[(c * 3 + i) * 9 + k] *
+                                     (double)rig.x[((n * 3 + i) * in->h + iy) * in->w + ix];
+                        }
+                    sum += v;
+                    square += v * v;
+                }
+        const double mean = sum / count, variance = (square - count * mean * mean) / (count - 1);
+        const size_t m = rig.weights->offsets[node->parameters[CTKD__ROLE_MEAN]] + c;
+        const size_t v = rig.weights->offsets[node->parameters[CTKD__ROLE_VARIANCE]] + c;
+        check_close(rig.weights->buffers[m], 0.9 * (double)before[m] + 0.1 * mean, 1e-5, 1e-6);
+        check_close(rig.weights->buffers[v], 0.9 * (double)before[v] + 0.1 * variance, 1e-5, 1e-6);
+    }
+    free(before);
+    rig_close(&rig);
+}
+
+static void two_runs_give_the_same_bits(void **state)
+{
+    (void)state;
+    for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++) {
+        const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
+        if (!ctkd__kernels_supported(kernels))
+            continue;
+        float *gradients[2], logits[2][N_MAX * K];
+        size_t count = 0;
+        for (int run = 0; run < 2; run++) {
+            struct rig rig = rig_open(&networks[1], kernels, 3, "auto");
+            ctkd_error err;
+            for (int step = 0; step < 20; step++) {
+                check_ok(ctkd__training_forward(rig.training, N_MAX, rig.x, logits[run], &err),
+                         &err);
+                check_ok(ctkd__training_backward(rig.training, rig.r, &err), &err);
+            }
+            count = rig.weights->n_values;
+            gradients[run] = malloc(3 * count * sizeof(float));
+            for (size_t w = 0; w < 3; w++)
+                memcpy(gradients[run] + w * count, ctkd__training_gradient(rig.training, w),
+                       count * sizeof(float));
+            rig_close(&rig);
+        }
+        assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+        assert_memory_equal(gradients[0], gradients[1], 3 * count * sizeof(float));
+        free(gradients[0]);
+        free(gradients[1]);
+    }
+}
+
+static void impossible_batches_are_refused(void **state)
+{
+    (void)state;
+    const struct ctkd__kernels *kernels;
+    ctkd_error err;
+    check_ok(ctkd__kernels_select("portable", &kernels, &err), &err);
+    struct rig rig = rig_open(&networks[0], kernels, 1, "auto");
+    float logits[(N_MAX + 1) * K];
+    assert_int_equal(ctkd__training_backward(rig.training, rig.r, &err), CTKD_EINVAL);
+    assert_int_equal(ctkd__training_forward(rig.training, N_MAX + 1, rig.x, logits, &err),
+                     CTKD_EINVAL);
+    assert_string_equal(err.message, "training: batch of 6, expected 1 to 5");
+    assert_int_equal(ctkd__training_forward(rig.training, 0, rig.x, logits, &err), CTKD_EINVAL);
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_of_every_op_match_central_differences),
+        cmocka_unit_test(inference_matches_running_statistics_in_double),
+        cmocka_unit_test(running_statistics_move_as_pytorch_moves_them),
+        cmocka_unit_test(two_runs_give_the_same_bits),
+        cmocka_unit_test(impossible_batches_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
