@@ -214,6 +214,20 @@ static void short_batches_use_their_own_samples_only(void **state)
     ctkd_temperature_destroy(module);
 }
 
+static void a_logit_that_is_not_a_number_reaches_its_own_tau_only(void **state)
+{
+    (void)state;
+    float s[NK], t[NK], tau[N];
+    fill_normal(s, NK, 1);
+    fill_normal(t, NK, 2);
+    s[NK - 1] = NAN; /* relu must not hide it */
+    const ctkd_temperature_config config = instance_config();
+    ctkd_temperature *module = create(&config);
+    assert_int_equal(ctkd_temperature_forward(module, N, s, t, tau), CTKD_OK);
+    assert_true(isnan(tau[N - 1]) && isfinite(tau[N - 2]));
+    ctkd_temperature_destroy(module);
+}
+
 /* --- errors */
 
 #define REFUSE(base, statement)                                                                    \
@@ -333,6 +347,7 @@ int main(void)
         cmocka_unit_test(instance_through_the_student_follows_pytorch),
         cmocka_unit_test(instance_from_logits_follows_pytorch),
         cmocka_unit_test(short_batches_use_their_own_samples_only),
+        cmocka_unit_test(a_logit_that_is_not_a_number_reaches_its_own_tau_only),
         cmocka_unit_test(create_refuses_fields_out_of_range),
         cmocka_unit_test(sizes_that_overflow_are_out_of_memory),
         cmocka_unit_test(forward_and_backward_refuse_bad_arguments),

@@ -16,21 +16,12 @@ struct ctkd__lse ctkd__row_lse(size_t k, const float *x)
 
 struct ctkd__kl_term ctkd__kl_term(double p, double q, double r)
 {
-    struct ctkd__kl_term term;
-    if (fabs(r) < 0.01) { /* r + e^-r - 1 cancels to r^2/2 */
-        const double series =
-            0.5 + r * (-1.0 / 6 + r * (1.0 / 24 + r * (-1.0 / 120 + r * (1.0 / 720 - r / 5040))));
-        term.kl = p * r * r * series;
-        term.difference = p * r * (r * series - 1.0);
-    } else if (fabs(r) < 1) {
-        const double e = expm1(-r);
-        term.kl = p * (r + e);
-        term.difference = p * e;
-    } else { /* not through e^-r, which overflows where p is 0 */
-        term.kl = p * (r - 1.0) + q;
-        term.difference = q - p;
-    }
-    return term;
+    if (!(fabs(r) < 0.03)) /* not through e^-r, which overflows where p is 0 */
+        return (struct ctkd__kl_term){ p * (r - 1.0) + q, q - p };
+    /* r + e^-r - 1 cancels to r^2/2 */
+    const double series =
+        0.5 + r * (-1.0 / 6 + r * (1.0 / 24 + r * (-1.0 / 120 + r * (1.0 / 720 - r / 5040))));
+    return (struct ctkd__kl_term){ p * r * r * series, p * r * (r * series - 1.0) };
 }
 
 double ctkd__softplus(double x)
