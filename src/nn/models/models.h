@@ -19,8 +19,9 @@ struct ctkd__model {
 struct ctkd__model_family {
     const char *name, *title, *source;
     const struct ctkd__model *models; /* ends with a NULL name */
-    void (*build)(struct ctkd__graph *graph, const struct ctkd__model *model,
-                  const struct ctkd__model_args *args);
+    /* Returns the node of the logits. Need not look for errors: the graph keeps the first one. */
+    int (*build)(struct ctkd__graph *graph, const struct ctkd__model *model,
+                 const struct ctkd__model_args *args);
     size_t side_min; /* smallest height and width that the strides leave at least one pixel of */
 };
 
@@ -31,5 +32,9 @@ const struct ctkd__model *ctkd__model_find(const char *name,
 /* Builds a network by name. An unknown name offers the nearest. *out is NULL on failure. */
 ctkd_status ctkd__model_build(const char *name, const struct ctkd__model_args *args,
                               struct ctkd__graph **out, ctkd_error *err);
+
+/* For model files: a name from its parts, "layer2.0.conv1". Returns out; builders copy it. */
+const char *ctkd__model_path(char out[96], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -1,0 +1,6 @@
+/* Families of networks, in the order that `ctkd models` prints; a new one is a file and a word here. */
+#define CTKD__MODEL_LIST(X)                                                                        \
+    X(resnet)                                                                                      \
+    X(resnet_a)                                                                                    \
+    X(wrn)                                                                                         \
+    X(vgg)

@@ -1,0 +1,112 @@
+#include "nn/models/models.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/models/list.h"
+#include "util/error.h"
+#include "util/options.h"
+
+#define DECLARE(family) extern const struct ctkd__model_family ctkd__model_##family;
+CTKD__MODEL_LIST(DECLARE)
+#undef DECLARE
+
+static const struct ctkd__model_family *const families[] = {
+#define ENTRY(family) &ctkd__model_##family,
+    CTKD__MODEL_LIST(ENTRY)
+#undef ENTRY
+        NULL
+};
+
+/* Larger ones are a slip in a config, not a network. */
+enum { CHANNELS_MAX = 1024, SIDE_MAX = 8192, CLASSES_MAX = 1 << 22 };
+
+const struct ctkd__model_family *const *ctkd__model_families(void)
+{
+    return families;
+}
+
+const struct ctkd__model *ctkd__model_find(const char *name,
+                                           const struct ctkd__model_family **family)
+{
+    for (size_t i = 0; families[i]; i++)
+        for (const struct ctkd__model *model = families[i]->models; model->name; model++)
+            if (strcmp(model->name, name) == 0) {
+                if (family)
+                    *family = families[i];
+                return model;
+            }
+    return NULL;
+}
+
+static ctkd_status unknown(const char *name, ctkd_error *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; families[i]; i++)
+        for (const struct ctkd__model *model = families[i]->models; model->name; model++)
+            count++;
+    const char **const names = calloc(count + 1, sizeof *names);
+    if (!names)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", name);
+    for (size_t i = 0, n = 0; families[i]; i++)
+        for (const struct ctkd__model *model = families[i]->models; model->name; model++)
+            names[n++] = model->name;
+    const char *const nearest = ctkd__nearest(name, names);
+    free(names);
+    if (nearest)
+        return ctkd__fail(err, CTKD_ENOTFOUND, "%s: no such network, did you mean %s?", name,
+                          nearest);
+    return ctkd__fail(err, CTKD_ENOTFOUND, "%s: no such network, `ctkd models` lists them", name);
+}
+
+static ctkd_status check_args(const char *name, const struct ctkd__model_family *family,
+                              const struct ctkd__model_args *args, ctkd_error *err)
+{
+    if (args->channels < 1 || args->channels > CHANNELS_MAX)
+        return ctkd__fail(err, CTKD_ERANGE, "%s: images of %zu channels, expected 1 to %d", name,
+                          args->channels, CHANNELS_MAX);
+    if (args->classes < 2 || args->classes > CLASSES_MAX)
+        return ctkd__fail(err, CTKD_ERANGE, "%s: %zu classes, expected 2 to %d", name,
+                          args->classes, CLASSES_MAX);
+    const size_t least = family->side_min;
+    if (args->height < least || args->width < least || args->height > SIDE_MAX ||
+        args->width > SIDE_MAX)
+        return ctkd__fail(err, CTKD_ERANGE, "%s: images of %zux%zu, expected sides of %zu to %d",
+                          name, args->height, args->width, least, SIDE_MAX);
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__model_build(const char *name, const struct ctkd__model_args *args,
+                              struct ctkd__graph **out, ctkd_error *err)
+{
+    *out = NULL;
+    const struct ctkd__model_family *family;
+    const struct ctkd__model *const model = ctkd__model_find(name, &family);
+    if (!model)
+        return unknown(name, err);
+    ctkd_status status = check_args(name, family, args, err);
+    if (status)
+        return status;
+    struct ctkd__graph *graph;
+    status = ctkd__graph_create(&graph);
+    if (status)
+        return ctkd__fail(err, status, "%s: out of memory", name);
+    status = ctkd__graph_finish(graph, family->build(graph, model, args), err);
+    if (status) {
+        ctkd__graph_destroy(graph);
+        return ctkd__fail_within(err, status, "%s", name);
+    }
+    *out = graph;
+    return CTKD_OK;
+}
+
+const char *ctkd__model_path(char out[96], const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(out, 96, format, arguments);
+    va_end(arguments);
+    return out;
+}

@@ -1,0 +1,369 @@
+#include "support/check.h"
+
+#include <stdio.h>
+
+#include "nn/models/models.h"
+
+/* Published sizes at 100 classes and 32x32x3: parameters, 10^6 multiply-adds, tensors of the state
+ * dict. */
+static const struct expected {
+    const char *name;
+    size_t parameters;
+    double megamacs;
+    size_t tensors;
+} expected[] = {
+    { "resnet8", 83892, 12.51, 56 },         { "resnet14", 181108, 26.66, 92 },
+    { "resnet20", 278324, 40.82, 128 },      { "resnet32", 472756, 69.13, 200 },
+    { "resnet44", 667188, 97.44, 272 },      { "resnet56", 861620, 125.75, 344 },
+    { "resnet110", 1736564, 253.16, 668 },   { "resnet8x4", 1233540, 177.07, 62 },
+    { "resnet32x4", 7433860, 1083.04, 206 }, { "resnet8x4_double", 4875428, 706.46, 62 },
+    { "resnet20a", 275572, 40.56, 116 },     { "resnet32a", 470004, 68.87, 188 },
+    { "resnet44a", 664436, 97.18, 260 },     { "resnet56a", 858868, 125.49, 332 },
+    { "resnet110a", 1733812, 252.89, 656 },  { "wrn_16_1", 180916, 26.66, 82 },
+    { "wrn_16_2", 703284, 101.12, 83 },      { "wrn_40_1", 569780, 83.29, 226 },
+    { "wrn_40_2", 2255156, 327.61, 227 },    { "vgg8", 3965028, 96.19, 37 },
+    { "vgg11", 9277284, 209.44, 58 },        { "vgg13", 9462180, 284.94, 72 },
+    { "vgg16", 14774436, 398.18, 93 },       { "vgg19", 20086692, 511.43, 114 },
+};
+
+static struct ctkd__graph *build(const char *name, size_t channels, size_t side, size_t classes)
+{
+    const struct ctkd__model_args args = { channels, side, side, classes };
+    struct ctkd__graph *graph;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__model_build(name, &args, &graph, &err), &err);
+    return graph;
+}
+
+static void each_network_has_its_published_size(void **state)
+{
+    (void)state;
+    size_t found = 0;
+    for (size_t f = 0; ctkd__model_families()[f]; f++)
+        for (const struct ctkd__model *model = ctkd__model_families()[f]->models; model->name;
+             model++, found++) {
+            const struct expected *row = expected;
+            while (row < expected + sizeof expected / sizeof expected[0] &&
+                   strcmp(row->name, model->name) != 0)
+                row++;
+            if (row == expected + sizeof expected / sizeof expected[0])
+                fail_msg("%s: no expected size", model->name);
+            struct ctkd__graph *const graph = build(model->name, 3, 32, 100);
+            const size_t parameters = ctkd__graph_trainable(graph);
+            const size_t tensors = ctkd__graph_state_tensors(graph);
+            const double megamacs = (double)ctkd__graph_macs(graph) / 1e6;
+            if (parameters != row->parameters || tensors != row->tensors ||
+                !(fabs(megamacs - row->megamacs) <= 0.005))
+                fail_msg("%s: %zu parameters, %.3f M, %zu tensors; expected %zu, %.2f M, %zu",
+                         model->name, parameters, megamacs, tensors, row->parameters, row->megamacs,
+                         row->tensors);
+            ctkd__graph_destroy(graph);
+        }
+    assert_int_equal(found, sizeof expected / sizeof expected[0]);
+}
+
+static void classes_and_channels_change_only_the_ends(void **state)
+{
+    (void)state;
+    static const size_t classes[] = { 2, 10, 100, 1000 };
+    for (size_t f = 0; ctkd__model_families()[f]; f++)
+        for (const struct ctkd__model *model = ctkd__model_families()[f]->models; model->name;
+             model++) {
+            struct ctkd__graph *const base = build(model->name, 3, 32, 100);
+            const size_t features = base->nodes[base->nodes[base->output].inputs[0]].c;
+            const size_t stem = base->parameters[0].shape[0];
+            for (size_t i = 0; i < 4; i++) {
+                struct ctkd__graph *const graph = build(model->name, 1, 28, classes[i]);
+                assert_int_equal(graph->nodes[graph->output].c, classes[i]);
+                assert_int_equal(graph->n_parameters, base->n_parameters);
+                assert_int_equal(ctkd__graph_trainable(graph) + 2 * 9 * stem + 100 * (features + 1),
+                                 ctkd__graph_trainable(base) + classes[i] * (features + 1));
+                ctkd__graph_destroy(graph);
+            }
+            ctkd__graph_destroy(base);
+        }
+}
+
+/* Every parameter of a network in order; batch norms are written bn1.* as in their documentation.
+ */
+static void check_keys(const char *network, const char *const *keys)
+{
+    struct ctkd__graph *const graph = build(network, 3, 32, 10);
+    static const char *const norm[] = { "weight", "bias", "running_mean", "running_var" };
+    int i = 0;
+    for (size_t k = 0; keys[k]; k++) {
+        const size_t length = strlen(keys[k]);
+        const bool many = keys[k][length - 1] == '*';
+        for (size_t part = 0; part < (many ? 4 : 1); part++, i++) {
+            char name[128];
+            snprintf(name, sizeof name, "%.*s%s", (int)(many ? length - 1 : length), keys[k],
+                     many ? norm[part] : "");
+            assert_in_range(i, 0, graph->n_parameters - 1);
+            assert_string_equal(graph->parameters[i].name, name);
+        }
+    }
+    assert_int_equal(i, graph->n_parameters);
+    ctkd__graph_destroy(graph);
+}
+
+static void names_are_in_the_published_order(void **state)
+{
+    (void)state;
+    static const char *const resnet8[] = { "conv1.weight",
+                                           "bn1.*",
+                                           "layer1.0.conv1.weight",
+                                           "layer1.0.bn1.*",
+                                           "layer1.0.conv2.weight",
+                                           "layer1.0.bn2.*",
+                                           "layer2.0.conv1.weight",
+                                           "layer2.0.bn1.*",
+                                           "layer2.0.conv2.weight",
+                                           "layer2.0.bn2.*",
+                                           "layer2.0.downsample.0.weight",
+                                           "layer2.0.downsample.1.*",
+                                           "layer3.0.conv1.weight",
+                                           "layer3.0.bn1.*",
+                                           "layer3.0.conv2.weight",
+                                           "layer3.0.bn2.*",
+                                           "layer3.0.downsample.0.weight",
+                                           "layer3.0.downsample.1.*",
+                                           "fc.weight",
+                                           "fc.bias",
+                                           NULL };
+    static const char *const vgg11[] = { "block0.0.weight",   "block0.0.bias",   "block0.1.*",
+                                         "block1.0.weight",   "block1.0.bias",   "block1.1.*",
+                                         "block2.0.weight",   "block2.0.bias",   "block2.1.*",
+                                         "block2.3.weight",   "block2.3.bias",   "block2.4.*",
+                                         "block3.0.weight",   "block3.0.bias",   "block3.1.*",
+                                         "block3.3.weight",   "block3.3.bias",   "block3.4.*",
+                                         "block4.0.weight",   "block4.0.bias",   "block4.1.*",
+                                         "block4.3.weight",   "block4.3.bias",   "block4.4.*",
+                                         "classifier.weight", "classifier.bias", NULL };
+    static const char *const wrn_16_1[] = { "conv1.weight",
+                                            "block1.layer.0.bn1.*",
+                                            "block1.layer.0.conv1.weight",
+                                            "block1.layer.0.bn2.*",
+                                            "block1.layer.0.conv2.weight",
+                                            "block1.layer.1.bn1.*",
+                                            "block1.layer.1.conv1.weight",
+                                            "block1.layer.1.bn2.*",
+                                            "block1.layer.1.conv2.weight",
+                                            "block2.layer.0.bn1.*",
+                                            "block2.layer.0.conv1.weight",
+                                            "block2.layer.0.bn2.*",
+                                            "block2.layer.0.conv2.weight",
+                                            "block2.layer.0.convShortcut.weight",
+                                            "block2.layer.1.bn1.*",
+                                            "block2.layer.1.conv1.weight",
+                                            "block2.layer.1.bn2.*",
+                                            "block2.layer.1.conv2.weight",
+                                            "block3.layer.0.bn1.*",
+                                            "block3.layer.0.conv1.weight",
+                                            "block3.layer.0.bn2.*",
+                                            "block3.layer.0.conv2.weight",
+                                            "block3.layer.0.convShortcut.weight",
+                                            "block3.layer.1.bn1.*",
+                                            "block3.layer.1.conv1.weight",
+                                            "block3.layer.1.bn2.*",
+                                            "block3.layer.1.conv2.weight",
+                                            "bn1.*",
+                                            "fc.weight",
+                                            "fc.bias",
+                                            NULL };
+    check_keys("resnet8", resnet8);
+    check_keys("vgg11", vgg11);
+    check_keys("wrn_16_1", wrn_16_1);
+}
+
+static bool has_parameter(const char *network, const char *name)
+{
+    struct ctkd__graph *const graph = build(network, 3, 32, 10);
+    bool found = false;
+    for (int i = 0; i < graph->n_parameters; i++)
+        found = found || strcmp(graph->parameters[i].name, name) == 0;
+    ctkd__graph_destroy(graph);
+    return found;
+}
+
+static void shortcuts_have_parameters_only_where_the_shape_changes(void **state)
+{
+    (void)state;
+    assert_true(has_parameter("resnet8x4", "layer1.0.downsample.0.weight"));
+    assert_false(has_parameter("resnet20", "layer1.0.downsample.0.weight"));
+    assert_false(has_parameter("resnet20", "layer2.1.downsample.0.weight"));
+    assert_true(has_parameter("wrn_16_2", "block1.layer.0.convShortcut.weight"));
+    assert_false(has_parameter("resnet20a", "layer2.0.downsample.0.weight"));
+    assert_true(has_parameter("resnet20a", "layer3.2.bn2.running_var"));
+    assert_true(has_parameter("resnet20a", "linear.weight"));
+}
+
+struct tap {
+    const char *name;
+    size_t c, side;
+    enum ctkd__op op;
+};
+
+static void check_taps(const char *network, size_t side, const struct tap *taps, size_t count)
+{
+    struct ctkd__graph *const graph = build(network, 3, side, 100);
+    assert_int_equal(graph->n_taps, count);
+    for (size_t i = 0; i < count; i++) {
+        const int node = ctkd__graph_find_tap(graph, taps[i].name);
+        assert_in_range(node, 0, graph->n_nodes - 1);
+        assert_int_equal(graph->nodes[node].c, taps[i].c);
+        assert_int_equal(graph->nodes[node].h, taps[i].side);
+        assert_int_equal(graph->nodes[node].w, taps[i].side);
+        assert_string_equal(ctkd__op_text(graph->nodes[node].op), ctkd__op_text(taps[i].op));
+    }
+    ctkd__graph_destroy(graph);
+}
+
+static void taps_have_their_published_shapes(void **state)
+{
+    (void)state;
+    const struct tap resnet[] = {
+        { "f0", 16, 32, CTKD__OP_RELU },       { "f1", 16, 32, CTKD__OP_RELU },
+        { "f2", 32, 16, CTKD__OP_RELU },       { "f3", 64, 8, CTKD__OP_RELU },
+        { "f4", 64, 1, CTKD__OP_GLOBAL_POOL }, { "pre1", 16, 32, CTKD__OP_ADD },
+        { "pre2", 32, 16, CTKD__OP_ADD },      { "pre3", 64, 8, CTKD__OP_ADD },
+    };
+    check_taps("resnet56", 32, resnet, 8);
+    check_taps("resnet110a", 32, resnet, 8);
+    const struct tap wrn[] = {
+        { "f0", 16, 32, CTKD__OP_CONV },         { "f1", 32, 32, CTKD__OP_ADD },
+        { "f2", 64, 16, CTKD__OP_ADD },          { "f3", 128, 8, CTKD__OP_ADD },
+        { "f4", 128, 1, CTKD__OP_GLOBAL_POOL },  { "pre1", 32, 32, CTKD__OP_BATCH_NORM },
+        { "pre2", 64, 16, CTKD__OP_BATCH_NORM }, { "pre3", 128, 8, CTKD__OP_BATCH_NORM },
+    };
+    check_taps("wrn_40_2", 32, wrn, 8);
+    struct tap vgg[] = {
+        { "f0", 64, 32, CTKD__OP_RELU },          { "f1", 128, 16, CTKD__OP_RELU },
+        { "f2", 256, 8, CTKD__OP_RELU },          { "f3", 512, 4, CTKD__OP_RELU },
+        { "f4", 512, 4, CTKD__OP_RELU },          { "f5", 512, 1, CTKD__OP_GLOBAL_POOL },
+        { "pre1", 128, 16, CTKD__OP_BATCH_NORM }, { "pre2", 256, 8, CTKD__OP_BATCH_NORM },
+        { "pre3", 512, 4, CTKD__OP_BATCH_NORM },  { "pre4", 512, 4, CTKD__OP_BATCH_NORM },
+    };
+    check_taps("vgg13", 32, vgg, 10);
+    for (size_t i = 0; i < 10; i++) /* at 64x64 the fourth block is pooled too */
+        if (vgg[i].side > 1 && strcmp(vgg[i].name, "f4") != 0 && strcmp(vgg[i].name, "pre4") != 0)
+            vgg[i].side *= 2;
+    check_taps("vgg13", 64, vgg, 10);
+}
+
+/* Batch norm, sum and ReLU are neighbours in node order, and every input of a node comes before it:
+   what the compilers of the engine fuse. */
+static void sums_follow_their_main_branch_at_once(void **state)
+{
+    (void)state;
+    for (size_t f = 0; ctkd__model_families()[f]; f++) {
+        struct ctkd__graph *const graph = build(ctkd__model_families()[f]->models->name, 3, 32, 10);
+        for (int i = 1; i < graph->n_nodes; i++) {
+            const struct ctkd__node *const node = &graph->nodes[i];
+            assert_in_range(node->inputs[0], 0, i - 1);
+            if (node->op == CTKD__OP_ADD || node->op == CTKD__OP_RELU)
+                assert_int_equal(node->inputs[0], i - 1);
+            if (node->op == CTKD__OP_ADD)
+                assert_in_range(node->inputs[1], 0, i - 2);
+        }
+        ctkd__graph_destroy(graph);
+    }
+}
+
+static const struct ctkd__parameter *find(const struct ctkd__graph *graph, const char *name)
+{
+    for (int i = 0; i < graph->n_parameters; i++)
+        if (strcmp(graph->parameters[i].name, name) == 0)
+            return &graph->parameters[i];
+    fail_msg("%s: no such parameter", name);
+    return NULL;
+}
+
+static void initial_values_are_the_published_ones(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *network, *parameter;
+        enum ctkd__init init;
+        double value;
+    } rows[] = {
+        { "resnet20", "layer2.0.conv1.weight", CTKD__INIT_NORMAL, 0.083333333 },
+        { "resnet20", "layer2.0.downsample.0.weight", CTKD__INIT_NORMAL, 0.25 },
+        { "resnet20", "fc.weight", CTKD__INIT_UNIFORM, 0.125 },
+        { "resnet20", "fc.bias", CTKD__INIT_UNIFORM, 0.125 },
+        { "resnet20a", "layer2.0.conv1.weight", CTKD__INIT_NORMAL, 0.117851130 },
+        { "resnet20a", "linear.weight", CTKD__INIT_NORMAL, 0.176776695 },
+        { "resnet20a", "linear.bias", CTKD__INIT_UNIFORM, 0.125 },
+        { "wrn_16_1", "fc.weight", CTKD__INIT_UNIFORM, 0.125 },
+        { "wrn_16_1", "fc.bias", CTKD__INIT_CONSTANT, 0 },
+        { "vgg8", "block0.0.weight", CTKD__INIT_NORMAL, 0.058925565 },
+        { "vgg8", "block0.0.bias", CTKD__INIT_CONSTANT, 0 },
+        { "vgg8", "classifier.weight", CTKD__INIT_NORMAL, 0.01 },
+        { "vgg8", "classifier.bias", CTKD__INIT_CONSTANT, 0 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ctkd__graph *const graph = build(rows[i].network, 3, 32, 10);
+        const struct ctkd__parameter *const parameter = find(graph, rows[i].parameter);
+        assert_int_equal(parameter->init, rows[i].init);
+        check_close(parameter->value, rows[i].value, 1e-6, 0);
+        ctkd__graph_destroy(graph);
+    }
+}
+
+static void check_refused(const char *name, struct ctkd__model_args args, ctkd_status status,
+                          const char *message)
+{
+    struct ctkd__graph *graph;
+    ctkd_error err = { 0 };
+    assert_int_equal(ctkd__model_build(name, &args, &graph, &err), status);
+    assert_null(graph);
+    assert_string_equal(err.message, message);
+}
+
+static void an_unknown_name_offers_the_nearest(void **state)
+{
+    (void)state;
+    const struct ctkd__model_args args = { 3, 32, 32, 10 };
+    check_refused("resnet21", args, CTKD_ENOTFOUND,
+                  "resnet21: no such network, did you mean resnet20?");
+    check_refused("transformer-xxl", args, CTKD_ENOTFOUND,
+                  "transformer-xxl: no such network, `ctkd models` lists them");
+}
+
+static void sizes_without_sense_are_refused(void **state)
+{
+    (void)state;
+    check_refused("vgg8", (struct ctkd__model_args){ 3, 32, 7, 10 }, CTKD_ERANGE,
+                  "vgg8: images of 32x7, expected sides of 8 to 8192");
+    check_refused("resnet20", (struct ctkd__model_args){ 3, 3, 32, 10 }, CTKD_ERANGE,
+                  "resnet20: images of 3x32, expected sides of 4 to 8192");
+    check_refused("wrn_16_2", (struct ctkd__model_args){ 0, 32, 32, 10 }, CTKD_ERANGE,
+                  "wrn_16_2: images of 0 channels, expected 1 to 1024");
+    check_refused("wrn_16_2", (struct ctkd__model_args){ 3, 32, 32, 1 }, CTKD_ERANGE,
+                  "wrn_16_2: 1 classes, expected 2 to 4194304");
+}
+
+static void the_smallest_images_of_each_family_are_enough(void **state)
+{
+    (void)state;
+    for (size_t f = 0; ctkd__model_families()[f]; f++) {
+        const struct ctkd__model_family *const family = ctkd__model_families()[f];
+        ctkd__graph_destroy(build(family->models->name, 3, family->side_min, 10));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_network_has_its_published_size),
+        cmocka_unit_test(classes_and_channels_change_only_the_ends),
+        cmocka_unit_test(names_are_in_the_published_order),
+        cmocka_unit_test(shortcuts_have_parameters_only_where_the_shape_changes),
+        cmocka_unit_test(taps_have_their_published_shapes),
+        cmocka_unit_test(sums_follow_their_main_branch_at_once),
+        cmocka_unit_test(initial_values_are_the_published_ones),
+        cmocka_unit_test(an_unknown_name_offers_the_nearest),
+        cmocka_unit_test(sizes_without_sense_are_refused),
+        cmocka_unit_test(the_smallest_images_of_each_family_are_enough),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
