@@ -4,6 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Messages quote what files hold, and a message is one line: control characters become '?'. */
+static void one_line(char *message)
+{
+    for (char *c = message; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+}
+
 ctkd_status ctkd__fail(ctkd_error *err, ctkd_status status, const char *format, ...)
 {
     if (!err)
@@ -12,6 +20,7 @@ ctkd_status ctkd__fail(ctkd_error *err, ctkd_status status, const char *format, 
     va_start(arguments, format);
     vsnprintf(err->message, sizeof err->message, format, arguments);
     va_end(arguments);
+    one_line(err->message);
     err->status = status;
     return status;
 }
@@ -26,8 +35,11 @@ ctkd_status ctkd__fail_within(ctkd_error *err, ctkd_status status, const char *f
     va_start(arguments, format);
     const int n = vsnprintf(err->message, sizeof err->message, format, arguments);
     va_end(arguments);
-    if (n >= 0 && (size_t)n < sizeof err->message)
-        snprintf(err->message + n, sizeof err->message - (size_t)n, ": %s", inner);
+    if (n >= 0 && (size_t)n + 2 < sizeof err->message) {
+        memcpy(err->message + n, ": ", 3);
+        strncat(err->message, inner, sizeof err->message - (size_t)n - 3);
+    }
+    one_line(err->message);
     err->status = status;
     return status;
 }

@@ -1,0 +1,132 @@
+#include "util/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+/* Not mkstemp: that makes files that only their owner may read, whatever the umask says. */
+static int open_temporary(struct ctkd__new_file *file)
+{
+    for (int i = 0; i < 100; i++) {
+        snprintf(file->temporary, sizeof file->temporary, "%s.%d.%02d", file->path, getpid(), i);
+        const int fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, ctkd_error *err)
+{
+    *file = (struct ctkd__new_file){ 0 };
+    const size_t length = strlen(path);
+    if (length == 0 || length >= sizeof file->path)
+        return ctkd__fail(err, CTKD_EINVAL, "%s: name has %zu bytes, expected 1 to %zu", path,
+                          length, sizeof file->path - 1);
+    memcpy(file->path, path, length + 1);
+    const int fd = open_temporary(file);
+    if (fd < 0)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    file->stream = fdopen(fd, "wb");
+    if (!file->stream) {
+        close(fd);
+        unlink(file->temporary);
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
+    }
+    return CTKD_OK;
+}
+
+/* Makes the rename itself durable. A file system that cannot sync a folder says EINVAL. */
+static int sync_folder(const char *path)
+{
+    char copy[sizeof((struct ctkd__new_file *)0)->path];
+    snprintf(copy, sizeof copy, "%s", path);
+    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? 0 : -1; /* a folder may be writable and not readable */
+    const int result = fsync(fd) != 0 && errno != EINVAL ? -1 : 0;
+    close(fd);
+    return result;
+}
+
+ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err)
+{
+    FILE *stream = file->stream;
+    file->stream = NULL;
+    /* An earlier failed write leaves no errno here, only the stream's mark. */
+    errno = ferror(stream) ? EIO : 0;
+    int failed = ferror(stream) || fflush(stream) != 0 || fsync(fileno(stream)) != 0;
+    const int why = errno;
+    if (fclose(stream) != 0 && !failed)
+        failed = 1;
+    else
+        errno = why;
+    if (failed || rename(file->temporary, file->path) != 0 || sync_folder(file->path) != 0) {
+        const ctkd_status status =
+            ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", file->path, strerror(errno));
+        unlink(file->temporary);
+        return status;
+    }
+    return CTKD_OK;
+}
+
+void ctkd__new_file_abandon(struct ctkd__new_file *file)
+{
+    if (!file->stream)
+        return;
+    fclose(file->stream);
+    file->stream = NULL;
+    unlink(file->temporary);
+}
+
+/* Reads to the end of a stream; its size is only a hint, a pipe has none. */
+static ctkd_status read_stream(FILE *stream, const char *path, size_t limit, size_t hint,
+                               char **text, size_t *bytes, ctkd_error *err)
+{
+    size_t capacity = (hint < limit ? hint : limit) + 2, used = 0;
+    char *buffer = malloc(capacity);
+    while (buffer) {
+        used += fread(buffer + used, 1, capacity - 1 - used, stream);
+        if (used > limit || used < capacity - 1)
+            break;
+        capacity = capacity > limit / 2 ? limit + 2 : 2 * capacity;
+        char *larger = realloc(buffer, capacity);
+        if (!larger)
+            free(buffer);
+        buffer = larger;
+    }
+    if (!buffer)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for %zu bytes", path, capacity);
+    if (ferror(stream) || used > limit) {
+        free(buffer);
+        if (used > limit)
+            return ctkd__fail(err, CTKD_EFORMAT, "%s: larger than expected, at most %zu bytes",
+                              path, limit);
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(errno));
+    }
+    buffer[used] = '\0';
+    *text = buffer;
+    *bytes = used;
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__file_read(const char *path, size_t limit, char **text, size_t *bytes,
+                            ctkd_error *err)
+{
+    *text = NULL;
+    *bytes = 0;
+    FILE *stream = fopen(path, "rbe");
+    if (!stream)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+    struct stat info;
+    const size_t hint = fstat(fileno(stream), &info) == 0 ? (size_t)info.st_size : 0;
+    const ctkd_status status = read_stream(stream, path, limit, hint, text, bytes, err);
+    fclose(stream);
+    return status;
+}

@@ -1,0 +1,275 @@
+#include "util/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "util/error.h"
+#include "util/options_inner.h"
+#include "util/text.h"
+
+void *ctkd__option_field(const struct ctkd__section *section, const ctkd_option *option)
+{
+    return (char *)section->config + option->offset;
+}
+
+bool ctkd__options_next(struct ctkd__sections sections, struct ctkd__option_at *at)
+{
+    if (at->option)
+        at->option++;
+    else if (sections.count)
+        at->option = sections.items[0].options;
+    while (at->index < sections.count && (!at->option || !at->option->name)) {
+        at->index++;
+        at->option = at->index < sections.count ? sections.items[at->index].options : NULL;
+    }
+    if (at->index >= sections.count)
+        return false;
+    at->section = &sections.items[at->index];
+    snprintf(at->key, sizeof at->key, "%s%s", at->section->prefix, at->option->name);
+    return true;
+}
+
+ctkd_status ctkd__sections_defaults(struct ctkd__sections sections, ctkd_error *err)
+{
+    struct ctkd__option_at at = { 0 };
+    while (ctkd__options_next(sections, &at)) { /* so that _fini may follow a failure */
+        void *field = ctkd__option_field(at.section, at.option);
+        switch (at.option->type) {
+        case CTKD_OPTION_F32:
+            *(float *)field = (float)at.option->value;
+            break;
+        case CTKD_OPTION_I64:
+            *(int64_t *)field = (int64_t)at.option->value;
+            break;
+        case CTKD_OPTION_BOOL:
+            *(bool *)field = at.option->value != 0;
+            break;
+        case CTKD_OPTION_CHOICE:
+            *(int *)field = (int)at.option->value;
+            break;
+        case CTKD_OPTION_STRING:
+            *(char **)field = NULL;
+            break;
+        }
+    }
+    at = (struct ctkd__option_at){ 0 };
+    while (ctkd__options_next(sections, &at)) {
+        if (at.option->type != CTKD_OPTION_STRING)
+            continue;
+        char *copy = strdup(at.option->text ? at.option->text : "");
+        *(char **)ctkd__option_field(at.section, at.option) = copy;
+        if (!copy)
+            return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", at.key);
+    }
+    return CTKD_OK;
+}
+
+void ctkd__sections_fini(struct ctkd__sections sections)
+{
+    struct ctkd__option_at at = { 0 };
+    while (ctkd__options_next(sections, &at))
+        if (at.option->type == CTKD_OPTION_STRING) {
+            char **field = ctkd__option_field(at.section, at.option);
+            free(*field);
+            *field = NULL;
+        }
+}
+
+const char *ctkd__nearest(const char *name, const char *const *names)
+{
+    const char *nearest = NULL;
+    size_t least = SIZE_MAX;
+    for (; *names; names++) {
+        const size_t distance = ctkd__edit_distance(name, *names);
+        if (distance < least) {
+            least = distance;
+            nearest = *names;
+        }
+    }
+    return nearest && ctkd__is_near(name, least) ? nearest : NULL;
+}
+
+static const char *last_part(const char *key)
+{
+    const char *dot = strrchr(key, '.');
+    return dot ? dot + 1 : key;
+}
+
+/* The key nearest to an unknown one: by spelling, or else one whose last part is the same. */
+static bool nearest_key(struct ctkd__sections sections, const char *key, char *nearest,
+                        size_t bytes)
+{
+    struct ctkd__option_at at = { 0 };
+    size_t least = SIZE_MAX;
+    while (ctkd__options_next(sections, &at)) {
+        size_t distance = ctkd__edit_distance(key, at.key);
+        if (!ctkd__is_near(key, distance))
+            distance = strcmp(last_part(key), last_part(at.key)) == 0 ? SIZE_MAX - 1 : SIZE_MAX;
+        if (distance < least) {
+            least = distance;
+            snprintf(nearest, bytes, "%s", at.key);
+        }
+    }
+    return least != SIZE_MAX;
+}
+
+bool ctkd__options_find(struct ctkd__sections sections, const char *key, struct ctkd__option_at *at)
+{
+    *at = (struct ctkd__option_at){ 0 };
+    while (ctkd__options_next(sections, at))
+        if (strcmp(at->key, key) == 0)
+            return true;
+    return false;
+}
+
+bool ctkd__options_is_section(struct ctkd__sections sections, const char *key)
+{
+    struct ctkd__option_at at = { 0 };
+    const size_t length = strlen(key);
+    while (ctkd__options_next(sections, &at))
+        if (strncmp(at.key, key, length) == 0 && at.key[length] == '.')
+            return true;
+    return false;
+}
+
+ctkd_status ctkd__options_unknown(struct ctkd__sections sections, const char *where,
+                                  const char *key, ctkd_error *err)
+{
+    char nearest[CTKD__OPTION_KEY_MAX];
+    if (ctkd__options_is_section(sections, key))
+        return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: a value, expected a map of keys", where,
+                          key);
+    if (!nearest_key(sections, key, nearest, sizeof nearest))
+        return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: unknown key", where, key);
+    return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: unknown key, did you mean %s?", where, key,
+                      nearest);
+}
+
+const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t bytes)
+{
+    size_t used = 0;
+    switch (option->type) {
+    case CTKD_OPTION_F32:
+        snprintf(text, bytes, "a number from %.9g to %.9g", option->min, option->max);
+        break;
+    case CTKD_OPTION_I64:
+        snprintf(text, bytes, "a whole number from %.17g to %.17g", option->min, option->max);
+        break;
+    case CTKD_OPTION_BOOL:
+        snprintf(text, bytes, "true or false");
+        break;
+    case CTKD_OPTION_CHOICE:
+        for (size_t i = 0; option->choices[i] && used < bytes; i++)
+            used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? ", " : "one of ",
+                                     option->choices[i]);
+        break;
+    case CTKD_OPTION_STRING:
+        snprintf(text, bytes, "one line of UTF-8 text");
+        break;
+    }
+    return text;
+}
+
+/* Decimal or exponent form only: strtof would also take "inf", "nan", hexadecimal and blanks
+ * before. */
+static bool parse_f32(const char *text, const ctkd_option *option, float *out)
+{
+    char *end = NULL;
+    if (text[strspn(text, "0123456789.eE+-")] != '\0')
+        return false;
+    const double value = strtod(text, &end); /* the range is of the text: 0.1f is above 0.1 */
+    const float rounded = strtof(text, NULL);
+    if (end == text || *end || !(value >= option->min && value <= option->max) ||
+        !isfinite(rounded))
+        return false;
+    *out = rounded;
+    return true;
+}
+
+static bool parse_i64(const char *text, const ctkd_option *option, int64_t *out)
+{
+    char *end = NULL;
+    if (text[strspn(text, "0123456789+-")] != '\0')
+        return false;
+    errno = 0;
+    const long long value = strtoll(text, &end, 10);
+    if (end == text || *end || errno == ERANGE || (double)value < option->min ||
+        (double)value > option->max)
+        return false;
+    *out = value;
+    return true;
+}
+
+static bool parse_bool(const char *text, bool *out)
+{
+    static const char *const names[] = { "false", "true", "no", "yes", "off", "on", "0", "1" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcasecmp(text, names[i]) == 0) {
+            *out = i % 2 == 1;
+            return true;
+        }
+    return false;
+}
+
+static bool parse_choice(const char *text, const ctkd_option *option, int *out)
+{
+    for (int i = 0; option->choices[i]; i++)
+        if (strcmp(text, option->choices[i]) == 0) {
+            *out = i;
+            return true;
+        }
+    return false;
+}
+
+ctkd_status ctkd__option_refuse(const struct ctkd__option_at *at, const char *where,
+                                const char *found, ctkd_error *err)
+{
+    char expected[256];
+    const char *nearest =
+        at->option->type == CTKD_OPTION_CHOICE ? ctkd__nearest(found, at->option->choices) : NULL;
+    return ctkd__fail(err, CTKD_ERANGE, "%s: %s: %.60s, expected %s%s%s%s", where, at->key,
+                      *found ? found : "nothing",
+                      ctkd__option_expected(at->option, expected, sizeof expected),
+                      nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+}
+
+ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where, const char *key,
+                               const char *value, ctkd_error *err)
+{
+    struct ctkd__option_at at;
+    if (!ctkd__options_find(sections, key, &at))
+        return ctkd__options_unknown(sections, where, key, err);
+    void *field = ctkd__option_field(at.section, at.option);
+    bool good = false;
+    switch (at.option->type) {
+    case CTKD_OPTION_F32:
+        good = parse_f32(value, at.option, field);
+        break;
+    case CTKD_OPTION_I64:
+        good = parse_i64(value, at.option, field);
+        break;
+    case CTKD_OPTION_BOOL:
+        good = parse_bool(value, field);
+        break;
+    case CTKD_OPTION_CHOICE:
+        good = parse_choice(value, at.option, field);
+        break;
+    case CTKD_OPTION_STRING:
+        good = ctkd__text_is_line(value);
+        break;
+    }
+    if (!good)
+        return ctkd__option_refuse(&at, where, value, err);
+    if (at.option->type == CTKD_OPTION_STRING) {
+        char *copy = strdup(value); /* before the free: `value` may be the old one */
+        if (!copy)
+            return ctkd__fail(err, CTKD_ENOMEM, "%s: %s: out of memory", where, key);
+        free(*(char **)field);
+        *(char **)field = copy;
+    }
+    return CTKD_OK;
+}

@@ -1,0 +1,36 @@
+/* What the files of the option parser share: walking over the options of all sections. */
+#ifndef CTKD_UTIL_OPTIONS_INNER_H
+#define CTKD_UTIL_OPTIONS_INNER_H
+
+#include <stdbool.h>
+
+#include "util/options.h"
+
+enum { CTKD__OPTION_KEY_MAX = 128 };
+
+/* One option while walking; all zeros to begin. */
+struct ctkd__option_at {
+    size_t index;
+    const struct ctkd__section *section;
+    const ctkd_option *option;
+    char key[CTKD__OPTION_KEY_MAX]; /* prefix and name */
+};
+bool ctkd__options_next(struct ctkd__sections sections, struct ctkd__option_at *at);
+bool ctkd__options_find(struct ctkd__sections sections, const char *key,
+                        struct ctkd__option_at *at);
+/* Whether some key begins with `key` and a dot. */
+bool ctkd__options_is_section(struct ctkd__sections sections, const char *key);
+void *ctkd__option_field(const struct ctkd__section *section, const ctkd_option *option);
+
+/* "a whole number from 1 to 65536", "one of fixed, global" into text; returns text. */
+const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t bytes);
+/* The option's value as text: the shortest that reads back to the same bits; returns text. */
+const char *ctkd__option_value(const struct ctkd__option_at *at, char *text, size_t bytes);
+
+/* The errors of a value that does not fit and of a key that is not there. */
+ctkd_status ctkd__option_refuse(const struct ctkd__option_at *at, const char *where,
+                                const char *found, ctkd_error *err);
+ctkd_status ctkd__options_unknown(struct ctkd__sections sections, const char *where,
+                                  const char *key, ctkd_error *err);
+
+#endif

@@ -1,0 +1,185 @@
+#include "util/tensors.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/error.h"
+
+/* Names are looked up by walking the list, so a hostile file must not make it arbitrarily long. */
+enum { TENSORS_MAX = 16384, METADATA_MAX = 4096 };
+
+static const struct {
+    const char *text;
+    size_t bytes;
+} dtypes[CTKD__DTYPE_COUNT] = {
+#define DTYPE_ROW(name, text, bytes) [CTKD__##name] = { text, bytes },
+    CTKD__DTYPE_LIST(DTYPE_ROW)
+#undef DTYPE_ROW
+};
+
+size_t ctkd__dtype_bytes(enum ctkd__dtype type)
+{
+    return dtypes[type].bytes;
+}
+
+const char *ctkd__dtype_text(enum ctkd__dtype type)
+{
+    return dtypes[type].text;
+}
+
+void ctkd__tensors_fini(struct ctkd__tensors *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i].name);
+        free(list->items[i].data);
+    }
+    for (size_t i = 0; i < list->n_metadata; i++) {
+        free(list->keys[i]);
+        free(list->values[i]);
+    }
+    free(list->items);
+    free(list->keys);
+    free(list->values);
+    *list = (struct ctkd__tensors){ 0 };
+}
+
+/* Elements and bytes of a shape, or CTKD_EINVAL. A dimension of 0 is a tensor without elements. */
+static ctkd_status shape_bytes(const char *name, enum ctkd__dtype type, int rank,
+                               const int64_t *shape, size_t *bytes, ctkd_error *err)
+{
+    if (rank < 0 || rank > CTKD__RANK_MAX)
+        return ctkd__fail(err, CTKD_EINVAL, "%s: rank %d, expected 0 to %d", name, rank,
+                          CTKD__RANK_MAX);
+    bool empty = false;
+    for (int i = 0; i < rank; i++) {
+        if (shape[i] < 0)
+            return ctkd__fail(err, CTKD_EINVAL, "%s: dimension %d is %" PRId64 ", expected >= 0",
+                              name, i, shape[i]);
+        empty |= shape[i] == 0;
+    }
+    size_t total = empty ? 0 : ctkd__dtype_bytes(type);
+    for (int i = 0; i < rank && !empty; i++)
+        if (__builtin_mul_overflow(total, (size_t)shape[i], &total) || total > PTRDIFF_MAX)
+            return ctkd__fail(err, CTKD_EINVAL, "%s: shape has more bytes than memory can", name);
+    *bytes = total;
+    return CTKD_OK;
+}
+
+static ctkd_status reserve(struct ctkd__tensors *list, const char *name, ctkd_error *err)
+{
+    if (list->count < list->capacity)
+        return CTKD_OK;
+    if (list->count == TENSORS_MAX)
+        return ctkd__fail(err, CTKD_EINVAL, "%s: tensor %d, expected at most %d tensors", name,
+                          TENSORS_MAX + 1, TENSORS_MAX);
+    const size_t capacity = list->capacity ? 2 * list->capacity : 64;
+    struct ctkd__tensor *items = realloc(list->items, capacity * sizeof *items);
+    if (!items)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", name);
+    list->items = items;
+    list->capacity = capacity;
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__tensors_add(struct ctkd__tensors *list, const char *name, enum ctkd__dtype type,
+                              int rank, const int64_t *shape, struct ctkd__tensor **out,
+                              ctkd_error *err)
+{
+    size_t bytes = 0;
+    ctkd_status status = shape_bytes(name, type, rank, shape, &bytes, err);
+    if (status != CTKD_OK)
+        return status;
+    if (ctkd__tensors_find(list, name))
+        return ctkd__fail(err, CTKD_EEXIST, "%s: name taken, expected each name once", name);
+    status = reserve(list, name, err);
+    if (status != CTKD_OK)
+        return status;
+    struct ctkd__tensor tensor = { .type = type, .rank = rank, .bytes = bytes };
+    for (int i = 0; i < rank; i++)
+        tensor.shape[i] = shape[i];
+    tensor.name = strdup(name);
+    tensor.data = calloc(1, bytes ? bytes : 1);
+    if (!tensor.name || !tensor.data) {
+        free(tensor.name);
+        free(tensor.data);
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for %zu bytes", name, bytes);
+    }
+    list->items[list->count] = tensor;
+    *out = &list->items[list->count++];
+    return CTKD_OK;
+}
+
+const struct ctkd__tensor *ctkd__tensors_find(const struct ctkd__tensors *list, const char *name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].name, name) == 0)
+            return &list->items[i];
+    return NULL;
+}
+
+size_t ctkd__tensor_elements(const struct ctkd__tensor *tensor)
+{
+    return tensor->bytes / ctkd__dtype_bytes(tensor->type);
+}
+
+const char *ctkd__tensor_shape_text(const struct ctkd__tensor *tensor, char *text, size_t bytes)
+{
+    size_t used = 0;
+    for (int i = -1; i <= tensor->rank && used < bytes; i++) {
+        int n = 0;
+        if (i < 0 || i == tensor->rank)
+            n = snprintf(text + used, bytes - used, i < 0 ? "[" : "]");
+        else
+            n = snprintf(text + used, bytes - used, "%s%" PRId64, i ? ", " : "", tensor->shape[i]);
+        used += (size_t)n;
+    }
+    return text;
+}
+
+static size_t metadata_index(const struct ctkd__tensors *list, const char *key)
+{
+    size_t i = 0;
+    while (i < list->n_metadata && strcmp(list->keys[i], key) != 0)
+        i++;
+    return i;
+}
+
+ctkd_status ctkd__tensors_set(struct ctkd__tensors *list, const char *key, const char *value,
+                              ctkd_error *err)
+{
+    const size_t i = metadata_index(list, key);
+    if (i == METADATA_MAX)
+        return ctkd__fail(err, CTKD_EINVAL, "metadata %s: key %d, expected at most %d keys", key,
+                          METADATA_MAX + 1, METADATA_MAX);
+    char *new_key = i < list->n_metadata ? NULL : strdup(key);
+    char *new_value = strdup(value);
+    if (!new_value || (i == list->n_metadata && !new_key))
+        goto fail;
+    if (i == list->n_metadata) {
+        char **keys = realloc(list->keys, (i + 1) * sizeof *keys);
+        list->keys = keys ? keys : list->keys;
+        char **values = realloc(list->values, (i + 1) * sizeof *values);
+        list->values = values ? values : list->values;
+        if (!keys || !values)
+            goto fail;
+        list->keys[i] = new_key;
+        list->n_metadata++;
+    } else {
+        free(list->values[i]);
+    }
+    list->values[i] = new_value;
+    return CTKD_OK;
+fail:
+    free(new_value);
+    free(new_key);
+    return ctkd__fail(err, CTKD_ENOMEM, "metadata %s: out of memory", key);
+}
+
+const char *ctkd__tensors_get(const struct ctkd__tensors *list, const char *key)
+{
+    const size_t i = metadata_index(list, key);
+    return i < list->n_metadata ? list->values[i] : NULL;
+}

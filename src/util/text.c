@@ -1,0 +1,65 @@
+#include "util/text.h"
+
+#include <string.h>
+
+size_t ctkd__utf8_next(const char *text, uint32_t *code)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    const size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    if (n == 0 || s[0] > 0xf4)
+        return 0;
+    uint32_t value = n == 1 ? s[0] : s[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80) /* the final NUL too */
+            return 0;
+        value = value << 6 | (s[i] & 0x3fu);
+    }
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    if (value < least[n] || value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
+        return 0;
+    *code = value;
+    return n;
+}
+
+bool ctkd__text_is_line(const char *text)
+{
+    uint32_t code = 0;
+    for (size_t n; *text; text += n) {
+        n = ctkd__utf8_next(text, &code);
+        if (n == 0 || code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 ||
+            code == 0x2029 || code == 0xfeff || code == 0xfffe || code == 0xffff)
+            return false;
+    }
+    return true;
+}
+
+size_t ctkd__edit_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 63 };
+    const size_t n = strlen(a), m = strlen(b);
+    size_t row[LONGEST + 1];
+    if (n > LONGEST || m > LONGEST)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= m; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[m];
+}
+
+bool ctkd__is_near(const char *name, size_t distance)
+{
+    const size_t third = strlen(name) / 3;
+    return distance <= (third < 1 ? 1 : third > 4 ? 4 : third);
+}

@@ -1,0 +1,22 @@
+/* Text that comes from outside: UTF-8, and names that are nearly right. */
+#ifndef CTKD_UTIL_TEXT_H
+#define CTKD_UTIL_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes of the UTF-8 character at `text` and its code; 0 when it is not one (overlong, surrogate,
+ * cut). */
+size_t ctkd__utf8_next(const char *text, uint32_t *code);
+
+/* True for UTF-8 without control characters and line breaks of any kind: one line of YAML or JSON.
+ */
+bool ctkd__text_is_line(const char *text);
+
+/* Edits (insert, delete, replace) between two names; SIZE_MAX when one is longer than 63 bytes. */
+size_t ctkd__edit_distance(const char *a, const char *b);
+/* Whether `distance` is small enough for `name` to be a slip of the pen. */
+bool ctkd__is_near(const char *name, size_t distance);
+
+#endif

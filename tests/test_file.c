@@ -1,0 +1,141 @@
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "support/check.h"
+#include "support/scratch.h"
+#include "util/file.h"
+
+static void check_holds(const char *path, const char *expected)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    ctkd_error err;
+    check_ok(ctkd__file_read(path, 1000000, &text, &bytes, &err), &err);
+    assert_int_equal(bytes, strlen(expected));
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+/* Files in the folder of `path`, without "." and "..". */
+static size_t folder_count(void)
+{
+    DIR *folder = opendir(scratch_path(""));
+    assert_non_null(folder);
+    size_t n = 0;
+    while (readdir(folder))
+        n++;
+    closedir(folder);
+    return n - 2;
+}
+
+static void a_committed_file_replaces_the_old_one(void **state)
+{
+    (void)state;
+    struct ctkd__new_file file;
+    ctkd_error err;
+    const char *path = scratch_text("replaced", "old");
+    const size_t before = folder_count();
+    check_ok(ctkd__new_file_open(&file, path, &err), &err);
+    fputs("new", file.stream);
+    check_holds(path, "old");
+    check_ok(ctkd__new_file_commit(&file, &err), &err);
+    check_holds(path, "new");
+    ctkd__new_file_abandon(&file); /* after a commit: nothing */
+    check_holds(path, "new");
+    assert_int_equal(folder_count(), before);
+}
+
+static void an_abandoned_file_leaves_the_old_one(void **state)
+{
+    (void)state;
+    struct ctkd__new_file file;
+    ctkd_error err;
+    const char *path = scratch_text("kept", "old");
+    const size_t before = folder_count();
+    check_ok(ctkd__new_file_open(&file, path, &err), &err);
+    fputs("new", file.stream);
+    ctkd__new_file_abandon(&file);
+    check_holds(path, "old");
+    assert_int_equal(folder_count(), before);
+}
+
+static void a_new_file_has_the_permissions_of_the_umask(void **state)
+{
+    (void)state;
+    struct ctkd__new_file file;
+    struct stat info;
+    ctkd_error err;
+    const mode_t mask = umask(027);
+    check_ok(ctkd__new_file_open(&file, scratch_path("mode"), &err), &err);
+    check_ok(ctkd__new_file_commit(&file, &err), &err);
+    umask(mask);
+    assert_int_equal(stat(scratch_path("mode"), &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0640);
+}
+
+static void a_write_that_fails_surfaces_at_commit(void **state)
+{
+    (void)state;
+    struct ctkd__new_file file;
+    ctkd_error err;
+    const char *path = scratch_text("full", "old");
+    const size_t before = folder_count();
+    check_ok(ctkd__new_file_open(&file, path, &err), &err);
+    /* a stream on a device that is always full stands for a full disk */
+    assert_non_null(freopen("/dev/full", "w", file.stream));
+    for (int i = 0; i < 100000; i++)
+        fputs("more than the stream's buffer holds", file.stream);
+    assert_int_equal(ctkd__new_file_commit(&file, &err), CTKD_EIO);
+    assert_non_null(strstr(err.message, "full: cannot be written: "));
+    check_holds(path, "old");
+    assert_int_equal(folder_count(), before);
+}
+
+static void a_folder_that_is_not_there_is_named(void **state)
+{
+    (void)state;
+    struct ctkd__new_file file;
+    ctkd_error err;
+    assert_int_equal(ctkd__new_file_open(&file, scratch_path("none/x"), &err), CTKD_EIO);
+    assert_non_null(strstr(err.message, "none/x: cannot be written: No such file or directory"));
+    assert_int_equal(ctkd__new_file_open(&file, "", &err), CTKD_EINVAL);
+    char *text = NULL;
+    size_t bytes = 0;
+    assert_int_equal(ctkd__file_read(scratch_path("none"), 10, &text, &bytes, &err), CTKD_EIO);
+    assert_non_null(strstr(err.message, "none: cannot be opened: No such file or directory"));
+    assert_int_equal(ctkd__file_read(".", 10, &text, &bytes, &err), CTKD_EIO);
+    assert_null(text);
+}
+
+static void a_file_is_read_up_to_the_limit_and_not_beyond(void **state)
+{
+    (void)state;
+    ctkd_error err;
+    char *text = NULL;
+    size_t bytes = 0;
+    const char *path = scratch_text("ten", "0123456789");
+    check_ok(ctkd__file_read(path, 10, &text, &bytes, &err), &err);
+    assert_string_equal(text, "0123456789");
+    free(text);
+    assert_int_equal(ctkd__file_read(path, 9, &text, &bytes, &err), CTKD_EFORMAT);
+    assert_non_null(strstr(err.message, "ten: larger than expected, at most 9 bytes"));
+    /* a device has no size, and more bytes than any limit */
+    assert_int_equal(ctkd__file_read("/dev/zero", 100000, &text, &bytes, &err), CTKD_EFORMAT);
+    check_ok(ctkd__file_read("/dev/null", 0, &text, &bytes, &err), &err);
+    assert_int_equal(bytes, 0);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_committed_file_replaces_the_old_one),
+        cmocka_unit_test(an_abandoned_file_leaves_the_old_one),
+        cmocka_unit_test(a_new_file_has_the_permissions_of_the_umask),
+        cmocka_unit_test(a_write_that_fails_surfaces_at_commit),
+        cmocka_unit_test(a_folder_that_is_not_there_is_named),
+        cmocka_unit_test(a_file_is_read_up_to_the_limit_and_not_beyond),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,118 @@
+#include <stdio.h>
+
+#include "support/check.h"
+#include "util/tensors.h"
+
+static void a_tensor_is_added_with_zeros_and_found(void **state)
+{
+    (void)state;
+    struct ctkd__tensors list = { 0 };
+    struct ctkd__tensor *tensor = NULL;
+    ctkd_error err;
+    char text[64];
+    const int64_t shape[] = { 2, 3 };
+    check_ok(ctkd__tensors_add(&list, "fc.weight", CTKD__F32, 2, shape, &tensor, &err), &err);
+    assert_int_equal(tensor->bytes, 24);
+    assert_int_equal(ctkd__tensor_elements(tensor), 6);
+    for (size_t i = 0; i < 6; i++)
+        assert_true(((float *)tensor->data)[i] == 0.0f);
+    assert_string_equal(ctkd__tensor_shape_text(tensor, text, sizeof text), "[2, 3]");
+    assert_ptr_equal(ctkd__tensors_find(&list, "fc.weight"), tensor);
+    assert_null(ctkd__tensors_find(&list, "fc"));
+    ctkd__tensors_fini(&list);
+    assert_int_equal(list.count, 0);
+}
+
+static void a_scalar_and_an_empty_tensor_are_tensors(void **state)
+{
+    (void)state;
+    struct ctkd__tensors list = { 0 };
+    struct ctkd__tensor *tensor = NULL;
+    ctkd_error err;
+    char text[64];
+    check_ok(ctkd__tensors_add(&list, "n", CTKD__I64, 0, NULL, &tensor, &err), &err);
+    assert_int_equal(ctkd__tensor_elements(tensor), 1);
+    assert_string_equal(ctkd__tensor_shape_text(tensor, text, sizeof text), "[]");
+    const int64_t huge_and_none[] = { INT64_MAX, INT64_MAX, 0 };
+    check_ok(ctkd__tensors_add(&list, "e", CTKD__F32, 3, huge_and_none, &tensor, &err), &err);
+    assert_int_equal(tensor->bytes, 0);
+    ctkd__tensors_fini(&list);
+}
+
+static void bad_shapes_and_taken_names_are_refused(void **state)
+{
+    (void)state;
+    struct ctkd__tensors list = { 0 };
+    struct ctkd__tensor *tensor = NULL;
+    ctkd_error err;
+    const int64_t negative[] = { 2, -1 }, huge[] = { INT64_MAX, 8 }, one[9] = { 1 };
+    assert_int_equal(ctkd__tensors_add(&list, "a", CTKD__F32, 2, negative, &tensor, &err),
+                     CTKD_EINVAL);
+    assert_string_equal(err.message, "a: dimension 1 is -1, expected >= 0");
+    assert_int_equal(ctkd__tensors_add(&list, "a", CTKD__F32, 2, huge, &tensor, &err), CTKD_EINVAL);
+    assert_int_equal(ctkd__tensors_add(&list, "a", CTKD__F32, 9, one, &tensor, &err), CTKD_EINVAL);
+    assert_string_equal(err.message, "a: rank 9, expected 0 to 8");
+    assert_int_equal(list.count, 0);
+    check_ok(ctkd__tensors_add(&list, "a", CTKD__U8, 1, one, &tensor, &err), &err);
+    assert_int_equal(ctkd__tensors_add(&list, "a", CTKD__U8, 1, one, &tensor, &err), CTKD_EEXIST);
+    assert_int_equal(list.count, 1);
+    ctkd__tensors_fini(&list);
+}
+
+static void a_shape_text_fits_its_buffer(void **state)
+{
+    (void)state;
+    const struct ctkd__tensor tensor = { .rank = 3, .shape = { 123, 456, 789 } };
+    char text[16];
+    for (size_t n = 1; n <= sizeof text; n++) {
+        ctkd__tensor_shape_text(&tensor, text, n);
+        assert_int_equal(strlen(text), (n < 16 ? n : 16) - 1);
+        assert_memory_equal(text, "[123, 456, 789]", strlen(text));
+    }
+}
+
+static void a_list_is_bounded(void **state)
+{
+    (void)state;
+    struct ctkd__tensors list = { 0 };
+    struct ctkd__tensor *tensor = NULL;
+    ctkd_error err;
+    char name[16];
+    ctkd_status status = CTKD_OK;
+    for (int i = 0; i <= 16384 && status == CTKD_OK; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        status = ctkd__tensors_add(&list, name, CTKD__U8, 0, NULL, &tensor, &err);
+    }
+    assert_int_equal(status, CTKD_EINVAL);
+    assert_int_equal(list.count, 16384);
+    ctkd__tensors_fini(&list);
+}
+
+static void metadata_is_kept_in_order_and_replaced(void **state)
+{
+    (void)state;
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err;
+    check_ok(ctkd__tensors_set(&list, "network", "resnet20", &err), &err);
+    check_ok(ctkd__tensors_set(&list, "top1", "71.3", &err), &err);
+    check_ok(ctkd__tensors_set(&list, "network", "resnet56", &err), &err);
+    assert_int_equal(list.n_metadata, 2);
+    assert_string_equal(list.keys[0], "network");
+    assert_string_equal(ctkd__tensors_get(&list, "network"), "resnet56");
+    assert_string_equal(ctkd__tensors_get(&list, "top1"), "71.3");
+    assert_null(ctkd__tensors_get(&list, "top5"));
+    ctkd__tensors_fini(&list);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tensor_is_added_with_zeros_and_found),
+        cmocka_unit_test(a_scalar_and_an_empty_tensor_are_tensors),
+        cmocka_unit_test(bad_shapes_and_taken_names_are_refused),
+        cmocka_unit_test(a_shape_text_fits_its_buffer),
+        cmocka_unit_test(a_list_is_bounded),
+        cmocka_unit_test(metadata_is_kept_in_order_and_replaced),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
