@@ -1,4 +1,5 @@
-/* Reading and writing .safetensors: an 8-byte little-endian header length, a JSON header, raw data. */
+/* Reading and writing .safetensors: an 8-byte little-endian header length, a JSON header, raw data.
+ */
 #ifndef CTKD_IO_SAFETENSORS_H
 #define CTKD_IO_SAFETENSORS_H
 

@@ -1,0 +1,46 @@
+/* JSON for logs and summaries: objects of plain values, one a line. */
+#ifndef CTKD_IO_JSONL_H
+#define CTKD_IO_JSONL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "ctkd/status.h"
+
+/* A writer. Open it on a log file, or fill `stream` alone to write objects to any stream. */
+struct ctkd__jsonl {
+    FILE *stream;
+    char path[1024]; /* for messages; "" for a stream */
+    bool any;        /* the object has a member */
+};
+
+/* Creates a log, or goes on with one; a last line that a crash cut off is removed then. */
+ctkd_status ctkd__jsonl_open(struct ctkd__jsonl *log, const char *path, bool append,
+                             ctkd_error *err);
+/* Closes the file; safe on a writer that is all zeros or closed. */
+void ctkd__jsonl_close(struct ctkd__jsonl *log);
+
+/* One object: begin, members, end. Numbers are written as %.9g, NaN and infinity as null. Text that
+   is not UTF-8 is written with U+FFFD for each wrong byte. */
+void ctkd__jsonl_begin(struct ctkd__jsonl *log);
+void ctkd__jsonl_number(struct ctkd__jsonl *log, const char *key, double value);
+void ctkd__jsonl_integer(struct ctkd__jsonl *log, const char *key, int64_t value);
+void ctkd__jsonl_boolean(struct ctkd__jsonl *log, const char *key, bool value);
+void ctkd__jsonl_string(struct ctkd__jsonl *log, const char *key, const char *value);
+/* Ends the line and flushes it; any write of the object that failed surfaces here as CTKD_EIO. */
+ctkd_status ctkd__jsonl_end(struct ctkd__jsonl *log, ctkd_error *err);
+
+/* The objects of a log, in order. A last line without its newline (still being written) is left
+ * out. */
+struct ctkd__json_rows;
+ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctkd_error *err);
+void ctkd__json_rows_destroy(struct ctkd__json_rows *rows);
+size_t ctkd__json_rows_count(const struct ctkd__json_rows *rows);
+/* A member of a row: NaN or NULL when it is absent, null or of another type. A boolean is 0 or 1.
+ */
+double ctkd__json_rows_number(const struct ctkd__json_rows *rows, size_t row, const char *key);
+const char *ctkd__json_rows_string(const struct ctkd__json_rows *rows, size_t row, const char *key);
+
+#endif
