@@ -305,7 +305,9 @@ ctkd_status ctkd__distiller_step(struct ctkd__distiller *d, const struct ctkd__b
 {
     const struct position at = { epoch, d->args.state->epoch_step + 1 };
     ctkd_status status = CTKD_OK;
-    *report = (struct ctkd__step_report){ .tau_mean = NAN,
+    *report = (struct ctkd__step_report){ .loss_kd = NAN,
+                                          .loss_method = NAN,
+                                          .tau_mean = NAN,
                                           .tau_min = NAN,
                                           .tau_max = NAN,
                                           .tau_gradient = NAN,

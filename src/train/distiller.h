@@ -21,11 +21,12 @@ struct ctkd__distiller_args {
     size_t classes;
 };
 
-/* What a step measured. tau is the one used in this step, before its update. */
+/* What a step measured; NaN is what it has not: loss_kd and tau without a teacher, loss_method
+   without a method. tau is the one used in this step, before its update. */
 struct ctkd__step_report {
     float loss, loss_ce, loss_kd, loss_method; /* total; unweighted parts */
-    float tau_mean, tau_min, tau_max;          /* NaN without a teacher */
-    float tau_gradient; /* dL/dtau, summed over the batch, not reversed; NaN without a teacher */
+    float tau_mean, tau_min, tau_max;
+    float tau_gradient; /* dL/dtau, summed over the batch, not reversed */
     float lambda, lr;   /* reversal strength; the student's learning rate */
     size_t correct;     /* images whose label is first */
 };

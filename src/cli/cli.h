@@ -1,0 +1,47 @@
+/* The subcommands of ctkd, and what they share. Data go to stdout, everything for people to stderr.
+ */
+#ifndef CTKD_CLI_CLI_H
+#define CTKD_CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "train/arguments.h"
+
+enum ctkd__exit {
+    CTKD__EXIT_DONE = 0,
+    CTKD__EXIT_FAILED = 1,
+    CTKD__EXIT_USAGE = 2,
+    CTKD__EXIT_INTERRUPTED = 130
+};
+
+struct ctkd__command {
+    const char *name;
+    const char *arguments; /* of the usage line */
+    const char *summary;   /* one line */
+    const char *details;   /* paragraphs of its --help; may be NULL */
+    bool options;          /* --help ends with the keys of a configuration */
+    /* argv[0] is the first argument after the name; the exit status is returned. */
+    int (*run)(const struct ctkd__command *command, int argc, char **argv);
+};
+extern const struct ctkd__command ctkd__command_train, ctkd__command_distill, ctkd__command_eval,
+    ctkd__command_models, ctkd__command_methods, ctkd__command_datasets;
+
+/* Prints the help of a command on stdout. */
+int ctkd__cli_help(const struct ctkd__command *command);
+
+/* Prints the one line of a failure and returns the exit status that belongs to it. */
+int ctkd__cli_failed(const ctkd_error *err);
+/* The same for a mistake on the command line or in a configuration: 2, unless a file could not be
+ * read. */
+int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err);
+
+/* For commands that only print: at most `positionals` names, no settings, --help. True when the
+   command goes on; otherwise *status is its exit status. */
+bool ctkd__cli_names(const struct ctkd__command *command, int argc, char **argv, size_t positionals,
+                     struct ctkd__arguments *arguments, int *status);
+
+/* `ctkd train` and `ctkd distill`. */
+int ctkd__cli_train(const struct ctkd__command *command, bool distil, int argc, char **argv);
+
+#endif

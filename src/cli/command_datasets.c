@@ -1,0 +1,29 @@
+#include "cli/cli.h"
+
+#include "data/dataset.h"
+
+static int run(const struct ctkd__command *command, int argc, char **argv)
+{
+    struct ctkd__arguments arguments;
+    int status;
+    if (!ctkd__cli_names(command, argc, argv, 0, &arguments, &status))
+        return status;
+    for (const struct ctkd__dataset_def *const *def = ctkd__dataset_list(); *def; def++) {
+        const struct ctkd__dataset_def *d = *def;
+        printf("%s: %s\n", d->name, d->title);
+        printf("  source   %s\n", d->source);
+        printf("  images   %zu training, %zu test, %zux%zux%zu, %zu classes\n", d->n_train,
+               d->n_test, d->channels, d->height, d->width, d->classes);
+        printf("  path     %s\n", d->files);
+        if (d->default_path)
+            printf("  default  %s\n", d->default_path);
+    }
+    return CTKD__EXIT_DONE;
+}
+
+const struct ctkd__command ctkd__command_datasets = {
+    .name = "datasets",
+    .arguments = "",
+    .summary = "list the data sets with size, source and the files that are read",
+    .run = run,
+};

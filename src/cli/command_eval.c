@@ -1,0 +1,166 @@
+#include "cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/jsonl.h"
+#include "train/session.h"
+#include "util/error.h"
+
+/* config.yaml of the run directory that `file` is in, if there is one. */
+static bool find_run_config(const char *file, char *out, size_t bytes)
+{
+    const char *slash = strrchr(file, '/');
+    const int n = slash ? snprintf(out, bytes, "%.*s/config.yaml", (int)(slash - file), file)
+                        : snprintf(out, bytes, "config.yaml");
+    return n > 0 && (size_t)n < bytes && access(out, R_OK) == 0;
+}
+
+static ctkd_status set_number(struct ctkd__config *config, const char *key, size_t value,
+                              ctkd_error *err)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%zu", value);
+    return ctkd__sections_set(ctkd__config_sections(config), "metadata", key, text, err);
+}
+
+/* Without a run's configuration the file's metadata say which images it takes. */
+static ctkd_status set_from_metadata(const char *file, struct ctkd__config *config, ctkd_error *err)
+{
+    const struct ctkd__sections sections = ctkd__config_sections(config);
+    struct ctkd__tensors tensors = { 0 };
+    struct ctkd__network_info info;
+    ctkd_status status = ctkd__network_file_read(file, &tensors, &info, err);
+    ctkd__tensors_fini(&tensors);
+    if (status == CTKD_OK) /* the default network is for training */
+        status = ctkd__sections_set(sections, "metadata", "student.network", "", err);
+    if (status != CTKD_OK || !info.dataset[0])
+        return status;
+    const struct ctkd__dataset_def *def = ctkd__dataset_find(info.dataset);
+    status = ctkd__sections_set(sections, "metadata", "data.set", info.dataset, err);
+    if (status == CTKD_OK && def && info.channels && info.channels != def->channels)
+        status = set_number(config, "data.channels", info.channels, err);
+    if (status == CTKD_OK && def && info.height && info.height != def->height)
+        status = set_number(config, "data.pad_to", info.height, err);
+    return status;
+}
+
+static ctkd_status configure(int argc, char **argv, const struct ctkd__arguments *arguments,
+                             struct ctkd__config *config, ctkd_error *err)
+{
+    char file[1024], yaml[1100];
+    if (arguments->n_positionals != 1)
+        return ctkd__fail(err, CTKD_EINVAL, "%zu files found, expected one RUN_OR_FILE",
+                          arguments->n_positionals);
+    ctkd_status status = ctkd__network_file_find(arguments->positionals[0], file, sizeof file, err);
+    if (status != CTKD_OK)
+        return status;
+    if (find_run_config(file, yaml, sizeof yaml))
+        status = ctkd__sections_read_yaml(ctkd__config_sections(config), yaml, err);
+    else
+        status = set_from_metadata(file, config, err);
+    if (status == CTKD_OK)
+        status = ctkd__arguments_apply(argc, argv, config, err);
+    return status;
+}
+
+static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
+                            struct ctkd__network_info *info, struct ctkd__score *score,
+                            ctkd_error *err)
+{
+    struct ctkd__data data = { 0 };
+    struct ctkd__inference_config engine = { 0 };
+    struct ctkd__teacher *network = NULL;
+    float *logits = NULL;
+    const size_t batch = (size_t)config->train.batch;
+    ctkd_status status = ctkd__data_open(config, false, &data, err);
+    if (status == CTKD_OK)
+        status = ctkd__engine_open(config, &engine, err);
+    const struct ctkd__teacher_args args = { .role = "student",
+                                             .path = path,
+                                             .network = config->student.network,
+                                             .mean = "",
+                                             .std = "",
+                                             .images = &data.images,
+                                             .batch_max = batch };
+    if (status == CTKD_OK)
+        status = ctkd__teacher_open(&args, &engine, &network, err);
+    if (status == CTKD_OK) {
+        logits = calloc(batch * data.images.classes, sizeof *logits);
+        if (!logits)
+            status = ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
+    }
+    if (status == CTKD_OK)
+        status = ctkd__evaluate(data.test, data.images.classes, ctkd__teacher_predict, network,
+                                logits, score, err);
+    if (status == CTKD_OK) {
+        *info = network->info;
+        snprintf(info->dataset, sizeof info->dataset, "%s", data.images.dataset);
+    }
+    free(logits);
+    ctkd__teacher_close(network);
+    ctkd__engine_close(&engine);
+    ctkd__data_close(&data);
+    return status;
+}
+
+static ctkd_status print_json(const struct ctkd__network_info *info,
+                              const struct ctkd__score *score, ctkd_error *err)
+{
+    struct ctkd__jsonl json = { .stream = stdout };
+    ctkd__jsonl_begin(&json);
+    ctkd__jsonl_string(&json, "network", info->network);
+    ctkd__jsonl_string(&json, "dataset", info->dataset);
+    ctkd__jsonl_number(&json, "top1", score->top1);
+    ctkd__jsonl_number(&json, "top5", score->top5);
+    ctkd__jsonl_number(&json, "loss", score->loss);
+    ctkd__jsonl_integer(&json, "n", (int64_t)score->n);
+    return ctkd__jsonl_end(&json, err);
+}
+
+static int configure_and_evaluate(const struct ctkd__command *command, int argc, char **argv,
+                                  struct ctkd__config *config)
+{
+    struct ctkd__arguments arguments;
+    struct ctkd__network_info info;
+    struct ctkd__score score;
+    ctkd_error err = { 0 };
+    if (ctkd__arguments_scan(argc, argv, &arguments, &err) != CTKD_OK)
+        return ctkd__cli_misused(command, &err);
+    if (arguments.help)
+        return ctkd__cli_help(command);
+    if (configure(argc, argv, &arguments, config, &err) != CTKD_OK)
+        return ctkd__cli_misused(command, &err);
+    ctkd_status status = evaluate(arguments.positionals[0], config, &info, &score, &err);
+    if (status == CTKD_OK && arguments.json)
+        status = print_json(&info, &score, &err);
+    else if (status == CTKD_OK)
+        printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n", info.network,
+               info.dataset, score.top1, score.top5, score.loss, score.n);
+    return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
+}
+
+static int run(const struct ctkd__command *command, int argc, char **argv)
+{
+    struct ctkd__config *config;
+    ctkd_error err = { 0 };
+    if (ctkd__config_create(&config, &err) != CTKD_OK)
+        return ctkd__cli_failed(&err);
+    const int status = configure_and_evaluate(command, argc, argv, config);
+    ctkd__config_destroy(config);
+    return status;
+}
+
+const struct ctkd__command ctkd__command_eval = {
+    .name = "eval",
+    .arguments = "RUN_OR_FILE [key=value ...] [--json]",
+    .summary = "top-1, top-5 and loss of a network on a data set's test images",
+    .details =
+        "RUN_OR_FILE is a run directory (its last.safetensors) or a .safetensors file. The data "
+        "set is\n"
+        "that of the run, or the one the file names; data.set=NAME:PATH overrides it. With --json\n"
+        "one object is printed: network, dataset, top1, top5, loss, n.",
+    .options = true,
+    .run = run,
+};

@@ -1,0 +1,75 @@
+#include "cli/cli.h"
+
+#include "ctkd/loss.h"
+#include "util/error.h"
+
+static void print_needs(unsigned needs)
+{
+    printf("  needs    s, t%s%s\n", needs & CTKD_NEEDS_LABELS ? ", labels" : "",
+           needs & CTKD_NEEDS_TAU ? ", tau (which learns from it)" : "");
+}
+
+static void print_option(const ctkd_loss_def *loss, const ctkd_option *option)
+{
+    printf("  method.%s.%s=", loss->name, option->name);
+    if (option->type == CTKD_OPTION_CHOICE)
+        printf("%s", option->choices[(size_t)option->value]);
+    else if (option->type == CTKD_OPTION_BOOL)
+        printf("%s", option->value != 0 ? "true" : "false");
+    else
+        printf("%g", option->value);
+    printf("  %s\n", option->help);
+}
+
+static void print_method(const ctkd_loss_def *loss)
+{
+    printf("%s: %s\n", loss->name, loss->title);
+    printf("  formula  %s\n", loss->formula);
+    printf("  source   %s\n", loss->source);
+    print_needs(loss->needs);
+    printf("  classes  %zu or more\n", loss->classes_min);
+    for (const ctkd_option *option = loss->options; option && option->name; option++)
+        print_option(loss, option);
+}
+
+static ctkd_status unknown_method(const char *name, ctkd_error *err)
+{
+    const char *names[64] = { NULL };
+    for (size_t i = 0; ctkd_loss_list()[i] && i + 1 < sizeof names / sizeof *names; i++)
+        names[i] = ctkd_loss_list()[i]->name;
+    const char *nearest = ctkd__nearest(name, names);
+    return ctkd__fail(err, CTKD_ENOTFOUND, "no loss is called '%s'%s%s%s", name,
+                      nearest ? ", did you mean '" : "", nearest ? nearest : "",
+                      nearest ? "'?" : "; `ctkd methods` lists them");
+}
+
+static int run(const struct ctkd__command *command, int argc, char **argv)
+{
+    struct ctkd__arguments arguments;
+    ctkd_error err = { 0 };
+    int status;
+    if (!ctkd__cli_names(command, argc, argv, 1, &arguments, &status))
+        return status;
+    if (arguments.n_positionals == 1) {
+        const ctkd_loss_def *loss = ctkd_loss_find(arguments.positionals[0]);
+        if (!loss) {
+            unknown_method(arguments.positionals[0], &err);
+            return ctkd__cli_misused(command, &err);
+        }
+        print_method(loss);
+        return CTKD__EXIT_DONE;
+    }
+    for (const ctkd_loss_def *const *loss = ctkd_loss_list(); *loss; loss++)
+        print_method(*loss);
+    return CTKD__EXIT_DONE;
+}
+
+const struct ctkd__command ctkd__command_methods = {
+    .name = "methods",
+    .arguments = "[NAME]",
+    .summary = "list the distillation losses with formula, source and options",
+    .details = "Cross-entropy and KD are in every distillation, with method.ce_weight and "
+               "method.kd_weight;\n"
+               "method.name adds one of these losses with method.weight.",
+    .run = run,
+};

@@ -1,0 +1,69 @@
+/* ctkd: trains, distils and evaluates networks on CPUs. */
+#include <signal.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "ctkd/ctkd.h"
+
+static const struct ctkd__command *const commands[] = {
+    &ctkd__command_train,  &ctkd__command_distill, &ctkd__command_eval,
+    &ctkd__command_models, &ctkd__command_methods, &ctkd__command_datasets,
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void usage(FILE *out)
+{
+    fprintf(out, "usage: ctkd COMMAND [ARGUMENT ...]\n"
+                 "\nCurriculum temperature for knowledge distillation, on CPUs.\n\nCommands:\n");
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+    fprintf(
+        out,
+        "\n`ctkd COMMAND --help` shows what a command takes, `ctkd --version` the version.\n"
+        "Exit status: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted after saving.\n");
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[N_COMMANDS + 1] = { NULL };
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        names[i] = commands[i]->name;
+    const char *nearest = ctkd__nearest(name, names);
+    if (nearest)
+        fprintf(stderr, "ctkd: unknown command '%s', did you mean '%s'?\n", name, nearest);
+    else
+        fprintf(stderr, "ctkd: unknown command '%s'; `ctkd --help` lists them\n", name);
+    return CTKD__EXIT_USAGE;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return CTKD__EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        usage(stdout);
+        return CTKD__EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("ctkd %s\n", CTKD_VERSION_STRING);
+        return CTKD__EXIT_DONE;
+    }
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(argv[1], commands[i]->name) == 0)
+            return commands[i]->run(commands[i], argc - 2, argv + 2);
+    return unknown_command(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is then a write error with its message */
+    int status = dispatch(argc, argv);
+    /* A full disk or a closed pipe behind stdout must not look like success. */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTKD__EXIT_DONE) {
+        fprintf(stderr, "ctkd: standard output: cannot be written\n");
+        status = CTKD__EXIT_FAILED;
+    }
+    return status;
+}

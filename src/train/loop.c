@@ -1,0 +1,271 @@
+#include "train/loop.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+/* What is needed within one call and lost after it. */
+struct progress {
+    const struct ctkd__loop *loop;
+    bool live;                /* a line that is rewritten */
+    double began, shown;      /* seconds of the clock */
+    double seconds_before;    /* of the run, in earlier calls */
+    uint64_t steps_done;      /* in this call */
+    uint64_t images;          /* of its steps */
+    double step_seconds;      /* of its steps */
+    struct ctkd__score test;  /* last evaluation */
+    bool evaluated, finished; /* finished: train.max_steps reached */
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool stopped(const struct ctkd__loop *loop)
+{
+    return loop->stop && *loop->stop;
+}
+
+/* Time until the end at the pace so far, evaluations included, as h:mm:ss. */
+static const char *eta(const struct progress *p, char *text, size_t bytes)
+{
+    const struct ctkd__session *session = p->loop->session;
+    const struct ctkd__schedule *schedule = &session->schedule;
+    uint64_t total = schedule->epochs * schedule->steps_per_epoch;
+    const uint64_t limit = (uint64_t)session->config->train.max_steps;
+    if (limit && limit < total)
+        total = limit;
+    const uint64_t done = session->state.step < total ? session->state.step : total;
+    const double pace = (now() - p->began) / (double)(p->steps_done ? p->steps_done : 1);
+    const uint64_t s = (uint64_t)(pace * (double)(total - done) + 0.5);
+    snprintf(text, bytes, "%" PRIu64 ":%02u:%02u", s / 3600, (unsigned)(s / 60 % 60),
+             (unsigned)(s % 60));
+    return text;
+}
+
+static void show_tau(FILE *out, bool teacher, double tau, double lambda)
+{
+    if (teacher)
+        fprintf(out, "  tau %.2f  lambda %.3f", tau, lambda);
+}
+
+static void show_step(struct progress *p, const struct ctkd__step_report *report)
+{
+    const struct ctkd__run_state *state = &p->loop->session->state;
+    const double t = now();
+    if (!p->live || t - p->shown < 0.2)
+        return;
+    p->shown = t;
+    FILE *out = p->loop->progress;
+    char time[32];
+    fprintf(out,
+            "\r\033[Kepoch %" PRIu64 "/%" PRIu64 "  step %" PRIu64 "/%" PRIu64
+            "  %.0f img/s  loss %.4f",
+            state->epoch, p->loop->session->schedule.epochs, state->epoch_step,
+            p->loop->session->schedule.steps_per_epoch,
+            (double)state->sums.images / state->sums.seconds, (double)report->loss);
+    show_tau(out, state->temperature, (double)report->tau_mean, (double)report->lambda);
+    fprintf(out, "  ETA %s", eta(p, time, sizeof time));
+    fflush(out);
+}
+
+static void show_epoch(const struct progress *p, const struct ctkd__step_report *last,
+                       const struct ctkd__score *test)
+{
+    const struct ctkd__run_state *state = &p->loop->session->state;
+    const struct ctkd__epoch_sums *sums = &state->sums;
+    const double images = (double)sums->images;
+    FILE *out = p->loop->progress;
+    char time[32];
+    if (!out)
+        return;
+    fprintf(out, "%sepoch %" PRIu64 "/%" PRIu64 "  lr %.4g  loss %.4f  train %.2f %%",
+            p->live ? "\r\033[K" : "", state->epoch, p->loop->session->schedule.epochs,
+            (double)last->lr, sums->loss / images, 100.0 * (double)sums->correct / images);
+    if (test)
+        fprintf(out, "  test %.2f %% (best %.2f %%)", test->top1, state->best_top1);
+    show_tau(out, state->temperature, sums->tau / images, (double)last->lambda);
+    fprintf(out, "  %.0f img/s  ETA %s\n", images / sums->seconds, eta(p, time, sizeof time));
+    fflush(out);
+}
+
+static void add_report(struct ctkd__epoch_sums *sums, size_t n,
+                       const struct ctkd__step_report *report, double seconds)
+{
+    const double images = (double)n;
+    const bool first = sums->steps == 0;
+    sums->steps++;
+    sums->images += n;
+    sums->correct += report->correct;
+    sums->loss += images * (double)report->loss;
+    sums->loss_ce += images * (double)report->loss_ce;
+    sums->loss_kd += images * (double)report->loss_kd;
+    sums->loss_method += images * (double)report->loss_method;
+    sums->tau += images * (double)report->tau_mean;
+    sums->tau_gradient += (double)report->tau_gradient;
+    sums->tau_min = first ? report->tau_min : fminf(sums->tau_min, report->tau_min);
+    sums->tau_max = first ? report->tau_max : fmaxf(sums->tau_max, report->tau_max);
+    sums->seconds += seconds;
+}
+
+static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
+                            struct ctkd__step_report *report, ctkd_error *err)
+{
+    struct ctkd__session *session = p->loop->session;
+    struct ctkd__run_state *state = &session->state;
+    const int64_t log_every = session->config->train.log_every;
+    const double begin = now();
+    const double factor =
+        ctkd__schedule_factor(&session->schedule, state->epoch, state->epoch_step);
+    ctkd_status status =
+        ctkd__distiller_step(session->distiller, batch, state->epoch, factor, report, err);
+    if (status != CTKD_OK)
+        return status;
+    const double seconds = now() - begin;
+    state->epoch_step++;
+    state->step++;
+    add_report(&state->sums, batch->n, report, seconds);
+    p->steps_done++;
+    p->images += batch->n;
+    p->step_seconds += seconds;
+    if (log_every && state->step % (uint64_t)log_every == 0)
+        status = ctkd__run_log_step(p->loop->run, state, report, err);
+    show_step(p, report);
+    return status;
+}
+
+/* Steps of the epoch under way, until it ends, the run is stopped, or there are enough. */
+static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last, ctkd_error *err)
+{
+    struct ctkd__session *session = p->loop->session;
+    const uint64_t limit = (uint64_t)session->config->train.max_steps;
+    struct ctkd__batch batch;
+    ctkd__loader_start(session->data.train, session->state.epoch, session->state.epoch_step);
+    while (!stopped(p->loop) && !p->finished && ctkd__loader_next(session->data.train, &batch)) {
+        const ctkd_status status = run_step(p, &batch, last, err);
+        if (status != CTKD_OK)
+            return status;
+        p->finished = limit && session->state.step >= limit;
+    }
+    return CTKD_OK;
+}
+
+/* Weights with what is known of them at this point. */
+static ctkd_status save(const struct progress *p, const char *name, uint64_t epoch,
+                        const struct ctkd__score *test, ctkd_error *err)
+{
+    const struct ctkd__session *session = p->loop->session;
+    struct ctkd__network_info info = session->info;
+    info.epoch = epoch;
+    info.has_top1 = test != NULL;
+    info.top1 = test ? test->top1 : 0;
+    return ctkd__run_save(p->loop->run, name, session->weights, &info, err);
+}
+
+/* Evaluates where it is due, logs, saves. */
+static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report *last,
+                             ctkd_error *err)
+{
+    struct ctkd__session *session = p->loop->session;
+    struct ctkd__run_state *state = &session->state;
+    const uint64_t every = (uint64_t)session->config->train.eval_every;
+    const bool due =
+        state->epoch % every == 0 || state->epoch == session->schedule.epochs || p->finished;
+    const struct ctkd__score *test = NULL;
+    ctkd_status status = CTKD_OK;
+    p->evaluated = due;
+    if (due) {
+        status = ctkd__session_evaluate(session, &p->test, err);
+        if (status != CTKD_OK)
+            return ctkd__fail_within(err, status, "epoch %" PRIu64, state->epoch);
+        test = &p->test;
+    }
+    if (due && p->test.top1 > state->best_top1) {
+        state->best_top1 = p->test.top1;
+        state->best_epoch = state->epoch;
+        status = save(p, "best", state->epoch, test, err);
+    }
+    if (status == CTKD_OK)
+        status = save(p, "last", state->epoch, test, err);
+    state->seconds = p->seconds_before + now() - p->began;
+    if (status == CTKD_OK)
+        status = ctkd__run_log_epoch(p->loop->run, state, last, test, err);
+    if (status == CTKD_OK)
+        show_epoch(p, last, test);
+    return status;
+}
+
+static ctkd_status finish(const struct progress *p, bool interrupted, ctkd_error *err)
+{
+    const struct ctkd__loop *loop = p->loop;
+    const struct ctkd__session *session = loop->session;
+    const struct ctkd__summary summary = {
+        .command = loop->command,
+        .status = interrupted ? "interrupted" : "done",
+        .config = session->config,
+        .student = &session->info,
+        .teacher = session->teacher ? &session->teacher->info : NULL,
+        .teacher_score = loop->teacher_score,
+        .test = p->evaluated ? &p->test : NULL,
+        .state = &session->state,
+        .images_per_second = (double)p->images / p->step_seconds,
+        .parameters = ctkd__graph_trainable(session->graph),
+        .threads = ctkd__workers_count(session->engine.workers),
+        .isa = session->engine.kernels->name,
+    };
+    return ctkd__run_summarise(loop->run, &summary, err);
+}
+
+/* Keeps what has been learnt in an epoch that will not end. */
+static ctkd_status interrupt(struct progress *p, ctkd_error *err)
+{
+    struct ctkd__run_state *state = &p->loop->session->state;
+    if (p->live)
+        fputc('\n', p->loop->progress);
+    p->evaluated = false; /* the weights have moved since */
+    state->seconds = p->seconds_before + now() - p->began;
+    ctkd_status status = save(p, "last", state->epoch - 1, NULL, err);
+    if (status == CTKD_OK)
+        status = finish(p, true, err);
+    if (status != CTKD_OK)
+        return status;
+    return ctkd__fail(err, CTKD_EINTERRUPTED,
+                      "interrupted at epoch %" PRIu64 ", step %" PRIu64 "; weights are in %s",
+                      state->epoch, state->epoch_step, p->loop->run->dir);
+}
+
+ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
+{
+    struct ctkd__session *session = loop->session;
+    struct ctkd__run_state *state = &session->state;
+    struct progress p = { .loop = loop,
+                          .live = loop->progress && isatty(fileno(loop->progress)),
+                          .began = now(),
+                          .seconds_before = state->seconds };
+    while (state->epoch <= session->schedule.epochs && !p.finished) {
+        struct ctkd__step_report last = { 0 };
+        ctkd_status status = run_steps(&p, &last, err);
+        if (status == CTKD_OK && stopped(loop) &&
+            state->epoch_step < session->schedule.steps_per_epoch)
+            return interrupt(&p, err);
+        if (status == CTKD_OK)
+            status = end_epoch(&p, &last, err);
+        if (status != CTKD_OK) {
+            if (p.live)
+                fputc('\n', loop->progress);
+            return status;
+        }
+        state->epoch++;
+        state->epoch_step = 0;
+        state->sums = (struct ctkd__epoch_sums){ 0 };
+    }
+    if (session->engine.profile && loop->progress)
+        ctkd__profile_print(session->engine.profile, p.steps_done, loop->progress);
+    return finish(&p, false, err);
+}

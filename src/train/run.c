@@ -1,0 +1,291 @@
+#include "train/run.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctkd/ctkd.h"
+#include "train/distiller.h"
+#include "util/error.h"
+#include "util/file.h"
+
+/* Everything that this module writes; any of them marks a directory that holds a run. */
+static const char *const files[] = { "config.yaml", "log.jsonl", "summary.json", "last.safetensors",
+                                     "best.safetensors" };
+enum { N_FILES = sizeof files / sizeof *files, PATH_BYTES = 1024 + 64 };
+
+static ctkd_status set_string(char **field, const char *text, ctkd_error *err)
+{
+    char *copy = strdup(text);
+    if (!copy)
+        return ctkd__fail(err, CTKD_ENOMEM, "run: out of memory");
+    free(*field);
+    *field = copy;
+    return CTKD_OK;
+}
+
+/* The last part of a path without its extension: what a name can show of a teacher. */
+static void short_name(const char *path, char *out, size_t bytes)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    snprintf(out, bytes, "%.*s", (int)(end - begin), path + begin);
+    char *extension = strstr(out, ".safetensors");
+    if (extension && extension != out)
+        *extension = '\0';
+}
+
+static void make_name(const struct ctkd__config *config, bool distil, char *out, size_t bytes)
+{
+    static const char *const kinds[] = { "fixed", "global", "instance" };
+    const int set = (int)strcspn(config->data.set, ":"); /* NAME of NAME:PATH */
+    char teacher[128];
+    short_name(config->teacher.path, teacher, sizeof teacher);
+    const ctkd_loss_def *method = ctkd__config_method(config);
+    if (distil)
+        snprintf(out, bytes, "distill-%.*s-%s-%s-%s-%s-seed%lld", set, config->data.set, teacher,
+                 config->student.network, method ? method->name : "kd",
+                 kinds[config->temperature.kind], (long long)config->train.seed);
+    else
+        snprintf(out, bytes, "train-%.*s-%s-seed%lld", set, config->data.set,
+                 config->student.network, (long long)config->train.seed);
+}
+
+ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_error *err)
+{
+    char text[512];
+    ctkd_status status = CTKD_OK;
+    if (!config->run.name[0]) {
+        make_name(config, distil, text, sizeof text);
+        status = set_string(&config->run.name, text, err);
+    }
+    if (status == CTKD_OK && strchr(config->run.name, '/'))
+        return ctkd__fail(err, CTKD_EINVAL, "run.name: '%s' found, expected a name without '/'",
+                          config->run.name);
+    if (status == CTKD_OK && !config->run.dir[0]) {
+        snprintf(text, sizeof text, "runs/%s", config->run.name);
+        status = set_string(&config->run.dir, text, err);
+    }
+    if (status == CTKD_OK && strlen(config->run.dir) >= sizeof((struct ctkd__run *)0)->dir)
+        status = ctkd__fail(err, CTKD_ERANGE, "run.dir: the name is too long");
+    return status;
+}
+
+static void path_of(const char *dir, const char *file, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "%s/%s", dir, file);
+}
+
+ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
+{
+    struct stat info;
+    if (stat(config->run.dir, &info) == 0 && !S_ISDIR(info.st_mode))
+        return ctkd__fail(err, CTKD_EEXIST, "run.dir: %s is a file, expected a directory",
+                          config->run.dir);
+    for (size_t i = 0; i < N_FILES && !config->run.force; i++) {
+        char path[PATH_BYTES];
+        path_of(config->run.dir, files[i], path, sizeof path);
+        if (access(path, F_OK) == 0)
+            return ctkd__fail(err, CTKD_EEXIST,
+                              "run.dir: %s holds a run (%s), expected a new directory; --force "
+                              "replaces it",
+                              config->run.dir, files[i]);
+    }
+    return CTKD_OK;
+}
+
+static ctkd_status make_directories(const char *dir, ctkd_error *err)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s", dir);
+    for (char *at = path + 1;; at++) {
+        const char kept = *at;
+        if (kept != '/' && kept != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            return ctkd__fail(err, CTKD_EIO, "run.dir: %s: cannot be made: %s", path,
+                              strerror(errno));
+        if (kept == '\0')
+            return CTKD_OK;
+        *at = '/';
+    }
+}
+
+static ctkd_status write_config(const struct ctkd__run *run, const struct ctkd__config *config,
+                                ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct ctkd__new_file file;
+    path_of(run->dir, "config.yaml", path, sizeof path);
+    const ctkd_status status = ctkd__new_file_open(&file, path, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__sections_write_yaml(ctkd__config_sections(config), file.stream);
+    return ctkd__new_file_commit(&file, err);
+}
+
+ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
+                             ctkd_error *err)
+{
+    *run = (struct ctkd__run){ 0 };
+    snprintf(run->dir, sizeof run->dir, "%s", config->run.dir);
+    char path[PATH_BYTES];
+    ctkd_status status = ctkd__run_check(config, err);
+    if (status == CTKD_OK)
+        status = make_directories(run->dir, err);
+    for (size_t i = 0; i < N_FILES && status == CTKD_OK; i++) {
+        path_of(run->dir, files[i], path, sizeof path);
+        if (unlink(path) != 0 && errno != ENOENT)
+            status = ctkd__fail(err, CTKD_EIO, "%s: cannot be replaced: %s", path, strerror(errno));
+    }
+    if (status == CTKD_OK)
+        status = write_config(run, config, err);
+    if (status == CTKD_OK) {
+        path_of(run->dir, "log.jsonl", path, sizeof path);
+        status = ctkd__jsonl_open(&run->log, path, false, err);
+    }
+    return status;
+}
+
+void ctkd__run_close(struct ctkd__run *run)
+{
+    ctkd__jsonl_close(&run->log);
+}
+
+static double mean(double sum, uint64_t n)
+{
+    return n ? sum / (double)n : (double)NAN;
+}
+
+ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
+                                const struct ctkd__step_report *last,
+                                const struct ctkd__score *test, ctkd_error *err)
+{
+    const struct ctkd__epoch_sums *sums = &state->sums;
+    const bool teacher = state->temperature != NULL;
+    const double none = (double)NAN; /* written as null */
+    struct ctkd__jsonl *log = &run->log;
+    ctkd__jsonl_begin(log);
+    ctkd__jsonl_string(log, "kind", "epoch");
+    ctkd__jsonl_integer(log, "epoch", (int64_t)state->epoch);
+    ctkd__jsonl_integer(log, "step", (int64_t)state->step);
+    ctkd__jsonl_number(log, "lr", (double)last->lr);
+    ctkd__jsonl_number(log, "lambda", teacher ? (double)last->lambda : none);
+    ctkd__jsonl_number(log, "tau", mean(sums->tau, sums->images));
+    ctkd__jsonl_number(log, "tau_min", (double)sums->tau_min);
+    ctkd__jsonl_number(log, "tau_max", (double)sums->tau_max);
+    ctkd__jsonl_number(log, "tau_grad", mean(sums->tau_gradient, sums->steps));
+    ctkd__jsonl_number(log, "loss", mean(sums->loss, sums->images));
+    ctkd__jsonl_number(log, "loss_ce", mean(sums->loss_ce, sums->images));
+    ctkd__jsonl_number(log, "loss_kd", mean(sums->loss_kd, sums->images));
+    ctkd__jsonl_number(log, "loss_method", mean(sums->loss_method, sums->images));
+    ctkd__jsonl_number(log, "train_top1", mean(100.0 * (double)sums->correct, sums->images));
+    ctkd__jsonl_number(log, "test_top1", test ? test->top1 : none);
+    ctkd__jsonl_number(log, "test_top5", test ? test->top5 : none);
+    ctkd__jsonl_number(log, "test_loss", test ? test->loss : none);
+    ctkd__jsonl_number(log, "images_per_second", (double)sums->images / sums->seconds);
+    ctkd__jsonl_integer(log, "teacher_hits", 0);
+    ctkd__jsonl_number(log, "seconds", state->seconds);
+    return ctkd__jsonl_end(log, err);
+}
+
+ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_state *state,
+                               const struct ctkd__step_report *report, ctkd_error *err)
+{
+    struct ctkd__jsonl *log = &run->log;
+    ctkd__jsonl_begin(log);
+    ctkd__jsonl_string(log, "kind", "step");
+    ctkd__jsonl_integer(log, "epoch", (int64_t)state->epoch);
+    ctkd__jsonl_integer(log, "step", (int64_t)state->step);
+    ctkd__jsonl_number(log, "lr", (double)report->lr);
+    ctkd__jsonl_number(log, "lambda", (double)(state->temperature ? report->lambda : NAN));
+    ctkd__jsonl_number(log, "tau", (double)report->tau_mean);
+    ctkd__jsonl_number(log, "tau_min", (double)report->tau_min);
+    ctkd__jsonl_number(log, "tau_max", (double)report->tau_max);
+    ctkd__jsonl_number(log, "tau_grad", (double)report->tau_gradient);
+    ctkd__jsonl_number(log, "loss", (double)report->loss);
+    ctkd__jsonl_number(log, "loss_ce", (double)report->loss_ce);
+    ctkd__jsonl_number(log, "loss_kd", (double)report->loss_kd);
+    ctkd__jsonl_number(log, "loss_method", (double)report->loss_method);
+    return ctkd__jsonl_end(log, err);
+}
+
+ctkd_status ctkd__run_save(const struct ctkd__run *run, const char *name,
+                           const struct ctkd__weights *weights,
+                           const struct ctkd__network_info *info, ctkd_error *err)
+{
+    char file[64], path[PATH_BYTES];
+    snprintf(file, sizeof file, "%s.safetensors", name);
+    path_of(run->dir, file, path, sizeof path);
+    return ctkd__network_file_write(path, weights, info, err);
+}
+
+static void summarise_teacher(struct ctkd__jsonl *json, const struct ctkd__summary *summary)
+{
+    static const char *const kinds[] = { "fixed", "global", "instance" };
+    if (!summary->teacher)
+        return;
+    const ctkd_loss_def *method = ctkd__config_method(summary->config);
+    ctkd__jsonl_string(json, "teacher", summary->teacher->network);
+    ctkd__jsonl_number(json, "teacher_top1", summary->teacher_score->top1);
+    ctkd__jsonl_string(json, "method", method ? method->name : "kd");
+    ctkd__jsonl_string(json, "temperature", kinds[summary->config->temperature.kind]);
+}
+
+static void summarise_student(struct ctkd__jsonl *json, const struct ctkd__summary *summary)
+{
+    const struct ctkd__score *test = summary->test;
+    const struct ctkd__run_state *state = summary->state;
+    const double none = (double)NAN; /* written as null */
+    ctkd__jsonl_string(json, "network", summary->student->network);
+    ctkd__jsonl_integer(json, "parameters", (int64_t)summary->parameters);
+    ctkd__jsonl_string(json, "dataset", summary->student->dataset);
+    ctkd__jsonl_integer(json, "seed", summary->config->train.seed);
+    ctkd__jsonl_integer(json, "epochs", (int64_t)state->epoch - 1);
+    ctkd__jsonl_integer(json, "steps", (int64_t)state->step);
+    ctkd__jsonl_number(json, "top1", test ? test->top1 : none);
+    ctkd__jsonl_number(json, "top5", test ? test->top5 : none);
+    ctkd__jsonl_number(json, "loss", test ? test->loss : none);
+    ctkd__jsonl_integer(json, "n", test ? (int64_t)test->n : 0);
+    /* Over all epochs; the published code saves its best in the second half of training only. */
+    ctkd__jsonl_number(json, "best_top1", state->best_epoch ? state->best_top1 : none);
+    ctkd__jsonl_integer(json, "best_epoch", (int64_t)state->best_epoch);
+}
+
+ctkd_status ctkd__run_summarise(const struct ctkd__run *run, const struct ctkd__summary *summary,
+                                ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct ctkd__new_file file;
+    path_of(run->dir, "summary.json", path, sizeof path);
+    ctkd_status status = ctkd__new_file_open(&file, path, err);
+    if (status != CTKD_OK)
+        return status;
+    struct ctkd__jsonl json = { .stream = file.stream };
+    ctkd__jsonl_begin(&json);
+    ctkd__jsonl_string(&json, "command", summary->command);
+    ctkd__jsonl_string(&json, "status", summary->status);
+    ctkd__jsonl_string(&json, "name", summary->config->run.name);
+    summarise_student(&json, summary);
+    summarise_teacher(&json, summary);
+    ctkd__jsonl_number(&json, "seconds", summary->state->seconds);
+    ctkd__jsonl_number(&json, "images_per_second", summary->images_per_second);
+    ctkd__jsonl_integer(&json, "threads", (int64_t)summary->threads);
+    ctkd__jsonl_string(&json, "isa", summary->isa);
+    ctkd__jsonl_string(&json, "version", CTKD_VERSION_STRING);
+    status = ctkd__jsonl_end(&json, err);
+    if (status != CTKD_OK) {
+        ctkd__new_file_abandon(&file);
+        return ctkd__fail_within(err, status, "%s", path);
+    }
+    return ctkd__new_file_commit(&file, err);
+}

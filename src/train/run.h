@@ -1,0 +1,61 @@
+/*
+ * The directory of a run: config.yaml (resolved), log.jsonl, last.safetensors, best.safetensors,
+ * summary.json. A directory that holds a run is never written into without run.force.
+ */
+#ifndef CTKD_TRAIN_RUN_H
+#define CTKD_TRAIN_RUN_H
+
+#include "io/jsonl.h"
+#include "train/config.h"
+#include "train/evaluate.h"
+#include "train/network_file.h"
+#include "train/state.h"
+
+struct ctkd__step_report;
+
+struct ctkd__run {
+    char dir[1024];
+    struct ctkd__jsonl log;
+};
+
+/* Fills run.name and run.dir of the configuration where they are empty. */
+ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_error *err);
+
+/* CTKD_EEXIST when run.dir holds a run and run.force is not set. Writes nothing. */
+ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err);
+
+/* Makes the directory (and its parents), removes the files of a run that is replaced, writes
+   config.yaml and opens the log. */
+ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
+                             ctkd_error *err);
+void ctkd__run_close(struct ctkd__run *run);
+
+/* One line of log.jsonl for an epoch. test: NULL when it was not evaluated. */
+ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
+                                const struct ctkd__step_report *last,
+                                const struct ctkd__score *test, ctkd_error *err);
+/* One for a step. */
+ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_state *state,
+                               const struct ctkd__step_report *report, ctkd_error *err);
+
+/* NAME.safetensors */
+ctkd_status ctkd__run_save(const struct ctkd__run *run, const char *name,
+                           const struct ctkd__weights *weights,
+                           const struct ctkd__network_info *info, ctkd_error *err);
+
+/* What summary.json holds. */
+struct ctkd__summary {
+    const char *command, *status; /* "distill"; "done" or "interrupted" */
+    const struct ctkd__config *config;
+    const struct ctkd__network_info *student, *teacher; /* teacher: NULL without one */
+    const struct ctkd__score *teacher_score;            /* NULL without one */
+    const struct ctkd__score *test; /* last evaluation; NULL when there was none */
+    const struct ctkd__run_state *state;
+    double images_per_second; /* of training steps */
+    size_t parameters, threads;
+    const char *isa;
+};
+ctkd_status ctkd__run_summarise(const struct ctkd__run *run, const struct ctkd__summary *summary,
+                                ctkd_error *err);
+
+#endif

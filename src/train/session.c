@@ -1,0 +1,284 @@
+#include "train/session.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/models/models.h"
+#include "util/error.h"
+
+/* Constants of the data's channels; a grey channel that is repeated has its one in every channel.
+ */
+static ctkd_status set_constants(const struct ctkd__config *config,
+                                 const struct ctkd__dataset *dataset,
+                                 struct ctkd__loader_config *loader, ctkd_error *err)
+{
+    const size_t channels = dataset->train.channels;
+    memcpy(loader->mean, dataset->mean, sizeof loader->mean);
+    memcpy(loader->std, dataset->std, sizeof loader->std);
+    ctkd_status status =
+        ctkd__config_floats("data.mean", config->data.mean, channels, loader->mean, err);
+    if (status == CTKD_OK)
+        status = ctkd__config_floats("data.std", config->data.std, channels, loader->std, err);
+    for (size_t c = 0; c < channels && status == CTKD_OK; c++)
+        if (!(loader->std[c] > 0))
+            status = ctkd__fail(err, CTKD_ERANGE, "data.std: %g found, expected above 0",
+                                (double)loader->std[c]);
+    for (size_t c = 1; c < CTKD__CHANNELS_MAX && channels == 1; c++) {
+        loader->mean[c] = loader->mean[0];
+        loader->std[c] = loader->std[0];
+    }
+    return status;
+}
+
+static void describe_images(struct ctkd__data *data, const struct ctkd__loader_config *loader)
+{
+    struct ctkd__network_info *images = &data->images;
+    snprintf(images->dataset, sizeof images->dataset, "%s", data->dataset->name);
+    images->classes = data->dataset->classes;
+    images->channels = ctkd__loader_channels(data->test);
+    images->height = ctkd__loader_height(data->test);
+    images->width = ctkd__loader_width(data->test);
+    images->has_constants = true;
+    memcpy(images->mean, loader->mean, sizeof images->mean);
+    memcpy(images->std, loader->std, sizeof images->std);
+}
+
+ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training,
+                            struct ctkd__data *data, ctkd_error *err)
+{
+    *data = (struct ctkd__data){ 0 };
+    struct ctkd__loader_config test = { .batch = (size_t)config->train.batch,
+                                        .limit = (size_t)config->data.test_limit,
+                                        .channels = (size_t)config->data.channels,
+                                        .pad_to = (size_t)config->data.pad_to,
+                                        .seed = (uint64_t)config->train.seed };
+    ctkd_status status = ctkd__dataset_open(config->data.set, &data->dataset, err);
+    if (status == CTKD_OK)
+        status = set_constants(config, data->dataset, &test, err);
+    if (status == CTKD_OK)
+        status = ctkd__loader_create(&data->dataset->test, &test, &data->test, err);
+    if (status == CTKD_OK && training) {
+        struct ctkd__loader_config train = test;
+        train.limit = (size_t)config->data.limit;
+        train.shuffle = true;
+        train.augment = config->data.augment == CTKD__AUGMENT_CROP_FLIP;
+        train.crop_padding = 4;
+        status = ctkd__loader_create(&data->dataset->train, &train, &data->train, err);
+    }
+    if (status == CTKD_OK)
+        describe_images(data, &test);
+    else
+        ctkd__data_close(data);
+    return status;
+}
+
+void ctkd__data_close(struct ctkd__data *data)
+{
+    ctkd__loader_destroy(data->train);
+    ctkd__loader_destroy(data->test);
+    ctkd__dataset_close(data->dataset);
+    *data = (struct ctkd__data){ 0 };
+}
+
+ctkd_status ctkd__engine_open(const struct ctkd__config *config,
+                              struct ctkd__inference_config *engine, ctkd_error *err)
+{
+    *engine = (struct ctkd__inference_config){ .conv = config->train.conv };
+    ctkd_status status = ctkd__kernels_select(config->train.isa, &engine->kernels, err);
+    if (status == CTKD_OK)
+        status = ctkd__workers_create((size_t)config->train.threads, &engine->workers, err);
+    if (status == CTKD_OK && config->train.profile) {
+        status = ctkd__profile_create(ctkd__workers_count(engine->workers), &engine->profile);
+        if (status != CTKD_OK)
+            ctkd__fail(err, status, "train.profile: %s", ctkd_status_text(status));
+    }
+    if (status != CTKD_OK)
+        ctkd__engine_close(engine);
+    return status;
+}
+
+void ctkd__engine_close(struct ctkd__inference_config *engine)
+{
+    ctkd__profile_destroy(engine->profile);
+    ctkd__workers_destroy(engine->workers);
+    *engine = (struct ctkd__inference_config){ 0 };
+}
+
+/* Weights to start from: drawn, or those of a file. */
+static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
+{
+    const struct ctkd__config *config = session->config;
+    ctkd__weights_initialise(session->weights, (uint64_t)config->train.seed);
+    if (!config->student.init[0])
+        return CTKD_OK;
+    char file[1024];
+    struct ctkd__tensors tensors = { 0 };
+    struct ctkd__network_info info;
+    ctkd_status status = ctkd__network_file_find(config->student.init, file, sizeof file, err);
+    if (status == CTKD_OK)
+        status = ctkd__network_file_read(file, &tensors, &info, err);
+    if (status == CTKD_OK) {
+        status = ctkd__weights_import(session->weights, &tensors, err);
+        if (status != CTKD_OK)
+            ctkd__fail_within(err, status, "student.init: %s (%s)", file, session->info.network);
+    }
+    ctkd__tensors_fini(&tensors);
+    return status;
+}
+
+static ctkd_status open_student(struct ctkd__session *session, ctkd_error *err)
+{
+    const struct ctkd__config *config = session->config;
+    struct ctkd__network_info *info = &session->info;
+    *info = session->data.images;
+    snprintf(info->network, sizeof info->network, "%s", config->student.network);
+    const struct ctkd__model_args model = { .channels = info->channels,
+                                            .height = info->height,
+                                            .width = info->width,
+                                            .classes = info->classes };
+    const struct ctkd__training_config training = { .kernels = session->engine.kernels,
+                                                    .workers = session->engine.workers,
+                                                    .batch_max = (size_t)config->train.batch,
+                                                    .conv = config->train.conv,
+                                                    .profile = session->engine.profile };
+    ctkd_status status = ctkd__model_build(config->student.network, &model, &session->graph, err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "student.network");
+    status = ctkd__weights_create(session->graph, session->engine.kernels->block, &session->weights,
+                                  err);
+    if (status == CTKD_OK)
+        status = start_weights(session, err);
+    if (status == CTKD_OK)
+        status = ctkd__training_create(session->graph, session->weights, &training,
+                                       &session->training, err);
+    if (status == CTKD_OK) {
+        /* Evaluation is not part of a step: its rows stay out of the profile. */
+        struct ctkd__inference_config engine = session->engine;
+        engine.profile = NULL;
+        status = ctkd__inference_create(session->graph, &engine, &session->inference, err);
+    }
+    return status;
+}
+
+static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
+{
+    const struct ctkd__config *config = session->config;
+    const struct ctkd__teacher_args args = { .role = "teacher",
+                                             .path = config->teacher.path,
+                                             .network = config->teacher.network,
+                                             .mean = config->teacher.mean,
+                                             .std = config->teacher.std,
+                                             .images = &session->data.images,
+                                             .batch_max = (size_t)config->train.batch };
+    return ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
+}
+
+/* State, schedule and step; the batches of an epoch have at most two sizes. */
+static ctkd_status open_step(struct ctkd__session *session, bool distil, ctkd_error *err)
+{
+    const struct ctkd__config *config = session->config;
+    const size_t batch = (size_t)config->train.batch;
+    const size_t samples = ctkd__loader_samples(session->data.train);
+    ctkd_temperature *temperature = NULL;
+    ctkd_status status = CTKD_OK;
+    if (distil)
+        status = ctkd__distiller_temperature(config, session->info.classes, &temperature, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_state_init(&session->state, session->weights, temperature, err);
+    if (status != CTKD_OK) {
+        ctkd_temperature_destroy(temperature);
+        return status;
+    }
+    const struct ctkd__distiller_args args = { .config = config,
+                                               .training = session->training,
+                                               .workers = session->engine.workers,
+                                               .state = &session->state,
+                                               .teacher = session->teacher,
+                                               .classes = session->info.classes };
+    status = ctkd__schedule_init(&session->schedule, config,
+                                 ctkd__loader_batches(session->data.train), err);
+    if (status == CTKD_OK && samples % batch)
+        status = ctkd__training_prepare(session->training, samples % batch, err);
+    if (status == CTKD_OK)
+        status = ctkd__distiller_create(&args, &session->distiller, err);
+    session->logits = calloc(batch * session->info.classes, sizeof *session->logits);
+    if (status == CTKD_OK && !session->logits)
+        status = ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
+    return status;
+}
+
+ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
+                               struct ctkd__session **out, ctkd_error *err)
+{
+    *out = NULL;
+    struct ctkd__session *session = calloc(1, sizeof *session);
+    if (!session)
+        return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
+    session->config = config;
+    ctkd_status status = ctkd__data_open(config, true, &session->data, err);
+    if (status == CTKD_OK)
+        status = ctkd__engine_open(config, &session->engine, err);
+    if (status == CTKD_OK && distil)
+        status = open_teacher(session, err);
+    if (status == CTKD_OK)
+        status = open_student(session, err);
+    if (status == CTKD_OK)
+        status = open_step(session, distil, err);
+    if (status == CTKD_OK)
+        *out = session;
+    else
+        ctkd__session_close(session);
+    return status;
+}
+
+void ctkd__session_close(struct ctkd__session *session)
+{
+    if (!session)
+        return;
+    free(session->logits);
+    ctkd__distiller_destroy(session->distiller);
+    ctkd__run_state_fini(&session->state);
+    ctkd__teacher_close(session->teacher);
+    ctkd__inference_destroy(session->inference);
+    ctkd__training_destroy(session->training);
+    ctkd__weights_destroy(session->weights);
+    ctkd__graph_destroy(session->graph);
+    ctkd__engine_close(&session->engine);
+    ctkd__data_close(&session->data);
+    free(session);
+}
+
+ctkd_status ctkd__session_check_teacher(struct ctkd__session *session, struct ctkd__score *score,
+                                        ctkd_error *err)
+{
+    const struct ctkd__config *config = session->config;
+    const ctkd_status status =
+        ctkd__evaluate(session->data.test, session->info.classes, ctkd__teacher_predict,
+                       session->teacher, session->logits, score, err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "%s", session->teacher->file);
+    /* On a part of the test images the top-1 is an estimate: allow three standard errors more. */
+    double tolerance = (double)config->teacher.tolerance;
+    if (config->data.test_limit > 0)
+        tolerance += 3 * 50 / sqrt((double)score->n);
+    return ctkd__teacher_check(session->teacher, score->top1, (double)config->teacher.expect_top1,
+                               tolerance, err);
+}
+
+static ctkd_status predict_student(void *context, size_t n, const float *x, float *logits,
+                                   ctkd_error *err)
+{
+    return ctkd__inference_run(context, n, x, logits, err);
+}
+
+ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__score *score,
+                                   ctkd_error *err)
+{
+    const ctkd_status status = ctkd__inference_load(session->inference, session->weights, err);
+    if (status != CTKD_OK)
+        return status;
+    return ctkd__evaluate(session->data.test, session->info.classes, predict_student,
+                          session->inference, session->logits, score, err);
+}

@@ -1,0 +1,54 @@
+/* What a run is made of, opened from a configuration: data, engine, networks, state, step. */
+#ifndef CTKD_TRAIN_SESSION_H
+#define CTKD_TRAIN_SESSION_H
+
+#include "train/distiller.h"
+#include "train/schedule.h"
+
+/* A data set and its loaders. */
+struct ctkd__data {
+    struct ctkd__dataset *dataset;
+    struct ctkd__loader *train; /* NULL when not asked for */
+    struct ctkd__loader *test;
+    struct ctkd__network_info images; /* dataset, classes, size and constants as loaded */
+};
+ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training,
+                            struct ctkd__data *data, ctkd_error *err);
+void ctkd__data_close(struct ctkd__data *data);
+
+/* Kernels, workers and, when asked for, a profile. */
+ctkd_status ctkd__engine_open(const struct ctkd__config *config,
+                              struct ctkd__inference_config *engine, ctkd_error *err);
+void ctkd__engine_close(struct ctkd__inference_config *engine);
+
+struct ctkd__session {
+    const struct ctkd__config *config; /* borrowed */
+    struct ctkd__data data;
+    struct ctkd__inference_config engine;
+    struct ctkd__network_info info; /* of the student */
+    struct ctkd__graph *graph;
+    struct ctkd__weights *weights;
+    struct ctkd__training *training;
+    struct ctkd__inference *inference; /* of the student, for evaluation */
+    struct ctkd__teacher *teacher;     /* NULL: trained on labels alone */
+    struct ctkd__run_state state;
+    struct ctkd__distiller *distiller;
+    struct ctkd__schedule schedule;
+    float *logits; /* of an evaluated batch */
+};
+
+/* distil: with the teacher of the configuration. */
+ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
+                               struct ctkd__session **out, ctkd_error *err);
+void ctkd__session_close(struct ctkd__session *session);
+
+/* Measures the teacher on the test images and stops when it is far below what its file or the
+   configuration promises. `score` is written in both cases. */
+ctkd_status ctkd__session_check_teacher(struct ctkd__session *session, struct ctkd__score *score,
+                                        ctkd_error *err);
+
+/* The student with its present weights on the test images. */
+ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__score *score,
+                                   ctkd_error *err);
+
+#endif
