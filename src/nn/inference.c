@@ -76,26 +76,18 @@ static struct ctkd__conv_request request_of(const struct ctkd__inference *inf, c
     };
 }
 
-static bool takes_prologue(const struct ctkd__inference *inf, const struct op *op)
+static bool takes_prologue(void *context, int step)
 {
-    const struct ctkd__conv_request request = request_of(inf, op, true);
-    return op->step.kind == CTKD__STEP_CONV && ctkd__conv_supported(inf->config.conv, &request);
+    const struct ctkd__inference *const inf = context;
+    const struct ctkd__conv_request request = request_of(inf, &inf->ops[step], true);
+    return ctkd__conv_supported(inf->config.conv, &request);
 }
 
-/* A batch norm that only convolutions read which can apply it themselves is never stored. */
 static void find_prologues(struct ctkd__inference *inf)
 {
     for (int i = 0; i < inf->program.count; i++) {
         struct op *const norm = &inf->ops[i];
-        if (norm->step.kind != CTKD__STEP_NORM || norm->step.residual >= 0)
-            continue;
-        int readers = 0, takers = 0;
-        for (int j = i + 1; j < inf->program.count; j++) {
-            const bool reads = inf->ops[j].step.input == norm->step.output;
-            readers += reads + (inf->ops[j].step.residual == norm->step.output);
-            takers += reads && takes_prologue(inf, &inf->ops[j]);
-        }
-        norm->virtual_output = readers > 0 && readers == takers;
+        norm->virtual_output = ctkd__program_read_by_convs(&inf->program, i, takes_prologue, inf);
         for (int j = i + 1; j < inf->program.count && norm->virtual_output; j++)
             if (inf->ops[j].step.input == norm->step.output)
                 inf->ops[j].prologue = norm;
@@ -461,24 +453,6 @@ static void run_conv(const struct view *v, const struct op *op, const float *x)
         v->inf->statuses[v->worker] = status;
 }
 
-static void run_subsample(const struct view *v, const struct op *op, const float *x)
-{
-    const size_t b = v->inf->config.kernels->block, before = (op->out->c - op->in->c) / 2;
-    const size_t stride = op->node->stride;
-    float *const out = at(v, op->y);
-    memset(out, 0, v->n * op->out_floats * sizeof *out);
-    for (size_t n = 0; n < v->n; n++)
-        for (size_t c = 0; c < op->in->c; c++)
-            for (size_t y = 0; y < op->out->h; y++)
-                for (size_t i = 0; i < op->out->w; i++) {
-                    const size_t o = c + before;
-                    out[n * op->out_floats + ((o / b * op->out->h + y) * op->out->w + i) * b +
-                        o % b] =
-                        x[n * op->in_floats +
-                          ((c / b * op->in->h + y * stride) * op->in->w + i * stride) * b + c % b];
-                }
-}
-
 static void run_op(const struct view *v, const struct op *op)
 {
     const struct ctkd__pointwise_kernels *const k = v->inf->config.kernels->pointwise;
@@ -490,6 +464,11 @@ static void run_op(const struct view *v, const struct op *op)
     const struct ctkd__max_pool pool = { op->in->h,        op->in->w,        op->out->h,
                                          op->out->w,       op->node->kernel, op->node->stride,
                                          op->node->padding };
+    const struct ctkd__subsample shape = {
+        op->in->c,  op->in_blocks,    op->in->h,
+        op->in->w,  op->out_blocks,   op->out->h,
+        op->out->w, op->node->stride, (op->out->c - op->in->c) / 2
+    };
     switch (op->step.kind) {
     case CTKD__STEP_CONV:
         run_conv(v, op, x);
@@ -515,7 +494,7 @@ static void run_op(const struct view *v, const struct op *op)
                   v->inf->logits + v->first * op->out->c);
         break;
     case CTKD__STEP_SUBSAMPLE:
-        run_subsample(v, op, x);
+        k->subsample(v->n, &shape, x, at(v, op->y));
         break;
     case CTKD__STEP_KINDS:
         break;

@@ -162,6 +162,25 @@ ctkd_status ctkd__program_create(const struct ctkd__graph *graph, bool inference
     return status;
 }
 
+bool ctkd__program_read_by_convs(const struct ctkd__program *program, int norm,
+                                 bool (*takes)(void *context, int step), void *context)
+{
+    const struct ctkd__step *const steps = program->steps, *const from = &steps[norm];
+    if (from->kind != CTKD__STEP_NORM || from->residual >= 0)
+        return false;
+    bool all = false;
+    for (int i = norm + 1; i < program->count; i++) {
+        if (steps[i].residual == from->output)
+            return false;
+        if (steps[i].input != from->output)
+            continue;
+        if (steps[i].kind != CTKD__STEP_CONV || !takes(context, i))
+            return false;
+        all = true;
+    }
+    return all;
+}
+
 void ctkd__program_fini(struct ctkd__program *program)
 {
     free(program->steps);

@@ -38,6 +38,10 @@ struct ctkd__program {
    that is asked for); NULL keeps none. */
 ctkd_status ctkd__program_create(const struct ctkd__graph *graph, bool inference, const bool *keep,
                                  struct ctkd__program *out);
+/* Whether step `norm` is a batch norm without residual that only convolutions read, each of which
+   can apply it while it reads (`takes` tells): then its output need not be stored. */
+bool ctkd__program_read_by_convs(const struct ctkd__program *program, int norm,
+                                 bool (*takes)(void *context, int step), void *context);
 void ctkd__program_fini(struct ctkd__program *program);
 
 #endif

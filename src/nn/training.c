@@ -63,35 +63,25 @@ static ctkd_status create_convs(struct ctkd__training *t, struct ctkd__training_
     return CTKD_OK;
 }
 
-/* Whether the implementation that a conv would get can apply a batch norm while it reads. */
-static bool takes_prologue(const struct ctkd__training *t, const struct ctkd__training_op *op)
+/* Whether the implementations that a conv would get can apply a batch norm while they read. */
+static bool takes_prologue(void *context, int step)
 {
-    if (op->step.kind != CTKD__STEP_CONV)
-        return false;
+    const struct ctkd__training *const t = context;
     const enum ctkd__conv_direction directions[] = { CTKD__CONV_FORWARD,
                                                      CTKD__CONV_BACKWARD_WEIGHTS };
     for (int i = 0; i < 2; i++) {
-        const struct ctkd__conv_request request = request_of(t, op, directions[i], true);
+        const struct ctkd__conv_request request = request_of(t, &t->ops[step], directions[i], true);
         if (!ctkd__conv_supported(t->config.conv, &request))
             return false;
     }
     return true;
 }
 
-/* A batch norm that only such convolutions read is never stored: they apply it while they read. */
 static void find_prologues(struct ctkd__training *t)
 {
     for (int i = 0; i < t->program.count; i++) {
         struct ctkd__training_op *const norm = &t->ops[i];
-        if (norm->step.kind != CTKD__STEP_NORM || norm->step.residual >= 0)
-            continue;
-        int readers = 0, takers = 0;
-        for (int j = i + 1; j < t->program.count; j++) {
-            const bool reads = t->ops[j].step.input == norm->step.output;
-            readers += reads + (t->ops[j].step.residual == norm->step.output);
-            takers += reads && takes_prologue(t, &t->ops[j]);
-        }
-        norm->virtual_output = readers > 0 && readers == takers;
+        norm->virtual_output = ctkd__program_read_by_convs(&t->program, i, takes_prologue, t);
         for (int j = i + 1; j < t->program.count && norm->virtual_output; j++)
             if (t->ops[j].step.input == norm->step.output)
                 t->ops[j].prologue = norm;

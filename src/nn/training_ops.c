@@ -373,49 +373,26 @@ static void linear_backward(const struct view *v)
         at(v, v->op->dx.out), gradient_of(v, CTKD__ROLE_WEIGHT), gradient_of(v, CTKD__ROLE_BIAS));
 }
 
-/* Calls fn for every pixel that an option-A shortcut copies: from x + i to y + o. */
-static void subsample_each(const struct view *v, const float *from, float *to, bool backward)
+static struct ctkd__subsample subsample_of(const struct view *v)
 {
     const struct ctkd__node *const node = v->op->node;
-    const struct ctkd__node *const source = &v->training->graph->nodes[v->op->step.input];
-    const size_t b = v->training->config.kernels->block;
-    const size_t before = (node->c - source->c) / 2;
-    for (size_t n = 0; n < v->n; n++)
-        for (size_t c = 0; c < source->c; c++)
-            for (size_t y = 0; y < node->h; y++)
-                for (size_t x = 0; x < node->w; x++) {
-                    const size_t o = c + before;
-                    const size_t small =
-                        n * v->op->out_floats + ((o / b * node->h + y) * node->w + x) * b + o % b;
-                    const size_t large =
-                        n * v->op->in_floats +
-                        ((c / b * source->h + y * node->stride) * source->w + x * node->stride) *
-                            b +
-                        c % b;
-                    if (backward)
-                        to[large] += from[small];
-                    else
-                        to[small] = from[large];
-                }
+    const struct ctkd__node *const from = &v->training->graph->nodes[v->op->step.input];
+    return (struct ctkd__subsample){ from->c, v->op->in_blocks,  from->h,
+                                     from->w, v->op->out_blocks, node->h,
+                                     node->w, node->stride,      (node->c - from->c) / 2 };
 }
 
 static void subsample_forward(const struct view *v)
 {
-    float *const y = at(v, v->op->y);
-    memset(y, 0, v->n * v->op->out_floats * sizeof *y);
-    subsample_each(v, input_of(v), y, false);
+    const struct ctkd__subsample shape = subsample_of(v);
+    v->kernels->subsample(v->n, &shape, input_of(v), at(v, v->op->y));
 }
 
 static void subsample_backward(const struct view *v)
 {
-    float *const dx = at(v, v->op->dx.out);
-    const float *const base = at(v, v->op->dx.base);
-    const size_t bytes = v->n * v->op->in_floats * sizeof *dx;
-    if (!base)
-        memset(dx, 0, bytes);
-    else if (base != dx)
-        memcpy(dx, base, bytes);
-    subsample_each(v, at(v, v->op->dy), dx, true);
+    const struct ctkd__subsample shape = subsample_of(v);
+    v->kernels->subsample_backward(v->n, &shape, at(v, v->op->dy), at(v, v->op->dx.base),
+                                   at(v, v->op->dx.out));
 }
 
 static const struct {

@@ -28,6 +28,11 @@ struct ctkd__max_pool {
     size_t h, w, oh, ow, kernel, stride, padding; /* kernel * kernel <= 255 */
 };
 
+/* Option-A shortcut: every `stride`-th pixel; channel i of c goes to channel i + before. */
+struct ctkd__subsample {
+    size_t c, in_blocks, h, w, out_blocks, oh, ow, stride, before;
+};
+
 struct ctkd__sgd {
     float lr, momentum, weight_decay;
     bool nesterov, first; /* first: velocity starts as the gradient */
@@ -66,6 +71,9 @@ struct ctkd__pointwise_kernels {
                      uint8_t *index);
     void (*max_pool_backward)(size_t planes, const struct ctkd__max_pool *pool, const float *dy,
                               const uint8_t *index, const float *base, float *dx);
+    void (*subsample)(size_t n, const struct ctkd__subsample *shape, const float *x, float *y);
+    void (*subsample_backward)(size_t n, const struct ctkd__subsample *shape, const float *dy,
+                               const float *base, float *dx);
     /* y [n][blocks * B] = mean over hw; dx = base + dy / hw. */
     void (*mean_pool)(struct ctkd__extent extent, const float *x, float *y);
     void (*mean_pool_backward)(struct ctkd__extent extent, const float *dy, const float *base,

@@ -262,6 +262,46 @@ static void pw__max_pool_backward(size_t planes, const struct ctkd__max_pool *po
                 }
 }
 
+/* Where pixel (y, x) of input channel c comes from (in the large plane) and goes to (in the small
+ * one). */
+ALWAYS_INLINE void pw__subsample_at(const struct ctkd__subsample *s, size_t c, size_t y, size_t x,
+                                    size_t *large, size_t *small)
+{
+    const size_t o = c + s->before;
+    *large = ((c / VB * s->h + y * s->stride) * s->w + x * s->stride) * VB + c % VB;
+    *small = ((o / VB * s->oh + y) * s->ow + x) * VB + o % VB;
+}
+
+static void pw__subsample(size_t n, const struct ctkd__subsample *s, const float *x, float *y)
+{
+    const size_t in = s->in_blocks * s->h * s->w * VB, out = s->out_blocks * s->oh * s->ow * VB;
+    memset(y, 0, n * out * sizeof *y);
+    for (size_t i = 0; i < n; i++, x += in, y += out)
+        for (size_t c = 0; c < s->c; c++)
+            for (size_t pixel = 0; pixel < s->oh * s->ow; pixel++) {
+                size_t large, small;
+                pw__subsample_at(s, c, pixel / s->ow, pixel % s->ow, &large, &small);
+                y[small] = x[large];
+            }
+}
+
+static void pw__subsample_backward(size_t n, const struct ctkd__subsample *s, const float *dy,
+                                   const float *base, float *dx)
+{
+    const size_t in = s->in_blocks * s->h * s->w * VB, out = s->out_blocks * s->oh * s->ow * VB;
+    if (!base)
+        memset(dx, 0, n * in * sizeof *dx);
+    else if (base != dx)
+        memcpy(dx, base, n * in * sizeof *dx);
+    for (size_t i = 0; i < n; i++, dx += in, dy += out)
+        for (size_t c = 0; c < s->c; c++)
+            for (size_t pixel = 0; pixel < s->oh * s->ow; pixel++) {
+                size_t large, small;
+                pw__subsample_at(s, c, pixel / s->ow, pixel % s->ow, &large, &small);
+                dx[large] += dy[small];
+            }
+}
+
 static void pw__mean_pool(struct ctkd__extent extent, const float *x, float *y)
 {
     const vf factor = v_set(1.0f / (float)extent.hw);
@@ -363,6 +403,8 @@ const struct ctkd__pointwise_kernels KERNEL(pointwise) = {
     .relu = pw__relu,
     .max_pool = pw__max_pool,
     .max_pool_backward = pw__max_pool_backward,
+    .subsample = pw__subsample,
+    .subsample_backward = pw__subsample_backward,
     .mean_pool = pw__mean_pool,
     .mean_pool_backward = pw__mean_pool_backward,
     .linear = pw__linear,
