@@ -1,5 +1,5 @@
 /*
- * Batch norm, ReLU, residual, pooling, classifier and optimiser passes of one instruction set.
+ * Batch norm, ReLU, residual, pooling and classifier passes of one instruction set.
  *
  * Activations are blocked [n][blocks][hw][B], B channels a block; per-channel arrays have blocks *
  * B entries. All functions work in the calling thread on n whole images; outputs are overwritten.
@@ -31,11 +31,6 @@ struct ctkd__max_pool {
 /* Option-A shortcut: every `stride`-th pixel; channel i of c goes to channel i + before. */
 struct ctkd__subsample {
     size_t c, in_blocks, h, w, out_blocks, oh, ow, stride, before;
-};
-
-struct ctkd__sgd {
-    float lr, momentum, weight_decay;
-    bool nesterov, first; /* first: velocity starts as the gradient */
 };
 
 struct ctkd__pointwise_kernels {
@@ -84,10 +79,6 @@ struct ctkd__pointwise_kernels {
     /* dx = base + dy w;  dw = dy^T x, db = column sums of dy (overwritten). dx may be NULL. */
     void (*linear_backward)(size_t n, size_t in, size_t out, const float *x, const float *w,
                             const float *dy, const float *base, float *dx, float *dw, float *db);
-    /* g = sum of `slices` gradients, in order, + weight_decay * p; v = momentum * v + g;
-       p -= lr * (nesterov ? g + momentum * v : v); `count` floats of each array. */
-    void (*sgd)(size_t count, const float *const *gradients, size_t slices,
-                const struct ctkd__sgd *options, float *velocity, float *parameters);
 };
 
 extern const struct ctkd__pointwise_kernels ctkd__pointwise_portable;

@@ -377,21 +377,6 @@ static void pw__linear_backward(size_t n, size_t in, size_t out, const float *x,
     }
 }
 
-static void pw__sgd(size_t count, const float *const *gradients, size_t slices,
-                    const struct ctkd__sgd *options, float *velocity, float *parameters)
-{
-    const float lr = options->lr, mu = options->momentum, wd = options->weight_decay;
-    for (size_t i = 0; i < count; i++) {
-        float g = gradients[0][i];
-        for (size_t slice = 1; slice < slices; slice++)
-            g += gradients[slice][i];
-        g += wd * parameters[i];
-        const float v = options->first ? g : mu * velocity[i] + g;
-        velocity[i] = v;
-        parameters[i] -= lr * (options->nesterov ? g + mu * v : v);
-    }
-}
-
 const struct ctkd__pointwise_kernels KERNEL(pointwise) = {
     .moments = pw__moments,
     .channel_sums = pw__channel_sums,
@@ -409,5 +394,4 @@ const struct ctkd__pointwise_kernels KERNEL(pointwise) = {
     .mean_pool_backward = pw__mean_pool_backward,
     .linear = pw__linear,
     .linear_backward = pw__linear_backward,
-    .sgd = pw__sgd,
 };
