@@ -74,8 +74,7 @@ static ctkd_status too_long(const struct ctkd__member *member, uint64_t found, c
                       member->place, (unsigned long long)found, member->limit);
 }
 
-/* Reads the entry that the reader stands at. Memory grows with what is really there: a declared
-   size is only a hint. */
+/* Reads the entry that the reader stands at, never more than one byte beyond the limit. */
 static ctkd_status member_read(struct archive *reader, struct archive_entry *entry,
                                struct ctkd__member *member, ctkd_error *err)
 {
