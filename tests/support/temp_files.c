@@ -14,7 +14,7 @@ int temp_folder_make(void **state)
 {
     const char *parent = getenv("TMPDIR");
     char path[1024];
-    snprintf(path, sizeof path, "%s/ctkd-test-XXXXXX", parent && *parent ? parent : "/tmp");
+    snprintf(path, sizeof path, "%s/ctkd-test-XXXXXX", parent && *parent ? parent : P_tmpdir);
     if (!mkdtemp(path))
         return -1;
     *state = strdup(path);
