@@ -1,0 +1,253 @@
+/*
+ * Milliseconds of one step of curriculum-temperature distillation: teacher, student, temperature
+ * with reversal, losses, backward and SGD, on a fixed batch, as `ctkd distill` runs it. One JSON
+ * line.
+ *
+ *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|teacher|student] [--threads N] [--steps
+ * 20]
+ *              [--warmup 3] [--isa NAME] [--conv NAME] [--side 32] [--classes 100] [--profile]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "ctkd/random.h"
+#include "nn/models/models.h"
+#include "train/distiller.h"
+
+struct pair {
+    const char *name, *teacher, *student;
+};
+static const struct pair pairs[] = {
+    { "rn56-rn20", "resnet56", "resnet20" },       { "rn110-rn32", "resnet110", "resnet32" },
+    { "rn110-rn20", "resnet110", "resnet20" },     { "wrn40-2-wrn16-2", "wrn_40_2", "wrn_16_2" },
+    { "wrn40-2-wrn40-1", "wrn_40_2", "wrn_40_1" }, { "vgg13-vgg8", "vgg13", "vgg8" },
+};
+
+struct arguments {
+    const struct pair *pair;
+    const char *mode, *isa, *conv;
+    size_t batch, threads, steps, warmup, side, classes;
+    bool profile;
+};
+
+struct rig {
+    struct ctkd__config *config;
+    struct ctkd__inference_config engine;
+    struct ctkd__teacher teacher;
+    struct ctkd__graph *graph;
+    struct ctkd__weights *weights;
+    struct ctkd__training *training;
+    struct ctkd__run_state state;
+    struct ctkd__distiller *distiller;
+    struct ctkd__batch batch;
+};
+
+static void stop(const char *message)
+{
+    fprintf(stderr, "bench_step: %s\n", message);
+    exit(1);
+}
+
+static void must(ctkd_status status, const ctkd_error *err)
+{
+    if (status != CTKD_OK)
+        stop(err->message);
+}
+
+static const char *next_value(int argc, char **argv, int *i)
+{
+    if (*i + 1 >= argc)
+        stop("a flag lacks its value");
+    return argv[++*i];
+}
+
+static struct arguments parse(int argc, char **argv)
+{
+    struct arguments a = { &pairs[0], "step", "auto", "auto", 64, 0, 20, 3, 32, 100, false };
+    const struct {
+        const char *flag;
+        size_t *value;
+    } numbers[] = { { "--batch", &a.batch }, { "--threads", &a.threads },
+                    { "--steps", &a.steps }, { "--warmup", &a.warmup },
+                    { "--side", &a.side },   { "--classes", &a.classes } };
+    for (int i = 1; i < argc; i++) {
+        bool known = true;
+        if (strcmp(argv[i], "--profile") == 0) {
+            a.profile = true;
+        } else if (strcmp(argv[i], "--mode") == 0) {
+            a.mode = next_value(argc, argv, &i);
+        } else if (strcmp(argv[i], "--isa") == 0) {
+            a.isa = next_value(argc, argv, &i);
+        } else if (strcmp(argv[i], "--conv") == 0) {
+            a.conv = next_value(argc, argv, &i);
+        } else if (strcmp(argv[i], "--pair") == 0) {
+            const char *const name = next_value(argc, argv, &i);
+            a.pair = NULL;
+            for (size_t j = 0; j < sizeof pairs / sizeof *pairs; j++)
+                if (strcmp(pairs[j].name, name) == 0)
+                    a.pair = &pairs[j];
+            known = a.pair != NULL;
+        } else {
+            known = false;
+            for (size_t j = 0; j < sizeof numbers / sizeof *numbers && !known; j++)
+                if (strcmp(argv[i], numbers[j].flag) == 0) {
+                    *numbers[j].value = strtoul(next_value(argc, argv, &i), NULL, 10);
+                    known = true;
+                }
+        }
+        if (!known)
+            stop("unknown flag or pair; see the head of bench_step.c");
+    }
+    return a;
+}
+
+static void open_teacher(struct rig *rig, const struct arguments *a,
+                         const struct ctkd__model_args *args)
+{
+    ctkd_error err;
+    must(ctkd__model_build(a->pair->teacher, args, &rig->teacher.graph, &err), &err);
+    must(ctkd__weights_create(rig->teacher.graph, rig->engine.kernels->block, &rig->teacher.weights,
+                              &err),
+         &err);
+    ctkd__weights_initialise(rig->teacher.weights, 1);
+    must(ctkd__inference_create(rig->teacher.graph, &rig->engine, &rig->teacher.inference, &err),
+         &err);
+    must(ctkd__inference_load(rig->teacher.inference, rig->teacher.weights, &err), &err);
+    ctkd__weights_destroy(rig->teacher.weights);
+    rig->teacher.weights = NULL;
+}
+
+static void open_student(struct rig *rig, const struct arguments *a,
+                         const struct ctkd__model_args *args)
+{
+    ctkd_error err;
+    ctkd_temperature *temperature;
+    must(ctkd__model_build(a->pair->student, args, &rig->graph, &err), &err);
+    must(ctkd__weights_create(rig->graph, rig->engine.kernels->block, &rig->weights, &err), &err);
+    ctkd__weights_initialise(rig->weights, 2);
+    const struct ctkd__training_config training = { rig->engine.kernels, rig->engine.workers,
+                                                    a->batch, a->conv, rig->engine.profile };
+    must(ctkd__training_create(rig->graph, rig->weights, &training, &rig->training, &err), &err);
+    must(ctkd__distiller_temperature(rig->config, a->classes, &temperature, &err), &err);
+    must(ctkd__run_state_init(&rig->state, rig->weights, temperature, &err), &err);
+    const bool alone = strcmp(a->mode, "student") == 0;
+    const struct ctkd__distiller_args distiller = {
+        rig->config, rig->training, rig->engine.workers, &rig->state, alone ? NULL : &rig->teacher,
+        a->classes
+    };
+    must(ctkd__distiller_create(&distiller, &rig->distiller, &err), &err);
+}
+
+static void make_batch(struct rig *rig, const struct arguments *a)
+{
+    const size_t floats = a->batch * 3 * a->side * a->side;
+    float *const x = malloc(floats * sizeof *x);
+    int32_t *const labels = malloc(a->batch * sizeof *labels);
+    uint64_t *const ids = malloc(a->batch * sizeof *ids);
+    if (!x || !labels || !ids)
+        stop("out of memory");
+    for (size_t i = 0; i < floats; i++)
+        x[i] = ctkd_random_normal(3, CTKD_RANDOM_TEST, 0, i);
+    for (size_t i = 0; i < a->batch; i++) {
+        ids[i] = i;
+        labels[i] = (int32_t)ctkd_random_below(3, CTKD_RANDOM_TEST, 1, i, (uint32_t)a->classes);
+    }
+    rig->batch = (struct ctkd__batch){ a->batch, x, labels, ids };
+}
+
+static void open_rig(struct rig *rig, const struct arguments *a)
+{
+    ctkd_error err;
+    const struct ctkd__model_args args = { 3, a->side, a->side, a->classes };
+    memset(rig, 0, sizeof *rig);
+    must(ctkd__config_create(&rig->config, &err), &err);
+    rig->config->train.batch = (int64_t)a->batch;
+    must(ctkd__kernels_select(a->isa, &rig->engine.kernels, &err), &err);
+    must(ctkd__workers_create(a->threads, &rig->engine.workers, &err), &err);
+    rig->engine.conv = a->conv;
+    if (a->profile)
+        must(ctkd__profile_create(ctkd__workers_count(rig->engine.workers), &rig->engine.profile),
+             &err);
+    if (strcmp(a->mode, "student") != 0)
+        open_teacher(rig, a, &args);
+    if (strcmp(a->mode, "teacher") != 0)
+        open_student(rig, a, &args);
+    make_batch(rig, a);
+}
+
+static double now_ms(void)
+{
+    return 1e-6 * (double)ctkd__profile_now_ns();
+}
+
+static void step(struct rig *rig, const struct arguments *a, float *logits)
+{
+    ctkd_error err;
+    struct ctkd__step_report report;
+    if (strcmp(a->mode, "teacher") == 0)
+        must(ctkd__teacher_predict(&rig->teacher, a->batch, rig->batch.x, logits, &err), &err);
+    else
+        must(ctkd__distiller_step(rig->distiller, &rig->batch, 5, 1.0, &report, &err), &err);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+int main(int argc, char **argv)
+{
+    const double begin = now_ms();
+    const struct arguments a = parse(argc, argv);
+    struct rig rig;
+    open_rig(&rig, &a);
+    float *const logits = malloc(a.batch * a.classes * sizeof *logits);
+    double *const ms = malloc((a.steps + 1) * sizeof *ms);
+    if (!logits || !ms)
+        stop("out of memory");
+    step(&rig, &a, logits);
+    const double first = now_ms() - begin;
+    for (size_t i = 0; i < a.warmup; i++)
+        step(&rig, &a, logits);
+    if (rig.engine.profile)
+        ctkd__profile_reset(rig.engine.profile);
+    for (size_t i = 0; i < a.steps; i++) {
+        const double start = now_ms();
+        step(&rig, &a, logits);
+        ms[i] = now_ms() - start;
+    }
+    qsort(ms, a.steps, sizeof *ms, ascending);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    const double median = ms[a.steps / 2];
+    printf(
+        "{\"pair\": \"%s\", \"batch\": %zu, \"mode\": \"%s\", \"threads\": %zu, \"isa\": \"%s\", "
+        "\"conv\": \"%s\", \"ms_median\": %.2f, \"ms_min\": %.2f, \"img_per_s\": %.0f, "
+        "\"first_step_s\": %.3f, \"peak_rss_mib\": %ld}\n",
+        a.pair->name, a.batch, a.mode, ctkd__workers_count(rig.engine.workers),
+        rig.engine.kernels->name, a.conv, median, ms[0], 1e3 * (double)a.batch / median,
+        1e-3 * first, usage.ru_maxrss / 1024);
+    if (rig.engine.profile)
+        ctkd__profile_print(rig.engine.profile, a.steps, stdout);
+    ctkd__distiller_destroy(rig.distiller);
+    ctkd__training_destroy(rig.training);
+    if (rig.weights)
+        ctkd__run_state_fini(&rig.state);
+    ctkd__weights_destroy(rig.weights);
+    ctkd__graph_destroy(rig.graph);
+    ctkd__inference_destroy(rig.teacher.inference);
+    ctkd__graph_destroy(rig.teacher.graph);
+    ctkd__profile_destroy(rig.engine.profile);
+    ctkd__workers_destroy(rig.engine.workers);
+    ctkd__config_destroy(rig.config);
+    free((void *)(uintptr_t)rig.batch.x);
+    free((void *)(uintptr_t)rig.batch.labels);
+    free((void *)(uintptr_t)rig.batch.ids);
+    free(logits);
+    free(ms);
+    return 0;
+}
