@@ -14,6 +14,21 @@ void ctkd__dnnl_use_one_thread(void)
     omp_set_num_threads(1); /* per thread; oneDNN 2.6 and 3.x ask OpenMP */
 }
 
+size_t ctkd__dnnl_cpus(int *cpus, size_t max)
+{
+    size_t count = 0;
+    for (int place = 0; place < omp_get_num_places(); place++) {
+        int ids[1024];
+        const int n = omp_get_place_num_procs(place);
+        if (n > (int)(sizeof ids / sizeof *ids))
+            continue;
+        omp_get_place_proc_ids(place, ids);
+        for (int i = 0; i < n && count < max; i++)
+            cpus[count++] = ids[i];
+    }
+    return count;
+}
+
 /* Memory handles of one worker: they carry the pointers of a call. */
 struct handles {
     dnnl_memory_t src, weights, bias, dst, scratchpad;

@@ -137,7 +137,11 @@ ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_
     int cpus[WORKERS_MAX];
     CPU_ZERO(&team->caller_cpus);
     pthread_getaffinity_np(pthread_self(), sizeof team->caller_cpus, &team->caller_cpus);
-    const size_t cores = physical_cpus(&team->caller_cpus, cpus, WORKERS_MAX);
+    cpu_set_t allowed = team->caller_cpus;
+    const size_t places = ctkd__dnnl_cpus(cpus, WORKERS_MAX);
+    for (size_t i = 0; i < places; i++)
+        CPU_SET((size_t)cpus[i], &allowed);
+    const size_t cores = physical_cpus(&allowed, cpus, WORKERS_MAX);
     team->count = count ? count : (cores ? cores : 1);
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
