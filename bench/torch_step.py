@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Milliseconds of the step of bench_step in PyTorch on a CPU: the peer that compare_pytorch.py measures against.
+
+Teacher forward (eval, no gradient), student forward, cross-entropy + KD under a learnable global temperature behind
+a gradient reversal, backward, SGD with momentum and weight decay, on a fixed batch. One JSON line on stdout.
+
+  torch_step.py --pair rn56-rn20 --batch 64 --mode eager|channels_last|compile|compile_channels_last --steps 20
+"""
+import argparse
+import json
+import resource
+import statistics
+import time
+
+START = time.perf_counter()
+import torch  # noqa: E402  (the import is part of the time to the first step)
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+
+def conv(cin, cout, kernel, stride=1, bias=False):
+    return nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=bias)
+
+
+class Basic(nn.Module):
+    """Post-activation residual block (CIFAR ResNet)."""
+
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        self.first = nn.Sequential(conv(cin, cout, 3, stride), nn.BatchNorm2d(cout), nn.ReLU(inplace=True))
+        self.second = nn.Sequential(conv(cout, cout, 3), nn.BatchNorm2d(cout))
+        same = stride == 1 and cin == cout
+        self.shortcut = nn.Identity() if same else nn.Sequential(conv(cin, cout, 1, stride), nn.BatchNorm2d(cout))
+
+    def forward(self, x):
+        return F.relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)
+
+
+class PreActivation(nn.Module):
+    """Pre-activation residual block (WRN)."""
+
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(cin), nn.BatchNorm2d(cout)
+        self.conv1, self.conv2 = conv(cin, cout, 3, stride), conv(cout, cout, 3)
+        self.shortcut = None if cin == cout else conv(cin, cout, 1, stride)
+
+    def forward(self, x):
+        a = F.relu(self.norm1(x))
+        y = self.conv2(F.relu(self.norm2(self.conv1(a)), inplace=True))
+        return y + (x if self.shortcut is None else self.shortcut(a))
+
+
+def residual_net(block, depth, widths, classes):
+    activated = block is Basic
+    cin = widths[0] if activated else 16
+    layers = [conv(3, cin, 3)] + ([nn.BatchNorm2d(cin), nn.ReLU(inplace=True)] if activated else [])
+    for stage, width in enumerate(widths):
+        for i in range(depth):
+            layers.append(block(cin, width, 2 if stage and i == 0 else 1))
+            cin = width
+    layers += [] if activated else [nn.BatchNorm2d(cin), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.AvgPool2d(8), nn.Flatten(), nn.Linear(cin, classes))
+
+
+def resnet(depth, classes):
+    return residual_net(Basic, (depth - 2) // 6, (16, 32, 64), classes)
+
+
+def wrn(depth, widen, classes):
+    return residual_net(PreActivation, (depth - 4) // 6, (16 * widen, 32 * widen, 64 * widen), classes)
+
+
+def vgg(per_block, classes):
+    layers, cin = [], 3
+    for block, width in enumerate((64, 128, 256, 512, 512)):
+        for _ in range(per_block):
+            layers += [conv(cin, width, 3, bias=True), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            cin = width
+        layers += [nn.MaxPool2d(2)] if block < 3 else []
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cin, classes))
+
+
+PAIRS = {
+    "rn56-rn20": (lambda k: resnet(56, k), lambda k: resnet(20, k)),
+    "rn110-rn32": (lambda k: resnet(110, k), lambda k: resnet(32, k)),
+    "rn110-rn20": (lambda k: resnet(110, k), lambda k: resnet(20, k)),
+    "wrn40-2-wrn16-2": (lambda k: wrn(40, 2, k), lambda k: wrn(16, 2, k)),
+    "wrn40-2-wrn40-1": (lambda k: wrn(40, 2, k), lambda k: wrn(40, 1, k)),
+    "vgg13-vgg8": (lambda k: vgg(2, k), lambda k: vgg(1, k)),
+}
+MODES = ("eager", "channels_last", "compile", "compile_channels_last")
+
+
+class Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, theta, strength):
+        ctx.strength = strength
+        return theta.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -ctx.strength * gradient, None
+
+
+def make_step(args):
+    teacher, student = (make(args.classes) for make in PAIRS[args.pair])
+    teacher, student = teacher.eval(), student.train()
+    x = torch.randn(args.batch, 3, 32, 32)
+    y = torch.randint(0, args.classes, (args.batch,))
+    if args.mode.endswith("channels_last"):
+        layout = torch.channels_last
+        teacher, student, x = teacher.to(memory_format=layout), student.to(memory_format=layout), x.to(memory_format=layout)
+    theta = nn.Parameter(torch.ones(1))
+    sgd = torch.optim.SGD([*student.parameters(), theta], lr=0.05, momentum=0.9, weight_decay=5e-4)
+    if args.mode.startswith("compile"):
+        teacher, student = torch.compile(teacher), torch.compile(student)
+
+    def step():
+        with torch.no_grad():
+            t = teacher(x)
+        s = student(x)
+        tau = 1 + 20 * torch.sigmoid(Reverse.apply(theta, 0.5))
+        kd = F.kl_div(F.log_softmax(s / tau, 1), F.softmax(t / tau, 1), reduction="batchmean") * tau**2
+        loss = 0.1 * F.cross_entropy(s, y) + 0.9 * kd.sum()
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        return loss.item()
+
+    return step
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pair", choices=PAIRS, default="rn56-rn20")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--mode", choices=MODES, default="eager")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--classes", type=int, default=100)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(args.threads)
+    step = make_step(args)
+    step()
+    first = time.perf_counter() - START
+    for _ in range(args.warmup):
+        step()
+    ms = []
+    for _ in range(args.steps):
+        begin = time.perf_counter()
+        step()
+        ms.append(1e3 * (time.perf_counter() - begin))
+    print(json.dumps({
+        "pair": args.pair, "batch": args.batch, "mode": args.mode, "threads": args.threads,
+        "torch": torch.__version__, "ms_median": round(statistics.median(ms), 2), "ms_min": round(min(ms), 2),
+        "first_step_s": round(first, 3), "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }))
+
+
+main()
