@@ -5,7 +5,8 @@
  *
  *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|teacher|student] [--threads N] [--steps
  * 20]
- *              [--warmup 3] [--isa NAME] [--conv NAME] [--side 32] [--classes 100] [--profile]
+ *              [--warmup 3] [--isa NAME] [--conv NAME] [--side 32] [--classes 100] [--chunk N]
+ *              [--profile]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static const struct pair pairs[] = {
 struct arguments {
     const struct pair *pair;
     const char *mode, *isa, *conv;
-    size_t batch, threads, steps, warmup, side, classes;
+    size_t batch, threads, steps, warmup, side, classes, chunk;
     bool profile;
 };
 
@@ -66,13 +67,14 @@ static const char *next_value(int argc, char **argv, int *i)
 
 static struct arguments parse(int argc, char **argv)
 {
-    struct arguments a = { &pairs[0], "step", "auto", "auto", 64, 0, 20, 3, 32, 100, false };
+    struct arguments a = { &pairs[0], "step", "auto", "auto", 64, 0, 20, 3, 32, 100, 0, false };
     const struct {
         const char *flag;
         size_t *value;
     } numbers[] = { { "--batch", &a.batch }, { "--threads", &a.threads },
                     { "--steps", &a.steps }, { "--warmup", &a.warmup },
-                    { "--side", &a.side },   { "--classes", &a.classes } };
+                    { "--side", &a.side },   { "--classes", &a.classes },
+                    { "--chunk", &a.chunk } };
     for (int i = 1; i < argc; i++) {
         bool known = true;
         if (strcmp(argv[i], "--profile") == 0) {
@@ -104,6 +106,29 @@ static struct arguments parse(int argc, char **argv)
     return a;
 }
 
+/* Stands for weights read from a file: the draws repeat, so that the start is not measured with
+ * them. */
+static void fill_weights(struct ctkd__weights *weights)
+{
+    enum { DRAWS = 4093 };
+    float draws[DRAWS];
+    for (uint64_t i = 0; i < DRAWS; i++)
+        draws[i] = ctkd_random_normal(1, CTKD_RANDOM_TEST, 2, i);
+    for (int i = 0; i < weights->graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &weights->graph->parameters[i];
+        const bool buffer = p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
+        const size_t n = ctkd__parameter_elements(p);
+        float *const plain = malloc(n * sizeof *plain);
+        if (!plain)
+            stop("out of memory");
+        for (size_t j = 0; j < n; j++)
+            plain[j] = p->init == CTKD__INIT_CONSTANT ? p->value : p->value * draws[j % DRAWS];
+        ctkd__weights_pack(weights, i, plain,
+                           (buffer ? weights->buffers : weights->values) + weights->offsets[i]);
+        free(plain);
+    }
+}
+
 static void open_teacher(struct rig *rig, const struct arguments *a,
                          const struct ctkd__model_args *args)
 {
@@ -112,7 +137,7 @@ static void open_teacher(struct rig *rig, const struct arguments *a,
     must(ctkd__weights_create(rig->teacher.graph, rig->engine.kernels->block, &rig->teacher.weights,
                               &err),
          &err);
-    ctkd__weights_initialise(rig->teacher.weights, 1);
+    fill_weights(rig->teacher.weights);
     must(ctkd__inference_create(rig->teacher.graph, &rig->engine, &rig->teacher.inference, &err),
          &err);
     must(ctkd__inference_load(rig->teacher.inference, rig->teacher.weights, &err), &err);
@@ -168,6 +193,7 @@ static void open_rig(struct rig *rig, const struct arguments *a)
     must(ctkd__kernels_select(a->isa, &rig->engine.kernels, &err), &err);
     must(ctkd__workers_create(a->threads, &rig->engine.workers, &err), &err);
     rig->engine.conv = a->conv;
+    rig->engine.chunk = a->chunk;
     if (a->profile)
         must(ctkd__profile_create(ctkd__workers_count(rig->engine.workers), &rig->engine.profile),
              &err);
@@ -227,10 +253,14 @@ int main(int argc, char **argv)
     printf(
         "{\"pair\": \"%s\", \"batch\": %zu, \"mode\": \"%s\", \"threads\": %zu, \"isa\": \"%s\", "
         "\"conv\": \"%s\", \"ms_median\": %.2f, \"ms_min\": %.2f, \"img_per_s\": %.0f, "
-        "\"first_step_s\": %.3f, \"peak_rss_mib\": %ld}\n",
+        "\"first_step_s\": %.3f, \"teacher_mib\": %.1f, \"student_mib\": %.1f, "
+        "\"peak_rss_mib\": %ld}\n",
         a.pair->name, a.batch, a.mode, ctkd__workers_count(rig.engine.workers),
         rig.engine.kernels->name, a.conv, median, ms[0], 1e3 * (double)a.batch / median,
-        1e-3 * first, usage.ru_maxrss / 1024);
+        1e-3 * first,
+        rig.teacher.inference ? (double)ctkd__inference_bytes(rig.teacher.inference) / 1048576 : 0,
+        rig.training ? (double)ctkd__training_bytes(rig.training) / 1048576 : 0,
+        usage.ru_maxrss / 1024);
     if (rig.engine.profile)
         ctkd__profile_print(rig.engine.profile, a.steps, stdout);
     ctkd__distiller_destroy(rig.distiller);

@@ -30,6 +30,7 @@ struct ctkd__conv_request {
     bool prologue;             /* FORWARD, BACKWARD_WEIGHTS: calls come with one */
     const struct ctkd__kernels *kernels;
     size_t workers;
+    size_t images; /* of a call, typically: what choices are made for */
 };
 
 /* One call, in one worker, on n whole images. */

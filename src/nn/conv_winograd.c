@@ -32,6 +32,17 @@ static bool supports(const struct ctkd__conv_request *request)
     return s->kernel == 3 && s->stride == 1 && s->padding == 1 && !s->plain_input;
 }
 
+/* Transformed weights above this size are not kept (they are read from memory in every call
+   anyway), if a call has the tiles to pay for transforming them again. */
+enum { PACKED_BYTES_MAX = 4 << 20, DEEP_TILES_MIN = 16 };
+
+static bool is_deep(const struct ctkd__conv_request *request,
+                    const struct ctkd__winograd_shape *shape)
+{
+    const size_t tiles = request->images * ((shape->h + 3) / 4) * ((shape->w + 3) / 4);
+    return 36 * shape->c * shape->o * sizeof(float) > PACKED_BYTES_MAX && tiles >= DEEP_TILES_MIN;
+}
+
 static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd__conv **out,
                           ctkd_error *err)
 {
@@ -40,9 +51,13 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
         return ctkd__fail(err, CTKD_ENOMEM, "winograd: out of memory");
     const size_t b = request->kernels->block;
     conv->base = (struct ctkd__conv_base){ &ctkd__conv_winograd, *request };
-    conv->shape =
-        (struct ctkd__winograd_shape){ round_up(request->shape.c, b), round_up(request->shape.o, b),
-                                       request->shape.h, request->shape.w, 0 };
+    conv->shape = (struct ctkd__winograd_shape){ round_up(request->shape.c, b),
+                                                 round_up(request->shape.o, b),
+                                                 request->shape.h,
+                                                 request->shape.w,
+                                                 0,
+                                                 false };
+    conv->shape.deep = is_deep(request, &conv->shape);
     *out = (struct ctkd__conv *)(void *)conv;
     return CTKD_OK;
 }

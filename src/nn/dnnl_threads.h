@@ -7,8 +7,9 @@
 /* From now on the calling thread's primitives, created or executed, use one thread. */
 void ctkd__dnnl_use_one_thread(void);
 
-/* The CPUs of OpenMP's places: with OMP_PROC_BIND set its runtime has already tied the first thread to
-   one of them, so that the thread's own mask no longer tells. Returns how many; 0 without places. */
+/* The CPUs of OpenMP's places: with OMP_PROC_BIND set its runtime has already tied the first thread
+   to one of them, so that the thread's own mask no longer tells. Returns how many; 0 without
+   places. */
 size_t ctkd__dnnl_cpus(int *cpus, size_t max);
 
 #endif

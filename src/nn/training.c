@@ -44,6 +44,7 @@ static struct ctkd__conv_request request_of(const struct ctkd__training *t,
         .prologue = prologue && direction != CTKD__CONV_BACKWARD_DATA,
         .kernels = t->config.kernels,
         .workers = workers_of(t),
+        .images = t->slice_max,
     };
 }
 

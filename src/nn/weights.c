@@ -1,5 +1,6 @@
 #include "nn/weights.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,38 +85,67 @@ void ctkd__weights_destroy(struct ctkd__weights *weights)
     free(weights);
 }
 
-/* Where element `i` (row-major) of a parameter is in its flat form. */
-static size_t flat_index(const struct ctkd__weights *weights, int parameter, size_t i)
+/* How the row-major elements [o][c][tap] of a parameter lie in its flat form: tap_stride floats
+   from one tap to the next, behind first_tap(). */
+struct layout {
+    size_t o, c, taps, block, c_padded, tap_stride;
+    bool plain_input, matrix;
+};
+
+static struct layout layout_of(const struct ctkd__weights *weights, int parameter)
 {
     const struct ctkd__parameter *const p = &weights->graph->parameters[parameter];
     const size_t b = weights->block;
-    if (p->rank == 2)
-        return i / p->shape[1] * round_up(p->shape[1], b) + i % p->shape[1];
-    if (p->rank != 4)
-        return i;
-    const size_t taps = p->shape[2] * p->shape[3], c_count = p->shape[1];
-    const size_t tap = i % taps, c = i / taps % c_count, o = i / taps / c_count;
-    if (has_plain_input(weights, parameter)) /* [O/B][k][k][C][B] */
-        return ((o / b * taps + tap) * c_count + c) * b + o % b;
-    const size_t c_blocks = round_up(c_count, b) / b; /* [O/B][C/B][k][k][B c][B o] */
-    return (((o / b * c_blocks + c / b) * taps + tap) * b + c % b) * b + o % b;
+    struct layout l = { p->shape[0], 1, 1, b, 1, 1, false, p->rank == 2 };
+    if (p->rank == 2) {
+        l.c = p->shape[1];
+        l.c_padded = round_up(l.c, b);
+    } else if (p->rank == 4) {
+        l.c = p->shape[1];
+        l.taps = p->shape[2] * p->shape[3];
+        l.plain_input = has_plain_input(weights, parameter);
+        l.c_padded = l.plain_input ? l.c : round_up(l.c, b);
+        l.tap_stride = l.plain_input ? l.c * b : b * b;
+    }
+    return l;
+}
+
+static size_t first_tap(const struct layout *l, size_t o, size_t c)
+{
+    const size_t b = l->block;
+    if (l->matrix)
+        return o * l->c_padded + c;
+    if (l->taps == 1 && l->c_padded == 1 && !l->plain_input)
+        return o;
+    if (l->plain_input) /* [O/B][k][k][C][B] */
+        return (o / b * l->taps * l->c + c) * b + o % b;
+    /* [O/B][C/B][k][k][B c][B o] */
+    return ((o / b * (l->c_padded / b) + c / b) * l->taps * b + c % b) * b + o % b;
 }
 
 void ctkd__weights_pack(const struct ctkd__weights *weights, int parameter, const float *plain,
                         float *flat)
 {
-    const size_t n = ctkd__parameter_elements(&weights->graph->parameters[parameter]);
+    const struct layout l = layout_of(weights, parameter);
     memset(flat, 0, flat_size(weights, parameter) * sizeof *flat);
-    for (size_t i = 0; i < n; i++)
-        flat[flat_index(weights, parameter, i)] = plain[i];
+    for (size_t o = 0; o < l.o; o++)
+        for (size_t c = 0; c < l.c; c++) {
+            float *to = flat + first_tap(&l, o, c);
+            for (size_t tap = 0; tap < l.taps; tap++, to += l.tap_stride)
+                *to = *plain++;
+        }
 }
 
 void ctkd__weights_unpack(const struct ctkd__weights *weights, int parameter, const float *flat,
                           float *plain)
 {
-    const size_t n = ctkd__parameter_elements(&weights->graph->parameters[parameter]);
-    for (size_t i = 0; i < n; i++)
-        plain[i] = flat[flat_index(weights, parameter, i)];
+    const struct layout l = layout_of(weights, parameter);
+    for (size_t o = 0; o < l.o; o++)
+        for (size_t c = 0; c < l.c; c++) {
+            const float *from = flat + first_tap(&l, o, c);
+            for (size_t tap = 0; tap < l.taps; tap++, from += l.tap_stride)
+                *plain++ = *from;
+        }
 }
 
 static float *storage(const struct ctkd__weights *weights, int parameter)
@@ -125,21 +155,27 @@ static float *storage(const struct ctkd__weights *weights, int parameter)
            weights->offsets[parameter];
 }
 
+static float initial_value(const struct ctkd__parameter *p, uint64_t seed, int index, size_t i)
+{
+    if (p->init == CTKD__INIT_UNIFORM)
+        return p->value *
+               (2.0f * ctkd_random_uniform(seed, CTKD_RANDOM_INIT, (uint64_t)index, i) - 1.0f);
+    if (p->init == CTKD__INIT_NORMAL)
+        return p->value * ctkd_random_normal(seed, CTKD_RANDOM_INIT, (uint64_t)index, i);
+    return p->value;
+}
+
 void ctkd__weights_initialise(struct ctkd__weights *weights, uint64_t seed)
 {
     for (int index = 0; index < weights->graph->n_parameters; index++) {
-        const struct ctkd__parameter *const p = &weights->graph->parameters[index];
-        const size_t n = ctkd__parameter_elements(p);
+        const struct layout l = layout_of(weights, index);
         float *const flat = storage(weights, index);
-        for (size_t i = 0; i < n; i++) {
-            float value = p->value;
-            if (p->init == CTKD__INIT_UNIFORM)
-                value *=
-                    2.0f * ctkd_random_uniform(seed, CTKD_RANDOM_INIT, (uint64_t)index, i) - 1.0f;
-            else if (p->init == CTKD__INIT_NORMAL)
-                value *= ctkd_random_normal(seed, CTKD_RANDOM_INIT, (uint64_t)index, i);
-            flat[flat_index(weights, index, i)] = value;
-        }
+        for (size_t o = 0, i = 0; o < l.o; o++)
+            for (size_t c = 0; c < l.c; c++) {
+                float *to = flat + first_tap(&l, o, c);
+                for (size_t tap = 0; tap < l.taps; tap++, to += l.tap_stride)
+                    *to = initial_value(&weights->graph->parameters[index], seed, index, i++);
+            }
     }
     weights->batches_tracked = 0;
 }

@@ -1,13 +1,15 @@
 /*
- * Winograd F(4x4, 3x3) convolution (Lavin & Gray 2016), stride 1, padding 1, on blocked activations.
+ * Winograd F(4x4, 3x3) convolution (Lavin & Gray 2016), stride 1, padding 1, on blocked
+ * activations.
  *
  * Layouts, B = block of the instruction set (8 or 16):
  *   activations  [n][C/B][h][w][B]       (C padded up to a multiple of B with zeros)
  *   weights      [O/B][C/B][3][3][B c][B o]   (oneDNN's OIhw8i8o / OIhw16i16o)
  *   packed       transformed weights, opaque, packed_floats() floats
  * All functions run in the calling thread, allocate nothing, and give the same bits for an image
- * whatever the number of images in the call (backward_weights sums over the images of the call in order).
- * scratch is caller's memory of scratch_bytes(), 64-byte aligned, one per thread, no initial content.
+ * whatever the number of images in the call (backward_weights sums over the images of the call in
+ * order). scratch is caller's memory of scratch_bytes(), 64-byte aligned, one per thread, no
+ * initial content.
  */
 #ifndef CTKD_NN_KERNELS_WINOGRAD_H
 #define CTKD_NN_KERNELS_WINOGRAD_H
@@ -19,6 +21,8 @@ struct ctkd__winograd_shape {
     size_t c, o;       /* input and output channels of the FORWARD convolution, multiples of B */
     size_t h, w;       /* height and width, the same in and out */
     size_t tile_block; /* tiles transformed at a time; 0: chosen by the shape */
+    bool deep; /* transform the weights on the way: calls take the weights themselves, nothing
+                  is packed (packed_floats is 0). For many channels on small maps. */
 };
 
 /* y = relu(conv(input) + bias + residual); every member may be NULL or false. The residual may be y
@@ -38,7 +42,8 @@ struct ctkd__winograd_prologue {
 
 struct ctkd__winograd_kernels {
     size_t (*packed_floats)(const struct ctkd__winograd_shape *shape);
-    size_t (*scratch_bytes)(const struct ctkd__winograd_shape *shape); /* enough for all directions */
+    size_t (*scratch_bytes)(
+        const struct ctkd__winograd_shape *shape); /* enough for all directions */
 
     /* Transform weights for forward, or for backward-data (rotated by 180 degrees, roles of c and o
        exchanged). Part `part` of `parts` may be done by different threads. */

@@ -428,20 +428,25 @@ ALWAYS_INLINE void transform_output_block(const struct work *work, size_t begin,
     }
 }
 
+static void transform_output_any(const struct work *work, size_t begin, size_t end, size_t ob,
+                                 const struct ctkd__winograd_epilogue *epilogue, float *y)
+{
+    const float *bias = epilogue->bias, *residual = epilogue->residual;
+    if (residual && epilogue->relu)
+        transform_output_block(work, begin, end, ob, bias, true, residual, true, y);
+    else if (residual)
+        transform_output_block(work, begin, end, ob, bias, true, residual, false, y);
+    else if (epilogue->relu)
+        transform_output_block(work, begin, end, ob, bias, false, NULL, true, y);
+    else
+        transform_output_block(work, begin, end, ob, bias, false, NULL, false, y);
+}
+
 static void transform_output(const struct work *work, size_t begin, size_t end,
                              const struct ctkd__winograd_epilogue *epilogue, float *y)
 {
-    const float *bias = epilogue->bias, *residual = epilogue->residual;
-    for (size_t ob = 0; ob < work->m_blocks; ob++) {
-        if (residual && epilogue->relu)
-            transform_output_block(work, begin, end, ob, bias, true, residual, true, y);
-        else if (residual)
-            transform_output_block(work, begin, end, ob, bias, true, residual, false, y);
-        else if (epilogue->relu)
-            transform_output_block(work, begin, end, ob, bias, false, NULL, true, y);
-        else
-            transform_output_block(work, begin, end, ob, bias, false, NULL, false, y);
-    }
+    for (size_t ob = 0; ob < work->m_blocks; ob++)
+        transform_output_any(work, begin, end, ob, epilogue, y);
 }
 
 /* ---- Forward and backward-data ---- */
@@ -534,6 +539,15 @@ static void pack_forward(const struct ctkd__winograd_shape *shape, const float *
                         packed_step(shape));
 }
 
+/* A block of weights as backward-data sees it: turned by 180 degrees, c and o exchanged. */
+static void turn_block(const float *block, float *turned)
+{
+    for (size_t tap = 0; tap < 9; tap++)
+        for (size_t o = 0; o < VB; o++)
+            for (size_t c = 0; c < VB; c++)
+                turned[((8 - tap) * VB + o) * VB + c] = block[(tap * VB + c) * VB + o];
+}
+
 static void pack_backward(const struct ctkd__winograd_shape *shape, const float *weights,
                           float *packed, size_t part, size_t parts)
 {
@@ -541,11 +555,7 @@ static void pack_backward(const struct ctkd__winograd_shape *shape, const float 
     float turned[9 * VB * VB];
     for (size_t i = blocks * part / parts; i < blocks * (part + 1) / parts; i++) {
         const size_t cb = i / o_blocks, ob = i % o_blocks;
-        const float *block = weights + (ob * c_blocks + cb) * 9 * VB * VB;
-        for (size_t tap = 0; tap < 9; tap++)
-            for (size_t o = 0; o < VB; o++)
-                for (size_t c = 0; c < VB; c++)
-                    turned[((8 - tap) * VB + o) * VB + c] = block[(tap * VB + c) * VB + o];
+        turn_block(weights + (ob * c_blocks + cb) * 9 * VB * VB, turned);
         for (size_t o = 0; o < VB; o++)
             weight_tile(turned + o * VB, VB * VB, packed + (i * VB + o) * VB, packed_step(shape));
     }
@@ -750,17 +760,24 @@ static void backward_weights(const struct ctkd__winograd_shape *shape, size_t n,
     transform_weight_gradient(&work, dw);
 }
 
+#include "nn/kernels/winograd_deep.inc.h"
+
 /* ---- Table ---- */
 
 static size_t packed_floats(const struct ctkd__winograd_shape *shape)
 {
-    return POINTS * packed_step(shape);
+    return shape->deep ? 0 : POINTS * packed_step(shape);
 }
 
 static size_t scratch_bytes(const struct ctkd__winograd_shape *shape)
 {
-    struct work work; /* both directions take the same */
-    return work_init(&work, shape, false, NULL);
+    struct work work;
+    struct deep deep;
+    if (!shape->deep)
+        return work_init(&work, shape, false, NULL); /* the directions take the same */
+    const size_t forward_bytes = deep_init(&deep, shape, false, NULL);
+    const size_t backward_bytes = deep_init(&deep, shape, true, NULL);
+    return forward_bytes > backward_bytes ? forward_bytes : backward_bytes;
 }
 
 const struct ctkd__winograd_kernels KERNEL(winograd) = {
@@ -768,7 +785,7 @@ const struct ctkd__winograd_kernels KERNEL(winograd) = {
     .scratch_bytes = scratch_bytes,
     .pack_forward = pack_forward,
     .pack_backward = pack_backward,
-    .forward = forward,
-    .backward_data = backward_data,
-    .backward_weights = backward_weights,
+    .forward = any_forward,
+    .backward_data = any_backward_data,
+    .backward_weights = any_backward_weights,
 };
