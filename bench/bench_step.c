@@ -6,7 +6,7 @@
  *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|teacher|student] [--threads N] [--steps
  * 20]
  *              [--warmup 3] [--isa NAME] [--conv NAME] [--side 32] [--classes 100] [--chunk N]
- *              [--profile]
+ *              [--tune] [--profile]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,12 +31,13 @@ struct arguments {
     const struct pair *pair;
     const char *mode, *isa, *conv;
     size_t batch, threads, steps, warmup, side, classes, chunk;
-    bool profile;
+    bool profile, tune;
 };
 
 struct rig {
     struct ctkd__config *config;
     struct ctkd__inference_config engine;
+    struct ctkd__choices choices;
     struct ctkd__teacher teacher;
     struct ctkd__graph *graph;
     struct ctkd__weights *weights;
@@ -67,7 +68,9 @@ static const char *next_value(int argc, char **argv, int *i)
 
 static struct arguments parse(int argc, char **argv)
 {
-    struct arguments a = { &pairs[0], "step", "auto", "auto", 64, 0, 20, 3, 32, 100, 0, false };
+    struct arguments a = {
+        &pairs[0], "step", "auto", "auto", 64, 0, 20, 3, 32, 100, 0, false, false
+    };
     const struct {
         const char *flag;
         size_t *value;
@@ -79,6 +82,8 @@ static struct arguments parse(int argc, char **argv)
         bool known = true;
         if (strcmp(argv[i], "--profile") == 0) {
             a.profile = true;
+        } else if (strcmp(argv[i], "--tune") == 0) {
+            a.tune = true;
         } else if (strcmp(argv[i], "--mode") == 0) {
             a.mode = next_value(argc, argv, &i);
         } else if (strcmp(argv[i], "--isa") == 0) {
@@ -153,8 +158,10 @@ static void open_student(struct rig *rig, const struct arguments *a,
     must(ctkd__model_build(a->pair->student, args, &rig->graph, &err), &err);
     must(ctkd__weights_create(rig->graph, rig->engine.kernels->block, &rig->weights, &err), &err);
     ctkd__weights_initialise(rig->weights, 2);
-    const struct ctkd__training_config training = { rig->engine.kernels, rig->engine.workers,
-                                                    a->batch, a->conv, rig->engine.profile };
+    const struct ctkd__training_config training = {
+        rig->engine.kernels, rig->engine.workers, a->batch, a->conv,
+        rig->engine.choices, rig->engine.profile
+    };
     must(ctkd__training_create(rig->graph, rig->weights, &training, &rig->training, &err), &err);
     must(ctkd__distiller_temperature(rig->config, a->classes, &temperature, &err), &err);
     must(ctkd__run_state_init(&rig->state, rig->weights, temperature, &err), &err);
@@ -194,6 +201,8 @@ static void open_rig(struct rig *rig, const struct arguments *a)
     must(ctkd__workers_create(a->threads, &rig->engine.workers, &err), &err);
     rig->engine.conv = a->conv;
     rig->engine.chunk = a->chunk;
+    rig->choices.measure = true;
+    rig->engine.choices = a->tune ? &rig->choices : NULL;
     if (a->profile)
         must(ctkd__profile_create(ctkd__workers_count(rig->engine.workers), &rig->engine.profile),
              &err);
@@ -271,6 +280,9 @@ int main(int argc, char **argv)
     ctkd__graph_destroy(rig.graph);
     ctkd__inference_destroy(rig.teacher.inference);
     ctkd__graph_destroy(rig.teacher.graph);
+    if (a.tune)
+        ctkd__choices_write(&rig.choices, stderr);
+    ctkd__choices_fini(&rig.choices);
     ctkd__profile_destroy(rig.engine.profile);
     ctkd__workers_destroy(rig.engine.workers);
     ctkd__config_destroy(rig.config);

@@ -46,6 +46,8 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
     }
     struct ctkd__run run;
     status = ctkd__run_create(&run, config, err);
+    if (status == CTKD_OK && config->train.tune)
+        status = ctkd__run_save_choices(&run, session->engine.choices, err);
     if (status == CTKD_OK) {
         show_session(session, &run);
         const struct ctkd__loop loop = { .session = session,

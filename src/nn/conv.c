@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "nn/choices.h"
 #include "util/error.h"
 
 extern const struct ctkd__conv_impl ctkd__conv_winograd, ctkd__conv_dnnl;
@@ -51,13 +52,22 @@ ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request 
     if (!known(name))
         return ctkd__fail(err, CTKD_ENOTFOUND, "train.conv: %s, expected auto, winograd or dnnl",
                           name);
-    const struct ctkd__conv_impl *const chosen = choose(name, request);
+    const bool automatic = !name || !*name || strcmp(name, "auto") == 0;
+    const struct ctkd__choice *choice = NULL;
+    struct ctkd__conv_request decided = *request;
+    if (automatic && request->choices) {
+        const ctkd_status status = ctkd__choices_find(request->choices, request, &choice, err);
+        if (status)
+            return status;
+        decided.tile_block = choice ? choice->tile_block : 0;
+    }
+    const struct ctkd__conv_impl *const chosen = choose(choice ? choice->impl : name, request);
     if (!chosen)
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
                           "no convolution for %zu -> %zu channels, kernel %zu, stride %zu",
                           request->shape.c, request->shape.o, request->shape.kernel,
                           request->shape.stride);
-    return chosen->create(request, out, err);
+    return chosen->create(&decided, out, err);
 }
 
 void ctkd__conv_destroy(struct ctkd__conv *conv)

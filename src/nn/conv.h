@@ -23,6 +23,8 @@ enum ctkd__conv_direction {
     CTKD__CONV_BACKWARD_WEIGHTS
 };
 
+struct ctkd__choices; /* choices.h */
+
 struct ctkd__conv_request {
     struct ctkd__conv_shape shape;
     enum ctkd__conv_direction direction;
@@ -30,7 +32,9 @@ struct ctkd__conv_request {
     bool prologue;             /* FORWARD, BACKWARD_WEIGHTS: calls come with one */
     const struct ctkd__kernels *kernels;
     size_t workers;
-    size_t images; /* of a call, typically: what choices are made for */
+    size_t images;                 /* of a call, typically: what choices are made for */
+    struct ctkd__choices *choices; /* recorded ones; NULL: the defaults of the shapes */
+    size_t tile_block;             /* of an implementation that works in tiles; 0: its default */
 };
 
 /* One call, in one worker, on n whole images. */
@@ -51,6 +55,7 @@ struct ctkd__conv; /* one layer and direction; begins with struct ctkd__conv_bas
 
 struct ctkd__conv_impl {
     const char *name;
+    bool tiles; /* tile_block means something to it */
     bool (*supports)(const struct ctkd__conv_request *request);
     ctkd_status (*create)(const struct ctkd__conv_request *request, struct ctkd__conv **out,
                           ctkd_error *err);
@@ -79,8 +84,9 @@ static inline const struct ctkd__conv_base *ctkd__conv_base(const struct ctkd__c
 /* Every implementation, the general one last; NULL-terminated. */
 const struct ctkd__conv_impl *const *ctkd__conv_list(void);
 
-/* Makes a convolution with the implementation of that name where it applies and the best known one
-   elsewhere ("auto" or NULL: always the best known). CTKD_ENOTFOUND: unknown name. */
+/* Makes a convolution with the implementation of that name where it applies; elsewhere, and for
+   "auto" or NULL, with the recorded choice of request->choices, else the first of the list that
+   applies. CTKD_ENOTFOUND: unknown name. */
 ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request *request,
                               struct ctkd__conv **out, ctkd_error *err);
 /* Whether ctkd__conv_create of the same arguments finds an implementation. */

@@ -77,6 +77,7 @@ static struct ctkd__conv_request request_of(const struct ctkd__inference *inf, c
         .kernels = inf->config.kernels,
         .workers = workers_of(inf),
         .images = inf->chunk,
+        .choices = inf->config.choices,
     };
 }
 

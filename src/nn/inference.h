@@ -6,6 +6,7 @@
 #ifndef CTKD_NN_INFERENCE_H
 #define CTKD_NN_INFERENCE_H
 
+#include "nn/choices.h"
 #include "nn/graph.h"
 #include "nn/kernels/kernels.h"
 #include "nn/profile.h"
@@ -19,6 +20,7 @@ struct ctkd__inference_config {
     struct ctkd__workers *workers;
     size_t chunk; /* images per pass of a worker; 0: chosen by the network */
     const char *conv;
+    struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
     struct ctkd__profile *profile;
 };
 

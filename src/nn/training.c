@@ -45,6 +45,7 @@ static struct ctkd__conv_request request_of(const struct ctkd__training *t,
         .kernels = t->config.kernels,
         .workers = workers_of(t),
         .images = t->slice_max,
+        .choices = t->config.choices,
     };
 }
 

@@ -7,6 +7,7 @@
 #ifndef CTKD_NN_TRAINING_H
 #define CTKD_NN_TRAINING_H
 
+#include "nn/choices.h"
 #include "nn/graph.h"
 #include "nn/kernels/kernels.h"
 #include "nn/profile.h"
@@ -20,6 +21,7 @@ struct ctkd__training_config {
     struct ctkd__workers *workers;
     size_t batch_max;
     const char *conv; /* "auto", or the name of an implementation to force where it applies */
+    struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
     struct ctkd__profile *profile; /* NULL: no timing */
 };
 

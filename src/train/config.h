@@ -63,8 +63,8 @@ struct ctkd__config {
     } schedule;
     struct {
         int64_t epochs, batch, seed, threads, eval_every, log_every, max_steps;
-        char *isa, *conv;
-        bool profile;
+        char *isa, *conv, *choices;
+        bool profile, tune;
     } train;
     struct {
         char *dir, *name;

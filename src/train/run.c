@@ -14,8 +14,8 @@
 #include "util/file.h"
 
 /* Everything that this module writes; any of them marks a directory that holds a run. */
-static const char *const files[] = { "config.yaml", "log.jsonl", "summary.json", "last.safetensors",
-                                     "best.safetensors" };
+static const char *const files[] = { "config.yaml",      "log.jsonl",        "summary.json",
+                                     "last.safetensors", "best.safetensors", "choices.txt" };
 enum { N_FILES = sizeof files / sizeof *files, PATH_BYTES = 1024 + 64 };
 
 static ctkd_status set_string(char **field, const char *text, ctkd_error *err)
@@ -130,6 +130,19 @@ static ctkd_status write_config(const struct ctkd__run *run, const struct ctkd__
     if (status != CTKD_OK)
         return status;
     ctkd__sections_write_yaml(ctkd__config_sections(config), file.stream);
+    return ctkd__new_file_commit(&file, err);
+}
+
+ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctkd__choices *choices,
+                                   ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct ctkd__new_file file;
+    path_of(run->dir, "choices.txt", path, sizeof path);
+    const ctkd_status status = ctkd__new_file_open(&file, path, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__choices_write(choices, file.stream);
     return ctkd__new_file_commit(&file, err);
 }
 

@@ -6,6 +6,7 @@
 #define CTKD_TRAIN_RUN_H
 
 #include "io/jsonl.h"
+#include "nn/choices.h"
 #include "train/config.h"
 #include "train/evaluate.h"
 #include "train/network_file.h"
@@ -29,6 +30,10 @@ ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err);
 ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
                              ctkd_error *err);
 void ctkd__run_close(struct ctkd__run *run);
+
+/* choices.txt: what train.tune measured; with train.choices it repeats the run to the bit. */
+ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctkd__choices *choices,
+                                   ctkd_error *err);
 
 /* One line of log.jsonl for an epoch. test: NULL when it was not evaluated. */
 ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,

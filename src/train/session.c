@@ -82,6 +82,20 @@ void ctkd__data_close(struct ctkd__data *data)
     *data = (struct ctkd__data){ 0 };
 }
 
+/* Recorded choices, and (train.tune) room for those that are measured. */
+static ctkd_status open_choices(const struct ctkd__config *config,
+                                struct ctkd__inference_config *engine, ctkd_error *err)
+{
+    engine->choices = calloc(1, sizeof *engine->choices);
+    if (!engine->choices)
+        return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
+    engine->choices->measure = config->train.tune;
+    if (!config->train.choices[0])
+        return CTKD_OK;
+    const ctkd_status status = ctkd__choices_read(config->train.choices, engine->choices, err);
+    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "train.choices");
+}
+
 ctkd_status ctkd__engine_open(const struct ctkd__config *config,
                               struct ctkd__inference_config *engine, ctkd_error *err)
 {
@@ -94,6 +108,8 @@ ctkd_status ctkd__engine_open(const struct ctkd__config *config,
         if (status != CTKD_OK)
             ctkd__fail(err, status, "train.profile: %s", ctkd_status_text(status));
     }
+    if (status == CTKD_OK && (config->train.tune || config->train.choices[0]))
+        status = open_choices(config, engine, err);
     if (status != CTKD_OK)
         ctkd__engine_close(engine);
     return status;
@@ -101,6 +117,9 @@ ctkd_status ctkd__engine_open(const struct ctkd__config *config,
 
 void ctkd__engine_close(struct ctkd__inference_config *engine)
 {
+    if (engine->choices)
+        ctkd__choices_fini(engine->choices);
+    free(engine->choices);
     ctkd__profile_destroy(engine->profile);
     ctkd__workers_destroy(engine->workers);
     *engine = (struct ctkd__inference_config){ 0 };
@@ -142,6 +161,7 @@ static ctkd_status open_student(struct ctkd__session *session, ctkd_error *err)
                                                     .workers = session->engine.workers,
                                                     .batch_max = (size_t)config->train.batch,
                                                     .conv = config->train.conv,
+                                                    .choices = session->engine.choices,
                                                     .profile = session->engine.profile };
     ctkd_status status = ctkd__model_build(config->student.network, &model, &session->graph, err);
     if (status != CTKD_OK)
