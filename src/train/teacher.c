@@ -33,9 +33,11 @@ static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__
                           "`ctkd models`",
                           args->role, teacher->file);
     const char *set = images->dataset;
-    ctkd_status status = expect_side(teacher, "classes", info->classes, images->classes, set, err);
-    if (status == CTKD_OK)
-        status = expect_side(teacher, "channels", info->channels, images->channels, set, err);
+    if (info->classes != 0 && info->classes != images->classes)
+        return ctkd__fail(err, CTKD_ESHAPE, "%s: network of %zu classes, but data set %s has %zu",
+                          teacher->file, info->classes, set, images->classes);
+    ctkd_status status =
+        expect_side(teacher, "channels", info->channels, images->channels, set, err);
     if (status == CTKD_OK)
         status = expect_side(teacher, "rows", info->height, images->height, set, err);
     if (status == CTKD_OK)

@@ -1,0 +1,235 @@
+#include "support/check.h"
+
+#include <unistd.h>
+
+#include "support/temp_files.h"
+#include "support/tiny.h"
+#include "train/loop.h"
+
+static void names_tell_runs_apart(void **state)
+{
+    static const struct {
+        const char *settings, *name;
+        bool distil;
+    } cases[] = {
+        { "run.name=", "train-mnist-resnet8-seed0", false },
+        { "run.name= teacher.path=runs/a/ train.seed=3", "distill-mnist-a-resnet8-kd-global-seed3",
+          true },
+        { "run.name= teacher.path=x/t.safetensors method.name=dkd temperature.kind=fixed",
+          "distill-mnist-t-resnet8-dkd-fixed-seed0", true },
+        { "run.name=mine", "mine", true },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ctkd__config *config = tiny_config(*state, cases[i].settings);
+        ctkd_error err = { 0 };
+        char dir[256];
+        check_ok(ctkd__run_resolve(config, cases[i].distil, &err), &err);
+        assert_string_equal(config->run.name, cases[i].name);
+        snprintf(dir, sizeof dir, "runs/%s", cases[i].name);
+        assert_string_equal(config->run.dir, dir);
+        ctkd__config_destroy(config);
+    }
+}
+
+static struct ctkd__config *run_config(const char *folder, const char *settings)
+{
+    char all[1024];
+    snprintf(all, sizeof all, "run.dir=%s %s", temp_path(folder, "new/run"), settings);
+    return tiny_config(folder, all);
+}
+
+static void create_makes_parents_and_never_overwrites_a_run(void **state)
+{
+    struct ctkd__config *config = run_config(*state, "train.seed=5");
+    struct ctkd__run run;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__run_check(config, &err), &err);
+    check_ok(ctkd__run_create(&run, config, &err), &err);
+    ctkd__run_close(&run);
+    struct ctkd__config *read = tiny_config(*state, "");
+    check_ok(ctkd__sections_read_yaml(ctkd__config_sections(read),
+                                      temp_path(*state, "new/run/config.yaml"), &err),
+             &err);
+    assert_int_equal(read->train.seed, 5);
+    assert_string_equal(read->data.set, config->data.set);
+    ctkd__config_destroy(read);
+
+    assert_int_equal(ctkd__run_check(config, &err), CTKD_EEXIST);
+    assert_non_null(strstr(err.message, "holds a run (config.yaml)"));
+    assert_int_equal(ctkd__run_create(&run, config, &err), CTKD_EEXIST);
+    temp_write(*state, "new/run/best.safetensors", "old", 3);
+    temp_write(*state, "new/run/notes.txt", "mine", 4);
+    config->run.force = true;
+    check_ok(ctkd__run_create(&run, config, &err), &err);
+    ctkd__run_close(&run);
+    assert_int_not_equal(access(temp_path(*state, "new/run/best.safetensors"), F_OK), 0);
+    assert_int_equal(access(temp_path(*state, "new/run/notes.txt"), F_OK), 0); /* not a run's */
+    ctkd__config_destroy(config);
+}
+
+static void a_file_in_the_way_is_named(void **state)
+{
+    struct ctkd__config *config = run_config(*state, "");
+    struct ctkd__run run;
+    ctkd_error err = { 0 };
+    temp_write(*state, "new", "x", 1);
+    assert_int_equal(ctkd__run_create(&run, config, &err), CTKD_EIO);
+    assert_non_null(strstr(err.message, "run.dir"));
+    ctkd__run_close(&run);
+    ctkd__config_destroy(config);
+}
+
+static struct ctkd__session *open_session(const struct ctkd__config *config)
+{
+    struct ctkd__session *session;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__session_open(config, false, &session, &err), &err);
+    return session;
+}
+
+static ctkd_status run_loop(struct ctkd__session *session, const volatile sig_atomic_t *stop,
+                            ctkd_error *err)
+{
+    struct ctkd__run run;
+    ctkd_status status = ctkd__run_create(&run, session->config, err);
+    const struct ctkd__loop loop = {
+        .session = session, .run = &run, .command = "train", .stop = stop
+    };
+    if (status == CTKD_OK)
+        status = ctkd__loop_run(&loop, err);
+    ctkd__run_close(&run);
+    return status;
+}
+
+static struct ctkd__json_rows *read_rows(const char *folder, const char *name)
+{
+    struct ctkd__json_rows *rows;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__jsonl_read(temp_path(folder, name), &rows, &err), &err);
+    return rows;
+}
+
+static void loop_learns_logs_and_saves(void **state)
+{
+    tiny_data_write(*state, 200, 50);
+    struct ctkd__config *config =
+        run_config(*state, "train.epochs=4 train.eval_every=2 train.log_every=20 optimizer.lr=0.02 "
+                           "data.augment=none");
+    struct ctkd__session *session = open_session(config);
+    ctkd_error err = { 0 };
+    check_ok(run_loop(session, NULL, &err), &err);
+
+    struct ctkd__json_rows *rows = read_rows(*state, "new/run/log.jsonl");
+    size_t epochs = 0, steps = 0;
+    double losses[5] = { 0 }, top1 = 0;
+    for (size_t i = 0; i < ctkd__json_rows_count(rows); i++) {
+        const bool epoch = strcmp(ctkd__json_rows_string(rows, i, "kind"), "epoch") == 0;
+        steps += !epoch;
+        if (!epoch)
+            continue;
+        epochs++;
+        check_close(ctkd__json_rows_number(rows, i, "epoch"), epochs, 0, 0);
+        check_close(ctkd__json_rows_number(rows, i, "step"), 13 * epochs, 0, 0);
+        losses[epochs] = ctkd__json_rows_number(rows, i, "loss");
+        top1 = ctkd__json_rows_number(rows, i, "test_top1");
+        assert_true(isnan(top1) == (epochs % 2 == 1)); /* every second is evaluated */
+        assert_true(isnan(ctkd__json_rows_number(rows, i, "tau")));
+        assert_true(ctkd__json_rows_number(rows, i, "images_per_second") > 0);
+    }
+    assert_int_equal(epochs, 4);
+    assert_int_equal(steps, 52 / 20);
+    assert_true(losses[4] < 0.7 * losses[1]);
+    assert_true(top1 > 50); /* chance is 10 */
+    ctkd__json_rows_destroy(rows);
+
+    rows = read_rows(*state, "new/run/summary.json");
+    assert_string_equal(ctkd__json_rows_string(rows, 0, "status"), "done");
+    check_close(ctkd__json_rows_number(rows, 0, "top1"), top1, 0, 0);
+    check_close(ctkd__json_rows_number(rows, 0, "epochs"), 4, 0, 0);
+    check_close(ctkd__json_rows_number(rows, 0, "steps"), 52, 0, 0);
+    ctkd__json_rows_destroy(rows);
+
+    struct ctkd__network_info info;
+    struct ctkd__tensors tensors = { 0 };
+    check_ok(ctkd__network_file_read(temp_path(*state, "new/run/last.safetensors"), &tensors, &info,
+                                     &err),
+             &err);
+    assert_int_equal(info.epoch, 4);
+    check_close(info.top1, top1, 1e-8, 0);
+    ctkd__tensors_fini(&tensors);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+static void a_stopped_loop_saves_what_it_has(void **state)
+{
+    tiny_data_write(*state, 64, 20);
+    struct ctkd__config *config = run_config(*state, "train.epochs=3");
+    struct ctkd__session *session = open_session(config);
+    const volatile sig_atomic_t stop = 1;
+    ctkd_error err = { 0 };
+    assert_int_equal(run_loop(session, &stop, &err), CTKD_EINTERRUPTED);
+    assert_non_null(strstr(err.message, "interrupted at epoch 1, step 0"));
+    assert_int_equal(access(temp_path(*state, "new/run/last.safetensors"), F_OK), 0);
+    struct ctkd__json_rows *rows = read_rows(*state, "new/run/summary.json");
+    assert_string_equal(ctkd__json_rows_string(rows, 0, "status"), "interrupted");
+    ctkd__json_rows_destroy(rows);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+static void max_steps_ends_a_run_early(void **state)
+{
+    tiny_data_write(*state, 64, 20);
+    struct ctkd__config *config = run_config(*state, "train.epochs=9 train.max_steps=6");
+    struct ctkd__session *session = open_session(config);
+    ctkd_error err = { 0 };
+    check_ok(run_loop(session, NULL, &err), &err);
+    assert_int_equal(session->state.step, 6); /* 4 + 2 */
+    struct ctkd__json_rows *rows = read_rows(*state, "new/run/log.jsonl");
+    assert_int_equal(ctkd__json_rows_count(rows), 2u);
+    assert_true(ctkd__json_rows_number(rows, 1, "test_top1") >= 0.0); /* evaluated, not null */
+    ctkd__json_rows_destroy(rows);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+static void student_starts_from_a_file(void **state)
+{
+    tiny_data_write(*state, 64, 20);
+    const struct ctkd__network_info info = tiny_network_info();
+    char settings[512];
+    tiny_network_write(temp_path(*state, "i.safetensors"), 9, &info);
+    snprintf(settings, sizeof settings, "student.init=%s", temp_path(*state, "i.safetensors"));
+    struct ctkd__config *drawn = tiny_config(*state, "train.seed=9");
+    struct ctkd__config *read = tiny_config(*state, settings);
+    struct ctkd__session *a = open_session(drawn), *b = open_session(read);
+    assert_memory_equal(a->weights->values, b->weights->values,
+                        a->weights->n_values * sizeof(float));
+    ctkd__session_close(a);
+    ctkd__session_close(b);
+    ctkd_error err = { 0 };
+    ctkd__config_destroy(read);
+    snprintf(settings, sizeof settings, "student.init=%s student.network=resnet14",
+             temp_path(*state, "i.safetensors"));
+    read = tiny_config(*state, settings);
+    assert_int_not_equal(ctkd__session_open(read, false, &a, &err), CTKD_OK);
+    assert_non_null(strstr(err.message, "student.init: "));
+    ctkd__config_destroy(drawn);
+    ctkd__config_destroy(read);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
+    const struct CMUnitTest tests[] = {
+        TEST(names_tell_runs_apart),
+        TEST(create_makes_parents_and_never_overwrites_a_run),
+        TEST(a_file_in_the_way_is_named),
+        TEST(loop_learns_logs_and_saves),
+        TEST(a_stopped_loop_saves_what_it_has),
+        TEST(max_steps_ends_a_run_early),
+        TEST(student_starts_from_a_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
