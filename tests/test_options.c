@@ -4,7 +4,6 @@
 
 #include "support/check.h"
 #include "util/options.h"
-#include "util/text.h"
 
 struct config {
     float tau, lr;
@@ -164,8 +163,6 @@ static void nearest_knows_when_nothing_is_near(void **state)
     (void)state;
     assert_string_equal(ctkd__nearest("gloabl", kinds), "global");
     assert_null(ctkd__nearest("elephant", kinds));
-    assert_int_equal(ctkd__edit_distance("kitten", "sitting"), 3);
-    assert_int_equal(ctkd__edit_distance("", "abc"), 3);
 }
 
 static void help_shows_range_default_and_aliases(void **state)
@@ -188,20 +185,6 @@ static void help_shows_range_default_and_aliases(void **state)
     ctkd__sections_fini(f.sections);
 }
 
-static void only_utf8_without_controls_is_a_line(void **state)
-{
-    (void)state;
-    const char *const good[] = { "", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\xb8" };
-    const char *const bad[] = {
-        "\x80",     "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3",
-        "\xe2\x82", "\x1b",     "a\tb",         "\xc2\x85",     "\xe2\x80\xa8",     "\x7f"
-    };
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        assert_true(ctkd__text_is_line(good[i]));
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_false(ctkd__text_is_line(bad[i]));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,7 +195,6 @@ int main(void)
         cmocka_unit_test(an_unknown_key_names_the_nearest),
         cmocka_unit_test(nearest_knows_when_nothing_is_near),
         cmocka_unit_test(help_shows_range_default_and_aliases),
-        cmocka_unit_test(only_utf8_without_controls_is_a_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

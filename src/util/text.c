@@ -21,6 +21,15 @@ size_t ctkd__utf8_next(const char *text, uint32_t *code)
     return n;
 }
 
+bool ctkd__text_is_utf8(const char *text)
+{
+    uint32_t code = 0;
+    for (size_t n; *text; text += n)
+        if ((n = ctkd__utf8_next(text, &code)) == 0)
+            return false;
+    return true;
+}
+
 bool ctkd__text_is_line(const char *text)
 {
     uint32_t code = 0;

@@ -10,6 +10,8 @@
  * cut). */
 size_t ctkd__utf8_next(const char *text, uint32_t *code);
 
+bool ctkd__text_is_utf8(const char *text);
+
 /* True for UTF-8 without control characters and line breaks of any kind: one line of YAML or JSON.
  */
 bool ctkd__text_is_line(const char *text);

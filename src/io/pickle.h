@@ -1,0 +1,61 @@
+/*
+ * A reader of Python pickles (protocols 2 to 5) that executes nothing: it builds a tree of plain
+ * values. A class or function is a name, a call or an instance an opaque object with its arguments.
+ * What comes out may share nodes and hold cycles: bound every walk over it.
+ */
+#ifndef CTKD_IO_PICKLE_H
+#define CTKD_IO_PICKLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctkd/status.h"
+
+enum ctkd__pickle_kind {
+    CTKD__PICKLE_NONE,
+    CTKD__PICKLE_BOOL,
+    CTKD__PICKLE_INT, /* one beyond 64 bits is BYTES, little-endian */
+    CTKD__PICKLE_FLOAT,
+    CTKD__PICKLE_STRING, /* text[0, length), not NUL-terminated, not checked */
+    CTKD__PICKLE_BYTES,
+    CTKD__PICKLE_TUPLE,
+    CTKD__PICKLE_LIST,      /* and sets */
+    CTKD__PICKLE_DICT,      /* items are key, value, key, value, ... */
+    CTKD__PICKLE_GLOBAL,    /* text is the module, name the class or function */
+    CTKD__PICKLE_OBJECT,    /* callable(args); items as of a DICT when it was filled like one */
+    CTKD__PICKLE_PERSISTENT /* args is the id */
+};
+
+struct ctkd__pickle_value {
+    enum ctkd__pickle_kind kind;
+    int64_t integer;
+    double number;
+    const char *text, *name; /* into the bytes that were read */
+    size_t length, name_length;
+    struct ctkd__pickle_value **items;
+    size_t count, capacity;
+    struct ctkd__pickle_value *callable, *args; /* of an OBJECT never NULL */
+};
+
+/* Owns the values of any number of pickles; all zeros at first. */
+struct ctkd__pickle {
+    struct ctkd__pickle_block *blocks;
+    struct ctkd__pickle_value **persistent; /* every PERSISTENT value, in order of appearance */
+    size_t n_persistent, persistent_capacity;
+};
+void ctkd__pickle_fini(struct ctkd__pickle *pickle);
+
+/* Reads one pickle from the start of `bytes`, which must outlive the values; *used says where it
+   ended. `name` begins messages. Memory is at most some hundred times `size`; larger than 64 MiB is
+   refused. */
+ctkd_status ctkd__pickle_read(struct ctkd__pickle *pickle, const char *name, const char *bytes,
+                              size_t size, size_t *used, const struct ctkd__pickle_value **out,
+                              ctkd_error *err);
+
+/* Comparisons that take NULL for "is not". */
+bool ctkd__pickle_is_string(const struct ctkd__pickle_value *v, const char *text);
+bool ctkd__pickle_is_global(const struct ctkd__pickle_value *v, const char *module,
+                            const char *name);
+
+#endif

@@ -1,0 +1,493 @@
+#include "io/pth.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/pth_container.h"
+#include "util/error.h"
+#include "util/file.h"
+#include "util/text.h"
+
+/* Checkpoints beyond this are not of the networks that are trained on CPUs. */
+static const size_t file_limit = (size_t)8 << 30;
+
+typedef struct ctkd__pickle_value value;
+
+/* What a tensor in the pickle is: elements of a storage, by strides. */
+struct view {
+    const unsigned char *bytes; /* of the element at index 0 */
+    enum ctkd__dtype type;
+    int rank;
+    int64_t shape[CTKD__RANK_MAX], stride[CTKD__RANK_MAX];
+    size_t elements;
+};
+
+struct named {
+    const char *name;
+    size_t length;
+    const value *tensor;
+};
+
+struct reader {
+    const char *name;
+    struct ctkd__pth_container container;
+    struct ctkd__tensors *out;
+    struct named *entries;
+    size_t count;
+    size_t visits; /* items that the search may still look at: dicts share and repeat */
+    size_t budget; /* bytes that tensors may still take */
+    ctkd_error *err;
+};
+
+/* --- the tree */
+
+/* A dict, or an object filled like one (OrderedDict). */
+static bool is_dict(const value *v)
+{
+    return v->kind == CTKD__PICKLE_DICT || (v->kind == CTKD__PICKLE_OBJECT && v->count > 0);
+}
+
+/* A call of one of PyTorch's functions that rebuild tensors; parameters are unwrapped. */
+static const value *as_tensor(const value *v)
+{
+    for (int depth = 0; depth < 3 && v->kind == CTKD__PICKLE_OBJECT; depth++) {
+        const value *callable = v->callable;
+        if (v->args->kind != CTKD__PICKLE_TUPLE || v->args->count == 0 ||
+            callable->kind != CTKD__PICKLE_GLOBAL || callable->length != 12 ||
+            memcmp(callable->text, "torch._utils", 12) != 0)
+            return NULL;
+        if (!ctkd__pickle_is_global(callable, "torch._utils", "_rebuild_parameter"))
+            return v;
+        v = v->args->items[0];
+    }
+    return NULL;
+}
+
+static bool is_any_of(const value *key, const char *const *names)
+{
+    for (; *names; names++)
+        if (ctkd__pickle_is_string(key, *names))
+            return true;
+    return false;
+}
+
+/* The dict of tensors in a tree: below the usual names first, then below any other, then this dict.
+ */
+static const value *find_state(struct reader *reader, const value *dict, int depth)
+{
+    static const char *const wrappers[] = { "model",   "state_dict", "model_state_dict",
+                                            "state",   "student",    "net",
+                                            "network", "teacher",    NULL };
+    static const char *const others[] = {
+        "optimizer", "optimizer_state_dict", "optim", "opt", "scheduler", "lr_scheduler",
+        "scaler",    "amp_scaler",           NULL
+    };
+    if (depth > 8 || !is_dict(dict) || dict->count > reader->visits)
+        return NULL;
+    reader->visits -= dict->count;
+    for (const char *const *name = wrappers; *name; name++)
+        for (size_t i = 0; i < dict->count; i += 2)
+            if (ctkd__pickle_is_string(dict->items[i], *name)) {
+                const value *state = find_state(reader, dict->items[i + 1], depth + 1);
+                if (state)
+                    return state;
+            }
+    for (size_t i = 0; i < dict->count; i += 2)
+        if (!is_any_of(dict->items[i], wrappers) && !is_any_of(dict->items[i], others)) {
+            const value *state = find_state(reader, dict->items[i + 1], depth + 1);
+            if (state)
+                return state;
+        }
+    for (size_t i = 0; i < dict->count; i += 2)
+        if (dict->items[i]->kind == CTKD__PICKLE_STRING && as_tensor(dict->items[i + 1]))
+            return dict;
+    return NULL;
+}
+
+/* --- one tensor */
+
+/* How much of a text from the file a message shows. */
+static int shown(size_t length)
+{
+    return length < 64 ? (int)length : 64;
+}
+
+static bool read_sizes(const value *tuple, int *rank, int64_t *out)
+{
+    if (tuple->kind != CTKD__PICKLE_TUPLE || tuple->count > CTKD__RANK_MAX)
+        return false;
+    *rank = (int)tuple->count;
+    for (size_t i = 0; i < tuple->count; i++) {
+        if (tuple->items[i]->kind != CTKD__PICKLE_INT || tuple->items[i]->integer < 0)
+            return false;
+        out[i] = tuple->items[i]->integer;
+    }
+    return true;
+}
+
+/* The farthest element, offset + sum of (size - 1) * stride, must lie inside the storage. */
+static bool fits(const struct view *view, size_t offset, size_t numel)
+{
+    size_t last = offset;
+    for (int i = 0; i < view->rank; i++) {
+        size_t step = 0;
+        if (view->shape[i] == 0)
+            return true;
+        if (__builtin_mul_overflow((size_t)view->shape[i] - 1, (size_t)view->stride[i], &step) ||
+            __builtin_add_overflow(last, step, &last))
+            return false;
+    }
+    return last < numel;
+}
+
+/* Checks a tensor's storage, offset, sizes and strides; nothing is allocated. */
+static ctkd_status read_view(const struct reader *reader, const char *name, const value *tensor,
+                             struct view *view)
+{
+    struct ctkd__pth_id id;
+    int strides = 0;
+    value *const *args = tensor->args->items; /* (storage, offset, size, stride, ...) */
+    *view = (struct view){ 0 };
+    if (!ctkd__pickle_is_global(tensor->callable, "torch._utils", "_rebuild_tensor_v2") &&
+        !ctkd__pickle_is_global(tensor->callable, "torch._utils", "_rebuild_tensor"))
+        return ctkd__fail(reader->err, CTKD_EUNSUPPORTED,
+                          "%s: %s: made by torch._utils.%.*s, expected a dense tensor",
+                          reader->name, name, shown(tensor->callable->name_length),
+                          tensor->callable->name);
+    if (tensor->args->count < 4 || !ctkd__pth_id_parse(args[0], &id))
+        return ctkd__fail(reader->err, CTKD_EUNSUPPORTED,
+                          "%s: %s: storage of an unknown kind, expected float, double, half, "
+                          "bfloat16, integers or bool",
+                          reader->name, name);
+    const struct ctkd__pth_storage *storage = ctkd__pth_find(&reader->container, id.key);
+    if (!storage)
+        return ctkd__fail(reader->err, CTKD_EFORMAT, "%s: %s: its storage %.*s is not in the file",
+                          reader->name, name, shown(id.key->length), id.key->text);
+    size_t offset = id.view_offset;
+    if (args[1]->kind != CTKD__PICKLE_INT || args[1]->integer < 0 ||
+        __builtin_add_overflow(offset, (size_t)args[1]->integer, &offset) ||
+        !read_sizes(args[2], &view->rank, view->shape) ||
+        !read_sizes(args[3], &strides, view->stride) || strides != view->rank)
+        return ctkd__fail(reader->err, CTKD_EFORMAT,
+                          "%s: %s: bad offset, size or stride, expected at most %d dimensions",
+                          reader->name, name, CTKD__RANK_MAX);
+    const size_t numel = storage->size / ctkd__dtype_bytes(id.type);
+    if (!fits(view, offset, numel))
+        return ctkd__fail(reader->err, CTKD_EFORMAT,
+                          "%s: %s: reaches beyond the %zu elements of its storage", reader->name,
+                          name, numel);
+    view->type = id.type;
+    view->bytes = (const unsigned char *)storage->bytes;
+    view->elements = 1;
+    for (int i = 0; i < view->rank;
+         i++) /* a stride of 0 repeats elements, so this may still be huge */
+        if (__builtin_mul_overflow(view->elements, (size_t)view->shape[i], &view->elements))
+            view->elements = SIZE_MAX / 8;
+    if (view->elements > 0)
+        view->bytes += offset * ctkd__dtype_bytes(id.type);
+    return CTKD_OK;
+}
+
+static float float_of_bits(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* IEEE half precision: exact in a float. */
+static float float_of_half(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, fraction = half & 0x3ffu;
+    const uint32_t exponent = half >> 10 & 0x1f;
+    if (exponent == 0) { /* zero and denormals: fraction * 2^-24 */
+        const float magnitude = (float)fraction * 0x1p-24f;
+        return sign ? -magnitude : magnitude;
+    }
+    return float_of_bits(sign | (exponent == 31 ? 0xffu : exponent + 112) << 23 | fraction << 13);
+}
+
+#define LOAD(type, bytes, out)                                                                     \
+    do {                                                                                           \
+        type loaded;                                                                               \
+        memcpy(&loaded, (bytes), sizeof loaded);                                                   \
+        *(out) = (float)loaded;                                                                    \
+    } while (0)
+
+static void load(enum ctkd__dtype type, const unsigned char *bytes, float *out)
+{
+    uint16_t half;
+    switch (type) {
+    case CTKD__F32:
+        memcpy(out, bytes, sizeof *out);
+        break;
+    case CTKD__F64:
+        LOAD(double, bytes, out);
+        break;
+    case CTKD__F16:
+        memcpy(&half, bytes, sizeof half);
+        *out = float_of_half(half);
+        break;
+    case CTKD__BF16:
+        memcpy(&half, bytes, sizeof half);
+        *out = float_of_bits((uint32_t)half << 16);
+        break;
+    case CTKD__I64:
+        LOAD(int64_t, bytes, out);
+        break;
+    case CTKD__I32:
+        LOAD(int32_t, bytes, out);
+        break;
+    case CTKD__I16:
+        LOAD(int16_t, bytes, out);
+        break;
+    case CTKD__I8:
+        LOAD(int8_t, bytes, out);
+        break;
+    case CTKD__U8:
+    case CTKD__BOOL:
+    case CTKD__DTYPE_COUNT:
+        *out = (float)*bytes;
+        break;
+    }
+}
+
+/* Copies the elements of a view in row-major order, to int64_t when `whole`, else to float. */
+static void copy_view(const struct view *view, bool whole, void *out)
+{
+    const size_t element = ctkd__dtype_bytes(view->type);
+    int64_t index[CTKD__RANK_MAX] = { 0 };
+    size_t at = 0; /* elements from the start of the view */
+    for (size_t i = 0; i < view->elements; i++) {
+        const unsigned char *bytes = view->bytes + at * element;
+        if (whole)
+            memcpy((int64_t *)out + i, bytes, sizeof(int64_t));
+        else
+            load(view->type, bytes, (float *)out + i);
+        for (int d = view->rank - 1; d >= 0; d--) {
+            at += (size_t)view->stride[d];
+            if (++index[d] < view->shape[d])
+                break;
+            at -= (size_t)(view->shape[d] * view->stride[d]);
+            index[d] = 0;
+        }
+    }
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static ctkd_status read_tensor(struct reader *reader, const struct named *entry)
+{
+    char name[512];
+    struct view view;
+    struct ctkd__tensor *tensor = NULL;
+    snprintf(name, sizeof name, "%.*s", (int)(entry->length < 511 ? entry->length : 511),
+             entry->name);
+    if (strlen(name) != entry->length || !ctkd__text_is_line(name))
+        return ctkd__fail(reader->err, CTKD_EFORMAT,
+                          "%s: %.80s: name, expected at most 511 bytes of UTF-8 text", reader->name,
+                          name);
+    ctkd_status status = read_view(reader, name, entry->tensor, &view);
+    if (status != CTKD_OK)
+        return status;
+    const bool whole = view.type == CTKD__I64 && ends_with(name, "num_batches_tracked");
+    const size_t element = whole ? sizeof(int64_t) : sizeof(float);
+    if (view.elements > reader->budget / element)
+        return ctkd__fail(reader->err, CTKD_EFORMAT,
+                          "%s: %s: more elements than a file of this size can hold", reader->name,
+                          name);
+    reader->budget -= view.elements * element;
+    status = ctkd__tensors_add(reader->out, name, whole ? CTKD__I64 : CTKD__F32, view.rank,
+                               view.shape, &tensor, reader->err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(reader->err, status, "%s", reader->name);
+    copy_view(&view, whole, tensor->data);
+    return CTKD_OK;
+}
+
+/* --- names */
+
+static bool begins_with(const struct named *entry, const char *prefix)
+{
+    const size_t n = strlen(prefix);
+    return entry->length > n && memcmp(entry->name, prefix, n) == 0;
+}
+
+static size_t count_with(const struct reader *reader, const char *prefix)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < reader->count; i++)
+        n += begins_with(&reader->entries[i], prefix);
+    return n;
+}
+
+/* Keeps the names with a prefix, without it. */
+static void keep_with(struct reader *reader, const char *prefix)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < reader->count; i++) {
+        struct named entry = reader->entries[i];
+        if (!begins_with(&entry, prefix))
+            continue;
+        entry.name += strlen(prefix);
+        entry.length -= strlen(prefix);
+        reader->entries[kept++] = entry;
+    }
+    reader->count = kept;
+}
+
+/* Removes what wrappers put before all names. A distiller holds student and teacher: the student is
+ * meant. */
+static void strip_names(struct reader *reader)
+{
+    static const char *const prefixes[] = { "module.", "_orig_mod.", "student.", "teacher.",
+                                            "model.",  "net.",       "network.", "backbone." };
+    enum { COUNT = sizeof prefixes / sizeof prefixes[0] };
+    for (size_t i = 0; i < COUNT && reader->count; i++) {
+        const size_t n = count_with(reader, prefixes[i]);
+        if (n == reader->count ||
+            (n > 0 && strcmp(prefixes[i], "student.") == 0 && count_with(reader, "teacher.") > 0)) {
+            keep_with(reader, prefixes[i]);
+            i = (size_t)-1; /* again from the first: wrappers nest in any order, names only get
+                               shorter */
+        }
+    }
+}
+
+/* --- the values beside the state dict */
+
+static ctkd_status set_metadata(struct reader *reader, const value *key, const char *text)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%.*s", (int)(key->length < 127 ? key->length : 127), key->text);
+    if (strlen(name) != key->length || !ctkd__text_is_utf8(name) || !ctkd__text_is_utf8(text))
+        return CTKD_OK; /* nothing that another format could hold */
+    const ctkd_status status = ctkd__tensors_set(reader->out, name, text, reader->err);
+    return status == CTKD_OK ? CTKD_OK : ctkd__fail_within(reader->err, status, "%s", reader->name);
+}
+
+/* A double's shortest decimal. */
+static void number_text(double number, char *text, size_t bytes)
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, bytes, "%.*g", digits, number);
+        if (strtod(text, NULL) == number)
+            break;
+    }
+}
+
+/* Keeps a number, a text or a tensor of one element as metadata; anything else is left out. */
+static ctkd_status read_scalar(struct reader *reader, const value *key, const value *v)
+{
+    char text[512] = "";
+    struct view view;
+    float number = 0;
+    struct reader quiet = *reader;
+    quiet.err = NULL;
+    if (key->kind != CTKD__PICKLE_STRING)
+        return CTKD_OK;
+    switch (v->kind) {
+    case CTKD__PICKLE_BOOL:
+    case CTKD__PICKLE_INT:
+        snprintf(text, sizeof text, "%" PRId64, v->integer);
+        break;
+    case CTKD__PICKLE_FLOAT:
+        number_text(v->number, text, sizeof text);
+        break;
+    case CTKD__PICKLE_STRING:
+        snprintf(text, sizeof text, "%.*s", (int)(v->length < 511 ? v->length : 511), v->text);
+        if (strlen(text) != v->length)
+            return CTKD_OK;
+        break;
+    default: /* best_acc is a tensor in many a training script */
+        v = as_tensor(v);
+        if (!v || read_view(&quiet, "", v, &view) != CTKD_OK || view.elements != 1)
+            return CTKD_OK;
+        copy_view(&view, false, &number);
+        number_text((double)number, text, sizeof text);
+        break;
+    }
+    return set_metadata(reader, key, text);
+}
+
+static ctkd_status read_scalars(struct reader *reader, const value *dict)
+{
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < dict->count && status == CTKD_OK; i += 2) {
+        const value *inner = dict->items[i + 1];
+        if (ctkd__pickle_is_string(dict->items[i], "metadata") && is_dict(inner) && inner != dict)
+            for (size_t j = 0; j < inner->count && status == CTKD_OK; j += 2)
+                status = read_scalar(reader, inner->items[j], inner->items[j + 1]);
+        else
+            status = read_scalar(reader, dict->items[i], inner);
+    }
+    return status;
+}
+
+/* --- the whole */
+
+static ctkd_status read_state(struct reader *reader, const value *state)
+{
+    ctkd_status status = CTKD_OK;
+    reader->entries = calloc(state->count / 2 + 1, sizeof *reader->entries);
+    if (!reader->entries)
+        return ctkd__fail(reader->err, CTKD_ENOMEM, "%s: out of memory", reader->name);
+    for (size_t i = 0; i < state->count; i += 2) {
+        const value *key = state->items[i], *tensor = as_tensor(state->items[i + 1]);
+        if (key->kind == CTKD__PICKLE_STRING && tensor)
+            reader->entries[reader->count++] = (struct named){ key->text, key->length, tensor };
+    }
+    strip_names(reader);
+    for (size_t i = 0; i < reader->count && status == CTKD_OK; i++)
+        status = read_tensor(reader, &reader->entries[i]);
+    return status;
+}
+
+static ctkd_status read_all(struct reader *reader, const char *bytes, size_t size)
+{
+    ctkd_status status = ctkd__pth_open(&reader->container, reader->name, bytes, size, reader->err);
+    if (status != CTKD_OK)
+        return status;
+    const value *root = reader->container.root;
+    const value *state = find_state(reader, root, 0);
+    if (!state)
+        return ctkd__fail(reader->err, CTKD_EFORMAT,
+                          "%s: no dict of named tensors found, expected a state dict (not a whole "
+                          "pickled module)",
+                          reader->name);
+    status = read_state(reader, state);
+    if (status == CTKD_OK && root != state)
+        status = read_scalars(reader, root);
+    return status;
+}
+
+ctkd_status ctkd__pth_read_bytes(const char *name, const char *bytes, size_t size,
+                                 struct ctkd__tensors *out, ctkd_error *err)
+{
+    struct reader reader = {
+        .name = name, .out = out, .visits = 1000000, .budget = ctkd__pth_budget(size), .err = err
+    };
+    const ctkd_status status = read_all(&reader, bytes, size);
+    if (status != CTKD_OK)
+        ctkd__tensors_fini(out);
+    ctkd__pth_close(&reader.container);
+    free(reader.entries);
+    return status;
+}
+
+ctkd_status ctkd__pth_read(const char *path, struct ctkd__tensors *out, ctkd_error *err)
+{
+    char *bytes = NULL;
+    size_t size = 0;
+    ctkd_status status = ctkd__file_read(path, file_limit, &bytes, &size, err);
+    if (status == CTKD_OK)
+        status = ctkd__pth_read_bytes(path, bytes, size, out, err);
+    free(bytes);
+    return status;
+}

@@ -1,0 +1,343 @@
+#include "io/pth_container.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/error.h"
+
+enum { STORAGES_MAX = 16384 };
+
+typedef struct ctkd__pickle_value value;
+
+size_t ctkd__pth_budget(size_t size)
+{
+    const size_t least = (size_t)1 << 20;
+    return size > (SIZE_MAX - least) / 16 ? SIZE_MAX : 16 * size + least;
+}
+
+static bool storage_type(const value *class, enum ctkd__dtype *out)
+{
+    static const struct {
+        const char *name;
+        enum ctkd__dtype type;
+    } classes[] = {
+        { "FloatStorage", CTKD__F32 }, { "DoubleStorage", CTKD__F64 },
+        { "HalfStorage", CTKD__F16 },  { "BFloat16Storage", CTKD__BF16 },
+        { "LongStorage", CTKD__I64 },  { "IntStorage", CTKD__I32 },
+        { "ShortStorage", CTKD__I16 }, { "CharStorage", CTKD__I8 },
+        { "ByteStorage", CTKD__U8 },   { "BoolStorage", CTKD__BOOL },
+    };
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (ctkd__pickle_is_global(class, "torch", classes[i].name) ||
+            ctkd__pickle_is_global(class, "torch.cuda", classes[i].name)) {
+            *out = classes[i].type;
+            return true;
+        }
+    return false;
+}
+
+static bool is_size(const value *v)
+{
+    return v->kind == CTKD__PICKLE_INT && v->integer >= 0;
+}
+
+bool ctkd__pth_id_parse(const value *persistent, struct ctkd__pth_id *out)
+{
+    if (persistent->kind != CTKD__PICKLE_PERSISTENT ||
+        persistent->args->kind != CTKD__PICKLE_TUPLE || persistent->args->count < 5)
+        return false;
+    value *const *id = persistent->args->items; /* ("storage", class, key, device, numel[, view]) */
+    *out = (struct ctkd__pth_id){ .key = id[2] };
+    if (!ctkd__pickle_is_string(id[0], "storage") || !storage_type(id[1], &out->type) ||
+        id[2]->kind != CTKD__PICKLE_STRING || !is_size(id[4]))
+        return false;
+    out->numel = (size_t)id[4]->integer;
+    if (persistent->args->count < 6 || id[5]->kind == CTKD__PICKLE_NONE)
+        return true;
+    /* (key, offset, size): a storage that is a part of another, as PyTorch before 0.4 had them */
+    if (id[5]->kind != CTKD__PICKLE_TUPLE || id[5]->count != 3 || !is_size(id[5]->items[1]))
+        return false;
+    out->view_offset = (size_t)id[5]->items[1]->integer;
+    return true;
+}
+
+const struct ctkd__pth_storage *ctkd__pth_find(const struct ctkd__pth_container *container,
+                                               const value *key)
+{
+    for (size_t i = 0; i < container->count; i++) {
+        const struct ctkd__pth_storage *storage = &container->storages[i];
+        if (storage->key_length == key->length && memcmp(storage->key, key->text, key->length) == 0)
+            return storage;
+    }
+    return NULL;
+}
+
+/* A new storage at the end of the list, all zeros; NULL after a failure. */
+static struct ctkd__pth_storage *add_storage(struct ctkd__pth_container *container,
+                                             const char *name, ctkd_error *err)
+{
+    if (container->count == STORAGES_MAX) {
+        ctkd__fail(err, CTKD_EFORMAT, "%s: more than %d storages", name, STORAGES_MAX);
+        return NULL;
+    }
+    if (container->count == container->capacity) {
+        const size_t capacity = container->capacity ? 2 * container->capacity : 64;
+        void *grown = realloc(container->storages, capacity * sizeof *container->storages);
+        if (!grown) {
+            ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", name);
+            return NULL;
+        }
+        container->storages = grown;
+        container->capacity = capacity;
+    }
+    struct ctkd__pth_storage *storage = &container->storages[container->count++];
+    *storage = (struct ctkd__pth_storage){ 0 };
+    return storage;
+}
+
+/* --- the zip form: FOLDER/data.pkl, FOLDER/data/KEY, FOLDER/byteorder and more that says nothing
+ * here */
+
+struct zip {
+    struct ctkd__pth_container *container;
+    struct archive *archive;
+    const char *name;
+    size_t budget; /* bytes that may still be unpacked */
+    size_t text_size;
+    ctkd_error *err;
+};
+
+static ctkd_status zip_failure(const struct zip *zip)
+{
+    const char *why = archive_error_string(zip->archive);
+    return ctkd__fail(zip->err, CTKD_EFORMAT, "%s: zip archive damaged: %s", zip->name,
+                      why ? why : "unreadable");
+}
+
+/* Unpacks the current entry, a NUL and its name into new memory, so that the name lives as long. */
+static ctkd_status unpack(struct zip *zip, struct archive_entry *entry, const char *path,
+                          char **out, size_t *out_size)
+{
+    char extra;
+    const int64_t claimed = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;
+    if (claimed < 0 || (uint64_t)claimed > zip->budget)
+        return ctkd__fail(zip->err, CTKD_EFORMAT,
+                          "%s: %.80s: %jd bytes unpacked, expected at most %zu more", zip->name,
+                          path, (intmax_t)claimed, zip->budget);
+    const size_t size = (size_t)claimed, path_size = strlen(path) + 1;
+    char *bytes = malloc(size + 1 + path_size);
+    if (!bytes)
+        return ctkd__fail(zip->err, CTKD_ENOMEM, "%s: out of memory for %zu bytes", zip->name,
+                          size);
+    /* one byte more than there should be: reading to the end is what checks the sum */
+    if (archive_read_data(zip->archive, bytes, size) != (la_ssize_t)size ||
+        archive_read_data(zip->archive, &extra, 1) != 0) {
+        free(bytes);
+        return zip_failure(zip);
+    }
+    zip->budget -= size;
+    bytes[size] = '\0';
+    memcpy(bytes + size + 1, path, path_size);
+    *out = bytes;
+    *out_size = size;
+    return CTKD_OK;
+}
+
+static ctkd_status read_entry(struct zip *zip, struct archive_entry *entry)
+{
+    /* in the C locale a name that is not ASCII exists only as UTF-8 */
+    const char *plain = archive_entry_pathname(entry);
+    const char *path = plain ? plain : archive_entry_pathname_utf8(entry);
+    const char *slash = path ? strchr(path, '/') : NULL;
+    char *bytes = NULL;
+    size_t size = 0;
+    if (!slash)
+        return CTKD_OK;
+    const char *part = slash + 1;
+    const bool is_data = strncmp(part, "data/", 5) == 0 && part[5];
+    const bool is_pickle = strcmp(part, "data.pkl") == 0 && !zip->container->text;
+    const bool is_order = strcmp(part, "byteorder") == 0;
+    if (!is_data && !is_pickle && !is_order)
+        return CTKD_OK;
+    const ctkd_status status = unpack(zip, entry, path, &bytes, &size);
+    if (status != CTKD_OK)
+        return status;
+    if (is_order) {
+        const bool little = strncmp(bytes, "little", 6) == 0;
+        free(bytes);
+        return little ? CTKD_OK
+                      : ctkd__fail(zip->err, CTKD_EUNSUPPORTED,
+                                   "%s: byteorder is not little, expected little", zip->name);
+    }
+    if (is_pickle) {
+        zip->container->text = bytes;
+        zip->text_size = size;
+        return CTKD_OK;
+    }
+    struct ctkd__pth_storage *storage = add_storage(zip->container, zip->name, zip->err);
+    if (!storage) {
+        free(bytes);
+        return zip->container->count == STORAGES_MAX ? CTKD_EFORMAT : CTKD_ENOMEM;
+    }
+    *storage = (struct ctkd__pth_storage){ .owned = bytes, .bytes = bytes, .size = size };
+    storage->key = bytes + size + 1 + (part - path) + 5;
+    storage->key_length = strlen(storage->key);
+    return CTKD_OK;
+}
+
+static ctkd_status read_zip_entries(struct zip *zip, const char *bytes, size_t size)
+{
+    struct archive_entry *entry = NULL;
+    /* the central directory only: a cut file has none, and its parts should not pass for the whole
+     */
+    if (archive_read_support_format_zip_seekable(zip->archive) != ARCHIVE_OK ||
+        archive_read_open_memory(zip->archive, bytes, size) != ARCHIVE_OK)
+        return zip_failure(zip);
+    for (;;) {
+        const int result = archive_read_next_header(zip->archive, &entry);
+        if (result == ARCHIVE_EOF)
+            return CTKD_OK;
+        if (result != ARCHIVE_OK && result != ARCHIVE_WARN) /* a warning is about the name */
+            return zip_failure(zip);
+        const ctkd_status status = read_entry(zip, entry);
+        if (status != CTKD_OK)
+            return status;
+    }
+}
+
+static ctkd_status open_zip(struct ctkd__pth_container *container, const char *name,
+                            const char *bytes, size_t size, ctkd_error *err)
+{
+    size_t used = 0;
+    struct zip zip = { container, archive_read_new(), name, ctkd__pth_budget(size), 0, err };
+    if (!zip.archive)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", name);
+    ctkd_status status = read_zip_entries(&zip, bytes, size);
+    archive_read_free(zip.archive);
+    if (status != CTKD_OK)
+        return status;
+    if (!container->text)
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: a zip archive without data.pkl, expected a PyTorch checkpoint",
+                          name);
+    return ctkd__pickle_read(&container->pickle, name, container->text, zip.text_size, &used,
+                             &container->root, err);
+}
+
+/* --- the legacy form: five pickles, then per storage an int64 count and its elements */
+
+/* The id by which the object's pickle refers to a storage: the only place that says its type. */
+static bool find_id(const struct ctkd__pth_container *container, const value *key,
+                    struct ctkd__pth_id *out)
+{
+    for (size_t i = 0; i < container->pickle.n_persistent; i++)
+        if (ctkd__pth_id_parse(container->pickle.persistent[i], out) &&
+            out->key->length == key->length && memcmp(out->key->text, key->text, key->length) == 0)
+            return true;
+    return false;
+}
+
+/* Reads one storage from [*bytes, end) and moves *bytes behind it. */
+static ctkd_status read_storage(struct ctkd__pth_container *container, const char *name,
+                                const value *key, const char **bytes, const char *end,
+                                ctkd_error *err)
+{
+    struct ctkd__pth_id id;
+    uint64_t numel = 0;
+    const int length = key->length < 40 ? (int)key->length : 40;
+    if (key->kind != CTKD__PICKLE_STRING || !find_id(container, key, &id))
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: storage %.*s: of an unknown kind, expected "
+                          "float, double, half, bfloat16, integers or bool",
+                          name, key->kind == CTKD__PICKLE_STRING ? length : 0, key->text);
+    const size_t left = (size_t)(end - *bytes);
+    for (size_t i = 8; i-- > 0 && left >= 8;)
+        numel = numel << 8 | (unsigned char)(*bytes)[i];
+    const size_t element = ctkd__dtype_bytes(id.type);
+    if (left < 8 || numel > (left - 8) / element)
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: storage %.*s: cut off, %ju elements of %zu bytes in %zu bytes", name,
+                          length, key->text, (uintmax_t)numel, element, left);
+    struct ctkd__pth_storage *storage = add_storage(container, name, err);
+    if (!storage)
+        return container->count == STORAGES_MAX ? CTKD_EFORMAT : CTKD_ENOMEM;
+    storage->key = key->text;
+    storage->key_length = key->length;
+    storage->bytes = *bytes + 8;
+    storage->size = (size_t)numel * element;
+    *bytes = storage->bytes + storage->size;
+    return CTKD_OK;
+}
+
+static bool is_little_endian(const value *system)
+{
+    if (system->kind != CTKD__PICKLE_DICT)
+        return false;
+    for (size_t i = 0; i < system->count; i += 2)
+        if (ctkd__pickle_is_string(system->items[i], "little_endian"))
+            return system->items[i + 1]->integer == 1;
+    return false;
+}
+
+static ctkd_status open_legacy(struct ctkd__pth_container *container, const char *name,
+                               const char *bytes, size_t size, ctkd_error *err)
+{
+    enum { MAGIC, PROTOCOL, SYSTEM, OBJECT, KEYS, PICKLES };
+    static const char magic[] = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+    const value *values[PICKLES];
+    const char *const end = bytes + size;
+    for (int i = 0; i < PICKLES; i++) {
+        size_t used = 0;
+        const ctkd_status status = ctkd__pickle_read(&container->pickle, name, bytes,
+                                                     (size_t)(end - bytes), &used, &values[i], err);
+        if (status != CTKD_OK)
+            return status;
+        bytes += used;
+        if (i == MAGIC && (values[i]->length != sizeof magic - 1 ||
+                           memcmp(values[i]->text, magic, sizeof magic - 1) != 0))
+            return ctkd__fail(err, CTKD_EFORMAT,
+                              "%s: a pickle without PyTorch's magic number, expected a checkpoint",
+                              name);
+        if (i == PROTOCOL && (values[i]->kind != CTKD__PICKLE_INT || values[i]->integer != 1001))
+            return ctkd__fail(err, CTKD_EUNSUPPORTED, "%s: protocol %jd, expected 1001", name,
+                              (intmax_t)values[i]->integer);
+    }
+    if (!is_little_endian(values[SYSTEM]))
+        return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                          "%s: not marked as little-endian, expected little_endian: True", name);
+    if (values[KEYS]->kind != CTKD__PICKLE_LIST)
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: no list of storages after the object", name);
+    container->root = values[OBJECT];
+    for (size_t i = 0; i < values[KEYS]->count; i++) {
+        const ctkd_status status =
+            read_storage(container, name, values[KEYS]->items[i], &bytes, end, err);
+        if (status != CTKD_OK)
+            return status;
+    }
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__pth_open(struct ctkd__pth_container *container, const char *name,
+                           const char *bytes, size_t size, ctkd_error *err)
+{
+    *container = (struct ctkd__pth_container){ 0 };
+    if (size >= 4 && memcmp(bytes, "PK\3\4", 4) == 0)
+        return open_zip(container, name, bytes, size, err);
+    if (size >= 2 && bytes[0] == '\x80')
+        return open_legacy(container, name, bytes, size, err);
+    return ctkd__fail(err, CTKD_EFORMAT,
+                      "%s: neither a zip archive nor a pickle, expected a PyTorch checkpoint",
+                      name);
+}
+
+void ctkd__pth_close(struct ctkd__pth_container *container)
+{
+    ctkd__pickle_fini(&container->pickle);
+    for (size_t i = 0; i < container->count; i++)
+        free(container->storages[i].owned);
+    free(container->storages);
+    free(container->text);
+    *container = (struct ctkd__pth_container){ 0 };
+}

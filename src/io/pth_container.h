@@ -1,0 +1,42 @@
+/* A checkpoint file taken apart: the tree of its pickle, and the bytes of its storages. */
+#ifndef CTKD_IO_PTH_CONTAINER_H
+#define CTKD_IO_PTH_CONTAINER_H
+
+#include "io/pickle.h"
+#include "util/tensors.h"
+
+struct ctkd__pth_storage {
+    char *owned;       /* freed with the container; the zip form's entry */
+    const char *key;   /* [0, key_length) */
+    const char *bytes; /* little-endian elements, not aligned */
+    size_t key_length, size;
+};
+
+struct ctkd__pth_container {
+    struct ctkd__pickle pickle;
+    const struct ctkd__pickle_value *root;
+    struct ctkd__pth_storage *storages;
+    size_t count, capacity;
+    char *text; /* owned: the pickle of the zip form */
+};
+
+/* Takes a file apart; `bytes` must outlive the container. Fini also after a failure. */
+ctkd_status ctkd__pth_open(struct ctkd__pth_container *container, const char *name,
+                           const char *bytes, size_t size, ctkd_error *err);
+void ctkd__pth_close(struct ctkd__pth_container *container);
+
+/* Memory that a file of `size` bytes may claim: far above any honest file, far below a zip bomb. */
+size_t ctkd__pth_budget(size_t size);
+
+/* What a persistent id says of its storage; false when it is not one of a storage that we know. */
+struct ctkd__pth_id {
+    const struct ctkd__pickle_value *key; /* a STRING */
+    enum ctkd__dtype type;
+    size_t numel;
+    size_t view_offset; /* elements; 0 unless the id names a part of a storage */
+};
+bool ctkd__pth_id_parse(const struct ctkd__pickle_value *persistent, struct ctkd__pth_id *out);
+const struct ctkd__pth_storage *ctkd__pth_find(const struct ctkd__pth_container *container,
+                                               const struct ctkd__pickle_value *key);
+
+#endif

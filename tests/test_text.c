@@ -1,0 +1,47 @@
+#include "support/check.h"
+#include "util/text.h"
+
+static void only_utf8_without_controls_is_a_line(void **state)
+{
+    (void)state;
+    const char *const good[] = { "", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\xb8" };
+    const char *const bad[] = {
+        "\x80",     "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3",
+        "\xe2\x82", "\x1b",     "a\tb",         "\xc2\x85",     "\xe2\x80\xa8",     "\x7f"
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        assert_true(ctkd__text_is_line(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(ctkd__text_is_line(bad[i]));
+}
+
+static void utf8_may_have_controls(void **state)
+{
+    (void)state;
+    assert_true(ctkd__text_is_utf8("a\tb\n\xc3\xa9"));
+    assert_false(ctkd__text_is_utf8("a\xff"));
+}
+
+static void edits_are_counted(void **state)
+{
+    (void)state;
+    char longest[65] = "";
+    memset(longest, 'x', 64);
+    assert_int_equal(ctkd__edit_distance("kitten", "sitting"), 3);
+    assert_int_equal(ctkd__edit_distance("", "abc"), 3);
+    assert_int_equal(ctkd__edit_distance("abc", "abc"), 0);
+    assert_true(ctkd__edit_distance("abc", longest) == SIZE_MAX);
+    assert_false(ctkd__is_near("abc", SIZE_MAX));
+    assert_true(ctkd__is_near("abc", 1));
+    assert_false(ctkd__is_near("abc", 2));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_utf8_without_controls_is_a_line),
+        cmocka_unit_test(utf8_may_have_controls),
+        cmocka_unit_test(edits_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
