@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Runs every command of README.md's sh blocks as it stands there, in a temporary folder that looks like a checkout.
+# Training commands are cut to a few steps by a wrapper around ctkd; scripts/test is what runs this, so that it is
+# only checked to be what CI calls.
+set -euo pipefail
+build=$(cd "$1" && pwd) source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+ln -s "$source/configs" configs
+mkdir build scripts data
+ln -s "$source/scripts/demo" scripts/demo
+ln -s "$build/example_plugin" build/example_plugin
+for file in "$build"/*; do
+    name=$(basename "$file")
+    [ -e "build/$name" ] || [ "$name" = ctkd ] || ln -s "$file" "build/$name"
+done
+cat >build/ctkd <<SCRIPT
+#!/usr/bin/env bash
+case "\$*" in
+*--help*) exec "$build/ctkd" "\$@" ;;
+train\ * | distill\ *) exec "$build/ctkd" "\$@" data.limit=100 data.test_limit=100 train.max_steps=2 ;;
+*) exec "$build/ctkd" "\$@" ;;
+esac
+SCRIPT
+chmod +x build/ctkd
+
+# A small data set in the exact format of cifar-100-binary.tar.gz: one image of each class in both parts.
+mkdir cifar-100-binary
+for class in $(seq 0 99); do
+    printf "\\x00\\x$(printf %02x "$class")"
+    head -c 3072 "$build/ctkd" # any bytes
+done >cifar-100-binary/train.bin
+cp cifar-100-binary/train.bin cifar-100-binary/test.bin
+tar czf data/cifar-100-binary.tar.gz cifar-100-binary
+
+commands=$(sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$source/README.md")
+[ "$(wc -l <<<"$commands")" -ge 10 ] || { echo "README.md: fewer commands than expected"; exit 1; }
+export CTKD_SETUP=no
+while read -r command; do
+    echo "\$ $command"
+    if [ "$command" = scripts/test ]; then
+        grep -q '^scripts/test$' "$source/.ci/run"
+        continue
+    fi
+    bash -euc "$command" >output 2>&1 </dev/null || { cat output; echo "README.md: '$command' failed"; exit 1; }
+done <<<"$commands"
+# The demonstration's table has its four rows and a temperature for each epoch.
+scripts/demo >output 2>&1
+for row in teacher labels kd kd+ctkd; do
+    grep -Eq "^${row/+/\\+} +[0-9.]+ %" output || { cat output; echo "scripts/demo: no row for $row"; exit 1; }
+done
+grep -Eq '^temperature of kd\+ctkd.*: [0-9]+\.[0-9]+' output
