@@ -46,23 +46,16 @@ static ctkd_status set_from_metadata(const char *file, struct ctkd__config *conf
     return status;
 }
 
-static ctkd_status configure(int argc, char **argv, const struct ctkd__arguments *arguments,
-                             struct ctkd__config *config, ctkd_error *err)
+/* The configuration that a run or a file brings along, before the command line's settings. */
+static ctkd_status configure_from(const char *path, struct ctkd__config *config, ctkd_error *err)
 {
     char file[1024], yaml[1100];
-    if (arguments->n_positionals != 1)
-        return ctkd__fail(err, CTKD_EINVAL, "%zu files found, expected one RUN_OR_FILE",
-                          arguments->n_positionals);
-    ctkd_status status = ctkd__network_file_find(arguments->positionals[0], file, sizeof file, err);
+    const ctkd_status status = ctkd__network_file_find(path, file, sizeof file, err);
     if (status != CTKD_OK)
         return status;
     if (find_run_config(file, yaml, sizeof yaml))
-        status = ctkd__sections_read_yaml(ctkd__config_sections(config), yaml, err);
-    else
-        status = set_from_metadata(file, config, err);
-    if (status == CTKD_OK)
-        status = ctkd__arguments_apply(argc, argv, config, err);
-    return status;
+        return ctkd__sections_read_yaml(ctkd__config_sections(config), yaml, err);
+    return set_from_metadata(file, config, err);
 }
 
 static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
@@ -130,7 +123,14 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
         return ctkd__cli_misused(command, &err);
     if (arguments.help)
         return ctkd__cli_help(command);
-    if (configure(argc, argv, &arguments, config, &err) != CTKD_OK)
+    if (arguments.n_positionals != 1) {
+        ctkd__fail(&err, CTKD_EINVAL, "%zu files found, expected one RUN_OR_FILE",
+                   arguments.n_positionals);
+        return ctkd__cli_misused(command, &err);
+    }
+    if (configure_from(arguments.positionals[0], config, &err) != CTKD_OK)
+        return ctkd__cli_failed(&err);
+    if (ctkd__arguments_apply(argc, argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     ctkd_status status = evaluate(arguments.positionals[0], config, &info, &score, &err);
     if (status == CTKD_OK && arguments.json)

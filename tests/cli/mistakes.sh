@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Wrong usage is status 2, failed work status 1; each says in one line what was found and what was expected.
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+tiny_data data 16 40 20
+small="data.set=mnist:data student.network=resnet8 train.threads=1 train.epochs=1 schedule.kind=constant"
+
+# Help and lists come from the tables and go to stdout.
+for command in train distill eval models methods datasets; do
+    expect 0 "$ctkd" $command --help
+    grep -q "^usage: ctkd $command" stdout || fail "$command --help"
+done
+expect 0 "$ctkd" train --help
+for key in data.set temperature.tau_span method.dkd.beta --t_end; do
+    grep -q -- "$key" stdout || fail "train --help lacks $key"
+done
+expect 0 "$ctkd" --version
+grep -Eq '^ctkd [0-9]+\.[0-9]+\.[0-9]+$' stdout || fail "--version"
+expect 0 "$ctkd" models && grep -q '^  resnet20 *278324 ' stdout || fail "models"
+expect 0 "$ctkd" methods && grep -q '^dkd: ' stdout || fail "methods"
+expect 0 "$ctkd" methods dkd && grep -q '^  method.dkd.beta=8 ' stdout || fail "methods dkd"
+expect 0 "$ctkd" datasets && grep -q '^cifar100: ' stdout || fail "datasets"
+
+# Usage.
+expect 2 "$ctkd"
+expect_error 2 "ctkd: unknown command 'distil', did you mean 'distill'?" "$ctkd" distil
+expect_error 2 "ctkd train: command line: unknown option '--kd_t', did you mean '--kd_T'?" "$ctkd" train --kd_t 4
+expect_error 2 "ctkd train: command line: train.epoch: unknown key, did you mean train.epochs?" \
+    "$ctkd" train train.epoch=3
+expect 2 "$ctkd" train train.epochs=0
+grep -q '^ctkd train: command line: train.epochs: .*from 1 to 1000000' stderr || fail "range of train.epochs"
+expect_error 2 "ctkd methods: no loss is called 'dkk', did you mean 'dkd'?" "$ctkd" methods dkk
+expect_error 2 "ctkd models: 'x=1' found, expected no argument" "$ctkd" models x=1
+expect_error 2 "ctkd distill: teacher.path: empty, expected a run directory or a .safetensors file" "$ctkd" distill
+expect_error 2 "ctkd train: --json found, expected with \`ctkd eval\` only" "$ctkd" train --json
+expect 2 "$ctkd" distill teacher.path=x method.name=dkk method.weight=1
+grep -q "^ctkd distill: method.name: .*'dkk', did you mean 'dkd'" stderr || fail "method.name"
+printf 'train:\n  epocs: 3\n' >typo.yaml
+expect 2 "$ctkd" train typo.yaml
+grep -q '^ctkd train: typo.yaml:2: train.epocs: .*train.epochs' stderr || fail "typo.yaml"
+
+# Work.
+expect 1 "$ctkd" train nothing.yaml
+grep -q '^ctkd: nothing.yaml' stderr || fail "missing config"
+expect_error 1 "ctkd: nothing: No such file or directory, expected a run directory or a .safetensors file" \
+    "$ctkd" eval nothing
+expect_error 1 "ctkd: student.network: resnet21: no such network, did you mean resnet20?" \
+    "$ctkd" train data.set=mnist:data student.network=resnet21 run.dir=never
+[ ! -e never ] || fail "a run that did not start made its directory"
+# shellcheck disable=SC2086
+expect 1 "$ctkd" train $small data.set=mnist:nowhere
+grep -q '^ctkd: .*nowhere' stderr || fail "missing data"
+# shellcheck disable=SC2086
+expect 0 "$ctkd" train $small run.dir=teacher
+expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --force replaces it" \
+    "$ctkd" train $small run.dir=teacher
+# shellcheck disable=SC2086
+expect 0 "$ctkd" train $small run.dir=teacher --force
+# shellcheck disable=SC2086
+expect 1 "$ctkd" distill $small teacher.path=teacher data.pad_to=32
+grep -q '^ctkd: teacher/last.safetensors: network of 16 rows, but the images of mnist are of 32 ' stderr ||
+    fail "teacher of another size"
+# shellcheck disable=SC2086
+expect 1 "$ctkd" distill $small teacher.path=teacher teacher.network=resnet14
+grep -q '^ctkd: teacher/last.safetensors (resnet14): ' stderr || fail "teacher of another network"
+# shellcheck disable=SC2086
+expect 1 "$ctkd" distill $small teacher.path=teacher teacher.expect_top1=100 run.dir=student
+grep -q '^ctkd: teacher/last.safetensors: test top-1 .* expected 100.00 %' stderr || fail "teacher below its promise"
+[ ! -e student ] || fail "a refused teacher left a run directory"
+mkdir hundred # one image of each of 100 classes: a teacher of 10 does not fit
+for class in $(seq 0 99); do
+    printf "\\x00\\x$(printf %02x "$class")"
+    head -c 3072 "$ctkd"
+done >hundred/train.bin
+cp hundred/train.bin hundred/test.bin
+# shellcheck disable=SC2086
+expect_error 1 "ctkd: teacher/last.safetensors: network of 10 classes, but data set cifar100 has 100" \
+    "$ctkd" distill $small data.set=cifar100:hundred teacher.path=teacher
+cp -r data cut
+truncate -s 5000 cut/train-images-idx3-ubyte
+# shellcheck disable=SC2086
+expect 1 "$ctkd" train $small data.set=mnist:cut run.dir=never
+grep -q '^ctkd: .*cut/train-images-idx3-ubyte.*expected' stderr || fail "truncated data"
+head -c 3000 teacher/last.safetensors >cut.safetensors
+expect 1 "$ctkd" eval cut.safetensors data.set=mnist:data
+grep -q '^ctkd: cut.safetensors' stderr || fail "truncated weights"
+# shellcheck disable=SC2086
+expect 1 "$ctkd" train $small optimizer.lr=1000 train.epochs=50 run.dir=wild
+grep -Eq '^ctkd: epoch [0-9]+(, step [0-9]+)?: .*not finite' stderr || fail "a diverged run"
+
+# Nowhere to write: one line, whether the disk is full or a limit is reached.
+status=0
+"$ctkd" eval teacher --json 2>stderr >/dev/full || status=$?
+[ "$status" = 1 ] && [ "$(wc -l <stderr)" = 1 ] || fail "--json onto a full disk: status $status"
+status=0
+# shellcheck disable=SC2086
+(ulimit -f 40 && "$ctkd" train $small run.dir=full >stdout 2>stderr) || status=$?
+[ "$status" = 1 ] || fail "a limit of the file size: status $status"
+[ "$(grep -c '^ctkd: full/.*cannot be written' stderr)" = 1 ] || fail "a limit of the file size"
+[ -z "$(find full -name '*.safetensors*')" ] || fail "a part of a file was left"
+
+# Interrupted: the weights are kept, status 130. (A shell script's child in the background ignores SIGINT.)
+# shellcheck disable=SC2086
+timeout -s TERM 60 "$ctkd" train $small train.epochs=100000 run.dir=stopped >stdout 2>stderr &
+timeout=$!
+for _ in $(seq 200); do
+    [ -s stopped/last.safetensors ] && break
+    sleep 0.1
+done
+kill -TERM "$timeout" # which hands it on
+status=0
+wait "$timeout" || status=$?
+[ "$status" = 130 ] || fail "interrupted: status $status"
+grep -q '^ctkd: interrupted at epoch [0-9]*, step [0-9]*; weights are in stopped$' stderr || fail "interrupted"
+grep -q '"status": "interrupted"' stopped/summary.json || fail "interrupted: summary.json"
