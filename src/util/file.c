@@ -59,9 +59,13 @@ ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err)
 {
     FILE *stream = file->stream;
     file->stream = NULL;
-    /* An earlier failed write leaves no errno here, only the stream's mark. */
-    errno = ferror(stream) ? EIO : 0;
-    int failed = ferror(stream) || fflush(stream) != 0 || fsync(fileno(stream)) != 0;
+    int failed = ferror(stream);
+    if (failed) { /* the failed write left its mark but no errno: one more byte asks for it again */
+        clearerr(stream);
+        errno = fputc(0, stream) == EOF || fflush(stream) != 0 ? errno : EIO;
+    } else {
+        failed = fflush(stream) != 0 || fsync(fileno(stream)) != 0;
+    }
     const int why = errno;
     if (fclose(stream) != 0 && !failed)
         failed = 1;
