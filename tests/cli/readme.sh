@@ -34,6 +34,12 @@ done >cifar-100-binary/train.bin
 cp cifar-100-binary/train.bin cifar-100-binary/test.bin
 tar czf data/cifar-100-binary.tar.gz cifar-100-binary
 
+# Images of one's own, and a teacher from elsewhere.
+mkdir data/mine
+cp /usr/share/datasets/fashion-mnist/*-ubyte.gz data/mine
+build/ctkd train data.set=mnist:data/mine student.network=resnet20 run.dir=elsewhere 2>output || { cat output; exit 1; }
+cp elsewhere/last.safetensors teacher.safetensors
+
 commands=$(sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$source/README.md")
 [ "$(wc -l <<<"$commands")" -ge 10 ] || { echo "README.md: fewer commands than expected"; exit 1; }
 export CTKD_SETUP=no
