@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Wrong usage is status 2, failed work status 1; each says in one line what was found and what was expected.
+# What command.sh leaves: help and lists from the tables, messages word for word, and the ends of a run that was
+# stopped from outside (a limit of the file size, a closed output, a signal).
 set -euo pipefail
 ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
 folder=$(mktemp -d)
@@ -27,7 +28,6 @@ expect 0 "$ctkd" datasets && grep -q '^cifar100: ' stdout || fail "datasets"
 
 # Usage.
 expect 2 "$ctkd"
-expect_error 2 "ctkd: unknown command 'distil', did you mean 'distill'?" "$ctkd" distil
 expect_error 2 "ctkd train: command line: unknown option '--kd_t', did you mean '--kd_T'?" "$ctkd" train --kd_t 4
 expect_error 2 "ctkd train: command line: train.epoch: unknown key, did you mean train.epochs?" \
     "$ctkd" train train.epoch=3
@@ -39,21 +39,13 @@ expect_error 2 "ctkd distill: teacher.path: empty, expected a run directory or a
 expect_error 2 "ctkd train: --json found, expected with \`ctkd eval\` only" "$ctkd" train --json
 expect 2 "$ctkd" distill teacher.path=x method.name=dkk method.weight=1
 grep -q "^ctkd distill: method.name: .*'dkk', did you mean 'dkd'" stderr || fail "method.name"
-printf 'train:\n  epocs: 3\n' >typo.yaml
-expect 2 "$ctkd" train typo.yaml
-grep -q '^ctkd train: typo.yaml:2: train.epocs: .*train.epochs' stderr || fail "typo.yaml"
 
 # Work.
-expect 1 "$ctkd" train nothing.yaml
-grep -q '^ctkd: nothing.yaml' stderr || fail "missing config"
 expect_error 1 "ctkd: nothing: No such file or directory, expected a run directory or a .safetensors file" \
     "$ctkd" eval nothing
 expect_error 1 "ctkd: student.network: resnet21: no such network, did you mean resnet20?" \
     "$ctkd" train data.set=mnist:data student.network=resnet21 run.dir=never
 [ ! -e never ] || fail "a run that did not start made its directory"
-# shellcheck disable=SC2086
-expect 1 "$ctkd" train $small data.set=mnist:nowhere
-grep -q '^ctkd: .*nowhere' stderr || fail "missing data"
 # shellcheck disable=SC2086
 expect 0 "$ctkd" train $small run.dir=teacher
 expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --force replaces it" \
@@ -64,33 +56,6 @@ expect 0 "$ctkd" train $small run.dir=teacher --force
 expect 1 "$ctkd" distill $small teacher.path=teacher data.pad_to=32
 grep -q '^ctkd: teacher/last.safetensors: network of 16 rows, but the images of mnist are of 32 ' stderr ||
     fail "teacher of another size"
-# shellcheck disable=SC2086
-expect 1 "$ctkd" distill $small teacher.path=teacher teacher.network=resnet14
-grep -q '^ctkd: teacher/last.safetensors (resnet14): ' stderr || fail "teacher of another network"
-# shellcheck disable=SC2086
-expect 1 "$ctkd" distill $small teacher.path=teacher teacher.expect_top1=100 run.dir=student
-grep -q '^ctkd: teacher/last.safetensors: test top-1 .* expected 100.00 %' stderr || fail "teacher below its promise"
-[ ! -e student ] || fail "a refused teacher left a run directory"
-mkdir hundred # one image of each of 100 classes: a teacher of 10 does not fit
-for class in $(seq 0 99); do
-    printf "\\x00\\x$(printf %02x "$class")"
-    head -c 3072 "$ctkd"
-done >hundred/train.bin
-cp hundred/train.bin hundred/test.bin
-# shellcheck disable=SC2086
-expect_error 1 "ctkd: teacher/last.safetensors: network of 10 classes, but data set cifar100 has 100" \
-    "$ctkd" distill $small data.set=cifar100:hundred teacher.path=teacher
-cp -r data cut
-truncate -s 5000 cut/train-images-idx3-ubyte
-# shellcheck disable=SC2086
-expect 1 "$ctkd" train $small data.set=mnist:cut run.dir=never
-grep -q '^ctkd: .*cut/train-images-idx3-ubyte.*expected' stderr || fail "truncated data"
-head -c 3000 teacher/last.safetensors >cut.safetensors
-expect 1 "$ctkd" eval cut.safetensors data.set=mnist:data
-grep -q '^ctkd: cut.safetensors' stderr || fail "truncated weights"
-# shellcheck disable=SC2086
-expect 1 "$ctkd" train $small optimizer.lr=1000 train.epochs=50 run.dir=wild
-grep -Eq '^ctkd: epoch [0-9]+(, step [0-9]+)?: .*not finite' stderr || fail "a diverged run"
 
 # Nowhere to write: one line, whether the disk is full or a limit is reached.
 status=0
