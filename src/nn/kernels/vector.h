@@ -51,6 +51,11 @@ ALWAYS_INLINE vf v_keep(vf x)
 #endif
     return x;
 }
+/* No load or store is moved across. */
+ALWAYS_INLINE void v_barrier(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
 #if VB == 16 && defined(__AVX512F__)
 ALWAYS_INLINE vf v_relu(vf x) /* NaN passes through, as in PyTorch */
 {

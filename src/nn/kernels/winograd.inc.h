@@ -135,59 +135,81 @@ static struct run run_at(const struct work *work, size_t tile, size_t end)
 
 /* ---- Input transform ---- */
 
-/* Rows 0 and 5, 1 and 2, or 3 and 4 of B^T d; pairs share their terms. */
-ALWAYS_INLINE void input_pair(int pair, const vf d[6], vf *first, vf *second)
+/* B^T d, 6 to 6: first rows 0 to 2 or (half 1) 3 to 5. Zen can add and multiply at the same time,
+   hence as many additions as multiplications. */
+ALWAYS_INLINE void input_half(size_t half, const vf d[6], vf t[3])
 {
-    if (pair == 0) {
-        *first = 4.0f * (d[0] - d[2]) + (d[4] - d[2]);
-        *second = (d[5] - d[3]) - 4.0f * (d[3] - d[1]);
-    } else if (pair == 1) {
+    if (half == 0) {
         const vf even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];
-        *first = even + odd;
-        *second = even - odd;
+        t[0] = 4.0f * (d[0] - d[2]) + (d[4] - d[2]);
+        t[1] = even + odd;
+        t[2] = even - odd;
     } else {
         const vf even = d[4] - d[2], odd = d[3] - d[1];
-        *first = even + 2.0f * odd;
-        *second = even - 2.0f * odd;
+        t[0] = even + 2.0f * odd;
+        t[1] = even - 2.0f * odd;
+        t[2] = (d[5] - d[3]) - 4.0f * odd;
     }
 }
 
-ALWAYS_INLINE void input_row(const vf d[6], float *v, size_t step)
+/* Column j of the first pass. */
+ALWAYS_INLINE void input_column(size_t half, const float *const rows[6], size_t offset, size_t j,
+                                vf t[6][6])
 {
-    vf t[6];
-    input_pair(0, d, &t[0], &t[5]);
-    input_pair(1, d, &t[1], &t[2]);
-    input_pair(2, d, &t[3], &t[4]);
+    vf d[6], out[3];
+#pragma GCC unroll 6
+    for (size_t i = 0; i < 6; i++)
+        d[i] = v_load(rows[i] + offset + j * VB);
+    input_half(half, d, out);
+#pragma GCC unroll 3
+    for (size_t i = 0; i < 3; i++)
+        t[half * 3 + i][j] = out[i];
+}
+
+/* Row i of the second pass. */
+ALWAYS_INLINE void input_row(size_t i, const vf t[6][6], float *v, size_t step)
+{
+    vf out[6];
+    input_half(0, t[i], out);
+    input_half(1, t[i], out + 3);
 #pragma GCC unroll 6
     for (size_t j = 0; j < 6; j++)
-        v_store(v + j * step, t[j]);
+        v_store(v + (i * 6 + j) * step, out[j]);
 }
 
-/* Two rows of the transformed tile at a time: that many fit into registers, and loading the inputs
-   again for the next pair is cheaper than a round trip of all 36 through memory. */
-ALWAYS_INLINE void input_rows(int pair, const float *const rows[6], size_t offset, float *v,
-                              size_t step)
-{
-    const size_t first_row = pair == 0 ? 0 : pair == 1 ? 1 : 3;
-    const size_t second_row = pair == 0 ? 5 : first_row + 1;
-    vf first[6], second[6];
-#pragma GCC unroll 6
-    for (size_t j = 0; j < 6; j++) {
-        vf d[6];
-#pragma GCC unroll 6
-        for (size_t i = 0; i < 6; i++)
-            d[i] = v_load(rows[i] + offset + j * VB);
-        input_pair(pair, d, &first[j], &second[j]);
-    }
-    input_row(first, v + first_row * 6 * step, step);
-    input_row(second, v + second_row * 6 * step, step);
-}
-
+/* Half of the transformed tile at a time, which fits into registers: loading the inputs twice is
+   cheaper than a round trip of 36 vectors through memory. Stores are the bottleneck, so those of
+   the first half are spread over the loads of the second; the barriers keep the compiler from
+   collecting them. */
 static void input_tile(const float *const rows[6], size_t offset, float *v, size_t step)
 {
-    input_rows(0, rows, offset, v, step);
-    input_rows(1, rows, offset, v, step);
-    input_rows(2, rows, offset, v, step);
+    vf t[6][6];
+#pragma GCC unroll 6
+    for (size_t j = 0; j < 6; j++)
+        input_column(0, rows, offset, j, t);
+#pragma GCC unroll 3
+    for (size_t i = 0; i < 3; i++) {
+        input_row(i, t, v, step);
+        v_barrier();
+        input_column(1, rows, offset, 2 * i, t);
+        input_column(1, rows, offset, 2 * i + 1, t);
+        v_barrier();
+    }
+#pragma GCC unroll 3
+    for (size_t i = 3; i < 6; i++)
+        input_row(i, t, v, step);
+}
+
+/* The tile below the one at p, usually the next row of tiles, into the cache. */
+ALWAYS_INLINE void prefetch_below(const float *p, size_t row_floats)
+{
+    const uintptr_t at =
+        (uintptr_t)p; /* below the last image p + n would be undefined, a prefetch not */
+#pragma GCC unroll 4
+    for (size_t i = 4; i < 8; i++)
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4 * VB; j += 16) /* a cache line is 16 floats */
+            __builtin_prefetch((const void *)(at + (i * row_floats + j) * sizeof(float)));
 }
 
 /* Copy one row of the input into the ring, through the prologue; its margins are zero already. */
@@ -237,9 +259,12 @@ static void transform_input(const struct work *work, size_t begin, size_t end, c
             }
             staged_image = run.image;
             staged_end = run.row * 4 + 5;
-            for (size_t i = 0; i < run.count; i++)
+            const float *tiles = image + run.row * 4 * work->w * VB;
+            for (size_t i = 0; i < run.count; i++) {
+                prefetch_below(tiles + (run.col + i) * 4 * VB, work->w * VB);
                 input_tile(rows, (run.col + i) * 4 * VB, v_tile(work, tile - begin + i, cb),
                            work->v_step);
+            }
             tile += run.count;
         }
     }
@@ -622,6 +647,7 @@ static void transform_gradient(const struct work *work, size_t begin, size_t end
                 const size_t col = (run.col + i) * 4, cols = work->w - col;
                 const float *at = plane + row * row_floats + col * VB;
                 float *m = m_tile(work, tile - begin + i, ob);
+                prefetch_below(at, row_floats);
                 if (rows >= 4 && cols >= 4)
                     gradient_tile(at, row_floats, m, work->m_step);
                 else
