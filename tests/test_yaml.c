@@ -184,7 +184,10 @@ static void bad_base_files_are_refused(void **state)
     check_refused("base: x.yaml\n", "/./c.yaml, which builds on this file");
     check_refused("base: {a: b}\n", "c.yaml:1: base: a map, expected a file or a list of files");
     check_refused("base: none.yaml\n", "none.yaml: cannot be opened: No such file or directory");
-    check_refused("base: \"\"\n", "base: file name of 0 bytes, expected 1 to 1008");
+    fixture_init(&f);
+    assert_non_null(strstr(read_text(&f, "base: \"\"\n").message,
+                           "c.yaml: base: file name of 0 bytes, expected 1 to "));
+    ctkd__sections_fini(f.sections);
     check_refused("base: x\nbase: y\n", "c.yaml:2: base: set before in this file");
     scratch_text("bad.yaml", "train.batch: x\n");
     check_refused("base: bad.yaml\n",

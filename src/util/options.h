@@ -1,8 +1,8 @@
 /*
  * Option tables over configs, from text: `key=value`, YAML, help, and the resolved form.
  *
- * The tables are ctkd_option (include/ctkd/option.h); names may hold dots ("temperature.tau_min"), which
- * YAML spells as nested maps. Several tables may be joined under prefixes: a set of sections.
+ * The tables are ctkd_option (include/ctkd/option.h); names may hold dots ("temperature.tau_min"),
+ * which YAML spells as nested maps. Several tables may be joined under prefixes: a set of sections.
  */
 #ifndef CTKD_UTIL_OPTIONS_H
 #define CTKD_UTIL_OPTIONS_H
@@ -24,7 +24,8 @@ struct ctkd__sections {
     size_t count;
 };
 
-/* A second spelling on the command line: "--kd_T" for "temperature.tau", "-r" for "method.ce_weight". */
+/* A second spelling on the command line: "--kd_T" for "temperature.tau", "-r" for
+ * "method.ce_weight". */
 struct ctkd__alias {
     const char *flag; /* with its dashes */
     const char *key;
@@ -32,21 +33,21 @@ struct ctkd__alias {
     const char *note;  /* shown in help */
 };
 
-/* Defaults of all sections; strings are duplicated. */
+/* Defaults of all sections; strings are duplicated, one without a default is "". */
 ctkd_status ctkd__sections_defaults(struct ctkd__sections sections, ctkd_error *err);
 /* Frees the STRING fields and sets them to NULL. */
 void ctkd__sections_fini(struct ctkd__sections sections);
 
-/* Sets one key from text. `where` ("config.yaml:12" or "command line") begins the message. Unknown key:
-   CTKD_ENOTFOUND with the nearest known name; bad value: CTKD_ERANGE with what is allowed. */
+/* Sets one key from text. `where` ("config.yaml:12" or "command line") begins the message. Unknown
+   key: CTKD_ENOTFOUND with the nearest known name; bad value: CTKD_ERANGE with what is allowed. */
 ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where, const char *key,
                                const char *value, ctkd_error *err);
 
 /*
- * Reads a YAML file: nested maps of scalars, and lists of scalars (joined with commas for a STRING).
- * A top-level `base: FILE` or `base: [FILE, ...]` (relative to this file) is read first, so that a recipe is
- * a few lines on a base; at most 8 deep. Duplicate keys, anchors' cycles, tabs and non-scalars are errors with
- * file and line.
+ * Reads a YAML file: nested maps of scalars, and lists of scalars (joined with commas for a
+ * STRING). A top-level `base: FILE` or `base: [FILE, ...]` (relative to this file) is read first,
+ * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. Duplicate keys, anchors,
+ * aliases, tags, tabs and what does not fit its key are errors with file and line.
  */
 ctkd_status ctkd__sections_read_yaml(struct ctkd__sections sections, const char *path,
                                      ctkd_error *err);

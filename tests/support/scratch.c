@@ -1,48 +1,30 @@
 #include "support/scratch.h"
 
-#include <ftw.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "support/check.h"
+#include "support/temp_files.h"
 
-static char folder[64];
-
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *at)
-{
-    (void)info;
-    (void)kind;
-    (void)at;
-    return remove(path);
-}
+static void *folder;
 
 static void remove_folder(void)
 {
-    nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    temp_folder_remove(&folder);
 }
 
 const char *scratch_path(const char *name)
 {
-    static char paths[8][256];
-    static size_t next;
-    if (!*folder) {
-        snprintf(folder, sizeof folder, "scratch-XXXXXX");
-        assert_non_null(mkdtemp(folder));
+    if (!folder) {
+        assert_int_equal(temp_folder_make(&folder), 0);
         atexit(remove_folder);
     }
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
+    return temp_path(folder, name);
 }
 
 const char *scratch_write(const char *name, const void *bytes, size_t n)
 {
     const char *path = scratch_path(name);
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, n, file), n);
-    assert_int_equal(fclose(file), 0);
+    temp_write(folder, name, bytes, n);
     return path;
 }
 
