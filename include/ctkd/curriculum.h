@@ -11,10 +11,10 @@ extern "C" {
 #endif
 
 typedef enum ctkd_curriculum {
-    CTKD_CURRICULUM_COSINE,         /**< (1 - cos(pi min(e, n)/n)) / 2 */
-    CTKD_CURRICULUM_LINEAR,         /**< min(e, n) / n */
-    CTKD_CURRICULUM_LINEAR_OFFICIAL,/**< as the published code: min(e, n - 1) / n, never reaches 1 */
-    CTKD_CURRICULUM_NONE            /**< 1 from the first epoch on */
+    CTKD_CURRICULUM_COSINE,          /**< (1 - cos(pi min(e, n)/n)) / 2 */
+    CTKD_CURRICULUM_LINEAR,          /**< min(e, n) / n */
+    CTKD_CURRICULUM_LINEAR_OFFICIAL, /**< as published: min(e, n - 1) / n, never reaches 1 */
+    CTKD_CURRICULUM_NONE             /**< 1 from the first epoch on */
 } ctkd_curriculum;
 
 /**

@@ -38,8 +38,8 @@ typedef enum ctkd_kd_form {
 
 /**
  * Softened KL distillation loss, batch mean, and its gradients.
- *   L = 1/n * sum_i tau_i^2 KL(softmax(t_i/tau_i) || softmax(s_i/tau_i))   Hinton et al. 2015, sec. 2
- * dtau includes both softmaxes and the tau^2 factor.
+ *   L = 1/n * sum_i tau_i^2 KL(softmax(t_i/tau_i) || softmax(s_i/tau_i))
+ * Hinton et al. 2015, sec. 2. dtau includes both softmaxes and the tau^2 factor.
  * @param s, t   student and teacher logits, [n, k], finite
  * @param tau    n_tau temperatures, > 0
  * @param n_tau  1 (one temperature) or n (one per sample)
@@ -47,8 +47,8 @@ typedef enum ctkd_kd_form {
  * @param ds     out, dL/ds [n, k]; NULL to skip
  * @param dt     out, dL/dt [n, k]; NULL to skip
  * @param dtau   out, dL/dtau, n_tau values, not yet reversed; NULL to skip
- * @return CTKD_OK, or CTKD_EINVAL (n or k is 0, NULL s, t, tau or loss, n_tau neither 1 nor n, a tau
- *         not positive and finite, unknown form); on error no output is written.
+ * @return CTKD_OK, or CTKD_EINVAL (n or k is 0, NULL s, t, tau or loss, n_tau neither 1 nor n, a
+ *         tau not positive and finite, unknown form); on error no output is written.
  */
 CTKD_NODISCARD ctkd_status ctkd_kd_loss(size_t n, size_t k, const float *s, const float *t,
                                         const float *tau, size_t n_tau, ctkd_kd_form form,
@@ -65,8 +65,8 @@ CTKD_NODISCARD ctkd_status ctkd_kd_loss(size_t n, size_t k, const float *s, cons
  */
 CTKD_NODISCARD ctkd_status ctkd_dkd_loss(size_t n, size_t k, const float *s, const float *t,
                                          const int32_t *labels, const float *tau, size_t n_tau,
-                                         float alpha, float beta, float *loss, float *ds,
-                                         float *dt, float *dtau);
+                                         float alpha, float beta, float *loss, float *ds, float *dt,
+                                         float *dtau);
 
 /** What a loss needs from its caller; flags of ctkd_loss_def.needs. */
 enum {
@@ -76,8 +76,8 @@ enum {
 
 /** Properties that tests check for every entry; flags of ctkd_loss_def.properties. */
 enum {
-    CTKD_ZERO_WHEN_EQUAL = 1u << 0,   /**< L = 0 and ds = 0 when s equals t */
-    CTKD_SHIFT_INVARIANT = 1u << 1,   /**< unchanged when a constant is added to a row of s or t */
+    CTKD_ZERO_WHEN_EQUAL = 1u << 0, /**< L = 0 and ds = 0 when s equals t */
+    CTKD_SHIFT_INVARIANT = 1u << 1, /**< unchanged when a constant is added to a row of s or t */
     CTKD_NONNEGATIVE = 1u << 2
 };
 

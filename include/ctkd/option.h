@@ -35,6 +35,8 @@ typedef struct ctkd_option {
     const char *help;
 } ctkd_option;
 
+/* clang-format takes #field for a directive. */
+/* clang-format off */
 #define CTKD_OPT_F32(type, field, def, lo, hi, help)                                              \
     { #field, CTKD_OPTION_F32, offsetof(type, field), (def), (lo), (hi), NULL, NULL, (help) }
 #define CTKD_OPT_I64(type, field, def, lo, hi, help)                                              \
@@ -44,6 +46,7 @@ typedef struct ctkd_option {
 #define CTKD_OPT_CHOICE(type, field, def, names, help)                                            \
     { #field, CTKD_OPTION_CHOICE, offsetof(type, field), (def), 0, 0, NULL, (names), (help) }
 #define CTKD_OPT_END { NULL, CTKD_OPTION_F32, 0, 0, 0, 0, NULL, NULL, NULL }
+/* clang-format on */
 
 /** Writes every default of a table without STRING options into a config. */
 void ctkd_options_defaults(const ctkd_option *options, void *config);

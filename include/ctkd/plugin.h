@@ -21,8 +21,8 @@ typedef struct ctkd_plugin_config {
     float ce_weight; /**< gamma of the published scripts (-r); default 0.1 */
     float kd_weight; /**< alpha (-a); default 0.9 */
     ctkd_kd_form kd_form;
-    const char *method;  /**< a name of ctkd_loss_list(), or NULL; default NULL */
-    float method_weight; /**< beta (-b); default 0, and 0 without a method */
+    const char *method;                  /**< a name of ctkd_loss_list(), or NULL; default NULL */
+    float method_weight;                 /**< beta (-b); default 0, and 0 without a method */
     ctkd_temperature_config temperature; /**< n_max and k are taken from above */
     ctkd_curriculum curriculum;          /**< default COSINE */
     size_t curriculum_epochs;            /**< default 10 */
@@ -62,7 +62,8 @@ typedef struct ctkd_plugin_report {
  * @param ds      out, dL/ds [n, k], overwritten; must not overlap s or t
  * @param report  out, may be NULL
  * @return CTKD_OK, CTKD_EINVAL (n is 0 or above n_max, epoch 0, NULL argument), CTKD_ERANGE (a
- *         label), CTKD_ENAN (the loss or theta's gradient is not finite: neither ds nor theta is written).
+ *         label), CTKD_ENAN (the loss or theta's gradient is not finite: ds and theta are not
+ *         written).
  */
 CTKD_NODISCARD ctkd_status ctkd_plugin_step(ctkd_plugin *plugin, size_t n, const float *s,
                                             const float *t, const int32_t *labels, size_t epoch,
@@ -72,7 +73,7 @@ CTKD_NODISCARD ctkd_status ctkd_plugin_step(ctkd_plugin *plugin, size_t n, const
 size_t ctkd_plugin_state_size(const ctkd_plugin *plugin);
 /** Writes the state into `bytes` bytes of caller's memory. CTKD_ERANGE if too small. */
 CTKD_NODISCARD ctkd_status ctkd_plugin_save(const ctkd_plugin *plugin, void *memory, size_t bytes);
-/** Restores it. CTKD_EFORMAT (not a state, damaged), CTKD_ESHAPE (of a plugin with another shape). */
+/** Restores it. CTKD_EFORMAT (not a state, damaged), CTKD_ESHAPE (of another shape). */
 CTKD_NODISCARD ctkd_status ctkd_plugin_restore(ctkd_plugin *plugin, const void *memory,
                                                size_t bytes);
 

@@ -2,7 +2,7 @@
  * @file random.h  Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011).
  *
  * Every draw is a pure function of (seed, purpose, major, minor): no state, so that results do not
- * depend on threads, order or resumption. major is below 2^56: purpose takes the counter's top 8 bits.
+ * depend on threads, order or resumption. major is below 2^56: purpose takes the top 8 bits.
  */
 #ifndef CTKD_RANDOM_H
 #define CTKD_RANDOM_H
@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/** What a draw is for; streams of different purposes never overlap. Values are part of the format. */
+/** What a draw is for; streams of different purposes never overlap. The values are fixed. */
 typedef enum ctkd_random_purpose {
     CTKD_RANDOM_INIT = 1,        /**< network parameters: major = parameter, minor = element */
     CTKD_RANDOM_TEMPERATURE = 2, /**< temperature module's parameters */

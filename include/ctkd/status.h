@@ -13,19 +13,19 @@ extern "C" {
 #endif
 
 /** Every code with its value and text; X(name, value, text). */
-#define CTKD_STATUS_LIST(X)                                                                       \
-    X(OK, 0, "success")                                                                           \
-    X(EINVAL, -1, "invalid argument")                                                             \
-    X(ENOMEM, -2, "out of memory")                                                                \
-    X(ERANGE, -3, "value out of range")                                                           \
-    X(ENOTFOUND, -4, "no such name")                                                              \
-    X(ESHAPE, -5, "shape mismatch")                                                               \
-    X(EFORMAT, -6, "malformed file")                                                              \
-    X(EIO, -7, "input or output failed")                                                          \
-    X(EEXIST, -8, "already exists")                                                               \
-    X(ENAN, -9, "not a finite number")                                                            \
-    X(EUNSUPPORTED, -10, "not supported")                                                         \
-    X(EBACKEND, -11, "a library underneath failed")                                               \
+#define CTKD_STATUS_LIST(X)                                                                        \
+    X(OK, 0, "success")                                                                            \
+    X(EINVAL, -1, "invalid argument")                                                              \
+    X(ENOMEM, -2, "out of memory")                                                                 \
+    X(ERANGE, -3, "value out of range")                                                            \
+    X(ENOTFOUND, -4, "no such name")                                                               \
+    X(ESHAPE, -5, "shape mismatch")                                                                \
+    X(EFORMAT, -6, "malformed file")                                                               \
+    X(EIO, -7, "input or output failed")                                                           \
+    X(EEXIST, -8, "already exists")                                                                \
+    X(ENAN, -9, "not a finite number")                                                             \
+    X(EUNSUPPORTED, -10, "not supported")                                                          \
+    X(EBACKEND, -11, "a library underneath failed")                                                \
     X(EINTERRUPTED, -12, "interrupted")
 
 /** 0 is success, every failure is negative. */

@@ -68,7 +68,8 @@ size_t ctkd_temperature_count(const ctkd_temperature *temperature, size_t n);
 
 /**
  * Temperatures of a batch; keeps what backward needs.
- * @param s, t  student and teacher logits, [n, k] row-major; read by INSTANCE only, else may be NULL
+ * @param s, t  student and teacher logits, [n, k] row-major; read by INSTANCE only, else may be
+ *              NULL
  * @param tau   out, ctkd_temperature_count(temperature, n) values; overwritten
  * @return CTKD_OK, or CTKD_EINVAL (n is 0 or above n_max, NULL arguments); no output on error.
  */
@@ -82,8 +83,8 @@ CTKD_NODISCARD ctkd_status ctkd_temperature_forward(ctkd_temperature *temperatur
  * @param lambda  reversal strength, >= 0
  * @param ds      [n, k], accumulated: adds the path through INSTANCE's input when `through` is
  *                set; NULL to skip
- * @return CTKD_OK, or CTKD_EINVAL (NULL dtau, lambda negative or not finite, n differs from the last
- *         forward); nothing is written on error.
+ * @return CTKD_OK, or CTKD_EINVAL (NULL dtau, lambda negative or not finite, n differs from the
+ *         last forward); nothing is written on error.
  */
 CTKD_NODISCARD ctkd_status ctkd_temperature_backward(ctkd_temperature *temperature, size_t n,
                                                      const float *dtau, float lambda, float *ds);

@@ -1,8 +1,9 @@
 /*
  * Image data sets in memory: bytes as published, labels, and the constants that normalise them.
  *
- * A data set is named NAME or NAME:PATH (fashion-mnist, mnist:DIR, cifar10:cifar-10-binary.tar.gz, ...); PATH is a folder
- * that holds the published files (or the published archive), or the archive itself, read in place.
+ * A data set is named NAME or NAME:PATH (fashion-mnist, mnist:DIR, cifar10:cifar-10-binary.tar.gz,
+ * ...); PATH is a folder that holds the published files (or the published archive), or the archive
+ * itself, read in place.
  */
 #ifndef CTKD_DATA_DATASET_H
 #define CTKD_DATA_DATASET_H
@@ -44,8 +45,8 @@ struct ctkd__dataset_def {
 const struct ctkd__dataset_def *const *ctkd__dataset_list(void); /* NULL-terminated */
 const struct ctkd__dataset_def *ctkd__dataset_find(const char *name);
 
-/* Opens NAME or NAME:PATH and checks every label. *out is NULL on failure. Errors name the file, the
-   field, what was found and what was expected; an unknown NAME offers the nearest one. */
+/* Opens NAME or NAME:PATH and checks every label. *out is NULL on failure. Errors name the file,
+   the field, what was found and what was expected; an unknown NAME offers the nearest one. */
 ctkd_status ctkd__dataset_open(const char *spec, struct ctkd__dataset **out, ctkd_error *err);
 void ctkd__dataset_close(struct ctkd__dataset *dataset);
 

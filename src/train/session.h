@@ -16,7 +16,8 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training,
                             struct ctkd__data *data, ctkd_error *err);
 void ctkd__data_close(struct ctkd__data *data);
 
-/* Kernels, workers and, when asked for, a profile and choices of convolutions. `config` is borrowed until close. */
+/* Kernels, workers and, when asked for, a profile and choices of convolutions. `config` is
+   borrowed until close. */
 ctkd_status ctkd__engine_open(const struct ctkd__config *config,
                               struct ctkd__inference_config *engine, ctkd_error *err);
 void ctkd__engine_close(struct ctkd__inference_config *engine);

@@ -4,7 +4,7 @@
 
 #include "ctkd/status.h"
 
-/* Writes status and a formatted line into err (may be NULL) and returns status. Long lines are cut. */
+/* Writes status and a formatted line into err (may be NULL) and returns status. Cuts long lines. */
 ctkd_status ctkd__fail(ctkd_error *err, ctkd_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

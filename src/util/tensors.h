@@ -9,17 +9,17 @@
 
 enum { CTKD__RANK_MAX = 8 };
 
-/* Element types; X(name, text as in safetensors, bytes). Only F32 and I64 are ever computed with. */
-#define CTKD__DTYPE_LIST(X)                                                                       \
-    X(F32, "F32", 4)                                                                              \
-    X(F64, "F64", 8)                                                                              \
-    X(F16, "F16", 2)                                                                              \
-    X(BF16, "BF16", 2)                                                                            \
-    X(I64, "I64", 8)                                                                              \
-    X(I32, "I32", 4)                                                                              \
-    X(I16, "I16", 2)                                                                              \
-    X(I8, "I8", 1)                                                                                \
-    X(U8, "U8", 1)                                                                                \
+/* Element types; X(name, text as in safetensors, bytes). Only F32 and I64 are computed with. */
+#define CTKD__DTYPE_LIST(X)                                                                        \
+    X(F32, "F32", 4)                                                                               \
+    X(F64, "F64", 8)                                                                               \
+    X(F16, "F16", 2)                                                                               \
+    X(BF16, "BF16", 2)                                                                             \
+    X(I64, "I64", 8)                                                                               \
+    X(I32, "I32", 4)                                                                               \
+    X(I16, "I16", 2)                                                                               \
+    X(I8, "I8", 1)                                                                                 \
+    X(U8, "U8", 1)                                                                                 \
     X(BOOL, "BOOL", 1)
 enum ctkd__dtype {
 #define CTKD__DTYPE_ENUM(name, text, bytes) CTKD__##name,

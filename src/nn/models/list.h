@@ -1,4 +1,4 @@
-/* Families of networks, in the order that `ctkd models` prints; a new one is a file and a word here. */
+/* Families of networks, in the order that `ctkd models` prints; a new one is a file and a word. */
 #define CTKD__MODEL_LIST(X)                                                                        \
     X(resnet)                                                                                      \
     X(resnet_a)                                                                                    \
