@@ -42,6 +42,7 @@ cp elsewhere/last.safetensors teacher.safetensors
 
 commands=$(sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$source/README.md")
 [ "$(wc -l <<<"$commands")" -ge 10 ] || { echo "README.md: fewer commands than expected"; exit 1; }
+unset CTKD_BUILD CTKD_RUNS # of whoever runs the tests
 export CTKD_SETUP=no
 while read -r command; do
     echo "\$ $command"
