@@ -12,8 +12,8 @@
 #include "nn/training.h"
 
 /* As in networks.py. */
-enum { N = 6, CLASSES = 10, SEED = 20230207, SAMPLES = 8 };
-enum { MAJOR_PIXELS = 1 << 20, MAJOR_WEIGHTS = 1 << 21 };
+enum { N = 6, CLASSES = 10, SAMPLES = 8 };
+enum { MAJOR_PIXELS = 1 << 20, MAJOR_DIRECTIONS = 1 << 21 };
 
 struct network {
     const char *name;
@@ -25,43 +25,55 @@ struct fixture {
     struct golden *golden;
     struct ctkd__graph *graph;
     struct ctkd__tensors values; /* without num_batches_tracked */
+    struct ctkd__tensors directions;
+    uint64_t seed;
     float *x;
     int32_t labels[N];
 };
 
-static float draw_normal(size_t major, size_t minor)
+static float draw_normal(const struct fixture *fixture, size_t major, size_t minor)
 {
-    return ctkd_random_normal(SEED, CTKD_RANDOM_TEST, major, minor);
+    return ctkd_random_normal(fixture->seed, CTKD_RANDOM_TEST, major, minor);
 }
 
 /* Element i of a parameter: He's deviation for weights, near their defaults for batch norm. */
-static float draw(const struct ctkd__parameter *parameter, size_t index, size_t i)
+static float draw(const struct fixture *fixture, size_t index, size_t i)
 {
+    const struct ctkd__parameter *const parameter = &fixture->graph->parameters[index];
     const size_t fan_in = ctkd__parameter_elements(parameter) / parameter->shape[0];
     if (parameter->role == CTKD__ROLE_VARIANCE)
-        return 0.75f + 0.5f * ctkd_random_uniform(SEED, CTKD_RANDOM_TEST, index, i);
+        return 0.75f + 0.5f * ctkd_random_uniform(fixture->seed, CTKD_RANDOM_TEST, index, i);
     if (parameter->rank > 1)
-        return (float)sqrt(2.0 / (double)fan_in) * draw_normal(index, i);
+        return (float)sqrt(2.0 / (double)fan_in) * draw_normal(fixture, index, i);
     if (parameter->role == CTKD__ROLE_WEIGHT)
-        return 1.0f + 0.125f * draw_normal(index, i);
-    return 0.125f * draw_normal(index, i);
+        return 1.0f + 0.125f * draw_normal(fixture, index, i);
+    return 0.125f * draw_normal(fixture, index, i);
+}
+
+static float *add_like(struct ctkd__tensors *list, const struct ctkd__parameter *parameter)
+{
+    int64_t shape[4];
+    for (int i = 0; i < 4; i++)
+        shape[i] = (int64_t)parameter->shape[i];
+    struct ctkd__tensor *tensor;
+    ctkd_error err = { 0 };
+    check_ok(
+        ctkd__tensors_add(list, parameter->name, CTKD__F32, parameter->rank, shape, &tensor, &err),
+        &err);
+    return tensor->data;
 }
 
 static void fill_values(struct fixture *fixture)
 {
-    ctkd_error err = { 0 };
-    for (int index = 0; index < fixture->graph->n_parameters; index++) {
+    for (size_t index = 0; index < (size_t)fixture->graph->n_parameters; index++) {
         const struct ctkd__parameter *const parameter = &fixture->graph->parameters[index];
-        int64_t shape[4];
-        for (int i = 0; i < 4; i++)
-            shape[i] = (int64_t)parameter->shape[i];
-        struct ctkd__tensor *tensor;
-        check_ok(ctkd__tensors_add(&fixture->values, parameter->name, CTKD__F32, parameter->rank,
-                                   shape, &tensor, &err),
-                 &err);
+        float *const values = add_like(&fixture->values, parameter);
+        float *const direction = add_like(&fixture->directions, parameter);
         const size_t n = ctkd__parameter_elements(parameter);
-        for (size_t i = 0; i < n; i++)
-            ((float *)tensor->data)[i] = draw(parameter, (size_t)index, i);
+        for (size_t i = 0; i < n; i++) {
+            values[i] = draw(fixture, index, i);
+            direction[i] = draw_normal(fixture, MAJOR_DIRECTIONS + index, i);
+        }
     }
 }
 
@@ -72,6 +84,7 @@ static void fixture_init(struct fixture *fixture, const struct network *network)
     snprintf(file, sizeof file, "network_%s_%zux%zux%zu.txt", network->name, network->side,
              network->side, network->channels);
     fixture->golden = golden_open(file);
+    fixture->seed = (uint64_t)golden_get(fixture->golden, "seed", 1)[0];
     const struct ctkd__model_args args = { network->channels, network->side, network->side,
                                            CLASSES };
     ctkd_error err = { 0 };
@@ -81,7 +94,7 @@ static void fixture_init(struct fixture *fixture, const struct network *network)
     fixture->x = malloc(pixels * sizeof *fixture->x);
     assert_non_null(fixture->x);
     for (size_t i = 0; i < pixels; i++)
-        fixture->x[i] = draw_normal(MAJOR_PIXELS, i);
+        fixture->x[i] = draw_normal(fixture, MAJOR_PIXELS, i);
     for (int i = 0; i < N; i++)
         fixture->labels[i] = (7 * i + 3) % CLASSES;
 }
@@ -90,37 +103,53 @@ static void fixture_fini(struct fixture *fixture)
 {
     free(fixture->x);
     ctkd__tensors_fini(&fixture->values);
+    ctkd__tensors_fini(&fixture->directions);
     ctkd__graph_destroy(fixture->graph);
     golden_close(fixture->golden);
 }
 
-/* Largest error of a parameter's norm, projection on a random direction and single elements,
-   relative to its norm; `floor` is added to that, for gradients that are 0 (a bias in front of a
-   batch norm). */
-static double summary_error(const struct fixture *fixture, size_t index,
-                            const struct ctkd__tensors *list, double floor)
+/* Fails unless norm, projection and chosen elements agree with the golden entry; projections and
+   elements have as tolerance that of a difference of `tolerance` norms in a random direction. */
+static void check_summary(const struct fixture *fixture, size_t index,
+                          const struct ctkd__tensors *list, double tolerance)
 {
     const char *const name = fixture->graph->parameters[index].name;
     const float *const expected = golden_get(fixture->golden, name, 3 + SAMPLES);
     const struct ctkd__tensor *const tensor = ctkd__tensors_find(list, name);
     assert_non_null(tensor);
-    const float *const values = tensor->data;
+    const float *const values = tensor->data, *const direction =
+                                                  fixture->directions.items[index].data;
     const size_t n = ctkd__tensor_elements(tensor);
     double squares = 0, projection = 0;
     for (size_t i = 0; i < n; i++) {
         squares += (double)values[i] * (double)values[i];
-        projection += (double)values[i] * (double)draw_normal(MAJOR_WEIGHTS + index, i);
+        projection += (double)values[i] * (double)direction[i];
     }
-    double worst =
-        fmax(fabs(sqrt(squares) - (double)expected[1]), fabs(projection - (double)expected[2]));
+    const double norm = (double)expected[1], rms = norm / sqrt((double)n);
+    const double rounding = 1e-6; /* the whole gradient of a bias before a batch norm */
+    const double error = fabs(projection - (double)expected[2]);
+    bool good = (double)expected[0] == (double)index &&
+                fabs(sqrt(squares) - norm) <= tolerance * norm + rounding &&
+                error <= 3 * tolerance * norm + rounding;
     for (size_t i = 0; i < SAMPLES; i++)
-        worst = fmax(worst,
-                     fabs((double)values[i * (n - 1) / (SAMPLES - 1)] - (double)expected[3 + i]));
-    return isfinite(squares) ? worst / ((double)expected[1] + floor) : (double)INFINITY;
+        good = good && fabs((double)values[i * (n - 1) / (SAMPLES - 1)] -
+                            (double)expected[3 + i]) <= 5 * tolerance * rms + rounding;
+    if (!good)
+        fail_msg("%s: index %zu, norm %.9g, projection %.9g; expected %g, %.9g, %.9g and its "
+                 "elements",
+                 name, index, sqrt(squares), projection, (double)expected[0], norm,
+                 (double)expected[2]);
 }
 
+/* Rounding of direct convolutions flips hardly a ReLU at the seeds that networks.py chose; that of
+   Winograd may, and one flip moves the gradients before it by up to a few percent. */
+static const struct conv {
+    const char *name;
+    double tolerance; /* of gradients */
+} convs[] = { { "dnnl", 5e-3 }, { "auto", 5e-2 } };
+
 static void check_training(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                           struct ctkd__workers *workers)
+                           const struct conv *conv, struct ctkd__workers *workers)
 {
     struct ctkd__weights *weights;
     struct ctkd__training *training;
@@ -128,7 +157,7 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
     check_ok(ctkd__weights_create(fixture->graph, kernels->block, &weights, &err), &err);
     check_ok(ctkd__weights_import(weights, &fixture->values, &err), &err);
     const struct ctkd__training_config config = {
-        .kernels = kernels, .workers = workers, .batch_max = N, .conv = "auto"
+        .kernels = kernels, .workers = workers, .batch_max = N, .conv = conv->name
     };
     check_ok(ctkd__training_create(fixture->graph, weights, &config, &training, &err), &err);
     float logits[N * CLASSES], dlogits[N * CLASSES], loss;
@@ -141,21 +170,11 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
     struct ctkd__tensors gradient = { 0 }, state = { 0 };
     check_ok(ctkd__training_export_gradient(training, &gradient, &err), &err);
     check_ok(ctkd__weights_export(weights, &state, &err), &err);
-    /* An activation within rounding of 0 flips its ReLU's mask and moves the gradients behind it by
-       percents (float64 PyTorch does so too when its input moves by 1e-7): few may exceed 1e-2. */
-    int beyond = 0;
-    for (int i = 0; i < fixture->graph->n_parameters; i++) {
-        if (fixture->graph->parameters[i].role <= CTKD__ROLE_BIAS) {
-            const double error = summary_error(fixture, (size_t)i, &gradient, 1e-3);
-            check_close(error, 0, 0, 0.1);
-            beyond += error > 1e-2;
-        } else {
-            check_close(summary_error(fixture, (size_t)i, &state, 0), 0, 0, 1e-4);
-        }
-    }
-    if (beyond * 8 > fixture->graph->n_parameters)
-        fail_msg("%d of %d parameters have gradients off by more than 1e-2", beyond,
-                 fixture->graph->n_parameters);
+    for (int i = 0; i < fixture->graph->n_parameters; i++)
+        if (fixture->graph->parameters[i].role <= CTKD__ROLE_BIAS)
+            check_summary(fixture, (size_t)i, &gradient, conv->tolerance);
+        else
+            check_summary(fixture, (size_t)i, &state, 1e-5);
     ctkd__tensors_fini(&gradient);
     ctkd__tensors_fini(&state);
     ctkd__training_destroy(training);
@@ -163,7 +182,7 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
 }
 
 static void check_inference(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                            struct ctkd__workers *workers)
+                            const struct conv *conv, struct ctkd__workers *workers)
 {
     struct ctkd__weights *weights;
     struct ctkd__inference *inference;
@@ -172,7 +191,7 @@ static void check_inference(const struct fixture *fixture, const struct ctkd__ke
     check_ok(ctkd__weights_import(weights, &fixture->values, &err), &err);
     const struct ctkd__inference_config config = { .kernels = kernels,
                                                    .workers = workers,
-                                                   .conv = "auto" };
+                                                   .conv = conv->name };
     check_ok(ctkd__inference_create(fixture->graph, &config, &inference, &err), &err);
     check_ok(ctkd__inference_load(inference, weights, &err), &err);
     float logits[N * CLASSES];
@@ -195,8 +214,11 @@ static void agrees_with_pytorch(void **state)
             struct ctkd__workers *workers;
             ctkd_error err = { 0 };
             check_ok(ctkd__workers_create(threads, &workers, &err), &err);
-            check_training(&fixture, list[i], workers);
-            check_inference(&fixture, list[i], workers);
+            for (size_t c = 0; c < sizeof convs / sizeof convs[0]; c++) {
+                print_message("%s, %s, %zu threads\n", list[i]->name, convs[c].name, threads);
+                check_training(&fixture, list[i], &convs[c], workers);
+                check_inference(&fixture, list[i], &convs[c], workers);
+            }
             ctkd__workers_destroy(workers);
         }
     fixture_fini(&fixture);
@@ -207,7 +229,7 @@ int main(void)
     static struct network networks[] = {
         { "resnet8", 3, 32 },   { "resnet20", 3, 32 }, { "resnet8x4", 3, 32 },
         { "resnet20a", 3, 32 }, { "wrn_16_1", 3, 32 }, { "wrn_16_2", 3, 32 },
-        { "vgg8", 3, 32 },      { "vgg13", 3, 32 },    { "resnet8", 1, 28 },
+        { "vgg8", 3, 32 },      { "vgg13", 3, 16 },    { "resnet8", 1, 28 },
     };
     enum { COUNT = sizeof networks / sizeof networks[0] };
     struct CMUnitTest tests[COUNT];

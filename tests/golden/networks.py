@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """Golden values of the networks, from PyTorch in float64.
 
-  networks.py            writes network_*.txt beside this file (made with PyTorch 2.13)
+  networks.py [NAME...]  writes network_*.txt beside this file (made with PyTorch 2.13)
   networks.py --counts   prints parameters, multiply-adds and state-dict tensors of every network
 
 The networks are written from doc and papers, with the published names. No weights are shipped: every
 parameter, buffer and pixel is a draw of the library's counter-based generator (include/ctkd/random.h),
 scaled as in `draw` below and in tests/test_networks.c.
 
-An entry of a parameter is: index in the state dict without num_batches_tracked, norm, sum of
-element times weight (see `summary`), and SAMPLES elements spread evenly.
+An entry of a parameter is: index in the state dict without num_batches_tracked, norm, projection on a
+random direction, and SAMPLES elements spread evenly.
+
+A ReLU whose input is within rounding of zero may pass in one arithmetic and block in another, and one such
+flip moves a gradient by 1e-3 to 5e-2. Therefore each case takes the first seed at which noise of 3e-6 on the
+pixels moves no gradient by more than 1e-4.
 """
 import os
 import sys
@@ -19,8 +23,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-N, CLASSES, SEED, SAMPLES = 6, 10, 20230207, 8
-PURPOSE_TEST, MAJOR_PIXELS, MAJOR_WEIGHTS = 7, 1 << 20, 1 << 21
+N, CLASSES, SAMPLES = 6, 10, 8
+PURPOSE_TEST, MAJOR_PIXELS, MAJOR_DIRECTIONS, MAJOR_NOISE = 7, 1 << 20, 1 << 21, 1 << 22
 
 
 # --- Philox 4x32-10, as src/lib/random.c
@@ -39,27 +43,27 @@ def philox(seed, purpose, major, count):
     return c[0].astype(np.float64), c[1].astype(np.float64)
 
 
-def normal(major, count):
-    a, b = philox(SEED, PURPOSE_TEST, major, count)
+def normal(seed, major, count):
+    a, b = philox(seed, PURPOSE_TEST, major, count)
     return (np.sqrt(-2 * np.log((a + 1) * 2.0 ** -32)) * np.cos(6.283185307179586 * b * 2.0 ** -32)).astype(np.float32)
 
 
-def uniform(major, count):
-    return (np.floor(philox(SEED, PURPOSE_TEST, major, count)[0] / 256) * 2.0 ** -24).astype(np.float32)
+def uniform(seed, major, count):
+    return (np.floor(philox(seed, PURPOSE_TEST, major, count)[0] / 256) * 2.0 ** -24).astype(np.float32)
 
 
-def draw(index, name, shape):
+def draw(seed, index, name, shape):
     """Values of a parameter: He's deviation for weights, near their defaults for batch norm."""
     count = int(np.prod(shape))
     f = np.float32
     if name.endswith("running_var"):
-        values = f(0.75) + f(0.5) * uniform(index, count)
+        values = f(0.75) + f(0.5) * uniform(seed, index, count)
     elif len(shape) > 1:
-        values = f(np.sqrt(2.0 / np.prod(shape[1:]))) * normal(index, count)
+        values = f(np.sqrt(2.0 / np.prod(shape[1:]))) * normal(seed, index, count)
     elif name.endswith("weight"):
-        values = f(1) + f(0.125) * normal(index, count)
+        values = f(1) + f(0.125) * normal(seed, index, count)
     else:  # biases, running means
-        values = f(0.125) * normal(index, count)
+        values = f(0.125) * normal(seed, index, count)
     assert values.dtype == np.float32
     return torch.from_numpy(values.reshape(shape)).double()
 
@@ -174,8 +178,8 @@ NETWORKS |= {f"wrn_{d}_{w}": (WRN, d, w) for d in (16, 40) for w in (1, 2)}
 NETWORKS |= {"vgg8": (VGG, (1, 1, 1, 1, 1)), "vgg11": (VGG, (1, 1, 2, 2, 2)), "vgg13": (VGG, (2, 2, 2, 2, 2)),
              "vgg16": (VGG, (2, 2, 3, 3, 3)), "vgg19": (VGG, (2, 2, 4, 4, 4))}
 CASES = [(name, 3, 32) for name in
-         ("resnet8", "resnet20", "resnet8x4", "resnet20a", "wrn_16_1", "wrn_16_2", "vgg8", "vgg13")]
-CASES += [("resnet8", 1, 28)]
+         ("resnet8", "resnet20", "resnet8x4", "resnet20a", "wrn_16_1", "wrn_16_2", "vgg8")]
+CASES += [("vgg13", 3, 16), ("resnet8", 1, 28)]
 
 
 def build(name, channels, classes):
@@ -185,37 +189,57 @@ def build(name, channels, classes):
 
 # --- golden values
 
-def summary(index, values):
-    """Index, norm, projection on a fixed random direction, a few elements."""
+def summary(seed, index, values):
     v = values.detach().numpy().ravel()
-    direction = normal(MAJOR_WEIGHTS + index, v.size).astype(np.float64)
+    direction = normal(seed, MAJOR_DIRECTIONS + index, v.size).astype(np.float64)
     chosen = [v[i * (v.size - 1) // (SAMPLES - 1)] for i in range(SAMPLES)]
     return [index, np.sqrt((v * v).sum()), (v * direction).sum(), *chosen]
 
 
-def golden(name, channels, side):
+def step(net, x):
+    """Loss, logits and gradients by name, in training mode."""
+    net.train().zero_grad()
+    logits = net(x)
+    loss = F.cross_entropy(logits, torch.tensor([(7 * i + 3) % CLASSES for i in range(N)]))
+    loss.backward()
+    return loss.item(), logits.detach(), {k: p.grad.clone() for k, p in net.named_parameters()}
+
+
+def prepare(seed, name, channels, side):
+    """The network with its drawn parameters, and the pixels."""
     net = build(name, channels, CLASSES).double()
     state = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
     for index, (key, value) in enumerate(state.items()):
-        value.copy_(draw(index, key, tuple(value.shape)))
+        value.copy_(draw(seed, index, key, tuple(value.shape)))
     shape = (N, channels, side, side)
-    x = torch.from_numpy(normal(MAJOR_PIXELS, int(np.prod(shape))).reshape(shape)).double()
-    labels = torch.tensor([(7 * i + 3) % CLASSES for i in range(N)])
-    entries = {"logits_eval": net.eval()(x).detach().numpy().ravel()}
-    logits = net.train()(x)
-    loss = F.cross_entropy(logits, labels)
-    loss.backward()
-    entries["logits_train"], entries["loss"] = logits.detach().numpy().ravel(), [loss.item()]
-    gradients = dict(net.named_parameters())
-    for index, key in enumerate(state):
-        entries[key] = summary(index, gradients[key].grad if key in gradients else state[key])
-    entries["parameters"] = [len(state)]
+    return net, state, torch.from_numpy(normal(seed, MAJOR_PIXELS, int(np.prod(shape))).reshape(shape)).double()
+
+
+def smooth(seed, *case):
+    net, _, x = prepare(seed, *case)
+    gradients = step(net, x)[2]
+    for trial in range(3):
+        noise = torch.from_numpy(normal(seed, MAJOR_NOISE + trial, x.numel()).reshape(x.shape)).double()
+        for key, moved in step(net, x + 3e-6 * noise)[2].items():
+            norm = gradients[key].norm()  # 0, but for rounding, for a bias before a batch norm
+            if norm > 1e-10 and (moved - gradients[key]).norm() > 1e-4 * norm:
+                return False
+    return True
+
+
+def golden(name, channels, side):
+    seed = next(seed for seed in range(1, 1000) if smooth(seed, name, channels, side))
+    net, state, x = prepare(seed, name, channels, side)
+    entries = {"seed": [seed], "parameters": [len(state)], "logits_eval": net.eval()(x).detach().numpy().ravel()}
+    loss, logits, gradients = step(net, x)
+    entries["logits_train"], entries["loss"] = logits.numpy().ravel(), [loss]
+    for index, key in enumerate(state):  # buffers of the state are those after the step
+        entries[key] = summary(seed, index, gradients.get(key, state[key]))
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"network_{name}_{side}x{side}x{channels}.txt")
     with open(path, "w") as file:
         for key, values in entries.items():
             file.write(f"{key} {len(values)} " + " ".join(f"{float(v):.9g}" for v in values) + "\n")
-    print(os.path.basename(path), "loss", loss.item(), "|eval|", np.abs(entries["logits_eval"]).max(),
-          "|train|", logits.abs().max().item())
+    print(f"{os.path.basename(path)}: seed {seed}, loss {loss:.4f}", flush=True)
 
 
 def counts(name):
@@ -240,4 +264,5 @@ if __name__ == "__main__":
             counts(network)
     else:
         for case in CASES:
-            golden(*case)
+            if not sys.argv[1:] or case[0] in sys.argv[1:]:
+                golden(*case)
