@@ -10,6 +10,9 @@
 
 struct ctkd__profile;
 
+/* The kind of a row that times weights on their way into another layout. */
+#define CTKD__PROFILE_PACKING "weights packed"
+
 ctkd_status ctkd__profile_create(size_t workers, struct ctkd__profile **out);
 void ctkd__profile_destroy(struct ctkd__profile *profile);
 
@@ -23,7 +26,8 @@ void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, ui
                        size_t images);
 uint64_t ctkd__profile_now_ns(void);
 void ctkd__profile_reset(struct ctkd__profile *profile);
-/* Tables per op kind and per layer; times are the mean over workers, per step. */
+/* Number of layout reorders in a step, then tables per op kind and per layer; times are the mean
+ * over workers, per step. */
 void ctkd__profile_print(const struct ctkd__profile *profile, size_t steps, FILE *out);
 
 #endif

@@ -97,16 +97,22 @@ static void add_profile_rows(struct ctkd__training *t, struct ctkd__training_op 
                                                          "linear", "subsample" };
     static const char *const directions[] = { "conv forward", "conv backward data",
                                               "conv backward weights" };
-    op->rows[0] = op->rows[1] = op->rows[2] = -1;
+    for (size_t i = 0; i < sizeof op->rows / sizeof *op->rows; i++)
+        op->rows[i] = -1;
     if (!t->config.profile)
         return;
     if (op->step.kind == CTKD__STEP_CONV) {
         const struct ctkd__conv_request r = request_of(t, op, CTKD__CONV_FORWARD, false);
-        for (int d = 0; d < 3; d++)
-            if (op->conv[d])
-                op->rows[d] = ctkd__profile_row(
-                    t->config.profile, "student", directions[d], op->node->name,
-                    ctkd__conv_base(op->conv[d])->impl->name, ctkd__conv_flops(&r.shape));
+        for (int d = 0; d < 3; d++) {
+            if (!op->conv[d])
+                continue;
+            const char *const how = ctkd__conv_base(op->conv[d])->impl->name;
+            op->rows[d] = ctkd__profile_row(t->config.profile, "student", directions[d],
+                                            op->node->name, how, ctkd__conv_flops(&r.shape));
+            if (d != CTKD__CONV_BACKWARD_WEIGHTS)
+                op->rows[3 + d] = ctkd__profile_row(t->config.profile, "student",
+                                                    CTKD__PROFILE_PACKING, op->node->name, how, 0);
+        }
         return;
     }
     const double flops =

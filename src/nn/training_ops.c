@@ -226,7 +226,11 @@ static const float *packed_weights(const struct view *v, enum ctkd__conv_directi
     if (impl->packed_bytes(conv) == 0)
         return weights;
     float *const packed = t->packed[t->packs[v->worker]++ % 2];
+    const uint64_t start = t->config.profile ? ctkd__profile_now_ns() : 0;
     impl->pack(conv, weights, packed, v->worker, ctkd__workers_count(t->config.workers));
+    if (t->config.profile)
+        ctkd__profile_add(t->config.profile, v->op->rows[3 + direction], v->worker,
+                          ctkd__profile_now_ns() - start, v->n);
     meet(v);
     return packed;
 }

@@ -37,7 +37,8 @@ struct ctkd__training_op {
     float *coefficients;
     bool virtual_output;
 
-    int rows[3]; /* of the profile: forward, backward (data), backward weights */
+    int rows[5]; /* of the profile: forward, backward (data), backward weights; packing for the
+                    first two */
 };
 
 struct ctkd__training {
