@@ -1,0 +1,195 @@
+/*
+ * Every implementation of the convolution on the shapes of the recipes' networks: GFLOP/s (of the
+ * direct convolution) in one thread, per direction, and the relative error of the forward pass
+ * against double.
+ *
+ *   bench_conv [--isa NAME] [--images 16]
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctkd/random.h"
+#include "nn/arena.h"
+#include "nn/conv.h"
+#include "nn/profile.h"
+#include "nn/workers.h"
+
+static const struct ctkd__conv_shape shapes[] = {
+    { 3, 32, 32, 16, 32, 32, 3, 1, 1, true },     { 16, 32, 32, 16, 32, 32, 3, 1, 1, false },
+    { 32, 16, 16, 32, 16, 16, 3, 1, 1, false },   { 64, 8, 8, 64, 8, 8, 3, 1, 1, false },
+    { 32, 32, 32, 32, 32, 32, 3, 1, 1, false },   { 64, 16, 16, 64, 16, 16, 3, 1, 1, false },
+    { 128, 8, 8, 128, 8, 8, 3, 1, 1, false },     { 64, 32, 32, 64, 32, 32, 3, 1, 1, false },
+    { 128, 16, 16, 128, 16, 16, 3, 1, 1, false }, { 256, 8, 8, 256, 8, 8, 3, 1, 1, false },
+    { 512, 4, 4, 512, 4, 4, 3, 1, 1, false },     { 16, 32, 32, 32, 16, 16, 3, 2, 1, false },
+    { 32, 16, 16, 64, 8, 8, 3, 2, 1, false },     { 16, 32, 32, 32, 16, 16, 1, 2, 0, false },
+};
+
+static void must(int ok, const char *message)
+{
+    if (!ok) {
+        fprintf(stderr, "bench_conv: %s\n", message);
+        exit(1);
+    }
+}
+
+struct data {
+    struct ctkd__conv_request request;
+    size_t c, o; /* padded */
+    float *x, *y, *weights, *out, *packed;
+    size_t x_floats, y_floats, w_floats, out_floats;
+};
+
+static float *filled(size_t floats, uint64_t stream)
+{
+    float *const p = ctkd__pages_allocate(floats * sizeof *p);
+    must(p != NULL, "out of memory");
+    for (size_t i = 0; i < floats; i++)
+        p[i] = ctkd_random_uniform(1, CTKD_RANDOM_TEST, stream, i) - 0.5f;
+    return p;
+}
+
+static struct data data_open(const struct ctkd__conv_shape *s, const struct ctkd__kernels *kernels,
+                             size_t images)
+{
+    struct data d = { .request = {
+                          .shape = *s, .kernels = kernels, .workers = 1, .images = images } };
+    d.c = s->plain_input ? s->c : (s->c + kernels->block - 1) / kernels->block * kernels->block;
+    d.o = (s->o + kernels->block - 1) / kernels->block * kernels->block;
+    d.x_floats = images * d.c * s->h * s->w;
+    d.y_floats = images * d.o * s->oh * s->ow;
+    d.w_floats = d.c * d.o * s->kernel * s->kernel;
+    d.out_floats = d.x_floats > d.y_floats ? d.x_floats : d.y_floats;
+    d.out_floats = d.w_floats > d.out_floats ? d.w_floats : d.out_floats;
+    d.x = filled(d.x_floats, 0);
+    d.y = filled(d.y_floats, 1);
+    d.weights = filled(d.w_floats, 2);
+    d.out = filled(d.out_floats, 3);
+    return d;
+}
+
+static void data_close(struct data *d)
+{
+    ctkd__pages_release(d->x, d->x_floats * sizeof(float));
+    ctkd__pages_release(d->y, d->y_floats * sizeof(float));
+    ctkd__pages_release(d->weights, d->w_floats * sizeof(float));
+    ctkd__pages_release(d->out, d->out_floats * sizeof(float));
+}
+
+/* One output element in double: channel o of pixel (oy, ox) of the first image. */
+static double direct(const struct data *d, size_t o, size_t oy, size_t ox)
+{
+    const struct ctkd__conv_shape *const s = &d->request.shape;
+    const size_t b = d->request.kernels->block, k = s->kernel;
+    double sum = 0;
+    for (size_t c = 0; c < s->c; c++)
+        for (size_t tap = 0; tap < k * k; tap++) {
+            const size_t y = oy * s->stride + tap / k - s->padding;
+            const size_t x = ox * s->stride + tap % k - s->padding;
+            if (y >= s->h || x >= s->w)
+                continue;
+            const size_t pixel = y * s->w + x;
+            const double value =
+                (double)(s->plain_input ? d->x[c * s->h * s->w + pixel]
+                                        : d->x[(c / b * s->h * s->w + pixel) * b + c % b]);
+            const size_t w =
+                s->plain_input
+                    ? ((o / b * k * k + tap) * s->c + c) * b + o % b
+                    : (((o / b * (d->c / b) + c / b) * k * k + tap) * b + c % b) * b + o % b;
+            sum += value * (double)d->weights[w];
+        }
+    return sum;
+}
+
+static double forward_error(const struct data *d)
+{
+    const struct ctkd__conv_shape *const s = &d->request.shape;
+    const size_t b = d->request.kernels->block;
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < 400; i++) {
+        const size_t o = i * 7 % s->o, pixel = i * 13 % (s->oh * s->ow);
+        const double expected = direct(d, o, pixel / s->ow, pixel % s->ow);
+        const double found = (double)d->out[(o / b * s->oh * s->ow + pixel) * b + o % b];
+        difference += (found - expected) * (found - expected);
+        norm += expected * expected;
+    }
+    return sqrt(difference / norm);
+}
+
+/* GFLOP/s of the fastest of the runs of a quarter of a second; -1 where it does not apply. */
+static double speed(struct data *d, const struct ctkd__conv_impl *impl, int direction)
+{
+    ctkd_error err;
+    struct ctkd__conv *conv;
+    d->request.direction = (enum ctkd__conv_direction)direction;
+    if (!impl->supports(&d->request))
+        return -1;
+    must(impl->create(&d->request, &conv, &err) == CTKD_OK, "create failed");
+    must(impl->prepare(conv, d->request.images, &err) == CTKD_OK, "prepare failed");
+    const size_t packed_bytes = impl->packed_bytes(conv), scratch_bytes = impl->scratch_bytes(conv);
+    float *const packed = ctkd__pages_allocate(packed_bytes + 64);
+    void *const scratch = ctkd__pages_allocate(scratch_bytes + 64);
+    must(packed && scratch, "out of memory");
+    if (packed_bytes && direction != CTKD__CONV_BACKWARD_WEIGHTS)
+        impl->pack(conv, d->weights, packed, 0, 1);
+    const struct ctkd__conv_call call = { .n = d->request.images,
+                                          .x = d->x,
+                                          .dy = d->y,
+                                          .weights = packed_bytes ? packed : d->weights,
+                                          .out = d->out,
+                                          .scratch = scratch };
+    uint64_t best = UINT64_MAX;
+    const uint64_t begin = ctkd__profile_now_ns();
+    for (int i = 0; i < 3 || ctkd__profile_now_ns() - begin < 250000000; i++) {
+        const uint64_t start = ctkd__profile_now_ns();
+        must(impl->run(conv, &call) == CTKD_OK, "run failed");
+        const uint64_t ns = ctkd__profile_now_ns() - start;
+        best = ns < best ? ns : best;
+    }
+    ctkd__pages_release(packed, packed_bytes + 64);
+    ctkd__pages_release(scratch, scratch_bytes + 64);
+    ctkd__conv_destroy(conv);
+    return ctkd__conv_flops(&d->request.shape) * (double)d->request.images / (double)best;
+}
+
+int main(int argc, char **argv)
+{
+    const char *isa = "auto";
+    size_t images = 16;
+    for (int i = 1; i + 1 < argc; i += 2)
+        if (strcmp(argv[i], "--isa") == 0)
+            isa = argv[i + 1];
+        else if (strcmp(argv[i], "--images") == 0)
+            images = strtoul(argv[i + 1], NULL, 10);
+        else
+            must(0, "unknown flag; see the head of bench_conv.c");
+    const struct ctkd__kernels *kernels;
+    struct ctkd__workers
+        *workers; /* pins this thread, flushes denormals, tells oneDNN of one thread */
+    ctkd_error err;
+    must(ctkd__kernels_select(isa, &kernels, &err) == CTKD_OK, "no such instruction set here");
+    must(ctkd__workers_create(1, &workers, &err) == CTKD_OK, "no worker");
+    printf("%s, %zu images, one thread; GFLOP/s\n%-36s %-9s %8s %8s %8s %9s\n", kernels->name,
+           images, "layer", "by", "forward", "bwd data", "bwd wgt", "error");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t j = 0; ctkd__conv_list()[j]; j++) {
+            const struct ctkd__conv_impl *const impl = ctkd__conv_list()[j];
+            struct data d = data_open(&shapes[i], kernels, images);
+            const double forward = speed(&d, impl, CTKD__CONV_FORWARD);
+            const double error = forward > 0 ? forward_error(&d) : 0;
+            if (forward > 0) {
+                char name[64];
+                snprintf(name, sizeof name, "%zux%zux%zu to %zu, kernel %zu, stride %zu",
+                         shapes[i].c, shapes[i].h, shapes[i].w, shapes[i].o, shapes[i].kernel,
+                         shapes[i].stride);
+                const double data =
+                    shapes[i].plain_input ? (double)NAN : speed(&d, impl, CTKD__CONV_BACKWARD_DATA);
+                printf("%-36s %-9s %8.1f %8.1f %8.1f %9.1e\n", name, impl->name, forward, data,
+                       speed(&d, impl, CTKD__CONV_BACKWARD_WEIGHTS), error);
+            }
+            data_close(&d);
+        }
+    ctkd__workers_destroy(workers);
+    return 0;
+}
