@@ -146,17 +146,19 @@ static void teacher_that_does_not_fit_the_data_is_refused(void **state)
     assert_refused(temp_path(*state, "none.safetensors"), &info, "", "", "none.safetensors");
 }
 
-static void network_must_be_named_by_file_or_key(void **state)
+static void network_is_named_by_file_or_key_or_is_the_one_that_fits(void **state)
 {
     const char *file = temp_path(*state, "t.safetensors");
     const struct ctkd__network_info images = tiny_network_info();
     struct ctkd__network_info info = images;
     info.network[0] = '\0';
     tiny_network_write(file, 1, &info);
-    assert_refused(file, &images, "", "", "teacher.network: empty");
     struct ctkd__teacher *teacher;
     ctkd_error err = { 0 };
     check_ok(open_teacher(file, &images, "resnet8", "", &teacher, &err), &err);
+    ctkd__teacher_close(teacher);
+    check_ok(open_teacher(file, &images, "", "", &teacher, &err), &err);
+    assert_string_equal(teacher->info.network, "resnet8");
     ctkd__teacher_close(teacher);
 }
 
@@ -234,7 +236,7 @@ int main(void)
         TEST(malformed_metadata_are_named),
         TEST(run_directory_stands_for_its_last_weights),
         TEST(teacher_that_does_not_fit_the_data_is_refused),
-        TEST(network_must_be_named_by_file_or_key),
+        TEST(network_is_named_by_file_or_key_or_is_the_one_that_fits),
         TEST(truncated_file_is_refused_at_every_length),
         TEST(teacher_sees_images_as_it_was_trained),
         cmocka_unit_test(teacher_far_below_its_promise_stops_the_run),

@@ -35,6 +35,12 @@ int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err
     return CTKD__EXIT_USAGE;
 }
 
+void ctkd__cli_note(const char *file, const char *note)
+{
+    if (note[0])
+        fprintf(stderr, "%s: %s\n", file, note);
+}
+
 bool ctkd__cli_names(const struct ctkd__command *command, int argc, char **argv, size_t positionals,
                      struct ctkd__arguments *arguments, int *status)
 {

@@ -25,7 +25,7 @@ struct ctkd__command {
     int (*run)(const struct ctkd__command *command, int argc, char **argv);
 };
 extern const struct ctkd__command ctkd__command_train, ctkd__command_distill, ctkd__command_eval,
-    ctkd__command_models, ctkd__command_methods, ctkd__command_datasets;
+    ctkd__command_convert, ctkd__command_models, ctkd__command_methods, ctkd__command_datasets;
 
 /* Prints the help of a command on stdout. */
 int ctkd__cli_help(const struct ctkd__command *command);
@@ -35,6 +35,9 @@ int ctkd__cli_failed(const ctkd_error *err);
 /* The same for a mistake on the command line or in a configuration: 2, unless a file could not be
  * read. */
 int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err);
+
+/* Tells on stderr what was guessed about weights; nothing when there is nothing. */
+void ctkd__cli_note(const char *file, const char *note);
 
 /* For commands that only print: at most `positionals` names, no settings, --help. True when the
    command goes on; otherwise *status is its exit status. */

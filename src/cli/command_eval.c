@@ -29,10 +29,10 @@ static ctkd_status set_number(struct ctkd__config *config, const char *key, size
 static ctkd_status set_from_metadata(const char *file, struct ctkd__config *config, ctkd_error *err)
 {
     const struct ctkd__sections sections = ctkd__config_sections(config);
-    struct ctkd__tensors tensors = { 0 };
-    struct ctkd__network_info info;
-    ctkd_status status = ctkd__network_file_read(file, &tensors, &info, err);
-    ctkd__tensors_fini(&tensors);
+    struct ctkd__weights_file weights;
+    ctkd_status status = ctkd__weights_file_read(file, &weights, err);
+    const struct ctkd__network_info info = weights.info;
+    ctkd__weights_file_fini(&weights);
     if (status == CTKD_OK) /* the default network is for training */
         status = ctkd__sections_set(sections, "metadata", "student.network", "", err);
     if (status != CTKD_OK || !info.dataset[0])
@@ -88,6 +88,7 @@ static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
         status = ctkd__evaluate(data.test, data.images.classes, ctkd__teacher_predict, network,
                                 logits, score, err);
     if (status == CTKD_OK) {
+        ctkd__cli_note(network->file, network->note);
         *info = network->info;
         snprintf(info->dataset, sizeof info->dataset, "%s", data.images.dataset);
     }
@@ -157,10 +158,12 @@ const struct ctkd__command ctkd__command_eval = {
     .arguments = "RUN_OR_FILE [key=value ...] [--json]",
     .summary = "top-1, top-5 and loss of a network on a data set's test images",
     .details =
-        "RUN_OR_FILE is a run directory (its last.safetensors) or a .safetensors file. The data "
-        "set is\n"
-        "that of the run, or the one the file names; data.set=NAME:PATH overrides it. With --json\n"
-        "one object is printed: network, dataset, top1, top5, loss, n.",
+        "RUN_OR_FILE is a run directory (its last.safetensors) or weights: .safetensors, .pth, "
+        ".onnx.\n"
+        "The data set is that of the run, or the one the file names; data.set=NAME:PATH overrides "
+        "it.\n"
+        "student.network names the network where the file does not. With --json one object is\n"
+        "printed: network, dataset, top1, top5, loss, n.",
     .options = true,
     .run = run,
 };

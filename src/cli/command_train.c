@@ -17,6 +17,7 @@ static void handle_signal(int number)
 static void show_session(const struct ctkd__session *session, const struct ctkd__run *run)
 {
     const struct ctkd__network_info *info = &session->info;
+    ctkd__cli_note("student.init", session->note);
     fprintf(stderr, "%s, %zu training and %zu test images of %zux%zux%zu, %zu classes\n",
             info->dataset, ctkd__loader_samples(session->data.train),
             ctkd__loader_samples(session->data.test), info->channels, info->height, info->width,
@@ -28,6 +29,7 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
 
 static void show_teacher(const struct ctkd__session *session, const struct ctkd__score *score)
 {
+    ctkd__cli_note(session->teacher->file, session->teacher->note);
     fprintf(stderr, "teacher %s (%s): test top-1 %.2f %%, top-5 %.2f %%, loss %.4f\n",
             session->teacher->info.network, session->teacher->file, score->top1, score->top5,
             score->loss);

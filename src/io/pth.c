@@ -190,70 +190,6 @@ static ctkd_status read_view(const struct reader *reader, const char *name, cons
     return CTKD_OK;
 }
 
-static float float_of_bits(uint32_t bits)
-{
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-/* IEEE half precision: exact in a float. */
-static float float_of_half(uint16_t half)
-{
-    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, fraction = half & 0x3ffu;
-    const uint32_t exponent = half >> 10 & 0x1f;
-    if (exponent == 0) { /* zero and denormals: fraction * 2^-24 */
-        const float magnitude = (float)fraction * 0x1p-24f;
-        return sign ? -magnitude : magnitude;
-    }
-    return float_of_bits(sign | (exponent == 31 ? 0xffu : exponent + 112) << 23 | fraction << 13);
-}
-
-#define LOAD(type, bytes, out)                                                                     \
-    do {                                                                                           \
-        type loaded;                                                                               \
-        memcpy(&loaded, (bytes), sizeof loaded);                                                   \
-        *(out) = (float)loaded;                                                                    \
-    } while (0)
-
-static void load(enum ctkd__dtype type, const unsigned char *bytes, float *out)
-{
-    uint16_t half;
-    switch (type) {
-    case CTKD__F32:
-        memcpy(out, bytes, sizeof *out);
-        break;
-    case CTKD__F64:
-        LOAD(double, bytes, out);
-        break;
-    case CTKD__F16:
-        memcpy(&half, bytes, sizeof half);
-        *out = float_of_half(half);
-        break;
-    case CTKD__BF16:
-        memcpy(&half, bytes, sizeof half);
-        *out = float_of_bits((uint32_t)half << 16);
-        break;
-    case CTKD__I64:
-        LOAD(int64_t, bytes, out);
-        break;
-    case CTKD__I32:
-        LOAD(int32_t, bytes, out);
-        break;
-    case CTKD__I16:
-        LOAD(int16_t, bytes, out);
-        break;
-    case CTKD__I8:
-        LOAD(int8_t, bytes, out);
-        break;
-    case CTKD__U8:
-    case CTKD__BOOL:
-    case CTKD__DTYPE_COUNT:
-        *out = (float)*bytes;
-        break;
-    }
-}
-
 /* Copies the elements of a view in row-major order, to int64_t when `whole`, else to float. */
 static void copy_view(const struct view *view, bool whole, void *out)
 {
@@ -265,7 +201,7 @@ static void copy_view(const struct view *view, bool whole, void *out)
         if (whole)
             memcpy((int64_t *)out + i, bytes, sizeof(int64_t));
         else
-            load(view->type, bytes, (float *)out + i);
+            ((float *)out)[i] = ctkd__dtype_load(view->type, bytes);
         for (int d = view->rank - 1; d >= 0; d--) {
             at += (size_t)view->stride[d];
             if (++index[d] < view->shape[d])

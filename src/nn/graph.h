@@ -15,6 +15,9 @@
 
 #include "ctkd/status.h"
 
+/* Added to the variance in every batch norm (METHODS 1.3). */
+#define CTKD__BATCH_NORM_EPSILON 1e-5
+
 /* Kinds of nodes; X(name, text). */
 #define CTKD__OP_LIST(X)                                                                           \
     X(INPUT, "input")                                                                              \
@@ -97,7 +100,7 @@ int ctkd__graph_input(struct ctkd__graph *graph, size_t c, size_t h, size_t w);
 int ctkd__graph_conv(struct ctkd__graph *graph, int x, const char *name,
                      const struct ctkd__conv_args *args);
 int ctkd__graph_batch_norm(struct ctkd__graph *graph, int x,
-                           const char *name); /* eps 1e-5, weight 1, bias 0 */
+                           const char *name); /* weight 1, bias 0 */
 int ctkd__graph_relu(struct ctkd__graph *graph, int x);
 int ctkd__graph_add(struct ctkd__graph *graph, int a, int b);
 int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t stride,

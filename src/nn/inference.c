@@ -11,7 +11,7 @@
 #include "nn/program.h"
 #include "util/error.h"
 
-static const double epsilon = 1e-5;
+static const double epsilon = CTKD__BATCH_NORM_EPSILON;
 /* Small chunks keep the activations in the cache, large ones share the work on the weights.
    Measured: 8 to 32 are within 5 % for every pair of the recipes, 16 is the best of them on
    average. */

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-static const double epsilon = 1e-5; /* of every batch norm (METHODS 1.3) */
+static const double epsilon = CTKD__BATCH_NORM_EPSILON;
 static const float momentum = 0.1f;
 
 /* What a worker sees in a step. */

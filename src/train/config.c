@@ -41,8 +41,7 @@ static const ctkd_option options[] = {
     STRING(data.mean, "", "means after /255, comma list; empty: the data set's own"),
     STRING(data.std, "", "deviations after /255, comma list; empty: the data set's own"),
 
-    STRING(teacher.path, "",
-           "run directory (its last.safetensors) or .safetensors file of the teacher"),
+    STRING(teacher.path, "", "run directory, or weights of the teacher: .safetensors, .pth, .onnx"),
     STRING(teacher.network, "", "teacher's network; empty: as its file says"),
     STRING(teacher.mean, "", "means the teacher was trained with; empty: its file's, else data's"),
     STRING(teacher.std, "", "deviations the teacher was trained with; empty: as teacher.mean"),
@@ -50,7 +49,8 @@ static const ctkd_option options[] = {
     F32(teacher.tolerance, 1, 0, 100, "points below the expectation that stop the run"),
 
     STRING(student.network, "resnet20", "network that is trained (see `ctkd models`)"),
-    STRING(student.init, "", ".safetensors file of weights to start from; empty: drawn from seed"),
+    STRING(student.init, "",
+           "weights to start from: .safetensors, .pth, .onnx; empty: drawn from seed"),
 
     STRING(method.name, "none", "loss beside CE and KD (see `ctkd methods`), or none"),
     F32(method.ce_weight, 0.1, 0, 1e6, "weight of the cross-entropy (gamma)"),
@@ -257,7 +257,7 @@ ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, c
         return CTKD_OK;
     if (!config->teacher.path[0])
         return ctkd__fail(err, CTKD_EINVAL,
-                          "teacher.path: empty, expected a run directory or a .safetensors file");
+                          "teacher.path: empty, expected a run directory or a weights file");
     if (config->temperature.lambda_max < config->temperature.lambda_min)
         return ctkd__fail(
             err, CTKD_ERANGE, "temperature.lambda_max: %g is below temperature.lambda_min %g",

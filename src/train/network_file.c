@@ -15,19 +15,24 @@
 
 ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, ctkd_error *err)
 {
+    static const char *const names[] = { "", "/last.safetensors", "/ckpt_epoch_240.pth" };
     struct stat info;
     if (stat(path, &info) != 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: %s, expected a run directory or a .safetensors file",
-                          path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "%s: %s, expected a run directory or a weights file", path,
+                          strerror(errno));
     const bool directory = S_ISDIR(info.st_mode);
-    const int n = snprintf(out, bytes, "%s%s", path, directory ? "/last.safetensors" : "");
-    if (n < 0 || (size_t)n >= bytes)
-        return ctkd__fail(err, CTKD_ERANGE, "%s: the name is longer than %zu bytes", path, bytes);
-    if (directory && stat(out, &info) != 0)
-        return ctkd__fail(err, CTKD_EIO,
-                          "%s: a directory without last.safetensors, expected a run directory",
-                          path);
-    return CTKD_OK;
+    for (size_t i = directory ? 1 : 0; i < sizeof names / sizeof *names; i++) {
+        const int n = snprintf(out, bytes, "%s%s", path, names[i]);
+        if (n < 0 || (size_t)n >= bytes)
+            return ctkd__fail(err, CTKD_ERANGE, "%s: the name is longer than %zu bytes", path,
+                              bytes);
+        if (!directory || stat(out, &info) == 0)
+            return CTKD_OK;
+    }
+    return ctkd__fail(err, CTKD_EIO,
+                      "%s: a directory without last.safetensors or ckpt_epoch_240.pth, expected a "
+                      "run directory",
+                      path);
 }
 
 static ctkd_status read_count(const struct ctkd__tensors *tensors, const char *file,
@@ -92,8 +97,8 @@ static ctkd_status read_top1(const struct ctkd__tensors *tensors, const char *fi
     return CTKD_OK;
 }
 
-static ctkd_status read_info(const struct ctkd__tensors *tensors, const char *file,
-                             struct ctkd__network_info *info, ctkd_error *err)
+ctkd_status ctkd__network_info_get(const struct ctkd__tensors *tensors, const char *file,
+                                   struct ctkd__network_info *info, ctkd_error *err)
 {
     *info = (struct ctkd__network_info){ 0 };
     const char *network = ctkd__tensors_get(tensors, "network");
@@ -121,7 +126,7 @@ ctkd_status ctkd__network_file_read(const char *file, struct ctkd__tensors *tens
 {
     ctkd_status status = ctkd__safetensors_read(file, tensors, err);
     if (status == CTKD_OK)
-        status = read_info(tensors, file, info, err);
+        status = ctkd__network_info_get(tensors, file, info, err);
     if (status != CTKD_OK)
         ctkd__tensors_fini(tensors);
     return status;
@@ -153,26 +158,35 @@ static void set_floats(struct ctkd__tensors *list, ctkd_status *status, ctkd_err
     set(list, status, err, key, "%s", text);
 }
 
+ctkd_status ctkd__network_info_set(const struct ctkd__network_info *info,
+                                   struct ctkd__tensors *list, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    set(list, &status, err, "network", "%s", info->network);
+    set(list, &status, err, "dataset", "%s", info->dataset);
+    set(list, &status, err, "classes", "%zu", info->classes);
+    set(list, &status, err, "channels", "%zu", info->channels);
+    set(list, &status, err, "height", "%zu", info->height);
+    set(list, &status, err, "width", "%zu", info->width);
+    if (info->has_constants) {
+        set_floats(list, &status, err, "mean", info->channels, info->mean);
+        set_floats(list, &status, err, "std", info->channels, info->std);
+    }
+    if (info->has_top1)
+        set(list, &status, err, "top1", "%.9g", info->top1);
+    set(list, &status, err, "epoch", "%" PRIu64, info->epoch);
+    set(list, &status, err, "version", "%s", CTKD_VERSION_STRING);
+    return status;
+}
+
 ctkd_status ctkd__network_file_write(const char *file, const struct ctkd__weights *weights,
                                      const struct ctkd__network_info *info, ctkd_error *err)
 {
     struct ctkd__tensors list = { 0 };
     ctkd_status status = ctkd__weights_export(weights, &list, err);
     set(&list, &status, err, "format", "pt"); /* what PyTorch's loaders look for */
-    set(&list, &status, err, "network", "%s", info->network);
-    set(&list, &status, err, "dataset", "%s", info->dataset);
-    set(&list, &status, err, "classes", "%zu", info->classes);
-    set(&list, &status, err, "channels", "%zu", info->channels);
-    set(&list, &status, err, "height", "%zu", info->height);
-    set(&list, &status, err, "width", "%zu", info->width);
-    if (info->has_constants) {
-        set_floats(&list, &status, err, "mean", info->channels, info->mean);
-        set_floats(&list, &status, err, "std", info->channels, info->std);
-    }
-    if (info->has_top1)
-        set(&list, &status, err, "top1", "%.9g", info->top1);
-    set(&list, &status, err, "epoch", "%" PRIu64, info->epoch);
-    set(&list, &status, err, "version", "%s", CTKD_VERSION_STRING);
+    if (status == CTKD_OK)
+        status = ctkd__network_info_set(info, &list, err);
     if (status == CTKD_OK)
         status = ctkd__safetensors_write(file, &list, err);
     ctkd__tensors_fini(&list);

@@ -19,8 +19,15 @@ struct ctkd__network_info {
     uint64_t epoch;
 };
 
-/* The weights file that `path` names: itself, or last.safetensors of a run directory. Fails with
-   CTKD_EIO when there is none. */
+/* What a list's metadata say; malformed ones are CTKD_EFORMAT. `file` begins messages. */
+ctkd_status ctkd__network_info_get(const struct ctkd__tensors *tensors, const char *file,
+                                   struct ctkd__network_info *info, ctkd_error *err);
+/* The same back into a list's metadata. */
+ctkd_status ctkd__network_info_set(const struct ctkd__network_info *info,
+                                   struct ctkd__tensors *list, ctkd_error *err);
+
+/* The weights file that `path` names: itself, or last.safetensors of a run directory, or the
+   published scripts' ckpt_epoch_240.pth. Fails with CTKD_EIO when there is none. */
 ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, ctkd_error *err);
 
 /* Reads tensors into an empty list and the metadata into info; malformed metadata are CTKD_EFORMAT.

@@ -132,18 +132,16 @@ static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
     ctkd__weights_initialise(session->weights, (uint64_t)config->train.seed);
     if (!config->student.init[0])
         return CTKD_OK;
-    char file[1024];
-    struct ctkd__tensors tensors = { 0 };
-    struct ctkd__network_info info;
-    ctkd_status status = ctkd__network_file_find(config->student.init, file, sizeof file, err);
+    struct ctkd__weights_file file;
+    ctkd_status status = ctkd__weights_file_read(config->student.init, &file, err);
     if (status == CTKD_OK)
-        status = ctkd__network_file_read(file, &tensors, &info, err);
-    if (status == CTKD_OK) {
-        status = ctkd__weights_import(session->weights, &tensors, err);
-        if (status != CTKD_OK)
-            ctkd__fail_within(err, status, "student.init: %s (%s)", file, session->info.network);
-    }
-    ctkd__tensors_fini(&tensors);
+        status = ctkd__match(session->graph, &file.tensors, session->note, err);
+    if (status == CTKD_OK)
+        status = ctkd__weights_import(session->weights, &file.tensors, err);
+    if (status != CTKD_OK)
+        ctkd__fail_within(err, status, "student.init: %s (%s)", config->student.init,
+                          session->info.network);
+    ctkd__weights_file_fini(&file);
     return status;
 }
 

@@ -27,6 +27,7 @@ struct ctkd__session {
     struct ctkd__data data;
     struct ctkd__inference_config engine;
     struct ctkd__network_info info; /* of the student */
+    char note[CTKD__NOTE_BYTES];    /* on student.init, as of a teacher */
     struct ctkd__graph *graph;
     struct ctkd__weights *weights;
     struct ctkd__training *training;

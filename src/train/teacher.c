@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/models/models.h"
 #include "train/config.h"
 #include "util/error.h"
 
@@ -19,19 +18,11 @@ static ctkd_status expect_side(const struct ctkd__teacher *teacher, const char *
                       teacher->file, found, what, dataset, expected);
 }
 
-/* What the file leaves open is taken from the images. */
 static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__teacher_args *args,
                               ctkd_error *err)
 {
-    struct ctkd__network_info *info = &teacher->info;
+    const struct ctkd__network_info *info = &teacher->info;
     const struct ctkd__network_info *images = args->images;
-    if (args->network[0])
-        snprintf(info->network, sizeof info->network, "%s", args->network);
-    if (!info->network[0])
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "%s.network: empty, and %s does not name its network; expected a name of "
-                          "`ctkd models`",
-                          args->role, teacher->file);
     const char *set = images->dataset;
     if (info->classes != 0 && info->classes != images->classes)
         return ctkd__fail(err, CTKD_ESHAPE, "%s: network of %zu classes, but data set %s has %zu",
@@ -42,10 +33,6 @@ static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__
         status = expect_side(teacher, "rows", info->height, images->height, set, err);
     if (status == CTKD_OK)
         status = expect_side(teacher, "columns", info->width, images->width, set, err);
-    info->classes = images->classes;
-    info->channels = images->channels;
-    info->height = images->height;
-    info->width = images->width;
     return status;
 }
 
@@ -82,14 +69,8 @@ static ctkd_status set_constants(struct ctkd__teacher *teacher,
 static ctkd_status compile(struct ctkd__teacher *teacher, const struct ctkd__tensors *tensors,
                            const struct ctkd__inference_config *engine, ctkd_error *err)
 {
-    const struct ctkd__model_args model = { .channels = teacher->info.channels,
-                                            .height = teacher->info.height,
-                                            .width = teacher->info.width,
-                                            .classes = teacher->info.classes };
-    ctkd_status status = ctkd__model_build(teacher->info.network, &model, &teacher->graph, err);
-    if (status == CTKD_OK)
-        status =
-            ctkd__weights_create(teacher->graph, engine->kernels->block, &teacher->weights, err);
+    ctkd_status status =
+        ctkd__weights_create(teacher->graph, engine->kernels->block, &teacher->weights, err);
     if (status == CTKD_OK)
         status = ctkd__weights_import(teacher->weights, tensors, err);
     if (status == CTKD_OK)
@@ -101,25 +82,44 @@ static ctkd_status compile(struct ctkd__teacher *teacher, const struct ctkd__ten
     return status;
 }
 
+/* Reads the file and finds its graph; what the file leaves open is taken from the images. */
+static ctkd_status read_network(struct ctkd__teacher *teacher,
+                                const struct ctkd__teacher_args *args,
+                                struct ctkd__weights_file *file, ctkd_error *err)
+{
+    const struct ctkd__network_info *images = args->images;
+    const struct ctkd__model_args sizes = { images->channels, images->height, images->width,
+                                            images->classes };
+    ctkd_status status = ctkd__weights_file_read(args->path, file, err);
+    if (status != CTKD_OK)
+        return status;
+    snprintf(teacher->file, sizeof teacher->file, "%s", file->path);
+    teacher->info = file->info;
+    status = check_info(teacher, args, err);
+    if (status == CTKD_OK)
+        status = ctkd__weights_file_graph(file, args->network, &sizes, &teacher->graph,
+                                          teacher->note, err);
+    if (status != CTKD_OK)
+        return status == CTKD_EINVAL ? ctkd__fail_within(err, status, "%s.network", args->role)
+                                     : status;
+    teacher->info = file->info;
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
                                const struct ctkd__inference_config *engine,
                                struct ctkd__teacher **out, ctkd_error *err)
 {
     *out = NULL;
-    struct ctkd__tensors tensors = { 0 };
+    struct ctkd__weights_file file = { 0 };
     struct ctkd__teacher *teacher = calloc(1, sizeof *teacher);
     if (!teacher)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", args->path);
-    ctkd_status status =
-        ctkd__network_file_find(args->path, teacher->file, sizeof teacher->file, err);
-    if (status == CTKD_OK)
-        status = ctkd__network_file_read(teacher->file, &tensors, &teacher->info, err);
-    if (status == CTKD_OK)
-        status = check_info(teacher, args, err);
+    ctkd_status status = read_network(teacher, args, &file, err);
     if (status == CTKD_OK)
         status = set_constants(teacher, args, err);
     if (status == CTKD_OK)
-        status = compile(teacher, &tensors, engine, err);
+        status = compile(teacher, &file.tensors, engine, err);
     if (status == CTKD_OK && teacher->rescales) {
         const struct ctkd__network_info *info = &teacher->info;
         const size_t image = info->channels * info->height * info->width;
@@ -127,7 +127,7 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
         if (!teacher->x)
             status = ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", args->path);
     }
-    ctkd__tensors_fini(&tensors);
+    ctkd__weights_file_fini(&file);
     if (status == CTKD_OK)
         *out = teacher;
     else

@@ -8,11 +8,11 @@
 
 #include "nn/inference.h"
 #include "train/evaluate.h"
-#include "train/network_file.h"
+#include "train/weights_file.h"
 
 struct ctkd__teacher_args {
     const char *role;       /* first level of the keys that messages name: "teacher" or "student" */
-    const char *path;       /* run directory or .safetensors file */
+    const char *path;       /* run directory or weights file of any format */
     const char *network;    /* "": as the file says */
     const char *mean, *std; /* comma lists; "": as the file says, else as `images` */
     const struct ctkd__network_info
@@ -22,6 +22,7 @@ struct ctkd__teacher_args {
 
 struct ctkd__teacher {
     char file[1024];
+    char note[CTKD__NOTE_BYTES]; /* what was guessed about the weights; "": nothing */
     struct ctkd__network_info info;
     struct ctkd__graph *graph;
     struct ctkd__weights *weights;

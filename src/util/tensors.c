@@ -30,6 +30,63 @@ const char *ctkd__dtype_text(enum ctkd__dtype type)
     return dtypes[type].text;
 }
 
+static float float_of_bits(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* IEEE half precision: exact in a float. */
+static float float_of_half(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, fraction = half & 0x3ffu;
+    const uint32_t exponent = half >> 10 & 0x1f;
+    if (exponent == 0) { /* zero and denormals: fraction * 2^-24 */
+        const float magnitude = (float)fraction * 0x1p-24f;
+        return sign ? -magnitude : magnitude;
+    }
+    return float_of_bits(sign | (exponent == 31 ? 0xffu : exponent + 112) << 23 | fraction << 13);
+}
+
+float ctkd__dtype_load(enum ctkd__dtype type, const void *bytes)
+{
+    union {
+        float f32;
+        double f64;
+        uint16_t half;
+        int64_t i64;
+        int32_t i32;
+        int16_t i16;
+        int8_t i8;
+        uint8_t u8;
+    } value;
+    memcpy(&value, bytes, ctkd__dtype_bytes(type));
+    switch (type) {
+    case CTKD__F32:
+        return value.f32;
+    case CTKD__F64:
+        return (float)value.f64;
+    case CTKD__F16:
+        return float_of_half(value.half);
+    case CTKD__BF16:
+        return float_of_bits((uint32_t)value.half << 16);
+    case CTKD__I64:
+        return (float)value.i64;
+    case CTKD__I32:
+        return (float)value.i32;
+    case CTKD__I16:
+        return (float)value.i16;
+    case CTKD__I8:
+        return (float)value.i8;
+    case CTKD__U8:
+    case CTKD__BOOL:
+    case CTKD__DTYPE_COUNT:
+        break;
+    }
+    return (float)value.u8;
+}
+
 void ctkd__tensors_fini(struct ctkd__tensors *list)
 {
     for (size_t i = 0; i < list->count; i++) {
@@ -123,6 +180,27 @@ const struct ctkd__tensor *ctkd__tensors_find(const struct ctkd__tensors *list, 
 size_t ctkd__tensor_elements(const struct ctkd__tensor *tensor)
 {
     return tensor->bytes / ctkd__dtype_bytes(tensor->type);
+}
+
+ctkd_status ctkd__tensors_widen(struct ctkd__tensors *list, ctkd_error *err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct ctkd__tensor *const tensor = &list->items[i];
+        const enum ctkd__dtype type = tensor->type;
+        if (type != CTKD__F64 && type != CTKD__F16 && type != CTKD__BF16)
+            continue;
+        const size_t n = ctkd__tensor_elements(tensor), size = ctkd__dtype_bytes(type);
+        float *const wide = calloc(n ? n : 1, sizeof *wide);
+        if (!wide)
+            return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", tensor->name);
+        for (size_t j = 0; j < n; j++)
+            wide[j] = ctkd__dtype_load(type, (const char *)tensor->data + j * size);
+        free(tensor->data);
+        tensor->data = wide;
+        tensor->bytes = n * sizeof *wide;
+        tensor->type = CTKD__F32;
+    }
+    return CTKD_OK;
 }
 
 const char *ctkd__tensor_shape_text(const struct ctkd__tensor *tensor, char *text, size_t bytes)

@@ -29,6 +29,8 @@ enum ctkd__dtype {
 };
 size_t ctkd__dtype_bytes(enum ctkd__dtype type);
 const char *ctkd__dtype_text(enum ctkd__dtype type);
+/* The nearest float of an element, which need not be aligned. */
+float ctkd__dtype_load(enum ctkd__dtype type, const void *bytes);
 
 struct ctkd__tensor {
     char *name;
@@ -56,6 +58,8 @@ ctkd_status ctkd__tensors_add(struct ctkd__tensors *list, const char *name, enum
                               ctkd_error *err);
 const struct ctkd__tensor *ctkd__tensors_find(const struct ctkd__tensors *list, const char *name);
 size_t ctkd__tensor_elements(const struct ctkd__tensor *tensor);
+/* Makes F32 of F64, F16 and BF16. */
+ctkd_status ctkd__tensors_widen(struct ctkd__tensors *list, ctkd_error *err);
 /* "[16, 3, 3, 3]" into text; returns text. */
 const char *ctkd__tensor_shape_text(const struct ctkd__tensor *tensor, char *text, size_t bytes);
 

@@ -1,0 +1,26 @@
+/* What lies beside a weights file: FILE.sha256 as sha256sum writes it, or manifest.json. */
+#ifndef CTKD_IO_MANIFEST_H
+#define CTKD_IO_MANIFEST_H
+
+#include <stdbool.h>
+
+#include "ctkd/status.h"
+
+struct ctkd__manifest {
+    bool verified;    /* a SHA-256 was there, and it is the file's */
+    char network[64]; /* "": not said */
+    bool has_top1;
+    double top1; /* percent */
+};
+
+/* SHA-256 of a file's bytes as 64 lower-case hexadecimal digits. */
+ctkd_status ctkd__sha256_file(const char *path, char out[65], ctkd_error *err);
+
+/*
+ * manifest.json in the same folder is an object {"file", "sha256", "network", "top1"} or a list of
+ * such; the one whose "file" is the file's name counts. Neither file: all zeros and CTKD_OK.
+ * CTKD_EFORMAT: a checksum that is not the file's, or a damaged manifest.
+ */
+ctkd_status ctkd__manifest_read(const char *path, struct ctkd__manifest *out, ctkd_error *err);
+
+#endif

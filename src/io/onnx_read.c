@@ -1,0 +1,414 @@
+/* From protobuf to the plain lists of onnx.h. Everything in the file is doubted. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <onnx.pb-c.h> /* made from onnx.proto */
+
+#include "io/onnx.h"
+#include "util/error.h"
+#include "util/file.h"
+#include "util/text.h"
+
+/* Protobuf's own limit of a message. */
+static const size_t file_limit = INT_MAX;
+/* Opset 9 is the first with today's meaning of BatchNormalization, Upsample and the like; numbers
+   above the last known one may change what a node means. */
+enum { OPSET_MIN = 9, OPSET_MAX = 26, DATA_EXTERNAL = 1, ATTRIBUTE_TENSOR = 4 };
+
+struct reader {
+    const char *name;
+    struct ctkd__onnx_model *out;
+    ctkd_error *err;
+};
+
+/* Small messages unpack to a hundred times their size: the sum is bounded, not only each piece. */
+struct budget {
+    size_t left;
+};
+
+static void *budget_alloc(void *context, size_t size)
+{
+    struct budget *const budget = context;
+    if (size > budget->left)
+        return NULL;
+    budget->left -= size;
+    return malloc(size ? size : 1);
+}
+
+static void budget_free(void *context, void *pointer)
+{
+    (void)context;
+    free(pointer);
+}
+
+static ctkd_status damaged(const struct reader *r, const char *what, const char *name)
+{
+    return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s '%.60s' found, expected a valid ONNX model",
+                      r->name, what, ctkd__text_is_line(name) ? name : "?");
+}
+
+/* Names go into messages and files: one line of UTF-8. */
+static const char *text_of(const struct reader *r, const char *text)
+{
+    if (!text)
+        text = "";
+    if (!ctkd__text_is_line(text)) {
+        damaged(r, "a name of other than printable characters", "");
+        return NULL;
+    }
+    const char *const copy = text[0] ? ctkd__onnx_text(r->out, text) : "";
+    if (!copy)
+        ctkd__fail(r->err, CTKD_ENOMEM, "%s: out of memory", r->name);
+    return copy;
+}
+
+/* --- tensors */
+
+struct source {
+    const void *items; /* of the typed list */
+    size_t count, size;
+    enum ctkd__dtype type;
+};
+
+/* ONNX's data types with the list that holds them where there are no raw bytes. */
+static bool source_of(const Ctkd__Onnx__Tensor *t, struct source *out)
+{
+    const struct source f = { t->float_data, t->n_float_data, 4, CTKD__F32 };
+    const struct source d = { t->double_data, t->n_double_data, 8, CTKD__F64 };
+    const struct source l = { t->int64_data, t->n_int64_data, 8, CTKD__I64 };
+    struct source i = { t->int32_data, t->n_int32_data, 4, CTKD__I32 };
+    switch (t->has_data_type ? t->data_type : 0) {
+    case 1:
+        *out = f;
+        return true;
+    case 11:
+        *out = d;
+        return true;
+    case 7:
+        *out = l;
+        return true;
+    case 2:
+        i.type = CTKD__U8;
+        break;
+    case 3:
+        i.type = CTKD__I8;
+        break;
+    case 5:
+        i.type = CTKD__I16;
+        break;
+    case 6:
+        break;
+    case 9:
+        i.type = CTKD__BOOL;
+        break;
+    case 10:
+        i.type = CTKD__F16;
+        break;
+    case 16:
+        i.type = CTKD__BF16;
+        break;
+    default:
+        return false;
+    }
+    *out = i;
+    return true;
+}
+
+static ctkd_status check_stored_here(const struct reader *r, const Ctkd__Onnx__Tensor *t,
+                                     const char *name)
+{
+    if ((t->has_data_location && t->data_location == DATA_EXTERNAL) || t->n_external_data)
+        return ctkd__fail(r->err, CTKD_EFORMAT,
+                          "%s: %s: stored in another file (external data), expected inside the "
+                          "model; save it as one file",
+                          r->name, name);
+    if (t->n_dims > CTKD__RANK_MAX)
+        return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s: rank %zu, expected at most %d", r->name,
+                          name, t->n_dims, CTKD__RANK_MAX);
+    return CTKD_OK;
+}
+
+/* The elements that a shape asks for, compared with what the file has before room is made. */
+static ctkd_status check_size(const struct reader *r, const Ctkd__Onnx__Tensor *t,
+                              const struct source *source, const char *name)
+{
+    size_t elements = 1;
+    for (size_t i = 0; i < t->n_dims; i++)
+        if (t->dims[i] < 0 || __builtin_mul_overflow(elements, (size_t)t->dims[i], &elements))
+            return damaged(r, "an impossible shape of", name);
+    const size_t size = ctkd__dtype_bytes(source->type);
+    if (elements > SIZE_MAX / size)
+        return damaged(r, "an impossible shape of", name);
+    const size_t found = t->has_raw_data ? t->raw_data.len : source->count * size;
+    if (found != elements * size)
+        return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s: %zu bytes of data, expected %zu", r->name,
+                          name, found, elements * size);
+    return CTKD_OK;
+}
+
+static ctkd_status add_tensor(struct reader *r, const Ctkd__Onnx__Tensor *t, const char *name)
+{
+    struct source source;
+    struct ctkd__tensor *tensor;
+    if (!ctkd__text_is_line(name) || !name[0])
+        return damaged(r, "an initialiser named", name);
+    ctkd_status status = check_stored_here(r, t, name);
+    if (status != CTKD_OK)
+        return status;
+    if (!source_of(t, &source))
+        return ctkd__fail(r->err, CTKD_EFORMAT,
+                          "%s: %s: data type %" PRId32 ", expected floats or integers of at most "
+                          "64 bits",
+                          r->name, name, t->has_data_type ? t->data_type : 0);
+    status = check_size(r, t, &source, name);
+    if (status != CTKD_OK)
+        return status;
+    status = ctkd__tensors_add(&r->out->initialisers, name, source.type, (int)t->n_dims, t->dims,
+                               &tensor, r->err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(r->err, status == CTKD_ENOMEM ? status : CTKD_EFORMAT, "%s",
+                                 r->name);
+    const size_t size = ctkd__dtype_bytes(source.type);
+    if (t->has_raw_data) {
+        if (tensor->bytes)
+            memcpy(tensor->data, t->raw_data.data, tensor->bytes);
+    } else { /* little-endian: narrow types are the low bytes of their list's */
+        for (size_t i = 0; i < source.count; i++)
+            memcpy((char *)tensor->data + i * size, (const char *)source.items + i * source.size,
+                   size);
+    }
+    return CTKD_OK;
+}
+
+/* --- nodes */
+
+/* A Constant becomes an initialiser that is named as its output. */
+static ctkd_status add_constant(struct reader *r, const Ctkd__Onnx__Node *node)
+{
+    if (node->n_output != 1 || node->n_attribute != 1 || !node->attribute[0]->name)
+        return damaged(r, "a Constant without its one value,", node->name ? node->name : "");
+    const Ctkd__Onnx__Attribute *const a = node->attribute[0];
+    Ctkd__Onnx__Tensor t = CTKD__ONNX__TENSOR__INIT;
+    int64_t length = 1;
+    t.has_data_type = true;
+    t.dims = &length;
+    if (strcmp(a->name, "value") == 0 && a->t)
+        return add_tensor(r, a->t, node->output[0]);
+    if (strcmp(a->name, "value_int") == 0) {
+        t.data_type = 7, t.int64_data = (int64_t *)&a->i, t.n_int64_data = 1;
+    } else if (strcmp(a->name, "value_float") == 0) {
+        t.data_type = 1, t.float_data = (float *)&a->f, t.n_float_data = 1;
+    } else if (strcmp(a->name, "value_ints") == 0) {
+        t.data_type = 7, t.int64_data = a->ints, t.n_int64_data = a->n_ints;
+        t.n_dims = 1, length = (int64_t)a->n_ints;
+    } else if (strcmp(a->name, "value_floats") == 0) {
+        t.data_type = 1, t.float_data = a->floats, t.n_float_data = a->n_floats;
+        t.n_dims = 1, length = (int64_t)a->n_floats;
+    } else {
+        return damaged(r, "a Constant of the kind", a->name);
+    }
+    return add_tensor(r, &t, node->output[0]);
+}
+
+static ctkd_status read_attribute(const struct reader *r, const Ctkd__Onnx__Attribute *from,
+                                  struct ctkd__onnx_attribute *to)
+{
+    to->name = text_of(r, from->name);
+    to->kind = (enum ctkd__onnx_kind)from->type;
+    to->f = from->f;
+    to->i = from->i;
+    if (from->n_ints) {
+        int64_t *const ints = ctkd__onnx_allocate(r->out, from->n_ints, sizeof *ints);
+        if (ints)
+            memcpy(ints, from->ints, from->n_ints * sizeof *ints);
+        to->ints = ints;
+        to->count = from->n_ints;
+    }
+    if (from->n_floats) {
+        float *const floats = ctkd__onnx_allocate(r->out, from->n_floats, sizeof *floats);
+        if (floats)
+            memcpy(floats, from->floats, from->n_floats * sizeof *floats);
+        to->floats = floats;
+        to->count = from->n_floats;
+    }
+    if (to->name && from->has_s) {
+        char *const s = ctkd__onnx_allocate(r->out, from->s.len + 1, 1);
+        if (s && from->s.len)
+            memcpy(s, from->s.data, from->s.len);
+        if (s && !ctkd__text_is_line(s))
+            return damaged(r, "an unreadable text in attribute", to->name);
+        to->s = s;
+    }
+    if (!to->name || r->out->status != CTKD_OK)
+        return r->out->status ? ctkd__fail(r->err, CTKD_ENOMEM, "%s: out of memory", r->name)
+                              : CTKD_EFORMAT;
+    switch (to->kind) {
+    case CTKD__ONNX_FLOAT:
+    case CTKD__ONNX_INT:
+    case CTKD__ONNX_FLOATS:
+    case CTKD__ONNX_INTS:
+        return CTKD_OK;
+    case CTKD__ONNX_STRING:
+        return to->s ? CTKD_OK : damaged(r, "no text in attribute", to->name);
+    }
+    return damaged(r, "a graph, a tensor or an unknown kind of value in attribute", to->name);
+}
+
+static const char **read_names(const struct reader *r, size_t count, char **names)
+{
+    const char **const out = ctkd__onnx_allocate(r->out, count, sizeof *out);
+    for (size_t i = 0; i < count && out; i++)
+        if (!(out[i] = text_of(r, names[i])))
+            return NULL;
+    return out;
+}
+
+static ctkd_status read_node(struct reader *r, const Ctkd__Onnx__Node *from)
+{
+    struct ctkd__onnx_model *const out = r->out;
+    struct ctkd__onnx_node *const to = &out->nodes[out->n_nodes];
+    const char *const op = from->op_type ? from->op_type : "", *const domain = from->domain;
+    if (domain && domain[0] && strcmp(domain, "ai.onnx") != 0)
+        return damaged(r, "an operator of a domain of its own,", op);
+    if (strcmp(op, "Constant") == 0)
+        return add_constant(r, from);
+    *to = (struct ctkd__onnx_node){ .n_inputs = from->n_input, .n_outputs = from->n_output };
+    to->op = text_of(r, op);
+    to->name = text_of(r, from->name);
+    to->inputs = read_names(r, from->n_input, from->input);
+    to->outputs = read_names(r, from->n_output, from->output);
+    to->attributes = ctkd__onnx_allocate(out, from->n_attribute, sizeof *to->attributes);
+    if (out->status != CTKD_OK)
+        return ctkd__fail(r->err, out->status, "%s: out of memory", r->name);
+    if (!to->op || !to->name || !to->inputs || !to->outputs)
+        return CTKD_EFORMAT;
+    if (to->n_outputs == 0 || !to->outputs[0][0])
+        return damaged(r, "a node without output,", to->op);
+    out->n_nodes++;
+    for (size_t i = 0; i < from->n_attribute; i++) {
+        const ctkd_status status =
+            read_attribute(r, from->attribute[i], &to->attributes[to->n_attributes]);
+        if (status != CTKD_OK)
+            return ctkd__fail_within(r->err, status, "%s: %.40s (%.40s)", r->name, to->op,
+                                     to->outputs[0]);
+        to->n_attributes++;
+    }
+    return CTKD_OK;
+}
+
+/* --- inputs and outputs */
+
+static ctkd_status read_value(struct reader *r, const Ctkd__Onnx__ValueInfo *from,
+                              void (*add)(struct ctkd__onnx_model *, const char *, int,
+                                          const int64_t *))
+{
+    const Ctkd__Onnx__TensorType *const type = from->type ? from->type->tensor_type : NULL;
+    const char *const name = text_of(r, from->name);
+    if (!name)
+        return r->out->status ? r->out->status : CTKD_EFORMAT;
+    int64_t shape[CTKD__RANK_MAX];
+    int rank = -1;
+    if (type && type->shape) {
+        if (type->shape->n_dim > CTKD__RANK_MAX)
+            return damaged(r, "too many dimensions of", name);
+        rank = (int)type->shape->n_dim;
+        for (int i = 0; i < rank; i++) {
+            const Ctkd__Onnx__Dimension *const dim = type->shape->dim[i];
+            shape[i] = dim->has_dim_value && dim->dim_value > 0 ? dim->dim_value : -1;
+        }
+    }
+    add(r->out, name, rank, shape);
+    return r->out->status == CTKD_OK
+               ? CTKD_OK
+               : ctkd__fail(r->err, r->out->status, "%s: out of memory", r->name);
+}
+
+static ctkd_status read_metadata(struct reader *r, const Ctkd__Onnx__Model *model)
+{
+    for (size_t i = 0; i < model->n_metadata_props; i++) {
+        const Ctkd__Onnx__StringPair *const pair = model->metadata_props[i];
+        const char *const value = pair->value ? pair->value : "";
+        if (!pair->key || !ctkd__text_is_line(pair->key) || !ctkd__text_is_utf8(value))
+            return damaged(r, "unreadable metadata", "");
+        const ctkd_status status =
+            ctkd__tensors_set(&r->out->initialisers, pair->key, value, r->err);
+        if (status != CTKD_OK)
+            return ctkd__fail_within(r->err, status, "%s", r->name);
+    }
+    return CTKD_OK;
+}
+
+static ctkd_status read_opset(struct reader *r, const Ctkd__Onnx__Model *model)
+{
+    int64_t opset = 0;
+    for (size_t i = 0; i < model->n_opset_import; i++) {
+        const char *const domain = model->opset_import[i]->domain;
+        if (!domain || !domain[0] || strcmp(domain, "ai.onnx") == 0)
+            opset = model->opset_import[i]->version;
+    }
+    if (opset < OPSET_MIN || opset > OPSET_MAX)
+        return ctkd__fail(r->err, CTKD_EFORMAT, "%s: operator set %" PRId64 ", expected %d to %d",
+                          r->name, opset, OPSET_MIN, OPSET_MAX);
+    r->out->opset = opset;
+    return CTKD_OK;
+}
+
+static ctkd_status read_graph(struct reader *r, const Ctkd__Onnx__Graph *graph)
+{
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < graph->n_initializer && status == CTKD_OK; i++)
+        status = add_tensor(r, graph->initializer[i],
+                            graph->initializer[i]->name ? graph->initializer[i]->name : "");
+    r->out->nodes = calloc(graph->n_node, sizeof *r->out->nodes);
+    if (!r->out->nodes)
+        return ctkd__fail(r->err, CTKD_ENOMEM, "%s: out of memory", r->name);
+    for (size_t i = 0; i < graph->n_node && status == CTKD_OK; i++)
+        status = read_node(r, graph->node[i]);
+    for (size_t i = 0; i < graph->n_input && status == CTKD_OK;
+         i++) /* old files list weights too */
+        if (!graph->input[i]->name ||
+            !ctkd__tensors_find(&r->out->initialisers, graph->input[i]->name))
+            status = read_value(r, graph->input[i], ctkd__onnx_add_input);
+    for (size_t i = 0; i < graph->n_output && status == CTKD_OK; i++)
+        status = read_value(r, graph->output[i], ctkd__onnx_add_output);
+    return status;
+}
+
+ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t size,
+                                  struct ctkd__onnx_model *out, ctkd_error *err)
+{
+    struct reader r = { name, out, err };
+    struct budget budget = { ((size_t)16 << 20) + 4 * size };
+    ProtobufCAllocator allocator = { budget_alloc, budget_free, &budget };
+    Ctkd__Onnx__Model *const model = ctkd__onnx__model__unpack(&allocator, size, bytes);
+    if (!model || !model->graph || model->graph->n_node == 0) {
+        if (model)
+            ctkd__onnx__model__free_unpacked(model, &allocator);
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: %zu bytes that are not an ONNX model, or not all of one", name,
+                          size);
+    }
+    ctkd_status status = read_opset(&r, model);
+    if (status == CTKD_OK)
+        status = read_metadata(&r, model);
+    if (status == CTKD_OK)
+        status = read_graph(&r, model->graph);
+    ctkd__onnx__model__free_unpacked(model, &allocator);
+    if (status != CTKD_OK)
+        ctkd__onnx_fini(out);
+    return status;
+}
+
+ctkd_status ctkd__onnx_read(const char *path, struct ctkd__onnx_model *out, ctkd_error *err)
+{
+    char *bytes;
+    size_t size;
+    ctkd_status status = ctkd__file_read(path, file_limit, &bytes, &size, err);
+    if (status != CTKD_OK)
+        return status;
+    status = ctkd__onnx_read_bytes(path, bytes, size, out, err);
+    free(bytes);
+    return status;
+}

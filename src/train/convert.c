@@ -1,0 +1,154 @@
+#include "train/convert.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "io/pth.h"
+#include "io/safetensors.h"
+#include "train/config.h"
+#include "train/exchange.h"
+#include "util/error.h"
+
+typedef struct ctkd__convert_options options;
+
+#define TEXT(field, help)                                                                          \
+    {                                                                                              \
+#field, CTKD_OPTION_STRING, offsetof(options, field), 0, 0, 0, "", NULL, help              \
+    }
+
+const ctkd_option ctkd__convert_table[] = {
+    TEXT(network, "network of the weights (see `ctkd models`); empty: as the file says, or fits"),
+    CTKD_OPT_I64(options, classes, 0, 0, 1 << 22, "0: as the file says, or its last layer"),
+    CTKD_OPT_I64(options, channels, 0, 0, CTKD__CHANNELS_MAX,
+                 "of the images; 0: as the file says, or its first layer"),
+    CTKD_OPT_I64(options, height, 0, 0, 8192,
+                 "of the images; 0: as the file says, or as published"),
+    CTKD_OPT_I64(options, width, 0, 0, 8192, "of the images; 0: as height"),
+    TEXT(mean, "means that images are normalised with, comma list; empty: as the file says"),
+    TEXT(std, "deviations that images are normalised with; empty: as the file says"),
+    CTKD_OPT_BOOL(options, fold, 0, ".onnx: batch norms become part of the convolutions"),
+    CTKD_OPT_BOOL(options, normalise, 0, ".onnx: takes pixels / 255 and normalises them itself"),
+    CTKD_OPT_END,
+};
+
+static ctkd_status apply_options(const options *o, struct ctkd__network_info *info, ctkd_error *err)
+{
+    const size_t channels = info->channels;
+    if (o->mean[0] == '\0' && o->std[0] == '\0')
+        return CTKD_OK;
+    if (channels == 0 || channels > CTKD__CHANNELS_MAX ||
+        (!info->has_constants && (!o->mean[0] || !o->std[0])))
+        return ctkd__fail(err, CTKD_EINVAL, "mean, std: expected both, for 1 to %d channels",
+                          CTKD__CHANNELS_MAX);
+    ctkd_status status = ctkd__config_floats("mean", o->mean, channels, info->mean, err);
+    if (status == CTKD_OK)
+        status = ctkd__config_floats("std", o->std, channels, info->std, err);
+    for (size_t c = 0; c < channels && status == CTKD_OK; c++)
+        if (!(info->std[c] > 0))
+            status = ctkd__fail(err, CTKD_ERANGE, "std: %g found, expected above 0",
+                                (double)info->std[c]);
+    info->has_constants = true;
+    return status;
+}
+
+/* Sizes for what the file leaves open: the options, else its layers, else the published images. */
+static struct ctkd__model_args sizes_of(const options *o, const struct ctkd__weights_file *file)
+{
+    struct ctkd__model_args sizes;
+    const struct ctkd__model_family *family = NULL;
+    const char *const network = o->network[0] ? o->network : file->info.network;
+    ctkd__match_sizes(&file->tensors, &sizes.channels, &sizes.classes);
+    ctkd__model_find(network, &family);
+    sizes.height = family && family->side_min > 32 ? 224 : 32;
+    sizes.height = o->height ? (size_t)o->height : sizes.height;
+    sizes.width = o->width ? (size_t)o->width : sizes.height;
+    sizes.channels = o->channels ? (size_t)o->channels : sizes.channels;
+    sizes.classes = o->classes ? (size_t)o->classes : sizes.classes;
+    return sizes;
+}
+
+static ctkd_status write_onnx(const char *out, const options *o, const struct ctkd__graph *graph,
+                              const struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__onnx_model model = { 0 };
+    const struct ctkd__export_args args = { .graph = graph,
+                                            .tensors = &file->tensors,
+                                            .info = &file->info,
+                                            .fold = o->fold,
+                                            .normalise = o->normalise };
+    ctkd_status status = ctkd__onnx_export(&args, &model, err);
+    if (status == CTKD_OK)
+        status = ctkd__onnx_write(out, &model, err);
+    ctkd__onnx_fini(&model);
+    return status;
+}
+
+static ctkd_status write_tensors(const char *out, enum ctkd__format format,
+                                 struct ctkd__weights_file *file, ctkd_error *err)
+{
+    ctkd_status status = ctkd__network_info_set(&file->info, &file->tensors, err);
+    if (status == CTKD_OK)
+        status = ctkd__tensors_set(&file->tensors, "format", "pt", err);
+    if (status != CTKD_OK)
+        return status;
+    return format == CTKD__FORMAT_PTH ? ctkd__pth_write(out, &file->tensors, err)
+                                      : ctkd__safetensors_write(out, &file->tensors, err);
+}
+
+/* The name of the one network that fits, so that the new file carries it. */
+static ctkd_status name_network(struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__network_info *const info = &file->info;
+    const char *names[2];
+    size_t count = 0;
+    ctkd__match_strip(&file->tensors);
+    const ctkd_status status = ctkd__match_networks(&file->tensors, 2, names, &count, err);
+    if (status != CTKD_OK || count != 1)
+        return status;
+    snprintf(info->network, sizeof info->network, "%s", names[0]);
+    size_t channels, classes;
+    if (ctkd__match_sizes(&file->tensors, &channels, &classes)) {
+        info->channels = channels;
+        info->classes = classes;
+    }
+    return CTKD_OK;
+}
+
+static ctkd_status convert(const char *out, enum ctkd__format format, const options *o,
+                           struct ctkd__weights_file *file, char note[CTKD__NOTE_BYTES],
+                           ctkd_error *err)
+{
+    struct ctkd__graph *graph = NULL;
+    const struct ctkd__model_args sizes = sizes_of(o, file);
+    ctkd_status status = CTKD_OK;
+    if (format == CTKD__FORMAT_ONNX || o->network[0])
+        status = ctkd__weights_file_graph(file, o->network, &sizes, &graph, note, err);
+    else if (!file->info.network[0])
+        status = name_network(file, err);
+    if (status == CTKD_OK)
+        status = apply_options(o, &file->info, err);
+    if (status == CTKD_OK && format == CTKD__FORMAT_ONNX)
+        status = write_onnx(out, o, graph, file, err);
+    else if (status == CTKD_OK)
+        status = write_tensors(out, format, file, err);
+    ctkd__graph_destroy(graph);
+    return status;
+}
+
+ctkd_status ctkd__convert(const char *in, const char *out, const options *o,
+                          char note[CTKD__NOTE_BYTES], ctkd_error *err)
+{
+    struct ctkd__weights_file file;
+    enum ctkd__format format;
+    note[0] = '\0';
+    ctkd_status status = ctkd__format_of_name(out, &format, err);
+    if (status != CTKD_OK)
+        return status;
+    if (format != CTKD__FORMAT_ONNX && (o->fold || o->normalise))
+        return ctkd__fail(err, CTKD_EINVAL, "%s: fold and normalise are for .onnx", out);
+    status = ctkd__weights_file_read(in, &file, err);
+    if (status == CTKD_OK)
+        status = convert(out, format, o, &file, note, err);
+    ctkd__weights_file_fini(&file);
+    return status;
+}

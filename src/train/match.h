@@ -1,0 +1,33 @@
+/* A file's tensors as the parameters of a network: by name, or by order where only names differ. */
+#ifndef CTKD_TRAIN_MATCH_H
+#define CTKD_TRAIN_MATCH_H
+
+#include "nn/graph.h"
+#include "nn/models/models.h"
+#include "util/tensors.h"
+
+enum { CTKD__NOTE_BYTES = 256 };
+
+/*
+ * Renames `tensors` to the graph's parameters, and puts them in their order. First by name, also
+ * behind prefixes that wrappers leave ("module.", "module.student.", ...); what is left on both
+ * sides is paired in order, if kinds (last part of the name) and shapes agree, and `note` says so.
+ * Half-precision becomes F32.
+ *
+ * CTKD_ESHAPE: a readable difference (how many are missing, unexpected, misshapen, the first few of
+ * each), and the list is as it was but for prefixes.
+ */
+ctkd_status ctkd__match(const struct ctkd__graph *graph, struct ctkd__tensors *tensors,
+                        char note[CTKD__NOTE_BYTES], ctkd_error *err);
+
+/* Without prefixes that all parameters share, and without a distiller's other modules. */
+void ctkd__match_strip(struct ctkd__tensors *tensors);
+
+/* Channels and classes as the first convolution and the last linear layer say; false without. */
+bool ctkd__match_sizes(const struct ctkd__tensors *tensors, size_t *channels, size_t *classes);
+
+/* The networks whose parameters have exactly these names and shapes; at most `max` names. */
+ctkd_status ctkd__match_networks(const struct ctkd__tensors *tensors, size_t max,
+                                 const char **names, size_t *count, ctkd_error *err);
+
+#endif

@@ -1,0 +1,85 @@
+/* Inner parts of the import from ONNX: onnx_import.c keeps the values, onnx_operators.c knows what
+ * each operator means. */
+#ifndef CTKD_TRAIN_ONNX_IMPORT_H
+#define CTKD_TRAIN_ONNX_IMPORT_H
+
+#include "train/exchange.h"
+
+/* Where a value is within a channel shuffle: [n, g, c/g, h, w] -> [n, c/g, g, h, w]. */
+enum ctkd__import_stage { CTKD__IMPORT_PLAIN, CTKD__IMPORT_GROUPED, CTKD__IMPORT_SWAPPED };
+enum { CTKD__IMPORT_INTS_MAX = 8 };
+
+/* A computed value: a graph node and the work that is still to be done on it, in this order:
+   affine map, stride, channels of zeros, zeros around. */
+struct ctkd__import_value {
+    int node;
+    size_t c, h, w;               /* of the graph node; not yet with what is pending */
+    size_t uses;                  /* how often it is read */
+    bool shared;                  /* others read the graph node without the affine map */
+    bool flat;                    /* of rank 2 in ONNX */
+    bool ends;                    /* behind a Softmax */
+    double *affine;               /* [c][scale, shift] or NULL; of the model's memory */
+    size_t steps[2];              /* rows, columns: every steps-th */
+    size_t pad_before, pad_after; /* channels */
+    size_t pads[4];               /* top, left, bottom, right */
+    enum ctkd__import_stage stage;
+    size_t groups;
+    bool is_ints; /* not an image but a list such as its shape; INT64_MIN is the batch size */
+    int64_t ints[CTKD__IMPORT_INTS_MAX];
+    size_t n_ints;
+};
+
+struct ctkd__import_name {
+    const char *text;
+    int value;
+};
+
+struct ctkd__import {
+    const char *file;
+    struct ctkd__onnx_model *model;
+    const struct ctkd__tensors *constants;
+    const struct ctkd__onnx_node *node; /* the present one */
+    int64_t batch;                      /* as the input says, -1: free */
+    struct ctkd__graph *graph;
+    struct ctkd__tensors *tensors;
+    struct ctkd__network_info *info;
+    bool input_settled, normalises;
+    const char **counted; /* every name that is read; ends with NULL */
+    struct ctkd__import_value *values;
+    struct ctkd__import_name *names;
+    size_t n_values, n_names;
+    ctkd_status status; /* sticky */
+    ctkd_error *err;
+};
+
+/* Translates the present node. */
+void ctkd__import_node(struct ctkd__import *im);
+
+/* Fails with file, node and operator in front. */
+ctkd_status ctkd__import_fail(struct ctkd__import *im, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Inputs of the present node: a computed value (NULL: failed); a constant (NULL: not one); a
+   constant float tensor (NULL: failed); integers, constant or computed (false: none, or more than
+   max). */
+struct ctkd__import_value *ctkd__import_input(struct ctkd__import *im, size_t i);
+const struct ctkd__tensor *ctkd__import_constant(struct ctkd__import *im, size_t i);
+const struct ctkd__tensor *ctkd__import_weight(struct ctkd__import *im, size_t i, int rank);
+bool ctkd__import_ints(struct ctkd__import *im, size_t i, size_t max, int64_t *out, size_t *count);
+
+/* The present node's output: a new value of a graph node (as output k); a copy of x with its
+   pending work; x itself. */
+struct ctkd__import_value *ctkd__import_output(struct ctkd__import *im, size_t k, int graph_node);
+struct ctkd__import_value *ctkd__import_continue(struct ctkd__import *im,
+                                                 struct ctkd__import_value *x);
+void ctkd__import_alias(struct ctkd__import *im, size_t input);
+
+/* Does what is pending on x and returns its graph node, -1 after an error. Zeros around may be
+   left to the caller. */
+int ctkd__import_settle(struct ctkd__import *im, struct ctkd__import_value *x, bool keep_zeros);
+
+void ctkd__import_name(struct ctkd__import *im, const char *weight, const char *kind, char out[96]);
+/* Room for a parameter of a graph node; NULL after an error. */
+float *ctkd__import_parameter(struct ctkd__import *im, int node, enum ctkd__role role);
+
+#endif

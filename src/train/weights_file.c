@@ -1,0 +1,283 @@
+#include "train/weights_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/manifest.h"
+#include "io/pth.h"
+#include "io/safetensors.h"
+#include "train/exchange.h"
+#include "util/error.h"
+
+static const char *const format_texts[CTKD__FORMAT_COUNT] = {
+#define FORMAT_TEXT(name, text) text,
+    CTKD__FORMAT_LIST(FORMAT_TEXT)
+#undef FORMAT_TEXT
+};
+
+const char *ctkd__format_text(enum ctkd__format format)
+{
+    return format_texts[format];
+}
+
+ctkd_status ctkd__format_of_file(const char *path, enum ctkd__format *out, ctkd_error *err)
+{
+    FILE *const stream = fopen(path, "rbe");
+    if (!stream)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+    unsigned char b[9] = { 0 };
+    const size_t n = fread(b, 1, sizeof b, stream);
+    const bool failed = ferror(stream) != 0;
+    fclose(stream);
+    if (failed)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(errno));
+    if (n == sizeof b && b[8] == '{') /* behind the length of the header */
+        *out = CTKD__FORMAT_SAFETENSORS;
+    else if (memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5))
+        *out = CTKD__FORMAT_PTH; /* zip, or a pickle of protocol 2 to 5 */
+    else if (b[0] == 0x08)       /* field 1, a number: ir_version */
+        *out = CTKD__FORMAT_ONNX;
+    else
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: first bytes %02x %02x %02x %02x, expected safetensors, a PyTorch "
+                          "checkpoint or ONNX",
+                          path, b[0], b[1], b[2], b[3]);
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__format_of_name(const char *path, enum ctkd__format *out, ctkd_error *err)
+{
+    static const struct {
+        const char *ending;
+        enum ctkd__format format;
+    } endings[] = {
+        { ".safetensors", CTKD__FORMAT_SAFETENSORS },
+        { ".pth", CTKD__FORMAT_PTH },
+        { ".pt", CTKD__FORMAT_PTH },
+        { ".th", CTKD__FORMAT_PTH },
+        { ".onnx", CTKD__FORMAT_ONNX },
+    };
+    const size_t n = strlen(path);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t m = strlen(endings[i].ending);
+        if (n > m && strcmp(path + n - m, endings[i].ending) == 0) {
+            *out = endings[i].format;
+            return CTKD_OK;
+        }
+    }
+    return ctkd__fail(err, CTKD_EINVAL, "%s: expected a name in .safetensors, .pth, .pt or .onnx",
+                      path);
+}
+
+void ctkd__weights_file_fini(struct ctkd__weights_file *file)
+{
+    ctkd__tensors_fini(&file->tensors);
+    ctkd__graph_destroy(file->graph);
+    *file = (struct ctkd__weights_file){ 0 };
+}
+
+static ctkd_status copy_metadata(const struct ctkd__tensors *from, struct ctkd__tensors *to,
+                                 ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < from->n_metadata && status == CTKD_OK; i++)
+        status = ctkd__tensors_set(to, from->keys[i], from->values[i], err);
+    return status;
+}
+
+static ctkd_status read_onnx(struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__onnx_model model = { 0 };
+    ctkd_status status = ctkd__onnx_read(file->path, &model, err);
+    if (status == CTKD_OK)
+        status =
+            ctkd__onnx_import(file->path, &model, &file->graph, &file->tensors, &file->info, err);
+    if (status == CTKD_OK)
+        status = copy_metadata(&model.initialisers, &file->tensors, err);
+    ctkd__onnx_fini(&model);
+    return status;
+}
+
+static ctkd_status read_tensors(struct ctkd__weights_file *file, ctkd_error *err)
+{
+    ctkd_status status;
+    switch (file->format) {
+    case CTKD__FORMAT_PTH:
+        status = ctkd__pth_read(file->path, &file->tensors, err);
+        break;
+    case CTKD__FORMAT_ONNX:
+        return read_onnx(file, err);
+    default:
+        status = ctkd__safetensors_read(file->path, &file->tensors, err);
+        break;
+    }
+    if (status == CTKD_OK)
+        status = ctkd__network_info_get(&file->tensors, file->path, &file->info, err);
+    return status;
+}
+
+/* What other trainers call their best accuracy; as a fraction it would be ambiguous at 1. */
+static void take_accuracy(struct ctkd__weights_file *file)
+{
+    static const char *const keys[] = { "best_acc", "best_prec1", "accuracy" };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !file->info.has_top1; i++) {
+        const char *const text = ctkd__tensors_get(&file->tensors, keys[i]);
+        char *end;
+        const double value = text ? strtod(text, &end) : 0;
+        if (text && end != text && !*end && value > 1 && value <= 100) {
+            file->info.top1 = value;
+            file->info.has_top1 = true;
+        }
+    }
+}
+
+static ctkd_status take_manifest(struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__manifest manifest;
+    const ctkd_status status = ctkd__manifest_read(file->path, &manifest, err);
+    if (status != CTKD_OK)
+        return status;
+    file->verified = manifest.verified;
+    if (manifest.network[0])
+        snprintf(file->info.network, sizeof file->info.network, "%s", manifest.network);
+    if (manifest.has_top1) {
+        file->info.top1 = manifest.top1;
+        file->info.has_top1 = true;
+    }
+    return CTKD_OK;
+}
+
+/* The longest network name that the folder's begins with, up to an underscore: resnet56_vanilla,
+   wrn_40_2_vanilla, vgg13_imagenet_vanilla. */
+static void take_folder(struct ctkd__weights_file *file)
+{
+    char name[1024];
+    snprintf(name, sizeof name, "%s", file->path);
+    char *const slash = strrchr(name, '/');
+    if (!slash || file->info.network[0])
+        return;
+    *slash = '\0';
+    char *const above = strrchr(name, '/');
+    char *const folder = above ? above + 1 : name;
+    for (char *cut = folder + strlen(folder); cut; cut = strrchr(folder, '_')) {
+        *cut = '\0';
+        if (ctkd__model_find(folder, NULL)) {
+            snprintf(file->info.network, sizeof file->info.network, "%s", folder);
+            return;
+        }
+    }
+}
+
+ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file *out,
+                                    ctkd_error *err)
+{
+    *out = (struct ctkd__weights_file){ 0 };
+    ctkd_status status = ctkd__network_file_find(path, out->path, sizeof out->path, err);
+    if (status == CTKD_OK)
+        status = ctkd__format_of_file(out->path, &out->format, err);
+    /* The checksum comes before the contents: nothing of a wrong file is looked at. */
+    struct ctkd__weights_file said = *out;
+    if (status == CTKD_OK)
+        status = take_manifest(&said, err);
+    if (status == CTKD_OK)
+        status = read_tensors(out, err);
+    if (status == CTKD_OK)
+        status = ctkd__tensors_widen(&out->tensors, err);
+    if (status != CTKD_OK) {
+        ctkd__weights_file_fini(out);
+        return status;
+    }
+    take_accuracy(out);
+    out->verified = said.verified;
+    if (said.info.network[0])
+        memcpy(out->info.network, said.info.network, sizeof said.info.network);
+    if (said.info.has_top1) {
+        out->info.top1 = said.info.top1;
+        out->info.has_top1 = true;
+    }
+    take_folder(out);
+    if (out->tensors.count == 0) {
+        status = ctkd__fail(err, CTKD_EFORMAT, "%s: no tensors found, expected weights", out->path);
+        ctkd__weights_file_fini(out);
+    }
+    return status;
+}
+
+/* --- the network of the weights */
+
+static void take_size(size_t *size, size_t otherwise)
+{
+    if (*size == 0)
+        *size = otherwise;
+}
+
+static ctkd_status guess_network(struct ctkd__weights_file *file, ctkd_error *err)
+{
+    const char *names[8];
+    size_t count;
+    ctkd__match_strip(&file->tensors);
+    const ctkd_status status = ctkd__match_networks(&file->tensors, 8, names, &count, err);
+    if (status != CTKD_OK)
+        return status;
+    if (count == 0)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%s does not name its network and fits none of `ctkd models`; expected "
+                          "its name (network)",
+                          file->path);
+    if (count > 1)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%s does not name its network and fits %zu, such as %s and %s; expected "
+                          "its name (network)",
+                          file->path, count, names[0], names[1]);
+    snprintf(file->info.network, sizeof file->info.network, "%s", names[0]);
+    return CTKD_OK;
+}
+
+static ctkd_status build_and_match(struct ctkd__weights_file *file, struct ctkd__graph **out,
+                                   char note[CTKD__NOTE_BYTES], ctkd_error *err)
+{
+    const struct ctkd__model_args args = { file->info.channels, file->info.height, file->info.width,
+                                           file->info.classes };
+    ctkd_status status = ctkd__model_build(file->info.network, &args, out, err);
+    if (status == CTKD_OK)
+        status = ctkd__match(*out, &file->tensors, note, err);
+    if (status != CTKD_OK) {
+        ctkd__graph_destroy(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char *network,
+                                     const struct ctkd__model_args *sizes, struct ctkd__graph **out,
+                                     char note[CTKD__NOTE_BYTES], ctkd_error *err)
+{
+    struct ctkd__network_info *const info = &file->info;
+    ctkd_status status = CTKD_OK;
+    *out = NULL;
+    note[0] = '\0';
+    take_size(&info->channels, sizes->channels);
+    take_size(&info->height, sizes->height);
+    take_size(&info->width, sizes->width);
+    take_size(&info->classes, sizes->classes);
+    if (network[0])
+        snprintf(info->network, sizeof info->network, "%s", network);
+    const bool imported = !network[0] && file->graph;
+    if (!info->network[0] && !imported)
+        status = guess_network(file, err);
+    if (status == CTKD_OK && info->network[0]) {
+        ctkd_error ignored;
+        status = build_and_match(file, out, note, imported ? &ignored : err);
+        if (status != CTKD_OK && !imported)
+            return ctkd__fail_within(err, status, "%s (%s)", file->path, info->network);
+    }
+    if (status != CTKD_ENOMEM && imported && !*out) { /* folded, or not one of ours: as it is */
+        *out = file->graph;
+        file->graph = NULL;
+        note[0] = '\0';
+        status = CTKD_OK;
+    }
+    return status;
+}

@@ -1,0 +1,53 @@
+/* Weights of any format that we know: .safetensors, .pth and its kin, .onnx; by content, not by
+ * the name's ending. */
+#ifndef CTKD_TRAIN_WEIGHTS_FILE_H
+#define CTKD_TRAIN_WEIGHTS_FILE_H
+
+#include "train/match.h"
+#include "train/network_file.h"
+
+/* X(name, text) */
+#define CTKD__FORMAT_LIST(X)                                                                       \
+    X(SAFETENSORS, "safetensors")                                                                  \
+    X(PTH, "PyTorch checkpoint")                                                                   \
+    X(ONNX, "ONNX")
+enum ctkd__format {
+#define CTKD__FORMAT_ENUM(name, text) CTKD__FORMAT_##name,
+    CTKD__FORMAT_LIST(CTKD__FORMAT_ENUM)
+#undef CTKD__FORMAT_ENUM
+        CTKD__FORMAT_COUNT
+};
+const char *ctkd__format_text(enum ctkd__format format);
+
+/* The format that a file's first bytes show. CTKD_EFORMAT: none of ours. */
+ctkd_status ctkd__format_of_file(const char *path, enum ctkd__format *out, ctkd_error *err);
+/* The format that a name's ending asks for. CTKD_EINVAL: none of ours. */
+ctkd_status ctkd__format_of_name(const char *path, enum ctkd__format *out, ctkd_error *err);
+
+struct ctkd__weights_file {
+    char path[1024];
+    enum ctkd__format format;
+    struct ctkd__tensors tensors; /* and the metadata */
+    struct ctkd__network_info info;
+    struct ctkd__graph *graph; /* ONNX: the network itself, as imported; else NULL */
+    bool verified;             /* a SHA-256 beside the file is the file's */
+};
+
+/* Reads what `path` names (ctkd__network_file_find). What the file leaves open is taken from its
+   manifest (io/manifest.h), and the network's name at last from the folder, as the published
+   scripts do: save/models/wrn_40_2_vanilla/ckpt_epoch_240.pth. */
+ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file *out,
+                                    ctkd_error *err);
+void ctkd__weights_file_fini(struct ctkd__weights_file *file);
+
+/*
+ * The graph that the weights are of, with file->tensors as its parameters (ctkd__match; `note` is
+ * its note). Sizes that info leaves open (0) come from `sizes`. `network` (may be "") decides, else
+ * info, else the imported graph, else the one network that fits; info.network says which it became.
+ * *out is the caller's.
+ */
+ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char *network,
+                                     const struct ctkd__model_args *sizes, struct ctkd__graph **out,
+                                     char note[CTKD__NOTE_BYTES], ctkd_error *err);
+
+#endif
