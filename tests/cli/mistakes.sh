@@ -35,13 +35,13 @@ expect 2 "$ctkd" train train.epochs=0
 grep -q '^ctkd train: command line: train.epochs: .*from 1 to 1000000' stderr || fail "range of train.epochs"
 expect_error 2 "ctkd methods: no loss is called 'dkk', did you mean 'dkd'?" "$ctkd" methods dkk
 expect_error 2 "ctkd models: 'x=1' found, expected no argument" "$ctkd" models x=1
-expect_error 2 "ctkd distill: teacher.path: empty, expected a run directory or a .safetensors file" "$ctkd" distill
+expect_error 2 "ctkd distill: teacher.path: empty, expected a run directory or a weights file" "$ctkd" distill
 expect_error 2 "ctkd train: --json found, expected with \`ctkd eval\` only" "$ctkd" train --json
 expect 2 "$ctkd" distill teacher.path=x method.name=dkk method.weight=1
 grep -q "^ctkd distill: method.name: .*'dkk', did you mean 'dkd'" stderr || fail "method.name"
 
 # Work.
-expect_error 1 "ctkd: nothing: No such file or directory, expected a run directory or a .safetensors file" \
+expect_error 1 "ctkd: nothing: No such file or directory, expected a run directory or a weights file" \
     "$ctkd" eval nothing
 expect_error 1 "ctkd: student.network: resnet21: no such network, did you mean resnet20?" \
     "$ctkd" train data.set=mnist:data student.network=resnet21 run.dir=never
