@@ -108,48 +108,73 @@ static void fixture_fini(struct fixture *fixture)
     golden_close(fixture->golden);
 }
 
-/* Fails unless norm, projection and chosen elements agree with the golden entry; projections and
-   elements have as tolerance that of a difference of `tolerance` norms in a random direction. */
-static void check_summary(const struct fixture *fixture, size_t index,
-                          const struct ctkd__tensors *list, double tolerance)
+/* How far a tensor is from its golden entry, relative to its norm (1e-6 is added to that: the whole
+   gradient of a bias before a batch norm is rounding). */
+struct difference {
+    double norm, projection; /* of the norms; of the projections on a random direction */
+    double element;          /* largest of the chosen elements, relative to the rms */
+};
+
+static struct difference compare(const struct fixture *fixture, size_t index,
+                                 const struct ctkd__tensors *list)
 {
     const char *const name = fixture->graph->parameters[index].name;
     const float *const expected = golden_get(fixture->golden, name, 3 + SAMPLES);
     const struct ctkd__tensor *const tensor = ctkd__tensors_find(list, name);
     assert_non_null(tensor);
-    const float *const values = tensor->data, *const direction =
-                                                  fixture->directions.items[index].data;
+    assert_int_equal((int)expected[0], (int)index);
+    const float *const values = tensor->data;
+    const float *const direction = fixture->directions.items[index].data;
     const size_t n = ctkd__tensor_elements(tensor);
     double squares = 0, projection = 0;
     for (size_t i = 0; i < n; i++) {
         squares += (double)values[i] * (double)values[i];
         projection += (double)values[i] * (double)direction[i];
     }
-    const double norm = (double)expected[1], rms = norm / sqrt((double)n);
-    const double rounding = 1e-6; /* the whole gradient of a bias before a batch norm */
-    const double error = fabs(projection - (double)expected[2]);
-    bool good = (double)expected[0] == (double)index &&
-                fabs(sqrt(squares) - norm) <= tolerance * norm + rounding &&
-                error <= 3 * tolerance * norm + rounding;
+    assert_true(isfinite(squares));
+    const double norm = (double)expected[1], scale = norm + 1e-4;
+    struct difference d = { fabs(sqrt(squares) - norm) / scale,
+                            fabs(projection - (double)expected[2]) / scale, 0 };
     for (size_t i = 0; i < SAMPLES; i++)
-        good = good && fabs((double)values[i * (n - 1) / (SAMPLES - 1)] -
-                            (double)expected[3 + i]) <= 5 * tolerance * rms + rounding;
-    if (!good)
-        fail_msg("%s: index %zu, norm %.9g, projection %.9g; expected %g, %.9g, %.9g and its "
-                 "elements",
-                 name, index, sqrt(squares), projection, (double)expected[0], norm,
-                 (double)expected[2]);
+        d.element = fmax(
+            d.element, fabs((double)values[i * (n - 1) / (SAMPLES - 1)] - (double)expected[3 + i]) *
+                           sqrt((double)n) / scale);
+    return d;
 }
 
-/* Rounding of direct convolutions flips hardly a ReLU at the seeds that networks.py chose; that of
-   Winograd may, and one flip moves the gradients before it by up to a few percent. */
-static const struct conv {
-    const char *name;
-    double tolerance; /* of gradients */
-} convs[] = { { "dnnl", 5e-3 }, { "auto", 5e-2 } };
+static void check_state(const struct fixture *fixture, size_t index,
+                        const struct ctkd__tensors *list)
+{
+    const struct difference d = compare(fixture, index, list);
+    check_close(d.norm, 0, 0, 1e-5);
+    check_close(d.projection, 0, 0, 1e-4);
+    check_close(d.element, 0, 0, 1e-4);
+}
+
+/* An activation within rounding of 0 flips its ReLU and moves the gradients before it by some
+   percent, whoever convolves (probed in float64 PyTorch with inputs moved by 1e-7). Hence: three of
+   four parameters within 1e-2, and none beyond what flips do. Single ops have their tight checks in
+   test_training. */
+static void check_gradients(const struct fixture *fixture, const struct ctkd__tensors *list)
+{
+    int count = 0, beyond = 0;
+    for (int i = 0; i < fixture->graph->n_parameters; i++) {
+        if (fixture->graph->parameters[i].role > CTKD__ROLE_BIAS)
+            continue;
+        const struct difference d = compare(fixture, (size_t)i, list);
+        check_close(d.norm, 0, 0, 0.1);
+        check_close(d.projection, 0, 0, 0.3);
+        count++;
+        beyond += d.norm > 1e-2;
+    }
+    if (beyond * 4 > count)
+        fail_msg("%d of %d gradients have norms off by more than 1e-2", beyond, count);
+}
+
+static const char *const convs[] = { "dnnl", "auto" };
 
 static void check_training(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                           const struct conv *conv, struct ctkd__workers *workers)
+                           const char *conv, struct ctkd__workers *workers)
 {
     struct ctkd__weights *weights;
     struct ctkd__training *training;
@@ -157,7 +182,7 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
     check_ok(ctkd__weights_create(fixture->graph, kernels->block, &weights, &err), &err);
     check_ok(ctkd__weights_import(weights, &fixture->values, &err), &err);
     const struct ctkd__training_config config = {
-        .kernels = kernels, .workers = workers, .batch_max = N, .conv = conv->name
+        .kernels = kernels, .workers = workers, .batch_max = N, .conv = conv
     };
     check_ok(ctkd__training_create(fixture->graph, weights, &config, &training, &err), &err);
     float logits[N * CLASSES], dlogits[N * CLASSES], loss;
@@ -170,11 +195,10 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
     struct ctkd__tensors gradient = { 0 }, state = { 0 };
     check_ok(ctkd__training_export_gradient(training, &gradient, &err), &err);
     check_ok(ctkd__weights_export(weights, &state, &err), &err);
+    check_gradients(fixture, &gradient);
     for (int i = 0; i < fixture->graph->n_parameters; i++)
-        if (fixture->graph->parameters[i].role <= CTKD__ROLE_BIAS)
-            check_summary(fixture, (size_t)i, &gradient, conv->tolerance);
-        else
-            check_summary(fixture, (size_t)i, &state, 1e-5);
+        if (fixture->graph->parameters[i].role > CTKD__ROLE_BIAS)
+            check_state(fixture, (size_t)i, &state);
     ctkd__tensors_fini(&gradient);
     ctkd__tensors_fini(&state);
     ctkd__training_destroy(training);
@@ -182,7 +206,7 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
 }
 
 static void check_inference(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                            const struct conv *conv, struct ctkd__workers *workers)
+                            const char *conv, struct ctkd__workers *workers)
 {
     struct ctkd__weights *weights;
     struct ctkd__inference *inference;
@@ -191,7 +215,7 @@ static void check_inference(const struct fixture *fixture, const struct ctkd__ke
     check_ok(ctkd__weights_import(weights, &fixture->values, &err), &err);
     const struct ctkd__inference_config config = { .kernels = kernels,
                                                    .workers = workers,
-                                                   .conv = conv->name };
+                                                   .conv = conv };
     check_ok(ctkd__inference_create(fixture->graph, &config, &inference, &err), &err);
     check_ok(ctkd__inference_load(inference, weights, &err), &err);
     float logits[N * CLASSES];
@@ -215,9 +239,8 @@ static void agrees_with_pytorch(void **state)
             ctkd_error err = { 0 };
             check_ok(ctkd__workers_create(threads, &workers, &err), &err);
             for (size_t c = 0; c < sizeof convs / sizeof convs[0]; c++) {
-                print_message("%s, %s, %zu threads\n", list[i]->name, convs[c].name, threads);
-                check_training(&fixture, list[i], &convs[c], workers);
-                check_inference(&fixture, list[i], &convs[c], workers);
+                check_training(&fixture, list[i], convs[c], workers);
+                check_inference(&fixture, list[i], convs[c], workers);
             }
             ctkd__workers_destroy(workers);
         }
