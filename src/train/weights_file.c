@@ -163,8 +163,9 @@ static void take_folder(struct ctkd__weights_file *file)
     char *const folder = above ? above + 1 : name;
     for (char *cut = folder + strlen(folder); cut; cut = strrchr(folder, '_')) {
         *cut = '\0';
-        if (ctkd__model_find(folder, NULL)) {
-            snprintf(file->info.network, sizeof file->info.network, "%s", folder);
+        const struct ctkd__model *const model = ctkd__model_find(folder, NULL);
+        if (model) {
+            snprintf(file->info.network, sizeof file->info.network, "%s", model->name);
             return;
         }
     }
