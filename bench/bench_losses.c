@@ -29,6 +29,12 @@ static int measure(const ctkd_loss_def *def, size_t k)
     double config[32], us[ROUNDS];
     float loss, dtau;
     const float tau = 4;
+    size_t values;
+    if (ctkd_loss_workspace(def, N, k, &values) != CTKD_OK)
+        return 1;
+    double *workspace = values ? malloc(values * sizeof *workspace) : NULL;
+    if (values && !workspace)
+        return 1;
     const ctkd_loss_args args = { .n = N,
                                   .k = k,
                                   .s = s,
@@ -38,7 +44,8 @@ static int measure(const ctkd_loss_def *def, size_t k)
                                   .n_tau = 1,
                                   .loss = &loss,
                                   .ds = ds,
-                                  .dtau = &dtau };
+                                  .dtau = &dtau,
+                                  .workspace = workspace };
     if (def->config_size > sizeof config)
         return 1;
     ctkd_options_defaults(def->options, config);
@@ -48,6 +55,7 @@ static int measure(const ctkd_loss_def *def, size_t k)
             return 1;
         us[i] = now_us() - start;
     }
+    free(workspace);
     qsort(us, ROUNDS, sizeof us[0], compare);
     printf("%s %dx%zu: %.1f us (median %.1f)\n", def->name, N, k, us[0], us[ROUNDS / 2]);
     return 0;

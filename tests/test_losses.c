@@ -5,15 +5,40 @@
 #include "ctkd/loss.h"
 #include "support/check.h"
 
-enum { N = 6, K = 9, NK = N * K, CONFIG_BYTES = 256 };
+enum { N = 6, K = 9, NK = N * K, CONFIG_BYTES = 256, WORKSPACE = 4 * NK };
 
 static const float taus[] = { 1, 4, 20 };
 static const float tau_each[N] = { 1, 2.5f, 4, 8.25f, 15.5f, 20 };
 static const int32_t labels[N] = { 0, 8, 3, 3, 5, 1 };
 
+static double workspace[WORKSPACE];
+
 struct outputs {
     float loss, ds[NK], dt[NK], dtau[N];
 };
+
+static ctkd_status evaluate_with(const ctkd_loss_def *def, const void *config, const float *s,
+                                 const float *t, const int32_t *y, const float *tau, size_t n_tau,
+                                 struct outputs *out)
+{
+    size_t values;
+    assert_int_equal(ctkd_loss_workspace(def, N, K, &values), CTKD_OK);
+    assert_true(values <= WORKSPACE);
+    memset(out, 0, sizeof *out); /* a loss without tau leaves dtau alone */
+    const ctkd_loss_args args = { .n = N,
+                                  .k = K,
+                                  .s = s,
+                                  .t = t,
+                                  .labels = y,
+                                  .tau = tau,
+                                  .n_tau = n_tau,
+                                  .loss = &out->loss,
+                                  .ds = out->ds,
+                                  .dt = out->dt,
+                                  .dtau = out->dtau,
+                                  .workspace = workspace };
+    return def->eval(config, &args);
+}
 
 static ctkd_status evaluate(const ctkd_loss_def *def, const float *s, const float *t,
                             const float *tau, size_t n_tau, struct outputs *out)
@@ -21,9 +46,7 @@ static ctkd_status evaluate(const ctkd_loss_def *def, const float *s, const floa
     _Alignas(16) char config[CONFIG_BYTES];
     assert_true(def->config_size <= sizeof config);
     ctkd_options_defaults(def->options, config);
-    const ctkd_loss_args args = { N,     K,          s,       t,       labels,   tau,
-                                  n_tau, &out->loss, out->ds, out->dt, out->dtau };
-    return def->eval(config, &args);
+    return evaluate_with(def, config, s, t, labels, tau, n_tau, out);
 }
 
 static float loss_at(const ctkd_loss_def *def, const float *s, const float *t, const float *tau,
@@ -185,7 +208,8 @@ static void skipped_outputs_do_not_change_the_others(void **state)
                                       .labels = labels,
                                       .tau = tau_each,
                                       .n_tau = N,
-                                      .loss = &loss };
+                                      .loss = &loss,
+                                      .workspace = workspace };
         assert_int_equal((*def)->eval(config, &args), CTKD_OK);
         assert_true(loss == all.loss);
     }
@@ -220,14 +244,25 @@ static void check_errors(const ctkd_loss_def *def)
     _Alignas(16) char config[CONFIG_BYTES];
     fill_logits(s, t);
     ctkd_options_defaults(def->options, config);
-    const ctkd_loss_args good = {
-        .n = N, .k = K, .s = s, .t = t, .labels = labels, .tau = tau_each, .n_tau = N, .loss = &loss
-    };
+    const ctkd_loss_args good = { .n = N,
+                                  .k = K,
+                                  .s = s,
+                                  .t = t,
+                                  .labels = labels,
+                                  .tau = tau_each,
+                                  .n_tau = N,
+                                  .loss = &loss,
+                                  .workspace = workspace };
     REFUSE(CTKD_EINVAL, a.n = 0);
     REFUSE(CTKD_EINVAL, a.k = def->classes_min - 1);
     REFUSE(CTKD_EINVAL, a.s = NULL);
     REFUSE(CTKD_EINVAL, a.t = NULL);
     REFUSE(CTKD_EINVAL, a.loss = NULL);
+    if (def->workspace) {
+        size_t values;
+        REFUSE(CTKD_EINVAL, a.workspace = NULL);
+        assert_int_equal(ctkd_loss_workspace(def, SIZE_MAX / 8, 64, &values), CTKD_ERANGE);
+    }
     if (def->needs & CTKD_NEEDS_TAU) {
         const float wrong[] = { 0, -1, INFINITY, NAN };
         REFUSE(CTKD_EINVAL, a.tau = NULL);
@@ -335,6 +370,81 @@ static void values_and_gradients_agree_with_pytorch(void **state)
         check_relative(out.dtau, golden_at(g, n_tau, form, scale, name, "dtau"), n_tau, 1e-6);
     }
     golden_close(g);
+}
+
+/* Methods of the registry in golden/methods.txt, with options other than the default. */
+static const struct method_case {
+    const char *key, *name, *option;
+    double value;
+} method_cases[] = {
+    { "dist", "dist", NULL, 0 }, { "lskd", "lskd", NULL, 0 }, { "lskd_dkd", "lskd", "base", 1 },
+    { "ttm", "ttm", NULL, 0 },   { "wttm", "wttm", NULL, 0 },
+};
+
+static void check_method(struct golden *g, const struct method_case *method, const char *scale,
+                         const char *name, size_t n_tau)
+{
+    const ctkd_loss_def *def = ctkd_loss_find(method->name);
+    _Alignas(16) char config[CONFIG_BYTES];
+    ctkd_options_defaults(def->options, config);
+    if (method->option)
+        assert_int_equal(ctkd_option_set(def->options, config, method->option, method->value),
+                         CTKD_OK);
+    const float *y_values = golden_at(g, N, "labels", scale, "", "");
+    int32_t y[N];
+    for (size_t i = 0; i < N; i++)
+        y[i] = (int32_t)y_values[i];
+    struct outputs out;
+    assert_int_equal(evaluate_with(def, config, golden_at(g, NK, "s", scale, "", ""),
+                                   golden_at(g, NK, "t", scale, "", ""), y,
+                                   golden_at(g, n_tau, "tau", name, "", ""), n_tau, &out),
+                     CTKD_OK);
+    check_close(out.loss, *golden_at(g, 1, method->key, scale, name, "loss"), 1e-6, 0);
+    check_relative(out.ds, golden_at(g, NK, method->key, scale, name, "ds"), NK, 2e-6);
+    check_relative(out.dt, golden_at(g, NK, method->key, scale, name, "dt"), NK, 2e-6);
+    if (def->needs & CTKD_NEEDS_TAU)
+        check_relative(out.dtau, golden_at(g, n_tau, method->key, scale, name, "dtau"), n_tau,
+                       2e-6);
+}
+
+static void methods_agree_with_pytorch(void **state)
+{
+    (void)state;
+    const char *const scales[] = { "1", "5" }, *const names[] = { "1", "4", "each" };
+    struct golden *g = golden_open("methods.txt");
+    for (size_t m = 0; m < sizeof method_cases / sizeof *method_cases; m++)
+        for (size_t c = 0; c < 6; c++)
+            check_method(g, &method_cases[m], scales[c / 3], names[c % 3], c % 3 == 2 ? N : 1);
+    golden_close(g);
+}
+
+static void standardised_logits_of_a_constant_row_have_no_gradient(void **state)
+{
+    (void)state;
+    const float one = 1;
+    float s[NK], t[NK];
+    struct outputs out;
+    fill_logits(s, t);
+    for (size_t j = 0; j < K; j++)
+        s[j] = 3;
+    assert_int_equal(evaluate(ctkd_loss_find("lskd"), s, t, &one, 1, &out), CTKD_OK);
+    const float zero[K] = { 0 };
+    check_all_close(out.ds, zero, K, 0, 0);
+    for (size_t i = 0; i < NK; i++)
+        assert_true(isfinite(out.ds[i]) && isfinite(out.dt[i]));
+}
+
+static void dist_is_blind_to_what_correlation_is(void **state)
+{
+    (void)state;
+    float s[NK], t[NK];
+    const float one = 1;
+    struct outputs out;
+    fill_logits(s, t);
+    assert_int_equal(evaluate(ctkd_loss_find("dist"), s, s, &one, 1, &out), CTKD_OK);
+    assert_true(out.loss >= 0 && out.loss < 1e-5f); /* 1e-8 in the denominator keeps it above 0 */
+    assert_int_equal(evaluate(ctkd_loss_find("dist"), s, t, &one, 1, &out), CTKD_OK);
+    assert_true(out.loss > 0.1f && out.loss <= 4);
 }
 
 /* 1/2 Var(t - s) over the classes of each row, averaged over rows. */
@@ -448,6 +558,9 @@ int main(void)
         cmocka_unit_test(kd_refuses_an_unknown_form),
         cmocka_unit_test(dkd_refuses_two_classes_and_bad_weights),
         cmocka_unit_test(values_and_gradients_agree_with_pytorch),
+        cmocka_unit_test(methods_agree_with_pytorch),
+        cmocka_unit_test(standardised_logits_of_a_constant_row_have_no_gradient),
+        cmocka_unit_test(dist_is_blind_to_what_correlation_is),
         cmocka_unit_test(kd_tends_to_half_the_variance_at_high_tau),
         cmocka_unit_test(dkd_keeps_its_limit_at_high_tau),
         cmocka_unit_test(kd_tends_to_zero_at_low_tau),

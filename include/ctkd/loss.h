@@ -90,6 +90,7 @@ typedef struct ctkd_loss_args {
     size_t n_tau;
     float *loss;
     float *ds, *dt, *dtau; /**< NULL to skip */
+    double *workspace;     /**< as many values as ctkd_loss_def.workspace says; NULL if that is 0 */
 } ctkd_loss_args;
 
 /** One entry of the registry: all that a command, a config check or a test knows of a loss. */
@@ -102,9 +103,16 @@ typedef struct ctkd_loss_def {
     size_t classes_min; /**< smallest k */
     const ctkd_option *options;
     size_t config_size;
+    /** Values of scratch memory that eval needs for a batch of n samples and k classes, 0 if that
+        overflows size_t; NULL: none. Its contents need not be kept between calls. */
+    size_t (*workspace)(size_t n, size_t k);
     /** Evaluates; `config` holds config_size bytes set through `options`. */
     ctkd_status (*eval)(const void *config, const ctkd_loss_args *args);
 } ctkd_loss_def;
+
+/** Values that args.workspace needs: 0 when the loss needs none. CTKD_ERANGE: they overflow. */
+CTKD_NODISCARD ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def, size_t n, size_t k,
+                                               size_t *values);
 
 /** NULL-terminated array of every loss, in the order of src/lib/loss/list.h. */
 const ctkd_loss_def *const *ctkd_loss_list(void);

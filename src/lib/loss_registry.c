@@ -23,3 +23,9 @@ const ctkd_loss_def *ctkd_loss_find(const char *name)
             return losses[i];
     return NULL;
 }
+
+ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def, size_t n, size_t k, size_t *values)
+{
+    *values = def->workspace ? def->workspace(n, k) : 0;
+    return def->workspace && *values == 0 ? CTKD_ERANGE : CTKD_OK;
+}

@@ -9,6 +9,8 @@ struct ctkd_plugin {
     ctkd_plugin_config config; /* its strings are not kept */
     const ctkd_loss_def *method;
     void *method_config;
+    size_t workspace_size;
+    double *workspace; /* [workspace_size], the method's */
     ctkd_temperature *temperature;
     size_t count;                  /* of theta's parameters */
     float *parameters, *gradient;  /* the temperature's */
@@ -67,6 +69,10 @@ static bool lay_out(struct ctkd_plugin *plugin, char *memory, size_t *bytes)
     const size_t method = plugin->method ? (plugin->method->config_size + 15) / 16 * 16 : 0;
     *bytes = sizeof *plugin + method;
     plugin->method_config = memory ? memory + sizeof *plugin : NULL;
+    plugin->workspace =
+        memory && plugin->workspace_size ? (double *)(void *)(memory + *bytes) : NULL;
+    if (!ctkd__add_product(bytes, plugin->workspace_size, sizeof(double)))
+        return false;
     size_t floats = 0;
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
         if (memory)
@@ -94,6 +100,9 @@ ctkd_status ctkd_plugin_create(const ctkd_plugin_config *config, ctkd_plugin **o
             return CTKD_ENOTFOUND;
         if (config->k < plugin.method->classes_min)
             return CTKD_EINVAL;
+        if (ctkd_loss_workspace(plugin.method, config->n_max, config->k, &plugin.workspace_size) !=
+            CTKD_OK)
+            return CTKD_ENOMEM;
     }
     ctkd_status status = ctkd_temperature_create(&plugin.config.temperature, &plugin.temperature);
     if (status != CTKD_OK)
@@ -188,7 +197,8 @@ static ctkd_status evaluate(ctkd_plugin *plugin, size_t n, const float *s, const
                                   .n_tau = n_tau,
                                   .loss = &report->loss_method,
                                   .ds = plugin->ds_part,
-                                  .dtau = has_dtau ? plugin->dtau_part : NULL };
+                                  .dtau = has_dtau ? plugin->dtau_part : NULL,
+                                  .workspace = plugin->workspace };
     status = plugin->method->eval(plugin->method_config, &args);
     if (status != CTKD_OK)
         return status;

@@ -18,6 +18,7 @@ struct ctkd__distiller {
     float *s, *t, *ds, *ds_part;
     /* [batch] */
     float *tau, *dtau, *dtau_part;
+    double *workspace;    /* the method's */
     const float **slices; /* of the student's gradient, one for each worker */
     const float *temperature_slice;
     struct ctkd__sgd_group groups[2]; /* student, temperature */
@@ -87,7 +88,11 @@ ctkd_status ctkd__distiller_create(const struct ctkd__distiller_args *args,
     d->method_config = d->method ? ctkd__config_loss(args->config, d->method) : NULL;
     d->s = calloc(batch * k * 4 + batch * 3, sizeof *d->s);
     d->slices = calloc(ctkd__workers_count(args->workers), sizeof *d->slices);
-    if (!d->s || !d->slices) {
+    size_t workspace = 0;
+    const ctkd_status size = method ? ctkd_loss_workspace(method, batch, k, &workspace) : CTKD_OK;
+    if (workspace)
+        d->workspace = calloc(workspace, sizeof *d->workspace);
+    if (!d->s || !d->slices || size != CTKD_OK || (workspace && !d->workspace)) {
         ctkd__distiller_destroy(d);
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     }
@@ -107,6 +112,7 @@ void ctkd__distiller_destroy(struct ctkd__distiller *d)
     if (!d)
         return;
     free(d->s);
+    free(d->workspace);
     free(d->slices);
     free(d);
 }
@@ -218,7 +224,8 @@ static ctkd_status add_method(struct ctkd__distiller *d, const struct ctkd__batc
                                   .n_tau = n_tau,
                                   .loss = &report->loss_method,
                                   .ds = d->ds_part,
-                                  .dtau = has_dtau ? d->dtau_part : NULL };
+                                  .dtau = has_dtau ? d->dtau_part : NULL,
+                                  .workspace = d->workspace };
     ctkd_status status = d->method->eval(d->method_config, &args);
     status = checked(at, "loss_method", status, report->loss_method, err);
     if (status != CTKD_OK)

@@ -1,4 +1,8 @@
 /** @file list.h  Every distillation loss: X(name) for ctkd__loss_name, in the order of listings. */
 #define CTKD__LOSS_LIST(X)                                                                         \
     X(kd)                                                                                          \
-    X(dkd)
+    X(dkd)                                                                                         \
+    X(dist)                                                                                        \
+    X(lskd)                                                                                        \
+    X(ttm)                                                                                         \
+    X(wttm)

@@ -1,0 +1,74 @@
+"""Golden values of the methods on logits: PyTorch autograd in double. Writes methods.txt beside
+itself. PyTorch 2.13.0."""
+import pathlib
+
+import torch
+
+from losses import dkd, kd
+
+
+def pearson(a, b):
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-8)
+
+
+def dist(s, t, tau):
+    q, p = torch.softmax(s / tau, 1), torch.softmax(t / tau, 1)
+    inter, intra = 1 - pearson(q, p), 1 - pearson(q.t(), p.t()).mean()
+    return (tau.squeeze(1) ** 2 * (inter + intra)).mean()
+
+
+def standardised(x):
+    return (x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 1e-7)
+
+
+def power(s, t, exponent, weighted):
+    log_p, log_q = torch.log_softmax(exponent * t, 1), torch.log_softmax(s, 1)
+    kl = (log_p.exp() * (log_p - log_q)).sum(1)
+    return (kl * (torch.softmax(t, 1) ** exponent).sum(1) if weighted else kl).mean()
+
+
+METHODS = {
+    "dist": lambda s, t, y, tau: dist(s, t, tau),
+    "lskd": lambda s, t, y, tau: kd(standardised(s), standardised(t), tau, False),
+    "lskd_dkd": lambda s, t, y, tau: dkd(standardised(s), standardised(t), y, tau, 1, 8),
+    "ttm": lambda s, t, y, tau: power(s, t, 0.1, False),
+    "wttm": lambda s, t, y, tau: power(s, t, 0.2, True),
+}
+
+
+def main():
+    torch.manual_seed(20240611)
+    out = open(pathlib.Path(__file__).with_suffix(".txt"), "w")
+
+    def put(key, values):
+        values = torch.as_tensor(values, dtype=torch.float64).reshape(-1).tolist()
+        print(key, len(values), *("%.9g" % v for v in values), file=out)
+
+    n, k = 6, 9
+    taus = {"1": [1.0], "4": [4.0], "each": [1.0, 2.5, 4.0, 8.25, 15.5, 20.0]}
+    for name, tau in taus.items():
+        put(f"tau.{name}", tau)
+    for scale in (1, 5):
+        s0 = (torch.randn(n, k) * scale).float().double()
+        t0 = (torch.randn(n, k) * scale).float().double()
+        y = torch.randint(0, k, (n,))
+        put(f"s.{scale}", s0)
+        put(f"t.{scale}", t0)
+        put(f"labels.{scale}", y)
+        for method, loss_of in METHODS.items():
+            for name, tau0 in taus.items():
+                s, t = s0.clone().requires_grad_(), t0.clone().requires_grad_()
+                tau = torch.tensor(tau0, dtype=torch.float64).view(-1, 1).requires_grad_()
+                loss = loss_of(s, t, y, tau.expand(n, 1))
+                loss.backward()
+                key = f"{method}.{scale}.{name}"
+                put(f"{key}.loss", loss.item())
+                put(f"{key}.ds", s.grad)
+                put(f"{key}.dt", t.grad)
+                if tau.grad is not None:
+                    put(f"{key}.dtau", tau.grad)
+
+
+if __name__ == "__main__":
+    main()
