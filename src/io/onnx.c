@@ -38,7 +38,7 @@ void *ctkd__onnx_allocate(struct ctkd__onnx_model *model, size_t count, size_t s
     return block + 1;
 }
 
-static void *copied(struct ctkd__onnx_model *model, const void *items, size_t count, size_t size)
+void *ctkd__onnx_copy(struct ctkd__onnx_model *model, const void *items, size_t count, size_t size)
 {
     void *const copy = ctkd__onnx_allocate(model, count, size);
     if (copy && count)
@@ -48,7 +48,7 @@ static void *copied(struct ctkd__onnx_model *model, const void *items, size_t co
 
 const char *ctkd__onnx_text(struct ctkd__onnx_model *model, const char *text)
 {
-    return copied(model, text, strlen(text) + 1, 1);
+    return ctkd__onnx_copy(model, text, strlen(text) + 1, 1);
 }
 
 struct ctkd__onnx_node *ctkd__onnx_add(struct ctkd__onnx_model *model, const char *op,
@@ -109,10 +109,11 @@ void ctkd__onnx_set_float(struct ctkd__onnx_model *model, const char *name, floa
 void ctkd__onnx_set_ints(struct ctkd__onnx_model *model, const char *name, size_t count,
                          const int64_t *values)
 {
-    set(model, (struct ctkd__onnx_attribute){ .name = name,
-                                              .kind = CTKD__ONNX_INTS,
-                                              .ints = copied(model, values, count, sizeof *values),
-                                              .count = count });
+    set(model, (struct ctkd__onnx_attribute){
+                   .name = name,
+                   .kind = CTKD__ONNX_INTS,
+                   .ints = ctkd__onnx_copy(model, values, count, sizeof *values),
+                   .count = count });
 }
 
 /* Adds a described value to a list. */

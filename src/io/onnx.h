@@ -5,7 +5,7 @@
 
 #include "util/tensors.h"
 
-/* Kinds of attributes, with ONNX's numbers. */
+/* Kinds of attributes that are read, with ONNX's numbers; of others only the number is kept. */
 enum ctkd__onnx_kind {
     CTKD__ONNX_FLOAT = 1,
     CTKD__ONNX_INT = 2,
@@ -67,7 +67,8 @@ ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t si
 ctkd_status ctkd__onnx_write(const char *path, const struct ctkd__onnx_model *model,
                              ctkd_error *err);
 
-/* Building. All copy what they are given; after a failure they do nothing and return NULL. */
+/* Building, from an empty model on. All copy what they are given; after a failure they do nothing
+ * and return NULL. */
 struct ctkd__onnx_node *ctkd__onnx_add(struct ctkd__onnx_model *model, const char *op,
                                        const char *name, size_t n_inputs, const char *const *inputs,
                                        const char *output);
@@ -82,6 +83,7 @@ void ctkd__onnx_add_output(struct ctkd__onnx_model *model, const char *name, int
 
 /* Memory of the model's own, zeroed, freed by fini; for its reader. */
 void *ctkd__onnx_allocate(struct ctkd__onnx_model *model, size_t count, size_t size);
+void *ctkd__onnx_copy(struct ctkd__onnx_model *model, const void *items, size_t count, size_t size);
 const char *ctkd__onnx_text(struct ctkd__onnx_model *model, const char *text);
 
 /* NULL when the node has no such attribute. */

@@ -219,41 +219,23 @@ static ctkd_status read_attribute(const struct reader *r, const Ctkd__Onnx__Attr
     to->kind = (enum ctkd__onnx_kind)from->type;
     to->f = from->f;
     to->i = from->i;
-    if (from->n_ints) {
-        int64_t *const ints = ctkd__onnx_allocate(r->out, from->n_ints, sizeof *ints);
-        if (ints)
-            memcpy(ints, from->ints, from->n_ints * sizeof *ints);
-        to->ints = ints;
+    if (to->kind == CTKD__ONNX_INTS) {
+        to->ints = ctkd__onnx_copy(r->out, from->ints, from->n_ints, sizeof *from->ints);
         to->count = from->n_ints;
-    }
-    if (from->n_floats) {
-        float *const floats = ctkd__onnx_allocate(r->out, from->n_floats, sizeof *floats);
-        if (floats)
-            memcpy(floats, from->floats, from->n_floats * sizeof *floats);
-        to->floats = floats;
+    } else if (to->kind == CTKD__ONNX_FLOATS) {
+        to->floats = ctkd__onnx_copy(r->out, from->floats, from->n_floats, sizeof *from->floats);
         to->count = from->n_floats;
-    }
-    if (to->name && from->has_s) {
+    } else if (to->kind == CTKD__ONNX_STRING) {
         char *const s = ctkd__onnx_allocate(r->out, from->s.len + 1, 1);
         if (s && from->s.len)
             memcpy(s, from->s.data, from->s.len);
         if (s && !ctkd__text_is_line(s))
-            return damaged(r, "an unreadable text in attribute", to->name);
+            return damaged(r, "an unreadable text in attribute", to->name ? to->name : "");
         to->s = s;
     }
-    if (!to->name || r->out->status != CTKD_OK)
-        return r->out->status ? ctkd__fail(r->err, CTKD_ENOMEM, "%s: out of memory", r->name)
-                              : CTKD_EFORMAT;
-    switch (to->kind) {
-    case CTKD__ONNX_FLOAT:
-    case CTKD__ONNX_INT:
-    case CTKD__ONNX_FLOATS:
-    case CTKD__ONNX_INTS:
-        return CTKD_OK;
-    case CTKD__ONNX_STRING:
-        return to->s ? CTKD_OK : damaged(r, "no text in attribute", to->name);
-    }
-    return damaged(r, "a graph, a tensor or an unknown kind of value in attribute", to->name);
+    if (r->out->status != CTKD_OK)
+        return ctkd__fail(r->err, r->out->status, "%s: out of memory", r->name);
+    return to->name ? CTKD_OK : CTKD_EFORMAT;
 }
 
 static const char **read_names(const struct reader *r, size_t count, char **names)
@@ -265,13 +247,27 @@ static const char **read_names(const struct reader *r, size_t count, char **name
     return out;
 }
 
+static ctkd_status foreign(const struct reader *r, const Ctkd__Onnx__Node *node)
+{
+    const char *const texts[] = { node->name && node->name[0] ? node->name
+                                  : node->n_output            ? node->output[0]
+                                                              : "",
+                                  node->domain, node->op_type ? node->op_type : "" };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (!ctkd__text_is_line(texts[i]))
+            return damaged(r, "a name of other than printable characters", "");
+    return ctkd__fail(r->err, CTKD_EFORMAT,
+                      "%s: node %.80s (%.40s.%.40s): expected operators of ONNX itself", r->name,
+                      texts[0], texts[1], texts[2]);
+}
+
 static ctkd_status read_node(struct reader *r, const Ctkd__Onnx__Node *from)
 {
     struct ctkd__onnx_model *const out = r->out;
     struct ctkd__onnx_node *const to = &out->nodes[out->n_nodes];
     const char *const op = from->op_type ? from->op_type : "", *const domain = from->domain;
     if (domain && domain[0] && strcmp(domain, "ai.onnx") != 0)
-        return damaged(r, "an operator of a domain of its own,", op);
+        return foreign(r, from);
     if (strcmp(op, "Constant") == 0)
         return add_constant(r, from);
     *to = (struct ctkd__onnx_node){ .n_inputs = from->n_input, .n_outputs = from->n_output };

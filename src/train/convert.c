@@ -51,7 +51,30 @@ static ctkd_status apply_options(const options *o, struct ctkd__network_info *in
     return status;
 }
 
-/* Sizes for what the file leaves open: the options, else its layers, else the published images. */
+/* Sizes that are asked for replace those of the file; an ONNX model has them built in. */
+static ctkd_status take_sizes(const options *o, struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__network_info *const info = &file->info;
+    const struct {
+        const char *key;
+        int64_t asked;
+        size_t *size;
+    } sizes[] = { { "classes", o->classes, &info->classes },
+                  { "channels", o->channels, &info->channels },
+                  { "height", o->height, &info->height },
+                  { "width", o->width ? o->width : o->height, &info->width } };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (sizes[i].asked == 0)
+            continue;
+        if (file->graph && *sizes[i].size != (size_t)sizes[i].asked)
+            return ctkd__fail(err, CTKD_EINVAL, "%s: %zu %s found, expected %zu", file->path,
+                              *sizes[i].size, sizes[i].key, (size_t)sizes[i].asked);
+        *sizes[i].size = (size_t)sizes[i].asked;
+    }
+    return CTKD_OK;
+}
+
+/* Sizes for what is still open: what its layers say, the published images. */
 static struct ctkd__model_args sizes_of(const options *o, const struct ctkd__weights_file *file)
 {
     struct ctkd__model_args sizes;
@@ -59,11 +82,7 @@ static struct ctkd__model_args sizes_of(const options *o, const struct ctkd__wei
     const char *const network = o->network[0] ? o->network : file->info.network;
     ctkd__match_sizes(&file->tensors, &sizes.channels, &sizes.classes);
     ctkd__model_find(network, &family);
-    sizes.height = family && family->side_min > 32 ? 224 : 32;
-    sizes.height = o->height ? (size_t)o->height : sizes.height;
-    sizes.width = o->width ? (size_t)o->width : sizes.height;
-    sizes.channels = o->channels ? (size_t)o->channels : sizes.channels;
-    sizes.classes = o->classes ? (size_t)o->classes : sizes.classes;
+    sizes.height = sizes.width = family && family->side_min > 32 ? 224 : 32;
     return sizes;
 }
 
@@ -105,12 +124,16 @@ static ctkd_status name_network(struct ctkd__weights_file *file, ctkd_error *err
     const ctkd_status status = ctkd__match_networks(&file->tensors, 2, names, &count, err);
     if (status != CTKD_OK || count != 1)
         return status;
+    struct ctkd__model_args found;
+    ctkd__match_sizes(&file->tensors, &found.channels, &found.classes); /* right, as it fits */
+    if ((info->channels && info->channels != found.channels) ||
+        (info->classes && info->classes != found.classes))
+        return ctkd__fail(err, CTKD_ESHAPE,
+                          "%s: %zu channels and %zu classes found, expected %zu and %zu",
+                          file->path, found.channels, found.classes, info->channels, info->classes);
     snprintf(info->network, sizeof info->network, "%s", names[0]);
-    size_t channels, classes;
-    if (ctkd__match_sizes(&file->tensors, &channels, &classes)) {
-        info->channels = channels;
-        info->classes = classes;
-    }
+    info->channels = found.channels;
+    info->classes = found.classes;
     return CTKD_OK;
 }
 
@@ -119,15 +142,20 @@ static ctkd_status convert(const char *out, enum ctkd__format format, const opti
                            ctkd_error *err)
 {
     struct ctkd__graph *graph = NULL;
+    const bool to_onnx = format == CTKD__FORMAT_ONNX, imported = file->graph != NULL;
     const struct ctkd__model_args sizes = sizes_of(o, file);
-    ctkd_status status = CTKD_OK;
-    if (format == CTKD__FORMAT_ONNX || o->network[0])
+    ctkd_status status = take_sizes(o, file, err);
+    if (status == CTKD_OK && (to_onnx || o->network[0] || imported))
         status = ctkd__weights_file_graph(file, o->network, &sizes, &graph, note, err);
-    else if (!file->info.network[0])
+    if (status == CTKD_OK && !to_onnx && imported && !file->graph) {
+        file->info.network[0] = '\0'; /* taken as it is: not that network's tensors */
+        status = ctkd__tensors_set(&file->tensors, "network", "", err);
+    }
+    if (status == CTKD_OK && !to_onnx && !file->info.network[0])
         status = name_network(file, err);
     if (status == CTKD_OK)
         status = apply_options(o, &file->info, err);
-    if (status == CTKD_OK && format == CTKD__FORMAT_ONNX)
+    if (status == CTKD_OK && to_onnx)
         status = write_onnx(out, o, graph, file, err);
     else if (status == CTKD_OK)
         status = write_tensors(out, format, file, err);

@@ -90,8 +90,7 @@ bool ctkd__match_sizes(const struct ctkd__tensors *tensors, size_t *channels, si
     return *channels != 0 && *classes != 0;
 }
 
-/* Whether a list is exactly the parameters of a graph, by name and shape. */
-static bool fits(const struct ctkd__graph *graph, const struct ctkd__tensors *tensors)
+bool ctkd__match_fits(const struct ctkd__graph *graph, const struct ctkd__tensors *tensors)
 {
     size_t parameters = 0;
     for (size_t i = 0; i < tensors->count; i++)
@@ -123,7 +122,7 @@ ctkd_status ctkd__match_networks(const struct ctkd__tensors *tensors, size_t max
             const ctkd_status status = ctkd__model_build(model->name, &args, &graph, &ignored);
             if (status == CTKD_ENOMEM)
                 return ctkd__fail(err, status, "%s", ignored.message);
-            if (status == CTKD_OK && fits(graph, tensors) && *count < max)
+            if (status == CTKD_OK && ctkd__match_fits(graph, tensors) && *count < max)
                 names[(*count)++] = model->name;
             ctkd__graph_destroy(graph);
         }

@@ -26,6 +26,9 @@ void ctkd__match_strip(struct ctkd__tensors *tensors);
 /* Channels and classes as the first convolution and the last linear layer say; false without. */
 bool ctkd__match_sizes(const struct ctkd__tensors *tensors, size_t *channels, size_t *classes);
 
+/* Whether a list is exactly the parameters of a graph, by name and shape. */
+bool ctkd__match_fits(const struct ctkd__graph *graph, const struct ctkd__tensors *tensors);
+
 /* The networks whose parameters have exactly these names and shapes; at most `max` names. */
 ctkd_status ctkd__match_networks(const struct ctkd__tensors *tensors, size_t max,
                                  const char **names, size_t *count, ctkd_error *err);

@@ -120,8 +120,14 @@ struct ctkd__import_value *ctkd__import_output(struct ctkd__import *im, size_t k
 
 /* --- parameters */
 
-/* The name of a graph node from that of its weights, so that a state dict's names survive the way
-   through ONNX; other names are replaced by the kind and a number. */
+static bool name_is_free(const struct ctkd__import *im, const char *name)
+{
+    for (int i = 0; i < im->graph->n_nodes; i++)
+        if (strcmp(im->graph->nodes[i].name, name) == 0)
+            return false;
+    return true;
+}
+
 void ctkd__import_name(struct ctkd__import *im, const char *weight, const char *kind, char out[96])
 {
     static const char suffix[] = ".weight";
@@ -129,10 +135,11 @@ void ctkd__import_name(struct ctkd__import *im, const char *weight, const char *
     bool good = n > m && n - m < 90 && strcmp(weight + n - m, suffix) == 0;
     if (good)
         snprintf(out, 96, "%.*s", (int)(n - m), weight);
-    for (int i = 0; i < im->graph->n_nodes && good; i++)
-        good = strcmp(im->graph->nodes[i].name, out) != 0;
-    if (!good)
-        snprintf(out, 96, "%s%d", kind, im->graph->n_nodes);
+    good = good && name_is_free(im, out);
+    for (int i = im->graph->n_nodes; !good; i++) {
+        snprintf(out, 96, "%s%d", kind, i);
+        good = name_is_free(im, out);
+    }
 }
 
 float *ctkd__import_parameter(struct ctkd__import *im, int node, enum ctkd__role role)

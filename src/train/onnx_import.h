@@ -1,5 +1,5 @@
-/* Inner parts of the import from ONNX: onnx_import.c keeps the values, onnx_operators.c knows what
- * each operator means. */
+/* Inner parts of the import from ONNX: onnx_import.c keeps the values, onnx_operators.c,
+ * onnx_windows.c and onnx_shapes.c know what each operator means. */
 #ifndef CTKD_TRAIN_ONNX_IMPORT_H
 #define CTKD_TRAIN_ONNX_IMPORT_H
 
@@ -78,8 +78,50 @@ void ctkd__import_alias(struct ctkd__import *im, size_t input);
    left to the caller. */
 int ctkd__import_settle(struct ctkd__import *im, struct ctkd__import_value *x, bool keep_zeros);
 
+/* The name of a graph node from that of its weights, so that a state dict's names survive the way
+   through ONNX; other names, and those taken already, are replaced by the kind and a number. */
 void ctkd__import_name(struct ctkd__import *im, const char *weight, const char *kind, char out[96]);
 /* Room for a parameter of a graph node; NULL after an error. */
 float *ctkd__import_parameter(struct ctkd__import *im, int node, enum ctkd__role role);
+
+/* Attributes of the present node; one of another kind is an error. Sizes: `count` integers of 0 to
+   CTKD__IMPORT_WINDOW_MAX (more is damage) into out, which has the defaults; false after an error.
+ */
+enum { CTKD__IMPORT_WINDOW_MAX = 4096 };
+int64_t ctkd__import_int(struct ctkd__import *im, const char *name, int64_t otherwise);
+double ctkd__import_float(struct ctkd__import *im, const char *name, double otherwise);
+const char *ctkd__import_text(struct ctkd__import *im, const char *name, const char *otherwise);
+bool ctkd__import_sizes(struct ctkd__import *im, const char *name, size_t count, size_t *out);
+
+/* Whether an axis, counted from the end when negative, is the wanted one. */
+static inline bool ctkd__import_axis_is(int64_t axis, int64_t rank, int64_t wanted)
+{
+    return (axis < 0 ? axis + rank : axis) == wanted;
+}
+
+/* Whether zeros around the image are pending. */
+static inline bool ctkd__import_has_zeros(const struct ctkd__import_value *x)
+{
+    return x->pads[0] || x->pads[1] || x->pads[2] || x->pads[3];
+}
+
+/* Copies a bias of n elements; without one the room stays zero. */
+void ctkd__import_bias(struct ctkd__import *im, int node, size_t input, size_t n);
+
+/* The operators outside onnx_operators.c: each translates the present node. */
+void ctkd__op_conv(struct ctkd__import *im);
+void ctkd__op_max_pool(struct ctkd__import *im);
+void ctkd__op_average_pool(struct ctkd__import *im);
+void ctkd__op_global_pool(struct ctkd__import *im);
+void ctkd__op_reduce_mean(struct ctkd__import *im);
+void ctkd__op_flatten(struct ctkd__import *im);
+void ctkd__op_reshape(struct ctkd__import *im);
+void ctkd__op_squeeze(struct ctkd__import *im);
+void ctkd__op_slice(struct ctkd__import *im);
+void ctkd__op_pad(struct ctkd__import *im);
+void ctkd__op_shape(struct ctkd__import *im);
+void ctkd__op_gather(struct ctkd__import *im);
+void ctkd__op_concat(struct ctkd__import *im);
+void ctkd__op_same_ints(struct ctkd__import *im);
 
 #endif

@@ -29,10 +29,10 @@ ctkd_status ctkd__format_of_file(const char *path, enum ctkd__format *out, ctkd_
         return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
     unsigned char b[9] = { 0 };
     const size_t n = fread(b, 1, sizeof b, stream);
-    const bool failed = ferror(stream) != 0;
+    const int failed = ferror(stream) ? errno : 0;
     fclose(stream);
     if (failed)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(failed));
     if (n == sizeof b && b[8] == '{') /* behind the length of the header */
         *out = CTKD__FORMAT_SAFETENSORS;
     else if (memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5))
@@ -133,20 +133,15 @@ static void take_accuracy(struct ctkd__weights_file *file)
     }
 }
 
-static ctkd_status take_manifest(struct ctkd__weights_file *file, ctkd_error *err)
+static void take_manifest(struct ctkd__weights_file *file, const struct ctkd__manifest *manifest)
 {
-    struct ctkd__manifest manifest;
-    const ctkd_status status = ctkd__manifest_read(file->path, &manifest, err);
-    if (status != CTKD_OK)
-        return status;
-    file->verified = manifest.verified;
-    if (manifest.network[0])
-        snprintf(file->info.network, sizeof file->info.network, "%s", manifest.network);
-    if (manifest.has_top1) {
-        file->info.top1 = manifest.top1;
+    file->verified = manifest->verified;
+    if (manifest->network[0])
+        snprintf(file->info.network, sizeof file->info.network, "%s", manifest->network);
+    if (manifest->has_top1) {
+        file->info.top1 = manifest->top1;
         file->info.has_top1 = true;
     }
-    return CTKD_OK;
 }
 
 /* The longest network name that the folder's begins with, up to an underscore: resnet56_vanilla,
@@ -179,31 +174,23 @@ ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file 
     if (status == CTKD_OK)
         status = ctkd__format_of_file(out->path, &out->format, err);
     /* The checksum comes before the contents: nothing of a wrong file is looked at. */
-    struct ctkd__weights_file said = *out;
+    struct ctkd__manifest manifest;
     if (status == CTKD_OK)
-        status = take_manifest(&said, err);
+        status = ctkd__manifest_read(out->path, &manifest, err);
     if (status == CTKD_OK)
         status = read_tensors(out, err);
     if (status == CTKD_OK)
         status = ctkd__tensors_widen(&out->tensors, err);
+    if (status == CTKD_OK && out->tensors.count == 0)
+        status = ctkd__fail(err, CTKD_EFORMAT, "%s: no tensors found, expected weights", out->path);
     if (status != CTKD_OK) {
         ctkd__weights_file_fini(out);
         return status;
     }
     take_accuracy(out);
-    out->verified = said.verified;
-    if (said.info.network[0])
-        memcpy(out->info.network, said.info.network, sizeof said.info.network);
-    if (said.info.has_top1) {
-        out->info.top1 = said.info.top1;
-        out->info.has_top1 = true;
-    }
+    take_manifest(out, &manifest);
     take_folder(out);
-    if (out->tensors.count == 0) {
-        status = ctkd__fail(err, CTKD_EFORMAT, "%s: no tensors found, expected weights", out->path);
-        ctkd__weights_file_fini(out);
-    }
-    return status;
+    return CTKD_OK;
 }
 
 /* --- the network of the weights */
@@ -236,19 +223,28 @@ static ctkd_status guess_network(struct ctkd__weights_file *file, ctkd_error *er
     return CTKD_OK;
 }
 
-static ctkd_status build_and_match(struct ctkd__weights_file *file, struct ctkd__graph **out,
-                                   char note[CTKD__NOTE_BYTES], ctkd_error *err)
+/* The graph of the network that info names. An imported model is that only when all its tensors
+   are (*out is NULL otherwise): one with folded batch norms is not. */
+static ctkd_status build_and_match(struct ctkd__weights_file *file, bool imported,
+                                   struct ctkd__graph **out, char note[CTKD__NOTE_BYTES],
+                                   ctkd_error *err)
 {
     const struct ctkd__model_args args = { file->info.channels, file->info.height, file->info.width,
                                            file->info.classes };
     ctkd_status status = ctkd__model_build(file->info.network, &args, out, err);
-    if (status == CTKD_OK)
+    const bool differs = imported && status != CTKD_ENOMEM &&
+                         (status != CTKD_OK || !ctkd__match_fits(*out, &file->tensors));
+    if (differs)
+        status = CTKD_OK;
+    else if (status == CTKD_OK)
         status = ctkd__match(*out, &file->tensors, note, err);
-    if (status != CTKD_OK) {
+    if (status != CTKD_OK || differs) {
         ctkd__graph_destroy(*out);
         *out = NULL;
     }
-    return status;
+    return status == CTKD_OK
+               ? CTKD_OK
+               : ctkd__fail_within(err, status, "%s (%s)", file->path, file->info.network);
 }
 
 ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char *network,
@@ -268,17 +264,11 @@ ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char
     const bool imported = !network[0] && file->graph;
     if (!info->network[0] && !imported)
         status = guess_network(file, err);
-    if (status == CTKD_OK && info->network[0]) {
-        ctkd_error ignored;
-        status = build_and_match(file, out, note, imported ? &ignored : err);
-        if (status != CTKD_OK && !imported)
-            return ctkd__fail_within(err, status, "%s (%s)", file->path, info->network);
-    }
-    if (status != CTKD_ENOMEM && imported && !*out) { /* folded, or not one of ours: as it is */
+    if (status == CTKD_OK && info->network[0])
+        status = build_and_match(file, imported, out, note, err);
+    if (status == CTKD_OK && !*out) {
         *out = file->graph;
         file->graph = NULL;
-        note[0] = '\0';
-        status = CTKD_OK;
     }
     return status;
 }

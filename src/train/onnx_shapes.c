@@ -1,0 +1,236 @@
+/* ONNX operators that move values or compute shapes. */
+#include <string.h>
+
+#include "train/onnx_import.h"
+
+typedef struct ctkd__import import;
+typedef struct ctkd__import_value value;
+
+/* --- shapes */
+
+static void make_flat(import *im, value *x)
+{
+    if (ctkd__import_has_zeros(x)) {
+        ctkd__import_settle(im, x, false); /* says why not */
+        return;
+    }
+    value *const y = ctkd__import_continue(im, x);
+    if (y)
+        y->flat = true;
+}
+
+void ctkd__op_flatten(import *im)
+{
+    value *const x = ctkd__import_input(im, 0);
+    if (x && !ctkd__import_axis_is(ctkd__import_int(im, "axis", 1), x->flat ? 2 : 4, 1))
+        ctkd__import_fail(im, "axis, expected 1");
+    else if (x)
+        make_flat(im, x);
+}
+
+static bool is_batch(const import *im, int64_t size)
+{
+    return size == INT64_MIN || size == 0 || size == -1 || size == im->batch;
+}
+
+/* To [n, c h w] or, of vectors, to [n, c, 1, 1]. */
+void ctkd__op_reshape(import *im)
+{
+    value *const x = ctkd__import_input(im, 0);
+    int64_t to[CTKD__IMPORT_INTS_MAX];
+    size_t n;
+    if (!x)
+        return;
+    if (!ctkd__import_ints(im, 1, CTKD__IMPORT_INTS_MAX, to, &n)) {
+        ctkd__import_fail(im, "a computed shape, expected a constant one");
+        return;
+    }
+    const int64_t c = (int64_t)(x->c + x->pad_before + x->pad_after);
+    const int64_t size = c * (int64_t)(x->h * x->w);
+    if (n == 2 && is_batch(im, to[0]) && (to[1] == size || (to[1] == -1 && to[0] != -1))) {
+        make_flat(im, x);
+    } else if (n == 4 && x->h * x->w == 1 && is_batch(im, to[0]) && (to[1] == c || to[1] == -1) &&
+               to[2] == 1 && to[3] == 1) {
+        value *const y = ctkd__import_continue(im, x);
+        if (y)
+            y->flat = false;
+    } else {
+        ctkd__import_fail(im, "to a shape of rank %zu that is neither flat nor a channel shuffle",
+                          n);
+    }
+}
+
+void ctkd__op_squeeze(import *im)
+{
+    value *const x = ctkd__import_input(im, 0);
+    if (x && (x->flat || x->h != 1 || x->w != 1))
+        ctkd__import_fail(im, "of %zux%zux%zu, expected images of one pixel", x->c, x->h, x->w);
+    else if (x)
+        make_flat(im, x);
+}
+
+/* Every stride-th row and column. */
+static void slice_image(import *im)
+{
+    value *const x = ctkd__import_input(im, 0);
+    int64_t lists[4][4]; /* starts, ends, axes, steps */
+    size_t counts[4];
+    for (size_t i = 0; i < 4; i++)
+        if (!ctkd__import_ints(im, i + 1, 4, lists[i], &counts[i]) ||
+            (i > 0 && counts[i] != counts[0]))
+            ctkd__import_fail(im, "starts, ends, axes and steps are not constants of one length");
+    if (!x || im->status != CTKD_OK)
+        return;
+    if ((x->pad_before || x->pad_after) && ctkd__import_settle(im, x, false) < 0)
+        return;
+    size_t steps[2] = { 1, 1 };
+    bool good = !x->flat && !ctkd__import_has_zeros(x);
+    for (size_t i = 0; i < counts[0] && good; i++) {
+        const int64_t axis = lists[2][i] < 0 ? lists[2][i] + 4 : lists[2][i];
+        good = (axis == 2 || axis == 3) && lists[0][i] == 0 && lists[3][i] >= 1 &&
+               lists[3][i] <= CTKD__IMPORT_WINDOW_MAX &&
+               lists[1][i] >= (int64_t)(axis == 2 ? x->h : x->w);
+        if (good)
+            steps[axis - 2] = (size_t)lists[3][i];
+    }
+    if (!good) {
+        ctkd__import_fail(im, "expected rows and columns at equal distances from the first on");
+        return;
+    }
+    value *const y = ctkd__import_continue(im, x);
+    if (y)
+        y->steps[0] = x->steps[0] * steps[0], y->steps[1] = x->steps[1] * steps[1];
+}
+
+/* Zeros: channels (option A) or around the image (for the convolution behind). */
+void ctkd__op_pad(import *im)
+{
+    value *const x = ctkd__import_input(im, 0);
+    const struct ctkd__onnx_attribute *const list = ctkd__onnx_attribute(im->node, "pads");
+    const struct ctkd__tensor *const fill = ctkd__import_constant(im, 2);
+    int64_t pads[8];
+    size_t n = 0;
+    if (list && list->kind == CTKD__ONNX_INTS && list->count == 8) { /* before opset 11 */
+        memcpy(pads, list->ints, sizeof pads);
+        n = 8;
+    } else {
+        ctkd__import_ints(im, 1, 8, pads, &n);
+    }
+    bool good = n == 8 && strcmp(ctkd__import_text(im, "mode", "constant"), "constant") == 0 &&
+                ctkd__import_float(im, "value", 0) == 0 && im->node->n_inputs < 4 &&
+                (!fill || (fill->type == CTKD__F32 && fill->bytes == sizeof(float) &&
+                           *(const float *)fill->data == 0));
+    for (size_t i = 0; i < n && good; i++)
+        good = pads[i] >= 0 && pads[i] <= CTKD__IMPORT_WINDOW_MAX && (i % 4 != 0 || pads[i] == 0);
+    if (!x || !good || x->flat) {
+        ctkd__import_fail(im, "expected a constant number of zeros around images");
+        return;
+    }
+    if (ctkd__import_has_zeros(x) && ctkd__import_settle(im, x, false) < 0)
+        return;
+    value *const y = ctkd__import_continue(im, x);
+    if (!y)
+        return;
+    y->pad_before += (size_t)pads[1], y->pad_after += (size_t)pads[5];
+    for (int d = 0; d < 2; d++)
+        y->pads[d] = (size_t)pads[2 + d], y->pads[d + 2] = (size_t)pads[6 + d];
+}
+
+/* --- lists of integers: the shape arithmetic in front of a Reshape */
+
+void ctkd__op_shape(import *im)
+{
+    const value *const x = ctkd__import_input(im, 0);
+    value *const y = x ? ctkd__import_output(im, 0, -1) : NULL;
+    if (!y)
+        return;
+    if (x->is_ints || x->steps[0] != 1 || x->steps[1] != 1 ||
+        ctkd__onnx_attribute(im->node, "start") || ctkd__onnx_attribute(im->node, "end")) {
+        ctkd__import_fail(im, "expected the whole shape of an image or vector");
+        return;
+    }
+    y->is_ints = true;
+    y->n_ints = x->flat ? 2 : 4;
+    y->ints[0] = INT64_MIN;
+    y->ints[1] = (int64_t)((x->c + x->pad_before + x->pad_after) * (x->flat ? x->h * x->w : 1));
+    y->ints[2] = (int64_t)(x->h + x->pads[0] + x->pads[2]);
+    y->ints[3] = (int64_t)(x->w + x->pads[1] + x->pads[3]);
+}
+
+/* A new list from the elements [begin, end) of the input's. */
+static void take_ints(import *im, int64_t begin, int64_t end)
+{
+    int64_t ints[CTKD__IMPORT_INTS_MAX];
+    size_t n;
+    if (!ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, ints, &n) || begin < 0 ||
+        end > (int64_t)n || begin > end) {
+        ctkd__import_fail(im, "expected a part of a shape");
+        return;
+    }
+    value *const y = ctkd__import_output(im, 0, -1);
+    if (!y)
+        return;
+    y->is_ints = true;
+    y->n_ints = (size_t)(end - begin);
+    memcpy(y->ints, ints + begin, y->n_ints * sizeof *ints);
+}
+
+static bool input_is_ints(import *im)
+{
+    int64_t ints[CTKD__IMPORT_INTS_MAX];
+    size_t n;
+    return ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, ints, &n);
+}
+
+void ctkd__op_gather(import *im)
+{
+    int64_t index[1];
+    size_t n;
+    if (!ctkd__import_ints(im, 1, 1, index, &n) || n != 1)
+        ctkd__import_fail(im, "expected one element of a shape");
+    else
+        take_ints(im, index[0], index[0] + 1);
+}
+
+void ctkd__op_slice(import *im)
+{
+    int64_t begin[1], end[1];
+    size_t n, m;
+    if (!input_is_ints(im))
+        slice_image(im);
+    else if (ctkd__import_ints(im, 1, 1, begin, &n) && n == 1 &&
+             ctkd__import_ints(im, 2, 1, end, &m) && m == 1)
+        take_ints(im, begin[0], end[0]);
+    else
+        ctkd__import_fail(im, "expected a part of a shape");
+}
+
+void ctkd__op_concat(import *im)
+{
+    int64_t all[CTKD__IMPORT_INTS_MAX];
+    size_t count = 0, n;
+    for (size_t i = 0; i < im->node->n_inputs; i++) {
+        if (!ctkd__import_ints(im, i, CTKD__IMPORT_INTS_MAX - count, all + count, &n)) {
+            ctkd__import_fail(im, "expected parts of a shape");
+            return;
+        }
+        count += n;
+    }
+    value *const y = ctkd__import_output(im, 0, -1);
+    if (!y)
+        return;
+    y->is_ints = true;
+    y->n_ints = count;
+    memcpy(y->ints, all, count * sizeof *all);
+}
+
+/* Unsqueeze of one number of a shape, and Cast: a list keeps its elements. */
+void ctkd__op_same_ints(import *im)
+{
+    int64_t ints[CTKD__IMPORT_INTS_MAX];
+    size_t n;
+    if (ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, ints, &n))
+        take_ints(im, 0, (int64_t)n);
+    else
+        ctkd__import_fail(im, "expected a part of a shape");
+}

@@ -1,0 +1,247 @@
+#include "train/exchange.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "nn/inference.h"
+#include "nn/models/models.h"
+#include "support/check.h"
+#include "support/scratch.h"
+#include "train/match.h"
+
+enum { SIDE = 16, CLASSES = 10, N = 3, PIXELS = 3 * SIDE * SIDE };
+
+static const struct ctkd__network_info info = { .network = "x",
+                                                .classes = CLASSES,
+                                                .channels = 3,
+                                                .height = SIDE,
+                                                .width = SIDE,
+                                                .has_constants = true,
+                                                .mean = { 0.49f, 0.48f, 0.45f },
+                                                .std = { 0.2f, 0.25f, 0.3f } };
+
+/* A network whose batch norms do something. */
+static struct ctkd__graph *draw(const char *name, struct ctkd__tensors *tensors)
+{
+    const struct ctkd__model_args args = { 3, SIDE, SIDE, CLASSES };
+    struct ctkd__graph *graph;
+    struct ctkd__weights *weights;
+    ctkd_error err;
+    check_ok(ctkd__model_build(name, &args, &graph, &err), &err);
+    check_ok(ctkd__weights_create(graph, 8, &weights, &err), &err);
+    ctkd__weights_initialise(weights, 7);
+    check_ok(ctkd__weights_export(weights, tensors, &err), &err);
+    ctkd__weights_destroy(weights);
+    for (int i = 0; i < graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &graph->parameters[i];
+        float *const data = ctkd__tensors_find(tensors, p->name)->data;
+        if (graph->nodes[p->node].op == CTKD__OP_BATCH_NORM)
+            fill_uniform(data, p->shape[0], (uint64_t)i + 1,
+                         p->role == CTKD__ROLE_BIAS || p->role == CTKD__ROLE_MEAN ? -0.3f : 0.6f,
+                         p->role == CTKD__ROLE_BIAS || p->role == CTKD__ROLE_MEAN ? 0.3f : 1.4f);
+    }
+    return graph;
+}
+
+static void compute(const struct ctkd__graph *graph, const struct ctkd__tensors *tensors,
+                    const float *x, float *logits)
+{
+    struct ctkd__weights *weights;
+    struct ctkd__inference *inference;
+    struct ctkd__inference_config config = { .conv = "auto" };
+    ctkd_error err;
+    check_ok(ctkd__kernels_select("auto", &config.kernels, &err), &err);
+    check_ok(ctkd__workers_create(1, &config.workers, &err), &err);
+    check_ok(ctkd__weights_create(graph, config.kernels->block, &weights, &err), &err);
+    check_ok(ctkd__weights_import(weights, tensors, &err), &err);
+    check_ok(ctkd__inference_create(graph, &config, &inference, &err), &err);
+    check_ok(ctkd__inference_load(inference, weights, &err), &err);
+    check_ok(ctkd__inference_run(inference, N, x, logits, &err), &err);
+    ctkd__inference_destroy(inference);
+    ctkd__weights_destroy(weights);
+    ctkd__workers_destroy(config.workers);
+}
+
+/* Out, through a file and in again: the same logits and, unless folded, the same tensors. */
+static void check_round(const char *name, bool fold, bool normalise)
+{
+    struct ctkd__tensors tensors = { 0 }, back = { 0 };
+    struct ctkd__graph *const graph = draw(name, &tensors), *imported;
+    struct ctkd__onnx_model model = { 0 };
+    struct ctkd__network_info found;
+    ctkd_error err;
+    const struct ctkd__export_args args = { graph, &tensors, &info, fold, normalise };
+    check_ok(ctkd__onnx_export(&args, &model, &err), &err);
+    check_ok(ctkd__onnx_write(scratch_path("x.onnx"), &model, &err), &err);
+    ctkd__onnx_fini(&model);
+    check_ok(ctkd__onnx_read(scratch_path("x.onnx"), &model, &err), &err);
+    check_ok(ctkd__onnx_import("x.onnx", &model, &imported, &back, &found, &err), &err);
+    ctkd__onnx_fini(&model);
+
+    assert_int_equal(found.classes, CLASSES);
+    assert_int_equal(found.height, SIDE);
+    assert_true(found.has_constants);
+    assert_memory_equal(found.mean, info.mean, 3 * sizeof *info.mean);
+    assert_memory_equal(found.std, info.std, 3 * sizeof *info.std);
+    if (!fold)
+        for (int i = 0; i < graph->n_parameters; i++) {
+            const struct ctkd__tensor *const a =
+                ctkd__tensors_find(&tensors, graph->parameters[i].name);
+            const struct ctkd__tensor *const b = ctkd__tensors_find(&back, a->name);
+            assert_true(b && b->bytes == a->bytes && b->rank == a->rank);
+            assert_memory_equal(a->data, b->data, a->bytes);
+        }
+    assert_true(ctkd__match_fits(graph, &back) == !fold);
+
+    float *const x = malloc((size_t)N * PIXELS * sizeof *x);
+    float expected[N * CLASSES], logits[N * CLASSES];
+    fill_normal(x, (size_t)N * PIXELS, 3);
+    compute(graph, &tensors, x, expected);
+    compute(imported, &back, x, logits);
+    check_relative(logits, expected, (size_t)N * CLASSES, 1e-5);
+    free(x);
+    ctkd__graph_destroy(graph);
+    ctkd__graph_destroy(imported);
+    ctkd__tensors_fini(&tensors);
+    ctkd__tensors_fini(&back);
+}
+
+static void every_family_survives_the_way_through_onnx(void **state)
+{
+    (void)state;
+    for (const struct ctkd__model_family *const *family = ctkd__model_families(); *family;
+         family++) {
+        if ((*family)->side_min > SIDE)
+            continue;
+        for (int i = 0; i < 4; i++)
+            check_round((*family)->models[0].name, i & 1, i & 2);
+    }
+}
+
+/* --- refused models: images [n, 3, 8, 8] -> one or two nodes -> y */
+
+static struct ctkd__onnx_model *begin(struct ctkd__onnx_model *model)
+{
+    struct ctkd__tensor *tensor;
+    ctkd_error err;
+    *model = (struct ctkd__onnx_model){ .opset = 13 };
+    ctkd__onnx_add_input(model, "x", 4, (const int64_t[]){ -1, 3, 8, 8 });
+    ctkd__onnx_add_output(model, "y", 2, (const int64_t[]){ -1, 4 });
+    check_ok(ctkd__tensors_add(&model->initialisers, "w", CTKD__F32, 2, (int64_t[]){ 4, 3 },
+                               &tensor, &err),
+             &err);
+    check_ok(ctkd__tensors_add(&model->initialisers, "conv.weight", CTKD__F32, 4,
+                               (int64_t[]){ 4, 3, 1, 1 }, &tensor, &err),
+             &err);
+    return model;
+}
+
+static void add(struct ctkd__onnx_model *model, const char *op, const char *from, const char *to)
+{
+    ctkd__onnx_add(model, op, "", 1, (const char *[]){ from }, to);
+}
+
+static void end_refused(struct ctkd__onnx_model *model, const char *message)
+{
+    struct ctkd__graph *graph;
+    struct ctkd__tensors tensors = { 0 };
+    struct ctkd__network_info found;
+    ctkd_error err = { .status = CTKD_OK };
+    const ctkd_status status = ctkd__onnx_import("m.onnx", model, &graph, &tensors, &found, &err);
+    if (status == CTKD_OK || status != err.status || !strstr(err.message, message))
+        fail_msg("\"%s\", expected \"%s\"", err.message, message);
+    assert_true(!graph && !tensors.items);
+    ctkd__onnx_fini(model);
+}
+
+static void an_operator_that_is_not_known_is_named_with_its_node(void **state)
+{
+    (void)state;
+    struct ctkd__onnx_model model;
+    ctkd__onnx_add(begin(&model), "Einsum", "block3/attention", 1, (const char *[]){ "x" }, "y");
+    end_refused(&model, "m.onnx: node block3/attention (Einsum): an operator that is not supp");
+    add(begin(&model), "Einsum", "x", "y"); /* nodes without a name are known by their output */
+    end_refused(&model, "m.onnx: node y (Einsum): ");
+}
+
+static void what_cannot_be_had_is_named_with_its_node(void **state)
+{
+    (void)state;
+    struct ctkd__onnx_model model;
+    add(begin(&model), "Relu", "z", "y");
+    end_refused(&model, "node y (Relu): input 0 is missing or not computed before");
+    add(begin(&model), "Relu", "w", "y");
+    end_refused(&model, "node y (Relu): input 0 is a constant, expected a computed value");
+    ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "w" }, "y");
+    end_refused(&model, "node c (Conv): input 1 is not a constant float tensor of rank 4");
+    ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
+    ctkd__onnx_set_int(&model, "group", 2);
+    end_refused(&model, "node c (Conv): weight for 3 input channels in 2 groups");
+    ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
+    ctkd__onnx_set_int(&model, "strides", 2);
+    end_refused(&model, "node c (Conv): attribute strides of kind 2, expected 7");
+    ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
+    ctkd__onnx_set_ints(&model, "strides", 2, (const int64_t[]){ 0, 0 });
+    end_refused(&model, "node c (Conv): kernel, stride or dilation of 0");
+    ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
+    ctkd__onnx_set_ints(&model, "kernel_shape", 2, (const int64_t[]){ 3, 3 });
+    end_refused(&model, "node c (Conv): kernel 1x1 with these paddings");
+    ctkd__onnx_add(begin(&model), "Gemm", "g", 2, (const char *[]){ "x", "w" }, "y");
+    ctkd__onnx_set_int(&model, "transB", 1);
+    end_refused(&model,
+                "node g (Gemm): weight for vectors of 3, but the input is 3x8x8 and not fl");
+    add(begin(&model), "MaxPool", "x", "y");
+    end_refused(&model, "node y (MaxPool): kernel, stride or dilation of 0");
+}
+
+static void inputs_and_outputs_are_those_of_a_classifier(void **state)
+{
+    (void)state;
+    struct ctkd__onnx_model model;
+    ctkd__onnx_add_input(begin(&model), "x2", 4, (const int64_t[]){ -1, 3, 8, 8 });
+    add(&model, "Relu", "x", "y");
+    end_refused(&model, "m.onnx: 2 inputs and 1 outputs, expected images and logits");
+    model = (struct ctkd__onnx_model){ .opset = 13 };
+    ctkd__onnx_add_input(&model, "x", 4, (const int64_t[]){ -1, 3, -1, -1 });
+    ctkd__onnx_add_output(&model, "y", 2, (const int64_t[]){ -1, 4 });
+    add(&model, "Relu", "x", "y");
+    end_refused(&model, "m.onnx: input x: rank 4 or free sizes found, expected [batch, channels");
+    add(begin(&model), "Relu", "x", "z");
+    end_refused(&model, "m.onnx: output y is not computed");
+    add(begin(&model), "Softmax", "x", "p");
+    ctkd__onnx_set_int(&model, "axis", 1);
+    add(&model, "Relu", "p", "y");
+    end_refused(&model, "node y (Relu): the value behind a Softmax");
+}
+
+static void export_wants_every_parameter_and_the_constants(void **state)
+{
+    (void)state;
+    struct ctkd__tensors tensors = { 0 };
+    struct ctkd__graph *const graph = draw("resnet8", &tensors);
+    struct ctkd__network_info without = info;
+    struct ctkd__onnx_model model = { 0 };
+    ctkd_error err;
+    without.has_constants = false;
+    struct ctkd__export_args args = { graph, &tensors, &without, false, true };
+    assert_int_equal(ctkd__onnx_export(&args, &model, &err), CTKD_EINVAL);
+    assert_non_null(strstr(err.message, "normalise: the network's mean and std are not known"));
+    args.normalise = false;
+    tensors.items[0].name[0] = '?';
+    assert_int_equal(ctkd__onnx_export(&args, &model, &err), CTKD_EINVAL);
+    assert_non_null(strstr(err.message, "conv1.weight: missing or misshapen"));
+    ctkd__graph_destroy(graph);
+    ctkd__tensors_fini(&tensors);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_family_survives_the_way_through_onnx),
+        cmocka_unit_test(an_operator_that_is_not_known_is_named_with_its_node),
+        cmocka_unit_test(what_cannot_be_had_is_named_with_its_node),
+        cmocka_unit_test(inputs_and_outputs_are_those_of_a_classifier),
+        cmocka_unit_test(export_wants_every_parameter_and_the_constants),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

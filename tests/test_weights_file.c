@@ -1,0 +1,252 @@
+#include "train/weights_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "io/manifest.h"
+#include "io/pth.h"
+#include "io/safetensors.h"
+#include "support/check.h"
+#include "support/scratch.h"
+#include "support/tiny.h"
+#include "train/convert.h"
+
+static const struct ctkd__model_args open_sizes = { 1, TINY_SIDE, TINY_SIDE, TINY_CLASSES };
+
+static void check_format(const char *bytes, size_t n, ctkd_status status, enum ctkd__format format)
+{
+    enum ctkd__format found = CTKD__FORMAT_COUNT;
+    ctkd_error err = { 0 };
+    assert_int_equal(ctkd__format_of_file(scratch_write("some", bytes, n), &found, &err), status);
+    assert_int_equal(err.status, status);
+    if (status == CTKD_OK)
+        assert_int_equal(found, format);
+}
+
+static void formats_are_known_by_their_first_bytes(void **state)
+{
+    (void)state;
+    check_format("\x48\0\0\0\0\0\0\0{", 9, CTKD_OK, CTKD__FORMAT_SAFETENSORS);
+    check_format("\x80\2\0\0\0\0\0\0{", 9, CTKD_OK, CTKD__FORMAT_SAFETENSORS); /* 640 bytes */
+    check_format("PK\3\4\0\0\0\0\0\0", 10, CTKD_OK, CTKD__FORMAT_PTH);
+    check_format("\x80\2\x8a\nl\xfc\x9c\x46\xf9", 9, CTKD_OK, CTKD__FORMAT_PTH);
+    check_format("\x80\5}q\0.", 6, CTKD_OK, CTKD__FORMAT_PTH);
+    check_format("\x08\x08\x12\4ctkd", 8, CTKD_OK, CTKD__FORMAT_ONNX);
+    check_format("", 0, CTKD_EFORMAT, 0);
+    check_format("\x80\1}q\0.", 6, CTKD_EFORMAT, 0);
+    check_format("PK\5\6", 4, CTKD_EFORMAT, 0); /* an empty archive */
+    enum ctkd__format format;
+    ctkd_error err;
+    assert_int_equal(ctkd__format_of_file(scratch_path("none"), &format, &err), CTKD_EIO);
+    assert_int_equal(ctkd__format_of_file(".", &format, &err), CTKD_EIO);
+    assert_string_equal(err.message, ".: cannot be read: Is a directory");
+}
+
+static void formats_are_asked_for_by_the_ending(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        ctkd_status status;
+        enum ctkd__format format;
+    } cases[] = {
+        { "a.safetensors", CTKD_OK, CTKD__FORMAT_SAFETENSORS },
+        { "a.b/c.pth", CTKD_OK, CTKD__FORMAT_PTH },
+        { "x.pt", CTKD_OK, CTKD__FORMAT_PTH },
+        { "x.th", CTKD_OK, CTKD__FORMAT_PTH },
+        { "x.onnx", CTKD_OK, CTKD__FORMAT_ONNX },
+        { ".onnx", CTKD_EINVAL, 0 }, /* no name before it */
+        { "x.onnx2", CTKD_EINVAL, 0 },
+        { "onnx", CTKD_EINVAL, 0 },
+        { "x.onnx/", CTKD_EINVAL, 0 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        enum ctkd__format format = cases[i].format;
+        ctkd_error err;
+        assert_int_equal(ctkd__format_of_name(cases[i].name, &format, &err), cases[i].status);
+        assert_int_equal(format, cases[i].format);
+    }
+}
+
+/* A file of resnet8 for the tiny data, through `options` of ctkd convert. */
+static const char *network_file(const char *name, const struct ctkd__convert_options *options)
+{
+    struct ctkd__network_info info = tiny_network_info();
+    char note[CTKD__NOTE_BYTES];
+    ctkd_error err = { 0 };
+    tiny_network_write(scratch_path("start.safetensors"), 1, &info);
+    check_ok(
+        ctkd__convert(scratch_path("start.safetensors"), scratch_path(name), options, note, &err),
+        &err);
+    assert_string_equal(note, "");
+    return scratch_path(name);
+}
+
+static char empty[] = "";
+static const struct ctkd__convert_options plain = { .network = empty, .mean = empty, .std = empty };
+
+static void every_format_gives_the_network_it_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "a.safetensors", "a.pth", "a.onnx" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *const path = network_file(names[i], &plain);
+        struct ctkd__weights_file file;
+        struct ctkd__graph *graph;
+        char note[CTKD__NOTE_BYTES];
+        ctkd_error err = { 0 };
+        check_ok(ctkd__weights_file_read(path, &file, &err), &err);
+        assert_int_equal(file.format, i);
+        assert_string_equal(file.info.network, "resnet8");
+        assert_int_equal(file.info.height, TINY_SIDE);
+        assert_false(file.verified);
+        assert_true((file.graph != NULL) == (i == CTKD__FORMAT_ONNX));
+        check_ok(ctkd__weights_file_graph(&file, "", &open_sizes, &graph, note, &err), &err);
+        assert_true(ctkd__match_fits(graph, &file.tensors));
+        assert_string_equal(graph->nodes[1].name, "conv1");
+        assert_int_equal(graph->n_taps, 8); /* our own network, not the imported one */
+        ctkd__graph_destroy(graph);
+        ctkd__weights_file_fini(&file);
+    }
+}
+
+static void a_folded_model_is_taken_as_it_is(void **state)
+{
+    (void)state;
+    struct ctkd__convert_options fold = plain;
+    fold.fold = true;
+    const char *const path = network_file("folded.onnx", &fold);
+    struct ctkd__weights_file file;
+    struct ctkd__graph *graph;
+    char note[CTKD__NOTE_BYTES];
+    ctkd_error err = { 0 };
+    check_ok(ctkd__weights_file_read(path, &file, &err), &err);
+    check_ok(ctkd__weights_file_graph(&file, "", &open_sizes, &graph, note, &err), &err);
+    assert_null(file.graph);
+    assert_int_equal(graph->n_taps, 0);
+    assert_true(ctkd__match_fits(graph, &file.tensors));
+    ctkd__graph_destroy(graph);
+    ctkd__weights_file_fini(&file);
+    check_ok(ctkd__weights_file_read(path, &file, &err), &err); /* but it is no resnet8 */
+    assert_int_equal(ctkd__weights_file_graph(&file, "resnet8", &open_sizes, &graph, note, &err),
+                     CTKD_ESHAPE);
+    assert_null(graph);
+    assert_non_null(strstr(err.message, "(resnet8): does not fit: "));
+    ctkd__weights_file_fini(&file);
+}
+
+/* Writes tensors of a list without metadata. */
+static void strip_metadata(const char *from, const char *to)
+{
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err = { 0 };
+    check_ok(ctkd__safetensors_read(from, &list, &err), &err);
+    for (size_t i = 0; i < list.n_metadata; i++) {
+        free(list.keys[i]);
+        free(list.values[i]);
+    }
+    list.n_metadata = 0;
+    check_ok(ctkd__tensors_set(&list, "best_acc", "71.5", &err), &err);
+    check_ok(ctkd__pth_write(to, &list, &err), &err);
+    ctkd__tensors_fini(&list);
+}
+
+static void a_file_that_says_nothing_is_the_network_that_fits(void **state)
+{
+    (void)state;
+    struct ctkd__weights_file file;
+    struct ctkd__graph *graph;
+    char note[CTKD__NOTE_BYTES], path[1024];
+    ctkd_error err = { 0 };
+    snprintf(path, sizeof path, "%s", network_file("b.safetensors", &plain));
+    strip_metadata(path, scratch_path("bare.pth"));
+    check_ok(ctkd__weights_file_read(scratch_path("bare.pth"), &file, &err), &err);
+    assert_string_equal(file.info.network, "");
+    assert_true(file.info.has_top1);
+    check_close(file.info.top1, 71.5, 0, 0);
+    check_ok(ctkd__weights_file_graph(&file, "", &open_sizes, &graph, note, &err), &err);
+    assert_string_equal(file.info.network, "resnet8");
+    assert_int_equal(file.info.classes, TINY_CLASSES);
+    ctkd__graph_destroy(graph);
+    ctkd__weights_file_fini(&file);
+
+    struct ctkd__model_args other = open_sizes;
+    other.classes = 7;
+    check_ok(ctkd__weights_file_read(scratch_path("bare.pth"), &file, &err), &err);
+    assert_int_equal(ctkd__weights_file_graph(&file, "resnet8", &other, &graph, note, &err),
+                     CTKD_ESHAPE);
+    assert_non_null(strstr(err.message, "2 of another shape (fc.weight F32 [10, 64], expected"));
+    ctkd__weights_file_fini(&file);
+}
+
+static void the_folder_names_the_network_at_last(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *folder, *network;
+    } cases[] = { { "resnet8_vanilla", "resnet8" },
+                  { "wrn_16_2_vanilla", "wrn_16_2" },
+                  { "resnet8x4_cifar100_lr_0.1", "resnet8x4" },
+                  { "resnet8-vanilla", "" },
+                  { "models", "" } };
+    char from[1024], path[1024];
+    snprintf(from, sizeof from, "%s", network_file("c.safetensors", &plain));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ctkd__weights_file file;
+        ctkd_error err = { 0 };
+        snprintf(path, sizeof path, "%s", scratch_path(cases[i].folder));
+        assert_int_equal(mkdir(path, 0777), 0);
+        snprintf(path + strlen(path), 64, "/weights.pth");
+        strip_metadata(from, path);
+        check_ok(ctkd__weights_file_read(path, &file, &err), &err);
+        assert_string_equal(file.info.network, cases[i].network);
+        ctkd__weights_file_fini(&file);
+    }
+}
+
+static void a_checksum_beside_the_file_is_checked_first(void **state)
+{
+    (void)state;
+    struct ctkd__weights_file file;
+    char path[1024], line[128], sum[65];
+    ctkd_error err = { 0 };
+    snprintf(path, sizeof path, "%s", network_file("d.pth", &plain));
+    check_ok(ctkd__sha256_file(path, sum, &err), &err);
+    snprintf(line, sizeof line, "%s  d.pth\n", sum);
+    scratch_text("d.pth.sha256", line);
+    check_ok(ctkd__weights_file_read(path, &file, &err), &err);
+    assert_true(file.verified);
+    ctkd__weights_file_fini(&file);
+    line[0] = line[0] == '0' ? '1' : '0';
+    scratch_text("d.pth.sha256", line);
+    assert_int_equal(ctkd__weights_file_read(path, &file, &err), CTKD_EFORMAT);
+    assert_true(!file.tensors.items && !file.path[0]);
+}
+
+static void a_file_without_tensors_is_no_weights(void **state)
+{
+    (void)state;
+    struct ctkd__tensors none = { 0 };
+    struct ctkd__weights_file file;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__safetensors_write(scratch_path("none.safetensors"), &none, &err), &err);
+    assert_int_equal(ctkd__weights_file_read(scratch_path("none.safetensors"), &file, &err),
+                     CTKD_EFORMAT);
+    assert_non_null(strstr(err.message, "none.safetensors: no tensors found, expected weights"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(formats_are_known_by_their_first_bytes),
+        cmocka_unit_test(formats_are_asked_for_by_the_ending),
+        cmocka_unit_test(every_format_gives_the_network_it_names),
+        cmocka_unit_test(a_folded_model_is_taken_as_it_is),
+        cmocka_unit_test(a_file_that_says_nothing_is_the_network_that_fits),
+        cmocka_unit_test(the_folder_names_the_network_at_last),
+        cmocka_unit_test(a_checksum_beside_the_file_is_checked_first),
+        cmocka_unit_test(a_file_without_tensors_is_no_weights),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
