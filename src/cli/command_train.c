@@ -1,17 +1,20 @@
 #include "cli/cli.h"
 
+#include <inttypes.h>
 #include <signal.h>
 
+#include "train/checkpoint.h"
 #include "train/loop.h"
 #include "util/error.h"
 
-static volatile sig_atomic_t stop;
+static volatile sig_atomic_t stop; /* the signal that asked for an end, or 0 */
 
 /* The first signal asks for an orderly end; the second one ends at once. */
 static void handle_signal(int number)
 {
-    stop = 1;
-    signal(number, SIG_DFL);
+    stop = number;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
 }
 
 static void show_session(const struct ctkd__session *session, const struct ctkd__run *run)
@@ -35,8 +38,35 @@ static void show_teacher(const struct ctkd__session *session, const struct ctkd_
             score->loss);
 }
 
+/* Opens the run directory: a new run, or the one that it holds, whose state the session takes. */
+static ctkd_status open_run(const struct ctkd__command *command, const struct ctkd__config *config,
+                            bool resume, struct ctkd__session *session, struct ctkd__run *run,
+                            ctkd_error *err)
+{
+    if (!resume) {
+        const ctkd_status status = ctkd__run_create(run, config, err);
+        return status == CTKD_OK && config->train.tune
+                   ? ctkd__run_save_choices(run, session->engine.choices, err)
+                   : status;
+    }
+    char note[CTKD__CHECKPOINT_NOTE];
+    uint64_t log_bytes;
+    ctkd_status status = ctkd__run_open(run, config, err);
+    if (status == CTKD_OK)
+        status = ctkd__checkpoint_load(session, command->name, run->dir, &log_bytes, note,
+                                       sizeof note, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_continue_log(run, config, log_bytes, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__cli_note(run->dir, note);
+    fprintf(stderr, "resumed: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 "\n",
+            session->state.epoch, session->state.epoch_step, session->schedule.steps_per_epoch);
+    return CTKD_OK;
+}
+
 static ctkd_status train(const struct ctkd__command *command, const struct ctkd__config *config,
-                         struct ctkd__session *session, ctkd_error *err)
+                         bool resume, double began, struct ctkd__session *session, ctkd_error *err)
 {
     struct ctkd__score teacher;
     ctkd_status status = CTKD_OK;
@@ -47,9 +77,7 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
         show_teacher(session, &teacher);
     }
     struct ctkd__run run;
-    status = ctkd__run_create(&run, config, err);
-    if (status == CTKD_OK && config->train.tune)
-        status = ctkd__run_save_choices(&run, session->engine.choices, err);
+    status = open_run(command, config, resume, session, &run, err);
     if (status == CTKD_OK) {
         show_session(session, &run);
         const struct ctkd__loop loop = { .session = session,
@@ -57,6 +85,8 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
                                          .command = command->name,
                                          .teacher_score = session->teacher ? &teacher : NULL,
                                          .stop = &stop,
+                                         .began = began,
+                                         .resumed = resume,
                                          .progress = stderr };
         status = ctkd__loop_run(&loop, err);
     }
@@ -86,6 +116,37 @@ static ctkd_status configure(int argc, char **argv, const struct ctkd__arguments
     return status;
 }
 
+/* The convolutions that the run measured when it began: measured again they might differ. */
+static ctkd_status use_recorded_choices(struct ctkd__config *config, ctkd_error *err)
+{
+    char path[1100];
+    snprintf(path, sizeof path, "%s/choices.txt", config->run.dir);
+    config->train.tune = false;
+    return ctkd__sections_set(ctkd__config_sections(config), config->run.dir, "train.choices", path,
+                              err);
+}
+
+/* What run.resume means for this directory. A run that was killed before its first checkpoint has
+   nothing to go on with: it starts again. */
+static ctkd_status settle_resume(struct ctkd__config *config, bool *resume, ctkd_error *err)
+{
+    const int asked = config->run.resume;
+    config->run.resume = CTKD__RESUME_NO; /* it is of this call, not of the run */
+    *resume = asked != CTKD__RESUME_NO && ctkd__checkpoint_exists(config->run.dir);
+    if (asked == CTKD__RESUME_NO)
+        return CTKD_OK;
+    if (!*resume && asked == CTKD__RESUME_YES && !ctkd__run_begun(config))
+        return ctkd__fail(err, CTKD_ENOTFOUND,
+                          "run.dir: %s holds no run, expected one to go on with (--resume=auto "
+                          "starts it)",
+                          config->run.dir);
+    if (!*resume && !ctkd__run_ended(config))
+        config->run.force = true;
+    if (*resume && config->train.tune)
+        return use_recorded_choices(config, err);
+    return CTKD_OK;
+}
+
 static int configure_and_train(const struct ctkd__command *command, bool distil, int argc,
                                char **argv, struct ctkd__config *config)
 {
@@ -98,15 +159,26 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
         return ctkd__cli_help(command);
     if (configure(argc, argv, &arguments, distil, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
+    const double began = ctkd__loop_clock();
+    bool resume;
+    ctkd_status status = settle_resume(config, &resume, &err);
+    if (status != CTKD_OK)
+        return ctkd__cli_failed(&err);
     signal(SIGINT, handle_signal);
     signal(SIGTERM, handle_signal);
-    ctkd_status status = ctkd__run_check(config, &err); /* before minutes are spent on data */
+    if (!resume)
+        status = ctkd__run_check(config, &err); /* before minutes are spent on data */
     if (status == CTKD_OK)
         status = ctkd__session_open(config, distil, &session, &err);
     if (status == CTKD_OK)
-        status = train(command, config, session, &err);
+        status = train(command, config, resume, began, session, &err);
     ctkd__session_close(session);
-    return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
+    if (status == CTKD_OK)
+        return CTKD__EXIT_DONE;
+    const int failed = ctkd__cli_failed(&err);
+    if (status != CTKD_EINTERRUPTED)
+        return failed;
+    return stop ? 128 + stop : CTKD__EXIT_TIME;
 }
 
 int ctkd__cli_train(const struct ctkd__command *command, bool distil, int argc, char **argv)
@@ -129,11 +201,16 @@ const struct ctkd__command ctkd__command_train = {
     .name = "train",
     .arguments = "[CONFIG] [key=value ...]",
     .summary = "train a network on labels (teachers, baselines)",
-    .details = "student.network is the network that is trained. The run directory then holds "
-               "config.yaml,\n"
-               "log.jsonl, summary.json, last.safetensors and best.safetensors (of the epoch with "
-               "the best\n"
-               "test top-1, over all epochs).",
+    .details =
+        "student.network is the network that is trained. The run directory then holds "
+        "config.yaml,\n"
+        "log.jsonl, summary.json, last.safetensors and best.safetensors (of the epoch with "
+        "the best\n"
+        "test top-1, over all epochs) and last.ckpt, from which --resume goes on to the same "
+        "bits.\n"
+        "Exit status: 0 done, 130 or 143 stopped by SIGINT or SIGTERM after saving, 75 "
+        "train.max_minutes\n"
+        "over and saved, 1 failed, 2 wrong usage.",
     .options = true,
     .run = run,
 };

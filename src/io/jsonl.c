@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/error.h"
@@ -49,6 +50,16 @@ ctkd_status ctkd__jsonl_open(struct ctkd__jsonl *log, const char *path, bool app
         ctkd__jsonl_close(log);
         return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(why));
     }
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__jsonl_sync(struct ctkd__jsonl *log, uint64_t *bytes, ctkd_error *err)
+{
+    struct stat info;
+    if (fflush(log->stream) != 0 || fsync(fileno(log->stream)) != 0 ||
+        fstat(fileno(log->stream), &info) != 0)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", log->path, strerror(errno));
+    *bytes = (uint64_t)info.st_size;
     return CTKD_OK;
 }
 

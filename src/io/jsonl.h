@@ -19,6 +19,8 @@ struct ctkd__jsonl {
 /* Creates a log, or goes on with one; a last line that a crash cut off is removed then. */
 ctkd_status ctkd__jsonl_open(struct ctkd__jsonl *log, const char *path, bool append,
                              ctkd_error *err);
+/* Makes what was written durable; *bytes: the length of the log. */
+ctkd_status ctkd__jsonl_sync(struct ctkd__jsonl *log, uint64_t *bytes, ctkd_error *err);
 /* Closes the file; safe on a writer that is all zeros or closed. */
 void ctkd__jsonl_close(struct ctkd__jsonl *log);
 

@@ -41,6 +41,8 @@ static const struct ctkd__alias aliases[] = {
     { "--experiments_dir", "run.dir", NULL, NULL },
     { "--experiments_name", "run.name", NULL, NULL },
     { "--force", "run.force", "true", NULL },
+    { "--resume", "run.resume", "yes", NULL },
+    { "--resume=auto", "run.resume", "auto", NULL },
     { NULL, NULL, NULL, NULL },
 };
 
@@ -99,8 +101,12 @@ static ctkd_status read_flag(int argc, char *const *argv, struct argument *out, 
     if (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0 ||
         strcmp(argv[0], "--json") == 0 || is_always(argv[0]))
         return CTKD_OK;
-    const size_t length = strcspn(argv[0], "=");
-    out->alias = find_alias(argv[0], length);
+    size_t length = strlen(argv[0]);
+    out->alias = find_alias(argv[0], length); /* "--resume=auto" is a flag of its own */
+    if (!out->alias) {
+        length = strcspn(argv[0], "=");
+        out->alias = find_alias(argv[0], length);
+    }
     if (!out->alias)
         return unknown_flag(argv[0], err);
     if (out->alias->value) {

@@ -28,6 +28,7 @@ static const char *const kd_form_names[] = { "exact", "epsilon", "auto", NULL };
 static const char *const kind_names[] = { "fixed", "global", "instance", NULL };
 static const char *const curriculum_names[] = { "cosine", "linear", "linear_official", "none",
                                                 NULL };
+static const char *const resume_names[] = { "no", "yes", "auto", NULL };
 static const char *const schedule_names[] = { "step", "cosine", "constant", NULL };
 
 static const ctkd_option options[] = {
@@ -104,10 +105,14 @@ static const ctkd_option options[] = {
     I64(train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
     BOOL(train.profile, false, "print where the time of a step went"),
     I64(train.max_steps, 0, 0, 9007199254740992.0, "stop after this many steps; 0: no limit"),
+    F32(train.max_minutes, 0, 0, 1e6, "save and stop before this much time is over; 0: no limit"),
+    I64(train.checkpoint_every, 0, 0, 1e9, "steps between extra checkpoints; 0: every epoch only"),
 
     STRING(run.dir, "", "run directory; empty: runs/<run.name>"),
     STRING(run.name, "", "empty: made from command, data, networks, method and seed"),
     BOOL(run.force, false, "replace the run that the directory holds"),
+    CHOICE(run.resume, CTKD__RESUME_NO, resume_names,
+           "go on with the run that the directory holds; auto: if there is one"),
     CTKD_OPT_END,
 };
 

@@ -15,6 +15,7 @@
 
 enum ctkd__augment { CTKD__AUGMENT_CROP_FLIP, CTKD__AUGMENT_NONE };
 enum ctkd__kd_form_choice { CTKD__KD_FORM_EXACT, CTKD__KD_FORM_EPSILON, CTKD__KD_FORM_AUTO };
+enum ctkd__resume { CTKD__RESUME_NO, CTKD__RESUME_YES, CTKD__RESUME_AUTO };
 enum ctkd__schedule_kind { CTKD__SCHEDULE_STEP, CTKD__SCHEDULE_COSINE, CTKD__SCHEDULE_CONSTANT };
 
 enum { CTKD__MILESTONES_MAX = 32 };
@@ -62,13 +63,15 @@ struct ctkd__config {
         int64_t warmup_epochs;
     } schedule;
     struct {
-        int64_t epochs, batch, seed, threads, eval_every, log_every, max_steps;
+        int64_t epochs, batch, seed, threads, eval_every, log_every, max_steps, checkpoint_every;
+        float max_minutes;
         char *isa, *conv, *choices;
         bool profile, tune;
     } train;
     struct {
         char *dir, *name;
         bool force;
+        int resume; /* enum ctkd__resume */
     } run;
 
     struct ctkd__section *sections; /* the fields above, then one section for each loss */

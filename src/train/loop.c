@@ -5,31 +5,61 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "train/checkpoint.h"
 #include "util/error.h"
 
 /* What is needed within one call and lost after it. */
 struct progress {
     const struct ctkd__loop *loop;
-    bool live;                /* a line that is rewritten */
-    double began, shown;      /* seconds of the clock */
-    double seconds_before;    /* of the run, in earlier calls */
-    uint64_t steps_done;      /* in this call */
-    uint64_t images;          /* of its steps */
-    double step_seconds;      /* of its steps */
-    struct ctkd__score test;  /* last evaluation */
-    bool evaluated, finished; /* finished: train.max_steps reached */
+    bool live;             /* a line that is rewritten */
+    double began, shown;   /* seconds of the clock */
+    double seconds_before; /* of the run, in earlier calls */
+    uint64_t steps_done;   /* in this call */
+    uint64_t images;       /* of its steps */
+    double step_seconds;   /* of its steps */
+    bool finished, late;   /* train.max_steps reached; train.max_minutes nearly over */
+    double longest_step, longest_save,
+        longest_end; /* seconds; of a step, a checkpoint, an epoch's end */
 };
 
-static double now(void)
+double ctkd__loop_clock(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool stopped(const struct ctkd__loop *loop)
+static double now(void)
 {
-    return loop->stop && *loop->stop;
+    return ctkd__loop_clock();
+}
+
+static bool stopped(const struct progress *p)
+{
+    return p->late || (p->loop->stop && *p->loop->stop);
+}
+
+/* Whether another step, and what must follow it, may not fit before train.max_minutes. Twice the
+   longest so far: the next may be slower. */
+static bool is_late(const struct progress *p)
+{
+    const double limit = 60 * (double)p->loop->session->config->train.max_minutes;
+    const double needed = 2 * (p->longest_step + p->longest_save + p->longest_end);
+    return limit > 0 && now() - p->loop->began + needed >= limit;
+}
+
+static ctkd_status save_checkpoint(struct progress *p, ctkd_error *err)
+{
+    const double begin = now();
+    uint64_t log_bytes;
+    struct ctkd__session *session = p->loop->session;
+    session->state.seconds = p->seconds_before + begin - p->began;
+    ctkd_status status = ctkd__jsonl_sync(&p->loop->run->log, &log_bytes, err);
+    if (status == CTKD_OK)
+        status =
+            ctkd__checkpoint_save(session, p->loop->command, p->loop->run->dir, log_bytes, err);
+    p->longest_save = fmax(p->longest_save, now() - begin);
+    return status;
 }
 
 /* Time until the end at the pace so far, evaluations included, as h:mm:ss. */
@@ -131,11 +161,16 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     state->epoch_step++;
     state->step++;
     add_report(&state->sums, batch->n, report, seconds);
+    p->longest_step = fmax(p->longest_step, seconds);
     p->steps_done++;
     p->images += batch->n;
     p->step_seconds += seconds;
     if (log_every && state->step % (uint64_t)log_every == 0)
         status = ctkd__run_log_step(p->loop->run, state, report, err);
+    const int64_t every = session->config->train.checkpoint_every;
+    if (status == CTKD_OK && every && state->step % (uint64_t)every == 0 &&
+        state->epoch_step < session->schedule.steps_per_epoch)
+        status = save_checkpoint(p, err);
     show_step(p, report);
     return status;
 }
@@ -147,11 +182,12 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
     struct ctkd__batch batch;
     ctkd__loader_start(session->data.train, session->state.epoch, session->state.epoch_step);
-    while (!stopped(p->loop) && !p->finished && ctkd__loader_next(session->data.train, &batch)) {
+    while (!stopped(p) && !p->finished && ctkd__loader_next(session->data.train, &batch)) {
         const ctkd_status status = run_step(p, &batch, last, err);
         if (status != CTKD_OK)
             return status;
         p->finished = limit && session->state.step >= limit;
+        p->late = is_late(p);
     }
     return CTKD_OK;
 }
@@ -179,15 +215,16 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
         state->epoch % every == 0 || state->epoch == session->schedule.epochs || p->finished;
     const struct ctkd__score *test = NULL;
     ctkd_status status = CTKD_OK;
-    p->evaluated = due;
+    const double begin = now();
+    state->evaluated = due;
     if (due) {
-        status = ctkd__session_evaluate(session, &p->test, err);
+        status = ctkd__session_evaluate(session, &state->test, err);
         if (status != CTKD_OK)
             return ctkd__fail_within(err, status, "epoch %" PRIu64, state->epoch);
-        test = &p->test;
+        test = &state->test;
     }
-    if (due && p->test.top1 > state->best_top1) {
-        state->best_top1 = p->test.top1;
+    if (due && state->test.top1 > state->best_top1) {
+        state->best_top1 = state->test.top1;
         state->best_epoch = state->epoch;
         status = save(p, "best", state->epoch, test, err);
     }
@@ -198,6 +235,7 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
         status = ctkd__run_log_epoch(p->loop->run, state, last, test, err);
     if (status == CTKD_OK)
         show_epoch(p, last, test);
+    p->longest_end = fmax(p->longest_end, now() - begin);
     return status;
 }
 
@@ -212,7 +250,7 @@ static ctkd_status finish(const struct progress *p, bool interrupted, ctkd_error
         .student = &session->info,
         .teacher = session->teacher ? &session->teacher->info : NULL,
         .teacher_score = loop->teacher_score,
-        .test = p->evaluated ? &p->test : NULL,
+        .test = session->state.evaluated ? &session->state.test : NULL,
         .state = &session->state,
         .images_per_second = (double)p->images / p->step_seconds,
         .parameters = ctkd__graph_trainable(session->graph),
@@ -222,22 +260,47 @@ static ctkd_status finish(const struct progress *p, bool interrupted, ctkd_error
     return ctkd__run_summarise(loop->run, &summary, err);
 }
 
-/* Keeps what has been learnt in an epoch that will not end. */
+/* Keeps what has been learnt in an epoch that does not end here. */
 static ctkd_status interrupt(struct progress *p, ctkd_error *err)
 {
-    struct ctkd__run_state *state = &p->loop->session->state;
-    if (p->live)
-        fputc('\n', p->loop->progress);
-    p->evaluated = false; /* the weights have moved since */
-    state->seconds = p->seconds_before + now() - p->began;
-    ctkd_status status = save(p, "last", state->epoch - 1, NULL, err);
+    const struct ctkd__loop *loop = p->loop;
+    struct ctkd__run_state *state = &loop->session->state;
+    ctkd_status status = save_checkpoint(p, err);
+    state->evaluated = false; /* the weights have moved since */
+    if (status == CTKD_OK)
+        status = save(p, "last", state->epoch - 1, NULL, err);
     if (status == CTKD_OK)
         status = finish(p, true, err);
     if (status != CTKD_OK)
         return status;
     return ctkd__fail(err, CTKD_EINTERRUPTED,
-                      "interrupted at epoch %" PRIu64 ", step %" PRIu64 "; weights are in %s",
-                      state->epoch, state->epoch_step, p->loop->run->dir);
+                      "%s at epoch %" PRIu64 ", step %" PRIu64
+                      "; go on with: ctkd %s %s/config.yaml --resume",
+                      p->late ? "train.max_minutes reached" : "interrupted", state->epoch,
+                      state->epoch_step, loop->command, loop->run->dir);
+}
+
+/* The epoch under way: to its end, to train.max_steps, or to where the run is stopped. */
+static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
+{
+    struct ctkd__session *session = p->loop->session;
+    struct ctkd__run_state *state = &session->state;
+    struct ctkd__step_report last = { 0 };
+    ctkd_status status = run_steps(p, &last, err);
+    const bool whole = state->epoch_step == session->schedule.steps_per_epoch;
+    if (status == CTKD_OK && stopped(p) && !whole)
+        return interrupt(p, err);
+    /* With train.max_steps the epoch may be cut: who goes on with more steps goes on from here. */
+    if (status == CTKD_OK && !whole)
+        status = save_checkpoint(p, err);
+    if (status == CTKD_OK)
+        status = end_epoch(p, &last, err);
+    if (status != CTKD_OK)
+        return status;
+    state->epoch++;
+    state->epoch_step = 0;
+    state->sums = (struct ctkd__epoch_sums){ 0 };
+    return whole ? save_checkpoint(p, err) : CTKD_OK;
 }
 
 ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
@@ -248,22 +311,17 @@ ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
                           .live = loop->progress && isatty(fileno(loop->progress)),
                           .began = now(),
                           .seconds_before = state->seconds };
-    while (state->epoch <= session->schedule.epochs && !p.finished) {
-        struct ctkd__step_report last = { 0 };
-        ctkd_status status = run_steps(&p, &last, err);
-        if (status == CTKD_OK && stopped(loop) &&
-            state->epoch_step < session->schedule.steps_per_epoch)
-            return interrupt(&p, err);
-        if (status == CTKD_OK)
-            status = end_epoch(&p, &last, err);
-        if (status != CTKD_OK) {
-            if (p.live)
-                fputc('\n', loop->progress);
-            return status;
-        }
-        state->epoch++;
-        state->epoch_step = 0;
-        state->sums = (struct ctkd__epoch_sums){ 0 };
+    const uint64_t limit = (uint64_t)session->config->train.max_steps;
+    ctkd_status status = loop->resumed ? CTKD_OK : save_checkpoint(&p, err);
+    p.finished = limit && state->step >= limit;
+    while (status == CTKD_OK && state->epoch <= session->schedule.epochs && !p.finished) {
+        status = run_epoch(&p, err);
+        p.late = p.late || is_late(&p);
+    }
+    if (status != CTKD_OK) {
+        if (p.live)
+            fputc('\n', loop->progress);
+        return status;
     }
     if (session->engine.profile && loop->progress)
         ctkd__profile_print(session->engine.profile, p.steps_done, loop->progress);

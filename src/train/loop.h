@@ -13,12 +13,20 @@ struct ctkd__loop {
     const char *command;                     /* for the summary: "train" or "distill" */
     const struct ctkd__score *teacher_score; /* NULL without a teacher */
     const volatile sig_atomic_t *stop;       /* looked at after every step; NULL: never stopped */
+    double began;                            /* ctkd__loop_clock when train.max_minutes began */
+    bool resumed;                            /* session->state is that of the last checkpoint */
     FILE *progress; /* one live line on a terminal, else one line an epoch; NULL: none */
 };
 
-/* Goes on from session->state until the epochs are done or train.max_steps is reached. When *stop
-   is set it finishes the step, saves last.safetensors and summary.json and returns
-   CTKD_EINTERRUPTED. */
+/* Seconds of a clock that never jumps. */
+double ctkd__loop_clock(void);
+
+/*
+ * Goes on from session->state until the epochs are done or train.max_steps is reached. Saves a
+ * checkpoint at the start, after every epoch and every train.checkpoint_every steps. When *stop is
+ * set, or train.max_minutes are nearly over, it finishes the step, saves the checkpoint,
+ * last.safetensors and summary.json and returns CTKD_EINTERRUPTED; the message tells how to go on.
+ */
 ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err);
 
 #endif

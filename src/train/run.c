@@ -1,11 +1,14 @@
 #include "train/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ctkd/ctkd.h"
@@ -15,7 +18,8 @@
 
 /* Everything that this module writes; any of them marks a directory that holds a run. */
 static const char *const files[] = { "config.yaml",      "log.jsonl",        "summary.json",
-                                     "last.safetensors", "best.safetensors", "choices.txt" };
+                                     "last.safetensors", "best.safetensors", "choices.txt",
+                                     "last.ckpt",        "previous.ckpt",    "new.ckpt" };
 enum { N_FILES = sizeof files / sizeof *files, PATH_BYTES = 1024 + 64 };
 
 static ctkd_status set_string(char **field, const char *text, ctkd_error *err)
@@ -95,8 +99,8 @@ ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
         path_of(config->run.dir, files[i], path, sizeof path);
         if (access(path, F_OK) == 0)
             return ctkd__fail(err, CTKD_EEXIST,
-                              "run.dir: %s holds a run (%s), expected a new directory; --force "
-                              "replaces it",
+                              "run.dir: %s holds a run (%s), expected a new directory; --resume "
+                              "goes on with it, --force replaces it",
                               config->run.dir, files[i]);
     }
     return CTKD_OK;
@@ -146,15 +150,80 @@ ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctk
     return ctkd__new_file_commit(&file, err);
 }
 
+/* Who holds the lock, as he wrote it. */
+static ctkd_status refuse_locked(const struct ctkd__run *run, int file, ctkd_error *err)
+{
+    char owner[128] = "";
+    const ssize_t n = pread(file, owner, sizeof owner - 1, 0);
+    owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
+    return ctkd__fail(err, CTKD_EEXIST, "run.dir: %s is in use by %s, expected one process",
+                      run->dir, owner[0] ? owner : "another process");
+}
+
+/* An advisory lock ends with its process, however that dies: a file that is left means nothing. */
+static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
+{
+    char path[PATH_BYTES], host[64] = "", text[128];
+    path_of(run->dir, "run.lock", path, sizeof path);
+    const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    int refused = flock(file, LOCK_EX | LOCK_NB);
+    /* A killed process holds its lock until its memory is gone: give it two seconds. */
+    for (int i = 0; i < 100 && refused && errno == EWOULDBLOCK; i++) {
+        nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+        refused = flock(file, LOCK_EX | LOCK_NB);
+    }
+    if (refused) {
+        const ctkd_status status =
+            errno == EWOULDBLOCK
+                ? refuse_locked(run, file, err)
+                : ctkd__fail(err, CTKD_EIO, "%s: cannot be locked: %s", path, strerror(errno));
+        close(file);
+        return status;
+    }
+    run->lock = file;
+    gethostname(host, sizeof host - 1);
+    const int length = snprintf(text, sizeof text, "process %ld on %s\n", (long)getpid(), host);
+    if (ftruncate(file, 0) != 0 || pwrite(file, text, (size_t)length, 0) != length)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *config,
+                           ctkd_error *err)
+{
+    *run = (struct ctkd__run){ .lock = -1 };
+    snprintf(run->dir, sizeof run->dir, "%s", config->run.dir);
+    return lock(run, err);
+}
+
+ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__config *config,
+                                   uint64_t bytes, ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct stat info;
+    path_of(run->dir, "log.jsonl", path, sizeof path);
+    if (stat(path, &info) == 0 && (uint64_t)info.st_size > bytes &&
+        truncate(path, (off_t)bytes) != 0)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    ctkd_status status = write_config(run, config, err);
+    if (status == CTKD_OK)
+        status = ctkd__jsonl_open(&run->log, path, true, err);
+    return status;
+}
+
 ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
                              ctkd_error *err)
 {
-    *run = (struct ctkd__run){ 0 };
+    *run = (struct ctkd__run){ .lock = -1 };
     snprintf(run->dir, sizeof run->dir, "%s", config->run.dir);
     char path[PATH_BYTES];
     ctkd_status status = ctkd__run_check(config, err);
     if (status == CTKD_OK)
         status = make_directories(run->dir, err);
+    if (status == CTKD_OK)
+        status = lock(run, err);
     for (size_t i = 0; i < N_FILES && status == CTKD_OK; i++) {
         path_of(run->dir, files[i], path, sizeof path);
         if (unlink(path) != 0 && errno != ENOENT)
@@ -172,6 +241,26 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
 void ctkd__run_close(struct ctkd__run *run)
 {
     ctkd__jsonl_close(&run->log);
+    if (run->lock >= 0)
+        close(run->lock); /* unlocks */
+    run->lock = -1;
+}
+
+static bool has_file(const struct ctkd__config *config, const char *file)
+{
+    char path[PATH_BYTES];
+    path_of(config->run.dir, file, path, sizeof path);
+    return access(path, F_OK) == 0;
+}
+
+bool ctkd__run_ended(const struct ctkd__config *config)
+{
+    return has_file(config, "summary.json");
+}
+
+bool ctkd__run_begun(const struct ctkd__config *config)
+{
+    return has_file(config, "config.yaml");
 }
 
 static double mean(double sum, uint64_t n)

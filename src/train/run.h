@@ -17,6 +17,7 @@ struct ctkd__step_report;
 struct ctkd__run {
     char dir[1024];
     struct ctkd__jsonl log;
+    int lock; /* descriptor; -1: not locked */
 };
 
 /* Fills run.name and run.dir of the configuration where they are empty. */
@@ -29,7 +30,21 @@ ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err);
    config.yaml and opens the log. */
 ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
                              ctkd_error *err);
+/* Goes on with the run of a directory: removes nothing, and has no log before
+   ctkd__run_continue_log. CTKD_EEXIST: another process works on it; the message names that. So it
+   is for _create. */
+ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *config,
+                           ctkd_error *err);
+/* Cuts log.jsonl to the first `bytes` bytes, those that belong to the checkpoint, opens it and
+   writes the configuration that holds from now on. */
+ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__config *config,
+                                   uint64_t bytes, ctkd_error *err);
 void ctkd__run_close(struct ctkd__run *run);
+
+/* Whether run.dir holds a run that ended. */
+bool ctkd__run_ended(const struct ctkd__config *config);
+/* Whether it holds one at all. */
+bool ctkd__run_begun(const struct ctkd__config *config);
 
 /* choices.txt: what train.tune measured; with train.choices it repeats the run to the bit. */
 ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctkd__choices *choices,

@@ -6,6 +6,7 @@
 
 #include "ctkd/temperature.h"
 #include "nn/weights.h"
+#include "train/evaluate.h"
 
 /* Sums over the steps of the epoch that is under way. */
 struct ctkd__epoch_sums {
@@ -23,7 +24,9 @@ struct ctkd__run_state {
     struct ctkd__epoch_sums sums;
     double best_top1; /* percent; -1 before the first evaluation */
     uint64_t best_epoch;
-    double seconds; /* of the whole run, up to the end of the last epoch */
+    bool evaluated;          /* test is of the weights at the end of the last epoch */
+    struct ctkd__score test; /* last evaluation */
+    double seconds;          /* of the whole run, up to the end of the last epoch */
 
     struct ctkd__weights *weights;
     float *velocity;               /* [weights->n_values] */

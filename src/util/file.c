@@ -42,8 +42,8 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
     return CTKD_OK;
 }
 
-/* Makes the rename itself durable. A file system that cannot sync a folder says EINVAL. */
-static int sync_folder(const char *path)
+/* A file system that cannot sync a folder says EINVAL. */
+int ctkd__folder_sync(const char *path)
 {
     char copy[sizeof((struct ctkd__new_file *)0)->path];
     snprintf(copy, sizeof copy, "%s", path);
@@ -71,7 +71,7 @@ ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err)
         failed = 1;
     else
         errno = why;
-    if (failed || rename(file->temporary, file->path) != 0 || sync_folder(file->path) != 0) {
+    if (failed || rename(file->temporary, file->path) != 0 || ctkd__folder_sync(file->path) != 0) {
         const ctkd_status status =
             ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", file->path, strerror(errno));
         unlink(file->temporary);

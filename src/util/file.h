@@ -17,6 +17,9 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
 ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err);
 void ctkd__new_file_abandon(struct ctkd__new_file *file);
 
+/* Makes a rename to `path` durable: syncs its folder. -1 with errno on failure. */
+int ctkd__folder_sync(const char *path);
+
 /* The whole of a file, NUL-terminated, freed by the caller; refuses more than `limit` bytes. */
 ctkd_status ctkd__file_read(const char *path, size_t limit, char **text, size_t *bytes,
                             ctkd_error *err);

@@ -48,7 +48,7 @@ expect_error 1 "ctkd: student.network: resnet21: no such network, did you mean r
 [ ! -e never ] || fail "a run that did not start made its directory"
 # shellcheck disable=SC2086
 expect 0 "$ctkd" train $small run.dir=teacher
-expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --force replaces it" \
+expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --resume goes on with it, --force replaces it" \
     "$ctkd" train $small run.dir=teacher
 # shellcheck disable=SC2086
 expect 0 "$ctkd" train $small run.dir=teacher --force
@@ -68,7 +68,7 @@ status=0
 [ "$(grep -c '^ctkd: full/.*cannot be written' stderr)" = 1 ] || fail "a limit of the file size"
 [ -z "$(find full -name '*.safetensors*')" ] || fail "a part of a file was left"
 
-# Interrupted: the weights are kept, status 130. (A shell script's child in the background ignores SIGINT.)
+# Interrupted: the weights are kept, status 143 after SIGTERM. (A shell script's child in the background ignores SIGINT.)
 # shellcheck disable=SC2086
 "$ctkd" train $small train.epochs=100000 train.max_steps=500000 run.dir=stopped >stdout 2>stderr &
 trainer=$!
@@ -79,6 +79,6 @@ done
 kill -TERM "$trainer" # once: a second signal would end it at once
 status=0
 wait "$trainer" || status=$?
-[ "$status" = 130 ] || fail "interrupted: status $status"
-grep -q '^ctkd: interrupted at epoch [0-9]*, step [0-9]*; weights are in stopped$' stderr || fail "interrupted"
+[ "$status" = 143 ] || fail "interrupted: status $status"
+grep -q '^ctkd: interrupted at epoch [0-9]*, step [0-9]*; go on with: ctkd train stopped/config.yaml --resume$' stderr || fail "interrupted"
 grep -q '"status": "interrupted"' stopped/summary.json || fail "interrupted: summary.json"

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Every system call of the save path fails once, or is the last one before a SIGKILL: the run stops with one line or
+# dies, its directory resumes, and the final files are those of a run that nothing happened to. CTKD_FAULTS=1 tries
+# every call, the default every fifth.
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+strace -o /dev/null true || fail "strace does not work here: it injects the faults"
+tiny_data data 16 48 20
+run="$ctkd train data.set=mnist:data student.network=resnet8 train.threads=1 train.batch=16 train.epochs=2
+    schedule.kind=constant train.checkpoint_every=2"
+expect 0 $run run.dir=whole
+
+same() {
+    local file
+    for file in last.safetensors best.safetensors; do
+        cmp "whole/$file" "$1/$file" || fail "$1/$file differs after $2"
+    done
+}
+step=${CTKD_FAULTS:-5} cases=0 faults=0
+for fault in write:error=ENOSPC write:error=EIO fsync:error=EIO rename:error=EIO openat:error=ENOSPC \
+    write:signal=KILL fsync:signal=KILL rename:signal=KILL openat:signal=KILL; do
+    call=${fault%%:*}
+    rm -rf counted
+    strace -f -qq -e trace="$call" -o calls $run run.dir=counted >/dev/null 2>&1
+    total=$(grep -c "$call(" calls)
+    for ((k = 1 + RANDOM % step; k <= total; k += step)); do
+        rm -rf hurt
+        status=0
+        {
+            strace -f -qq -e trace="$call" -e inject="$fault:when=$k" -o calls $run run.dir=hurt >stdout 2>stderr ||
+                status=$?
+        } 2>/dev/null
+        cases=$((cases + 1))
+        [ $status = 0 ] || faults=$((faults + 1))
+        # 0: the call was not one that the run needs (a line on stderr)
+        case $status in 0 | 1 | 2 | 137) ;; *) fail "call $k of $fault: status $status" ;; esac
+        [ $status != 1 ] || grep -q '^ctkd: ' stderr || fail "call $k of $fault: no message"
+        expect 0 $run run.dir=hurt --resume=auto
+        same hurt "call $k of $fault"
+    done
+done
+[ $faults -gt 0 ] || fail "no fault was felt"
+echo "$cases faults injected, $faults ended the run, every run ended with the same bits"

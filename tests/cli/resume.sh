@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# A run that was stopped, by a limit, a signal or a kill at any instant, goes on to the same bits as the run that
+# nobody stopped. CTKD_KILLS=200 kills that often (default 8).
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+tiny_data data 16 100 20
+small="data.set=mnist:data student.network=resnet8 train.threads=2 train.batch=16 train.log_every=1"
+
+# Everything of a run that does not depend on the clock.
+same() {
+    local file run
+    for file in last.safetensors best.safetensors; do
+        cmp "$1/$file" "$2/$file" || fail "$2/$file differs from that of the run without a stop ($3)"
+    done
+    for run in "$1" "$2"; do
+        sed -E 's/, "(seconds|images_per_second)": [^,}]*//g' "$run/log.jsonl" >"$run.log"
+    done
+    cmp "$1.log" "$2.log" || fail "$2/log.jsonl differs from that of the run without a stop ($3)"
+    [ ! -e "$2/new.ckpt" ] || fail "$2: new.ckpt was left ($3)"
+}
+
+expect 0 "$ctkd" train $small train.epochs=2 run.dir=teacher schedule.kind=constant
+
+# In the middle of an epoch (7 steps each), at its end, and one step before; every kind of state.
+cases=0
+for settings in "temperature.kind=fixed" "temperature.kind=global" "temperature.kind=instance" \
+    "temperature.kind=instance temperature.through=true optimizer.nesterov=true" \
+    "temperature.kind=global schedule.kind=cosine schedule.warmup_epochs=1 optimizer.momentum=0" \
+    $("$ctkd" methods | sed -nE 's/^([a-z0-9]+): .*/method.name=\1/p'); do
+    case $settings in method.*) settings="$settings method.weight=1 method.warmup_epochs=2" ;; esac
+    distil="$ctkd distill $small teacher.path=teacher teacher.tolerance=100 train.epochs=3 $settings"
+    expect 0 $distil run.dir=whole run.force=true
+    for steps in 3 7 13; do
+        expect 0 $distil run.dir=cut run.force=true train.max_steps=$steps
+        expect 0 $distil run.dir=cut --resume
+        grep -q '^resumed: epoch' stderr || fail "does not say where it goes on"
+        same whole cut "$settings, stopped after $steps steps"
+        cases=$((cases + 1))
+    done
+done
+[ $cases -ge 24 ] || fail "only $cases cases: the list of methods was not read"
+
+# Another number of epochs is the one change of the plan that is allowed.
+run="$ctkd train $small schedule.milestones=3"
+expect 0 $run run.dir=whole run.force=true train.epochs=4
+expect 0 $run run.dir=longer train.epochs=2
+expect 0 $run run.dir=longer train.epochs=4 --resume
+same whole longer "two epochs, then two more"
+expect 0 $run run.dir=longer train.epochs=4 --resume # of a run that is done: nothing is left to do
+same whole longer "resumed when done"
+
+# Refusals name the difference; nothing is touched.
+kept="longer/config.yaml longer/log.jsonl longer/summary.json longer/last.ckpt longer/last.safetensors"
+sum=$(cat $kept | sha256sum)
+expect_error 1 "ctkd: longer/last.ckpt: optimizer.lr: the run has '0.1', expected '0.05' to go on with it" \
+    $run run.dir=longer train.epochs=5 optimizer.lr=0.1 --resume
+expect_error 1 "ctkd: longer/last.ckpt: threads: the run has '1', expected '2' to go on with it" \
+    $run run.dir=longer train.epochs=5 train.threads=1 --resume
+expect_error 1 "ctkd: run.dir: nowhere holds no run, expected one to go on with (--resume=auto starts it)" \
+    $run run.dir=nowhere --resume
+[ "$sum" = "$(cat $kept | sha256sum)" ] || fail "a refusal changed the run"
+expect 0 $run run.dir=auto train.epochs=2 --resume=auto
+expect 0 $run run.dir=auto train.epochs=4 --resume=auto
+same whole auto "--resume=auto from nothing"
+
+# Damage: the checkpoint before is used and that is said; without one the run is refused.
+cp -r longer damaged
+printf x | dd of=damaged/last.ckpt bs=1 seek=20000 conv=notrunc 2>/dev/null
+expect 0 $run run.dir=damaged train.epochs=4 --resume
+grep -q '^damaged: damaged/last.ckpt: .*; going on from damaged/previous.ckpt$' stderr || fail "damage is not reported"
+same whole damaged "from previous.ckpt"
+head -c 1000 longer/last.ckpt >damaged/last.ckpt
+rm damaged/previous.ckpt
+expect 1 $run run.dir=damaged train.epochs=4 --resume
+[ "$(wc -l <stderr)" = 1 ] || fail "damage: one line"
+
+# Time: stops before the limit, saved, status 75.
+long="$ctkd train $small schedule.kind=constant train.epochs=100000"
+expect 75 $long run.dir=timed train.max_minutes=0.05
+grep -q 'train.max_minutes reached at epoch .*; go on with: ctkd train timed/config.yaml --resume$' stderr ||
+    fail "max_minutes: message"
+expect 75 "$ctkd" train timed/config.yaml --resume # as the message says
+
+# Signals; and a second process on the directory is refused while the first works.
+for signal in INT TERM; do
+    rm -rf signal
+    # A shell script starts its children in the background with SIGINT ignored.
+    env --default-signal=INT $long run.dir=signal >stdout 2>stderr &
+    trainer=$!
+    for _ in $(seq 200); do
+        [ -s signal/last.safetensors ] && break
+        sleep 0.05
+    done
+    expect 1 $long run.dir=signal run.force=true
+    grep -Eq "^ctkd: run.dir: signal is in use by process $trainer on .*, expected one process" stderr ||
+        fail "two processes on one directory"
+    kill -$signal $trainer
+    status=0
+    wait $trainer || status=$?
+    [ $status = $((128 + $(kill -l $signal))) ] || fail "SIG$signal: status $status"
+    grep -q '"status": "interrupted"' signal/summary.json || fail "SIG$signal: summary.json"
+done
+
+# SIGKILL at random instants until the run is done.
+run="$ctkd train $small schedule.milestones=3 train.epochs=12 train.checkpoint_every=2 --resume=auto"
+expect 0 $run run.dir=whole run.force=true
+kills=0
+while [ $kills -lt "${CTKD_KILLS:-8}" ]; do
+    rm -rf killed
+    while :; do
+        status=0
+        { timeout -s KILL 0.$((RANDOM % 30 + 10)) $run run.dir=killed >stdout 2>stderr || status=$?; } 2>/dev/null
+        [ $status = 0 ] && break
+        [ $status = 137 ] || fail "killed: status $status"
+        kills=$((kills + 1))
+        [ $kills -lt $((2 * ${CTKD_KILLS:-8} + 20)) ] || { expect 0 $run run.dir=killed && break; }
+    done
+    rm -f killed/new.ckpt killed/*.[0-9]*.[0-9][0-9] # what a kill leaves of a file under way
+    same whole killed "$kills kills"
+done
+echo "$cases stops by a limit, $kills kills: all runs end with the same bits"
