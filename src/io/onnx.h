@@ -10,6 +10,7 @@ enum ctkd__onnx_kind {
     CTKD__ONNX_FLOAT = 1,
     CTKD__ONNX_INT = 2,
     CTKD__ONNX_STRING = 3,
+    CTKD__ONNX_TENSOR = 4, /* kept when it is one integer: i, count 1 */
     CTKD__ONNX_FLOATS = 6,
     CTKD__ONNX_INTS = 7,
 };

@@ -15,7 +15,7 @@
 static const size_t file_limit = INT_MAX;
 /* Opset 9 is the first with today's meaning of BatchNormalization, Upsample and the like; numbers
    above the last known one may change what a node means. */
-enum { OPSET_MIN = 9, OPSET_MAX = 26, DATA_EXTERNAL = 1, ATTRIBUTE_TENSOR = 4 };
+enum { OPSET_MIN = 9, OPSET_MAX = 26, DATA_EXTERNAL = 1, DATA_INT64 = 7 };
 
 struct reader {
     const char *name;
@@ -232,6 +232,13 @@ static ctkd_status read_attribute(const struct reader *r, const Ctkd__Onnx__Attr
         if (s && !ctkd__text_is_line(s))
             return damaged(r, "an unreadable text in attribute", to->name ? to->name : "");
         to->s = s;
+    } else if (to->kind == CTKD__ONNX_TENSOR && from->t && from->t->data_type == DATA_INT64) {
+        const Ctkd__Onnx__Tensor *const t = from->t;
+        to->count = t->raw_data.len == sizeof to->i || t->n_int64_data == 1;
+        if (t->raw_data.len == sizeof to->i)
+            memcpy(&to->i, t->raw_data.data, sizeof to->i);
+        else if (to->count)
+            to->i = t->int64_data[0];
     }
     if (r->out->status != CTKD_OK)
         return ctkd__fail(r->err, r->out->status, "%s: out of memory", r->name);

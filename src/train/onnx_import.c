@@ -76,7 +76,7 @@ bool ctkd__import_ints(struct ctkd__import *im, size_t i, size_t max, int64_t *o
     if (!tensor) {
         const int index = i < im->node->n_inputs ? find_value(im, im->node->inputs[i]) : -1;
         const struct ctkd__import_value *const value = index >= 0 ? &im->values[index] : NULL;
-        if (!value || !value->is_ints || value->n_ints > max)
+        if (!value || !value->is_ints || value->columns || value->n_ints > max)
             return false;
         memcpy(out, value->ints, value->n_ints * sizeof *out);
         *count = value->n_ints;

@@ -26,7 +26,7 @@ struct ctkd__import_value {
     size_t groups;
     bool is_ints; /* not an image but a list such as its shape; INT64_MIN is the batch size */
     int64_t ints[CTKD__IMPORT_INTS_MAX];
-    size_t n_ints;
+    size_t n_ints, columns; /* 0 columns: a list, not a matrix */
 };
 
 struct ctkd__import_name {
@@ -122,6 +122,8 @@ void ctkd__op_pad(struct ctkd__import *im);
 void ctkd__op_shape(struct ctkd__import *im);
 void ctkd__op_gather(struct ctkd__import *im);
 void ctkd__op_concat(struct ctkd__import *im);
+void ctkd__op_constant_of_shape(struct ctkd__import *im);
+void ctkd__op_transpose(struct ctkd__import *im);
 void ctkd__op_same_ints(struct ctkd__import *im);
 
 #endif

@@ -288,6 +288,7 @@ static const struct {
     { "BatchNormalization", op_batch_norm },
     { "Cast", ctkd__op_same_ints },
     { "Concat", ctkd__op_concat },
+    { "ConstantOfShape", ctkd__op_constant_of_shape },
     { "Conv", ctkd__op_conv },
     { "Div", op_arithmetic },
     { "Dropout", op_alias },
@@ -309,6 +310,7 @@ static const struct {
     { "Softmax", op_softmax },
     { "Squeeze", ctkd__op_squeeze },
     { "Sub", op_arithmetic },
+    { "Transpose", ctkd__op_transpose },
     { "Unsqueeze", ctkd__op_same_ints },
 };
 

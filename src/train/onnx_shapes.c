@@ -34,7 +34,7 @@ static bool is_batch(const import *im, int64_t size)
 }
 
 /* To [n, c h w] or, of vectors, to [n, c, 1, 1]. */
-void ctkd__op_reshape(import *im)
+static void reshape_image(import *im)
 {
     value *const x = ctkd__import_input(im, 0);
     int64_t to[CTKD__IMPORT_INTS_MAX];
@@ -157,6 +157,18 @@ void ctkd__op_shape(import *im)
     y->ints[3] = (int64_t)(x->w + x->pads[1] + x->pads[3]);
 }
 
+/* The present node's output: a list. NULL after an error. */
+static value *put_ints(import *im, size_t n, const int64_t *ints)
+{
+    value *const y = ctkd__import_output(im, 0, -1);
+    if (!y)
+        return NULL;
+    y->is_ints = true;
+    y->n_ints = n;
+    memcpy(y->ints, ints, n * sizeof *ints);
+    return y;
+}
+
 /* A new list from the elements [begin, end) of the input's. */
 static void take_ints(import *im, int64_t begin, int64_t end)
 {
@@ -167,19 +179,7 @@ static void take_ints(import *im, int64_t begin, int64_t end)
         ctkd__import_fail(im, "expected a part of a shape");
         return;
     }
-    value *const y = ctkd__import_output(im, 0, -1);
-    if (!y)
-        return;
-    y->is_ints = true;
-    y->n_ints = (size_t)(end - begin);
-    memcpy(y->ints, ints + begin, y->n_ints * sizeof *ints);
-}
-
-static bool input_is_ints(import *im)
-{
-    int64_t ints[CTKD__IMPORT_INTS_MAX];
-    size_t n;
-    return ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, ints, &n);
+    put_ints(im, (size_t)(end - begin), ints + begin);
 }
 
 void ctkd__op_gather(import *im)
@@ -190,19 +190,6 @@ void ctkd__op_gather(import *im)
         ctkd__import_fail(im, "expected one element of a shape");
     else
         take_ints(im, index[0], index[0] + 1);
-}
-
-void ctkd__op_slice(import *im)
-{
-    int64_t begin[1], end[1];
-    size_t n, m;
-    if (!input_is_ints(im))
-        slice_image(im);
-    else if (ctkd__import_ints(im, 1, 1, begin, &n) && n == 1 &&
-             ctkd__import_ints(im, 2, 1, end, &m) && m == 1)
-        take_ints(im, begin[0], end[0]);
-    else
-        ctkd__import_fail(im, "expected a part of a shape");
 }
 
 void ctkd__op_concat(import *im)
@@ -216,12 +203,23 @@ void ctkd__op_concat(import *im)
         }
         count += n;
     }
-    value *const y = ctkd__import_output(im, 0, -1);
-    if (!y)
+    put_ints(im, count, all);
+}
+
+void ctkd__op_constant_of_shape(import *im)
+{
+    const struct ctkd__onnx_attribute *const fill = ctkd__onnx_attribute(im->node, "value");
+    int64_t ints[CTKD__IMPORT_INTS_MAX], size;
+    size_t n;
+    if (!ctkd__import_ints(im, 0, 1, &size, &n) || n != 1 || size < 0 ||
+        size > CTKD__IMPORT_INTS_MAX || !fill || fill->kind != CTKD__ONNX_TENSOR ||
+        fill->count != 1) {
+        ctkd__import_fail(im, "expected a list of at most %d integers", CTKD__IMPORT_INTS_MAX);
         return;
-    y->is_ints = true;
-    y->n_ints = count;
-    memcpy(y->ints, all, count * sizeof *all);
+    }
+    for (int64_t i = 0; i < size; i++)
+        ints[i] = fill->i;
+    put_ints(im, (size_t)size, ints);
 }
 
 /* Unsqueeze of one number of a shape, and Cast: a list keeps its elements. */
@@ -231,6 +229,105 @@ void ctkd__op_same_ints(import *im)
     size_t n;
     if (ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, ints, &n))
         take_ints(im, 0, (int64_t)n);
+    else
+        ctkd__import_fail(im, "expected a part of a shape");
+}
+
+/* --- matrices of integers: how PyTorch's tracer turns the pads of F.pad around */
+
+/* A list to rows of two, or a matrix to a list. */
+static void reshape_ints(import *im, const value *x)
+{
+    int64_t to[2];
+    size_t rank;
+    const bool good = ctkd__import_ints(im, 1, 2, to, &rank) && rank > 0 && to[0] == -1 &&
+                      (rank == 1 || (to[1] == 2 && x->n_ints % 2 == 0));
+    value *const y = good ? put_ints(im, x->n_ints, x->ints) : NULL;
+    if (!good)
+        ctkd__import_fail(im, "expected integers in rows of two, or as a list");
+    else if (y)
+        y->columns = rank == 1 ? 0 : 2;
+}
+
+/* [::-1], the rows in reverse order. */
+static void reverse_rows(import *im, const value *x)
+{
+    int64_t part[4], ints[CTKD__IMPORT_INTS_MAX]; /* start, end, axis, step */
+    bool good = true;
+    for (size_t i = 0, n; i < 4; i++)
+        good = good && ctkd__import_ints(im, i + 1, 1, &part[i], &n) && n == 1;
+    if (!good || part[0] != -1 || part[1] > -CTKD__IMPORT_INTS_MAX || part[2] != 0 ||
+        part[3] != -1) {
+        ctkd__import_fail(im, "of a matrix of integers, expected its rows in reverse order");
+        return;
+    }
+    for (size_t i = 0; i < x->n_ints; i++)
+        ints[i] = x->ints[x->n_ints - x->columns - i / x->columns * x->columns + i % x->columns];
+    value *const y = put_ints(im, x->n_ints, ints);
+    if (y)
+        y->columns = x->columns;
+}
+
+static void transpose_ints(import *im, const value *x)
+{
+    int64_t ints[CTKD__IMPORT_INTS_MAX];
+    size_t perm[2] = { 1, 0 };
+    if (!x->columns || !ctkd__import_sizes(im, "perm", 2, perm) || perm[0] != 1 || perm[1] != 0) {
+        ctkd__import_fail(im, "of integers, expected a matrix");
+        return;
+    }
+    const size_t rows = x->n_ints / x->columns;
+    for (size_t i = 0; i < x->n_ints; i++)
+        ints[i % x->columns * rows + i / x->columns] = x->ints[i];
+    value *const y = put_ints(im, x->n_ints, ints);
+    if (y)
+        y->columns = rows;
+}
+
+/* --- of images or of integers */
+
+/* The first input as integers, a constant list among them; false when it is an image. */
+static bool ints_of(import *im, value *out)
+{
+    *out = (value){ .is_ints = true };
+    if (ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, out->ints, &out->n_ints))
+        return true;
+    const value *const x = ctkd__import_constant(im, 0) ? NULL : ctkd__import_input(im, 0);
+    if (x && x->is_ints)
+        *out = *x;
+    return x && x->is_ints;
+}
+
+void ctkd__op_transpose(import *im)
+{
+    value x;
+    if (ints_of(im, &x))
+        transpose_ints(im, &x);
+    else
+        ctkd__import_fail(im, "expected within a channel shuffle only");
+}
+
+void ctkd__op_reshape(import *im)
+{
+    value x;
+    if (ints_of(im, &x))
+        reshape_ints(im, &x);
+    else
+        reshape_image(im);
+}
+
+void ctkd__op_slice(import *im)
+{
+    int64_t begin[1], end[1];
+    size_t n, m;
+    value x;
+    if (!ints_of(im, &x))
+        slice_image(im);
+    else if (x.columns)
+        reverse_rows(im, &x);
+    else if (ctkd__import_ints(im, 1, 1, begin, &n) && n == 1 &&
+             ctkd__import_ints(im, 2, 1, end, &m) && m == 1)
+        take_ints(im, begin[0], end[0]);
     else
         ctkd__import_fail(im, "expected a part of a shape");
 }

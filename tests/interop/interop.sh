@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Our files in the programs of others, and theirs here (interop.py). The packages of requirements.txt are taken from
+# BUILD/interop, a virtual environment as .ci/run makes it, and must then be complete; without one, from python3, and
+# without the packages there is nothing to compare with: status 77, skipped.
+set -euo pipefail
+build=$(cd "$1" && pwd) source=$(cd "$2" && pwd)
+python=$build/interop/bin/python
+modules="import numpy, onnx, onnxruntime, onnxscript, safetensors, torch"
+if [ ! -x "$python" ]; then
+    python=$(command -v python3) || { echo "skipped: no python3" && exit 77; }
+    reason=$("$python" -c "$modules" 2>&1 | tail -n 1)
+    [ -z "$reason" ] || { echo "skipped: $reason" && exit 77; }
+fi
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+status=0
+PYTHONPATH=$source/tests/golden PYTHONDONTWRITEBYTECODE=1 \
+    "$python" "$source/tests/interop/interop.py" "$build/ctkd" "$build/interop_logits" "$folder" || status=$?
+exit $status
