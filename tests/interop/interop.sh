@@ -8,7 +8,7 @@ python=$build/interop/bin/python
 modules="import numpy, onnx, onnxruntime, onnxscript, safetensors, torch"
 if [ ! -x "$python" ]; then
     python=$(command -v python3) || { echo "skipped: no python3" && exit 77; }
-    reason=$("$python" -c "$modules" 2>&1 | tail -n 1)
+    reason=$("$python" -c "$modules" 2>&1 | tail -n 1) || true
     [ -z "$reason" ] || { echo "skipped: $reason" && exit 77; }
 fi
 folder=$(mktemp -d)
