@@ -132,6 +132,8 @@ static void published_flags_mean_their_keys(void **state)
         { "--experiments_dir out/a", "run.dir=out/a" },
         { "--experiments_name fold-1", "run.name=fold-1" },
         { "--force", "run.force=true" },
+        { "--resume", "run.resume=yes" },
+        { "--resume=auto", "run.resume=auto" },
         { "--save_model --deterministic", "train.seed=0" },
     };
     const size_t n = sizeof pairs / sizeof *pairs;

@@ -56,7 +56,8 @@ static struct ctkd__sgd_group group_of(struct fixture *f, float lr, float moment
                                      .lr = lr,
                                      .momentum = momentum,
                                      .weight_decay = decay,
-                                     .nesterov = nesterov };
+                                     .nesterov = nesterov,
+                                     .scale = 1 };
 }
 
 static void compare(float lr, float momentum, float decay, bool nesterov)
@@ -118,7 +119,13 @@ static void groups_keep_their_options_and_workers_do_not_change_bits(void **stat
         const struct ctkd__sgd_group groups[] = {
             group_of(a, 0.05f, 0.9f, 5e-4f, false),
             group_of(b, 0.5f, 0.0f, 0.0f, true),
-            { .values = &x, .velocity = &v, .gradients = slice, .n = 1, .n_gradients = 1, .lr = 2 },
+            { .values = &x,
+              .velocity = &v,
+              .gradients = slice,
+              .n = 1,
+              .n_gradients = 1,
+              .lr = 2,
+              .scale = 1 },
         };
         for (uint64_t step = 0; step < 2; step++) {
             new_gradient(a, 10 + step);
@@ -139,6 +146,33 @@ static void groups_keep_their_options_and_workers_do_not_change_bits(void **stat
     }
 }
 
+static void norm_is_that_of_the_summed_slices_and_scale_multiplies_them(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_create(3);
+    ctkd_error err = { 0 };
+    for (size_t threads = 1; threads <= 3; threads++) {
+        struct ctkd__workers *workers;
+        double sums[3], expected = 0;
+        check_ok(ctkd__workers_create(threads, &workers, &err), &err);
+        new_gradient(f, 5);
+        for (size_t i = 0; i < N; i++)
+            expected += f->g_ref[i] * f->g_ref[i];
+        struct ctkd__sgd_group group = group_of(f, 1, 0, 0, false);
+        check_close((float)ctkd__sgd_norm(&group, workers, sums), sqrt(expected), 1e-6, 0);
+        float before[N];
+        memcpy(before, f->x, sizeof before);
+        group.scale = 0.25f;
+        ctkd__sgd_update(&group, 1, workers);
+        for (size_t i = 0; i < N; i++)
+            check_close((double)f->x[i], (double)before[i] - 0.25 * f->g_ref[i], 1e-5, 1e-6);
+        f->slices[1][N - 1] = threads == 2 ? NAN : INFINITY;
+        assert_true(!isfinite(ctkd__sgd_norm(&group, workers, sums)));
+        ctkd__workers_destroy(workers);
+    }
+    free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +180,7 @@ int main(void)
         cmocka_unit_test(update_matches_nesterov),
         cmocka_unit_test(range_leaves_the_rest_alone),
         cmocka_unit_test(groups_keep_their_options_and_workers_do_not_change_bits),
+        cmocka_unit_test(norm_is_that_of_the_summed_slices_and_scale_multiplies_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { HUGE_PAGE = 2 << 20, LINE = 64 };
 
@@ -12,11 +13,22 @@ static size_t round_up(size_t x, size_t to)
     return (x + to - 1) / to * to;
 }
 
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Whole pages: a block that is protected shares none with another. */
+static size_t pages_size(size_t bytes)
+{
+    return round_up(bytes ? bytes : 1, bytes >= HUGE_PAGE ? HUGE_PAGE : page_size());
+}
+
 void *ctkd__pages_allocate(size_t bytes)
 {
     const int large = bytes >= HUGE_PAGE;
-    const size_t size = round_up(bytes ? bytes : 1, large ? HUGE_PAGE : LINE);
-    void *const memory = aligned_alloc(large ? HUGE_PAGE : LINE, size);
+    const size_t size = pages_size(bytes);
+    void *const memory = aligned_alloc(large ? HUGE_PAGE : page_size(), size);
     if (!memory)
         return NULL;
     if (large)
@@ -29,6 +41,12 @@ void ctkd__pages_release(void *memory, size_t bytes)
 {
     (void)bytes;
     free(memory);
+}
+
+ctkd_status ctkd__pages_protect(void *memory, size_t bytes, int read_only)
+{
+    const int access = read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+    return !memory || mprotect(memory, pages_size(bytes), access) == 0 ? CTKD_OK : CTKD_EIO;
 }
 
 int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t step)

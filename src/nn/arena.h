@@ -6,10 +6,13 @@
 
 #include "ctkd/status.h"
 
-/* Zeroed memory, 2 MB-aligned with huge pages when it is large, 64-byte aligned otherwise. NULL
- * when short. */
+/* Zeroed whole pages, 2 MB-aligned huge ones when it is large. NULL when short. */
 void *ctkd__pages_allocate(size_t bytes);
 void ctkd__pages_release(void *memory, size_t bytes);
+
+/* Makes a block of ctkd__pages_allocate read-only: whoever writes into it dies at that place. Undo
+   it before the block is written or released. CTKD_EIO with errno on failure. */
+ctkd_status ctkd__pages_protect(void *memory, size_t bytes, int read_only);
 
 struct ctkd__buffer {
     size_t bytes, offset;

@@ -1,6 +1,7 @@
 /* Compiling a graph for inference, folding batch norms, and running chunks of images. */
 #include "nn/inference.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -44,6 +45,7 @@ struct ctkd__inference {
     size_t scratch_bytes;
     char *constants;
     size_t constants_bytes;
+    bool is_protected; /* constants are read-only memory */
 
     size_t n, step; /* of the present run; images, images of a chunk */
     const float *x;
@@ -304,6 +306,8 @@ ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
     return CTKD_OK;
 }
 
+static void unprotect(struct ctkd__inference *inf);
+
 void ctkd__inference_destroy(struct ctkd__inference *inf)
 {
     if (!inf)
@@ -317,6 +321,7 @@ void ctkd__inference_destroy(struct ctkd__inference *inf)
     free(inf->arenas);
     free(inf->scratch);
     free(inf->statuses);
+    unprotect(inf);
     ctkd__pages_release(inf->constants, inf->constants_bytes);
     ctkd__arena_fini(&inf->plan);
     ctkd__program_fini(&inf->program);
@@ -376,6 +381,22 @@ static void load_conv(struct ctkd__inference *inf, struct op *op,
         memcpy(op->weights, folded, floats * sizeof *folded);
 }
 
+ctkd_status ctkd__inference_protect(struct ctkd__inference *inf, ctkd_error *err)
+{
+    if (ctkd__pages_protect(inf->constants, inf->constants_bytes, true))
+        return ctkd__fail(err, CTKD_EIO, "inference: weights cannot be made read-only: %s",
+                          strerror(errno));
+    inf->is_protected = true;
+    return CTKD_OK;
+}
+
+static void unprotect(struct ctkd__inference *inf)
+{
+    if (inf->is_protected)
+        (void)ctkd__pages_protect(inf->constants, inf->constants_bytes, false);
+    inf->is_protected = false;
+}
+
 ctkd_status ctkd__inference_load(struct ctkd__inference *inf, const struct ctkd__weights *weights,
                                  ctkd_error *err)
 {
@@ -386,6 +407,7 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inf, const struct ctkd_
     float *const folded = ctkd__pages_allocate(largest * sizeof *folded);
     if (!folded)
         return ctkd__fail(err, CTKD_ENOMEM, "inference: out of memory");
+    unprotect(inf);
     for (int i = 0; i < inf->program.count; i++) {
         struct op *const op = &inf->ops[i];
         if (op->step.kind == CTKD__STEP_CONV) {

@@ -33,6 +33,9 @@ void ctkd__inference_destroy(struct ctkd__inference *inference);
 ctkd_status ctkd__inference_load(struct ctkd__inference *inference,
                                  const struct ctkd__weights *weights, ctkd_error *err);
 
+/* Makes the folded weights read-only memory until the next load. */
+ctkd_status ctkd__inference_protect(struct ctkd__inference *inference, ctkd_error *err);
+
 /* x [n][c][h][w] -> logits [n][k], any n >= 1. */
 ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, const float *x,
                                 float *logits, ctkd_error *err);

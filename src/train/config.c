@@ -85,6 +85,8 @@ static const ctkd_option options[] = {
     F32(optimizer.momentum, 0.9, 0, 1, "momentum"),
     F32(optimizer.weight_decay, 5e-4, 0, 1e3, "weight decay, of all parameters"),
     BOOL(optimizer.nesterov, false, "Nesterov's form of momentum"),
+    F32(optimizer.clip_norm, 0, 0, 1e6,
+        "largest L2 norm of the student's gradient; 0: not clipped"),
 
     CHOICE(schedule.kind, CTKD__SCHEDULE_STEP, schedule_names, "course of the learning rate"),
     STRING(schedule.milestones, "150,180,210", "kind step: epochs after which it decays"),

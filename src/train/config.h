@@ -53,7 +53,7 @@ struct ctkd__config {
         float lr, weight_decay, momentum;
     } temperature;
     struct {
-        float lr, momentum, weight_decay;
+        float lr, momentum, weight_decay, clip_norm;
         bool nesterov;
     } optimizer;
     struct {

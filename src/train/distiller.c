@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "ctkd/curriculum.h"
@@ -24,6 +25,7 @@ struct ctkd__distiller {
     struct ctkd__sgd_group groups[2]; /* student, temperature */
     size_t n_groups;
     float base_lr[2];
+    double *norm_sums; /* [workers] */
 };
 
 static float own_or(float own, float student)
@@ -46,7 +48,8 @@ static void make_groups(struct ctkd__distiller *d)
                                              .n_gradients = workers,
                                              .momentum = config->optimizer.momentum,
                                              .weight_decay = config->optimizer.weight_decay,
-                                             .nesterov = config->optimizer.nesterov };
+                                             .nesterov = config->optimizer.nesterov,
+                                             .scale = 1 };
     d->n_groups = 1;
     if (!state->temperature)
         return;
@@ -65,6 +68,7 @@ static void make_groups(struct ctkd__distiller *d)
         .momentum = own_or(config->temperature.momentum, config->optimizer.momentum),
         .weight_decay = own_or(config->temperature.weight_decay, config->optimizer.weight_decay),
         .nesterov = config->optimizer.nesterov,
+        .scale = 1,
     };
     d->n_groups = 2;
 }
@@ -92,7 +96,8 @@ ctkd_status ctkd__distiller_create(const struct ctkd__distiller_args *args,
     const ctkd_status size = method ? ctkd_loss_workspace(method, batch, k, &workspace) : CTKD_OK;
     if (workspace)
         d->workspace = calloc(workspace, sizeof *d->workspace);
-    if (!d->s || !d->slices || size != CTKD_OK || (workspace && !d->workspace)) {
+    d->norm_sums = calloc(ctkd__workers_count(args->workers), sizeof *d->norm_sums);
+    if (!d->s || !d->slices || !d->norm_sums || size != CTKD_OK || (workspace && !d->workspace)) {
         ctkd__distiller_destroy(d);
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     }
@@ -113,6 +118,7 @@ void ctkd__distiller_destroy(struct ctkd__distiller *d)
         return;
     free(d->s);
     free(d->workspace);
+    free(d->norm_sums);
     free(d->slices);
     free(d);
 }
@@ -153,15 +159,39 @@ ctkd_status ctkd__distiller_lambda(const struct ctkd__config *config, uint64_t e
 /* Where a step is, for its messages. */
 struct position {
     uint64_t epoch, step;
+    const struct ctkd__batch *batch;
 };
+
+static const char remedy[] =
+    "a lower optimizer.lr, optimizer.clip_norm or schedule.warmup_epochs may help";
 
 static ctkd_status not_finite(struct position at, const char *term, ctkd_error *err)
 {
+    char ids[96];
+    int used = 0;
+    for (size_t i = 0; i < at.batch->n && i < 4; i++)
+        used += snprintf(ids + used, sizeof ids - (size_t)used, "%s%" PRIu64, i ? ", " : "",
+                         at.batch->ids[i]);
     return ctkd__fail(err, CTKD_ENAN,
                       "epoch %" PRIu64 ", step %" PRIu64
-                      ": %s is not finite; no weight was changed "
-                      "(a lower optimizer.lr or a schedule.warmup_epochs may help)",
-                      at.epoch, at.step, term);
+                      " (samples %s%s): %s is not finite; no weight was changed, the last "
+                      "checkpoint is whole (%s)",
+                      at.epoch, at.step, ids, at.batch->n > 4 ? ", ..." : "", term, remedy);
+}
+
+/* Names the first sample with such a logit. */
+static ctkd_status check_logits(struct position at, const char *whose, size_t k,
+                                const float *logits, const char *why, ctkd_error *err)
+{
+    for (size_t i = 0; i < at.batch->n * k; i++)
+        if (!isfinite(logits[i]))
+            return ctkd__fail(err, CTKD_ENAN,
+                              "epoch %" PRIu64 ", step %" PRIu64 ": %s logit %zu of sample %" PRIu64
+                              " is %s, expected a finite one; no weight was changed, the last "
+                              "checkpoint is whole (%s)",
+                              at.epoch, at.step, whose, i % k, at.batch->ids[i / k],
+                              isnan(logits[i]) ? "NaN" : "infinite", why);
+    return CTKD_OK;
 }
 
 /* A status of libctkd, and the value that it computed, as one error. */
@@ -306,11 +336,23 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
     return status;
 }
 
+/* The student's gradient is finite and, when asked for, scaled to a norm of at most clip_norm:
+   scale = clip_norm / (norm + 1e-6), as torch.nn.utils.clip_grad_norm_. */
+static ctkd_status check_gradient(struct ctkd__distiller *d, struct position at, ctkd_error *err)
+{
+    const double limit = (double)d->args.config->optimizer.clip_norm;
+    const double norm = ctkd__sgd_norm(&d->groups[0], d->args.workers, d->norm_sums);
+    if (!isfinite(norm))
+        return not_finite(at, "gradient of the student", err);
+    d->groups[0].scale = limit > 0 ? (float)fmin(limit / (norm + 1e-6), 1) : 1;
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__distiller_step(struct ctkd__distiller *d, const struct ctkd__batch *batch,
                                  uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
                                  ctkd_error *err)
 {
-    const struct position at = { epoch, d->args.state->epoch_step + 1 };
+    const struct position at = { epoch, d->args.state->epoch_step + 1, batch };
     ctkd_status status = CTKD_OK;
     *report = (struct ctkd__step_report){ .loss_kd = NAN,
                                           .loss_method = NAN,
@@ -324,13 +366,20 @@ ctkd_status ctkd__distiller_step(struct ctkd__distiller *d, const struct ctkd__b
         status = checked(at, "lambda", status, report->lambda, err);
         if (status == CTKD_OK)
             status = ctkd__teacher_predict(d->args.teacher, batch->n, batch->x, d->t, err);
+        if (status == CTKD_OK)
+            status = check_logits(at, "teacher's", d->args.classes, d->t,
+                                  "damaged weights, or a wrong teacher.mean or .std", err);
     }
     if (status == CTKD_OK)
         status = ctkd__training_forward(d->args.training, batch->n, batch->x, d->s, err);
     if (status == CTKD_OK)
+        status = check_logits(at, "student's", d->args.classes, d->s, remedy, err);
+    if (status == CTKD_OK)
         status = evaluate_losses(d, batch, at, report, err);
     if (status == CTKD_OK)
         status = ctkd__training_backward(d->args.training, d->ds, err);
+    if (status == CTKD_OK)
+        status = check_gradient(d, at, err);
     if (status != CTKD_OK)
         return status;
     for (size_t i = 0; i < d->n_groups; i++)

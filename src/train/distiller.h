@@ -45,8 +45,9 @@ ctkd_status ctkd__distiller_temperature(const struct ctkd__config *config, size_
 /*
  * @param epoch      counted from 1
  * @param lr_factor  of the schedule, times each group's base rate
- * CTKD_ENAN: a loss, tau or the gradient of theta is not finite; the message names it with the
- * epoch and the step within it, and no parameter was changed. Allocates nothing.
+ * CTKD_ENAN: a logit, a loss, tau or a gradient is not finite; the message names it with the epoch,
+ * the step within it and samples, and no parameter was changed (running statistics were). Allocates
+ * nothing.
  */
 ctkd_status ctkd__distiller_step(struct ctkd__distiller *distiller, const struct ctkd__batch *batch,
                                  uint64_t epoch, double lr_factor, struct ctkd__step_report *report,

@@ -18,6 +18,7 @@ struct progress {
     uint64_t images;       /* of its steps */
     double step_seconds;   /* of its steps */
     bool finished, late;   /* train.max_steps reached; train.max_minutes nearly over */
+    bool warned;           /* about the temperature */
     double longest_step, longest_save,
         longest_end; /* seconds; of a step, a checkpoint, an epoch's end */
 };
@@ -204,6 +205,41 @@ static ctkd_status save(const struct progress *p, const char *name, uint64_t epo
     return ctkd__run_save(p->loop->run, name, session->weights, &info, err);
 }
 
+/* A learnable temperature that no longer moves is said once, in words. */
+static void watch_temperature(struct progress *p)
+{
+    const struct ctkd__run_state *state = &p->loop->session->state;
+    const struct ctkd__config *config = p->loop->session->config;
+    FILE *out = p->loop->progress;
+    if (p->warned || !out || !state->temperature ||
+        config->temperature.kind == CTKD_TEMPERATURE_FIXED)
+        return;
+    const float low = config->temperature.tau_min, span = config->temperature.tau_span;
+    const float near = 0.01f * span;
+    const bool at_low = state->sums.tau_max < low + near;
+    const bool at_high = state->sums.tau_min > low + span - near;
+    const float spread = state->sums.tau_max - state->sums.tau_min;
+    const bool collapsed =
+        config->temperature.kind == CTKD_TEMPERATURE_INSTANCE && spread < 1e-3f * span;
+    if (!at_low && !at_high && !collapsed)
+        return;
+    p->warned = true;
+    if (collapsed && !at_low && !at_high) {
+        fprintf(out,
+                "%snote: every sample had the same tau (%.4g) during epoch %" PRIu64
+                ": the temperature per sample has collapsed into one; temperature.set_bias and "
+                ".from_logits change its start\n",
+                p->live ? "\r\033[K" : "", (double)state->sums.tau_min, state->epoch);
+        return;
+    }
+    fprintf(out,
+            "%snote: tau stayed at its %s end (%.3g to %.3g, of %g to %g) during epoch %" PRIu64
+            ": it teaches nothing more there; temperature.lr, .tau_min, .tau_span and .lambda_max "
+            "change that\n",
+            p->live ? "\r\033[K" : "", at_low ? "lower" : "upper", (double)state->sums.tau_min,
+            (double)state->sums.tau_max, (double)low, (double)(low + span), state->epoch);
+}
+
 /* Evaluates where it is due, logs, saves. */
 static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report *last,
                              ctkd_error *err)
@@ -235,6 +271,8 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
         status = ctkd__run_log_epoch(p->loop->run, state, last, test, err);
     if (status == CTKD_OK)
         show_epoch(p, last, test);
+    if (status == CTKD_OK)
+        watch_temperature(p);
     p->longest_end = fmax(p->longest_end, now() - begin);
     return status;
 }

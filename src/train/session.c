@@ -190,7 +190,10 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
                                              .std = config->teacher.std,
                                              .images = &session->data.images,
                                              .batch_max = (size_t)config->train.batch };
-    return ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
+    ctkd_status status = ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
+    if (status == CTKD_OK) /* nothing in this process may change a teacher */
+        status = ctkd__inference_protect(session->teacher->inference, err);
+    return status;
 }
 
 /* State, schedule and step; the batches of an epoch have at most two sizes. */

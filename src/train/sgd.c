@@ -1,5 +1,6 @@
 #include "train/sgd.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { CHUNK = 1024 }; /* floats summed at a time: stays in the first-level cache */
@@ -15,12 +16,12 @@ static void sum_slices(const struct ctkd__sgd_group *group, size_t begin, size_t
     }
 }
 
-static void update(size_t n, float lr, float momentum, float weight_decay, bool nesterov,
-                   const float *restrict g, float *restrict v, float *restrict x)
+static void update(size_t n, float scale, float lr, float momentum, float weight_decay,
+                   bool nesterov, const float *restrict g, float *restrict v, float *restrict x)
 {
     const float of_d = nesterov ? 1.0f : 0.0f, of_v = nesterov ? momentum : 1.0f;
     for (size_t i = 0; i < n; i++) {
-        const float d = g[i] + weight_decay * x[i];
+        const float d = scale * g[i] + weight_decay * x[i];
         v[i] = momentum * v[i] + d;
         x[i] -= lr * (of_d * d + of_v * v[i]);
     }
@@ -32,9 +33,53 @@ void ctkd__sgd_update_range(const struct ctkd__sgd_group *group, size_t begin, s
     for (size_t i = begin; i < end; i += CHUNK) {
         const size_t n = end - i < CHUNK ? end - i : CHUNK;
         sum_slices(group, i, n, gradient);
-        update(n, group->lr, group->momentum, group->weight_decay, group->nesterov, gradient,
-               group->velocity + i, group->values + i);
+        update(n, group->scale, group->lr, group->momentum, group->weight_decay, group->nesterov,
+               gradient, group->velocity + i, group->values + i);
     }
+}
+
+struct norm_job {
+    const struct ctkd__sgd_group *group;
+    size_t n_workers;
+    double *sums; /* [n_workers] */
+};
+
+/* Whole chunks for each worker: no cache line is written by two. */
+static size_t first_of(size_t n, size_t worker, size_t n_workers)
+{
+    const size_t at = (n + CHUNK - 1) / CHUNK * worker / n_workers * CHUNK;
+    return at < n ? at : n;
+}
+
+static void add_squares(void *context, size_t worker)
+{
+    const struct norm_job *job = context;
+    const size_t end = first_of(job->group->n, worker + 1, job->n_workers);
+    float gradient[CHUNK];
+    double sum = 0;
+    for (size_t i = first_of(job->group->n, worker, job->n_workers); i < end; i += CHUNK) {
+        const size_t n = end - i < CHUNK ? end - i : CHUNK;
+        double lanes[8] = {
+            0
+        }; /* the compiler may not reorder a sum, but it may vectorise eight */
+        sum_slices(job->group, i, n, gradient);
+        for (size_t j = 0; j < n; j++)
+            lanes[j % 8] += (double)gradient[j] * (double)gradient[j];
+        for (size_t j = 0; j < 8; j++)
+            sum += lanes[j];
+    }
+    job->sums[worker] = sum;
+}
+
+double ctkd__sgd_norm(const struct ctkd__sgd_group *group, struct ctkd__workers *workers,
+                      double *sums)
+{
+    struct norm_job job = { group, ctkd__workers_count(workers), sums };
+    ctkd__workers_run(workers, add_squares, &job);
+    double sum = 0;
+    for (size_t i = 0; i < job.n_workers; i++)
+        sum += sums[i];
+    return sqrt(sum);
 }
 
 struct job {
@@ -47,11 +92,8 @@ static void work(void *context, size_t worker)
     const struct job *job = context;
     for (size_t i = 0; i < job->n_groups; i++) {
         const struct ctkd__sgd_group *group = &job->groups[i];
-        /* Whole chunks for each worker: no cache line is written by two. */
-        const size_t chunks = (group->n + CHUNK - 1) / CHUNK;
-        const size_t begin = chunks * worker / job->n_workers * CHUNK;
-        const size_t end = chunks * (worker + 1) / job->n_workers * CHUNK;
-        ctkd__sgd_update_range(group, begin, end < group->n ? end : group->n);
+        ctkd__sgd_update_range(group, first_of(group->n, worker, job->n_workers),
+                               first_of(group->n, worker + 1, job->n_workers));
     }
 }
 

@@ -17,11 +17,17 @@ struct ctkd__sgd_group {
     const float *const *gradients; /* n_gradients slices of [n]; the gradient is their sum */
     size_t n, n_gradients;
     float lr, momentum, weight_decay; /* lr of this step */
+    float scale;                      /* of the gradient: 1, or less when its norm is clipped */
     bool nesterov;
 };
 
 /* Updates elements begin..end-1 of a group. */
 void ctkd__sgd_update_range(const struct ctkd__sgd_group *group, size_t begin, size_t end);
+
+/* L2 norm of a group's gradient, NaN or infinity when any element is that. `sums`: room for a
+   double of every worker. Depends on the number of workers in the last digits. */
+double ctkd__sgd_norm(const struct ctkd__sgd_group *group, struct ctkd__workers *workers,
+                      double *sums);
 
 /* Updates all groups on the workers. Results do not depend on the number of workers. */
 void ctkd__sgd_update(const struct ctkd__sgd_group *groups, size_t n_groups,

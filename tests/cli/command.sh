@@ -107,7 +107,7 @@ stops() {
     [ $? = 1 ] || fail "ctkd $*: expected exit status 1"
     tail -n 1 err | grep -Eq "$line" || fail "ctkd $*: '$(tail -n 1 err)', expected '$line'"
 }
-stops 'epoch 1, step [0-9]+.*loss' train $short optimizer.lr=1000 optimizer.weight_decay=1000 train.epochs=9 run.dir=nan
+stops 'epoch 1, step [0-9]+.* (is not finite|expected a finite one).*optimizer.lr' train $short optimizer.lr=1000 optimizer.weight_decay=1000 train.epochs=9 run.dir=nan
 if mkdir small && mount -t tmpfs -o size=64k none small 2>/dev/null; then
     stops 'small/run.*No space' train $short train.epochs=1 run.dir=small/run
     umount small
