@@ -1,11 +1,11 @@
 #include "cli/cli.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/jsonl.h"
-#include "train/session.h"
+#include "train/measure.h"
+#include "train/weights_file.h"
 #include "util/error.h"
 
 /* config.yaml of the run directory that `file` is in, if there is one. */
@@ -58,47 +58,6 @@ static ctkd_status configure_from(const char *path, struct ctkd__config *config,
     return set_from_metadata(file, config, err);
 }
 
-static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
-                            struct ctkd__network_info *info, struct ctkd__score *score,
-                            ctkd_error *err)
-{
-    struct ctkd__data data = { 0 };
-    struct ctkd__inference_config engine = { 0 };
-    struct ctkd__teacher *network = NULL;
-    float *logits = NULL;
-    const size_t batch = (size_t)config->train.batch;
-    ctkd_status status = ctkd__data_open(config, false, &data, err);
-    if (status == CTKD_OK)
-        status = ctkd__engine_open(config, &engine, err);
-    const struct ctkd__teacher_args args = { .role = "student",
-                                             .path = path,
-                                             .network = config->student.network,
-                                             .mean = "",
-                                             .std = "",
-                                             .images = &data.images,
-                                             .batch_max = batch };
-    if (status == CTKD_OK)
-        status = ctkd__teacher_open(&args, &engine, &network, err);
-    if (status == CTKD_OK) {
-        logits = calloc(batch * data.images.classes, sizeof *logits);
-        if (!logits)
-            status = ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
-    }
-    if (status == CTKD_OK)
-        status = ctkd__evaluate(data.test, data.images.classes, ctkd__teacher_predict, network,
-                                logits, score, err);
-    if (status == CTKD_OK) {
-        ctkd__cli_note(network->file, network->note);
-        *info = network->info;
-        snprintf(info->dataset, sizeof info->dataset, "%s", data.images.dataset);
-    }
-    free(logits);
-    ctkd__teacher_close(network);
-    ctkd__engine_close(&engine);
-    ctkd__data_close(&data);
-    return status;
-}
-
 static ctkd_status print_json(const struct ctkd__network_info *info,
                               const struct ctkd__score *score, ctkd_error *err)
 {
@@ -117,8 +76,6 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
                                   struct ctkd__config *config)
 {
     struct ctkd__arguments arguments;
-    struct ctkd__network_info info;
-    struct ctkd__score score;
     ctkd_error err = { 0 };
     if (ctkd__arguments_scan(argc, argv, &arguments, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
@@ -133,12 +90,22 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
         return ctkd__cli_failed(&err);
     if (ctkd__arguments_apply(argc, argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd_status status = evaluate(arguments.positionals[0], config, &info, &score, &err);
+    struct ctkd__measure measure;
+    struct ctkd__measurement found;
+    ctkd_status status = ctkd__measure_open(config, &measure, &err);
+    if (status != CTKD_OK)
+        return ctkd__cli_failed(&err);
+    status = ctkd__measure_run(&measure, arguments.positionals[0], "", "", &found, &err);
+    ctkd__measure_close(&measure);
+    const struct ctkd__network_info *info = &found.info;
+    const struct ctkd__score *score = &found.score;
+    if (status == CTKD_OK)
+        ctkd__cli_note(found.file, found.note);
     if (status == CTKD_OK && arguments.json)
-        status = print_json(&info, &score, &err);
+        status = print_json(info, score, &err);
     else if (status == CTKD_OK)
-        printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n", info.network,
-               info.dataset, score.top1, score.top5, score.loss, score.n);
+        printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n", info->network,
+               info->dataset, score->top1, score->top5, score->loss, score->n);
     return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 

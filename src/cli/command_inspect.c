@@ -1,0 +1,149 @@
+#include "cli/cli.h"
+
+#include <string.h>
+
+#include "io/jsonl.h"
+#include "train/weights_file.h"
+#include "util/error.h"
+
+enum { NETWORKS_MAX = 8, TEXT_MAX = 60 };
+
+struct contents {
+    struct ctkd__weights_file file;
+    size_t elements, bytes;
+    const char *networks[NETWORKS_MAX];
+    size_t n_networks;
+};
+
+/* A run's last.ckpt has flat blocks: no network can be read out of it. */
+static bool is_checkpoint(const struct contents *contents)
+{
+    const char *format = ctkd__tensors_get(&contents->file.tensors, "format");
+    return format && strncmp(format, "ctkd checkpoint", 15) == 0;
+}
+
+static const char *format_of(const struct contents *contents)
+{
+    return is_checkpoint(contents) ? "checkpoint of a run (--resume goes on from it)"
+                                   : ctkd__format_text(contents->file.format);
+}
+
+static ctkd_status read_contents(const char *path, struct contents *out, ctkd_error *err)
+{
+    *out = (struct contents){ 0 };
+    ctkd_status status = ctkd__weights_file_read(path, &out->file, err);
+    if (status != CTKD_OK)
+        return status;
+    for (size_t i = 0; i < out->file.tensors.count; i++) {
+        out->elements += ctkd__tensor_elements(&out->file.tensors.items[i]);
+        out->bytes += out->file.tensors.items[i].bytes;
+    }
+    if (!is_checkpoint(out)) {
+        ctkd__match_strip(&out->file.tensors);
+        status = ctkd__match_networks(&out->file.tensors, NETWORKS_MAX, out->networks,
+                                      &out->n_networks, err);
+    }
+    if (status != CTKD_OK)
+        ctkd__weights_file_fini(&out->file);
+    return status;
+}
+
+static void print_info(const struct ctkd__network_info *info)
+{
+    if (info->network[0])
+        printf("  says       network %s\n", info->network);
+    if (info->dataset[0])
+        printf("  says       trained on %s\n", info->dataset);
+    if (info->classes)
+        printf("  says       %zu classes, images %zux%zux%zu\n", info->classes, info->channels,
+               info->height, info->width);
+    for (size_t c = 0; info->has_constants && c < info->channels; c++)
+        printf("  says       channel %zu: mean %.6g, deviation %.6g\n", c, (double)info->mean[c],
+               (double)info->std[c]);
+    if (info->has_top1)
+        printf("  says       top-1 %.2f %%\n", info->top1);
+}
+
+static void print_text(const struct contents *contents)
+{
+    const struct ctkd__tensors *tensors = &contents->file.tensors;
+    printf("%s\n  format     %s\n  tensors    %zu, %zu values, %zu bytes\n", contents->file.path,
+           format_of(contents), tensors->count, contents->elements, contents->bytes);
+    if (contents->file.verified)
+        printf("  SHA-256    that of the file beside it\n");
+    print_info(&contents->file.info);
+    for (size_t i = 0; i < contents->n_networks; i++)
+        printf("  fits       %s\n", contents->networks[i]);
+    size_t channels, classes;
+    if (contents->n_networks && ctkd__match_sizes(tensors, &channels, &classes))
+        printf("  for        %zu channels, %zu classes\n", channels, classes);
+    if (contents->n_networks == 0 && !is_checkpoint(contents))
+        printf("  fits       none of `ctkd models`\n");
+    printf("metadata\n");
+    for (size_t i = 0; i < tensors->n_metadata; i++) {
+        const char *value = tensors->values[i];
+        const int shown = (int)strcspn(value, "\n");
+        printf("  %-28s %.*s%s\n", tensors->keys[i], shown < TEXT_MAX ? shown : TEXT_MAX, value,
+               strlen(value) > (size_t)(shown < TEXT_MAX ? shown : TEXT_MAX) ? " ..." : "");
+    }
+    printf("tensors\n");
+    for (size_t i = 0; i < tensors->count; i++) {
+        char shape[256];
+        printf("  %-44s %-5s %s\n", tensors->items[i].name,
+               ctkd__dtype_text(tensors->items[i].type),
+               ctkd__tensor_shape_text(&tensors->items[i], shape, sizeof shape));
+    }
+}
+
+static ctkd_status print_json(const struct contents *contents, ctkd_error *err)
+{
+    const struct ctkd__tensors *tensors = &contents->file.tensors;
+    struct ctkd__jsonl json = { .stream = stdout };
+    ctkd__jsonl_begin(&json);
+    ctkd__jsonl_string(&json, "file", contents->file.path);
+    ctkd__jsonl_string(&json, "format", format_of(contents));
+    ctkd__jsonl_integer(&json, "tensors", (int64_t)tensors->count);
+    ctkd__jsonl_integer(&json, "values", (int64_t)contents->elements);
+    ctkd__jsonl_integer(&json, "bytes", (int64_t)contents->bytes);
+    ctkd__jsonl_string(&json, "network", contents->file.info.network);
+    ctkd__jsonl_string(&json, "fits", contents->n_networks ? contents->networks[0] : "");
+    ctkd__jsonl_boolean(&json, "verified", contents->file.verified);
+    return ctkd__jsonl_end(&json, err);
+}
+
+static int run(const struct ctkd__command *command, int argc, char **argv)
+{
+    struct ctkd__arguments arguments;
+    struct contents contents;
+    ctkd_error err = { 0 };
+    if (ctkd__arguments_scan(argc, argv, &arguments, &err) != CTKD_OK)
+        return ctkd__cli_misused(command, &err);
+    if (arguments.help)
+        return ctkd__cli_help(command);
+    if (arguments.n_positionals != 1) {
+        ctkd__fail(&err, CTKD_EINVAL, "%zu files found, expected one RUN_OR_FILE",
+                   arguments.n_positionals);
+        return ctkd__cli_misused(command, &err);
+    }
+    ctkd_status status = read_contents(arguments.positionals[0], &contents, &err);
+    if (status != CTKD_OK)
+        return ctkd__cli_failed(&err);
+    if (arguments.json)
+        status = print_json(&contents, &err);
+    else
+        print_text(&contents);
+    ctkd__weights_file_fini(&contents.file);
+    return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
+}
+
+const struct ctkd__command ctkd__command_inspect = {
+    .name = "inspect",
+    .arguments = "RUN_OR_FILE [--json]",
+    .summary = "what a weights file or checkpoint holds, and which network it fits",
+    .details =
+        "Format, tensors with shapes and types, metadata, checksum, and the networks of `ctkd "
+        "models` whose\n"
+        "parameters the file has. Half-precision tensors are shown as they are read, as "
+        "F32.",
+    .run = run,
+};

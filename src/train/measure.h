@@ -1,0 +1,39 @@
+/* Networks from files measured on a data set's test images: what `ctkd eval` and `ctkd check` do.
+ */
+#ifndef CTKD_TRAIN_MEASURE_H
+#define CTKD_TRAIN_MEASURE_H
+
+#include "train/session.h"
+
+struct ctkd__measure {
+    const struct ctkd__config *config; /* borrowed */
+    struct ctkd__data data;
+    struct ctkd__inference_config engine;
+    float *logits; /* of a batch */
+};
+
+struct ctkd__measurement {
+    char file[1024];
+    char note[CTKD__NOTE_BYTES];    /* what was guessed about the weights; "": nothing */
+    struct ctkd__network_info info; /* of the network; dataset: the one it was measured on */
+    bool promised;                  /* the file or its manifest says its top-1 */
+    struct ctkd__score score;
+};
+
+/* The test images of data.set and an engine. */
+ctkd_status ctkd__measure_open(const struct ctkd__config *config, struct ctkd__measure *out,
+                               ctkd_error *err);
+void ctkd__measure_close(struct ctkd__measure *measure);
+
+/* mean, std: comma lists, "": as the file says, else as the data set. */
+ctkd_status ctkd__measure_run(struct ctkd__measure *measure, const char *path, const char *mean,
+                              const char *std, struct ctkd__measurement *out, ctkd_error *err);
+
+/* Normalisations that networks are trained with; ends with a NULL name. */
+struct ctkd__constants {
+    const char *name, *mean, *std;
+    size_t channels; /* 0: any */
+};
+extern const struct ctkd__constants ctkd__known_constants[];
+
+#endif

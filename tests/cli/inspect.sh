@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# `ctkd inspect` and `ctkd check`: what a file is, which network it fits, which normalisation it wants, and a manifest
+# beside it.
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+tiny_data data 16 100 200
+set=mnist:data
+small="data.set=$set student.network=resnet8 train.threads=1 train.batch=16 schedule.kind=constant"
+# Trained with constants that are far from those of the data set.
+# shellcheck disable=SC2086
+expect 0 "$ctkd" train $small train.epochs=6 data.mean=0 data.std=1 run.dir=run
+
+# What is in it, of every format.
+for name in a.safetensors a.pth a.onnx; do
+    expect 0 "$ctkd" convert run $name
+    expect 0 "$ctkd" inspect $name
+    grep -q '^  fits       resnet8$' stdout || fail "$name: network"
+    grep -q '^  for        1 channels, 10 classes$' stdout || fail "$name: sizes"
+    grep -Eq '^  conv1.weight +F32 +\[16, 1, 3, 3\]$' stdout || fail "$name: tensors"
+    expect 0 "$ctkd" inspect $name --json
+    grep -q '"fits": "resnet8"' stdout || fail "$name: --json"
+done
+grep -q '"format": "ONNX"' stdout || fail "format"
+expect 0 "$ctkd" inspect run/last.ckpt
+grep -q '^  format     checkpoint of a run' stdout || fail "checkpoint"
+grep -Eq '^  velocity +F32 ' stdout || fail "checkpoint: tensors"
+head -c 300 a.pth >cut.pth
+expect 1 "$ctkd" inspect cut.pth
+[ "$(wc -l <stderr)" = 1 ] && [ ! -s stdout ] || fail "a truncated file: one line"
+
+# The constants travel with our files; without metadata they must be found.
+python_free() { "$ctkd" inspect "$1" --json | sed -E 's/.*"network": "([^"]*)".*/\1/'; }
+[ "$(python_free a.safetensors)" = resnet8 ] || fail "metadata"
+expect 0 "$ctkd" check a.safetensors $set train.threads=1
+grep -q 'accuracy .* of 200 images, constants as the file' stdout || fail "check: constants of the file"
+! grep -q '^  set ' stdout || fail "check: nothing is to be set"
+expect 0 "$ctkd" check a.safetensors $set train.threads=1 --json
+grep -q '"constants": "as the file or the data set says"' stdout || fail "check --json"
+
+# A manifest beside the file: its checksum is honoured, its accuracy shown.
+sum=$(sha256sum <a.pth | cut -d' ' -f1)
+echo "{\"file\": \"a.pth\", \"sha256\": \"$sum\", \"network\": \"resnet8\", \"top1\": 12.5}" >manifest.json
+expect 0 "$ctkd" inspect a.pth
+grep -q 'SHA-256    that of the file' stdout || fail "manifest: verified"
+expect 0 "$ctkd" check a.pth $set train.threads=1
+grep -q 'promised   top-1 12.50 %' stdout || fail "manifest: accuracy"
+printf x >>a.pth
+expect 1 "$ctkd" inspect a.pth
+grep -q "a.pth: .*$sum" stderr || fail "manifest: a wrong file is refused with its checksum"
+rm manifest.json
+
+# Where the published scripts leave a teacher.
+mkdir -p save/models/resnet8_vanilla
+"$ctkd" convert run save/models/resnet8_vanilla/ckpt_epoch_240.pth
+expect 0 "$ctkd" inspect save/models/resnet8_vanilla
+grep -q '^  says       network resnet8$' stdout || fail "published folder"
+expect_error 2 "ctkd check: 1 names found, expected TEACHER and DATA" "$ctkd" check a.onnx
