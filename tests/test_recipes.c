@@ -126,6 +126,27 @@ static void dkd_has_the_weights_of_the_ctkd_scripts(void **state)
     ctkd__config_destroy(config);
 }
 
+static void a_foreign_teacher_keeps_its_own_normalisation(void **state)
+{
+    (void)state;
+    char path[1024];
+    const char *const names[] = { "kd", "kd+ctkd" };
+    for (size_t i = 0; i < 2; i++) {
+        ctkd_error err = { 0 };
+        struct ctkd__config *config;
+        snprintf(path, sizeof path, "%s/configs/cifar10/resnet56a-resnet20/%s.yaml",
+                 CTKD_SOURCE_DIR, names[i]);
+        check_ok(ctkd__config_create(&config, &err), &err);
+        check_ok(ctkd__sections_read_yaml(ctkd__config_sections(config), path, &err), &err);
+        assert_string_equal(config->teacher.network, "resnet56a");
+        assert_string_equal(config->teacher.mean, "0.485,0.456,0.406");
+        assert_string_equal(config->data.mean, "");
+        assert_int_equal(ctkd__config_check(config, true, &err), CTKD_EINVAL); /* no path yet */
+        assert_non_null(strstr(err.message, "teacher.path"));
+        ctkd__config_destroy(config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +154,7 @@ int main(void)
         cmocka_unit_test(every_network_has_a_vanilla_recipe),
         cmocka_unit_test(cifar100_has_the_published_schedule),
         cmocka_unit_test(dkd_has_the_weights_of_the_ctkd_scripts),
+        cmocka_unit_test(a_foreign_teacher_keeps_its_own_normalisation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

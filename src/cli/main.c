@@ -18,10 +18,10 @@ static void usage(FILE *out)
                  "\nCurriculum temperature for knowledge distillation, on CPUs.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(
-        out,
-        "\n`ctkd COMMAND --help` shows what a command takes, `ctkd --version` the version.\n"
-        "Exit status: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted after saving.\n");
+    fprintf(out,
+            "\n`ctkd COMMAND --help` shows what a command takes, `ctkd --version` the version.\n"
+            "Exit status: 0 done, 1 the work failed, 2 wrong usage, 130 and 143 stopped by a "
+            "signal\nafter saving, 75 stopped by train.max_minutes after saving.\n");
 }
 
 static int unknown_command(const char *name)
