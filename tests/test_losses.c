@@ -529,6 +529,59 @@ static void every_output_is_finite_for_extreme_logits(void **state)
     }
 }
 
+/* Every loss of the registry: logits up to 1e4 in size and all equal, one label for all, tau at the
+   ends of what a configuration allows. */
+static void every_loss_is_finite_at_the_edges(void **state)
+{
+    (void)state;
+    const float sizes[] = { 0, 1, 1e4f }, ends[] = { 1e-3f, 1, 21, 1e4f };
+    const int32_t same[N] = { 4, 4, 4, 4, 4, 4 };
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+        for (size_t c = 0; c < 3 * 3 * 4; c++) {
+            float s[NK], t[NK];
+            struct outputs out;
+            _Alignas(16) char config[CONFIG_BYTES];
+            ctkd_options_defaults((*def)->options, config);
+            fill_uniform(s, NK, 7, -1, 1);
+            fill_uniform(t, NK, 8, -1, 1);
+            for (size_t i = 0; i < NK; i++) {
+                s[i] *= sizes[c % 3];
+                t[i] *= sizes[c / 3 % 3];
+            }
+            assert_int_equal(evaluate_with(*def, config, s, t, same, ends + c / 9, 1, &out),
+                             CTKD_OK);
+            assert_true(isfinite(out.loss) && isfinite(out.dtau[0]));
+            for (size_t i = 0; i < NK; i++)
+                assert_true(isfinite(out.ds[i]) && isfinite(out.dt[i]));
+        }
+}
+
+/* The short last batch may be one sample; the fewest classes may be all there are. */
+static void every_loss_takes_one_sample_of_its_fewest_classes(void **state)
+{
+    (void)state;
+    const float s[3] = { 1, -1, 0.5f }, t[3] = { 2, 0, 1 }, tau = 4;
+    const int32_t y = 0;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        _Alignas(16) char config[CONFIG_BYTES];
+        float loss = NAN, ds[3] = { 0 }, dtau = 0;
+        ctkd_options_defaults((*def)->options, config);
+        const ctkd_loss_args args = { .n = 1,
+                                      .k = (*def)->classes_min,
+                                      .s = s,
+                                      .t = t,
+                                      .labels = &y,
+                                      .tau = &tau,
+                                      .n_tau = 1,
+                                      .loss = &loss,
+                                      .ds = ds,
+                                      .dtau = &dtau,
+                                      .workspace = workspace };
+        assert_int_equal((*def)->eval(config, &args), CTKD_OK);
+        assert_true(isfinite(loss) && isfinite(ds[0]) && isfinite(dtau));
+    }
+}
+
 static void dkd_is_kd_of_the_other_classes_when_the_targets_agree(void **state)
 {
     (void)state;
@@ -565,6 +618,8 @@ int main(void)
         cmocka_unit_test(dkd_keeps_its_limit_at_high_tau),
         cmocka_unit_test(kd_tends_to_zero_at_low_tau),
         cmocka_unit_test(every_output_is_finite_for_extreme_logits),
+        cmocka_unit_test(every_loss_is_finite_at_the_edges),
+        cmocka_unit_test(every_loss_takes_one_sample_of_its_fewest_classes),
         cmocka_unit_test(dkd_is_kd_of_the_other_classes_when_the_targets_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
