@@ -43,7 +43,7 @@ static struct ctkd__graph *draw(const char *name, struct ctkd__tensors *tensors)
     return graph;
 }
 
-static void compute(const struct ctkd__graph *graph, const struct ctkd__tensors *tensors,
+static void compute(const struct ctkd__graph *graph, const struct ctkd__tensors *tensors, size_t n,
                     const float *x, float *logits)
 {
     struct ctkd__weights *weights;
@@ -56,7 +56,7 @@ static void compute(const struct ctkd__graph *graph, const struct ctkd__tensors 
     check_ok(ctkd__weights_import(weights, tensors, &err), &err);
     check_ok(ctkd__inference_create(graph, &config, &inference, &err), &err);
     check_ok(ctkd__inference_load(inference, weights, &err), &err);
-    check_ok(ctkd__inference_run(inference, N, x, logits, &err), &err);
+    check_ok(ctkd__inference_run(inference, n, x, logits, &err), &err);
     ctkd__inference_destroy(inference);
     ctkd__weights_destroy(weights);
     ctkd__workers_destroy(config.workers);
@@ -96,8 +96,8 @@ static void check_round(const char *name, bool fold, bool normalise)
     float *const x = malloc((size_t)N * PIXELS * sizeof *x);
     float expected[N * CLASSES], logits[N * CLASSES];
     fill_normal(x, (size_t)N * PIXELS, 3);
-    compute(graph, &tensors, x, expected);
-    compute(imported, &back, x, logits);
+    compute(graph, &tensors, N, x, expected);
+    compute(imported, &back, N, x, logits);
     check_relative(logits, expected, (size_t)N * CLASSES, 1e-5);
     free(x);
     ctkd__graph_destroy(graph);
@@ -116,6 +116,41 @@ static void every_family_survives_the_way_through_onnx(void **state)
         for (int i = 0; i < 4; i++)
             check_round((*family)->models[0].name, i & 1, i & 2);
     }
+}
+
+/* Forms of other exporters; a normalisation at the beginning is left to the caller. */
+static void models_of_others_answer_as_onnx_runtime(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "onnx_plain", "onnx_shapes", "onnx_traced" };
+    enum { IMAGES = 2, PLANE = 64, SIZE = IMAGES * 3 * PLANE, KINDS = 5 };
+    struct golden *const golden = golden_open("onnx.txt");
+    const float *const pixels = golden_get(golden, "x", SIZE);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct ctkd__onnx_model model = { 0 };
+        struct ctkd__tensors tensors = { 0 };
+        struct ctkd__network_info found = { .classes = 0 };
+        struct ctkd__graph *graph;
+        char path[1024];
+        float x[SIZE], logits[IMAGES * KINDS];
+        ctkd_error err;
+        snprintf(path, sizeof path, "%s/tests/golden/%s.onnx", CTKD_SOURCE_DIR, names[i]);
+        check_ok(ctkd__onnx_read(path, &model, &err), &err);
+        check_ok(ctkd__onnx_import(path, &model, &graph, &tensors, &found, &err), &err);
+        assert_int_equal(found.classes, KINDS);
+        assert_true(found.has_constants == (i == 0));
+        for (size_t k = 0; k < SIZE; k++) {
+            const size_t c = k / PLANE % 3;
+            x[k] = found.has_constants ? (pixels[k] - found.mean[c]) / found.std[c] : pixels[k];
+        }
+        compute(graph, &tensors, IMAGES, x, logits);
+        check_relative(logits, golden_get(golden, names[i], sizeof logits / sizeof *logits),
+                       sizeof logits / sizeof *logits, 1e-5);
+        ctkd__graph_destroy(graph);
+        ctkd__tensors_fini(&tensors);
+        ctkd__onnx_fini(&model);
+    }
+    golden_close(golden);
 }
 
 /* --- refused models: images [n, 3, 8, 8] -> one or two nodes -> y */
@@ -238,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_survives_the_way_through_onnx),
+        cmocka_unit_test(models_of_others_answer_as_onnx_runtime),
         cmocka_unit_test(an_operator_that_is_not_known_is_named_with_its_node),
         cmocka_unit_test(what_cannot_be_had_is_named_with_its_node),
         cmocka_unit_test(inputs_and_outputs_are_those_of_a_classifier),
