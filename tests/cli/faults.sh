@@ -20,6 +20,7 @@ same() {
         cmp "whole/$file" "$1/$file" || fail "$1/$file differs after $2"
     done
 }
+export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 # LeakSanitizer does not work under a tracer
 step=${CTKD_FAULTS:-5} cases=0 faults=0
 for fault in write:error=ENOSPC write:error=EIO fsync:error=EIO rename:error=EIO openat:error=ENOSPC \
     write:signal=KILL fsync:signal=KILL rename:signal=KILL openat:signal=KILL; do
