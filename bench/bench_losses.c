@@ -30,7 +30,7 @@ static int measure(const ctkd_loss_def *def, size_t k)
     float loss, dtau;
     const float tau = 4;
     size_t values;
-    if (ctkd_loss_workspace(def, N, k, &values) != CTKD_OK)
+    if (ctkd_loss_workspace(def, NULL, &(ctkd_loss_shape){ .n = N, .k = k }, &values) != CTKD_OK)
         return 1;
     double *workspace = values ? malloc(values * sizeof *workspace) : NULL;
     if (values && !workspace)

@@ -8,9 +8,11 @@
 #ifndef CTKD_LOSS_H
 #define CTKD_LOSS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ctkd/adaptor.h"
 #include "ctkd/option.h"
 #include "ctkd/status.h"
 
@@ -71,15 +73,69 @@ CTKD_NODISCARD ctkd_status ctkd_dkd_loss(size_t n, size_t k, const float *s, con
 /** What a loss needs from its caller; flags of ctkd_loss_def.needs. */
 enum {
     CTKD_NEEDS_LABELS = 1u << 0,
-    CTKD_NEEDS_TAU = 1u << 1, /**< tau enters this loss, so it gives dtau */
+    CTKD_NEEDS_TAU = 1u << 1,    /**< tau enters this loss, so it gives dtau */
+    CTKD_NEEDS_LOGITS = 1u << 2, /**< s and t enter this loss, so it gives ds and dt */
+    CTKD_NEEDS_MAPS = 1u << 3,   /**< features, as its `plan` asks for them */
+    CTKD_NEEDS_IDS = 1u << 4,    /**< indices of the samples and the labels of the whole set */
+    CTKD_NEEDS_HEAD = 1u << 5    /**< the teacher's classifier */
 };
 
 /** Properties that tests check for every entry; flags of ctkd_loss_def.properties. */
 enum {
-    CTKD_ZERO_WHEN_EQUAL = 1u << 0, /**< L = 0 and ds = 0 when s equals t */
+    CTKD_ZERO_WHEN_EQUAL = 1u << 0, /**< L = 0 and no gradient when student equals teacher */
     CTKD_SHIFT_INVARIANT = 1u << 1, /**< unchanged when a constant is added to a row of s or t */
     CTKD_NONNEGATIVE = 1u << 2
 };
+
+/** Stages of training; flags. Most methods have the main one alone. */
+enum {
+    CTKD_STAGE_INITIAL = 1u << 0, /**< before the main one: the method's loss alone */
+    CTKD_STAGE_MAIN = 1u << 1
+};
+
+/**
+ * What a loss reads of a feature: [n, c, h, w] row-major, h = w = 1 for a vector; for a parameter
+ * of the method (ctkd_builder.parameter) [c], without n.
+ */
+typedef struct ctkd_map {
+    size_t c, h, w;
+    const float *x;
+    float *dx; /**< out, dL/dx, overwritten; NULL to skip */
+    /** Weight and bias [c] of the batch norm whose output this is (a teacher's tap before its ReLU,
+        see ctkd_builder.tap); else NULL. */
+    const float *norm_weight, *norm_bias;
+} ctkd_map;
+
+/** The teacher's classifier: logits = weight f + bias for its pooled features f. */
+typedef struct ctkd_head {
+    size_t k, c;
+    const float *weight; /**< [k, c] */
+    const float *bias;   /**< [k] */
+} ctkd_head;
+
+/** The training set as a loss with a memory of it sees it. */
+typedef struct ctkd_samples {
+    size_t count;          /**< of the set */
+    const int32_t *labels; /**< [count], each in 0..k-1 */
+    uint64_t seed, step;   /**< of the run's draws; step counts all steps from 0 */
+} ctkd_samples;
+
+/** Somebody else's threads. Results never depend on how many there are. */
+typedef struct ctkd_pool {
+    void *context;
+    /** Calls body(argument, i) once for each i below count, in any order, at once or in turn;
+       returns when all are done. */
+    void (*run)(void *context, size_t count, void (*body)(void *argument, size_t i),
+                void *argument);
+} ctkd_pool;
+
+/** Sizes that a loss's memory depends on: n_max samples, k classes, maps without their values. */
+typedef struct ctkd_loss_shape {
+    size_t n, k;
+    const ctkd_map *maps;
+    size_t n_maps;
+    size_t samples; /**< ctkd_samples.count; 0 unless CTKD_NEEDS_IDS */
+} ctkd_loss_shape;
 
 /** Inputs and outputs of one evaluation. Shapes as in the functions above. */
 typedef struct ctkd_loss_args {
@@ -91,6 +147,14 @@ typedef struct ctkd_loss_args {
     float *loss;
     float *ds, *dt, *dtau; /**< NULL to skip */
     double *workspace;     /**< as many values as ctkd_loss_def.workspace says; NULL if that is 0 */
+    unsigned stage;        /**< one CTKD_STAGE_*; 0 means CTKD_STAGE_MAIN */
+    const ctkd_map *maps;  /**< what `plan` reads in this stage, in its order */
+    size_t n_maps;
+    const ctkd_head *head;       /**< NULL unless needed */
+    const uint64_t *ids;         /**< [n], each below samples->count; NULL unless needed */
+    const ctkd_samples *samples; /**< NULL unless needed */
+    float *state;          /**< of ctkd_loss_def.state values; read and moved; NULL if that is 0 */
+    const ctkd_pool *pool; /**< NULL: everything in the calling thread */
 } ctkd_loss_args;
 
 /** One entry of the registry: all that a command, a config check or a test knows of a loss. */
@@ -100,19 +164,41 @@ typedef struct ctkd_loss_def {
     const char *formula; /**< in the notation of doc/methods.md */
     const char *source;  /**< paper, year, identifier */
     unsigned needs, properties;
-    size_t classes_min; /**< smallest k */
+    size_t classes_min; /**< smallest k; 1 where the logits do not matter */
+    size_t batch_min;   /**< smallest n that has a value; 0 means 1. A smaller batch gives 0 */
     const ctkd_option *options;
     size_t config_size;
-    /** Values of scratch memory that eval needs for a batch of n samples and k classes, 0 if that
-        overflows size_t; NULL: none. Its contents need not be kept between calls. */
-    size_t (*workspace)(size_t n, size_t k);
+    /** Weight that the source gives to this loss (beta), for listings and recipes. */
+    float weight;
+    /** Stages that the loss has a value in; 0 means CTKD_STAGE_MAIN. */
+    unsigned stages;
+    /** With CTKD_STAGE_INITIAL: whether that stage trains the student's layers below its classifier
+        (else only the method's own parameters). */
+    bool initial_trains_student;
+    /** With CTKD_NEEDS_MAPS: picks taps, puts adaptors on them and lists what eval reads
+        (ctkd/adaptor.h). CTKD_ESHAPE when the two networks do not fit: ctkd_builder.message says
+        why. */
+    ctkd_status (*plan)(const void *config, ctkd_builder *builder);
+    /** Values of scratch memory that eval needs, 0 if that overflows size_t; NULL: none. Its
+       contents need not be kept between calls. That of a loss on logits alone does not depend on
+       its options: config may be NULL then. */
+    size_t (*workspace)(const void *config, const ctkd_loss_shape *shape);
+    /** Values of memory that must be kept between calls and belongs into a checkpoint; as
+     * workspace. */
+    size_t (*state)(const void *config, const ctkd_loss_shape *shape);
+    /** Fills it for a new run. */
+    void (*state_init)(const void *config, const ctkd_loss_shape *shape, uint64_t seed,
+                       float *state);
     /** Evaluates; `config` holds config_size bytes set through `options`. */
     ctkd_status (*eval)(const void *config, const ctkd_loss_args *args);
 } ctkd_loss_def;
 
 /** Values that args.workspace needs: 0 when the loss needs none. CTKD_ERANGE: they overflow. */
-CTKD_NODISCARD ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def, size_t n, size_t k,
-                                               size_t *values);
+CTKD_NODISCARD ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def, const void *config,
+                                               const ctkd_loss_shape *shape, size_t *values);
+/** Values that args.state needs, likewise. */
+CTKD_NODISCARD ctkd_status ctkd_loss_state(const ctkd_loss_def *def, const void *config,
+                                           const ctkd_loss_shape *shape, size_t *values);
 
 /** NULL-terminated array of every loss, in the order of src/lib/loss/list.h. */
 const ctkd_loss_def *const *ctkd_loss_list(void);

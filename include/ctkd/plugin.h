@@ -21,7 +21,7 @@ typedef struct ctkd_plugin_config {
     float ce_weight; /**< gamma of the published scripts (-r); default 0.1 */
     float kd_weight; /**< alpha (-a); default 0.9 */
     ctkd_kd_form kd_form;
-    const char *method;                  /**< a name of ctkd_loss_list(), or NULL; default NULL */
+    const char *method;                  /**< a loss of logits (ctkd_loss_list()), or NULL */
     float method_weight;                 /**< beta (-b); default 0, and 0 without a method */
     ctkd_temperature_config temperature; /**< n_max and k are taken from above */
     ctkd_curriculum curriculum;          /**< default COSINE */
@@ -34,7 +34,8 @@ ctkd_plugin_config ctkd_plugin_defaults(size_t n_max, size_t k);
 typedef struct ctkd_plugin ctkd_plugin;
 
 /**
- * @return CTKD_OK, CTKD_EINVAL (a field out of range), CTKD_ENOTFOUND (unknown method),
+ * @return CTKD_OK, CTKD_EINVAL (a field out of range, a method that needs more
+ *         than logits: call its ctkd_loss_def.eval yourself), CTKD_ENOTFOUND (unknown method),
  *         CTKD_ENOMEM; *out is NULL on failure.
  */
 CTKD_NODISCARD ctkd_status ctkd_plugin_create(const ctkd_plugin_config *config, ctkd_plugin **out);

@@ -24,8 +24,21 @@ const ctkd_loss_def *ctkd_loss_find(const char *name)
     return NULL;
 }
 
-ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def, size_t n, size_t k, size_t *values)
+static ctkd_status size_of(size_t (*fn)(const void *config, const ctkd_loss_shape *shape),
+                           const void *config, const ctkd_loss_shape *shape, size_t *values)
 {
-    *values = def->workspace ? def->workspace(n, k) : 0;
-    return def->workspace && *values == 0 ? CTKD_ERANGE : CTKD_OK;
+    *values = fn ? fn(config, shape) : 0;
+    return fn && *values == 0 ? CTKD_ERANGE : CTKD_OK;
+}
+
+ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def, const void *config,
+                                const ctkd_loss_shape *shape, size_t *values)
+{
+    return size_of(def->workspace, config, shape, values);
+}
+
+ctkd_status ctkd_loss_state(const ctkd_loss_def *def, const void *config,
+                            const ctkd_loss_shape *shape, size_t *values)
+{
+    return size_of(def->state, config, shape, values);
 }

@@ -100,8 +100,10 @@ ctkd_status ctkd_plugin_create(const ctkd_plugin_config *config, ctkd_plugin **o
             return CTKD_ENOTFOUND;
         if (config->k < plugin.method->classes_min)
             return CTKD_EINVAL;
-        if (ctkd_loss_workspace(plugin.method, config->n_max, config->k, &plugin.workspace_size) !=
-            CTKD_OK)
+        if (plugin.method->needs & (CTKD_NEEDS_MAPS | CTKD_NEEDS_IDS | CTKD_NEEDS_HEAD))
+            return CTKD_EINVAL;
+        const ctkd_loss_shape shape = { .n = config->n_max, .k = config->k };
+        if (ctkd_loss_workspace(plugin.method, NULL, &shape, &plugin.workspace_size) != CTKD_OK)
             return CTKD_ENOMEM;
     }
     ctkd_status status = ctkd_temperature_create(&plugin.config.temperature, &plugin.temperature);

@@ -93,7 +93,10 @@ ctkd_status ctkd__distiller_create(const struct ctkd__distiller_args *args,
     d->s = calloc(batch * k * 4 + batch * 3, sizeof *d->s);
     d->slices = calloc(ctkd__workers_count(args->workers), sizeof *d->slices);
     size_t workspace = 0;
-    const ctkd_status size = method ? ctkd_loss_workspace(method, batch, k, &workspace) : CTKD_OK;
+    const ctkd_status size =
+        method ? ctkd_loss_workspace(method, d->method_config,
+                                     &(ctkd_loss_shape){ .n = batch, .k = k }, &workspace)
+               : CTKD_OK;
     if (workspace)
         d->workspace = calloc(workspace, sizeof *d->workspace);
     d->norm_sums = calloc(ctkd__workers_count(args->workers), sizeof *d->norm_sums);

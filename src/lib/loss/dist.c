@@ -94,11 +94,12 @@ static double through_softmax(size_t k, const float *x, double tau, const double
 }
 
 /* q, p, dq, dp: four arrays [n, k]. */
-static size_t dist_workspace(size_t n, size_t k)
+static size_t dist_workspace(const void *config, const ctkd_loss_shape *shape)
 {
+    (void)config;
     size_t values = 0;
     for (int i = 0; i < 4; i++)
-        if (!ctkd__add_product(&values, n, k))
+        if (!ctkd__add_product(&values, shape->n, shape->k))
             return 0;
     return values;
 }
@@ -165,11 +166,12 @@ const ctkd_loss_def ctkd__loss_dist = {
     .formula = "tau^2 (inter (1 - mean_i pearson(q_i, p_i)) + intra (1 - mean_j pearson(q_.j, "
                "p_.j)))",
     .source = "Huang et al. 2022, arXiv:2205.10536",
-    .needs = CTKD_NEEDS_TAU,
+    .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_TAU,
     .properties = CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
     .classes_min = 2,
     .options = dist_options,
     .config_size = sizeof(struct dist_config),
+    .weight = 2,
     .workspace = dist_workspace,
     .eval = dist_eval,
 };

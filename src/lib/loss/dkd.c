@@ -120,10 +120,11 @@ const ctkd_loss_def ctkd__loss_dkd = {
     .title = "Decoupled knowledge distillation",
     .formula = "1/n sum_i tau_i^2 (alpha KLb_i + beta KLn_i)",
     .source = "Zhao et al. 2022, arXiv:2203.08679",
-    .needs = CTKD_NEEDS_LABELS | CTKD_NEEDS_TAU,
+    .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_LABELS | CTKD_NEEDS_TAU,
     .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
     .classes_min = 3,
     .options = dkd_options,
     .config_size = sizeof(struct dkd_config),
+    .weight = 1,
     .eval = dkd_eval,
 };

@@ -62,10 +62,11 @@ const ctkd_loss_def ctkd__loss_kd = {
     .title = "Softened Kullback-Leibler divergence",
     .formula = "1/n sum_i tau_i^2 KL(softmax(t_i/tau_i) || softmax(s_i/tau_i))",
     .source = "Hinton et al. 2015, arXiv:1503.02531",
-    .needs = CTKD_NEEDS_TAU,
+    .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_TAU,
     .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
     .classes_min = 1,
     .options = kd_options,
+    .weight = 1,
     .config_size = sizeof(struct kd_config),
     .eval = kd_eval,
 };

@@ -63,10 +63,11 @@ static void through_standardise(size_t n, size_t k, const float *x, float *g)
 }
 
 /* Two float arrays [n, k]. */
-static size_t lskd_workspace(size_t n, size_t k)
+static size_t lskd_workspace(const void *config, const ctkd_loss_shape *shape)
 {
+    (void)config;
     size_t values = 0;
-    return ctkd__add_product(&values, n, k) ? values : 0;
+    return ctkd__add_product(&values, shape->n, shape->k) ? values : 0;
 }
 
 static ctkd_status lskd_eval(const void *config, const ctkd_loss_args *a)
@@ -110,11 +111,12 @@ const ctkd_loss_def ctkd__loss_lskd = {
     .title = "Logit standardisation",
     .formula = "KD (or DKD) of Z(s) and Z(t), Z(x) = (x - mean x)/(sd x + 1e-7) per row",
     .source = "Sun et al. 2024, arXiv:2403.01427",
-    .needs = CTKD_NEEDS_LABELS | CTKD_NEEDS_TAU,
+    .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_LABELS | CTKD_NEEDS_TAU,
     .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
     .classes_min = 2,
     .options = lskd_options,
     .config_size = sizeof(struct lskd_config),
+    .weight = 9,
     .workspace = lskd_workspace,
     .eval = lskd_eval,
 };

@@ -21,6 +21,8 @@ const ctkd_loss_def ctkd__loss_ttm = {
     .properties = CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
     .classes_min = 2,
     .options = ttm_options,
+    .needs = CTKD_NEEDS_LOGITS,
     .config_size = sizeof(struct ctkd__power_config),
+    .weight = 45,
     .eval = ttm_eval,
 };

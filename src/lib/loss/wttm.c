@@ -21,6 +21,8 @@ const ctkd_loss_def ctkd__loss_wttm = {
     .properties = CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
     .classes_min = 2,
     .options = wttm_options,
+    .needs = CTKD_NEEDS_LOGITS,
     .config_size = sizeof(struct ctkd__power_config),
+    .weight = 4,
     .eval = wttm_eval,
 };
