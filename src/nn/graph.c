@@ -114,14 +114,18 @@ static bool usable(struct ctkd__graph *graph, int x, const char *what)
 {
     if (graph->status)
         return false;
-    if (x >= 0 && x < graph->n_nodes)
-        return true;
-    graph->status = ctkd__fail(&graph->error, CTKD_EINVAL, "%s: input is node %d, expected 0 to %d",
-                               what, x, graph->n_nodes - 1);
-    return false;
+    if (x < 0 || x >= graph->n_nodes)
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_EINVAL, "%s: input is node %d, expected 0 to %d", what,
+                       x, graph->n_nodes - 1);
+    else if (graph->nodes[x].op == CTKD__OP_PARAMETER)
+        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
+                                   "%s: input %s is a parameter, which only outputs read", what,
+                                   graph->nodes[x].name);
+    return graph->status == CTKD_OK;
 }
 
-/* A parameter of the last node. `suffix` completes its name: "weight". */
+/* A parameter of the last node. `suffix` completes its name: ".weight", or "". */
 static void add_parameter(struct ctkd__graph *graph, enum ctkd__role role, const char *suffix,
                           int rank, const size_t shape[4], enum ctkd__init init, float value)
 {
@@ -137,7 +141,7 @@ static void add_parameter(struct ctkd__graph *graph, enum ctkd__role role, const
     *parameter = (struct ctkd__parameter){
         .node = node, .role = role, .rank = rank, .init = init, .value = value
     };
-    snprintf(parameter->name, sizeof parameter->name, "%s.%s", graph->nodes[node].name, suffix);
+    snprintf(parameter->name, sizeof parameter->name, "%s%s", graph->nodes[node].name, suffix);
     for (int i = 0; i < 4; i++)
         parameter->shape[i] = i < rank ? shape[i] : 1;
     if (!product_fits(parameter->shape[0], parameter->shape[1], parameter->shape[2],
@@ -160,6 +164,19 @@ int ctkd__graph_input(struct ctkd__graph *graph, size_t c, size_t h, size_t w)
         return -1;
     }
     return append(graph, CTKD__OP_INPUT, "input", -1, -1, (const size_t[3]){ c, h, w });
+}
+
+static bool same_size(struct ctkd__graph *graph, const char *what, int a, int b)
+{
+    const struct ctkd__node *const p = &graph->nodes[a], *const q = &graph->nodes[b];
+    if (p->h == q->h && p->w == q->w)
+        return true;
+    graph->status =
+        ctkd__fail(&graph->error, CTKD_ESHAPE,
+                   "%s: %s is %zux%zux%zu and %s is %zux%zux%zu, expected the same height and "
+                   "width",
+                   what, p->name, p->c, p->h, p->w, q->name, q->c, q->h, q->w);
+    return false;
 }
 
 /* Checks a window over x and gives the output's size; false after an error. */
@@ -206,9 +223,9 @@ int ctkd__graph_conv(struct ctkd__graph *graph, int x, const char *name,
     node->kernel = args->kernel, node->stride = args->stride;
     node->padding = args->padding, node->groups = groups;
     const size_t shape[4] = { args->out, c / groups, args->kernel, args->kernel };
-    add_parameter(graph, CTKD__ROLE_WEIGHT, "weight", 4, shape, args->init, args->value);
+    add_parameter(graph, CTKD__ROLE_WEIGHT, ".weight", 4, shape, args->init, args->value);
     if (args->bias)
-        add_parameter(graph, CTKD__ROLE_BIAS, "bias", 1, shape, args->bias_init, args->bias_value);
+        add_parameter(graph, CTKD__ROLE_BIAS, ".bias", 1, shape, args->bias_init, args->bias_value);
     return graph->status ? -1 : y;
 }
 
@@ -218,10 +235,10 @@ int ctkd__graph_batch_norm(struct ctkd__graph *graph, int x, const char *name)
         return -1;
     const size_t shape[4] = { graph->nodes[x].c, graph->nodes[x].h, graph->nodes[x].w };
     const int y = append(graph, CTKD__OP_BATCH_NORM, name, x, -1, shape);
-    add_parameter(graph, CTKD__ROLE_WEIGHT, "weight", 1, shape, CTKD__INIT_CONSTANT, 1);
-    add_parameter(graph, CTKD__ROLE_BIAS, "bias", 1, shape, CTKD__INIT_CONSTANT, 0);
-    add_parameter(graph, CTKD__ROLE_MEAN, "running_mean", 1, shape, CTKD__INIT_CONSTANT, 0);
-    add_parameter(graph, CTKD__ROLE_VARIANCE, "running_var", 1, shape, CTKD__INIT_CONSTANT, 1);
+    add_parameter(graph, CTKD__ROLE_WEIGHT, ".weight", 1, shape, CTKD__INIT_CONSTANT, 1);
+    add_parameter(graph, CTKD__ROLE_BIAS, ".bias", 1, shape, CTKD__INIT_CONSTANT, 0);
+    add_parameter(graph, CTKD__ROLE_MEAN, ".running_mean", 1, shape, CTKD__INIT_CONSTANT, 0);
+    add_parameter(graph, CTKD__ROLE_VARIANCE, ".running_var", 1, shape, CTKD__INIT_CONSTANT, 1);
     return graph->status ? -1 : y;
 }
 
@@ -287,8 +304,8 @@ int ctkd__graph_linear(struct ctkd__graph *graph, int x, const char *name, size_
     }
     const size_t shape[4] = { out, from->c };
     const int y = append(graph, CTKD__OP_LINEAR, name, x, -1, (const size_t[3]){ out, 1, 1 });
-    add_parameter(graph, CTKD__ROLE_WEIGHT, "weight", 2, shape, weight_init, weight_value);
-    add_parameter(graph, CTKD__ROLE_BIAS, "bias", 1, shape, bias_init, bias_value);
+    add_parameter(graph, CTKD__ROLE_WEIGHT, ".weight", 2, shape, weight_init, weight_value);
+    add_parameter(graph, CTKD__ROLE_BIAS, ".bias", 1, shape, bias_init, bias_value);
     return graph->status ? -1 : y;
 }
 
@@ -309,6 +326,207 @@ int ctkd__graph_subsample(struct ctkd__graph *graph, int x, size_t out, size_t s
     if (y >= 0)
         graph->nodes[y].stride = stride;
     return y;
+}
+
+int ctkd__graph_concat(struct ctkd__graph *graph, int a, int b)
+{
+    if (!usable(graph, a, "concat") || !usable(graph, b, "concat") ||
+        !same_size(graph, "concat", a, b))
+        return -1;
+    const struct ctkd__node *const p = &graph->nodes[a], *const q = &graph->nodes[b];
+    return append_after(graph, CTKD__OP_CONCAT, a, b, (const size_t[3]){ p->c + q->c, p->h, p->w });
+}
+
+int ctkd__graph_slice(struct ctkd__graph *graph, int x, size_t first, size_t count)
+{
+    if (!usable(graph, x, "slice"))
+        return -1;
+    const struct ctkd__node *const from = &graph->nodes[x];
+    if (count == 0 || first >= from->c || count > from->c - first) {
+        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
+                                   "slice: %zu channels from %zu on of %s, which has %zu", count,
+                                   first, from->name, from->c);
+        return -1;
+    }
+    const int y =
+        append_after(graph, CTKD__OP_SLICE, x, -1, (const size_t[3]){ count, from->h, from->w });
+    if (y >= 0)
+        graph->nodes[y].channel = first;
+    return y;
+}
+
+int ctkd__graph_shuffle(struct ctkd__graph *graph, int x, size_t groups)
+{
+    if (!usable(graph, x, "shuffle"))
+        return -1;
+    const struct ctkd__node *const from = &graph->nodes[x];
+    if (groups == 0 || from->c % groups != 0) {
+        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
+                                   "shuffle: %zu channels of %s in %zu groups, expected a multiple",
+                                   from->c, from->name, groups);
+        return -1;
+    }
+    const int y = append_after(graph, CTKD__OP_SHUFFLE, x, -1,
+                               (const size_t[3]){ from->c, from->h, from->w });
+    if (y >= 0)
+        graph->nodes[y].groups = groups;
+    return y;
+}
+
+int ctkd__graph_activate(struct ctkd__graph *graph, int x, enum ctkd__activation kind, float slope)
+{
+    if (!usable(graph, x, "activate"))
+        return -1;
+    if ((int)kind < CTKD__RELU6 || kind > CTKD__HARD_SWISH || !isfinite(slope)) {
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_EINVAL,
+                       "activate: kind %d, slope %g; expected kind 0 to %d and a finite slope",
+                       (int)kind, (double)slope, (int)CTKD__HARD_SWISH);
+        return -1;
+    }
+    const struct ctkd__node *const from = &graph->nodes[x];
+    const int y = append_after(graph, CTKD__OP_ACTIVATE, x, -1,
+                               (const size_t[3]){ from->c, from->h, from->w });
+    if (y < 0)
+        return -1;
+    graph->nodes[y].activation = kind;
+    graph->nodes[y].slope = slope;
+    return y;
+}
+
+int ctkd__graph_average_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t stride,
+                             size_t padding, bool count_padding)
+{
+    size_t h, w;
+    if (!usable(graph, x, "average_pool") ||
+        !window(graph, x, "average_pool", kernel, stride, padding, &h, &w))
+        return -1;
+    const int y = append_after(graph, CTKD__OP_AVERAGE_POOL, x, -1,
+                               (const size_t[3]){ graph->nodes[x].c, h, w });
+    if (y < 0)
+        return -1;
+    struct ctkd__node *const node = &graph->nodes[y];
+    node->kernel = kernel, node->stride = stride, node->padding = padding;
+    node->count_padding = count_padding;
+    return y;
+}
+
+static int to_size(struct ctkd__graph *graph, enum ctkd__op op, int x, size_t h, size_t w)
+{
+    if (!usable(graph, x, ctkd__op_text(op)))
+        return -1;
+    const struct ctkd__node *const from = &graph->nodes[x];
+    if (from->h == h && from->w == w)
+        return x;
+    return append_after(graph, op, x, -1, (const size_t[3]){ from->c, h, w });
+}
+
+int ctkd__graph_pool_to(struct ctkd__graph *graph, int x, size_t h, size_t w)
+{
+    return to_size(graph, CTKD__OP_POOL_TO, x, h, w);
+}
+
+int ctkd__graph_resize(struct ctkd__graph *graph, int x, size_t h, size_t w)
+{
+    return to_size(graph, CTKD__OP_RESIZE, x, h, w);
+}
+
+int ctkd__graph_scale_by(struct ctkd__graph *graph, int x, int gate, size_t channel)
+{
+    if (!usable(graph, x, "scale_by") || !usable(graph, gate, "scale_by") ||
+        !same_size(graph, "scale_by", x, gate))
+        return -1;
+    const struct ctkd__node *const from = &graph->nodes[x];
+    if (channel >= graph->nodes[gate].c) {
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_ESHAPE, "scale_by: channel %zu of %s, which has %zu",
+                       channel, graph->nodes[gate].name, graph->nodes[gate].c);
+        return -1;
+    }
+    const int y = append_after(graph, CTKD__OP_SCALE_BY, x, gate,
+                               (const size_t[3]){ from->c, from->h, from->w });
+    if (y >= 0)
+        graph->nodes[y].channel = channel;
+    return y;
+}
+
+int ctkd__graph_multiply(struct ctkd__graph *graph, int x, int y)
+{
+    if (!usable(graph, x, "multiply") || !usable(graph, y, "multiply"))
+        return -1;
+    const struct ctkd__node *const p = &graph->nodes[x], *const q = &graph->nodes[y];
+    const bool same = p->h == q->h && p->w == q->w, vector = q->h == 1 && q->w == 1;
+    if (p->c != q->c || (!same && !vector)) {
+        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
+                                   "multiply: %s is %zux%zux%zu and %s is %zux%zux%zu, expected "
+                                   "the same shape or %zux1x1",
+                                   p->name, p->c, p->h, p->w, q->name, q->c, q->h, q->w, p->c);
+        return -1;
+    }
+    return append_after(graph, CTKD__OP_MULTIPLY, x, y, (const size_t[3]){ p->c, p->h, p->w });
+}
+
+/* The side of a transposed convolution's output; 0 when nothing is left of it. */
+static size_t transposed_side(size_t side, const struct ctkd__conv_args *args)
+{
+    const size_t whole = (side - 1) * args->stride + args->kernel;
+    return whole > 2 * args->padding ? whole - 2 * args->padding : 0;
+}
+
+int ctkd__graph_transposed_conv(struct ctkd__graph *graph, int x, const char *name,
+                                const struct ctkd__conv_args *args)
+{
+    if (!usable(graph, x, name))
+        return -1;
+    if (args->kernel == 0 || args->stride == 0 || args->padding >= args->kernel ||
+        args->groups > 1) {
+        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
+                                   "%s: kernel %zu, stride %zu, padding %zu, groups %zu; expected "
+                                   "kernel and stride of at least 1, padding less than kernel, one "
+                                   "group",
+                                   name, args->kernel, args->stride, args->padding, args->groups);
+        return -1;
+    }
+    const size_t c = graph->nodes[x].c;
+    const size_t out[4] = { args->out, transposed_side(graph->nodes[x].h, args),
+                            transposed_side(graph->nodes[x].w, args) };
+    const int y = append(graph, CTKD__OP_TRANSPOSED_CONV, name, x, -1, out);
+    if (y < 0)
+        return -1;
+    struct ctkd__node *const node = &graph->nodes[y];
+    node->kernel = args->kernel, node->stride = args->stride, node->padding = args->padding;
+    const size_t shape[4] = { c, args->out, args->kernel, args->kernel };
+    add_parameter(graph, CTKD__ROLE_WEIGHT, ".weight", 4, shape, args->init, args->value);
+    if (args->bias)
+        add_parameter(graph, CTKD__ROLE_BIAS, ".bias", 1, out, args->bias_init, args->bias_value);
+    return graph->status ? -1 : y;
+}
+
+int ctkd__graph_parameter(struct ctkd__graph *graph, const char *name, size_t count, float value)
+{
+    const size_t shape[4] = { count, 1, 1 };
+    const int y = append(graph, CTKD__OP_PARAMETER, name, -1, -1, shape);
+    if (y >= 0)
+        add_parameter(graph, CTKD__ROLE_WEIGHT, "", 1, shape, CTKD__INIT_CONSTANT, value);
+    return graph->status ? -1 : y;
+}
+
+int ctkd__graph_side_input(struct ctkd__graph *graph, const char *name, size_t c, size_t h,
+                           size_t w)
+{
+    return append(graph, CTKD__OP_SIDE_INPUT, name, -1, -1, (const size_t[3]){ c, h, w });
+}
+
+void ctkd__graph_freeze(struct ctkd__graph *graph, int x)
+{
+    if (!usable(graph, x, "freeze"))
+        return;
+    if (graph->nodes[x].op == CTKD__OP_BATCH_NORM)
+        graph->nodes[x].frozen = true;
+    else
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_EINVAL, "freeze: %s is of kind %s, expected batch_norm",
+                       graph->nodes[x].name, ctkd__op_text(graph->nodes[x].op));
 }
 
 void ctkd__graph_list_last(struct ctkd__graph *graph, int x)
@@ -332,7 +550,10 @@ void ctkd__graph_list_last(struct ctkd__graph *graph, int x)
 
 void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x)
 {
-    if (!usable(graph, x, name))
+    if (graph->status == CTKD_OK && (x < 0 || x >= graph->n_nodes))
+        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL, "tap %s: node %d, expected 0 to %d",
+                                   name, x, graph->n_nodes - 1);
+    if (graph->status)
         return;
     if (strlen(name) >= sizeof graph->taps->name || ctkd__graph_find_tap(graph, name) >= 0) {
         graph->status =
@@ -358,13 +579,16 @@ static ctkd_status check_names(const struct ctkd__graph *graph, ctkd_error *err)
     return CTKD_OK;
 }
 
-/* Every node but the logits must feed another: a forgotten branch would train nothing, silently. */
+/* Every node but the logits must feed another or be a tap: a forgotten branch would train nothing,
+   silently. */
 static ctkd_status check_used(const struct ctkd__graph *graph, ctkd_error *err)
 {
     for (int i = 0; i < graph->n_nodes; i++) {
         bool used = i == graph->output;
         for (int j = i + 1; j < graph->n_nodes && !used; j++)
             used = graph->nodes[j].inputs[0] == i || graph->nodes[j].inputs[1] == i;
+        for (int j = 0; j < graph->n_taps && !used; j++)
+            used = graph->taps[j].node == i;
         if (!used)
             return ctkd__fail(err, CTKD_EINVAL, "%s: output is not used", graph->nodes[i].name);
     }
@@ -373,7 +597,11 @@ static ctkd_status check_used(const struct ctkd__graph *graph, ctkd_error *err)
 
 ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error *err)
 {
-    if (usable(graph, logits, "logits") && graph->nodes[logits].op != CTKD__OP_LINEAR)
+    if (graph->status == CTKD_OK && logits == -1 && graph->n_taps == 0)
+        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
+                                   "network: neither logits nor taps, expected one of them");
+    if (logits != -1 && usable(graph, logits, "logits") &&
+        graph->nodes[logits].op != CTKD__OP_LINEAR)
         graph->status =
             ctkd__fail(&graph->error, CTKD_EINVAL, "logits: %s is of kind %s, expected linear",
                        graph->nodes[logits].name, ctkd__op_text(graph->nodes[logits].op));
@@ -420,9 +648,11 @@ size_t ctkd__graph_macs(const struct ctkd__graph *graph)
     size_t macs = 0;
     for (int i = 0; i < graph->n_nodes; i++) {
         const struct ctkd__node *const node = &graph->nodes[i];
-        if (node->op == CTKD__OP_CONV || node->op == CTKD__OP_LINEAR)
+        const bool transposed = node->op == CTKD__OP_TRANSPOSED_CONV;
+        const struct ctkd__node *const over = transposed ? &graph->nodes[node->inputs[0]] : node;
+        if (transposed || node->op == CTKD__OP_CONV || node->op == CTKD__OP_LINEAR)
             macs +=
-                node->h * node->w *
+                over->h * over->w *
                 ctkd__parameter_elements(&graph->parameters[node->parameters[CTKD__ROLE_WEIGHT]]);
     }
     return macs;

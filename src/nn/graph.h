@@ -28,7 +28,19 @@
     X(MAX_POOL, "max_pool")                                                                        \
     X(GLOBAL_POOL, "global_pool")                                                                  \
     X(LINEAR, "linear")                                                                            \
-    X(SUBSAMPLE, "subsample")
+    X(SUBSAMPLE, "subsample")                                                                      \
+    X(CONCAT, "concat")                                                                            \
+    X(SLICE, "slice")                                                                              \
+    X(SHUFFLE, "shuffle")                                                                          \
+    X(ACTIVATE, "activate")                                                                        \
+    X(AVERAGE_POOL, "average_pool")                                                                \
+    X(POOL_TO, "pool_to")                                                                          \
+    X(RESIZE, "resize")                                                                            \
+    X(SCALE_BY, "scale_by")                                                                        \
+    X(MULTIPLY, "multiply")                                                                        \
+    X(TRANSPOSED_CONV, "transposed_conv")                                                          \
+    X(PARAMETER, "parameter")                                                                      \
+    X(SIDE_INPUT, "side_input")
 enum ctkd__op {
 #define CTKD__OP_ENUM(name, text) CTKD__OP_##name,
     CTKD__OP_LIST(CTKD__OP_ENUM)
@@ -37,12 +49,22 @@ enum ctkd__op {
 };
 const char *ctkd__op_text(enum ctkd__op op);
 
+/* Functions of ACTIVATE; ReLU is an op of its own. */
+enum ctkd__activation {
+    CTKD__RELU6,        /* min(max(x, 0), 6) */
+    CTKD__LEAKY_RELU,   /* x > 0 ? x : slope x */
+    CTKD__SIGMOID,      /* 1 / (1 + exp(-x)) */
+    CTKD__HARD_SIGMOID, /* min(max(x / 6 + 1/2, 0), 1) */
+    CTKD__HARD_SWISH    /* x hard_sigmoid(x) */
+};
+
 /* How a parameter starts. value: the bound of UNIFORM, the deviation of NORMAL, the constant. */
 enum ctkd__init { CTKD__INIT_CONSTANT, CTKD__INIT_UNIFORM, CTKD__INIT_NORMAL };
 
 /* What a parameter is to its node. STAT_* are buffers: not trained, moved by the forward pass. */
 enum ctkd__role {
-    CTKD__ROLE_WEIGHT,   /* conv [o, c/groups, k, k]; linear [o, c]; batch norm [c] */
+    CTKD__ROLE_WEIGHT,   /* conv [o, c/groups, k, k]; transposed conv [c, o, k, k]; linear [o, c];
+                            batch norm and parameter [c] */
     CTKD__ROLE_BIAS,     /* [o] or [c] */
     CTKD__ROLE_MEAN,     /* batch norm running_mean [c] */
     CTKD__ROLE_VARIANCE, /* batch norm running_var [c] */
@@ -64,8 +86,13 @@ struct ctkd__node {
     char name[96];  /* prefix of its parameters; for others a description for profiles */
     int inputs[2];  /* -1: none */
     size_t c, h, w; /* of the output; a vector is c x 1 x 1 */
-    size_t kernel, stride, padding, groups; /* conv, max_pool; stride: subsample */
-    int parameters[CTKD__ROLE_COUNT];       /* indices, -1: none */
+    size_t kernel, stride, padding, groups; /* convs, pools; stride: subsample; groups: shuffle */
+    size_t channel;                         /* slice: the first; scale_by: of the gate */
+    enum ctkd__activation activation;       /* activate */
+    float slope;
+    bool count_padding;               /* average_pool: a window's divisor is kernel^2 */
+    bool frozen;                      /* batch_norm: see ctkd__graph_freeze */
+    int parameters[CTKD__ROLE_COUNT]; /* indices, -1: none */
 };
 
 struct ctkd__tap {
@@ -78,7 +105,7 @@ struct ctkd__graph {
     struct ctkd__parameter *parameters;
     struct ctkd__tap *taps;
     int n_nodes, n_parameters, n_taps;
-    int output; /* the logits: a LINEAR node */
+    int output; /* the logits: a LINEAR node; -1: a graph without, read through its taps */
     ctkd_status status;
     ctkd_error error;
 };
@@ -113,11 +140,43 @@ int ctkd__graph_linear(struct ctkd__graph *graph, int x, const char *name, size_
 /* Option-A shortcut (He et al. 2016): every `stride`-th pixel, channels zero-padded to `out`, half
    of the zeros ((out - c) / 2) before and the rest behind. */
 int ctkd__graph_subsample(struct ctkd__graph *graph, int x, size_t out, size_t stride);
+/* Channels of a, then of b; same h and w. */
+int ctkd__graph_concat(struct ctkd__graph *graph, int a, int b);
+/* Channels first .. first + count - 1. */
+int ctkd__graph_slice(struct ctkd__graph *graph, int x, size_t first, size_t count);
+/* Channels seen as [groups][c / groups], transposed (Zhang et al. 2018, ShuffleNet, sec. 3.1). */
+int ctkd__graph_shuffle(struct ctkd__graph *graph, int x, size_t groups);
+/* slope: LEAKY_RELU only. */
+int ctkd__graph_activate(struct ctkd__graph *graph, int x, enum ctkd__activation kind, float slope);
+/* Mean over windows; divided by kernel^2 (count_padding) or by the pixels inside the image. */
+int ctkd__graph_average_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t stride,
+                             size_t padding, bool count_padding);
+/* Adaptive average pool (METHODS 1.3, AAP); x itself when it has this size. */
+int ctkd__graph_pool_to(struct ctkd__graph *graph, int x, size_t h, size_t w);
+/* Nearest pixel (METHODS 1.3, NN); x itself when it has this size. */
+int ctkd__graph_resize(struct ctkd__graph *graph, int x, size_t h, size_t w);
+/* Every channel of x times channel `channel` of gate; same h and w. */
+int ctkd__graph_scale_by(struct ctkd__graph *graph, int x, int gate, size_t channel);
+/* Elementwise; y has x's shape or is c x 1 x 1 (squeeze and excitation). */
+int ctkd__graph_multiply(struct ctkd__graph *graph, int x, int y);
+/* Transposed convolution, weight [c, out, k, k], without groups; the output's side is
+   (side - 1) stride - 2 padding + kernel. */
+int ctkd__graph_transposed_conv(struct ctkd__graph *graph, int x, const char *name,
+                                const struct ctkd__conv_args *args);
+/* A trainable vector called `name`, without a batch: count x 1 x 1. Only outputs of a training
+   program read it. */
+int ctkd__graph_parameter(struct ctkd__graph *graph, const char *name, size_t count, float value);
+/* A value that is given from outside at each step (ctkd__training_input). */
+int ctkd__graph_side_input(struct ctkd__graph *graph, const char *name, size_t c, size_t h,
+                           size_t w);
+/* Batch norm x uses its running statistics in training too, and does not move them. */
+void ctkd__graph_freeze(struct ctkd__graph *graph, int x);
 /* Moves the parameters of x behind all others so far: nodes are in order of computation (a shortcut
    before the last batch norm of its block), parameters in the published order (shortcut last). */
 void ctkd__graph_list_last(struct ctkd__graph *graph, int x);
 void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x);
-/* Declares the logits and checks the whole. */
+/* Declares the logits and checks the whole: everything else is read by a node or is a tap. logits
+   -1: none, the graph ends in its taps. */
 ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error *err);
 
 /* Value of ctkd__conv_args for the two initialisations of METHODS 4.11. */

@@ -9,6 +9,7 @@
 
 #include "nn/arena.h"
 #include "nn/conv.h"
+#include "nn/maps.h"
 #include "nn/program.h"
 #include "util/error.h"
 
@@ -21,14 +22,17 @@ enum { NO_BUFFER = -1, CHUNK_DEFAULT = 16 };
 struct op {
     struct ctkd__step step;
     const struct ctkd__node *node, *in, *out;
-    size_t in_blocks, out_blocks, in_floats, out_floats; /* blocked, of an image */
-    int x, residual, y; /* buffers; x NO_BUFFER: the images themselves */
-    struct ctkd__conv *conv;
+    size_t in_blocks, out_blocks, in_floats, out_floats, residual_floats; /* blocked, of an image */
+    bool is_logits;
+    int x, residual, y;      /* buffers; x NO_BUFFER: the images themselves */
+    struct ctkd__conv *conv; /* TRANSPOSED_CONV: of the convolution that it transposes */
     const struct op *prologue;
     bool virtual_output;
-    float *weights; /* packed; or of LINEAR */
-    float *bias;    /* CONV, LINEAR; NORM: shift */
-    float *scale;   /* NORM */
+    struct ctkd__channel_plan channels; /* CHANNELS */
+    struct ctkd__windows windows;       /* AVERAGE */
+    float *weights;                     /* packed; or of LINEAR */
+    float *bias;                        /* convs, LINEAR; NORM: shift */
+    float *scale;                       /* NORM */
     size_t weights_bytes;
     int row;
 };
@@ -50,7 +54,8 @@ struct ctkd__inference {
     size_t n, step; /* of the present run; images, images of a chunk */
     const float *x;
     float *logits;
-    atomic_size_t next; /* chunk to be claimed */
+    float *const *outputs; /* the caller's; NULL: not asked for */
+    atomic_size_t next;    /* chunk to be claimed */
     ctkd_status *statuses;
 };
 
@@ -83,6 +88,26 @@ static struct ctkd__conv_request request_of(const struct ctkd__inference *inf, c
     };
 }
 
+/* The convolution that a TRANSPOSED_CONV transposes: from its output to its input. */
+static struct ctkd__conv_request transposed_request(const struct ctkd__inference *inf,
+                                                    const struct op *op)
+{
+    const struct ctkd__node *const in = op->in, *const node = op->node;
+    struct ctkd__conv_request request = request_of(inf, op, false);
+    request.shape = (struct ctkd__conv_shape){ .c = node->c,
+                                               .h = node->h,
+                                               .w = node->w,
+                                               .o = in->c,
+                                               .oh = in->h,
+                                               .ow = in->w,
+                                               .kernel = node->kernel,
+                                               .stride = node->stride,
+                                               .padding = node->padding };
+    request.direction = CTKD__CONV_BACKWARD_DATA;
+    request.bias = false;
+    return request;
+}
+
 static bool takes_prologue(void *context, int step)
 {
     const struct ctkd__inference *const inf = context;
@@ -101,13 +126,74 @@ static void find_prologues(struct ctkd__inference *inf)
     }
 }
 
-static const char *const kinds[CTKD__STEP_KINDS] = { "conv forward", "batch norm", "add",
-                                                     "relu",         "max pool",   "global pool",
-                                                     "linear",       "subsample" };
+static const char *const kinds[CTKD__STEP_KINDS] = {
+    [CTKD__STEP_CONV] = "conv forward",
+    [CTKD__STEP_NORM] = "batch norm",
+    [CTKD__STEP_ADD] = "add",
+    [CTKD__STEP_RELU] = "relu",
+    [CTKD__STEP_MAX_POOL] = "max pool",
+    [CTKD__STEP_GLOBAL_POOL] = "global pool",
+    [CTKD__STEP_LINEAR] = "linear",
+    [CTKD__STEP_SUBSAMPLE] = "subsample",
+    [CTKD__STEP_INPUT] = "input",
+    [CTKD__STEP_CHANNELS] = "channels",
+    [CTKD__STEP_ACTIVATE] = "activate",
+    [CTKD__STEP_AVERAGE] = "average",
+    [CTKD__STEP_SCALE_BY] = "scale by",
+    [CTKD__STEP_MULTIPLY] = "multiply",
+    [CTKD__STEP_TRANSPOSED_CONV] = "transposed conv",
+    [CTKD__STEP_OUTPUT] = "output",
+};
+
+static void set_extents(struct ctkd__inference *inf, struct op *op)
+{
+    const size_t block = inf->config.kernels->block;
+    const struct ctkd__step *const step = &op->step;
+    const struct ctkd__node *const nodes = inf->graph->nodes;
+    op->node = &nodes[step->node];
+    op->in = &nodes[step->input >= 0 ? step->input : step->output];
+    op->out = &nodes[step->output >= 0 ? step->output : step->input];
+    op->in_blocks = round_up(op->in->c, block) / block;
+    op->out_blocks = round_up(op->out->c, block) / block;
+    op->in_floats = op->in_blocks * block * op->in->h * op->in->w;
+    op->out_floats = op->out_blocks * block * op->out->h * op->out->w;
+    if (step->residual >= 0) {
+        const struct ctkd__node *const residual = &nodes[step->residual];
+        op->residual_floats = round_up(residual->c, block) * residual->h * residual->w;
+    }
+    op->is_logits = step->kind == CTKD__STEP_LINEAR && step->output == inf->graph->output &&
+                    !inf->config.no_logits;
+}
+
+static ctkd_status create_maps(struct ctkd__inference *inf, struct op *op)
+{
+    const struct ctkd__step *const step = &op->step;
+    if (step->kind == CTKD__STEP_AVERAGE)
+        return ctkd__windows_create(op->node, op->in, &op->windows);
+    if (step->kind != CTKD__STEP_CHANNELS)
+        return CTKD_OK;
+    const size_t c[2] = { op->in->c,
+                          step->residual >= 0 ? inf->graph->nodes[step->residual].c : 0 };
+    return ctkd__channel_plan_forward(step->channels, op->out->c, c, inf->config.kernels->block,
+                                      &op->channels);
+}
+
+/* A convolution, and what its layer takes. */
+static ctkd_status create_conv(struct ctkd__inference *inf, struct op *op, double *flops,
+                               ctkd_error *err)
+{
+    const bool transposed = op->step.kind == CTKD__STEP_TRANSPOSED_CONV;
+    const struct ctkd__conv_request request =
+        transposed ? transposed_request(inf, op) : request_of(inf, op, op->prologue != NULL);
+    ctkd_status status = ctkd__conv_create(inf->config.conv, &request, &op->conv, err);
+    if (!status && transposed) /* its packed weights have a size only then */
+        status = ctkd__conv_base(op->conv)->impl->prepare(op->conv, inf->chunk, err);
+    *flops = ctkd__conv_flops(&request.shape);
+    return status;
+}
 
 static ctkd_status create_ops(struct ctkd__inference *inf, ctkd_error *err)
 {
-    const size_t block = inf->config.kernels->block;
     inf->ops = calloc((size_t)inf->program.count, sizeof *inf->ops);
     inf->value_op = malloc((size_t)inf->graph->n_nodes * sizeof *inf->value_op);
     if (!inf->ops || !inf->value_op)
@@ -117,29 +203,24 @@ static ctkd_status create_ops(struct ctkd__inference *inf, ctkd_error *err)
     for (int i = 0; i < inf->program.count; i++) {
         struct op *const op = &inf->ops[i];
         op->step = inf->program.steps[i];
-        op->node = &inf->graph->nodes[op->step.node];
-        op->in = &inf->graph->nodes[op->step.input];
-        op->out = &inf->graph->nodes[op->step.output];
-        op->in_blocks = round_up(op->in->c, block) / block;
-        op->out_blocks = round_up(op->out->c, block) / block;
-        op->in_floats = op->in_blocks * block * op->in->h * op->in->w;
-        op->out_floats = op->out_blocks * block * op->out->h * op->out->w;
-        inf->value_op[op->step.output] = i;
+        set_extents(inf, op);
+        if (op->step.output >= 0)
+            inf->value_op[op->step.output] = i;
+        const ctkd_status status = create_maps(inf, op);
+        if (status)
+            return status;
     }
     find_prologues(inf);
     for (int i = 0; i < inf->program.count; i++) {
         struct op *const op = &inf->ops[i];
         double flops = 0;
-        if (op->step.kind == CTKD__STEP_CONV) {
-            const struct ctkd__conv_request request = request_of(inf, op, op->prologue != NULL);
-            const ctkd_status status =
-                ctkd__conv_create(inf->config.conv, &request, &op->conv, err);
-            if (status)
-                return status;
-            flops = ctkd__conv_flops(&request.shape);
-        } else if (op->step.kind == CTKD__STEP_LINEAR) {
+        ctkd_status status = CTKD_OK;
+        if (op->step.kind == CTKD__STEP_CONV || op->step.kind == CTKD__STEP_TRANSPOSED_CONV)
+            status = create_conv(inf, op, &flops, err);
+        else if (op->step.kind == CTKD__STEP_LINEAR)
             flops = 2.0 * (double)op->in->c * (double)op->out->c;
-        }
+        if (status)
+            return status;
         op->row =
             ctkd__profile_row(inf->config.profile, "teacher", kinds[op->step.kind], op->node->name,
                               op->conv ? ctkd__conv_base(op->conv)->impl->name : "own", flops);
@@ -166,21 +247,47 @@ static bool read_after(const struct ctkd__inference *inf, int buffer, int step)
     return false;
 }
 
+/* Convolutions read the images as they are given. */
+static bool reads_images(const struct op *op)
+{
+    return op->step.kind == CTKD__STEP_CONV && op->in->op == CTKD__OP_INPUT;
+}
+
+/* Logits are the caller's, unless a step reads them again. */
+static bool stores_value(const struct ctkd__inference *inf, const struct op *op)
+{
+    if (op->virtual_output || op->step.kind == CTKD__STEP_OUTPUT)
+        return false;
+    bool read = !op->is_logits;
+    for (int i = 0; i < inf->program.count && !read; i++)
+        read = inf->ops[i].step.input == op->step.output ||
+               inf->ops[i].step.residual == op->step.output;
+    return read;
+}
+
+/* The sum is written over the residual when nobody reads that again. */
+static bool replaces_residual(const struct ctkd__inference *inf, const struct op *op, int step)
+{
+    const enum ctkd__step_kind kind = op->step.kind;
+    return (kind == CTKD__STEP_CONV || kind == CTKD__STEP_NORM || kind == CTKD__STEP_ADD) &&
+           op->residual != NO_BUFFER && op->residual != op->x &&
+           !read_after(inf, op->residual, step);
+}
+
 static bool plan_values(struct ctkd__inference *inf)
 {
     for (int i = 0; i < inf->program.count; i++) {
         struct op *const op = &inf->ops[i];
-        op->x = buffer_of_value(inf, op->step.input);
+        op->x = reads_images(op) ? NO_BUFFER : buffer_of_value(inf, op->step.input);
         op->residual = buffer_of_value(inf, op->step.residual);
         op->y = NO_BUFFER;
         if (op->x != NO_BUFFER)
             ctkd__arena_use(&inf->plan, op->x, (size_t)i);
         if (op->residual != NO_BUFFER)
             ctkd__arena_use(&inf->plan, op->residual, (size_t)i);
-        if (op->step.kind == CTKD__STEP_LINEAR || op->virtual_output)
+        if (!stores_value(inf, op))
             continue;
-        /* The sum is written over the residual when nobody reads that again. */
-        if (op->residual != NO_BUFFER && op->residual != op->x && !read_after(inf, op->residual, i))
+        if (replaces_residual(inf, op, i))
             op->y = op->residual;
         else
             op->y =
@@ -201,7 +308,7 @@ static size_t take(size_t *total, size_t bytes)
 static size_t flat_floats(const struct ctkd__inference *inf, const struct op *op)
 {
     const size_t block = inf->config.kernels->block, kernel = op->node->kernel;
-    const size_t c = op->in->op == CTKD__OP_INPUT ? op->in->c : op->in_blocks * block;
+    const size_t c = reads_images(op) ? op->in->c : op->in_blocks * block;
     return op->out_blocks * block * c * kernel * kernel;
 }
 
@@ -213,7 +320,7 @@ static void lay_out_constants(struct ctkd__inference *inf, char *memory)
     for (int i = 0; i < inf->program.count; i++) {
         struct op *const op = &inf->ops[i];
         size_t weights = 0, bias = 0, scale = 0;
-        if (op->step.kind == CTKD__STEP_CONV) {
+        if (op->conv) {
             weights = ctkd__conv_base(op->conv)->impl->packed_bytes(op->conv);
             weights = weights ? weights : flat_floats(inf, op) * sizeof(float);
             bias = op->out_blocks * block * sizeof(float);
@@ -238,6 +345,9 @@ static ctkd_status prepare(struct ctkd__inference *inf, size_t n, ctkd_error *er
     size_t scratch = 64;
     for (int i = 0; i < inf->program.count; i++) {
         struct ctkd__conv *const conv = inf->ops[i].conv;
+        const size_t rows = inf->chunk * inf->ops[i].out->c * sizeof(float);
+        if (inf->ops[i].step.kind == CTKD__STEP_LINEAR && rows > scratch)
+            scratch = rows;
         if (!conv)
             continue;
         const struct ctkd__conv_impl *const impl = ctkd__conv_base(conv)->impl;
@@ -274,6 +384,37 @@ static ctkd_status allocate(struct ctkd__inference *inf)
     return CTKD_OK;
 }
 
+/* What inference cannot give: values that are not of an image. */
+static ctkd_status check_request(const struct ctkd__graph *graph,
+                                 const struct ctkd__inference_config *config, ctkd_error *err)
+{
+    for (size_t i = 0; i < config->n_outputs; i++) {
+        const int node = config->outputs[i];
+        if (node < 0 || node >= graph->n_nodes)
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "inference: output %zu is node %d, expected 0 to %d", i, node,
+                              graph->n_nodes - 1);
+        if (graph->nodes[node].op == CTKD__OP_PARAMETER)
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "inference: output %zu is the parameter %s, expected a value", i,
+                              graph->nodes[node].name);
+    }
+    if (config->n_outputs == 0 && (config->no_logits || graph->output < 0))
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "inference: neither logits nor outputs, expected one of them");
+    return CTKD_OK;
+}
+
+static ctkd_status check_inputs(const struct ctkd__inference *inf, ctkd_error *err)
+{
+    for (int i = 0; i < inf->program.count; i++)
+        if (inf->ops[i].out->op == CTKD__OP_SIDE_INPUT)
+            return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                              "inference: side input %s, only training programs have these",
+                              inf->ops[i].out->name);
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
                                    const struct ctkd__inference_config *config,
                                    struct ctkd__inference **out, ctkd_error *err)
@@ -284,11 +425,19 @@ ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
         return ctkd__fail(err, CTKD_ENOMEM, "inference: out of memory");
     inf->graph = graph;
     inf->config = *config;
-    ctkd_status status = ctkd__program_create(graph, true, NULL, &inf->program);
+    inf->config.no_logits = config->no_logits || graph->output < 0;
+    inf->config.outputs = NULL; /* the steps know them */
+    const struct ctkd__program_request request = { true, inf->config.no_logits, config->outputs,
+                                                   config->n_outputs };
+    ctkd_status status = check_request(graph, config, err);
+    if (!status)
+        status = ctkd__program_create(graph, &request, &inf->program);
     if (!status) {
         inf->chunk = config->chunk ? config->chunk : CHUNK_DEFAULT;
         status = create_ops(inf, err);
     }
+    if (!status)
+        status = check_inputs(inf, err);
     if (!status)
         status = plan_values(inf) ? CTKD_OK : CTKD_ENOMEM;
     if (!status) {
@@ -312,8 +461,11 @@ void ctkd__inference_destroy(struct ctkd__inference *inf)
 {
     if (!inf)
         return;
-    for (int i = 0; inf->ops && i < inf->program.count; i++)
+    for (int i = 0; inf->ops && i < inf->program.count; i++) {
         ctkd__conv_destroy(inf->ops[i].conv);
+        ctkd__channel_plan_fini(&inf->ops[i].channels);
+        ctkd__windows_fini(&inf->ops[i].windows);
+    }
     for (size_t i = 0; i < workers_of(inf); i++) {
         ctkd__pages_release(inf->arenas ? inf->arenas[i] : NULL, inf->plan.bytes);
         ctkd__pages_release(inf->scratch ? inf->scratch[i] : NULL, inf->scratch_bytes);
@@ -357,6 +509,15 @@ static void norm_affine(const struct ctkd__weights *weights, const struct ctkd__
     *shift = (double)parameter(weights, norm, CTKD__ROLE_BIAS)[c] - mean * *scale;
 }
 
+static void store_weights(struct op *op, const float *flat, size_t floats)
+{
+    const struct ctkd__conv_impl *const impl = ctkd__conv_base(op->conv)->impl;
+    if (impl->packed_bytes(op->conv))
+        impl->pack(op->conv, flat, op->weights, 0, 1);
+    else
+        memcpy(op->weights, flat, floats * sizeof *flat);
+}
+
 static void load_conv(struct ctkd__inference *inf, struct op *op,
                       const struct ctkd__weights *weights, float *folded)
 {
@@ -374,11 +535,17 @@ static void load_conv(struct ctkd__inference *inf, struct op *op,
         for (size_t i = first; i < (o / block + 1) * per_block; i += block)
             folded[i] = (float)(scale * (double)flat[i]);
     }
-    const struct ctkd__conv_impl *const impl = ctkd__conv_base(op->conv)->impl;
-    if (impl->packed_bytes(op->conv))
-        impl->pack(op->conv, folded, op->weights, 0, 1);
-    else
-        memcpy(op->weights, folded, floats * sizeof *folded);
+    store_weights(op, folded, floats);
+}
+
+/* Nothing is folded into it. */
+static void load_transposed(struct ctkd__inference *inf, struct op *op,
+                            const struct ctkd__weights *weights)
+{
+    const float *const bias = parameter(weights, op->node, CTKD__ROLE_BIAS);
+    if (bias)
+        memcpy(op->bias, bias, op->out->c * sizeof *bias);
+    store_weights(op, parameter(weights, op->node, CTKD__ROLE_WEIGHT), flat_floats(inf, op));
 }
 
 ctkd_status ctkd__inference_protect(struct ctkd__inference *inf, ctkd_error *err)
@@ -413,6 +580,8 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inf, const struct ctkd_
         if (op->step.kind == CTKD__STEP_CONV) {
             memset(folded, 0, flat_floats(inf, op) * sizeof *folded);
             load_conv(inf, op, weights, folded);
+        } else if (op->step.kind == CTKD__STEP_TRANSPOSED_CONV) {
+            load_transposed(inf, op, weights);
         } else if (op->step.kind == CTKD__STEP_LINEAR) {
             memcpy(op->weights, parameter(weights, op->node, CTKD__ROLE_WEIGHT), op->weights_bytes);
             memcpy(op->bias, parameter(weights, op->node, CTKD__ROLE_BIAS),
@@ -465,6 +634,73 @@ static void run_conv(const struct view *v, const struct op *op, const float *x)
         v->inf->statuses[v->worker] = status;
 }
 
+static void run_transposed(const struct view *v, const struct op *op, const float *x)
+{
+    struct ctkd__conv_call call = { .n = v->n,
+                                    .worker = v->worker,
+                                    .dy = x,
+                                    .weights = op->weights,
+                                    .out = at(v, op->y),
+                                    .scratch = v->inf->scratch[v->worker] };
+    const ctkd_status status = ctkd__conv_base(op->conv)->impl->run(op->conv, &call);
+    if (status)
+        v->inf->statuses[v->worker] = status;
+    if (op->node->parameters[CTKD__ROLE_BIAS] >= 0)
+        v->inf->config.kernels->features->shift(
+            (struct ctkd__extent){ v->n, op->out_blocks, op->out->h * op->out->w }, op->bias,
+            at(v, op->y));
+}
+
+/* Plain rows: the logits', or some in the scratch memory. */
+static void run_linear(const struct view *v, const struct op *op, const float *x)
+{
+    const struct ctkd__kernels *const k = v->inf->config.kernels;
+    float *const rows = op->is_logits ? v->inf->logits + v->first * op->out->c
+                                      : (float *)(void *)v->inf->scratch[v->worker];
+    k->pointwise->linear(v->n, op->in_floats, op->out->c, x, op->weights, op->bias, rows);
+    if (op->y != NO_BUFFER)
+        k->features->block((struct ctkd__extent){ v->n, op->out_blocks, 1 }, op->out->c, rows, NULL,
+                           at(v, op->y));
+}
+
+static void run_feature(const struct view *v, const struct op *op, const float *x)
+{
+    const struct ctkd__feature_kernels *const k = v->inf->config.kernels->features;
+    const size_t hw = op->in->h * op->in->w, block = v->inf->config.kernels->block;
+    const struct ctkd__extent extent = { v->n, op->in_blocks, hw };
+    const float *const residual = at(v, op->residual);
+    const float *const operands[2] = { x, residual };
+    float *const y = at(v, op->y);
+    switch (op->step.kind) {
+    case CTKD__STEP_INPUT:
+        k->block(extent, op->in->c, x, NULL, y);
+        break;
+    case CTKD__STEP_CHANNELS:
+        k->gather(v->n, hw, &op->channels, operands, NULL, y);
+        break;
+    case CTKD__STEP_ACTIVATE:
+        k->activate(extent, op->node->c, op->node->activation, op->node->slope, x, y);
+        break;
+    case CTKD__STEP_AVERAGE:
+        k->average(v->n * op->in_blocks, &op->windows, x, y);
+        break;
+    case CTKD__STEP_SCALE_BY:
+        k->scale_by(extent, x, op->residual_floats / hw / block, residual, op->node->channel, NULL,
+                    y);
+        break;
+    case CTKD__STEP_MULTIPLY:
+        k->multiply(extent, x, residual, op->residual_floats != op->in_floats, NULL, y);
+        break;
+    case CTKD__STEP_OUTPUT:
+        if (v->inf->outputs)
+            k->unblock(extent, op->in->c, x,
+                       v->inf->outputs[op->step.index] + v->first * op->in->c * hw);
+        break;
+    default:
+        break;
+    }
+}
+
 static void run_op(const struct view *v, const struct op *op)
 {
     const struct ctkd__pointwise_kernels *const k = v->inf->config.kernels->pointwise;
@@ -502,13 +738,16 @@ static void run_op(const struct view *v, const struct op *op)
         k->mean_pool(extent, x, at(v, op->y));
         break;
     case CTKD__STEP_LINEAR:
-        k->linear(v->n, op->in_floats, op->out->c, x, op->weights, op->bias,
-                  v->inf->logits + v->first * op->out->c);
+        run_linear(v, op, x);
         break;
     case CTKD__STEP_SUBSAMPLE:
         k->subsample(v->n, &shape, x, at(v, op->y));
         break;
-    case CTKD__STEP_KINDS:
+    case CTKD__STEP_TRANSPOSED_CONV:
+        run_transposed(v, op, x);
+        break;
+    default:
+        run_feature(v, op, x);
         break;
     }
 }
@@ -533,11 +772,13 @@ static void run_worker(void *context, size_t worker)
     }
 }
 
-ctkd_status ctkd__inference_run(struct ctkd__inference *inf, size_t n, const float *x,
-                                float *logits, ctkd_error *err)
+ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, const float *x,
+                                        float *logits, float *const *outputs, ctkd_error *err)
 {
     if (n == 0)
         return ctkd__fail(err, CTKD_EINVAL, "inference: no images");
+    if (!logits && !inf->config.no_logits)
+        return ctkd__fail(err, CTKD_EINVAL, "inference: no room for the logits");
     const size_t workers = workers_of(inf), share = (n + workers - 1) / workers;
     inf->step = share < inf->chunk ? share : inf->chunk;
     ctkd_status status = prepare(inf, inf->step, err);
@@ -548,6 +789,7 @@ ctkd_status ctkd__inference_run(struct ctkd__inference *inf, size_t n, const flo
     inf->n = n;
     inf->x = x;
     inf->logits = logits;
+    inf->outputs = outputs;
     atomic_store(&inf->next, 0);
     memset(inf->statuses, 0, workers * sizeof *inf->statuses);
     ctkd__workers_run(inf->config.workers, run_worker, inf);
@@ -555,4 +797,10 @@ ctkd_status ctkd__inference_run(struct ctkd__inference *inf, size_t n, const flo
         if (inf->statuses[i])
             return ctkd__fail(err, inf->statuses[i], "inference: a convolution failed");
     return CTKD_OK;
+}
+
+ctkd_status ctkd__inference_run(struct ctkd__inference *inf, size_t n, const float *x,
+                                float *logits, ctkd_error *err)
+{
+    return ctkd__inference_run_outputs(inf, n, x, logits, NULL, err);
 }

@@ -22,6 +22,10 @@ struct ctkd__inference_config {
     const char *conv;
     struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
     struct ctkd__profile *profile;
+
+    const int *outputs; /* nodes whose values are read beside the logits; copied */
+    size_t n_outputs;
+    bool no_logits; /* nothing but the outputs is computed */
 };
 
 ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
@@ -36,9 +40,13 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inference,
 /* Makes the folded weights read-only memory until the next load. */
 ctkd_status ctkd__inference_protect(struct ctkd__inference *inference, ctkd_error *err);
 
-/* x [n][c][h][w] -> logits [n][k], any n >= 1. */
+/* x [n][c][h][w] -> logits [n][k], any n >= 1. Outputs are not written. */
 ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, const float *x,
                                 float *logits, ctkd_error *err);
+
+/* The same, and output i -> outputs[i], plain [n][c][h][w]. logits may be NULL with no_logits. */
+ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inference, size_t n, const float *x,
+                                        float *logits, float *const *outputs, ctkd_error *err);
 
 size_t ctkd__inference_bytes(const struct ctkd__inference *inference);
 

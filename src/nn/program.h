@@ -3,6 +3,8 @@
 #ifndef CTKD_NN_PROGRAM_H
 #define CTKD_NN_PROGRAM_H
 
+#include <stdint.h>
+
 #include "nn/graph.h"
 
 enum ctkd__step_kind {
@@ -14,29 +16,52 @@ enum ctkd__step_kind {
     CTKD__STEP_GLOBAL_POOL,
     CTKD__STEP_LINEAR,
     CTKD__STEP_SUBSAMPLE,
+    CTKD__STEP_INPUT,    /* plain images or side input, made blocked */
+    CTKD__STEP_CHANNELS, /* concat, slice, shuffle and chains of them: a map of channels */
+    CTKD__STEP_ACTIVATE,
+    CTKD__STEP_AVERAGE, /* average pool, pool to a size, resize: means over windows */
+    CTKD__STEP_SCALE_BY,
+    CTKD__STEP_MULTIPLY,
+    CTKD__STEP_TRANSPOSED_CONV,
+    CTKD__STEP_OUTPUT, /* a value that is read from outside, made plain */
     CTKD__STEP_KINDS
+};
+
+/* Where a channel comes from: the step's input (0) or its residual (1), and which channel there. */
+struct ctkd__channel {
+    uint32_t operand, channel;
 };
 
 /* Values are named by the node that computes them; only values that a step writes exist. */
 struct ctkd__step {
     enum ctkd__step_kind kind;
-    int node; /* whose parameters and attributes the step has (the conv, the batch norm, ...) */
-    int norm; /* CONV: the batch norm folded into it, or -1 */
-    int input;
-    int residual; /* second operand of ADD, added before ReLU in CONV and NORM; or -1 */
-    int output;
+    int node;     /* whose parameters and attributes the step has (the conv, the batch norm, ...) */
+    int norm;     /* CONV: the batch norm folded into it, or -1 */
+    int input;    /* INPUT: -1 */
+    int residual; /* the second operand; of CONV and NORM: added before ReLU; or -1 */
+    int output;   /* OUTPUT: -1 */
     bool relu;
+    size_t index;                         /* OUTPUT: which of the request */
+    const struct ctkd__channel *channels; /* CHANNELS: of each output channel */
 };
 
 struct ctkd__program {
     struct ctkd__step *steps;
     int count;
-    int input, output;
+    struct ctkd__channel *channels; /* of all steps */
 };
 
-/* inference: fold batch norms into convolutions. keep[node]: the node's value must exist (a tap
-   that is asked for); NULL keeps none. */
-ctkd_status ctkd__program_create(const struct ctkd__graph *graph, bool inference, const bool *keep,
+struct ctkd__program_request {
+    bool inference; /* fold batch norms into convolutions */
+    bool no_logits;
+    const int *outputs; /* nodes whose values must exist; each gets an OUTPUT step where it is made,
+                           but parameters, which are no values of a step */
+    size_t n_outputs;
+};
+
+/* Steps that neither the logits nor an output need are left out. */
+ctkd_status ctkd__program_create(const struct ctkd__graph *graph,
+                                 const struct ctkd__program_request *request,
                                  struct ctkd__program *out);
 /* Whether step `norm` is a batch norm without residual that only convolutions read, each of which
    can apply it while it reads (`takes` tells): then its output need not be stored. */

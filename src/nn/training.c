@@ -20,14 +20,20 @@ static size_t workers_of(const struct ctkd__training *t)
 static void set_extents(const struct ctkd__training *t, struct ctkd__training_op *op)
 {
     const size_t block = t->config.kernels->block;
-    const struct ctkd__node *const in = &t->graph->nodes[op->step.input];
-    const struct ctkd__node *const out = &t->graph->nodes[op->step.output];
+    const struct ctkd__step *const step = &op->step;
+    const struct ctkd__node *const nodes = t->graph->nodes;
+    const struct ctkd__node *const in = &nodes[step->input >= 0 ? step->input : step->output];
+    const struct ctkd__node *const out = &nodes[step->output >= 0 ? step->output : step->input];
     op->in_blocks = round_up(in->c, block) / block;
     op->in_hw = in->h * in->w;
     op->in_floats = op->in_blocks * block * op->in_hw;
     op->out_blocks = round_up(out->c, block) / block;
     op->out_hw = out->h * out->w;
     op->out_floats = op->out_blocks * block * op->out_hw;
+    if (step->residual >= 0) {
+        const struct ctkd__node *const residual = &nodes[step->residual];
+        op->residual_floats = round_up(residual->c, block) * residual->h * residual->w;
+    }
 }
 
 static struct ctkd__conv_request request_of(const struct ctkd__training *t,
@@ -49,15 +55,43 @@ static struct ctkd__conv_request request_of(const struct ctkd__training *t,
     };
 }
 
+/* The convolution that a TRANSPOSED_CONV transposes: from its output to its input. `direction` is
+   that convolution's. */
+static struct ctkd__conv_request transposed_request(const struct ctkd__training *t,
+                                                    const struct ctkd__training_op *op,
+                                                    enum ctkd__conv_direction direction)
+{
+    const struct ctkd__node *const in = &t->graph->nodes[op->step.input];
+    const struct ctkd__node *const node = op->node;
+    struct ctkd__conv_request request = request_of(t, op, direction, false);
+    request.shape = (struct ctkd__conv_shape){ .c = node->c,
+                                               .h = node->h,
+                                               .w = node->w,
+                                               .o = in->c,
+                                               .oh = in->h,
+                                               .ow = in->w,
+                                               .kernel = node->kernel,
+                                               .stride = node->stride,
+                                               .padding = node->padding };
+    request.bias = false;
+    /* Its forward is our backward, which may add to an earlier gradient. */
+    request.residual = direction == CTKD__CONV_FORWARD && op->dx.base != CTKD__NO_BUFFER;
+    return request;
+}
+
 static ctkd_status create_convs(struct ctkd__training *t, struct ctkd__training_op *op,
                                 ctkd_error *err)
 {
-    const bool is_first = t->graph->nodes[op->step.input].op == CTKD__OP_INPUT;
+    const bool transposed = op->step.kind == CTKD__STEP_TRANSPOSED_CONV;
+    /* What computes the gradient of the input, which is not always asked for. */
+    const int to_input = transposed ? CTKD__CONV_FORWARD : CTKD__CONV_BACKWARD_DATA;
     for (int d = 0; d < 3; d++) {
-        if (d == CTKD__CONV_BACKWARD_DATA && is_first)
-            continue; /* nobody asks for the gradient of the images */
+        if (d == to_input && op->dx.out == CTKD__NO_BUFFER)
+            continue;
+        const enum ctkd__conv_direction direction = (enum ctkd__conv_direction)d;
         const struct ctkd__conv_request request =
-            request_of(t, op, (enum ctkd__conv_direction)d, op->prologue != NULL);
+            transposed ? transposed_request(t, op, direction)
+                       : request_of(t, op, direction, op->prologue != NULL);
         const ctkd_status status = ctkd__conv_create(t->config.conv, &request, &op->conv[d], err);
         if (status)
             return status;
@@ -90,29 +124,49 @@ static void find_prologues(struct ctkd__training *t)
     }
 }
 
-static void add_profile_rows(struct ctkd__training *t, struct ctkd__training_op *op)
+static const char *const kinds[CTKD__STEP_KINDS] = {
+    [CTKD__STEP_CONV] = "conv",
+    [CTKD__STEP_NORM] = "batch norm",
+    [CTKD__STEP_ADD] = "add",
+    [CTKD__STEP_RELU] = "relu",
+    [CTKD__STEP_MAX_POOL] = "max pool",
+    [CTKD__STEP_GLOBAL_POOL] = "global pool",
+    [CTKD__STEP_LINEAR] = "linear",
+    [CTKD__STEP_SUBSAMPLE] = "subsample",
+    [CTKD__STEP_INPUT] = "input",
+    [CTKD__STEP_CHANNELS] = "channels",
+    [CTKD__STEP_ACTIVATE] = "activate",
+    [CTKD__STEP_AVERAGE] = "average",
+    [CTKD__STEP_SCALE_BY] = "scale by",
+    [CTKD__STEP_MULTIPLY] = "multiply",
+    [CTKD__STEP_TRANSPOSED_CONV] = "transposed conv",
+    [CTKD__STEP_OUTPUT] = "output",
+};
+
+static void add_conv_rows(struct ctkd__training *t, struct ctkd__training_op *op)
 {
-    static const char *const kinds[CTKD__STEP_KINDS] = { "conv",   "batch norm", "add",
-                                                         "relu",   "max pool",   "global pool",
-                                                         "linear", "subsample" };
     static const char *const directions[] = { "conv forward", "conv backward data",
                                               "conv backward weights" };
+    for (int d = 0; d < 3; d++) {
+        if (!op->conv[d])
+            continue;
+        const struct ctkd__conv_base *const conv = ctkd__conv_base(op->conv[d]);
+        op->rows[d] = ctkd__profile_row(t->config.profile, "student", directions[d], op->node->name,
+                                        conv->impl->name, ctkd__conv_flops(&conv->request.shape));
+        if (d != CTKD__CONV_BACKWARD_WEIGHTS)
+            op->rows[3 + d] = ctkd__profile_row(t->config.profile, "student", CTKD__PROFILE_PACKING,
+                                                op->node->name, conv->impl->name, 0);
+    }
+}
+
+static void add_profile_rows(struct ctkd__training *t, struct ctkd__training_op *op)
+{
     for (size_t i = 0; i < sizeof op->rows / sizeof *op->rows; i++)
         op->rows[i] = -1;
     if (!t->config.profile)
         return;
-    if (op->step.kind == CTKD__STEP_CONV) {
-        const struct ctkd__conv_request r = request_of(t, op, CTKD__CONV_FORWARD, false);
-        for (int d = 0; d < 3; d++) {
-            if (!op->conv[d])
-                continue;
-            const char *const how = ctkd__conv_base(op->conv[d])->impl->name;
-            op->rows[d] = ctkd__profile_row(t->config.profile, "student", directions[d],
-                                            op->node->name, how, ctkd__conv_flops(&r.shape));
-            if (d != CTKD__CONV_BACKWARD_WEIGHTS)
-                op->rows[3 + d] = ctkd__profile_row(t->config.profile, "student",
-                                                    CTKD__PROFILE_PACKING, op->node->name, how, 0);
-        }
+    if (op->conv[CTKD__CONV_BACKWARD_WEIGHTS]) { /* transposed ones too */
+        add_conv_rows(t, op);
         return;
     }
     const double flops =
@@ -126,205 +180,65 @@ static void add_profile_rows(struct ctkd__training *t, struct ctkd__training_op 
         ctkd__profile_row(t->config.profile, "student", kind, op->node->name, "own", 2 * flops);
 }
 
-static ctkd_status create_ops(struct ctkd__training *t, ctkd_error *err)
+static bool is_conv(const struct ctkd__training_op *op)
+{
+    return op->step.kind == CTKD__STEP_CONV || op->step.kind == CTKD__STEP_TRANSPOSED_CONV;
+}
+
+static ctkd_status create_maps(struct ctkd__training *t, struct ctkd__training_op *op)
+{
+    const struct ctkd__node *const nodes = t->graph->nodes;
+    const size_t block = t->config.kernels->block;
+    const struct ctkd__step *const step = &op->step;
+    if (step->kind == CTKD__STEP_AVERAGE)
+        return ctkd__windows_create(op->node, &nodes[step->input], &op->windows);
+    if (step->kind != CTKD__STEP_CHANNELS)
+        return CTKD_OK;
+    const size_t c[2] = { nodes[step->input].c, step->residual >= 0 ? nodes[step->residual].c : 0 };
+    ctkd_status status =
+        ctkd__channel_plan_forward(step->channels, op->node->c, c, block, &op->channels);
+    for (uint32_t i = 0; i < 2 && !status; i++)
+        status = ctkd__channel_plan_backward(step->channels, op->node->c, i, c[i], block,
+                                             &op->dchannels[i]);
+    return status;
+}
+
+static ctkd_status create_ops(struct ctkd__training *t)
 {
     t->ops = calloc((size_t)t->program.count, sizeof *t->ops);
     t->value_op = malloc((size_t)t->graph->n_nodes * sizeof *t->value_op);
-    if (!t->ops || !t->value_op)
-        return ctkd__fail(err, CTKD_ENOMEM, "training: out of memory");
+    t->needs_gradient = calloc((size_t)t->graph->n_nodes, sizeof *t->needs_gradient);
+    if (!t->ops || !t->value_op || !t->needs_gradient)
+        return CTKD_ENOMEM;
     for (int i = 0; i < t->graph->n_nodes; i++)
         t->value_op[i] = -1;
     for (int i = 0; i < t->program.count; i++) {
         struct ctkd__training_op *const op = &t->ops[i];
         op->step = t->program.steps[i];
         op->node = &t->graph->nodes[op->step.node];
-        t->value_op[op->step.output] = i;
+        op->is_logits =
+            op->step.output == t->graph->output && op->step.output >= 0 && !t->config.no_logits;
+        if (op->step.output >= 0)
+            t->value_op[op->step.output] = i;
         set_extents(t, op);
+        const ctkd_status status = create_maps(t, op);
+        if (status)
+            return status;
     }
     find_prologues(t);
-    for (int i = 0; i < t->program.count; i++) {
-        if (t->ops[i].step.kind == CTKD__STEP_CONV) {
-            const ctkd_status status = create_convs(t, &t->ops[i], err);
-            if (status)
-                return status;
-        }
-        add_profile_rows(t, &t->ops[i]);
-    }
     return CTKD_OK;
 }
 
-/* --- memory: forward step i happens at time i, its backward at time 2 * count - i */
-
-static size_t backward_time(const struct ctkd__training *t, int i)
+/* After planning: which gradients exist decides which directions are needed. */
+static ctkd_status create_all_convs(struct ctkd__training *t, ctkd_error *err)
 {
-    return (size_t)(2 * t->program.count - i);
-}
-
-static int add_buffer(struct ctkd__training *t, size_t image_bytes, size_t time, bool *short_of)
-{
-    const int buffer = ctkd__arena_add(&t->plan, image_bytes * t->slice_max, time);
-    *short_of |= buffer < 0;
-    return buffer;
-}
-
-static int buffer_of_value(const struct ctkd__training *t, int value)
-{
-    if (value < 0 || t->value_op[value] < 0)
-        return CTKD__NO_BUFFER;
-    const struct ctkd__training_op *const op = &t->ops[t->value_op[value]];
-    return op->virtual_output ? op->x : op->y;
-}
-
-static void use(struct ctkd__training *t, int buffer, size_t time)
-{
-    if (buffer != CTKD__NO_BUFFER)
-        ctkd__arena_use(&t->plan, buffer, time);
-}
-
-static bool backward_reads_input(const struct ctkd__training_op *op)
-{
-    return op->step.kind == CTKD__STEP_CONV || op->step.kind == CTKD__STEP_NORM ||
-           op->step.kind == CTKD__STEP_LINEAR;
-}
-
-static bool backward_reads_output(const struct ctkd__training_op *op)
-{
-    const enum ctkd__step_kind kind = op->step.kind;
-    return op->step.relu
-               ? kind == CTKD__STEP_ADD || (kind == CTKD__STEP_NORM && op->step.residual >= 0)
-               : kind == CTKD__STEP_RELU;
-}
-
-/* Activations: each lives from its step to the last one that reads it, forward or backward. */
-static bool plan_values(struct ctkd__training *t)
-{
-    bool short_of = false;
-    for (int i = 0; i < t->program.count && !short_of; i++) {
-        struct ctkd__training_op *const op = &t->ops[i];
-        const size_t now = (size_t)i, later = backward_time(t, i);
-        op->x = buffer_of_value(t, op->step.input);
-        op->residual = buffer_of_value(t, op->step.residual);
-        op->y = op->index = CTKD__NO_BUFFER;
-        use(t, op->x, backward_reads_input(op) ? later : now);
-        use(t, op->residual, now);
-        if (op->step.kind == CTKD__STEP_LINEAR || op->virtual_output)
-            continue; /* logits are the caller's */
-        op->y = add_buffer(t, op->out_floats * sizeof(float), now, &short_of);
-        if (!short_of && backward_reads_output(op))
-            use(t, op->y, later);
-        if (op->step.kind == CTKD__STEP_MAX_POOL) {
-            op->index = add_buffer(t, op->out_floats, now, &short_of);
-            if (!short_of)
-                use(t, op->index, later);
-        }
+    for (int i = 0; i < t->program.count; i++) {
+        const ctkd_status status = is_conv(&t->ops[i]) ? create_convs(t, &t->ops[i], err) : CTKD_OK;
+        if (status)
+            return status;
+        add_profile_rows(t, &t->ops[i]);
     }
-    return !short_of;
-}
-
-/* During the backward pass: which buffer holds the gradient of each value, and how many values
-   still hope for what is in each buffer. A buffer with one holder may be written in place. */
-struct gradient_plan {
-    int *of_value; /* [nodes] */
-    int *holders;  /* [buffers] */
-};
-
-/* Where the gradient of `value` goes: onto what is there already, into `spare` (a buffer of the
-   same size that nobody needs any more), or into a new buffer. */
-static struct ctkd__gradient target(struct ctkd__training *t, struct gradient_plan *plan, int value,
-                                    size_t image_floats, int spare, size_t time, bool *short_of)
-{
-    const int base = plan->of_value[value];
-    int out;
-    if (base != CTKD__NO_BUFFER && plan->holders[base] == 1) {
-        out = base;
-    } else if (spare != CTKD__NO_BUFFER && plan->holders[spare] == 0) {
-        out = spare;
-    } else {
-        out = add_buffer(t, image_floats * sizeof(float), time, short_of);
-        if (*short_of)
-            return (struct ctkd__gradient){ CTKD__NO_BUFFER, CTKD__NO_BUFFER };
-        plan->holders[out] = 0;
-    }
-    if (base != CTKD__NO_BUFFER) {
-        plan->holders[base]--;
-        use(t, base, time);
-    }
-    plan->holders[out]++;
-    plan->of_value[value] = out;
-    use(t, out, time);
-    return (struct ctkd__gradient){ out, base };
-}
-
-/* The gradient of `value` is what is in `masked`: shared when it is the first, added otherwise. */
-static struct ctkd__gradient share(struct ctkd__training *t, struct gradient_plan *plan, int value,
-                                   size_t image_floats, int masked, size_t time, bool *short_of)
-{
-    if (plan->of_value[value] != CTKD__NO_BUFFER)
-        return target(t, plan, value, image_floats, CTKD__NO_BUFFER, time, short_of);
-    plan->of_value[value] = masked;
-    plan->holders[masked]++;
-    return (struct ctkd__gradient){ masked, CTKD__NO_BUFFER };
-}
-
-/* Where the gradient behind the ReLU of a sum is stored: in place of dy if nobody else needs that.
- */
-static int masked_buffer(struct ctkd__training *t, struct gradient_plan *plan,
-                         const struct ctkd__training_op *op, size_t time, bool *short_of)
-{
-    if (!op->step.relu || plan->holders[op->dy] == 0)
-        return op->dy;
-    const int buffer = add_buffer(t, op->out_floats * sizeof(float), time, short_of);
-    if (!*short_of)
-        plan->holders[buffer] = 0;
-    return buffer;
-}
-
-static void plan_op_gradient(struct ctkd__training *t, struct gradient_plan *plan, int i,
-                             bool *short_of)
-{
-    struct ctkd__training_op *const op = &t->ops[i];
-    const size_t now = backward_time(t, i);
-    const bool to_images = t->graph->nodes[op->step.input].op == CTKD__OP_INPUT;
-    op->dy = op->masked = CTKD__NO_BUFFER;
-    op->dx = op->dr = (struct ctkd__gradient){ CTKD__NO_BUFFER, CTKD__NO_BUFFER };
-    if (op->step.kind != CTKD__STEP_LINEAR) { /* the gradient of the logits is the caller's */
-        op->dy = plan->of_value[op->step.output];
-        plan->of_value[op->step.output] = CTKD__NO_BUFFER;
-        plan->holders[op->dy]--;
-        use(t, op->dy, now);
-    }
-    if (op->step.residual >= 0) {
-        op->masked = masked_buffer(t, plan, op, now, short_of);
-        if (*short_of)
-            return;
-        use(t, op->masked, now);
-        op->dr = share(t, plan, op->step.residual, op->out_floats, op->masked, now, short_of);
-    }
-    if (*short_of || to_images)
-        return;
-    if (op->step.kind == CTKD__STEP_ADD)
-        op->dx = share(t, plan, op->step.input, op->in_floats, op->masked, now, short_of);
-    else if (op->step.kind == CTKD__STEP_NORM && op->step.residual >= 0)
-        op->dx = target(t, plan, op->step.input, op->in_floats, op->masked, now, short_of);
-    else if (op->step.kind == CTKD__STEP_NORM || op->step.kind == CTKD__STEP_RELU)
-        op->dx = target(t, plan, op->step.input, op->in_floats, op->dy, now, short_of);
-    else
-        op->dx = target(t, plan, op->step.input, op->in_floats, CTKD__NO_BUFFER, now, short_of);
-}
-
-static bool plan_gradients(struct ctkd__training *t)
-{
-    const size_t nodes = (size_t)t->graph->n_nodes;
-    const size_t buffers_max = t->plan.count + 4 * (size_t)t->program.count;
-    struct gradient_plan plan = { malloc(nodes * sizeof(int)), calloc(buffers_max, sizeof(int)) };
-    bool short_of = !plan.of_value || !plan.holders;
-    for (size_t i = 0; !short_of && i < nodes; i++)
-        plan.of_value[i] = CTKD__NO_BUFFER;
-    for (int i = t->program.count - 1; i >= 0 && !short_of; i--)
-        plan_op_gradient(t, &plan, i, &short_of);
-    free(plan.of_value);
-    free(plan.holders);
-    return !short_of;
+    return CTKD_OK;
 }
 
 /* --- persistent memory */
@@ -384,6 +298,8 @@ static ctkd_status size_shared(struct ctkd__training *t)
         const struct ctkd__training_op *const op = &t->ops[i];
         const size_t sums = op->out_blocks * t->config.kernels->block * sizeof(double);
         scratch = sums > scratch ? sums : scratch;
+        const size_t rows = t->slice_max * op->node->c * sizeof(float);
+        scratch = op->step.kind == CTKD__STEP_LINEAR && rows > scratch ? rows : scratch;
         for (int d = 0; d < 3; d++) {
             if (!op->conv[d])
                 continue;
@@ -433,6 +349,19 @@ ctkd_status ctkd__training_prepare(struct ctkd__training *t, size_t n, ctkd_erro
     return CTKD_OK;
 }
 
+static ctkd_status check_outputs(const struct ctkd__graph *graph,
+                                 const struct ctkd__training_config *config, ctkd_error *err)
+{
+    for (size_t i = 0; i < config->n_outputs; i++)
+        if (config->outputs[i] < 0 || config->outputs[i] >= graph->n_nodes)
+            return ctkd__fail(err, CTKD_EINVAL, "training: output %zu is node %d, expected 0 to %d",
+                              i, config->outputs[i], graph->n_nodes - 1);
+    if (config->n_outputs == 0 && (config->no_logits || graph->output < 0))
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "training: neither logits nor outputs, expected one of them");
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__training_create(const struct ctkd__graph *graph, struct ctkd__weights *weights,
                                   const struct ctkd__training_config *config,
                                   struct ctkd__training **out, ctkd_error *err)
@@ -444,17 +373,25 @@ ctkd_status ctkd__training_create(const struct ctkd__graph *graph, struct ctkd__
     t->graph = graph;
     t->weights = weights;
     t->config = *config;
+    t->config.no_logits = config->no_logits || graph->output < 0;
     const size_t workers = ctkd__workers_count(config->workers);
     t->slice_max = (config->batch_max + workers - 1) / workers;
-    ctkd_status status = ctkd__program_create(graph, false, NULL, &t->program);
+    ctkd_status status = check_outputs(graph, config, err);
+    const struct ctkd__program_request request = { .no_logits = t->config.no_logits,
+                                                   .outputs = config->outputs,
+                                                   .n_outputs = config->n_outputs };
     if (!status)
-        status = create_ops(t, err);
-    if (!status && (!plan_values(t) || !plan_gradients(t)))
-        status = CTKD_ENOMEM;
-    if (!status) {
-        ctkd__arena_plan(&t->plan);
+        status = ctkd__program_create(graph, &request, &t->program);
+    if (!status)
+        status = create_ops(t);
+    if (!status)
+        status = ctkd__training_plan(t) ? CTKD_OK : CTKD_ENOMEM;
+    if (!status)
+        status = create_all_convs(t, err);
+    if (!status)
         status = allocate(t);
-    }
+    if (!status)
+        status = ctkd__training_outputs_create(t, err);
     if (status == CTKD_ENOMEM)
         ctkd__fail(err, CTKD_ENOMEM, "training: out of memory for a batch of %zu (%zu MB)",
                    config->batch_max, t->plan.bytes * workers >> 20);
@@ -472,9 +409,15 @@ void ctkd__training_destroy(struct ctkd__training *t)
 {
     if (!t)
         return;
-    for (int i = 0; t->ops && i < t->program.count; i++)
+    for (int i = 0; t->ops && i < t->program.count; i++) {
         for (int d = 0; d < 3; d++)
             ctkd__conv_destroy(t->ops[i].conv[d]);
+        ctkd__channel_plan_fini(&t->ops[i].channels);
+        ctkd__channel_plan_fini(&t->ops[i].dchannels[0]);
+        ctkd__channel_plan_fini(&t->ops[i].dchannels[1]);
+        ctkd__windows_fini(&t->ops[i].windows);
+    }
+    ctkd__training_outputs_destroy(t);
     for (size_t i = 0; i < workers_of(t); i++) {
         ctkd__pages_release(t->arenas ? t->arenas[i] : NULL, t->plan.bytes);
         ctkd__pages_release(t->gradients ? t->gradients[i] : NULL,
@@ -493,6 +436,7 @@ void ctkd__training_destroy(struct ctkd__training *t)
     ctkd__arena_fini(&t->plan);
     ctkd__program_fini(&t->program);
     free(t->value_op);
+    free(t->needs_gradient);
     free(t->ops);
     free(t);
 }
@@ -501,7 +445,7 @@ size_t ctkd__training_bytes(const struct ctkd__training *t)
 {
     return workers_of(t) *
                (t->plan.bytes + t->weights->n_values * sizeof(float) + t->scratch_bytes) +
-           2 * t->packed_bytes;
+           2 * t->packed_bytes + ctkd__training_outputs_bytes(t);
 }
 
 /* --- running */
@@ -519,8 +463,12 @@ static void backward_worker(void *context, size_t worker)
     const size_t workers = workers_of(t);
     if (ctkd__slice_begin(t->n, workers, worker) == ctkd__slice_begin(t->n, workers, worker + 1))
         memset(t->gradients[worker], 0, t->weights->n_values * sizeof(float));
+    /* Steps that no gradient reaches never write theirs, which stay 0 from the allocation. */
     for (int i = t->program.count - 1; i >= 0; i--)
-        ctkd__training_op_backward(t, &t->ops[i], worker);
+        if (t->ops[i].has_backward)
+            ctkd__training_op_backward(t, &t->ops[i], worker);
+    if (worker == 0)
+        ctkd__training_parameter_gradients(t);
 }
 
 static ctkd_status run(struct ctkd__training *t, void (*fn)(void *context, size_t worker),
@@ -537,16 +485,32 @@ static ctkd_status run(struct ctkd__training *t, void (*fn)(void *context, size_
     return CTKD_OK;
 }
 
+/* Whether this counts as a batch: it does not when all batch norms are frozen. */
+static bool moves_statistics(const struct ctkd__training *t)
+{
+    bool any = false, moves = false;
+    for (int i = 0; i < t->program.count; i++)
+        if (t->ops[i].step.kind == CTKD__STEP_NORM) {
+            any = true;
+            moves = moves || !t->ops[i].node->frozen;
+        }
+    return moves || !any;
+}
+
 ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const float *x,
                                    float *logits, ctkd_error *err)
 {
-    const ctkd_status status = ctkd__training_prepare(t, n, err);
+    ctkd_status status = ctkd__training_outputs_check(t, err);
+    if (!status && !logits && !t->config.no_logits)
+        status = ctkd__fail(err, CTKD_EINVAL, "training: no room for the logits");
+    if (!status)
+        status = ctkd__training_prepare(t, n, err);
     if (status)
         return status;
     t->n = n;
     t->x = x;
     t->logits = logits;
-    t->weights->batches_tracked++;
+    t->weights->batches_tracked += moves_statistics(t);
     return run(t, forward_worker, err);
 }
 
@@ -554,8 +518,12 @@ ctkd_status ctkd__training_backward(struct ctkd__training *t, const float *dlogi
 {
     if (t->n == 0)
         return ctkd__fail(err, CTKD_EINVAL, "training: backward without a forward");
+    if (!dlogits && !t->config.no_logits)
+        return ctkd__fail(err, CTKD_EINVAL, "training: no gradient of the logits");
     t->dlogits = dlogits;
-    return run(t, backward_worker, err);
+    const ctkd_status status = run(t, backward_worker, err);
+    ctkd__training_outputs_forget(t);
+    return status;
 }
 
 const float *ctkd__training_gradient(const struct ctkd__training *t, size_t worker)

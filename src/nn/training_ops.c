@@ -1,77 +1,10 @@
-#include "nn/training_ops.h"
+#include "nn/training_view.h"
 
 #include <math.h>
 #include <string.h>
 
 static const double epsilon = CTKD__BATCH_NORM_EPSILON;
 static const float momentum = 0.1f;
-
-/* What a worker sees in a step. */
-struct view {
-    struct ctkd__training *training;
-    const struct ctkd__training_op *op;
-    size_t worker, first, n; /* its slice */
-    const struct ctkd__pointwise_kernels *kernels;
-};
-
-static struct view view_of(struct ctkd__training *training, const struct ctkd__training_op *op,
-                           size_t worker)
-{
-    const size_t workers = ctkd__workers_count(training->config.workers);
-    const size_t first = ctkd__slice_begin(training->n, workers, worker);
-    return (struct view){ training,
-                          op,
-                          worker,
-                          first,
-                          ctkd__slice_begin(training->n, workers, worker + 1) - first,
-                          training->config.kernels->pointwise };
-}
-
-static void *at(const struct view *v, int buffer)
-{
-    return buffer == CTKD__NO_BUFFER
-               ? NULL
-               : v->training->arenas[v->worker] + v->training->plan.buffers[buffer].offset;
-}
-
-static const float *input_of(const struct view *v)
-{
-    if (v->op->x != CTKD__NO_BUFFER)
-        return at(v, v->op->x);
-    const struct ctkd__node *const node = &v->training->graph->nodes[v->op->step.input];
-    return v->training->x + v->first * node->c * node->h * node->w;
-}
-
-static float *parameter(const struct view *v, enum ctkd__role role, float *block)
-{
-    const int index = v->op->node->parameters[role];
-    return index < 0 ? NULL : block + v->training->weights->offsets[index];
-}
-
-static float *value_of(const struct view *v, enum ctkd__role role)
-{
-    return parameter(v, role, v->training->weights->values);
-}
-
-static float *gradient_of(const struct view *v, enum ctkd__role role)
-{
-    return parameter(v, role, v->training->gradients[v->worker]);
-}
-
-static struct ctkd__extent in_extent(const struct view *v)
-{
-    return (struct ctkd__extent){ v->n, v->op->in_blocks, v->op->in_hw };
-}
-
-static struct ctkd__extent out_extent(const struct view *v)
-{
-    return (struct ctkd__extent){ v->n, v->op->out_blocks, v->op->out_hw };
-}
-
-static void meet(const struct view *v)
-{
-    ctkd__workers_meet(v->training->config.workers);
-}
 
 /* --- batch norm */
 
@@ -129,27 +62,42 @@ static void move_statistics(const struct view *v, size_t c, double mean, double 
     *running_variance = (1 - momentum) * *running_variance + momentum * (float)unbiased;
 }
 
+/* Mean and 1/deviation of channel c: of the batch, or the running ones of a frozen batch norm. */
+static void find_moments(const struct view *v, size_t c, size_t channels, double *mean,
+                         double *rstd)
+{
+    double variance;
+    if (v->op->node->frozen) {
+        *mean = (double)parameter(v, CTKD__ROLE_MEAN, v->training->weights->buffers)[c];
+        variance = (double)parameter(v, CTKD__ROLE_VARIANCE, v->training->weights->buffers)[c];
+    } else {
+        merge_moments(v, c, channels, mean, &variance);
+        if (v->worker == 0)
+            move_statistics(v, c, *mean, variance);
+    }
+    *rstd = 1.0 / sqrt(variance + epsilon);
+}
+
 static void norm_forward(const struct view *v)
 {
     const struct ctkd__training_op *const op = v->op;
     const size_t channels = op->in_blocks * v->training->config.kernels->block;
     const float *const x = input_of(v);
     double *const sums = op->forward_sums + v->worker * 2 * channels;
-    v->kernels->moments(in_extent(v), x, sums, sums + channels);
-    meet(v);
+    if (!op->node->frozen) {
+        v->kernels->moments(in_extent(v), x, sums, sums + channels);
+        meet(v);
+    }
     const struct norm_coefficients k = coefficients_of(v->training, op, v->worker);
     const float *const weight = value_of(v, CTKD__ROLE_WEIGHT), *const bias =
                                                                     value_of(v, CTKD__ROLE_BIAS);
     for (size_t c = 0; c < op->node->c; c++) { /* padding channels keep coefficients of 0 */
-        double mean, variance;
-        merge_moments(v, c, channels, &mean, &variance);
-        const double rstd = 1.0 / sqrt(variance + epsilon);
+        double mean, rstd;
+        find_moments(v, c, channels, &mean, &rstd);
         k.mean[c] = (float)mean;
         k.rstd[c] = (float)rstd;
         k.scale[c] = (float)((double)weight[c] * rstd);
         k.shift[c] = (float)((double)bias[c] - mean * (double)weight[c] * rstd);
-        if (v->worker == 0)
-            move_statistics(v, c, mean, variance);
     }
     const struct ctkd__affine affine = affine_of(v->training, op, v->worker);
     if (!op->virtual_output)
@@ -158,12 +106,14 @@ static void norm_forward(const struct view *v)
 
 /*
  * dx = scale (g - mean(g) - xh mean(g xh)), xh = (x - mean) rstd, as a g + b x + c per channel.
+ * Frozen: dx = scale g.
  */
 static void norm_backward_coefficients(const struct view *v, const struct norm_coefficients *k,
                                        size_t channels)
 {
     const size_t workers = ctkd__workers_count(v->training->config.workers);
     const double count = (double)v->training->n * (double)v->op->in_hw;
+    const bool frozen = v->op->node->frozen;
     for (size_t c = 0; c < v->op->node->c; c++) {
         double sum_g = 0, sum_gx = 0;
         for (size_t w = 0; w < workers; w++) {
@@ -171,16 +121,16 @@ static void norm_backward_coefficients(const struct view *v, const struct norm_c
             sum_gx += v->op->backward_sums[w * 2 * channels + channels + c];
         }
         const double scale = (double)k->scale[c], rstd = (double)k->rstd[c];
-        const double slope = -scale * rstd * rstd * sum_gx / count;
+        const double slope = frozen ? 0 : -scale * rstd * rstd * sum_gx / count;
         k->a[c] = (float)scale;
         k->b[c] = (float)slope;
-        k->c[c] = (float)(-scale * sum_g / count - slope * (double)k->mean[c]);
+        k->c[c] = frozen ? 0 : (float)(-scale * sum_g / count - slope * (double)k->mean[c]);
     }
 }
 
 static void add_residual_gradient(const struct view *v, struct ctkd__gradient dr, int masked)
 {
-    if (dr.out == CTKD__NO_BUFFER || dr.out == masked)
+    if (dr.out == CTKD__NO_BUFFER || (dr.out == masked && dr.base == CTKD__NO_BUFFER))
         return; /* shared, not copied */
     v->kernels->add(v->n * v->op->out_floats, at(v, dr.base), at(v, masked), false, at(v, dr.out));
 }
@@ -204,13 +154,15 @@ static void norm_backward(const struct view *v)
         dweight[c] = (float)(sums[channels + c] * (double)k.rstd[c]);
         dbias[c] = (float)sums[c];
     }
+    if (stored) /* before dx may take the place of g */
+        add_residual_gradient(v, op->dr, op->masked);
     meet(v);
+    if (op->dx.out == CTKD__NO_BUFFER)
+        return;
     norm_backward_coefficients(v, &k, channels);
     v->kernels->norm_backward_apply(in_extent(v), x, stored ? NULL : &affine,
                                     stored ? at(v, op->masked) : dy, k.a, k.b, k.c,
                                     at(v, op->dx.base), at(v, op->dx.out));
-    if (stored)
-        add_residual_gradient(v, op->dr, op->masked);
 }
 
 /* --- convolution */
@@ -300,6 +252,37 @@ static void conv_backward(const struct view *v)
     run_conv(v, CTKD__CONV_BACKWARD_DATA, &call);
 }
 
+/* --- transposed convolution: the convolution from y to x with its directions exchanged */
+
+static void transposed_forward(const struct view *v)
+{
+    struct ctkd__conv_call call = { .dy = input_of(v),
+                                    .weights = packed_weights(v, CTKD__CONV_BACKWARD_DATA),
+                                    .out = at(v, v->op->y) };
+    run_conv(v, CTKD__CONV_BACKWARD_DATA, &call);
+    const float *const bias = value_of(v, CTKD__ROLE_BIAS); /* padded with zeros */
+    if (bias)
+        v->features->shift(out_extent(v), bias, at(v, v->op->y));
+}
+
+static void transposed_backward(const struct view *v)
+{
+    const struct ctkd__training_op *const op = v->op;
+    const float *const dy = at(v, op->dy);
+    struct ctkd__conv_call call = { .x = dy,
+                                    .dy = input_of(v),
+                                    .out = gradient_of(v, CTKD__ROLE_WEIGHT) };
+    run_conv(v, CTKD__CONV_BACKWARD_WEIGHTS, &call);
+    conv_bias_gradient(v, dy);
+    if (op->dx.out == CTKD__NO_BUFFER)
+        return;
+    call = (struct ctkd__conv_call){ .x = dy,
+                                     .weights = packed_weights(v, CTKD__CONV_FORWARD),
+                                     .base = at(v, op->dx.base),
+                                     .out = at(v, op->dx.out) };
+    run_conv(v, CTKD__CONV_FORWARD, &call);
+}
+
 /* --- the rest */
 
 static void add_forward(const struct view *v)
@@ -362,19 +345,49 @@ static void global_pool_backward(const struct view *v)
                                    at(v, v->op->dx.out));
 }
 
+/* A linear layer computes plain rows: the logits', or some in the scratch memory. */
+static float *rows_of(const struct view *v)
+{
+    return (float *)(void *)v->training->scratch[v->worker];
+}
+
+static struct ctkd__extent row_extent(const struct view *v)
+{
+    return (struct ctkd__extent){ v->n, v->op->out_blocks, 1 };
+}
+
 static void linear_forward(const struct view *v)
 {
-    v->kernels->linear(v->n, v->op->in_floats, v->op->node->c, input_of(v),
-                       value_of(v, CTKD__ROLE_WEIGHT), value_of(v, CTKD__ROLE_BIAS),
-                       v->training->logits + v->first * v->op->node->c);
+    const struct ctkd__training_op *const op = v->op;
+    const size_t k = op->node->c;
+    float *const rows = op->is_logits ? v->training->logits + v->first * k : rows_of(v);
+    v->kernels->linear(v->n, op->in_floats, k, input_of(v), value_of(v, CTKD__ROLE_WEIGHT),
+                       value_of(v, CTKD__ROLE_BIAS), rows);
+    if (op->y != CTKD__NO_BUFFER)
+        v->features->block(row_extent(v), k, rows, NULL, at(v, op->y));
+}
+
+/* The gradient's rows: the caller's, those of the steps that read the value, or their sum. */
+static const float *linear_gradient(const struct view *v)
+{
+    const struct ctkd__training_op *const op = v->op;
+    const size_t k = op->node->c;
+    const float *const dlogits = op->is_logits ? v->training->dlogits + v->first * k : NULL;
+    if (op->dy == CTKD__NO_BUFFER)
+        return dlogits;
+    float *const rows = rows_of(v);
+    v->features->unblock(row_extent(v), k, at(v, op->dy), rows);
+    for (size_t i = 0; dlogits && i < v->n * k; i++)
+        rows[i] += dlogits[i];
+    return rows;
 }
 
 static void linear_backward(const struct view *v)
 {
-    v->kernels->linear_backward(
-        v->n, v->op->in_floats, v->op->node->c, input_of(v), value_of(v, CTKD__ROLE_WEIGHT),
-        v->training->dlogits + v->first * v->op->node->c, at(v, v->op->dx.base),
-        at(v, v->op->dx.out), gradient_of(v, CTKD__ROLE_WEIGHT), gradient_of(v, CTKD__ROLE_BIAS));
+    v->kernels->linear_backward(v->n, v->op->in_floats, v->op->node->c, input_of(v),
+                                value_of(v, CTKD__ROLE_WEIGHT), linear_gradient(v),
+                                at(v, v->op->dx.base), at(v, v->op->dx.out),
+                                gradient_of(v, CTKD__ROLE_WEIGHT), gradient_of(v, CTKD__ROLE_BIAS));
 }
 
 static struct ctkd__subsample subsample_of(const struct view *v)
@@ -399,10 +412,7 @@ static void subsample_backward(const struct view *v)
                                    at(v, v->op->dx.out));
 }
 
-static const struct {
-    void (*forward)(const struct view *v);
-    void (*backward)(const struct view *v);
-} table[CTKD__STEP_KINDS] = {
+static const struct ctkd__step_functions table[CTKD__STEP_KINDS] = {
     [CTKD__STEP_CONV] = { conv_forward, conv_backward },
     [CTKD__STEP_NORM] = { norm_forward, norm_backward },
     [CTKD__STEP_ADD] = { add_forward, add_backward },
@@ -411,14 +421,21 @@ static const struct {
     [CTKD__STEP_GLOBAL_POOL] = { global_pool_forward, global_pool_backward },
     [CTKD__STEP_LINEAR] = { linear_forward, linear_backward },
     [CTKD__STEP_SUBSAMPLE] = { subsample_forward, subsample_backward },
+    [CTKD__STEP_TRANSPOSED_CONV] = { transposed_forward, transposed_backward },
 };
+
+static const struct ctkd__step_functions *functions_of(const struct ctkd__training_op *op)
+{
+    const struct ctkd__step_functions *const feature = ctkd__feature_step(op->step.kind);
+    return feature ? feature : &table[op->step.kind];
+}
 
 static void timed(const struct view *v, void (*fn)(const struct view *v), int row)
 {
     struct ctkd__profile *const profile = v->training->config.profile;
     const uint64_t start = profile ? ctkd__profile_now_ns() : 0;
     fn(v);
-    if (profile && v->op->step.kind != CTKD__STEP_CONV) /* convolutions time their parts */
+    if (profile && !v->op->conv[CTKD__CONV_BACKWARD_WEIGHTS]) /* convolutions time their parts */
         ctkd__profile_add(profile, v->op->rows[row], v->worker, ctkd__profile_now_ns() - start,
                           v->n);
 }
@@ -427,12 +444,12 @@ void ctkd__training_op_forward(struct ctkd__training *training, struct ctkd__tra
                                size_t worker)
 {
     const struct view v = view_of(training, op, worker);
-    timed(&v, table[op->step.kind].forward, 0);
+    timed(&v, functions_of(op)->forward, 0);
 }
 
 void ctkd__training_op_backward(struct ctkd__training *training, struct ctkd__training_op *op,
                                 size_t worker)
 {
     const struct view v = view_of(training, op, worker);
-    timed(&v, table[op->step.kind].backward, 1);
+    timed(&v, functions_of(op)->backward, 1);
 }

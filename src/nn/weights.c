@@ -27,7 +27,7 @@ static const struct ctkd__node *node_of(const struct ctkd__weights *weights, int
 static int has_plain_input(const struct ctkd__weights *weights, int parameter)
 {
     const struct ctkd__node *const node = node_of(weights, parameter);
-    return weights->graph->nodes[node->inputs[0]].op == CTKD__OP_INPUT;
+    return node->op == CTKD__OP_CONV && weights->graph->nodes[node->inputs[0]].op == CTKD__OP_INPUT;
 }
 
 /* Floats of a parameter in the flat block. */

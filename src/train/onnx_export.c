@@ -230,6 +230,9 @@ static void add_any(struct exporter *e, int i)
     case CTKD__OP_INPUT:
     case CTKD__OP_COUNT:
         break;
+    default:
+        e->status = ctkd__fail(e->err, CTKD_EUNSUPPORTED, "%s: kind %s has no ONNX form here",
+                               node->name, ctkd__op_text(node->op));
     }
 }
 

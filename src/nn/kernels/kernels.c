@@ -7,7 +7,7 @@
 
 #define KERNELS(isa, b)                                                                            \
     static const struct ctkd__kernels isa = { #isa, b, &ctkd__pointwise_##isa,                     \
-                                              &ctkd__winograd_##isa };
+                                              &ctkd__winograd_##isa, &ctkd__features_##isa };
 KERNELS(portable, 8)
 #if defined(__x86_64__)
 KERNELS(avx2, 8)

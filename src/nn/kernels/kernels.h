@@ -6,6 +6,7 @@
 #define CTKD_NN_KERNELS_H
 
 #include "ctkd/status.h"
+#include "nn/kernels/features.h"
 #include "nn/kernels/pointwise.h"
 #include "nn/kernels/winograd.h"
 
@@ -14,6 +15,7 @@ struct ctkd__kernels {
     size_t block;     /* B: 8 or 16 */
     const struct ctkd__pointwise_kernels *pointwise;
     const struct ctkd__winograd_kernels *winograd;
+    const struct ctkd__feature_kernels *features;
 };
 
 /*

@@ -2,5 +2,6 @@
 #define VB 8
 #define ISA portable
 
+#include "nn/kernels/features.inc.h"
 #include "nn/kernels/pointwise.inc.h"
 #include "nn/kernels/winograd.inc.h"
