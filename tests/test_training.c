@@ -158,7 +158,9 @@ static struct rig rig_open(const struct network *network, const struct ctkd__ker
     rig.x = calloc(floats, sizeof *rig.x);
     fill_normal(rig.x, floats, 3);
     fill_normal(rig.r, N_MAX * K, 4);
-    const struct ctkd__training_config config = { kernels, rig.workers, N_MAX, conv, NULL, NULL };
+    const struct ctkd__training_config config = {
+        .kernels = kernels, .workers = rig.workers, .batch_max = N_MAX, .conv = conv
+    };
     check_ok(ctkd__training_create(rig.graph, rig.weights, &config, &rig.training, &err), &err);
     return rig;
 }
@@ -282,9 +284,11 @@ static void inference_matches_running_statistics_in_double(void **state)
                 struct rig rig = rig_open(&networks[i], kernels, 2, "auto");
                 struct ctkd__inference *inference;
                 ctkd_error err;
-                const struct ctkd__inference_config config = {
-                    kernels, rig.workers, chunk, chunk == 3 ? "dnnl" : "auto", NULL, NULL
-                };
+                const struct ctkd__inference_config config = { .kernels = kernels,
+                                                               .workers = rig.workers,
+                                                               .chunk = chunk,
+                                                               .conv =
+                                                                   chunk == 3 ? "dnnl" : "auto" };
                 check_ok(ctkd__inference_create(rig.graph, &config, &inference, &err), &err);
                 check_ok(ctkd__inference_load(inference, rig.weights, &err), &err);
                 float logits[N_MAX * K];

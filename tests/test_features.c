@@ -1,0 +1,650 @@
+/* Ops on feature maps, outputs and side inputs through the engine: values against double, gradients
+   against central differences in double, for every instruction set of this CPU and one and several
+   threads. Channel counts are no multiples of a block, but where that is the point. */
+#include "support/check.h"
+
+#include <stdlib.h>
+
+#include "nn/inference.h"
+#include "nn/training.h"
+#include "support/reference.h"
+
+enum { N_MAX = 4, OUTPUTS_MAX = 8, PROBES = 9 };
+
+/* What a network under test declares beside its nodes. */
+struct network {
+    struct ctkd__graph *graph;
+    int logits; /* -1: none */
+    int outputs[OUTPUTS_MAX];
+    size_t n_outputs;
+    bool no_logits, training_only;
+};
+
+static int conv(struct network *net, int x, const char *name, size_t out, size_t kernel)
+{
+    return ctkd__graph_conv(net->graph, x, name,
+                            &(struct ctkd__conv_args){ .out = out,
+                                                       .kernel = kernel,
+                                                       .stride = 1,
+                                                       .padding = kernel / 2,
+                                                       .bias = kernel == 1,
+                                                       .init = CTKD__INIT_UNIFORM,
+                                                       .value = 0.4f,
+                                                       .bias_init = CTKD__INIT_UNIFORM,
+                                                       .bias_value = 0.3f });
+}
+
+static int transposed(struct network *net, int x, const char *name, size_t out, size_t kernel,
+                      size_t stride, bool bias)
+{
+    return ctkd__graph_transposed_conv(net->graph, x, name,
+                                       &(struct ctkd__conv_args){ .out = out,
+                                                                  .kernel = kernel,
+                                                                  .stride = stride,
+                                                                  .padding = 1,
+                                                                  .bias = bias,
+                                                                  .init = CTKD__INIT_UNIFORM,
+                                                                  .value = 0.4f,
+                                                                  .bias_init = CTKD__INIT_UNIFORM,
+                                                                  .bias_value = 0.3f });
+}
+
+static int linear(struct network *net, int x, const char *name, size_t out)
+{
+    return ctkd__graph_linear(net->graph, x, name, out, CTKD__INIT_UNIFORM, 0.5f,
+                              CTKD__INIT_UNIFORM, 0.5f);
+}
+
+static void head(struct network *net, int x)
+{
+    net->logits = linear(net, ctkd__graph_global_pool(net->graph, x), "fc", 7);
+}
+
+static void read(struct network *net, int node)
+{
+    net->outputs[net->n_outputs++] = node;
+    char tap[8] = { 't', (char)('0' + net->n_outputs), 0 };
+    ctkd__graph_tap(net->graph, tap, node);
+}
+
+/* Chains of maps that become one, that would have three sources, that read a channel twice, that
+   are outputs, that others read too. */
+static void build_channels(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    const int x =
+        ctkd__graph_batch_norm(g, conv(net, ctkd__graph_input(g, 3, 6, 5), "stem", 11, 3), "n0");
+    const int a = conv(net, x, "a", 13, 1);
+    const int shuffled = ctkd__graph_shuffle(g, ctkd__graph_concat(g, x, a), 3); /* 24 */
+    const int left = ctkd__graph_slice(g, shuffled, 0, 10);
+    const int right = conv(net, ctkd__graph_slice(g, shuffled, 10, 14), "b", 14, 3);
+    const int three = ctkd__graph_concat(g, ctkd__graph_concat(g, left, right), a); /* 37 */
+    const int twice = ctkd__graph_concat(g, left, left);                            /* 20 */
+    const int overlap = ctkd__graph_concat(g, ctkd__graph_slice(g, right, 0, 9),
+                                           ctkd__graph_slice(g, right, 4, 10));
+    const int kept = ctkd__graph_concat(g, twice, overlap); /* 39 */
+    const int both = ctkd__graph_concat(g, ctkd__graph_slice(g, kept, 3, 33),
+                                        ctkd__graph_relu(g, kept)); /* 72 */
+    read(net, kept);
+    read(net, three);
+    head(net, conv(net, ctkd__graph_concat(g, three, both), "c", 12, 1));
+}
+
+/* As ShuffleNet V2 has them, aligned to every block. */
+static void build_aligned(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    int x = conv(net, ctkd__graph_input(g, 3, 5, 4), "stem", 64, 3);
+    for (int unit = 0; unit < 3; unit++) {
+        const char name[] = { (char)('a' + unit), 0 };
+        const int left = ctkd__graph_slice(g, x, 0, 32), right = ctkd__graph_slice(g, x, 32, 32);
+        const int sum = ctkd__graph_concat(g, left, conv(net, right, name, 32, 1));
+        if (unit == 1)
+            read(net, sum);
+        x = ctkd__graph_shuffle(g, sum, 2);
+    }
+    head(net, x);
+}
+
+static void build_activations(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    static const enum ctkd__activation kinds[] = { CTKD__RELU6, CTKD__LEAKY_RELU, CTKD__SIGMOID,
+                                                   CTKD__HARD_SIGMOID, CTKD__HARD_SWISH };
+    int x = ctkd__graph_input(g, 3, 5, 5);
+    for (size_t i = 0; i < 5; i++) {
+        const char name[] = { (char)('a' + i), 0 }, norm[] = { 'n', (char)('a' + i), 0 };
+        const int y = ctkd__graph_batch_norm(g, conv(net, x, name, 9 + 3 * i, 1), norm);
+        /* Wide enough to reach every piece of the functions. */
+        const int wide = ctkd__graph_add(g, ctkd__graph_add(g, y, y), ctkd__graph_add(g, y, y));
+        x = ctkd__graph_activate(g, wide, kinds[i], 0.1f);
+        if (i == 2)
+            read(net, x);
+    }
+    const int squeezed = conv(net, ctkd__graph_global_pool(g, x), "se", 21, 1);
+    const int gate = ctkd__graph_activate(g, squeezed, CTKD__HARD_SIGMOID, 0);
+    head(net, ctkd__graph_multiply(g, x, gate));
+}
+
+static void build_pools(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    const int x =
+        ctkd__graph_batch_norm(g, conv(net, ctkd__graph_input(g, 3, 9, 7), "a", 11, 3), "na");
+    const int a = ctkd__graph_average_pool(g, x, 3, 2, 1, true);  /* 5 x 4 */
+    const int b = ctkd__graph_average_pool(g, x, 3, 2, 1, false); /* 5 x 4 */
+    const int c = ctkd__graph_pool_to(g, x, 5, 4);
+    const int d = ctkd__graph_resize(g, ctkd__graph_pool_to(g, x, 4, 3), 5, 4); /* upwards */
+    const int e = ctkd__graph_resize(g, x, 5, 4);                               /* downwards */
+    const int f = ctkd__graph_resize(g, ctkd__graph_pool_to(g, x, 12, 9), 5, 4);
+    read(net, ctkd__graph_pool_to(g, x, 1, 1));
+    read(net, ctkd__graph_average_pool(g, x, 4, 3, 0, true));
+    int y = ctkd__graph_concat(g, ctkd__graph_concat(g, a, b), ctkd__graph_concat(g, c, d));
+    y = ctkd__graph_concat(g, y, ctkd__graph_concat(g, e, f));
+    assert_int_equal(ctkd__graph_pool_to(g, y, 5, 4), y);
+    assert_int_equal(ctkd__graph_resize(g, y, 5, 4), y);
+    head(net, conv(net, y, "b", 13, 1));
+}
+
+/* The fusion of review (METHODS: ABF): two gates over a map of the network and one from outside. */
+static void build_gates(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    const int x = conv(net, ctkd__graph_input(g, 3, 6, 5), "a", 21, 3);
+    const int deep = ctkd__graph_side_input(g, "deep", 21, 3, 2);
+    const int y = ctkd__graph_resize(g, deep, 6, 5);
+    const int gates = ctkd__graph_activate(g, conv(net, ctkd__graph_concat(g, x, y), "gate", 19, 1),
+                                           CTKD__SIGMOID, 0);
+    const int sum = ctkd__graph_add(g, ctkd__graph_scale_by(g, x, gates, 0),
+                                    ctkd__graph_scale_by(g, y, gates, 17));
+    read(net, sum);
+    read(net, ctkd__graph_batch_norm(g, conv(net, sum, "out", 10, 3), "nout"));
+    net->no_logits = net->training_only = true;
+    head(net, x);
+}
+
+static void build_transposed(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    int x = conv(net, ctkd__graph_input(g, 3, 4, 3), "a", 11, 3);
+    const int up = transposed(net, x, "up", 19, 4, 2, true); /* 8 x 6 */
+    const int down = ctkd__graph_pool_to(g, up, 4, 3);
+    const int same = transposed(net, x, "same", 19, 3, 1, false);
+    x = ctkd__graph_concat(g, ctkd__graph_concat(g, down, same), x); /* x has three readers */
+    read(net, up);
+    head(net, conv(net, x, "b", 9, 1));
+}
+
+/* No images and no logits: adaptors alone, with trainable vectors. */
+static void build_alone(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    const int s = ctkd__graph_side_input(g, "student", 10, 4, 5);
+    const int t = ctkd__graph_side_input(g, "teacher", 14, 4, 5);
+    const int scale = ctkd__graph_parameter(g, "log_scale", 14, 0.7f);
+    const int y =
+        ctkd__graph_activate(g, conv(net, s, "regressor.0", 14, 1), CTKD__LEAKY_RELU, 0.1f);
+    read(net, scale);
+    read(net, ctkd__graph_batch_norm(g, ctkd__graph_multiply(g, y, t), "regressor.1"));
+    read(net, scale);
+    read(net, y);
+    read(net, t); /* as it came */
+    const int dead = conv(net, s, "dead", 3, 1);
+    ctkd__graph_tap(g, "dead", dead);
+    net->logits = -1;
+    net->no_logits = net->training_only = true;
+}
+
+/* Frozen batch norms with residual and ReLU; a linear layer within; logits read twice. */
+static void build_frozen(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    const int x = conv(net, ctkd__graph_input(g, 3, 6, 5), "a", 12, 3);
+    const int frozen = ctkd__graph_batch_norm(g, x, "na");
+    const int plain = ctkd__graph_batch_norm(g, conv(net, frozen, "b", 12, 3), "nb");
+    const int last = ctkd__graph_batch_norm(g, conv(net, plain, "c", 12, 3), "nc");
+    const int sum = ctkd__graph_add(g, last, frozen);
+    ctkd__graph_freeze(g, frozen);
+    ctkd__graph_freeze(g, last);
+    read(net, sum);
+    const int pooled = ctkd__graph_global_pool(g, ctkd__graph_relu(g, sum));
+    const int hidden =
+        ctkd__graph_activate(g, linear(net, pooled, "hidden", 9), CTKD__HARD_SWISH, 0);
+    read(net, hidden);
+    net->logits = linear(net, hidden, "fc", 7);
+    read(net, ctkd__graph_activate(g, net->logits, CTKD__SIGMOID, 0));
+    read(net, net->logits);
+}
+
+/* One value as both operands; images that more than convolutions read. */
+static void build_same(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    const int images = ctkd__graph_input(g, 3, 6, 5);
+    int x = ctkd__graph_concat(g, conv(net, images, "a", 9, 3), images);
+    x = ctkd__graph_batch_norm(g, x, "na");
+    x = ctkd__graph_add(g, ctkd__graph_batch_norm(g, x, "nb"), x);
+    x = ctkd__graph_add(g, x, x);
+    x = ctkd__graph_multiply(g, x, x);
+    x = ctkd__graph_scale_by(g, x, x, 10);
+    const int y = ctkd__graph_batch_norm(g, conv(net, x, "b", 12, 1), "nc");
+    const int sum = ctkd__graph_relu(g, ctkd__graph_add(g, y, x)); /* x is read again below */
+    read(net, ctkd__graph_batch_norm(g, images, "ni"));
+    read(net, images);
+    head(net, ctkd__graph_concat(g, sum, ctkd__graph_slice(g, x, 1, 5)));
+}
+
+/* The residual's value is read behind the sum: its gradient exists when the sum's arrives. */
+static void build_late_reader(struct network *net)
+{
+    struct ctkd__graph *const g = net->graph;
+    const int x =
+        ctkd__graph_batch_norm(g, conv(net, ctkd__graph_input(g, 3, 5, 4), "a", 10, 3), "na");
+    const int y = ctkd__graph_batch_norm(g, conv(net, x, "b", 10, 3), "nb");
+    const int sum = ctkd__graph_add(g, y, x);
+    const int relu = ctkd__graph_relu(g, ctkd__graph_add(g, conv(net, x, "c", 10, 1), x));
+    head(net, ctkd__graph_concat(g, sum, relu));
+}
+
+static const struct {
+    const char *name;
+    void (*build)(struct network *net);
+} networks[] = {
+    { "channels", build_channels },
+    { "aligned", build_aligned },
+    { "activations", build_activations },
+    { "pools", build_pools },
+    { "gates", build_gates },
+    { "transposed", build_transposed },
+    { "alone", build_alone },
+    { "frozen", build_frozen },
+    { "same", build_same },
+    { "late_reader", build_late_reader },
+};
+enum { NETWORKS = sizeof networks / sizeof *networks };
+
+struct rig {
+    const char *name;
+    struct network net;
+    struct ctkd__graph *graph;
+    struct reference *reference;
+    float **plain;   /* [parameters] */
+    float *x;        /* images; NULL: none */
+    float **sides;   /* [nodes] */
+    float **weights; /* [nodes] of the sum that is differentiated; outputs and logits have some */
+};
+
+static size_t image_floats(const struct ctkd__graph *graph, int node)
+{
+    return graph->nodes[node].c * graph->nodes[node].h * graph->nodes[node].w;
+}
+
+static float *random_values(size_t count, uint64_t seed)
+{
+    float *const values = calloc(count, sizeof *values);
+    fill_normal(values, count, seed);
+    return values;
+}
+
+static bool is_buffer(const struct ctkd__parameter *p)
+{
+    return p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
+}
+
+static void rig_parameters(struct rig *rig)
+{
+    rig->plain = calloc((size_t)rig->graph->n_parameters, sizeof *rig->plain);
+    for (int i = 0; i < rig->graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &rig->graph->parameters[i];
+        const size_t count = ctkd__parameter_elements(p);
+        rig->plain[i] = random_values(count, 100 + (uint64_t)i);
+        for (size_t j = 0; j < count; j++) {
+            float *const value = &rig->plain[i][j];
+            if (p->role == CTKD__ROLE_VARIANCE)
+                *value = 0.5f + fabsf(*value);
+            else if (p->role == CTKD__ROLE_WEIGHT && p->rank == 1)
+                *value = 1 + 0.3f * *value;
+            else
+                *value *= p->rank == 4 ? 1.5f / sqrtf((float)(count / p->shape[0])) : 0.4f;
+        }
+    }
+}
+
+static struct rig rig_open(size_t which)
+{
+    struct rig rig = { .name = networks[which].name };
+    ctkd_error err;
+    check_ok(ctkd__graph_create(&rig.graph), NULL);
+    rig.net.graph = rig.graph;
+    networks[which].build(&rig.net);
+    check_ok(ctkd__graph_finish(rig.graph, rig.net.logits, &err), &err);
+    rig_parameters(&rig);
+    rig.reference = reference_create(rig.graph, rig.plain);
+    const size_t nodes = (size_t)rig.graph->n_nodes;
+    rig.sides = calloc(nodes, sizeof *rig.sides);
+    rig.weights = calloc(nodes, sizeof *rig.weights);
+    for (int i = 0; i < rig.graph->n_nodes; i++) {
+        const size_t count = N_MAX * image_floats(rig.graph, i);
+        if (rig.graph->nodes[i].op == CTKD__OP_INPUT)
+            rig.x = random_values(count, 3);
+        if (rig.graph->nodes[i].op == CTKD__OP_SIDE_INPUT)
+            rig.sides[i] = random_values(count, 4 + (uint64_t)i);
+        bool read_outside = i == rig.net.logits && !rig.net.no_logits;
+        for (size_t j = 0; j < rig.net.n_outputs; j++)
+            read_outside = read_outside || rig.net.outputs[j] == i;
+        if (read_outside)
+            rig.weights[i] = random_values(count, 50 + (uint64_t)i);
+    }
+    return rig;
+}
+
+static void rig_close(struct rig *rig)
+{
+    for (int i = 0; i < rig->graph->n_parameters; i++)
+        free(rig->plain[i]);
+    for (int i = 0; i < rig->graph->n_nodes; i++) {
+        free(rig->sides[i]);
+        free(rig->weights[i]);
+    }
+    free(rig->plain);
+    free(rig->sides);
+    free(rig->weights);
+    free(rig->x);
+    reference_destroy(rig->reference);
+    ctkd__graph_destroy(rig->graph);
+}
+
+/* How often the weighted value counts: logits that are an output too count twice. */
+static double times_read(const struct rig *rig, int node)
+{
+    double times = node == rig->net.logits && !rig->net.no_logits;
+    for (size_t i = 0; i < rig->net.n_outputs; i++)
+        times += rig->net.outputs[i] == node;
+    return times;
+}
+
+static void give_sides(const struct rig *rig, size_t n)
+{
+    for (int i = 0; i < rig->graph->n_nodes; i++)
+        if (rig->sides[i])
+            reference_side_input(rig->reference, i, n * image_floats(rig->graph, i), rig->sides[i]);
+}
+
+static double loss(const struct rig *rig, size_t n)
+{
+    double **const values = reference_values(rig->reference, n, rig->x, 1), sum = 0;
+    for (int i = 0; i < rig->graph->n_nodes; i++) {
+        const bool batch = rig->graph->nodes[i].op != CTKD__OP_PARAMETER;
+        for (size_t j = 0; rig->weights[i] && j < (batch ? n : 1) * image_floats(rig->graph, i);
+             j++)
+            sum += times_read(rig, i) * values[i][j] * (double)rig->weights[i][j];
+    }
+    reference_free_values(rig->reference, values);
+    return sum;
+}
+
+static double slope(const struct rig *rig, size_t n, double *value)
+{
+    const double old = *value, h = 1e-6 * (1 + fabs(old));
+    *value = old + h;
+    const double up = loss(rig, n);
+    *value = old - h;
+    const double down = loss(rig, n);
+    *value = old;
+    return (up - down) / (2 * h);
+}
+
+/* Slopes of some elements of parameters and side inputs, found once for a batch size. */
+struct slopes {
+    double *of_parameter, *of_side; /* [n][PROBES + 1] */
+};
+
+static struct slopes find_slopes(const struct rig *rig, size_t n)
+{
+    struct slopes slopes = {
+        calloc((size_t)rig->graph->n_parameters * (PROBES + 1), sizeof(double)),
+        calloc((size_t)rig->graph->n_nodes * (PROBES + 1), sizeof(double)),
+    };
+    give_sides(rig, n);
+    for (int p = 0; p < rig->graph->n_parameters; p++) {
+        const size_t count = ctkd__parameter_elements(&rig->graph->parameters[p]);
+        for (size_t i = 0, k = 0; i < count; i += 1 + count / PROBES, k++)
+            if (!is_buffer(&rig->graph->parameters[p]))
+                slopes.of_parameter[(size_t)p * (PROBES + 1) + k] =
+                    slope(rig, n, &rig->reference->parameters[p][i]);
+    }
+    for (int s = 0; s < rig->graph->n_nodes; s++) {
+        const size_t count = n * image_floats(rig->graph, s);
+        for (size_t i = 0, k = 0; rig->sides[s] && i < count; i += 1 + count / PROBES, k++)
+            slopes.of_side[(size_t)s * (PROBES + 1) + k] =
+                slope(rig, n, &rig->reference->side_inputs[s][i]);
+    }
+    return slopes;
+}
+
+static void check_slopes(const struct rig *rig, const char *what, const float *gradient,
+                         size_t count, const double *slopes)
+{
+    double difference = 0, norm = 0;
+    for (size_t i = 0, k = 0; i < count; i += 1 + count / PROBES, k++) {
+        const double d = (double)gradient[i] - slopes[k];
+        difference += d * d;
+        norm += slopes[k] * slopes[k];
+    }
+    /* A bias before a batch norm has no gradient at all: compare with the loss's scale then. */
+    if (!(sqrt(difference) <= 3e-5 * (sqrt(norm) + 1.0)))
+        fail_msg("%s: %s: gradient differs by %.3g of %.3g", rig->name, what, sqrt(difference),
+                 sqrt(norm));
+}
+
+/* The engine on a rig. */
+struct engine {
+    struct ctkd__workers *workers;
+    struct ctkd__weights *weights;
+    struct ctkd__training *training;
+};
+
+static struct engine engine_open(const struct rig *rig, const struct ctkd__kernels *kernels,
+                                 size_t threads)
+{
+    struct engine engine;
+    ctkd_error err;
+    check_ok(ctkd__workers_create(threads, &engine.workers, &err), &err);
+    check_ok(ctkd__weights_create(rig->graph, kernels->block, &engine.weights, &err), &err);
+    for (int i = 0; i < rig->graph->n_parameters; i++)
+        ctkd__weights_pack(engine.weights, i, rig->plain[i],
+                           (is_buffer(&rig->graph->parameters[i]) ? engine.weights->buffers
+                                                                  : engine.weights->values) +
+                               engine.weights->offsets[i]);
+    const struct ctkd__training_config config = { .kernels = kernels,
+                                                  .workers = engine.workers,
+                                                  .batch_max = N_MAX,
+                                                  .conv = "auto",
+                                                  .outputs = rig->net.outputs,
+                                                  .n_outputs = rig->net.n_outputs,
+                                                  .no_logits = rig->net.no_logits,
+                                                  .input_gradients = true };
+    check_ok(ctkd__training_create(rig->graph, engine.weights, &config, &engine.training, &err),
+             &err);
+    return engine;
+}
+
+static void engine_close(struct engine *engine)
+{
+    ctkd__training_destroy(engine->training);
+    ctkd__weights_destroy(engine->weights);
+    ctkd__workers_destroy(engine->workers);
+}
+
+static void check_value(const struct rig *rig, int node, size_t n, const float *actual,
+                        const double *expected)
+{
+    const bool batch = rig->graph->nodes[node].op != CTKD__OP_PARAMETER;
+    const size_t count = (batch ? n : 1) * image_floats(rig->graph, node);
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double d = (double)actual[i] - expected[i];
+        difference += d * d;
+        norm += expected[i] * expected[i];
+    }
+    if (!(sqrt(difference) <= 1e-5 * sqrt(norm)))
+        fail_msg("%s: %s, batch %zu: value differs by %.3g of %.3g", rig->name,
+                 rig->graph->nodes[node].name, n, sqrt(difference), sqrt(norm));
+}
+
+static void forward(const struct rig *rig, struct engine *engine, size_t n, float *logits)
+{
+    ctkd_error err;
+    for (int i = 0; i < rig->graph->n_nodes; i++)
+        if (rig->sides[i])
+            ctkd__training_input(engine->training, i, rig->sides[i]);
+    check_ok(ctkd__training_forward(engine->training, n, rig->x, logits, &err), &err);
+}
+
+/* The gradients of the outputs as given, or none. */
+static void backward(const struct rig *rig, struct engine *engine, size_t n, bool with_gradients)
+{
+    ctkd_error err;
+    static const float zeros[N_MAX * 7];
+    for (size_t i = 0; i < rig->net.n_outputs && with_gradients; i++)
+        ctkd__training_output_gradient(engine->training, i, rig->weights[rig->net.outputs[i]]);
+    (void)n;
+    const float *const dlogits = rig->net.no_logits ? NULL
+                                 : with_gradients   ? rig->weights[rig->net.logits]
+                                                    : zeros;
+    check_ok(ctkd__training_backward(engine->training, dlogits, &err), &err);
+}
+
+static void check_forward(const struct rig *rig, struct engine *engine, size_t n)
+{
+    float logits[N_MAX * 7];
+    forward(rig, engine, n, rig->net.no_logits ? NULL : logits);
+    give_sides(rig, n);
+    double **const values = reference_values(rig->reference, n, rig->x, 1);
+    if (!rig->net.no_logits)
+        check_value(rig, rig->net.logits, n, logits, values[rig->net.logits]);
+    for (size_t i = 0; i < rig->net.n_outputs; i++)
+        check_value(rig, rig->net.outputs[i], n, ctkd__training_output(engine->training, i),
+                    values[rig->net.outputs[i]]);
+    reference_free_values(rig->reference, values);
+}
+
+static void check_gradients(const struct rig *rig, struct engine *engine, size_t n,
+                            const struct slopes *slopes)
+{
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err;
+    check_ok(ctkd__training_export_gradient(engine->training, &list, &err), &err);
+    for (int p = 0; p < rig->graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+        if (!is_buffer(parameter))
+            check_slopes(rig, parameter->name, ctkd__tensors_find(&list, parameter->name)->data,
+                         ctkd__parameter_elements(parameter),
+                         slopes->of_parameter + (size_t)p * (PROBES + 1));
+    }
+    for (int s = 0; s < rig->graph->n_nodes; s++)
+        if (rig->sides[s])
+            check_slopes(
+                rig, rig->graph->nodes[s].name, ctkd__training_input_gradient(engine->training, s),
+                n * image_floats(rig->graph, s), slopes->of_side + (size_t)s * (PROBES + 1));
+    ctkd__tensors_fini(&list);
+}
+
+static void check_no_gradient(const struct rig *rig, struct engine *engine, size_t threads)
+{
+    for (size_t w = 0; w < threads; w++)
+        for (size_t i = 0; i < engine->weights->n_values; i++)
+            if (ctkd__training_gradient(engine->training, w)[i] != 0)
+                fail_msg("%s: gradient %zu of thread %zu is not 0 without any gradient", rig->name,
+                         i, w);
+}
+
+static void gradients_match_central_differences(void **state)
+{
+    (void)state;
+    for (size_t which = 0; which < NETWORKS; which++) {
+        struct rig rig = rig_open(which);
+        struct slopes slopes[] = { find_slopes(&rig, 2), find_slopes(&rig, N_MAX) };
+        for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
+            for (size_t threads = 1; threads <= 3; threads += 2) {
+                const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
+                if (!ctkd__kernels_supported(kernels))
+                    continue;
+                struct engine engine = engine_open(&rig, kernels, threads);
+                const size_t sizes[] = { N_MAX, 2,
+                                         N_MAX }; /* with three threads one has no image */
+                for (size_t i = 0; i < 3; i++) {
+                    check_forward(&rig, &engine, sizes[i]);
+                    if (i == 0) /* forward again, without a backward between */
+                        check_forward(&rig, &engine, sizes[i]);
+                    backward(&rig, &engine, sizes[i], true);
+                    check_gradients(&rig, &engine, sizes[i], &slopes[sizes[i] == N_MAX]);
+                }
+                float logits[N_MAX * 7];
+                forward(&rig, &engine, N_MAX, rig.net.no_logits ? NULL : logits);
+                backward(&rig, &engine, N_MAX, false);
+                check_no_gradient(&rig, &engine, threads);
+                engine_close(&engine);
+            }
+        for (size_t i = 0; i < 2; i++) {
+            free(slopes[i].of_parameter);
+            free(slopes[i].of_side);
+        }
+        rig_close(&rig);
+    }
+}
+
+static void inference_gives_logits_and_outputs(void **state)
+{
+    (void)state;
+    for (size_t which = 0; which < NETWORKS; which++) {
+        struct rig rig = rig_open(which);
+        for (size_t isa = 0; ctkd__kernels_list()[isa] && !rig.net.training_only; isa++)
+            for (size_t chunk = 0; chunk <= 3; chunk += 3) {
+                const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
+                if (!ctkd__kernels_supported(kernels))
+                    continue;
+                struct engine engine = engine_open(&rig, kernels, 2);
+                struct ctkd__inference *inference;
+                ctkd_error err;
+                const struct ctkd__inference_config config = { .kernels = kernels,
+                                                               .workers = engine.workers,
+                                                               .chunk = chunk,
+                                                               .conv = "auto",
+                                                               .outputs = rig.net.outputs,
+                                                               .n_outputs = rig.net.n_outputs };
+                check_ok(ctkd__inference_create(rig.graph, &config, &inference, &err), &err);
+                check_ok(ctkd__inference_load(inference, engine.weights, &err), &err);
+                float logits[N_MAX * 7], *outputs[OUTPUTS_MAX] = { NULL };
+                for (size_t i = 0; i < rig.net.n_outputs; i++)
+                    outputs[i] =
+                        calloc(N_MAX * image_floats(rig.graph, rig.net.outputs[i]), sizeof(float));
+                double **const values = reference_values(rig.reference, N_MAX, rig.x, 0);
+                check_ok(
+                    ctkd__inference_run_outputs(inference, N_MAX, rig.x, logits, outputs, &err),
+                    &err);
+                check_value(&rig, rig.net.logits, N_MAX, logits, values[rig.net.logits]);
+                for (size_t i = 0; i < rig.net.n_outputs; i++)
+                    check_value(&rig, rig.net.outputs[i], N_MAX, outputs[i],
+                                values[rig.net.outputs[i]]);
+                memset(logits, 0, sizeof logits);
+                check_ok(ctkd__inference_run(inference, N_MAX, rig.x, logits, &err), &err);
+                check_value(&rig, rig.net.logits, N_MAX, logits, values[rig.net.logits]);
+                for (size_t i = 0; i < rig.net.n_outputs; i++)
+                    free(outputs[i]);
+                reference_free_values(rig.reference, values);
+                ctkd__inference_destroy(inference);
+                engine_close(&engine);
+            }
+        rig_close(&rig);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_match_central_differences),
+        cmocka_unit_test(inference_gives_logits_and_outputs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
