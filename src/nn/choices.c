@@ -14,9 +14,12 @@ static const char *const directions[] = { "forward", "backward-data", "backward-
 void ctkd__choices_key(const struct ctkd__conv_request *request, char *key, size_t bytes)
 {
     const struct ctkd__conv_shape *const s = &request->shape;
-    snprintf(key, bytes, "%s %s%s %zux%zux%zu to %zu kernel %zu stride %zu images %zu",
+    char groups[32] = "";
+    if (ctkd__conv_groups(s) > 1)
+        snprintf(groups, sizeof groups, " groups %zu", s->groups);
+    snprintf(key, bytes, "%s %s%s %zux%zux%zu to %zu kernel %zu stride %zu%s images %zu",
              request->kernels->name, directions[request->direction],
-             request->prologue ? "+norm" : "", s->c, s->h, s->w, s->o, s->kernel, s->stride,
+             request->prologue ? "+norm" : "", s->c, s->h, s->w, s->o, s->kernel, s->stride, groups,
              request->images);
 }
 
@@ -64,7 +67,8 @@ static bool arrays_open(struct arrays *a, const struct ctkd__conv_request *r,
     memset(a, 0, sizeof *a);
     a->x = filled(a->x_bytes = r->images * c * s->h * s->w * sizeof(float));
     a->y = filled(a->y_bytes = r->images * o * s->oh * s->ow * sizeof(float));
-    a->weights = filled(a->weights_bytes = c * o * s->kernel * s->kernel * sizeof(float));
+    a->weights =
+        filled(a->weights_bytes = ctkd__conv_weight_floats(s, r->kernels->block) * sizeof(float));
     a->packed = filled(a->packed_bytes = impl->packed_bytes(conv) + 64);
     a->channels = filled(a->channels_bytes = (c > o ? c : o) * sizeof(float));
     a->scratch = ctkd__pages_allocate(a->scratch_bytes = impl->scratch_bytes(conv) + 64);
@@ -214,7 +218,9 @@ static ctkd_status read_line(const char *path, size_t number, char *line, struct
     for (size_t i = 0; ctkd__conv_list()[i]; i++)
         if (strcmp(ctkd__conv_list()[i]->name, choice.impl) == 0)
             return add(out, &choice, err);
-    return ctkd__fail(err, CTKD_EFORMAT, "%s:%zu: implementation %s, expected winograd or dnnl",
+    return ctkd__fail(err, CTKD_EFORMAT,
+                      "%s:%zu: implementation %s, expected winograd, depthwise, "
+                      "gemm, expanded or dnnl",
                       path, number, choice.impl);
 }
 

@@ -5,10 +5,10 @@
 #include "nn/choices.h"
 #include "util/error.h"
 
-extern const struct ctkd__conv_impl ctkd__conv_winograd, ctkd__conv_dnnl;
+extern const struct ctkd__conv_impl ctkd__conv_winograd, ctkd__conv_expanded, ctkd__conv_dnnl;
 
-static const struct ctkd__conv_impl *const list[] = { &ctkd__conv_winograd, &ctkd__conv_dnnl,
-                                                      NULL };
+static const struct ctkd__conv_impl *const list[] = { &ctkd__conv_winograd, &ctkd__conv_expanded,
+                                                      &ctkd__conv_dnnl, NULL };
 
 const struct ctkd__conv_impl *const *ctkd__conv_list(void)
 {
@@ -50,7 +50,9 @@ ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request 
 {
     *out = NULL;
     if (!known(name))
-        return ctkd__fail(err, CTKD_ENOTFOUND, "train.conv: %s, expected auto, winograd or dnnl",
+        return ctkd__fail(err, CTKD_ENOTFOUND,
+                          "train.conv: %s, expected auto, winograd, "
+                          "depthwise, gemm, expanded or dnnl",
                           name);
     const bool automatic = !name || !*name || strcmp(name, "auto") == 0;
     const struct ctkd__choice *choice = NULL;
@@ -78,6 +80,30 @@ void ctkd__conv_destroy(struct ctkd__conv *conv)
 
 double ctkd__conv_flops(const struct ctkd__conv_shape *shape)
 {
-    return 2.0 * (double)(shape->c * shape->o * shape->oh * shape->ow) *
+    return 2.0 * (double)(shape->c / ctkd__conv_groups(shape) * shape->o * shape->oh * shape->ow) *
            (double)(shape->kernel * shape->kernel);
+}
+
+size_t ctkd__conv_groups(const struct ctkd__conv_shape *shape)
+{
+    return shape->groups ? shape->groups : 1;
+}
+
+bool ctkd__conv_is_compact(const struct ctkd__conv_shape *shape, size_t block)
+{
+    const size_t groups = ctkd__conv_groups(shape);
+    return shape->plain_input ||
+           (groups > 1 && (shape->c / groups % block != 0 || shape->o / groups % block != 0));
+}
+
+size_t ctkd__conv_weight_depth(const struct ctkd__conv_shape *shape, size_t block)
+{
+    const size_t c = shape->c / ctkd__conv_groups(shape);
+    return ctkd__conv_is_compact(shape, block) ? c : (c + block - 1) / block * block;
+}
+
+size_t ctkd__conv_weight_floats(const struct ctkd__conv_shape *shape, size_t block)
+{
+    return (shape->o + block - 1) / block * block * ctkd__conv_weight_depth(shape, block) *
+           shape->kernel * shape->kernel;
 }

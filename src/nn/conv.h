@@ -2,8 +2,10 @@
  * The convolution: one interface, interchangeable implementations, chosen per layer and direction.
  *
  * Activations are blocked [n][C/B][h][w][B], except the network's input, which is plain
- * [n][c][h][w]. Weights are in the layout of the flat block (weights.c): [O/B][C/B][k][k][B c][B
- * o], or [O/B][k][k][C][B] for plain input.
+ * [n][c][h][w]. Weights are in the layout of the flat block (weights.c), C channels of a group:
+ *   blocked  [O/B][C/B][k][k][B c][B o]
+ *   compact  [O/B][k][k][C][B o], for plain input, depthwise convolutions (C is 1), and groups
+ * whose channels are not multiples of B on both sides: a block of outputs then crosses groups.
  */
 #ifndef CTKD_NN_CONV_H
 #define CTKD_NN_CONV_H
@@ -15,6 +17,7 @@ struct ctkd__conv_shape {
     size_t o, oh, ow; /* output */
     size_t kernel, stride, padding;
     bool plain_input;
+    size_t groups; /* 0 means 1 */
 };
 
 enum ctkd__conv_direction {
@@ -95,5 +98,11 @@ void ctkd__conv_destroy(struct ctkd__conv *conv); /* NULL is allowed */
 
 /* Floating-point operations (2 per multiply-add) of one image. */
 double ctkd__conv_flops(const struct ctkd__conv_shape *shape);
+size_t ctkd__conv_groups(const struct ctkd__conv_shape *shape); /* at least 1 */
+/* Whether weights lie in the compact layout, for blocks of B channels. */
+bool ctkd__conv_is_compact(const struct ctkd__conv_shape *shape, size_t block);
+/* Input channels of a group as the weights have them: padded to B in the blocked layout. */
+size_t ctkd__conv_weight_depth(const struct ctkd__conv_shape *shape, size_t block);
+size_t ctkd__conv_weight_floats(const struct ctkd__conv_shape *shape, size_t block);
 
 #endif

@@ -29,7 +29,8 @@ static const struct ctkd__winograd_kernels *kernels_of(const struct ctkd__conv *
 static bool supports(const struct ctkd__conv_request *request)
 {
     const struct ctkd__conv_shape *const s = &request->shape;
-    return s->kernel == 3 && s->stride == 1 && s->padding == 1 && !s->plain_input;
+    return s->kernel == 3 && s->stride == 1 && s->padding == 1 && !s->plain_input &&
+           ctkd__conv_groups(s) == 1;
 }
 
 /* Transformed weights above this size are not kept (they are read from memory in every call

@@ -73,9 +73,19 @@ static size_t round_up(size_t x, size_t to)
     return (x + to - 1) / to * to;
 }
 
+static bool is_depthwise(const struct ctkd__conv_shape *s)
+{
+    return !s->plain_input && s->groups > 1 && s->groups == s->c && s->c == s->o;
+}
+
 static bool supports(const struct ctkd__conv_request *request)
 {
-    return !request->prologue && (request->shape.plain_input ? request->shape.c <= 4 : true);
+    const struct ctkd__conv_shape *const s = &request->shape;
+    if (request->prologue)
+        return false;
+    if (ctkd__conv_groups(s) > 1)
+        return is_depthwise(s) || !ctkd__conv_is_compact(s, request->kernels->block);
+    return s->plain_input ? s->c <= 4 : true;
 }
 
 static ctkd_status failed(const struct dnnl *conv, dnnl_status_t status, ctkd_error *err)
@@ -89,6 +99,26 @@ static ctkd_status failed(const struct dnnl *conv, dnnl_status_t status, ctkd_er
                       s->c, s->o, s->kernel, s->stride, s->h, s->w, (int)status);
 }
 
+/* What the flat block (weights.c) looks like to oneDNN; groups have a dimension of their own. */
+static dnnl_status_t describe_weights(const struct ctkd__conv_shape *s, bool wide, bool any,
+                                      dnnl_memory_desc_t *out)
+{
+    const dnnl_dim_t g = (dnnl_dim_t)ctkd__conv_groups(s), k = (dnnl_dim_t)s->kernel;
+    const dnnl_dim_t o = (dnnl_dim_t)s->o / g, c = (dnnl_dim_t)s->c / g;
+    const dnnl_dims_t dense = { o, c, k, k }, grouped = { g, o, c, k, k };
+    dnnl_format_tag_t flat;
+    if (s->plain_input)
+        flat = wide ? dnnl_Ohwi16o : dnnl_Ohwi8o;
+    else if (is_depthwise(s))
+        flat = wide ? dnnl_Goihw16g : dnnl_Goihw8g;
+    else if (g > 1)
+        flat = wide ? dnnl_gOIhw16i16o : dnnl_gOIhw8i8o;
+    else
+        flat = wide ? dnnl_OIhw16i16o : dnnl_OIhw8i8o;
+    return compat_md_init(out, g > 1 ? 5 : 4, g > 1 ? grouped : dense,
+                          any ? dnnl_format_tag_any : flat);
+}
+
 /* The descriptors of a convolution over n images; weights in any layout when `free_weights`. */
 static dnnl_status_t describe(const struct dnnl *conv, size_t n, bool free_weights,
                               struct compat_conv *out)
@@ -97,13 +127,9 @@ static dnnl_status_t describe(const struct dnnl *conv, size_t n, bool free_weigh
     const struct ctkd__conv_shape *const s = &r->shape;
     const bool wide = r->kernels->block == 16;
     const dnnl_format_tag_t blocked = wide ? dnnl_nChw16c : dnnl_nChw8c;
-    const dnnl_format_tag_t flat = s->plain_input ? (wide ? dnnl_Ohwi16o : dnnl_Ohwi8o)
-                                                  : (wide ? dnnl_OIhw16i16o : dnnl_OIhw8i8o);
     const dnnl_dims_t src = { (dnnl_dim_t)n, (dnnl_dim_t)s->c, (dnnl_dim_t)s->h, (dnnl_dim_t)s->w };
     const dnnl_dims_t dst = { (dnnl_dim_t)n, (dnnl_dim_t)s->o, (dnnl_dim_t)s->oh,
                               (dnnl_dim_t)s->ow };
-    const dnnl_dims_t weights = { (dnnl_dim_t)s->o, (dnnl_dim_t)s->c, (dnnl_dim_t)s->kernel,
-                                  (dnnl_dim_t)s->kernel };
     const dnnl_dims_t bias = { (dnnl_dim_t)s->o };
     memset(out, 0, sizeof *out);
     out->strides[0] = out->strides[1] = (dnnl_dim_t)s->stride;
@@ -111,8 +137,7 @@ static dnnl_status_t describe(const struct dnnl *conv, size_t n, bool free_weigh
     out->has_bias = r->bias && r->direction == CTKD__CONV_FORWARD;
     dnnl_status_t status = compat_md_init(&out->src, 4, src, s->plain_input ? dnnl_nchw : blocked);
     if (!status)
-        status =
-            compat_md_init(&out->weights, 4, weights, free_weights ? dnnl_format_tag_any : flat);
+        status = describe_weights(s, wide, free_weights, &out->weights);
     if (!status)
         status = compat_md_init(&out->bias, 1, bias, dnnl_x);
     if (!status)

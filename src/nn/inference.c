@@ -75,7 +75,7 @@ static struct ctkd__conv_request request_of(const struct ctkd__inference *inf, c
     const struct ctkd__node *const node = op->node;
     return (struct ctkd__conv_request){
         .shape = { op->in->c, op->in->h, op->in->w, node->c, node->h, node->w, node->kernel,
-                   node->stride, node->padding, op->in->op == CTKD__OP_INPUT },
+                   node->stride, node->padding, op->in->op == CTKD__OP_INPUT, node->groups },
         .direction = CTKD__CONV_FORWARD,
         .bias = true,
         .residual = op->step.residual >= 0,
@@ -102,7 +102,8 @@ static struct ctkd__conv_request transposed_request(const struct ctkd__inference
                                                .ow = in->w,
                                                .kernel = node->kernel,
                                                .stride = node->stride,
-                                               .padding = node->padding };
+                                               .padding = node->padding,
+                                               .groups = 1 };
     request.direction = CTKD__CONV_BACKWARD_DATA;
     request.bias = false;
     return request;
@@ -307,9 +308,8 @@ static size_t take(size_t *total, size_t bytes)
 
 static size_t flat_floats(const struct ctkd__inference *inf, const struct op *op)
 {
-    const size_t block = inf->config.kernels->block, kernel = op->node->kernel;
-    const size_t c = reads_images(op) ? op->in->c : op->in_blocks * block;
-    return op->out_blocks * block * c * kernel * kernel;
+    const struct ctkd__conv_request request = request_of(inf, op, false);
+    return ctkd__conv_weight_floats(&request.shape, inf->config.kernels->block);
 }
 
 /* Sizes, then (memory given) places, of the constants. */

@@ -44,7 +44,7 @@ static struct ctkd__conv_request request_of(const struct ctkd__training *t,
     const struct ctkd__node *const node = op->node;
     return (struct ctkd__conv_request){
         .shape = { in->c, in->h, in->w, node->c, node->h, node->w, node->kernel, node->stride,
-                   node->padding, in->op == CTKD__OP_INPUT },
+                   node->padding, in->op == CTKD__OP_INPUT, node->groups },
         .direction = direction,
         .bias = node->parameters[CTKD__ROLE_BIAS] >= 0 && direction == CTKD__CONV_FORWARD,
         .prologue = prologue && direction != CTKD__CONV_BACKWARD_DATA,
@@ -72,7 +72,8 @@ static struct ctkd__conv_request transposed_request(const struct ctkd__training 
                                                .ow = in->w,
                                                .kernel = node->kernel,
                                                .stride = node->stride,
-                                               .padding = node->padding };
+                                               .padding = node->padding,
+                                               .groups = 1 };
     request.bias = false;
     /* Its forward is our backward, which may add to an earlier gradient. */
     request.residual = direction == CTKD__CONV_FORWARD && op->dx.base != CTKD__NO_BUFFER;

@@ -7,6 +7,7 @@
 
 #include "ctkd/random.h"
 #include "nn/arena.h"
+#include "nn/conv.h"
 #include "util/error.h"
 
 static size_t round_up(size_t x, size_t to)
@@ -24,10 +25,20 @@ static const struct ctkd__node *node_of(const struct ctkd__weights *weights, int
     return &weights->graph->nodes[weights->graph->parameters[parameter].node];
 }
 
-static int has_plain_input(const struct ctkd__weights *weights, int parameter)
+/* The convolution that a parameter of rank 4 belongs to. */
+static struct ctkd__conv_shape conv_of(const struct ctkd__weights *weights, int parameter)
 {
     const struct ctkd__node *const node = node_of(weights, parameter);
-    return node->op == CTKD__OP_CONV && weights->graph->nodes[node->inputs[0]].op == CTKD__OP_INPUT;
+    const struct ctkd__node *const in = &weights->graph->nodes[node->inputs[0]];
+    if (node->op == CTKD__OP_TRANSPOSED_CONV) /* the mirrored one: weight [in, out, k, k] */
+        return (struct ctkd__conv_shape){
+            .c = node->c, .o = in->c, .kernel = node->kernel, .groups = 1
+        };
+    return (struct ctkd__conv_shape){ .c = in->c,
+                                      .o = node->c,
+                                      .kernel = node->kernel,
+                                      .plain_input = in->op == CTKD__OP_INPUT,
+                                      .groups = node->groups };
 }
 
 /* Floats of a parameter in the flat block. */
@@ -36,9 +47,8 @@ static size_t flat_size(const struct ctkd__weights *weights, int parameter)
     const struct ctkd__parameter *const p = &weights->graph->parameters[parameter];
     const size_t b = weights->block;
     if (p->rank == 4) {
-        const size_t c =
-            has_plain_input(weights, parameter) ? p->shape[1] : round_up(p->shape[1], b);
-        return round_up(p->shape[0], b) * c * p->shape[2] * p->shape[3];
+        const struct ctkd__conv_shape conv = conv_of(weights, parameter);
+        return ctkd__conv_weight_floats(&conv, b);
     }
     if (p->rank == 2)
         return p->shape[0] * round_up(p->shape[1], b);
@@ -89,7 +99,7 @@ void ctkd__weights_destroy(struct ctkd__weights *weights)
    from one tap to the next, behind first_tap(). */
 struct layout {
     size_t o, c, taps, block, c_padded, tap_stride;
-    bool plain_input, matrix;
+    bool compact, matrix;
 };
 
 static struct layout layout_of(const struct ctkd__weights *weights, int parameter)
@@ -103,9 +113,10 @@ static struct layout layout_of(const struct ctkd__weights *weights, int paramete
     } else if (p->rank == 4) {
         l.c = p->shape[1];
         l.taps = p->shape[2] * p->shape[3];
-        l.plain_input = has_plain_input(weights, parameter);
-        l.c_padded = l.plain_input ? l.c : round_up(l.c, b);
-        l.tap_stride = l.plain_input ? l.c * b : b * b;
+        const struct ctkd__conv_shape conv = conv_of(weights, parameter);
+        l.compact = ctkd__conv_is_compact(&conv, b);
+        l.c_padded = ctkd__conv_weight_depth(&conv, b);
+        l.tap_stride = (l.compact ? l.c : b) * b;
     }
     return l;
 }
@@ -115,9 +126,9 @@ static size_t first_tap(const struct layout *l, size_t o, size_t c)
     const size_t b = l->block;
     if (l->matrix)
         return o * l->c_padded + c;
-    if (l->taps == 1 && l->c_padded == 1 && !l->plain_input)
+    if (l->taps == 1 && l->c_padded == 1 && !l->compact)
         return o;
-    if (l->plain_input) /* [O/B][k][k][C][B] */
+    if (l->compact) /* [O/B][k][k][C][B] */
         return (o / b * l->taps * l->c + c) * b + o % b;
     /* [O/B][C/B][k][k][B c][B o] */
     return ((o / b * (l->c_padded / b) + c / b) * l->taps * b + c % b) * b + o % b;

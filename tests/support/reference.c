@@ -40,20 +40,21 @@ static void conv(const struct reference *r, const struct ctkd__node *in,
                  const struct ctkd__node *node, size_t n, const double *x, double *y)
 {
     const double *const w = of(r, node, CTKD__ROLE_WEIGHT), *const b = of(r, node, CTKD__ROLE_BIAS);
-    const size_t k = node->kernel;
+    const size_t k = node->kernel, depth = in->c / node->groups;
     for (size_t i = 0; i < n; i++)
         for (size_t o = 0; o < node->c; o++)
             for (size_t oy = 0; oy < node->h; oy++)
                 for (size_t ox = 0; ox < node->w; ox++) {
                     double sum = b ? b[o] : 0;
-                    for (size_t c = 0; c < in->c; c++)
+                    const size_t first = o / (node->c / node->groups) * depth; /* of its group */
+                    for (size_t c = 0; c < depth; c++)
                         for (size_t ky = 0; ky < k; ky++)
                             for (size_t kx = 0; kx < k; kx++) {
                                 const size_t iy = oy * node->stride + ky - node->padding;
                                 const size_t ix = ox * node->stride + kx - node->padding;
                                 if (iy < in->h && ix < in->w) /* unsigned: below 0 is huge */
-                                    sum += w[((o * in->c + c) * k + ky) * k + kx] *
-                                           x[((i * in->c + c) * in->h + iy) * in->w + ix];
+                                    sum += w[((o * depth + c) * k + ky) * k + kx] *
+                                           x[((i * in->c + first + c) * in->h + iy) * in->w + ix];
                             }
                     y[((i * node->c + o) * node->h + oy) * node->w + ox] = sum;
                 }

@@ -1,0 +1,318 @@
+/* Grouped and depthwise convolutions through the engine: forward against double, gradients against
+   central differences in double, for every instruction set of this CPU, every implementation, one
+   and several threads. */
+#include "support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "nn/conv.h"
+#include "nn/inference.h"
+#include "nn/training.h"
+#include "support/reference.h"
+
+enum { N = 4, K = 5, PROBES = 12 };
+
+/* One case: a 1x1 stem, batch norm and ReLU (so that a prologue is possible), the convolution in
+   question, a batch norm, a 1x1, and the classifier. */
+struct layer {
+    size_t c, o, groups, kernel, stride, padding, h, w;
+    bool plain; /* the convolution reads the images */
+};
+
+static const struct layer layers[] = {
+    { 16, 16, 16, 3, 1, 1, 8, 8, false },   { 20, 20, 20, 3, 2, 1, 9, 7, false },
+    { 24, 24, 24, 5, 1, 2, 8, 6, false },   { 33, 33, 33, 5, 2, 2, 7, 11, false },
+    { 16, 16, 16, 3, 1, 1, 2, 2, false },   { 16, 16, 16, 3, 2, 1, 4, 4, false },
+    { 17, 17, 17, 7, 3, 0, 13, 12, false }, { 16, 16, 16, 2, 2, 0, 6, 6, false },
+    { 16, 16, 16, 1, 1, 0, 5, 5, false },   { 12, 24, 12, 3, 1, 1, 6, 6, false },
+    { 32, 48, 2, 3, 1, 1, 6, 5, false },    { 32, 32, 2, 3, 2, 1, 7, 7, false },
+    { 54, 27, 3, 3, 1, 1, 5, 5, false },    { 32, 32, 8, 3, 1, 1, 6, 6, false },
+    { 48, 30, 3, 1, 1, 0, 6, 5, false },    { 54, 36, 3, 1, 1, 0, 4, 4, false },
+    { 96, 60, 3, 1, 1, 0, 3, 3, false },    { 30, 96, 3, 1, 1, 0, 3, 5, false },
+    { 64, 64, 2, 1, 1, 0, 4, 4, false },    { 40, 24, 1, 1, 1, 0, 7, 5, false },
+    { 130, 35, 1, 1, 1, 0, 5, 3, false },   { 32, 16, 2, 1, 2, 0, 7, 7, false },
+    { 3, 18, 3, 3, 1, 1, 8, 8, true },      { 4, 12, 2, 3, 2, 1, 8, 8, true },
+};
+
+static int conv(struct ctkd__graph *g, int x, const char *name, struct ctkd__conv_args args)
+{
+    args.init = args.bias_init = CTKD__INIT_UNIFORM;
+    args.value = 0.6f;
+    args.bias_value = 0.3f;
+    return ctkd__graph_conv(g, x, name, &args);
+}
+
+static int build(struct ctkd__graph *g, const struct layer *l)
+{
+    int x = ctkd__graph_input(g, l->plain ? l->c : 3, l->h, l->w);
+    if (!l->plain) {
+        x = conv(g, x, "stem", (struct ctkd__conv_args){ .out = l->c, .kernel = 1, .stride = 1 });
+        x = ctkd__graph_relu(g, ctkd__graph_batch_norm(g, x, "n0"));
+    }
+    const struct ctkd__conv_args args = { .out = l->o,
+                                          .kernel = l->kernel,
+                                          .stride = l->stride,
+                                          .padding = l->padding,
+                                          .groups = l->groups,
+                                          .bias = l->kernel == 3 };
+    int y = conv(g, x, "tested", args);
+    y = ctkd__graph_relu(g, ctkd__graph_batch_norm(g, y, "n1"));
+    const struct ctkd__conv_args square = {
+        .out = l->o, .kernel = l->kernel, .stride = 1, .padding = l->kernel / 2, .groups = l->groups
+    };
+    /* Twice where it fits, the second with a residual and without a batch norm behind it. */
+    if (l->o % l->groups == 0 && l->kernel % 2 == 1)
+        y = ctkd__graph_relu(g, ctkd__graph_add(g, conv(g, y, "again", square), y));
+    y = conv(g, y, "last", (struct ctkd__conv_args){ .out = 16, .kernel = 1, .stride = 1 });
+    return ctkd__graph_linear(g, ctkd__graph_global_pool(g, y), "fc", K, CTKD__INIT_UNIFORM, 0.5f,
+                              CTKD__INIT_UNIFORM, 0.5f);
+}
+
+struct rig {
+    struct ctkd__graph *graph;
+    struct ctkd__workers *workers;
+    struct ctkd__weights *weights;
+    struct reference *reference;
+    float *x, r[N * K];
+};
+
+static struct rig rig_open(const struct layer *layer, const struct ctkd__kernels *kernels,
+                           size_t threads)
+{
+    struct rig rig = { 0 };
+    ctkd_error err;
+    check_ok(ctkd__graph_create(&rig.graph), NULL);
+    const int logits = build(rig.graph, layer);
+    check_ok(ctkd__graph_finish(rig.graph, logits, &err), &err);
+    check_ok(ctkd__workers_create(threads, &rig.workers, &err), &err);
+    check_ok(ctkd__weights_create(rig.graph, kernels->block, &rig.weights, &err), &err);
+    ctkd__weights_initialise(rig.weights, 5);
+    float **const plain = calloc((size_t)rig.graph->n_parameters, sizeof *plain);
+    for (int i = 0; i < rig.graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &rig.graph->parameters[i];
+        const bool buffer = p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
+        float *const flat =
+            (buffer ? rig.weights->buffers : rig.weights->values) + rig.weights->offsets[i];
+        plain[i] = calloc(ctkd__parameter_elements(p), sizeof(float));
+        ctkd__weights_unpack(rig.weights, i, flat, plain[i]);
+        if (p->rank == 1 && p->role != CTKD__ROLE_VARIANCE) /* no symmetric starting point */
+            for (size_t j = 0; j < p->shape[0]; j++)
+                plain[i][j] += 0.3f * sinf((float)(3 * j + 7 * (size_t)i));
+        ctkd__weights_pack(rig.weights, i, plain[i], flat);
+    }
+    rig.reference = reference_create(rig.graph, plain);
+    for (int i = 0; i < rig.graph->n_parameters; i++)
+        free(plain[i]);
+    free(plain);
+    const struct ctkd__node *const input = &rig.graph->nodes[0];
+    const size_t floats = N * input->c * input->h * input->w;
+    rig.x = calloc(floats, sizeof *rig.x);
+    fill_normal(rig.x, floats, 3);
+    fill_normal(rig.r, N * K, 4);
+    return rig;
+}
+
+static void rig_close(struct rig *rig)
+{
+    reference_destroy(rig->reference);
+    ctkd__weights_destroy(rig->weights);
+    ctkd__workers_destroy(rig->workers);
+    ctkd__graph_destroy(rig->graph);
+    free(rig->x);
+}
+
+static void check_logits(const struct rig *rig, const float *logits, int training)
+{
+    double expected[N * K];
+    float narrow[N * K];
+    reference_forward(rig->reference, N, rig->x, training, expected);
+    for (size_t i = 0; i < N * K; i++)
+        narrow[i] = (float)expected[i];
+    check_relative(logits, narrow, N * K, 1e-5);
+}
+
+/* Central differences of some elements of every parameter: slow, hence found once for a layer. */
+static double *slopes_of(struct rig *rig)
+{
+    double *const slopes = calloc((size_t)rig->graph->n_parameters * (PROBES + 1), sizeof *slopes);
+    for (int p = 0; p < rig->graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+        const size_t count = ctkd__parameter_elements(parameter);
+        double *slope = slopes + (size_t)p * (PROBES + 1);
+        for (size_t i = 0; i < count && parameter->role <= CTKD__ROLE_BIAS; i += 1 + count / PROBES)
+            *slope++ = reference_slope(rig->reference, p, i, N, rig->x, rig->r);
+    }
+    return slopes;
+}
+
+static void check_gradient(const struct rig *rig, const struct ctkd__training *training,
+                           const double *slopes, size_t layer, const char *how)
+{
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err;
+    check_ok(ctkd__training_export_gradient(training, &list, &err), &err);
+    for (int p = 0; p < rig->graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+        const struct ctkd__tensor *const tensor = ctkd__tensors_find(&list, parameter->name);
+        if (parameter->role > CTKD__ROLE_BIAS)
+            continue;
+        const size_t count = ctkd__parameter_elements(parameter);
+        const double *slope = slopes + (size_t)p * (PROBES + 1);
+        double difference = 0, norm = 0;
+        for (size_t i = 0; i < count; i += 1 + count / PROBES, slope++) {
+            const double d = (double)((const float *)tensor->data)[i] - *slope;
+            difference += d * d;
+            norm += *slope * *slope;
+        }
+        if (!(sqrt(difference) <= 2e-5 * (sqrt(norm) + 1.0)))
+            fail_msg("layer %zu, %s: %s: gradient differs by %.3g of %.3g", layer, how,
+                     parameter->name, sqrt(difference), sqrt(norm));
+    }
+    ctkd__tensors_fini(&list);
+}
+
+/* Padding channels and lanes must have no gradient: an optimiser would fill them. */
+static void check_padding(const struct rig *rig, const struct ctkd__training *training)
+{
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err;
+    check_ok(ctkd__training_export_gradient(training, &list, &err), &err);
+    double inside = 0, all = 0;
+    for (size_t i = 0; i < list.count; i++)
+        for (size_t j = 0; j < list.items[i].bytes / sizeof(float); j++)
+            inside += fabs((double)((const float *)list.items[i].data)[j]) > 0;
+    float *const sum = calloc(rig->weights->n_values, sizeof *sum);
+    for (size_t w = 0; w < ctkd__workers_count(rig->workers); w++)
+        for (size_t i = 0; i < rig->weights->n_values; i++)
+            sum[i] += ctkd__training_gradient(training, w)[i];
+    for (size_t i = 0; i < rig->weights->n_values; i++)
+        all += fabs((double)sum[i]) > 0;
+    check_close(all, inside, 0, 0);
+    free(sum);
+    ctkd__tensors_fini(&list);
+}
+
+static void check_layer(size_t layer, const struct ctkd__kernels *kernels, size_t threads,
+                        const char *how, double **slopes)
+{
+    struct rig rig = rig_open(&layers[layer], kernels, threads);
+    struct ctkd__training *training;
+    ctkd_error err;
+    const struct ctkd__training_config config = {
+        .kernels = kernels, .workers = rig.workers, .batch_max = N, .conv = how
+    };
+    check_ok(ctkd__training_create(rig.graph, rig.weights, &config, &training, &err), &err);
+    if (!*slopes)
+        *slopes = slopes_of(&rig);
+    float logits[N * K];
+    for (int step = 0; step < 2; step++) { /* nothing may be left over from the first */
+        check_ok(ctkd__training_forward(training, N, rig.x, logits, &err), &err);
+        check_logits(&rig, logits, 1);
+        check_ok(ctkd__training_backward(training, rig.r, &err), &err);
+        check_gradient(&rig, training, *slopes, layer, how);
+    }
+    check_padding(&rig, training);
+    ctkd__training_destroy(training);
+    rig_close(&rig);
+}
+
+static void gradients_match_central_differences(void **state)
+{
+    (void)state;
+    for (size_t layer = 0; layer < sizeof layers / sizeof *layers; layer++) {
+        double *slopes = NULL;
+        for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++) {
+            if (!ctkd__kernels_supported(ctkd__kernels_list()[isa]))
+                continue;
+            for (size_t threads = 1; threads <= 3; threads += 2) {
+                check_layer(layer, ctkd__kernels_list()[isa], threads, "auto", &slopes);
+                for (size_t i = 0; ctkd__conv_list()[i]; i++)
+                    check_layer(layer, ctkd__kernels_list()[isa], threads,
+                                ctkd__conv_list()[i]->name, &slopes);
+            }
+        }
+        free(slopes);
+    }
+}
+
+static void inference_matches_running_statistics(void **state)
+{
+    (void)state;
+    for (size_t layer = 0; layer < sizeof layers / sizeof *layers; layer++)
+        for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
+            for (size_t i = 0; ctkd__conv_list()[i]; i++) {
+                const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
+                if (!ctkd__kernels_supported(kernels))
+                    continue;
+                struct rig rig = rig_open(&layers[layer], kernels, 2);
+                struct ctkd__inference *inference;
+                ctkd_error err;
+                const struct ctkd__inference_config config = { .kernels = kernels,
+                                                               .workers = rig.workers,
+                                                               .chunk = 3,
+                                                               .conv = ctkd__conv_list()[i]->name };
+                check_ok(ctkd__inference_create(rig.graph, &config, &inference, &err), &err);
+                check_ok(ctkd__inference_load(inference, rig.weights, &err), &err);
+                float logits[N * K];
+                check_ok(ctkd__inference_run(inference, N, rig.x, logits, &err), &err);
+                check_logits(&rig, logits, 0);
+                ctkd__inference_destroy(inference);
+                rig_close(&rig);
+            }
+}
+
+static void weights_keep_their_names_shapes_and_values(void **state)
+{
+    (void)state;
+    for (size_t layer = 0; layer < sizeof layers / sizeof *layers; layer++) {
+        const struct layer *const l = &layers[layer];
+        struct rig rig = rig_open(l, ctkd__kernels_list()[0], 1);
+        struct ctkd__tensors list = { 0 }, again = { 0 };
+        ctkd_error err;
+        check_ok(ctkd__weights_export(rig.weights, &list, &err), &err);
+        const struct ctkd__tensor *const w = ctkd__tensors_find(&list, "tested.weight");
+        assert_int_equal(w->rank, 4);
+        assert_int_equal(w->shape[0], l->o);
+        assert_int_equal(w->shape[1], l->c / l->groups);
+        assert_int_equal(w->shape[2], l->kernel);
+        memset(rig.weights->values, 0, rig.weights->n_values * sizeof(float));
+        check_ok(ctkd__weights_import(rig.weights, &list, &err), &err);
+        check_ok(ctkd__weights_export(rig.weights, &again, &err), &err);
+        for (size_t i = 0; i < list.count; i++)
+            assert_memory_equal(list.items[i].data, again.items[i].data, list.items[i].bytes);
+        ctkd__tensors_fini(&list);
+        ctkd__tensors_fini(&again);
+        rig_close(&rig);
+    }
+}
+
+static void multiply_adds_count_only_the_own_group(void **state)
+{
+    (void)state;
+    struct ctkd__graph *g;
+    ctkd_error err;
+    check_ok(ctkd__graph_create(&g), NULL);
+    int x = ctkd__graph_input(g, 12, 8, 8);
+    x = conv(
+        g, x, "a",
+        (struct ctkd__conv_args){ .out = 24, .kernel = 3, .stride = 2, .padding = 1, .groups = 3 });
+    x = ctkd__graph_linear(g, ctkd__graph_global_pool(g, x), "fc", 5, CTKD__INIT_CONSTANT, 0,
+                           CTKD__INIT_CONSTANT, 0);
+    check_ok(ctkd__graph_finish(g, x, &err), &err);
+    assert_int_equal(ctkd__graph_macs(g), 4 * 4 * 24 * (12 / 3) * 9 + 24 * 5);
+    const struct ctkd__conv_shape shape = { 12, 8, 8, 24, 4, 4, 3, 2, 1, true, 3 };
+    check_close(ctkd__conv_flops(&shape), 2.0 * 4 * 4 * 24 * 4 * 9, 0, 0);
+    ctkd__graph_destroy(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_match_central_differences),
+        cmocka_unit_test(inference_matches_running_statistics),
+        cmocka_unit_test(weights_keep_their_names_shapes_and_values),
+        cmocka_unit_test(multiply_adds_count_only_the_own_group),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
