@@ -8,6 +8,7 @@
 #include "ctkd/curriculum.h"
 #include "ctkd/temperature.h"
 #include "train/arguments.h"
+#include "train/methods.h"
 
 enum { ARGUMENTS_MAX = 32 };
 
@@ -84,7 +85,7 @@ static void defaults_are_the_published_recipe(void **state)
     assert_int_equal(config->temperature.kind, CTKD_TEMPERATURE_GLOBAL);
     assert_int_equal(config->temperature.curriculum, CTKD_CURRICULUM_COSINE);
     assert_int_equal(ctkd__config_kd_form(config), CTKD_KD_EXACT);
-    assert_null(ctkd__config_method(config));
+    assert_string_equal(config->method.name, "none");
     ctkd__config_destroy(config);
 }
 
@@ -204,7 +205,13 @@ static void check_refuses_what_contradicts_itself(void **state)
     assert_check_refuses("optimizer.nesterov=true optimizer.momentum=0", false, "nesterov");
     assert_check_refuses("teacher.path=t temperature.lambda_min=2", true, "lambda_max");
     assert_check_refuses("teacher.path=t method.name=dkk method.weight=1", true, "'dkd'");
-    assert_check_refuses("teacher.path=t method.name=dkd", true, "method.weight");
+    assert_check_refuses("teacher.path=t method.name=dkd method.weight=0", true, "method.weight");
+    assert_check_refuses("teacher.path=t method.name=dkd,ttm method.weight=1", true,
+                         "1 weights for 2 methods");
+    assert_check_refuses("teacher.path=t method.name=dkd,dkd", true, "dkd twice");
+    assert_check_refuses("teacher.path=t method.name=dkd method.weight=x", true, "method.weight");
+    assert_check_refuses("teacher.path=t method.name=dkd,", true, "no loss is called");
+    assert_check_refuses("teacher.path=t method.name=kd method.kd_weight=0", true, "kd_weight");
     assert_check_refuses("teacher.path=t method.weight=1", true, "method.name is none");
     assert_check_refuses("teacher.path=t -r 0 -a 0", true, "all 0");
 }
@@ -219,8 +226,32 @@ static void check_accepts_what_is_meant(void **state)
         apply(config, "teacher.path=t --distill dkd -r 1 -a 0 -b 1 schedule.milestones=", &err),
         &err);
     check_ok(ctkd__config_check(config, true, &err), &err);
-    assert_string_equal(ctkd__config_method(config)->name, "dkd");
-    assert_non_null(ctkd__config_loss(config, ctkd__config_method(config)));
+    struct ctkd__methods methods;
+    check_ok(ctkd__methods_resolve(config, &methods, &err), &err);
+    assert_int_equal(methods.count, 1);
+    assert_string_equal(methods.items[0].def->name, "dkd");
+    assert_ptr_equal(methods.items[0].config, ctkd__config_loss(config, methods.items[0].def));
+    ctkd__config_destroy(config);
+}
+
+static void methods_are_a_list_with_their_own_weights_or_given_ones(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_create();
+    struct ctkd__methods methods;
+    ctkd_error err = { 0 };
+    char text[64];
+    check_ok(apply(config, "teacher.path=t method=kd,dkd,dist", &err), &err);
+    check_ok(ctkd__methods_resolve(config, &methods, &err), &err);
+    assert_string_equal(ctkd__methods_text(&methods, text, sizeof text), "dkd+dist");
+    check_close(methods.kd_weight, 0.9, 1e-7, 0);
+    check_close(methods.items[0].weight, methods.items[0].def->weight, 0, 0);
+    check_close(methods.items[1].weight, methods.items[1].def->weight, 0, 0);
+    check_ok(apply(config, "method.weight=0.5,2,3", &err), &err);
+    check_ok(ctkd__methods_resolve(config, &methods, &err), &err);
+    check_close(methods.kd_weight, 0.5, 1e-7, 0);
+    check_close(methods.items[0].weight, 2, 0, 0);
+    check_close(methods.items[1].weight, 3, 0, 0);
     ctkd__config_destroy(config);
 }
 
@@ -319,6 +350,7 @@ int main(void)
         cmocka_unit_test(wrong_settings_are_refused_with_a_hint),
         cmocka_unit_test(check_refuses_what_contradicts_itself),
         cmocka_unit_test(check_accepts_what_is_meant),
+        cmocka_unit_test(methods_are_a_list_with_their_own_weights_or_given_ones),
         cmocka_unit_test(kd_form_auto_follows_the_temperature),
         cmocka_unit_test(comma_lists_give_one_value_for_each_channel),
         cmocka_unit_test(resolved_configuration_reads_back_identically),

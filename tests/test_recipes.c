@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "ctkd/temperature.h"
-#include "train/config.h"
+#include "train/methods.h"
 
 static const char *const sets[] = { "cifar100", "cifar10", "fashion-mnist" };
 static const char *const pairs[][2] = {
@@ -61,7 +61,11 @@ static void check_recipe(const char *set, const char *const pair[2], const struc
     assert_string_equal(config->method.name, recipe->method);
     check_close(config->method.ce_weight, recipe->ce, 1e-7, 0);
     check_close(config->method.kd_weight, recipe->kd, 1e-7, 0);
-    check_close(config->method.weight, recipe->weight, 1e-7, 0);
+    struct ctkd__methods methods;
+    check_ok(ctkd__methods_resolve(config, &methods, NULL), NULL);
+    assert_int_equal(methods.count, recipe->weight > 0);
+    if (methods.count)
+        check_close(methods.items[0].weight, recipe->weight, 1e-7, 0);
     assert_int_equal(config->method.warmup_epochs, 0);
     assert_int_equal(config->temperature.kind, recipe->kind);
     check_close(config->temperature.tau, 4, 1e-7, 0);
@@ -119,7 +123,7 @@ static void dkd_has_the_weights_of_the_ctkd_scripts(void **state)
 {
     (void)state;
     struct ctkd__config *config = read_recipe("cifar100/vgg13-vgg8/dkd+ctkd.yaml", true);
-    const ctkd_loss_def *dkd = ctkd__config_method(config);
+    const ctkd_loss_def *dkd = ctkd_loss_find(config->method.name);
     assert_non_null(dkd);
     check_close(loss_option(config, dkd, "alpha"), 1, 0, 0);
     check_close(loss_option(config, dkd, "beta"), 2, 0, 0);

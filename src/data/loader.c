@@ -279,6 +279,11 @@ size_t ctkd__loader_samples(const struct ctkd__loader *loader)
     return loader->samples;
 }
 
+const uint32_t *ctkd__loader_chosen(const struct ctkd__loader *loader)
+{
+    return loader->chosen;
+}
+
 size_t ctkd__loader_batches(const struct ctkd__loader *loader)
 {
     return loader->batches;

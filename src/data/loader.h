@@ -47,6 +47,8 @@ ctkd_status ctkd__loader_create(const struct ctkd__images *images,
 void ctkd__loader_destroy(struct ctkd__loader *loader);
 
 size_t ctkd__loader_samples(const struct ctkd__loader *loader); /* per epoch, after limit */
+/* Their indices in the data set's part, ascending; [samples], until destroy. */
+const uint32_t *ctkd__loader_chosen(const struct ctkd__loader *loader);
 size_t ctkd__loader_batches(const struct ctkd__loader *loader); /* per epoch */
 size_t ctkd__loader_channels(const struct ctkd__loader *loader);
 size_t ctkd__loader_height(const struct ctkd__loader *loader);

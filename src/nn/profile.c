@@ -68,6 +68,16 @@ void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, ui
     __atomic_fetch_add(&profile->rows[row].calls, 1, __ATOMIC_RELAXED);
 }
 
+void ctkd__profile_add_all(struct ctkd__profile *profile, int row, uint64_t ns, size_t images)
+{
+    for (size_t i = 0; profile && row >= 0 && i < profile->workers; i++)
+        profile->rows[row].ns[i] += ns;
+    if (profile && row >= 0) {
+        profile->rows[row].images += images;
+        profile->rows[row].calls++;
+    }
+}
+
 uint64_t ctkd__profile_now_ns(void)
 {
     struct timespec now;

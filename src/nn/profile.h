@@ -24,6 +24,8 @@ int ctkd__profile_row(struct ctkd__profile *profile, const char *program, const 
 /* Adds a measured interval of one worker over `images` images. */
 void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, uint64_t ns,
                        size_t images);
+/* The same for an interval that every worker spent on one call, or waiting for it. */
+void ctkd__profile_add_all(struct ctkd__profile *profile, int row, uint64_t ns, size_t images);
 uint64_t ctkd__profile_now_ns(void);
 void ctkd__profile_reset(struct ctkd__profile *profile);
 /* Number of layout reorders in a step, then tables per op kind and per layer; times are the mean

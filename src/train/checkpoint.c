@@ -13,7 +13,7 @@
 #include "util/options_inner.h"
 
 /* Changes with the meaning of anything below. */
-static const char format[] = "ctkd checkpoint 1";
+static const char format[] = "ctkd checkpoint 2";
 static const char last_name[] = "last.ckpt", previous_name[] = "previous.ckpt",
                   new_name[] = "new.ckpt";
 enum { PATH_BYTES = 1024 + 64 };
@@ -49,13 +49,17 @@ static size_t blocks_of(struct ctkd__session *session, struct block *blocks)
         blocks[n++] = (struct block){ "temperature", values, parameters };
         blocks[n++] =
             (struct block){ "temperature_velocity", state->temperature_velocity, parameters };
+        blocks[n++] = (struct block){ "tau_counts", state->tau_counts, CTKD__TAU_BINS };
     }
+    if (state->n_memory)
+        blocks[n++] = (struct block){ "methods", state->memory, state->n_memory };
     return n;
 }
 
 /* Every number of the state, X(field, its type); integers below 2^53 are exact in a double. */
 #define NUMBERS(X)                                                                                 \
     X(weights->batches_tracked, int64_t)                                                           \
+    X(stage, unsigned)                                                                             \
     X(epoch, uint64_t)                                                                             \
     X(epoch_step, uint64_t)                                                                        \
     X(step, uint64_t)                                                                              \
@@ -66,6 +70,14 @@ static size_t blocks_of(struct ctkd__session *session, struct block *blocks)
     X(sums.loss_ce, double)                                                                        \
     X(sums.loss_kd, double)                                                                        \
     X(sums.loss_method, double)                                                                    \
+    X(sums.losses[0], double)                                                                      \
+    X(sums.losses[1], double)                                                                      \
+    X(sums.losses[2], double)                                                                      \
+    X(sums.losses[3], double)                                                                      \
+    X(sums.losses[4], double)                                                                      \
+    X(sums.losses[5], double)                                                                      \
+    X(sums.losses[6], double)                                                                      \
+    X(sums.losses[7], double)                                                                      \
     X(sums.tau, double)                                                                            \
     X(sums.tau_gradient, double)                                                                   \
     X(sums.tau_min, float)                                                                         \

@@ -7,6 +7,7 @@
 
 #include "ctkd/curriculum.h"
 #include "ctkd/temperature.h"
+#include "train/methods.h"
 #include "util/error.h"
 
 #define F32(field, value, lo, hi, help)                                                            \
@@ -53,11 +54,16 @@ static const ctkd_option options[] = {
     STRING(student.init, "",
            "weights to start from: .safetensors, .pth, .onnx; empty: drawn from seed"),
 
-    STRING(method.name, "none", "loss beside CE and KD (see `ctkd methods`), or none"),
+    STRING(method.name, "none",
+           "losses beside CE and KD (see `ctkd methods`), comma list; or none"),
     F32(method.ce_weight, 0.1, 0, 1e6, "weight of the cross-entropy (gamma)"),
     F32(method.kd_weight, 0.9, 0, 1e6, "weight of the KD loss (alpha)"),
-    F32(method.weight, 0, 0, 1e6, "weight of the method's own loss (beta)"),
+    STRING(method.weight, "",
+           "weight of each of these losses (beta), comma list; empty: their own"),
     I64(method.warmup_epochs, 0, 0, 1e6, "method.weight grows as min(epoch / this, 1); 0: off"),
+    I64(method.initial_epochs, 30, 0, 1e6,
+        "epochs of the initial stage of methods that have one, before train.epochs"),
+    F32(method.initial_lr, -1, -1, 1e3, "constant learning rate of that stage; -1: optimizer.lr"),
     CHOICE(method.kd_form, CTKD__KD_FORM_AUTO, kd_form_names,
            "KL of the KD loss; auto: epsilon for an instance temperature, else exact"),
 
@@ -199,50 +205,12 @@ const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss
     return NULL;
 }
 
-const ctkd_loss_def *ctkd__config_method(const struct ctkd__config *config)
-{
-    return strcmp(config->method.name, "none") == 0 ? NULL : ctkd_loss_find(config->method.name);
-}
-
 ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config)
 {
     if (config->method.kd_form == CTKD__KD_FORM_AUTO)
         return config->temperature.kind == CTKD_TEMPERATURE_INSTANCE ? CTKD_KD_EPSILON
                                                                      : CTKD_KD_EXACT;
     return config->method.kd_form == CTKD__KD_FORM_EPSILON ? CTKD_KD_EPSILON : CTKD_KD_EXACT;
-}
-
-static ctkd_status unknown_method(const char *name, ctkd_error *err)
-{
-    const char *names[64] = { "none" };
-    for (size_t i = 0; ctkd_loss_list()[i] && i + 2 < sizeof names / sizeof *names; i++)
-        names[i + 1] = ctkd_loss_list()[i]->name;
-    const char *nearest = ctkd__nearest(name, names);
-    return ctkd__fail(
-        err, CTKD_ENOTFOUND, "method.name: no loss is called '%s'%s%s%s; `ctkd methods` lists them",
-        name, nearest ? ", did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-}
-
-static ctkd_status check_method(const struct ctkd__config *config, ctkd_error *err)
-{
-    const ctkd_loss_def *method = ctkd__config_method(config);
-    const bool weighted = config->method.weight > 0;
-    if (!method && strcmp(config->method.name, "none") != 0)
-        return unknown_method(config->method.name, err);
-    if (method && !weighted)
-        return ctkd__fail(err, CTKD_ERANGE,
-                          "method.weight: 0 would leave the %s loss without effect; expected a "
-                          "weight above 0, or method.name=none",
-                          method->name);
-    if (!method && weighted)
-        return ctkd__fail(err, CTKD_ERANGE,
-                          "method.weight: %g found, but method.name is none; expected 0 or a loss",
-                          (double)config->method.weight);
-    if (!method && config->method.ce_weight <= 0 && config->method.kd_weight <= 0)
-        return ctkd__fail(
-            err, CTKD_ERANGE,
-            "method: ce_weight, kd_weight and weight are all 0, expected one above 0");
-    return CTKD_OK;
 }
 
 ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err)
@@ -269,7 +237,8 @@ ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, c
         return ctkd__fail(
             err, CTKD_ERANGE, "temperature.lambda_max: %g is below temperature.lambda_min %g",
             (double)config->temperature.lambda_max, (double)config->temperature.lambda_min);
-    return check_method(config, err);
+    struct ctkd__methods methods;
+    return ctkd__methods_resolve(config, &methods, err);
 }
 
 ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size_t *count,

@@ -36,9 +36,10 @@ struct ctkd__config {
         char *network, *init;
     } student;
     struct {
-        char *name;
-        float ce_weight, kd_weight, weight;
-        int64_t warmup_epochs;
+        char *name, *weight; /* lists: methods.h */
+        float ce_weight, kd_weight;
+        int64_t warmup_epochs, initial_epochs;
+        float initial_lr;
         int kd_form; /* enum ctkd__kd_form_choice */
     } method;
     struct {
@@ -85,8 +86,6 @@ void ctkd__config_destroy(struct ctkd__config *config);
 struct ctkd__sections ctkd__config_sections(const struct ctkd__config *config);
 /* The options of one loss of the registry, as ctkd_loss_def.eval takes them. */
 const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss_def *loss);
-/* The loss named by method.name; NULL for "none". */
-const ctkd_loss_def *ctkd__config_method(const struct ctkd__config *config);
 /* method.kd_form with `auto` resolved: epsilon for an instance temperature, else exact. */
 ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config);
 

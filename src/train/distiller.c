@@ -12,20 +12,18 @@
 
 struct ctkd__distiller {
     struct ctkd__distiller_args args;
-    const ctkd_loss_def *method;
-    const void *method_config;
     ctkd_kd_form kd_form;
     /* [batch][classes] */
     float *s, *t, *ds, *ds_part;
     /* [batch] */
-    float *tau, *dtau, *dtau_part;
-    double *workspace;    /* the method's */
-    const float **slices; /* of the student's gradient, one for each worker */
+    float *tau, *dtau;
+    const float **slices; /* of the student's gradient: for each group, one of each worker */
     const float *temperature_slice;
-    struct ctkd__sgd_group groups[2]; /* student, temperature */
-    size_t n_groups;
-    float base_lr[2];
-    double *norm_sums; /* [workers] */
+    struct ctkd__sgd_group *groups;  /* parts of the flat block, then the temperature */
+    float *base_lr;                  /* of each group */
+    size_t n_groups, n_student;      /* all; those of the flat block */
+    double *norm_sums;               /* [workers] */
+    int row_labels, row_kd, row_sgd; /* of the profile */
 };
 
 static float own_or(float own, float student)
@@ -33,33 +31,70 @@ static float own_or(float own, float student)
     return own >= 0 ? own : student;
 }
 
-static void make_groups(struct ctkd__distiller *d)
+static bool in_initial(const struct ctkd__distiller *d)
+{
+    return d->args.stage == CTKD_STAGE_INITIAL;
+}
+
+/* Elements first to end - 1 of the flat block as one group. */
+static void add_group(struct ctkd__distiller *d, size_t first, size_t end)
 {
     const struct ctkd__config *config = d->args.config;
     struct ctkd__run_state *state = d->args.state;
     const size_t workers = ctkd__workers_count(d->args.workers);
+    const float **const slices = d->slices + d->n_groups * workers;
     for (size_t w = 0; w < workers; w++)
-        d->slices[w] = ctkd__training_gradient(d->args.training, w);
-    d->base_lr[0] = config->optimizer.lr;
-    d->groups[0] = (struct ctkd__sgd_group){ .values = state->weights->values,
-                                             .velocity = state->velocity,
-                                             .gradients = d->slices,
-                                             .n = state->weights->n_values,
-                                             .n_gradients = workers,
-                                             .momentum = config->optimizer.momentum,
-                                             .weight_decay = config->optimizer.weight_decay,
-                                             .nesterov = config->optimizer.nesterov,
-                                             .scale = 1 };
-    d->n_groups = 1;
-    if (!state->temperature)
-        return;
+        slices[w] = ctkd__training_gradient(d->args.training, w) + first;
+    d->base_lr[d->n_groups] = in_initial(d)
+                                  ? own_or(config->method.initial_lr, config->optimizer.lr)
+                                  : config->optimizer.lr;
+    d->groups[d->n_groups++] =
+        (struct ctkd__sgd_group){ .values = state->weights->values + first,
+                                  .velocity = state->velocity + first,
+                                  .gradients = slices,
+                                  .n = end - first,
+                                  .n_gradients = workers,
+                                  .momentum = config->optimizer.momentum,
+                                  .weight_decay = config->optimizer.weight_decay,
+                                  .nesterov = config->optimizer.nesterov,
+                                  .scale = 1 };
+}
+
+/* The trained parameters of this stage as few groups as there are gaps between them. */
+static void make_student_groups(struct ctkd__distiller *d)
+{
+    const struct ctkd__weights *const weights = d->args.state->weights;
+    const struct ctkd__graph *const graph = weights->graph;
+    size_t first = 0;
+    bool open = false;
+    for (int i = 0; i < graph->n_parameters; i++) {
+        if (graph->parameters[i].role > CTKD__ROLE_BIAS)
+            continue; /* statistics are in another block */
+        const bool trained = !d->args.trained_in || d->args.trained_in[i] & d->args.stage;
+        if (open && !trained)
+            add_group(d, first, weights->offsets[i]);
+        if (trained && !open)
+            first = weights->offsets[i];
+        open = trained;
+    }
+    if (open)
+        add_group(d, first, weights->n_values);
+    d->n_student = d->n_groups;
+}
+
+static void make_temperature_group(struct ctkd__distiller *d)
+{
+    const struct ctkd__config *config = d->args.config;
+    struct ctkd__run_state *state = d->args.state;
     float *values, *gradient;
-    const size_t n = ctkd_temperature_parameters(state->temperature, &values, &gradient);
+    const size_t n = state->temperature && !in_initial(d)
+                         ? ctkd_temperature_parameters(state->temperature, &values, &gradient)
+                         : 0;
     if (n == 0)
         return;
     d->temperature_slice = gradient;
-    d->base_lr[1] = own_or(config->temperature.lr, config->optimizer.lr);
-    d->groups[1] = (struct ctkd__sgd_group){
+    d->base_lr[d->n_groups] = own_or(config->temperature.lr, config->optimizer.lr);
+    d->groups[d->n_groups++] = (struct ctkd__sgd_group){
         .values = values,
         .velocity = state->temperature_velocity,
         .gradients = &d->temperature_slice,
@@ -70,47 +105,62 @@ static void make_groups(struct ctkd__distiller *d)
         .nesterov = config->optimizer.nesterov,
         .scale = 1,
     };
-    d->n_groups = 2;
+}
+
+static bool allocate(struct ctkd__distiller *d)
+{
+    const size_t batch = (size_t)d->args.config->train.batch, k = d->args.classes;
+    const size_t workers = ctkd__workers_count(d->args.workers);
+    const size_t groups = (size_t)d->args.state->weights->graph->n_parameters + 1;
+    d->s = calloc(batch * k * 4 + batch * 2, sizeof *d->s);
+    d->slices = calloc(groups * workers, sizeof *d->slices);
+    d->groups = calloc(groups, sizeof *d->groups);
+    d->base_lr = calloc(groups, sizeof *d->base_lr);
+    d->norm_sums = calloc(workers, sizeof *d->norm_sums);
+    if (!d->s || !d->slices || !d->groups || !d->base_lr || !d->norm_sums)
+        return false;
+    d->t = d->s + batch * k;
+    d->ds = d->t + batch * k;
+    d->ds_part = d->ds + batch * k;
+    d->tau = d->ds_part + batch * k;
+    d->dtau = d->tau + batch;
+    return true;
+}
+
+static ctkd_status check_classes(const struct ctkd__distiller_args *args, ctkd_error *err)
+{
+    for (size_t i = 0; args->teacher && i < args->methods->count; i++) {
+        const ctkd_loss_def *const def = args->methods->items[i].def;
+        if (args->classes < def->classes_min)
+            return ctkd__fail(err, CTKD_ERANGE,
+                              "method.name: %s needs %zu classes or more, but the data set has %zu",
+                              def->name, def->classes_min, args->classes);
+    }
+    return CTKD_OK;
 }
 
 ctkd_status ctkd__distiller_create(const struct ctkd__distiller_args *args,
                                    struct ctkd__distiller **out, ctkd_error *err)
 {
     *out = NULL;
-    const size_t batch = (size_t)args->config->train.batch, k = args->classes;
-    const ctkd_loss_def *method = args->teacher ? ctkd__config_method(args->config) : NULL;
-    if (method && k < method->classes_min)
-        return ctkd__fail(err, CTKD_ERANGE,
-                          "method.name: %s needs %zu classes or more, but the data set has %zu",
-                          method->name, method->classes_min, k);
+    const ctkd_status status = check_classes(args, err);
+    if (status != CTKD_OK)
+        return status;
     struct ctkd__distiller *d = calloc(1, sizeof *d);
     if (!d)
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     d->args = *args;
     d->kd_form = ctkd__config_kd_form(args->config);
-    d->method = method;
-    d->method_config = d->method ? ctkd__config_loss(args->config, d->method) : NULL;
-    d->s = calloc(batch * k * 4 + batch * 3, sizeof *d->s);
-    d->slices = calloc(ctkd__workers_count(args->workers), sizeof *d->slices);
-    size_t workspace = 0;
-    const ctkd_status size =
-        method ? ctkd_loss_workspace(method, d->method_config,
-                                     &(ctkd_loss_shape){ .n = batch, .k = k }, &workspace)
-               : CTKD_OK;
-    if (workspace)
-        d->workspace = calloc(workspace, sizeof *d->workspace);
-    d->norm_sums = calloc(ctkd__workers_count(args->workers), sizeof *d->norm_sums);
-    if (!d->s || !d->slices || !d->norm_sums || size != CTKD_OK || (workspace && !d->workspace)) {
+    if (!allocate(d)) {
         ctkd__distiller_destroy(d);
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     }
-    d->t = d->s + batch * k;
-    d->ds = d->t + batch * k;
-    d->ds_part = d->ds + batch * k;
-    d->tau = d->ds_part + batch * k;
-    d->dtau = d->tau + batch;
-    d->dtau_part = d->dtau + batch;
-    make_groups(d);
+    d->row_labels =
+        ctkd__profile_row(args->profile, "losses", "loss", "cross-entropy", "libctkd", 0);
+    d->row_kd = ctkd__profile_row(args->profile, "losses", "loss", "kd", "libctkd", 0);
+    d->row_sgd = ctkd__profile_row(args->profile, "student", "sgd", "all parameters", "own", 0);
+    make_student_groups(d);
+    make_temperature_group(d);
     *out = d;
     return CTKD_OK;
 }
@@ -120,9 +170,10 @@ void ctkd__distiller_destroy(struct ctkd__distiller *d)
     if (!d)
         return;
     free(d->s);
-    free(d->workspace);
     free(d->norm_sums);
     free(d->slices);
+    free(d->groups);
+    free(d->base_lr);
     free(d);
 }
 
@@ -241,45 +292,47 @@ static ctkd_status find_tau(struct ctkd__distiller *d, struct position at, size_
     return status;
 }
 
-/* Adds the method's own loss to ds and dtau. */
-static ctkd_status add_method(struct ctkd__distiller *d, const struct ctkd__batch *batch,
-                              size_t n_tau, struct position at, struct ctkd__step_report *report,
-                              ctkd_error *err)
+/* The losses of the methods onto ds and dtau (NULL: an initial stage), and the report. */
+static ctkd_status add_methods(struct ctkd__distiller *d, const struct ctkd__batch *batch,
+                               size_t n_tau, struct position at, struct ctkd__step_report *report,
+                               ctkd_error *err)
 {
-    const struct ctkd__config *config = d->args.config;
-    const bool has_dtau = d->method->needs & CTKD_NEEDS_TAU;
-    const ctkd_loss_args args = { .n = batch->n,
-                                  .k = d->args.classes,
-                                  .s = d->s,
-                                  .t = d->t,
-                                  .labels = batch->labels,
-                                  .tau = d->tau,
-                                  .n_tau = n_tau,
-                                  .loss = &report->loss_method,
-                                  .ds = d->ds_part,
-                                  .dtau = has_dtau ? d->dtau_part : NULL,
-                                  .workspace = d->workspace };
-    ctkd_status status = d->method->eval(d->method_config, &args);
-    status = checked(at, "loss_method", status, report->loss_method, err);
-    if (status != CTKD_OK)
-        return status;
-    const double warmup = (double)config->method.warmup_epochs;
-    const double grown = warmup > 0 ? fmin((double)at.epoch / warmup, 1) : 1;
-    const float weight = (float)(grown * (double)config->method.weight);
-    add_scaled(args.n * args.k, weight, d->ds_part, d->ds);
-    if (has_dtau)
-        add_scaled(n_tau, weight, d->dtau_part, d->dtau);
-    report->loss += weight * report->loss_method;
+    const struct ctkd__methods *methods = d->args.methods;
+    const double warmup = (double)d->args.config->method.warmup_epochs;
+    const bool initial = in_initial(d);
+    struct ctkd__terms_step step = {
+        .batch = batch,
+        .s = d->s,
+        .t = d->t,
+        .tau = d->tau,
+        .n_tau = n_tau,
+        .step = d->args.state->step,
+        .grown = warmup > 0 && !initial ? fmin((double)at.epoch / warmup, 1) : 1,
+        .memory = d->args.state->memory,
+        .ds = initial ? NULL : d->ds,
+        .dtau = initial ? NULL : d->dtau,
+    };
+    const ctkd_status status = ctkd__terms_evaluate(d->args.terms, &step);
+    if (status != CTKD_OK) {
+        char term[64];
+        snprintf(term, sizeof term, "loss of method %s", methods->items[step.failed].def->name);
+        return checked(at, term, status, NAN, err);
+    }
+    for (size_t i = 0; i < methods->count; i++)
+        report->losses[i] = step.losses[i];
+    report->loss_method = methods->count == 1 ? step.losses[0] : (float)step.loss;
+    report->loss += (float)step.loss;
     return CTKD_OK;
 }
 
-/* Adds the KD loss and the method's own to ds (which has the cross-entropy) and makes dtau. */
+/* Adds the KD loss and the methods' own to ds (which has the cross-entropy) and makes dtau. */
 static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *batch,
                          struct position at, struct ctkd__step_report *report, ctkd_error *err)
 {
-    const struct ctkd__config *config = d->args.config;
+    const float kd_weight = d->args.methods->kd_weight;
     const size_t n = batch->n, k = d->args.classes;
     size_t n_tau = 0;
+    const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
     ctkd_status status = find_tau(d, at, n, &n_tau, report, err);
     if (status != CTKD_OK)
         return status;
@@ -288,11 +341,13 @@ static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *ba
     status = checked(at, "loss_kd", status, report->loss_kd, err);
     if (status != CTKD_OK)
         return status;
-    add_scaled(n * k, config->method.kd_weight, d->ds_part, d->ds);
-    scale(n_tau, config->method.kd_weight, d->dtau);
-    report->loss += config->method.kd_weight * report->loss_kd;
-    if (d->method)
-        status = add_method(d, batch, n_tau, at, report, err);
+    add_scaled(n * k, kd_weight, d->ds_part, d->ds);
+    scale(n_tau, kd_weight, d->dtau);
+    report->loss += kd_weight * report->loss_kd;
+    if (d->args.profile)
+        ctkd__profile_add_all(d->args.profile, d->row_kd, ctkd__profile_now_ns() - start, n);
+    if (d->args.terms)
+        status = add_methods(d, batch, n_tau, at, report, err);
     if (status != CTKD_OK)
         return status;
     double gradient = 0;
@@ -307,10 +362,24 @@ static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *ba
 
 static ctkd_status check_theta(const struct ctkd__distiller *d, struct position at, ctkd_error *err)
 {
-    for (size_t i = 0; d->n_groups > 1 && i < d->groups[1].n; i++)
-        if (!isfinite(d->temperature_slice[i]))
-            return not_finite(at, "gradient of theta", err);
+    for (size_t g = d->n_student; g < d->n_groups; g++)
+        for (size_t i = 0; i < d->groups[g].n; i++)
+            if (!isfinite(d->temperature_slice[i]))
+                return not_finite(at, "gradient of theta", err);
     return CTKD_OK;
+}
+
+/* The temperatures of a step into the epoch's histogram. */
+static void count_taus(struct ctkd__distiller *d, size_t n)
+{
+    struct ctkd__run_state *state = d->args.state;
+    const size_t n_tau = ctkd_temperature_count(state->temperature, n);
+    const struct ctkd__config *config = d->args.config;
+    for (size_t i = 0; i < n_tau; i++) {
+        const float at = (d->tau[i] - config->temperature.tau_min) / config->temperature.tau_span;
+        const float bin = fminf(fmaxf(at, 0) * CTKD__TAU_BINS, CTKD__TAU_BINS - 1);
+        state->tau_counts[(size_t)bin] += (float)(n / n_tau);
+    }
 }
 
 /* Losses of a batch whose logits are there: ds, the report, the temperature's gradient. */
@@ -319,6 +388,7 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
                                    ctkd_error *err)
 {
     const size_t n = batch->n, k = d->args.classes;
+    const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
     ctkd_status status = ctkd_cross_entropy(n, k, d->s, batch->labels, &report->loss_ce, d->ds);
     status = checked(at, "loss_ce", status, report->loss_ce, err);
     if (status != CTKD_OK)
@@ -326,6 +396,8 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
     for (size_t i = 0; i < n; i++)
         report->correct += ctkd__label_rank(k, d->s + i * k, batch->labels[i]) == 0;
     report->loss = report->loss_ce;
+    if (d->args.profile)
+        ctkd__profile_add_all(d->args.profile, d->row_labels, ctkd__profile_now_ns() - start, n);
     if (d->args.teacher) {
         const float weight = d->args.config->method.ce_weight;
         scale(n * k, weight, d->ds);
@@ -333,6 +405,8 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
         status = teach(d, batch, at, report, err);
         if (status == CTKD_OK)
             status = check_theta(d, at, err);
+        if (status == CTKD_OK)
+            count_taus(d, n);
     }
     if (status == CTKD_OK)
         status = checked(at, "loss", CTKD_OK, report->loss, err);
@@ -344,11 +418,48 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
 static ctkd_status check_gradient(struct ctkd__distiller *d, struct position at, ctkd_error *err)
 {
     const double limit = (double)d->args.config->optimizer.clip_norm;
-    const double norm = ctkd__sgd_norm(&d->groups[0], d->args.workers, d->norm_sums);
+    double norm = 0;
+    for (size_t i = 0; i < d->n_student; i++)
+        norm = hypot(norm, ctkd__sgd_norm(&d->groups[i], d->args.workers, d->norm_sums));
     if (!isfinite(norm))
         return not_finite(at, "gradient of the student", err);
-    d->groups[0].scale = limit > 0 ? (float)fmin(limit / (norm + 1e-6), 1) : 1;
+    for (size_t i = 0; i < d->n_student; i++)
+        d->groups[i].scale = limit > 0 ? (float)fmin(limit / (norm + 1e-6), 1) : 1;
     return CTKD_OK;
+}
+
+/* The teacher's logits and features of a batch. */
+static ctkd_status ask_teacher(struct ctkd__distiller *d, struct position at, ctkd_error *err)
+{
+    const ctkd_status status =
+        ctkd__teacher_answer(d->args.teacher, at.batch->n, at.batch->x, d->t, err);
+    if (status != CTKD_OK)
+        return status;
+    return check_logits(at, "teacher's", d->args.classes, d->t,
+                        "damaged weights, or a wrong teacher.mean or .std", err);
+}
+
+/* Forward passes, losses and gradients of a step; no parameter has moved yet. */
+static ctkd_status make_gradients(struct ctkd__distiller *d, struct position at,
+                                  struct ctkd__step_report *report, ctkd_error *err)
+{
+    const struct ctkd__batch *const batch = at.batch;
+    float *const logits = in_initial(d) ? NULL : d->s, *const ds = in_initial(d) ? NULL : d->ds;
+    ctkd_status status = d->args.teacher ? ask_teacher(d, at, err) : CTKD_OK;
+    if (status == CTKD_OK && d->args.terms)
+        ctkd__terms_enter(d->args.terms);
+    if (status == CTKD_OK)
+        status = ctkd__training_forward(d->args.training, batch->n, batch->x, logits, err);
+    if (status == CTKD_OK && logits)
+        status = check_logits(at, "student's", d->args.classes, logits, remedy, err);
+    if (status == CTKD_OK)
+        status = in_initial(d) ? add_methods(d, batch, 0, at, report, err)
+                               : evaluate_losses(d, batch, at, report, err);
+    if (status == CTKD_OK)
+        status = ctkd__training_backward(d->args.training, ds, err);
+    if (status == CTKD_OK)
+        status = check_gradient(d, at, err);
+    return status;
 }
 
 ctkd_status ctkd__distiller_step(struct ctkd__distiller *d, const struct ctkd__batch *batch,
@@ -364,29 +475,22 @@ ctkd_status ctkd__distiller_step(struct ctkd__distiller *d, const struct ctkd__b
                                           .tau_max = NAN,
                                           .tau_gradient = NAN,
                                           .lr = (float)(lr_factor * (double)d->base_lr[0]) };
-    if (d->args.teacher) {
+    if (in_initial(d)) {
+        report->loss_ce = report->lambda = NAN;
+    } else if (d->args.teacher) {
         status = ctkd__distiller_lambda(d->args.config, epoch, &report->lambda);
         status = checked(at, "lambda", status, report->lambda, err);
-        if (status == CTKD_OK)
-            status = ctkd__teacher_predict(d->args.teacher, batch->n, batch->x, d->t, err);
-        if (status == CTKD_OK)
-            status = check_logits(at, "teacher's", d->args.classes, d->t,
-                                  "damaged weights, or a wrong teacher.mean or .std", err);
     }
     if (status == CTKD_OK)
-        status = ctkd__training_forward(d->args.training, batch->n, batch->x, d->s, err);
-    if (status == CTKD_OK)
-        status = check_logits(at, "student's", d->args.classes, d->s, remedy, err);
-    if (status == CTKD_OK)
-        status = evaluate_losses(d, batch, at, report, err);
-    if (status == CTKD_OK)
-        status = ctkd__training_backward(d->args.training, d->ds, err);
-    if (status == CTKD_OK)
-        status = check_gradient(d, at, err);
+        status = make_gradients(d, at, report, err);
     if (status != CTKD_OK)
         return status;
+    const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
     for (size_t i = 0; i < d->n_groups; i++)
         d->groups[i].lr = (float)(lr_factor * (double)d->base_lr[i]);
     ctkd__sgd_update(d->groups, d->n_groups, d->args.workers);
+    if (d->args.profile)
+        ctkd__profile_add_all(d->args.profile, d->row_sgd, ctkd__profile_now_ns() - start,
+                              batch->n);
     return CTKD_OK;
 }

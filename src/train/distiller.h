@@ -1,30 +1,35 @@
 /*
  * One training step, in the order of the design: teacher, student, temperature, losses, backward,
  * SGD. Everything about distillation is libctkd's, through its public headers. Without a teacher
- * the step has the cross-entropy alone.
+ * the step has the cross-entropy alone; in an initial stage it has the methods' losses alone.
  */
 #ifndef CTKD_TRAIN_DISTILLER_H
 #define CTKD_TRAIN_DISTILLER_H
 
-#include "data/loader.h"
-#include "nn/training.h"
-#include "train/config.h"
 #include "train/state.h"
-#include "train/teacher.h"
+#include "train/terms.h"
 
 struct ctkd__distiller_args {
     const struct ctkd__config *config;
-    struct ctkd__training *training;
+    unsigned stage;                  /* CTKD_STAGE_INITIAL or CTKD_STAGE_MAIN */
+    struct ctkd__training *training; /* of that stage */
     struct ctkd__workers *workers;
-    struct ctkd__run_state *state; /* weights, velocities and temperature are moved */
-    struct ctkd__teacher *teacher; /* NULL: cross-entropy alone, with weight 1 */
+    struct ctkd__profile *profile;       /* or NULL */
+    struct ctkd__run_state *state;       /* weights, velocities and temperature are moved */
+    const unsigned char *trained_in;     /* of each parameter of the weights' graph; NULL: all */
+    struct ctkd__teacher *teacher;       /* NULL: cross-entropy alone, with weight 1 */
+    const struct ctkd__methods *methods; /* with a teacher */
+    struct ctkd__terms *terms;           /* NULL: no method */
     size_t classes;
 };
 
 /* What a step measured; NaN is what it has not: loss_kd and tau without a teacher, loss_method
-   without a method. tau is the one used in this step, before its update. */
+   without a method, loss_ce and loss_kd in an initial stage. tau is the one used in this step,
+   before its update. */
 struct ctkd__step_report {
-    float loss, loss_ce, loss_kd, loss_method; /* total; unweighted parts */
+    float loss, loss_ce, loss_kd; /* total; unweighted parts */
+    float loss_method; /* unweighted when there is one method, else the weighted sum of all */
+    float losses[CTKD__METHODS_MAX]; /* of each method, unweighted */
     float tau_mean, tau_min, tau_max;
     float tau_gradient; /* dL/dtau, summed over the batch, not reversed */
     float lambda, lr;   /* reversal strength; the student's learning rate */

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +41,19 @@ static bool stopped(const struct progress *p)
     return p->late || (p->loop->stop && *p->loop->stop);
 }
 
+/* Whether the run is in the stage before the main one. */
+static bool initial(const struct progress *p)
+{
+    return p->loop->session->state.stage == CTKD_STAGE_INITIAL;
+}
+
+/* Epochs of the present stage. */
+static uint64_t epochs_of(const struct progress *p)
+{
+    const struct ctkd__session *session = p->loop->session;
+    return initial(p) ? (uint64_t)session->config->method.initial_epochs : session->schedule.epochs;
+}
+
 /* Whether another step, and what must follow it, may not fit before train.max_minutes. Twice the
    longest so far: the next may be slower. */
 static bool is_late(const struct progress *p)
@@ -69,6 +83,8 @@ static const char *eta(const struct progress *p, char *text, size_t bytes)
     const struct ctkd__session *session = p->loop->session;
     const struct ctkd__schedule *schedule = &session->schedule;
     uint64_t total = schedule->epochs * schedule->steps_per_epoch;
+    if (session->methods.has_initial)
+        total += (uint64_t)session->config->method.initial_epochs * schedule->steps_per_epoch;
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
     if (limit && limit < total)
         total = limit;
@@ -96,12 +112,13 @@ static void show_step(struct progress *p, const struct ctkd__step_report *report
     FILE *out = p->loop->progress;
     char time[32];
     fprintf(out,
-            "\r\033[Kepoch %" PRIu64 "/%" PRIu64 "  step %" PRIu64 "/%" PRIu64
+            "\r\033[K%sepoch %" PRIu64 "/%" PRIu64 "  step %" PRIu64 "/%" PRIu64
             "  %.0f img/s  loss %.4f",
-            state->epoch, p->loop->session->schedule.epochs, state->epoch_step,
+            initial(p) ? "initial " : "", state->epoch, epochs_of(p), state->epoch_step,
             p->loop->session->schedule.steps_per_epoch,
             (double)state->sums.images / state->sums.seconds, (double)report->loss);
-    show_tau(out, state->temperature, (double)report->tau_mean, (double)report->lambda);
+    show_tau(out, state->temperature && !initial(p), (double)report->tau_mean,
+             (double)report->lambda);
     fprintf(out, "  ETA %s", eta(p, time, sizeof time));
     fflush(out);
 }
@@ -116,6 +133,13 @@ static void show_epoch(const struct progress *p, const struct ctkd__step_report 
     char time[32];
     if (!out)
         return;
+    if (initial(p)) {
+        fprintf(out,
+                "%sinitial epoch %" PRIu64 "/%" PRIu64 "  lr %.4g  loss %.4f  %.0f img/s  ETA %s\n",
+                p->live ? "\r\033[K" : "", state->epoch, epochs_of(p), (double)last->lr,
+                sums->loss / images, images / sums->seconds, eta(p, time, sizeof time));
+        return;
+    }
     fprintf(out, "%sepoch %" PRIu64 "/%" PRIu64 "  lr %.4g  loss %.4f  train %.2f %%",
             p->live ? "\r\033[K" : "", state->epoch, p->loop->session->schedule.epochs,
             (double)last->lr, sums->loss / images, 100.0 * (double)sums->correct / images);
@@ -138,6 +162,8 @@ static void add_report(struct ctkd__epoch_sums *sums, size_t n,
     sums->loss_ce += images * (double)report->loss_ce;
     sums->loss_kd += images * (double)report->loss_kd;
     sums->loss_method += images * (double)report->loss_method;
+    for (size_t i = 0; i < CTKD__METHODS_MAX; i++)
+        sums->losses[i] += images * (double)report->losses[i];
     sums->tau += images * (double)report->tau_mean;
     sums->tau_gradient += (double)report->tau_gradient;
     sums->tau_min = first ? report->tau_min : fminf(sums->tau_min, report->tau_min);
@@ -153,9 +179,9 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     const int64_t log_every = session->config->train.log_every;
     const double begin = now();
     const double factor =
-        ctkd__schedule_factor(&session->schedule, state->epoch, state->epoch_step);
-    ctkd_status status =
-        ctkd__distiller_step(session->distiller, batch, state->epoch, factor, report, err);
+        initial(p) ? 1 : ctkd__schedule_factor(&session->schedule, state->epoch, state->epoch_step);
+    ctkd_status status = ctkd__distiller_step(initial(p) ? session->initial : session->distiller,
+                                              batch, state->epoch, factor, report, err);
     if (status != CTKD_OK)
         return status;
     const double seconds = now() - begin;
@@ -167,7 +193,7 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     p->images += batch->n;
     p->step_seconds += seconds;
     if (log_every && state->step % (uint64_t)log_every == 0)
-        status = ctkd__run_log_step(p->loop->run, state, report, err);
+        status = ctkd__run_log_step(p->loop->run, state, &session->methods, report, err);
     const int64_t every = session->config->train.checkpoint_every;
     if (status == CTKD_OK && every && state->step % (uint64_t)every == 0 &&
         state->epoch_step < session->schedule.steps_per_epoch)
@@ -182,7 +208,9 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
     struct ctkd__session *session = p->loop->session;
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
     struct ctkd__batch batch;
-    ctkd__loader_start(session->data.train, session->state.epoch, session->state.epoch_step);
+    /* The views of an initial stage are other draws than those of the main one. */
+    const uint64_t views = session->state.epoch + (initial(p) ? (uint64_t)1 << 32 : 0);
+    ctkd__loader_start(session->data.train, views, session->state.epoch_step);
     while (!stopped(p) && !p->finished && ctkd__loader_next(session->data.train, &batch)) {
         const ctkd_status status = run_step(p, &batch, last, err);
         if (status != CTKD_OK)
@@ -202,7 +230,8 @@ static ctkd_status save(const struct progress *p, const char *name, uint64_t epo
     info.epoch = epoch;
     info.has_top1 = test != NULL;
     info.top1 = test ? test->top1 : 0;
-    return ctkd__run_save(p->loop->run, name, session->weights, &info, err);
+    const struct ctkd__weights student = ctkd__session_student(session);
+    return ctkd__run_save(p->loop->run, name, &student, &info, err);
 }
 
 /* A learnable temperature that no longer moves is said once, in words. */
@@ -211,7 +240,7 @@ static void watch_temperature(struct progress *p)
     const struct ctkd__run_state *state = &p->loop->session->state;
     const struct ctkd__config *config = p->loop->session->config;
     FILE *out = p->loop->progress;
-    if (p->warned || !out || !state->temperature ||
+    if (p->warned || !out || !state->temperature || initial(p) ||
         config->temperature.kind == CTKD_TEMPERATURE_FIXED)
         return;
     const float low = config->temperature.tau_min, span = config->temperature.tau_span;
@@ -247,8 +276,8 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     struct ctkd__session *session = p->loop->session;
     struct ctkd__run_state *state = &session->state;
     const uint64_t every = (uint64_t)session->config->train.eval_every;
-    const bool due =
-        state->epoch % every == 0 || state->epoch == session->schedule.epochs || p->finished;
+    const bool due = !initial(p) && (state->epoch % every == 0 ||
+                                     state->epoch == session->schedule.epochs || p->finished);
     const struct ctkd__score *test = NULL;
     ctkd_status status = CTKD_OK;
     const double begin = now();
@@ -268,7 +297,7 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
         status = save(p, "last", state->epoch, test, err);
     state->seconds = p->seconds_before + now() - p->began;
     if (status == CTKD_OK)
-        status = ctkd__run_log_epoch(p->loop->run, state, last, test, err);
+        status = ctkd__run_log_epoch(p->loop->run, state, &session->methods, last, test, err);
     if (status == CTKD_OK)
         show_epoch(p, last, test);
     if (status == CTKD_OK)
@@ -288,6 +317,7 @@ static ctkd_status finish(const struct progress *p, bool interrupted, ctkd_error
         .student = &session->info,
         .teacher = session->teacher ? &session->teacher->info : NULL,
         .teacher_score = loop->teacher_score,
+        .methods = &session->methods,
         .test = session->state.evaluated ? &session->state.test : NULL,
         .state = &session->state,
         .images_per_second = (double)p->images / p->step_seconds,
@@ -318,6 +348,21 @@ static ctkd_status interrupt(struct progress *p, ctkd_error *err)
                       state->epoch_step, loop->command, loop->run->dir);
 }
 
+/* To the next epoch, or to the first of the main stage, which begins with an optimiser at rest. */
+static void next_epoch(struct progress *p)
+{
+    struct ctkd__run_state *state = &p->loop->session->state;
+    const bool last = initial(p) && state->epoch == epochs_of(p);
+    state->epoch = last ? 1 : state->epoch + 1;
+    state->epoch_step = 0;
+    state->sums = (struct ctkd__epoch_sums){ 0 };
+    memset(state->tau_counts, 0, CTKD__TAU_BINS * sizeof *state->tau_counts);
+    if (!last)
+        return;
+    state->stage = CTKD_STAGE_MAIN;
+    memset(state->velocity, 0, state->weights->n_values * sizeof *state->velocity);
+}
+
 /* The epoch under way: to its end, to train.max_steps, or to where the run is stopped. */
 static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
 {
@@ -335,9 +380,7 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
         status = end_epoch(p, &last, err);
     if (status != CTKD_OK)
         return status;
-    state->epoch++;
-    state->epoch_step = 0;
-    state->sums = (struct ctkd__epoch_sums){ 0 };
+    next_epoch(p);
     return whole ? save_checkpoint(p, err) : CTKD_OK;
 }
 
@@ -352,7 +395,7 @@ ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
     ctkd_status status = loop->resumed ? CTKD_OK : save_checkpoint(&p, err);
     p.finished = limit && state->step >= limit;
-    while (status == CTKD_OK && state->epoch <= session->schedule.epochs && !p.finished) {
+    while (status == CTKD_OK && state->epoch <= epochs_of(&p) && !p.finished) {
         status = run_epoch(&p, err);
         p.late = p.late || is_late(&p);
     }

@@ -53,11 +53,15 @@ static void make_name(const struct ctkd__config *config, bool distil, char *out,
     const int set = (int)strcspn(config->data.set, ":"); /* NAME of NAME:PATH */
     char teacher[128];
     short_name(config->teacher.path, teacher, sizeof teacher);
-    const ctkd_loss_def *method = ctkd__config_method(config);
+    char methods[256];
+    struct ctkd__methods resolved;
+    if (ctkd__methods_resolve(config, &resolved, NULL) != CTKD_OK)
+        resolved.count = 0; /* refused elsewhere, with the reason */
+    ctkd__methods_text(&resolved, methods, sizeof methods);
     if (distil)
         snprintf(out, bytes, "distill-%.*s-%s-%s-%s-%s-seed%lld", set, config->data.set, teacher,
-                 config->student.network, method ? method->name : "kd",
-                 kinds[config->temperature.kind], (long long)config->train.seed);
+                 config->student.network, methods, kinds[config->temperature.kind],
+                 (long long)config->train.seed);
     else
         snprintf(out, bytes, "train-%.*s-%s-seed%lld", set, config->data.set,
                  config->student.network, (long long)config->train.seed);
@@ -193,7 +197,7 @@ static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
 ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *config,
                            ctkd_error *err)
 {
-    *run = (struct ctkd__run){ .lock = -1 };
+    *run = (struct ctkd__run){ .lock = -1, .config = config };
     snprintf(run->dir, sizeof run->dir, "%s", config->run.dir);
     return lock(run, err);
 }
@@ -216,7 +220,7 @@ ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__con
 ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
                              ctkd_error *err)
 {
-    *run = (struct ctkd__run){ .lock = -1 };
+    *run = (struct ctkd__run){ .lock = -1, .config = config };
     snprintf(run->dir, sizeof run->dir, "%s", config->run.dir);
     char path[PATH_BYTES];
     ctkd_status status = ctkd__run_check(config, err);
@@ -268,16 +272,73 @@ static double mean(double sum, uint64_t n)
     return n ? sum / (double)n : (double)NAN;
 }
 
+/* Where the temperatures of an epoch lie: the value below which a part of its samples is. */
+static double tau_quantile(const struct ctkd__run_state *state, const struct ctkd__config *config,
+                           double part)
+{
+    double total = 0, below = 0;
+    for (size_t i = 0; i < CTKD__TAU_BINS; i++)
+        total += (double)state->tau_counts[i];
+    const double least = (double)config->temperature.tau_min;
+    const double width = (double)config->temperature.tau_span / CTKD__TAU_BINS;
+    for (size_t i = 0; i < CTKD__TAU_BINS && total > 0; i++) {
+        const double count = (double)state->tau_counts[i];
+        if (below + count >= part * total && count > 0)
+            return least + width * ((double)i + (part * total - below) / count);
+        below += count;
+    }
+    return (double)NAN;
+}
+
+/* With an instance temperature: how it is spread over the samples of the epoch. */
+static void log_quantiles(struct ctkd__jsonl *log, const struct ctkd__run_state *state,
+                          const struct ctkd__config *config)
+{
+    static const struct {
+        const char *key;
+        double part;
+    } quantiles[] = { { "tau_q05", 0.05 },
+                      { "tau_q25", 0.25 },
+                      { "tau_q50", 0.5 },
+                      { "tau_q75", 0.75 },
+                      { "tau_q95", 0.95 } };
+    if (config->temperature.kind != CTKD_TEMPERATURE_INSTANCE || !state->temperature)
+        return;
+    for (size_t i = 0; i < sizeof quantiles / sizeof *quantiles; i++)
+        ctkd__jsonl_number(log, quantiles[i].key, tau_quantile(state, config, quantiles[i].part));
+}
+
+/* With several methods: the unweighted loss of each. */
+static void log_losses(struct ctkd__jsonl *log, const struct ctkd__methods *methods,
+                       const double *losses, double images)
+{
+    for (size_t i = 0; i < methods->count && methods->count > 1; i++) {
+        char key[48];
+        snprintf(key, sizeof key, "loss_%s", methods->items[i].def->name);
+        ctkd__jsonl_number(log, key, losses[i] / images);
+    }
+}
+
+/* The stage is named only where there is more than the main one. */
+static void log_stage(struct ctkd__jsonl *log, const struct ctkd__run_state *state,
+                      const struct ctkd__methods *methods)
+{
+    if (methods->has_initial)
+        ctkd__jsonl_string(log, "stage", state->stage == CTKD_STAGE_INITIAL ? "initial" : "main");
+}
+
 ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
+                                const struct ctkd__methods *methods,
                                 const struct ctkd__step_report *last,
                                 const struct ctkd__score *test, ctkd_error *err)
 {
     const struct ctkd__epoch_sums *sums = &state->sums;
-    const bool teacher = state->temperature != NULL;
+    const bool teacher = state->temperature != NULL && state->stage == CTKD_STAGE_MAIN;
     const double none = (double)NAN; /* written as null */
     struct ctkd__jsonl *log = &run->log;
     ctkd__jsonl_begin(log);
     ctkd__jsonl_string(log, "kind", "epoch");
+    log_stage(log, state, methods);
     ctkd__jsonl_integer(log, "epoch", (int64_t)state->epoch);
     ctkd__jsonl_integer(log, "step", (int64_t)state->step);
     ctkd__jsonl_number(log, "lr", (double)last->lr);
@@ -285,11 +346,13 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
     ctkd__jsonl_number(log, "tau", mean(sums->tau, sums->images));
     ctkd__jsonl_number(log, "tau_min", (double)sums->tau_min);
     ctkd__jsonl_number(log, "tau_max", (double)sums->tau_max);
+    log_quantiles(log, state, run->config);
     ctkd__jsonl_number(log, "tau_grad", mean(sums->tau_gradient, sums->steps));
     ctkd__jsonl_number(log, "loss", mean(sums->loss, sums->images));
     ctkd__jsonl_number(log, "loss_ce", mean(sums->loss_ce, sums->images));
     ctkd__jsonl_number(log, "loss_kd", mean(sums->loss_kd, sums->images));
     ctkd__jsonl_number(log, "loss_method", mean(sums->loss_method, sums->images));
+    log_losses(log, methods, sums->losses, (double)sums->images);
     ctkd__jsonl_number(log, "train_top1", mean(100.0 * (double)sums->correct, sums->images));
     ctkd__jsonl_number(log, "test_top1", test ? test->top1 : none);
     ctkd__jsonl_number(log, "test_top5", test ? test->top5 : none);
@@ -301,11 +364,13 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
 }
 
 ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_state *state,
+                               const struct ctkd__methods *methods,
                                const struct ctkd__step_report *report, ctkd_error *err)
 {
     struct ctkd__jsonl *log = &run->log;
     ctkd__jsonl_begin(log);
     ctkd__jsonl_string(log, "kind", "step");
+    log_stage(log, state, methods);
     ctkd__jsonl_integer(log, "epoch", (int64_t)state->epoch);
     ctkd__jsonl_integer(log, "step", (int64_t)state->step);
     ctkd__jsonl_number(log, "lr", (double)report->lr);
@@ -318,6 +383,10 @@ ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_sta
     ctkd__jsonl_number(log, "loss_ce", (double)report->loss_ce);
     ctkd__jsonl_number(log, "loss_kd", (double)report->loss_kd);
     ctkd__jsonl_number(log, "loss_method", (double)report->loss_method);
+    double losses[CTKD__METHODS_MAX];
+    for (size_t i = 0; i < CTKD__METHODS_MAX; i++)
+        losses[i] = (double)report->losses[i];
+    log_losses(log, methods, losses, 1);
     return ctkd__jsonl_end(log, err);
 }
 
@@ -336,10 +405,11 @@ static void summarise_teacher(struct ctkd__jsonl *json, const struct ctkd__summa
     static const char *const kinds[] = { "fixed", "global", "instance" };
     if (!summary->teacher)
         return;
-    const ctkd_loss_def *method = ctkd__config_method(summary->config);
+    char methods[256];
     ctkd__jsonl_string(json, "teacher", summary->teacher->network);
     ctkd__jsonl_number(json, "teacher_top1", summary->teacher_score->top1);
-    ctkd__jsonl_string(json, "method", method ? method->name : "kd");
+    ctkd__jsonl_string(json, "method",
+                       ctkd__methods_text(summary->methods, methods, sizeof methods));
     ctkd__jsonl_string(json, "temperature", kinds[summary->config->temperature.kind]);
 }
 

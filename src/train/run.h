@@ -9,6 +9,7 @@
 #include "nn/choices.h"
 #include "train/config.h"
 #include "train/evaluate.h"
+#include "train/methods.h"
 #include "train/network_file.h"
 #include "train/state.h"
 
@@ -17,7 +18,8 @@ struct ctkd__step_report;
 struct ctkd__run {
     char dir[1024];
     struct ctkd__jsonl log;
-    int lock; /* descriptor; -1: not locked */
+    int lock;                          /* descriptor; -1: not locked */
+    const struct ctkd__config *config; /* borrowed */
 };
 
 /* Fills run.name and run.dir of the configuration where they are empty. */
@@ -52,10 +54,12 @@ ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctk
 
 /* One line of log.jsonl for an epoch. test: NULL when it was not evaluated. */
 ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
+                                const struct ctkd__methods *methods,
                                 const struct ctkd__step_report *last,
                                 const struct ctkd__score *test, ctkd_error *err);
 /* One for a step. */
 ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_state *state,
+                               const struct ctkd__methods *methods,
                                const struct ctkd__step_report *report, ctkd_error *err);
 
 /* NAME.safetensors */
@@ -69,6 +73,7 @@ struct ctkd__summary {
     const struct ctkd__config *config;
     const struct ctkd__network_info *student, *teacher; /* teacher: NULL without one */
     const struct ctkd__score *teacher_score;            /* NULL without one */
+    const struct ctkd__methods *methods;                /* with a teacher */
     const struct ctkd__score *test; /* last evaluation; NULL when there was none */
     const struct ctkd__run_state *state;
     double images_per_second; /* of training steps */

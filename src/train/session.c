@@ -125,6 +125,13 @@ void ctkd__engine_close(struct ctkd__inference_config *engine)
     *engine = (struct ctkd__inference_config){ 0 };
 }
 
+struct ctkd__weights ctkd__session_student(const struct ctkd__session *session)
+{
+    struct ctkd__weights student = *session->weights;
+    student.graph = session->graph; /* its parameters are the first of the joint graph */
+    return student;
+}
+
 /* Weights to start from: drawn, or those of a file. */
 static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
 {
@@ -133,44 +140,99 @@ static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
     if (!config->student.init[0])
         return CTKD_OK;
     struct ctkd__weights_file file;
+    struct ctkd__weights student = ctkd__session_student(session);
     ctkd_status status = ctkd__weights_file_read(config->student.init, &file, err);
     if (status == CTKD_OK)
         status = ctkd__match(session->graph, &file.tensors, session->note, err);
     if (status == CTKD_OK)
-        status = ctkd__weights_import(session->weights, &file.tensors, err);
+        status = ctkd__weights_import(&student, &file.tensors, err);
     if (status != CTKD_OK)
         ctkd__fail_within(err, status, "student.init: %s (%s)", config->student.init,
                           session->info.network);
+    session->weights->batches_tracked = student.batches_tracked;
     ctkd__weights_file_fini(&file);
     return status;
 }
 
-static ctkd_status open_student(struct ctkd__session *session, ctkd_error *err)
+static ctkd_status build_student(struct ctkd__session *session, struct ctkd__graph **out,
+                                 ctkd_error *err)
+{
+    const struct ctkd__network_info *const info = &session->info;
+    const struct ctkd__model_args model = { .channels = info->channels,
+                                            .height = info->height,
+                                            .width = info->width,
+                                            .classes = info->classes };
+    const ctkd_status status =
+        ctkd__model_build(session->config->student.network, &model, out, err);
+    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "student.network");
+}
+
+/* What the methods put on the student, and what they watch of the teacher. */
+static ctkd_status open_methods(struct ctkd__session *session, ctkd_error *err)
+{
+    struct ctkd__graph *joint = NULL;
+    ctkd_status status = ctkd__methods_resolve(session->config, &session->methods, err);
+    if (status == CTKD_OK)
+        status = build_student(session, &joint, err);
+    if (status != CTKD_OK)
+        return status;
+    const struct ctkd__adaptors_args args = { .methods = &session->methods,
+                                              .student = joint,
+                                              .student_name = session->info.network,
+                                              .teacher_name = session->teacher->info.network,
+                                              .teacher = session->teacher->graph,
+                                              .teacher_weights = session->teacher->weights };
+    status = ctkd__adaptors_create(&args, &session->adaptors, err);
+    if (status == CTKD_OK)
+        status = ctkd__teacher_watch(session->teacher, session->adaptors->taps,
+                                     session->adaptors->n_taps, &session->engine, err);
+    return status;
+}
+
+static ctkd_status open_training(struct ctkd__session *session, bool initial,
+                                 struct ctkd__training **out, ctkd_error *err)
+{
+    const struct ctkd__config *config = session->config;
+    struct ctkd__training_config training = { .kernels = session->engine.kernels,
+                                              .workers = session->engine.workers,
+                                              .batch_max = (size_t)config->train.batch,
+                                              .conv = config->train.conv,
+                                              .choices = session->engine.choices,
+                                              .profile = session->engine.profile,
+                                              .no_logits = initial };
+    if (session->adaptors) {
+        const struct ctkd__stage_reads *const reads =
+            initial ? &session->adaptors->initial : &session->adaptors->main;
+        training.outputs = reads->outputs;
+        training.n_outputs = reads->n_outputs;
+    }
+    const size_t samples = ctkd__loader_samples(session->data.train);
+    ctkd_status status =
+        ctkd__training_create(session->weights->graph, session->weights, &training, out, err);
+    if (status == CTKD_OK && samples % training.batch_max)
+        status = ctkd__training_prepare(*out, samples % training.batch_max, err);
+    return status;
+}
+
+static ctkd_status open_student(struct ctkd__session *session, bool distil, ctkd_error *err)
 {
     const struct ctkd__config *config = session->config;
     struct ctkd__network_info *info = &session->info;
     *info = session->data.images;
     snprintf(info->network, sizeof info->network, "%s", config->student.network);
-    const struct ctkd__model_args model = { .channels = info->channels,
-                                            .height = info->height,
-                                            .width = info->width,
-                                            .classes = info->classes };
-    const struct ctkd__training_config training = { .kernels = session->engine.kernels,
-                                                    .workers = session->engine.workers,
-                                                    .batch_max = (size_t)config->train.batch,
-                                                    .conv = config->train.conv,
-                                                    .choices = session->engine.choices,
-                                                    .profile = session->engine.profile };
-    ctkd_status status = ctkd__model_build(config->student.network, &model, &session->graph, err);
+    ctkd_status status = build_student(session, &session->graph, err);
+    if (status == CTKD_OK && distil)
+        status = open_methods(session, err);
     if (status != CTKD_OK)
-        return ctkd__fail_within(err, status, "student.network");
-    status = ctkd__weights_create(session->graph, session->engine.kernels->block, &session->weights,
-                                  err);
+        return status;
+    status = ctkd__weights_create(distil ? session->adaptors->graph : session->graph,
+                                  session->engine.kernels->block, &session->weights, err);
     if (status == CTKD_OK)
         status = start_weights(session, err);
     if (status == CTKD_OK)
-        status = ctkd__training_create(session->graph, session->weights, &training,
-                                       &session->training, err);
+        status = open_training(session, false, &session->training, err);
+    if (status == CTKD_OK && session->methods.has_initial)
+        status = open_training(session, true, &session->initial_training, err);
     if (status == CTKD_OK) {
         /* Evaluation is not part of a step: its rows stay out of the profile. */
         struct ctkd__inference_config engine = session->engine;
@@ -190,40 +252,94 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
                                              .std = config->teacher.std,
                                              .images = &session->data.images,
                                              .batch_max = (size_t)config->train.batch };
-    ctkd_status status = ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
-    if (status == CTKD_OK) /* nothing in this process may change a teacher */
-        status = ctkd__inference_protect(session->teacher->inference, err);
-    return status;
+    return ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
 }
 
-/* State, schedule and step; the batches of an epoch have at most two sizes. */
-static ctkd_status open_step(struct ctkd__session *session, bool distil, ctkd_error *err)
+/* The methods of a stage. */
+static ctkd_status open_terms(struct ctkd__session *session, unsigned stage,
+                              struct ctkd__training *training, struct ctkd__terms **out,
+                              ctkd_error *err)
 {
-    const struct ctkd__config *config = session->config;
-    const size_t batch = (size_t)config->train.batch;
-    const size_t samples = ctkd__loader_samples(session->data.train);
+    const struct ctkd__terms_args args = { .methods = &session->methods,
+                                           .adaptors = session->adaptors,
+                                           .stage = stage,
+                                           .training = training,
+                                           .teacher = session->teacher,
+                                           .loader = session->data.train,
+                                           .labels = session->data.dataset->train.labels,
+                                           .workers = session->engine.workers,
+                                           .profile = session->engine.profile,
+                                           .batch = (size_t)session->config->train.batch,
+                                           .classes = session->info.classes,
+                                           .seed = (uint64_t)session->config->train.seed };
+    return ctkd__terms_create(&args, out, err);
+}
+
+static ctkd_status open_state(struct ctkd__session *session, bool distil, ctkd_error *err)
+{
     ctkd_temperature *temperature = NULL;
+    const size_t n_memory = session->terms ? ctkd__terms_memory(session->terms) : 0;
     ctkd_status status = CTKD_OK;
     if (distil)
-        status = ctkd__distiller_temperature(config, session->info.classes, &temperature, err);
+        status =
+            ctkd__distiller_temperature(session->config, session->info.classes, &temperature, err);
     if (status == CTKD_OK)
-        status = ctkd__run_state_init(&session->state, session->weights, temperature, err);
+        status =
+            ctkd__run_state_init(&session->state, session->weights, temperature, n_memory, err);
     if (status != CTKD_OK) {
         ctkd_temperature_destroy(temperature);
         return status;
     }
-    const struct ctkd__distiller_args args = { .config = config,
-                                               .training = session->training,
-                                               .workers = session->engine.workers,
-                                               .state = &session->state,
-                                               .teacher = session->teacher,
-                                               .classes = session->info.classes };
-    status = ctkd__schedule_init(&session->schedule, config,
-                                 ctkd__loader_batches(session->data.train), err);
-    if (status == CTKD_OK && samples % batch)
-        status = ctkd__training_prepare(session->training, samples % batch, err);
+    if (n_memory)
+        ctkd__terms_memory_init(session->terms, session->state.memory);
+    if (session->methods.has_initial && session->config->method.initial_epochs > 0)
+        session->state.stage = CTKD_STAGE_INITIAL;
+    return CTKD_OK;
+}
+
+static ctkd_status open_distiller(struct ctkd__session *session, unsigned stage,
+                                  struct ctkd__training *training, struct ctkd__terms *terms,
+                                  struct ctkd__distiller **out, ctkd_error *err)
+{
+    const struct ctkd__distiller_args args = {
+        .config = session->config,
+        .stage = stage,
+        .training = training,
+        .workers = session->engine.workers,
+        .profile = session->engine.profile,
+        .state = &session->state,
+        .trained_in = session->adaptors ? session->adaptors->trained_in : NULL,
+        .teacher = session->teacher,
+        .methods = &session->methods,
+        .terms = terms,
+        .classes = session->info.classes,
+    };
+    return ctkd__distiller_create(&args, out, err);
+}
+
+/* State, schedule and the step of each stage. */
+static ctkd_status open_step(struct ctkd__session *session, bool distil, ctkd_error *err)
+{
+    const struct ctkd__config *config = session->config;
+    const size_t batch = (size_t)config->train.batch;
+    const bool initial = session->methods.has_initial;
+    ctkd_status status = CTKD_OK;
+    if (session->methods.count)
+        status = open_terms(session, CTKD_STAGE_MAIN, session->training, &session->terms, err);
+    if (status == CTKD_OK && initial)
+        status = open_terms(session, CTKD_STAGE_INITIAL, session->initial_training,
+                            &session->initial_terms, err);
     if (status == CTKD_OK)
-        status = ctkd__distiller_create(&args, &session->distiller, err);
+        status = open_state(session, distil, err);
+    if (status == CTKD_OK)
+        status = ctkd__schedule_init(&session->schedule, config,
+                                     ctkd__loader_batches(session->data.train), err);
+    if (status == CTKD_OK)
+        status = open_distiller(session, CTKD_STAGE_MAIN, session->training, session->terms,
+                                &session->distiller, err);
+    if (status == CTKD_OK && initial)
+        status = open_distiller(session, CTKD_STAGE_INITIAL, session->initial_training,
+                                session->initial_terms, &session->initial, err);
     session->logits = calloc(batch * session->info.classes, sizeof *session->logits);
     if (status == CTKD_OK && !session->logits)
         status = ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
@@ -244,7 +360,9 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
     if (status == CTKD_OK && distil)
         status = open_teacher(session, err);
     if (status == CTKD_OK)
-        status = open_student(session, err);
+        status = open_student(session, distil, err);
+    if (status == CTKD_OK && distil) /* nothing in this process may change a teacher */
+        status = ctkd__inference_protect(session->teacher->inference, err);
     if (status == CTKD_OK)
         status = open_step(session, distil, err);
     if (status == CTKD_OK)
@@ -260,12 +378,17 @@ void ctkd__session_close(struct ctkd__session *session)
         return;
     free(session->logits);
     ctkd__distiller_destroy(session->distiller);
+    ctkd__distiller_destroy(session->initial);
+    ctkd__terms_destroy(session->terms);
+    ctkd__terms_destroy(session->initial_terms);
     ctkd__run_state_fini(&session->state);
-    ctkd__teacher_close(session->teacher);
     ctkd__inference_destroy(session->inference);
     ctkd__training_destroy(session->training);
+    ctkd__training_destroy(session->initial_training);
     ctkd__weights_destroy(session->weights);
+    ctkd__adaptors_destroy(session->adaptors);
     ctkd__graph_destroy(session->graph);
+    ctkd__teacher_close(session->teacher);
     ctkd__engine_close(&session->engine);
     ctkd__data_close(&session->data);
     free(session);
@@ -297,7 +420,8 @@ static ctkd_status predict_student(void *context, size_t n, const float *x, floa
 ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__score *score,
                                    ctkd_error *err)
 {
-    const ctkd_status status = ctkd__inference_load(session->inference, session->weights, err);
+    const struct ctkd__weights student = ctkd__session_student(session);
+    const ctkd_status status = ctkd__inference_load(session->inference, &student, err);
     if (status != CTKD_OK)
         return status;
     return ctkd__evaluate(session->data.test, session->info.classes, predict_student,

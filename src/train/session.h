@@ -26,15 +26,18 @@ struct ctkd__session {
     const struct ctkd__config *config; /* borrowed */
     struct ctkd__data data;
     struct ctkd__inference_config engine;
-    struct ctkd__network_info info; /* of the student */
-    char note[CTKD__NOTE_BYTES];    /* on student.init, as of a teacher */
-    struct ctkd__graph *graph;
-    struct ctkd__weights *weights;
-    struct ctkd__training *training;
+    struct ctkd__network_info info;    /* of the student */
+    char note[CTKD__NOTE_BYTES];       /* on student.init, as of a teacher */
+    struct ctkd__graph *graph;         /* of the student alone */
     struct ctkd__inference *inference; /* of the student, for evaluation */
     struct ctkd__teacher *teacher;     /* NULL: trained on labels alone */
+    struct ctkd__methods methods;      /* with a teacher */
+    struct ctkd__adaptors *adaptors;   /* with a teacher: the student's graph and what is on it */
+    struct ctkd__weights *weights;     /* of adaptors->graph, or of graph */
     struct ctkd__run_state state;
-    struct ctkd__distiller *distiller;
+    struct ctkd__training *training, *initial_training; /* initial: NULL without such a stage */
+    struct ctkd__terms *terms, *initial_terms;          /* NULL without a method */
+    struct ctkd__distiller *distiller, *initial;
     struct ctkd__schedule schedule;
     float *logits; /* of an evaluated batch */
 };
@@ -48,6 +51,9 @@ void ctkd__session_close(struct ctkd__session *session);
    configuration promises. `score` is written in both cases. */
 ctkd_status ctkd__session_check_teacher(struct ctkd__session *session, struct ctkd__score *score,
                                         ctkd_error *err);
+
+/* The student's part of the weights, which are shared with session->weights. */
+struct ctkd__weights ctkd__session_student(const struct ctkd__session *session);
 
 /* The student with its present weights on the test images. */
 ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__score *score,

@@ -7,17 +7,23 @@
 #include "ctkd/temperature.h"
 #include "nn/weights.h"
 #include "train/evaluate.h"
+#include "train/methods.h"
 
 /* Sums over the steps of the epoch that is under way. */
 struct ctkd__epoch_sums {
     uint64_t steps, images, correct;
     double loss, loss_ce, loss_kd, loss_method; /* weighted by images */
+    double losses[CTKD__METHODS_MAX];           /* of each method, likewise */
     double tau, tau_gradient;                   /* tau weighted by images, gradient by steps */
     float tau_min, tau_max;
     double seconds; /* of training steps */
 };
 
+/* Bins of the temperatures of an epoch, over the range of a learnable one. */
+enum { CTKD__TAU_BINS = 2048 };
+
 struct ctkd__run_state {
+    unsigned stage;      /* CTKD_STAGE_INITIAL, then CTKD_STAGE_MAIN; epochs count in each */
     uint64_t epoch;      /* under way, counted from 1 */
     uint64_t epoch_step; /* steps of it that are done */
     uint64_t step;       /* steps done in all */
@@ -32,11 +38,14 @@ struct ctkd__run_state {
     float *velocity;               /* [weights->n_values] */
     ctkd_temperature *temperature; /* NULL: trained on labels alone */
     float *temperature_velocity;   /* [parameters of temperature] */
+    float *tau_counts;             /* [CTKD__TAU_BINS] samples of this epoch by their tau */
+    float *memory;                 /* [n_memory] what methods keep between steps */
+    size_t n_memory;
 };
 
 /* `weights` is borrowed; `temperature` is taken over when this succeeds, and may be NULL. */
 ctkd_status ctkd__run_state_init(struct ctkd__run_state *state, struct ctkd__weights *weights,
-                                 ctkd_temperature *temperature, ctkd_error *err);
+                                 ctkd_temperature *temperature, size_t n_memory, ctkd_error *err);
 void ctkd__run_state_fini(struct ctkd__run_state *state);
 
 #endif

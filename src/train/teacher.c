@@ -115,6 +115,7 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
     struct ctkd__teacher *teacher = calloc(1, sizeof *teacher);
     if (!teacher)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", args->path);
+    teacher->batch_max = args->batch_max;
     ctkd_status status = read_network(teacher, args, &file, err);
     if (status == CTKD_OK)
         status = set_constants(teacher, args, err);
@@ -142,8 +143,46 @@ void ctkd__teacher_close(struct ctkd__teacher *teacher)
     ctkd__inference_destroy(teacher->inference);
     ctkd__weights_destroy(teacher->weights);
     ctkd__graph_destroy(teacher->graph);
+    for (size_t i = 0; i < teacher->n_taps; i++)
+        free(teacher->taps[i]);
+    free(teacher->taps);
     free(teacher->x);
     free(teacher);
+}
+
+/* Compiled again: values that are kept change what can be fused. */
+static ctkd_status compile_watching(struct ctkd__teacher *teacher, const int *nodes, size_t count,
+                                    const struct ctkd__inference_config *engine, ctkd_error *err)
+{
+    struct ctkd__inference_config config = *engine;
+    struct ctkd__inference *inference;
+    config.outputs = nodes;
+    config.n_outputs = count;
+    ctkd_status status = ctkd__inference_create(teacher->graph, &config, &inference, err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "%s", teacher->file);
+    ctkd__inference_destroy(teacher->inference);
+    teacher->inference = inference;
+    status = ctkd__inference_load(inference, teacher->weights, err);
+    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", teacher->file);
+}
+
+ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,
+                                const struct ctkd__inference_config *engine, ctkd_error *err)
+{
+    if (count == 0)
+        return CTKD_OK;
+    teacher->taps = calloc(count, sizeof *teacher->taps);
+    bool complete = teacher->taps != NULL;
+    for (size_t i = 0; i < count && complete; i++) {
+        const struct ctkd__node *const node = &teacher->graph->nodes[nodes[i]];
+        teacher->taps[i] = calloc(teacher->batch_max * node->c * node->h * node->w, sizeof(float));
+        complete = teacher->taps[i] != NULL;
+        teacher->n_taps += complete;
+    }
+    if (!complete)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for features", teacher->file);
+    return compile_watching(teacher, nodes, count, engine, err);
 }
 
 static void rescale(struct ctkd__teacher *teacher, size_t n, const float *x)
@@ -160,15 +199,29 @@ static void rescale(struct ctkd__teacher *teacher, size_t n, const float *x)
     }
 }
 
+/* The batch as the teacher was trained to see it. */
+static const float *own_view(struct ctkd__teacher *teacher, size_t n, const float *x)
+{
+    if (!teacher->rescales)
+        return x;
+    rescale(teacher, n, x);
+    return teacher->x;
+}
+
 ctkd_status ctkd__teacher_predict(void *context, size_t n, const float *x, float *logits,
                                   ctkd_error *err)
 {
     struct ctkd__teacher *teacher = context;
-    if (teacher->rescales) {
-        rescale(teacher, n, x);
-        x = teacher->x;
-    }
-    return ctkd__inference_run(teacher->inference, n, x, logits, err);
+    return ctkd__inference_run(teacher->inference, n, own_view(teacher, n, x), logits, err);
+}
+
+ctkd_status ctkd__teacher_answer(struct ctkd__teacher *teacher, size_t n, const float *x,
+                                 float *logits, ctkd_error *err)
+{
+    if (teacher->n_taps == 0)
+        return ctkd__teacher_predict(teacher, n, x, logits, err);
+    return ctkd__inference_run_outputs(teacher->inference, n, own_view(teacher, n, x), logits,
+                                       teacher->taps, err);
 }
 
 ctkd_status ctkd__teacher_check(const struct ctkd__teacher *teacher, double top1, double expected,

@@ -30,6 +30,9 @@ struct ctkd__teacher {
     bool rescales;
     float scale[CTKD__CHANNELS_MAX], shift[CTKD__CHANNELS_MAX];
     float *x; /* a rescaled batch; NULL when the constants agree */
+    size_t batch_max;
+    float **taps; /* [n_taps][batch_max][c][h][w]: features of the last answer */
+    size_t n_taps;
 };
 
 /* Errors say what the file holds and what the data set needs: classes, channels, size, names. */
@@ -37,6 +40,14 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
                                const struct ctkd__inference_config *engine,
                                struct ctkd__teacher **out, ctkd_error *err);
 void ctkd__teacher_close(struct ctkd__teacher *teacher);
+
+/* Has the values of these nodes of teacher->graph kept in taps from now on. At most once. */
+ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,
+                                const struct ctkd__inference_config *engine, ctkd_error *err);
+
+/* As _predict, and taps. */
+ctkd_status ctkd__teacher_answer(struct ctkd__teacher *teacher, size_t n, const float *x,
+                                 float *logits, ctkd_error *err);
 
 /* A ctkd__predict whose context is the teacher; n <= batch_max. */
 ctkd_status ctkd__teacher_predict(void *teacher, size_t n, const float *x, float *logits,

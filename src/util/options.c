@@ -237,11 +237,19 @@ ctkd_status ctkd__option_refuse(const struct ctkd__option_at *at, const char *wh
                       nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
 }
 
+bool ctkd__options_find_name(struct ctkd__sections sections, const char *key,
+                             struct ctkd__option_at *at)
+{
+    char name[CTKD__OPTION_KEY_MAX];
+    snprintf(name, sizeof name, "%.*s.name", CTKD__OPTION_KEY_MAX - 6, key);
+    return ctkd__options_find(sections, name, at) && at->option->type == CTKD_OPTION_STRING;
+}
+
 ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where, const char *key,
                                const char *value, ctkd_error *err)
 {
     struct ctkd__option_at at;
-    if (!ctkd__options_find(sections, key, &at))
+    if (!ctkd__options_find(sections, key, &at) && !ctkd__options_find_name(sections, key, &at))
         return ctkd__options_unknown(sections, where, key, err);
     void *field = ctkd__option_field(at.section, at.option);
     bool good = false;

@@ -18,6 +18,9 @@ struct ctkd__option_at {
 bool ctkd__options_next(struct ctkd__sections sections, struct ctkd__option_at *at);
 bool ctkd__options_find(struct ctkd__sections sections, const char *key,
                         struct ctkd__option_at *at);
+/* The option that a value for a map sets, its name: "method" means "method.name". */
+bool ctkd__options_find_name(struct ctkd__sections sections, const char *key,
+                             struct ctkd__option_at *at);
 /* Whether some key begins with `key` and a dot. */
 bool ctkd__options_is_section(struct ctkd__sections sections, const char *key);
 void *ctkd__option_field(const struct ctkd__section *section, const ctkd_option *option);

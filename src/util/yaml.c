@@ -207,6 +207,13 @@ static ctkd_status read_section(struct source *source, const char *key, int dept
                    source->event.type == YAML_SCALAR_EVENT ? "a value" : "a list");
 }
 
+/* A list, or a scalar that is not empty. */
+static bool is_value(const struct source *source)
+{
+    return source->event.type == YAML_SEQUENCE_START_EVENT ||
+           (source->event.type == YAML_SCALAR_EVENT && *scalar(source));
+}
+
 /* Reads the value of a key, the current event. */
 static ctkd_status read_node(struct source *source, const char *key, int depth, ctkd_error *err)
 {
@@ -218,6 +225,8 @@ static ctkd_status read_node(struct source *source, const char *key, int depth, 
             return fail_at(source, err, CTKD_EFORMAT, "%s: a map, expected a value", key);
         return read_leaf(source, &at, err);
     }
+    if (is_value(source) && ctkd__options_find_name(source->sections, key, &at))
+        return read_leaf(source, &at, err);
     if (ctkd__options_is_section(source->sections, key))
         return read_section(source, key, depth, err);
     char where[PATH_LIMIT + 32];

@@ -1,0 +1,489 @@
+#include "train/adaptors.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/error.h"
+
+enum { VALUES_MAX = 256 };
+
+/* What a handle stands for: a node of the joint graph, or a teacher's tap that has not entered it.
+ */
+struct value {
+    int node, tap; /* -1: not (yet) that */
+    bool pre, parameter;
+};
+
+struct builder {
+    ctkd_builder base; /* first: what methods get */
+    struct ctkd__adaptors *to;
+    const struct ctkd__adaptors_args *args;
+    const struct ctkd__method *method;
+    struct value values[VALUES_MAX];
+    int n_values;
+    unsigned trained_in; /* of the parameters that are made from here on */
+    int n_trained;       /* parameters whose trained_in is written */
+};
+
+static struct builder *of(ctkd_builder *base)
+{
+    return (struct builder *)(void *)base;
+}
+
+static int refuse(ctkd_builder *base, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static int refuse(ctkd_builder *base, const char *format, ...)
+{
+    if (base->status != CTKD_OK)
+        return -1;
+    base->status = CTKD_ESHAPE;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(base->message, sizeof base->message, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+static const struct ctkd__graph *graph_of(const struct builder *b, ctkd_side side)
+{
+    return side == CTKD_STUDENT ? b->to->graph : b->args->teacher;
+}
+
+static const char *name_of(const struct builder *b, ctkd_side side)
+{
+    return side == CTKD_STUDENT ? b->args->student_name : b->args->teacher_name;
+}
+
+static int add_value(struct builder *b, struct value value)
+{
+    if (b->base.status != CTKD_OK)
+        return -1;
+    if (b->n_values == VALUES_MAX)
+        return refuse(&b->base, "more than %d values", VALUES_MAX);
+    b->values[b->n_values] = value;
+    return b->n_values++;
+}
+
+/* A layer of the joint graph as a handle; the graph's own error becomes the builder's. */
+static int add_node(struct builder *b, int node)
+{
+    if (node < 0 && b->base.status == CTKD_OK) {
+        b->base.status = b->to->graph->status;
+        snprintf(b->base.message, sizeof b->base.message, "%.250s", b->to->graph->error.message);
+    }
+    return node < 0 ? -1 : add_value(b, (struct value){ .node = node, .tap = -1 });
+}
+
+static bool usable(const struct builder *b, int x)
+{
+    return b->base.status == CTKD_OK && x >= 0 && x < b->n_values;
+}
+
+/* The node of a value; a teacher's tap enters the graph as a side input now. */
+static int node_of(struct builder *b, int x)
+{
+    if (!usable(b, x))
+        return -1;
+    struct value *const value = &b->values[x];
+    if (value->node >= 0)
+        return value->node;
+    struct ctkd__adaptors *const to = b->to;
+    if (to->sides[value->tap] < 0) {
+        char name[48];
+        const struct ctkd__node *const from = &b->args->teacher->nodes[to->taps[value->tap]];
+        snprintf(name, sizeof name, "teacher.%d", value->tap);
+        to->sides[value->tap] = ctkd__graph_side_input(to->graph, name, from->c, from->h, from->w);
+    }
+    value->node = to->sides[value->tap];
+    return value->node;
+}
+
+static const char *path_of(const struct builder *b, const char *name, char out[96])
+{
+    snprintf(out, 96, "adaptors.%s.%.60s", b->method->def->name, name);
+    return out;
+}
+
+/* --- what methods call */
+
+static size_t taps(ctkd_builder *base, ctkd_side side)
+{
+    char name[16];
+    for (size_t n = 0;; n++) {
+        snprintf(name, sizeof name, "f%zu", n);
+        if (ctkd__graph_find_tap(graph_of(of(base), side), name) < 0)
+            return n;
+    }
+}
+
+static int teacher_tap(struct builder *b, int node, bool pre)
+{
+    struct ctkd__adaptors *const to = b->to;
+    for (size_t i = 0; i < to->n_taps; i++)
+        if (to->taps[i] == node)
+            return add_value(b, (struct value){ .node = -1, .tap = (int)i, .pre = pre });
+    if (to->n_taps == CTKD__TAPS_MAX)
+        return refuse(&b->base, "more than %d features of the teacher", CTKD__TAPS_MAX);
+    to->taps[to->n_taps] = node;
+    to->sides[to->n_taps] = -1;
+    return add_value(b, (struct value){ .node = -1, .tap = (int)to->n_taps++, .pre = pre });
+}
+
+static int tap(ctkd_builder *base, ctkd_side side, int index, bool pre)
+{
+    struct builder *const b = of(base);
+    if (base->status != CTKD_OK)
+        return -1;
+    const int count = (int)taps(base, side), at = index < 0 ? count + index : index;
+    char name[24];
+    snprintf(name, sizeof name, "%s%d", pre ? "pre" : "f", at);
+    const int node = at < 0 ? -1 : ctkd__graph_find_tap(graph_of(b, side), name);
+    if (node < 0)
+        return refuse(base, "%s has no feature %d%s, expected 0 to %d", name_of(b, side), index,
+                      pre ? " before a ReLU" : "", count - 1);
+    return side == CTKD_TEACHER ? teacher_tap(b, node, pre)
+                                : add_value(b, (struct value){ .node = node, .tap = -1 });
+}
+
+static void size(ctkd_builder *base, int x, size_t *c, size_t *h, size_t *w)
+{
+    struct builder *const b = of(base);
+    *c = *h = *w = 0;
+    if (!usable(b, x))
+        return;
+    const struct value *const value = &b->values[x];
+    const struct ctkd__node *const node = value->node >= 0
+                                              ? &b->to->graph->nodes[value->node]
+                                              : &b->args->teacher->nodes[b->to->taps[value->tap]];
+    *c = node->c, *h = node->h, *w = node->w;
+}
+
+static struct ctkd__conv_args conv_args(const ctkd_conv *conv, size_t c, bool transposed)
+{
+    const size_t fan_in = (transposed ? conv->out : c) * conv->kernel * conv->kernel;
+    const float bound = ctkd__init_default(fan_in);
+    struct ctkd__conv_args args = { .out = conv->out,
+                                    .kernel = conv->kernel,
+                                    .stride = conv->stride,
+                                    .padding = conv->padding,
+                                    .bias = conv->bias,
+                                    .init = CTKD__INIT_UNIFORM,
+                                    .value = bound,
+                                    .bias_init = CTKD__INIT_UNIFORM,
+                                    .bias_value = bound };
+    if (conv->start == CTKD_START_HE_OUT) {
+        args.init = CTKD__INIT_NORMAL;
+        args.value = ctkd__init_he_out(conv->kernel, conv->out);
+    } else if (conv->start == CTKD_START_KAIMING_UNIFORM) {
+        args.value = sqrtf(3.0f) * bound;
+    }
+    return args;
+}
+
+/* Parameters made since the last call are trained in the present stages. */
+static void mark_trained(struct builder *b)
+{
+    struct ctkd__adaptors *const to = b->to;
+    const int n = to->graph->n_parameters;
+    if (n == b->n_trained)
+        return;
+    unsigned char *const larger = realloc(to->trained_in, (size_t)n);
+    if (!larger) {
+        b->base.status = b->base.status == CTKD_OK ? CTKD_ENOMEM : b->base.status;
+        return;
+    }
+    to->trained_in = larger;
+    for (; b->n_trained < n; b->n_trained++)
+        to->trained_in[b->n_trained] = (unsigned char)b->trained_in;
+}
+
+static int add_layer(struct builder *b, int node)
+{
+    const int value = add_node(b, node);
+    mark_trained(b);
+    return value;
+}
+
+static int conv(ctkd_builder *base, int x, const char *name, const ctkd_conv *spec)
+{
+    struct builder *const b = of(base);
+    char path[96];
+    size_t c, h, w;
+    const int from = node_of(b, x);
+    if (from < 0)
+        return -1;
+    size(base, x, &c, &h, &w);
+    const struct ctkd__conv_args args = conv_args(spec, c, false);
+    return add_layer(b, ctkd__graph_conv(b->to->graph, from, path_of(b, name, path), &args));
+}
+
+static int transposed_conv(ctkd_builder *base, int x, const char *name, const ctkd_conv *spec)
+{
+    struct builder *const b = of(base);
+    char path[96];
+    size_t c, h, w;
+    const int from = node_of(b, x);
+    if (from < 0)
+        return -1;
+    size(base, x, &c, &h, &w);
+    const struct ctkd__conv_args args = conv_args(spec, c, true);
+    return add_layer(
+        b, ctkd__graph_transposed_conv(b->to->graph, from, path_of(b, name, path), &args));
+}
+
+static int batch_norm(ctkd_builder *base, int x, const char *name)
+{
+    struct builder *const b = of(base);
+    char path[96];
+    const int from = node_of(b, x);
+    return from < 0
+               ? -1
+               : add_layer(b, ctkd__graph_batch_norm(b->to->graph, from, path_of(b, name, path)));
+}
+
+static int activate(ctkd_builder *base, int x, ctkd_activation kind, float slope)
+{
+    struct builder *const b = of(base);
+    struct ctkd__graph *const graph = b->to->graph;
+    const int from = node_of(b, x);
+    if (from < 0)
+        return -1;
+    switch (kind) {
+    case CTKD_RELU:
+        return add_node(b, ctkd__graph_relu(graph, from));
+    case CTKD_LEAKY_RELU:
+        return add_node(b, ctkd__graph_activate(graph, from, CTKD__LEAKY_RELU, slope));
+    case CTKD_SIGMOID:
+        return add_node(b, ctkd__graph_activate(graph, from, CTKD__SIGMOID, 0));
+    }
+    return refuse(base, "activation %d, expected CTKD_RELU to CTKD_SIGMOID", (int)kind);
+}
+
+static int add(ctkd_builder *base, int x, int y)
+{
+    struct builder *const b = of(base);
+    const int from = node_of(b, x), other = node_of(b, y);
+    return from < 0 || other < 0 ? -1 : add_node(b, ctkd__graph_add(b->to->graph, from, other));
+}
+
+static int concat(ctkd_builder *base, int x, int y)
+{
+    struct builder *const b = of(base);
+    const int from = node_of(b, x), other = node_of(b, y);
+    return from < 0 || other < 0 ? -1 : add_node(b, ctkd__graph_concat(b->to->graph, from, other));
+}
+
+static bool has_side(ctkd_builder *base, int x, size_t h, size_t w)
+{
+    size_t c, own_h, own_w;
+    size(base, x, &c, &own_h, &own_w);
+    return own_h == h && own_w == w;
+}
+
+static int pool_to(ctkd_builder *base, int x, size_t h, size_t w)
+{
+    struct builder *const b = of(base);
+    if (!usable(b, x) || has_side(base, x, h, w))
+        return usable(b, x) ? x : -1;
+    return add_node(b, ctkd__graph_pool_to(b->to->graph, node_of(b, x), h, w));
+}
+
+static int resize(ctkd_builder *base, int x, size_t h, size_t w)
+{
+    struct builder *const b = of(base);
+    if (!usable(b, x) || has_side(base, x, h, w))
+        return usable(b, x) ? x : -1;
+    return add_node(b, ctkd__graph_resize(b->to->graph, node_of(b, x), h, w));
+}
+
+static int scale_by(ctkd_builder *base, int x, int gate, size_t channel)
+{
+    struct builder *const b = of(base);
+    const int from = node_of(b, x), other = node_of(b, gate);
+    return from < 0 || other < 0
+               ? -1
+               : add_node(b, ctkd__graph_scale_by(b->to->graph, from, other, channel));
+}
+
+static int parameter(ctkd_builder *base, const char *name, size_t count, float start)
+{
+    struct builder *const b = of(base);
+    char path[96];
+    if (base->status != CTKD_OK)
+        return -1;
+    const int x =
+        add_layer(b, ctkd__graph_parameter(b->to->graph, path_of(b, name, path), count, start));
+    if (x >= 0)
+        b->values[x].parameter = true;
+    return x;
+}
+
+static void train_in(ctkd_builder *base, unsigned stages)
+{
+    of(base)->trained_in = stages;
+}
+
+/* The batch norm that a pre-activation value comes from: itself, or the main path's in a sum. */
+static const struct ctkd__node *norm_before(const struct ctkd__graph *graph, int node)
+{
+    const struct ctkd__node *const n = &graph->nodes[node];
+    if (n->op == CTKD__OP_BATCH_NORM)
+        return n;
+    if (n->op == CTKD__OP_ADD && graph->nodes[n->inputs[0]].op == CTKD__OP_BATCH_NORM)
+        return &graph->nodes[n->inputs[0]];
+    return NULL;
+}
+
+static const float *weight_of(const struct ctkd__weights *weights, const struct ctkd__node *node,
+                              enum ctkd__role role)
+{
+    return weights->values + weights->offsets[node->parameters[role]];
+}
+
+/* The index of a node among a stage's outputs; it becomes one. */
+static int output_of(struct builder *b, struct ctkd__stage_reads *stage, int node)
+{
+    for (size_t i = 0; i < stage->n_outputs; i++)
+        if (stage->outputs[i] == node)
+            return (int)i;
+    stage->outputs[stage->n_outputs] = node;
+    char name[16];
+    snprintf(name, sizeof name, "read%d", node);
+    if (ctkd__graph_find_tap(b->to->graph, name) < 0)
+        ctkd__graph_tap(b->to->graph, name, node); /* a value that is read is not a forgotten one */
+    return (int)stage->n_outputs++;
+}
+
+static void read_in(struct builder *b, struct ctkd__stage_reads *stage, int x, bool gradient)
+{
+    if (stage->n_reads == CTKD__READS_MAX) {
+        refuse(&b->base, "more than %d maps", CTKD__READS_MAX);
+        return;
+    }
+    const struct value *const value = &b->values[x];
+    struct ctkd__read *const read = &stage->reads[stage->n_reads++];
+    *read = (struct ctkd__read){
+        .gradient = gradient, .parameter = value->parameter, .output = -1, .tap = -1
+    };
+    size(&b->base, x, &read->c, &read->h, &read->w);
+    if (value->tap < 0 || gradient) {
+        read->output = output_of(b, stage, node_of(b, x));
+        return;
+    }
+    read->tap = value->tap;
+    const struct ctkd__node *const norm =
+        value->pre ? norm_before(b->args->teacher, b->to->taps[value->tap]) : NULL;
+    if (norm && b->args->teacher_weights) {
+        read->norm_weight = weight_of(b->args->teacher_weights, norm, CTKD__ROLE_WEIGHT);
+        read->norm_bias = weight_of(b->args->teacher_weights, norm, CTKD__ROLE_BIAS);
+    }
+}
+
+static void read_value(ctkd_builder *base, int x, unsigned stages, bool gradient)
+{
+    struct builder *const b = of(base);
+    if (!usable(b, x))
+        return;
+    if (stages & CTKD_STAGE_INITIAL)
+        read_in(b, &b->to->initial, x, gradient);
+    if (stages & CTKD_STAGE_MAIN)
+        read_in(b, &b->to->main, x, gradient);
+}
+
+/* --- */
+
+static void start_builder(struct builder *b, struct ctkd__adaptors *to,
+                          const struct ctkd__adaptors_args *args)
+{
+    *b = (struct builder){ .base = { .taps = taps,
+                                     .tap = tap,
+                                     .size = size,
+                                     .conv = conv,
+                                     .transposed_conv = transposed_conv,
+                                     .batch_norm = batch_norm,
+                                     .activate = activate,
+                                     .add = add,
+                                     .concat = concat,
+                                     .pool_to = pool_to,
+                                     .resize = resize,
+                                     .scale_by = scale_by,
+                                     .parameter = parameter,
+                                     .train_in = train_in,
+                                     .read = read_value,
+                                     .refuse = refuse },
+                           .to = to,
+                           .args = args };
+}
+
+/* The student's own parameters: always in the main stage, all but the classifier's in an initial
+   stage that trains the student. */
+static void mark_student(struct builder *b)
+{
+    b->trained_in = CTKD_STAGE_MAIN;
+    if (b->args->methods->initial_trains_student)
+        b->trained_in |= CTKD_STAGE_INITIAL;
+    mark_trained(b);
+    const struct ctkd__graph *const graph = b->to->graph;
+    for (int i = 0; i < b->n_trained; i++)
+        if (graph->parameters[i].node == graph->output)
+            b->to->trained_in[i] = CTKD_STAGE_MAIN;
+}
+
+static ctkd_status plan(struct builder *b, size_t index, ctkd_error *err)
+{
+    b->method = &b->args->methods->items[index];
+    b->n_values = 0;
+    b->trained_in = CTKD_STAGE_INITIAL | CTKD_STAGE_MAIN;
+    if (b->method->def->plan) {
+        const ctkd_status status = b->method->def->plan(b->method->config, &b->base);
+        b->base.status = b->base.status != CTKD_OK ? b->base.status : status;
+    }
+    if (b->base.status != CTKD_OK)
+        return ctkd__fail(err, b->base.status, "method %s on %s and %s: %s", b->method->def->name,
+                          b->args->teacher_name, b->args->student_name,
+                          b->base.message[0] ? b->base.message : ctkd_status_text(b->base.status));
+    b->to->initial.first[index + 1] = b->to->initial.n_reads;
+    b->to->main.first[index + 1] = b->to->main.n_reads;
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__adaptors_create(const struct ctkd__adaptors_args *args,
+                                  struct ctkd__adaptors **out, ctkd_error *err)
+{
+    *out = NULL;
+    struct ctkd__adaptors *const to = calloc(1, sizeof *to);
+    struct builder *const b = calloc(1, sizeof *b);
+    if (!to || !b) {
+        free(to);
+        free(b);
+        ctkd__graph_destroy(args->student);
+        return ctkd__fail(err, CTKD_ENOMEM, "adaptors: out of memory");
+    }
+    to->graph = args->student;
+    start_builder(b, to, args);
+    mark_student(b);
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < args->methods->count && status == CTKD_OK; i++)
+        status = plan(b, i, err);
+    if (status == CTKD_OK)
+        status = ctkd__graph_finish(to->graph, to->graph->output, err);
+    free(b);
+    if (status == CTKD_OK)
+        *out = to;
+    else
+        ctkd__adaptors_destroy(to);
+    return status;
+}
+
+void ctkd__adaptors_destroy(struct ctkd__adaptors *adaptors)
+{
+    if (!adaptors)
+        return;
+    ctkd__graph_destroy(adaptors->graph);
+    free(adaptors->trained_in);
+    free(adaptors);
+}
