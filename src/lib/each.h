@@ -1,0 +1,15 @@
+/** @file each.h  Runs a body once for each index, on the caller's threads where there are any. */
+#ifndef CTKD_LIB_EACH_H
+#define CTKD_LIB_EACH_H
+
+#include "ctkd/loss.h"
+
+/**
+ * Calls body(argument, i) for each i below count: through the pool, or in turn when it is NULL.
+ * Bodies may run at once and in any order, so each writes places of its own; sums over i are left
+ * to the caller, in a fixed order.
+ */
+void ctkd__each(const ctkd_pool *pool, size_t count, void (*body)(void *argument, size_t i),
+                void *argument);
+
+#endif

@@ -1,0 +1,56 @@
+#include "lib/maps.h"
+
+#include <string.h>
+
+ctkd_status ctkd__maps_check(const ctkd_loss_args *a, size_t group)
+{
+    if (a->n == 0 || !a->loss || !a->maps)
+        return CTKD_EINVAL;
+    for (size_t i = 0; i < a->n_maps; i++)
+        if (!a->maps[i].x)
+            return CTKD_EINVAL;
+        else if (ctkd__map_size(&a->maps[i]) == 0)
+            return CTKD_ESHAPE;
+    return a->n_maps == 0 || a->n_maps % group != 0 ? CTKD_ESHAPE : CTKD_OK;
+}
+
+bool ctkd__maps_alike(const ctkd_map *a, const ctkd_map *b)
+{
+    return a->c == b->c && a->h == b->h && a->w == b->w;
+}
+
+void ctkd__maps_clear_gradients(const ctkd_loss_args *a)
+{
+    for (size_t i = 0; i < a->n_maps; i++)
+        if (a->maps[i].dx)
+            memset(a->maps[i].dx, 0, a->n * ctkd__map_size(&a->maps[i]) * sizeof(float));
+}
+
+void ctkd__read_both(ctkd_builder *builder, int index)
+{
+    builder->read(builder, builder->tap(builder, CTKD_STUDENT, index, false), CTKD_STAGE_MAIN,
+                  true);
+    builder->read(builder, builder->tap(builder, CTKD_TEACHER, index, false), CTKD_STAGE_MAIN,
+                  false);
+}
+
+size_t ctkd__maps_end(ctkd_builder *builder)
+{
+    const size_t s = builder->taps(builder, CTKD_STUDENT), t = builder->taps(builder, CTKD_TEACHER);
+    const size_t fewer = s < t ? s : t;
+    if (fewer >= 3)
+        return fewer - 1;
+    (void)builder->refuse(builder, "%s has %zu features, expected a stem, a map and a vector",
+                          s < t ? "student" : "teacher", fewer);
+    return 1;
+}
+
+void ctkd__pool_alike(ctkd_builder *builder, int *x, int *y)
+{
+    size_t c, xh = 1, xw = 1, yh = 1, yw = 1;
+    builder->size(builder, *x, &c, &xh, &xw);
+    builder->size(builder, *y, &c, &yh, &yw);
+    const size_t h = xh < yh ? xh : yh, w = xw < yw ? xw : yw;
+    *x = builder->pool_to(builder, *x, h, w);
+    *y = builder->pool_to(builder, *y, h, w);
+}

@@ -1,0 +1,40 @@
+/** @file maps.h  What the losses of features share: checks of their maps, and usual plans. */
+#ifndef CTKD_LIB_MAPS_H
+#define CTKD_LIB_MAPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "ctkd/loss.h"
+
+/** Values of one sample of a map (or of a parameter). */
+static inline size_t ctkd__map_size(const ctkd_map *map)
+{
+    return map->c * map->h * map->w;
+}
+
+/**
+ * The argument check that losses of features share.
+ * @param group  maps come in groups of this many, at least one
+ * @return CTKD_OK; CTKD_EINVAL: n is 0, or loss, maps or the x of one is NULL; CTKD_ESHAPE: another
+ * number of maps, or one without values
+ */
+CTKD_NODISCARD ctkd_status ctkd__maps_check(const ctkd_loss_args *a, size_t group);
+
+/** Same channels, height and width. */
+bool ctkd__maps_alike(const ctkd_map *a, const ctkd_map *b);
+
+/** Writes 0 to the gradients of all maps of samples. */
+void ctkd__maps_clear_gradients(const ctkd_loss_args *a);
+
+/** Reads tap `index` of the student, with gradient, then that of the teacher, in the main stage. */
+void ctkd__read_both(ctkd_builder *builder, int index);
+
+/** Taps 1, 2, ... below this index are maps that both networks have (the pooled vector is none);
+    what one has more of them is left out. Refuses and returns 1 when there are none. */
+size_t ctkd__maps_end(ctkd_builder *builder);
+
+/** Both averaged to the smaller height and width of the two. */
+void ctkd__pool_alike(ctkd_builder *builder, int *x, int *y);
+
+#endif

@@ -1,0 +1,58 @@
+/**
+ * @file matrix.h  Products of float matrices, and rows brought to length 1, for losses of features.
+ *
+ * Every entry of a product is summed in an order that depends on its length alone, not on threads,
+ * instruction sets or the other entries.
+ */
+#ifndef CTKD_LIB_MATRIX_H
+#define CTKD_LIB_MATRIX_H
+
+#include <stddef.h>
+
+#include "ctkd/loss.h"
+
+/** A matrix in memory: entry (i, j) is x[i * row + j * column]. */
+struct ctkd__matrix {
+    const float *x;
+    size_t row, column;
+};
+
+/** x [.., columns] row-major, and its transpose. */
+static inline struct ctkd__matrix ctkd__rows(const float *x, size_t columns)
+{
+    return (struct ctkd__matrix){ x, columns, 1 };
+}
+static inline struct ctkd__matrix ctkd__columns(const float *x, size_t columns)
+{
+    return (struct ctkd__matrix){ x, 1, columns };
+}
+
+/**
+ * out = a b for a [m, k], b [k, n]: out [m, n] row-major, overwritten, overlapping neither.
+ * Float sums of at most 256 products, whose sum is again float: some 1e-7 of the length of the row
+ * times that of the column.
+ * @param pool  NULL: in the calling thread
+ */
+void ctkd__multiply(const ctkd_pool *pool, size_t m, size_t n, size_t k, struct ctkd__matrix a,
+                    struct ctkd__matrix b, float *out);
+
+/** sum_i a_i b_i, in double. */
+double ctkd__dot(size_t k, const float *a, const float *b);
+/** sum_i (a_i - b_i)^2, in double. */
+double ctkd__distance_squared(size_t k, const float *a, const float *b);
+
+/** Below this length a row is not divided by its length but by this (RN of doc/methods.md). */
+#define CTKD__SHORTEST 1e-12
+
+/** unit = x / max(|x|, 1e-12) of k values; returns that divisor. unit may be x. */
+double ctkd__normalise(size_t k, const float *x, float *unit);
+/** Its backward rule: dx = (g - unit <unit, g>)/length, or g/length for a row that was too short.
+    dx may be g. */
+void ctkd__through_normalise(size_t k, const float *unit, double length, const float *g, float *dx);
+
+/** The same of rows in double, as small matrices of products have. */
+double ctkd__normalise_double(size_t k, const double *x, double *unit);
+void ctkd__through_normalise_double(size_t k, const double *unit, double length, const double *g,
+                                    double *dx);
+
+#endif
