@@ -13,6 +13,20 @@ static const int32_t labels[N] = { 0, 8, 3, 3, 5, 1 };
 
 static double workspace[WORKSPACE];
 
+/* Those that read logits alone; tests/test_feature_losses.c has the others. */
+static const ctkd_loss_def *const *logit_losses(void)
+{
+    static const ctkd_loss_def *losses[64];
+    size_t count = 0;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+        if (!((*def)->needs & (CTKD_NEEDS_MAPS | CTKD_NEEDS_IDS | CTKD_NEEDS_HEAD))) {
+            assert_true(count + 1 < sizeof losses / sizeof *losses);
+            losses[count++] = *def;
+        }
+    losses[count] = NULL;
+    return losses;
+}
+
 struct outputs {
     float loss, ds[NK], dt[NK], dtau[N];
 };
@@ -101,7 +115,7 @@ static void check_gradients(const ctkd_loss_def *def, float *tau, size_t n_tau)
 static void gradients_of_every_loss_match_central_differences(void **state)
 {
     (void)state;
-    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++)
         for (size_t i = 0; i < 3; i++) {
             float one = taus[i], each[N];
             for (size_t j = 0; j < N; j++)
@@ -116,7 +130,7 @@ static void gradients_match_when_every_sample_has_its_own_tau(void **state)
     (void)state;
     float each[N];
     memcpy(each, tau_each, sizeof each);
-    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++)
         check_gradients(*def, each, N);
 }
 
@@ -153,7 +167,7 @@ static void check_shift_changes_nothing(const ctkd_loss_def *def, const float *t
 static void every_loss_has_the_properties_that_it_declares(void **state)
 {
     (void)state;
-    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++)
         for (size_t i = 0; i <= 3; i++) {
             const float *tau = i < 3 ? taus + i : tau_each;
             const size_t n_tau = i < 3 ? 1 : N;
@@ -179,7 +193,10 @@ static void every_entry_is_complete_and_found_by_its_name(void **state)
     for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++, count++) {
         assert_ptr_equal(ctkd_loss_find((*def)->name), *def);
         assert_true(strlen((*def)->title) && strlen((*def)->formula) && strlen((*def)->source));
-        assert_true((*def)->classes_min >= 1);
+        assert_true((*def)->classes_min >= 1 && (*def)->eval);
+        assert_true(((*def)->needs & CTKD_NEEDS_MAPS) ? (*def)->plan != NULL : !(*def)->plan);
+        assert_true((*def)->stages <= (CTKD_STAGE_INITIAL | CTKD_STAGE_MAIN));
+        assert_true(!(*def)->state == !(*def)->state_init);
         for (const ctkd_option *option = (*def)->options; option && option->name; option++) {
             _Alignas(16) char config[CONFIG_BYTES];
             assert_true(option->offset < (*def)->config_size && strlen(option->help));
@@ -197,7 +214,7 @@ static void skipped_outputs_do_not_change_the_others(void **state)
     (void)state;
     float s[NK], t[NK], loss;
     fill_logits(s, t);
-    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++) {
         struct outputs all;
         _Alignas(16) char config[CONFIG_BYTES];
         ctkd_options_defaults((*def)->options, config);
@@ -289,7 +306,7 @@ static void check_errors(const ctkd_loss_def *def)
 static void every_loss_refuses_bad_arguments_and_writes_nothing(void **state)
 {
     (void)state;
-    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++)
         check_errors(*def);
 }
 
@@ -538,7 +555,7 @@ static void every_loss_is_finite_at_the_edges(void **state)
     (void)state;
     const float sizes[] = { 0, 1, 1e4f }, ends[] = { 1e-3f, 1, 21, 1e4f };
     const int32_t same[N] = { 4, 4, 4, 4, 4, 4 };
-    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++)
         for (size_t c = 0; c < 3 * 3 * 4; c++) {
             float s[NK], t[NK];
             struct outputs out;
@@ -564,7 +581,7 @@ static void every_loss_takes_one_sample_of_its_fewest_classes(void **state)
     (void)state;
     const float s[3] = { 1, -1, 0.5f }, t[3] = { 2, 0, 1 }, tau = 4;
     const int32_t y = 0;
-    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++) {
         _Alignas(16) char config[CONFIG_BYTES];
         float loss = NAN, ds[3] = { 0 }, dtau = 0;
         ctkd_options_defaults((*def)->options, config);

@@ -203,7 +203,7 @@ static void read_value(ctkd_builder *b, int x, unsigned stages, bool gradient)
         return;
     struct recording *r = recording_of(b);
     assert_true(r->n_reads < RECORDED_MAX);
-    assert_true(stages != 0 && (stages & ~(CTKD_STAGE_INITIAL | CTKD_STAGE_MAIN)) == 0);
+    assert_true(stages > 0 && stages <= (CTKD_STAGE_INITIAL | CTKD_STAGE_MAIN));
     r->reads[r->n_reads++] =
         (struct recorded_read){ .value = *value_at(b, x), .stages = stages, .gradient = gradient };
 }

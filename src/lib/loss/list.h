@@ -5,4 +5,5 @@
     X(dist)                                                                                        \
     X(lskd)                                                                                        \
     X(ttm)                                                                                         \
-    X(wttm)
+    X(wttm)                                                                                        \
+    X(pkt)

@@ -1,0 +1,86 @@
+/* Losses of features against PyTorch's autograd: tests/golden/relations.py and its like. */
+#include "support/check.h"
+
+#include <stdio.h>
+
+#include "ctkd/loss.h"
+#include "support/feature_case.h"
+
+/* Cases of golden/FILE by key, with at most one option other than the default. */
+static const struct golden_case {
+    const char *file, *key, *name, *option;
+    double value;
+} cases[] = {
+    { "relations.txt", "pkt", "pkt", NULL, 0 },
+};
+
+static const float *get(struct golden *golden, const char *key, size_t map, const char *what,
+                        size_t count)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s.map.%zu.%s", key, map, what);
+    return golden_get(golden, path, count);
+}
+
+static bool has(struct golden *golden, const char *key, size_t map, const char *what)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s.map.%zu.%s", key, map, what);
+    return golden_count(golden, path) > 0;
+}
+
+static size_t get_shapes(struct golden *golden, const char *key, ctkd_map *shapes, bool *gradients)
+{
+    size_t count = 0;
+    for (; has(golden, key, count, "shape"); count++) {
+        const float *shape = get(golden, key, count, "shape", 3);
+        assert_true(count < RECORDED_MAX);
+        shapes[count] =
+            (ctkd_map){ .c = (size_t)shape[0], .h = (size_t)shape[1], .w = (size_t)shape[2] };
+        gradients[count] = has(golden, key, count, "dx");
+    }
+    assert_true(count > 0);
+    return count;
+}
+
+static void check_case(struct golden *golden, const struct golden_case *g)
+{
+    ctkd_map shapes[RECORDED_MAX];
+    bool gradients[RECORDED_MAX];
+    const ctkd_loss_def *def = ctkd_loss_find(g->name);
+    assert_non_null(def);
+    struct feature_case *c = feature_case_of_maps(
+        def, shapes, gradients, get_shapes(golden, g->key, shapes, gradients), g->option, g->value);
+    for (size_t i = 0; i < c->n_maps; i++) {
+        const size_t values = feature_case_values(c, i);
+        memcpy((float *)c->maps[i].x, get(golden, g->key, i, "x", values), values * sizeof(float));
+    }
+    assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+    char path[96];
+    snprintf(path, sizeof path, "%s.loss", g->key);
+    check_close(c->loss, *golden_get(golden, path, 1), 2e-6, 0);
+    for (size_t i = 0; i < c->n_maps; i++)
+        if (gradients[i]) {
+            const size_t values = feature_case_values(c, i);
+            check_relative(c->maps[i].dx, get(golden, g->key, i, "dx", values), values, 5e-6);
+        }
+    feature_case_close(c);
+}
+
+static void values_and_gradients_agree_with_pytorch(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct golden *golden = golden_open(cases[i].file);
+        check_case(golden, &cases[i]);
+        golden_close(golden);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_and_gradients_agree_with_pytorch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

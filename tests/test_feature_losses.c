@@ -1,0 +1,429 @@
+/* The registry of losses, those that read more than logits: gradients, declared properties, errors,
+   memory, threads. The networks are lists of shapes (tests/support/feature_case.h). */
+#include "support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ctkd/loss.h"
+#include "support/feature_case.h"
+
+static const unsigned stages[] = { CTKD_STAGE_INITIAL, CTKD_STAGE_MAIN };
+
+/* Calls check for each loss, pair of networks that it takes, and stage that it has a value in. */
+static void for_each_case(void (*check)(struct feature_case *c))
+{
+    size_t count = 0;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        if (!((*def)->needs & (CTKD_NEEDS_MAPS | CTKD_NEEDS_IDS | CTKD_NEEDS_HEAD)))
+            continue;
+        const unsigned has = (*def)->stages ? (*def)->stages : CTKD_STAGE_MAIN;
+        for (unsigned i = 0; i < 2 * FEATURES_PAIRS; i++) {
+            if (!(has & stages[i % 2]))
+                continue;
+            struct feature_case *c =
+                feature_case_open(*def, (enum feature_networks)(i / 2), stages[i % 2], NULL, 0);
+            assert_true(c || i / 2 != FEATURES_EQUAL); /* the others may be refused */
+            if (!c)
+                continue;
+            check(c);
+            feature_case_close(c);
+            count++;
+        }
+    }
+    assert_true(count > 0);
+}
+
+static void say(const struct feature_case *c, const char *what, size_t i)
+{
+    print_error("%s, %zu maps, stage %u: %s %zu\n", c->def->name, c->n_maps, c->stage, what, i);
+}
+
+static double loss_of(struct feature_case *c)
+{
+    assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+    return (double)c->loss;
+}
+
+/* Five-point central difference, whose error is O(h^4). */
+static double difference_at(struct feature_case *c, float *x, float h)
+{
+    const float at = *x, offsets[4] = { -2, -1, 1, 2 };
+    const double weights[4] = { 1, -8, 8, -1 };
+    double sum = 0;
+    for (size_t j = 0; j < 4; j++) {
+        *x = at + offsets[j] * h;
+        sum += weights[j] * loss_of(c);
+    }
+    *x = at;
+    return sum / (12 * (double)h);
+}
+
+/* Compares gradient[i] with differences at two steps; where these disagree, the loss has a kink
+   within the step, and that entry does not count. Few may be so. */
+static void check_gradient(struct feature_case *c, float *x, const float *gradient, size_t count,
+                           const char *what, size_t which)
+{
+    float *actual = malloc(count * sizeof *actual), *expected = malloc(count * sizeof *expected);
+    assert_true(actual && expected);
+    memcpy(actual, gradient, count * sizeof *actual); /* each evaluation writes gradient anew */
+    double norm = 0;
+    for (size_t i = 0; i < count; i++)
+        norm += (double)actual[i] * (double)actual[i] / (double)count;
+    size_t kinks = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double coarse = difference_at(c, &x[i], 0.03125f);
+        const double fine = difference_at(c, &x[i], 0.0078125f);
+        expected[i] = (float)coarse;
+        if (fabs(coarse - fine) > 0.02 * (sqrt(norm) + fabs(fine))) {
+            actual[i] = expected[i] = 0;
+            kinks++;
+        }
+    }
+    double error = 0, square = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double d = (double)actual[i] - (double)expected[i];
+        error += d * d;
+        square += (double)expected[i] * (double)expected[i];
+    }
+    if (!(sqrt(error) <= 2e-3 * sqrt(square)) || kinks * 10 > count)
+        say(c, what, which);
+    check_relative(actual, expected, count, 2e-3);
+    assert_true(kinks * 10 <= count);
+    free(actual);
+    free(expected);
+}
+
+static void check_gradients(struct feature_case *c)
+{
+    const unsigned needs = c->def->needs;
+    assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+    feature_case_check_finite(c);
+    for (size_t i = 0; i < c->n_maps; i++)
+        if (c->maps[i].dx)
+            check_gradient(c, (float *)c->maps[i].x, c->maps[i].dx, feature_case_values(c, i),
+                           "map", i);
+    if (needs & CTKD_NEEDS_LOGITS) {
+        check_gradient(c, c->s, c->ds, c->n * FEATURE_CLASSES, "s", 0);
+        check_gradient(c, c->t, c->dt, c->n * FEATURE_CLASSES, "t", 0);
+    }
+    if (needs & CTKD_NEEDS_TAU)
+        check_gradient(c, c->tau, c->dtau, c->n, "tau", 0);
+}
+
+static void gradients_match_central_differences(void **state)
+{
+    (void)state;
+    for_each_case(check_gradients);
+}
+
+static void check_equal(struct feature_case *c)
+{
+    if (!(c->def->properties & CTKD_ZERO_WHEN_EQUAL) || !feature_case_make_equal(c))
+        return;
+    check_close(loss_of(c), 0, 0, 0);
+    for (size_t i = 0; i < c->n_maps; i++)
+        for (size_t j = 0; c->maps[i].dx && j < feature_case_values(c, i); j++)
+            check_close(c->maps[i].dx[j], 0, 0, 1e-7);
+}
+
+static void check_nonnegative(struct feature_case *c)
+{
+    if (!(c->def->properties & CTKD_NONNEGATIVE))
+        return;
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        for (size_t i = 0; i < c->n_maps; i++)
+            fill_uniform((float *)c->maps[i].x, feature_case_values(c, i), seed * 64 + i, -2, 2);
+        if (seed % 2)
+            (void)feature_case_make_equal(c);
+        assert_true(loss_of(c) >= 0);
+    }
+}
+
+static void every_loss_has_the_properties_that_it_declares(void **state)
+{
+    (void)state;
+    for_each_case(check_equal);
+    for_each_case(check_nonnegative);
+}
+
+/* --- the same value however it is asked for */
+
+static size_t append(float *to, size_t at, const float *from, size_t count)
+{
+    if (to && count)
+        memcpy(to + at, from, count * sizeof *to);
+    return at + count;
+}
+
+static size_t collect(const struct feature_case *c, float *to)
+{
+    size_t at = append(to, 0, &c->loss, 1);
+    for (size_t i = 0; i < c->n_maps; i++)
+        if (c->maps[i].dx)
+            at = append(to, at, c->maps[i].dx, feature_case_values(c, i));
+    at = append(to, at, c->ds, c->n * FEATURE_CLASSES);
+    at = append(to, at, c->dt, c->n * FEATURE_CLASSES);
+    at = append(to, at, c->dtau, c->n);
+    return append(to, at, c->state, c->n_state);
+}
+
+static float *outputs_of(struct feature_case *c, size_t *count)
+{
+    assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+    *count = collect(c, NULL);
+    float *values = malloc(*count * sizeof *values);
+    assert_non_null(values);
+    (void)collect(c, values);
+    return values;
+}
+
+static void run_backwards(void *context, size_t count, void (*body)(void *argument, size_t i),
+                          void *argument)
+{
+    (void)context;
+    for (size_t i = count; i-- > 0;)
+        body(argument, i);
+}
+
+static void check_pool(struct feature_case *c)
+{
+    const ctkd_pool pool = { NULL, run_backwards };
+    size_t count, again;
+    float *alone = outputs_of(c, &count);
+    c->pool = &pool;
+    float *pooled = outputs_of(c, &again);
+    c->pool = NULL;
+    assert_int_equal(count, again);
+    assert_memory_equal(alone, pooled, count * sizeof *alone);
+    free(alone);
+    free(pooled);
+}
+
+static void results_do_not_depend_on_threads(void **state)
+{
+    (void)state;
+    for_each_case(check_pool);
+}
+
+static void check_repeats(struct feature_case *c)
+{
+    size_t count, again;
+    float *first = outputs_of(c, &count);
+    float *second = outputs_of(c, &again); /* what the first left behind must not matter */
+    assert_int_equal(count, again);
+    assert_memory_equal(first, second, count * sizeof *first);
+    free(first);
+    free(second);
+}
+
+static void a_second_call_gives_the_same(void **state)
+{
+    (void)state;
+    for_each_case(check_repeats);
+}
+
+static void check_skipped(struct feature_case *c)
+{
+    const double loss = loss_of(c);
+    ctkd_map maps[RECORDED_MAX];
+    memcpy(maps, c->maps, sizeof maps);
+    for (size_t i = 0; i < c->n_maps; i++)
+        maps[i].dx = NULL;
+    ctkd_loss_args args = feature_case_args(c);
+    args.maps = maps;
+    args.ds = args.dt = args.dtau = NULL;
+    if (c->n_state)
+        memcpy(c->state, c->fresh_state, c->n_state * sizeof *c->state);
+    assert_int_equal(c->def->eval(c->config, &args), CTKD_OK);
+    assert_true((double)c->loss == loss);
+}
+
+static void skipped_gradients_do_not_change_the_loss(void **state)
+{
+    (void)state;
+    for_each_case(check_skipped);
+}
+
+/* --- edges */
+
+static void check_small_batches(struct feature_case *c)
+{
+    for (c->n = 1; c->n <= 2; c->n++) {
+        assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+        feature_case_check_finite(c);
+        if (c->n >= c->def->batch_min)
+            continue;
+        assert_true(c->loss == 0);
+        for (size_t i = 0; i < c->n_maps; i++)
+            for (size_t j = 0; c->maps[i].dx && j < feature_case_values(c, i); j++)
+                assert_true(c->maps[i].dx[j] == 0);
+    }
+}
+
+static void a_short_last_batch_has_finite_values(void **state)
+{
+    (void)state;
+    for_each_case(check_small_batches);
+}
+
+static void scale_maps(struct feature_case *c, enum ctkd_side side, float factor)
+{
+    for (size_t i = 0; i < c->n_maps; i++)
+        if (c->reads[i].value.side == side && !c->reads[i].value.parameter)
+            for (size_t j = 0; j < feature_case_values(c, i); j++)
+                ((float *)c->maps[i].x)[j] *= factor;
+}
+
+/* Large, and dead: all zero in one sample, one network or both. */
+static void check_extremes(struct feature_case *c)
+{
+    for (size_t i = 0; i < c->n_maps; i++)
+        if (!c->reads[i].value.parameter)
+            memset((float *)c->maps[i].x, 0, feature_case_values(c, i) / c->n * sizeof(float));
+    for (size_t i = 0; i < 4; i++) {
+        const float factors[] = { 1, 1e4f, 0, 0 };
+        scale_maps(c, i % 2 ? CTKD_TEACHER : CTKD_STUDENT, factors[i]);
+        assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+        feature_case_check_finite(c);
+    }
+}
+
+static void dead_and_large_features_have_finite_values(void **state)
+{
+    (void)state;
+    for_each_case(check_extremes);
+}
+
+/* --- errors */
+
+static void check_refused(struct feature_case *c, ctkd_loss_args args, bool null)
+{
+    size_t count = collect(c, NULL);
+    float *before = malloc(count * sizeof *before), *after = malloc(count * sizeof *after);
+    assert_true(before && after);
+    (void)collect(c, before);
+    const ctkd_status status = c->def->eval(c->config, &args);
+    (void)collect(c, after);
+    if (status != CTKD_EINVAL && (null || status != CTKD_ESHAPE))
+        say(c, "status", (size_t)-status);
+    assert_true(status == CTKD_EINVAL || (!null && status == CTKD_ESHAPE));
+    assert_memory_equal(before, after, count * sizeof *before);
+    free(before);
+    free(after);
+}
+
+#define REFUSE(null, ...)                                                                          \
+    do {                                                                                           \
+        ctkd_loss_args a = feature_case_args(c);                                                   \
+        __VA_ARGS__;                                                                               \
+        check_refused(c, a, null);                                                                 \
+    } while (0)
+
+static void check_wrong_maps(struct feature_case *c)
+{
+    ctkd_map maps[RECORDED_MAX];
+    REFUSE(true, a.maps = NULL);
+    REFUSE(false, a.n_maps = 0);
+    REFUSE(false, a.n_maps--);
+    for (size_t i = 0; i < c->n_maps; i++) {
+        memcpy(maps, c->maps, sizeof maps);
+        maps[i].x = NULL;
+        REFUSE(true, a.maps = maps);
+        maps[i].x = c->maps[i].x;
+        maps[i].c = 0;
+        REFUSE(false, a.maps = maps);
+        maps[i].c = c->maps[i].c;
+        maps[i].w = 0;
+        REFUSE(false, a.maps = maps);
+    }
+}
+
+static void check_errors(struct feature_case *c)
+{
+    const unsigned needs = c->def->needs;
+    assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+    REFUSE(true, a.n = 0);
+    REFUSE(true, a.loss = NULL);
+    if (needs & CTKD_NEEDS_MAPS)
+        check_wrong_maps(c);
+    if (c->workspace)
+        REFUSE(true, a.workspace = NULL);
+    if (c->state)
+        REFUSE(true, a.state = NULL);
+    if (needs & CTKD_NEEDS_LOGITS) {
+        REFUSE(true, a.s = NULL);
+        REFUSE(true, a.t = NULL);
+    }
+    if (needs & CTKD_NEEDS_LABELS)
+        REFUSE(true, a.labels = NULL);
+    if (needs & CTKD_NEEDS_HEAD)
+        REFUSE(true, a.head = NULL);
+    if (needs & CTKD_NEEDS_IDS) {
+        REFUSE(true, a.ids = NULL);
+        REFUSE(true, a.samples = NULL);
+    }
+}
+
+static void every_loss_refuses_bad_arguments_and_writes_nothing(void **state)
+{
+    (void)state;
+    for_each_case(check_errors);
+}
+
+static void check_overflow(struct feature_case *c)
+{
+    const ctkd_map huge = { .c = SIZE_MAX / 8, .h = 64, .w = 64 };
+    ctkd_map maps[RECORDED_MAX];
+    for (size_t i = 0; i < c->n_maps; i++)
+        maps[i] = huge;
+    const ctkd_loss_shape shape = { SIZE_MAX / 8, 64, maps, c->n_maps, SIZE_MAX / 8 };
+    size_t values;
+    if (c->def->workspace)
+        assert_int_equal(ctkd_loss_workspace(c->def, c->config, &shape, &values), CTKD_ERANGE);
+    if (c->def->state)
+        assert_int_equal(ctkd_loss_state(c->def, c->config, &shape, &values), CTKD_ERANGE);
+}
+
+static void memory_that_no_size_can_say_is_refused(void **state)
+{
+    (void)state;
+    for_each_case(check_overflow);
+}
+
+static void plans_of_networks_without_maps_are_refused_or_read_the_vector(void **state)
+{
+    (void)state;
+    static struct recording r;
+    const ctkd_map vector = { .c = 3, .h = 1, .w = 1 };
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        if (!(*def)->plan)
+            continue;
+        _Alignas(16) char config[256];
+        ctkd_options_defaults((*def)->options, config);
+        recording_start(&r, &vector, 1, &vector, 1);
+        const ctkd_status status = (*def)->plan(config, &r.builder);
+        assert_int_equal(status, r.builder.status);
+        if (status == CTKD_OK)
+            assert_true(r.n_reads >= 2);
+        else
+            assert_true(status == CTKD_ESHAPE && strlen(r.builder.message) > 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_match_central_differences),
+        cmocka_unit_test(every_loss_has_the_properties_that_it_declares),
+        cmocka_unit_test(results_do_not_depend_on_threads),
+        cmocka_unit_test(a_second_call_gives_the_same),
+        cmocka_unit_test(skipped_gradients_do_not_change_the_loss),
+        cmocka_unit_test(a_short_last_batch_has_finite_values),
+        cmocka_unit_test(dead_and_large_features_have_finite_values),
+        cmocka_unit_test(every_loss_refuses_bad_arguments_and_writes_nothing),
+        cmocka_unit_test(memory_that_no_size_can_say_is_refused),
+        cmocka_unit_test(plans_of_networks_without_maps_are_refused_or_read_the_vector),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
