@@ -12,6 +12,7 @@ static const struct golden_case {
     double value;
 } cases[] = {
     { "relations.txt", "pkt", "pkt", NULL, 0 },
+    { "relations.txt", "sp", "sp", NULL, 0 },
 };
 
 static const float *get(struct golden *golden, const char *key, size_t map, const char *what,

@@ -6,4 +6,5 @@
     X(lskd)                                                                                        \
     X(ttm)                                                                                         \
     X(wttm)                                                                                        \
-    X(pkt)
+    X(pkt)                                                                                         \
+    X(sp)
