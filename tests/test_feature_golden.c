@@ -13,6 +13,8 @@ static const struct golden_case {
 } cases[] = {
     { "relations.txt", "pkt", "pkt", NULL, 0 },
     { "relations.txt", "sp", "sp", NULL, 0 },
+    { "relations.txt", "at", "at", NULL, 0 },
+    { "relations.txt", "at_4", "at", "power", 4 },
 };
 
 static const float *get(struct golden *golden, const char *key, size_t map, const char *what,

@@ -1,6 +1,9 @@
 #include "lib/maps.h"
 
+#include <stdint.h>
 #include <string.h>
+
+#include "lib/memory.h"
 
 ctkd_status ctkd__maps_check(const ctkd_loss_args *a, size_t group)
 {
@@ -12,6 +15,27 @@ ctkd_status ctkd__maps_check(const ctkd_loss_args *a, size_t group)
         else if (ctkd__map_size(&a->maps[i]) == 0)
             return CTKD_ESHAPE;
     return a->n_maps == 0 || a->n_maps % group != 0 ? CTKD_ESHAPE : CTKD_OK;
+}
+
+ctkd_status ctkd__map_pairs_check(const ctkd_loss_args *a)
+{
+    const ctkd_status status = ctkd__maps_check(a, 2);
+    for (size_t i = 0; i < a->n_maps && status == CTKD_OK; i += 2)
+        if (a->maps[i].h != a->maps[i + 1].h || a->maps[i].w != a->maps[i + 1].w)
+            return CTKD_ESHAPE;
+    return status;
+}
+
+size_t ctkd__largest_area(const ctkd_map *maps, size_t n_maps)
+{
+    size_t largest = 0;
+    for (size_t i = 0; i < n_maps; i++) {
+        size_t area = 0;
+        if (!ctkd__add_product(&area, maps[i].h, maps[i].w))
+            return SIZE_MAX;
+        largest = area > largest ? area : largest;
+    }
+    return largest;
 }
 
 bool ctkd__maps_alike(const ctkd_map *a, const ctkd_map *b)
@@ -53,4 +77,16 @@ void ctkd__pool_alike(ctkd_builder *builder, int *x, int *y)
     const size_t h = xh < yh ? xh : yh, w = xw < yw ? xw : yw;
     *x = builder->pool_to(builder, *x, h, w);
     *y = builder->pool_to(builder, *y, h, w);
+}
+
+void ctkd__read_map_pairs(ctkd_builder *builder)
+{
+    const size_t end = ctkd__maps_end(builder);
+    for (size_t i = 1; i < end; i++) {
+        int s = builder->tap(builder, CTKD_STUDENT, (int)i, false);
+        int t = builder->tap(builder, CTKD_TEACHER, (int)i, false);
+        ctkd__pool_alike(builder, &s, &t);
+        builder->read(builder, s, CTKD_STAGE_MAIN, true);
+        builder->read(builder, t, CTKD_STAGE_MAIN, false);
+    }
 }

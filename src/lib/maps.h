@@ -21,6 +21,12 @@ static inline size_t ctkd__map_size(const ctkd_map *map)
  */
 CTKD_NODISCARD ctkd_status ctkd__maps_check(const ctkd_loss_args *a, size_t group);
 
+/** The same for maps in pairs of student and teacher with the same height and width. */
+CTKD_NODISCARD ctkd_status ctkd__map_pairs_check(const ctkd_loss_args *a);
+
+/** The largest height times width; SIZE_MAX when that overflows. */
+size_t ctkd__largest_area(const ctkd_map *maps, size_t n_maps);
+
 /** Same channels, height and width. */
 bool ctkd__maps_alike(const ctkd_map *a, const ctkd_map *b);
 
@@ -36,5 +42,9 @@ size_t ctkd__maps_end(ctkd_builder *builder);
 
 /** Both averaged to the smaller height and width of the two. */
 void ctkd__pool_alike(ctkd_builder *builder, int *x, int *y);
+
+/** Reads all maps but the stem in pairs, student (with gradient) then teacher, pooled alike, in the
+    main stage. */
+void ctkd__read_map_pairs(ctkd_builder *builder);
 
 #endif

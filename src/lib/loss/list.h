@@ -7,4 +7,5 @@
     X(ttm)                                                                                         \
     X(wttm)                                                                                        \
     X(pkt)                                                                                         \
-    X(sp)
+    X(sp)                                                                                          \
+    X(at)
