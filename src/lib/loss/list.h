@@ -8,4 +8,5 @@
     X(wttm)                                                                                        \
     X(pkt)                                                                                         \
     X(sp)                                                                                          \
-    X(at)
+    X(at)                                                                                          \
+    X(rkd)
