@@ -155,7 +155,7 @@ static void published_command_line_is_understood(void **state)
     assert_same("--path_t t.safetensors --distill kd --model_s resnet20 -r 0.1 -a 0.9 -b 0 "
                 "--trial 1 --have_mlp 1 --mlp_name global --cosine_decay 1 --decay_max 0 "
                 "--decay_min -1 --decay_loops 10 --save_model",
-                "teacher.path=t.safetensors train.seed=1");
+                "teacher.path=t.safetensors train.seed=1 method.weight=0");
 }
 
 static void later_settings_win(void **state)

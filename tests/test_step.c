@@ -267,6 +267,8 @@ static void dkd_is_refused_for_two_classes(void **state)
     struct ctkd__config *config = config_with(*state, "--distill dkd -b 1");
     struct ctkd__session *session = open_session(config, true);
     const struct ctkd__distiller_args args = { .config = config,
+                                               .stage = CTKD_STAGE_MAIN,
+                                               .methods = &session->methods,
                                                .training = session->training,
                                                .workers = session->engine.workers,
                                                .state = &session->state,
