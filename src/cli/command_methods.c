@@ -3,10 +3,36 @@
 #include "ctkd/loss.h"
 #include "util/error.h"
 
+/* In the order of the flags of ctkd_loss_def.needs. */
 static void print_needs(unsigned needs)
 {
-    printf("  needs    s, t%s%s\n", needs & CTKD_NEEDS_LABELS ? ", labels" : "",
-           needs & CTKD_NEEDS_TAU ? ", tau (which learns from it)" : "");
+    static const struct {
+        unsigned flag;
+        const char *text;
+    } texts[] = {
+        { CTKD_NEEDS_LOGITS, "logits" },
+        { CTKD_NEEDS_LABELS, "labels" },
+        { CTKD_NEEDS_TAU, "tau (which learns from it)" },
+        { CTKD_NEEDS_MAPS, "features" },
+        { CTKD_NEEDS_IDS, "sample ids" },
+        { CTKD_NEEDS_HEAD, "the teacher's classifier" },
+    };
+    const char *before = "  needs    ";
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (needs & texts[i].flag) {
+            printf("%s%s", before, texts[i].text);
+            before = ", ";
+        }
+    printf("\n");
+}
+
+static void print_stages(const ctkd_loss_def *loss)
+{
+    if (!(loss->stages & CTKD_STAGE_INITIAL))
+        return;
+    printf("  stages   an initial one of method.initial_epochs that trains %s%s\n",
+           loss->initial_trains_student ? "the student below its classifier" : "its own layers",
+           loss->stages & CTKD_STAGE_MAIN ? "" : "; nothing in the main one");
 }
 
 static void print_option(const ctkd_loss_def *loss, const ctkd_option *option)
@@ -27,6 +53,8 @@ static void print_method(const ctkd_loss_def *loss)
     printf("  formula  %s\n", loss->formula);
     printf("  source   %s\n", loss->source);
     print_needs(loss->needs);
+    print_stages(loss);
+    printf("  weight   %g (method.weight, beta)\n", (double)loss->weight);
     printf("  classes  %zu or more\n", loss->classes_min);
     for (const ctkd_option *option = loss->options; option && option->name; option++)
         print_option(loss, option);
@@ -70,6 +98,6 @@ const struct ctkd__command ctkd__command_methods = {
     .summary = "list the distillation losses with formula, source and options",
     .details = "Cross-entropy and KD are in every distillation, with method.ce_weight and "
                "method.kd_weight;\n"
-               "method.name adds one of these losses with method.weight.",
+               "method.name adds these losses, each with its method.weight: a list such as pkt,crd.",
     .run = run,
 };

@@ -1,0 +1,245 @@
+/* Every method of the registry on two real networks: the gradient of its loss through its adaptors
+   and the student, its stages, its memory. */
+#include "support/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ctkd/loss.h"
+#include "support/temp_files.h"
+#include "support/tiny.h"
+
+enum { BATCH = 16 };
+
+/* A run of one method alone on the folder's data: resnet20 teaches resnet8. */
+static struct ctkd__config *config_of(const char *folder, const ctkd_loss_def *def,
+                                      const char *settings)
+{
+    char all[2048];
+    struct ctkd__network_info info = tiny_network_info();
+    tiny_data_write(folder, 64, 20);
+    tiny_network_write(temp_path(folder, "t.safetensors"), 77, &info);
+    snprintf(all, sizeof all,
+             "teacher.path=%s method.name=%s method.weight=1 method.ce_weight=0 "
+             "method.kd_weight=0 temperature.kind=fixed data.augment=none %s",
+             temp_path(folder, "t.safetensors"), def->name, settings);
+    return tiny_config(folder, all);
+}
+
+static struct ctkd__session *open_session(const struct ctkd__config *config)
+{
+    struct ctkd__session *session;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    return session;
+}
+
+static struct ctkd__batch batch_of(struct ctkd__session *session)
+{
+    struct ctkd__batch batch;
+    ctkd__loader_start(session->data.train, 1, 0);
+    assert_true(ctkd__loader_next(session->data.train, &batch));
+    assert_int_equal(batch.n, BATCH);
+    return batch;
+}
+
+static float *copy_of(const float *values, size_t n)
+{
+    float *copy = malloc((n + 1) * sizeof *copy);
+    assert_non_null(copy);
+    memcpy(copy, values, n * sizeof *copy);
+    return copy;
+}
+
+/* The loss of a batch and the gradient that it leaves, as a step without movement (lr 0). */
+static double loss_of(struct ctkd__session *session, struct ctkd__distiller *distiller,
+                      const struct ctkd__batch *batch, const float *memory)
+{
+    struct ctkd__step_report report;
+    ctkd_error err = { 0 };
+    memcpy(session->state.memory, memory, session->state.n_memory * sizeof *memory);
+    check_ok(ctkd__distiller_step(distiller, batch, 1, 0, &report, &err), &err);
+    return (double)report.losses[0];
+}
+
+static void sum_gradient(const struct ctkd__session *session, const struct ctkd__training *training,
+                         float *gradient)
+{
+    const size_t n = session->weights->n_values;
+    memset(gradient, 0, n * sizeof *gradient);
+    for (size_t w = 0; w < ctkd__workers_count(session->engine.workers); w++)
+        for (size_t i = 0; i < n; i++)
+            gradient[i] += ctkd__training_gradient(training, w)[i];
+}
+
+/* Along its own gradient a loss rises by its norm. Parameters of a stage only: `mask`. */
+static void check_along_gradient(struct ctkd__session *session, unsigned stage)
+{
+    const bool initial = stage == CTKD_STAGE_INITIAL;
+    struct ctkd__distiller *const distiller = initial ? session->initial : session->distiller;
+    struct ctkd__training *const training = initial ? session->initial_training : session->training;
+    const struct ctkd__batch batch = batch_of(session);
+    const size_t n = session->weights->n_values;
+    session->state.stage = stage;
+    float *memory = copy_of(session->state.memory, session->state.n_memory);
+    loss_of(session, distiller, &batch, memory); /* what a first batch fixes is fixed now */
+    free(memory);
+    memory = copy_of(session->state.memory, session->state.n_memory);
+    float *const x = copy_of(session->weights->values, n), *const g = copy_of(x, n);
+    const double loss = loss_of(session, distiller, &batch, memory);
+    sum_gradient(session, training, g);
+    double norm = 0;
+    for (size_t i = 0; i < n; i++)
+        norm += (double)g[i] * (double)g[i];
+    norm = sqrt(norm);
+    const char *const name = session->methods.items[0].def->name;
+    if (!(norm > 0) || !isfinite(norm))
+        fail_msg("%s: gradient of norm %g, expected above 0", name, norm);
+    /* The best of several steps: a short one drowns in rounding, a long one meets bends. */
+    double best = INFINITY;
+    for (double relative = 1e-1; relative > 2e-4; relative /= 2) {
+        const double h = relative * loss / norm;
+        double sides[2];
+        for (int side = 0; side < 2; side++) {
+            for (size_t i = 0; i < n; i++)
+                session->weights->values[i] =
+                    (float)((double)x[i] + (side ? h : -h) * (double)g[i] / norm);
+            sides[side] = loss_of(session, distiller, &batch, memory);
+        }
+        best = fmin(best, fabs((sides[1] - sides[0]) / (2 * h) / norm - 1));
+    }
+    memcpy(session->weights->values, x, n * sizeof *x);
+    if (!(best < 0.02))
+        fail_msg("%s: the loss along its gradient rises by %.4f of what its norm says", name,
+                 1 + best);
+    free(memory);
+    free(x);
+    free(g);
+}
+
+static void the_loss_of_every_method_rises_along_its_gradient(void **state)
+{
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        if (strcmp((*def)->name, "kd") == 0)
+            continue; /* in a configuration it is method.kd_weight */
+        struct ctkd__config *config = config_of(*state, *def, "");
+        struct ctkd__session *session = open_session(config);
+        const unsigned stages = (*def)->stages ? (*def)->stages : CTKD_STAGE_MAIN;
+        if (stages & CTKD_STAGE_INITIAL)
+            check_along_gradient(session, CTKD_STAGE_INITIAL);
+        if (stages & CTKD_STAGE_MAIN)
+            check_along_gradient(session, CTKD_STAGE_MAIN);
+        ctkd__session_close(session);
+        ctkd__config_destroy(config);
+    }
+}
+
+/* What leaves the run is the student: its names, its values, nothing of a method. */
+static void adaptors_are_no_part_of_the_student(void **state)
+{
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        if (strcmp((*def)->name, "kd") == 0)
+            continue; /* in a configuration it is method.kd_weight */
+        struct ctkd__config *config = config_of(*state, *def, "");
+        struct ctkd__session *session = open_session(config);
+        const struct ctkd__weights student = ctkd__session_student(session);
+        struct ctkd__tensors list = { 0 };
+        ctkd_error err = { 0 };
+        check_ok(ctkd__weights_export(&student, &list, &err), &err);
+        assert_int_equal(list.count, ctkd__graph_state_tensors(session->graph));
+        for (size_t i = 0; i < list.count; i++)
+            assert_null(strstr(list.items[i].name, "adaptors"));
+        ctkd__tensors_fini(&list);
+        ctkd__session_close(session);
+        ctkd__config_destroy(config);
+    }
+}
+
+/* In an initial stage the classifier rests; the student only moves where the method says so. */
+static void an_initial_stage_moves_what_its_method_declares(void **state)
+{
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        if (!((*def)->stages & CTKD_STAGE_INITIAL))
+            continue;
+        struct ctkd__config *config = config_of(*state, *def, "optimizer.lr=0.01");
+        struct ctkd__session *session = open_session(config);
+        const struct ctkd__batch batch = batch_of(session);
+        const struct ctkd__weights *const weights = session->weights;
+        struct ctkd__step_report report;
+        ctkd_error err = { 0 };
+        assert_int_equal(session->state.stage, CTKD_STAGE_INITIAL);
+        float *const before = copy_of(weights->values, weights->n_values);
+        check_ok(ctkd__distiller_step(session->initial, &batch, 1, 1, &report, &err), &err);
+        assert_true(isnan(report.loss_ce) && isfinite(report.loss) && report.loss > 0);
+        for (int i = 0; i < session->graph->n_parameters; i++) {
+            const struct ctkd__parameter *const p = &session->graph->parameters[i];
+            const size_t at = weights->offsets[i];
+            if (p->role > CTKD__ROLE_BIAS || p->rank < 2)
+                continue;
+            const bool moved = before[at] != weights->values[at];
+            const bool classifier = p->node == session->graph->output;
+            if (moved != ((*def)->initial_trains_student && !classifier))
+                fail_msg("%s: %s has%s moved in the initial stage", (*def)->name, p->name,
+                         moved ? "" : " not");
+        }
+        free(before);
+        ctkd__session_close(session);
+        ctkd__config_destroy(config);
+    }
+}
+
+/* Two methods on one feature: their gradients add up. */
+static void gradients_of_several_methods_add_up(void **state)
+{
+    const char *const names[] = { "sp,at", "sp", "at" };
+    float *sums[3];
+    size_t n = 0;
+    for (size_t i = 0; i < 3; i++) {
+        char settings[64];
+        snprintf(settings, sizeof settings, "method.name=%s method.weight=%s", names[i],
+                 i == 0   ? "3,50"
+                 : i == 1 ? "3"
+                          : "50");
+        struct ctkd__config *config = config_of(*state, ctkd_loss_list()[0], settings);
+        struct ctkd__session *session = open_session(config);
+        const struct ctkd__batch batch = batch_of(session);
+        n = session->weights->n_values;
+        loss_of(session, session->distiller, &batch, session->state.memory);
+        sums[i] = copy_of(session->weights->values, n);
+        sum_gradient(session, session->training, sums[i]);
+        ctkd__session_close(session);
+        ctkd__config_destroy(config);
+    }
+    for (size_t i = 0; i < n; i++)
+        sums[1][i] += sums[2][i];
+    check_relative(sums[0], sums[1], n, 1e-5);
+    for (size_t i = 0; i < 3; i++)
+        free(sums[i]);
+}
+
+static void networks_that_do_not_fit_a_method_are_refused_with_both_sizes(void **state)
+{
+    struct ctkd__config *config =
+        config_of(*state, ctkd_loss_find("at"), "method.name=at student.network=vgg8");
+    struct ctkd__session *session;
+    ctkd_error err = { 0 };
+    /* pools larger maps to smaller ones: fits */
+    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_loss_of_every_method_rises_along_its_gradient),
+        TEST(adaptors_are_no_part_of_the_student),
+        TEST(an_initial_stage_moves_what_its_method_declares),
+        TEST(gradients_of_several_methods_add_up),
+        TEST(networks_that_do_not_fit_a_method_are_refused_with_both_sizes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
