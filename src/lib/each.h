@@ -12,4 +12,9 @@
 void ctkd__each(const ctkd_pool *pool, size_t count, void (*body)(void *argument, size_t i),
                 void *argument);
 
+/** Bodies of losses whose samples need much scratch memory: each takes its samples in turn, task,
+    task + CTKD__TASKS, ..., with memory of its own. Not a number of threads: nothing depends on it
+    but how many can be used. */
+enum { CTKD__TASKS = 16 };
+
 #endif

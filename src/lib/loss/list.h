@@ -9,4 +9,5 @@
     X(pkt)                                                                                         \
     X(sp)                                                                                          \
     X(at)                                                                                          \
-    X(rkd)
+    X(rkd)                                                                                         \
+    X(nst)
