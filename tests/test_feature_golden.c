@@ -18,6 +18,7 @@ static const struct golden_case {
     { "relations.txt", "rkd", "rkd", NULL, 0 },
     { "relations.txt", "rkd_distance", "rkd", "angle", 0 },
     { "relations.txt", "nst", "nst", NULL, 0 },
+    { "relations.txt", "cc", "cc", NULL, 0 },
 };
 
 static const float *get(struct golden *golden, const char *key, size_t map, const char *what,

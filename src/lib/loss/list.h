@@ -10,4 +10,5 @@
     X(sp)                                                                                          \
     X(at)                                                                                          \
     X(rkd)                                                                                         \
-    X(nst)
+    X(nst)                                                                                         \
+    X(cc)
