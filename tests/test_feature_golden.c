@@ -19,6 +19,7 @@ static const struct golden_case {
     { "relations.txt", "rkd_distance", "rkd", "angle", 0 },
     { "relations.txt", "nst", "nst", NULL, 0 },
     { "relations.txt", "cc", "cc", NULL, 0 },
+    { "relations.txt", "fsp", "fsp", NULL, 0 },
 };
 
 static const float *get(struct golden *golden, const char *key, size_t map, const char *what,

@@ -409,6 +409,23 @@ static void plans_of_networks_without_maps_are_refused_or_read_the_vector(void *
     }
 }
 
+static void fsp_says_which_channels_differ(void **state)
+{
+    (void)state;
+    static struct recording r;
+    const ctkd_map student[] = { { .c = 3, .h = 4, .w = 4 },
+                                 { .c = 5, .h = 4, .w = 4 },
+                                 { .c = 5, .h = 1, .w = 1 } };
+    const ctkd_map teacher[] = { { .c = 3, .h = 4, .w = 4 },
+                                 { .c = 7, .h = 4, .w = 4 },
+                                 { .c = 7, .h = 1, .w = 1 } };
+    recording_start(&r, student, 3, teacher, 3);
+    assert_int_equal(ctkd_loss_find("fsp")->plan(NULL, &r.builder), CTKD_ESHAPE);
+    assert_non_null(strstr(r.builder.message, "feature 1"));
+    assert_non_null(strstr(r.builder.message, "5 channels"));
+    assert_non_null(strstr(r.builder.message, "teacher 7"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +439,7 @@ int main(void)
         cmocka_unit_test(every_loss_refuses_bad_arguments_and_writes_nothing),
         cmocka_unit_test(memory_that_no_size_can_say_is_refused),
         cmocka_unit_test(plans_of_networks_without_maps_are_refused_or_read_the_vector),
+        cmocka_unit_test(fsp_says_which_channels_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

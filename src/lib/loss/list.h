@@ -11,4 +11,5 @@
     X(at)                                                                                          \
     X(rkd)                                                                                         \
     X(nst)                                                                                         \
-    X(cc)
+    X(cc)                                                                                          \
+    X(fsp)
