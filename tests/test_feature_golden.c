@@ -20,6 +20,8 @@ static const struct golden_case {
     { "relations.txt", "nst", "nst", NULL, 0 },
     { "relations.txt", "cc", "cc", NULL, 0 },
     { "relations.txt", "fsp", "fsp", NULL, 0 },
+    { "relations.txt", "kdsvd", "kdsvd", NULL, 0 },
+    { "relations.txt", "kdsvd_2", "kdsvd", "k", 2 },
 };
 
 static const float *get(struct golden *golden, const char *key, size_t map, const char *what,

@@ -371,7 +371,7 @@ static void every_loss_refuses_bad_arguments_and_writes_nothing(void **state)
 
 static void check_overflow(struct feature_case *c)
 {
-    const ctkd_map huge = { .c = SIZE_MAX / 8, .h = 64, .w = 64 };
+    const ctkd_map huge = { .c = SIZE_MAX / 8, .h = SIZE_MAX / 8, .w = SIZE_MAX / 8 };
     ctkd_map maps[RECORDED_MAX];
     for (size_t i = 0; i < c->n_maps; i++)
         maps[i] = huge;

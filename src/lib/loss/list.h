@@ -12,4 +12,5 @@
     X(rkd)                                                                                         \
     X(nst)                                                                                         \
     X(cc)                                                                                          \
-    X(fsp)
+    X(fsp)                                                                                         \
+    X(kdsvd)

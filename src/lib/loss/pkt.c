@@ -149,7 +149,7 @@ const ctkd_loss_def ctkd__loss_pkt = {
     .title = "Probabilistic knowledge transfer",
     .formula = "1/n^2 sum_ij m'_ij log((m'_ij + e)/(m_ij + e)), m_i. the normalised (1 + cosine)/2 "
                "of sample i's pooled features with all of the batch",
-    .source = "Passalis & Tefas 2018, ECCV",
+    .source = "Passalis & Tefas 2018, arXiv:1803.10837",
     .needs = CTKD_NEEDS_MAPS,
     .properties = CTKD_ZERO_WHEN_EQUAL,
     .classes_min = 1,
