@@ -8,6 +8,7 @@
     X(wttm)                                                                                        \
     X(pkt)                                                                                         \
     X(sp)                                                                                          \
+    X(vid)                                                                                         \
     X(at)                                                                                          \
     X(rkd)                                                                                         \
     X(nst)                                                                                         \

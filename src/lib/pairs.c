@@ -1,0 +1,62 @@
+#include "lib/pairs.h"
+
+#include "lib/each.h"
+#include "lib/maps.h"
+
+double ctkd__sum(size_t n, const double *x)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += x[i];
+    return sum;
+}
+
+enum { LANES = 8 };
+
+double ctkd__squared_error(size_t n, const float *a, const float *b, float scale,
+                           float *restrict da)
+{
+    double lanes[LANES] = { 0 }, rest = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++) {
+            const float d = a[i + l] - b[i + l];
+            lanes[l] += (double)d * (double)d;
+        }
+    for (; i < n; i++)
+        rest += (double)(a[i] - b[i]) * (double)(a[i] - b[i]);
+    if (da)
+        for (i = 0; i < n; i++) /* a row is still in the nearest cache */
+            da[i] = scale * (a[i] - b[i]);
+    return ctkd__sum(LANES, lanes) + rest;
+}
+
+struct map_error {
+    const ctkd_map *x, *y;
+    float scale;
+    double *sums;
+};
+
+/* In stretches that the nearest cache holds until the gradient is written. */
+static void add_sample_error(void *argument, size_t i)
+{
+    enum { STRETCH = 2048 };
+    const struct map_error *e = argument;
+    const size_t values = ctkd__map_size(e->x), end = (i + 1) * values;
+    double sum = 0;
+    for (size_t at = i * values; at < end; at += STRETCH) {
+        const size_t count = end - at < STRETCH ? end - at : STRETCH;
+        sum += ctkd__squared_error(count, e->x->x + at, e->y->x + at, e->scale,
+                                   e->x->dx ? e->x->dx + at : NULL);
+    }
+    e->sums[i] = sum;
+}
+
+double ctkd__map_error(const ctkd_pool *pool, size_t n, const ctkd_map *x, const ctkd_map *y,
+                       double weight, double *sums)
+{
+    const double count = (double)n * (double)ctkd__map_size(x);
+    struct map_error e = { x, y, (float)(2 * weight / count), sums };
+    ctkd__each(pool, n, add_sample_error, &e);
+    return ctkd__sum(n, sums) / count;
+}

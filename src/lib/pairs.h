@@ -1,0 +1,21 @@
+/** @file pairs.h  Squared error of maps that a loss compares in pairs. */
+#ifndef CTKD_LIB_PAIRS_H
+#define CTKD_LIB_PAIRS_H
+
+#include "ctkd/loss.h"
+
+/** Returns sum_i (a_i - b_i)^2 in double; writes da_i = scale (a_i - b_i) unless NULL. */
+double ctkd__squared_error(size_t n, const float *a, const float *b, float scale, float *da);
+
+/**
+ * mean (x - y)^2 over all elements of two maps of one shape; writes the gradient of `weight` times
+ * that to x->dx unless NULL.
+ * @param sums  scratch, one double for each of the n samples
+ */
+double ctkd__map_error(const ctkd_pool *pool, size_t n, const ctkd_map *x, const ctkd_map *y,
+                       double weight, double *sums);
+
+/** Sum in the order of the indices, as it is the same for every number of threads. */
+double ctkd__sum(size_t n, const double *x);
+
+#endif
