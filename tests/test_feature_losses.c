@@ -96,6 +96,11 @@ static void check_gradient(struct feature_case *c, float *x, const float *gradie
 static void check_gradients(struct feature_case *c)
 {
     const unsigned needs = c->def->needs;
+    assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+    if (c->n_state) { /* what a first call makes constant is not differentiated */
+        memcpy(c->fresh_state, c->state, c->n_state * sizeof *c->state);
+        assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+    }
     (void)loss_of(c);
     feature_case_check_finite(c);
     for (size_t i = 0; i < c->n_maps; i++)

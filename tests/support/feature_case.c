@@ -81,13 +81,27 @@ static void make_memory(struct feature_case *c)
         c->def->state_init(c->config, &shape, 6, c->fresh_state);
 }
 
+/* Defaults, but for options that cost time alone: a memory of made-up samples is small. */
+static void set_defaults(const ctkd_loss_def *def, void *config)
+{
+    static const struct {
+        const char *name;
+        double value;
+    } smaller[] = { { "dim", 12 }, { "negatives", 50 } };
+    ctkd_options_defaults(def->options, config);
+    for (size_t i = 0; i < sizeof smaller / sizeof *smaller; i++)
+        if (ctkd_option_find(def->options, smaller[i].name))
+            assert_int_equal(
+                ctkd_option_set(def->options, config, smaller[i].name, smaller[i].value), CTKD_OK);
+}
+
 static struct feature_case *case_of_reads(const ctkd_loss_def *def, size_t n_maps,
                                           const struct recorded_read *reads, size_t head_channels)
 {
     struct feature_case *c = room(1, sizeof *c);
     *c = (struct feature_case){ .def = def, .n = FEATURE_BATCH, .n_maps = n_maps };
     assert_true(def->config_size <= sizeof c->config);
-    ctkd_options_defaults(def->options, c->config);
+    set_defaults(def, c->config);
     for (size_t i = 0; i < n_maps; i++) {
         c->reads[i] = reads[i];
         fill_map(c, i);
@@ -108,7 +122,7 @@ struct feature_case *feature_case_open(const ctkd_loss_def *def, enum feature_ne
     const ctkd_map *teacher = teachers[networks].taps;
     _Alignas(16) char config[256];
     assert_true(def->config_size <= sizeof config);
-    ctkd_options_defaults(def->options, config);
+    set_defaults(def, config);
     if (option)
         assert_int_equal(ctkd_option_set(def->options, config, option, value), CTKD_OK);
     recording_start(&r, student, 5, teacher, teachers[networks].count);

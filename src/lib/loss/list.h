@@ -9,6 +9,7 @@
     X(pkt)                                                                                         \
     X(sp)                                                                                          \
     X(vid)                                                                                         \
+    X(crd)                                                                                         \
     X(at)                                                                                          \
     X(rkd)                                                                                         \
     X(nst)                                                                                         \
