@@ -135,10 +135,53 @@ static void vid_agrees_with_pytorch(void **state)
     check_method("vid", "vid", CTKD_STAGE_MAIN);
 }
 
+static void fitnet_agrees_with_pytorch(void **state)
+{
+    (void)state;
+    check_method("fitnet", "fitnet", CTKD_STAGE_MAIN);
+}
+
+static void reviewkd_agrees_with_pytorch(void **state)
+{
+    (void)state;
+    check_method("reviewkd", "reviewkd", CTKD_STAGE_MAIN);
+}
+
+static void srrl_agrees_with_pytorch(void **state)
+{
+    (void)state;
+    enum { K = 7, C = 6, N = 5 };
+    struct example *e = open_example("srrl", "srrl");
+    const float zero[N * K] = { 0 };
+    float ds[N * K], dt[N * K];
+    memset(ds, 0x5a, sizeof ds);
+    const ctkd_head head = { K, C, value(e, "weight", K * C), value(e, "bias", K) };
+    e->args.k = K;
+    e->args.head = &head;
+    e->args.s = e->args.t = value(e, "t", N * K);
+    e->args.ds = ds;
+    e->args.dt = dt;
+    const ctkd_loss_shape shape = { .n = N, .k = K, .maps = e->maps, .n_maps = 2 };
+    size_t values;
+    assert_int_equal(ctkd_loss_workspace(e->def, NULL, &shape, &values), CTKD_OK);
+    free(e->workspace);
+    e->args.workspace = e->workspace = malloc(values * sizeof *e->workspace);
+    check_example(e, 1e-6);
+    check_relative(dt, value(e, "dt", N * K), N * K, 1e-6);
+    check_all_close(ds, zero, N * K, 0, 0);
+    const ctkd_head wrong = { K, C + 1, head.weight, head.bias };
+    e->args.head = &wrong;
+    assert_int_equal(e->def->eval(NULL, &e->args), CTKD_ESHAPE);
+    close_example(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vid_agrees_with_pytorch),
+        cmocka_unit_test(fitnet_agrees_with_pytorch),
+        cmocka_unit_test(reviewkd_agrees_with_pytorch),
+        cmocka_unit_test(srrl_agrees_with_pytorch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

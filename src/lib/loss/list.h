@@ -10,9 +10,12 @@
     X(sp)                                                                                          \
     X(vid)                                                                                         \
     X(crd)                                                                                         \
+    X(srrl)                                                                                        \
+    X(fitnet)                                                                                      \
     X(at)                                                                                          \
     X(rkd)                                                                                         \
     X(nst)                                                                                         \
     X(cc)                                                                                          \
     X(fsp)                                                                                         \
-    X(kdsvd)
+    X(kdsvd)                                                                                       \
+    X(reviewkd)
