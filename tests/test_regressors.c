@@ -147,6 +147,30 @@ static void reviewkd_agrees_with_pytorch(void **state)
     check_method("reviewkd", "reviewkd", CTKD_STAGE_MAIN);
 }
 
+static void ofd_agrees_with_pytorch(void **state)
+{
+    (void)state;
+    check_method("ofd", "ofd", CTKD_STAGE_MAIN);
+}
+
+static void ab_agrees_with_pytorch(void **state)
+{
+    (void)state;
+    check_method("ab", "ab", CTKD_STAGE_INITIAL);
+}
+
+static void ft_agrees_with_pytorch(void **state)
+{
+    (void)state;
+    check_method("ft", "ft", CTKD_STAGE_MAIN);
+}
+
+static void paraphraser_agrees_with_pytorch(void **state)
+{
+    (void)state;
+    check_method("ft", "ft_initial", CTKD_STAGE_INITIAL);
+}
+
 static void srrl_agrees_with_pytorch(void **state)
 {
     (void)state;
@@ -182,6 +206,10 @@ int main(void)
         cmocka_unit_test(fitnet_agrees_with_pytorch),
         cmocka_unit_test(reviewkd_agrees_with_pytorch),
         cmocka_unit_test(srrl_agrees_with_pytorch),
+        cmocka_unit_test(ofd_agrees_with_pytorch),
+        cmocka_unit_test(ab_agrees_with_pytorch),
+        cmocka_unit_test(ft_agrees_with_pytorch),
+        cmocka_unit_test(paraphraser_agrees_with_pytorch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

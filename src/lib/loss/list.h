@@ -16,6 +16,9 @@
     X(rkd)                                                                                         \
     X(nst)                                                                                         \
     X(cc)                                                                                          \
+    X(ab)                                                                                          \
+    X(ft)                                                                                          \
     X(fsp)                                                                                         \
     X(kdsvd)                                                                                       \
+    X(ofd)                                                                                         \
     X(reviewkd)
