@@ -5,7 +5,7 @@
 #include "ctkd/loss.h"
 #include "support/check.h"
 
-enum { N = 6, K = 9, NK = N * K, CONFIG_BYTES = 256, WORKSPACE = 4 * NK };
+enum { N = 6, K = 9, NK = N * K, CONFIG_BYTES = 256, WORKSPACE = 16 * NK };
 
 static const float taus[] = { 1, 4, 20 };
 static const float tau_each[N] = { 1, 2.5f, 4, 8.25f, 15.5f, 20 };
@@ -397,7 +397,7 @@ static const struct method_case {
     double value;
 } method_cases[] = {
     { "dist", "dist", NULL, 0 }, { "lskd", "lskd", NULL, 0 }, { "lskd_dkd", "lskd", "base", 1 },
-    { "ttm", "ttm", NULL, 0 },   { "wttm", "wttm", NULL, 0 },
+    { "ttm", "ttm", NULL, 0 },   { "wttm", "wttm", NULL, 0 }, { "mlkd", "mlkd", NULL, 0 },
 };
 
 static void check_method(struct golden *g, const struct method_case *method, const char *scale,

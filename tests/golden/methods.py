@@ -28,12 +28,31 @@ def power(s, t, exponent, weighted):
     return (kl * (torch.softmax(t, 1) ** exponent).sum(1) if weighted else kl).mean()
 
 
+def mlkd(s, t, tau):
+    """With one view for both of the published ones."""
+    n, k = s.shape
+    p = torch.softmax(t, 1).detach()
+
+    def share(x):
+        return (x <= torch.quantile(x, 0.5)).double().mean()
+
+    m, mc, loss = share(p.max(1)[0]), share(p.sum(0)), 0
+    for temperature in (tau, 2, 3, 5, 6):
+        tau_i = temperature if torch.is_tensor(temperature) else torch.full_like(tau, temperature)
+        q, p = torch.softmax(s / tau_i, 1), torch.softmax(t / tau_i, 1)
+        loss = loss + (1 + m) * kd(s, t, tau_i, False)
+        loss = loss + m / n * ((q @ q.t() - p @ p.t()) ** 2).sum()
+        loss = loss + mc / k * ((q.t() @ q - p.t() @ p) ** 2).sum()
+    return loss
+
+
 METHODS = {
     "dist": lambda s, t, y, tau: dist(s, t, tau),
     "lskd": lambda s, t, y, tau: kd(standardised(s), standardised(t), tau, False),
     "lskd_dkd": lambda s, t, y, tau: dkd(standardised(s), standardised(t), y, tau, 1, 8),
     "ttm": lambda s, t, y, tau: power(s, t, 0.1, False),
     "wttm": lambda s, t, y, tau: power(s, t, 0.2, True),
+    "mlkd": lambda s, t, y, tau: mlkd(s, t, tau),
 }
 
 

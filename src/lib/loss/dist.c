@@ -9,6 +9,7 @@
 #include "ctkd/loss.h"
 #include "lib/memory.h"
 #include "lib/rows.h"
+#include "lib/softmax.h"
 
 struct dist_config {
     float inter, intra;
@@ -65,34 +66,6 @@ static double add_pearson(const struct line *line, double weight)
     return r.product / r.denominator;
 }
 
-static void softmax(size_t k, const float *x, double tau, double *p)
-{
-    double max = (double)x[0], sum = 0;
-    for (size_t j = 1; j < k; j++)
-        max = fmax(max, (double)x[j]);
-    for (size_t j = 0; j < k; j++)
-        sum += p[j] = exp(((double)x[j] - max) / tau);
-    for (size_t j = 0; j < k; j++)
-        p[j] /= sum;
-}
-
-/* Through softmax(x/tau): writes dx = p (dp - E_p dp)/tau unless NULL; returns the part of dL/dtau
-   that goes through it, -1/tau^2 sum p (x - E_p x) dp. */
-static double through_softmax(size_t k, const float *x, double tau, const double *p,
-                              const double *dp, float *dx)
-{
-    double mean = 0, covariance = 0;
-    for (size_t j = 0; j < k; j++)
-        mean += p[j] * dp[j];
-    for (size_t j = 0; j < k; j++) {
-        const double g = p[j] * (dp[j] - mean) / tau;
-        covariance += g * ((double)x[j] - (double)x[0]);
-        if (dx)
-            dx[j] = (float)g;
-    }
-    return -covariance / tau;
-}
-
 /* q, p, dq, dp: four arrays [n, k]. */
 static size_t dist_workspace(const void *config, const ctkd_loss_shape *shape)
 {
@@ -121,8 +94,8 @@ static ctkd_status dist_eval(const void *config, const ctkd_loss_args *a)
                   *const dp = dq + n * k;
     double squares = 0; /* mean of tau^2 */
     for (size_t i = 0; i < n; i++) {
-        softmax(k, a->s + i * k, tau_of(a, i), q + i * k);
-        softmax(k, a->t + i * k, tau_of(a, i), p + i * k);
+        ctkd__softmax(k, a->s + i * k, tau_of(a, i), q + i * k);
+        ctkd__softmax(k, a->t + i * k, tau_of(a, i), p + i * k);
         squares += tau_of(a, i) * tau_of(a, i) / rows;
     }
     for (size_t i = 0; i < n * k; i++)
@@ -141,8 +114,8 @@ static ctkd_status dist_eval(const void *config, const ctkd_loss_args *a)
         loss += tau * tau * b * inter / rows;
         const double dtau =
             2 * tau * (b * inter + g * intra) / rows +
-            through_softmax(k, a->s + at, tau, q + at, dq + at, a->ds ? a->ds + at : NULL) +
-            through_softmax(k, a->t + at, tau, p + at, dp + at, a->dt ? a->dt + at : NULL);
+            ctkd__through_softmax(k, a->s + at, tau, q + at, dq + at, a->ds ? a->ds + at : NULL) +
+            ctkd__through_softmax(k, a->t + at, tau, p + at, dp + at, a->dt ? a->dt + at : NULL);
         dtau_sum += dtau;
         if (a->dtau && a->n_tau != 1)
             a->dtau[i] = (float)dtau;

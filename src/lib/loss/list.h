@@ -6,6 +6,7 @@
     X(lskd)                                                                                        \
     X(ttm)                                                                                         \
     X(wttm)                                                                                        \
+    X(mlkd)                                                                                        \
     X(pkt)                                                                                         \
     X(sp)                                                                                          \
     X(vid)                                                                                         \
