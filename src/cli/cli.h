@@ -27,7 +27,7 @@ struct ctkd__command {
 };
 extern const struct ctkd__command ctkd__command_train, ctkd__command_distill, ctkd__command_eval,
     ctkd__command_convert, ctkd__command_inspect, ctkd__command_check, ctkd__command_plot,
-    ctkd__command_models, ctkd__command_methods, ctkd__command_datasets;
+    ctkd__command_models, ctkd__command_methods, ctkd__command_datasets, ctkd__command_selftest;
 
 /* Prints the help of a command on stdout. */
 int ctkd__cli_help(const struct ctkd__command *command);

@@ -6,9 +6,10 @@
 #include "ctkd/ctkd.h"
 
 static const struct ctkd__command *const commands[] = {
-    &ctkd__command_train,   &ctkd__command_distill,  &ctkd__command_eval, &ctkd__command_convert,
-    &ctkd__command_inspect, &ctkd__command_check,    &ctkd__command_plot, &ctkd__command_models,
-    &ctkd__command_methods, &ctkd__command_datasets,
+    &ctkd__command_train,    &ctkd__command_distill,  &ctkd__command_eval,
+    &ctkd__command_convert,  &ctkd__command_inspect,  &ctkd__command_check,
+    &ctkd__command_plot,     &ctkd__command_models,   &ctkd__command_methods,
+    &ctkd__command_datasets, &ctkd__command_selftest,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
