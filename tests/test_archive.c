@@ -176,18 +176,19 @@ static void a_foreign_file_is_refused(void **state)
     check_refused(temp_path(*state, "file.gz"), CTKD_EFORMAT, "file.gz", "expected a .tar");
 }
 
-static void holds_tells_where_a_member_is(void **state)
+static void which_tells_the_form_that_is_there(void **state)
 {
-    const struct temp_file file = { "top/small.bin", "12345", SMALL };
-    char place[CTKD__PLACE_MAX];
-    assert_false(ctkd__archive_holds(*state, places, "small.bin", place));
-    temp_write_tar(*state, "pair.tar.gz", &file, 1);
-    assert_true(ctkd__archive_holds(*state, places, "small.bin", place));
-    assert_string_equal(place, temp_path(*state, "pair.tar.gz"));
-    assert_false(ctkd__archive_holds(*state, places, "large.bin", place));
+    static const char *const names[] = { "large.bin", "small.bin", NULL };
+    const struct temp_file files[] = { { "top/small.bin", "12345", SMALL },
+                                       { "top/large.bin", large, LARGE } };
+    assert_int_equal(ctkd__archive_which(*state, places, names), 2);
+    assert_int_equal(ctkd__archive_which(temp_path(*state, "none"), places, names), 2);
+    temp_write_tar(*state, "pair.tar.gz", files, 2);
+    assert_int_equal(ctkd__archive_which(*state, places, names), 1); /* the first member */
+    assert_int_equal(ctkd__archive_which(temp_path(*state, "pair.tar.gz"), places, names), 1);
+    temp_write(*state, "large.bin", large, LARGE);
     temp_write(*state, "small.bin", "12345", SMALL);
-    assert_true(ctkd__archive_holds(*state, places, "small.bin", place));
-    assert_string_equal(place, *state);
+    assert_int_equal(ctkd__archive_which(*state, places, names), 0); /* the first name */
 }
 
 #define FOLDER_TEST(name)                                                                          \
@@ -209,7 +210,7 @@ int main(void)
         FOLDER_TEST(an_empty_file_is_a_member_of_no_bytes),
         FOLDER_TEST(an_archive_cut_anywhere_is_refused),
         FOLDER_TEST(a_foreign_file_is_refused),
-        FOLDER_TEST(holds_tells_where_a_member_is),
+        FOLDER_TEST(which_tells_the_form_that_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

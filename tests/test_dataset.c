@@ -9,7 +9,7 @@ static void check_refused(const char *spec, ctkd_status status, const char *text
 {
     struct ctkd__dataset *dataset;
     ctkd_error err = { 0 };
-    assert_int_equal(ctkd__dataset_open(spec, &dataset, &err), status);
+    assert_int_equal(ctkd__dataset_open(spec, CTKD__LABELS_FINE, &dataset, &err), status);
     assert_null(dataset);
     assert_int_equal(err.status, status);
     if (!strstr(err.message, text))

@@ -152,7 +152,7 @@ static void both_parts_come_from_a_folder_or_an_archive(void **state)
         snprintf(spec, sizeof spec, "mnist:%s", sources[i]);
         struct ctkd__dataset *dataset;
         ctkd_error err;
-        check_ok(ctkd__dataset_open(spec, &dataset, &err), &err);
+        check_ok(ctkd__dataset_open(spec, CTKD__LABELS_FINE, &dataset, &err), &err);
         assert_string_equal(dataset->name, "mnist");
         assert_int_equal(dataset->classes, 10);
         assert_int_equal(dataset->train.count, 3);
@@ -175,7 +175,7 @@ static void parts_of_different_shapes_are_refused(void **state)
     snprintf(spec, sizeof spec, "mnist:%s", (const char *)*state);
     struct ctkd__dataset *dataset;
     ctkd_error err;
-    assert_int_equal(ctkd__dataset_open(spec, &dataset, &err), CTKD_ESHAPE);
+    assert_int_equal(ctkd__dataset_open(spec, CTKD__LABELS_FINE, &dataset, &err), CTKD_ESHAPE);
     assert_non_null(strstr(err.message, "t10k-images-idx3-ubyte.gz: images of 4x2, expected 2x4"));
     assert_null(dataset);
 }
@@ -189,7 +189,7 @@ static void the_packaged_fashion_mnist_is_what_was_published(void **state)
     }
     struct ctkd__dataset *dataset;
     ctkd_error err;
-    check_ok(ctkd__dataset_open("fashion-mnist", &dataset, &err), &err);
+    check_ok(ctkd__dataset_open("fashion-mnist", CTKD__LABELS_FINE, &dataset, &err), &err);
     const struct ctkd__images *train = &dataset->train;
     assert_int_equal(train->count, 60000);
     assert_int_equal(dataset->test.count, 10000);

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
-#include "io/pickle.h"
 #include "support/check.h"
+#include "util/pickle.h"
 
 /* One pickle written out; the macro keeps the zeros inside the literal. */
 struct parsed {
@@ -206,6 +206,86 @@ static void items_named_by_many_dicts_do_not_multiply(void **state)
     free(bytes);
 }
 
+static void attributes_of_an_object_are_kept(void **state)
+{
+    (void)state;
+    struct parsed p = PARSE("\x80\x02"
+                            "ca\nb\n)RK\x07"
+                            "b.");
+    check_ok(p.status, &p.err);
+    assert_int_equal(p.root->attributes->integer, 7);
+    ctkd__pickle_fini(&p.pickle);
+    p = PARSE("\x80\x02]K\x07"
+              "b."); /* of what is no object they are dropped */
+    check_ok(p.status, &p.err);
+    assert_int_equal(p.root->kind, CTKD__PICKLE_LIST);
+    ctkd__pickle_fini(&p.pickle);
+    CHECK_REFUSED("\x80\x02(K\x07"
+                  "b",
+                  "x.pth: pickle, byte 6: stack is empty");
+}
+
+static void bytes_of_protocol_2_are_decoded(void **state)
+{
+    (void)state;
+    struct parsed p = PARSE("\x80\x02"
+                            "c_codecs\nencode\nX\x04\x00\x00\x00"
+                            "a\xc3\xbfzX\x06\x00\x00\x00latin1\x86R.");
+    check_ok(p.status, &p.err);
+    assert_int_equal(p.root->kind, CTKD__PICKLE_BYTES);
+    assert_int_equal(p.root->length, 3);
+    assert_memory_equal(p.root->text, "a\xffz", 3);
+    ctkd__pickle_fini(&p.pickle);
+    p = PARSE("\x80\x02"
+              "c__builtin__\nbytes\n)R.");
+    check_ok(p.status, &p.err);
+    assert_int_equal(p.root->kind, CTKD__PICKLE_BYTES);
+    assert_int_equal(p.root->length, 0);
+    ctkd__pickle_fini(&p.pickle);
+    CHECK_REFUSED("\x80\x02"
+                  "c_codecs\nencode\nX\x02\x00\x00\x00\xc4\x80X\x06\x00\x00\x00latin1\x86R",
+                  "x.pth: pickle, byte 38: bytes that are not latin1");
+    CHECK_REFUSED("\x80\x02"
+                  "c_codecs\nencode\nX\x01\x00\x00\x00\xc3X\x06\x00\x00\x00latin1\x86R",
+                  "x.pth: pickle, byte 37: bytes that are not latin1");
+}
+
+static void a_text_named_by_many_calls_is_not_multiplied(void **state)
+{
+    (void)state;
+    enum { LENGTH = 4000, CALLS = 40 };
+    static char bytes[LENGTH + 100 + CALLS * 20];
+    char *end = bytes;
+    static const char head[] = "\x80\x02"
+                               "c_codecs\nencode\nq\x01X\xa0\x0f\x00\x00";
+    static const char tail[] = "X\x06\x00\x00\x00latin1\x86q\x02", call[] = "R0h\x01h\x02";
+    memcpy(end, head, sizeof head - 1), end += sizeof head - 1;
+    memset(end, 'a', LENGTH), end += LENGTH;
+    memcpy(end, tail, sizeof tail - 1), end += sizeof tail - 1;
+    for (int i = 0; i < CALLS; i++)
+        memcpy(end, call, sizeof call - 1), end += sizeof call - 1;
+    struct parsed p = parse(bytes, (size_t)(end - bytes));
+    assert_non_null(strstr(p.err.message, "the same text in too many bytes"));
+    ctkd__pickle_fini(&p.pickle);
+}
+
+static void millions_of_values_are_refused(void **state)
+{
+    (void)state;
+    enum { MANY = (1 << 21) + 10 };
+    char *bytes = malloc(MANY);
+    assert_non_null(bytes);
+    memset(bytes, 'N', MANY);
+    struct parsed p = parse(bytes, MANY);
+    assert_string_equal(p.err.message, "x.pth: pickle, byte 2097153: more than 2097152 values");
+    ctkd__pickle_fini(&p.pickle);
+    memcpy(bytes, "Nr\x00\x00\x20\x00", 6); /* a memo beyond as many */
+    p = parse(bytes, MANY);
+    assert_string_equal(p.err.message, "x.pth: pickle, byte 6: bad memo");
+    ctkd__pickle_fini(&p.pickle);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +298,10 @@ int main(void)
         cmocka_unit_test(the_memo_makes_shared_values_and_cycles),
         cmocka_unit_test(damage_is_refused_with_its_place),
         cmocka_unit_test(items_named_by_many_dicts_do_not_multiply),
+        cmocka_unit_test(attributes_of_an_object_are_kept),
+        cmocka_unit_test(bytes_of_protocol_2_are_decoded),
+        cmocka_unit_test(a_text_named_by_many_calls_is_not_multiplied),
+        cmocka_unit_test(millions_of_values_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

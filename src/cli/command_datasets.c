@@ -14,6 +14,9 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
         printf("  source   %s\n", d->source);
         printf("  images   %zu training, %zu test, %zux%zux%zu, %zu classes\n", d->n_train,
                d->n_test, d->channels, d->height, d->width, d->classes);
+        if (d->coarse_classes)
+            printf("  labels   fine, or %zu coarse classes by data.labels=coarse\n",
+                   d->coarse_classes);
         printf("  path     %s\n", d->files);
         if (d->default_path)
             printf("  default  %s\n", d->default_path);

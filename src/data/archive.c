@@ -258,27 +258,42 @@ void ctkd__members_free(struct ctkd__member *members, size_t count)
     }
 }
 
-static bool tar_holds(const char *path, struct ctkd__member *member)
+static size_t tar_which(const char *path, const char *const *names, size_t count)
 {
     struct archive *reader;
     struct archive_entry *entry;
-    bool held = false;
+    size_t which = count;
     if (reader_open(path, TAR, &reader, NULL) == CTKD_OK)
-        while (!held && entry_next(reader, path, TAR, &entry, NULL) == CTKD_OK && entry)
-            held = member_find(member, 1, entry) != NULL;
+        while (which == count && entry_next(reader, path, TAR, &entry, NULL) == CTKD_OK && entry)
+            for (which = 0; which < count; which++) {
+                struct ctkd__member member = { .name = names[which] };
+                if (member_find(&member, 1, entry))
+                    break;
+            }
     archive_read_free(reader);
-    return held;
+    return which;
 }
 
-bool ctkd__archive_holds(const char *path, const char *const *places, const char *name,
-                         char place[CTKD__PLACE_MAX])
+static size_t folder_which(const char *folder, const char *const *names, size_t count)
 {
-    struct ctkd__member member = { .name = name };
+    size_t which = 0;
+    for (; which < count; which++) {
+        const struct ctkd__member member = { .name = names[which] };
+        if (folder_holds_any(folder, &member, 1))
+            break;
+    }
+    return which;
+}
+
+size_t ctkd__archive_which(const char *path, const char *const *places, const char *const *names)
+{
+    size_t count = 0;
+    while (names[count])
+        count++;
     char found[PATH_BYTES];
     snprintf(found, sizeof found, "%s", path);
-    if (is_kind(path, S_IFDIR) && !folder_holds_any(path, &member, 1))
+    if (is_kind(path, S_IFDIR) && folder_which(path, names, count) == count)
         place_find(path, places, found);
-    snprintf(place, CTKD__PLACE_MAX, "%.*s", CTKD__PLACE_MAX - 1, found);
-    return is_kind(found, S_IFDIR) ? folder_holds_any(found, &member, 1)
-                                   : tar_holds(found, &member);
+    return is_kind(found, S_IFDIR) ? folder_which(found, names, count)
+                                   : tar_which(found, names, count);
 }

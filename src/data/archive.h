@@ -35,9 +35,9 @@ ctkd_status ctkd__archive_read(const char *path, const char *const *places,
                                struct ctkd__member *members, size_t count, ctkd_error *err);
 void ctkd__members_free(struct ctkd__member *members, size_t count);
 
-/* Whether ctkd__archive_read would find `name`; *place is then the folder or archive that holds it.
- */
-bool ctkd__archive_holds(const char *path, const char *const *places, const char *name,
-                         char place[CTKD__PLACE_MAX]);
+/* Which of NULL-terminated `names` ctkd__archive_read would find: in a folder the first of the
+   names, in an archive the first of its members; reading stops there. The number of names when it
+   would find none or `path` cannot be read. */
+size_t ctkd__archive_which(const char *path, const char *const *places, const char *const *names);
 
 #endif

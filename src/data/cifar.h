@@ -1,17 +1,24 @@
-/* Records of the CIFAR binary files: one or two label bytes, then the R, G and B planes.
- * METHODS 5.1. */
+/* CIFAR-10 and CIFAR-100 in their two published forms, METHODS 5.1: binary files of records (one or
+ * two label bytes, then the R, G and B planes) and pickled Python dicts (rows of pixels, lists of
+ * labels). */
 #ifndef CTKD_DATA_CIFAR_H
 #define CTKD_DATA_CIFAR_H
 
+#include "data/archive.h"
 #include "data/dataset.h"
 
 enum { CTKD__CIFAR_PIXELS = 3 * 32 * 32 };
 
+/* The labels of an image, all of which are checked. */
 struct ctkd__cifar_labels {
-    size_t bytes; /* labels in front of the pixels; the last one is used */
+    size_t count; /* 1 or 2; as many bytes are in front of the pixels of a record */
+    size_t used;  /* the index of the one that is trained on */
     size_t classes[2];
+    const char *kinds[2]; /* for messages */
+    const char *keys[2];  /* of the pickled dict */
 };
-extern const struct ctkd__cifar_labels ctkd__cifar10_labels, ctkd__cifar100_labels;
+extern const struct ctkd__cifar_labels ctkd__cifar10_labels, ctkd__cifar100_fine,
+    ctkd__cifar100_coarse;
 
 /* The number of records in a file of `size` bytes: at least one and no fraction. `place` begins
  * messages. */
@@ -23,5 +30,17 @@ ctkd_status ctkd__cifar_count(const char *place, size_t size,
 ctkd_status ctkd__cifar_unpack(const char *place, const uint8_t *bytes, size_t count,
                                const struct ctkd__cifar_labels *labels, struct ctkd__images *images,
                                size_t first, ctkd_error *err);
+
+/*
+ * Joins `n` files of one form into one part: fills a zeroed `images`. Each file is freed once
+ * copied, so that memory holds little more than one copy. After a failure `images` may hold memory,
+ * as ctkd__images_free takes it.
+ */
+ctkd_status ctkd__cifar_binary_join(struct ctkd__member *files, size_t n,
+                                    const struct ctkd__cifar_labels *labels,
+                                    struct ctkd__images *images, ctkd_error *err);
+ctkd_status ctkd__cifar_python_join(struct ctkd__member *files, size_t n,
+                                    const struct ctkd__cifar_labels *labels,
+                                    struct ctkd__images *images, ctkd_error *err);
 
 #endif

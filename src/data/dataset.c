@@ -1,5 +1,6 @@
 #include "data/dataset.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +58,8 @@ static ctkd_status parse_spec(const char *spec, const struct ctkd__dataset_def *
     return CTKD_OK;
 }
 
-ctkd_status ctkd__dataset_open(const char *spec, struct ctkd__dataset **out, ctkd_error *err)
+ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels,
+                               struct ctkd__dataset **out, ctkd_error *err)
 {
     *out = NULL;
     const struct ctkd__dataset_def *def = NULL;
@@ -65,11 +67,17 @@ ctkd_status ctkd__dataset_open(const char *spec, struct ctkd__dataset **out, ctk
     ctkd_status status = parse_spec(spec, &def, &path, err);
     if (status != CTKD_OK)
         return status;
+    const bool coarse = labels == CTKD__LABELS_COARSE;
+    if (coarse && def->coarse_classes == 0)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "data set %s has one kind of labels, expected data.labels=fine",
+                          def->name);
     struct ctkd__dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset)
         return ctkd__fail(err, CTKD_ENOMEM, "data set %s: out of memory", spec);
     snprintf(dataset->name, sizeof dataset->name, "%s", def->name);
-    dataset->classes = def->classes;
+    dataset->classes = coarse ? def->coarse_classes : def->classes;
+    dataset->kind_of_labels = labels;
     memcpy(dataset->mean, def->mean, sizeof dataset->mean);
     memcpy(dataset->std, def->std, sizeof dataset->std);
     status = def->load(def, path, dataset, err);

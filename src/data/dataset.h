@@ -22,9 +22,13 @@ struct ctkd__images {
     int32_t *labels; /* [count], 0..classes-1 */
 };
 
+/* Which labels of a data set with two kinds are used. */
+enum ctkd__labels { CTKD__LABELS_FINE, CTKD__LABELS_COARSE };
+
 struct ctkd__dataset {
     char name[64]; /* of the format: "cifar100" */
     size_t classes;
+    enum ctkd__labels kind_of_labels;
     struct ctkd__images train, test;
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX]; /* published, after /255 */
 };
@@ -37,8 +41,10 @@ struct ctkd__dataset_def {
     const char *files;        /* what PATH holds, one line for help */
     const char *default_path; /* where a package puts it, or NULL */
     size_t classes, channels, height, width, n_train, n_test; /* of the published set */
+    size_t coarse_classes;                                    /* 0: there is one kind of labels */
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX];
-    /* Fills train and test of a zeroed data set (name, classes and constants are already set). */
+    /* Fills train and test of a zeroed data set (name, classes, labels and constants are already
+       set). */
     ctkd_status (*load)(const struct ctkd__dataset_def *def, const char *path,
                         struct ctkd__dataset *dataset, ctkd_error *err);
 };
@@ -46,8 +52,10 @@ const struct ctkd__dataset_def *const *ctkd__dataset_list(void); /* NULL-termina
 const struct ctkd__dataset_def *ctkd__dataset_find(const char *name);
 
 /* Opens NAME or NAME:PATH and checks every label. *out is NULL on failure. Errors name the file,
-   the field, what was found and what was expected; an unknown NAME offers the nearest one. */
-ctkd_status ctkd__dataset_open(const char *spec, struct ctkd__dataset **out, ctkd_error *err);
+   the field, what was found and what was expected; an unknown NAME offers the nearest one. Coarse
+   labels of a data set that has one kind only are CTKD_EINVAL. */
+ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels,
+                               struct ctkd__dataset **out, ctkd_error *err);
 void ctkd__dataset_close(struct ctkd__dataset *dataset);
 
 #endif

@@ -30,11 +30,11 @@ void ctkd__images_free(struct ctkd__images *images)
     images->labels = NULL;
 }
 
-ctkd_status ctkd__label_check(const char *place, size_t record, const char *kind, uint32_t label,
+ctkd_status ctkd__label_check(const char *place, size_t record, const char *kind, int64_t label,
                               size_t classes, ctkd_error *err)
 {
-    if (label < classes)
+    if (label >= 0 && (uint64_t)label < classes)
         return CTKD_OK;
-    return ctkd__fail(err, CTKD_ERANGE, "%s: record %zu: %s %u, expected 0..%zu", place, record,
-                      kind, label, classes - 1);
+    return ctkd__fail(err, CTKD_ERANGE, "%s: record %zu: %s %jd, expected 0..%zu", place, record,
+                      kind, (intmax_t)label, classes - 1);
 }

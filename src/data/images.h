@@ -10,7 +10,7 @@ void ctkd__images_free(struct ctkd__images *images);
 
 /* Refuses a label outside 0..classes-1; `kind` ("label", "coarse label") and `record` are for the
  * message. */
-ctkd_status ctkd__label_check(const char *place, size_t record, const char *kind, uint32_t label,
+ctkd_status ctkd__label_check(const char *place, size_t record, const char *kind, int64_t label,
                               size_t classes, ctkd_error *err);
 
 #endif

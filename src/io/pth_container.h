@@ -2,7 +2,7 @@
 #ifndef CTKD_IO_PTH_CONTAINER_H
 #define CTKD_IO_PTH_CONTAINER_H
 
-#include "io/pickle.h"
+#include "util/pickle.h"
 #include "util/tensors.h"
 
 struct ctkd__pth_storage {

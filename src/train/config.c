@@ -25,6 +25,7 @@
 
 /* In the order of the enumerators that the fields hold. */
 static const char *const augment_names[] = { "crop_flip", "none", NULL };
+static const char *const labels_names[] = { "fine", "coarse", NULL };
 static const char *const kd_form_names[] = { "exact", "epsilon", "auto", NULL };
 static const char *const kind_names[] = { "fixed", "global", "instance", NULL };
 static const char *const curriculum_names[] = { "cosine", "linear", "linear_official", "none",
@@ -36,6 +37,8 @@ static const ctkd_option options[] = {
     STRING(data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
     CHOICE(data.augment, CTKD__AUGMENT_CROP_FLIP, augment_names,
            "training views: pad 4, random crop and flip; or none"),
+    CHOICE(data.labels, CTKD__LABELS_FINE, labels_names,
+           "of a data set with two kinds of labels: CIFAR-100's 100 classes or its 20 coarse ones"),
     I64(data.limit, 0, 0, 1e9, "training samples used, in the classes' proportions; 0: all"),
     I64(data.test_limit, 0, 0, 1e9, "test samples used; 0: all"),
     I64(data.channels, 0, 0, CTKD__CHANNELS_MAX, "0: as the data; 3 repeats one grey channel"),

@@ -25,6 +25,7 @@ struct ctkd__config {
     struct {
         char *set;
         int augment; /* enum ctkd__augment */
+        int labels;  /* enum ctkd__labels */
         int64_t limit, test_limit, channels, pad_to;
         char *mean, *std;
     } data;

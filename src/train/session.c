@@ -54,7 +54,8 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training,
                                         .channels = (size_t)config->data.channels,
                                         .pad_to = (size_t)config->data.pad_to,
                                         .seed = (uint64_t)config->train.seed };
-    ctkd_status status = ctkd__dataset_open(config->data.set, &data->dataset, err);
+    ctkd_status status = ctkd__dataset_open(
+        config->data.set, (enum ctkd__labels)config->data.labels, &data->dataset, err);
     if (status == CTKD_OK)
         status = set_constants(config, data->dataset, &test, err);
     if (status == CTKD_OK)

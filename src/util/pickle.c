@@ -1,17 +1,24 @@
-#include "io/pickle.h"
+#include "util/pickle.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/error.h"
 
-enum { BLOCK_VALUES = 256, PERSISTENT_MAX = 16384 };
-static const size_t size_limit = (size_t)64 << 20;
+/* PUSHES_MAX bounds values, stack and items, and with them memory, whatever the pickle's size: the
+   largest honest pickles (150 thousand labels and names of CIFAR-100) need a tenth of it. */
+enum { BLOCK_VALUES = 256, PERSISTENT_MAX = 16384, PUSHES_MAX = 1 << 21 };
 
 struct ctkd__pickle_block {
     struct ctkd__pickle_block *next;
     size_t count;
     struct ctkd__pickle_value values[BLOCK_VALUES];
+};
+
+/* Bytes that are not in the pickle as they are. */
+struct ctkd__pickle_bytes {
+    struct ctkd__pickle_bytes *next;
+    char bytes[];
 };
 
 typedef struct ctkd__pickle_value value;
@@ -28,7 +35,7 @@ struct machine {
     size_t n_marks, marks_capacity;
     value **memo;
     size_t n_memo, memo_capacity; /* n_memo: entries set, the next index of MEMOIZE */
-    size_t copied;                /* items, by fill_ordered */
+    size_t copied;                /* items by fill_ordered, bytes by decode_bytes */
     ctkd_status status;
     ctkd_error *err;
 };
@@ -80,6 +87,8 @@ static uint64_t take_number(struct machine *m, size_t n)
 
 static void push(struct machine *m, value *v)
 {
+    if (m->status == CTKD_OK && m->pickle->pushes++ == PUSHES_MAX)
+        fail(m, CTKD_EFORMAT, "more than 2097152 values");
     value **stack = m->status == CTKD_OK ? reserve(m, m->stack, &m->capacity, m->count + 1) : NULL;
     if (stack) {
         m->stack = stack;
@@ -281,6 +290,18 @@ static bool is_pair(const value *v)
     return (v->kind == CTKD__PICKLE_TUPLE || v->kind == CTKD__PICKLE_LIST) && v->count == 2;
 }
 
+/* One value may be named by many calls that each copy it: an honest pickle has each once, so that
+   all copies together are smaller than it is. */
+static bool count_copies(struct machine *m, size_t n, const char *what)
+{
+    if (n > m->size - m->copied) {
+        fail(m, CTKD_EFORMAT, what);
+        return false;
+    }
+    m->copied += n;
+    return true;
+}
+
 /* Python 2 hands an OrderedDict its items as an argument: a list of pairs. */
 static void fill_ordered(struct machine *m, value *v)
 {
@@ -288,15 +309,61 @@ static void fill_ordered(struct machine *m, value *v)
         v->args->kind != CTKD__PICKLE_TUPLE || v->args->count != 1)
         return;
     const value *list = v->args->items[0];
-    m->copied +=
-        list->count; /* one list may be named by many calls: an honest pickle has each once */
-    if (m->copied > m->size) {
-        fail(m, CTKD_EFORMAT, "the same items in too many dicts");
+    if (!count_copies(m, list->count, "the same items in too many dicts"))
         return;
-    }
     for (size_t i = 0; i < list->count && list->kind == CTKD__PICKLE_LIST; i++)
         if (is_pair(list->items[i]))
             add_items(m, v, list->items[i]->items, 2);
+}
+
+/* Latin-1 from UTF-8: false for a code point above 255 or what is no UTF-8. */
+static bool decode_latin1(const char *text, size_t length, char *out, size_t *out_length)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < length; i++) {
+        const unsigned char lead = (unsigned char)text[i];
+        if (lead < 0x80) {
+            out[n++] = (char)lead;
+            continue;
+        }
+        if ((lead != 0xc2 && lead != 0xc3) || i + 1 == length ||
+            ((unsigned char)text[i + 1] & 0xc0) != 0x80)
+            return false;
+        out[n++] = (char)(lead << 6 | ((unsigned char)text[++i] & 0x3f));
+    }
+    *out_length = n;
+    return true;
+}
+
+/* Protocol 2 has no bytes: Python 3 writes b as _codecs.encode(text, "latin1"), and empty ones as
+   bytes(). Such an object becomes its bytes. */
+static void decode_bytes(struct machine *m, value *v)
+{
+    const value *args = v->args;
+    if (ctkd__pickle_is_global(v->callable, "__builtin__", "bytes") && args->count == 0) {
+        v->kind = CTKD__PICKLE_BYTES;
+        v->text = "";
+        return;
+    }
+    if (!ctkd__pickle_is_global(v->callable, "_codecs", "encode") ||
+        args->kind != CTKD__PICKLE_TUPLE || args->count != 2 ||
+        args->items[0]->kind != CTKD__PICKLE_STRING ||
+        !ctkd__pickle_is_string(args->items[1], "latin1") ||
+        !count_copies(m, args->items[0]->length, "the same text in too many bytes"))
+        return;
+    struct ctkd__pickle_bytes *copy = malloc(sizeof *copy + args->items[0]->length);
+    if (!copy) {
+        fail(m, CTKD_ENOMEM, "out of memory");
+        return;
+    }
+    copy->next = m->pickle->bytes;
+    m->pickle->bytes = copy;
+    if (!decode_latin1(args->items[0]->text, args->items[0]->length, copy->bytes, &v->length)) {
+        fail(m, CTKD_EFORMAT, "bytes that are not latin1");
+        return;
+    }
+    v->kind = CTKD__PICKLE_BYTES;
+    v->text = copy->bytes;
 }
 
 static void push_object(struct machine *m, bool keywords)
@@ -309,7 +376,19 @@ static void push_object(struct machine *m, bool keywords)
         v->args = args;
         v->callable = callable;
         fill_ordered(m, v);
+        decode_bytes(m, v);
     }
+}
+
+/* Attributes of an object; of anything else they say nothing. */
+static void build(struct machine *m)
+{
+    value *attributes = pop(m), *object = pop(m);
+    if (!attributes || !object)
+        return;
+    if (object->kind == CTKD__PICKLE_OBJECT)
+        object->attributes = attributes;
+    m->count++; /* it stays */
 }
 
 static void push_persistent(struct machine *m)
@@ -342,13 +421,13 @@ static void mark(struct machine *m)
     }
 }
 
-/* Python numbers its memo from 0, so an index beyond the pickle's size is a lie and would cost
- * memory. */
+/* Python numbers its memo from 0, so an index beyond the pickle's size or values is a lie and
+ * would cost memory. */
 static void memo_put(struct machine *m, uint64_t index)
 {
     if (m->status != CTKD_OK)
         return;
-    if (m->count <= fence(m) || index >= m->size) {
+    if (m->count <= fence(m) || index >= m->size || index >= PUSHES_MAX) {
         fail(m, CTKD_EFORMAT, "bad memo");
         return;
     }
@@ -484,7 +563,8 @@ static bool run_object(struct machine *m, int code)
         return push_object(m, false), true;
     case 0x92: /* NEWOBJ_EX */
         return push_object(m, true), true;
-    case 'b': /* BUILD: attributes say nothing about weights */
+    case 'b': /* BUILD */
+        return build(m), true;
     case '0': /* POP */
         return discard(m), true;
     case '1': /* POP_MARK */
@@ -530,7 +610,7 @@ ctkd_status ctkd__pickle_read(struct ctkd__pickle *pickle, const char *name, con
     struct machine m = { .pickle = pickle,
                          .name = name,
                          .bytes = (const unsigned char *)bytes,
-                         .size = size < size_limit ? size : size_limit,
+                         .size = size,
                          .err = err };
     *out = NULL;
     run(&m);
@@ -553,6 +633,10 @@ void ctkd__pickle_fini(struct ctkd__pickle *pickle)
         for (size_t i = 0; i < block->count; i++)
             free(block->values[i].items);
         free(block);
+    }
+    for (struct ctkd__pickle_bytes *bytes = pickle->bytes, *next; bytes; bytes = next) {
+        next = bytes->next;
+        free(bytes);
     }
     free(pickle->persistent);
     *pickle = (struct ctkd__pickle){ 0 };
