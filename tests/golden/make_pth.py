@@ -62,3 +62,8 @@ with zipfile.ZipFile(memory) as stored, zipfile.ZipFile(
     for entry in stored.infolist():
         with deflated.open(entry.filename, "w", force_zip64=True) as out:
             out.write(stored.read(entry))
+for name in "zip", "nested", "distiller":  # pickles alone, for the fuzz target that wraps them
+    with zipfile.ZipFile(folder + "/" + name + ".pth") as file:
+        pickled = next(entry for entry in file.namelist() if entry.endswith("/data.pkl"))
+        with open(folder + "/pth_zip/" + name + ".pkl", "wb") as out:
+            out.write(file.read(pickled))
