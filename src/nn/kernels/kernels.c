@@ -6,8 +6,12 @@
 #include "util/error.h"
 
 #define KERNELS(isa, b)                                                                            \
-    static const struct ctkd__kernels isa = { #isa, b, &ctkd__pointwise_##isa,                     \
-                                              &ctkd__winograd_##isa, &ctkd__features_##isa };
+    static const struct ctkd__kernels isa = { #isa,                                                \
+                                              b,                                                   \
+                                              &ctkd__pointwise_##isa,                              \
+                                              &ctkd__winograd_##isa,                               \
+                                              &ctkd__features_##isa,                               \
+                                              &ctkd__depthwise_##isa };
 KERNELS(portable, 8)
 #if defined(__x86_64__)
 KERNELS(avx2, 8)

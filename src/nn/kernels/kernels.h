@@ -6,6 +6,7 @@
 #define CTKD_NN_KERNELS_H
 
 #include "ctkd/status.h"
+#include "nn/kernels/depthwise.h"
 #include "nn/kernels/features.h"
 #include "nn/kernels/pointwise.h"
 #include "nn/kernels/winograd.h"
@@ -16,6 +17,7 @@ struct ctkd__kernels {
     const struct ctkd__pointwise_kernels *pointwise;
     const struct ctkd__winograd_kernels *winograd;
     const struct ctkd__feature_kernels *features;
+    const struct ctkd__depthwise_kernels *depthwise;
 };
 
 /*

@@ -3,6 +3,7 @@
 #define VB 8
 #define ISA avx2
 
+#include "nn/kernels/depthwise.inc.h"
 #include "nn/kernels/features.inc.h"
 #include "nn/kernels/pointwise.inc.h"
 #include "nn/kernels/winograd.inc.h"

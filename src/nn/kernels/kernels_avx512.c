@@ -3,6 +3,7 @@
 #define VB 16
 #define ISA avx512
 
+#include "nn/kernels/depthwise.inc.h"
 #include "nn/kernels/features.inc.h"
 #include "nn/kernels/pointwise.inc.h"
 #include "nn/kernels/winograd.inc.h"

@@ -2,6 +2,7 @@
 #define VB 8
 #define ISA portable
 
+#include "nn/kernels/depthwise.inc.h"
 #include "nn/kernels/features.inc.h"
 #include "nn/kernels/pointwise.inc.h"
 #include "nn/kernels/winograd.inc.h"
