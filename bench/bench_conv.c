@@ -1,9 +1,9 @@
 /*
  * Every implementation of the convolution on the shapes of the recipes' networks: GFLOP/s (of the
- * direct convolution) in one thread, per direction, and the relative error of the forward pass
- * against double.
+ * direct convolution) and GB/s (of activations in and out, unpadded) in one thread, per direction,
+ * and the relative error of the forward pass against double.
  *
- *   bench_conv [--isa NAME] [--images 16]
+ *   bench_conv [--isa NAME] [--images 16] [--only TEXT]   lines that contain TEXT
  */
 #include <math.h>
 #include <stdio.h>
@@ -17,13 +17,69 @@
 #include "nn/workers.h"
 
 static const struct ctkd__conv_shape shapes[] = {
-    { 3, 32, 32, 16, 32, 32, 3, 1, 1, true },     { 16, 32, 32, 16, 32, 32, 3, 1, 1, false },
-    { 32, 16, 16, 32, 16, 16, 3, 1, 1, false },   { 64, 8, 8, 64, 8, 8, 3, 1, 1, false },
-    { 32, 32, 32, 32, 32, 32, 3, 1, 1, false },   { 64, 16, 16, 64, 16, 16, 3, 1, 1, false },
-    { 128, 8, 8, 128, 8, 8, 3, 1, 1, false },     { 64, 32, 32, 64, 32, 32, 3, 1, 1, false },
-    { 128, 16, 16, 128, 16, 16, 3, 1, 1, false }, { 256, 8, 8, 256, 8, 8, 3, 1, 1, false },
-    { 512, 4, 4, 512, 4, 4, 3, 1, 1, false },     { 16, 32, 32, 32, 16, 16, 3, 2, 1, false },
-    { 32, 16, 16, 64, 8, 8, 3, 2, 1, false },     { 16, 32, 32, 32, 16, 16, 1, 2, 0, false },
+    { 3, 32, 32, 16, 32, 32, 3, 1, 1, true, 1 },
+    { 16, 32, 32, 16, 32, 32, 3, 1, 1, false, 1 },
+    { 32, 16, 16, 32, 16, 16, 3, 1, 1, false, 1 },
+    { 64, 8, 8, 64, 8, 8, 3, 1, 1, false, 1 },
+    { 32, 32, 32, 32, 32, 32, 3, 1, 1, false, 1 },
+    { 64, 16, 16, 64, 16, 16, 3, 1, 1, false, 1 },
+    { 128, 8, 8, 128, 8, 8, 3, 1, 1, false, 1 },
+    { 64, 32, 32, 64, 32, 32, 3, 1, 1, false, 1 },
+    { 128, 16, 16, 128, 16, 16, 3, 1, 1, false, 1 },
+    { 256, 8, 8, 256, 8, 8, 3, 1, 1, false, 1 },
+    { 512, 4, 4, 512, 4, 4, 3, 1, 1, false, 1 },
+    { 16, 32, 32, 32, 16, 16, 3, 2, 1, false, 1 },
+    { 32, 16, 16, 64, 8, 8, 3, 2, 1, false, 1 },
+    { 16, 32, 32, 32, 16, 16, 1, 2, 0, false, 1 },
+    /* MobileNetV2 half */
+    { 16, 16, 16, 16, 16, 16, 3, 1, 1, false, 16 },
+    { 16, 16, 16, 8, 16, 16, 1, 1, 0, false, 1 },
+    { 8, 16, 16, 48, 16, 16, 1, 1, 0, false, 1 },
+    { 48, 16, 16, 48, 16, 16, 3, 1, 1, false, 48 },
+    { 72, 16, 16, 72, 16, 16, 3, 1, 1, false, 72 },
+    { 72, 16, 16, 12, 16, 16, 1, 1, 0, false, 1 },
+    { 72, 16, 16, 72, 8, 8, 3, 2, 1, false, 72 },
+    { 96, 8, 8, 96, 8, 8, 3, 1, 1, false, 96 },
+    { 16, 8, 8, 96, 8, 8, 1, 1, 0, false, 1 },
+    { 96, 8, 8, 16, 8, 8, 1, 1, 0, false, 1 },
+    { 96, 8, 8, 96, 4, 4, 3, 2, 1, false, 96 },
+    { 192, 4, 4, 192, 4, 4, 3, 1, 1, false, 192 },
+    { 32, 4, 4, 192, 4, 4, 1, 1, 0, false, 1 },
+    { 192, 4, 4, 32, 4, 4, 1, 1, 0, false, 1 },
+    { 288, 4, 4, 48, 4, 4, 1, 1, 0, false, 1 },
+    { 288, 4, 4, 288, 2, 2, 3, 2, 1, false, 288 },
+    { 480, 2, 2, 480, 2, 2, 3, 1, 1, false, 480 },
+    { 80, 2, 2, 480, 2, 2, 1, 1, 0, false, 1 },
+    { 480, 2, 2, 80, 2, 2, 1, 1, 0, false, 1 },
+    { 960, 2, 2, 160, 2, 2, 1, 1, 0, false, 1 },
+    { 160, 2, 2, 1280, 2, 2, 1, 1, 0, false, 1 },
+    /* ShuffleNet V1 */
+    { 3, 32, 32, 24, 32, 32, 1, 1, 0, true, 1 },
+    { 24, 32, 32, 54, 32, 32, 1, 1, 0, false, 1 },
+    { 54, 32, 32, 54, 16, 16, 3, 2, 1, false, 54 },
+    { 54, 16, 16, 216, 16, 16, 1, 1, 0, false, 3 },
+    { 240, 16, 16, 60, 16, 16, 1, 1, 0, false, 3 },
+    { 60, 16, 16, 60, 16, 16, 3, 1, 1, false, 60 },
+    { 60, 16, 16, 240, 16, 16, 1, 1, 0, false, 3 },
+    { 240, 8, 8, 120, 8, 8, 1, 1, 0, false, 3 },
+    { 480, 8, 8, 120, 8, 8, 1, 1, 0, false, 3 },
+    { 120, 8, 8, 480, 8, 8, 1, 1, 0, false, 3 },
+    { 960, 4, 4, 240, 4, 4, 1, 1, 0, false, 3 },
+    { 240, 4, 4, 960, 4, 4, 1, 1, 0, false, 3 },
+    /* ShuffleNet V2 */
+    { 24, 32, 32, 24, 16, 16, 3, 2, 1, false, 24 },
+    { 24, 32, 32, 58, 32, 32, 1, 1, 0, false, 1 },
+    { 58, 32, 32, 58, 16, 16, 3, 2, 1, false, 58 },
+    { 58, 16, 16, 58, 16, 16, 1, 1, 0, false, 1 },
+    { 58, 16, 16, 58, 16, 16, 3, 1, 1, false, 58 },
+    { 116, 8, 8, 116, 8, 8, 1, 1, 0, false, 1 },
+    { 116, 8, 8, 116, 8, 8, 3, 1, 1, false, 116 },
+    { 232, 4, 4, 232, 4, 4, 1, 1, 0, false, 1 },
+    { 232, 4, 4, 232, 4, 4, 3, 1, 1, false, 232 },
+    { 464, 4, 4, 1024, 4, 4, 1, 1, 0, false, 1 },
+    /* ResNeXt */
+    { 128, 16, 16, 128, 16, 16, 3, 1, 1, false, 32 },
+    { 512, 8, 8, 512, 8, 8, 3, 1, 1, false, 32 },
 };
 
 static void must(int ok, const char *message)
@@ -50,6 +106,15 @@ static float *filled(size_t floats, uint64_t stream)
     return p;
 }
 
+/* Zeroes the channels that only fill up the last block, as in a network. */
+static void clear_padding(float *p, size_t images, size_t channels, size_t hw, size_t block)
+{
+    const size_t blocks = (channels + block - 1) / block;
+    for (size_t i = 0; i < images * hw; i++)
+        for (size_t c = channels; c < blocks * block; c++)
+            p[((i / hw * blocks + c / block) * hw + i % hw) * block + c % block] = 0;
+}
+
 static struct data data_open(const struct ctkd__conv_shape *s, const struct ctkd__kernels *kernels,
                              size_t images)
 {
@@ -59,11 +124,14 @@ static struct data data_open(const struct ctkd__conv_shape *s, const struct ctkd
     d.o = (s->o + kernels->block - 1) / kernels->block * kernels->block;
     d.x_floats = images * d.c * s->h * s->w;
     d.y_floats = images * d.o * s->oh * s->ow;
-    d.w_floats = d.c * d.o * s->kernel * s->kernel;
+    d.w_floats = ctkd__conv_weight_floats(s, kernels->block);
     d.out_floats = d.x_floats > d.y_floats ? d.x_floats : d.y_floats;
     d.out_floats = d.w_floats > d.out_floats ? d.w_floats : d.out_floats;
     d.x = filled(d.x_floats, 0);
     d.y = filled(d.y_floats, 1);
+    if (!s->plain_input)
+        clear_padding(d.x, images, s->c, s->h * s->w, kernels->block);
+    clear_padding(d.y, images, s->o, s->oh * s->ow, kernels->block);
     d.weights = filled(d.w_floats, 2);
     d.out = filled(d.out_floats, 3);
     return d;
@@ -82,21 +150,23 @@ static double direct(const struct data *d, size_t o, size_t oy, size_t ox)
 {
     const struct ctkd__conv_shape *const s = &d->request.shape;
     const size_t b = d->request.kernels->block, k = s->kernel;
+    const size_t groups = ctkd__conv_groups(s), depth = s->c / groups;
+    const size_t blocks = ctkd__conv_weight_depth(s, b) / b;
     double sum = 0;
-    for (size_t c = 0; c < s->c; c++)
+    for (size_t i = 0; i < depth; i++)
         for (size_t tap = 0; tap < k * k; tap++) {
             const size_t y = oy * s->stride + tap / k - s->padding;
             const size_t x = ox * s->stride + tap % k - s->padding;
             if (y >= s->h || x >= s->w)
                 continue;
-            const size_t pixel = y * s->w + x;
+            const size_t pixel = y * s->w + x, c = o / (s->o / groups) * depth + i;
             const double value =
                 (double)(s->plain_input ? d->x[c * s->h * s->w + pixel]
                                         : d->x[(c / b * s->h * s->w + pixel) * b + c % b]);
             const size_t w =
-                s->plain_input
-                    ? ((o / b * k * k + tap) * s->c + c) * b + o % b
-                    : (((o / b * (d->c / b) + c / b) * k * k + tap) * b + c % b) * b + o % b;
+                ctkd__conv_is_compact(s, b)
+                    ? ((o / b * k * k + tap) * depth + i) * b + o % b
+                    : (((o / b * blocks + i / b) * k * k + tap) * b + i % b) * b + o % b;
             sum += value * (double)d->weights[w];
         }
     return sum;
@@ -117,7 +187,7 @@ static double forward_error(const struct data *d)
     return sqrt(difference / norm);
 }
 
-/* GFLOP/s of the fastest of the runs of a quarter of a second; -1 where it does not apply. */
+/* GFLOP/s of the fastest of the runs of a tenth of a second; -1 where it does not apply. */
 static double speed(struct data *d, const struct ctkd__conv_impl *impl, int direction)
 {
     ctkd_error err;
@@ -141,7 +211,7 @@ static double speed(struct data *d, const struct ctkd__conv_impl *impl, int dire
                                           .scratch = scratch };
     uint64_t best = UINT64_MAX;
     const uint64_t begin = ctkd__profile_now_ns();
-    for (int i = 0; i < 3 || ctkd__profile_now_ns() - begin < 250000000; i++) {
+    for (int i = 0; i < 3 || ctkd__profile_now_ns() - begin < 100000000; i++) {
         const uint64_t start = ctkd__profile_now_ns();
         must(impl->run(conv, &call) == CTKD_OK, "run failed");
         const uint64_t ns = ctkd__profile_now_ns() - start;
@@ -153,15 +223,42 @@ static double speed(struct data *d, const struct ctkd__conv_impl *impl, int dire
     return ctkd__conv_flops(&d->request.shape) * (double)d->request.images / (double)best;
 }
 
+/* GB/s of the activations, read and written once, at that speed of the arithmetic. */
+static double bandwidth(const struct ctkd__conv_shape *s, double gflops)
+{
+    const double bytes = 4.0 * (double)(s->c * s->h * s->w + s->o * s->oh * s->ow);
+    return gflops * bytes / ctkd__conv_flops(s);
+}
+
+static void bench(const struct ctkd__conv_shape *s, const struct ctkd__conv_impl *impl,
+                  const struct ctkd__kernels *kernels, size_t images, const char *name)
+{
+    struct data d = data_open(s, kernels, images);
+    const double forward = speed(&d, impl, CTKD__CONV_FORWARD);
+    const double error = forward > 0 ? forward_error(&d) : 0;
+    if (forward > 0) {
+        const double data =
+            s->plain_input ? (double)NAN : speed(&d, impl, CTKD__CONV_BACKWARD_DATA);
+        const double weights = speed(&d, impl, CTKD__CONV_BACKWARD_WEIGHTS);
+        printf("%-46s %-9s %8.1f %8.1f %8.1f %6.1f %6.1f %6.1f %9.1e\n", name, impl->name, forward,
+               data, weights, bandwidth(s, forward), bandwidth(s, data), bandwidth(s, weights),
+               error);
+        fflush(stdout);
+    }
+    data_close(&d);
+}
+
 int main(int argc, char **argv)
 {
-    const char *isa = "auto";
+    const char *isa = "auto", *only = "";
     size_t images = 16;
     for (int i = 1; i + 1 < argc; i += 2)
         if (strcmp(argv[i], "--isa") == 0)
             isa = argv[i + 1];
         else if (strcmp(argv[i], "--images") == 0)
             images = strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--only") == 0)
+            only = argv[i + 1];
         else
             must(0, "unknown flag; see the head of bench_conv.c");
     const struct ctkd__kernels *kernels;
@@ -170,26 +267,17 @@ int main(int argc, char **argv)
     ctkd_error err;
     must(ctkd__kernels_select(isa, &kernels, &err) == CTKD_OK, "no such instruction set here");
     must(ctkd__workers_create(1, &workers, &err) == CTKD_OK, "no worker");
-    printf("%s, %zu images, one thread; GFLOP/s\n%-36s %-9s %8s %8s %8s %9s\n", kernels->name,
-           images, "layer", "by", "forward", "bwd data", "bwd wgt", "error");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (size_t j = 0; ctkd__conv_list()[j]; j++) {
-            const struct ctkd__conv_impl *const impl = ctkd__conv_list()[j];
-            struct data d = data_open(&shapes[i], kernels, images);
-            const double forward = speed(&d, impl, CTKD__CONV_FORWARD);
-            const double error = forward > 0 ? forward_error(&d) : 0;
-            if (forward > 0) {
-                char name[64];
-                snprintf(name, sizeof name, "%zux%zux%zu to %zu, kernel %zu, stride %zu",
-                         shapes[i].c, shapes[i].h, shapes[i].w, shapes[i].o, shapes[i].kernel,
-                         shapes[i].stride);
-                const double data =
-                    shapes[i].plain_input ? (double)NAN : speed(&d, impl, CTKD__CONV_BACKWARD_DATA);
-                printf("%-36s %-9s %8.1f %8.1f %8.1f %9.1e\n", name, impl->name, forward, data,
-                       speed(&d, impl, CTKD__CONV_BACKWARD_WEIGHTS), error);
-            }
-            data_close(&d);
-        }
+    printf("%s, %zu images, one thread; GFLOP/s, GB/s\n%-46s %-9s %8s %8s %8s %6s %6s %6s %9s\n",
+           kernels->name, images, "layer", "by", "forward", "bwd data", "bwd wgt", "fwd", "data",
+           "wgt", "error");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const struct ctkd__conv_shape *const s = &shapes[i];
+        char name[96];
+        snprintf(name, sizeof name, "%zux%zux%zu to %zu, kernel %zu, stride %zu, groups %zu", s->c,
+                 s->h, s->w, s->o, s->kernel, s->stride, s->groups);
+        for (size_t j = 0; ctkd__conv_list()[j] && strstr(name, only); j++)
+            bench(s, ctkd__conv_list()[j], kernels, images, name);
+    }
     ctkd__workers_destroy(workers);
     return 0;
 }

@@ -5,12 +5,12 @@
 #include "nn/choices.h"
 #include "util/error.h"
 
-extern const struct ctkd__conv_impl ctkd__conv_winograd, ctkd__conv_depthwise, ctkd__conv_expanded,
-    ctkd__conv_dnnl;
+extern const struct ctkd__conv_impl ctkd__conv_winograd, ctkd__conv_depthwise, ctkd__conv_gemm,
+    ctkd__conv_expanded, ctkd__conv_dnnl;
 
 static const struct ctkd__conv_impl *const list[] = { &ctkd__conv_winograd, &ctkd__conv_depthwise,
-                                                      &ctkd__conv_expanded, &ctkd__conv_dnnl,
-                                                      NULL };
+                                                      &ctkd__conv_gemm,     &ctkd__conv_expanded,
+                                                      &ctkd__conv_dnnl,     NULL };
 
 const struct ctkd__conv_impl *const *ctkd__conv_list(void)
 {

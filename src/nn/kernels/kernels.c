@@ -11,7 +11,8 @@
                                               &ctkd__pointwise_##isa,                              \
                                               &ctkd__winograd_##isa,                               \
                                               &ctkd__features_##isa,                               \
-                                              &ctkd__depthwise_##isa };
+                                              &ctkd__depthwise_##isa,                              \
+                                              &ctkd__gemm_##isa };
 KERNELS(portable, 8)
 #if defined(__x86_64__)
 KERNELS(avx2, 8)

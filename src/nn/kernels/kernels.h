@@ -8,6 +8,7 @@
 #include "ctkd/status.h"
 #include "nn/kernels/depthwise.h"
 #include "nn/kernels/features.h"
+#include "nn/kernels/gemm.h"
 #include "nn/kernels/pointwise.h"
 #include "nn/kernels/winograd.h"
 
@@ -18,6 +19,7 @@ struct ctkd__kernels {
     const struct ctkd__winograd_kernels *winograd;
     const struct ctkd__feature_kernels *features;
     const struct ctkd__depthwise_kernels *depthwise;
+    const struct ctkd__gemm_kernels *gemm;
 };
 
 /*

@@ -1,0 +1,247 @@
+/*
+ * The one source of the 1x1 kernels (gemm.h says what they compute).
+ *
+ * Pixels of all images form one long row, cut into tiles. A tile is staged in the cache, the
+ * prologue applied on the way, as [group of GM_ROWS pixels][block][GM_ROWS][B]: small maps fill the
+ * rows of the micro kernel across images, and large ones do not fall on the same cache sets.
+ */
+#include <string.h>
+
+#include "nn/kernels/gemm.h"
+#include "nn/kernels/vector.h"
+
+/* Pixels (GM_ROWS) and output blocks (GM_COLS) of the product's micro kernel; input channels
+   (GM_DEPTH) and output blocks (GM_DEPTH_COLS) of the gradient's. As in winograd.inc.h: sums and a
+   row of weights in registers, enough sums to hide the latency of the additions. */
+#if VB == 16
+enum { GM_ROWS = 8, GM_COLS = 2, GM_DEPTH = 8, GM_DEPTH_COLS = 2 };
+#elif defined(__AVX2__)
+enum { GM_ROWS = 6, GM_COLS = 2, GM_DEPTH = 4, GM_DEPTH_COLS = 2 };
+#else
+enum { GM_ROWS = 6, GM_COLS = 1, GM_DEPTH = 4, GM_DEPTH_COLS = 1 };
+#endif
+
+/* Bytes of a staged tile, and the least and most pixels of one. */
+enum { GM_TILE_BYTES = 256 * 1024, GM_TILE_MIN = 96, GM_TILE_MAX = 768 };
+
+static size_t gm__tile(size_t blocks)
+{
+    size_t pixels = GM_TILE_BYTES / (blocks * VB * sizeof(float));
+    pixels = pixels < GM_TILE_MIN ? GM_TILE_MIN : pixels > GM_TILE_MAX ? GM_TILE_MAX : pixels;
+    return pixels / GM_ROWS * GM_ROWS;
+}
+
+static size_t gm__scratch_bytes(const struct ctkd__gemm_shape *s)
+{
+    const size_t both = s->in_blocks + s->out_blocks;
+    const size_t multiply = gm__tile(s->in_blocks) * s->in_blocks;
+    const size_t gradient = gm__tile(both) * both;
+    return (multiply > gradient ? multiply : gradient) * VB * sizeof(float);
+}
+
+/* Pixels [first, first + count) of [n][blocks][hw][B] into `to`; rows behind the last are zero. */
+static void gm__stage(size_t blocks, size_t hw, size_t first, size_t count, const float *x,
+                      const struct ctkd__affine *prologue, float *to)
+{
+    for (size_t group = 0; group < count; group += GM_ROWS, to += blocks * GM_ROWS * VB) {
+        const size_t rows = count - group < GM_ROWS ? count - group : GM_ROWS;
+        for (size_t row = 0, run; row < rows; row += run) {
+            const size_t image = (first + group + row) / hw, at = (first + group + row) % hw;
+            const float *from = x + (image * blocks * hw + at) * VB;
+            float *put = to + row * VB;
+            run = hw - at < rows - row ? hw - at : rows - row;
+            for (size_t b = 0; b < blocks; b++, from += hw * VB, put += GM_ROWS * VB)
+                if (!prologue) {
+                    for (size_t i = 0; i < run * VB; i += VB)
+                        v_store(put + i, v_load(from + i));
+                } else {
+                    const vf scale = v_load(prologue->scale + b * VB);
+                    const vf shift = v_load(prologue->shift + b * VB);
+                    if (prologue->relu)
+                        for (size_t i = 0; i < run * VB; i += VB)
+                            v_store(put + i, v_relu(v_load(from + i) * scale + shift));
+                    else
+                        for (size_t i = 0; i < run * VB; i += VB)
+                            v_store(put + i, v_load(from + i) * scale + shift);
+                }
+        }
+        for (size_t b = 0; b < blocks && rows < GM_ROWS; b++)
+            memset(to + (b * GM_ROWS + rows) * VB, 0, (GM_ROWS - rows) * VB * sizeof *to);
+    }
+}
+
+/* Where the results of a group of pixels go. */
+struct gm__output {
+    const struct ctkd__epilogue *epilogue;
+    float *y;
+    size_t at[GM_ROWS]; /* of each pixel in the first output block */
+    size_t rows, block; /* pixels; floats from one output block to the next */
+};
+
+/* GM_ROWS pixels times cols output blocks from ob on. */
+ALWAYS_INLINE void gm__product(const float *v, const float *weights, size_t w_block, size_t count,
+                               const struct gm__output *out, size_t ob, size_t cols)
+{
+    vf sum[GM_ROWS][GM_COLS];
+#pragma GCC unroll 16
+    for (size_t r = 0; r < GM_ROWS; r++)
+#pragma GCC unroll 4
+        for (size_t q = 0; q < cols; q++)
+            sum[r][q] = v_zero();
+    for (size_t cb = 0; cb < count; cb++, v += GM_ROWS * VB, weights += VB * VB) {
+#pragma GCC unroll 4
+        for (size_t c = 0; c < VB; c++) {
+            vf weight[GM_COLS];
+#pragma GCC unroll 4
+            for (size_t q = 0; q < cols; q++)
+                weight[q] = v_keep(v_load(weights + q * w_block + c * VB));
+#pragma GCC unroll 16
+            for (size_t r = 0; r < GM_ROWS; r++) {
+                const vf a = v_set(v[r * VB + c]);
+#pragma GCC unroll 4
+                for (size_t q = 0; q < cols; q++)
+                    sum[r][q] += a * weight[q];
+            }
+        }
+    }
+    const struct ctkd__epilogue *const e = out->epilogue;
+#pragma GCC unroll 4
+    for (size_t q = 0; q < cols; q++) {
+        const vf bias = e->bias ? v_load(e->bias + (ob + q) * VB) : v_zero();
+#pragma GCC unroll 16
+        for (size_t r = 0; r < GM_ROWS; r++) { /* unrolled: sums are in registers */
+            if (r >= out->rows)
+                break;
+            const size_t at = out->at[r] + (ob + q) * out->block;
+            vf y = sum[r][q] + bias;
+            if (e->residual)
+                y += v_load(e->residual + at);
+            v_store(out->y + at, e->relu ? v_relu(y) : y);
+        }
+    }
+}
+
+/* How many output blocks from ob on, up to `most`, read the same input blocks. */
+ALWAYS_INLINE size_t gm__alike(const struct ctkd__gemm_shape *s, size_t ob, size_t most)
+{
+    const struct ctkd__gemm_range *const r = s->ranges + ob;
+    size_t cols = 1;
+    while (cols < most && ob + cols < s->out_blocks && r[cols].first == r->first &&
+           r[cols].count == r->count)
+        cols++;
+    return cols;
+}
+
+static void gm__multiply_tile(const struct ctkd__gemm_shape *s, size_t first, size_t count,
+                              const float *v, const float *weights, struct gm__output *out)
+{
+    for (size_t ob = 0, cols; ob < s->out_blocks; ob += cols) {
+        const struct ctkd__gemm_range *const range = &s->ranges[ob];
+        cols = gm__alike(s, ob, GM_COLS);
+        for (size_t group = 0; group < count; group += GM_ROWS) {
+            const float *const p = v + (group * s->in_blocks + range->first * GM_ROWS) * VB;
+            out->rows = count - group < GM_ROWS ? count - group : GM_ROWS;
+            size_t image = (first + group) / s->hw, at = (first + group) % s->hw;
+            for (size_t r = 0; r < GM_ROWS; r++) {
+                out->at[r] = (image * s->out_blocks * s->hw + at) * VB;
+                if (++at == s->hw)
+                    at = 0, image++;
+            }
+            if (cols == GM_COLS)
+                gm__product(p, weights + range->offset, range->count * VB * VB, range->count, out,
+                            ob, GM_COLS);
+            else
+                gm__product(p, weights + range->offset, 0, range->count, out, ob, 1);
+        }
+    }
+}
+
+static void gm__multiply(const struct ctkd__gemm_shape *s, size_t n, const float *x,
+                         const struct ctkd__affine *prologue, const float *weights,
+                         const struct ctkd__epilogue *epilogue, float *y, void *scratch)
+{
+    const size_t tile = gm__tile(s->in_blocks), pixels = n * s->hw;
+    struct gm__output out = { .epilogue = epilogue, .y = y, .block = s->hw * VB };
+    for (size_t first = 0; first < pixels; first += tile) {
+        const size_t count = pixels - first < tile ? pixels - first : tile;
+        gm__stage(s->in_blocks, s->hw, first, count, x, prologue, scratch);
+        gm__multiply_tile(s, first, count, scratch, weights, &out);
+    }
+}
+
+/* depth input channels (v points at the first) times cols output blocks, summed over the groups and
+   added to dw: one sum per tile keeps rounding errors small. */
+ALWAYS_INLINE void gm__outer(const float *v, size_t v_group, const float *m, size_t m_group,
+                             size_t groups, float *dw, size_t dw_block, size_t depth, size_t cols)
+{
+    vf sum[VB][GM_DEPTH_COLS];
+#pragma GCC unroll 16
+    for (size_t c = 0; c < depth; c++)
+#pragma GCC unroll 4
+        for (size_t q = 0; q < cols; q++)
+            sum[c][q] = v_zero();
+    for (; groups > 0; groups--, v += v_group, m += m_group)
+        for (size_t r = 0; r < GM_ROWS; r++) {
+            vf gradient[GM_DEPTH_COLS];
+#pragma GCC unroll 4
+            for (size_t q = 0; q < cols; q++)
+                gradient[q] = v_keep(v_load(m + (q * GM_ROWS + r) * VB));
+#pragma GCC unroll 16
+            for (size_t c = 0; c < depth; c++) {
+                const vf a = v_set(v[r * VB + c]);
+#pragma GCC unroll 4
+                for (size_t q = 0; q < cols; q++)
+                    sum[c][q] += a * gradient[q];
+            }
+        }
+#pragma GCC unroll 16
+    for (size_t c = 0; c < depth; c++)
+#pragma GCC unroll 4
+        for (size_t q = 0; q < cols; q++) {
+            float *const out = dw + q * dw_block + c * VB;
+            v_store(out, v_load(out) + sum[c][q]);
+        }
+}
+
+static void gm__gradient_tile(const struct ctkd__gemm_shape *s, size_t count, const float *v,
+                              const float *m, float *dw)
+{
+    const size_t groups = (count + GM_ROWS - 1) / GM_ROWS;
+    const size_t v_group = s->in_blocks * GM_ROWS * VB, m_group = s->out_blocks * GM_ROWS * VB;
+    for (size_t ob = 0, cols; ob < s->out_blocks; ob += cols) {
+        const struct ctkd__gemm_range *const range = &s->ranges[ob];
+        const float *const g = m + ob * GM_ROWS * VB;
+        cols = gm__alike(s, ob, GM_DEPTH_COLS);
+        for (size_t cb = 0; cb < range->count; cb++) {
+            const float *const p = v + (range->first + cb) * GM_ROWS * VB;
+            float *const to = dw + range->offset + cb * VB * VB;
+            if (cols == GM_DEPTH_COLS && cols > 1)
+                for (size_t c = 0; c < VB; c += GM_DEPTH)
+                    gm__outer(p + c, v_group, g, m_group, groups, to + c * VB,
+                              range->count * VB * VB, GM_DEPTH, GM_DEPTH_COLS);
+            else /* one block alone needs as many sums */
+                gm__outer(p, v_group, g, m_group, groups, to, 0, VB, 1);
+        }
+    }
+}
+
+static void gm__gradient(const struct ctkd__gemm_shape *s, size_t n, const float *x,
+                         const struct ctkd__affine *prologue, const float *dy, float *dw,
+                         void *scratch)
+{
+    const size_t tile = gm__tile(s->in_blocks + s->out_blocks), pixels = n * s->hw;
+    float *const v = scratch, *const m = v + tile * s->in_blocks * VB;
+    memset(dw, 0, s->weight_floats * sizeof *dw);
+    for (size_t first = 0; first < pixels; first += tile) {
+        const size_t count = pixels - first < tile ? pixels - first : tile;
+        gm__stage(s->in_blocks, s->hw, first, count, x, prologue, v);
+        gm__stage(s->out_blocks, s->hw, first, count, dy, NULL, m);
+        gm__gradient_tile(s, count, v, m, dw);
+    }
+}
+
+const struct ctkd__gemm_kernels KERNEL(gemm) = {
+    .scratch_bytes = gm__scratch_bytes,
+    .multiply = gm__multiply,
+    .gradient = gm__gradient,
+};
