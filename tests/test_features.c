@@ -529,6 +529,30 @@ static void check_forward(const struct rig *rig, struct engine *engine, size_t n
     reference_free_values(rig->reference, values);
 }
 
+/* What pads a parameter to whole blocks has no gradient: the optimiser would move it. */
+static void check_padding(const struct rig *rig, struct engine *engine, size_t threads)
+{
+    const struct ctkd__weights *const w = engine->weights;
+    for (size_t t = 0; t < threads; t++) {
+        const float *const slice = ctkd__training_gradient(engine->training, t);
+        float *const without = calloc(w->n_values, sizeof *without);
+        for (int p = 0; p < rig->graph->n_parameters; p++) {
+            if (is_buffer(&rig->graph->parameters[p]))
+                continue;
+            float *const plain =
+                calloc(ctkd__parameter_elements(&rig->graph->parameters[p]), sizeof *plain);
+            ctkd__weights_unpack(w, p, slice + w->offsets[p], plain);
+            ctkd__weights_pack(w, p, plain, without + w->offsets[p]);
+            free(plain);
+        }
+        for (size_t i = 0; i < w->n_values; i++)
+            if (slice[i] != without[i])
+                fail_msg("%s: gradient %zu of thread %zu is %g, expected 0 in the padding",
+                         rig->name, i, t, (double)slice[i]);
+        free(without);
+    }
+}
+
 static void check_gradients(const struct rig *rig, struct engine *engine, size_t n,
                             const struct slopes *slopes)
 {
@@ -579,6 +603,7 @@ static void gradients_match_central_differences(void **state)
                         check_forward(&rig, &engine, sizes[i]);
                     backward(&rig, &engine, sizes[i], true);
                     check_gradients(&rig, &engine, sizes[i], &slopes[sizes[i] == N_MAX]);
+                    check_padding(&rig, &engine, threads);
                 }
                 float logits[N_MAX * 7];
                 forward(&rig, &engine, N_MAX, rig.net.no_logits ? NULL : logits);
