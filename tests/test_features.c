@@ -3,9 +3,11 @@
    threads. Channel counts are no multiples of a block, but where that is the point. */
 #include "support/check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "nn/inference.h"
+#include "nn/program.h"
 #include "nn/training.h"
 #include "support/reference.h"
 
@@ -502,13 +504,12 @@ static void forward(const struct rig *rig, struct engine *engine, size_t n, floa
 }
 
 /* The gradients of the outputs as given, or none. */
-static void backward(const struct rig *rig, struct engine *engine, size_t n, bool with_gradients)
+static void backward(const struct rig *rig, struct engine *engine, bool with_gradients)
 {
     ctkd_error err;
     static const float zeros[N_MAX * 7];
     for (size_t i = 0; i < rig->net.n_outputs && with_gradients; i++)
         ctkd__training_output_gradient(engine->training, i, rig->weights[rig->net.outputs[i]]);
-    (void)n;
     const float *const dlogits = rig->net.no_logits ? NULL
                                  : with_gradients   ? rig->weights[rig->net.logits]
                                                     : zeros;
@@ -601,13 +602,13 @@ static void gradients_match_central_differences(void **state)
                     check_forward(&rig, &engine, sizes[i]);
                     if (i == 0) /* forward again, without a backward between */
                         check_forward(&rig, &engine, sizes[i]);
-                    backward(&rig, &engine, sizes[i], true);
+                    backward(&rig, &engine, true);
                     check_gradients(&rig, &engine, sizes[i], &slopes[sizes[i] == N_MAX]);
                     check_padding(&rig, &engine, threads);
                 }
                 float logits[N_MAX * 7];
                 forward(&rig, &engine, N_MAX, rig.net.no_logits ? NULL : logits);
-                backward(&rig, &engine, N_MAX, false);
+                backward(&rig, &engine, false);
                 check_no_gradient(&rig, &engine, threads);
                 engine_close(&engine);
             }
@@ -665,11 +666,261 @@ static void inference_gives_logits_and_outputs(void **state)
     }
 }
 
+static const struct ctkd__kernels *portable(void)
+{
+    const struct ctkd__kernels *kernels;
+    ctkd_error err;
+    check_ok(ctkd__kernels_select("portable", &kernels, &err), &err);
+    return kernels;
+}
+
+static size_t index_of(const char *name)
+{
+    size_t which = 0;
+    while (strcmp(networks[which].name, name) != 0)
+        which++;
+    return which;
+}
+
+static size_t count_steps(const struct ctkd__program *program, enum ctkd__step_kind kind)
+{
+    size_t count = 0;
+    for (int i = 0; i < program->count; i++)
+        count += program->steps[i].kind == kind;
+    return count;
+}
+
+/* Three units of two slices, concat and shuffle. Computed are: the right halves, the left halves of
+   the later units, which would have more than two sources, and the last shuffle. */
+static void chains_of_channel_maps_become_one_step(void **state)
+{
+    (void)state;
+    struct rig rig = rig_open(index_of("aligned"));
+    struct ctkd__program program;
+    const struct ctkd__program_request without = { 0 };
+    check_ok(ctkd__program_create(rig.graph, &without, &program), NULL);
+    assert_int_equal(count_steps(&program, CTKD__STEP_CHANNELS), 3 + 2 + 1);
+    ctkd__program_fini(&program);
+    /* The second unit's sum is an output: the last left half is then read from it. */
+    const struct ctkd__program_request with = { .outputs = rig.net.outputs, .n_outputs = 1 };
+    check_ok(ctkd__program_create(rig.graph, &with, &program), NULL);
+    assert_int_equal(count_steps(&program, CTKD__STEP_CHANNELS), 3 + 1 + 1 + 1);
+    assert_int_equal(count_steps(&program, CTKD__STEP_OUTPUT), 1);
+    ctkd__program_fini(&program);
+    rig_close(&rig);
+}
+
+static void steps_that_nothing_needs_are_left_out(void **state)
+{
+    (void)state;
+    struct rig rig = rig_open(index_of("gates"));
+    struct ctkd__program program;
+    const struct ctkd__program_request without = { 0 };
+    check_ok(ctkd__program_create(rig.graph, &without, &program), NULL);
+    assert_int_equal(program.count, 3); /* stem, pool, linear: neither gates nor side input */
+    ctkd__program_fini(&program);
+    const struct ctkd__program_request outputs = { .no_logits = true,
+                                                   .outputs = rig.net.outputs,
+                                                   .n_outputs = rig.net.n_outputs };
+    check_ok(ctkd__program_create(rig.graph, &outputs, &program), NULL);
+    assert_int_equal(count_steps(&program, CTKD__STEP_LINEAR), 0);
+    assert_int_equal(count_steps(&program, CTKD__STEP_SCALE_BY), 2);
+    ctkd__program_fini(&program);
+    rig_close(&rig);
+}
+
+static void unreached_parameters_have_no_gradient(void **state)
+{
+    (void)state;
+    struct rig rig = rig_open(index_of("gates"));
+    struct engine engine = engine_open(&rig, portable(), 2);
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err;
+    forward(&rig, &engine, N_MAX, NULL);
+    /* The second output only: "out" gets a gradient, and the first's value through it. */
+    ctkd__training_output_gradient(engine.training, 1, rig.weights[rig.net.outputs[1]]);
+    check_ok(ctkd__training_backward(engine.training, NULL, &err), &err);
+    check_ok(ctkd__training_export_gradient(engine.training, &list, &err), &err);
+    const struct ctkd__tensor *const fc = ctkd__tensors_find(&list, "fc.weight");
+    for (size_t i = 0; i < 7 * 21; i++) /* no_logits: never computed */
+        check_close(((const float *)fc->data)[i], 0, 0, 0);
+    double norm = 0;
+    const float *const a = ctkd__tensors_find(&list, "a.weight")->data;
+    for (size_t i = 0; i < 21 * 3 * 9; i++)
+        norm += fabs((double)a[i]);
+    assert_true(norm > 0.1);
+    ctkd__tensors_fini(&list);
+    engine_close(&engine);
+    rig_close(&rig);
+}
+
+static void frozen_batch_norms_keep_their_statistics(void **state)
+{
+    (void)state;
+    struct rig rig = rig_open(index_of("frozen"));
+    struct engine engine = engine_open(&rig, portable(), 2);
+    float logits[N_MAX * 7];
+    forward(&rig, &engine, N_MAX, logits);
+    assert_int_equal(engine.weights->batches_tracked, 1); /* one of three is not frozen */
+    for (int i = 0; i < rig.graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &rig.graph->parameters[i];
+        if (!is_buffer(p))
+            continue;
+        const float *const now = engine.weights->buffers + engine.weights->offsets[i];
+        double moved = 0;
+        for (size_t c = 0; c < p->shape[0]; c++)
+            moved += fabs((double)(now[c] - rig.plain[i][c]));
+        assert_int_equal(moved > 0, strncmp(p->name, "nb.", 3) == 0);
+    }
+    engine_close(&engine);
+    rig_close(&rig);
+}
+
+static void two_runs_give_the_same_bits(void **state)
+{
+    (void)state;
+    struct rig rig = rig_open(index_of("activations"));
+    float *gradients[2];
+    size_t count = 0;
+    for (int run = 0; run < 2; run++) {
+        struct engine engine = engine_open(&rig, portable(), 3);
+        float logits[N_MAX * 7];
+        for (int step = 0; step < 5; step++) {
+            forward(&rig, &engine, N_MAX, logits);
+            backward(&rig, &engine, true);
+        }
+        count = engine.weights->n_values;
+        gradients[run] = calloc(3 * count, sizeof(float));
+        for (size_t w = 0; w < 3; w++)
+            memcpy(gradients[run] + w * count, ctkd__training_gradient(engine.training, w),
+                   count * sizeof(float));
+        engine_close(&engine);
+    }
+    assert_memory_equal(gradients[0], gradients[1], 3 * count * sizeof(float));
+    free(gradients[0]);
+    free(gradients[1]);
+    rig_close(&rig);
+}
+
+static void what_is_missing_is_named(void **state)
+{
+    (void)state;
+    struct rig rig = rig_open(index_of("gates"));
+    struct engine engine = engine_open(&rig, portable(), 1);
+    ctkd_error err;
+    assert_int_equal(ctkd__training_forward(engine.training, 2, rig.x, NULL, &err), CTKD_EINVAL);
+    assert_string_equal(err.message, "training: side input deep was not given");
+    forward(&rig, &engine, 2, NULL);
+    backward(&rig, &engine, true); /* forgets the side input */
+    assert_int_equal(ctkd__training_forward(engine.training, 2, rig.x, NULL, &err), CTKD_EINVAL);
+    engine_close(&engine);
+
+    const int outside = rig.graph->n_nodes;
+    struct ctkd__training_config config = {
+        .kernels = portable(), .batch_max = 1, .outputs = &outside, .n_outputs = 1
+    };
+    struct ctkd__training *training;
+    check_ok(ctkd__workers_create(1, &config.workers, &err), &err);
+    struct ctkd__weights *weights;
+    check_ok(ctkd__weights_create(rig.graph, 8, &weights, &err), &err);
+    assert_int_equal(ctkd__training_create(rig.graph, weights, &config, &training, &err),
+                     CTKD_EINVAL);
+    assert_non_null(strstr(err.message, "training: output 0 is node "));
+    config.n_outputs = 0;
+    config.no_logits = true;
+    assert_int_equal(ctkd__training_create(rig.graph, weights, &config, &training, &err),
+                     CTKD_EINVAL);
+    assert_string_equal(err.message, "training: neither logits nor outputs, expected one of them");
+    config.no_logits = false;
+    check_ok(ctkd__training_create(rig.graph, weights, &config, &training, &err), &err);
+    float logits[7];
+    assert_int_equal(ctkd__training_forward(training, 1, rig.x, NULL, &err), CTKD_EINVAL);
+    check_ok(ctkd__training_forward(training, 1, rig.x, logits, &err), &err);
+    assert_int_equal(ctkd__training_backward(training, NULL, &err), CTKD_EINVAL);
+    assert_string_equal(err.message, "training: no gradient of the logits");
+    ctkd__training_destroy(training);
+    ctkd__weights_destroy(weights);
+    ctkd__workers_destroy(config.workers);
+    rig_close(&rig);
+}
+
+static void inference_refuses_what_is_not_of_an_image(void **state)
+{
+    (void)state;
+    struct rig gates = rig_open(index_of("gates")), alone = rig_open(index_of("alone"));
+    struct ctkd__inference *inference;
+    ctkd_error err;
+    struct ctkd__inference_config config = { .kernels = portable(),
+                                             .outputs = gates.net.outputs,
+                                             .n_outputs = 1 };
+    check_ok(ctkd__workers_create(1, &config.workers, &err), &err);
+    assert_int_equal(ctkd__inference_create(gates.graph, &config, &inference, &err),
+                     CTKD_EUNSUPPORTED);
+    assert_string_equal(err.message,
+                        "inference: side input deep, only training programs have these");
+    config.outputs = alone.net.outputs; /* the parameter */
+    assert_int_equal(ctkd__inference_create(alone.graph, &config, &inference, &err), CTKD_EINVAL);
+    assert_string_equal(err.message,
+                        "inference: output 0 is the parameter log_scale, expected a value");
+    config.n_outputs = 0;
+    assert_int_equal(ctkd__inference_create(alone.graph, &config, &inference, &err), CTKD_EINVAL);
+    ctkd__workers_destroy(config.workers);
+    rig_close(&gates);
+    rig_close(&alone);
+}
+
+static void profiles_name_every_kind(void **state)
+{
+    (void)state;
+    struct rig rig = rig_open(index_of("gates"));
+    struct ctkd__profile *profile;
+    check_ok(ctkd__profile_create(1, &profile), NULL);
+    struct ctkd__training_config config = { .kernels = portable(),
+                                            .batch_max = N_MAX,
+                                            .profile = profile,
+                                            .outputs = rig.net.outputs,
+                                            .n_outputs = rig.net.n_outputs,
+                                            .no_logits = true };
+    struct engine engine;
+    ctkd_error err;
+    check_ok(ctkd__workers_create(1, &engine.workers, &err), &err);
+    config.workers = engine.workers;
+    check_ok(ctkd__weights_create(rig.graph, 8, &engine.weights, &err), &err);
+    check_ok(ctkd__training_create(rig.graph, engine.weights, &config, &engine.training, &err),
+             &err);
+    forward(&rig, &engine, N_MAX, NULL);
+    backward(&rig, &engine, true);
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *const out = open_memstream(&text, &bytes);
+    ctkd__profile_print(profile, 1, out);
+    fclose(out);
+    static const char *const kinds[] = { "input forward",     "channels forward",
+                                         "channels backward", "activate forward",
+                                         "average forward",   "scale by forward",
+                                         "output forward",    "output backward" };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strstr(text, kinds[i]))
+            fail_msg("no row \"%s\" in\n%s", kinds[i], text);
+    free(text);
+    engine_close(&engine);
+    ctkd__profile_destroy(profile);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_match_central_differences),
         cmocka_unit_test(inference_gives_logits_and_outputs),
+        cmocka_unit_test(chains_of_channel_maps_become_one_step),
+        cmocka_unit_test(steps_that_nothing_needs_are_left_out),
+        cmocka_unit_test(unreached_parameters_have_no_gradient),
+        cmocka_unit_test(frozen_batch_norms_keep_their_statistics),
+        cmocka_unit_test(two_runs_give_the_same_bits),
+        cmocka_unit_test(what_is_missing_is_named),
+        cmocka_unit_test(inference_refuses_what_is_not_of_an_image),
+        cmocka_unit_test(profiles_name_every_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -216,6 +216,159 @@ static void groups_divide_channels(void **state)
     check_refused(ctkd__graph_conv(graph, x, "a", &args), CTKD_ESHAPE, "in 2 groups");
 }
 
+static void channel_ops_have_their_shapes(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 6, 9, 7), y = conv(x, "a", 4, 1, 1, 0);
+    check_shape(ctkd__graph_concat(graph, x, y), 10, 9, 7);
+    check_shape(ctkd__graph_slice(graph, x, 2, 4), 4, 9, 7);
+    check_shape(ctkd__graph_shuffle(graph, x, 3), 6, 9, 7);
+    check_shape(ctkd__graph_scale_by(graph, x, y, 3), 6, 9, 7);
+    check_shape(ctkd__graph_multiply(graph, x, ctkd__graph_global_pool(graph, x)), 6, 9, 7);
+    check_shape(ctkd__graph_activate(graph, x, CTKD__LEAKY_RELU, 0.1f), 6, 9, 7);
+    check_shape(ctkd__graph_average_pool(graph, x, 3, 2, 1, true), 6, 5, 4);
+    check_shape(ctkd__graph_pool_to(graph, x, 4, 12), 6, 4, 12);
+    check_shape(ctkd__graph_resize(graph, x, 18, 7), 6, 18, 7);
+    assert_int_equal(ctkd__graph_pool_to(graph, x, 9, 7), x);
+    assert_int_equal(ctkd__graph_resize(graph, x, 9, 7), x);
+    assert_int_equal(graph->status, CTKD_OK);
+}
+
+static void transposed_convolutions_and_parameters_have_published_shapes(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_side_input(graph, "teacher", 6, 9, 7);
+    const struct ctkd__conv_args args = {
+        .out = 4, .kernel = 4, .stride = 2, .padding = 1, .bias = true
+    };
+    const int up = ctkd__graph_transposed_conv(graph, x, "up", &args);
+    check_shape(up, 4, 18, 14);
+    const int scale = ctkd__graph_parameter(graph, "log_scale", 5, 2.5f);
+    check_shape(scale, 5, 1, 1);
+    ctkd__graph_tap(graph, "up", up);
+    ctkd__graph_tap(graph, "scale", scale);
+    check_ok(ctkd__graph_finish(graph, -1, NULL), NULL);
+    static const char *const names[] = { "up.weight", "up.bias", "log_scale" };
+    static const size_t shapes[3][4] = { { 6, 4, 4, 4 }, { 4, 1, 1, 1 }, { 5, 1, 1, 1 } };
+    assert_int_equal(graph->n_parameters, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(graph->parameters[i].name, names[i]);
+        for (int j = 0; j < 4; j++)
+            assert_int_equal(graph->parameters[i].shape[j], shapes[i][j]);
+    }
+    check_close(graph->parameters[2].value, 2.5, 0, 0);
+    assert_int_equal(ctkd__graph_macs(graph), 9 * 7 * 6 * 4 * 16);
+}
+
+/* Each builds on an input of 6x9x7 and is refused with a message that holds the text. */
+static int bad_concat(int x)
+{
+    return ctkd__graph_concat(graph, x, ctkd__graph_global_pool(graph, x));
+}
+static int bad_slice(int x)
+{
+    return ctkd__graph_slice(graph, x, 3, 4);
+}
+static int empty_slice(int x)
+{
+    return ctkd__graph_slice(graph, x, 3, 0);
+}
+static int bad_shuffle(int x)
+{
+    return ctkd__graph_shuffle(graph, x, 4);
+}
+static int bad_gate(int x)
+{
+    return ctkd__graph_scale_by(graph, x, x, 6);
+}
+static int bad_product(int x)
+{
+    return ctkd__graph_multiply(graph, x, ctkd__graph_slice(graph, x, 0, 5));
+}
+static int bad_kind(int x)
+{
+    return ctkd__graph_activate(graph, x, (enum ctkd__activation)5, 0);
+}
+static int bad_slope(int x)
+{
+    return ctkd__graph_activate(graph, x, CTKD__LEAKY_RELU, NAN);
+}
+static int bad_pool(int x)
+{
+    return ctkd__graph_pool_to(graph, x, 0, 3);
+}
+static int bad_window(int x)
+{
+    return ctkd__graph_average_pool(graph, x, 3, 2, 3, false);
+}
+static int grouped_transposed(int x)
+{
+    return ctkd__graph_transposed_conv(
+        graph, x, "up",
+        &(struct ctkd__conv_args){ .out = 4, .kernel = 4, .stride = 2, .groups = 2 });
+}
+static int nothing_left(int x)
+{
+    return ctkd__graph_transposed_conv(
+        graph, ctkd__graph_global_pool(graph, x), "up",
+        &(struct ctkd__conv_args){ .out = 4, .kernel = 4, .stride = 2, .padding = 3 });
+}
+static int parameter_within(int x)
+{
+    return ctkd__graph_multiply(graph, x, ctkd__graph_parameter(graph, "scale", 6, 1));
+}
+static int frozen_conv(int x)
+{
+    ctkd__graph_freeze(graph, conv(x, "a", 4, 1, 1, 0));
+    return -1;
+}
+
+static void feature_ops_name_what_is_wrong(void **state)
+{
+    (void)state;
+    static const struct {
+        int (*build)(int x);
+        ctkd_status status;
+        const char *text;
+    } bad[] = {
+        { bad_concat, CTKD_ESHAPE, "concat: input is 6x9x7 and input.global_pool is 6x1x1" },
+        { bad_slice, CTKD_ESHAPE, "slice: 4 channels from 3 on of input, which has 6" },
+        { empty_slice, CTKD_ESHAPE, "slice: 0 channels from 3 on" },
+        { bad_shuffle, CTKD_ESHAPE, "shuffle: 6 channels of input in 4 groups" },
+        { bad_gate, CTKD_ESHAPE, "scale_by: channel 6 of input, which has 6" },
+        { bad_product, CTKD_ESHAPE, "expected the same shape or 6x1x1" },
+        { bad_kind, CTKD_EINVAL, "activate: kind 5, slope 0; expected kind 0 to 4" },
+        { bad_slope, CTKD_EINVAL, "a finite slope" },
+        { bad_pool, CTKD_ESHAPE, "pool_to: output 6x0x3" },
+        { bad_window, CTKD_EINVAL, "average_pool: kernel 3, stride 2, padding 3" },
+        { grouped_transposed, CTKD_EINVAL, "up: kernel 4, stride 2, padding 0, groups 2" },
+        { nothing_left, CTKD_ESHAPE, "up: output 4x0x0" },
+        { parameter_within, CTKD_EINVAL, "multiply: input scale is a parameter" },
+        { frozen_conv, CTKD_EINVAL, "freeze: a is of kind conv, expected batch_norm" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(bad[i].build(ctkd__graph_input(graph, 6, 9, 7)), -1);
+        check_refused(-1, bad[i].status, bad[i].text);
+        stop(NULL);
+        start(NULL);
+    }
+}
+
+static void a_branch_that_is_a_tap_is_used(void **state)
+{
+    (void)state;
+    const int x = ctkd__graph_input(graph, 3, 8, 8);
+    ctkd__graph_tap(graph, "pre1", conv(x, "seen", 4, 3, 1, 1));
+    check_ok(ctkd__graph_finish(graph, linear(ctkd__graph_global_pool(graph, x), 2), NULL), NULL);
+}
+
+static void a_graph_ends_in_logits_or_taps(void **state)
+{
+    (void)state;
+    (void)ctkd__graph_input(graph, 3, 8, 8);
+    check_refused(-1, CTKD_EINVAL, "neither logits nor taps");
+}
+
 static void taps_are_found_by_name(void **state)
 {
     (void)state;
@@ -251,6 +404,11 @@ int main(void)
         TEST(a_parameter_name_is_used_once),
         TEST(bad_arguments_are_refused),
         TEST(groups_divide_channels),
+        TEST(channel_ops_have_their_shapes),
+        TEST(transposed_convolutions_and_parameters_have_published_shapes),
+        TEST(feature_ops_name_what_is_wrong),
+        TEST(a_branch_that_is_a_tap_is_used),
+        TEST(a_graph_ends_in_logits_or_taps),
         TEST(taps_are_found_by_name),
         TEST(initial_deviations_match_their_formulas),
     };
