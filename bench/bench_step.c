@@ -158,10 +158,12 @@ static void open_student(struct rig *rig, const struct arguments *a,
     must(ctkd__model_build(a->pair->student, args, &rig->graph, &err), &err);
     must(ctkd__weights_create(rig->graph, rig->engine.kernels->block, &rig->weights, &err), &err);
     ctkd__weights_initialise(rig->weights, 2);
-    const struct ctkd__training_config training = {
-        rig->engine.kernels, rig->engine.workers, a->batch, a->conv,
-        rig->engine.choices, rig->engine.profile
-    };
+    const struct ctkd__training_config training = { .kernels = rig->engine.kernels,
+                                                    .workers = rig->engine.workers,
+                                                    .batch_max = a->batch,
+                                                    .conv = a->conv,
+                                                    .choices = rig->engine.choices,
+                                                    .profile = rig->engine.profile };
     must(ctkd__training_create(rig->graph, rig->weights, &training, &rig->training, &err), &err);
     must(ctkd__distiller_temperature(rig->config, a->classes, &temperature, &err), &err);
     must(ctkd__run_state_init(&rig->state, rig->weights, temperature, &err), &err);
