@@ -24,6 +24,7 @@ static const struct expected {
     { "wrn_40_2", 2255156, 327.61, 227 },    { "vgg8", 3965028, 96.19, 37 },
     { "vgg11", 9277284, 209.44, 58 },        { "vgg13", 9462180, 284.94, 72 },
     { "vgg16", 14774436, 398.18, 93 },       { "vgg19", 20086692, 511.43, 114 },
+    { "ResNet18", 11220132, 555.47, 122 },   { "ResNet50", 23705252, 1298.01, 320 },
 };
 
 static struct ctkd__graph *build(const char *name, size_t channels, size_t side, size_t classes)
@@ -71,12 +72,13 @@ static void classes_and_channels_change_only_the_ends(void **state)
              model++) {
             struct ctkd__graph *const base = build(model->name, 3, 32, 100);
             const size_t features = base->nodes[base->nodes[base->output].inputs[0]].c;
-            const size_t stem = base->parameters[0].shape[0];
+            const size_t *const stem = base->parameters[0].shape;
             for (size_t i = 0; i < 4; i++) {
                 struct ctkd__graph *const graph = build(model->name, 1, 28, classes[i]);
                 assert_int_equal(graph->nodes[graph->output].c, classes[i]);
                 assert_int_equal(graph->n_parameters, base->n_parameters);
-                assert_int_equal(ctkd__graph_trainable(graph) + 2 * 9 * stem + 100 * (features + 1),
+                assert_int_equal(ctkd__graph_trainable(graph) + 2 * stem[0] * stem[2] * stem[3] +
+                                     100 * (features + 1),
                                  ctkd__graph_trainable(base) + classes[i] * (features + 1));
                 ctkd__graph_destroy(graph);
             }
@@ -175,6 +177,41 @@ static void names_are_in_the_published_order(void **state)
     check_keys("wrn_16_1", wrn_16_1);
 }
 
+/* Keys in their order, others between them. */
+static void check_some_keys(const char *network, const char *const *keys)
+{
+    struct ctkd__graph *const graph = build(network, 3, 32, 10);
+    int i = 0;
+    for (size_t k = 0; keys[k]; k++, i++) {
+        while (i < graph->n_parameters && strcmp(graph->parameters[i].name, keys[k]) != 0)
+            i++;
+        if (i == graph->n_parameters)
+            fail_msg("%s: %s is missing or too early", network, keys[k]);
+    }
+    assert_int_equal(i, graph->n_parameters); /* the last is the last */
+    ctkd__graph_destroy(graph);
+}
+
+static void names_of_large_networks_are_in_the_published_order(void **state)
+{
+    (void)state;
+    check_some_keys(
+        "ResNet18",
+        (const char *const[]){ "conv1.weight", "bn1.running_var", "layer1.0.conv1.weight",
+                               "layer1.0.bn2.running_var", "layer1.1.conv1.weight",
+                               "layer2.0.bn2.running_var", "layer2.0.shortcut.0.weight",
+                               "layer2.0.shortcut.1.running_var", "layer2.1.conv1.weight",
+                               "layer4.1.bn2.running_var", "linear.weight", "linear.bias", NULL });
+    check_some_keys("ResNet50",
+                    (const char *const[]){
+                        "conv1.weight", "bn1.running_var", "layer1.0.conv1.weight",
+                        "layer1.0.bn1.weight", "layer1.0.conv2.weight", "layer1.0.bn2.weight",
+                        "layer1.0.conv3.weight", "layer1.0.bn3.running_var",
+                        "layer1.0.shortcut.0.weight", "layer1.0.shortcut.1.running_var",
+                        "layer1.1.conv1.weight", "layer3.5.bn3.bias", "layer4.2.bn3.running_var",
+                        "linear.weight", "linear.bias", NULL });
+}
+
 static bool has_parameter(const char *network, const char *name)
 {
     struct ctkd__graph *const graph = build(network, 3, 32, 10);
@@ -250,6 +287,22 @@ static void taps_have_their_published_shapes(void **state)
     check_taps("vgg13", 64, vgg, 10);
 }
 
+static void taps_of_large_networks_have_their_published_shapes(void **state)
+{
+    (void)state;
+    struct tap resnet[] = {
+        { "f0", 64, 32, CTKD__OP_RELU },   { "f1", 256, 32, CTKD__OP_RELU },
+        { "f2", 512, 16, CTKD__OP_RELU },  { "f3", 1024, 8, CTKD__OP_RELU },
+        { "f4", 2048, 4, CTKD__OP_RELU },  { "pre1", 256, 32, CTKD__OP_ADD },
+        { "pre2", 512, 16, CTKD__OP_ADD }, { "pre3", 1024, 8, CTKD__OP_ADD },
+        { "pre4", 2048, 4, CTKD__OP_ADD }, { "f5", 2048, 1, CTKD__OP_GLOBAL_POOL },
+    };
+    check_taps("ResNet50", 32, resnet, 10);
+    for (size_t i = 1; i < 10; i++)
+        resnet[i].c /= 4;
+    check_taps("ResNet18", 32, resnet, 10);
+}
+
 /* Batch norm, sum and ReLU are neighbours in node order, and every input of a node comes before it:
    what the compilers of the engine fuse. */
 static void sums_follow_their_main_branch_at_once(void **state)
@@ -299,6 +352,11 @@ static void initial_values_are_the_published_ones(void **state)
         { "vgg8", "block0.0.bias", CTKD__INIT_CONSTANT, 0 },
         { "vgg8", "classifier.weight", CTKD__INIT_NORMAL, 0.01 },
         { "vgg8", "classifier.bias", CTKD__INIT_CONSTANT, 0 },
+        { "ResNet18", "layer4.0.shortcut.0.weight", CTKD__INIT_NORMAL, 0.0625 },
+        { "ResNet50", "layer1.0.conv2.weight", CTKD__INIT_NORMAL, 0.058925565 },
+        { "ResNet50", "layer1.0.conv3.weight", CTKD__INIT_NORMAL, 0.088388348 },
+        { "ResNet50", "linear.weight", CTKD__INIT_UNIFORM, 0.022097087 },
+        { "ResNet50", "linear.bias", CTKD__INIT_UNIFORM, 0.022097087 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct ctkd__graph *const graph = build(rows[i].network, 3, 32, 10);
@@ -357,8 +415,10 @@ int main(void)
         cmocka_unit_test(each_network_has_its_published_size),
         cmocka_unit_test(classes_and_channels_change_only_the_ends),
         cmocka_unit_test(names_are_in_the_published_order),
+        cmocka_unit_test(names_of_large_networks_are_in_the_published_order),
         cmocka_unit_test(shortcuts_have_parameters_only_where_the_shape_changes),
         cmocka_unit_test(taps_have_their_published_shapes),
+        cmocka_unit_test(taps_of_large_networks_have_their_published_shapes),
         cmocka_unit_test(sums_follow_their_main_branch_at_once),
         cmocka_unit_test(initial_values_are_the_published_ones),
         cmocka_unit_test(an_unknown_name_offers_the_nearest),

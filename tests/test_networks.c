@@ -27,6 +27,9 @@ struct fixture {
     struct ctkd__tensors values; /* without num_batches_tracked */
     struct ctkd__tensors directions;
     uint64_t seed;
+    /* How much less than the others this network lets float32 keep of its values: 1, or more where
+       PyTorch's own float32 is more than 1e-5 from its float64. */
+    double amplification;
     float *x;
     int32_t labels[N];
 };
@@ -85,6 +88,7 @@ static void fixture_init(struct fixture *fixture, const struct network *network)
              network->side, network->channels);
     fixture->golden = golden_open(file);
     fixture->seed = (uint64_t)golden_get(fixture->golden, "seed", 1)[0];
+    fixture->amplification = fmax(1, (double)golden_get(fixture->golden, "float32", 1)[0] / 1e-5);
     const struct ctkd__model_args args = { network->channels, network->side, network->side,
                                            CLASSES };
     ctkd_error err = { 0 };
@@ -146,9 +150,9 @@ static void check_state(const struct fixture *fixture, size_t index,
                         const struct ctkd__tensors *list)
 {
     const struct difference d = compare(fixture, index, list);
-    check_close(d.norm, 0, 0, 1e-5);
-    check_close(d.projection, 0, 0, 1e-4);
-    check_close(d.element, 0, 0, 1e-4);
+    check_close(d.norm, 0, 0, 1e-5 * fixture->amplification);
+    check_close(d.projection, 0, 0, 1e-4 * fixture->amplification);
+    check_close(d.element, 0, 0, 1e-4 * fixture->amplification);
 }
 
 /* An activation within rounding of 0 flips its ReLU and moves the gradients before it by some
@@ -188,9 +192,9 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
     float logits[N * CLASSES], dlogits[N * CLASSES], loss;
     check_ok(ctkd__training_forward(training, N, fixture->x, logits, &err), &err);
     check_relative(logits, golden_get(fixture->golden, "logits_train", N * CLASSES), N * CLASSES,
-                   1e-4);
+                   1e-4 * fixture->amplification);
     check_ok(ctkd_cross_entropy(N, CLASSES, logits, fixture->labels, &loss, dlogits), &err);
-    check_close(loss, golden_get(fixture->golden, "loss", 1)[0], 1e-4, 0);
+    check_close(loss, golden_get(fixture->golden, "loss", 1)[0], 1e-4 * fixture->amplification, 0);
     check_ok(ctkd__training_backward(training, dlogits, &err), &err);
     struct ctkd__tensors gradient = { 0 }, state = { 0 };
     check_ok(ctkd__training_export_gradient(training, &gradient, &err), &err);
@@ -221,7 +225,7 @@ static void check_inference(const struct fixture *fixture, const struct ctkd__ke
     float logits[N * CLASSES];
     check_ok(ctkd__inference_run(inference, N, fixture->x, logits, &err), &err);
     check_relative(logits, golden_get(fixture->golden, "logits_eval", N * CLASSES), N * CLASSES,
-                   1e-4);
+                   1e-4 * fixture->amplification);
     ctkd__inference_destroy(inference);
     ctkd__weights_destroy(weights);
 }
@@ -253,6 +257,7 @@ int main(void)
         { "resnet8", 3, 32 },   { "resnet20", 3, 32 }, { "resnet8x4", 3, 32 },
         { "resnet20a", 3, 32 }, { "wrn_16_1", 3, 32 }, { "wrn_16_2", 3, 32 },
         { "vgg8", 3, 32 },      { "vgg13", 3, 16 },    { "resnet8", 1, 28 },
+        { "ResNet18", 3, 16 },  { "ResNet50", 3, 16 },
     };
     enum { COUNT = sizeof networks / sizeof networks[0] };
     struct CMUnitTest tests[COUNT];

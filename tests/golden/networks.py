@@ -9,11 +9,15 @@ parameter, buffer and pixel is a draw of the library's counter-based generator (
 scaled as in `draw` below and in tests/test_networks.c.
 
 An entry of a parameter is: index in the state dict without num_batches_tracked, norm, projection on a
-random direction, and SAMPLES elements spread evenly.
+random direction, and SAMPLES elements spread evenly. Entries of taps ("f1.train", "f1.eval") are the same
+with the tap's index. "NAME.taps" is norm and projection of the gradient when the loss has one term more for
+each tap: its mean product with a random direction, times the root of its size.
 
 A ReLU whose input is within rounding of zero may pass in one arithmetic and block in another, and one such
 flip moves a gradient by 1e-3 to 5e-2. Therefore each case takes the first seed at which noise of 3e-6 on the
-pixels moves no gradient by more than 1e-4.
+pixels moves no gradient by more than 1e-4; where TRIALS seeds are all rougher (deep networks with few pixels
+in their last batch norms), the best of them. A file that is there keeps its seed. "float32" is how far
+PyTorch's own logits in float32 are from these, relative to the largest.
 """
 import os
 import sys
@@ -23,8 +27,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-N, CLASSES, SAMPLES = 6, 10, 8
-PURPOSE_TEST, MAJOR_PIXELS, MAJOR_DIRECTIONS, MAJOR_NOISE = 7, 1 << 20, 1 << 21, 1 << 22
+N, CLASSES, SAMPLES, TRIALS = 6, 10, 8, 30
+PURPOSE_TEST, MAJOR_PIXELS, MAJOR_DIRECTIONS, MAJOR_NOISE, MAJOR_TAPS = 7, 1 << 20, 1 << 21, 1 << 22, 1 << 23
 
 
 # --- Philox 4x32-10, as src/lib/random.c
@@ -68,10 +72,28 @@ def draw(seed, index, name, shape):
     return torch.from_numpy(values.reshape(shape)).double()
 
 
-# --- networks
+# --- networks: run(x) returns the logits and the taps by name
+
+class Network(nn.Module):
+    def forward(self, x):
+        return self.run(x)[0]
+
 
 def conv3x3(cin, cout, stride=1):
     return nn.Conv2d(cin, cout, 3, stride, 1, bias=False)
+
+
+def conv1x1(cin, cout, stride=1, groups=1):
+    return nn.Conv2d(cin, cout, 1, stride, groups=groups, bias=False)
+
+
+def depthwise(channels, stride):
+    return nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False)
+
+
+def shuffle(x, groups):
+    n, c, h, w = x.shape
+    return x.view(n, groups, c // groups, h, w).transpose(1, 2).reshape(n, c, h, w)
 
 
 class Basic(nn.Module):
@@ -84,18 +106,29 @@ class Basic(nn.Module):
         self.stride, self.pad = stride, (cout - cin) // 2
         self.same = stride == 1 and cin == cout
         if not self.same and shortcut == "projection":
-            self.downsample = nn.Sequential(nn.Conv2d(cin, cout, 1, stride, bias=False), nn.BatchNorm2d(cout))
+            self.downsample = nn.Sequential(conv1x1(cin, cout, stride), nn.BatchNorm2d(cout))
 
     def forward(self, x):
+        """The sum, not yet rectified."""
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         if hasattr(self, "downsample"):
             x = self.downsample(x)
         elif not self.same:
             x = F.pad(x[:, :, ::self.stride, ::self.stride], (0, 0, 0, 0, self.pad, self.pad))
-        return F.relu(y + x)
+        return y + x
 
 
-class ResNet(nn.Module):
+def run_stages(stages, x, taps):
+    """Stages of blocks that leave the last ReLU to us; taps f1, pre1 and so on."""
+    for i, stage in enumerate(stages, 1):
+        for block in stage:
+            before = block(x)
+            x = F.relu(before)
+        taps |= {f"f{i}": x, f"pre{i}": before}
+    return x
+
+
+class ResNet(Network):
     def __init__(self, depth, widths, shortcut, channels, classes):
         super().__init__()
         self.conv1, self.bn1 = conv3x3(channels, widths[0]), nn.BatchNorm2d(widths[0])
@@ -106,9 +139,57 @@ class ResNet(nn.Module):
         self.head = "fc" if shortcut == "projection" else "linear"
         setattr(self, self.head, nn.Linear(widths[3], classes))
 
+    def run(self, x):
+        taps = {"f0": F.relu(self.bn1(self.conv1(x)))}
+        x = run_stages((self.layer1, self.layer2, self.layer3), taps["f0"], taps)
+        taps["f4"] = x.mean((2, 3))
+        return getattr(self, self.head)(taps["f4"]), taps
+
+
+class Bottleneck(nn.Module):
+    """With expansion 1 two 3x3 convolutions, with 4 a 3x3 between two 1x1."""
+
+    def __init__(self, cin, planes, expansion, stride):
+        super().__init__()
+        cout = planes * expansion
+        if expansion == 1:
+            self.convs = [conv3x3(cin, planes, stride), conv3x3(planes, planes)]
+        else:
+            self.convs = [conv1x1(cin, planes), conv3x3(planes, planes, stride), conv1x1(planes, cout)]
+        for i, conv in enumerate(self.convs, 1):
+            setattr(self, f"conv{i}", conv)
+            setattr(self, f"bn{i}", nn.BatchNorm2d(conv.out_channels))
+        self.convs = len(self.convs)
+        if stride != 1 or cin != cout:
+            self.shortcut = nn.Sequential(conv1x1(cin, cout, stride), nn.BatchNorm2d(cout))
+
     def forward(self, x):
-        x = self.layer3(self.layer2(self.layer1(F.relu(self.bn1(self.conv1(x))))))
-        return getattr(self, self.head)(x.mean((2, 3)))
+        """The sum, not yet rectified."""
+        y = x
+        for i in range(1, self.convs + 1):
+            y = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(y))
+            y = F.relu(y) if i < self.convs else y
+        return y + (self.shortcut(x) if hasattr(self, "shortcut") else x)
+
+
+class ResNetFour(Network):
+    def __init__(self, counts, expansion, channels, classes):
+        super().__init__()
+        self.conv1, self.bn1 = conv3x3(channels, 64), nn.BatchNorm2d(64)
+        cin = 64
+        for i, count in enumerate(counts):
+            blocks = []
+            for b in range(count):
+                blocks.append(Bottleneck(cin, 64 << i, expansion, 2 if i > 0 and b == 0 else 1))
+                cin = (64 << i) * expansion
+            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
+        self.linear = nn.Linear(cin, classes)
+
+    def run(self, x):
+        taps = {"f0": F.relu(self.bn1(self.conv1(x)))}
+        x = run_stages((self.layer1, self.layer2, self.layer3, self.layer4), taps["f0"], taps)
+        taps["f5"] = x.mean((2, 3))
+        return self.linear(taps["f5"]), taps
 
 
 class Unit(nn.Module):
@@ -116,12 +197,14 @@ class Unit(nn.Module):
         super().__init__()
         self.bn1, self.conv1 = nn.BatchNorm2d(cin), conv3x3(cin, cout, stride)
         self.bn2, self.conv2 = nn.BatchNorm2d(cout), conv3x3(cout, cout)
-        self.convShortcut = None if cin == cout else nn.Conv2d(cin, cout, 1, stride, bias=False)
+        self.convShortcut = None if cin == cout else conv1x1(cin, cout, stride)
 
     def forward(self, x):
-        a = F.relu(self.bn1(x))
+        """The output, and the input after its batch norm: the pre-activation of what came before."""
+        normed = self.bn1(x)
+        a = F.relu(normed)
         y = self.conv2(F.relu(self.bn2(self.conv1(a))))
-        return y + (x if self.convShortcut is None else self.convShortcut(a))
+        return y + (x if self.convShortcut is None else self.convShortcut(a)), normed
 
 
 class Stage(nn.Module):
@@ -129,11 +212,8 @@ class Stage(nn.Module):
         super().__init__()
         self.layer = nn.Sequential(*units)
 
-    def forward(self, x):
-        return self.layer(x)
 
-
-class WRN(nn.Module):
+class WRN(Network):
     def __init__(self, depth, widen, channels, classes):
         super().__init__()
         widths, count = (16, 16 * widen, 32 * widen, 64 * widen), (depth - 4) // 6
@@ -144,12 +224,21 @@ class WRN(nn.Module):
             setattr(self, f"block{i}", Stage(units))
         self.bn1, self.fc = nn.BatchNorm2d(widths[3]), nn.Linear(widths[3], classes)
 
-    def forward(self, x):
-        x = self.block3(self.block2(self.block1(self.conv1(x))))
-        return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+    def run(self, x):
+        x = self.conv1(x)
+        taps = {"f0": x}
+        for i, stage in enumerate((self.block1, self.block2, self.block3), 1):
+            for b, unit in enumerate(stage.layer):
+                x, normed = unit(x)
+                if i > 1 and b == 0:
+                    taps[f"pre{i - 1}"] = normed
+            taps[f"f{i}"] = x
+        taps["pre3"] = self.bn1(x)
+        taps["f4"] = F.relu(taps["pre3"]).mean((2, 3))
+        return self.fc(taps["f4"]), taps
 
 
-class VGG(nn.Module):
+class VGG(Network):
     def __init__(self, counts, channels, classes):
         super().__init__()
         cin = channels
@@ -161,12 +250,139 @@ class VGG(nn.Module):
             setattr(self, f"block{i}", nn.Sequential(*layers))
         self.classifier = nn.Linear(512, classes)
 
-    def forward(self, x):
+    def run(self, x):
+        taps = {}
         for i in range(5):
-            x = getattr(self, f"block{i}")(x)
+            for layer in getattr(self, f"block{i}"):
+                before, x = x, layer(x)
+            taps |= {f"f{i}": x, f"pre{i}": before} if i > 0 else {"f0": x}
             if i < 3:
                 x = F.max_pool2d(x, 2)
-        return self.classifier(x.mean((2, 3)))
+        taps["f5"] = x.mean((2, 3))
+        return self.classifier(taps["f5"]), taps
+
+
+class Inverted(nn.Module):
+    def __init__(self, cin, cout, expansion, stride):
+        super().__init__()
+        middle = cin * expansion
+        self.conv = nn.Sequential(conv1x1(cin, middle), nn.BatchNorm2d(middle), nn.ReLU(), depthwise(middle, stride),
+                                  nn.BatchNorm2d(middle), nn.ReLU(), conv1x1(middle, cout), nn.BatchNorm2d(cout))
+        self.same = stride == 1 and cin == cout
+
+    def forward(self, x):
+        return self.conv(x) + x if self.same else self.conv(x)
+
+
+class MobileNetV2(Network):
+    ROWS = ((1, 8, 1, 1), (6, 12, 2, 1), (6, 16, 3, 2), (6, 32, 4, 2), (6, 48, 3, 1), (6, 80, 3, 2), (6, 160, 1, 1))
+
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.conv1 = nn.Sequential(conv3x3(channels, 16, 2), nn.BatchNorm2d(16), nn.ReLU())
+        cin, rows = 16, []
+        for expansion, cout, count, stride in self.ROWS:
+            cins = [cin] + [cout] * (count - 1)
+            rows.append(nn.Sequential(*[Inverted(c, cout, expansion, 1 if b else stride) for b, c in enumerate(cins)]))
+            cin = cout
+        self.blocks = nn.ModuleList(rows)
+        self.conv2 = nn.Sequential(conv1x1(cin, 1280), nn.BatchNorm2d(1280), nn.ReLU())
+        self.classifier = nn.Sequential(nn.Linear(1280, classes))
+
+    def run(self, x):
+        x = self.conv1(x)
+        taps = {"f0": x}
+        for i, row in enumerate(self.blocks):
+            x = row(x)
+            if i in (1, 2, 4, 6):  # linear, so that the pre-activation variants are the same
+                number = (len(taps) + 1) // 2
+                taps |= {f"f{number}": x, f"pre{number}": x}
+        taps["f5"] = self.conv2(x).mean((2, 3))
+        return self.classifier(taps["f5"]), taps
+
+
+class ShuffleUnitV1(nn.Module):
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        self.join, self.groups = stride == 2, 1 if cin == 24 else 3
+        made = cout - cin if self.join else cout
+        self.conv1, self.bn1 = conv1x1(cin, made // 4, groups=self.groups), nn.BatchNorm2d(made // 4)
+        self.conv2, self.bn2 = depthwise(made // 4, stride), nn.BatchNorm2d(made // 4)
+        self.conv3, self.bn3 = conv1x1(made // 4, made, groups=3), nn.BatchNorm2d(made)
+
+    def forward(self, x):
+        y = shuffle(F.relu(self.bn1(self.conv1(x))), self.groups)
+        y = self.bn3(self.conv3(F.relu(self.bn2(self.conv2(y)))))
+        return torch.cat([y, F.avg_pool2d(x, 3, 2, 1)], 1) if self.join else y + x
+
+
+class ShuffleV1(Network):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.conv1, self.bn1 = conv1x1(channels, 24), nn.BatchNorm2d(24)
+        cin = 24
+        for i, (cout, count) in enumerate(zip((240, 480, 960), (4, 8, 4)), 1):
+            cins = [cin] + [cout] * (count - 1)
+            units = [ShuffleUnitV1(c, cout, 1 if b else 2) for b, c in enumerate(cins)]
+            setattr(self, f"layer{i}", nn.Sequential(*units))
+            cin = cout
+        self.linear = nn.Linear(960, classes)
+
+    def run(self, x):
+        taps = {"f0": F.relu(self.bn1(self.conv1(x)))}
+        x = run_stages((self.layer1, self.layer2, self.layer3), taps["f0"], taps)
+        taps["f4"] = x.mean((2, 3))
+        return self.linear(taps["f4"]), taps
+
+
+class ShuffleUnitV2(nn.Module):
+    """Output, and both halves before the right one's last ReLU and before the shuffle."""
+
+    def __init__(self, cin, cout, down):
+        super().__init__()
+        half, self.down = cout // 2, down
+        shapes = [(cin, None, 2), (cin, half, 1)] if down else []
+        shapes += [(cin if down else half, half, 1), (half, None, 2 if down else 1), (half, half, 1)]
+        for i, (c, out, stride) in enumerate(shapes, 1):
+            setattr(self, f"conv{i}", conv1x1(c, out) if out else depthwise(c, stride))
+            setattr(self, f"bn{i}", nn.BatchNorm2d(out or c))
+
+    def normed(self, i, x):
+        return getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x))
+
+    def forward(self, x):
+        left, right = (x, x) if self.down else x.chunk(2, 1)
+        first, before = (3 if self.down else 1), left
+        if self.down:
+            before = self.normed(2, self.normed(1, left))
+            left = F.relu(before)
+        right = F.relu(self.normed(first, right))
+        right = self.normed(first + 2, self.normed(first + 1, right))
+        return shuffle(torch.cat([left, F.relu(right)], 1), 2), torch.cat([before, right], 1)
+
+
+class ShuffleV2(Network):
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.conv1, self.bn1 = conv1x1(channels, 24), nn.BatchNorm2d(24)
+        cin = 24
+        for i, (cout, count) in enumerate(zip((116, 232, 464), (4, 8, 4)), 1):
+            cins = [cin] + [cout] * (count - 1)
+            units = [ShuffleUnitV2(c, cout, b == 0) for b, c in enumerate(cins)]
+            setattr(self, f"layer{i}", nn.Sequential(*units))
+            cin = cout
+        self.conv2, self.bn2 = conv1x1(464, 1024), nn.BatchNorm2d(1024)
+        self.linear = nn.Linear(1024, classes)
+
+    def run(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        taps = {"f0": x}
+        for i, stage in enumerate((self.layer1, self.layer2, self.layer3), 1):
+            for unit in stage:
+                x, before = unit(x)
+            taps |= {f"f{i}": x, f"pre{i}": before}
+        taps["f4"] = F.relu(self.bn2(self.conv2(x))).mean((2, 3))
+        return self.linear(taps["f4"]), taps
 
 
 NARROW, X4, X4_DOUBLE = (16, 16, 32, 64), (32, 64, 128, 256), (64, 128, 256, 512)
@@ -177,9 +393,12 @@ NETWORKS |= {f"resnet{d}a": (ResNet, d, NARROW, "pad") for d in (20, 32, 44, 56,
 NETWORKS |= {f"wrn_{d}_{w}": (WRN, d, w) for d in (16, 40) for w in (1, 2)}
 NETWORKS |= {"vgg8": (VGG, (1, 1, 1, 1, 1)), "vgg11": (VGG, (1, 1, 2, 2, 2)), "vgg13": (VGG, (2, 2, 2, 2, 2)),
              "vgg16": (VGG, (2, 2, 3, 3, 3)), "vgg19": (VGG, (2, 2, 4, 4, 4))}
+NETWORKS |= {"ResNet18": (ResNetFour, (2, 2, 2, 2), 1), "ResNet50": (ResNetFour, (3, 4, 6, 3), 4),
+             "MobileNetV2": (MobileNetV2,), "ShuffleV1": (ShuffleV1,), "ShuffleV2": (ShuffleV2,)}
 CASES = [(name, 3, 32) for name in
          ("resnet8", "resnet20", "resnet8x4", "resnet20a", "wrn_16_1", "wrn_16_2", "vgg8")]
-CASES += [("vgg13", 3, 16), ("resnet8", 1, 28)]
+CASES += [("vgg13", 3, 16), ("resnet8", 1, 28), ("ResNet18", 3, 16), ("ResNet50", 3, 16), ("MobileNetV2", 3, 32),
+          ("ShuffleV1", 3, 16), ("ShuffleV2", 3, 16), ("ShuffleV2", 1, 28)]
 
 
 def build(name, channels, classes):
@@ -189,20 +408,24 @@ def build(name, channels, classes):
 
 # --- golden values
 
-def summary(seed, index, values):
+def summary(seed, index, values, major=MAJOR_DIRECTIONS, samples=SAMPLES):
     v = values.detach().numpy().ravel()
-    direction = normal(seed, MAJOR_DIRECTIONS + index, v.size).astype(np.float64)
-    chosen = [v[i * (v.size - 1) // (SAMPLES - 1)] for i in range(SAMPLES)]
+    direction = normal(seed, major + index, v.size).astype(np.float64)
+    chosen = [v[i * (v.size - 1) // (SAMPLES - 1)] for i in range(samples)]
     return [index, np.sqrt((v * v).sum()), (v * direction).sum(), *chosen]
 
 
-def step(net, x):
-    """Loss, logits and gradients by name, in training mode."""
+def step(net, x, tapped=()):
+    """Loss, logits, taps and gradients by name, in training mode; `tapped`: the term's seed."""
     net.train().zero_grad()
-    logits = net(x)
+    logits, taps = net.run(x)
     loss = F.cross_entropy(logits, torch.tensor([(7 * i + 3) % CLASSES for i in range(N)]))
+    for seed in tapped:
+        for i, value in enumerate(taps.values()):
+            direction = torch.from_numpy(normal(seed, MAJOR_TAPS + i, value.numel())).double()
+            loss = loss + (value.ravel() * direction).sum() / value.numel() ** 0.5
     loss.backward()
-    return loss.item(), logits.detach(), {k: p.grad.clone() for k, p in net.named_parameters()}
+    return loss.item(), logits.detach(), taps, {k: p.grad.clone() for k, p in net.named_parameters()}
 
 
 def prepare(seed, name, channels, side):
@@ -215,27 +438,59 @@ def prepare(seed, name, channels, side):
     return net, state, torch.from_numpy(normal(seed, MAJOR_PIXELS, int(np.prod(shape))).reshape(shape)).double()
 
 
-def smooth(seed, *case):
+def roughness(seed, *case):
+    """How far noise of 3e-6 on the pixels moves a gradient, relative to its norm."""
     net, _, x = prepare(seed, *case)
-    gradients = step(net, x)[2]
+    gradients, most = step(net, x)[3], 0.0
     for trial in range(3):
         noise = torch.from_numpy(normal(seed, MAJOR_NOISE + trial, x.numel()).reshape(x.shape)).double()
-        for key, moved in step(net, x + 3e-6 * noise)[2].items():
+        for key, moved in step(net, x + 3e-6 * noise)[3].items():
             norm = gradients[key].norm()  # 0, but for rounding, for a bias before a batch norm
-            if norm > 1e-10 and (moved - gradients[key]).norm() > 1e-4 * norm:
-                return False
-    return True
+            if norm > 1e-10:
+                most = max(most, ((moved - gradients[key]).norm() / norm).item())
+        if trial == 0 and most > 0.05:
+            break
+    return most
+
+
+def golden_path(name, channels, side):
+    return os.path.join(os.path.dirname(os.path.abspath(__file__)), f"network_{name}_{side}x{side}x{channels}.txt")
+
+
+def smooth_seed(*case):
+    if os.path.exists(golden_path(*case)):
+        with open(golden_path(*case)) as file:
+            return int(file.readline().split()[2])
+    best = (float("inf"), 0)
+    for seed in range(1, TRIALS + 1):
+        best = min(best, (roughness(seed, *case), seed))
+        if best[0] <= 1e-4:
+            break
+    print(f"{case}: gradients move by {best[0]:.2g}", flush=True)
+    return best[1]
 
 
 def golden(name, channels, side):
-    seed = next(seed for seed in range(1, 1000) if smooth(seed, name, channels, side))
+    seed = smooth_seed(name, channels, side)
     net, state, x = prepare(seed, name, channels, side)
-    entries = {"seed": [seed], "parameters": [len(state)], "logits_eval": net.eval()(x).detach().numpy().ravel()}
-    loss, logits, gradients = step(net, x)
+    logits, taps = net.eval().run(x)
+    entries = {"seed": [seed], "parameters": [len(state)], "taps": [len(taps)],
+               "logits_eval": logits.detach().numpy().ravel()}
+    entries |= {f"{tap}.eval": summary(seed, i, taps[tap], MAJOR_TAPS) for i, tap in enumerate(taps)}
+    loss, logits, taps, gradients = step(net, x)
     entries["logits_train"], entries["loss"] = logits.numpy().ravel(), [loss]
+    entries |= {f"{tap}.train": summary(seed, i, taps[tap], MAJOR_TAPS) for i, tap in enumerate(taps)}
     for index, key in enumerate(state):  # buffers of the state are those after the step
         entries[key] = summary(seed, index, gradients.get(key, state[key]))
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"network_{name}_{side}x{side}x{channels}.txt")
+    net, _, x = prepare(seed, name, channels, side)
+    single = step(net.float(), x.float())[1].double()
+    entries["float32"] = [((single - logits).abs().max() / logits.abs().max()).item()]
+    net, state, x = prepare(seed, name, channels, side)
+    gradients = step(net, x, [seed])[3]
+    for index, key in enumerate(state):
+        if key in gradients:
+            entries[f"{key}.taps"] = summary(seed, index, gradients[key], samples=0)
+    path = golden_path(name, channels, side)
     with open(path, "w") as file:
         for key, values in entries.items():
             file.write(f"{key} {len(values)} " + " ".join(f"{float(v):.9g}" for v in values) + "\n")

@@ -3,4 +3,5 @@
     X(resnet)                                                                                      \
     X(resnet_a)                                                                                    \
     X(wrn)                                                                                         \
-    X(vgg)
+    X(vgg)                                                                                         \
+    X(resnet_four)
