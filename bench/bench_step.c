@@ -43,6 +43,7 @@ struct rig {
     struct ctkd__weights *weights;
     struct ctkd__training *training;
     struct ctkd__run_state state;
+    struct ctkd__methods methods;
     struct ctkd__distiller *distiller;
     struct ctkd__batch batch;
 };
@@ -166,12 +167,17 @@ static void open_student(struct rig *rig, const struct arguments *a,
                                                     .profile = rig->engine.profile };
     must(ctkd__training_create(rig->graph, rig->weights, &training, &rig->training, &err), &err);
     must(ctkd__distiller_temperature(rig->config, a->classes, &temperature, &err), &err);
-    must(ctkd__run_state_init(&rig->state, rig->weights, temperature, &err), &err);
+    must(ctkd__run_state_init(&rig->state, rig->weights, temperature, 0, &err), &err);
     const bool alone = strcmp(a->mode, "student") == 0;
-    const struct ctkd__distiller_args distiller = {
-        rig->config, rig->training, rig->engine.workers, &rig->state, alone ? NULL : &rig->teacher,
-        a->classes
-    };
+    must(ctkd__methods_resolve(rig->config, &rig->methods, &err), &err);
+    const struct ctkd__distiller_args distiller = { .config = rig->config,
+                                                    .stage = CTKD_STAGE_MAIN,
+                                                    .training = rig->training,
+                                                    .workers = rig->engine.workers,
+                                                    .state = &rig->state,
+                                                    .teacher = alone ? NULL : &rig->teacher,
+                                                    .methods = &rig->methods,
+                                                    .classes = a->classes };
     must(ctkd__distiller_create(&distiller, &rig->distiller, &err), &err);
 }
 
