@@ -165,17 +165,17 @@ double ctkd__distance_squared(size_t k, const float *a, const float *b)
 
 double ctkd__normalise(size_t k, const float *x, float *unit)
 {
-    const double length = fmax(sqrt(ctkd__dot(k, x, x)), CTKD__SHORTEST);
+    const double length = fmax(sqrt(ctkd__dot(k, x, x)), CTKD__SHORTEST), inverse = 1 / length;
     for (size_t i = 0; i < k; i++)
-        unit[i] = (float)((double)x[i] / length);
+        unit[i] = (float)((double)x[i] * inverse);
     return length;
 }
 
 void ctkd__through_normalise(size_t k, const float *unit, double length, const float *g, float *dx)
 {
-    const double along = length > CTKD__SHORTEST ? ctkd__dot(k, unit, g) : 0;
+    const double along = length > CTKD__SHORTEST ? ctkd__dot(k, unit, g) : 0, inverse = 1 / length;
     for (size_t i = 0; i < k; i++)
-        dx[i] = (float)(((double)g[i] - (double)unit[i] * along) / length);
+        dx[i] = (float)(((double)g[i] - (double)unit[i] * along) * inverse);
 }
 
 double ctkd__normalise_double(size_t k, const double *x, double *unit)

@@ -3,7 +3,7 @@
  * size hw, and sample: the rows of S [c, hw] and T [c', hw] are the channels at length 1 (RN);
  *   L = sum over pairs of mean over samples of
  *       mean (S S^T)^2 + mean (T T^T)^2 - 2 mean (S T^T)^2
- * Huang & Wang 2017. Two ways to the same value, whichever has the smaller matrix: with U the rows
+ * Huang & Wang 2017. Two ways to the same value, whichever takes fewer products: with U the rows
  * of S and T and the weights w = 1/c for those of S, -1/c' for those of T,
  *   by channel  K = U U^T:            L = sum_ab w_a w_b K_ab^2,  dU_a = 4 w_a sum_b w_b K_ab U_b
  *   by place    G = U^T diag(w) U:    L = |G|^2,                  dU_a = 4 w_a U_a G
@@ -18,7 +18,7 @@
 struct pair {
     size_t c, teacher_c, places;
     bool by_place;
-    size_t units, matrix; /* floats of U; of K, or of S^T S and T^T T */
+    size_t units, matrix; /* floats of U; of [S S^T, S T^T] and T T^T, or of S^T S and T^T T */
 };
 
 struct nst {
@@ -45,10 +45,16 @@ static bool size_pair(const ctkd_map *s, const ctkd_map *t, struct pair *pair)
     if (!ctkd__add_product(&pair->places, s->h, s->w) || !ctkd__add_product(&channels, s->c, 1) ||
         !ctkd__add_product(&channels, t->c, 1))
         return false;
-    pair->by_place = 2 * pair->places < channels;
+    size_t by_channel = 0, by_place = 0; /* products, over places */
+    if (!ctkd__add_product(&by_channel, 2 * s->c, channels) ||
+        !ctkd__add_product(&by_channel, t->c, t->c) ||
+        !ctkd__add_product(&by_place, pair->places, channels + s->c))
+        return false;
+    pair->by_place = by_place < by_channel;
     return ctkd__add_product(&pair->units, channels, pair->places) &&
            (pair->by_place ? ctkd__add_product(&pair->matrix, 2 * pair->places, pair->places)
-                           : ctkd__add_product(&pair->matrix, channels, channels));
+                           : ctkd__add_product(&pair->matrix, s->c, channels) &&
+                                 ctkd__add_product(&pair->matrix, t->c, t->c));
 }
 
 static size_t larger(size_t a, size_t b)
@@ -99,11 +105,15 @@ static double by_channel(const struct pair *p, const float *u, float *k, double 
 {
     const size_t all = p->c + p->teacher_c;
     const double w = 1 / (double)p->c, teacher_w = 1 / (double)p->teacher_c;
-    ctkd__multiply(NULL, all, all, p->places, ctkd__rows(u, p->places), ctkd__columns(u, p->places),
-                   k);
+    const float *t = u + p->c * p->places;
+    float *const teacher_k = k + p->c * all;
+    ctkd__multiply(NULL, p->c, all, p->places, ctkd__rows(u, p->places),
+                   ctkd__columns(u, p->places), k);
+    ctkd__multiply(NULL, p->teacher_c, p->teacher_c, p->places, ctkd__rows(t, p->places),
+                   ctkd__columns(t, p->places), teacher_k);
     const double own = squares(p->c, p->c, k, all);
     const double across = squares(p->c, p->teacher_c, k + p->c, all);
-    const double teacher = squares(p->teacher_c, p->teacher_c, k + p->c * all + p->c, all);
+    const double teacher = squares(p->teacher_c, p->teacher_c, teacher_k, p->teacher_c);
     if (ds) {
         for (size_t a = 0; a < p->c; a++)
             for (size_t b = 0; b < all; b++)
