@@ -1,0 +1,192 @@
+/* Milliseconds per evaluation of a loss of features with its gradients, best and median of rounds,
+   for a batch of 64 on the features of two pairs of networks, with 1 and 2 threads; and the least
+   processor time, which other programs on the machine disturb less.
+   usage: bench_feature_losses [NAME ...] */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ctkd/ctkd.h"
+#include "nn/workers.h"
+#include "support/recording_builder.h"
+#include "train/pool.h"
+
+enum { N = 64, K = 100, SAMPLES = 50000, ROUNDS = 15 };
+
+static const ctkd_map small[] = {
+    { .c = 16, .h = 32, .w = 32 }, { .c = 16, .h = 32, .w = 32 }, { .c = 32, .h = 16, .w = 16 },
+    { .c = 64, .h = 8, .w = 8 },   { .c = 64, .h = 1, .w = 1 },
+};
+static const ctkd_map student_x4[] = {
+    { .c = 32, .h = 32, .w = 32 }, { .c = 64, .h = 32, .w = 32 }, { .c = 128, .h = 16, .w = 16 },
+    { .c = 256, .h = 8, .w = 8 },  { .c = 256, .h = 1, .w = 1 },
+};
+
+static const struct pair {
+    const char *name;
+    const ctkd_map *student, *teacher;
+} pairs[] = {
+    { "resnet56 -> resnet20", small, small },
+    { "resnet32x4 -> resnet8x4", student_x4, student_x4 },
+};
+
+static double now_ms(void)
+{
+    struct timespec time;
+    (void)timespec_get(&time, TIME_UTC);
+    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void *room(size_t count, size_t bytes)
+{
+    void *memory = calloc(count + 1, bytes);
+    if (!memory)
+        exit(1);
+    return memory;
+}
+
+/* After a ReLU: half of them 0. */
+static float *random_values(size_t count, uint64_t stream)
+{
+    float *x = room(count, sizeof *x);
+    for (size_t i = 0; i < count; i++) {
+        const float normal = ctkd_random_normal(1, CTKD_RANDOM_TEST, stream, i);
+        x[i] = normal > 0 ? normal : 0;
+    }
+    return x;
+}
+
+struct inputs {
+    ctkd_map maps[RECORDED_MAX];
+    ctkd_loss_args args;
+    ctkd_samples samples;
+    ctkd_head head;
+    float loss, tau, dtau;
+    uint64_t ids[N];
+    int32_t labels[N];
+};
+
+static void fill_maps(struct inputs *in, const struct recorded_read *reads, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        ctkd_map *map = &in->maps[i];
+        *map = reads[i].value.shape;
+        const size_t values = N * map->c * map->h * map->w;
+        map->x = random_values(values, i);
+        map->dx = reads[i].gradient ? room(values, sizeof(float)) : NULL;
+        map->norm_weight = reads[i].value.norm ? random_values(map->c, 100 + i) : NULL;
+        map->norm_bias = reads[i].value.norm ? random_values(map->c, 200 + i) : NULL;
+    }
+}
+
+static void fill_others(struct inputs *in, size_t channels)
+{
+    int32_t *all = room(SAMPLES, sizeof *all);
+    for (int32_t i = 0; i < SAMPLES; i++)
+        all[i] = i % K;
+    for (size_t i = 0; i < N; i++) {
+        in->ids[i] = 701 * i;
+        in->labels[i] = all[in->ids[i]];
+    }
+    in->tau = 4;
+    in->samples = (ctkd_samples){ SAMPLES, all, 1, 0 };
+    in->head = (ctkd_head){ K, channels, random_values(K * channels, 300), random_values(K, 301) };
+    in->args = (ctkd_loss_args){ .n = N,
+                                 .k = K,
+                                 .s = random_values(N * K, 302),
+                                 .t = random_values(N * K, 303),
+                                 .labels = in->labels,
+                                 .tau = &in->tau,
+                                 .n_tau = 1,
+                                 .loss = &in->loss,
+                                 .ds = room(N * K, sizeof(float)),
+                                 .dtau = &in->dtau,
+                                 .maps = in->maps,
+                                 .head = &in->head,
+                                 .ids = in->ids,
+                                 .samples = &in->samples };
+}
+
+static int time_eval(const ctkd_loss_def *def, const void *config, const ctkd_loss_args *args,
+                     const char *pair, size_t threads)
+{
+    double ms[ROUNDS], cpu = 1e30;
+    for (size_t i = 0; i < ROUNDS; i++) {
+        const double start = now_ms();
+        const clock_t cpu_start = clock();
+        if (def->eval(config, args) != CTKD_OK)
+            return 1;
+        const double spent = (double)(clock() - cpu_start) * 1e3 / CLOCKS_PER_SEC;
+        ms[i] = now_ms() - start;
+        cpu = spent < cpu ? spent : cpu;
+    }
+    qsort(ms, ROUNDS, sizeof ms[0], compare);
+    printf("%s, %s, %zu threads: %.2f ms (median %.2f, processor %.2f)\n", def->name, pair, threads,
+           ms[0], ms[ROUNDS / 2], cpu);
+    return 0;
+}
+
+static int measure(const ctkd_loss_def *def, const struct pair *pair, unsigned stage)
+{
+    static struct recording recording;
+    static struct recorded_read reads[RECORDED_MAX];
+    _Alignas(16) char config[256];
+    struct inputs *in = room(1, sizeof *in);
+    ctkd_options_defaults(def->options, config);
+    recording_start(&recording, pair->student, 5, pair->teacher, 5);
+    if (def->plan && def->plan(config, &recording.builder) != CTKD_OK)
+        return 1;
+    const size_t count = recording_reads(&recording, stage, reads);
+    fill_others(in, pair->teacher[4].c);
+    fill_maps(in, reads, count);
+    in->args.n_maps = count;
+    in->args.stage = stage;
+    const ctkd_loss_shape shape = { N, K, in->maps, count, SAMPLES };
+    size_t workspace, state;
+    if (ctkd_loss_workspace(def, config, &shape, &workspace) != CTKD_OK ||
+        ctkd_loss_state(def, config, &shape, &state) != CTKD_OK)
+        return 1;
+    in->args.workspace = room(workspace, sizeof(double));
+    in->args.state = room(state, sizeof(float));
+    if (state)
+        def->state_init(config, &shape, 1, in->args.state);
+    int failed = time_eval(def, config, &in->args, pair->name, 1);
+    struct ctkd__workers *workers;
+    if (ctkd__workers_create(2, &workers, NULL) != CTKD_OK)
+        return 1;
+    const ctkd_pool pool = ctkd__pool(workers);
+    in->args.pool = &pool;
+    failed |= time_eval(def, config, &in->args, pair->name, 2);
+    ctkd__workers_destroy(workers);
+    return failed; /* memory is left to the end of the program */
+}
+
+static int wanted(const char *name, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], name) == 0)
+            return 1;
+    return argc == 1;
+}
+
+int main(int argc, char **argv)
+{
+    int failed = 0;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        if (!((*def)->needs & (CTKD_NEEDS_MAPS | CTKD_NEEDS_IDS | CTKD_NEEDS_HEAD)) ||
+            !wanted((*def)->name, argc, argv))
+            continue;
+        for (unsigned stage = CTKD_STAGE_INITIAL; stage <= CTKD_STAGE_MAIN; stage <<= 1)
+            for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+                if (((*def)->stages ? (*def)->stages : CTKD_STAGE_MAIN) & stage)
+                    failed |= measure(*def, &pairs[i], stage);
+    }
+    return failed;
+}
