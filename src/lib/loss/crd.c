@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "ctkd/random.h"
+#include "lib/clones.h"
 #include "lib/each.h"
 #include "lib/maps.h"
 #include "lib/matrix.h"
@@ -184,26 +185,60 @@ static inline float exponential(float x)
     return p * scale;
 }
 
-/* Float sums in lanes of their own: adequate for a row, and fast. */
-static float dot(size_t d, const float *restrict a, const float *restrict b)
+enum { LANES = 16, ROWS = 4 };
+
+/* The sum of a row's lanes, as a tree. */
+static inline float sum_of_lanes(const float *lanes)
 {
-    enum { LANES = 16 };
-    float lanes[LANES] = { 0 }, sum = 0;
+    float four[4];
+    for (size_t l = 0; l < 4; l++)
+        four[l] = (lanes[l] + lanes[l + 4]) + (lanes[l + 8] + lanes[l + 12]);
+    return (four[0] + four[1]) + (four[2] + four[3]);
+}
+
+/* x_j = <row_j, v> of four rows: float sums in lanes of their own, adequate for a row, and fast. */
+CTKD__CLONES static void multiply_four(size_t d, const float *const rows[ROWS],
+                                       const float *restrict v, float *restrict x)
+{
+    const float *const a = rows[0], *const b = rows[1], *const p = rows[2], *const q = rows[3];
+    float la[LANES] = { 0 }, lb[LANES] = { 0 }, lp[LANES] = { 0 }, lq[LANES] = { 0 };
     size_t i = 0;
     for (; i + LANES <= d; i += LANES)
-        for (size_t l = 0; l < LANES; l++)
-            lanes[l] += a[i + l] * b[i + l];
-    for (; i < d; i++)
-        sum += a[i] * b[i];
-    for (size_t half = LANES / 2; half > 0; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            lanes[l] += lanes[l + half];
-    return lanes[0] + sum;
+        for (size_t l = 0; l < LANES; l++) {
+            la[l] += a[i + l] * v[i + l];
+            lb[l] += b[i + l] * v[i + l];
+            lp[l] += p[i + l] * v[i + l];
+            lq[l] += q[i + l] * v[i + l];
+        }
+    for (; i < d; i++) {
+        la[0] += a[i] * v[i];
+        lb[0] += b[i] * v[i];
+        lp[0] += p[i] * v[i];
+        lq[0] += q[i] * v[i];
+    }
+    x[0] = sum_of_lanes(la);
+    x[1] = sum_of_lanes(lb);
+    x[2] = sum_of_lanes(lp);
+    x[3] = sum_of_lanes(lq);
+}
+
+static void multiply_rows(size_t d, const float *bank, const uint32_t *rows, size_t count,
+                          const float *v, float *x)
+{
+    for (size_t j = 0; j < count; j += ROWS) {
+        float four[ROWS];
+        const float *at[ROWS];
+        for (size_t r = 0; r < ROWS; r++) /* beyond the last row: that row again, not stored */
+            at[r] = bank + rows[j + r < count ? j + r : count - 1] * d;
+        multiply_four(d, at, v, four);
+        for (size_t r = 0; r < ROWS && j + r < count; r++)
+            x[j + r] = four[r];
+    }
 }
 
 /* dv += sum_j g_j row_j, four rows at a time. */
-static void add_rows(size_t d, const float *bank, const uint32_t *rows, size_t count,
-                     const float *g, float *restrict dv)
+CTKD__CLONES static void add_rows(size_t d, const float *bank, const uint32_t *rows, size_t count,
+                                  const float *g, float *restrict dv)
 {
     size_t j = 0;
     for (; j + 4 <= count; j += 4) {
@@ -215,6 +250,16 @@ static void add_rows(size_t d, const float *bank, const uint32_t *rows, size_t c
     for (; j < count; j++)
         for (size_t i = 0; i < d; i++)
             dv[i] += g[j] * bank[rows[j] * d + i];
+}
+
+/* p = exp(p/T)/Z, g = p/(p + noise). */
+CTKD__CLONES static void scores(size_t count, float inverse, float log_z, float noise,
+                                float *restrict p, float *restrict g)
+{
+    for (size_t j = 0; j < count; j++) {
+        p[j] = exponential(p[j] * inverse - log_z);
+        g[j] = p[j] / (p[j] + noise);
+    }
 }
 
 /* sum of log((p_j + noise)/c): one logarithm of the product, exponents taken off in time for
@@ -242,19 +287,15 @@ static void add_group(const struct crd *w, const struct side *side, size_t i, si
     float p[GROUP], g[GROUP];
     const float *const v = side->unit + i * w->dim;
     const float inverse = (float)(1 / w->temperature), log_z = (float)side->log_z;
-    for (size_t j = 0; j < count; j++)
-        p[j] = dot(w->dim, side->bank + rows[j] * w->dim, v);
-    for (size_t j = 0; j < count; j++)
-        p[j] = exponential(p[j] * inverse - log_z);
+    const double noise = w->c + epsilon;
+    multiply_rows(w->dim, side->bank, rows, count, v, p);
+    scores(count, inverse, log_z, (float)noise, p, g);
     double *const sum = &side->sums[part * w->n + i];
     if (w->find_z) {
         for (size_t j = 0; j < count; j++)
             *sum += (double)p[j];
         return;
     }
-    const double noise = w->c + epsilon;
-    for (size_t j = 0; j < count; j++)
-        g[j] = p[j] / (p[j] + (float)noise);
     *sum += log_of_product(count, p, noise, w->c);
     add_rows(w->dim, side->bank, rows, count, g, side->dv + (part * w->n + i) * w->dim);
 }
