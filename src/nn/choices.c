@@ -143,32 +143,47 @@ static ctkd_status measure_candidate(const struct ctkd__conv_impl *impl,
     return status;
 }
 
+/* Measures an implementation in all its tilings; best becomes the fastest so far. */
+static ctkd_status measure_impl(const struct ctkd__conv_impl *impl,
+                                const struct ctkd__conv_request *request, struct ctkd__choice *best,
+                                uint64_t *best_ns, ctkd_error *err)
+{
+    static const size_t tile_blocks[] = { 0, 16, 32, 64, 128 };
+    const size_t variants = impl->tiles ? sizeof tile_blocks / sizeof *tile_blocks : 1;
+    for (size_t j = 0; j < variants; j++) {
+        struct ctkd__conv_request candidate = *request;
+        uint64_t ns = UINT64_MAX;
+        candidate.choices = NULL;
+        candidate.tile_block = tile_blocks[j];
+        const ctkd_status status = measure_candidate(impl, &candidate, &ns, err);
+        if (status)
+            return status;
+        /* The default stays unless another is clearly faster: noise must not choose. */
+        if (*best_ns == UINT64_MAX || (double)ns < 0.97 * (double)*best_ns) {
+            *best_ns = ns;
+            snprintf(best->impl, sizeof best->impl, "%s", impl->name);
+            best->tile_block = tile_blocks[j];
+        }
+    }
+    return CTKD_OK;
+}
+
 static ctkd_status measure(struct ctkd__choices *choices, const struct ctkd__conv_request *request,
                            const char *key, ctkd_error *err)
 {
-    static const size_t tile_blocks[] = { 0, 16, 32, 64, 128 };
     struct ctkd__choice best = { .impl = "" };
     uint64_t best_ns = UINT64_MAX;
     snprintf(best.key, sizeof best.key, "%s", key);
-    for (size_t i = 0; ctkd__conv_list()[i]; i++) {
-        const struct ctkd__conv_impl *const impl = ctkd__conv_list()[i];
-        const size_t variants = impl->tiles ? sizeof tile_blocks / sizeof *tile_blocks : 1;
-        for (size_t j = 0; j < variants && impl->supports(request); j++) {
-            struct ctkd__conv_request candidate = *request;
-            uint64_t ns = UINT64_MAX;
-            candidate.choices = NULL;
-            candidate.tile_block = tile_blocks[j];
-            const ctkd_status status = measure_candidate(impl, &candidate, &ns, err);
+    for (int defaults = 1; defaults >= 0; defaults--) /* defaults first */
+        for (size_t i = 0; ctkd__conv_list()[i]; i++) {
+            const struct ctkd__conv_impl *const impl = ctkd__conv_list()[i];
+            const int is_default = !impl->is_default || impl->is_default(request);
+            if (!impl->supports(request) || is_default != defaults)
+                continue;
+            const ctkd_status status = measure_impl(impl, request, &best, &best_ns, err);
             if (status)
                 return status;
-            /* The default stays unless another is clearly faster: noise must not choose. */
-            if (best_ns == UINT64_MAX || (double)ns < 0.97 * (double)best_ns) {
-                best_ns = ns;
-                snprintf(best.impl, sizeof best.impl, "%s", impl->name);
-                best.tile_block = tile_blocks[j];
-            }
         }
-    }
     return best.impl[0] ? add(choices, &best, err) : CTKD_OK;
 }
 

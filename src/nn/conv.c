@@ -17,7 +17,9 @@ const struct ctkd__conv_impl *const *ctkd__conv_list(void)
     return list;
 }
 
-/* The first that supports the request, or the one of that name if it does; NULL if none. */
+/* The one of that name if it supports the request, else the first that does by default; NULL if
+ * none.
+ */
 static const struct ctkd__conv_impl *choose(const char *name,
                                             const struct ctkd__conv_request *request)
 {
@@ -26,14 +28,20 @@ static const struct ctkd__conv_impl *choose(const char *name,
         if (list[i]->supports(request)) {
             if (name && strcmp(list[i]->name, name) == 0)
                 return list[i];
-            chosen = chosen ? chosen : list[i];
+            if (!chosen && (!list[i]->is_default || list[i]->is_default(request)))
+                chosen = list[i];
         }
     return chosen;
 }
 
+static bool is_automatic(const char *name)
+{
+    return !name || !*name || strcmp(name, "auto") == 0;
+}
+
 static bool known(const char *name)
 {
-    bool found = !name || !*name || strcmp(name, "auto") == 0;
+    bool found = is_automatic(name);
     for (size_t i = 0; list[i] && !found; i++)
         found = strcmp(list[i]->name, name) == 0;
     return found;
@@ -41,8 +49,8 @@ static bool known(const char *name)
 
 bool ctkd__conv_supported(const char *name, const struct ctkd__conv_request *request)
 {
-    struct ctkd__conv_request plain = *request; /* a prologue must not change who does the work */
-    plain.prologue = false;
+    struct ctkd__conv_request plain = *request; /* a prologue must not change who was asked for */
+    plain.prologue = is_automatic(name) && request->prologue;
     const struct ctkd__conv_impl *const chosen = known(name) ? choose(name, &plain) : NULL;
     return chosen && chosen->supports(request);
 }
@@ -56,7 +64,7 @@ ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request 
                           "train.conv: %s, expected auto, winograd, "
                           "depthwise, gemm, expanded or dnnl",
                           name);
-    const bool automatic = !name || !*name || strcmp(name, "auto") == 0;
+    const bool automatic = is_automatic(name);
     const struct ctkd__choice *choice = NULL;
     struct ctkd__conv_request decided = *request;
     if (automatic && request->choices) {

@@ -60,6 +60,8 @@ struct ctkd__conv_impl {
     const char *name;
     bool tiles; /* tile_block means something to it */
     bool (*supports)(const struct ctkd__conv_request *request);
+    /* Whether it is chosen where nobody asks for it by name; NULL: wherever it applies. */
+    bool (*is_default)(const struct ctkd__conv_request *request);
     ctkd_status (*create)(const struct ctkd__conv_request *request, struct ctkd__conv **out,
                           ctkd_error *err);
     void (*destroy)(struct ctkd__conv *conv);

@@ -21,52 +21,73 @@ enum { GM_ROWS = 6, GM_COLS = 2, GM_DEPTH = 4, GM_DEPTH_COLS = 2 };
 enum { GM_ROWS = 6, GM_COLS = 1, GM_DEPTH = 4, GM_DEPTH_COLS = 1 };
 #endif
 
-/* Bytes of a staged tile, and the least and most pixels of one. */
-enum { GM_TILE_BYTES = 256 * 1024, GM_TILE_MIN = 96, GM_TILE_MAX = 768 };
+enum { GM_TILE_MAX = 128 };
 
-static size_t gm__tile(size_t blocks)
+/*
+ * Pixels of a tile. Small ones leave memory no time to rest between the staging of one and the
+ * next; they are large enough to be worth reading all the weights for (product), or adding up all
+ * of them (gradient). Measured on AVX-512: 16 instead of 256 is a quarter faster at 96 to 16
+ * channels.
+ */
+static size_t gm__tile(const struct ctkd__gemm_shape *s, bool gradient)
 {
-    size_t pixels = GM_TILE_BYTES / (blocks * VB * sizeof(float));
-    pixels = pixels < GM_TILE_MIN ? GM_TILE_MIN : pixels > GM_TILE_MAX ? GM_TILE_MAX : pixels;
-    return pixels / GM_ROWS * GM_ROWS;
+    const size_t bytes = s->weight_floats * sizeof(float);
+    const size_t pixels = bytes <= 48 * 1024 ? 16 : bytes <= 1024 * 1024 ? 48 : GM_TILE_MAX;
+    const size_t least = bytes <= 256 * 1024 ? 64 : GM_TILE_MAX;
+    return (gradient ? least : pixels) / GM_ROWS * GM_ROWS;
 }
 
 static size_t gm__scratch_bytes(const struct ctkd__gemm_shape *s)
 {
-    const size_t both = s->in_blocks + s->out_blocks;
-    const size_t multiply = gm__tile(s->in_blocks) * s->in_blocks;
-    const size_t gradient = gm__tile(both) * both;
+    const size_t multiply = gm__tile(s, false) * s->in_blocks;
+    const size_t gradient = gm__tile(s, true) * (s->in_blocks + s->out_blocks);
     return (multiply > gradient ? multiply : gradient) * VB * sizeof(float);
 }
 
-/* Pixels [first, first + count) of [n][blocks][hw][B] into `to`; rows behind the last are zero. */
+/* A run of pixels of one image and block, from `row` of a group on; rows of the next group are
+   `skip` floats further. */
+ALWAYS_INLINE void gm__stage_run(const float *from, size_t run, size_t row, float *to, size_t skip,
+                                 bool affine, bool relu, vf scale, vf shift)
+{
+    while (run > 0) {
+        const size_t rows = GM_ROWS - row < run ? GM_ROWS - row : run;
+        for (size_t r = 0; r < rows; r++, from += VB, to += VB) {
+            const vf x = affine ? v_load(from) * scale + shift : v_load(from);
+            v_store(to, relu ? v_relu(x) : x);
+        }
+        run -= rows;
+        to += skip;
+        row = 0;
+    }
+}
+
+/* Pixels [first, first + count) of [n][blocks][hw][B] into `to`; rows behind the last are zero. One
+   block after the other: memory is read in long runs. */
 static void gm__stage(size_t blocks, size_t hw, size_t first, size_t count, const float *x,
                       const struct ctkd__affine *prologue, float *to)
 {
-    for (size_t group = 0; group < count; group += GM_ROWS, to += blocks * GM_ROWS * VB) {
-        const size_t rows = count - group < GM_ROWS ? count - group : GM_ROWS;
-        for (size_t row = 0, run; row < rows; row += run) {
-            const size_t image = (first + group + row) / hw, at = (first + group + row) % hw;
-            const float *from = x + (image * blocks * hw + at) * VB;
-            float *put = to + row * VB;
-            run = hw - at < rows - row ? hw - at : rows - row;
-            for (size_t b = 0; b < blocks; b++, from += hw * VB, put += GM_ROWS * VB)
-                if (!prologue) {
-                    for (size_t i = 0; i < run * VB; i += VB)
-                        v_store(put + i, v_load(from + i));
-                } else {
-                    const vf scale = v_load(prologue->scale + b * VB);
-                    const vf shift = v_load(prologue->shift + b * VB);
-                    if (prologue->relu)
-                        for (size_t i = 0; i < run * VB; i += VB)
-                            v_store(put + i, v_relu(v_load(from + i) * scale + shift));
-                    else
-                        for (size_t i = 0; i < run * VB; i += VB)
-                            v_store(put + i, v_load(from + i) * scale + shift);
-                }
+    const size_t group = blocks * GM_ROWS * VB, skip = (blocks - 1) * GM_ROWS * VB;
+    const size_t tail = count % GM_ROWS, first_image = first / hw, first_at = first % hw;
+    for (size_t b = 0; b < blocks; b++) {
+        const vf scale = prologue ? v_load(prologue->scale + b * VB) : v_zero();
+        const vf shift = prologue ? v_load(prologue->shift + b * VB) : v_zero();
+        const float *from = x + ((first_image * blocks + b) * hw + first_at) * VB;
+        float *const base = to + b * GM_ROWS * VB;
+        size_t run = hw - first_at;
+        for (size_t done = 0; done < count; done += run, run = hw) {
+            run = run < count - done ? run : count - done;
+            float *const put = base + done / GM_ROWS * group + done % GM_ROWS * VB;
+            if (!prologue)
+                gm__stage_run(from, run, done % GM_ROWS, put, skip, false, false, scale, shift);
+            else if (prologue->relu)
+                gm__stage_run(from, run, done % GM_ROWS, put, skip, true, true, scale, shift);
+            else
+                gm__stage_run(from, run, done % GM_ROWS, put, skip, true, false, scale, shift);
+            from += (run + (blocks - 1) * hw) * VB; /* the next image's block begins there */
         }
-        for (size_t b = 0; b < blocks && rows < GM_ROWS; b++)
-            memset(to + (b * GM_ROWS + rows) * VB, 0, (GM_ROWS - rows) * VB * sizeof *to);
+        if (tail)
+            memset(base + count / GM_ROWS * group + tail * VB, 0,
+                   (GM_ROWS - tail) * VB * sizeof *to);
     }
 }
 
@@ -74,7 +95,7 @@ static void gm__stage(size_t blocks, size_t hw, size_t first, size_t count, cons
 struct gm__output {
     const struct ctkd__epilogue *epilogue;
     float *y;
-    size_t at[GM_ROWS]; /* of each pixel in the first output block */
+    const size_t *at;   /* of each pixel in the first output block */
     size_t rows, block; /* pixels; floats from one output block to the next */
 };
 
@@ -104,19 +125,24 @@ ALWAYS_INLINE void gm__product(const float *v, const float *weights, size_t w_bl
             }
         }
     }
-    const struct ctkd__epilogue *const e = out->epilogue;
+    /* In registers: a store might change the structures, for all the compiler knows. */
+    const float *const residual = out->epilogue->residual, *const bias = out->epilogue->bias;
+    const bool relu = out->epilogue->relu;
+    const size_t rows = out->rows, *const at = out->at;
 #pragma GCC unroll 4
     for (size_t q = 0; q < cols; q++) {
-        const vf bias = e->bias ? v_load(e->bias + (ob + q) * VB) : v_zero();
+        const vf add = bias ? v_load(bias + (ob + q) * VB) : v_zero();
+        const size_t block = (ob + q) * out->block;
+        float *const y = out->y + block;
+        const float *const base = residual ? residual + block : NULL;
 #pragma GCC unroll 16
         for (size_t r = 0; r < GM_ROWS; r++) { /* unrolled: sums are in registers */
-            if (r >= out->rows)
+            if (r >= rows)
                 break;
-            const size_t at = out->at[r] + (ob + q) * out->block;
-            vf y = sum[r][q] + bias;
-            if (e->residual)
-                y += v_load(e->residual + at);
-            v_store(out->y + at, e->relu ? v_relu(y) : y);
+            vf value = sum[r][q] + add;
+            if (base)
+                value += v_load(base + at[r]);
+            v_store(y + at[r], relu ? v_relu(value) : value);
         }
     }
 }
@@ -135,18 +161,19 @@ ALWAYS_INLINE size_t gm__alike(const struct ctkd__gemm_shape *s, size_t ob, size
 static void gm__multiply_tile(const struct ctkd__gemm_shape *s, size_t first, size_t count,
                               const float *v, const float *weights, struct gm__output *out)
 {
+    size_t places[GM_TILE_MAX], image = first / s->hw, at = first % s->hw;
+    for (size_t i = 0; i < count; i++) {
+        places[i] = (image * s->out_blocks * s->hw + at) * VB;
+        if (++at == s->hw)
+            at = 0, image++;
+    }
     for (size_t ob = 0, cols; ob < s->out_blocks; ob += cols) {
         const struct ctkd__gemm_range *const range = &s->ranges[ob];
         cols = gm__alike(s, ob, GM_COLS);
         for (size_t group = 0; group < count; group += GM_ROWS) {
             const float *const p = v + (group * s->in_blocks + range->first * GM_ROWS) * VB;
             out->rows = count - group < GM_ROWS ? count - group : GM_ROWS;
-            size_t image = (first + group) / s->hw, at = (first + group) % s->hw;
-            for (size_t r = 0; r < GM_ROWS; r++) {
-                out->at[r] = (image * s->out_blocks * s->hw + at) * VB;
-                if (++at == s->hw)
-                    at = 0, image++;
-            }
+            out->at = places + group;
             if (cols == GM_COLS)
                 gm__product(p, weights + range->offset, range->count * VB * VB, range->count, out,
                             ob, GM_COLS);
@@ -160,7 +187,7 @@ static void gm__multiply(const struct ctkd__gemm_shape *s, size_t n, const float
                          const struct ctkd__affine *prologue, const float *weights,
                          const struct ctkd__epilogue *epilogue, float *y, void *scratch)
 {
-    const size_t tile = gm__tile(s->in_blocks), pixels = n * s->hw;
+    const size_t tile = gm__tile(s, false), pixels = n * s->hw;
     struct gm__output out = { .epilogue = epilogue, .y = y, .block = s->hw * VB };
     for (size_t first = 0; first < pixels; first += tile) {
         const size_t count = pixels - first < tile ? pixels - first : tile;
@@ -229,7 +256,7 @@ static void gm__gradient(const struct ctkd__gemm_shape *s, size_t n, const float
                          const struct ctkd__affine *prologue, const float *dy, float *dw,
                          void *scratch)
 {
-    const size_t tile = gm__tile(s->in_blocks + s->out_blocks), pixels = n * s->hw;
+    const size_t tile = gm__tile(s, true), pixels = n * s->hw;
     float *const v = scratch, *const m = v + tile * s->in_blocks * VB;
     memset(dw, 0, s->weight_floats * sizeof *dw);
     for (size_t first = 0; first < pixels; first += tile) {
