@@ -328,32 +328,115 @@ static void ft__shift(struct ctkd__extent extent, const float *shift, float *y)
 
 /* --- layouts */
 
+#if defined(__AVX2__)
+/* Which lanes of two vectors of rows i and i + s swap when s x s squares of a square are. */
+#define FT__LOW(j, s) ((j) & (s) ? VB + (j) - (s) : (j))
+#define FT__HIGH(j, s) ((j) & (s) ? VB + (j) : (j) + (s))
+#define FT__8_LANES(f, j, s)                                                                       \
+    f(j, s), f(j + 1, s), f(j + 2, s), f(j + 3, s), f(j + 4, s), f(j + 5, s), f(j + 6, s),         \
+        f(j + 7, s)
+#if VB == 16
+#define FT__LANES(f, s) ((vi){ FT__8_LANES(f, 0, s), FT__8_LANES(f, 8, s) })
+#else
+#define FT__LANES(f, s) ((vi){ FT__8_LANES(f, 0, s) })
+#endif
+
+ALWAYS_INLINE void ft__swap(vf rows[VB], size_t s, vi low, vi high)
+{
+    for (size_t i = 0; i < VB; i++) {
+        if (i & s)
+            continue;
+        const vf a = rows[i], b = rows[i + s];
+        rows[i] = __builtin_shuffle(a, b, low);
+        rows[i + s] = __builtin_shuffle(a, b, high);
+    }
+}
+
+/* VB pixels of VB channels: rows become columns. */
+ALWAYS_INLINE void ft__transpose(vf rows[VB])
+{
+#if VB == 16
+    ft__swap(rows, 8, FT__LANES(FT__LOW, 8), FT__LANES(FT__HIGH, 8));
+#endif
+    ft__swap(rows, 4, FT__LANES(FT__LOW, 4), FT__LANES(FT__HIGH, 4));
+    ft__swap(rows, 2, FT__LANES(FT__LOW, 2), FT__LANES(FT__HIGH, 2));
+    ft__swap(rows, 1, FT__LANES(FT__LOW, 1), FT__LANES(FT__HIGH, 1));
+}
+
+/* The first pixels of a plane, VB at a time; returns how many. x has a plane per lane. */
+static size_t ft__block_squares(size_t hw, size_t lanes, const float *x, const float *base,
+                                float *y)
+{
+    size_t i = 0;
+    for (; i + VB <= hw; i += VB) {
+        vf rows[VB];
+        for (size_t lane = 0; lane < VB; lane++)
+            rows[lane] = lane < lanes ? v_load(x + lane * hw + i) : v_zero();
+        ft__transpose(rows);
+        for (size_t p = 0; p < VB; p++) {
+            const size_t at = (i + p) * VB;
+            v_store(y + at, base ? rows[p] + v_load(base + at) : rows[p]);
+        }
+    }
+    return i;
+}
+
+static size_t ft__unblock_squares(size_t hw, size_t lanes, const float *x, float *y)
+{
+    size_t i = 0;
+    for (; i + VB <= hw; i += VB) {
+        vf rows[VB];
+        for (size_t p = 0; p < VB; p++)
+            rows[p] = v_load(x + (i + p) * VB);
+        ft__transpose(rows);
+        for (size_t lane = 0; lane < VB; lane++)
+            if (lane < lanes)
+                v_store(y + lane * hw + i, rows[lane]);
+    }
+    return i;
+}
+#else
+static size_t ft__block_squares(size_t hw, size_t lanes, const float *x, const float *base,
+                                float *y)
+{
+    (void)hw, (void)lanes, (void)x, (void)base, (void)y;
+    return 0; /* without shuffles it is no gain */
+}
+
+static size_t ft__unblock_squares(size_t hw, size_t lanes, const float *x, float *y)
+{
+    (void)hw, (void)lanes, (void)x, (void)y;
+    return 0;
+}
+#endif
+
 static void ft__block(struct ctkd__extent extent, size_t channels, const float *x,
                       const float *base, float *y)
 {
     for (size_t n = 0; n < extent.n; n++)
-        for (size_t block = 0; block < extent.blocks; block++) {
+        for (size_t block = 0; block < extent.blocks; block++, y += extent.hw * VB) {
             const size_t left = channels - block * VB, lanes = left < VB ? left : VB;
             const float *const plane = x + (n * channels + block * VB) * extent.hw;
-            for (size_t i = 0; i < extent.hw; i++, y += VB) {
+            for (size_t i = ft__block_squares(extent.hw, lanes, plane, base, y); i < extent.hw;
+                 i++) {
                 vf value = v_zero();
                 for (size_t lane = 0; lane < lanes; lane++)
                     value[lane] = plane[lane * extent.hw + i];
-                v_store(y, base ? value + v_load(base) : value);
-                base += base ? VB : 0;
+                v_store(y + i * VB, base ? value + v_load(base + i * VB) : value);
             }
+            base += base ? extent.hw * VB : 0;
         }
 }
 
 static void ft__unblock(struct ctkd__extent extent, size_t channels, const float *x, float *y)
 {
     for (size_t n = 0; n < extent.n; n++)
-        for (size_t block = 0; block < extent.blocks; block++) {
+        for (size_t block = 0; block < extent.blocks; block++, x += extent.hw * VB) {
             const size_t left = channels - block * VB, lanes = left < VB ? left : VB;
             float *const plane = y + (n * channels + block * VB) * extent.hw;
-            for (size_t i = 0; i < extent.hw; i++, x += VB)
+            for (size_t i = ft__unblock_squares(extent.hw, lanes, x, plane); i < extent.hw; i++)
                 for (size_t lane = 0; lane < lanes; lane++)
-                    plane[lane * extent.hw + i] = x[lane];
+                    plane[lane * extent.hw + i] = x[i * VB + lane];
         }
 }
 
