@@ -25,6 +25,8 @@ static const struct expected {
     { "vgg11", 9277284, 209.44, 58 },        { "vgg13", 9462180, 284.94, 72 },
     { "vgg16", 14774436, 398.18, 93 },       { "vgg19", 20086692, 511.43, 114 },
     { "ResNet18", 11220132, 555.47, 122 },   { "ResNet50", 23705252, 1298.01, 320 },
+    { "MobileNetV2", 812836, 6.52, 320 },    { "ShuffleV1", 949258, 38.69, 296 },
+    { "ShuffleV2", 1355528, 44.50, 338 },
 };
 
 static struct ctkd__graph *build(const char *name, size_t channels, size_t side, size_t classes)
@@ -210,6 +212,42 @@ static void names_of_large_networks_are_in_the_published_order(void **state)
                         "layer1.0.shortcut.0.weight", "layer1.0.shortcut.1.running_var",
                         "layer1.1.conv1.weight", "layer3.5.bn3.bias", "layer4.2.bn3.running_var",
                         "linear.weight", "linear.bias", NULL });
+    check_some_keys("MobileNetV2",
+                    (const char *const[]){
+                        "conv1.0.weight", "conv1.1.running_var", "blocks.0.0.conv.0.weight",
+                        "blocks.0.0.conv.1.weight", "blocks.0.0.conv.3.weight",
+                        "blocks.0.0.conv.4.bias", "blocks.0.0.conv.6.weight",
+                        "blocks.0.0.conv.7.running_mean", "blocks.1.0.conv.0.weight",
+                        "blocks.1.1.conv.7.running_var", "blocks.3.3.conv.0.weight",
+                        "blocks.6.0.conv.7.running_var", "conv2.0.weight", "conv2.1.running_var",
+                        "classifier.0.weight", "classifier.0.bias", NULL });
+    check_some_keys("ShuffleV1",
+                    (const char *const[]){
+                        "conv1.weight", "bn1.running_var", "layer1.0.conv1.weight",
+                        "layer1.0.bn1.weight", "layer1.0.conv2.weight", "layer1.0.bn2.weight",
+                        "layer1.0.conv3.weight", "layer1.0.bn3.running_var",
+                        "layer1.1.conv1.weight", "layer2.7.bn3.bias", "layer3.3.bn3.running_var",
+                        "linear.weight", "linear.bias", NULL });
+    check_some_keys("ShuffleV2", (const char *const[]){ "conv1.weight",
+                                                        "bn1.running_var",
+                                                        "layer1.0.conv1.weight",
+                                                        "layer1.0.bn1.weight",
+                                                        "layer1.0.conv2.weight",
+                                                        "layer1.0.bn2.weight",
+                                                        "layer1.0.conv3.weight",
+                                                        "layer1.0.bn3.weight",
+                                                        "layer1.0.conv4.weight",
+                                                        "layer1.0.bn4.weight",
+                                                        "layer1.0.conv5.weight",
+                                                        "layer1.0.bn5.running_var",
+                                                        "layer1.1.conv1.weight",
+                                                        "layer2.7.bn3.bias",
+                                                        "layer3.3.bn3.running_var",
+                                                        "conv2.weight",
+                                                        "bn2.running_var",
+                                                        "linear.weight",
+                                                        "linear.bias",
+                                                        NULL });
 }
 
 static bool has_parameter(const char *network, const char *name)
@@ -301,6 +339,28 @@ static void taps_of_large_networks_have_their_published_shapes(void **state)
     for (size_t i = 1; i < 10; i++)
         resnet[i].c /= 4;
     check_taps("ResNet18", 32, resnet, 10);
+    const struct tap mobilenet[] = {
+        { "f0", 16, 16, CTKD__OP_RELU },         { "f1", 12, 16, CTKD__OP_ADD },
+        { "f2", 16, 8, CTKD__OP_ADD },           { "f3", 48, 4, CTKD__OP_ADD },
+        { "f4", 160, 2, CTKD__OP_BATCH_NORM },   { "pre1", 12, 16, CTKD__OP_ADD },
+        { "pre2", 16, 8, CTKD__OP_ADD },         { "pre3", 48, 4, CTKD__OP_ADD },
+        { "pre4", 160, 2, CTKD__OP_BATCH_NORM }, { "f5", 1280, 1, CTKD__OP_GLOBAL_POOL },
+    };
+    check_taps("MobileNetV2", 32, mobilenet, 10);
+    const struct tap shuffle_v1[] = {
+        { "f0", 24, 32, CTKD__OP_RELU },   { "f1", 240, 16, CTKD__OP_RELU },
+        { "f2", 480, 8, CTKD__OP_RELU },   { "f3", 960, 4, CTKD__OP_RELU },
+        { "pre1", 240, 16, CTKD__OP_ADD }, { "pre2", 480, 8, CTKD__OP_ADD },
+        { "pre3", 960, 4, CTKD__OP_ADD },  { "f4", 960, 1, CTKD__OP_GLOBAL_POOL },
+    };
+    check_taps("ShuffleV1", 32, shuffle_v1, 8);
+    const struct tap shuffle_v2[] = {
+        { "f0", 24, 32, CTKD__OP_RELU },      { "f1", 116, 16, CTKD__OP_SHUFFLE },
+        { "f2", 232, 8, CTKD__OP_SHUFFLE },   { "f3", 464, 4, CTKD__OP_SHUFFLE },
+        { "pre1", 116, 16, CTKD__OP_CONCAT }, { "pre2", 232, 8, CTKD__OP_CONCAT },
+        { "pre3", 464, 4, CTKD__OP_CONCAT },  { "f4", 1024, 1, CTKD__OP_GLOBAL_POOL },
+    };
+    check_taps("ShuffleV2", 32, shuffle_v2, 8);
 }
 
 /* Batch norm, sum and ReLU are neighbours in node order, and every input of a node comes before it:
@@ -357,6 +417,22 @@ static void initial_values_are_the_published_ones(void **state)
         { "ResNet50", "layer1.0.conv3.weight", CTKD__INIT_NORMAL, 0.088388348 },
         { "ResNet50", "linear.weight", CTKD__INIT_UNIFORM, 0.022097087 },
         { "ResNet50", "linear.bias", CTKD__INIT_UNIFORM, 0.022097087 },
+        { "MobileNetV2", "conv1.0.weight", CTKD__INIT_NORMAL, 0.117851130 },
+        /* all output channels count, even where each reads only one input */
+        { "MobileNetV2", "blocks.6.0.conv.3.weight", CTKD__INIT_NORMAL, 0.021516574 },
+        { "MobileNetV2", "classifier.0.weight", CTKD__INIT_NORMAL, 0.01 },
+        { "MobileNetV2", "classifier.0.bias", CTKD__INIT_CONSTANT, 0 },
+        { "ShuffleV1", "conv1.weight", CTKD__INIT_UNIFORM, 0.577350269 },
+        { "ShuffleV1", "layer1.0.conv1.weight", CTKD__INIT_UNIFORM, 0.204124145 }, /* one group */
+        { "ShuffleV1", "layer1.1.conv1.weight", CTKD__INIT_UNIFORM, 0.111803399 }, /* three */
+        { "ShuffleV1", "layer1.1.conv2.weight", CTKD__INIT_UNIFORM, 0.333333333 },
+        { "ShuffleV1", "layer1.1.conv3.weight", CTKD__INIT_UNIFORM, 0.223606798 },
+        { "ShuffleV1", "linear.bias", CTKD__INIT_UNIFORM, 0.032274861 },
+        { "ShuffleV2", "layer1.0.conv1.weight", CTKD__INIT_UNIFORM, 0.333333333 },
+        { "ShuffleV2", "layer1.0.conv2.weight", CTKD__INIT_UNIFORM, 0.204124145 },
+        { "ShuffleV2", "layer1.1.conv3.weight", CTKD__INIT_UNIFORM, 0.131306433 },
+        { "ShuffleV2", "conv2.weight", CTKD__INIT_UNIFORM, 0.046423835 },
+        { "ShuffleV2", "linear.weight", CTKD__INIT_UNIFORM, 0.03125 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct ctkd__graph *const graph = build(rows[i].network, 3, 32, 10);

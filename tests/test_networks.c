@@ -1,5 +1,5 @@
-/* Whole networks against PyTorch in float64 (tests/golden/networks.py), for every instruction set
-   that this CPU runs, with one and two threads. */
+/* Whole networks against PyTorch in float64 (tests/golden/networks.py), for
+   every instruction set that this CPU runs, with one and two threads. */
 #include "support/check.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 /* As in networks.py. */
 enum { N = 6, CLASSES = 10, SAMPLES = 8 };
-enum { MAJOR_PIXELS = 1 << 20, MAJOR_DIRECTIONS = 1 << 21 };
+enum { MAJOR_PIXELS = 1 << 20, MAJOR_DIRECTIONS = 1 << 21, MAJOR_TAPS = 1 << 23 };
 
 struct network {
     const char *name;
@@ -26,9 +26,11 @@ struct fixture {
     struct ctkd__graph *graph;
     struct ctkd__tensors values; /* without num_batches_tracked */
     struct ctkd__tensors directions;
+    struct ctkd__tensors tap_directions; /* [N][c][h][w] each */
+    int *tap_nodes;
     uint64_t seed;
-    /* How much less than the others this network lets float32 keep of its values: 1, or more where
-       PyTorch's own float32 is more than 1e-5 from its float64. */
+    /* How much more of its values than others this network loses in float32: 1, or more where
+       PyTorch's own float32 is more than 3e-6 from its float64. */
     double amplification;
     float *x;
     int32_t labels[N];
@@ -39,7 +41,8 @@ static float draw_normal(const struct fixture *fixture, size_t major, size_t min
     return ctkd_random_normal(fixture->seed, CTKD_RANDOM_TEST, major, minor);
 }
 
-/* Element i of a parameter: He's deviation for weights, near their defaults for batch norm. */
+/* Element i of a parameter: He's deviation for weights, near their defaults for
+ * batch norm. */
 static float draw(const struct fixture *fixture, size_t index, size_t i)
 {
     const struct ctkd__parameter *const parameter = &fixture->graph->parameters[index];
@@ -80,6 +83,28 @@ static void fill_values(struct fixture *fixture)
     }
 }
 
+static void fill_taps(struct fixture *fixture)
+{
+    const int count = fixture->graph->n_taps;
+    assert_int_equal(count, (int)golden_get(fixture->golden, "taps", 1)[0]);
+    fixture->tap_nodes = malloc((size_t)count * sizeof *fixture->tap_nodes);
+    assert_non_null(fixture->tap_nodes);
+    for (int i = 0; i < count; i++) {
+        const struct ctkd__tap *const tap = &fixture->graph->taps[i];
+        const struct ctkd__node *const node = &fixture->graph->nodes[tap->node];
+        const int64_t shape[] = { N, (int64_t)node->c, (int64_t)node->h, (int64_t)node->w };
+        struct ctkd__tensor *tensor;
+        ctkd_error err = { 0 };
+        check_ok(ctkd__tensors_add(&fixture->tap_directions, tap->name, CTKD__F32, 4, shape,
+                                   &tensor, &err),
+                 &err);
+        float *const direction = tensor->data;
+        for (size_t j = 0; j < ctkd__tensor_elements(tensor); j++)
+            direction[j] = draw_normal(fixture, MAJOR_TAPS + (size_t)i, j);
+        fixture->tap_nodes[i] = tap->node;
+    }
+}
+
 static void fixture_init(struct fixture *fixture, const struct network *network)
 {
     *fixture = (struct fixture){ .network = network };
@@ -88,12 +113,13 @@ static void fixture_init(struct fixture *fixture, const struct network *network)
              network->side, network->channels);
     fixture->golden = golden_open(file);
     fixture->seed = (uint64_t)golden_get(fixture->golden, "seed", 1)[0];
-    fixture->amplification = fmax(1, (double)golden_get(fixture->golden, "float32", 1)[0] / 1e-5);
+    fixture->amplification = fmax(1, (double)golden_get(fixture->golden, "float32", 1)[0] / 3e-6);
     const struct ctkd__model_args args = { network->channels, network->side, network->side,
                                            CLASSES };
     ctkd_error err = { 0 };
     check_ok(ctkd__model_build(network->name, &args, &fixture->graph, &err), &err);
     fill_values(fixture);
+    fill_taps(fixture);
     const size_t pixels = N * network->channels * network->side * network->side;
     fixture->x = malloc(pixels * sizeof *fixture->x);
     assert_non_null(fixture->x);
@@ -108,64 +134,108 @@ static void fixture_fini(struct fixture *fixture)
     free(fixture->x);
     ctkd__tensors_fini(&fixture->values);
     ctkd__tensors_fini(&fixture->directions);
+    ctkd__tensors_fini(&fixture->tap_directions);
+    free(fixture->tap_nodes);
     ctkd__graph_destroy(fixture->graph);
     golden_close(fixture->golden);
 }
 
-/* How far a tensor is from its golden entry, relative to its norm (1e-6 is added to that: the whole
-   gradient of a bias before a batch norm is rounding). */
+/* How far a tensor is from its golden entry, relative to its norm, to which `floor` is added: some
+   gradients are 0, so that all of ours is rounding (a bias before a batch norm, also before a
+   convolution in between). */
 struct difference {
     double norm, projection; /* of the norms; of the projections on a random direction */
     double element;          /* largest of the chosen elements, relative to the rms */
 };
 
-static struct difference compare(const struct fixture *fixture, size_t index,
-                                 const struct ctkd__tensors *list)
+/* `expected`: index, norm, projection, and `samples` elements. */
+static struct difference compare(const float *expected, size_t index, size_t samples,
+                                 const float *values, const float *direction, size_t n,
+                                 double floor)
 {
-    const char *const name = fixture->graph->parameters[index].name;
-    const float *const expected = golden_get(fixture->golden, name, 3 + SAMPLES);
-    const struct ctkd__tensor *const tensor = ctkd__tensors_find(list, name);
-    assert_non_null(tensor);
     assert_int_equal((int)expected[0], (int)index);
-    const float *const values = tensor->data;
-    const float *const direction = fixture->directions.items[index].data;
-    const size_t n = ctkd__tensor_elements(tensor);
     double squares = 0, projection = 0;
     for (size_t i = 0; i < n; i++) {
         squares += (double)values[i] * (double)values[i];
         projection += (double)values[i] * (double)direction[i];
     }
     assert_true(isfinite(squares));
-    const double norm = (double)expected[1], scale = norm + 1e-4;
+    const double norm = (double)expected[1], scale = norm + floor;
     struct difference d = { fabs(sqrt(squares) - norm) / scale,
                             fabs(projection - (double)expected[2]) / scale, 0 };
-    for (size_t i = 0; i < SAMPLES; i++)
+    for (size_t i = 0; i < samples; i++)
         d.element = fmax(
             d.element, fabs((double)values[i * (n - 1) / (SAMPLES - 1)] - (double)expected[3 + i]) *
                            sqrt((double)n) / scale);
     return d;
 }
 
-static void check_state(const struct fixture *fixture, size_t index,
-                        const struct ctkd__tensors *list)
+/* `suffix` of the entry's name: "" for the loss of labels, ".taps" for that
+ * with terms of taps. */
+static struct difference compare_parameter(const struct fixture *fixture, size_t index,
+                                           const struct ctkd__tensors *list, const char *suffix,
+                                           double floor)
 {
-    const struct difference d = compare(fixture, index, list);
+    const char *const name = fixture->graph->parameters[index].name;
+    const size_t samples = suffix[0] ? 0 : SAMPLES;
+    char entry[128];
+    snprintf(entry, sizeof entry, "%s%s", name, suffix);
+    const struct ctkd__tensor *const tensor = ctkd__tensors_find(list, name);
+    assert_non_null(tensor);
+    return compare(golden_get(fixture->golden, entry, 3 + samples), index, samples, tensor->data,
+                   fixture->directions.items[index].data, ctkd__tensor_elements(tensor), floor);
+}
+
+/* The values of a tap; mode: "train" or "eval". */
+static void check_tap(const struct fixture *fixture, size_t index, const char *mode,
+                      const float *values)
+{
+    const struct ctkd__tensor *const direction = &fixture->tap_directions.items[index];
+    char entry[32];
+    snprintf(entry, sizeof entry, "%s.%s", fixture->graph->taps[index].name, mode);
+    const struct difference d =
+        compare(golden_get(fixture->golden, entry, 3 + SAMPLES), index, SAMPLES, values,
+                direction->data, ctkd__tensor_elements(direction), 1e-4);
     check_close(d.norm, 0, 0, 1e-5 * fixture->amplification);
     check_close(d.projection, 0, 0, 1e-4 * fixture->amplification);
     check_close(d.element, 0, 0, 1e-4 * fixture->amplification);
 }
 
-/* An activation within rounding of 0 flips its ReLU and moves the gradients before it by some
-   percent, whoever convolves (probed in float64 PyTorch with inputs moved by 1e-7). Hence: three of
-   four parameters within 1e-2, and none beyond what flips do. Single ops have their tight checks in
-   test_training. */
-static void check_gradients(const struct fixture *fixture, const struct ctkd__tensors *list)
+static void check_state(const struct fixture *fixture, size_t index,
+                        const struct ctkd__tensors *list)
+{
+    const struct difference d = compare_parameter(fixture, index, list, "", 1e-4);
+    check_close(d.norm, 0, 0, 1e-5 * fixture->amplification);
+    check_close(d.projection, 0, 0, 1e-4 * fixture->amplification);
+    check_close(d.element, 0, 0, 1e-4 * fixture->amplification);
+}
+
+static double largest_norm(const struct ctkd__tensors *list)
+{
+    double largest = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        const float *const values = list->items[i].data;
+        double squares = 0;
+        for (size_t j = 0; j < ctkd__tensor_elements(&list->items[i]); j++)
+            squares += (double)values[j] * (double)values[j];
+        largest = fmax(largest, sqrt(squares));
+    }
+    return largest;
+}
+
+/* An activation within rounding of 0 flips its ReLU and moves the gradients
+   before it by some percent, whoever convolves (probed in float64 PyTorch with
+   inputs moved by 1e-7). Hence: three of four parameters within 1e-2, and none
+   beyond what flips do. Single ops have their tight checks in test_training. */
+static void check_gradients(const struct fixture *fixture, const struct ctkd__tensors *list,
+                            const char *suffix)
 {
     int count = 0, beyond = 0;
+    const double floor = 1e-4 + 1e-6 * largest_norm(list);
     for (int i = 0; i < fixture->graph->n_parameters; i++) {
         if (fixture->graph->parameters[i].role > CTKD__ROLE_BIAS)
             continue;
-        const struct difference d = compare(fixture, (size_t)i, list);
+        const struct difference d = compare_parameter(fixture, (size_t)i, list, suffix, floor);
         check_close(d.norm, 0, 0, 0.1);
         check_close(d.projection, 0, 0, 0.3);
         count++;
@@ -177,8 +247,51 @@ static void check_gradients(const struct fixture *fixture, const struct ctkd__te
 
 static const char *const convs[] = { "dnnl", "auto" };
 
+/* Every tap's gradient: its random direction over the root of its size. NULL is
+ * no gradient. */
+static float *set_tap_gradients(const struct fixture *fixture, struct ctkd__training *training)
+{
+    size_t floats = 0;
+    const size_t count = (size_t)fixture->graph->n_taps;
+    for (size_t i = 0; i < count; i++)
+        floats += ctkd__tensor_elements(&fixture->tap_directions.items[i]);
+    float *const gradients = malloc(floats * sizeof *gradients);
+    assert_non_null(gradients);
+    float *next = gradients;
+    for (size_t i = 0; i < count; i++) {
+        const struct ctkd__tensor *const tensor = &fixture->tap_directions.items[i];
+        const float *const direction = tensor->data;
+        const size_t n = ctkd__tensor_elements(tensor);
+        for (size_t j = 0; j < n; j++)
+            next[j] = (float)((double)direction[j] / sqrt((double)n));
+        ctkd__training_output_gradient(training, i, next);
+        next += n;
+    }
+    return gradients;
+}
+
+/* A step whose loss is that of the labels or, `tapped`, has a term for each
+ * tap. */
+static void run_step(const struct fixture *fixture, struct ctkd__training *training, bool tapped)
+{
+    ctkd_error err = { 0 };
+    float logits[N * CLASSES], dlogits[N * CLASSES], loss;
+    check_ok(ctkd__training_forward(training, N, fixture->x, logits, &err), &err);
+    check_relative(logits, golden_get(fixture->golden, "logits_train", N * CLASSES), N * CLASSES,
+                   1e-4 * fixture->amplification);
+    check_ok(ctkd_cross_entropy(N, CLASSES, logits, fixture->labels, &loss, dlogits), &err);
+    check_close(loss, golden_get(fixture->golden, "loss", 1)[0], 1e-4 * fixture->amplification, 0);
+    float *gradients = NULL;
+    for (size_t i = 0; tapped && i < (size_t)fixture->graph->n_taps; i++)
+        check_tap(fixture, i, "train", ctkd__training_output(training, i));
+    if (tapped)
+        gradients = set_tap_gradients(fixture, training);
+    check_ok(ctkd__training_backward(training, dlogits, &err), &err);
+    free(gradients);
+}
+
 static void check_training(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                           const char *conv, struct ctkd__workers *workers)
+                           const char *conv, struct ctkd__workers *workers, bool tapped)
 {
     struct ctkd__weights *weights;
     struct ctkd__training *training;
@@ -186,20 +299,19 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
     check_ok(ctkd__weights_create(fixture->graph, kernels->block, &weights, &err), &err);
     check_ok(ctkd__weights_import(weights, &fixture->values, &err), &err);
     const struct ctkd__training_config config = {
-        .kernels = kernels, .workers = workers, .batch_max = N, .conv = conv
+        .kernels = kernels,
+        .workers = workers,
+        .batch_max = N,
+        .conv = conv,
+        .outputs = fixture->tap_nodes,
+        .n_outputs = tapped ? (size_t)fixture->graph->n_taps : 0,
     };
     check_ok(ctkd__training_create(fixture->graph, weights, &config, &training, &err), &err);
-    float logits[N * CLASSES], dlogits[N * CLASSES], loss;
-    check_ok(ctkd__training_forward(training, N, fixture->x, logits, &err), &err);
-    check_relative(logits, golden_get(fixture->golden, "logits_train", N * CLASSES), N * CLASSES,
-                   1e-4 * fixture->amplification);
-    check_ok(ctkd_cross_entropy(N, CLASSES, logits, fixture->labels, &loss, dlogits), &err);
-    check_close(loss, golden_get(fixture->golden, "loss", 1)[0], 1e-4 * fixture->amplification, 0);
-    check_ok(ctkd__training_backward(training, dlogits, &err), &err);
+    run_step(fixture, training, tapped);
     struct ctkd__tensors gradient = { 0 }, state = { 0 };
     check_ok(ctkd__training_export_gradient(training, &gradient, &err), &err);
     check_ok(ctkd__weights_export(weights, &state, &err), &err);
-    check_gradients(fixture, &gradient);
+    check_gradients(fixture, &gradient, tapped ? ".taps" : "");
     for (int i = 0; i < fixture->graph->n_parameters; i++)
         if (fixture->graph->parameters[i].role > CTKD__ROLE_BIAS)
             check_state(fixture, (size_t)i, &state);
@@ -209,23 +321,47 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
     ctkd__weights_destroy(weights);
 }
 
+static void run_inference(const struct fixture *fixture, struct ctkd__inference *inference,
+                          bool tapped)
+{
+    const size_t count = tapped ? (size_t)fixture->graph->n_taps : 0;
+    struct ctkd__tensors values = { 0 };
+    float *outputs[16], logits[N * CLASSES];
+    ctkd_error err = { 0 };
+    assert_in_range(count, 0, sizeof outputs / sizeof outputs[0]);
+    for (size_t i = 0; i < count; i++) {
+        const struct ctkd__tensor *const like = &fixture->tap_directions.items[i];
+        struct ctkd__tensor *tensor;
+        check_ok(ctkd__tensors_add(&values, like->name, CTKD__F32, 4, like->shape, &tensor, &err),
+                 &err);
+        outputs[i] = tensor->data;
+    }
+    check_ok(ctkd__inference_run_outputs(inference, N, fixture->x, logits, outputs, &err), &err);
+    check_relative(logits, golden_get(fixture->golden, "logits_eval", N * CLASSES), N * CLASSES,
+                   1e-4 * fixture->amplification);
+    for (size_t i = 0; i < count; i++)
+        check_tap(fixture, i, "eval", outputs[i]);
+    ctkd__tensors_fini(&values);
+}
+
 static void check_inference(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                            const char *conv, struct ctkd__workers *workers)
+                            const char *conv, struct ctkd__workers *workers, bool tapped)
 {
     struct ctkd__weights *weights;
     struct ctkd__inference *inference;
     ctkd_error err = { 0 };
     check_ok(ctkd__weights_create(fixture->graph, kernels->block, &weights, &err), &err);
     check_ok(ctkd__weights_import(weights, &fixture->values, &err), &err);
-    const struct ctkd__inference_config config = { .kernels = kernels,
-                                                   .workers = workers,
-                                                   .conv = conv };
+    const struct ctkd__inference_config config = {
+        .kernels = kernels,
+        .workers = workers,
+        .conv = conv,
+        .outputs = fixture->tap_nodes,
+        .n_outputs = tapped ? (size_t)fixture->graph->n_taps : 0,
+    };
     check_ok(ctkd__inference_create(fixture->graph, &config, &inference, &err), &err);
     check_ok(ctkd__inference_load(inference, weights, &err), &err);
-    float logits[N * CLASSES];
-    check_ok(ctkd__inference_run(inference, N, fixture->x, logits, &err), &err);
-    check_relative(logits, golden_get(fixture->golden, "logits_eval", N * CLASSES), N * CLASSES,
-                   1e-4 * fixture->amplification);
+    run_inference(fixture, inference, tapped);
     ctkd__inference_destroy(inference);
     ctkd__weights_destroy(weights);
 }
@@ -243,8 +379,9 @@ static void agrees_with_pytorch(void **state)
             ctkd_error err = { 0 };
             check_ok(ctkd__workers_create(threads, &workers, &err), &err);
             for (size_t c = 0; c < sizeof convs / sizeof convs[0]; c++) {
-                check_training(&fixture, list[i], convs[c], workers);
-                check_inference(&fixture, list[i], convs[c], workers);
+                const bool tapped = (c + threads) % 2; /* each way with either conv */
+                check_training(&fixture, list[i], convs[c], workers, tapped);
+                check_inference(&fixture, list[i], convs[c], workers, tapped);
             }
             ctkd__workers_destroy(workers);
         }
@@ -254,10 +391,11 @@ static void agrees_with_pytorch(void **state)
 int main(void)
 {
     static struct network networks[] = {
-        { "resnet8", 3, 32 },   { "resnet20", 3, 32 }, { "resnet8x4", 3, 32 },
-        { "resnet20a", 3, 32 }, { "wrn_16_1", 3, 32 }, { "wrn_16_2", 3, 32 },
-        { "vgg8", 3, 32 },      { "vgg13", 3, 16 },    { "resnet8", 1, 28 },
-        { "ResNet18", 3, 16 },  { "ResNet50", 3, 16 },
+        { "resnet8", 3, 32 },   { "resnet20", 3, 32 },  { "resnet8x4", 3, 32 },
+        { "resnet20a", 3, 32 }, { "wrn_16_1", 3, 32 },  { "wrn_16_2", 3, 32 },
+        { "vgg8", 3, 32 },      { "vgg13", 3, 16 },     { "resnet8", 1, 28 },
+        { "ResNet18", 3, 16 },  { "ResNet50", 3, 16 },  { "MobileNetV2", 3, 32 },
+        { "ShuffleV1", 3, 16 }, { "ShuffleV2", 3, 16 }, { "ShuffleV2", 1, 28 },
     };
     enum { COUNT = sizeof networks / sizeof networks[0] };
     struct CMUnitTest tests[COUNT];

@@ -4,4 +4,7 @@
     X(resnet_a)                                                                                    \
     X(wrn)                                                                                         \
     X(vgg)                                                                                         \
-    X(resnet_four)
+    X(resnet_four)                                                                                 \
+    X(mobilenet_v2)                                                                                \
+    X(shuffle_v1)                                                                                  \
+    X(shuffle_v2)
