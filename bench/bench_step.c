@@ -22,9 +22,17 @@ struct pair {
     const char *name, *teacher, *student;
 };
 static const struct pair pairs[] = {
-    { "rn56-rn20", "resnet56", "resnet20" },       { "rn110-rn32", "resnet110", "resnet32" },
-    { "rn110-rn20", "resnet110", "resnet20" },     { "wrn40-2-wrn16-2", "wrn_40_2", "wrn_16_2" },
-    { "wrn40-2-wrn40-1", "wrn_40_2", "wrn_40_1" }, { "vgg13-vgg8", "vgg13", "vgg8" },
+    { "rn56-rn20", "resnet56", "resnet20" },
+    { "rn110-rn32", "resnet110", "resnet32" },
+    { "rn110-rn20", "resnet110", "resnet20" },
+    { "wrn40-2-wrn16-2", "wrn_40_2", "wrn_16_2" },
+    { "wrn40-2-wrn40-1", "wrn_40_2", "wrn_40_1" },
+    { "vgg13-vgg8", "vgg13", "vgg8" },
+    { "vgg13-MobileNetV2", "vgg13", "MobileNetV2" },
+    { "ResNet50-MobileNetV2", "ResNet50", "MobileNetV2" },
+    { "rn32x4-ShuffleV1", "resnet32x4", "ShuffleV1" },
+    { "rn32x4-ShuffleV2", "resnet32x4", "ShuffleV2" },
+    { "wrn40-2-ShuffleV1", "wrn_40_2", "ShuffleV1" },
 };
 
 struct arguments {

@@ -20,6 +20,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TORCH = "torch==2.13.0"
+PAIRS = ("rn56-rn20,rn110-rn32,wrn40-2-wrn16-2,wrn40-2-wrn40-1,vgg13-vgg8,vgg13-MobileNetV2,ResNet50-MobileNetV2,"
+         "rn32x4-ShuffleV1,rn32x4-ShuffleV2,wrn40-2-ShuffleV1")
 MODES = "eager,channels_last,compile,compile_channels_last"
 
 
@@ -65,7 +67,7 @@ def ratio(rounds, key):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
-    parser.add_argument("--pairs", default="rn56-rn20,rn110-rn32,wrn40-2-wrn16-2,wrn40-2-wrn40-1,vgg13-vgg8")
+    parser.add_argument("--pairs", default=PAIRS)
     parser.add_argument("--batches", default="64")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=15)

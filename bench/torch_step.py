@@ -18,8 +18,13 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 
-def conv(cin, cout, kernel, stride=1, bias=False):
-    return nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=bias)
+def conv(cin, cout, kernel, stride=1, bias=False, groups=1):
+    return nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=bias, groups=groups)
+
+
+def normed(cin, cout, kernel, stride=1, groups=1, relu=True):
+    layers = [conv(cin, cout, kernel, stride, groups=groups), nn.BatchNorm2d(cout)]
+    return layers + [nn.ReLU(inplace=True)] if relu else layers
 
 
 class Basic(nn.Module):
@@ -51,9 +56,8 @@ class PreActivation(nn.Module):
         return y + (x if self.shortcut is None else self.shortcut(a))
 
 
-def residual_net(block, depth, widths, classes):
-    activated = block is Basic
-    cin = widths[0] if activated else 16
+def residual_net(block, depth, widths, classes, stem=16):
+    activated, cin = block is Basic, stem
     layers = [conv(3, cin, 3)] + ([nn.BatchNorm2d(cin), nn.ReLU(inplace=True)] if activated else [])
     for stage, width in enumerate(widths):
         for i in range(depth):
@@ -81,6 +85,105 @@ def vgg(per_block, classes):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cin, classes))
 
 
+class Bottleneck(nn.Module):
+    def __init__(self, cin, planes, stride):
+        super().__init__()
+        cout = 4 * planes
+        self.main = nn.Sequential(*normed(cin, planes, 1), *normed(planes, planes, 3, stride),
+                                  *normed(planes, cout, 1, relu=False))
+        same = stride == 1 and cin == cout
+        self.shortcut = nn.Identity() if same else nn.Sequential(*normed(cin, cout, 1, stride, relu=False))
+
+    def forward(self, x):
+        return F.relu(self.main(x) + self.shortcut(x), inplace=True)
+
+
+def resnet50(classes):
+    layers, cin = normed(3, 64, 3), 64
+    for stage, (count, planes) in enumerate(zip((3, 4, 6, 3), (64, 128, 256, 512))):
+        for i in range(count):
+            layers.append(Bottleneck(cin, planes, 2 if stage and i == 0 else 1))
+            cin = 4 * planes
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cin, classes))
+
+
+class Inverted(nn.Module):
+    def __init__(self, cin, cout, expansion, stride):
+        super().__init__()
+        middle = expansion * cin
+        self.main = nn.Sequential(*normed(cin, middle, 1), *normed(middle, middle, 3, stride, middle),
+                                  *normed(middle, cout, 1, relu=False))
+        self.same = stride == 1 and cin == cout
+
+    def forward(self, x):
+        return self.main(x) + x if self.same else self.main(x)
+
+
+def mobilenet_v2(classes):
+    layers, cin = normed(3, 16, 3, 2), 16
+    rows = ((1, 8, 1, 1), (6, 12, 2, 1), (6, 16, 3, 2), (6, 32, 4, 2), (6, 48, 3, 1), (6, 80, 3, 2), (6, 160, 1, 1))
+    for expansion, cout, count, stride in rows:
+        for i in range(count):
+            layers.append(Inverted(cin, cout, expansion, 1 if i else stride))
+            cin = cout
+    return nn.Sequential(*layers, *normed(cin, 1280, 1), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(1280, classes))
+
+
+def shuffled(x, groups):
+    n, c, h, w = x.shape
+    return x.view(n, groups, c // groups, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+class UnitV1(nn.Module):
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        self.join, self.groups = stride == 2, 1 if cin == 24 else 3
+        made = cout - cin if self.join else cout
+        middle = made // 4
+        self.first = nn.Sequential(*normed(cin, middle, 1, groups=self.groups))
+        self.rest = nn.Sequential(*normed(middle, middle, 3, stride, middle), *normed(middle, made, 1, groups=3, relu=False))
+
+    def forward(self, x):
+        y = self.rest(shuffled(self.first(x), self.groups))
+        return F.relu(torch.cat([y, F.avg_pool2d(x, 3, 2, 1)], 1) if self.join else y + x, inplace=True)
+
+
+class UnitV2(nn.Module):
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        half, self.down = cout // 2, stride == 2
+        if self.down:
+            self.left = nn.Sequential(*normed(cin, cin, 3, 2, cin, relu=False), *normed(cin, half, 1))
+        self.right = nn.Sequential(*normed(cin if self.down else half, half, 1),
+                                   *normed(half, half, 3, stride, half, relu=False), *normed(half, half, 1))
+
+    def forward(self, x):
+        left, right = (self.left(x), x) if self.down else x.chunk(2, 1)
+        return shuffled(torch.cat([left, self.right(right)], 1), 2)
+
+
+def shuffle_net(unit, widths, head, classes):
+    layers, cin = normed(3, 24, 1), 24
+    for width, count in zip(widths, (4, 8, 4)):
+        for i in range(count):
+            layers.append(unit(cin, width, 1 if i else 2))
+            cin = width
+    layers += normed(cin, head, 1) if head else []
+    return nn.Sequential(*layers, nn.AvgPool2d(4), nn.Flatten(), nn.Linear(head or cin, classes))
+
+
+def shuffle_v1(classes):
+    return shuffle_net(UnitV1, (240, 480, 960), None, classes)
+
+
+def shuffle_v2(classes):
+    return shuffle_net(UnitV2, (116, 232, 464), 1024, classes)
+
+
+def resnet32x4(classes):
+    return residual_net(Basic, 5, (64, 128, 256), classes, stem=32)
+
+
 PAIRS = {
     "rn56-rn20": (lambda k: resnet(56, k), lambda k: resnet(20, k)),
     "rn110-rn32": (lambda k: resnet(110, k), lambda k: resnet(32, k)),
@@ -88,6 +191,11 @@ PAIRS = {
     "wrn40-2-wrn16-2": (lambda k: wrn(40, 2, k), lambda k: wrn(16, 2, k)),
     "wrn40-2-wrn40-1": (lambda k: wrn(40, 2, k), lambda k: wrn(40, 1, k)),
     "vgg13-vgg8": (lambda k: vgg(2, k), lambda k: vgg(1, k)),
+    "vgg13-MobileNetV2": (lambda k: vgg(2, k), mobilenet_v2),
+    "ResNet50-MobileNetV2": (resnet50, mobilenet_v2),
+    "rn32x4-ShuffleV1": (resnet32x4, shuffle_v1),
+    "rn32x4-ShuffleV2": (resnet32x4, shuffle_v2),
+    "wrn40-2-ShuffleV1": (lambda k: wrn(40, 2, k), shuffle_v1),
 }
 MODES = ("eager", "channels_last", "compile", "compile_channels_last")
 
