@@ -91,11 +91,12 @@ static void both_forms_give_tensors_and_the_values_beside_them(void **state)
     }
 }
 
-static void plain_nested_compressed_and_distiller_files_are_read(void **state)
+static void plain_nested_compressed_distiller_and_zip64_files_are_read(void **state)
 {
     (void)state;
-    const char *const files[] = { "plain.pth", "nested.pth", "deflated.pth", "distiller.pth" };
-    for (int i = 0; i < 4; i++) {
+    const char *const files[] = { "plain.pth", "nested.pth", "deflated.pth", "distiller.pth",
+                                  "zip64.pth" };
+    for (int i = 0; i < 5; i++) {
         struct ctkd__tensors list;
         read_golden(files[i], &list);
         assert_int_equal(list.n_metadata, 0);
@@ -264,8 +265,8 @@ static void files_without_a_state_dict_and_cycles_are_refused(void **state)
 static void a_file_cut_at_any_byte_is_refused_in_one_line(void **state)
 {
     (void)state;
-    const char *const files[] = { "zip.pth", "legacy.pth", "deflated.pth" };
-    for (int i = 0; i < 3; i++) {
+    const char *const files[] = { "zip.pth", "legacy.pth", "deflated.pth", "zip64.pth" };
+    for (int i = 0; i < 4; i++) {
         size_t size = 0;
         char *bytes = golden_bytes(files[i], &size);
         for (size_t n = 0; n < size; n++) {
@@ -306,6 +307,66 @@ static void a_file_with_any_byte_changed_is_safe(void **state)
     }
 }
 
+/* The sums of the zip form say so: damage to a weight is never silent. */
+static void a_changed_weight_of_the_zip_form_is_noticed(void **state)
+{
+    (void)state;
+    const char *const files[] = { "zip.pth", "zip64.pth" };
+    for (int i = 0; i < 2; i++) {
+        const ctkd_error err =
+            read_changed(files[i], "\x00\x3c\x54\xb5", "\x01\x3c\x54\xb5", 4); /* "half" */
+        assert_int_equal(err.status, CTKD_EFORMAT);
+        if (!strstr(err.message, "x.pth: zip archive damaged: ZIP bad CRC"))
+            fail_msg("%s", err.message);
+    }
+}
+
+/* The pages of a large storage are given back when its last tensor was read, not before. */
+static void large_storages_that_tensors_share_are_read_from_a_file(void **state)
+{
+    (void)state;
+    enum { N = 1 << 18 };
+    static const char head[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+                               "\x80\x02M\xe9\x03."
+                               "\x80\x02}U\x0dlittle_endian\x88s.\x80\x02";
+#define LARGE(offset, size)                                                                        \
+    "ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nFloatStorage\nU\x01"                 \
+    "0U\x03"                                                                                       \
+    "cpuJ\x00\x00\x04\x00tQJ" offset "(J" size "t(K\x01t\x89}tR"
+    static const char object[] =
+        "}(U\x04"
+        "best" LARGE(
+            "\xff\xff\x03\x00",
+            "\x01\x00\x00\x00") "U\x05model}(U\x01"
+                                "a" LARGE(
+                                    "\x00\x00\x00\x00",
+                                    "\x00\x00\x04\x00") "U\x01"
+                                                        "b" LARGE(
+                                                            "\x00\x00\x02\x00",
+                                                            "\x00\x00\x02\x00") "uu."
+                                                                                "\x80\x02]U\x01"
+                                                                                "0a."
+                                                                                "\x00\x00\x04\x00"
+                                                                                "\x00\x00\x00\x00";
+    FILE *const out = fopen(scratch_path("large.pth"), "wb");
+    assert_non_null(out);
+    fwrite(head, 1, sizeof head - 1, out);
+    fwrite(object, 1, sizeof object - 1, out);
+    for (int i = 0; i < N; i++)
+        fwrite(&(float){ (float)i }, sizeof(float), 1, out);
+    assert_int_equal(fclose(out), 0);
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err;
+    check_ok(ctkd__pth_read(scratch_path("large.pth"), &list, &err), &err);
+    assert_string_equal(ctkd__tensors_get(&list, "best"), "262143");
+    const float *const a = list.items[0].data, *const b = list.items[1].data;
+    for (int i = 0; i < N; i++)
+        assert_true(a[i] == (float)i);
+    for (int i = 0; i < N / 2; i++)
+        assert_true(b[i] == (float)(i + N / 2));
+    ctkd__tensors_fini(&list);
+}
+
 static void other_files_are_named(void **state)
 {
     (void)state;
@@ -324,7 +385,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_forms_give_tensors_and_the_values_beside_them),
-        cmocka_unit_test(plain_nested_compressed_and_distiller_files_are_read),
+        cmocka_unit_test(plain_nested_compressed_distiller_and_zip64_files_are_read),
         cmocka_unit_test(damage_is_named),
         cmocka_unit_test(lying_sizes_are_refused_before_memory_is_taken),
         cmocka_unit_test(storages_must_be_there_and_known),
@@ -332,6 +393,8 @@ int main(void)
         cmocka_unit_test(files_without_a_state_dict_and_cycles_are_refused),
         cmocka_unit_test(a_file_cut_at_any_byte_is_refused_in_one_line),
         cmocka_unit_test(a_file_with_any_byte_changed_is_safe),
+        cmocka_unit_test(a_changed_weight_of_the_zip_form_is_noticed),
+        cmocka_unit_test(large_storages_that_tensors_share_are_read_from_a_file),
         cmocka_unit_test(other_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

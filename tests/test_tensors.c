@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 
 #include "support/check.h"
@@ -71,6 +72,49 @@ static void a_shape_text_fits_its_buffer(void **state)
     }
 }
 
+/* Every half: by its definition in double, one by one and in a row. */
+static void every_half_becomes_its_float(void **state)
+{
+    (void)state;
+    enum { N = 1 << 16 };
+    static uint16_t halves[N];
+    static float row[N];
+    for (uint32_t i = 0; i < N; i++)
+        halves[i] = (uint16_t)i;
+    ctkd__dtype_load_all(CTKD__F16, halves, N, row);
+    for (uint32_t i = 0; i < N; i++) {
+        const int exponent = (int)(i >> 10 & 31), fraction = (int)(i & 1023);
+        double expected = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+        if (exponent == 31)
+            expected = fraction ? (double)NAN : (double)INFINITY;
+        const float one = ctkd__dtype_load(CTKD__F16, &halves[i]);
+        assert_int_equal(signbit(row[i]) != 0, i >> 15);
+        assert_memory_equal(&one, &row[i], sizeof one);
+        if (isnan(expected))
+            assert_true(isnan(row[i]));
+        else
+            assert_true((double)fabsf(row[i]) == expected);
+    }
+}
+
+static void a_row_of_any_type_is_loaded_as_one_by_one(void **state)
+{
+    (void)state;
+    enum { N = 9 };
+    unsigned char bytes[N * 8 + 1];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * 37 + 5);
+    for (int type = 0; type < CTKD__DTYPE_COUNT; type++) {
+        float row[N];
+        const size_t size = ctkd__dtype_bytes((enum ctkd__dtype)type);
+        ctkd__dtype_load_all((enum ctkd__dtype)type, bytes + 1, N, row); /* not aligned */
+        for (size_t i = 0; i < N; i++) {
+            const float one = ctkd__dtype_load((enum ctkd__dtype)type, bytes + 1 + i * size);
+            assert_memory_equal(&one, &row[i], sizeof one);
+        }
+    }
+}
+
 static void a_list_is_bounded(void **state)
 {
     (void)state;
@@ -111,6 +155,8 @@ int main(void)
         cmocka_unit_test(a_scalar_and_an_empty_tensor_are_tensors),
         cmocka_unit_test(bad_shapes_and_taken_names_are_refused),
         cmocka_unit_test(a_shape_text_fits_its_buffer),
+        cmocka_unit_test(every_half_becomes_its_float),
+        cmocka_unit_test(a_row_of_any_type_is_loaded_as_one_by_one),
         cmocka_unit_test(a_list_is_bounded),
         cmocka_unit_test(metadata_is_kept_in_order_and_replaced),
     };

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "io/pth_container.h"
 #include "util/error.h"
@@ -22,6 +24,7 @@ struct view {
     int rank;
     int64_t shape[CTKD__RANK_MAX], stride[CTKD__RANK_MAX];
     size_t elements;
+    const struct ctkd__pth_storage *storage;
 };
 
 struct named {
@@ -38,6 +41,8 @@ struct reader {
     size_t count;
     size_t visits; /* items that the search may still look at: dicts share and repeat */
     size_t budget; /* bytes that tensors may still take */
+    bool owns;     /* the file's bytes may be given back as they are used up */
+    size_t *uses;  /* of each storage, still to come */
     ctkd_error *err;
 };
 
@@ -179,6 +184,7 @@ static ctkd_status read_view(const struct reader *reader, const char *name, cons
                           "%s: %s: reaches beyond the %zu elements of its storage", reader->name,
                           name, numel);
     view->type = id.type;
+    view->storage = storage;
     view->bytes = (const unsigned char *)storage->bytes;
     view->elements = 1;
     for (int i = 0; i < view->rank;
@@ -190,9 +196,27 @@ static ctkd_status read_view(const struct reader *reader, const char *name, cons
     return CTKD_OK;
 }
 
+/* Whether the elements lie in a row in row-major order, as almost always. */
+static bool is_row(const struct view *view)
+{
+    int64_t expected = 1;
+    for (int i = view->rank - 1; i >= 0; i--) {
+        if (view->shape[i] != 1 && view->stride[i] != expected)
+            return false;
+        expected *= view->shape[i]; /* elements do not overflow when they fit a storage */
+    }
+    return true;
+}
+
 /* Copies the elements of a view in row-major order, to int64_t when `whole`, else to float. */
 static void copy_view(const struct view *view, bool whole, void *out)
 {
+    if (view->elements == 0)
+        return;
+    if (!whole && is_row(view)) {
+        ctkd__dtype_load_all(view->type, view->bytes, view->elements, out);
+        return;
+    }
     const size_t element = ctkd__dtype_bytes(view->type);
     int64_t index[CTKD__RANK_MAX] = { 0 };
     size_t at = 0; /* elements from the start of the view */
@@ -210,6 +234,41 @@ static void copy_view(const struct view *view, bool whole, void *out)
             index[d] = 0;
         }
     }
+}
+
+/* The storage that a tensor lies in; NULL when it names none, which read_view reports. */
+static const struct ctkd__pth_storage *storage_of(const struct reader *reader, const value *tensor)
+{
+    struct ctkd__pth_id id;
+    if (tensor->args->count == 0 || !ctkd__pth_id_parse(tensor->args->items[0], &id))
+        return NULL;
+    return ctkd__pth_find(&reader->container, id.key);
+}
+
+static ctkd_status count_uses(struct reader *reader)
+{
+    reader->uses = calloc(reader->container.count + 1, sizeof *reader->uses);
+    if (!reader->uses)
+        return ctkd__fail(reader->err, CTKD_ENOMEM, "%s: out of memory", reader->name);
+    for (size_t i = 0; i < reader->count; i++) {
+        const struct ctkd__pth_storage *storage = storage_of(reader, reader->entries[i].tensor);
+        if (storage)
+            reader->uses[storage - reader->container.storages]++;
+    }
+    return CTKD_OK;
+}
+
+/* Gives the pages of a storage back once its last tensor has its elements, so that the file and
+   the tensors are never both whole in memory. The bytes are zero from then on. */
+static void used_up(struct reader *reader, const struct ctkd__pth_storage *storage)
+{
+    const size_t least = (size_t)64 << 10, page = (size_t)sysconf(_SC_PAGESIZE);
+    if (--reader->uses[storage - reader->container.storages] > 0 || !reader->owns ||
+        storage->size < least)
+        return;
+    const uintptr_t begin = ((uintptr_t)storage->bytes + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)storage->bytes + storage->size) / page * page;
+    madvise((void *)begin, end - begin, MADV_DONTNEED); /* no more than advice */
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -244,6 +303,7 @@ static ctkd_status read_tensor(struct reader *reader, const struct named *entry)
     if (status != CTKD_OK)
         return ctkd__fail_within(reader->err, status, "%s", reader->name);
     copy_view(&view, whole, tensor->data);
+    used_up(reader, view.storage);
     return CTKD_OK;
 }
 
@@ -380,6 +440,7 @@ static ctkd_status read_state(struct reader *reader, const value *state)
             reader->entries[reader->count++] = (struct named){ key->text, key->length, tensor };
     }
     strip_names(reader);
+    status = count_uses(reader);
     for (size_t i = 0; i < reader->count && status == CTKD_OK; i++)
         status = read_tensor(reader, &reader->entries[i]);
     return status;
@@ -397,24 +458,33 @@ static ctkd_status read_all(struct reader *reader, const char *bytes, size_t siz
                           "%s: no dict of named tensors found, expected a state dict (not a whole "
                           "pickled module)",
                           reader->name);
-    status = read_state(reader, state);
-    if (status == CTKD_OK && root != state)
+    if (root != state) /* first: a scalar may share a storage with the state */
         status = read_scalars(reader, root);
+    return status == CTKD_OK ? read_state(reader, state) : status;
+}
+
+static ctkd_status read_file(const char *name, const char *bytes, size_t size, bool owns,
+                             struct ctkd__tensors *out, ctkd_error *err)
+{
+    struct reader reader = { .name = name,
+                             .out = out,
+                             .visits = 1000000,
+                             .budget = ctkd__pth_budget(size),
+                             .owns = owns,
+                             .err = err };
+    const ctkd_status status = read_all(&reader, bytes, size);
+    if (status != CTKD_OK)
+        ctkd__tensors_fini(out);
+    ctkd__pth_close(&reader.container);
+    free(reader.entries);
+    free(reader.uses);
     return status;
 }
 
 ctkd_status ctkd__pth_read_bytes(const char *name, const char *bytes, size_t size,
                                  struct ctkd__tensors *out, ctkd_error *err)
 {
-    struct reader reader = {
-        .name = name, .out = out, .visits = 1000000, .budget = ctkd__pth_budget(size), .err = err
-    };
-    const ctkd_status status = read_all(&reader, bytes, size);
-    if (status != CTKD_OK)
-        ctkd__tensors_fini(out);
-    ctkd__pth_close(&reader.container);
-    free(reader.entries);
-    return status;
+    return read_file(name, bytes, size, false, out, err);
 }
 
 ctkd_status ctkd__pth_read(const char *path, struct ctkd__tensors *out, ctkd_error *err)
@@ -423,7 +493,7 @@ ctkd_status ctkd__pth_read(const char *path, struct ctkd__tensors *out, ctkd_err
     size_t size = 0;
     ctkd_status status = ctkd__file_read(path, file_limit, &bytes, &size, err);
     if (status == CTKD_OK)
-        status = ctkd__pth_read_bytes(path, bytes, size, out, err);
+        status = read_file(path, bytes, size, true, out, err);
     free(bytes);
     return status;
 }

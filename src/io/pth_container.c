@@ -100,12 +100,21 @@ static struct ctkd__pth_storage *add_storage(struct ctkd__pth_container *contain
 /* --- the zip form: FOLDER/data.pkl, FOLDER/data/KEY, FOLDER/byteorder and more that says nothing
  * here */
 
+/* An entry taken out. `owned` holds its bytes when they were compressed, then its name; bytes that
+   are stored stay where they are. */
+struct part {
+    char *owned, *name;
+    const char *bytes;
+    size_t size;
+};
+
 struct zip {
     struct ctkd__pth_container *container;
     struct archive *archive;
-    const char *name;
-    size_t budget; /* bytes that may still be unpacked */
-    size_t text_size;
+    const char *name, *bytes; /* the file, [0, size) */
+    size_t size;
+    size_t budget;      /* bytes that may still be unpacked */
+    struct part pickle; /* bytes is NULL until it was found */
     ctkd_error *err;
 };
 
@@ -116,32 +125,79 @@ static ctkd_status zip_failure(const struct zip *zip)
                       why ? why : "unreadable");
 }
 
-/* Unpacks the current entry, a NUL and its name into new memory, so that the name lives as long. */
-static ctkd_status unpack(struct zip *zip, struct archive_entry *entry, const char *path,
-                          char **out, size_t *out_size)
+/* The blocks of an entry: a stored one comes whole and in place, others are copied. Reading to the
+   end is what checks the sum. */
+static ctkd_status read_blocks(struct zip *zip, struct part *part)
 {
-    char extra;
+    const void *block;
+    size_t length, used = 0;
+    int64_t offset;
+    int result;
+    while ((result = archive_read_data_block(zip->archive, &block, &length, &offset)) ==
+           ARCHIVE_OK) {
+        if (offset < 0 || (uint64_t)offset != used || length > part->size - used)
+            return ctkd__fail(zip->err, CTKD_EFORMAT, "%s: %.80s: more bytes than its %zu",
+                              zip->name, part->name, part->size);
+        const char *const at = block;
+        if (length == part->size && at >= zip->bytes && at < zip->bytes + zip->size)
+            part->bytes = at;
+        else if (length)
+            memcpy(part->owned + used, block, length);
+        used += length;
+    }
+    if (result != ARCHIVE_EOF || used != part->size)
+        return zip_failure(zip);
+    return CTKD_OK;
+}
+
+static ctkd_status unpack(struct zip *zip, struct archive_entry *entry, const char *path,
+                          struct part *part)
+{
     const int64_t claimed = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;
     if (claimed < 0 || (uint64_t)claimed > zip->budget)
         return ctkd__fail(zip->err, CTKD_EFORMAT,
                           "%s: %.80s: %jd bytes unpacked, expected at most %zu more", zip->name,
                           path, (intmax_t)claimed, zip->budget);
-    const size_t size = (size_t)claimed, path_size = strlen(path) + 1;
-    char *bytes = malloc(size + 1 + path_size);
-    if (!bytes)
+    const size_t name_size = strlen(path) + 1;
+    part->size = (size_t)claimed;
+    part->owned = malloc(part->size + name_size); /* pages that are not written cost nothing */
+    if (!part->owned)
         return ctkd__fail(zip->err, CTKD_ENOMEM, "%s: out of memory for %zu bytes", zip->name,
-                          size);
-    /* one byte more than there should be: reading to the end is what checks the sum */
-    if (archive_read_data(zip->archive, bytes, size) != (la_ssize_t)size ||
-        archive_read_data(zip->archive, &extra, 1) != 0) {
-        free(bytes);
-        return zip_failure(zip);
+                          part->size);
+    part->bytes = part->owned;
+    part->name = memcpy(part->owned + part->size, path, name_size);
+    zip->budget -= part->size;
+    const ctkd_status status = read_blocks(zip, part);
+    if (status != CTKD_OK)
+        free(part->owned);
+    return status;
+}
+
+/* Keeps what an entry is: the pickle, the order of bytes, or a storage. */
+static ctkd_status keep(struct zip *zip, const struct part *part, const char *inner)
+{
+    if (strcmp(inner, "byteorder") == 0) {
+        const bool little = part->size >= 6 && memcmp(part->bytes, "little", 6) == 0;
+        free(part->owned);
+        return little ? CTKD_OK
+                      : ctkd__fail(zip->err, CTKD_EUNSUPPORTED,
+                                   "%s: byteorder is not little, expected little", zip->name);
     }
-    zip->budget -= size;
-    bytes[size] = '\0';
-    memcpy(bytes + size + 1, path, path_size);
-    *out = bytes;
-    *out_size = size;
+    if (strcmp(inner, "data.pkl") == 0) {
+        zip->container->owned_pickle = part->owned;
+        zip->pickle = *part;
+        return CTKD_OK;
+    }
+    struct ctkd__pth_storage *storage = add_storage(zip->container, zip->name, zip->err);
+    if (!storage) {
+        free(part->owned);
+        return zip->container->count == STORAGES_MAX ? CTKD_EFORMAT : CTKD_ENOMEM;
+    }
+    *storage = (struct ctkd__pth_storage){ .owned = part->owned,
+                                           .bytes = part->bytes,
+                                           .size = part->size,
+                                           .key = inner + strlen("data/"),
+                                           .key_length = strlen(inner) - strlen("data/") };
     return CTKD_OK;
 }
 
@@ -151,49 +207,25 @@ static ctkd_status read_entry(struct zip *zip, struct archive_entry *entry)
     const char *plain = archive_entry_pathname(entry);
     const char *path = plain ? plain : archive_entry_pathname_utf8(entry);
     const char *slash = path ? strchr(path, '/') : NULL;
-    char *bytes = NULL;
-    size_t size = 0;
+    struct part part;
     if (!slash)
         return CTKD_OK;
-    const char *part = slash + 1;
-    const bool is_data = strncmp(part, "data/", 5) == 0 && part[5];
-    const bool is_pickle = strcmp(part, "data.pkl") == 0 && !zip->container->text;
-    const bool is_order = strcmp(part, "byteorder") == 0;
-    if (!is_data && !is_pickle && !is_order)
+    const char *const inner = slash + 1;
+    const bool is_data = strncmp(inner, "data/", 5) == 0 && inner[5];
+    const bool is_pickle = strcmp(inner, "data.pkl") == 0 && !zip->pickle.bytes;
+    if (!is_data && !is_pickle && strcmp(inner, "byteorder") != 0)
         return CTKD_OK;
-    const ctkd_status status = unpack(zip, entry, path, &bytes, &size);
-    if (status != CTKD_OK)
-        return status;
-    if (is_order) {
-        const bool little = strncmp(bytes, "little", 6) == 0;
-        free(bytes);
-        return little ? CTKD_OK
-                      : ctkd__fail(zip->err, CTKD_EUNSUPPORTED,
-                                   "%s: byteorder is not little, expected little", zip->name);
-    }
-    if (is_pickle) {
-        zip->container->text = bytes;
-        zip->text_size = size;
-        return CTKD_OK;
-    }
-    struct ctkd__pth_storage *storage = add_storage(zip->container, zip->name, zip->err);
-    if (!storage) {
-        free(bytes);
-        return zip->container->count == STORAGES_MAX ? CTKD_EFORMAT : CTKD_ENOMEM;
-    }
-    *storage = (struct ctkd__pth_storage){ .owned = bytes, .bytes = bytes, .size = size };
-    storage->key = bytes + size + 1 + (part - path) + 5;
-    storage->key_length = strlen(storage->key);
-    return CTKD_OK;
+    const ctkd_status status = unpack(zip, entry, path, &part);
+    return status == CTKD_OK ? keep(zip, &part, part.name + (inner - path)) : status;
 }
 
-static ctkd_status read_zip_entries(struct zip *zip, const char *bytes, size_t size)
+static ctkd_status read_zip_entries(struct zip *zip)
 {
     struct archive_entry *entry = NULL;
     /* the central directory only: a cut file has none, and its parts should not pass for the whole
      */
     if (archive_read_support_format_zip_seekable(zip->archive) != ARCHIVE_OK ||
-        archive_read_open_memory(zip->archive, bytes, size) != ARCHIVE_OK)
+        archive_read_open_memory(zip->archive, zip->bytes, zip->size) != ARCHIVE_OK)
         return zip_failure(zip);
     for (;;) {
         const int result = archive_read_next_header(zip->archive, &entry);
@@ -211,18 +243,24 @@ static ctkd_status open_zip(struct ctkd__pth_container *container, const char *n
                             const char *bytes, size_t size, ctkd_error *err)
 {
     size_t used = 0;
-    struct zip zip = { container, archive_read_new(), name, ctkd__pth_budget(size), 0, err };
+    struct zip zip = { .container = container,
+                       .archive = archive_read_new(),
+                       .name = name,
+                       .bytes = bytes,
+                       .size = size,
+                       .budget = ctkd__pth_budget(size),
+                       .err = err };
     if (!zip.archive)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", name);
-    ctkd_status status = read_zip_entries(&zip, bytes, size);
+    ctkd_status status = read_zip_entries(&zip);
     archive_read_free(zip.archive);
     if (status != CTKD_OK)
         return status;
-    if (!container->text)
+    if (!zip.pickle.bytes)
         return ctkd__fail(err, CTKD_EFORMAT,
                           "%s: a zip archive without data.pkl, expected a PyTorch checkpoint",
                           name);
-    return ctkd__pickle_read(&container->pickle, name, container->text, zip.text_size, &used,
+    return ctkd__pickle_read(&container->pickle, name, zip.pickle.bytes, zip.pickle.size, &used,
                              &container->root, err);
 }
 
@@ -338,6 +376,6 @@ void ctkd__pth_close(struct ctkd__pth_container *container)
     for (size_t i = 0; i < container->count; i++)
         free(container->storages[i].owned);
     free(container->storages);
-    free(container->text);
+    free(container->owned_pickle);
     *container = (struct ctkd__pth_container){ 0 };
 }

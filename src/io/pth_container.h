@@ -6,7 +6,7 @@
 #include "util/tensors.h"
 
 struct ctkd__pth_storage {
-    char *owned;       /* freed with the container; the zip form's entry */
+    char *owned;       /* freed with the container: name of the zip form, bytes when compressed */
     const char *key;   /* [0, key_length) */
     const char *bytes; /* little-endian elements, not aligned */
     size_t key_length, size;
@@ -17,7 +17,7 @@ struct ctkd__pth_container {
     const struct ctkd__pickle_value *root;
     struct ctkd__pth_storage *storages;
     size_t count, capacity;
-    char *text; /* owned: the pickle of the zip form */
+    char *owned_pickle; /* of the zip form */
 };
 
 /* Takes a file apart; `bytes` must outlive the container. Fini also after a failure. */

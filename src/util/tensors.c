@@ -37,16 +37,16 @@ static float float_of_bits(uint32_t bits)
     return f;
 }
 
-/* IEEE half precision: exact in a float. */
+/* IEEE half precision: exact in a float. Without branches, so that loops over it vectorise. */
 static float float_of_half(uint16_t half)
 {
-    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, fraction = half & 0x3ffu;
-    const uint32_t exponent = half >> 10 & 0x1f;
-    if (exponent == 0) { /* zero and denormals: fraction * 2^-24 */
-        const float magnitude = (float)fraction * 0x1p-24f;
-        return sign ? -magnitude : magnitude;
-    }
-    return float_of_bits(sign | (exponent == 31 ? 0xffu : exponent + 112) << 23 | fraction << 13);
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = half & 0x7fffu;
+    /* zero and denormals: fraction * 2^-24 */
+    const float small = (float)rest * 0x1p-24f;
+    uint32_t small_bits;
+    memcpy(&small_bits, &small, sizeof small_bits);
+    const uint32_t large_bits = (rest << 13) + ((rest >= 0x7c00 ? 224u : 112u) << 23);
+    return float_of_bits(sign | (rest < 0x400 ? small_bits : large_bits));
 }
 
 float ctkd__dtype_load(enum ctkd__dtype type, const void *bytes)
@@ -85,6 +85,25 @@ float ctkd__dtype_load(enum ctkd__dtype type, const void *bytes)
         break;
     }
     return (float)value.u8;
+}
+
+void ctkd__dtype_load_all(enum ctkd__dtype type, const void *bytes, size_t n, float *out)
+{
+    const unsigned char *const at = bytes;
+    if (type == CTKD__F32) {
+        if (n)
+            memcpy(out, bytes, n * sizeof *out);
+    } else if (type == CTKD__F16) {
+        for (size_t i = 0; i < n; i++)
+            out[i] = float_of_half((uint16_t)(at[2 * i] | at[2 * i + 1] << 8));
+    } else if (type == CTKD__BF16) {
+        for (size_t i = 0; i < n; i++)
+            out[i] = float_of_bits((uint32_t)(at[2 * i] | at[2 * i + 1] << 8) << 16);
+    } else {
+        const size_t size = ctkd__dtype_bytes(type);
+        for (size_t i = 0; i < n; i++)
+            out[i] = ctkd__dtype_load(type, at + i * size);
+    }
 }
 
 void ctkd__tensors_fini(struct ctkd__tensors *list)
@@ -189,12 +208,11 @@ ctkd_status ctkd__tensors_widen(struct ctkd__tensors *list, ctkd_error *err)
         const enum ctkd__dtype type = tensor->type;
         if (type != CTKD__F64 && type != CTKD__F16 && type != CTKD__BF16)
             continue;
-        const size_t n = ctkd__tensor_elements(tensor), size = ctkd__dtype_bytes(type);
+        const size_t n = ctkd__tensor_elements(tensor);
         float *const wide = calloc(n ? n : 1, sizeof *wide);
         if (!wide)
             return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", tensor->name);
-        for (size_t j = 0; j < n; j++)
-            wide[j] = ctkd__dtype_load(type, (const char *)tensor->data + j * size);
+        ctkd__dtype_load_all(type, tensor->data, n, wide);
         free(tensor->data);
         tensor->data = wide;
         tensor->bytes = n * sizeof *wide;

@@ -31,6 +31,8 @@ size_t ctkd__dtype_bytes(enum ctkd__dtype type);
 const char *ctkd__dtype_text(enum ctkd__dtype type);
 /* The nearest float of an element, which need not be aligned. */
 float ctkd__dtype_load(enum ctkd__dtype type, const void *bytes);
+/* The same of `n` elements in a row. */
+void ctkd__dtype_load_all(enum ctkd__dtype type, const void *bytes, size_t n, float *out);
 
 struct ctkd__tensor {
     char *name;

@@ -62,6 +62,10 @@ with zipfile.ZipFile(memory) as stored, zipfile.ZipFile(
     for entry in stored.infolist():
         with deflated.open(entry.filename, "w", force_zip64=True) as out:
             out.write(stored.read(entry))
+zipfile.ZIP64_LIMIT = 10  # sizes and offsets beyond go into the fields of zip64, as beyond 4 GiB
+with zipfile.ZipFile(memory) as stored, zipfile.ZipFile(folder + "/zip64.pth", "w") as large:
+    for entry in stored.infolist():
+        large.writestr(entry.filename, stored.read(entry))
 for name in "zip", "nested", "distiller":  # pickles alone, for the fuzz target that wraps them
     with zipfile.ZipFile(folder + "/" + name + ".pth") as file:
         pickled = next(entry for entry in file.namelist() if entry.endswith("/data.pkl"))
