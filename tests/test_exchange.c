@@ -20,14 +20,11 @@ static const struct ctkd__network_info info = { .network = "x",
                                                 .mean = { 0.49f, 0.48f, 0.45f },
                                                 .std = { 0.2f, 0.25f, 0.3f } };
 
-/* A network whose batch norms do something. */
-static struct ctkd__graph *draw(const char *name, struct ctkd__tensors *tensors)
+/* Weights whose batch norms do something. */
+static void draw_weights(const struct ctkd__graph *graph, struct ctkd__tensors *tensors)
 {
-    const struct ctkd__model_args args = { 3, SIDE, SIDE, CLASSES };
-    struct ctkd__graph *graph;
     struct ctkd__weights *weights;
     ctkd_error err;
-    check_ok(ctkd__model_build(name, &args, &graph, &err), &err);
     check_ok(ctkd__weights_create(graph, 8, &weights, &err), &err);
     ctkd__weights_initialise(weights, 7);
     check_ok(ctkd__weights_export(weights, tensors, &err), &err);
@@ -40,6 +37,15 @@ static struct ctkd__graph *draw(const char *name, struct ctkd__tensors *tensors)
                          p->role == CTKD__ROLE_BIAS || p->role == CTKD__ROLE_MEAN ? -0.3f : 0.6f,
                          p->role == CTKD__ROLE_BIAS || p->role == CTKD__ROLE_MEAN ? 0.3f : 1.4f);
     }
+}
+
+static struct ctkd__graph *draw(const char *name, struct ctkd__tensors *tensors)
+{
+    const struct ctkd__model_args args = { 3, SIDE, SIDE, CLASSES };
+    struct ctkd__graph *graph;
+    ctkd_error err;
+    check_ok(ctkd__model_build(name, &args, &graph, &err), &err);
+    draw_weights(graph, tensors);
     return graph;
 }
 
@@ -63,14 +69,15 @@ static void compute(const struct ctkd__graph *graph, const struct ctkd__tensors 
 }
 
 /* Out, through a file and in again: the same logits and, unless folded, the same tensors. */
-static void check_round(const char *name, bool fold, bool normalise)
+static void check_round(const struct ctkd__graph *graph, const struct ctkd__tensors *tensors,
+                        bool fold, bool normalise)
 {
-    struct ctkd__tensors tensors = { 0 }, back = { 0 };
-    struct ctkd__graph *const graph = draw(name, &tensors), *imported;
+    struct ctkd__tensors back = { 0 };
+    struct ctkd__graph *imported;
     struct ctkd__onnx_model model = { 0 };
     struct ctkd__network_info found;
     ctkd_error err;
-    const struct ctkd__export_args args = { graph, &tensors, &info, fold, normalise };
+    const struct ctkd__export_args args = { graph, tensors, &info, fold, normalise };
     check_ok(ctkd__onnx_export(&args, &model, &err), &err);
     check_ok(ctkd__onnx_write(scratch_path("x.onnx"), &model, &err), &err);
     ctkd__onnx_fini(&model);
@@ -86,7 +93,7 @@ static void check_round(const char *name, bool fold, bool normalise)
     if (!fold)
         for (int i = 0; i < graph->n_parameters; i++) {
             const struct ctkd__tensor *const a =
-                ctkd__tensors_find(&tensors, graph->parameters[i].name);
+                ctkd__tensors_find(tensors, graph->parameters[i].name);
             const struct ctkd__tensor *const b = ctkd__tensors_find(&back, a->name);
             assert_true(b && b->bytes == a->bytes && b->rank == a->rank);
             assert_memory_equal(a->data, b->data, a->bytes);
@@ -96,14 +103,20 @@ static void check_round(const char *name, bool fold, bool normalise)
     float *const x = malloc((size_t)N * PIXELS * sizeof *x);
     float expected[N * CLASSES], logits[N * CLASSES];
     fill_normal(x, (size_t)N * PIXELS, 3);
-    compute(graph, &tensors, N, x, expected);
+    compute(graph, tensors, N, x, expected);
     compute(imported, &back, N, x, logits);
     check_relative(logits, expected, (size_t)N * CLASSES, 1e-5);
     free(x);
-    ctkd__graph_destroy(graph);
     ctkd__graph_destroy(imported);
-    ctkd__tensors_fini(&tensors);
     ctkd__tensors_fini(&back);
+}
+
+static void check_rounds(struct ctkd__graph *graph, struct ctkd__tensors *tensors)
+{
+    for (int i = 0; i < 4; i++)
+        check_round(graph, tensors, i & 1, i & 2);
+    ctkd__graph_destroy(graph);
+    ctkd__tensors_fini(tensors);
 }
 
 static void every_family_survives_the_way_through_onnx(void **state)
@@ -113,8 +126,67 @@ static void every_family_survives_the_way_through_onnx(void **state)
          family++) {
         if ((*family)->side_min > SIDE)
             continue;
-        for (int i = 0; i < 4; i++)
-            check_round((*family)->models[0].name, i & 1, i & 2);
+        struct ctkd__tensors tensors = { 0 };
+        struct ctkd__graph *const graph = draw((*family)->models[0].name, &tensors);
+        check_rounds(graph, &tensors);
+    }
+}
+
+/* What the families have not: every activation, parts of channels, pools, gates, groups. */
+static void every_op_survives_the_way_through_onnx(void **state)
+{
+    (void)state;
+    struct ctkd__tensors tensors = { 0 };
+    struct ctkd__graph *g;
+    ctkd_error err;
+    assert_int_equal(ctkd__graph_create(&g), CTKD_OK);
+    const struct ctkd__conv_args stem = {
+        .out = 12, .kernel = 3, .stride = 1, .padding = 1, .init = CTKD__INIT_NORMAL, .value = 0.2f
+    };
+    struct ctkd__conv_args grouped = stem;
+    grouped.groups = 3, grouped.bias = true;
+    struct ctkd__conv_args depth = stem;
+    depth.groups = 12;
+    int x = ctkd__graph_input(g, 3, SIDE, SIDE);
+    x = ctkd__graph_activate(g, ctkd__graph_conv(g, x, "stem", &stem), CTKD__LEAKY_RELU, 0.1f);
+    x = ctkd__graph_batch_norm(g, ctkd__graph_conv(g, x, "grouped", &grouped), "norm");
+    x = ctkd__graph_shuffle(g, ctkd__graph_activate(g, x, CTKD__RELU6, 0), 3);
+    x = ctkd__graph_batch_norm(g, ctkd__graph_conv(g, x, "depth", &depth), "norm2");
+    const int a = ctkd__graph_activate(g, ctkd__graph_slice(g, x, 0, 5), CTKD__HARD_SWISH, 0);
+    const int b = ctkd__graph_activate(g, ctkd__graph_slice(g, x, 5, 7), CTKD__SIGMOID, 0);
+    x = ctkd__graph_concat(g, b, a);
+    x = ctkd__graph_add(g, ctkd__graph_average_pool(g, x, 3, 2, 1, true),
+                        ctkd__graph_average_pool(g, x, 3, 2, 1, false));
+    const int gate = ctkd__graph_activate(g, ctkd__graph_global_pool(g, x), CTKD__HARD_SIGMOID, 0);
+    x = ctkd__graph_pool_to(g, ctkd__graph_multiply(g, x, gate), 4, 4);
+    x = ctkd__graph_global_pool(g, ctkd__graph_relu(g, x));
+    x = ctkd__graph_linear(g, x, "fc", CLASSES, CTKD__INIT_NORMAL, 1, CTKD__INIT_CONSTANT, 0.5f);
+    check_ok(ctkd__graph_finish(g, x, &err), &err);
+    draw_weights(g, &tensors);
+    check_rounds(g, &tensors);
+}
+
+static void an_op_without_an_onnx_form_is_named(void **state)
+{
+    (void)state;
+    struct ctkd__tensors tensors = { 0 };
+    struct ctkd__onnx_model model = { 0 };
+    struct ctkd__graph *g;
+    ctkd_error err;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ctkd__graph_create(&g), CTKD_OK);
+        int x = ctkd__graph_input(g, 3, SIDE, SIDE);
+        x = i ? ctkd__graph_resize(g, x, 8, 8) : ctkd__graph_pool_to(g, x, 5, 5);
+        x = ctkd__graph_linear(g, ctkd__graph_global_pool(g, x), "fc", CLASSES, CTKD__INIT_NORMAL,
+                               1, CTKD__INIT_CONSTANT, 0);
+        check_ok(ctkd__graph_finish(g, x, &err), &err);
+        draw_weights(g, &tensors);
+        const struct ctkd__export_args args = { g, &tensors, &info, false, false };
+        assert_int_equal(ctkd__onnx_export(&args, &model, &err), CTKD_EUNSUPPORTED);
+        assert_non_null(strstr(err.message, i ? "kind resize has no ONNX form here"
+                                              : "16x16 to 5x5 has no ONNX form here"));
+        ctkd__graph_destroy(g);
+        ctkd__tensors_fini(&tensors);
     }
 }
 
@@ -122,7 +194,9 @@ static void every_family_survives_the_way_through_onnx(void **state)
 static void models_of_others_answer_as_onnx_runtime(void **state)
 {
     (void)state;
-    static const char *const names[] = { "onnx_plain", "onnx_shapes", "onnx_traced" };
+    static const char *const names[] = { "onnx_plain",         "onnx_shapes",
+                                         "onnx_traced",        "onnx_channels",
+                                         "onnx_mobile_traced", "onnx_mobile_exported" };
     enum { IMAGES = 2, PLANE = 64, SIZE = IMAGES * 3 * PLANE, KINDS = 5 };
     struct golden *const golden = golden_open("onnx.txt");
     const float *const pixels = golden_get(golden, "x", SIZE);
@@ -229,6 +303,68 @@ static void what_cannot_be_had_is_named_with_its_node(void **state)
     end_refused(&model, "node y (MaxPool): kernel, stride or dilation of 0");
 }
 
+static void add_with(struct ctkd__onnx_model *model, const char *op, const char *ints_name,
+                     size_t count, const int64_t *ints, const char *from, const char *to)
+{
+    struct ctkd__tensor *tensor;
+    ctkd_error err;
+    const int64_t n = (int64_t)count;
+    check_ok(ctkd__tensors_add(&model->initialisers, ints_name, CTKD__I64, 1, &n, &tensor, &err),
+             &err);
+    memcpy(tensor->data, ints, count * sizeof *ints);
+    ctkd__onnx_add(model, op, "", 2, (const char *[]){ from, ints_name }, to);
+}
+
+static void channels_that_do_not_add_up_are_named(void **state)
+{
+    (void)state;
+    struct ctkd__onnx_model model;
+    add_with(begin(&model), "Split", "parts", 2, (const int64_t[]){ 1, 1 }, "x", "y");
+    ctkd__onnx_set_int(&model, "axis", 1);
+    end_refused(&model, "node y (Split): expected the 3 channels in at most 8 parts");
+    add(begin(&model), "Split", "x", "y");
+    ctkd__onnx_set_int(&model, "axis", 2);
+    end_refused(&model, "node y (Split): expected the 3 channels");
+    ctkd__onnx_add(begin(&model), "Concat", "", 2, (const char *[]){ "x", "x" }, "y");
+    ctkd__onnx_set_int(&model, "axis", 2);
+    end_refused(&model, "node y (Concat): expected along the channels");
+    add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 2, 1, 8, 8 }, "x", "y");
+    end_refused(&model, "node y (Reshape): to a shape of rank 5 that is neither flat nor a chan");
+    add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 3, 1, 8, 8 }, "x", "z");
+    add(&model, "Relu", "z", "y");
+    end_refused(&model, "node y (Relu): an input of rank 5, expected that within a channel shuf");
+    add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 3, 1, 8, 8 }, "x", "z");
+    add(&model, "Transpose", "z", "y");
+    ctkd__onnx_set_ints(&model, "perm", 5, (const int64_t[]){ 0, 1, 2, 3, 4 });
+    end_refused(&model, "node y (Transpose): expected within a channel shuffle only");
+    add(begin(&model), "Transpose", "x", "y");
+    end_refused(&model, "node y (Transpose): expected within a channel shuffle only");
+    add(begin(&model), "Shape", "x", "shape");
+    add_with(&model, "Mul", "sizes", 1, (const int64_t[]){ 2 }, "shape", "y");
+    end_refused(&model, "node y (Mul): of integers, expected sizes other than the batch");
+}
+
+static void functions_that_are_not_ours_are_named(void **state)
+{
+    (void)state;
+    struct ctkd__onnx_model model;
+    add(begin(&model), "Clip", "x", "y");
+    end_refused(&model, "node y (Clip): expected between 0 and 6 (ReLU6), or from 0 on");
+    add(begin(&model), "HardSigmoid", "x", "y");
+    end_refused(&model, "node y (HardSigmoid): alpha 0.2, expected 1/6 and a beta of 0.5");
+    ctkd__onnx_add(begin(&model), "Div", "", 2, (const char *[]){ "x", "x" }, "y");
+    end_refused(&model, "node y (Div): of two computed values, expected a constant");
+    add(begin(&model), "AveragePool", "x", "y");
+    ctkd__onnx_set_ints(&model, "kernel_shape", 2, (const int64_t[]){ 3, 2 });
+    end_refused(&model, "node y (AveragePool): a window that is dilated, not square or padded un");
+    add_with(begin(&model), "Pad", "pads", 8, (const int64_t[]){ 0, 0, 1, 1, 0, 0, 1, 1 }, "x",
+             "p");
+    add(&model, "AveragePool", "p", "y");
+    ctkd__onnx_set_ints(&model, "kernel_shape", 2, (const int64_t[]){ 5, 5 });
+    ctkd__onnx_set_ints(&model, "pads", 4, (const int64_t[]){ 1, 1, 1, 1 });
+    end_refused(&model, "node y (AveragePool): some zeros around the image count and others do");
+}
+
 static void inputs_and_outputs_are_those_of_a_classifier(void **state)
 {
     (void)state;
@@ -273,9 +409,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_survives_the_way_through_onnx),
+        cmocka_unit_test(every_op_survives_the_way_through_onnx),
+        cmocka_unit_test(an_op_without_an_onnx_form_is_named),
         cmocka_unit_test(models_of_others_answer_as_onnx_runtime),
         cmocka_unit_test(an_operator_that_is_not_known_is_named_with_its_node),
         cmocka_unit_test(what_cannot_be_had_is_named_with_its_node),
+        cmocka_unit_test(channels_that_do_not_add_up_are_named),
+        cmocka_unit_test(functions_that_are_not_ours_are_named),
         cmocka_unit_test(inputs_and_outputs_are_those_of_a_classifier),
         cmocka_unit_test(export_wants_every_parameter_and_the_constants),
     };

@@ -192,6 +192,102 @@ static void add_linear(struct exporter *e, int i)
     e->flat[i] = true;
 }
 
+static void add_slice(struct exporter *e, int i, const char *x)
+{
+    const struct ctkd__node *const node = &e->graph->nodes[i];
+    const int64_t first = (int64_t)node->channel, end = first + (int64_t)node->c;
+    char begins[NAME_BYTES], ends[NAME_BYTES];
+    snprintf(begins, sizeof begins, "slice.%zu", node->channel);
+    snprintf(ends, sizeof ends, "slice.%zu", node->channel + node->c);
+    add_ints(e, begins, 1, &first);
+    add_ints(e, ends, 1, &end);
+    add_ints(e, "slice.axes", 1, (const int64_t[1]){ 1 });
+    const char *inputs[] = { x, begins, ends, "slice.axes" };
+    add_node(e, "Slice", i, 4, inputs);
+}
+
+/* [n, c, h, w] -> [n, g, c/g, h, w] -> [n, c/g, g, h, w] -> [n, c, h, w]; 0 keeps the batch. */
+static void add_shuffle(struct exporter *e, int i, const char *x)
+{
+    const struct ctkd__node *const node = &e->graph->nodes[i];
+    const int64_t c = (int64_t)node->c, g = (int64_t)node->groups;
+    const int64_t h = (int64_t)node->h, w = (int64_t)node->w;
+    char apart[NAME_BYTES], whole[NAME_BYTES], grouped[NAME_BYTES], swapped[NAME_BYTES];
+    snprintf(apart, sizeof apart, "shuffle.%zu.%zu.%zu.%zu", node->groups, node->c, node->h,
+             node->w);
+    snprintf(whole, sizeof whole, "shuffle.%zu.%zu.%zu", node->c, node->h, node->w);
+    snprintf(grouped, sizeof grouped, "%.110s.grouped", e->values[i]);
+    snprintf(swapped, sizeof swapped, "%.110s.swapped", e->values[i]);
+    add_ints(e, apart, 5, (const int64_t[5]){ 0, g, c / g, h, w });
+    add_ints(e, whole, 4, (const int64_t[4]){ 0, c, h, w });
+    ctkd__onnx_add(e->out, "Reshape", grouped, 2, (const char *[]){ x, apart }, grouped);
+    ctkd__onnx_add(e->out, "Transpose", swapped, 1, (const char *[]){ grouped }, swapped);
+    ctkd__onnx_set_ints(e->out, "perm", 5, (const int64_t[5]){ 0, 2, 1, 3, 4 });
+    const char *inputs[] = { swapped, whole };
+    add_node(e, "Reshape", i, 2, inputs);
+}
+
+static void add_clip(struct exporter *e, int i, const char *x)
+{
+    const char *inputs[] = { x, "clip.least", "clip.most" };
+    for (int k = 1; k < 3; k++) {
+        float *bound = NULL;
+        if (!ctkd__tensors_find(&e->out->initialisers, inputs[k]))
+            bound = add_tensor(e, inputs[k], CTKD__F32, 0, NULL);
+        if (bound)
+            *bound = k == 1 ? 0 : 6;
+    }
+    add_node(e, "Clip", i, 3, inputs);
+}
+
+/* HardSwish is an operator since opset 14: before, it is x times HardSigmoid. */
+static void add_activate(struct exporter *e, int i, const char *x)
+{
+    const struct ctkd__node *const node = &e->graph->nodes[i];
+    char gate[NAME_BYTES];
+    const char *inputs[] = { x, gate };
+    switch (node->activation) {
+    case CTKD__RELU6:
+        add_clip(e, i, x);
+        break;
+    case CTKD__LEAKY_RELU:
+        add_node(e, "LeakyRelu", i, 1, inputs);
+        ctkd__onnx_set_float(e->out, "alpha", node->slope);
+        break;
+    case CTKD__SIGMOID:
+        add_node(e, "Sigmoid", i, 1, inputs);
+        break;
+    case CTKD__HARD_SIGMOID:
+        add_node(e, "HardSigmoid", i, 1, inputs);
+        ctkd__onnx_set_float(e->out, "alpha", 1.0f / 6);
+        break;
+    case CTKD__HARD_SWISH:
+        snprintf(gate, sizeof gate, "%.110s.gate", e->values[i]);
+        ctkd__onnx_add(e->out, "HardSigmoid", gate, 1, inputs, gate);
+        ctkd__onnx_set_float(e->out, "alpha", 1.0f / 6);
+        add_node(e, "Mul", i, 2, inputs);
+        break;
+    }
+}
+
+/* Windows of one size where the input divides into them; others have no ONNX form. */
+static void add_pool_to(struct exporter *e, int i, const char *x)
+{
+    const struct ctkd__node *const node = &e->graph->nodes[i];
+    const struct ctkd__node *const from = &e->graph->nodes[node->inputs[0]];
+    if (from->h % node->h != 0 || from->w % node->w != 0) {
+        e->status =
+            ctkd__fail(e->err, CTKD_EUNSUPPORTED, "%s: %zux%zu to %zux%zu has no ONNX form here",
+                       node->name, from->h, from->w, node->h, node->w);
+        return;
+    }
+    const int64_t size[2] = { (int64_t)(from->h / node->h), (int64_t)(from->w / node->w) };
+    const char *inputs[] = { x };
+    add_node(e, "AveragePool", i, 1, inputs);
+    ctkd__onnx_set_ints(e->out, "kernel_shape", 2, size);
+    ctkd__onnx_set_ints(e->out, "strides", 2, size);
+}
+
 static void add_any(struct exporter *e, int i)
 {
     const struct ctkd__node *const node = &e->graph->nodes[i];
@@ -226,6 +322,30 @@ static void add_any(struct exporter *e, int i)
         break;
     case CTKD__OP_SUBSAMPLE:
         add_subsample(e, i, x);
+        break;
+    case CTKD__OP_CONCAT:
+        add_node(e, "Concat", i, 2, inputs);
+        ctkd__onnx_set_int(e->out, "axis", 1);
+        break;
+    case CTKD__OP_SLICE:
+        add_slice(e, i, x);
+        break;
+    case CTKD__OP_SHUFFLE:
+        add_shuffle(e, i, x);
+        break;
+    case CTKD__OP_ACTIVATE:
+        add_activate(e, i, x);
+        break;
+    case CTKD__OP_AVERAGE_POOL:
+        add_node(e, "AveragePool", i, 1, inputs);
+        set_window(e, node);
+        ctkd__onnx_set_int(e->out, "count_include_pad", node->count_padding);
+        break;
+    case CTKD__OP_POOL_TO:
+        add_pool_to(e, i, x);
+        break;
+    case CTKD__OP_MULTIPLY:
+        add_node(e, "Mul", i, 2, inputs);
         break;
     case CTKD__OP_INPUT:
     case CTKD__OP_COUNT:

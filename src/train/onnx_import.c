@@ -380,6 +380,25 @@ static ctkd_status count_names(struct ctkd__import *im)
     return CTKD_OK;
 }
 
+/* Our graphs end in a linear layer. What ends otherwise (pooled maps of classes, say) gets one that
+   changes nothing. */
+static int end_in_linear(struct ctkd__import *im, int last)
+{
+    const struct ctkd__node *const node = &im->graph->nodes[last];
+    const size_t n = node->c;
+    char name[96];
+    if (node->op == CTKD__OP_LINEAR || node->h != 1 || node->w != 1)
+        return last;
+    ctkd__import_name(im, "", "logits", name);
+    const int y = ctkd__graph_linear(im->graph, last, name, n, CTKD__INIT_CONSTANT, 0,
+                                     CTKD__INIT_CONSTANT, 0);
+    float *const weight = ctkd__import_parameter(im, y, CTKD__ROLE_WEIGHT);
+    for (size_t i = 0; i < n && weight; i++)
+        weight[i * n + i] = 1;
+    ctkd__import_parameter(im, y, CTKD__ROLE_BIAS);
+    return y;
+}
+
 static void finish(struct ctkd__import *im)
 {
     const char *const name = im->model->outputs[0].name;
@@ -391,7 +410,8 @@ static void finish(struct ctkd__import *im)
     }
     struct ctkd__import_value *const value = &im->values[index];
     value->ends = false;
-    const int logits = ctkd__import_settle(im, value, false);
+    const int last = ctkd__import_settle(im, value, false);
+    const int logits = last >= 0 ? end_in_linear(im, last) : -1;
     if (im->status != CTKD_OK)
         return;
     im->status = ctkd__graph_finish(im->graph, logits, im->err);

@@ -1,5 +1,5 @@
 /* Inner parts of the import from ONNX: onnx_import.c keeps the values, onnx_operators.c,
- * onnx_windows.c and onnx_shapes.c know what each operator means. */
+ * onnx_windows.c, onnx_channels.c and onnx_shapes.c know what each operator means. */
 #ifndef CTKD_TRAIN_ONNX_IMPORT_H
 #define CTKD_TRAIN_ONNX_IMPORT_H
 
@@ -108,7 +108,20 @@ static inline bool ctkd__import_has_zeros(const struct ctkd__import_value *x)
 /* Copies a bias of n elements; without one the room stays zero. */
 void ctkd__import_bias(struct ctkd__import *im, int node, size_t input, size_t n);
 
+/* Reshape, Transpose, Slice and Concat of images as far as they concern channels; false (without an
+   error): not that kind. */
+bool ctkd__channels_reshape(struct ctkd__import *im, const int64_t *to, size_t rank);
+bool ctkd__channels_slice(struct ctkd__import *im);
+void ctkd__channels_transpose(struct ctkd__import *im);
+void ctkd__channels_concat(struct ctkd__import *im);
+
 /* The operators outside onnx_operators.c: each translates the present node. */
+void ctkd__op_split(struct ctkd__import *im);
+void ctkd__op_clip(struct ctkd__import *im);
+void ctkd__op_sigmoid(struct ctkd__import *im);
+void ctkd__op_hard_sigmoid(struct ctkd__import *im);
+void ctkd__op_hard_swish(struct ctkd__import *im);
+void ctkd__op_leaky_relu(struct ctkd__import *im);
 void ctkd__op_conv(struct ctkd__import *im);
 void ctkd__op_max_pool(struct ctkd__import *im);
 void ctkd__op_average_pool(struct ctkd__import *im);

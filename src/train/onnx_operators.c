@@ -1,5 +1,6 @@
 /* What each ONNX operator means in our graph: one function and one row of the table at the end.
-   Those with windows are in onnx_windows.c, those of shapes in onnx_shapes.c. */
+   Those with windows are in onnx_windows.c, those of shapes in onnx_shapes.c, those of channels and
+   activations in onnx_channels.c. */
 #include <string.h>
 
 #include "train/onnx_import.h"
@@ -103,6 +104,24 @@ static void op_batch_norm(import *im)
         out->flat = x->flat;
 }
 
+/* A linear layer; on the pixels of flattened images it is a convolution over the whole image. */
+static int linear_node(import *im, const value *x, int from, const char *weight, size_t out)
+{
+    char name[96];
+    ctkd__import_name(im, weight, "linear", name);
+    if (x->h == 1 && x->w == 1)
+        return ctkd__graph_linear(im->graph, from, name, out, CTKD__INIT_CONSTANT, 0,
+                                  CTKD__INIT_CONSTANT, 0);
+    if (x->h != x->w) {
+        ctkd__import_fail(im, "flattened images of %zux%zu, expected square ones", x->h, x->w);
+        return -1;
+    }
+    const struct ctkd__conv_args args = {
+        .out = out, .kernel = x->h, .stride = 1, .groups = 1, .bias = true
+    };
+    return ctkd__graph_conv(im->graph, from, name, &args);
+}
+
 /* y = x W + b on vectors. Rows of `weight` are outputs when transposed, else inputs. */
 static void add_linear(import *im, value *x, const struct ctkd__tensor *weight, bool transposed,
                        double alpha)
@@ -117,14 +136,7 @@ static void add_linear(import *im, value *x, const struct ctkd__tensor *weight, 
                           x->h, x->w, x->flat ? "" : " and not flattened");
         return;
     }
-    char name[96];
-    ctkd__import_name(im, weight->name, "linear", name);
-    if (x->h != 1 || x->w != 1) {
-        ctkd__import_fail(im, "flattened images of %zux%zu, expected 1x1", x->h, x->w);
-        return;
-    }
-    const int y = ctkd__graph_linear(im->graph, from, name, out, CTKD__INIT_CONSTANT, 0,
-                                     CTKD__INIT_CONSTANT, 0);
+    const int y = linear_node(im, x, from, weight->name, out);
     float *const to = ctkd__import_parameter(im, y, CTKD__ROLE_WEIGHT);
     const float *const values = weight->data;
     for (size_t o = 0; o < out && to; o++)
@@ -234,26 +246,73 @@ static void add_affine(import *im, size_t constant_input)
     }
 }
 
+/* One number of a shape with another, as c / groups in front of a channel shuffle. */
+static bool compute(char op, int64_t a, int64_t b, int64_t *out)
+{
+    if (a == INT64_MIN || b == INT64_MIN) /* the batch size is not known */
+        return false;
+    switch (op) {
+    case 'A':
+        return !__builtin_add_overflow(a, b, out);
+    case 'S':
+        return !__builtin_sub_overflow(a, b, out);
+    case 'M':
+        return !__builtin_mul_overflow(a, b, out);
+    default:
+        *out = b ? a / b : 0;
+        return b != 0;
+    }
+}
+
+/* Both operands are integers: false, without an error, when they are not. */
+static bool add_integers(import *im)
+{
+    int64_t a[CTKD__IMPORT_INTS_MAX], b[CTKD__IMPORT_INTS_MAX];
+    size_t n, m;
+    if (!ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, a, &n) ||
+        !ctkd__import_ints(im, 1, CTKD__IMPORT_INTS_MAX, b, &m))
+        return false;
+    const size_t count = n > m ? n : m;
+    bool good = n > 0 && m > 0 && (n == m || n == 1 || m == 1);
+    value *const y = good ? ctkd__import_output(im, 0, -1) : NULL;
+    for (size_t i = 0; i < count && y && good; i++)
+        good = compute(im->node->op[0], a[n == 1 ? 0 : i], b[m == 1 ? 0 : i], &y->ints[i]);
+    if (!good) {
+        ctkd__import_fail(im, "of integers, expected sizes other than the batch");
+    } else if (y) {
+        y->is_ints = true;
+        y->n_ints = count;
+    }
+    return true;
+}
+
 static void op_arithmetic(import *im)
 {
+    if (add_integers(im))
+        return;
     for (size_t i = 0; i < 2; i++)
         if (ctkd__import_constant(im, i)) {
             add_affine(im, i);
             return;
         }
-    value *const a = ctkd__import_input(im, 0), *const b = ctkd__import_input(im, 1);
+    value *a = ctkd__import_input(im, 0), *b = ctkd__import_input(im, 1);
     if (!a || !b)
         return;
-    if (strcmp(im->node->op, "Add") != 0) {
+    const char op = im->node->op[0];
+    if (op != 'A' && op != 'M') {
         ctkd__import_fail(im, "of two computed values, expected a constant");
         return;
     }
     const int p = ctkd__import_settle(im, a, false), q = ctkd__import_settle(im, b, false);
     if (p < 0 || q < 0)
         return;
-    value *const y = ctkd__import_output(im, 0, ctkd__graph_add(im->graph, p, q));
-    if (y)
-        y->flat = a->flat;
+    const bool turned = op == 'M' && a->h * a->w < b->h * b->w; /* the vector of a gate is second */
+    const int y = op == 'A' ? ctkd__graph_add(im->graph, p, q)
+                            : ctkd__graph_multiply(im->graph, turned ? q : p, turned ? p : q);
+    const bool flat = a->flat && b->flat;
+    value *const out = ctkd__import_output(im, 0, y);
+    if (out)
+        out->flat = flat;
 }
 
 /* --- what changes nothing here */
@@ -287,6 +346,7 @@ static const struct {
     { "AveragePool", ctkd__op_average_pool },
     { "BatchNormalization", op_batch_norm },
     { "Cast", ctkd__op_same_ints },
+    { "Clip", ctkd__op_clip },
     { "Concat", ctkd__op_concat },
     { "ConstantOfShape", ctkd__op_constant_of_shape },
     { "Conv", ctkd__op_conv },
@@ -296,7 +356,10 @@ static const struct {
     { "Gather", ctkd__op_gather },
     { "Gemm", op_gemm },
     { "GlobalAveragePool", ctkd__op_global_pool },
+    { "HardSigmoid", ctkd__op_hard_sigmoid },
+    { "HardSwish", ctkd__op_hard_swish },
     { "Identity", op_alias },
+    { "LeakyRelu", ctkd__op_leaky_relu },
     { "LogSoftmax", op_softmax },
     { "MatMul", op_matmul },
     { "MaxPool", ctkd__op_max_pool },
@@ -306,8 +369,10 @@ static const struct {
     { "Relu", op_relu },
     { "Reshape", ctkd__op_reshape },
     { "Shape", ctkd__op_shape },
+    { "Sigmoid", ctkd__op_sigmoid },
     { "Slice", ctkd__op_slice },
     { "Softmax", op_softmax },
+    { "Split", ctkd__op_split },
     { "Squeeze", ctkd__op_squeeze },
     { "Sub", op_arithmetic },
     { "Transpose", ctkd__op_transpose },

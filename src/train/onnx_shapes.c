@@ -45,6 +45,9 @@ static void reshape_image(import *im)
         ctkd__import_fail(im, "a computed shape, expected a constant one");
         return;
     }
+    if ((n == 5 || (n == 4 && x->stage != CTKD__IMPORT_PLAIN)) && is_batch(im, to[0]) &&
+        ctkd__channels_reshape(im, to, n))
+        return;
     const int64_t c = (int64_t)(x->c + x->pad_before + x->pad_after);
     const int64_t size = c * (int64_t)(x->h * x->w);
     if (n == 2 && is_batch(im, to[0]) && (to[1] == size || (to[1] == -1 && to[0] != -1))) {
@@ -144,7 +147,7 @@ void ctkd__op_shape(import *im)
     value *const y = x ? ctkd__import_output(im, 0, -1) : NULL;
     if (!y)
         return;
-    if (x->is_ints || x->steps[0] != 1 || x->steps[1] != 1 ||
+    if (x->is_ints || x->stage != CTKD__IMPORT_PLAIN || x->steps[0] != 1 || x->steps[1] != 1 ||
         ctkd__onnx_attribute(im->node, "start") || ctkd__onnx_attribute(im->node, "end")) {
         ctkd__import_fail(im, "expected the whole shape of an image or vector");
         return;
@@ -196,6 +199,10 @@ void ctkd__op_concat(import *im)
 {
     int64_t all[CTKD__IMPORT_INTS_MAX];
     size_t count = 0, n;
+    if (!ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, all, &n)) {
+        ctkd__channels_concat(im);
+        return;
+    }
     for (size_t i = 0; i < im->node->n_inputs; i++) {
         if (!ctkd__import_ints(im, i, CTKD__IMPORT_INTS_MAX - count, all + count, &n)) {
             ctkd__import_fail(im, "expected parts of a shape");
@@ -304,7 +311,7 @@ void ctkd__op_transpose(import *im)
     if (ints_of(im, &x))
         transpose_ints(im, &x);
     else
-        ctkd__import_fail(im, "expected within a channel shuffle only");
+        ctkd__channels_transpose(im);
 }
 
 void ctkd__op_reshape(import *im)
@@ -321,9 +328,10 @@ void ctkd__op_slice(import *im)
     int64_t begin[1], end[1];
     size_t n, m;
     value x;
-    if (!ints_of(im, &x))
-        slice_image(im);
-    else if (x.columns)
+    if (!ints_of(im, &x)) {
+        if (im->status == CTKD_OK && !ctkd__channels_slice(im))
+            slice_image(im);
+    } else if (x.columns)
         reverse_rows(im, &x);
     else if (ctkd__import_ints(im, 1, 1, begin, &n) && n == 1 &&
              ctkd__import_ints(im, 2, 1, end, &m) && m == 1)

@@ -210,15 +210,29 @@ void ctkd__op_global_pool(import *im)
 void ctkd__op_average_pool(import *im)
 {
     value *const x = ctkd__import_input(im, 0);
+    const int from = x ? ctkd__import_settle(im, x, true) : -1;
     struct window w;
-    if (!x || ctkd__import_settle(im, x, false) < 0 || !window_of(im, x, 0, 0, &w))
+    if (from < 0 || !window_of(im, x, 0, 0, &w))
         return;
-    const bool padded = w.pads[0] || w.pads[1] || w.pads[2] || w.pads[3];
-    if (!padded && w.kernel[0] == x->h && w.kernel[1] == x->w)
+    const bool zeros = ctkd__import_has_zeros(x);
+    const bool counts = ctkd__import_int(im, "count_include_pad", 0) != 0;
+    const size_t k = w.kernel[0], p = w.pads[0], s = w.stride[0];
+    bool own = false; /* the pool pads too */
+    for (int i = 0; i < 4; i++)
+        own |= w.pads[i] != x->pads[i];
+    if (!own && !zeros && k == x->h && w.kernel[1] == x->w) {
         add_global_pool(im, x, false);
+        return;
+    }
+    if (k != w.kernel[1] || w.dilation[0] != 1 || w.dilation[1] != 1 || p != w.pads[1] || p >= k ||
+        covered(x->h, 2 * p, k, s, false) != w.out[0] ||
+        covered(x->w, 2 * p, k, s, false) != w.out[1])
+        ctkd__import_fail(im, "a window that is dilated, not square or padded unequally");
+    else if (zeros && own && !counts)
+        ctkd__import_fail(im, "some zeros around the image count and others do not");
     else
-        ctkd__import_fail(im, "kernel %zux%zu on images of %zux%zu, expected the whole image",
-                          w.kernel[0], w.kernel[1], x->h, x->w);
+        ctkd__import_output(
+            im, 0, ctkd__graph_average_pool(im->graph, from, k, s, p, zeros || counts || p == 0));
 }
 
 /* Over height and width; axes are an attribute before opset 18, an input since. */

@@ -33,11 +33,11 @@ def ints(name, *values):
     return numpy_helper.from_array(np.array(values, np.int64), name)
 
 
-def save(name, nodes, tensors, classes=5):
+def save(name, nodes, tensors, classes=5, opset=13):
     graph = helper.make_graph(
         nodes, name, [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", classes])], tensors)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8),
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8),
               os.path.join(HERE, name + ".onnx"))
 
 
@@ -92,6 +92,68 @@ def traced():
                           dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "batch"}})
 
 
+def channels():
+    """Groups, channel shuffle, Split, Slice, Concat, pools that count zeros or not, activations, a gate, Pad and AveragePool."""
+    global draws
+    draws = np.random.default_rng(2)
+    pool = dict(kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2])
+    save("onnx_channels", [
+        node("Conv", ["x", "c1.weight"], ["c1"], pads=[1, 1, 1, 1]), node("LeakyRelu", ["c1"], ["a1"], alpha=0.1),
+        node("Conv", ["a1", "c2.weight", "c2.bias"], ["c2"], pads=[1, 1, 1, 1], group=12),
+        node("Clip", ["c2", "zero", "six"], ["a2"]), node("Conv", ["a2", "c3.weight"], ["c3"], group=3),
+        node("Reshape", ["c3", "apart"], ["r5"]), node("Transpose", ["r5"], ["t5"], perm=[0, 2, 1, 3, 4]),
+        node("Reshape", ["t5", "whole"], ["sh"]), node("Split", ["sh", "parts"], ["p1", "p2", "p3"], axis=1),
+        node("Slice", ["sh", "s0", "s1", "s2"], ["sl"]), node("HardSwish", ["p1"], ["h1"]),
+        node("Sigmoid", ["p3"], ["g3"]), node("Mul", ["p3", "g3"], ["m3"]), node("Concat", ["h1", "m3", "sl"], ["cc"], axis=1),
+        node("AveragePool", ["cc"], ["q1"], count_include_pad=1, **pool), node("AveragePool", ["cc"], ["q2"], **pool),
+        node("Pad", ["cc", "pads"], ["pd"]), node("AveragePool", ["pd"], ["q3"], kernel_shape=[3, 3], strides=[2, 2]),
+        node("Add", ["q1", "q2"], ["q4"]), node("Add", ["q4", "q3"], ["q"]),
+        node("GlobalAveragePool", ["q"], ["g"]), node("Conv", ["g", "se.weight", "se.bias"], ["e"]),
+        node("HardSigmoid", ["e"], ["gate"], alpha=1 / 6), node("Mul", ["gate", "q"], ["gated"]),
+        node("Split", ["gated"], ["u1", "u2"], axis=1), node("Add", ["u1", "u2"], ["u"]), node("Clip", ["u", "zero"], ["v"]),
+        node("Flatten", ["v"], ["f"]), node("Gemm", ["f", "fc.weight", "fc.bias"], ["l"], transB=1),
+        node("Relu", ["l"], ["y"])],
+        [floats("c1.weight", 12, 3, 3, 3), floats("c2.weight", 12, 1, 3, 3), floats("c2.bias", 12),
+         floats("c3.weight", 12, 4, 1, 1), numpy_helper.from_array(np.array(0, np.float32), "zero"),
+         numpy_helper.from_array(np.array(6, np.float32), "six"), ints("apart", 0, 3, 4, 8, 8), ints("whole", 0, 12, 8, 8),
+         ints("parts", 4, 5, 3), ints("s0", -5), ints("s1", 2**62), ints("s2", 1), ints("pads", 0, 0, 1, 1, 0, 0, 1, 1),
+         floats("se.weight", 12, 12, 1, 1), floats("se.bias", 12), floats("fc.weight", 5, 96), floats("fc.bias", 5)],
+        opset=14)
+
+
+class Mobile(torch.nn.Module):
+    """What mobile networks are made of, as their authors write it: the shuffle reads its sizes from the tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Sequential(torch.nn.Conv2d(3, 12, 3, 1, 1, bias=False), torch.nn.BatchNorm2d(12), torch.nn.ReLU6())
+        self.depth = torch.nn.Sequential(torch.nn.Conv2d(6, 6, 3, 2, 1, groups=6), torch.nn.BatchNorm2d(6))
+        self.point = torch.nn.Sequential(torch.nn.Conv2d(6, 6, 1), torch.nn.Hardswish())
+        self.pool = torch.nn.AvgPool2d(3, 2, 1)
+        self.gate = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Conv2d(12, 12, 1), torch.nn.Hardsigmoid())
+        self.classes = torch.nn.Conv2d(12, 5, 1)
+
+    def forward(self, x):
+        left, right = self.stem(x).chunk(2, 1)
+        y = torch.cat([self.point(self.depth(left)), F.silu(self.pool(right))], 1)
+        n, c, h, w = y.size()
+        y = y.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+        y = y * self.gate(y)
+        return torch.flatten(self.classes(F.adaptive_avg_pool2d(y, 1)), 1)
+
+
+def exported(name, **options):
+    torch.manual_seed(3)
+    model = Mobile()
+    for norm in (model.stem[1], model.depth[1]):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5), torch.nn.init.uniform_(norm.running_var, 0.5, 1.5)
+        torch.nn.init.normal_(norm.bias), torch.nn.init.normal_(norm.running_mean)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model.eval(), (torch.zeros(N, 3, SIDE, SIDE),), os.path.join(HERE, name + ".onnx"),
+                          input_names=["x"], verbose=False, **options)
+
+
 def logits(name, x):
     model = onnx.load(os.path.join(HERE, name + ".onnx"))
     last = model.graph.node[-1]
@@ -105,7 +167,12 @@ def logits(name, x):
 if __name__ == "__main__":
     plain(), shapes(), traced()
     images = draws.normal(size=(N, 3, SIDE, SIDE)).astype(np.float32)
+    channels()
+    exported("onnx_mobile_traced", dynamo=False, dynamic_axes={"x": {0: "batch"}})
+    exported("onnx_mobile_exported", dynamo=True, external_data=False,
+             dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},))
     with open(os.path.join(HERE, "onnx.txt"), "w") as file:
-        for key in ("x", "onnx_plain", "onnx_shapes", "onnx_traced"):
+        for key in ("x", "onnx_plain", "onnx_shapes", "onnx_traced", "onnx_channels", "onnx_mobile_traced",
+                    "onnx_mobile_exported"):
             values = (images if key == "x" else logits(key, images)).ravel()
             file.write(f"{key} {values.size} " + " ".join(f"{v:.9g}" for v in values) + "\n")
