@@ -27,7 +27,8 @@ struct ctkd__command {
 };
 extern const struct ctkd__command ctkd__command_train, ctkd__command_distill, ctkd__command_eval,
     ctkd__command_convert, ctkd__command_inspect, ctkd__command_check, ctkd__command_plot,
-    ctkd__command_models, ctkd__command_methods, ctkd__command_datasets, ctkd__command_selftest;
+    ctkd__command_models, ctkd__command_methods, ctkd__command_datasets, ctkd__command_selftest,
+    ctkd__command_doctor;
 
 /* Prints the help of a command on stdout. */
 int ctkd__cli_help(const struct ctkd__command *command);
@@ -45,6 +46,10 @@ void ctkd__cli_note(const char *file, const char *note);
    command goes on; otherwise *status is its exit status. */
 bool ctkd__cli_names(const struct ctkd__command *command, int argc, char **argv, size_t positionals,
                      struct ctkd__arguments *arguments, int *status);
+
+/* A CONFIG, when one is given, and the settings beside it. */
+ctkd_status ctkd__cli_configure(int argc, char **argv, const struct ctkd__arguments *arguments,
+                                struct ctkd__config *config, ctkd_error *err);
 
 /* `ctkd train` and `ctkd distill`. */
 int ctkd__cli_train(const struct ctkd__command *command, bool distil, int argc, char **argv);

@@ -5,6 +5,7 @@
 
 #include "train/checkpoint.h"
 #include "train/loop.h"
+#include "train/preflight.h"
 #include "util/error.h"
 
 static volatile sig_atomic_t stop; /* the signal that asked for an end, or 0 */
@@ -28,6 +29,19 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
     fprintf(stderr, "%s, %zu parameters, %s kernels, %zu threads, run directory %s\n",
             info->network, ctkd__graph_trainable(session->graph), session->engine.kernels->name,
             ctkd__workers_count(session->engine.workers), run->dir);
+}
+
+/* What `ctkd doctor` would call a problem, and how to mend it. */
+static void show_problems(const struct ctkd__session *session, size_t cores,
+                          const struct ctkd__score *teacher)
+{
+    struct ctkd__findings findings = { 0 };
+    ctkd__preflight_session(session, cores, &findings);
+    if (session->teacher)
+        ctkd__preflight_teacher(session, teacher, &findings);
+    for (size_t i = 0; i < findings.count; i++)
+        if (findings.items[i].problem)
+            fprintf(stderr, "note: %s: %s\n", findings.items[i].check, findings.items[i].text);
 }
 
 static void show_teacher(const struct ctkd__session *session, const struct ctkd__score *score)
@@ -66,7 +80,8 @@ static ctkd_status open_run(const struct ctkd__command *command, const struct ct
 }
 
 static ctkd_status train(const struct ctkd__command *command, const struct ctkd__config *config,
-                         bool resume, double began, struct ctkd__session *session, ctkd_error *err)
+                         bool resume, double began, size_t cores, struct ctkd__session *session,
+                         ctkd_error *err)
 {
     struct ctkd__score teacher;
     ctkd_status status = CTKD_OK;
@@ -80,6 +95,8 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
     status = open_run(command, config, resume, session, &run, err);
     if (status == CTKD_OK) {
         show_session(session, &run);
+        if (!resume)
+            show_problems(session, cores, &teacher);
         const struct ctkd__loop loop = { .session = session,
                                          .run = &run,
                                          .command = command->name,
@@ -94,13 +111,10 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
     return status;
 }
 
-/* The configuration of a command line. */
-static ctkd_status configure(int argc, char **argv, const struct ctkd__arguments *arguments,
-                             bool distil, struct ctkd__config *config, ctkd_error *err)
+ctkd_status ctkd__cli_configure(int argc, char **argv, const struct ctkd__arguments *arguments,
+                                struct ctkd__config *config, ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
-    if (arguments->json)
-        return ctkd__fail(err, CTKD_EINVAL, "--json found, expected with `ctkd eval` only");
     if (arguments->n_positionals > 1)
         return ctkd__fail(err, CTKD_EINVAL, "'%s' found, expected one CONFIG and key=value",
                           arguments->positionals[1]);
@@ -109,6 +123,16 @@ static ctkd_status configure(int argc, char **argv, const struct ctkd__arguments
             ctkd__sections_read_yaml(ctkd__config_sections(config), arguments->positionals[0], err);
     if (status == CTKD_OK)
         status = ctkd__arguments_apply(argc, argv, config, err);
+    return status;
+}
+
+/* The configuration of a run. */
+static ctkd_status configure(int argc, char **argv, const struct ctkd__arguments *arguments,
+                             bool distil, struct ctkd__config *config, ctkd_error *err)
+{
+    if (arguments->json)
+        return ctkd__fail(err, CTKD_EINVAL, "--json found, expected with `ctkd eval` only");
+    ctkd_status status = ctkd__cli_configure(argc, argv, arguments, config, err);
     if (status == CTKD_OK)
         status = ctkd__config_check(config, distil, err);
     if (status == CTKD_OK)
@@ -160,6 +184,7 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     if (configure(argc, argv, &arguments, distil, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     const double began = ctkd__loop_clock();
+    const size_t cores = ctkd__preflight_cores(); /* before threads are pinned */
     bool resume;
     ctkd_status status = settle_resume(config, &resume, &err);
     if (status != CTKD_OK)
@@ -171,7 +196,7 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     if (status == CTKD_OK)
         status = ctkd__session_open(config, distil, &session, &err);
     if (status == CTKD_OK)
-        status = train(command, config, resume, began, session, &err);
+        status = train(command, config, resume, began, cores, session, &err);
     ctkd__session_close(session);
     if (status == CTKD_OK)
         return CTKD__EXIT_DONE;

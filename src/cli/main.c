@@ -9,7 +9,7 @@ static const struct ctkd__command *const commands[] = {
     &ctkd__command_train,    &ctkd__command_distill,  &ctkd__command_eval,
     &ctkd__command_convert,  &ctkd__command_inspect,  &ctkd__command_check,
     &ctkd__command_plot,     &ctkd__command_models,   &ctkd__command_methods,
-    &ctkd__command_datasets, &ctkd__command_selftest,
+    &ctkd__command_datasets, &ctkd__command_selftest, &ctkd__command_doctor,
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ctkd/curriculum.h"
 #include "ctkd/loss.h"
@@ -292,6 +293,14 @@ static ctkd_status find_tau(struct ctkd__distiller *d, struct position at, size_
     return status;
 }
 
+static float norm_of(size_t n, float weight, const float *values)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)values[i] * (double)values[i];
+    return (float)((double)weight * sqrt(sum));
+}
+
 /* The losses of the methods onto ds and dtau (NULL: an initial stage), and the report. */
 static ctkd_status add_methods(struct ctkd__distiller *d, const struct ctkd__batch *batch,
                                size_t n_tau, struct position at, struct ctkd__step_report *report,
@@ -342,12 +351,17 @@ static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *ba
     if (status != CTKD_OK)
         return status;
     add_scaled(n * k, kd_weight, d->ds_part, d->ds);
+    report->gradient_kd = norm_of(n * k, kd_weight, d->ds_part);
     scale(n_tau, kd_weight, d->dtau);
     report->loss += kd_weight * report->loss_kd;
     if (d->args.profile)
         ctkd__profile_add_all(d->args.profile, d->row_kd, ctkd__profile_now_ns() - start, n);
-    if (d->args.terms)
+    if (d->args.terms) {
+        memcpy(d->ds_part, d->ds, n * k * sizeof *d->ds);
         status = add_methods(d, batch, n_tau, at, report, err);
+        add_scaled(n * k, -1, d->ds, d->ds_part);
+        report->gradient_method = norm_of(n * k, 1, d->ds_part);
+    }
     if (status != CTKD_OK)
         return status;
     double gradient = 0;
@@ -401,6 +415,7 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
     if (d->args.teacher) {
         const float weight = d->args.config->method.ce_weight;
         scale(n * k, weight, d->ds);
+        report->gradient_ce = norm_of(n * k, 1, d->ds);
         report->loss *= weight;
         status = teach(d, batch, at, report, err);
         if (status == CTKD_OK)
@@ -474,6 +489,9 @@ ctkd_status ctkd__distiller_step(struct ctkd__distiller *d, const struct ctkd__b
                                           .tau_min = NAN,
                                           .tau_max = NAN,
                                           .tau_gradient = NAN,
+                                          .gradient_ce = NAN,
+                                          .gradient_kd = NAN,
+                                          .gradient_method = NAN,
                                           .lr = (float)(lr_factor * (double)d->base_lr[0]) };
     if (in_initial(d)) {
         report->loss_ce = report->lambda = NAN;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "train/checkpoint.h"
+#include "train/preflight.h"
 #include "util/error.h"
 
 /* What is needed within one call and lost after it. */
@@ -171,6 +172,20 @@ static void add_report(struct ctkd__epoch_sums *sums, size_t n,
     sums->seconds += seconds;
 }
 
+/* The first step of the main stage shows whether a term of the loss has no say. */
+static void watch_balance(const struct progress *p, const struct ctkd__step_report *report)
+{
+    const struct ctkd__run_state *state = &p->loop->session->state;
+    struct ctkd__findings findings = { 0 };
+    if (!p->loop->progress || initial(p) || state->epoch != 1 || state->epoch_step != 1)
+        return;
+    ctkd__preflight_balance(p->loop->session, report, &findings);
+    for (size_t i = 0; i < findings.count; i++)
+        if (findings.items[i].problem)
+            fprintf(p->loop->progress, "note: %s: %s\n", findings.items[i].check,
+                    findings.items[i].text);
+}
+
 static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
                             struct ctkd__step_report *report, ctkd_error *err)
 {
@@ -188,6 +203,7 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     state->epoch_step++;
     state->step++;
     add_report(&state->sums, batch->n, report, seconds);
+    watch_balance(p, report);
     p->longest_step = fmax(p->longest_step, seconds);
     p->steps_done++;
     p->images += batch->n;

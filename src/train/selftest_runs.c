@@ -93,7 +93,6 @@ static ctkd_status configure(const struct plan *plan, struct ctkd__config *confi
     snprintf(dir, sizeof dir, "%s/%s", plan->folder, plan->run);
     snprintf(teacher, sizeof teacher, "%s/teacher", plan->folder);
     snprintf(steps, sizeof steps, "%d", plan->max_steps);
-    const bool method = strcmp(plan->method, "none") != 0;
     const char *const settings[][2] = { { "data.set", data },
                                         { "run.dir", dir },
                                         { "run.name", "selftest" },
@@ -108,7 +107,7 @@ static ctkd_status configure(const struct plan *plan, struct ctkd__config *confi
                                         { "teacher.path", plan->distil ? teacher : "" },
                                         { "teacher.tolerance", "100" },
                                         { "method.name", plan->distil ? plan->method : "none" },
-                                        { "method.weight", method ? "1" : "0" } };
+                                        { "method.initial_epochs", "1" } };
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < sizeof settings / sizeof *settings && status == CTKD_OK; i++)
         status = set(config, settings[i][0], settings[i][1], err);

@@ -1,0 +1,374 @@
+#include "train/preflight.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* Terms whose gradients differ by more than this factor: one of them has no say. */
+static const double balance_limit = 100;
+/* Images that are looked at, and how far their mean and deviation may be from 0 and 1. */
+enum { SAMPLE_IMAGES = 1000 };
+static const double constants_limit = 0.3;
+
+__attribute__((format(printf, 4, 5))) static void say(struct ctkd__findings *findings, bool problem,
+                                                      const char *check, const char *format, ...)
+{
+    findings->problems += problem;
+    if (findings->count == CTKD__FINDINGS_MAX)
+        return;
+    struct ctkd__finding *finding = &findings->items[findings->count++];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(finding->text, sizeof finding->text, format, arguments);
+    va_end(arguments);
+    finding->check = check;
+    finding->problem = problem;
+}
+
+/* --- data */
+
+static void check_classes(const struct ctkd__session *session, struct ctkd__findings *findings)
+{
+    const struct ctkd__dataset *dataset = session->data.dataset;
+    const struct ctkd__images *images = &dataset->train;
+    size_t *counts = calloc(dataset->classes, sizeof *counts), empty = 0, first = 0;
+    if (!counts)
+        return;
+    for (size_t i = 0; i < images->count; i++)
+        counts[images->labels[i]]++;
+    for (size_t k = dataset->classes; k-- > 0;)
+        if (counts[k] == 0) {
+            empty++;
+            first = k;
+        }
+    free(counts);
+    if (empty)
+        say(findings, true, "data",
+            "%zu of %zu classes have no training image (the first: class %zu): is data.set the one "
+            "that was meant?",
+            empty, dataset->classes, first);
+    else
+        say(findings, false, "data",
+            "%s: %zu training and %zu test images in use, every label in 0..%zu, no class without "
+            "images",
+            dataset->name, ctkd__loader_samples(session->data.train),
+            ctkd__loader_samples(session->data.test), dataset->classes - 1);
+}
+
+/* Mean and deviation of a channel's bytes / 255 over images that are spread over the set. */
+static void measure_channel(const struct ctkd__images *images, size_t c, double *mean, double *std)
+{
+    const size_t pixels = images->height * images->width;
+    const size_t n = images->count < SAMPLE_IMAGES ? images->count : SAMPLE_IMAGES;
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        const size_t image = i * images->count / n;
+        const uint8_t *at = images->pixels + (image * images->channels + c) * pixels;
+        for (size_t p = 0; p < pixels; p++) {
+            sum += at[p];
+            squares += (double)at[p] * at[p];
+        }
+    }
+    const double count = (double)(n * pixels);
+    *mean = sum / count / 255;
+    *std = sqrt(fmax(squares / count / (255.0 * 255.0) - *mean * *mean, 0));
+}
+
+static void check_normalisation(const struct ctkd__session *session,
+                                struct ctkd__findings *findings)
+{
+    const struct ctkd__images *images = &session->data.dataset->train;
+    const struct ctkd__network_info *used = &session->data.images;
+    char means[96] = "", deviations[96] = "", found[160] = "";
+    int m = 0, d = 0, f = 0;
+    bool plausible = true;
+    for (size_t c = 0; c < images->channels; c++) {
+        const char *comma = c ? "," : "";
+        double mean, std;
+        measure_channel(images, c, &mean, &std);
+        const double shifted = (mean - (double)used->mean[c]) / (double)used->std[c];
+        const double scaled = std / (double)used->std[c];
+        plausible =
+            plausible && fabs(shifted) <= constants_limit && fabs(scaled - 1) <= constants_limit;
+        m += snprintf(means + m, sizeof means - (size_t)m, "%s%.4f", comma, mean);
+        d += snprintf(deviations + d, sizeof deviations - (size_t)d, "%s%.4f", comma, std);
+        f += snprintf(found + f, sizeof found - (size_t)f, "%s%.2f and %.2f", c ? "; " : "",
+                      shifted, scaled);
+    }
+    if (plausible)
+        say(findings, false, "normalisation", "mean and deviation of the images as loaded: %s",
+            found);
+    else
+        say(findings, true, "normalisation",
+            "mean and deviation of the images as loaded are %s, expected about 0 and 1: "
+            "data.mean=%s data.std=%s would fit them",
+            found, means, deviations);
+}
+
+/* --- plans that do nothing */
+
+static void check_temperature(const struct ctkd__session *session, struct ctkd__findings *findings)
+{
+    const struct ctkd__config *config = session->config;
+    if (!session->teacher || config->temperature.kind == CTKD_TEMPERATURE_FIXED)
+        return;
+    bool used = session->methods.kd_weight > 0;
+    for (size_t i = 0; i < session->methods.count; i++)
+        used = used || session->methods.items[i].def->needs & CTKD_NEEDS_TAU;
+    if (!used)
+        say(findings, true, "temperature",
+            "no term of the loss uses tau, so it learns nothing: temperature.kind=fixed, or "
+            "method.kd_weight above 0");
+    else if (config->temperature.lambda_max <= 0)
+        say(findings, true, "temperature",
+            "temperature.lambda_max is 0: tau never moves; temperature.kind=fixed says so, or "
+            "lambda_max=1");
+}
+
+static void check_schedule(const struct ctkd__session *session, struct ctkd__findings *findings)
+{
+    const struct ctkd__config *config = session->config;
+    const struct ctkd__schedule *schedule = &session->schedule;
+    const unsigned long long epochs = schedule->epochs;
+    if (schedule->kind == CTKD__SCHEDULE_STEP && schedule->n_milestones &&
+        schedule->milestones[0] >= schedule->epochs)
+        say(findings, true, "schedule",
+            "the learning rate never decays: schedule.milestones=%s, train.epochs=%llu; "
+            "schedule.kind=constant if that is meant, or schedule.kind=cosine",
+            config->schedule.milestones, epochs);
+    else if (schedule->warmup_epochs >= schedule->epochs)
+        say(findings, true, "schedule",
+            "schedule.warmup_epochs=%llu is the whole run of train.epochs=%llu",
+            (unsigned long long)schedule->warmup_epochs, epochs);
+    else
+        say(findings, false, "schedule", "%llu epochs of %llu steps", epochs,
+            (unsigned long long)schedule->steps_per_epoch);
+}
+
+/* --- threads */
+
+size_t ctkd__preflight_cores(void)
+{
+    struct ctkd__workers *workers;
+    if (ctkd__workers_create(0, &workers, NULL) != CTKD_OK)
+        return 0;
+    const size_t cores = ctkd__workers_count(workers);
+    ctkd__workers_destroy(workers);
+    return cores;
+}
+
+/* CPUs that a container's limit leaves, 0 without one. */
+static double cpu_quota(void)
+{
+    double quota = 0, period = 0;
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
+    const int n = file ? fscanf(file, "%lf %lf", &quota, &period) : 0;
+    if (file)
+        fclose(file);
+    return n == 2 && period > 0 ? quota / period : 0;
+}
+
+static void check_threads(const struct ctkd__session *session, size_t cores,
+                          struct ctkd__findings *findings)
+{
+    const size_t threads = ctkd__workers_count(session->engine.workers);
+    const size_t batch = (size_t)session->config->train.batch;
+    const double quota = cpu_quota();
+    if (cores && threads > cores)
+        say(findings, true, "threads",
+            "train.threads=%zu, but this process has %zu cores: threads will wait for each other; "
+            "train.threads=%zu is faster",
+            threads, cores, cores);
+    else if (quota > 0 && (double)threads > ceil(quota))
+        say(findings, true, "threads",
+            "%zu threads, but the container grants %.1f CPUs: train.threads=%.0f is faster",
+            threads, quota, fmax(floor(quota), 1));
+    else if (batch < threads)
+        say(findings, true, "threads",
+            "train.batch=%zu leaves some of %zu threads idle: expected at least one image for each",
+            batch, threads);
+    else
+        say(findings, false, "threads", "%zu threads on %zu cores, %s kernels", threads, cores,
+            session->engine.kernels->name);
+}
+
+/* --- disk and memory */
+
+/* The files of the run directory at their largest: three checkpoints while one is replaced, three
+   weights files likewise, the log. */
+static double disk_needed(const struct ctkd__session *session)
+{
+    const struct ctkd__weights *weights = session->weights;
+    const struct ctkd__schedule *schedule = &session->schedule;
+    const double values = (double)weights->n_values, buffers = (double)weights->n_buffers;
+    const double checkpoint = 4 * (2 * values + buffers + (double)session->state.n_memory);
+    const int64_t log_every = session->config->train.log_every;
+    const double epochs = (double)schedule->epochs;
+    const double steps = epochs * (double)schedule->steps_per_epoch;
+    const double lines = epochs * 600 + (log_every ? steps / (double)log_every * 400 : 0);
+    return 3 * checkpoint + 3 * 4 * (values + buffers) + lines + 3 * 65536;
+}
+
+/* The file system of a folder that may not be there yet. */
+static bool find_disk(const char *dir, struct statvfs *disk)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s", dir);
+    while (statvfs(path, disk) != 0) {
+        char *slash = strrchr(path, '/');
+        if (!slash)
+            return statvfs(".", disk) == 0;
+        *(slash == path ? slash + 1 : slash) = '\0';
+        if (slash == path)
+            return statvfs("/", disk) == 0;
+    }
+    return true;
+}
+
+static void check_disk(const struct ctkd__session *session, struct ctkd__findings *findings)
+{
+    struct statvfs disk;
+    const char *dir = session->config->run.dir;
+    const double needed = disk_needed(session);
+    if (!find_disk(dir, &disk))
+        return;
+    const double available = (double)disk.f_bavail * (double)disk.f_frsize;
+    if (available < needed)
+        say(findings, true, "disk",
+            "run.dir: %s: %.1f MB free, the run needs about %.1f MB: make room, or take another "
+            "run.dir",
+            dir, 1e-6 * available, 1e-6 * needed);
+    else
+        say(findings, false, "disk", "%s: needs about %.1f MB, %.1f GB free", dir, 1e-6 * needed,
+            1e-9 * available);
+}
+
+/* Bytes of memory that this process may have: the machine's, or a container's limit. */
+static double memory_limit(void)
+{
+    double limit = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), own = 0;
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "r");
+    if (file && fscanf(file, "%lf", &own) == 1 && own > 0 && own < limit)
+        limit = own;
+    if (file)
+        fclose(file);
+    return limit;
+}
+
+void ctkd__preflight_session(const struct ctkd__session *session, size_t cores,
+                             struct ctkd__findings *findings)
+{
+    check_classes(session, findings);
+    check_normalisation(session, findings);
+    check_schedule(session, findings);
+    check_temperature(session, findings);
+    check_threads(session, cores, findings);
+    check_disk(session, findings);
+}
+
+void ctkd__preflight_teacher(const struct ctkd__session *session, const struct ctkd__score *score,
+                             struct ctkd__findings *findings)
+{
+    const double chance = 100.0 / (double)session->info.classes;
+    if (score->top1 < 2 * chance)
+        say(findings, true, "teacher",
+            "%s: test top-1 %.2f %%, chance is %.2f %%: wrong weights, data set or teacher.mean; "
+            "`ctkd check` tells",
+            session->teacher->file, score->top1, chance);
+    else
+        say(findings, false, "teacher", "%s: test top-1 %.2f %% of %zu images",
+            session->teacher->file, score->top1, score->n);
+}
+
+/* --- balance */
+
+struct term {
+    const char *name, *key;
+    double norm; /* NaN: there is no such term, or it is not on the logits */
+};
+
+void ctkd__preflight_balance(const struct ctkd__session *session,
+                             const struct ctkd__step_report *first, struct ctkd__findings *findings)
+{
+    /* At its full weight, whatever the warm-up has made of it so far. */
+    const double warmup = fmax((double)session->config->method.warmup_epochs, 1);
+    const struct term terms[] = {
+        { "cross-entropy", "method.ce_weight", (double)first->gradient_ce },
+        { "KD", "method.kd_weight", (double)first->gradient_kd },
+        { "method", "method.weight", warmup * (double)first->gradient_method },
+    };
+    const struct term *least = NULL, *most = NULL;
+    char text[200] = "";
+    int used = 0;
+    for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) {
+        if (!(terms[i].norm > 0))
+            continue;
+        least = !least || terms[i].norm < least->norm ? &terms[i] : least;
+        most = !most || terms[i].norm > most->norm ? &terms[i] : most;
+        used += snprintf(text + used, sizeof text - (size_t)used, "%s%s %.3g", used ? ", " : "",
+                         terms[i].name, terms[i].norm);
+    }
+    if (!session->teacher || !least)
+        return;
+    if (most->norm > balance_limit * least->norm)
+        say(findings, true, "balance",
+            "gradients on the logits at step 1: %s: the %s term has next to no say against %s; "
+            "%s and %s change that",
+            text, least->name, most->name, least->key, most->key);
+    else
+        say(findings, false, "balance", "gradients on the logits at step 1: %s", text);
+}
+
+/* --- cost */
+
+static void duration(double seconds, char *out, size_t bytes)
+{
+    if (seconds < 120)
+        snprintf(out, bytes, "%.0f s", seconds);
+    else if (seconds < 7200)
+        snprintf(out, bytes, "%.0f min", seconds / 60);
+    else
+        snprintf(out, bytes, "%.1f h", seconds / 3600);
+}
+
+void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost *cost,
+                          struct ctkd__findings *findings)
+{
+    const struct ctkd__config *config = session->config;
+    const struct ctkd__schedule *schedule = &session->schedule;
+    const double per_epoch = (double)schedule->steps_per_epoch, epochs = (double)schedule->epochs;
+    double steps = epochs * per_epoch;
+    if (session->initial)
+        steps += (double)config->method.initial_epochs * per_epoch;
+    if (config->train.max_steps > 0)
+        steps = fmin(steps, (double)config->train.max_steps);
+    const double evaluations =
+        ceil(fmin(epochs, steps / per_epoch) / (double)config->train.eval_every);
+    const double limit = 60 * (double)config->train.max_minutes, memory = memory_limit();
+    struct rusage usage;
+    char total[32];
+    cost->run = steps * cost->step + evaluations * cost->evaluation;
+    cost->memory_bytes = getrusage(RUSAGE_SELF, &usage) == 0 ? 1024.0 * (double)usage.ru_maxrss : 0;
+    cost->disk_bytes = disk_needed(session);
+    duration(cost->run, total, sizeof total);
+    if (limit > 0 && cost->run > limit)
+        say(findings, true, "time",
+            "about %s, but train.max_minutes=%g stops it before: go on with --resume until it is "
+            "done",
+            total, (double)config->train.max_minutes);
+    else
+        say(findings, false, "time", "about %s: %.0f steps of %.1f ms, %.0f evaluations of %.1f s",
+            total, steps, 1e3 * cost->step, evaluations, cost->evaluation);
+    if (cost->memory_bytes > 0.9 * memory)
+        say(findings, true, "memory",
+            "%.2f GB of %.2f GB that this process may have: a smaller train.batch needs less",
+            1e-9 * cost->memory_bytes, 1e-9 * memory);
+    else
+        say(findings, false, "memory", "%.2f GB of %.2f GB", 1e-9 * cost->memory_bytes,
+            1e-9 * memory);
+}

@@ -1,0 +1,53 @@
+/*
+ * What can be wrong with a run before it has cost anything: `ctkd doctor` prints everything that is
+ * looked at, a run only the problems. A problem is said in one line with what to do; none of them
+ * stops a run.
+ */
+#ifndef CTKD_TRAIN_PREFLIGHT_H
+#define CTKD_TRAIN_PREFLIGHT_H
+
+#include "train/session.h"
+
+enum { CTKD__FINDINGS_MAX = 24 };
+
+struct ctkd__finding {
+    const char *check; /* "data", "normalisation", ... */
+    bool problem;
+    char text[440];
+};
+
+/* All zeros to begin. More than there is room for are not kept, but counted. */
+struct ctkd__findings {
+    struct ctkd__finding items[CTKD__FINDINGS_MAX];
+    size_t count, problems;
+};
+
+/* Physical cores that this process may use. Ask before a session pins its threads. */
+size_t ctkd__preflight_cores(void);
+
+/* Data (classes without images, normalisation), schedule and temperature that do nothing, threads
+   against cores, disk space of run.dir. Moves nothing in the session. */
+void ctkd__preflight_session(const struct ctkd__session *session, size_t cores,
+                             struct ctkd__findings *findings);
+
+/* The teacher's accuracy against chance and against what is expected of it. */
+void ctkd__preflight_teacher(const struct ctkd__session *session, const struct ctkd__score *score,
+                             struct ctkd__findings *findings);
+
+/* The terms of the loss at the first step: norms of their weighted gradients on the student's
+   logits. */
+void ctkd__preflight_balance(const struct ctkd__session *session,
+                             const struct ctkd__step_report *first,
+                             struct ctkd__findings *findings);
+
+/* Time and memory of the whole run, from what a step and an evaluation took, in seconds. */
+struct ctkd__cost {
+    double step, evaluation; /* measured */
+    double run;              /* estimated, seconds */
+    double memory_bytes;     /* of this process so far, at its largest */
+    double disk_bytes;       /* of the run directory, at its largest */
+};
+void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost *cost,
+                          struct ctkd__findings *findings);
+
+#endif
