@@ -1,0 +1,473 @@
+/* Checkpoints: every option of every table resumes to the same bits or is refused by its name; what
+   may differ is what doc/config.md lists; states that a power cut may leave; notes on tau. */
+#include "support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "io/sealed.h"
+#include "support/temp_files.h"
+#include "support/tiny.h"
+#include "train/checkpoint.h"
+#include "train/loop.h"
+#include "util/options_inner.h"
+
+enum { TRAIN = 56, TEST = 10, LINE = 3000 };
+
+static const char *data_folder; /* data, a teacher, and the runs of a test */
+
+static int prepare(void **state)
+{
+    if (temp_folder_make(state) != 0)
+        return -1;
+    static char kept[1024];
+    snprintf(kept, sizeof kept, "%s", temp_path(*state, ""));
+    data_folder = kept;
+    tiny_data_write(data_folder, TRAIN, TEST);
+    const struct ctkd__network_info info = tiny_network_info();
+    char file[1100];
+    snprintf(file, sizeof file, "%s/t.safetensors", data_folder);
+    tiny_network_write(file, 77, &info);
+    return 0;
+}
+
+/* 2 epochs of 4 steps, the last one short; then `settings`. */
+static struct ctkd__config *config_of(const char *settings)
+{
+    char line[LINE];
+    snprintf(line, sizeof line,
+             "teacher.path=%s/t.safetensors teacher.tolerance=100 train.epochs=2 run.dir=%s/run "
+             "run.force=true method.initial_epochs=1 %s",
+             data_folder, data_folder, settings);
+    return tiny_config(data_folder, line);
+}
+
+/* --- a run, whole or in two parts */
+
+struct result {
+    float *values; /* weights, statistics, velocity, temperature, methods' memory */
+    size_t n;
+    double best, loss;
+    uint64_t step;
+};
+
+static void append(struct result *result, const float *values, size_t n)
+{
+    result->values = realloc(result->values, (result->n + n + 1) * sizeof *values);
+    assert_non_null(result->values);
+    memcpy(result->values + result->n, values, n * sizeof *values);
+    result->n += n;
+}
+
+static struct result result_of(const struct ctkd__session *session)
+{
+    const struct ctkd__run_state *state = &session->state;
+    struct result result = { .best = state->best_top1,
+                             .loss = state->sums.loss,
+                             .step = state->step };
+    append(&result, session->weights->values, session->weights->n_values);
+    append(&result, session->weights->buffers, session->weights->n_buffers);
+    append(&result, state->velocity, session->weights->n_values);
+    if (state->n_memory)
+        append(&result, state->memory, state->n_memory);
+    float *values, *gradient;
+    const size_t n = state->temperature
+                         ? ctkd_temperature_parameters(state->temperature, &values, &gradient)
+                         : 0;
+    if (n) {
+        append(&result, values, n);
+        append(&result, state->temperature_velocity, n);
+    }
+    return result;
+}
+
+static ctkd_status open_run(const struct ctkd__config *config, bool resume,
+                            struct ctkd__session *session, struct ctkd__run *run, ctkd_error *err)
+{
+    char note[CTKD__CHECKPOINT_NOTE];
+    uint64_t bytes;
+    if (!resume)
+        return ctkd__run_create(run, config, err);
+    ctkd_status status = ctkd__run_open(run, config, err);
+    if (status == CTKD_OK)
+        status =
+            ctkd__checkpoint_load(session, "distill", run->dir, &bytes, note, sizeof note, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_continue_log(run, config, bytes, err);
+    return status;
+}
+
+/* Runs to the end or to train.max_steps. False: the configuration is refused when it is opened
+   (a method that the networks do not fit); then nothing was run. */
+static bool run(const char *settings, bool resume, FILE *progress, struct result *result)
+{
+    struct ctkd__config *config = config_of(settings);
+    struct ctkd__session *session = NULL;
+    struct ctkd__run directory;
+    const struct ctkd__score teacher = { .n = 1 };
+    ctkd_error err = { 0 };
+    const bool opened = ctkd__config_check(config, true, &err) == CTKD_OK &&
+                        ctkd__session_open(config, true, &session, &err) == CTKD_OK;
+    if (opened) {
+        check_ok(open_run(config, resume, session, &directory, &err), &err);
+        const struct ctkd__loop loop = { .session = session,
+                                         .run = &directory,
+                                         .command = "distill",
+                                         .teacher_score = &teacher,
+                                         .began = ctkd__loop_clock(),
+                                         .resumed = resume,
+                                         .progress = progress };
+        check_ok(ctkd__loop_run(&loop, &err), &err);
+        *result = result_of(session);
+        ctkd__run_close(&directory);
+    } else if (err.status != CTKD_ESHAPE && err.status != CTKD_ERANGE &&
+               err.status != CTKD_EINVAL) {
+        fail_msg("%s: %s", settings, err.message);
+    }
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+    return opened;
+}
+
+/* Stopped in the middle of an epoch and resumed: the same bits as not stopped. */
+static bool check_resumes(const char *settings)
+{
+    struct result whole, cut, resumed;
+    char part[LINE];
+    if (!run(settings, false, NULL, &whole))
+        return false;
+    snprintf(part, sizeof part, "%s train.max_steps=%d", settings, whole.step > 8 ? 7 : 6);
+    assert_true(run(part, false, NULL, &cut));
+    assert_true(run(settings, true, NULL, &resumed));
+    if (whole.n != resumed.n || whole.step != resumed.step || whole.best != resumed.best ||
+        whole.loss != resumed.loss ||
+        memcmp(whole.values, resumed.values, whole.n * sizeof *whole.values) != 0)
+        fail_msg("'%s' does not resume to the same bits", settings);
+    free(whole.values);
+    free(cut.values);
+    free(resumed.values);
+    return true;
+}
+
+/* The i-th value of an option that is worth a run, as text; NULL behind the last. */
+static const char *other_value(const ctkd_option *option, size_t i, char *text, size_t bytes)
+{
+    static const double numbers[] = { 1, 0.5, 2, 0.25 };
+    switch (option->type) {
+    case CTKD_OPTION_BOOL:
+        return i > 0 ? NULL : option->value != 0 ? "false" : "true";
+    case CTKD_OPTION_CHOICE:
+        for (size_t j = 0; j <= i; j++)
+            if (!option->choices[j])
+                return NULL;
+        return option->choices[i];
+    case CTKD_OPTION_F32:
+    case CTKD_OPTION_I64:
+        for (size_t j = 0; j < 4 && i == 0; j++) {
+            const double x = numbers[j];
+            const bool whole = option->type == CTKD_OPTION_F32 || x >= 1;
+            if (whole && x >= option->min && x <= option->max && x != option->value) {
+                snprintf(text, bytes, "%g", x);
+                return text;
+            }
+        }
+        return NULL;
+    case CTKD_OPTION_STRING:
+        break;
+    }
+    return NULL;
+}
+
+static bool begins(const char *text, const char *begin)
+{
+    return strncmp(text, begin, strlen(begin)) == 0;
+}
+
+/* Every value of the options whose key begins with `prefix`, on a base of settings. */
+static size_t check_options(const char *prefix, const char *base)
+{
+    struct ctkd__config *config = config_of("");
+    struct ctkd__option_at at = { 0 };
+    size_t cases = 0;
+    while (ctkd__options_next(ctkd__config_sections(config), &at)) {
+        char text[32], settings[LINE];
+        const char *value;
+        /* A loss's options are tried with that loss. */
+        if (!begins(at.key, prefix) ||
+            (strcmp(prefix, "method.") == 0 && strchr(at.key + strlen(prefix), '.')))
+            continue;
+        for (size_t i = 0; (value = other_value(at.option, i, text, sizeof text)); i++) {
+            snprintf(settings, sizeof settings, "%s %s=%s", base, at.key, value);
+            cases += check_resumes(settings);
+        }
+    }
+    ctkd__config_destroy(config);
+    return cases;
+}
+
+static const char with_instance[] =
+    "train.threads=1 temperature.kind=instance schedule.kind=step schedule.milestones=1";
+static const char with_global[] = "train.threads=1 temperature.kind=global schedule.kind=cosine "
+                                  "schedule.warmup_epochs=1 optimizer.nesterov=true";
+
+static void every_option_of_optimiser_schedule_and_temperature_resumes(void **state)
+{
+    (void)state;
+    const char *const prefixes[] = { "optimizer.", "schedule.", "temperature.", "method.",
+                                     "data.augment" };
+    size_t cases = 0;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
+        cases += check_options(prefixes[i], with_instance);
+        cases += check_options(prefixes[i], with_global);
+    }
+    assert_true(cases >= 60);
+}
+
+static void every_loss_and_its_options_resume(void **state)
+{
+    (void)state;
+    size_t losses = 0, count = 0;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++, count++) {
+        char prefix[96], base[LINE];
+        snprintf(prefix, sizeof prefix, "method.%s.", (*def)->name);
+        snprintf(base, sizeof base, "%s method.name=%s", with_instance, (*def)->name);
+        losses += check_resumes(base);
+        (void)check_options(prefix, base);
+    }
+    assert_true(count >= 6 && losses == count); /* resnet8 from resnet8 fits every method */
+}
+
+static void methods_together_resume(void **state)
+{
+    (void)state;
+    assert_true(check_resumes("method.name=dkd,dist,kd method.weight=1,0.5,0.3 "
+                              "method.warmup_epochs=2 temperature.kind=instance"));
+}
+
+/* --- refusals */
+
+/* Whether doc/config.md lists a key as one that may differ. */
+static bool documented(const char *key)
+{
+    char line[4096], quoted[160];
+    bool inside = false, found = false;
+    snprintf(quoted, sizeof quoted, "`%s`", key);
+    FILE *file = fopen(CTKD_SOURCE_DIR "/doc/config.md", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        if (begins(line, "## "))
+            inside = begins(line, "## What may differ when a run is resumed");
+        found = found || (inside && strstr(line, quoted));
+    }
+    fclose(file);
+    return found;
+}
+
+static struct ctkd__session *session_with_checkpoint(const struct ctkd__config *config)
+{
+    struct ctkd__session *session;
+    struct ctkd__run directory;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    check_ok(ctkd__run_create(&directory, config, &err), &err);
+    check_ok(ctkd__checkpoint_save(session, "distill", directory.dir, 0, &err), &err);
+    ctkd__run_close(&directory);
+    return session;
+}
+
+static ctkd_status load(struct ctkd__session *session, const char *command, ctkd_error *err)
+{
+    char note[CTKD__CHECKPOINT_NOTE], dir[1100];
+    uint64_t bytes;
+    snprintf(dir, sizeof dir, "%s/run", data_folder);
+    *err = (ctkd_error){ 0 };
+    return ctkd__checkpoint_load(session, command, dir, &bytes, note, sizeof note, err);
+}
+
+/* A value that no other has, of any type. */
+static void change(const struct ctkd__option_at *at)
+{
+    void *field = ctkd__option_field(at->section, at->option);
+    switch (at->option->type) {
+    case CTKD_OPTION_F32:
+        *(float *)field += 0.5f;
+        break;
+    case CTKD_OPTION_I64:
+        *(int64_t *)field += 1;
+        break;
+    case CTKD_OPTION_BOOL:
+        *(bool *)field = !*(bool *)field;
+        break;
+    case CTKD_OPTION_CHOICE:
+        *(int *)field = *(int *)field ? 0 : 1;
+        break;
+    case CTKD_OPTION_STRING:
+        *(char **)field = (char *)(uintptr_t) "something else";
+        break;
+    }
+}
+
+static size_t field_bytes(const ctkd_option *option)
+{
+    static const size_t bytes[] = { [CTKD_OPTION_F32] = sizeof(float),
+                                    [CTKD_OPTION_I64] = sizeof(int64_t),
+                                    [CTKD_OPTION_BOOL] = sizeof(bool),
+                                    [CTKD_OPTION_CHOICE] = sizeof(int),
+                                    [CTKD_OPTION_STRING] = sizeof(char *) };
+    return bytes[option->type];
+}
+
+static void a_key_that_differs_is_refused_by_name_unless_it_is_listed_as_free(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_of("temperature.kind=instance");
+    struct ctkd__session *session = session_with_checkpoint(config);
+    struct ctkd__option_at at = { 0 };
+    size_t refused = 0, allowed = 0;
+    ctkd_error err;
+    check_ok(load(session, "distill", &err), &err);
+    while (ctkd__options_next(ctkd__config_sections(config), &at)) {
+        char kept[16], expected[256];
+        void *field = ctkd__option_field(at.section, at.option);
+        memcpy(kept, field, field_bytes(at.option));
+        change(&at);
+        const ctkd_status status = load(session, "distill", &err);
+        memcpy(field, kept, field_bytes(at.option));
+        snprintf(expected, sizeof expected, "run/last.ckpt: %s: the run has '", at.key);
+        if (documented(at.key) ? status != CTKD_OK
+                               : status != CTKD_EINVAL || !strstr(err.message, expected))
+            fail_msg("%s: status %d, '%s'; in the list of doc/config.md: %d", at.key, (int)status,
+                     err.message, documented(at.key));
+        refused += status != CTKD_OK;
+        allowed += status == CTKD_OK;
+    }
+    assert_true(refused >= 50 && allowed >= 10);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+/* Opens the run with other settings and says what it was refused for. */
+static void check_refused(const char *settings, const char *command, const char *reason)
+{
+    struct ctkd__config *config = config_of(settings);
+    struct ctkd__session *session;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    const struct result before = result_of(session);
+    const ctkd_status status = load(session, command, &err);
+    const struct result after = result_of(session);
+    if (status != CTKD_EINVAL || !strstr(err.message, reason))
+        fail_msg("'%s': status %d, '%s', expected '%s'", settings, (int)status, err.message,
+                 reason);
+    assert_memory_equal(before.values, after.values, before.n * sizeof *before.values);
+    free(before.values);
+    free(after.values);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+static void what_is_compared_beside_the_keys_is_refused_too(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_of("train.isa=portable");
+    ctkd__session_close(session_with_checkpoint(config));
+    ctkd__config_destroy(config);
+    check_refused("train.isa=portable train.threads=1", "distill",
+                  ": threads: the run has '1', expected '2' to go on with it");
+    check_refused("train.isa=portable", "train",
+                  ": command: the run has 'train', expected 'distill'");
+    const struct ctkd__kernels *best;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__kernels_select("auto", &best, &err), &err);
+    if (strcmp(best->name, "portable") != 0)
+        check_refused("", "distill", ": kernels: the run has '");
+    char other[1100], settings[LINE];
+    const struct ctkd__network_info info = tiny_network_info();
+    snprintf(other, sizeof other, "%s/u.safetensors", data_folder);
+    tiny_network_write(other, 78, &info);
+    snprintf(settings, sizeof settings, "train.isa=portable teacher.path=%s", other);
+    check_refused(settings, "distill", ": teacher's weights (SHA-256): the run has '");
+}
+
+static void a_checkpoint_of_another_format_is_refused(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_of("");
+    struct ctkd__session *session = session_with_checkpoint(config);
+    struct ctkd__tensors list = { 0 };
+    char path[1100];
+    ctkd_error err = { 0 };
+    snprintf(path, sizeof path, "%s/run/last.ckpt", data_folder);
+    check_ok(ctkd__sealed_read(path, &list, &err), &err);
+    check_ok(ctkd__tensors_set(&list, "format", "ctkd checkpoint 0", &err), &err);
+    check_ok(ctkd__sealed_write(path, &list, &err), &err);
+    ctkd__tensors_fini(&list);
+    assert_int_equal(load(session, "distill", &err), CTKD_EINVAL);
+    assert_non_null(strstr(err.message, "last.ckpt: format: the run has 'ctkd checkpoint "));
+    assert_non_null(strstr(err.message, "expected 'ctkd checkpoint 0'"));
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+/* --- what the temperature is said to do */
+
+static size_t count_in(const char *text, const char *word)
+{
+    size_t n = 0;
+    for (const char *at = text; (at = strstr(at, word)) != NULL; at += strlen(word))
+        n++;
+    return n;
+}
+
+/* How often three epochs say something. */
+static size_t times_said(const char *settings, const char *words)
+{
+    char *text = NULL, line[LINE];
+    size_t bytes = 0;
+    FILE *progress = open_memstream(&text, &bytes);
+    struct result result;
+    assert_non_null(progress);
+    snprintf(line, sizeof line, "train.epochs=3 %s", settings);
+    assert_true(run(line, false, progress, &result));
+    fclose(progress);
+    const size_t n = count_in(text, words);
+    assert_true(count_in(text, "note: tau") + count_in(text, "note: every sample") <= 1);
+    free(text);
+    free(result.values);
+    return n;
+}
+
+static void a_temperature_at_an_end_or_collapsed_is_said_once(void **state)
+{
+    (void)state;
+    assert_int_equal(times_said("temperature.kind=global temperature.theta_init=-20",
+                                "note: tau stayed at its lower end (1 to 1, of 1 to 21) during "
+                                "epoch 1: it teaches nothing more there"),
+                     1);
+    assert_int_equal(times_said("temperature.kind=instance temperature.set_bias=true "
+                                "temperature.bias_init=40",
+                                "note: tau stayed at its upper end (21 to 21, of 1 to 21)"),
+                     1);
+    assert_int_equal(times_said("temperature.kind=instance temperature.lr=0.5 "
+                                "temperature.weight_decay=1.8 temperature.momentum=0 "
+                                "temperature.lambda_max=0",
+                                "note: every sample had the same tau (11) during epoch"),
+                     1);
+    assert_int_equal(times_said("temperature.kind=global", "note: tau"), 0);
+    assert_int_equal(times_said("temperature.kind=fixed temperature.tau=1", "note: tau"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_that_differs_is_refused_by_name_unless_it_is_listed_as_free),
+        cmocka_unit_test(what_is_compared_beside_the_keys_is_refused_too),
+        cmocka_unit_test(a_checkpoint_of_another_format_is_refused),
+        cmocka_unit_test(a_temperature_at_an_end_or_collapsed_is_said_once),
+        cmocka_unit_test(methods_together_resume),
+        cmocka_unit_test(every_option_of_optimiser_schedule_and_temperature_resumes),
+        cmocka_unit_test(every_loss_and_its_options_resume),
+    };
+    return cmocka_run_group_tests(tests, prepare, temp_folder_remove);
+}
