@@ -461,7 +461,7 @@ static struct engine engine_open(const struct rig *rig, const struct ctkd__kerne
     const struct ctkd__training_config config = { .kernels = kernels,
                                                   .workers = engine.workers,
                                                   .batch_max = N_MAX,
-                                                  .conv = "auto",
+                                                  .conv = threads == 3 ? "dnnl" : "auto",
                                                   .outputs = rig->net.outputs,
                                                   .n_outputs = rig->net.n_outputs,
                                                   .no_logits = rig->net.no_logits,

@@ -169,7 +169,9 @@ int ctkd__graph_parameter(struct ctkd__graph *graph, const char *name, size_t co
 /* A value that is given from outside at each step (ctkd__training_input). */
 int ctkd__graph_side_input(struct ctkd__graph *graph, const char *name, size_t c, size_t h,
                            size_t w);
-/* Batch norm x uses its running statistics in training too, and does not move them. */
+/* Batch norm x uses its running statistics in training too, and does not move them; its weight and
+   bias still have gradients. Programs look at node->frozen in each forward and backward, so that it
+   may be changed between steps. */
 void ctkd__graph_freeze(struct ctkd__graph *graph, int x);
 /* Moves the parameters of x behind all others so far: nodes are in order of computation (a shortcut
    before the last batch norm of its block), parameters in the published order (shortcut last). */
