@@ -21,6 +21,12 @@ static void squared_errors_of_every_length_are_exact(void **state)
         assert_true(ctkd__squared_error(n, a, b, 0.5f, NULL) == expected);
         for (size_t i = 0; i < n; i++)
             assert_true(da[i] == 0.5f * (1 - (float)i));
+        for (size_t i = 0; i < n; i++)
+            a[i] -= b[i];
+        assert_true(ctkd__take_residuals(n, a, 0.25f, da) == expected);
+        assert_true(ctkd__take_residuals(n, a, 0.25f, NULL) == expected);
+        for (size_t i = 0; i < n; i++)
+            assert_true(da[i] == 0.25f * a[i]);
     }
 }
 

@@ -31,6 +31,20 @@ double ctkd__squared_error(size_t n, const float *a, const float *b, float scale
     return ctkd__sum(LANES, lanes) + rest;
 }
 
+double ctkd__take_residuals(size_t n, const float *d, float scale, float *restrict dx)
+{
+    double lanes[LANES] = { 0 }, rest = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++)
+            lanes[l] += (double)d[i + l] * (double)d[i + l];
+    for (; i < n; i++)
+        rest += (double)d[i] * (double)d[i];
+    for (i = 0; dx && i < n; i++)
+        dx[i] = scale * d[i];
+    return ctkd__sum(LANES, lanes) + rest;
+}
+
 struct map_error {
     const ctkd_map *x, *y;
     float scale;

@@ -7,6 +7,12 @@
 /** Returns sum_i (a_i - b_i)^2 in double; writes da_i = scale (a_i - b_i) unless NULL. */
 double ctkd__squared_error(size_t n, const float *a, const float *b, float scale, float *da);
 
+/** Values that a residual is made of at a time: the nearest cache holds them. */
+enum { CTKD__STRETCH = 512 };
+
+/** Returns sum_i d_i^2 in double; writes dx_i = scale d_i unless NULL. */
+double ctkd__take_residuals(size_t n, const float *d, float scale, float *dx);
+
 /**
  * mean (x - y)^2 over all elements of two maps of one shape; writes the gradient of `weight` times
  * that to x->dx unless NULL.

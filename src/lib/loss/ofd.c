@@ -90,20 +90,22 @@ static void average_to(size_t h, size_t w, const float *x, size_t out_h, size_t 
         }
 }
 
-/* One channel: sum of squares where it counts; dx unless NULL. */
-static double compare(size_t n, const float *x, const float *t, float least, float scale,
-                      float *restrict dx)
+/* One channel: sum of squares where it counts; dx unless NULL. Without branches, which would go
+   either way as often; a NaN of the student stays one. */
+static double compare(size_t n, const float *x, const float *t, float least, float scale, float *dx)
 {
-    enum { LANES = 8 };
-    double lanes[LANES] = { 0 };
-    for (size_t i = 0; i < n; i++) {
-        const float target = t[i] > least ? t[i] : least;
-        const float d = x[i] > target || t[i] > 0 ? x[i] - target : 0;
-        lanes[i % LANES] += (double)d * (double)d;
-        if (dx)
-            dx[i] = scale * d;
+    double sum = 0;
+    for (size_t at = 0; at < n; at += CTKD__STRETCH) {
+        float d[CTKD__STRETCH];
+        const size_t count = n - at < CTKD__STRETCH ? n - at : CTKD__STRETCH;
+        for (size_t i = 0; i < count; i++) {
+            const float teacher = t[at + i], target = teacher > least ? teacher : least;
+            const float over = x[at + i] - target, positive = over <= 0 ? 0 : over;
+            d[i] = teacher > 0 ? over : positive;
+        }
+        sum += ctkd__take_residuals(count, d, scale, dx ? dx + at : NULL);
     }
-    return ctkd__sum(LANES, lanes);
+    return sum;
 }
 
 static void compare_sample(void *argument, size_t i)
