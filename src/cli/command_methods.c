@@ -96,8 +96,9 @@ const struct ctkd__command ctkd__command_methods = {
     .name = "methods",
     .arguments = "[NAME]",
     .summary = "list the distillation losses with formula, source and options",
-    .details = "Cross-entropy and KD are in every distillation, with method.ce_weight and "
-               "method.kd_weight;\n"
-               "method.name adds these losses, each with its method.weight: a list such as pkt,crd.",
+    .details =
+        "Cross-entropy and KD are in every distillation, with method.ce_weight and "
+        "method.kd_weight;\n"
+        "method.name adds these losses, each with its method.weight: a list such as pkt,crd.",
     .run = run,
 };
