@@ -17,6 +17,7 @@ struct ctkd__selftest {
     /* One verdict: what was tested, and the figure or the reason. */
     void (*verdict)(void *context, bool ok, const char *what, const char *figure);
     void *context;
+    bool first_failure_ends;   /* ends a part: for the test of this test */
     size_t verdicts, failures; /* counted so far */
 };
 

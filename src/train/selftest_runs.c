@@ -279,9 +279,11 @@ void ctkd__selftest_runs(struct ctkd__selftest *test)
                            strerror(errno));
         return;
     }
-    if (check_writing(test, folder) && check_repetition(test, folder)) {
+    if (check_writing(test, folder) && check_repetition(test, folder) &&
+        !(test->failures && test->first_failure_ends)) {
         check_resuming(test, folder, "none");
-        for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
+        for (const ctkd_loss_def *const *def = ctkd_loss_list();
+             *def && !(test->failures && test->first_failure_ends); def++)
             check_resuming(test, folder, (*def)->name);
     }
     if (nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS) != 0)
