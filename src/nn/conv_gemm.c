@@ -11,7 +11,8 @@ struct gemm {
     struct ctkd__conv_base base;
     struct ctkd__gemm_shape shape; /* of the product: BACKWARD_DATA exchanges in and out */
     struct ctkd__gemm_range *ranges;
-    bool same; /* the flat layout is that of the product */
+    bool compact, same; /* the flat layout is the compact one; is that of the product */
+    size_t depth;       /* of the flat layout */
 };
 
 static const struct gemm *as_gemm(const struct ctkd__conv *conv)
@@ -83,7 +84,9 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
         return ctkd__fail(err, CTKD_ENOMEM, "1x1 convolution: out of memory");
     }
     set_ranges(conv, from, to);
-    conv->same = !exchange && !ctkd__conv_is_compact(s, b);
+    conv->compact = ctkd__conv_is_compact(s, b);
+    conv->depth = ctkd__conv_weight_depth(s, b);
+    conv->same = !exchange && !conv->compact;
     *out = (struct ctkd__conv *)(void *)conv;
     return CTKD_OK;
 }
@@ -113,10 +116,10 @@ static size_t product_index(const struct gemm *conv, size_t o, size_t c)
 }
 
 /* Where it is in the flat block; c counts within the group. */
-static size_t flat_index(const struct ctkd__conv_request *r, size_t o, size_t c)
+static size_t flat_index(const struct gemm *conv, size_t o, size_t c)
 {
-    const size_t b = r->kernels->block, depth = ctkd__conv_weight_depth(&r->shape, b);
-    if (ctkd__conv_is_compact(&r->shape, b))
+    const size_t b = conv->base.request.kernels->block, depth = conv->depth;
+    if (conv->compact)
         return (o / b * depth + c) * b + o % b;
     return ((o / b * (depth / b) + c / b) * b + c % b) * b + o % b;
 }
@@ -135,7 +138,7 @@ static void pack_block(const struct gemm *conv, size_t ob, const float *weights,
         const size_t group = i / (exchange ? depth : width);
         for (size_t j = 0; j < (exchange ? width : depth); j++) {
             const size_t o = exchange ? group * width + j : i, c = exchange ? i % depth : j;
-            packed[product_index(conv, o, group * depth + c)] = weights[flat_index(r, o, c)];
+            packed[product_index(conv, o, group * depth + c)] = weights[flat_index(conv, o, c)];
         }
     }
 }
@@ -169,7 +172,7 @@ static void extract(const struct gemm *conv, const float *product, float *dw)
     memset(dw, 0, ctkd__conv_weight_floats(&r->shape, r->kernels->block) * sizeof *dw);
     for (size_t o = 0; o < r->shape.o; o++)
         for (size_t c = 0; c < depth; c++)
-            dw[flat_index(r, o, c)] = product[product_index(conv, o, o / width * depth + c)];
+            dw[flat_index(conv, o, c)] = product[product_index(conv, o, o / width * depth + c)];
 }
 
 static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_call *call)
