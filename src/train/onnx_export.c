@@ -15,6 +15,7 @@ struct exporter {
     char (*values)[NAME_BYTES]; /* of each node's output */
     bool *flat;                 /* the output is [n, c], not [n, c, h, w] */
     int *norm_of;               /* the batch norm that a convolution absorbs, or -1 */
+    bool *needed;               /* whether the logits depend on a node */
     ctkd_status status;
     ctkd_error *err;
 };
@@ -358,6 +359,16 @@ static void add_any(struct exporter *e, int i)
 
 /* --- the whole */
 
+/* What the logits depend on; a tap may lead nowhere. */
+static void find_needed(struct exporter *e)
+{
+    e->needed[e->graph->output] = true;
+    for (int i = e->graph->output; i > 0; i--)
+        for (int k = 0; k < 2 && e->needed[i]; k++)
+            if (e->graph->nodes[i].inputs[k] >= 0)
+                e->needed[e->graph->nodes[i].inputs[k]] = true;
+}
+
 /* A batch norm can go into its convolution when nothing else reads that. */
 static void find_folds(struct exporter *e)
 {
@@ -366,7 +377,7 @@ static void find_folds(struct exporter *e)
         int readers = 0, reader = -1;
         for (int j = i + 1; j < graph->n_nodes; j++)
             for (int k = 0; k < 2; k++)
-                if (graph->nodes[j].inputs[k] == i) {
+                if (e->needed[j] && graph->nodes[j].inputs[k] == i) {
                     readers++;
                     reader = j;
                 }
@@ -425,8 +436,10 @@ ctkd_status ctkd__onnx_export(const struct ctkd__export_args *args, struct ctkd_
     e.values = calloc(n, sizeof *e.values);
     e.flat = calloc(n, sizeof *e.flat);
     e.norm_of = calloc(n, sizeof *e.norm_of);
-    if (e.values && e.flat && e.norm_of) {
+    e.needed = calloc(n, sizeof *e.needed);
+    if (e.values && e.flat && e.norm_of && e.needed) {
         out->opset = OPSET;
+        find_needed(&e);
         find_folds(&e);
         add_parameters(&e);
         add_input(&e);
@@ -434,7 +447,8 @@ ctkd_status ctkd__onnx_export(const struct ctkd__export_args *args, struct ctkd_
             snprintf(e.values[i], NAME_BYTES, "%.96s.%d", e.graph->nodes[i].name, i);
             if (i == e.graph->output)
                 snprintf(e.values[i], NAME_BYTES, "logits");
-            add_any(&e, i);
+            if (e.needed[i])
+                add_any(&e, i);
         }
         const struct ctkd__node *const last = &e.graph->nodes[e.graph->output];
         ctkd__onnx_add_output(out, "logits", 2, (const int64_t[2]){ -1, (int64_t)last->c });
@@ -447,6 +461,7 @@ ctkd_status ctkd__onnx_export(const struct ctkd__export_args *args, struct ctkd_
         e.status = ctkd__network_info_set(args->info, &out->initialisers, err);
     if (e.status == CTKD_OK && args->fold)
         e.status = ctkd__tensors_set(&out->initialisers, "folded", "true", err);
+    free(e.needed);
     free(e.norm_of);
     free(e.flat);
     free(e.values);
