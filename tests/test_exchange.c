@@ -271,6 +271,8 @@ static void an_operator_that_is_not_known_is_named_with_its_node(void **state)
     end_refused(&model, "m.onnx: node block3/attention (Einsum): an operator that is not supp");
     add(begin(&model), "Einsum", "x", "y"); /* nodes without a name are known by their output */
     end_refused(&model, "m.onnx: node y (Einsum): ");
+    add(begin(&model), "Einsum", "x", "z"); /* nothing asks for what this one makes */
+    end_refused(&model, "m.onnx: output y is not computed");
 }
 
 static void what_cannot_be_had_is_named_with_its_node(void **state)

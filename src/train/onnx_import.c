@@ -353,7 +353,17 @@ static void add_input(struct ctkd__import *im)
     im->node = NULL;
 }
 
-/* All names that are read anywhere, so that a value knows how often it is used. */
+static bool reads(const struct ctkd__import *im, const struct ctkd__onnx_node *node)
+{
+    for (size_t i = 0; i < node->n_outputs; i++)
+        for (const char *const *name = im->counted; *name; name++)
+            if (strcmp(*name, node->outputs[i]) == 0)
+                return true;
+    return false;
+}
+
+/* All names that are read on the way to the output, so that a value knows how often it is used, and
+   nothing is made that is not. */
 static ctkd_status count_names(struct ctkd__import *im)
 {
     const struct ctkd__onnx_model *const model = im->model;
@@ -372,11 +382,13 @@ static ctkd_status count_names(struct ctkd__import *im)
     if (!im->counted || !im->values || !im->names)
         return ctkd__fail(im->err, CTKD_ENOMEM, "%s: out of memory", im->file);
     n = 0;
-    for (size_t i = 0; i < model->n_nodes; i++)
-        for (size_t k = 0; k < model->nodes[i].n_inputs; k++)
-            im->counted[n++] = model->nodes[i].inputs[k];
     for (size_t i = 0; i < model->n_outputs; i++)
         im->counted[n++] = model->outputs[i].name;
+    for (size_t i = model->n_nodes; i-- > 0;) { /* nodes are in order of computation */
+        const size_t inputs = reads(im, &model->nodes[i]) ? model->nodes[i].n_inputs : 0;
+        for (size_t k = 0; k < inputs; k++)
+            im->counted[n++] = model->nodes[i].inputs[k];
+    }
     return CTKD_OK;
 }
 
@@ -436,7 +448,8 @@ static void import(struct ctkd__import *im)
         add_input(im);
     for (size_t i = 0; i < model->n_nodes && im->status == CTKD_OK; i++) {
         im->node = &model->nodes[i];
-        ctkd__import_node(im);
+        if (reads(im, im->node))
+            ctkd__import_node(im);
         if (im->status == CTKD_OK && model->status != CTKD_OK)
             im->status = ctkd__fail(im->err, model->status, "%s: out of memory", im->file);
     }
