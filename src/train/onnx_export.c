@@ -113,9 +113,13 @@ static void add_parameters(struct exporter *e)
 
 /* --- nodes */
 
+/* Layers are named after their parameters, others after their value: no two nodes may share a name.
+ */
 static void add_node(struct exporter *e, const char *op, int node, size_t n, const char **inputs)
 {
-    ctkd__onnx_add(e->out, op, e->graph->nodes[node].name, n, inputs, e->values[node]);
+    const bool named = e->graph->nodes[node].parameters[CTKD__ROLE_WEIGHT] >= 0;
+    const char *const name = named ? e->graph->nodes[node].name : e->values[node];
+    ctkd__onnx_add(e->out, op, name, n, inputs, e->values[node]);
 }
 
 /* [n, c, 1, 1] or [n, c, h, w] -> [n, c h w]; `name` is where the value is then. */
