@@ -26,6 +26,7 @@ struct reader {
 /* Small messages unpack to a hundred times their size: the sum is bounded, not only each piece. */
 struct budget {
     size_t left;
+    bool no_memory; /* the system has none: that is no fault of the file */
 };
 
 static void *budget_alloc(void *context, size_t size)
@@ -34,7 +35,9 @@ static void *budget_alloc(void *context, size_t size)
     if (size > budget->left)
         return NULL;
     budget->left -= size;
-    return malloc(size ? size : 1);
+    void *const memory = malloc(size ? size : 1);
+    budget->no_memory = budget->no_memory || !memory;
+    return memory;
 }
 
 static void budget_free(void *context, void *pointer)
@@ -383,12 +386,14 @@ ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t si
                                   struct ctkd__onnx_model *out, ctkd_error *err)
 {
     struct reader r = { name, out, err };
-    struct budget budget = { ((size_t)16 << 20) + 4 * size };
+    struct budget budget = { ((size_t)16 << 20) + 4 * size, false };
     ProtobufCAllocator allocator = { budget_alloc, budget_free, &budget };
     Ctkd__Onnx__Model *const model = ctkd__onnx__model__unpack(&allocator, size, bytes);
     if (!model || !model->graph || model->graph->n_node == 0) {
         if (model)
             ctkd__onnx__model__free_unpacked(model, &allocator);
+        if (budget.no_memory)
+            return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", name);
         return ctkd__fail(err, CTKD_EFORMAT,
                           "%s: %zu bytes that are not an ONNX model, or not all of one", name,
                           size);

@@ -292,8 +292,11 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     struct ctkd__session *session = p->loop->session;
     struct ctkd__run_state *state = &session->state;
     const uint64_t every = (uint64_t)session->config->train.eval_every;
-    const bool due = !initial(p) && (state->epoch % every == 0 ||
-                                     state->epoch == session->schedule.epochs || p->finished);
+    const bool planned = state->epoch % every == 0 || state->epoch == session->schedule.epochs;
+    const bool due = !initial(p) && (planned || p->finished);
+    /* What train.max_steps cut short is not the best of a run that goes on and never sees it. */
+    const bool counts = (planned && state->epoch_step == session->schedule.steps_per_epoch) ||
+                        state->best_epoch == 0;
     const struct ctkd__score *test = NULL;
     ctkd_status status = CTKD_OK;
     const double begin = now();
@@ -304,7 +307,7 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
             return ctkd__fail_within(err, status, "epoch %" PRIu64, state->epoch);
         test = &state->test;
     }
-    if (due && state->test.top1 > state->best_top1) {
+    if (due && counts && state->test.top1 > state->best_top1) {
         state->best_top1 = state->test.top1;
         state->best_epoch = state->epoch;
         status = save(p, "best", state->epoch, test, err);

@@ -31,7 +31,7 @@ for settings in "temperature.kind=fixed" "temperature.kind=global" "temperature.
     "temperature.kind=instance temperature.through=true optimizer.nesterov=true" \
     "temperature.kind=global schedule.kind=cosine schedule.warmup_epochs=1 optimizer.momentum=0" \
     $("$ctkd" methods | sed -nE 's/^([a-z0-9]+): .*/method.name=\1/p'); do
-    case $settings in method.*) settings="$settings method.warmup_epochs=2 method.initial_epochs=1" ;; esac
+    case $settings in method.*) settings="$settings method.warmup_epochs=2 method.initial_epochs=1 optimizer.lr=0.01 optimizer.clip_norm=1" ;; esac
     distil="$ctkd distill $small teacher.path=teacher teacher.tolerance=100 train.epochs=3 $settings"
     expect 0 $distil run.dir=whole run.force=true
     for steps in 3 7 13; do
