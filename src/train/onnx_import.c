@@ -23,10 +23,12 @@ ctkd_status ctkd__import_fail(struct ctkd__import *im, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
+    /* Memory that the graph did not get is no fault of the file. */
+    const bool no_memory = im->graph && im->graph->status == CTKD_ENOMEM;
     if (im->status == CTKD_OK)
-        im->status = ctkd__fail(im->err, CTKD_EFORMAT, "%s: node %.80s (%.40s): %s", im->file,
-                                im->node->name[0] ? im->node->name : im->node->outputs[0],
-                                im->node->op, reason);
+        im->status = ctkd__fail(
+            im->err, no_memory ? CTKD_ENOMEM : CTKD_EFORMAT, "%s: node %.80s (%.40s): %s", im->file,
+            im->node->name[0] ? im->node->name : im->node->outputs[0], im->node->op, reason);
     return im->status;
 }
 

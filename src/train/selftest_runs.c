@@ -103,6 +103,8 @@ static ctkd_status configure(const struct plan *plan, struct ctkd__config *confi
                                         { "train.max_steps", steps },
                                         { "schedule.kind", "cosine" },
                                         { "optimizer.nesterov", "true" },
+                                        { "optimizer.lr", "0.01" },
+                                        { "optimizer.clip_norm", "1" },
                                         { "temperature.kind", "instance" },
                                         { "teacher.path", plan->distil ? teacher : "" },
                                         { "teacher.tolerance", "100" },

@@ -1,0 +1,314 @@
+/* Out of memory, everywhere that allocates: the 1st, 2nd, 3rd ... request of an operation fails
+   until the operation succeeds. The linker puts these functions in place of the real ones in all of
+   our code; nothing may leak (the sanitizers see that), and the status is CTKD_ENOMEM. */
+#include "support/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "data/loader.h"
+#include "io/jsonl.h"
+#include "io/safetensors.h"
+#include "nn/models/models.h"
+#include "support/temp_files.h"
+#include "support/tiny.h"
+#include "train/checkpoint.h"
+#include "train/methods.h"
+#include "train/run.h"
+#include "train/weights_file.h"
+#include "util/file.h"
+
+static size_t requests, fail_at; /* counted while fail_at is not 0 */
+
+static bool fails(void)
+{
+    return fail_at && ++requests == fail_at;
+}
+
+void *__real_malloc(size_t bytes);
+void *__real_calloc(size_t n, size_t bytes);
+void *__real_realloc(void *memory, size_t bytes);
+char *__real_strdup(const char *text);
+void *__real_aligned_alloc(size_t alignment, size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_calloc(size_t n, size_t bytes);
+void *__wrap_realloc(void *memory, size_t bytes);
+char *__wrap_strdup(const char *text);
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
+
+void *__wrap_malloc(size_t bytes)
+{
+    return fails() ? NULL : __real_malloc(bytes);
+}
+void *__wrap_calloc(size_t n, size_t bytes)
+{
+    return fails() ? NULL : __real_calloc(n, bytes);
+}
+void *__wrap_realloc(void *memory, size_t bytes)
+{
+    return fails() ? NULL : __real_realloc(memory, bytes);
+}
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : __real_strdup(text);
+}
+void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
+{
+    return fails() ? NULL : __real_aligned_alloc(alignment, bytes);
+}
+
+int __wrap_fsync(int file);
+int __wrap_fsync(int file)
+{
+    (void)file;
+    return 0;
+}
+
+/* One operation: opens and closes whatever it needs; leaves nothing behind. */
+typedef ctkd_status operation(const char *argument, ctkd_error *err);
+
+/* Every request up to `dense`, later ones in growing steps: there are thousands. */
+static void sweep(const char *name, operation *run, const char *argument, size_t dense)
+{
+    size_t at = 1, refused = 0;
+    for (;; at += at < dense ? 1 : 1 + at / 16) {
+        ctkd_error err = { 0 };
+        requests = 0;
+        fail_at = at;
+        const ctkd_status status = run(argument, &err);
+        const bool reached = requests >= at;
+        fail_at = 0;
+        if (!reached) {
+            check_ok(status, &err);
+            break;
+        }
+        /* A request whose failure does no harm (a hint, a buffer of the C library) may pass. */
+        if (status != CTKD_ENOMEM && status != CTKD_OK)
+            fail_msg("%s %s: request %zu fails: status %d, '%s'", name, argument, at, (int)status,
+                     err.message);
+        if (status == CTKD_ENOMEM && err.status == CTKD_OK)
+            fail_msg("%s %s: request %zu fails: no message", name, argument, at);
+        refused += status == CTKD_ENOMEM;
+    }
+    assert_true(refused > 0);
+}
+
+static char folder[512];
+
+static const char *in_folder(const char *name)
+{
+    return temp_path(folder, name);
+}
+
+static const char *golden(const char *name)
+{
+    static char path[1024];
+    snprintf(path, sizeof path, "%s/tests/golden/%s", CTKD_SOURCE_DIR, name);
+    return path;
+}
+
+/* --- operations */
+
+static ctkd_status read_safetensors(const char *path, ctkd_error *err)
+{
+    struct ctkd__tensors list = { 0 };
+    const ctkd_status status = ctkd__safetensors_read(path, &list, err);
+    ctkd__tensors_fini(&list);
+    return status;
+}
+
+static ctkd_status read_weights(const char *path, ctkd_error *err)
+{
+    struct ctkd__weights_file file;
+    const ctkd_status status = ctkd__weights_file_read(path, &file, err);
+    ctkd__weights_file_fini(&file);
+    return status;
+}
+
+static ctkd_status open_dataset(const char *spec, ctkd_error *err)
+{
+    struct ctkd__dataset *dataset;
+    struct ctkd__loader *loader = NULL;
+    ctkd_status status = ctkd__dataset_open(spec, CTKD__LABELS_FINE, &dataset, err);
+    assert_true(status == CTKD_OK || !dataset);
+    const struct ctkd__loader_config config = {
+        .batch = 8, .shuffle = true, .limit = 20, .std = { 1, 1, 1, 1 }
+    };
+    if (status == CTKD_OK)
+        status = ctkd__loader_create(&dataset->train, &config, &loader, err);
+    ctkd__loader_destroy(loader);
+    ctkd__dataset_close(dataset);
+    return status;
+}
+
+static ctkd_status read_config(const char *path, ctkd_error *err)
+{
+    struct ctkd__config *config;
+    struct ctkd__methods methods;
+    ctkd_status status = ctkd__config_create(&config, err);
+    assert_true(status == CTKD_OK || !config);
+    if (status != CTKD_OK)
+        return status;
+    status = ctkd__sections_read_yaml(ctkd__config_sections(config), path, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_resolve(config, true, err);
+    if (status == CTKD_OK)
+        status = ctkd__methods_resolve(config, &methods, err);
+    ctkd__config_destroy(config);
+    return status;
+}
+
+static ctkd_status read_log(const char *path, ctkd_error *err)
+{
+    struct ctkd__json_rows *rows = NULL;
+    const ctkd_status status = ctkd__jsonl_read(path, &rows, err);
+    ctkd__json_rows_destroy(rows);
+    return status;
+}
+
+static ctkd_status read_file(const char *path, ctkd_error *err)
+{
+    char *text = NULL;
+    size_t bytes;
+    const ctkd_status status = ctkd__file_read(path, 1 << 20, &text, &bytes, err);
+    free(text);
+    return status;
+}
+
+/* A network, built, compiled for both uses and run once. */
+static ctkd_status run_network(const char *name, ctkd_error *err)
+{
+    static float x[2 * 16 * 16 * 3], logits[2 * 10];
+    const struct ctkd__model_args args = { 3, 16, 16, 10 };
+    struct ctkd__graph *graph = NULL;
+    struct ctkd__weights *weights = NULL;
+    struct ctkd__workers *workers = NULL;
+    struct ctkd__training *training = NULL;
+    struct ctkd__inference *inference = NULL;
+    const struct ctkd__kernels *kernels;
+    ctkd_status status = ctkd__kernels_select("auto", &kernels, err);
+    if (status == CTKD_OK)
+        status = ctkd__workers_create(1, &workers, err);
+    if (status == CTKD_OK)
+        status = ctkd__model_build(name, &args, &graph, err);
+    if (status == CTKD_OK)
+        status = ctkd__weights_create(graph, kernels->block, &weights, err);
+    const struct ctkd__training_config t = { .kernels = kernels,
+                                             .workers = workers,
+                                             .batch_max = 2 };
+    const struct ctkd__inference_config i = { .kernels = kernels, .workers = workers };
+    if (status == CTKD_OK)
+        status = ctkd__training_create(graph, weights, &t, &training, err);
+    if (status == CTKD_OK)
+        status = ctkd__training_forward(training, 2, x, logits, err);
+    if (status == CTKD_OK)
+        status = ctkd__inference_create(graph, &i, &inference, err);
+    if (status == CTKD_OK)
+        status = ctkd__inference_load(inference, weights, err);
+    ctkd__inference_destroy(inference);
+    ctkd__training_destroy(training);
+    ctkd__weights_destroy(weights);
+    ctkd__graph_destroy(graph);
+    ctkd__workers_destroy(workers);
+    return status;
+}
+
+/* A whole session of distillation, its checkpoint written and read. */
+static ctkd_status open_session(const char *settings, ctkd_error *err)
+{
+    const size_t at = fail_at;
+    fail_at = 0;
+    struct ctkd__config *config = tiny_config(folder, settings);
+    fail_at = at;
+    struct ctkd__session *session;
+    struct ctkd__run run = { .lock = -1 };
+    char note[CTKD__CHECKPOINT_NOTE];
+    uint64_t bytes;
+    ctkd_status status = ctkd__session_open(config, true, &session, err);
+    assert_true(status == CTKD_OK || !session);
+    if (status == CTKD_OK)
+        status = ctkd__run_create(&run, config, err);
+    if (status == CTKD_OK)
+        status = ctkd__checkpoint_save(session, "distill", run.dir, 0, err);
+    if (status == CTKD_OK)
+        status = ctkd__checkpoint_load(session, "distill", run.dir, &bytes, note, sizeof note, err);
+    ctkd__run_close(&run);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+    return status;
+}
+
+/* --- tests */
+
+static void readers_of_weights_survive(void **state)
+{
+    (void)state;
+    sweep("safetensors", read_safetensors, golden("small.safetensors"), 1000);
+    const char *const files[] = { "zip.pth", "legacy.pth", "nested.pth", "onnx_plain.onnx",
+                                  "onnx_traced.onnx" };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        sweep("weights", read_weights, golden(files[i]), 300);
+}
+
+static void data_sets_and_loaders_survive(void **state)
+{
+    (void)state;
+    char spec[600];
+    snprintf(spec, sizeof spec, "mnist:%s", folder);
+    sweep("dataset", open_dataset, spec, 1000);
+}
+
+static void configurations_and_logs_survive(void **state)
+{
+    (void)state;
+    char path[1024];
+    snprintf(path, sizeof path, "%s/configs/cifar100/resnet56-resnet20/kd+ctkd.yaml",
+             CTKD_SOURCE_DIR);
+    sweep("yaml", read_config, path, 200);
+    static const char log[] = "{\"epoch\": 1, \"loss\": 2.5}\n{\"epoch\": 2, \"loss\": 1.5}\n";
+    temp_write(folder, "log.jsonl", log, sizeof log - 1);
+    sweep("file", read_file, in_folder("log.jsonl"), 100);
+    sweep("log", read_log, in_folder("log.jsonl"), 100);
+}
+
+static void networks_survive(void **state)
+{
+    (void)state;
+    const char *const networks[] = { "resnet8", "wrn_16_1", "vgg8" };
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
+        sweep("network", run_network, networks[i], 150);
+}
+
+static void a_session_and_its_checkpoint_survive(void **state)
+{
+    (void)state;
+    char settings[1600];
+    const struct ctkd__network_info info = tiny_network_info();
+    tiny_network_write(in_folder("t.safetensors"), 77, &info);
+    snprintf(settings, sizeof settings,
+             "teacher.path=%s/t.safetensors train.threads=1 run.dir=%s/run run.force=true "
+             "temperature.kind=instance method.name=dkd,pkt",
+             folder, folder);
+    sweep("session", open_session, settings, 100);
+}
+
+static int prepare(void **state)
+{
+    if (temp_folder_make(state) != 0)
+        return -1;
+    snprintf(folder, sizeof folder, "%s", (const char *)*state);
+    tiny_data_write(folder, 40, 20);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(readers_of_weights_survive),
+        cmocka_unit_test(data_sets_and_loaders_survive),
+        cmocka_unit_test(configurations_and_logs_survive),
+        cmocka_unit_test(networks_survive),
+        cmocka_unit_test(a_session_and_its_checkpoint_survive),
+    };
+    return cmocka_run_group_tests(tests, prepare, temp_folder_remove);
+}
