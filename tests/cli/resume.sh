@@ -105,6 +105,43 @@ for signal in INT TERM; do
     grep -q '"status": "interrupted"' signal/summary.json || fail "SIG$signal: summary.json"
 done
 
+# A second signal leaves at once, and the directory is whole: tried until one of them came before the orderly end.
+sudden=0
+for try in $(seq 30); do
+    [ $sudden = 0 ] || break
+    rm -rf second
+    $long run.dir=second >stdout 2>stderr &
+    trainer=$!
+    for _ in $(seq 200); do
+        [ -s second/last.safetensors ] && break
+        sleep 0.05
+    done
+    kill -TERM $trainer
+    sleep 0.00$((try % 5))
+    kill -TERM $trainer 2>/dev/null || true
+    status=0
+    wait $trainer 2>/dev/null || status=$?
+    [ $status = 143 ] || fail "second signal: status $status"
+    grep -q '^ctkd: interrupted' stderr || sudden=1
+    expect 75 $long run.dir=second train.max_minutes=0.02 --resume
+done
+[ $sudden = 1 ] || fail "a second signal never came before the end of the first"
+
+# What a power cut may leave of a save: each state between two renames, cut files, a log that is longer or torn.
+run="$ctkd train $small schedule.milestones=3 train.epochs=4 train.checkpoint_every=2"
+expect 0 $run run.dir=whole run.force=true
+expect 0 $run run.dir=base train.max_steps=17
+for damage in "rm last.ckpt" "mv last.ckpt new.ckpt" "cp last.ckpt new.ckpt" "truncate -s 900 last.ckpt" \
+    "truncate -s 0 last.ckpt" "rm previous.ckpt" "rm summary.json last.safetensors" "rm config.yaml" \
+    "printf {\\042half >>log.jsonl" "cp log.jsonl x; cat x >>log.jsonl; rm x"; do
+    rm -rf cut
+    cp -r base cut
+    (cd cut && eval "$damage")
+    expect 0 $run run.dir=cut --resume=auto
+    rm -f cut/new.ckpt # one that was whole and never renamed
+    same whole cut "$damage"
+done
+
 # SIGKILL at random instants until the run is done.
 run="$ctkd train $small schedule.milestones=3 train.epochs=12 train.checkpoint_every=2 --resume=auto"
 expect 0 $run run.dir=whole run.force=true
