@@ -25,6 +25,7 @@ static void a_view_is_the_direct_formula_at_every_offset(void **state)
     for (size_t i = 0; i < HEIGHT * WIDTH; i++)
         plane[i / WIDTH][i % WIDTH] = (uint8_t)(i * 37 + 1);
     float table[256], out[81 + 1];
+    uint8_t bytes[81 + 1];
     ctkd__normalise_table(0.4f, 0.25f, table);
     for (size_t s = 0; s < 3; s++)
         for (ptrdiff_t top = -10; top <= 10; top++)
@@ -39,6 +40,11 @@ static void a_view_is_the_direct_formula_at_every_offset(void **state)
                                                      (ptrdiff_t)(i / width), (ptrdiff_t)(i % width),
                                                      (ptrdiff_t)width));
                     assert_true(out[height * width] == 77.0f);
+                    bytes[height * width] = 78;
+                    ctkd__view_bytes(&plane[0][0], HEIGHT, WIDTH, &view, height, width, bytes);
+                    for (size_t i = 0; i < height * width; i++)
+                        assert_true(out[i] == table[bytes[i]]);
+                    assert_int_equal(bytes[height * width], 78);
                 }
 }
 

@@ -8,15 +8,20 @@ static ptrdiff_t below(uint32_t word, size_t bound)
     return (ptrdiff_t)(((uint64_t)word * bound) >> 32);
 }
 
-struct ctkd__view ctkd__view_draw(uint64_t seed, uint64_t epoch, uint64_t id, size_t padding)
+struct ctkd__view ctkd__view_of_words(const uint32_t words[3], size_t padding)
 {
-    uint32_t words[4];
-    ctkd_random_u32x4(seed, CTKD_RANDOM_AUGMENT, epoch, id, words);
     return (struct ctkd__view){
         .top = below(words[0], 2 * padding + 1) - (ptrdiff_t)padding,
         .left = below(words[1], 2 * padding + 1) - (ptrdiff_t)padding,
         .flip = words[2] >> 31,
     };
+}
+
+struct ctkd__view ctkd__view_draw(uint64_t seed, uint64_t epoch, uint64_t id, size_t padding)
+{
+    uint32_t words[4];
+    ctkd_random_u32x4(seed, CTKD_RANDOM_AUGMENT, epoch, id, words);
+    return ctkd__view_of_words(words, padding);
 }
 
 void ctkd__normalise_table(float mean, float std, float table[256])
@@ -60,5 +65,20 @@ void ctkd__view_plane(const uint8_t *plane, size_t height, size_t width,
             for (ptrdiff_t i = 0; i < inside; i++)
                 out[before + i] = table[in[i]];
         fill(out + before + inside, n - before - inside, table[0]);
+    }
+}
+
+void ctkd__view_bytes(const uint8_t *plane, size_t height, size_t width,
+                      const struct ctkd__view *view, size_t out_height, size_t out_width,
+                      uint8_t *out)
+{
+    const ptrdiff_t n = (ptrdiff_t)out_width, step = view->flip ? -1 : 1;
+    for (size_t r = 0; r < out_height; r++) {
+        const ptrdiff_t row = (ptrdiff_t)r + view->top;
+        const bool inside = row >= 0 && row < (ptrdiff_t)height;
+        const uint8_t *in = plane + (inside ? (size_t)row * width : 0);
+        ptrdiff_t column = view->left + (view->flip ? n - 1 : 0);
+        for (ptrdiff_t i = 0; i < n; i++, column += step)
+            *out++ = inside && column >= 0 && column < (ptrdiff_t)width ? in[column] : 0;
     }
 }

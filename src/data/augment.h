@@ -17,6 +17,8 @@ struct ctkd__view {
 /* The view of sample `id` in `epoch`: both offsets uniform on -padding..padding, flip with
    probability 1/2. A pure function of its arguments; padding < 2^30. */
 struct ctkd__view ctkd__view_draw(uint64_t seed, uint64_t epoch, uint64_t id, size_t padding);
+/* The same from three random words. */
+struct ctkd__view ctkd__view_of_words(const uint32_t words[3], size_t padding);
 
 /* Normalised value of every byte: (v / 255 - mean) / std, rounded as in float arithmetic. */
 void ctkd__normalise_table(float mean, float std, float table[256]);
@@ -26,5 +28,9 @@ void ctkd__normalise_table(float mean, float std, float table[256]);
 void ctkd__view_plane(const uint8_t *plane, size_t height, size_t width,
                       const struct ctkd__view *view, const float table[256], size_t out_height,
                       size_t out_width, float *out);
+/* The same without normalisation: bytes. `out` must not overlap `plane`. */
+void ctkd__view_bytes(const uint8_t *plane, size_t height, size_t width,
+                      const struct ctkd__view *view, size_t out_height, size_t out_width,
+                      uint8_t *out);
 
 #endif
