@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "data/augment.h"
+#include "data/strong_view.h"
 #include "support/check.h"
 
 /* Images whose pixels tell which image they are of; classes of 5, 10, 15, ... samples. */
@@ -51,7 +51,7 @@ struct epoch {
     size_t n;
     uint64_t ids[COUNT];
     int32_t labels[COUNT];
-    float x[COUNT * PIXELS];
+    float x[COUNT * PIXELS], strong[COUNT * PIXELS];
 };
 
 static struct epoch *epoch_collect(struct ctkd__loader *loader, uint64_t number, size_t first)
@@ -65,6 +65,9 @@ static struct epoch *epoch_collect(struct ctkd__loader *loader, uint64_t number,
         memcpy(epoch->ids + epoch->n, batch.ids, batch.n * sizeof *batch.ids);
         memcpy(epoch->labels + epoch->n, batch.labels, batch.n * sizeof *batch.labels);
         memcpy(epoch->x + epoch->n * PIXELS, batch.x, batch.n * PIXELS * sizeof *batch.x);
+        if (batch.strong)
+            memcpy(epoch->strong + epoch->n * PIXELS, batch.strong,
+                   batch.n * PIXELS * sizeof *batch.strong);
         epoch->n += batch.n;
     }
     assert_false(ctkd__loader_next(loader, &batch)); /* and it stays over */
@@ -139,14 +142,66 @@ static void augmented_pixels_are_the_view_drawn_for_epoch_and_sample(void **stat
     free(epoch);
 }
 
+static void check_strong(const struct ctkd__loader_config *config)
+{
+    struct epoch *epoch = epoch_of(config, 4, 0);
+    for (size_t i = 0; i < COUNT; i++) {
+        uint8_t bytes[PIXELS], plane[SIDE * SIDE];
+        const struct ctkd__raster image = { CHANNELS, SIDE, SIDE, bytes };
+        struct ctkd__strong_view view = ctkd__strong_view_draw(config->seed, 4, epoch->ids[i], 2);
+        if (!config->augment)
+            view.view = (struct ctkd__view){ 0 };
+        ctkd__strong_view_make(pixels + epoch->ids[i] * PIXELS, SIDE, SIDE, &view, &image, plane);
+        for (size_t j = 0; j < PIXELS; j++) {
+            const size_t c = j / (SIDE * SIDE);
+            assert_true(epoch->strong[i * PIXELS + j] ==
+                        ((float)bytes[j] / 255.0f - config->mean[c]) / config->std[c]);
+        }
+    }
+    free(epoch);
+}
+
+static void strong_pixels_are_the_strong_view_drawn_for_epoch_and_sample(void **state)
+{
+    (void)state;
+    struct ctkd__loader_config config = config_make(10);
+    config.strong = true;
+    check_strong(&config);
+    config.augment = false; /* neither crop nor flip */
+    check_strong(&config);
+}
+
+static void a_strong_view_leaves_the_batch_as_it_is_without(void **state)
+{
+    (void)state;
+    struct ctkd__loader_config config = config_make(10);
+    struct ctkd__loader *loader = loader_make(&images, &config);
+    struct ctkd__batch batch;
+    ctkd__loader_start(loader, 4, 0);
+    while (ctkd__loader_next(loader, &batch))
+        assert_null(batch.strong);
+    ctkd__loader_destroy(loader);
+    struct epoch *without = epoch_of(&config, 4, 0);
+    config.strong = true;
+    struct epoch *with = epoch_of(&config, 4, 0);
+    assert_memory_equal(with->ids, without->ids, sizeof with->ids);
+    assert_memory_equal(with->labels, without->labels, sizeof with->labels);
+    assert_memory_equal(with->x, without->x, sizeof with->x);
+    assert_memory_not_equal(with->strong, with->x, sizeof with->x);
+    free(with);
+    free(without);
+}
+
 static void batches_do_not_depend_on_the_batch_size(void **state)
 {
     (void)state;
-    const struct ctkd__loader_config reference_config = config_make(COUNT);
+    struct ctkd__loader_config reference_config = config_make(COUNT);
+    reference_config.strong = true;
     struct epoch *reference = epoch_of(&reference_config, 2, 0);
     static const size_t sizes[] = { 1, 2, 7, 104, 106, 1000000 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        const struct ctkd__loader_config config = config_make(sizes[i]);
+        struct ctkd__loader_config config = config_make(sizes[i]);
+        config.strong = true;
         struct epoch *epoch = epoch_of(&config, 2, 0);
         assert_memory_equal(epoch, reference, sizeof *epoch);
         free(epoch);
@@ -157,7 +212,8 @@ static void batches_do_not_depend_on_the_batch_size(void **state)
 static void a_resumed_epoch_gives_the_rest_of_it(void **state)
 {
     (void)state;
-    const struct ctkd__loader_config config = config_make(8);
+    struct ctkd__loader_config config = config_make(8);
+    config.strong = true;
     struct epoch *whole = epoch_of(&config, 3, 0);
     for (size_t first = 0; first <= 15; first++) {
         struct epoch *rest = epoch_of(&config, 3, first);
@@ -167,6 +223,8 @@ static void a_resumed_epoch_gives_the_rest_of_it(void **state)
         assert_memory_equal(rest->labels, whole->labels + skipped, rest->n * sizeof *rest->labels);
         assert_memory_equal(rest->x, whole->x + skipped * PIXELS,
                             rest->n * PIXELS * sizeof *rest->x);
+        assert_memory_equal(rest->strong, whole->strong + skipped * PIXELS,
+                            rest->n * PIXELS * sizeof *rest->strong);
         free(rest);
     }
     free(whole);
@@ -194,7 +252,8 @@ static void epochs_and_seeds_differ_in_order(void **state)
 static void a_start_in_the_middle_of_an_epoch_begins_anew(void **state)
 {
     (void)state;
-    const struct ctkd__loader_config config = config_make(4);
+    struct ctkd__loader_config config = config_make(4);
+    config.strong = true;
     struct ctkd__loader *loader = loader_make(&images, &config);
     struct epoch *reference = epoch_of(&config, 5, 0);
     struct ctkd__batch batch;
@@ -213,15 +272,18 @@ static void a_start_in_the_middle_of_an_epoch_begins_anew(void **state)
 static void a_batch_stays_untouched_until_the_next_call(void **state)
 {
     (void)state;
-    const struct ctkd__loader_config config = config_make(8);
+    struct ctkd__loader_config config = config_make(8);
+    config.strong = true;
     struct ctkd__loader *loader = loader_make(&images, &config);
-    static float copy[8 * PIXELS];
+    static float copy[8 * PIXELS], strong[8 * PIXELS];
     struct ctkd__batch batch;
     ctkd__loader_start(loader, 1, 0);
     while (ctkd__loader_next(loader, &batch)) {
         memcpy(copy, batch.x, batch.n * PIXELS * sizeof *copy);
+        memcpy(strong, batch.strong, batch.n * PIXELS * sizeof *strong);
         usleep(2000); /* time for the thread to fill whatever it may */
         assert_memory_equal(copy, batch.x, batch.n * PIXELS * sizeof *copy);
+        assert_memory_equal(strong, batch.strong, batch.n * PIXELS * sizeof *strong);
     }
     ctkd__loader_destroy(loader);
 }
@@ -316,6 +378,49 @@ static void one_channel_is_repeated_and_images_are_padded_in_the_centre(void **s
     ctkd__loader_destroy(loader);
 }
 
+static void a_strong_view_of_one_padded_channel_is_repeated(void **state)
+{
+    (void)state;
+    enum { N = 40, PADDED = 12, AREA = PADDED * PADDED };
+    const struct ctkd__images grey = { N, 1, SIDE, SIDE, pixels, labels };
+    const struct ctkd__loader_config config = {
+        .batch = N, .strong = true, .channels = 3, .pad_to = PADDED, .seed = 3, .std = { 1.0f }
+    };
+    struct ctkd__loader *loader = loader_make(&grey, &config);
+    struct ctkd__batch batch;
+    ctkd__loader_start(loader, 1, 0);
+    assert_true(ctkd__loader_next(loader, &batch));
+    for (size_t i = 0; i < N; i++) {
+        uint8_t bytes[AREA], plane[AREA];
+        const struct ctkd__raster image = { 1, PADDED, PADDED, bytes };
+        struct ctkd__strong_view view = ctkd__strong_view_draw(3, 1, i, 0);
+        view.view = (struct ctkd__view){ -2, -2, false };
+        ctkd__strong_view_make(pixels + i * SIDE * SIDE, SIDE, SIDE, &view, &image, plane);
+        for (size_t j = 0; j < 3 * AREA; j++)
+            assert_true(batch.strong[i * 3 * AREA + j] == (float)bytes[j % AREA] / 255.0f);
+    }
+    ctkd__loader_destroy(loader);
+}
+
+static void a_strong_view_wants_images_of_one_or_three_channels(void **state)
+{
+    (void)state;
+    for (size_t channels = 1; channels <= 4; channels++) {
+        const struct ctkd__images some = { 2, channels, SIDE, SIDE, pixels, labels };
+        const struct ctkd__loader_config config = { .batch = 1,
+                                                    .strong = true,
+                                                    .std = { 1.0f, 1.0f, 1.0f, 1.0f } };
+        struct ctkd__loader *loader;
+        ctkd_error err = { 0 };
+        const ctkd_status status = ctkd__loader_create(&some, &config, &loader, &err);
+        const bool fits = channels == 1 || channels == 3;
+        assert_int_equal(status, fits ? CTKD_OK : CTKD_ESHAPE);
+        if (!fits)
+            assert_non_null(strstr(err.message, "channels, expected 1 or 3"));
+        ctkd__loader_destroy(loader);
+    }
+}
+
 static void check_refused(struct ctkd__loader_config config, ctkd_status status, const char *text)
 {
     struct ctkd__loader *loader;
@@ -357,6 +462,8 @@ int main(void)
         cmocka_unit_test(an_epoch_hands_out_every_sample_once_with_its_label),
         cmocka_unit_test(without_augmentation_pixels_are_normalised_in_file_order),
         cmocka_unit_test(augmented_pixels_are_the_view_drawn_for_epoch_and_sample),
+        cmocka_unit_test(strong_pixels_are_the_strong_view_drawn_for_epoch_and_sample),
+        cmocka_unit_test(a_strong_view_leaves_the_batch_as_it_is_without),
         cmocka_unit_test(batches_do_not_depend_on_the_batch_size),
         cmocka_unit_test(a_resumed_epoch_gives_the_rest_of_it),
         cmocka_unit_test(epochs_and_seeds_differ_in_order),
@@ -366,6 +473,8 @@ int main(void)
         cmocka_unit_test(a_loader_can_be_destroyed_at_any_time),
         cmocka_unit_test(a_limit_keeps_the_proportions_and_smaller_choices_are_part_of_larger),
         cmocka_unit_test(one_channel_is_repeated_and_images_are_padded_in_the_centre),
+        cmocka_unit_test(a_strong_view_of_one_padded_channel_is_repeated),
+        cmocka_unit_test(a_strong_view_wants_images_of_one_or_three_channels),
         cmocka_unit_test(a_wrong_config_is_refused_with_its_field),
     };
     return cmocka_run_group_tests(tests, images_make, NULL);

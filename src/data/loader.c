@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "data/augment.h"
+#include "data/strong_view.h"
 #include "data/subset.h"
 #include "util/error.h"
 
@@ -17,7 +18,7 @@ enum {
 };
 
 struct slot {
-    float *x;
+    float *x, *strong; /* strong: NULL without */
     int32_t *labels;
     uint64_t *ids;
     size_t n;
@@ -30,6 +31,8 @@ struct ctkd__loader {
     float tables[CTKD__CHANNELS_MAX][256]; /* per channel of the data */
     uint32_t *chosen;                      /* [samples] ids in use, ascending */
     uint32_t *order;                       /* [samples] of this epoch; the thread's own */
+    uint8_t *raster, *plane; /* the thread's own, for a strong view: [channels of the data][height]
+                                [width], [height][width]; NULL without */
     struct slot slots[SLOTS];
     uint64_t waited_ns; /* the caller's own */
 
@@ -57,6 +60,13 @@ static void order_make(struct ctkd__loader *loader, uint64_t epoch)
         ctkd__shuffle(loader->config.seed, epoch, loader->order, loader->samples);
 }
 
+/* Moves a window on the data's image to one on the padded image. */
+static void view_centre(const struct ctkd__loader *loader, struct ctkd__view *view)
+{
+    view->top -= (ptrdiff_t)((loader->height - loader->images->height) / 2);
+    view->left -= (ptrdiff_t)((loader->width - loader->images->width) / 2);
+}
+
 static void sample_fill(const struct ctkd__loader *loader, uint64_t epoch, uint32_t id, float *out)
 {
     const struct ctkd__images *images = loader->images;
@@ -64,14 +74,33 @@ static void sample_fill(const struct ctkd__loader *loader, uint64_t epoch, uint3
     struct ctkd__view view = { 0 };
     if (loader->config.augment)
         view = ctkd__view_draw(loader->config.seed, epoch, id, loader->config.crop_padding);
-    view.top -= (ptrdiff_t)((loader->height - images->height) / 2);
-    view.left -= (ptrdiff_t)((loader->width - images->width) / 2);
+    view_centre(loader, &view);
     const uint8_t *pixels = images->pixels + id * images->channels * plane;
     for (size_t c = 0; c < loader->channels; c++) {
         const size_t source = images->channels == 1 ? 0 : c;
         ctkd__view_plane(pixels + source * plane, images->height, images->width, &view,
                          loader->tables[source], loader->height, loader->width, out);
         out += loader->height * loader->width;
+    }
+}
+
+static void strong_fill(const struct ctkd__loader *loader, uint64_t epoch, uint32_t id, float *out)
+{
+    const struct ctkd__images *images = loader->images;
+    const size_t plane = loader->height * loader->width;
+    const struct ctkd__raster image = { images->channels, loader->height, loader->width,
+                                        loader->raster };
+    const bool augment = loader->config.augment;
+    struct ctkd__strong_view view = ctkd__strong_view_draw(
+        loader->config.seed, epoch, id, augment ? loader->config.crop_padding : 0);
+    view.view.flip = view.view.flip && augment;
+    view_centre(loader, &view.view);
+    ctkd__strong_view_make(images->pixels + id * images->channels * images->height * images->width,
+                           images->height, images->width, &view, &image, loader->plane);
+    for (size_t c = 0; c < loader->channels; c++) {
+        const size_t source = images->channels == 1 ? 0 : c;
+        for (size_t i = 0; i < plane; i++)
+            *out++ = loader->tables[source][image.pixels[source * plane + i]];
     }
 }
 
@@ -84,6 +113,8 @@ static void slot_fill(const struct ctkd__loader *loader, uint64_t epoch, size_t 
     for (size_t i = 0; i < slot->n; i++) {
         const uint32_t id = loader->order[begin + i];
         sample_fill(loader, epoch, id, slot->x + i * pixels);
+        if (slot->strong)
+            strong_fill(loader, epoch, id, slot->strong + i * pixels);
         slot->labels[i] = loader->images->labels[id];
         slot->ids[i] = id;
     }
@@ -151,6 +182,10 @@ static ctkd_status config_check(const struct ctkd__images *images,
             "loader: %zu channels from images of %zu, expected the same or 1 repeated "
             "up to %d times",
             config->channels, images->channels, CTKD__CHANNELS_MAX);
+    if (config->strong && images->channels != 1 && images->channels != 3)
+        return ctkd__fail(err, CTKD_ESHAPE,
+                          "loader: strong view of images of %zu channels, expected 1 or 3",
+                          images->channels);
     for (size_t c = 0; c < images->channels; c++)
         if (!isfinite(config->mean[c]) || !isfinite(config->std[c]) || config->std[c] <= 0.0f)
             return ctkd__fail(
@@ -173,12 +208,21 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
     loader->chosen = malloc(loader->samples * sizeof *loader->chosen);
     loader->order = malloc(loader->samples * sizeof *loader->order);
     bool complete = loader->chosen && loader->order;
+    if (loader->config.strong) {
+        const size_t plane = loader->height * loader->width;
+        loader->raster = malloc(loader->images->channels * plane);
+        loader->plane = malloc(plane);
+        complete = complete && loader->raster && loader->plane;
+    }
     for (size_t i = 0; i < SLOTS; i++) {
         struct slot *slot = &loader->slots[i];
         slot->x = aligned_alloc(64, bytes);
         slot->labels = malloc(batch * sizeof *slot->labels);
         slot->ids = malloc(batch * sizeof *slot->ids);
-        complete = complete && slot->x && slot->labels && slot->ids;
+        if (loader->config.strong)
+            slot->strong = aligned_alloc(64, bytes);
+        complete = complete && slot->x && slot->labels && slot->ids &&
+                   (slot->strong || !loader->config.strong);
     }
     return complete ? CTKD_OK : CTKD_ENOMEM;
 }
@@ -187,9 +231,12 @@ static void loader_free(struct ctkd__loader *loader)
 {
     for (size_t i = 0; i < SLOTS; i++) {
         free(loader->slots[i].x);
+        free(loader->slots[i].strong);
         free(loader->slots[i].labels);
         free(loader->slots[i].ids);
     }
+    free(loader->plane);
+    free(loader->raster);
     free(loader->order);
     free(loader->chosen);
     free(loader);
@@ -326,7 +373,7 @@ bool ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch)
     }
     if (more) {
         const struct slot *slot = &loader->slots[loader->taken++ % SLOTS];
-        *batch = (struct ctkd__batch){ slot->n, slot->x, slot->labels, slot->ids };
+        *batch = (struct ctkd__batch){ slot->n, slot->x, slot->labels, slot->ids, slot->strong };
         pthread_cond_signal(&loader->changed);
     }
     pthread_mutex_unlock(&loader->lock);

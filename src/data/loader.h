@@ -16,6 +16,9 @@ struct ctkd__loader_config {
     bool
         augment; /* zero-pad `crop_padding` on each side, crop at random, flip half (METHODS 5.1) */
     size_t crop_padding; /* 4 */
+    bool strong;         /* also the strong view of MLKD (METHODS 5.4; data/strong_view.h), cropped
+                            and flipped by draws of its own where `augment`; images of 1 or 3
+                            channels */
     size_t limit;    /* use only this many samples: the first `limit` of a fixed seeded choice that
                         keeps    the classes' proportions; 0 = all; more than there are is an error */
     size_t channels; /* 0: as the data; 3 repeats one grey channel */
@@ -31,6 +34,7 @@ struct ctkd__batch {
     const float *x;        /* [n][channels][height][width], normalised */
     const int32_t *labels; /* [n] */
     const uint64_t *ids;   /* [n] index of each sample in the data set's part */
+    const float *strong;   /* as x: the strong view of the same images; NULL without */
 };
 
 struct ctkd__loader;
