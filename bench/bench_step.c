@@ -203,7 +203,8 @@ static void make_batch(struct rig *rig, const struct arguments *a)
         ids[i] = i;
         labels[i] = (int32_t)ctkd_random_below(3, CTKD_RANDOM_TEST, 1, i, (uint32_t)a->classes);
     }
-    rig->batch = (struct ctkd__batch){ a->batch, x, labels, ids };
+    rig->batch =
+        (struct ctkd__batch){ .n = a->batch, .x = x, .strong = x, .labels = labels, .ids = ids };
 }
 
 static void open_rig(struct rig *rig, const struct arguments *a)

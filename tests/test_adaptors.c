@@ -67,7 +67,9 @@ static void sum_gradient(const struct ctkd__session *session, const struct ctkd_
                          float *gradient)
 {
     const size_t n = session->weights->n_values;
-    memset(gradient, 0, n * sizeof *gradient);
+    const float *const strong = ctkd__distiller_strong_gradient(session->distiller);
+    for (size_t i = 0; i < n; i++)
+        gradient[i] = strong && training == session->training ? strong[i] : 0;
     for (size_t w = 0; w < ctkd__workers_count(session->engine.workers); w++)
         for (size_t i = 0; i < n; i++)
             gradient[i] += ctkd__training_gradient(training, w)[i];

@@ -31,9 +31,9 @@ struct outputs {
     float loss, ds[NK], dt[NK], dtau[N];
 };
 
-static ctkd_status evaluate_with(const ctkd_loss_def *def, const void *config, const float *s,
-                                 const float *t, const int32_t *y, const float *tau, size_t n_tau,
-                                 struct outputs *out)
+static ctkd_status evaluate_view(const ctkd_loss_def *def, const void *config, ctkd_view view,
+                                 const float *s, const float *t, const int32_t *y, const float *tau,
+                                 size_t n_tau, struct outputs *out)
 {
     size_t values;
     assert_int_equal(
@@ -51,8 +51,17 @@ static ctkd_status evaluate_with(const ctkd_loss_def *def, const void *config, c
                                   .ds = out->ds,
                                   .dt = out->dt,
                                   .dtau = out->dtau,
-                                  .workspace = workspace };
+                                  .workspace = workspace,
+                                  .view = view };
     return def->eval(config, &args);
+}
+
+/* Of the one view that there is. */
+static ctkd_status evaluate_with(const ctkd_loss_def *def, const void *config, const float *s,
+                                 const float *t, const int32_t *y, const float *tau, size_t n_tau,
+                                 struct outputs *out)
+{
+    return evaluate_view(def, config, CTKD_VIEW_ONLY, s, t, y, tau, n_tau, out);
 }
 
 static ctkd_status evaluate(const ctkd_loss_def *def, const float *s, const float *t,
@@ -395,9 +404,16 @@ static void values_and_gradients_agree_with_pytorch(void **state)
 static const struct method_case {
     const char *key, *name, *option;
     double value;
+    ctkd_view view;
 } method_cases[] = {
-    { "dist", "dist", NULL, 0 }, { "lskd", "lskd", NULL, 0 }, { "lskd_dkd", "lskd", "base", 1 },
-    { "ttm", "ttm", NULL, 0 },   { "wttm", "wttm", NULL, 0 }, { "mlkd", "mlkd", NULL, 0 },
+    { "mlkd_weak", "mlkd", NULL, 0, CTKD_VIEW_WEAK },
+    { "mlkd_strong", "mlkd", NULL, 0, CTKD_VIEW_STRONG },
+    { "dist", "dist", NULL, 0, CTKD_VIEW_ONLY },
+    { "lskd", "lskd", NULL, 0, CTKD_VIEW_ONLY },
+    { "lskd_dkd", "lskd", "base", 1, CTKD_VIEW_ONLY },
+    { "ttm", "ttm", NULL, 0, CTKD_VIEW_ONLY },
+    { "wttm", "wttm", NULL, 0, CTKD_VIEW_ONLY },
+    { "mlkd", "mlkd", NULL, 0, CTKD_VIEW_ONLY },
 };
 
 static void check_method(struct golden *g, const struct method_case *method, const char *scale,
@@ -414,7 +430,7 @@ static void check_method(struct golden *g, const struct method_case *method, con
     for (size_t i = 0; i < N; i++)
         y[i] = (int32_t)y_values[i];
     struct outputs out;
-    assert_int_equal(evaluate_with(def, config, golden_at(g, NK, "s", scale, "", ""),
+    assert_int_equal(evaluate_view(def, config, method->view, golden_at(g, NK, "s", scale, "", ""),
                                    golden_at(g, NK, "t", scale, "", ""), y,
                                    golden_at(g, n_tau, "tau", name, "", ""), n_tau, &out),
                      CTKD_OK);

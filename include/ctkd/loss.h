@@ -77,7 +77,8 @@ enum {
     CTKD_NEEDS_LOGITS = 1u << 2, /**< s and t enter this loss, so it gives ds and dt */
     CTKD_NEEDS_MAPS = 1u << 3,   /**< features, as its `plan` asks for them */
     CTKD_NEEDS_IDS = 1u << 4,    /**< indices of the samples and the labels of the whole set */
-    CTKD_NEEDS_HEAD = 1u << 5    /**< the teacher's classifier */
+    CTKD_NEEDS_HEAD = 1u << 5,   /**< the teacher's classifier */
+    CTKD_NEEDS_VIEWS = 1u << 6   /**< two views of each image, evaluated one after the other */
 };
 
 /** Properties that tests check for every entry; flags of ctkd_loss_def.properties. */
@@ -92,6 +93,13 @@ enum {
     CTKD_STAGE_INITIAL = 1u << 0, /**< before the main one: the method's loss alone */
     CTKD_STAGE_MAIN = 1u << 1
 };
+
+/** Which view of the images an evaluation is of. The loss of a step is the sum over its views. */
+typedef enum ctkd_view {
+    CTKD_VIEW_ONLY, /**< there is one; a loss with CTKD_NEEDS_VIEWS lets it stand for both */
+    CTKD_VIEW_WEAK,
+    CTKD_VIEW_STRONG /**< strongly augmented; of losses with CTKD_NEEDS_VIEWS alone */
+} ctkd_view;
 
 /**
  * What a loss reads of a feature: [n, c, h, w] row-major, h = w = 1 for a vector; for a parameter
@@ -147,6 +155,7 @@ typedef struct ctkd_loss_args {
     float *loss;
     float *ds, *dt, *dtau; /**< NULL to skip */
     double *workspace;     /**< as many values as ctkd_loss_def.workspace says; NULL if that is 0 */
+    ctkd_view view;
     unsigned stage;        /**< one CTKD_STAGE_*; 0 means CTKD_STAGE_MAIN */
     const ctkd_map *maps;  /**< what `plan` reads in this stage, in its order */
     size_t n_maps;

@@ -16,6 +16,7 @@ static void print_needs(unsigned needs)
         { CTKD_NEEDS_MAPS, "features" },
         { CTKD_NEEDS_IDS, "sample ids" },
         { CTKD_NEEDS_HEAD, "the teacher's classifier" },
+        { CTKD_NEEDS_VIEWS, "a strong view of each image" },
     };
     const char *before = "  needs    ";
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -19,11 +19,12 @@ struct ctkd__distiller {
     /* [batch] */
     float *tau, *dtau;
     const float **slices; /* of the student's gradient: for each group, one of each worker */
-    const float *temperature_slice;
+    const float *temperature_slices[2];
     struct ctkd__sgd_group *groups;  /* parts of the flat block, then the temperature */
     float *base_lr;                  /* of each group */
     size_t n_groups, n_student;      /* all; those of the flat block */
     double *norm_sums;               /* [workers] */
+    float *carry, *carry_theta;      /* the strong view's gradients; NULL: one view */
     int row_labels, row_kd, row_sgd; /* of the profile */
 };
 
@@ -43,9 +44,10 @@ static void add_group(struct ctkd__distiller *d, size_t first, size_t end)
     const struct ctkd__config *config = d->args.config;
     struct ctkd__run_state *state = d->args.state;
     const size_t workers = ctkd__workers_count(d->args.workers);
-    const float **const slices = d->slices + d->n_groups * workers;
+    const float **const slices = d->slices + d->n_groups * (workers + 1);
     for (size_t w = 0; w < workers; w++)
         slices[w] = ctkd__training_gradient(d->args.training, w) + first;
+    slices[workers] = d->carry ? d->carry + first : NULL;
     d->base_lr[d->n_groups] = in_initial(d)
                                   ? own_or(config->method.initial_lr, config->optimizer.lr)
                                   : config->optimizer.lr;
@@ -54,7 +56,7 @@ static void add_group(struct ctkd__distiller *d, size_t first, size_t end)
                                   .velocity = state->velocity + first,
                                   .gradients = slices,
                                   .n = end - first,
-                                  .n_gradients = workers,
+                                  .n_gradients = workers + (d->carry != NULL),
                                   .momentum = config->optimizer.momentum,
                                   .weight_decay = config->optimizer.weight_decay,
                                   .nesterov = config->optimizer.nesterov,
@@ -93,19 +95,26 @@ static void make_temperature_group(struct ctkd__distiller *d)
                          : 0;
     if (n == 0)
         return;
-    d->temperature_slice = gradient;
+    d->temperature_slices[0] = gradient;
+    d->temperature_slices[1] = d->carry_theta;
     d->base_lr[d->n_groups] = own_or(config->temperature.lr, config->optimizer.lr);
     d->groups[d->n_groups++] = (struct ctkd__sgd_group){
         .values = values,
         .velocity = state->temperature_velocity,
-        .gradients = &d->temperature_slice,
+        .gradients = d->temperature_slices,
         .n = n,
-        .n_gradients = 1,
+        .n_gradients = d->carry_theta ? 2 : 1,
         .momentum = own_or(config->temperature.momentum, config->optimizer.momentum),
         .weight_decay = own_or(config->temperature.weight_decay, config->optimizer.weight_decay),
         .nesterov = config->optimizer.nesterov,
         .scale = 1,
     };
+}
+
+/* Whether a step has a strong view beside the usual one. */
+static bool has_views(const struct ctkd__distiller *d)
+{
+    return d->args.teacher && d->args.methods->needs & CTKD_NEEDS_VIEWS && !in_initial(d);
 }
 
 static bool allocate(struct ctkd__distiller *d)
@@ -114,12 +123,21 @@ static bool allocate(struct ctkd__distiller *d)
     const size_t workers = ctkd__workers_count(d->args.workers);
     const size_t groups = (size_t)d->args.state->weights->graph->n_parameters + 1;
     d->s = calloc(batch * k * 4 + batch * 2, sizeof *d->s);
-    d->slices = calloc(groups * workers, sizeof *d->slices);
+    d->slices = calloc(groups * (workers + 1), sizeof *d->slices);
     d->groups = calloc(groups, sizeof *d->groups);
     d->base_lr = calloc(groups, sizeof *d->base_lr);
     d->norm_sums = calloc(workers, sizeof *d->norm_sums);
     if (!d->s || !d->slices || !d->groups || !d->base_lr || !d->norm_sums)
         return false;
+    if (has_views(d)) {
+        float *values, *gradient;
+        const size_t n =
+            ctkd_temperature_parameters(d->args.state->temperature, &values, &gradient);
+        d->carry = calloc(d->args.state->weights->n_values, sizeof *d->carry);
+        d->carry_theta = calloc(n + 1, sizeof *d->carry_theta);
+        if (!d->carry || !d->carry_theta)
+            return false;
+    }
     d->t = d->s + batch * k;
     d->ds = d->t + batch * k;
     d->ds_part = d->ds + batch * k;
@@ -172,10 +190,17 @@ void ctkd__distiller_destroy(struct ctkd__distiller *d)
         return;
     free(d->s);
     free(d->norm_sums);
+    free(d->carry);
+    free(d->carry_theta);
     free(d->slices);
     free(d->groups);
     free(d->base_lr);
     free(d);
+}
+
+const float *ctkd__distiller_strong_gradient(const struct ctkd__distiller *d)
+{
+    return d->carry;
 }
 
 ctkd_status ctkd__distiller_temperature(const struct ctkd__config *config, size_t classes,
@@ -303,8 +328,8 @@ static float norm_of(size_t n, float weight, const float *values)
 
 /* The losses of the methods onto ds and dtau (NULL: an initial stage), and the report. */
 static ctkd_status add_methods(struct ctkd__distiller *d, const struct ctkd__batch *batch,
-                               size_t n_tau, struct position at, struct ctkd__step_report *report,
-                               ctkd_error *err)
+                               ctkd_view view, size_t n_tau, struct position at,
+                               struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__methods *methods = d->args.methods;
     const double warmup = (double)d->args.config->method.warmup_epochs;
@@ -316,6 +341,7 @@ static ctkd_status add_methods(struct ctkd__distiller *d, const struct ctkd__bat
         .tau = d->tau,
         .n_tau = n_tau,
         .step = d->args.state->step,
+        .view = view,
         .grown = warmup > 0 && !initial ? fmin((double)at.epoch / warmup, 1) : 1,
         .memory = d->args.state->memory,
         .ds = initial ? NULL : d->ds,
@@ -335,10 +361,11 @@ static ctkd_status add_methods(struct ctkd__distiller *d, const struct ctkd__bat
 }
 
 /* Adds the KD loss and the methods' own to ds (which has the cross-entropy) and makes dtau. */
-static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *batch,
+static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *batch, ctkd_view view,
                          struct position at, struct ctkd__step_report *report, ctkd_error *err)
 {
-    const float kd_weight = d->args.methods->kd_weight;
+    /* The KD loss that is always there is of the usual view. */
+    const float kd_weight = view == CTKD_VIEW_STRONG ? 0 : d->args.methods->kd_weight;
     const size_t n = batch->n, k = d->args.classes;
     size_t n_tau = 0;
     const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
@@ -358,7 +385,7 @@ static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *ba
         ctkd__profile_add_all(d->args.profile, d->row_kd, ctkd__profile_now_ns() - start, n);
     if (d->args.terms) {
         memcpy(d->ds_part, d->ds, n * k * sizeof *d->ds);
-        status = add_methods(d, batch, n_tau, at, report, err);
+        status = add_methods(d, batch, view, n_tau, at, report, err);
         add_scaled(n * k, -1, d->ds, d->ds_part);
         report->gradient_method = norm_of(n * k, 1, d->ds_part);
     }
@@ -378,7 +405,7 @@ static ctkd_status check_theta(const struct ctkd__distiller *d, struct position 
 {
     for (size_t g = d->n_student; g < d->n_groups; g++)
         for (size_t i = 0; i < d->groups[g].n; i++)
-            if (!isfinite(d->temperature_slice[i]))
+            if (!isfinite(d->temperature_slices[0][i]))
                 return not_finite(at, "gradient of theta", err);
     return CTKD_OK;
 }
@@ -398,8 +425,8 @@ static void count_taus(struct ctkd__distiller *d, size_t n)
 
 /* Losses of a batch whose logits are there: ds, the report, the temperature's gradient. */
 static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd__batch *batch,
-                                   struct position at, struct ctkd__step_report *report,
-                                   ctkd_error *err)
+                                   ctkd_view view, struct position at,
+                                   struct ctkd__step_report *report, ctkd_error *err)
 {
     const size_t n = batch->n, k = d->args.classes;
     const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
@@ -417,10 +444,10 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
         scale(n * k, weight, d->ds);
         report->gradient_ce = norm_of(n * k, 1, d->ds);
         report->loss *= weight;
-        status = teach(d, batch, at, report, err);
+        status = teach(d, batch, view, at, report, err);
         if (status == CTKD_OK)
             status = check_theta(d, at, err);
-        if (status == CTKD_OK)
+        if (status == CTKD_OK && view != CTKD_VIEW_STRONG)
             count_taus(d, n);
     }
     if (status == CTKD_OK)
@@ -443,38 +470,71 @@ static ctkd_status check_gradient(struct ctkd__distiller *d, struct position at,
     return CTKD_OK;
 }
 
-/* The teacher's logits and features of a batch. */
-static ctkd_status ask_teacher(struct ctkd__distiller *d, struct position at, ctkd_error *err)
+/* The teacher's logits and features of a view of the batch. */
+static ctkd_status ask_teacher(struct ctkd__distiller *d, struct position at, const float *x,
+                               ctkd_error *err)
 {
-    const ctkd_status status =
-        ctkd__teacher_answer(d->args.teacher, at.batch->n, at.batch->x, d->t, err);
+    const ctkd_status status = ctkd__teacher_answer(d->args.teacher, at.batch->n, x, d->t, err);
     if (status != CTKD_OK)
         return status;
     return check_logits(at, "teacher's", d->args.classes, d->t,
                         "damaged weights, or a wrong teacher.mean or .std", err);
 }
 
-/* Forward passes, losses and gradients of a step; no parameter has moved yet. */
-static ctkd_status make_gradients(struct ctkd__distiller *d, struct position at,
-                                  struct ctkd__step_report *report, ctkd_error *err)
+/* Forward passes, losses and gradients of one view; no parameter has moved yet. */
+static ctkd_status pass(struct ctkd__distiller *d, struct position at, ctkd_view view,
+                        struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__batch *const batch = at.batch;
+    const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
     float *const logits = in_initial(d) ? NULL : d->s, *const ds = in_initial(d) ? NULL : d->ds;
-    ctkd_status status = d->args.teacher ? ask_teacher(d, at, err) : CTKD_OK;
+    ctkd_status status = d->args.teacher ? ask_teacher(d, at, x, err) : CTKD_OK;
     if (status == CTKD_OK && d->args.terms)
         ctkd__terms_enter(d->args.terms);
     if (status == CTKD_OK)
-        status = ctkd__training_forward(d->args.training, batch->n, batch->x, logits, err);
+        status = ctkd__training_forward(d->args.training, batch->n, x, logits, err);
     if (status == CTKD_OK && logits)
         status = check_logits(at, "student's", d->args.classes, logits, remedy, err);
     if (status == CTKD_OK)
-        status = in_initial(d) ? add_methods(d, batch, 0, at, report, err)
-                               : evaluate_losses(d, batch, at, report, err);
+        status = in_initial(d) ? add_methods(d, batch, view, 0, at, report, err)
+                               : evaluate_losses(d, batch, view, at, report, err);
     if (status == CTKD_OK)
         status = ctkd__training_backward(d->args.training, ds, err);
-    if (status == CTKD_OK)
-        status = check_gradient(d, at, err);
     return status;
+}
+
+/* Keeps the gradients of the strong view: the optimiser adds them to those of the usual one. */
+static void carry_gradients(struct ctkd__distiller *d)
+{
+    const size_t n = d->args.state->weights->n_values;
+    memcpy(d->carry, ctkd__training_gradient(d->args.training, 0), n * sizeof *d->carry);
+    for (size_t w = 1; w < ctkd__workers_count(d->args.workers); w++)
+        add_scaled(n, 1, ctkd__training_gradient(d->args.training, w), d->carry);
+    for (size_t g = d->n_student; g < d->n_groups; g++)
+        memcpy(d->carry_theta, d->temperature_slices[0], d->groups[g].n * sizeof *d->carry_theta);
+}
+
+/* The report of a step is that of its usual view, with the losses of both. */
+static ctkd_status make_gradients(struct ctkd__distiller *d, struct position at,
+                                  struct ctkd__step_report *report, ctkd_error *err)
+{
+    if (!d->carry) {
+        const ctkd_status status = pass(d, at, CTKD_VIEW_ONLY, report, err);
+        return status == CTKD_OK ? check_gradient(d, at, err) : status;
+    }
+    struct ctkd__step_report strong = *report;
+    ctkd_status status = pass(d, at, CTKD_VIEW_STRONG, &strong, err);
+    if (status != CTKD_OK)
+        return status;
+    carry_gradients(d);
+    status = pass(d, at, CTKD_VIEW_WEAK, report, err);
+    report->loss += strong.loss;
+    report->loss_ce += strong.loss_ce;
+    report->tau_gradient += strong.tau_gradient;
+    report->loss_method += strong.loss_method;
+    for (size_t i = 0; i < d->args.methods->count; i++)
+        report->losses[i] += isfinite(strong.losses[i]) ? strong.losses[i] : 0;
+    return status == CTKD_OK ? check_gradient(d, at, err) : status;
 }
 
 ctkd_status ctkd__distiller_step(struct ctkd__distiller *d, const struct ctkd__batch *batch,

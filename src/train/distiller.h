@@ -60,6 +60,10 @@ ctkd_status ctkd__distiller_step(struct ctkd__distiller *distiller, const struct
                                  uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
                                  ctkd_error *err);
 
+/* With two views: the gradient of the strong one in the last step, in the layout of the weights'
+   block; the training program has that of the usual one. NULL with one view. */
+const float *ctkd__distiller_strong_gradient(const struct ctkd__distiller *distiller);
+
 /* Reversal strength of an epoch. */
 ctkd_status ctkd__distiller_lambda(const struct ctkd__config *config, uint64_t epoch,
                                    float *lambda);

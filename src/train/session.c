@@ -45,6 +45,14 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     memcpy(images->std, loader->std, sizeof images->std);
 }
 
+/* Whether a method of the configuration asks for a strong view of each image. */
+static bool needs_views(const struct ctkd__config *config)
+{
+    struct ctkd__methods methods;
+    return ctkd__methods_resolve(config, &methods, NULL) == CTKD_OK &&
+           methods.needs & CTKD_NEEDS_VIEWS;
+}
+
 ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training,
                             struct ctkd__data *data, ctkd_error *err)
 {
@@ -66,6 +74,7 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training,
         train.shuffle = true;
         train.augment = config->data.augment == CTKD__AUGMENT_CROP_FLIP;
         train.crop_padding = 4;
+        train.strong = needs_views(config);
         status = ctkd__loader_create(&data->dataset->train, &train, &data->train, err);
     }
     if (status == CTKD_OK)

@@ -301,6 +301,8 @@ static ctkd_status evaluate(struct ctkd__terms *terms, struct term *term,
                                   .dtau = tau ? terms->dtau : NULL,
                                   .workspace = term->workspace,
                                   .stage = terms->args.stage,
+                                  .view =
+                                      def->needs & CTKD_NEEDS_VIEWS ? step->view : CTKD_VIEW_ONLY,
                                   .maps = term->maps,
                                   .n_maps = term->n_maps,
                                   .head = &terms->head,
@@ -334,6 +336,12 @@ static void clear_sums(struct ctkd__terms *terms, size_t n)
         ctkd__training_output_gradient(terms->args.training, i, NULL);
 }
 
+/* A strong view is for the methods that ask for it. */
+static bool of_view(const struct ctkd__method *method, ctkd_view view)
+{
+    return view != CTKD_VIEW_STRONG || method->def->needs & CTKD_NEEDS_VIEWS;
+}
+
 ctkd_status ctkd__terms_evaluate(struct ctkd__terms *terms, struct ctkd__terms_step *step)
 {
     step->loss = 0;
@@ -344,7 +352,7 @@ ctkd_status ctkd__terms_evaluate(struct ctkd__terms *terms, struct ctkd__terms_s
     for (size_t i = 0; i < terms->args.methods->count; i++) {
         struct term *const term = &terms->items[i];
         step->losses[i] = NAN;
-        if (!in_stage(terms, term->method))
+        if (!in_stage(terms, term->method) || !of_view(term->method, step->view))
             continue;
         const uint64_t start = terms->args.profile ? ctkd__profile_now_ns() : 0;
         const ctkd_status status = evaluate(terms, term, step, &step->losses[i]);

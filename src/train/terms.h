@@ -45,7 +45,8 @@ struct ctkd__terms_step {
     const struct ctkd__batch *batch;
     const float *s, *t, *tau;
     size_t n_tau;
-    uint64_t step;                   /* of the run, counted from 0 */
+    uint64_t step; /* of the run, counted from 0 */
+    ctkd_view view;
     double grown;                    /* factor of the weights: method.warmup_epochs */
     float *memory;                   /* of ctkd__terms_memory values */
     float *ds, *dtau;                /* added to; NULL in an initial stage */

@@ -28,8 +28,8 @@ def power(s, t, exponent, weighted):
     return (kl * (torch.softmax(t, 1) ** exponent).sum(1) if weighted else kl).mean()
 
 
-def mlkd(s, t, tau):
-    """With one view for both of the published ones."""
+def mlkd(s, t, tau, view="only"):
+    """Of one of its two views, or with one view for both."""
     n, k = s.shape
     p = torch.softmax(t, 1).detach()
 
@@ -40,7 +40,13 @@ def mlkd(s, t, tau):
     for temperature in (tau, 2, 3, 5, 6):
         tau_i = temperature if torch.is_tensor(temperature) else torch.full_like(tau, temperature)
         q, p = torch.softmax(s / tau_i, 1), torch.softmax(t / tau_i, 1)
-        loss = loss + (1 + m) * kd(s, t, tau_i, False)
+        strong = torch.is_tensor(temperature) or temperature in (3, 5)
+        here = view == "only" or strong == (view == "strong")
+        if here:
+            loss = loss + kd(s, t, tau_i, False)
+        if view == "strong":
+            continue
+        loss = loss + m * kd(s, t, tau_i, False)
         loss = loss + m / n * ((q @ q.t() - p @ p.t()) ** 2).sum()
         loss = loss + mc / k * ((q.t() @ q - p.t() @ p) ** 2).sum()
     return loss
@@ -53,6 +59,8 @@ METHODS = {
     "ttm": lambda s, t, y, tau: power(s, t, 0.1, False),
     "wttm": lambda s, t, y, tau: power(s, t, 0.2, True),
     "mlkd": lambda s, t, y, tau: mlkd(s, t, tau),
+    "mlkd_weak": lambda s, t, y, tau: mlkd(s, t, tau, "weak"),
+    "mlkd_strong": lambda s, t, y, tau: mlkd(s, t, tau, "strong"),
 }
 
 

@@ -1,13 +1,15 @@
 /*
  * MLKD: besides the samples' probabilities their relations within the batch (BC) and those of the
- * classes (CC), at several temperatures TT = tau, 2, 3, 5, 6. With q = softmax(s/tau) [n, k], p of
- * t: BC = 1/n |q q' - p p'|^2,  dq = 4/n (q q' - p p') q CC = 1/k |q' q - p' p|^2 = 1/k (|q q'|^2 -
- * 2 |q p'|^2 + |p p'|^2),  dq = 4/k (q q' q - q p' p) L  = sum over TT of [ (1 + m) KD + m BC + mc
- * CC ] with m the fraction of samples whose teacher's largest probability (tau 1) is not above its
+ * classes (CC), at several temperatures TT = tau, 2, 3, 5, 6, on two views of each image.
+ * With q = softmax(s/tau) [n, k] and p of t:
+ *   BC = 1/n |q q' - p p'|^2,  dq = 4/n (q q' - p p') q
+ *   CC = 1/k |q' q - p' p|^2 = 1/k (|q q'|^2 - 2 |q p'|^2 + |p p'|^2),  dq = 4/k (q q' q - q p' p)
+ *   L of the weak view   = sum over TT of [ m KD + m BC + mc CC ] + sum over 2, 6 of KD
+ *   L of the strong view = sum over tau, 3, 5 of KD
+ * with m the fraction of samples whose teacher's largest probability (tau 1) is not above its
  * median over the batch, mc that of classes whose summed probability is not above its median over
- * classes. Only the first of TT is learned. This is the published loss with its strong view
- * replaced by the one view that there is (doc/deviations.md). All in n x n products: k x k ones are
- * never made.
+ * classes. Only the first of TT is learned. With one view, that stands for both. All in n x n
+ * products: k x k ones are never made.
  */
 #include <math.h>
 
@@ -18,6 +20,8 @@
 #include "lib/softmax.h"
 
 static const float temperatures[] = { 0 /* tau */, 2, 3, 5, 6 };
+/* Published: two of the strong view's terms are evaluated on the weak one. */
+static const bool strong_terms[] = { true, false, true, true, false };
 enum { TEMPERATURES = sizeof temperatures / sizeof *temperatures };
 
 struct mlkd {
@@ -178,11 +182,14 @@ static void go_back_row(void *argument, size_t i)
 }
 
 /* All terms at one temperature; returns their sum. */
-static ctkd_status add_temperature(struct mlkd *w, double *loss)
+static ctkd_status add_temperature(struct mlkd *w, size_t index, double *loss)
 {
     const ctkd_loss_args *a = w->args;
     const size_t nk = w->n * w->k;
-    const double share = 1 + w->m;
+    const bool strong = a->view == CTKD_VIEW_STRONG, here = strong_terms[index] == strong;
+    const double share = (strong ? 0 : w->m) + (here || a->view == CTKD_VIEW_ONLY ? 1 : 0);
+    if (share == 0)
+        return CTKD_OK;
     float kd;
     const ctkd_status status = ctkd_kd_loss(w->n, w->k, a->s, a->t, w->tau, w->n_tau, CTKD_KD_EXACT,
                                             &kd, w->ds_part, w->dt_part, w->dtau_part);
@@ -194,6 +201,10 @@ static ctkd_status add_temperature(struct mlkd *w, double *loss)
     }
     for (size_t i = 0; i < w->n_tau && w->tau == a->tau; i++)
         w->dtau[i] += share * (double)w->dtau_part[i];
+    if (strong) {
+        *loss += share * (double)kd;
+        return CTKD_OK;
+    }
     ctkd__each(a->pool, w->n, prepare_row, w);
     ctkd__each(a->pool, w->n, relate_row, w);
     ctkd__each(a->pool, w->n, go_back_row, w);
@@ -236,7 +247,7 @@ static ctkd_status mlkd_eval(const void *config, const ctkd_loss_args *a)
     for (size_t i = 0; i < TEMPERATURES; i++) {
         w.tau = i == 0 ? a->tau : &temperatures[i];
         w.n_tau = i == 0 ? a->n_tau : 1;
-        const ctkd_status status = add_temperature(&w, &loss);
+        const ctkd_status status = add_temperature(&w, i, &loss);
         if (status != CTKD_OK)
             return status;
     }
@@ -248,9 +259,10 @@ const ctkd_loss_def ctkd__loss_mlkd = {
     .name = "mlkd",
     .title = "Multi-level logit distillation",
     .formula =
-        "sum over tau, 2, 3, 5, 6 of (1 + m) KD + m/n |q q' - p p'|^2 + mc/k |q' q - p' p|^2",
+        "weak view: sum over tau, 2, 3, 5, 6 of m KD + m/n |q q' - p p'|^2 + mc/k |q' q - p' p|^2, and KD "
+        "at 2 and 6; strong view: KD at tau, 3, 5",
     .source = "Jin et al. 2023, CVPR",
-    .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_TAU,
+    .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_TAU | CTKD_NEEDS_VIEWS,
     .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
     .classes_min = 2,
     .weight = 0.9f,
