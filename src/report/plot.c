@@ -58,8 +58,10 @@ struct frame {
 
 static bool is_epoch(const struct run *run, size_t row)
 {
+    /* Epochs of an initial stage count for themselves and have none of what is drawn. */
     const char *kind = ctkd__json_rows_string(run->rows, row, "kind");
-    return kind && strcmp(kind, "epoch") == 0;
+    const char *stage = ctkd__json_rows_string(run->rows, row, "stage");
+    return kind && strcmp(kind, "epoch") == 0 && !(stage && strcmp(stage, "initial") == 0);
 }
 
 static struct axis range_of(const struct run *runs, size_t count, const char *const *keys,
