@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,18 +139,17 @@ static size_t loss_count(void)
 /* Adds "method.<name>." with room for its options. */
 static ctkd_status add_loss(struct ctkd__config *config, const ctkd_loss_def *loss)
 {
-    struct ctkd__section *section = &config->sections[config->n_sections];
     const size_t bytes = strlen("method..") + strlen(loss->name) + 1;
     char *prefix = malloc(bytes);
-    section->prefix = prefix;
-    section->options = loss->options;
-    section->config = calloc(1, loss->config_size ? loss->config_size : 1);
-    config->n_sections++; /* counted first, so that destroy frees a half-made section */
-    if (!prefix || !section->config)
+    void *options_of_loss = calloc(1, loss->config_size ? loss->config_size : 1);
+    if (!prefix || !options_of_loss) {
+        free(prefix);
+        free(options_of_loss);
         return CTKD_ENOMEM;
-    strcpy(prefix, "method.");
-    strcat(prefix, loss->name);
-    strcat(prefix, ".");
+    }
+    snprintf(prefix, bytes, "method.%s.", loss->name);
+    config->sections[config->n_sections++] =
+        (struct ctkd__section){ prefix, loss->options, options_of_loss };
     return CTKD_OK;
 }
 
