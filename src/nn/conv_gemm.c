@@ -40,7 +40,8 @@ static bool is_default(const struct ctkd__conv_request *request)
            (request->direction == CTKD__CONV_BACKWARD_WEIGHTS && s->h * s->w <= 4);
 }
 
-/* For each block of `out` channels the blocks of `in` channels that its groups read. */
+/* For each block of `out` channels the `in` channels that its groups read. In the flat layout the
+   channels that fill the last block up lie between the ranges. */
 static void set_ranges(struct gemm *conv, size_t in, size_t out)
 {
     const size_t b = conv->base.request.kernels->block;
@@ -49,9 +50,9 @@ static void set_ranges(struct gemm *conv, size_t in, size_t out)
     for (size_t ob = 0; ob < conv->shape.out_blocks; ob++) {
         const size_t last_out = (ob + 1) * b < out ? (ob + 1) * b - 1 : out - 1;
         const size_t first = ob * b / (out / groups) * (in / groups);
-        const size_t last = (last_out / (out / groups) + 1) * (in / groups) - 1;
-        conv->ranges[ob] = (struct ctkd__gemm_range){ first / b, last / b - first / b + 1, offset };
-        offset += conv->ranges[ob].count * b * b;
+        const size_t end = (last_out / (out / groups) + 1) * (in / groups);
+        conv->ranges[ob] = (struct ctkd__gemm_range){ first, end - first, offset };
+        offset += (conv->same ? conv->depth : end - first) * b;
     }
     conv->shape.weight_floats = offset;
 }
@@ -83,10 +84,10 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
         destroy((struct ctkd__conv *)(void *)conv);
         return ctkd__fail(err, CTKD_ENOMEM, "1x1 convolution: out of memory");
     }
-    set_ranges(conv, from, to);
     conv->compact = ctkd__conv_is_compact(s, b);
     conv->depth = ctkd__conv_weight_depth(s, b);
     conv->same = !exchange && !conv->compact;
+    set_ranges(conv, from, to);
     *out = (struct ctkd__conv *)(void *)conv;
     return CTKD_OK;
 }
@@ -112,7 +113,7 @@ static size_t product_index(const struct gemm *conv, size_t o, size_t c)
     const bool exchange = conv->base.request.direction == CTKD__CONV_BACKWARD_DATA;
     const size_t in = exchange ? o : c, out = exchange ? c : o;
     const struct ctkd__gemm_range *const range = &conv->ranges[out / b];
-    return range->offset + ((in / b - range->first) * b + in % b) * b + out % b;
+    return range->offset + (in - range->first) * b + out % b;
 }
 
 /* Where it is in the flat block; c counts within the group. */
@@ -133,7 +134,7 @@ static void pack_block(const struct gemm *conv, size_t ob, const float *weights,
     const bool exchange = r->direction == CTKD__CONV_BACKWARD_DATA;
     const size_t channels = exchange ? r->shape.c : r->shape.o;
     const struct ctkd__gemm_range *const range = &conv->ranges[ob];
-    memset(packed + range->offset, 0, range->count * b * b * sizeof *packed);
+    memset(packed + range->offset, 0, range->count * b * sizeof *packed);
     for (size_t i = ob * b; i < (ob + 1) * b && i < channels; i++) {
         const size_t group = i / (exchange ? depth : width);
         for (size_t j = 0; j < (exchange ? width : depth); j++) {

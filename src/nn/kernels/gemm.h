@@ -1,14 +1,13 @@
 /*
  * Products of pixels and weights: 1x1 convolutions with stride 1, dense or with groups.
  *
- * Activations are blocked [n][blocks][hw][B]. Weights are blocks of B x B: output block `ob` has
- * those for the input blocks ranges[ob].first ... + count - 1, [count][B in][B out], `offset`
- * floats from the first. With one group every range is everything; with more, outputs skip the
- * blocks that their groups do not read. The gradient of the input is the same product with in and
- * out exchanged. All functions run in the calling thread and allocate nothing; the bits of a pixel
- * do not depend on the number of images in the call (gradient sums over the pixels in order).
- * scratch is the caller's, scratch_bytes() large, 64-byte aligned, one per thread, no initial
- * content.
+ * Activations are blocked [n][blocks][hw][B]. Output block `ob` reads the input channels
+ * ranges[ob].first ... + count - 1; its weights are [count][B out], `offset` floats from the first.
+ * With one group every range is everything; with more, outputs skip the channels that their groups
+ * do not read. The gradient of the input is the same product with in and out exchanged. All
+ * functions run in the calling thread and allocate nothing; the bits of a pixel do not depend on
+ * the number of images in the call (gradient sums over the pixels in order). scratch is the
+ * caller's, scratch_bytes() large, 64-byte aligned, one per thread, no initial content.
  */
 #ifndef CTKD_NN_KERNELS_GEMM_H
 #define CTKD_NN_KERNELS_GEMM_H
@@ -22,7 +21,7 @@ struct ctkd__gemm_range {
 struct ctkd__gemm_shape {
     size_t in_blocks, out_blocks, hw;
     const struct ctkd__gemm_range *ranges; /* [out_blocks] */
-    size_t weight_floats;                  /* of all ranges */
+    size_t weight_floats;                  /* of all, with what lies between the ranges */
 };
 
 struct ctkd__gemm_kernels {

@@ -99,26 +99,31 @@ struct gm__output {
     size_t rows, block; /* pixels; floats from one output block to the next */
 };
 
-/* GM_ROWS pixels times cols output blocks from ob on. */
-ALWAYS_INLINE void gm__product(const float *v, const float *weights, size_t w_block, size_t count,
-                               const struct gm__output *out, size_t ob, size_t cols)
+/* GM_ROWS pixels (v: their first input block) times cols output blocks from ob on; weights: those
+   of the first, w_block floats before the next ones. */
+ALWAYS_INLINE void gm__product(const float *v, const struct ctkd__gemm_range *range,
+                               const float *weights, size_t w_block, const struct gm__output *out,
+                               size_t ob, size_t cols)
 {
     vf sum[GM_ROWS][GM_COLS];
+    const size_t end = range->first + range->count;
 #pragma GCC unroll 16
     for (size_t r = 0; r < GM_ROWS; r++)
 #pragma GCC unroll 4
         for (size_t q = 0; q < cols; q++)
             sum[r][q] = v_zero();
-    for (size_t cb = 0; cb < count; cb++, v += GM_ROWS * VB, weights += VB * VB) {
+    for (size_t first = range->first; first < end; first = (first / VB + 1) * VB) {
+        const size_t left = end - first / VB * VB, stop = left < VB ? left : VB;
+        const float *const p = v + first / VB * GM_ROWS * VB;
 #pragma GCC unroll 4
-        for (size_t c = 0; c < VB; c++) {
+        for (size_t c = first % VB; c < stop; c++, weights += VB) {
             vf weight[GM_COLS];
 #pragma GCC unroll 4
             for (size_t q = 0; q < cols; q++)
-                weight[q] = v_keep(v_load(weights + q * w_block + c * VB));
+                weight[q] = v_keep(v_load(weights + q * w_block));
 #pragma GCC unroll 16
             for (size_t r = 0; r < GM_ROWS; r++) {
-                const vf a = v_set(v[r * VB + c]);
+                const vf a = v_set(p[r * VB + c]);
 #pragma GCC unroll 4
                 for (size_t q = 0; q < cols; q++)
                     sum[r][q] += a * weight[q];
@@ -147,7 +152,7 @@ ALWAYS_INLINE void gm__product(const float *v, const float *weights, size_t w_bl
     }
 }
 
-/* How many output blocks from ob on, up to `most`, read the same input blocks. */
+/* How many output blocks from ob on, up to `most`, read the same input channels. */
 ALWAYS_INLINE size_t gm__alike(const struct ctkd__gemm_shape *s, size_t ob, size_t most)
 {
     const struct ctkd__gemm_range *const r = s->ranges + ob;
@@ -169,16 +174,16 @@ static void gm__multiply_tile(const struct ctkd__gemm_shape *s, size_t first, si
     }
     for (size_t ob = 0, cols; ob < s->out_blocks; ob += cols) {
         const struct ctkd__gemm_range *const range = &s->ranges[ob];
-        cols = gm__alike(s, ob, GM_COLS);
+        const float *const w = weights + range->offset;
+        cols = gm__alike(s, ob, GM_COLS) == GM_COLS ? GM_COLS : 1;
         for (size_t group = 0; group < count; group += GM_ROWS) {
-            const float *const p = v + (group * s->in_blocks + range->first * GM_ROWS) * VB;
+            const float *const p = v + group * s->in_blocks * VB;
             out->rows = count - group < GM_ROWS ? count - group : GM_ROWS;
             out->at = places + group;
-            if (cols == GM_COLS)
-                gm__product(p, weights + range->offset, range->count * VB * VB, range->count, out,
-                            ob, GM_COLS);
+            if (cols > 1)
+                gm__product(p, range, w, range[1].offset - range->offset, out, ob, GM_COLS);
             else
-                gm__product(p, weights + range->offset, 0, range->count, out, ob, 1);
+                gm__product(p, range, w, 0, out, ob, 1);
         }
     }
 }
@@ -196,10 +201,18 @@ static void gm__multiply(const struct ctkd__gemm_shape *s, size_t n, const float
     }
 }
 
-/* depth input channels (v points at the first) times cols output blocks, summed over the groups and
-   added to dw: one sum per tile keeps rounding errors small. */
+/* Where the gradient of a range of channels goes; only those from `from` to `to` are stored. */
+struct gm__sums {
+    float *dw;       /* of channel `from` */
+    size_t block;    /* floats from one output block to the next */
+    size_t from, to; /* channels of the staged block */
+};
+
+/* Channels c0 ... c0 + depth - 1 of the input block at v times cols output blocks at m, summed over
+   the groups of pixels and added to dw: one sum per tile keeps rounding errors small. */
 ALWAYS_INLINE void gm__outer(const float *v, size_t v_group, const float *m, size_t m_group,
-                             size_t groups, float *dw, size_t dw_block, size_t depth, size_t cols)
+                             size_t groups, const struct gm__sums *out, size_t c0, size_t depth,
+                             size_t cols)
 {
     vf sum[VB][GM_DEPTH_COLS];
 #pragma GCC unroll 16
@@ -207,7 +220,7 @@ ALWAYS_INLINE void gm__outer(const float *v, size_t v_group, const float *m, siz
 #pragma GCC unroll 4
         for (size_t q = 0; q < cols; q++)
             sum[c][q] = v_zero();
-    for (; groups > 0; groups--, v += v_group, m += m_group)
+    for (v += c0; groups > 0; groups--, v += v_group, m += m_group)
         for (size_t r = 0; r < GM_ROWS; r++) {
             vf gradient[GM_DEPTH_COLS];
 #pragma GCC unroll 4
@@ -222,12 +235,15 @@ ALWAYS_INLINE void gm__outer(const float *v, size_t v_group, const float *m, siz
             }
         }
 #pragma GCC unroll 16
-    for (size_t c = 0; c < depth; c++)
+    for (size_t c = 0; c < depth; c++) {
+        if (c0 + c < out->from || c0 + c >= out->to)
+            continue;
 #pragma GCC unroll 4
         for (size_t q = 0; q < cols; q++) {
-            float *const out = dw + q * dw_block + c * VB;
-            v_store(out, v_load(out) + sum[c][q]);
+            float *const p = out->dw + q * out->block + (c0 + c - out->from) * VB;
+            v_store(p, v_load(p) + sum[c][q]);
         }
+    }
 }
 
 static void gm__gradient_tile(const struct ctkd__gemm_shape *s, size_t count, const float *v,
@@ -237,17 +253,23 @@ static void gm__gradient_tile(const struct ctkd__gemm_shape *s, size_t count, co
     const size_t v_group = s->in_blocks * GM_ROWS * VB, m_group = s->out_blocks * GM_ROWS * VB;
     for (size_t ob = 0, cols; ob < s->out_blocks; ob += cols) {
         const struct ctkd__gemm_range *const range = &s->ranges[ob];
+        const size_t end = range->first + range->count;
         const float *const g = m + ob * GM_ROWS * VB;
-        cols = gm__alike(s, ob, GM_DEPTH_COLS);
-        for (size_t cb = 0; cb < range->count; cb++) {
-            const float *const p = v + (range->first + cb) * GM_ROWS * VB;
-            float *const to = dw + range->offset + cb * VB * VB;
-            if (cols == GM_DEPTH_COLS && cols > 1)
-                for (size_t c = 0; c < VB; c += GM_DEPTH)
-                    gm__outer(p + c, v_group, g, m_group, groups, to + c * VB,
-                              range->count * VB * VB, GM_DEPTH, GM_DEPTH_COLS);
+        cols = gm__alike(s, ob, GM_DEPTH_COLS) == GM_DEPTH_COLS ? GM_DEPTH_COLS : 1;
+        for (size_t c = range->first; c < end; c = (c / VB + 1) * VB) {
+            const size_t left = end - c / VB * VB;
+            const struct gm__sums out = { dw + range->offset + (c - range->first) * VB,
+                                          cols > 1 ? range[1].offset - range->offset : 0, c % VB,
+                                          left < VB ? left : VB };
+            const float *const p = v + c / VB * GM_ROWS * VB;
+            const size_t begin = out.from / GM_DEPTH * GM_DEPTH;
+            if (cols > 1)
+                for (size_t i = begin; i < out.to; i += GM_DEPTH)
+                    gm__outer(p, v_group, g, m_group, groups, &out, i, GM_DEPTH, GM_DEPTH_COLS);
+            else if (out.to - begin <= GM_DEPTH)
+                gm__outer(p, v_group, g, m_group, groups, &out, begin, GM_DEPTH, 1);
             else /* one block alone needs as many sums */
-                gm__outer(p, v_group, g, m_group, groups, to, 0, VB, 1);
+                gm__outer(p, v_group, g, m_group, groups, &out, 0, VB, 1);
         }
     }
 }
