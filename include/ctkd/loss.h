@@ -156,8 +156,8 @@ typedef struct ctkd_loss_args {
     float *ds, *dt, *dtau; /**< NULL to skip */
     double *workspace;     /**< as many values as ctkd_loss_def.workspace says; NULL if that is 0 */
     ctkd_view view;
-    unsigned stage;        /**< one CTKD_STAGE_*; 0 means CTKD_STAGE_MAIN */
-    const ctkd_map *maps;  /**< what `plan` reads in this stage, in its order */
+    unsigned stage;       /**< one CTKD_STAGE_*; 0 means CTKD_STAGE_MAIN */
+    const ctkd_map *maps; /**< what `plan` reads in this stage, in its order */
     size_t n_maps;
     const ctkd_head *head;       /**< NULL unless needed */
     const uint64_t *ids;         /**< [n], each below samples->count; NULL unless needed */

@@ -258,9 +258,9 @@ static ctkd_status mlkd_eval(const void *config, const ctkd_loss_args *a)
 const ctkd_loss_def ctkd__loss_mlkd = {
     .name = "mlkd",
     .title = "Multi-level logit distillation",
-    .formula =
-        "weak view: sum over tau, 2, 3, 5, 6 of m KD + m/n |q q' - p p'|^2 + mc/k |q' q - p' p|^2, and KD "
-        "at 2 and 6; strong view: KD at tau, 3, 5",
+    .formula = "weak view: sum over tau, 2, 3, 5, 6 of m KD + m/n |q q' - p p'|^2 + mc/k |q' q - "
+               "p' p|^2, and KD "
+               "at 2 and 6; strong view: KD at tau, 3, 5",
     .source = "Jin et al. 2023, CVPR",
     .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_TAU | CTKD_NEEDS_VIEWS,
     .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
