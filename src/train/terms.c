@@ -314,7 +314,10 @@ static ctkd_status evaluate(struct ctkd__terms *terms, struct term *term,
     const ctkd_status status = def->eval(term->method->config, &args);
     if (status != CTKD_OK)
         return status;
-    const float weight = (float)(step->grown * (double)term->method->weight);
+    /* An initial stage is of the method's loss as it is, as published. */
+    const float weight = terms->args.stage == CTKD_STAGE_INITIAL
+                             ? 1
+                             : (float)(step->grown * (double)term->method->weight);
     if (logits)
         add_scaled(args.n * args.k, weight, terms->ds, step->ds);
     if (tau)

@@ -51,7 +51,7 @@ struct ctkd__terms_step {
     float *memory;                   /* of ctkd__terms_memory values */
     float *ds, *dtau;                /* added to; NULL in an initial stage */
     float losses[CTKD__METHODS_MAX]; /* out, unweighted; NaN where a method has none in the stage */
-    double loss;                     /* out, their weighted sum */
+    double loss;                     /* out, their weighted sum; in an initial stage unweighted */
     size_t failed;                   /* the method whose status is returned */
 };
 
