@@ -82,8 +82,8 @@ struct ctkd_builder {
      */
     int (*parameter)(ctkd_builder *b, const char *name, size_t count, float value);
 
-    /** Layers and parameters made from here on are trained in these CTKD_STAGE_* only (before the
-        first call: in every stage), and their batch norms use running statistics in the others. */
+    /** Layers and parameters made from here on are trained in these CTKD_STAGE_* only; before the
+        first call: in every stage. */
     void (*train_in)(ctkd_builder *b, unsigned stages);
     /**
      * The next map that eval gets in these stages.

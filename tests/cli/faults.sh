@@ -44,5 +44,20 @@ for fault in write:error=ENOSPC write:error=EIO fsync:error=EIO rename:error=EIO
         same hurt "call $k of $fault"
     done
 done
+# Short writes: a write that would pass the limit on a file's size stops there and says so, and the next one fails
+# (with SIGXFSZ, which ends the run, or with EFBIG where that is ignored).
+largest=$(($(stat -c %s whole/last.ckpt) / 1024))
+for ignored in "" "trap '' XFSZ;"; do
+    for blocks in 1 7 $((largest / 3)) $((largest / 2)) $((largest - 1)) "$largest"; do
+        rm -rf hurt
+        status=0
+        { bash -c "$ignored ulimit -f $blocks; exec $run run.dir=hurt" >/dev/null 2>stderr || status=$?; } 2>/dev/null
+        cases=$((cases + 1)) faults=$((faults + 1))
+        case $status in 1 | 2 | 153) ;; *) fail "files of at most $blocks KiB: status $status" ;; esac
+        [ $status != 1 ] || grep -q '^ctkd: ' stderr || fail "files of at most $blocks KiB: no message"
+        expect 0 $run run.dir=hurt --resume=auto
+        same hurt "files of at most $blocks KiB"
+    done
+done
 [ $faults -gt 0 ] || fail "no fault was felt"
 echo "$cases faults injected, $faults ended the run, every run ended with the same bits"
