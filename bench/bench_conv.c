@@ -196,7 +196,7 @@ static double speed(struct data *d, const struct ctkd__conv_impl *impl, int dire
     if (!impl->supports(&d->request))
         return -1;
     must(impl->create(&d->request, &conv, &err) == CTKD_OK, "create failed");
-    must(impl->prepare(conv, d->request.images, &err) == CTKD_OK, "prepare failed");
+    must(ctkd__conv_prepare(conv, d->request.images, &err) == CTKD_OK, "prepare failed");
     const size_t packed_bytes = impl->packed_bytes(conv), scratch_bytes = impl->scratch_bytes(conv);
     float *const packed = ctkd__pages_allocate(packed_bytes + 64);
     void *const scratch = ctkd__pages_allocate(scratch_bytes + 64);

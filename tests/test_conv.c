@@ -133,7 +133,7 @@ static void run(const struct ctkd__conv_impl *impl, const struct ctkd__conv_requ
     struct ctkd__conv *conv;
     ctkd_error err;
     check_ok(impl->create(request, &conv, &err), &err);
-    check_ok(impl->prepare(conv, call.n, &err), &err);
+    check_ok(ctkd__conv_prepare(conv, call.n, &err), &err);
     const size_t packed_bytes = impl->packed_bytes(conv), scratch_bytes = impl->scratch_bytes(conv);
     float *const packed = pages(packed_bytes / sizeof(float));
     float *const scratch = pages(scratch_bytes / sizeof(float) + 16);

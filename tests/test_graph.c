@@ -317,12 +317,6 @@ static int parameter_within(int x)
 {
     return ctkd__graph_multiply(graph, x, ctkd__graph_parameter(graph, "scale", 6, 1));
 }
-static int frozen_conv(int x)
-{
-    ctkd__graph_freeze(graph, conv(x, "a", 4, 1, 1, 0));
-    return -1;
-}
-
 static void feature_ops_name_what_is_wrong(void **state)
 {
     (void)state;
@@ -344,7 +338,6 @@ static void feature_ops_name_what_is_wrong(void **state)
         { grouped_transposed, CTKD_EINVAL, "up: kernel 4, stride 2, padding 0, groups 2" },
         { nothing_left, CTKD_ESHAPE, "up: output 4x0x0" },
         { parameter_within, CTKD_EINVAL, "multiply: input scale is a parameter" },
-        { frozen_conv, CTKD_EINVAL, "freeze: a is of kind conv, expected batch_norm" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(bad[i].build(ctkd__graph_input(graph, 6, 9, 7)), -1);

@@ -1,4 +1,5 @@
 #include "nn/arena.h"
+#include "nn/round.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,11 +9,6 @@
 
 enum { HUGE_PAGE = 2 << 20, LINE = 64 };
 
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
-}
-
 static size_t page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -21,7 +17,7 @@ static size_t page_size(void)
 /* Whole pages: a block that is protected shares none with another. */
 static size_t pages_size(size_t bytes)
 {
-    return round_up(bytes ? bytes : 1, bytes >= HUGE_PAGE ? HUGE_PAGE : page_size());
+    return ctkd__round_up(bytes ? bytes : 1, bytes >= HUGE_PAGE ? HUGE_PAGE : page_size());
 }
 
 void *ctkd__pages_allocate(size_t bytes)
@@ -61,7 +57,7 @@ int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t step)
         arena->capacity = capacity;
     }
     arena->buffers[arena->count] =
-        (struct ctkd__buffer){ round_up(bytes, LINE), SIZE_MAX, step, step };
+        (struct ctkd__buffer){ ctkd__round_up(bytes, LINE), SIZE_MAX, step, step };
     return (int)arena->count++;
 }
 

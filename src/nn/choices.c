@@ -133,7 +133,7 @@ static ctkd_status measure_candidate(const struct ctkd__conv_impl *impl,
     struct arrays arrays = { 0 };
     ctkd_status status = impl->create(request, &conv, err);
     if (!status)
-        status = impl->prepare(conv, request->images, err);
+        status = ctkd__conv_prepare(conv, request->images, err);
     if (!status && !arrays_open(&arrays, request, conv))
         status = ctkd__fail(err, CTKD_ENOMEM, "choice of convolutions: out of memory");
     if (!status && time_candidate(conv, &arrays, ns))

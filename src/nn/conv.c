@@ -88,6 +88,12 @@ void ctkd__conv_destroy(struct ctkd__conv *conv)
         ctkd__conv_base(conv)->impl->destroy(conv);
 }
 
+ctkd_status ctkd__conv_prepare(struct ctkd__conv *conv, size_t n, ctkd_error *err)
+{
+    const struct ctkd__conv_impl *const impl = ctkd__conv_base(conv)->impl;
+    return impl->prepare ? impl->prepare(conv, n, err) : CTKD_OK;
+}
+
 double ctkd__conv_flops(const struct ctkd__conv_shape *shape)
 {
     return 2.0 * (double)(shape->c / ctkd__conv_groups(shape) * shape->o * shape->oh * shape->ow) *

@@ -65,7 +65,7 @@ struct ctkd__conv_impl {
     ctkd_status (*create)(const struct ctkd__conv_request *request, struct ctkd__conv **out,
                           ctkd_error *err);
     void (*destroy)(struct ctkd__conv *conv);
-    /* Makes what calls with n images need; after it they allocate nothing. */
+    /* Makes what calls with n images need; after it they allocate nothing. NULL: nothing does. */
     ctkd_status (*prepare)(struct ctkd__conv *conv, size_t n, ctkd_error *err);
     /* Bytes of weights in the form that calls take; 0: they take the flat layout itself. */
     size_t (*packed_bytes)(const struct ctkd__conv *conv);
@@ -97,6 +97,8 @@ ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request 
 /* Whether ctkd__conv_create of the same arguments finds an implementation. */
 bool ctkd__conv_supported(const char *name, const struct ctkd__conv_request *request);
 void ctkd__conv_destroy(struct ctkd__conv *conv); /* NULL is allowed */
+/* impl->prepare where there is one. */
+ctkd_status ctkd__conv_prepare(struct ctkd__conv *conv, size_t n, ctkd_error *err);
 
 /* Floating-point operations (2 per multiply-add) of one image. */
 double ctkd__conv_flops(const struct ctkd__conv_shape *shape);

@@ -43,14 +43,6 @@ static void destroy(struct ctkd__conv *conv)
     free(conv);
 }
 
-static ctkd_status prepare(struct ctkd__conv *conv, size_t n, ctkd_error *err)
-{
-    (void)conv;
-    (void)n;
-    (void)err;
-    return CTKD_OK;
-}
-
 static size_t packed_bytes(const struct ctkd__conv *conv)
 {
     (void)conv;
@@ -91,7 +83,6 @@ const struct ctkd__conv_impl ctkd__conv_depthwise = {
     .supports = supports,
     .create = create,
     .destroy = destroy,
-    .prepare = prepare,
     .packed_bytes = packed_bytes,
     .scratch_bytes = scratch_bytes,
     .run = run,

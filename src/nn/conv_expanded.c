@@ -9,6 +9,7 @@
 
 #include "nn/arena.h"
 #include "nn/conv.h"
+#include "nn/round.h"
 #include "util/error.h"
 
 extern const struct ctkd__conv_impl ctkd__conv_expanded;
@@ -24,11 +25,6 @@ struct expanded {
 static const struct expanded *as_expanded(const struct ctkd__conv *conv)
 {
     return (const struct expanded *)(const void *)conv;
-}
-
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
 }
 
 static size_t merged_groups(const struct ctkd__conv_shape *s, size_t block)
@@ -95,7 +91,7 @@ static const struct ctkd__conv_impl *inner_impl(const struct expanded *conv)
 static ctkd_status prepare(struct ctkd__conv *base, size_t n, ctkd_error *err)
 {
     const struct expanded *const conv = as_expanded(base);
-    return inner_impl(conv)->prepare(conv->inner, n, err);
+    return ctkd__conv_prepare(conv->inner, n, err);
 }
 
 static size_t packed_bytes(const struct ctkd__conv *base)
@@ -114,7 +110,7 @@ static size_t inner_index(const struct expanded *conv, size_t o, size_t c, size_
     const size_t inner_c = group % conv->merged * depth + c;
     if (r->shape.plain_input)
         return ((o / b * taps + tap) * r->shape.c + inner_c) * b + o % b;
-    const size_t blocks = round_up(conv->merged * depth, b) / b;
+    const size_t blocks = ctkd__round_up(conv->merged * depth, b) / b;
     return (((o / b * blocks + inner_c / b) * taps + tap) * b + inner_c % b) * b + o % b;
 }
 
@@ -163,7 +159,7 @@ static size_t scratch_bytes(const struct ctkd__conv *base)
     const size_t gradient = conv->base.request.direction == CTKD__CONV_BACKWARD_WEIGHTS
                                 ? conv->inner_floats * sizeof(float)
                                 : 0;
-    return round_up(gradient, 64) + inner_impl(conv)->scratch_bytes(conv->inner);
+    return ctkd__round_up(gradient, 64) + inner_impl(conv)->scratch_bytes(conv->inner);
 }
 
 static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_call *call)
@@ -174,7 +170,7 @@ static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_ca
         return inner_impl(conv)->run(conv->inner, call);
     struct ctkd__conv_call inner = *call;
     inner.out = call->scratch;
-    inner.scratch = (char *)call->scratch + round_up(conv->inner_floats * sizeof(float), 64);
+    inner.scratch = (char *)call->scratch + ctkd__round_up(conv->inner_floats * sizeof(float), 64);
     const ctkd_status status = inner_impl(conv)->run(conv->inner, &inner);
     if (status)
         return status;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "nn/conv.h"
+#include "nn/round.h"
 #include "util/error.h"
 
 extern const struct ctkd__conv_impl ctkd__conv_gemm;
@@ -18,11 +19,6 @@ struct gemm {
 static const struct gemm *as_gemm(const struct ctkd__conv *conv)
 {
     return (const struct gemm *)(const void *)conv;
-}
-
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
 }
 
 static bool supports(const struct ctkd__conv_request *request)
@@ -75,8 +71,8 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
     const bool exchange = request->direction == CTKD__CONV_BACKWARD_DATA;
     const size_t from = exchange ? s->o : s->c, to = exchange ? s->c : s->o;
     conv->base = (struct ctkd__conv_base){ &ctkd__conv_gemm, *request };
-    conv->shape.in_blocks = round_up(from, b) / b;
-    conv->shape.out_blocks = round_up(to, b) / b;
+    conv->shape.in_blocks = ctkd__round_up(from, b) / b;
+    conv->shape.out_blocks = ctkd__round_up(to, b) / b;
     conv->shape.hw = s->h * s->w;
     conv->ranges = calloc(conv->shape.out_blocks, sizeof *conv->ranges);
     conv->shape.ranges = conv->ranges;
@@ -89,14 +85,6 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
     conv->same = !exchange && !conv->compact;
     set_ranges(conv, from, to);
     *out = (struct ctkd__conv *)(void *)conv;
-    return CTKD_OK;
-}
-
-static ctkd_status prepare(struct ctkd__conv *conv, size_t n, ctkd_error *err)
-{
-    (void)conv;
-    (void)n;
-    (void)err;
     return CTKD_OK;
 }
 
@@ -154,7 +142,7 @@ static void pack(const struct ctkd__conv *base, const float *weights, float *pac
 
 static size_t kernel_scratch(const struct gemm *conv)
 {
-    return round_up(conv->base.request.kernels->gemm->scratch_bytes(&conv->shape), 64);
+    return ctkd__round_up(conv->base.request.kernels->gemm->scratch_bytes(&conv->shape), 64);
 }
 
 static size_t scratch_bytes(const struct ctkd__conv *base)
@@ -211,7 +199,6 @@ const struct ctkd__conv_impl ctkd__conv_gemm = {
     .is_default = is_default,
     .create = create,
     .destroy = destroy,
-    .prepare = prepare,
     .packed_bytes = packed_bytes,
     .pack = pack,
     .scratch_bytes = scratch_bytes,

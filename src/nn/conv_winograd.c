@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "nn/conv.h"
+#include "nn/round.h"
 #include "util/error.h"
 
 extern const struct ctkd__conv_impl ctkd__conv_winograd;
@@ -10,11 +11,6 @@ struct winograd {
     struct ctkd__conv_base base;
     struct ctkd__winograd_shape shape;
 };
-
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
-}
 
 static const struct winograd *as_winograd(const struct ctkd__conv *conv)
 {
@@ -52,8 +48,8 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
         return ctkd__fail(err, CTKD_ENOMEM, "winograd: out of memory");
     const size_t b = request->kernels->block;
     conv->base = (struct ctkd__conv_base){ &ctkd__conv_winograd, *request };
-    conv->shape = (struct ctkd__winograd_shape){ round_up(request->shape.c, b),
-                                                 round_up(request->shape.o, b),
+    conv->shape = (struct ctkd__winograd_shape){ ctkd__round_up(request->shape.c, b),
+                                                 ctkd__round_up(request->shape.o, b),
                                                  request->shape.h,
                                                  request->shape.w,
                                                  0,
@@ -66,14 +62,6 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
 static void destroy(struct ctkd__conv *conv)
 {
     free(conv);
-}
-
-static ctkd_status prepare(struct ctkd__conv *conv, size_t n, ctkd_error *err)
-{
-    (void)conv;
-    (void)n;
-    (void)err;
-    return CTKD_OK;
 }
 
 static size_t packed_bytes(const struct ctkd__conv *conv)
@@ -131,7 +119,6 @@ const struct ctkd__conv_impl ctkd__conv_winograd = {
     .supports = supports,
     .create = create,
     .destroy = destroy,
-    .prepare = prepare,
     .packed_bytes = packed_bytes,
     .pack = pack,
     .scratch_bytes = scratch_bytes,

@@ -5,6 +5,7 @@
 
 #include "nn/dnnl_compat.h"
 #include "nn/dnnl_threads.h"
+#include "nn/round.h"
 #include "util/error.h"
 
 extern const struct ctkd__conv_impl ctkd__conv_dnnl;
@@ -66,11 +67,6 @@ static struct dnnl *as_dnnl(struct ctkd__conv *conv)
 static const struct dnnl *as_const_dnnl(const struct ctkd__conv *conv)
 {
     return (const struct dnnl *)(const void *)conv;
-}
-
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
 }
 
 static bool is_depthwise(const struct ctkd__conv_shape *s)
@@ -348,7 +344,7 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
         return ctkd__fail(err, CTKD_ENOMEM, "oneDNN: out of memory");
     const struct ctkd__conv_shape *const s = &request->shape;
     conv->base = (struct ctkd__conv_base){ &ctkd__conv_dnnl, *request };
-    conv->image_floats = round_up(s->c, request->kernels->block) * s->h * s->w;
+    conv->image_floats = ctkd__round_up(s->c, request->kernels->block) * s->h * s->w;
     conv->streams = calloc(request->workers, sizeof *conv->streams);
     dnnl_status_t status = conv->streams ? dnnl_success : dnnl_out_of_memory;
     if (!status)
@@ -389,7 +385,7 @@ static size_t scratch_bytes(const struct ctkd__conv *base)
 {
     const struct dnnl *const conv = as_const_dnnl(base);
     const bool sums = conv->base.request.direction == CTKD__CONV_BACKWARD_DATA;
-    return round_up(conv->scratchpad_bytes, 64) +
+    return ctkd__round_up(conv->scratchpad_bytes, 64) +
            (sums ? conv->n_max * conv->image_floats * sizeof(float) : 0);
 }
 
@@ -424,7 +420,7 @@ static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_ca
     if (!p)
         return call->n == 0 ? CTKD_OK : CTKD_EINVAL;
     const size_t out_floats =
-        call->n * round_up(r->shape.o, r->kernels->block) * r->shape.oh * r->shape.ow;
+        call->n * ctkd__round_up(r->shape.o, r->kernels->block) * r->shape.oh * r->shape.ow;
     const size_t in_floats = call->n * conv->image_floats;
     switch (r->direction) {
     case CTKD__CONV_FORWARD:
@@ -433,10 +429,10 @@ static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_ca
         return execute(conv, p, call, DNNL_ARG_SRC, call->x, DNNL_ARG_WEIGHTS, call->weights,
                        DNNL_ARG_DST, call->out);
     case CTKD__CONV_BACKWARD_DATA: {
-        float *const gradient =
-            call->base
-                ? (float *)(void *)((char *)call->scratch + round_up(conv->scratchpad_bytes, 64))
-                : call->out;
+        float *const gradient = call->base
+                                    ? (float *)(void *)((char *)call->scratch +
+                                                        ctkd__round_up(conv->scratchpad_bytes, 64))
+                                    : call->out;
         const ctkd_status status =
             execute(conv, p, call, DNNL_ARG_DIFF_SRC, gradient, DNNL_ARG_WEIGHTS, call->weights,
                     DNNL_ARG_DIFF_DST, call->dy);

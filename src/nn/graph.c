@@ -517,18 +517,6 @@ int ctkd__graph_side_input(struct ctkd__graph *graph, const char *name, size_t c
     return append(graph, CTKD__OP_SIDE_INPUT, name, -1, -1, (const size_t[3]){ c, h, w });
 }
 
-void ctkd__graph_freeze(struct ctkd__graph *graph, int x)
-{
-    if (!usable(graph, x, "freeze"))
-        return;
-    if (graph->nodes[x].op == CTKD__OP_BATCH_NORM)
-        graph->nodes[x].frozen = true;
-    else
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_EINVAL, "freeze: %s is of kind %s, expected batch_norm",
-                       graph->nodes[x].name, ctkd__op_text(graph->nodes[x].op));
-}
-
 void ctkd__graph_list_last(struct ctkd__graph *graph, int x)
 {
     if (!usable(graph, x, "list_last"))

@@ -91,7 +91,6 @@ struct ctkd__node {
     enum ctkd__activation activation;       /* activate */
     float slope;
     bool count_padding;               /* average_pool: a window's divisor is kernel^2 */
-    bool frozen;                      /* batch_norm: see ctkd__graph_freeze */
     int parameters[CTKD__ROLE_COUNT]; /* indices, -1: none */
 };
 
@@ -169,10 +168,6 @@ int ctkd__graph_parameter(struct ctkd__graph *graph, const char *name, size_t co
 /* A value that is given from outside at each step (ctkd__training_input). */
 int ctkd__graph_side_input(struct ctkd__graph *graph, const char *name, size_t c, size_t h,
                            size_t w);
-/* Batch norm x uses its running statistics in training too, and does not move them; its weight and
-   bias still have gradients. Programs look at node->frozen in each forward and backward, so that it
-   may be changed between steps. */
-void ctkd__graph_freeze(struct ctkd__graph *graph, int x);
 /* Moves the parameters of x behind all others so far: nodes are in order of computation (a shortcut
    before the last batch norm of its block), parameters in the published order (shortcut last). */
 void ctkd__graph_list_last(struct ctkd__graph *graph, int x);

@@ -11,6 +11,7 @@
 #include "nn/conv.h"
 #include "nn/maps.h"
 #include "nn/program.h"
+#include "nn/round.h"
 #include "util/error.h"
 
 static const double epsilon = CTKD__BATCH_NORM_EPSILON;
@@ -58,11 +59,6 @@ struct ctkd__inference {
     atomic_size_t next;    /* chunk to be claimed */
     ctkd_status *statuses;
 };
-
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
-}
 
 static size_t workers_of(const struct ctkd__inference *inf)
 {
@@ -127,25 +123,6 @@ static void find_prologues(struct ctkd__inference *inf)
     }
 }
 
-static const char *const kinds[CTKD__STEP_KINDS] = {
-    [CTKD__STEP_CONV] = "conv forward",
-    [CTKD__STEP_NORM] = "batch norm",
-    [CTKD__STEP_ADD] = "add",
-    [CTKD__STEP_RELU] = "relu",
-    [CTKD__STEP_MAX_POOL] = "max pool",
-    [CTKD__STEP_GLOBAL_POOL] = "global pool",
-    [CTKD__STEP_LINEAR] = "linear",
-    [CTKD__STEP_SUBSAMPLE] = "subsample",
-    [CTKD__STEP_INPUT] = "input",
-    [CTKD__STEP_CHANNELS] = "channels",
-    [CTKD__STEP_ACTIVATE] = "activate",
-    [CTKD__STEP_AVERAGE] = "average",
-    [CTKD__STEP_SCALE_BY] = "scale by",
-    [CTKD__STEP_MULTIPLY] = "multiply",
-    [CTKD__STEP_TRANSPOSED_CONV] = "transposed conv",
-    [CTKD__STEP_OUTPUT] = "output",
-};
-
 static void set_extents(struct ctkd__inference *inf, struct op *op)
 {
     const size_t block = inf->config.kernels->block;
@@ -154,13 +131,13 @@ static void set_extents(struct ctkd__inference *inf, struct op *op)
     op->node = &nodes[step->node];
     op->in = &nodes[step->input >= 0 ? step->input : step->output];
     op->out = &nodes[step->output >= 0 ? step->output : step->input];
-    op->in_blocks = round_up(op->in->c, block) / block;
-    op->out_blocks = round_up(op->out->c, block) / block;
+    op->in_blocks = ctkd__round_up(op->in->c, block) / block;
+    op->out_blocks = ctkd__round_up(op->out->c, block) / block;
     op->in_floats = op->in_blocks * block * op->in->h * op->in->w;
     op->out_floats = op->out_blocks * block * op->out->h * op->out->w;
     if (step->residual >= 0) {
         const struct ctkd__node *const residual = &nodes[step->residual];
-        op->residual_floats = round_up(residual->c, block) * residual->h * residual->w;
+        op->residual_floats = ctkd__round_up(residual->c, block) * residual->h * residual->w;
     }
     op->is_logits = step->kind == CTKD__STEP_LINEAR && step->output == inf->graph->output &&
                     !inf->config.no_logits;
@@ -188,7 +165,7 @@ static ctkd_status create_conv(struct ctkd__inference *inf, struct op *op, doubl
         transposed ? transposed_request(inf, op) : request_of(inf, op, op->prologue != NULL);
     ctkd_status status = ctkd__conv_create(inf->config.conv, &request, &op->conv, err);
     if (!status && transposed) /* its packed weights have a size only then */
-        status = ctkd__conv_base(op->conv)->impl->prepare(op->conv, inf->chunk, err);
+        status = ctkd__conv_prepare(op->conv, inf->chunk, err);
     *flops = ctkd__conv_flops(&request.shape);
     return status;
 }
@@ -222,9 +199,10 @@ static ctkd_status create_ops(struct ctkd__inference *inf, ctkd_error *err)
             flops = 2.0 * (double)op->in->c * (double)op->out->c;
         if (status)
             return status;
-        op->row =
-            ctkd__profile_row(inf->config.profile, "teacher", kinds[op->step.kind], op->node->name,
-                              op->conv ? ctkd__conv_base(op->conv)->impl->name : "own", flops);
+        op->row = ctkd__profile_row(
+            inf->config.profile, "teacher",
+            op->step.kind == CTKD__STEP_CONV ? "conv forward" : ctkd__step_text(op->step.kind),
+            op->node->name, op->conv ? ctkd__conv_base(op->conv)->impl->name : "own", flops);
     }
     return CTKD_OK;
 }
@@ -302,7 +280,7 @@ static bool plan_values(struct ctkd__inference *inf)
 static size_t take(size_t *total, size_t bytes)
 {
     const size_t at = *total;
-    *total += round_up(bytes, 64);
+    *total += ctkd__round_up(bytes, 64);
     return at;
 }
 
@@ -351,7 +329,7 @@ static ctkd_status prepare(struct ctkd__inference *inf, size_t n, ctkd_error *er
         if (!conv)
             continue;
         const struct ctkd__conv_impl *const impl = ctkd__conv_base(conv)->impl;
-        const ctkd_status status = impl->prepare(conv, n, err);
+        const ctkd_status status = ctkd__conv_prepare(conv, n, err);
         if (status)
             return status;
         const size_t bytes = impl->scratch_bytes(conv);

@@ -2,6 +2,30 @@
 
 #include <stdlib.h>
 
+static const char *const texts[CTKD__STEP_KINDS] = {
+    [CTKD__STEP_CONV] = "conv",
+    [CTKD__STEP_NORM] = "batch norm",
+    [CTKD__STEP_ADD] = "add",
+    [CTKD__STEP_RELU] = "relu",
+    [CTKD__STEP_MAX_POOL] = "max pool",
+    [CTKD__STEP_GLOBAL_POOL] = "global pool",
+    [CTKD__STEP_LINEAR] = "linear",
+    [CTKD__STEP_SUBSAMPLE] = "subsample",
+    [CTKD__STEP_INPUT] = "input",
+    [CTKD__STEP_CHANNELS] = "channels",
+    [CTKD__STEP_ACTIVATE] = "activate",
+    [CTKD__STEP_AVERAGE] = "average",
+    [CTKD__STEP_SCALE_BY] = "scale by",
+    [CTKD__STEP_MULTIPLY] = "multiply",
+    [CTKD__STEP_TRANSPOSED_CONV] = "transposed conv",
+    [CTKD__STEP_OUTPUT] = "output",
+};
+
+const char *ctkd__step_text(enum ctkd__step_kind kind)
+{
+    return texts[kind];
+}
+
 /* What is known of a node while steps are made. */
 struct known {
     bool needed;          /* by the logits or an output */

@@ -27,6 +27,8 @@ enum ctkd__step_kind {
     CTKD__STEP_KINDS
 };
 
+const char *ctkd__step_text(enum ctkd__step_kind kind);
+
 /* Where a channel comes from: the step's input (0) or its residual (1), and which channel there. */
 struct ctkd__channel {
     uint32_t operand, channel;

@@ -2,13 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/round.h"
 #include "nn/training_ops.h"
 #include "util/error.h"
-
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
-}
 
 static size_t workers_of(const struct ctkd__training *t)
 {
@@ -24,15 +20,15 @@ static void set_extents(const struct ctkd__training *t, struct ctkd__training_op
     const struct ctkd__node *const nodes = t->graph->nodes;
     const struct ctkd__node *const in = &nodes[step->input >= 0 ? step->input : step->output];
     const struct ctkd__node *const out = &nodes[step->output >= 0 ? step->output : step->input];
-    op->in_blocks = round_up(in->c, block) / block;
+    op->in_blocks = ctkd__round_up(in->c, block) / block;
     op->in_hw = in->h * in->w;
     op->in_floats = op->in_blocks * block * op->in_hw;
-    op->out_blocks = round_up(out->c, block) / block;
+    op->out_blocks = ctkd__round_up(out->c, block) / block;
     op->out_hw = out->h * out->w;
     op->out_floats = op->out_blocks * block * op->out_hw;
     if (step->residual >= 0) {
         const struct ctkd__node *const residual = &nodes[step->residual];
-        op->residual_floats = round_up(residual->c, block) * residual->h * residual->w;
+        op->residual_floats = ctkd__round_up(residual->c, block) * residual->h * residual->w;
     }
 }
 
@@ -125,25 +121,6 @@ static void find_prologues(struct ctkd__training *t)
     }
 }
 
-static const char *const kinds[CTKD__STEP_KINDS] = {
-    [CTKD__STEP_CONV] = "conv",
-    [CTKD__STEP_NORM] = "batch norm",
-    [CTKD__STEP_ADD] = "add",
-    [CTKD__STEP_RELU] = "relu",
-    [CTKD__STEP_MAX_POOL] = "max pool",
-    [CTKD__STEP_GLOBAL_POOL] = "global pool",
-    [CTKD__STEP_LINEAR] = "linear",
-    [CTKD__STEP_SUBSAMPLE] = "subsample",
-    [CTKD__STEP_INPUT] = "input",
-    [CTKD__STEP_CHANNELS] = "channels",
-    [CTKD__STEP_ACTIVATE] = "activate",
-    [CTKD__STEP_AVERAGE] = "average",
-    [CTKD__STEP_SCALE_BY] = "scale by",
-    [CTKD__STEP_MULTIPLY] = "multiply",
-    [CTKD__STEP_TRANSPOSED_CONV] = "transposed conv",
-    [CTKD__STEP_OUTPUT] = "output",
-};
-
 static void add_conv_rows(struct ctkd__training *t, struct ctkd__training_op *op)
 {
     static const char *const directions[] = { "conv forward", "conv backward data",
@@ -173,10 +150,10 @@ static void add_profile_rows(struct ctkd__training *t, struct ctkd__training_op 
     const double flops =
         op->step.kind == CTKD__STEP_LINEAR ? 2.0 * (double)op->in_floats * (double)op->node->c : 0;
     char kind[32];
-    snprintf(kind, sizeof kind, "%s forward", kinds[op->step.kind]);
+    snprintf(kind, sizeof kind, "%s forward", ctkd__step_text(op->step.kind));
     op->rows[0] =
         ctkd__profile_row(t->config.profile, "student", kind, op->node->name, "own", flops);
-    snprintf(kind, sizeof kind, "%s backward", kinds[op->step.kind]);
+    snprintf(kind, sizeof kind, "%s backward", ctkd__step_text(op->step.kind));
     op->rows[1] =
         ctkd__profile_row(t->config.profile, "student", kind, op->node->name, "own", 2 * flops);
 }
@@ -339,8 +316,7 @@ ctkd_status ctkd__training_prepare(struct ctkd__training *t, size_t n, ctkd_erro
         for (int i = 0; i < t->program.count; i++)
             for (int d = 0; d < 3; d++) {
                 struct ctkd__conv *const conv = t->ops[i].conv[d];
-                const ctkd_status status =
-                    conv ? ctkd__conv_base(conv)->impl->prepare(conv, slice, err) : CTKD_OK;
+                const ctkd_status status = conv ? ctkd__conv_prepare(conv, slice, err) : CTKD_OK;
                 if (status)
                     return status;
             }
@@ -486,18 +462,6 @@ static ctkd_status run(struct ctkd__training *t, void (*fn)(void *context, size_
     return CTKD_OK;
 }
 
-/* Whether this counts as a batch: it does not when all batch norms are frozen. */
-static bool moves_statistics(const struct ctkd__training *t)
-{
-    bool any = false, moves = false;
-    for (int i = 0; i < t->program.count; i++)
-        if (t->ops[i].step.kind == CTKD__STEP_NORM) {
-            any = true;
-            moves = moves || !t->ops[i].node->frozen;
-        }
-    return moves || !any;
-}
-
 ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const float *x,
                                    float *logits, ctkd_error *err)
 {
@@ -511,7 +475,7 @@ ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const flo
     t->n = n;
     t->x = x;
     t->logits = logits;
-    t->weights->batches_tracked += moves_statistics(t);
+    t->weights->batches_tracked++;
     return run(t, forward_worker, err);
 }
 

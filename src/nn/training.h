@@ -42,7 +42,7 @@ void ctkd__training_destroy(struct ctkd__training *training);
    allocates nothing. */
 ctkd_status ctkd__training_prepare(struct ctkd__training *training, size_t n, ctkd_error *err);
 
-/* x [n][c][h][w] -> logits [n][k]; moves the running statistics of batch norms that are not frozen.
+/* x [n][c][h][w] -> logits [n][k]; moves the running statistics.
    x is kept until backward. logits: NULL with no_logits; x: NULL for a graph without images. It may
    be called again without a backward between. CTKD_EINVAL: a side input was not given. */
 ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, const float *x,

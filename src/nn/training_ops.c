@@ -62,38 +62,23 @@ static void move_statistics(const struct view *v, size_t c, double mean, double 
     *running_variance = (1 - momentum) * *running_variance + momentum * (float)unbiased;
 }
 
-/* Mean and 1/deviation of channel c: of the batch, or the running ones of a frozen batch norm. */
-static void find_moments(const struct view *v, size_t c, size_t channels, double *mean,
-                         double *rstd)
-{
-    double variance;
-    if (v->op->node->frozen) {
-        *mean = (double)parameter(v, CTKD__ROLE_MEAN, v->training->weights->buffers)[c];
-        variance = (double)parameter(v, CTKD__ROLE_VARIANCE, v->training->weights->buffers)[c];
-    } else {
-        merge_moments(v, c, channels, mean, &variance);
-        if (v->worker == 0)
-            move_statistics(v, c, *mean, variance);
-    }
-    *rstd = 1.0 / sqrt(variance + epsilon);
-}
-
 static void norm_forward(const struct view *v)
 {
     const struct ctkd__training_op *const op = v->op;
     const size_t channels = op->in_blocks * v->training->config.kernels->block;
     const float *const x = input_of(v);
     double *const sums = op->forward_sums + v->worker * 2 * channels;
-    if (!op->node->frozen) {
-        v->kernels->moments(in_extent(v), x, sums, sums + channels);
-        meet(v);
-    }
+    v->kernels->moments(in_extent(v), x, sums, sums + channels);
+    meet(v);
     const struct norm_coefficients k = coefficients_of(v->training, op, v->worker);
     const float *const weight = value_of(v, CTKD__ROLE_WEIGHT), *const bias =
                                                                     value_of(v, CTKD__ROLE_BIAS);
     for (size_t c = 0; c < op->node->c; c++) { /* padding channels keep coefficients of 0 */
-        double mean, rstd;
-        find_moments(v, c, channels, &mean, &rstd);
+        double mean, variance;
+        merge_moments(v, c, channels, &mean, &variance);
+        if (v->worker == 0)
+            move_statistics(v, c, mean, variance);
+        const double rstd = 1.0 / sqrt(variance + epsilon);
         k.mean[c] = (float)mean;
         k.rstd[c] = (float)rstd;
         k.scale[c] = (float)((double)weight[c] * rstd);
@@ -106,14 +91,12 @@ static void norm_forward(const struct view *v)
 
 /*
  * dx = scale (g - mean(g) - xh mean(g xh)), xh = (x - mean) rstd, as a g + b x + c per channel.
- * Frozen: dx = scale g.
  */
 static void norm_backward_coefficients(const struct view *v, const struct norm_coefficients *k,
                                        size_t channels)
 {
     const size_t workers = ctkd__workers_count(v->training->config.workers);
     const double count = (double)v->training->n * (double)v->op->in_hw;
-    const bool frozen = v->op->node->frozen;
     for (size_t c = 0; c < v->op->node->c; c++) {
         double sum_g = 0, sum_gx = 0;
         for (size_t w = 0; w < workers; w++) {
@@ -121,10 +104,10 @@ static void norm_backward_coefficients(const struct view *v, const struct norm_c
             sum_gx += v->op->backward_sums[w * 2 * channels + channels + c];
         }
         const double scale = (double)k->scale[c], rstd = (double)k->rstd[c];
-        const double slope = frozen ? 0 : -scale * rstd * rstd * sum_gx / count;
+        const double slope = -scale * rstd * rstd * sum_gx / count;
         k->a[c] = (float)scale;
         k->b[c] = (float)slope;
-        k->c[c] = frozen ? 0 : (float)(-scale * sum_g / count - slope * (double)k->mean[c]);
+        k->c[c] = (float)(-scale * sum_g / count - slope * (double)k->mean[c]);
     }
 }
 

@@ -8,12 +8,8 @@
 #include "ctkd/random.h"
 #include "nn/arena.h"
 #include "nn/conv.h"
+#include "nn/round.h"
 #include "util/error.h"
-
-static size_t round_up(size_t x, size_t to)
-{
-    return (x + to - 1) / to * to;
-}
 
 static int is_buffer(const struct ctkd__parameter *parameter)
 {
@@ -51,7 +47,7 @@ static size_t flat_size(const struct ctkd__weights *weights, int parameter)
         return ctkd__conv_weight_floats(&conv, b);
     }
     if (p->rank == 2)
-        return p->shape[0] * round_up(p->shape[1], b);
+        return p->shape[0] * ctkd__round_up(p->shape[1], b);
     return p->shape[0];
 }
 
@@ -71,7 +67,8 @@ ctkd_status ctkd__weights_create(const struct ctkd__graph *graph, size_t block,
         size_t *const total =
             is_buffer(&graph->parameters[i]) ? &weights->n_buffers : &weights->n_values;
         weights->offsets[i] = *total;
-        *total += round_up(flat_size(weights, i), 16); /* every parameter starts on a cache line */
+        *total +=
+            ctkd__round_up(flat_size(weights, i), 16); /* every parameter starts on a cache line */
     }
     weights->values = ctkd__pages_allocate(weights->n_values * sizeof(float));
     weights->buffers = ctkd__pages_allocate(weights->n_buffers * sizeof(float));
@@ -109,7 +106,7 @@ static struct layout layout_of(const struct ctkd__weights *weights, int paramete
     struct layout l = { p->shape[0], 1, 1, b, 1, 1, false, p->rank == 2 };
     if (p->rank == 2) {
         l.c = p->shape[1];
-        l.c_padded = round_up(l.c, b);
+        l.c_padded = ctkd__round_up(l.c, b);
     } else if (p->rank == 4) {
         l.c = p->shape[1];
         l.taps = p->shape[2] * p->shape[3];

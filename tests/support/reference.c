@@ -72,7 +72,7 @@ static void batch_norm(const struct reference *r, const struct ctkd__node *node,
             const double d = x[(i / hw * node->c + c) * hw + i % hw] - mean;
             variance += d * d / (double)(n * hw);
         }
-        if (!training || node->frozen) {
+        if (!training) {
             mean = of(r, node, CTKD__ROLE_MEAN)[c];
             variance = of(r, node, CTKD__ROLE_VARIANCE)[c];
         }

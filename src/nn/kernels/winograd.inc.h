@@ -15,6 +15,7 @@
 
 #include "nn/kernels/vector.h"
 #include "nn/kernels/winograd.h"
+#include "nn/round.h"
 
 /*
  * Tiles (ROWS) and output channel blocks (COLS) of the product's micro kernel, and input channels
@@ -48,11 +49,6 @@ struct work {
     float *du; /* gradient of the transformed weights */
 };
 
-static size_t round_up(size_t x, size_t multiple)
-{
-    return (x + multiple - 1) / multiple * multiple;
-}
-
 /* V and M should fill about half of a level-2 cache, but a block must also be large enough to be
    worth reading all the weights for. */
 static size_t default_block(const struct ctkd__winograd_shape *shape)
@@ -68,7 +64,7 @@ static size_t default_block(const struct ctkd__winograd_shape *shape)
 static size_t block_of(const struct ctkd__winograd_shape *shape)
 {
     size_t block = shape->tile_block ? shape->tile_block : default_block(shape);
-    block = round_up(block, ROWS);
+    block = ctkd__round_up(block, ROWS);
     const size_t most = MAX_BLOCK / ROWS * ROWS;
     return block < most ? block : most;
 }
@@ -94,7 +90,7 @@ static size_t work_init(struct work *work, const struct ctkd__winograd_shape *sh
     size_t floats = 0;
 #define TAKE(member, count)                                                                        \
     work->member = at ? at + floats : NULL;                                                        \
-    floats += round_up((count), 16)
+    floats += ctkd__round_up((count), 16)
     TAKE(v, POINTS * work->v_step);
     TAKE(m, POINTS * work->m_step);
     TAKE(ring, RING_ROWS * work->row_floats);

@@ -25,7 +25,7 @@ static size_t deep_init(struct deep *deep, const struct ctkd__winograd_shape *sh
     blocked.tile_block = DEEP_BYTES / per_tile < 8 * ROWS ? 8 * ROWS : DEEP_BYTES / per_tile;
     const size_t bytes = work_init(&deep->work, &blocked, backward, scratch);
     /* The work's own du is not needed: its place is taken by the pieces. */
-    const size_t before = bytes - round_up(POINTS * shape->c * shape->o, 16) * sizeof(float);
+    const size_t before = bytes - ctkd__round_up(POINTS * shape->c * shape->o, 16) * sizeof(float);
     float *const at = scratch ? (float *)(void *)((char *)scratch + before) : NULL;
     deep->u = at;
     deep->du = at ? at + POINTS * DEEP_U_STEP : NULL;

@@ -110,3 +110,15 @@ const char *ctkd__model_path(char out[96], const char *format, ...)
     va_end(arguments);
     return out;
 }
+
+int ctkd__model_conv(struct ctkd__graph *graph, int x, const char *name, size_t out, size_t kernel,
+                     size_t stride)
+{
+    const struct ctkd__conv_args args = { .out = out,
+                                          .kernel = kernel,
+                                          .stride = stride,
+                                          .padding = kernel / 2,
+                                          .init = CTKD__INIT_NORMAL,
+                                          .value = ctkd__init_he_out(kernel, out) };
+    return ctkd__graph_conv(graph, x, name, &args);
+}

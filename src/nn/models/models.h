@@ -33,6 +33,11 @@ const struct ctkd__model *ctkd__model_find(const char *name,
 ctkd_status ctkd__model_build(const char *name, const struct ctkd__model_args *args,
                               struct ctkd__graph **out, ctkd_error *err);
 
+/* For model files: a square convolution without bias that keeps the size at stride 1, drawn from
+   N(0, 2/(kernel^2 out)). */
+int ctkd__model_conv(struct ctkd__graph *graph, int x, const char *name, size_t out, size_t kernel,
+                     size_t stride);
+
 /* For model files: a name from its parts, "layer2.0.conv1". Returns out; builders copy it. */
 const char *ctkd__model_path(char out[96], const char *format, ...)
     __attribute__((format(printf, 2, 3)));

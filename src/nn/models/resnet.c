@@ -4,34 +4,22 @@
 
 #include "nn/models/models.h"
 
-static int conv(struct ctkd__graph *graph, int x, const char *name, size_t out, size_t kernel,
-                size_t stride)
-{
-    const struct ctkd__conv_args args = { .out = out,
-                                          .kernel = kernel,
-                                          .stride = stride,
-                                          .padding = kernel / 2,
-                                          .init = CTKD__INIT_NORMAL,
-                                          .value = ctkd__init_he_out(kernel, out) };
-    return ctkd__graph_conv(graph, x, name, &args);
-}
-
 /* A basic block up to the sum. The shortcut comes before the last batch norm, so that batch norm,
    sum and ReLU are neighbours; its parameters come last, as published. */
 static int block(struct ctkd__graph *graph, int x, const char *prefix, size_t in, size_t out,
                  size_t stride)
 {
     char name[96];
-    int y = conv(graph, x, ctkd__model_path(name, "%s.conv1", prefix), out, 3, stride);
+    int y = ctkd__model_conv(graph, x, ctkd__model_path(name, "%s.conv1", prefix), out, 3, stride);
     y = ctkd__graph_batch_norm(graph, y, ctkd__model_path(name, "%s.bn1", prefix));
     y = ctkd__graph_relu(graph, y);
-    y = conv(graph, y, ctkd__model_path(name, "%s.conv2", prefix), out, 3, 1);
+    y = ctkd__model_conv(graph, y, ctkd__model_path(name, "%s.conv2", prefix), out, 3, 1);
     if (stride == 1 && in == out) {
         y = ctkd__graph_batch_norm(graph, y, ctkd__model_path(name, "%s.bn2", prefix));
         return ctkd__graph_add(graph, y, x);
     }
-    const int projected =
-        conv(graph, x, ctkd__model_path(name, "%s.downsample.0", prefix), out, 1, stride);
+    const int projected = ctkd__model_conv(
+        graph, x, ctkd__model_path(name, "%s.downsample.0", prefix), out, 1, stride);
     const int shortcut =
         ctkd__graph_batch_norm(graph, projected, ctkd__model_path(name, "%s.downsample.1", prefix));
     y = ctkd__graph_batch_norm(graph, y, ctkd__model_path(name, "%s.bn2", prefix));
@@ -46,7 +34,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
     const size_t *const channels = model->counts;
     char name[96], tap[16];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
-    x = conv(graph, x, "conv1", channels[0], 3, 1);
+    x = ctkd__model_conv(graph, x, "conv1", channels[0], 3, 1);
     x = ctkd__graph_relu(graph, ctkd__graph_batch_norm(graph, x, "bn1"));
     ctkd__graph_tap(graph, "f0", x);
     for (size_t stage = 1, in = channels[0]; stage <= 3; in = channels[stage++]) {

@@ -7,24 +7,13 @@
 
 enum { STAGES = 4 };
 
-static int conv(struct ctkd__graph *graph, int x, const char *name, size_t out, size_t kernel,
-                size_t stride)
-{
-    const struct ctkd__conv_args args = { .out = out,
-                                          .kernel = kernel,
-                                          .stride = stride,
-                                          .padding = kernel / 2,
-                                          .init = CTKD__INIT_NORMAL,
-                                          .value = ctkd__init_he_out(kernel, out) };
-    return ctkd__graph_conv(graph, x, name, &args);
-}
-
 /* Convolution `index` of a block with its batch norm and ReLU. */
 static int layer(struct ctkd__graph *graph, int x, const char *prefix, size_t index, size_t out,
                  size_t kernel, size_t stride)
 {
     char name[96];
-    x = conv(graph, x, ctkd__model_path(name, "%s.conv%zu", prefix, index), out, kernel, stride);
+    x = ctkd__model_conv(graph, x, ctkd__model_path(name, "%s.conv%zu", prefix, index), out, kernel,
+                         stride);
     ctkd__model_path(name, "%s.bn%zu", prefix, index);
     return ctkd__graph_relu(graph, ctkd__graph_batch_norm(graph, x, name));
 }
@@ -35,11 +24,12 @@ static int sum(struct ctkd__graph *graph, int x, int y, const char *prefix, size
                size_t out, size_t kernel, size_t stride)
 {
     char name[96];
-    y = conv(graph, y, ctkd__model_path(name, "%s.conv%zu", prefix, index), out, kernel, 1);
+    y = ctkd__model_conv(graph, y, ctkd__model_path(name, "%s.conv%zu", prefix, index), out, kernel,
+                         1);
     int projected = -1, shortcut = x;
     if (stride != 1 || in != out) {
         ctkd__model_path(name, "%s.shortcut.0", prefix);
-        projected = conv(graph, x, name, out, 1, stride);
+        projected = ctkd__model_conv(graph, x, name, out, 1, stride);
         ctkd__model_path(name, "%s.shortcut.1", prefix);
         shortcut = ctkd__graph_batch_norm(graph, projected, name);
     }
@@ -71,7 +61,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
     const size_t expansion = model->width;
     char name[96], tap[16];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
-    x = conv(graph, x, "conv1", 64, 3, 1);
+    x = ctkd__model_conv(graph, x, "conv1", 64, 3, 1);
     x = ctkd__graph_relu(graph, ctkd__graph_batch_norm(graph, x, "bn1"));
     ctkd__graph_tap(graph, "f0", x);
     size_t in = 64, planes = 64;

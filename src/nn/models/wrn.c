@@ -3,18 +3,6 @@
 
 #include "nn/models/models.h"
 
-static int conv(struct ctkd__graph *graph, int x, const char *name, size_t out, size_t kernel,
-                size_t stride)
-{
-    const struct ctkd__conv_args args = { .out = out,
-                                          .kernel = kernel,
-                                          .stride = stride,
-                                          .padding = kernel / 2,
-                                          .init = CTKD__INIT_NORMAL,
-                                          .value = ctkd__init_he_out(kernel, out) };
-    return ctkd__graph_conv(graph, x, name, &args);
-}
-
 /* A unit. Its first batch norm is the pre-activation of what came before, so it is tapped as `pre`
    when that is not NULL. The shortcut's convolution reads the activated input, comes before the
    main branch's last convolution (to which the sum can then be fused) and is listed last. */
@@ -26,15 +14,17 @@ static int unit(struct ctkd__graph *graph, int x, const char *prefix, const char
     if (pre)
         ctkd__graph_tap(graph, pre, normed);
     const int active = ctkd__graph_relu(graph, normed);
-    int y = conv(graph, active, ctkd__model_path(name, "%s.conv1", prefix), out, 3, stride);
+    int y =
+        ctkd__model_conv(graph, active, ctkd__model_path(name, "%s.conv1", prefix), out, 3, stride);
     y = ctkd__graph_batch_norm(graph, y, ctkd__model_path(name, "%s.bn2", prefix));
     y = ctkd__graph_relu(graph, y);
     if (in == out)
         return ctkd__graph_add(
-            graph, conv(graph, y, ctkd__model_path(name, "%s.conv2", prefix), out, 3, 1), x);
-    const int shortcut =
-        conv(graph, active, ctkd__model_path(name, "%s.convShortcut", prefix), out, 1, stride);
-    y = conv(graph, y, ctkd__model_path(name, "%s.conv2", prefix), out, 3, 1);
+            graph,
+            ctkd__model_conv(graph, y, ctkd__model_path(name, "%s.conv2", prefix), out, 3, 1), x);
+    const int shortcut = ctkd__model_conv(
+        graph, active, ctkd__model_path(name, "%s.convShortcut", prefix), out, 1, stride);
+    y = ctkd__model_conv(graph, y, ctkd__model_path(name, "%s.conv2", prefix), out, 3, 1);
     ctkd__graph_list_last(graph, shortcut);
     return ctkd__graph_add(graph, y, shortcut);
 }
@@ -47,7 +37,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
     const size_t channels[] = { 16, 16 * model->width, 32 * model->width, 64 * model->width };
     char name[96];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
-    x = conv(graph, x, "conv1", channels[0], 3, 1);
+    x = ctkd__model_conv(graph, x, "conv1", channels[0], 3, 1);
     ctkd__graph_tap(graph, taps[0], x);
     for (size_t stage = 1; stage <= 3; stage++) {
         for (size_t b = 0; b < (model->depth - 4) / 6; b++) {
