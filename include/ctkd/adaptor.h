@@ -62,6 +62,8 @@ struct ctkd_builder {
      * norm before it where there is one (ctkd_map.norm_weight). CTKD_ESHAPE: no such form.
      */
     int (*tap)(ctkd_builder *b, ctkd_side side, int index, bool pre);
+    /** Whether a teacher's tap comes with the weights of a batch norm (`tap`). */
+    bool (*has_norm)(ctkd_builder *b, int x);
     /** Channels, height and width of a value. */
     void (*size)(ctkd_builder *b, int x, size_t *c, size_t *h, size_t *w);
 

@@ -9,13 +9,22 @@
 
 enum { SUBSET = 1000 };
 
-static const struct ctkd__constants as_given = { "as the file or the data set says", "", "", 0 };
+/* What there is to begin with: teacher.mean and .std, else the constants of the file or the data.
+ */
+static struct ctkd__constants given_by(const struct ctkd__config *config)
+{
+    const bool own = config->teacher.mean[0] || config->teacher.std[0];
+    return (struct ctkd__constants){ own ? "as teacher.mean and .std say"
+                                         : "as the file or the data set says",
+                                     config->teacher.mean, config->teacher.std, 0 };
+}
 
 /* Candidate `i`, the given constants first; NULL behind the last. */
-static const struct ctkd__constants *candidate(size_t i, size_t channels)
+static const struct ctkd__constants *candidate(const struct ctkd__constants *given, size_t i,
+                                               size_t channels)
 {
     if (i == 0)
-        return &as_given;
+        return given;
     const struct ctkd__constants *at = ctkd__known_constants;
     for (; at->name; at++)
         if ((at->channels == 0 || at->channels == channels) && --i == 0)
@@ -26,11 +35,12 @@ static const struct ctkd__constants *candidate(size_t i, size_t channels)
 /* Tries all constants on a part of the test images; *best is the one to use. Another one than the
    given is taken when it is better by more than chance: three standard errors of both. */
 static ctkd_status try_constants(const char *path, struct ctkd__config *config, bool quiet,
+                                 const struct ctkd__constants *given,
                                  const struct ctkd__constants **best, ctkd_error *err)
 {
     struct ctkd__measure measure;
     struct ctkd__measurement found;
-    double given = 0, top = -1;
+    double first = 0, top = -1;
     const int64_t limit = config->data.test_limit;
     if (limit == 0 || limit > SUBSET)
         config->data.test_limit = SUBSET;
@@ -43,7 +53,8 @@ static ctkd_status try_constants(const char *path, struct ctkd__config *config, 
     config->data.test_limit = limit;
     const struct ctkd__constants *at;
     for (size_t i = 0;
-         status == CTKD_OK && (at = candidate(i, measure.data.images.channels)) != NULL; i++) {
+         status == CTKD_OK && (at = candidate(given, i, measure.data.images.channels)) != NULL;
+         i++) {
         status = ctkd__measure_run(&measure, path, at->mean, at->std, &found, err);
         if (status != CTKD_OK)
             break;
@@ -57,9 +68,9 @@ static ctkd_status try_constants(const char *path, struct ctkd__config *config, 
             printf("  constants  %-34s top-1 %6.2f %% of %zu images\n", at->name, found.score.top1,
                    found.score.n);
         if (i == 0)
-            given = found.score.top1;
+            first = found.score.top1;
         const double error = 3 * 100 * sqrt(0.5 / (double)found.score.n);
-        if (i == 0 || (found.score.top1 > top && found.score.top1 > given + error)) {
+        if (i == 0 || (found.score.top1 > top && found.score.top1 > first + error)) {
             top = found.score.top1;
             *best = at;
         }
@@ -70,7 +81,7 @@ static ctkd_status try_constants(const char *path, struct ctkd__config *config, 
 }
 
 static ctkd_status report(const struct ctkd__measurement *found, const struct ctkd__constants *best,
-                          bool as_json, ctkd_error *err)
+                          bool is_new, bool as_json, ctkd_error *err)
 {
     if (as_json) {
         struct ctkd__jsonl json = { .stream = stdout };
@@ -90,7 +101,7 @@ static ctkd_status report(const struct ctkd__measurement *found, const struct ct
            found->score.top1, found->score.top5, found->score.n, best->name);
     if (found->promised)
         printf("  promised   top-1 %.2f %%\n", found->info.top1);
-    if (best != &as_given)
+    if (is_new)
         printf("  set        teacher.mean=%s teacher.std=%s\n", best->mean, best->std);
     return CTKD_OK;
 }
@@ -98,21 +109,21 @@ static ctkd_status report(const struct ctkd__measurement *found, const struct ct
 static ctkd_status check(const char *path, struct ctkd__config *config, bool as_json,
                          ctkd_error *err)
 {
-    const struct ctkd__constants *best = &as_given;
+    const struct ctkd__constants given = given_by(config), *best = &given;
     struct ctkd__measure measure;
     struct ctkd__measurement found;
     char file[1024];
     ctkd_status status =
         ctkd__network_file_find(path, file, sizeof file, err); /* before the data */
     if (status == CTKD_OK)
-        status = try_constants(path, config, as_json, &best, err);
+        status = try_constants(path, config, as_json, &given, &best, err);
     if (status == CTKD_OK)
         status = ctkd__measure_open(config, &measure, err);
     if (status != CTKD_OK)
         return status;
     status = ctkd__measure_run(&measure, path, best->mean, best->std, &found, err);
     if (status == CTKD_OK)
-        status = report(&found, best, as_json, err);
+        status = report(&found, best, best != &given, as_json, err);
     ctkd__measure_close(&measure);
     return status;
 }

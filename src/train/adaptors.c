@@ -149,6 +149,29 @@ static int tap(ctkd_builder *base, ctkd_side side, int index, bool pre)
                                 : add_value(b, (struct value){ .node = node, .tap = -1 });
 }
 
+/* The batch norm that a pre-activation value comes from: itself, or the main path's in a sum. */
+static const struct ctkd__node *norm_before(const struct ctkd__graph *graph, int node)
+{
+    const struct ctkd__node *const n = &graph->nodes[node];
+    if (n->op == CTKD__OP_BATCH_NORM)
+        return n;
+    if (n->op == CTKD__OP_ADD && graph->nodes[n->inputs[0]].op == CTKD__OP_BATCH_NORM)
+        return &graph->nodes[n->inputs[0]];
+    return NULL;
+}
+
+static const struct ctkd__node *norm_of(const struct builder *b, const struct value *value)
+{
+    return value->tap >= 0 && value->pre ? norm_before(b->args->teacher, b->to->taps[value->tap])
+                                         : NULL;
+}
+
+static bool has_norm(ctkd_builder *base, int x)
+{
+    const struct builder *const b = of(base);
+    return usable(b, x) && norm_of(b, &b->values[x]);
+}
+
 static void size(ctkd_builder *base, int x, size_t *c, size_t *h, size_t *w)
 {
     struct builder *const b = of(base);
@@ -327,17 +350,6 @@ static void train_in(ctkd_builder *base, unsigned stages)
     of(base)->trained_in = stages;
 }
 
-/* The batch norm that a pre-activation value comes from: itself, or the main path's in a sum. */
-static const struct ctkd__node *norm_before(const struct ctkd__graph *graph, int node)
-{
-    const struct ctkd__node *const n = &graph->nodes[node];
-    if (n->op == CTKD__OP_BATCH_NORM)
-        return n;
-    if (n->op == CTKD__OP_ADD && graph->nodes[n->inputs[0]].op == CTKD__OP_BATCH_NORM)
-        return &graph->nodes[n->inputs[0]];
-    return NULL;
-}
-
 static const float *weight_of(const struct ctkd__weights *weights, const struct ctkd__node *node,
                               enum ctkd__role role)
 {
@@ -375,8 +387,7 @@ static void read_in(struct builder *b, struct ctkd__stage_reads *stage, int x, b
         return;
     }
     read->tap = value->tap;
-    const struct ctkd__node *const norm =
-        value->pre ? norm_before(b->args->teacher, b->to->taps[value->tap]) : NULL;
+    const struct ctkd__node *const norm = norm_of(b, value);
     if (norm && b->args->teacher_weights) {
         read->norm_weight = weight_of(b->args->teacher_weights, norm, CTKD__ROLE_WEIGHT);
         read->norm_bias = weight_of(b->args->teacher_weights, norm, CTKD__ROLE_BIAS);
@@ -401,6 +412,7 @@ static void start_builder(struct builder *b, struct ctkd__adaptors *to,
 {
     *b = (struct builder){ .base = { .taps = taps,
                                      .tap = tap,
+                                     .has_norm = has_norm,
                                      .size = size,
                                      .conv = conv,
                                      .transposed_conv = transposed_conv,

@@ -286,12 +286,6 @@ static ctkd_status checked(struct position at, const char *term, ctkd_status sta
     return CTKD_OK;
 }
 
-static void add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum)
-{
-    for (size_t i = 0; i < n; i++)
-        sum[i] += weight * part[i];
-}
-
 static void scale(size_t n, float weight, float *values)
 {
     for (size_t i = 0; i < n; i++)
@@ -360,33 +354,54 @@ static ctkd_status add_methods(struct ctkd__distiller *d, const struct ctkd__bat
     return CTKD_OK;
 }
 
+/* Only the first step tells the balance of the losses; the others do not pay for it. */
+static bool tells_balance(struct position at)
+{
+    return at.epoch == 1 && at.step == 1;
+}
+
+/* The KD loss onto ds, and dtau. */
+static ctkd_status add_kd(struct ctkd__distiller *d, struct position at, size_t n_tau,
+                          struct ctkd__step_report *report, ctkd_error *err)
+{
+    const float weight = d->args.methods->kd_weight;
+    const size_t n = at.batch->n, k = d->args.classes;
+    const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
+    ctkd_status status = ctkd_kd_loss(n, k, d->s, d->t, d->tau, n_tau, d->kd_form, &report->loss_kd,
+                                      d->ds_part, NULL, d->dtau);
+    status = checked(at, "loss_kd", status, report->loss_kd, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__add_scaled(n * k, weight, d->ds_part, d->ds);
+    scale(n_tau, weight, d->dtau);
+    report->loss += weight * report->loss_kd;
+    if (tells_balance(at))
+        report->gradient_kd = norm_of(n * k, weight, d->ds_part);
+    if (d->args.profile)
+        ctkd__profile_add_all(d->args.profile, d->row_kd, ctkd__profile_now_ns() - start, n);
+    return CTKD_OK;
+}
+
 /* Adds the KD loss and the methods' own to ds (which has the cross-entropy) and makes dtau. */
 static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *batch, ctkd_view view,
                          struct position at, struct ctkd__step_report *report, ctkd_error *err)
 {
-    /* The KD loss that is always there is of the usual view. */
-    const float kd_weight = view == CTKD_VIEW_STRONG ? 0 : d->args.methods->kd_weight;
     const size_t n = batch->n, k = d->args.classes;
     size_t n_tau = 0;
-    const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
     ctkd_status status = find_tau(d, at, n, &n_tau, report, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd_kd_loss(n, k, d->s, d->t, d->tau, n_tau, d->kd_form, &report->loss_kd, d->ds_part,
-                          NULL, d->dtau);
-    status = checked(at, "loss_kd", status, report->loss_kd, err);
-    if (status != CTKD_OK)
-        return status;
-    add_scaled(n * k, kd_weight, d->ds_part, d->ds);
-    report->gradient_kd = norm_of(n * k, kd_weight, d->ds_part);
-    scale(n_tau, kd_weight, d->dtau);
-    report->loss += kd_weight * report->loss_kd;
-    if (d->args.profile)
-        ctkd__profile_add_all(d->args.profile, d->row_kd, ctkd__profile_now_ns() - start, n);
-    if (d->args.terms) {
+    if (view == CTKD_VIEW_STRONG) /* the KD loss that is always there is of the usual view */
+        memset(d->dtau, 0, n_tau * sizeof *d->dtau);
+    else
+        status = add_kd(d, at, n_tau, report, err);
+    const bool tells = tells_balance(at) && view != CTKD_VIEW_STRONG;
+    if (tells)
         memcpy(d->ds_part, d->ds, n * k * sizeof *d->ds);
+    if (status == CTKD_OK && d->args.terms)
         status = add_methods(d, batch, view, n_tau, at, report, err);
-        add_scaled(n * k, -1, d->ds, d->ds_part);
+    if (tells && d->args.terms) {
+        ctkd__add_scaled(n * k, -1, d->ds, d->ds_part);
         report->gradient_method = norm_of(n * k, 1, d->ds_part);
     }
     if (status != CTKD_OK)
@@ -442,7 +457,8 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
     if (d->args.teacher) {
         const float weight = d->args.config->method.ce_weight;
         scale(n * k, weight, d->ds);
-        report->gradient_ce = norm_of(n * k, 1, d->ds);
+        if (tells_balance(at))
+            report->gradient_ce = norm_of(n * k, 1, d->ds);
         report->loss *= weight;
         status = teach(d, batch, view, at, report, err);
         if (status == CTKD_OK)
@@ -509,7 +525,7 @@ static void carry_gradients(struct ctkd__distiller *d)
     const size_t n = d->args.state->weights->n_values;
     memcpy(d->carry, ctkd__training_gradient(d->args.training, 0), n * sizeof *d->carry);
     for (size_t w = 1; w < ctkd__workers_count(d->args.workers); w++)
-        add_scaled(n, 1, ctkd__training_gradient(d->args.training, w), d->carry);
+        ctkd__add_scaled(n, 1, ctkd__training_gradient(d->args.training, w), d->carry);
     for (size_t g = d->n_student; g < d->n_groups; g++)
         memcpy(d->carry_theta, d->temperature_slices[0], d->groups[g].n * sizeof *d->carry_theta);
 }

@@ -32,7 +32,8 @@ struct ctkd__step_report {
     float losses[CTKD__METHODS_MAX]; /* of each method, unweighted */
     float tau_mean, tau_min, tau_max;
     float tau_gradient; /* dL/dtau, summed over the batch, not reversed */
-    /* L2 norms of the weighted terms' gradients on the student's logits: their balance. */
+    /* L2 norms of the weighted terms' gradients on the student's logits: their balance. Of the
+       first step only; NaN in the others. */
     float gradient_ce, gradient_kd, gradient_method;
     float lambda, lr; /* reversal strength; the student's learning rate */
     size_t correct;   /* images whose label is first */

@@ -8,9 +8,9 @@
 
 enum { NAME_BYTES = 32 };
 
-/* The next part of a comma list, without blanks around it; false at the end, or when it is longer
-   than any name. */
-static bool next_part(const char **at, char out[NAME_BYTES], bool *fits)
+/* The next part of a comma list, without blanks around it; false at the end. What is longer than
+   any name or number becomes "", which is neither. */
+static bool next_part(const char **at, char out[NAME_BYTES])
 {
     if (!*at)
         return false;
@@ -20,8 +20,8 @@ static bool next_part(const char **at, char out[NAME_BYTES], bool *fits)
         begin++;
     while (end > begin && end[-1] == ' ')
         end--;
-    *fits = (size_t)(end - begin) < NAME_BYTES;
-    snprintf(out, NAME_BYTES, "%.*s", (int)(end - begin), begin);
+    const bool fits = end - begin < NAME_BYTES;
+    snprintf(out, NAME_BYTES, "%.*s", fits ? (int)(end - begin) : 0, begin);
     *at = comma ? comma + 1 : NULL;
     return true;
 }
@@ -126,11 +126,10 @@ ctkd_status ctkd__methods_resolve(const struct ctkd__config *config, struct ctkd
                           count_parts(weights), count_parts(names));
     const char *weight_at = weights[0] ? weights : NULL;
     char name[NAME_BYTES], part[NAME_BYTES];
-    bool fits = true, has_weight;
     ctkd_status status = CTKD_OK;
-    while (status == CTKD_OK && next_part(&names, name, &fits)) {
+    while (status == CTKD_OK && next_part(&names, name)) {
         float weight = 0;
-        has_weight = next_part(&weight_at, part, &fits);
+        const bool has_weight = next_part(&weight_at, part);
         if (has_weight)
             status = parse_weight(part, &weight, err);
         if (status == CTKD_OK)

@@ -231,7 +231,7 @@ void ctkd__terms_enter(const struct ctkd__terms *terms)
                                  terms->args.teacher->taps[i]);
 }
 
-static void add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum)
+void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum)
 {
     for (size_t i = 0; i < n; i++)
         sum[i] += weight * part[i];
@@ -249,7 +249,7 @@ static void add_sample(void *argument, size_t i)
     const struct addition *const a = argument;
     float *restrict dx = a->dx + i * a->size;
     if (a->sum)
-        add_scaled(a->size, a->weight, dx, a->sum + i * a->size);
+        ctkd__add_scaled(a->size, a->weight, dx, a->sum + i * a->size);
     else
         for (size_t j = 0; j < a->size; j++)
             dx[j] *= a->weight;
@@ -319,9 +319,9 @@ static ctkd_status evaluate(struct ctkd__terms *terms, struct term *term,
                              ? 1
                              : (float)(step->grown * (double)term->method->weight);
     if (logits)
-        add_scaled(args.n * args.k, weight, terms->ds, step->ds);
+        ctkd__add_scaled(args.n * args.k, weight, terms->ds, step->ds);
     if (tau)
-        add_scaled(step->n_tau, weight, terms->dtau, step->dtau);
+        ctkd__add_scaled(step->n_tau, weight, terms->dtau, step->dtau);
     hand_over(terms, term, args.n, weight);
     step->loss += (double)weight * (double)*loss;
     return isfinite(*loss) ? CTKD_OK : CTKD_ENAN;

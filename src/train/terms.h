@@ -55,6 +55,9 @@ struct ctkd__terms_step {
     size_t failed;                   /* the method whose status is returned */
 };
 
+/* sum += weight * part, of n values. */
+void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum);
+
 /* Evaluates every method of the stage after the forward passes and hands the gradients on maps to
    the training program. The status is that of the method `failed`. Allocates nothing. */
 ctkd_status ctkd__terms_evaluate(struct ctkd__terms *terms, struct ctkd__terms_step *step);

@@ -81,6 +81,11 @@ static int tap(ctkd_builder *b, ctkd_side side, int index, bool pre)
                                                  .norm = pre && side == CTKD_TEACHER });
 }
 
+static bool has_norm(ctkd_builder *b, int x)
+{
+    return !failed(b) && value_at(b, x)->norm;
+}
+
 static void size(ctkd_builder *b, int x, size_t *c, size_t *h, size_t *w)
 {
     if (failed(b))
@@ -215,6 +220,7 @@ void recording_start(struct recording *r, const ctkd_map *student, size_t n_stud
     r->builder = (ctkd_builder){ .context = r,
                                  .taps = taps,
                                  .tap = tap,
+                                 .has_norm = has_norm,
                                  .size = size,
                                  .conv = conv,
                                  .transposed_conv = transposed_conv,

@@ -15,7 +15,8 @@ void tiny_data_write(const char *folder, size_t n_train, size_t n_test);
    line. Destroyed by the caller. */
 struct ctkd__config *tiny_config(const char *folder, const char *settings);
 
-/* A resnet8 drawn from `seed`, with metadata that fit the data of tiny_data_write. */
+/* The network that info names, drawn from `seed`, with metadata that fit the data of
+   tiny_data_write; tiny_network_info names resnet8. */
 void tiny_network_write(const char *file, uint64_t seed, const struct ctkd__network_info *info);
 struct ctkd__network_info tiny_network_info(void);
 

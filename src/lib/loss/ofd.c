@@ -25,6 +25,11 @@ static ctkd_status ofd_plan(const void *config, ctkd_builder *b)
         char name[CTKD__NAME_BYTES];
         const int at = -1 - (int)(levels - i); /* -2 is the last map */
         const int t = b->tap(b, CTKD_TEACHER, at, true);
+        if (b->status == CTKD_OK && !b->has_norm(b, t))
+            b->refuse(b,
+                      "feature %d of the teacher has no batch norm before its ReLU, whose "
+                      "weights give the margin",
+                      at);
         size_t c = 0, h, w;
         b->size(b, t, &c, &h, &w);
         const ctkd_conv conv = { .out = c, .kernel = 1, .stride = 1, .start = CTKD_START_HE_OUT };
