@@ -9,7 +9,7 @@
 #include "nn/conv.h"
 #include "nn/inference.h"
 #include "nn/training.h"
-#include "support/reference.h"
+#include "support/engine_rig.h"
 
 enum { N = 4, K = 5, PROBES = 12 };
 
@@ -71,78 +71,42 @@ static int build(struct ctkd__graph *g, const struct layer *l)
 }
 
 struct rig {
-    struct ctkd__graph *graph;
-    struct ctkd__workers *workers;
-    struct ctkd__weights *weights;
-    struct reference *reference;
-    float *x, r[N * K];
+    struct engine_rig engine;
+    float r[N * K];
 };
 
 static struct rig rig_open(const struct layer *layer, const struct ctkd__kernels *kernels,
                            size_t threads)
 {
-    struct rig rig = { 0 };
-    ctkd_error err;
-    check_ok(ctkd__graph_create(&rig.graph), NULL);
-    const int logits = build(rig.graph, layer);
-    check_ok(ctkd__graph_finish(rig.graph, logits, &err), &err);
-    check_ok(ctkd__workers_create(threads, &rig.workers, &err), &err);
-    check_ok(ctkd__weights_create(rig.graph, kernels->block, &rig.weights, &err), &err);
-    ctkd__weights_initialise(rig.weights, 5);
-    float **const plain = calloc((size_t)rig.graph->n_parameters, sizeof *plain);
-    for (int i = 0; i < rig.graph->n_parameters; i++) {
-        const struct ctkd__parameter *const p = &rig.graph->parameters[i];
-        const bool buffer = p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
-        float *const flat =
-            (buffer ? rig.weights->buffers : rig.weights->values) + rig.weights->offsets[i];
-        plain[i] = calloc(ctkd__parameter_elements(p), sizeof(float));
-        ctkd__weights_unpack(rig.weights, i, flat, plain[i]);
-        if (p->rank == 1 && p->role != CTKD__ROLE_VARIANCE) /* no symmetric starting point */
-            for (size_t j = 0; j < p->shape[0]; j++)
-                plain[i][j] += 0.3f * sinf((float)(3 * j + 7 * (size_t)i));
-        ctkd__weights_pack(rig.weights, i, plain[i], flat);
-    }
-    rig.reference = reference_create(rig.graph, plain);
-    for (int i = 0; i < rig.graph->n_parameters; i++)
-        free(plain[i]);
-    free(plain);
-    const struct ctkd__node *const input = &rig.graph->nodes[0];
-    const size_t floats = N * input->c * input->h * input->w;
-    rig.x = calloc(floats, sizeof *rig.x);
-    fill_normal(rig.x, floats, 3);
+    struct rig rig;
+    struct ctkd__graph *graph;
+    check_ok(ctkd__graph_create(&graph), NULL);
+    rig.engine = engine_rig_open(graph, build(graph, layer), kernels, threads, N);
     fill_normal(rig.r, N * K, 4);
     return rig;
 }
 
 static void rig_close(struct rig *rig)
 {
-    reference_destroy(rig->reference);
-    ctkd__weights_destroy(rig->weights);
-    ctkd__workers_destroy(rig->workers);
-    ctkd__graph_destroy(rig->graph);
-    free(rig->x);
+    engine_rig_close(&rig->engine);
 }
 
 static void check_logits(const struct rig *rig, const float *logits, int training)
 {
-    double expected[N * K];
-    float narrow[N * K];
-    reference_forward(rig->reference, N, rig->x, training, expected);
-    for (size_t i = 0; i < N * K; i++)
-        narrow[i] = (float)expected[i];
-    check_relative(logits, narrow, N * K, 1e-5);
+    engine_rig_check_logits(&rig->engine, N, K, logits, training, 1e-5);
 }
 
 /* Central differences of some elements of every parameter: slow, hence found once for a layer. */
 static double *slopes_of(struct rig *rig)
 {
-    double *const slopes = calloc((size_t)rig->graph->n_parameters * (PROBES + 1), sizeof *slopes);
-    for (int p = 0; p < rig->graph->n_parameters; p++) {
-        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+    double *const slopes =
+        calloc((size_t)rig->engine.graph->n_parameters * (PROBES + 1), sizeof *slopes);
+    for (int p = 0; p < rig->engine.graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->engine.graph->parameters[p];
         const size_t count = ctkd__parameter_elements(parameter);
         double *slope = slopes + (size_t)p * (PROBES + 1);
         for (size_t i = 0; i < count && parameter->role <= CTKD__ROLE_BIAS; i += 1 + count / PROBES)
-            *slope++ = reference_slope(rig->reference, p, i, N, rig->x, rig->r);
+            *slope++ = reference_slope(rig->engine.reference, p, i, N, rig->engine.x, rig->r);
     }
     return slopes;
 }
@@ -153,8 +117,8 @@ static void check_gradient(const struct rig *rig, const struct ctkd__training *t
     struct ctkd__tensors list = { 0 };
     ctkd_error err;
     check_ok(ctkd__training_export_gradient(training, &list, &err), &err);
-    for (int p = 0; p < rig->graph->n_parameters; p++) {
-        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+    for (int p = 0; p < rig->engine.graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->engine.graph->parameters[p];
         const struct ctkd__tensor *const tensor = ctkd__tensors_find(&list, parameter->name);
         if (parameter->role > CTKD__ROLE_BIAS)
             continue;
@@ -183,11 +147,11 @@ static void check_padding(const struct rig *rig, const struct ctkd__training *tr
     for (size_t i = 0; i < list.count; i++)
         for (size_t j = 0; j < list.items[i].bytes / sizeof(float); j++)
             inside += fabs((double)((const float *)list.items[i].data)[j]) > 0;
-    float *const sum = calloc(rig->weights->n_values, sizeof *sum);
-    for (size_t w = 0; w < ctkd__workers_count(rig->workers); w++)
-        for (size_t i = 0; i < rig->weights->n_values; i++)
+    float *const sum = calloc(rig->engine.weights->n_values, sizeof *sum);
+    for (size_t w = 0; w < ctkd__workers_count(rig->engine.workers); w++)
+        for (size_t i = 0; i < rig->engine.weights->n_values; i++)
             sum[i] += ctkd__training_gradient(training, w)[i];
-    for (size_t i = 0; i < rig->weights->n_values; i++)
+    for (size_t i = 0; i < rig->engine.weights->n_values; i++)
         all += fabs((double)sum[i]) > 0;
     check_close(all, inside, 0, 0);
     free(sum);
@@ -201,14 +165,15 @@ static void check_layer(size_t layer, const struct ctkd__kernels *kernels, size_
     struct ctkd__training *training;
     ctkd_error err;
     const struct ctkd__training_config config = {
-        .kernels = kernels, .workers = rig.workers, .batch_max = N, .conv = how
+        .kernels = kernels, .workers = rig.engine.workers, .batch_max = N, .conv = how
     };
-    check_ok(ctkd__training_create(rig.graph, rig.weights, &config, &training, &err), &err);
+    check_ok(ctkd__training_create(rig.engine.graph, rig.engine.weights, &config, &training, &err),
+             &err);
     if (!*slopes)
         *slopes = slopes_of(&rig);
     float logits[N * K];
     for (int step = 0; step < 2; step++) { /* nothing may be left over from the first */
-        check_ok(ctkd__training_forward(training, N, rig.x, logits, &err), &err);
+        check_ok(ctkd__training_forward(training, N, rig.engine.x, logits, &err), &err);
         check_logits(&rig, logits, 1);
         check_ok(ctkd__training_backward(training, rig.r, &err), &err);
         check_gradient(&rig, training, *slopes, layer, how);
@@ -250,13 +215,13 @@ static void inference_matches_running_statistics(void **state)
                 struct ctkd__inference *inference;
                 ctkd_error err;
                 const struct ctkd__inference_config config = { .kernels = kernels,
-                                                               .workers = rig.workers,
+                                                               .workers = rig.engine.workers,
                                                                .chunk = 3,
                                                                .conv = ctkd__conv_list()[i]->name };
-                check_ok(ctkd__inference_create(rig.graph, &config, &inference, &err), &err);
-                check_ok(ctkd__inference_load(inference, rig.weights, &err), &err);
+                check_ok(ctkd__inference_create(rig.engine.graph, &config, &inference, &err), &err);
+                check_ok(ctkd__inference_load(inference, rig.engine.weights, &err), &err);
                 float logits[N * K];
-                check_ok(ctkd__inference_run(inference, N, rig.x, logits, &err), &err);
+                check_ok(ctkd__inference_run(inference, N, rig.engine.x, logits, &err), &err);
                 check_logits(&rig, logits, 0);
                 ctkd__inference_destroy(inference);
                 rig_close(&rig);
@@ -271,15 +236,15 @@ static void weights_keep_their_names_shapes_and_values(void **state)
         struct rig rig = rig_open(l, ctkd__kernels_list()[0], 1);
         struct ctkd__tensors list = { 0 }, again = { 0 };
         ctkd_error err;
-        check_ok(ctkd__weights_export(rig.weights, &list, &err), &err);
+        check_ok(ctkd__weights_export(rig.engine.weights, &list, &err), &err);
         const struct ctkd__tensor *const w = ctkd__tensors_find(&list, "tested.weight");
         assert_int_equal(w->rank, 4);
         assert_int_equal(w->shape[0], l->o);
         assert_int_equal(w->shape[1], l->c / l->groups);
         assert_int_equal(w->shape[2], l->kernel);
-        memset(rig.weights->values, 0, rig.weights->n_values * sizeof(float));
-        check_ok(ctkd__weights_import(rig.weights, &list, &err), &err);
-        check_ok(ctkd__weights_export(rig.weights, &again, &err), &err);
+        memset(rig.engine.weights->values, 0, rig.engine.weights->n_values * sizeof(float));
+        check_ok(ctkd__weights_import(rig.engine.weights, &list, &err), &err);
+        check_ok(ctkd__weights_export(rig.engine.weights, &again, &err), &err);
         for (size_t i = 0; i < list.count; i++)
             assert_memory_equal(list.items[i].data, again.items[i].data, list.items[i].bytes);
         ctkd__tensors_fini(&list);

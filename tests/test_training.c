@@ -8,7 +8,7 @@
 #include "nn/conv.h"
 #include "nn/inference.h"
 #include "nn/training.h"
-#include "support/reference.h"
+#include "support/engine_rig.h"
 
 enum { N_MAX = 5, K = 7 };
 
@@ -117,73 +117,39 @@ static struct network networks[] = {
 };
 
 struct rig {
-    struct ctkd__graph *graph;
-    struct ctkd__workers *workers;
-    struct ctkd__weights *weights;
+    struct engine_rig engine;
     struct ctkd__training *training;
-    struct reference *reference;
-    float *x, r[N_MAX * K];
+    float r[N_MAX * K];
 };
 
 static struct rig rig_open(const struct network *network, const struct ctkd__kernels *kernels,
                            size_t threads, const char *conv)
 {
     struct rig rig = { 0 };
+    struct ctkd__graph *graph;
     ctkd_error err;
-    check_ok(ctkd__graph_create(&rig.graph), NULL);
-    const int logits = network->build(rig.graph);
-    check_ok(ctkd__graph_finish(rig.graph, logits, &err), &err);
-    check_ok(ctkd__workers_create(threads, &rig.workers, &err), &err);
-    check_ok(ctkd__weights_create(rig.graph, kernels->block, &rig.weights, &err), &err);
-    ctkd__weights_initialise(rig.weights, 5);
-    float **const plain = calloc((size_t)rig.graph->n_parameters, sizeof *plain);
-    for (int i = 0; i < rig.graph->n_parameters; i++) {
-        const struct ctkd__parameter *const p = &rig.graph->parameters[i];
-        const int buffer = p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
-        float *const flat =
-            (buffer ? rig.weights->buffers : rig.weights->values) + rig.weights->offsets[i];
-        plain[i] = calloc(ctkd__parameter_elements(p), sizeof(float));
-        ctkd__weights_unpack(rig.weights, i, flat, plain[i]);
-        if (p->rank == 1 && p->role != CTKD__ROLE_VARIANCE) /* no symmetric starting point */
-            for (size_t j = 0; j < p->shape[0]; j++)
-                plain[i][j] += 0.3f * sinf((float)(3 * j + 7 * (size_t)i));
-        ctkd__weights_pack(rig.weights, i, plain[i], flat);
-    }
-    rig.reference = reference_create(rig.graph, plain);
-    for (int i = 0; i < rig.graph->n_parameters; i++)
-        free(plain[i]);
-    free(plain);
-    const struct ctkd__node *const input = &rig.graph->nodes[0];
-    const size_t floats = N_MAX * input->c * input->h * input->w;
-    rig.x = calloc(floats, sizeof *rig.x);
-    fill_normal(rig.x, floats, 3);
+    check_ok(ctkd__graph_create(&graph), NULL);
+    rig.engine = engine_rig_open(graph, network->build(graph), kernels, threads, N_MAX);
     fill_normal(rig.r, N_MAX * K, 4);
     const struct ctkd__training_config config = {
-        .kernels = kernels, .workers = rig.workers, .batch_max = N_MAX, .conv = conv
+        .kernels = kernels, .workers = rig.engine.workers, .batch_max = N_MAX, .conv = conv
     };
-    check_ok(ctkd__training_create(rig.graph, rig.weights, &config, &rig.training, &err), &err);
+    check_ok(
+        ctkd__training_create(rig.engine.graph, rig.engine.weights, &config, &rig.training, &err),
+        &err);
     return rig;
 }
 
 static void rig_close(struct rig *rig)
 {
     ctkd__training_destroy(rig->training);
-    reference_destroy(rig->reference);
-    ctkd__weights_destroy(rig->weights);
-    ctkd__workers_destroy(rig->workers);
-    ctkd__graph_destroy(rig->graph);
-    free(rig->x);
+    engine_rig_close(&rig->engine);
 }
 
 static void check_logits(const struct rig *rig, size_t n, const float *logits, int training,
                          double tolerance)
 {
-    double expected[N_MAX * K];
-    float narrow[N_MAX * K];
-    reference_forward(rig->reference, n, rig->x, training, expected);
-    for (size_t i = 0; i < n * K; i++)
-        narrow[i] = (float)expected[i];
-    check_relative(logits, narrow, n * K, tolerance);
+    engine_rig_check_logits(&rig->engine, n, K, logits, training, tolerance);
 }
 
 enum { PROBES = 12 }; /* elements of a parameter, at most, plus one */
@@ -193,15 +159,15 @@ static const double *slopes_of(struct network *network, struct rig *rig, size_t 
     if (network->slopes[n])
         return network->slopes[n];
     network->slopes[n] =
-        calloc((size_t)rig->graph->n_parameters * (PROBES + 1), sizeof *network->slopes[n]);
-    for (int p = 0; p < rig->graph->n_parameters; p++) {
-        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+        calloc((size_t)rig->engine.graph->n_parameters * (PROBES + 1), sizeof *network->slopes[n]);
+    for (int p = 0; p < rig->engine.graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->engine.graph->parameters[p];
         if (parameter->role == CTKD__ROLE_MEAN || parameter->role == CTKD__ROLE_VARIANCE)
             continue;
         const size_t count = ctkd__parameter_elements(parameter);
         double *slope = network->slopes[n] + (size_t)p * (PROBES + 1);
         for (size_t i = 0; i < count; i += 1 + count / PROBES)
-            *slope++ = reference_slope(rig->reference, p, i, n, rig->x, rig->r);
+            *slope++ = reference_slope(rig->engine.reference, p, i, n, rig->engine.x, rig->r);
     }
     return network->slopes[n];
 }
@@ -214,8 +180,8 @@ static void check_gradient(struct rig *rig, struct network *network, size_t n)
     struct ctkd__tensors list = { 0 };
     ctkd_error err;
     check_ok(ctkd__training_export_gradient(rig->training, &list, &err), &err);
-    for (int p = 0; p < rig->graph->n_parameters; p++) {
-        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+    for (int p = 0; p < rig->engine.graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->engine.graph->parameters[p];
         const struct ctkd__tensor *const tensor = ctkd__tensors_find(&list, parameter->name);
         if (parameter->role == CTKD__ROLE_MEAN || parameter->role == CTKD__ROLE_VARIANCE) {
             assert_null(tensor);
@@ -247,7 +213,7 @@ static void check_network(struct network *network, const struct ctkd__kernels *k
     const size_t sizes[] = { N_MAX, 2, 1 };
     for (size_t i = 0; i < 3; i++) {
         const size_t n = sizes[i];
-        check_ok(ctkd__training_forward(rig.training, n, rig.x, logits, &err), &err);
+        check_ok(ctkd__training_forward(rig.training, n, rig.engine.x, logits, &err), &err);
         check_logits(&rig, n, logits, 1, 1e-5);
         check_ok(ctkd__training_backward(rig.training, rig.r, &err), &err);
         if (n != 2)
@@ -285,15 +251,15 @@ static void inference_matches_running_statistics_in_double(void **state)
                 struct ctkd__inference *inference;
                 ctkd_error err;
                 const struct ctkd__inference_config config = { .kernels = kernels,
-                                                               .workers = rig.workers,
+                                                               .workers = rig.engine.workers,
                                                                .chunk = chunk,
                                                                .conv =
                                                                    chunk == 3 ? "dnnl" : "auto" };
-                check_ok(ctkd__inference_create(rig.graph, &config, &inference, &err), &err);
-                check_ok(ctkd__inference_load(inference, rig.weights, &err), &err);
+                check_ok(ctkd__inference_create(rig.engine.graph, &config, &inference, &err), &err);
+                check_ok(ctkd__inference_load(inference, rig.engine.weights, &err), &err);
                 float logits[N_MAX * K];
                 for (size_t n = 1; n <= N_MAX; n += 2) {
-                    check_ok(ctkd__inference_run(inference, n, rig.x, logits, &err), &err);
+                    check_ok(ctkd__inference_run(inference, n, rig.engine.x, logits, &err), &err);
                     check_logits(&rig, n, logits, 0, 1e-5);
                 }
                 ctkd__inference_destroy(inference);
@@ -308,15 +274,17 @@ static void running_statistics_move_as_pytorch_moves_them(void **state)
     ctkd_error err;
     check_ok(ctkd__kernels_select("portable", &kernels, &err), &err);
     struct rig rig = rig_open(&networks[0], kernels, 2, "auto");
-    float logits[N_MAX * K], *const before = malloc(rig.weights->n_buffers * sizeof *before);
-    memcpy(before, rig.weights->buffers, rig.weights->n_buffers * sizeof *before);
+    float logits[N_MAX * K], *const before = malloc(rig.engine.weights->n_buffers * sizeof *before);
+    memcpy(before, rig.engine.weights->buffers, rig.engine.weights->n_buffers * sizeof *before);
     /* "na" normalises conv "a": recompute its batch statistics from the reference's definition. */
-    check_ok(ctkd__training_forward(rig.training, N_MAX, rig.x, logits, &err), &err);
-    assert_int_equal(rig.weights->batches_tracked, 1);
-    const struct ctkd__node *const node = &rig.graph->nodes[2];
+    check_ok(ctkd__training_forward(rig.training, N_MAX, rig.engine.x, logits, &err), &err);
+    assert_int_equal(rig.engine.weights->batches_tracked, 1);
+    const struct ctkd__node *const node = &rig.engine.graph->nodes[2];
     assert_int_equal(node->op, CTKD__OP_BATCH_NORM);
-    const struct ctkd__node *const in = &rig.graph->nodes[0], *const conv = &rig.graph->nodes[1];
-    const double *const w = rig.reference->parameters[conv->parameters[CTKD__ROLE_WEIGHT]];
+    const struct ctkd__node *const in = &rig.engine.graph->nodes[0], *const conv =
+                                                                         &rig.engine.graph
+                                                                              ->nodes[1];
+    const double *const w = rig.engine.reference->parameters[conv->parameters[CTKD__ROLE_WEIGHT]];
     for (size_t c = 0; c < 3; c++) {
         double sum = 0, square = 0;
         const double count = (double)(N_MAX * conv->h * conv->w);
@@ -329,16 +297,18 @@ static void running_statistics_move_as_pytorch_moves_them(void **state)
                             const size_t iy = y + k / 3 - 1, ix = x + k % 3 - 1;
                             if (iy < in->h && ix < in->w)
                                 v += w[(c * 3 + i) * 9 + k] *
-                                     (double)rig.x[((n * 3 + i) * in->h + iy) * in->w + ix];
+                                     (double)rig.engine.x[((n * 3 + i) * in->h + iy) * in->w + ix];
                         }
                     sum += v;
                     square += v * v;
                 }
         const double mean = sum / count, variance = (square - count * mean * mean) / (count - 1);
-        const size_t m = rig.weights->offsets[node->parameters[CTKD__ROLE_MEAN]] + c;
-        const size_t v = rig.weights->offsets[node->parameters[CTKD__ROLE_VARIANCE]] + c;
-        check_close(rig.weights->buffers[m], 0.9 * (double)before[m] + 0.1 * mean, 1e-5, 1e-6);
-        check_close(rig.weights->buffers[v], 0.9 * (double)before[v] + 0.1 * variance, 1e-5, 1e-6);
+        const size_t m = rig.engine.weights->offsets[node->parameters[CTKD__ROLE_MEAN]] + c;
+        const size_t v = rig.engine.weights->offsets[node->parameters[CTKD__ROLE_VARIANCE]] + c;
+        check_close(rig.engine.weights->buffers[m], 0.9 * (double)before[m] + 0.1 * mean, 1e-5,
+                    1e-6);
+        check_close(rig.engine.weights->buffers[v], 0.9 * (double)before[v] + 0.1 * variance, 1e-5,
+                    1e-6);
     }
     free(before);
     rig_close(&rig);
@@ -357,11 +327,12 @@ static void two_runs_give_the_same_bits(void **state)
             struct rig rig = rig_open(&networks[1], kernels, 3, "auto");
             ctkd_error err;
             for (int step = 0; step < 20; step++) {
-                check_ok(ctkd__training_forward(rig.training, N_MAX, rig.x, logits[run], &err),
-                         &err);
+                check_ok(
+                    ctkd__training_forward(rig.training, N_MAX, rig.engine.x, logits[run], &err),
+                    &err);
                 check_ok(ctkd__training_backward(rig.training, rig.r, &err), &err);
             }
-            count = rig.weights->n_values;
+            count = rig.engine.weights->n_values;
             gradients[run] = malloc(3 * count * sizeof(float));
             for (size_t w = 0; w < 3; w++)
                 memcpy(gradients[run] + w * count, ctkd__training_gradient(rig.training, w),
@@ -384,10 +355,11 @@ static void impossible_batches_are_refused(void **state)
     struct rig rig = rig_open(&networks[0], kernels, 1, "auto");
     float logits[(N_MAX + 1) * K];
     assert_int_equal(ctkd__training_backward(rig.training, rig.r, &err), CTKD_EINVAL);
-    assert_int_equal(ctkd__training_forward(rig.training, N_MAX + 1, rig.x, logits, &err),
+    assert_int_equal(ctkd__training_forward(rig.training, N_MAX + 1, rig.engine.x, logits, &err),
                      CTKD_EINVAL);
     assert_string_equal(err.message, "training: batch of 6, expected 1 to 5");
-    assert_int_equal(ctkd__training_forward(rig.training, 0, rig.x, logits, &err), CTKD_EINVAL);
+    assert_int_equal(ctkd__training_forward(rig.training, 0, rig.engine.x, logits, &err),
+                     CTKD_EINVAL);
     rig_close(&rig);
 }
 

@@ -1,0 +1,73 @@
+#include "support/engine_rig.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "support/check.h"
+
+/* Weights as drawn, vectors moved away from their constants: no symmetric starting point. */
+static struct reference *start(const struct engine_rig *rig)
+{
+    const struct ctkd__graph *const graph = rig->graph;
+    float **const plain = calloc((size_t)graph->n_parameters, sizeof *plain);
+    assert_non_null(plain);
+    for (int i = 0; i < graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &graph->parameters[i];
+        const bool buffer = p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
+        float *const flat =
+            (buffer ? rig->weights->buffers : rig->weights->values) + rig->weights->offsets[i];
+        plain[i] = calloc(ctkd__parameter_elements(p), sizeof(float));
+        assert_non_null(plain[i]);
+        ctkd__weights_unpack(rig->weights, i, flat, plain[i]);
+        if (p->rank == 1 && p->role != CTKD__ROLE_VARIANCE)
+            for (size_t j = 0; j < p->shape[0]; j++)
+                plain[i][j] += 0.3f * sinf((float)(3 * j + 7 * (size_t)i));
+        ctkd__weights_pack(rig->weights, i, plain[i], flat);
+    }
+    struct reference *const reference = reference_create(graph, plain);
+    for (int i = 0; i < graph->n_parameters; i++)
+        free(plain[i]);
+    free(plain);
+    return reference;
+}
+
+struct engine_rig engine_rig_open(struct ctkd__graph *graph, int logits,
+                                  const struct ctkd__kernels *kernels, size_t threads, size_t n)
+{
+    struct engine_rig rig = { .graph = graph };
+    ctkd_error err;
+    check_ok(ctkd__graph_finish(graph, logits, &err), &err);
+    check_ok(ctkd__workers_create(threads, &rig.workers, &err), &err);
+    check_ok(ctkd__weights_create(graph, kernels->block, &rig.weights, &err), &err);
+    ctkd__weights_initialise(rig.weights, 5);
+    rig.reference = start(&rig);
+    const struct ctkd__node *const input = &graph->nodes[0];
+    const size_t floats = n * input->c * input->h * input->w;
+    rig.x = calloc(floats, sizeof *rig.x);
+    assert_non_null(rig.x);
+    fill_normal(rig.x, floats, 3);
+    return rig;
+}
+
+void engine_rig_close(struct engine_rig *rig)
+{
+    reference_destroy(rig->reference);
+    ctkd__weights_destroy(rig->weights);
+    ctkd__workers_destroy(rig->workers);
+    ctkd__graph_destroy(rig->graph);
+    free(rig->x);
+}
+
+void engine_rig_check_logits(const struct engine_rig *rig, size_t n, size_t k, const float *logits,
+                             int training, double tolerance)
+{
+    double *const expected = calloc(n * k, sizeof *expected);
+    float *const narrow = calloc(n * k, sizeof *narrow);
+    assert_true(expected && narrow);
+    reference_forward(rig->reference, n, rig->x, training, expected);
+    for (size_t i = 0; i < n * k; i++)
+        narrow[i] = (float)expected[i];
+    check_relative(logits, narrow, n * k, tolerance);
+    free(expected);
+    free(narrow);
+}

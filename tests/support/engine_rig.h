@@ -1,0 +1,28 @@
+/* A graph with workers, weights that have no symmetry, images and the same in double: what tests of
+ * the engine begin with. */
+#ifndef CTKD_TESTS_ENGINE_RIG_H
+#define CTKD_TESTS_ENGINE_RIG_H
+
+#include "nn/kernels/kernels.h"
+#include "nn/weights.h"
+#include "nn/workers.h"
+#include "support/reference.h"
+
+struct engine_rig {
+    struct ctkd__graph *graph;
+    struct ctkd__workers *workers;
+    struct ctkd__weights *weights;
+    struct reference *reference;
+    float *x; /* n images */
+};
+
+/* Finishes and takes over `graph`. */
+struct engine_rig engine_rig_open(struct ctkd__graph *graph, int logits,
+                                  const struct ctkd__kernels *kernels, size_t threads, size_t n);
+void engine_rig_close(struct engine_rig *rig);
+
+/* Logits of the first n images against those in double; k classes. */
+void engine_rig_check_logits(const struct engine_rig *rig, size_t n, size_t k, const float *logits,
+                             int training, double tolerance);
+
+#endif
