@@ -26,7 +26,7 @@ static const struct ctkd__kernels *best_kernels(void)
 static void a_layer_is_measured_once_and_read_back_the_same(void **state)
 {
     (void)state;
-    char path[] = "/tmp/ctkd-choices-XXXXXX";
+    char path[] = P_tmpdir "/ctkd-choices-XXXXXX";
     const int fd = mkstemp(path);
     assert_true(fd >= 0);
     FILE *const file = fdopen(fd, "w");
@@ -94,7 +94,7 @@ static void damaged_files_and_unknown_names_are_refused_in_one_line(void **state
     static const char *const lines[] = { "winograd\n", "winograd x layer\n", "fft 0 a layer\n",
                                          "\n" };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
-        char path[] = "/tmp/ctkd-choices-XXXXXX";
+        char path[] = P_tmpdir "/ctkd-choices-XXXXXX";
         const int fd = mkstemp(path);
         assert_true(fd >= 0);
         assert_int_equal(write(fd, lines[i], strlen(lines[i])), strlen(lines[i]));
