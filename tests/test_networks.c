@@ -373,7 +373,12 @@ static void agrees_with_pytorch(void **state)
     assert_int_equal(fixture.graph->n_parameters,
                      (int)golden_get(fixture.golden, "parameters", 1)[0]);
     const struct ctkd__kernels *const *const list = ctkd__kernels_list();
-    for (size_t i = 0; list[i]; i++)
+    size_t first = 0;
+#ifdef __SANITIZE_ADDRESS__ /* the widest alone: test_training has every op with every set */
+    while (list[first + 1] && ctkd__kernels_supported(list[first + 1]))
+        first++;
+#endif
+    for (size_t i = first; list[i]; i++)
         for (size_t threads = 1; threads <= 2 && ctkd__kernels_supported(list[i]); threads++) {
             struct ctkd__workers *workers;
             ctkd_error err = { 0 };

@@ -91,7 +91,8 @@ void tiny_network_write(const char *file, uint64_t seed, const struct ctkd__netw
     struct ctkd__graph *graph;
     struct ctkd__weights *weights;
     ctkd_error err = { 0 };
-    check_ok(ctkd__model_build(info->network, &args, &graph, &err), &err);
+    check_ok(ctkd__model_build(info->network[0] ? info->network : "resnet8", &args, &graph, &err),
+             &err);
     check_ok(ctkd__weights_create(graph, 8, &weights, &err), &err);
     ctkd__weights_initialise(weights, seed);
     check_ok(ctkd__network_file_write(file, weights, info, &err), &err);

@@ -16,7 +16,8 @@ void tiny_data_write(const char *folder, size_t n_train, size_t n_test);
 struct ctkd__config *tiny_config(const char *folder, const char *settings);
 
 /* The network that info names, drawn from `seed`, with metadata that fit the data of
-   tiny_data_write; tiny_network_info names resnet8. */
+   tiny_data_write; none named: a
+   resnet8, as tiny_network_info has it. */
 void tiny_network_write(const char *file, uint64_t seed, const struct ctkd__network_info *info);
 struct ctkd__network_info tiny_network_info(void);
 
