@@ -1,5 +1,6 @@
 #include "support/check.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -64,6 +65,7 @@ struct golden_entry {
     char key[160];
     size_t count;
     float *values;
+    bool read;
 };
 struct golden {
     char path[1024];
@@ -79,7 +81,7 @@ struct golden *golden_open(const char *name)
     FILE *file = fopen(golden->path, "r");
     if (!file)
         fail_msg("%s: golden values are missing", golden->path);
-    struct golden_entry entry;
+    struct golden_entry entry = { 0 };
     while (fscanf(file, "%159s %zu", entry.key, &entry.count) == 2) {
         entry.values = malloc((entry.count + 1) * sizeof *entry.values);
         assert_non_null(entry.values);
@@ -120,8 +122,16 @@ const float *golden_get(struct golden *golden, const char *key, size_t count)
             if (golden->entries[i].count != count)
                 fail_msg("%s: %s has %zu values, expected %zu", golden->path, key,
                          golden->entries[i].count, count);
+            golden->entries[i].read = true;
             return golden->entries[i].values;
         }
     fail_msg("%s: %s is missing", golden->path, key);
     return NULL;
+}
+
+void golden_check_all_read(const struct golden *golden)
+{
+    for (size_t i = 0; i < golden->count; i++)
+        if (!golden->entries[i].read)
+            fail_msg("%s: nothing was compared with %s", golden->path, golden->entries[i].key);
 }

@@ -45,5 +45,7 @@ struct golden *golden_open(const char *name);
 void golden_close(struct golden *golden);
 const float *golden_get(struct golden *golden, const char *key, size_t count);
 size_t golden_count(struct golden *golden, const char *key); /* 0 when there is no such key */
+/* Fails when some key was never asked for with golden_get. */
+void golden_check_all_read(const struct golden *golden);
 
 #endif
