@@ -13,7 +13,8 @@ a loss does not reach has 0 for both.
 
 As in networks.py, a ReLU (here also a sign, a mask or a choice of vectors) within rounding of its bend may
 go either way in float32. Each pair takes the first seed at which noise of 3e-6 on the pixels moves no gradient of
-any method by more than 1e-4 of its norm, or the best of TRIALS; a file that is there keeps its seeds."""
+any method by more than 1e-4 of its norm (and a thousandth of the largest), or the best of TRIALS; a file that is
+there keeps its seed."""
 import functools
 import math
 import pathlib
