@@ -58,6 +58,9 @@ int main(void)
 END
 cp "$work/user.c" "$work/user.cc"
 
+# Whether a program needs what matches. Not through a pipe to grep -q: that stops reading at the match, and then
+# ldd dies of SIGPIPE, which pipefail takes for no match.
+needs() { ldd "$1" >"$work/needs" && grep -q "$2" "$work/needs"; }
 run() { # name, environment and program
     local name=$1 out
     shift
@@ -67,11 +70,11 @@ run() { # name, environment and program
 for language in "cc -std=c17:user.c" "c++ -std=c++11:user.cc"; do
     compiler=${language%:*} source=$work/${language#*:}
     $compiler $strict $sanitize $(pc --cflags) "$source" $(pc --libs) -o "$work/shared" || fail "$compiler: shared link"
-    ldd "$work/shared" | grep -q "libctkd.*$prefix\|libctkd.*not found" || fail "$compiler: not linked to libctkd.so"
+    needs "$work/shared" "libctkd.*$prefix\|libctkd.*not found" || fail "$compiler: not linked to libctkd.so"
     run "$compiler, shared" LD_LIBRARY_PATH="$libdir" "$work/shared"
     $compiler $strict $sanitize $(pc --cflags) "$source" $(pc --static --libs | sed 's/-lctkd/-l:libctkd.a/') \
         -o "$work/static" || fail "$compiler: static link"
-    ! ldd "$work/static" | grep -q libctkd || fail "$compiler: static program needs libctkd.so"
+    ! needs "$work/static" libctkd || fail "$compiler: static program needs libctkd.so"
     run "$compiler, static" "$work/static"
 done
 
