@@ -63,7 +63,10 @@ bool ctkd__cli_names(const struct ctkd__command *command, int argc, char **argv,
     }
     if (arguments->n_positionals > positionals) {
         ctkd__fail(&err, CTKD_EINVAL, "'%s' found, expected %s",
-                   arguments->positionals[positionals], positionals ? "one name" : "no argument");
+                   arguments->positionals[positionals],
+                   positionals > 1 ? "fewer names"
+                   : positionals   ? "one name"
+                                   : "no argument");
         *status = ctkd__cli_misused(command, &err);
         return false;
     }

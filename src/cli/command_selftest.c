@@ -12,6 +12,7 @@
 #include "train/loop.h"
 #include "train/selftest.h"
 #include "util/error.h"
+#include "util/options.h"
 
 static void print_verdict(void *context, bool ok, const char *what, const char *figure)
 {
@@ -75,35 +76,64 @@ static void print_system(void)
            1e-9 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE));
 }
 
+/* Whether there is a part of that name; offers the nearest where there is none. */
+static ctkd_status check_part(const char *name, ctkd_error *err)
+{
+    const char *names[16] = { NULL };
+    char all[160] = "";
+    for (size_t i = 0; ctkd__selftest_parts()[i].name && i + 1 < sizeof names / sizeof *names;
+         i++) {
+        const size_t used = strlen(all);
+        names[i] = ctkd__selftest_parts()[i].name;
+        snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
+        if (strcmp(names[i], name) == 0)
+            return CTKD_OK;
+    }
+    const char *const nearest = ctkd__nearest(name, names);
+    return ctkd__fail(err, CTKD_ENOTFOUND, "no part is called '%s', expected one of %s%s%s%s", name,
+                      all, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+                      nearest ? "'?" : "");
+}
+
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
     struct ctkd__arguments arguments;
     struct stat info;
     ctkd_error err = { 0 };
     int status;
-    if (!ctkd__cli_names(command, argc, argv, 1, &arguments, &status))
+    if (!ctkd__cli_names(command, argc, argv, 2, &arguments, &status))
         return status;
-    const char *dir = arguments.n_positionals ? arguments.positionals[0] : ".";
+    const char *const dir = arguments.n_positionals ? arguments.positionals[0] : ".";
+    const char *const part = arguments.n_positionals > 1 ? arguments.positionals[1] : NULL;
     if (stat(dir, &info) != 0 || !S_ISDIR(info.st_mode)) {
         ctkd__fail(&err, CTKD_ENOTFOUND, "%s: expected a folder to write into", dir);
         return ctkd__cli_misused(command, &err);
     }
+    if (part && check_part(part, &err) != CTKD_OK)
+        return ctkd__cli_misused(command, &err);
     const double began = ctkd__loop_clock();
     struct ctkd__selftest test = { .dir = dir, .verdict = print_verdict };
     print_system();
-    ctkd__selftest_run(&test);
+    ctkd__selftest_run(&test, part);
     printf("%zu of %zu failed, %.0f s\n", test.failures, test.verdicts, ctkd__loop_clock() - began);
     return test.failures ? CTKD__EXIT_FAILED : CTKD__EXIT_DONE;
 }
 
 const struct ctkd__command ctkd__command_selftest = {
     .name = "selftest",
-    .arguments = "[DIR]",
+    .arguments = "[DIR [PART]]",
     .summary = "prove this installation: gradients, kernels, repetition, resuming, files",
-    .details = "DIR (default: here) is where runs will be written; the test works in a folder of "
-               "its own in it\n"
-               "and removes that. One line per verdict, ok or FAILED, with the figure; exit status "
-               "1 when one\n"
-               "failed. A bug report should hold this output.",
+    .details =
+        "DIR (default: here) is where runs will be written; the test works in a folder of "
+        "its own in it\n"
+        "and removes that. One line per verdict, ok or FAILED, with the figure; exit status "
+        "1 when one\n"
+        "failed. A bug report should hold this output.\n\n"
+        "PART (default: all, in this order):\n"
+        "  losses    gradients of every loss and of the temperature, by central differences\n"
+        "  ops       the same of every layer, with every instruction set and convolution\n"
+        "  networks  every instruction set against the portable kernels\n"
+        "  writing   a file and its folder: written, synced, renamed, read back\n"
+        "  runs      training that repeats, and resumes with every method, to the same bits",
     .run = run,
 };
