@@ -319,6 +319,34 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
     ctkd__training_destroy(training);
 }
 
+/* Batch statistics without a backward pass, as a teacher; nobody can write the weights from then
+   on. */
+static void check_forward_only(const struct fixture *fixture, const struct ctkd__kernels *kernels,
+                               const char *conv, struct ctkd__workers *workers,
+                               struct ctkd__weights *weights)
+{
+    struct ctkd__training *training;
+    ctkd_error err = { 0 };
+    float logits[N * CLASSES];
+    check_ok(ctkd__weights_protect(weights, &err), &err);
+    const struct ctkd__training_config config = {
+        .kernels = kernels,
+        .workers = workers,
+        .batch_max = N,
+        .conv = conv,
+        .outputs = fixture->tap_nodes,
+        .n_outputs = (size_t)fixture->graph->n_taps,
+        .forward_only = true,
+    };
+    check_ok(ctkd__training_create(fixture->graph, weights, &config, &training, &err), &err);
+    check_ok(ctkd__training_forward(training, N, fixture->x, logits, &err), &err);
+    check_relative(logits, golden_get(fixture->golden, "logits_train", N * CLASSES), N * CLASSES,
+                   1e-4 * fixture->amplification);
+    for (size_t i = 0; i < config.n_outputs; i++)
+        check_tap(fixture, i, "train", ctkd__training_output(training, i));
+    ctkd__training_destroy(training);
+}
+
 static void run_inference(const struct fixture *fixture, struct ctkd__inference *inference,
                           bool tapped)
 {
@@ -382,6 +410,8 @@ static void check_with(const struct fixture *fixture, const struct ctkd__kernels
         check_ok(ctkd__weights_import(weights, &fixture->values, &err), &err);
         check_inference(fixture, kernels, convs[c], workers, weights, tapped);
         check_training(fixture, kernels, convs[c], workers, weights, tapped);
+        if (tapped)
+            check_forward_only(fixture, kernels, convs[c], workers, weights);
         ctkd__weights_destroy(weights);
     }
     ctkd__workers_destroy(workers);

@@ -238,6 +238,37 @@ static void gradients_of_every_op_match_central_differences(void **state)
             free(networks[i].slopes[n]);
 }
 
+/* Weights in read-only memory: whoever wrote into them would die of it. */
+static void a_forward_only_program_uses_batch_statistics_and_writes_no_weight(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+        struct rig rig = rig_open(&networks[i], ctkd__kernels_list()[0], 2, "auto");
+        struct ctkd__training *only;
+        ctkd_error err;
+        float logits[N_MAX * K];
+        const struct ctkd__training_config config = { .kernels = ctkd__kernels_list()[0],
+                                                      .workers = rig.engine.workers,
+                                                      .batch_max = N_MAX,
+                                                      .conv = "auto",
+                                                      .forward_only = true };
+        const int64_t batches = rig.engine.weights->batches_tracked;
+        check_ok(ctkd__weights_protect(rig.engine.weights, &err), &err);
+        check_ok(ctkd__training_create(rig.engine.graph, rig.engine.weights, &config, &only, &err),
+                 &err);
+        for (size_t n = N_MAX; n > 0; n--) {
+            check_ok(ctkd__training_forward(only, n, rig.engine.x, logits, &err), &err);
+            check_logits(&rig, n, logits, 1, 1e-5);
+        }
+        assert_int_equal(rig.engine.weights->batches_tracked, batches);
+        assert_true(ctkd__training_bytes(only) < ctkd__training_bytes(rig.training));
+        assert_int_equal(ctkd__training_backward(only, rig.r, &err), CTKD_EINVAL);
+        assert_non_null(strstr(err.message, "forward only"));
+        ctkd__training_destroy(only);
+        rig_close(&rig);
+    }
+}
+
 static void inference_matches_running_statistics_in_double(void **state)
 {
     (void)state;
@@ -367,6 +398,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_every_op_match_central_differences),
+        cmocka_unit_test(a_forward_only_program_uses_batch_statistics_and_writes_no_weight),
         cmocka_unit_test(inference_matches_running_statistics_in_double),
         cmocka_unit_test(running_statistics_move_as_pytorch_moves_them),
         cmocka_unit_test(two_runs_give_the_same_bits),

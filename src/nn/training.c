@@ -83,7 +83,8 @@ static ctkd_status create_convs(struct ctkd__training *t, struct ctkd__training_
     /* What computes the gradient of the input, which is not always asked for. */
     const int to_input = transposed ? CTKD__CONV_FORWARD : CTKD__CONV_BACKWARD_DATA;
     for (int d = 0; d < 3; d++) {
-        if (d == to_input && op->dx.out == CTKD__NO_BUFFER)
+        if ((d == to_input && op->dx.out == CTKD__NO_BUFFER) ||
+            (d == CTKD__CONV_BACKWARD_WEIGHTS && t->config.forward_only))
             continue;
         const enum ctkd__conv_direction direction = (enum ctkd__conv_direction)d;
         const struct ctkd__conv_request request =
@@ -102,7 +103,7 @@ static bool takes_prologue(void *context, int step)
     const struct ctkd__training *const t = context;
     const enum ctkd__conv_direction directions[] = { CTKD__CONV_FORWARD,
                                                      CTKD__CONV_BACKWARD_WEIGHTS };
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < (t->config.forward_only ? 1 : 2); i++) {
         const struct ctkd__conv_request request = request_of(t, &t->ops[step], directions[i], true);
         if (!ctkd__conv_supported(t->config.conv, &request))
             return false;
@@ -121,6 +122,16 @@ static void find_prologues(struct ctkd__training *t)
     }
 }
 
+static bool is_conv(const struct ctkd__training_op *op)
+{
+    return op->step.kind == CTKD__STEP_CONV || op->step.kind == CTKD__STEP_TRANSPOSED_CONV;
+}
+
+static const char *profile_name(const struct ctkd__training *t)
+{
+    return t->config.forward_only ? "teacher" : "student";
+}
+
 static void add_conv_rows(struct ctkd__training *t, struct ctkd__training_op *op)
 {
     static const char *const directions[] = { "conv forward", "conv backward data",
@@ -129,11 +140,13 @@ static void add_conv_rows(struct ctkd__training *t, struct ctkd__training_op *op
         if (!op->conv[d])
             continue;
         const struct ctkd__conv_base *const conv = ctkd__conv_base(op->conv[d]);
-        op->rows[d] = ctkd__profile_row(t->config.profile, "student", directions[d], op->node->name,
-                                        conv->impl->name, ctkd__conv_flops(&conv->request.shape));
+        op->rows[d] =
+            ctkd__profile_row(t->config.profile, profile_name(t), directions[d], op->node->name,
+                              conv->impl->name, ctkd__conv_flops(&conv->request.shape));
         if (d != CTKD__CONV_BACKWARD_WEIGHTS)
-            op->rows[3 + d] = ctkd__profile_row(t->config.profile, "student", CTKD__PROFILE_PACKING,
-                                                op->node->name, conv->impl->name, 0);
+            op->rows[3 + d] =
+                ctkd__profile_row(t->config.profile, profile_name(t), CTKD__PROFILE_PACKING,
+                                  op->node->name, conv->impl->name, 0);
     }
 }
 
@@ -143,7 +156,7 @@ static void add_profile_rows(struct ctkd__training *t, struct ctkd__training_op 
         op->rows[i] = -1;
     if (!t->config.profile)
         return;
-    if (op->conv[CTKD__CONV_BACKWARD_WEIGHTS]) { /* transposed ones too */
+    if (is_conv(op)) {
         add_conv_rows(t, op);
         return;
     }
@@ -152,15 +165,12 @@ static void add_profile_rows(struct ctkd__training *t, struct ctkd__training_op 
     char kind[32];
     snprintf(kind, sizeof kind, "%s forward", ctkd__step_text(op->step.kind));
     op->rows[0] =
-        ctkd__profile_row(t->config.profile, "student", kind, op->node->name, "own", flops);
+        ctkd__profile_row(t->config.profile, profile_name(t), kind, op->node->name, "own", flops);
+    if (t->config.forward_only)
+        return;
     snprintf(kind, sizeof kind, "%s backward", ctkd__step_text(op->step.kind));
-    op->rows[1] =
-        ctkd__profile_row(t->config.profile, "student", kind, op->node->name, "own", 2 * flops);
-}
-
-static bool is_conv(const struct ctkd__training_op *op)
-{
-    return op->step.kind == CTKD__STEP_CONV || op->step.kind == CTKD__STEP_TRANSPOSED_CONV;
+    op->rows[1] = ctkd__profile_row(t->config.profile, profile_name(t), kind, op->node->name, "own",
+                                    2 * flops);
 }
 
 static ctkd_status create_maps(struct ctkd__training *t, struct ctkd__training_op *op)
@@ -249,6 +259,12 @@ static ctkd_status allocate_norms(struct ctkd__training *t)
     return CTKD_OK;
 }
 
+/* Of a worker. */
+static size_t gradient_bytes(const struct ctkd__training *t)
+{
+    return t->config.forward_only ? 0 : t->weights->n_values * sizeof(float);
+}
+
 static ctkd_status allocate(struct ctkd__training *t)
 {
     const size_t workers = workers_of(t);
@@ -261,8 +277,9 @@ static ctkd_status allocate(struct ctkd__training *t)
         return CTKD_ENOMEM;
     for (size_t i = 0; i < workers; i++) {
         t->arenas[i] = ctkd__pages_allocate(t->plan.bytes);
-        t->gradients[i] = ctkd__pages_allocate(t->weights->n_values * sizeof(float));
-        if (!t->arenas[i] || !t->gradients[i])
+        if (!t->config.forward_only)
+            t->gradients[i] = ctkd__pages_allocate(gradient_bytes(t));
+        if (!t->arenas[i] || (!t->gradients[i] && !t->config.forward_only))
             return CTKD_ENOMEM;
     }
     return allocate_norms(t);
@@ -397,8 +414,7 @@ void ctkd__training_destroy(struct ctkd__training *t)
     ctkd__training_outputs_destroy(t);
     for (size_t i = 0; i < workers_of(t); i++) {
         ctkd__pages_release(t->arenas ? t->arenas[i] : NULL, t->plan.bytes);
-        ctkd__pages_release(t->gradients ? t->gradients[i] : NULL,
-                            t->weights->n_values * sizeof(float));
+        ctkd__pages_release(t->gradients ? t->gradients[i] : NULL, gradient_bytes(t));
         ctkd__pages_release(t->scratch ? t->scratch[i] : NULL, t->scratch_bytes);
     }
     free(t->arenas);
@@ -420,8 +436,7 @@ void ctkd__training_destroy(struct ctkd__training *t)
 
 size_t ctkd__training_bytes(const struct ctkd__training *t)
 {
-    return workers_of(t) *
-               (t->plan.bytes + t->weights->n_values * sizeof(float) + t->scratch_bytes) +
+    return workers_of(t) * (t->plan.bytes + gradient_bytes(t) + t->scratch_bytes) +
            2 * t->packed_bytes + ctkd__training_outputs_bytes(t);
 }
 
@@ -475,7 +490,8 @@ ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const flo
     t->n = n;
     t->x = x;
     t->logits = logits;
-    t->weights->batches_tracked++;
+    if (!t->config.forward_only)
+        t->weights->batches_tracked++;
     return run(t, forward_worker, err);
 }
 
@@ -483,6 +499,9 @@ ctkd_status ctkd__training_backward(struct ctkd__training *t, const float *dlogi
 {
     if (t->n == 0)
         return ctkd__fail(err, CTKD_EINVAL, "training: backward without a forward");
+    if (t->config.forward_only)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "training: backward, but the program goes forward only");
     if (!dlogits && !t->config.no_logits)
         return ctkd__fail(err, CTKD_EINVAL, "training: no gradient of the logits");
     t->dlogits = dlogits;

@@ -30,6 +30,9 @@ struct ctkd__training_config {
     size_t n_outputs;
     bool no_logits;       /* the program ends in its outputs: nothing else is computed */
     bool input_gradients; /* ctkd__training_input_gradient is asked for */
+    /* No backward pass, which saves the memory for it; the weights are only read, the running
+       statistics stay as they are. */
+    bool forward_only;
 };
 
 /* graph, weights (same block as the kernels), workers and profile are borrowed until destroy. */
@@ -42,14 +45,14 @@ void ctkd__training_destroy(struct ctkd__training *training);
    allocates nothing. */
 ctkd_status ctkd__training_prepare(struct ctkd__training *training, size_t n, ctkd_error *err);
 
-/* x [n][c][h][w] -> logits [n][k]; moves the running statistics.
+/* x [n][c][h][w] -> logits [n][k]; moves the running statistics, but with forward_only.
    x is kept until backward. logits: NULL with no_logits; x: NULL for a graph without images. It may
    be called again without a backward between. CTKD_EINVAL: a side input was not given. */
 ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, const float *x,
                                    float *logits, ctkd_error *err);
 /* dlogits [n][k] of the last forward (NULL with no_logits) and the gradients of the outputs ->
    gradients of all parameters (overwritten; 0 where none arrives). Forgets what
-   ctkd__training_input and ctkd__training_output_gradient were given. */
+   ctkd__training_input and ctkd__training_output_gradient were given. CTKD_EINVAL: forward_only. */
 ctkd_status ctkd__training_backward(struct ctkd__training *training, const float *dlogits,
                                     ctkd_error *err);
 

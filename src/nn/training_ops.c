@@ -76,7 +76,7 @@ static void norm_forward(const struct view *v)
     for (size_t c = 0; c < op->node->c; c++) { /* padding channels keep coefficients of 0 */
         double mean, variance;
         merge_moments(v, c, channels, &mean, &variance);
-        if (v->worker == 0)
+        if (v->worker == 0 && !v->training->config.forward_only)
             move_statistics(v, c, mean, variance);
         const double rstd = 1.0 / sqrt(variance + epsilon);
         k.mean[c] = (float)mean;

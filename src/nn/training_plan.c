@@ -90,7 +90,7 @@ static bool plan_values(struct ctkd__training *t)
     bool short_of = false;
     for (int i = 0; i < t->program.count && !short_of; i++) {
         struct ctkd__training_op *const op = &t->ops[i];
-        const size_t now = (size_t)i, later = backward_time(t, i);
+        const size_t now = (size_t)i, later = t->config.forward_only ? now : backward_time(t, i);
         op->x = reads_images(t, op) ? CTKD__NO_BUFFER : buffer_of_value(t, op->step.input);
         op->residual = buffer_of_value(t, op->step.residual);
         op->y = op->index = CTKD__NO_BUFFER;
@@ -275,9 +275,19 @@ static bool plan_gradients(struct ctkd__training *t)
     return !short_of;
 }
 
+static void plan_no_gradients(struct ctkd__training *t)
+{
+    for (int i = 0; i < t->program.count; i++)
+        t->ops[i].dx = t->ops[i].dr = (struct ctkd__gradient){ CTKD__NO_BUFFER, CTKD__NO_BUFFER };
+}
+
 bool ctkd__training_plan(struct ctkd__training *t)
 {
-    if (!plan_values(t) || !plan_gradients(t))
+    if (!plan_values(t))
+        return false;
+    if (t->config.forward_only)
+        plan_no_gradients(t);
+    else if (!plan_gradients(t))
         return false;
     ctkd__arena_plan(&t->plan);
     return true;

@@ -1,6 +1,6 @@
 #include "nn/weights.h"
 
-#include <stdbool.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,10 +82,29 @@ fail:
                       ctkd__graph_trainable(graph));
 }
 
+static bool set_read_only(struct ctkd__weights *weights, bool read_only)
+{
+    weights->is_protected = read_only;
+    return ctkd__pages_protect(weights->values, weights->n_values * sizeof(float), read_only) ==
+               CTKD_OK &&
+           ctkd__pages_protect(weights->buffers, weights->n_buffers * sizeof(float), read_only) ==
+               CTKD_OK;
+}
+
+ctkd_status ctkd__weights_protect(struct ctkd__weights *weights, ctkd_error *err)
+{
+    return set_read_only(weights, true)
+               ? CTKD_OK
+               : ctkd__fail(err, CTKD_EIO, "weights: cannot be made read-only: %s",
+                            strerror(errno));
+}
+
 void ctkd__weights_destroy(struct ctkd__weights *weights)
 {
     if (!weights)
         return;
+    if (weights->is_protected)
+        (void)set_read_only(weights, false);
     ctkd__pages_release(weights->values, weights->n_values * sizeof(float));
     ctkd__pages_release(weights->buffers, weights->n_buffers * sizeof(float));
     free(weights->offsets);

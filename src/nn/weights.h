@@ -6,6 +6,8 @@
 #ifndef CTKD_NN_WEIGHTS_H
 #define CTKD_NN_WEIGHTS_H
 
+#include <stdbool.h>
+
 #include "nn/graph.h"
 #include "util/tensors.h"
 
@@ -18,12 +20,16 @@ struct ctkd__weights {
     size_t n_buffers;
     size_t *offsets; /* of each parameter: into values, or into buffers for MEAN and VARIANCE */
     int64_t batches_tracked;
+    bool is_protected; /* values and buffers are read-only memory */
 };
 
 /* All zeros. `graph` is borrowed until destroy. */
 ctkd_status ctkd__weights_create(const struct ctkd__graph *graph, size_t block,
                                  struct ctkd__weights **out, ctkd_error *err);
 void ctkd__weights_destroy(struct ctkd__weights *weights);
+
+/* Makes the values and the running statistics read-only memory until destroy. */
+ctkd_status ctkd__weights_protect(struct ctkd__weights *weights, ctkd_error *err);
 
 /* Draws initial values: a pure function of (seed, parameter's index, element's row-major index). */
 void ctkd__weights_initialise(struct ctkd__weights *weights, uint64_t seed);
