@@ -281,6 +281,11 @@ static void check_method(struct pair *pair, const ctkd_loss_def *def)
     check_run(pair, def, def->name, memory ? "method.crd.negatives=54" : "");
 }
 
+static void check_ofd_of_a_teacher_at_rest(struct pair *pair)
+{
+    check_run(pair, ctkd_loss_find("ofd"), "ofd_still", "method.ofd.batch_statistics=false");
+}
+
 static void check_refused(const struct pair *pair, const char *method)
 {
     struct ctkd__config *config = config_of(pair, method, "");
@@ -332,6 +337,7 @@ static void steps_with_a_wider_teacher_agree_with_pytorch(void **state)
     struct pair pair;
     pair_init(&pair, *state, "wide", "resnet8", "resnet8x4");
     check_every_method(&pair, refused);
+    check_ofd_of_a_teacher_at_rest(&pair);
     pair_fini(&pair);
 }
 
@@ -369,6 +375,7 @@ static void steps_with_a_teacher_of_larger_maps_agree_with_pytorch(void **state)
     check_run(&pair, ctkd_loss_find("fitnet"), "fitnet_3", "method.fitnet.hint=3");
     assert_true(pair.used[CTKD__OP_POOL_TO]);
     check_method(&pair, ctkd_loss_find("ofd"));
+    check_ofd_of_a_teacher_at_rest(&pair);
     pair_fini(&pair);
 }
 

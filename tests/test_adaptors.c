@@ -231,6 +231,40 @@ static void gradients_of_several_methods_add_up(void **state)
         free(sums[i]);
 }
 
+/* The KD loss and that of sp in a step beside another method. */
+static void losses_beside(const char *folder, const char *names, const char *settings,
+                          float losses[2])
+{
+    char all[128];
+    snprintf(all, sizeof all, "method.kd_weight=1 method.name=%s method.weight= %s", names,
+             settings);
+    struct ctkd__config *config = config_of(folder, ctkd_loss_list()[0], teachers[0], all);
+    struct ctkd__session *session = open_session(config);
+    const struct ctkd__batch batch = batch_of(session);
+    struct ctkd__step_report report;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__distiller_step(session->distiller, &batch, 1, 0, &report, &err), &err);
+    losses[0] = report.loss_kd;
+    losses[1] = report.losses[0];
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+/* One teacher for all: who asks for batch statistics asks for every method. */
+static void methods_of_a_run_see_one_teacher(void **state)
+{
+    float alone[2], published[2], still[2];
+    losses_beside(*state, "sp", "", alone);
+    losses_beside(*state, "sp,ofd", "", published);
+    losses_beside(*state, "sp,ofd", "method.ofd.batch_statistics=false", still);
+    for (size_t i = 0; i < 2; i++) {
+        check_close(still[i], (double)alone[i], 0, 0);
+        if (!(fabs((double)(published[i] - alone[i])) > 1e-3 * fabs((double)alone[i])))
+            fail_msg("loss %zu: %g with batch statistics, %g without: expected another", i,
+                     (double)published[i], (double)alone[i]);
+    }
+}
+
 static void networks_that_do_not_fit_a_method_are_refused_with_the_reason(void **state)
 {
     static const struct {
@@ -263,6 +297,7 @@ int main(void)
         TEST(adaptors_are_no_part_of_the_student),
         TEST(an_initial_stage_moves_what_its_method_declares),
         TEST(gradients_of_several_methods_add_up),
+        TEST(methods_of_a_run_see_one_teacher),
         TEST(networks_that_do_not_fit_a_method_are_refused_with_the_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

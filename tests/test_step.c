@@ -226,6 +226,8 @@ static void a_step_that_is_not_finite_is_named_and_changes_nothing(void **state)
         struct ctkd__weights *teacher = session->teacher->weights;
         struct ctkd__step_report report;
         ctkd_error err = { 0 };
+        check_ok(ctkd__pages_protect(teacher->values, teacher->n_values * sizeof(float), false),
+                 &err);
         for (size_t j = 0; j < teacher->n_values; j++)
             teacher->values[j] = NAN;
         check_ok(ctkd__inference_load(session->teacher->inference, teacher, &err), &err);

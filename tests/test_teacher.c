@@ -213,6 +213,63 @@ static void teacher_sees_images_as_it_was_trained(void **state)
     assert_true(difference > 1e-3);
 }
 
+/* A batch as a program of `teacher` in training answers it that moves its statistics, which those
+   of the teacher itself are compared with. */
+static void answer_moving(const struct ctkd__teacher *teacher, const float *x, int node,
+                          float *logits, float *tap)
+{
+    const struct ctkd__training_config t = { .kernels = engine.kernels,
+                                             .workers = engine.workers,
+                                             .batch_max = N,
+                                             .conv = "auto",
+                                             .outputs = &node,
+                                             .n_outputs = 1 };
+    const struct ctkd__node *const of = &teacher->graph->nodes[node];
+    struct ctkd__training *training;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__training_create(teacher->graph, teacher->weights, &t, &training, &err), &err);
+    check_ok(ctkd__training_forward(training, N, x, logits, &err), &err);
+    memcpy(tap, ctkd__training_output(training, 0), N * of->c * of->h * of->w * sizeof *tap);
+    ctkd__training_destroy(training);
+}
+
+/* Its weights are protected: a write would end the test. */
+static void teacher_in_training_answers_by_the_batch_and_predicts_as_ever(void **state)
+{
+    enum { TAP = N * 64 * 4 * 4 };
+    const char *file = temp_path(*state, "t.safetensors");
+    struct ctkd__network_info info = tiny_network_info(), images = info;
+    struct ctkd__teacher *still, *moving;
+    ctkd_error err = { 0 };
+    static float x[N * PIXELS], own[N * PIXELS], tap[TAP];
+    float expected[N * TINY_CLASSES], logits[N * TINY_CLASSES], alone[TINY_CLASSES];
+    tiny_network_write(file, 1, &info);
+    images.mean[0] = 0.5f; /* it sees the batch rescaled */
+    images.std[0] = 0.25f;
+    check_ok(open_teacher(file, &images, "", "", &still, &err), &err);
+    check_ok(open_teacher(file, &info, "", "", &moving, &err), &err);
+    fill_uniform(x, N * PIXELS, 3, -2, 2);
+    for (size_t i = 0; i < N * PIXELS; i++)
+        own[i] = (x[i] * 0.25f + 0.5f - info.mean[0]) / info.std[0];
+    const int node = ctkd__graph_find_tap(still->graph, "pre3");
+    check_ok(ctkd__teacher_predict(still, N, x, expected, &err), &err);
+    check_ok(ctkd__teacher_watch_training(still, &node, 1, &engine, &err), &err);
+    check_ok(ctkd__teacher_protect(still, &err), &err);
+    for (size_t i = 0; i < 2; i++) { /* what it saw before plays no part */
+        check_ok(ctkd__teacher_answer(still, 1, x, alone, &err), &err);
+        check_ok(ctkd__teacher_answer(still, N, x, logits, &err), &err);
+    }
+    assert_true(fabs((double)(alone[0] - logits[0])) > 1e-3);
+    float evaluated[N * TINY_CLASSES];
+    check_ok(ctkd__teacher_predict(still, N, x, evaluated, &err), &err);
+    assert_memory_equal(evaluated, expected, sizeof expected);
+    answer_moving(moving, own, node, expected, tap);
+    check_relative(logits, expected, N * TINY_CLASSES, 1e-5);
+    check_relative(still->taps[0], tap, TAP, 1e-5);
+    ctkd__teacher_close(still);
+    ctkd__teacher_close(moving);
+}
+
 static void teacher_far_below_its_promise_stops_the_run(void **state)
 {
     (void)state;
@@ -239,6 +296,7 @@ int main(void)
         TEST(network_is_named_by_file_or_key_or_is_the_one_that_fits),
         TEST(truncated_file_is_refused_at_every_length),
         TEST(teacher_sees_images_as_it_was_trained),
+        TEST(teacher_in_training_answers_by_the_batch_and_predicts_as_ever),
         cmocka_unit_test(teacher_far_below_its_promise_stops_the_run),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);

@@ -94,6 +94,11 @@ struct ctkd_builder {
     void (*read)(ctkd_builder *b, int x, unsigned stages, bool gradient);
     /** Sets status CTKD_ESHAPE and message; returns -1. */
     int (*refuse)(ctkd_builder *b, const char *format, ...);
+
+    /** The teacher's batch norms use the statistics of each batch, as in training, in place of its
+        running ones, for its features and its logits. There is one teacher: all losses of a run
+        see this one. Nothing of the teacher changes. */
+    void (*batch_statistics)(ctkd_builder *b);
 };
 
 #ifdef __cplusplus

@@ -50,6 +50,8 @@ static void show_teacher(const struct ctkd__session *session, const struct ctkd_
     fprintf(stderr, "teacher %s (%s): test top-1 %.2f %%, top-5 %.2f %%, loss %.4f\n",
             session->teacher->info.network, session->teacher->file, score->top1, score->top5,
             score->loss);
+    if (session->teacher->training)
+        fprintf(stderr, "teacher in training: statistics of each batch in its batch norms\n");
 }
 
 /* Opens the run directory: a new run, or the one that it holds, whose state the session takes. */

@@ -407,6 +407,12 @@ static void read_value(ctkd_builder *base, int x, unsigned stages, bool gradient
 
 /* --- */
 
+static void batch_statistics(ctkd_builder *base)
+{
+    if (base->status == CTKD_OK)
+        of(base)->to->batch_statistics = true;
+}
+
 static void start_builder(struct builder *b, struct ctkd__adaptors *to,
                           const struct ctkd__adaptors_args *args)
 {
@@ -426,7 +432,8 @@ static void start_builder(struct builder *b, struct ctkd__adaptors *to,
                                      .parameter = parameter,
                                      .train_in = train_in,
                                      .read = read_value,
-                                     .refuse = refuse },
+                                     .refuse = refuse,
+                                     .batch_statistics = batch_statistics },
                            .to = to,
                            .args = args };
 }

@@ -34,6 +34,7 @@ struct ctkd__adaptors {
     int taps[CTKD__TAPS_MAX];  /* nodes of the teacher's graph whose values are needed */
     int sides[CTKD__TAPS_MAX]; /* node of the joint graph that the tap enters at, or -1 */
     size_t n_taps;
+    bool batch_statistics; /* the teacher's, as ctkd_builder.batch_statistics */
     struct ctkd__stage_reads initial, main;
     unsigned char *trained_in; /* CTKD_STAGE_* of each parameter of the graph */
 };

@@ -177,6 +177,27 @@ static ctkd_status build_student(struct ctkd__session *session, struct ctkd__gra
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "student.network");
 }
 
+/* Makes what the last batch of an epoch needs where it is smaller. */
+static ctkd_status prepare_last(const struct ctkd__session *session,
+                                struct ctkd__training *training, ctkd_error *err)
+{
+    const size_t rest =
+        ctkd__loader_samples(session->data.train) % (size_t)session->config->train.batch;
+    return rest ? ctkd__training_prepare(training, rest, err) : CTKD_OK;
+}
+
+static ctkd_status watch_teacher(struct ctkd__session *session, ctkd_error *err)
+{
+    const struct ctkd__adaptors *const adaptors = session->adaptors;
+    struct ctkd__teacher *const teacher = session->teacher;
+    if (!adaptors->batch_statistics)
+        return ctkd__teacher_watch(teacher, adaptors->taps, adaptors->n_taps, &session->engine,
+                                   err);
+    const ctkd_status status = ctkd__teacher_watch_training(
+        teacher, adaptors->taps, adaptors->n_taps, &session->engine, err);
+    return status == CTKD_OK ? prepare_last(session, teacher->training, err) : status;
+}
+
 /* What the methods put on the student, and what they watch of the teacher. */
 static ctkd_status open_methods(struct ctkd__session *session, ctkd_error *err)
 {
@@ -193,10 +214,7 @@ static ctkd_status open_methods(struct ctkd__session *session, ctkd_error *err)
                                               .teacher = session->teacher->graph,
                                               .teacher_weights = session->teacher->weights };
     status = ctkd__adaptors_create(&args, &session->adaptors, err);
-    if (status == CTKD_OK)
-        status = ctkd__teacher_watch(session->teacher, session->adaptors->taps,
-                                     session->adaptors->n_taps, &session->engine, err);
-    return status;
+    return status == CTKD_OK ? watch_teacher(session, err) : status;
 }
 
 static ctkd_status open_training(struct ctkd__session *session, bool initial,
@@ -216,12 +234,9 @@ static ctkd_status open_training(struct ctkd__session *session, bool initial,
         training.outputs = reads->outputs;
         training.n_outputs = reads->n_outputs;
     }
-    const size_t samples = ctkd__loader_samples(session->data.train);
-    ctkd_status status =
+    const ctkd_status status =
         ctkd__training_create(session->weights->graph, session->weights, &training, out, err);
-    if (status == CTKD_OK && samples % training.batch_max)
-        status = ctkd__training_prepare(*out, samples % training.batch_max, err);
-    return status;
+    return status == CTKD_OK ? prepare_last(session, *out, err) : status;
 }
 
 static ctkd_status open_student(struct ctkd__session *session, bool distil, ctkd_error *err)
@@ -372,7 +387,7 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
     if (status == CTKD_OK)
         status = open_student(session, distil, err);
     if (status == CTKD_OK && distil) /* nothing in this process may change a teacher */
-        status = ctkd__inference_protect(session->teacher->inference, err);
+        status = ctkd__teacher_protect(session->teacher, err);
     if (status == CTKD_OK)
         status = open_step(session, distil, err);
     if (status == CTKD_OK)

@@ -141,10 +141,12 @@ void ctkd__teacher_close(struct ctkd__teacher *teacher)
     if (!teacher)
         return;
     ctkd__inference_destroy(teacher->inference);
+    ctkd__training_destroy(teacher->training);
     ctkd__weights_destroy(teacher->weights);
     ctkd__graph_destroy(teacher->graph);
-    for (size_t i = 0; i < teacher->n_taps; i++)
-        free(teacher->taps[i]);
+    for (size_t i = 0; i < teacher->n_taps && teacher->tap_memory; i++)
+        free(teacher->tap_memory[i]);
+    free(teacher->tap_memory);
     free(teacher->taps);
     free(teacher->x);
     free(teacher);
@@ -167,22 +169,64 @@ static ctkd_status compile_watching(struct ctkd__teacher *teacher, const int *no
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", teacher->file);
 }
 
+static ctkd_status no_memory(const struct ctkd__teacher *teacher, ctkd_error *err)
+{
+    return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for features", teacher->file);
+}
+
 ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,
                                 const struct ctkd__inference_config *engine, ctkd_error *err)
 {
     if (count == 0)
         return CTKD_OK;
+    teacher->n_taps = count;
     teacher->taps = calloc(count, sizeof *teacher->taps);
-    bool complete = teacher->taps != NULL;
-    for (size_t i = 0; i < count && complete; i++) {
+    teacher->tap_memory = calloc(count, sizeof *teacher->tap_memory);
+    if (!teacher->taps || !teacher->tap_memory)
+        return no_memory(teacher, err);
+    for (size_t i = 0; i < count; i++) {
         const struct ctkd__node *const node = &teacher->graph->nodes[nodes[i]];
-        teacher->taps[i] = calloc(teacher->batch_max * node->c * node->h * node->w, sizeof(float));
-        complete = teacher->taps[i] != NULL;
-        teacher->n_taps += complete;
+        teacher->tap_memory[i] =
+            calloc(teacher->batch_max * node->c * node->h * node->w, sizeof(float));
+        if (!teacher->tap_memory[i])
+            return no_memory(teacher, err);
+        teacher->taps[i] = teacher->tap_memory[i];
     }
-    if (!complete)
-        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for features", teacher->file);
     return compile_watching(teacher, nodes, count, engine, err);
+}
+
+ctkd_status ctkd__teacher_watch_training(struct ctkd__teacher *teacher, const int *nodes,
+                                         size_t count, const struct ctkd__inference_config *engine,
+                                         ctkd_error *err)
+{
+    const struct ctkd__training_config config = { .kernels = engine->kernels,
+                                                  .workers = engine->workers,
+                                                  .batch_max = teacher->batch_max,
+                                                  .conv = engine->conv,
+                                                  .choices = engine->choices,
+                                                  .profile = engine->profile,
+                                                  .outputs = nodes,
+                                                  .n_outputs = count,
+                                                  .forward_only = true };
+    const ctkd_status status =
+        ctkd__training_create(teacher->graph, teacher->weights, &config, &teacher->training, err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "%s", teacher->file);
+    teacher->n_taps = count;
+    teacher->taps = calloc(count + 1, sizeof *teacher->taps);
+    if (!teacher->taps)
+        return no_memory(teacher, err);
+    for (size_t i = 0; i < count; i++)
+        teacher->taps[i] = ctkd__training_output(teacher->training, i);
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err)
+{
+    ctkd_status status = ctkd__inference_protect(teacher->inference, err);
+    if (status == CTKD_OK)
+        status = ctkd__weights_protect(teacher->weights, err);
+    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", teacher->file);
 }
 
 static void rescale(struct ctkd__teacher *teacher, size_t n, const float *x)
@@ -218,10 +262,11 @@ ctkd_status ctkd__teacher_predict(void *context, size_t n, const float *x, float
 ctkd_status ctkd__teacher_answer(struct ctkd__teacher *teacher, size_t n, const float *x,
                                  float *logits, ctkd_error *err)
 {
-    if (teacher->n_taps == 0)
-        return ctkd__teacher_predict(teacher, n, x, logits, err);
-    return ctkd__inference_run_outputs(teacher->inference, n, own_view(teacher, n, x), logits,
-                                       teacher->taps, err);
+    const float *const own = own_view(teacher, n, x);
+    if (teacher->training)
+        return ctkd__training_forward(teacher->training, n, own, logits, err);
+    return ctkd__inference_run_outputs(teacher->inference, n, own, logits, teacher->tap_memory,
+                                       err);
 }
 
 ctkd_status ctkd__teacher_check(const struct ctkd__teacher *teacher, double top1, double expected,

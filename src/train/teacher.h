@@ -1,12 +1,15 @@
 /*
  * A trained network from a file, compiled for inference: the teacher, and what `ctkd eval`
- * evaluates. It answers images as the student's loader normalises them and honours the
- * normalisation that it was trained with: x_own = x * scale + shift per channel.
+ * evaluates. Where a method asks for it, what a step asks of it is answered by a second program,
+ * with the batch's statistics in its batch norms. It answers images as the student's loader
+ * normalises them and honours the normalisation that it was trained with: x_own = x * scale + shift
+ * per channel.
  */
 #ifndef CTKD_TRAIN_TEACHER_H
 #define CTKD_TRAIN_TEACHER_H
 
 #include "nn/inference.h"
+#include "nn/training.h"
 #include "train/evaluate.h"
 #include "train/weights_file.h"
 
@@ -27,11 +30,13 @@ struct ctkd__teacher {
     struct ctkd__graph *graph;
     struct ctkd__weights *weights;
     struct ctkd__inference *inference;
+    struct ctkd__training *training; /* forward only, of batch statistics; NULL: not asked for */
     bool rescales;
     float scale[CTKD__CHANNELS_MAX], shift[CTKD__CHANNELS_MAX];
     float *x; /* a rescaled batch; NULL when the constants agree */
     size_t batch_max;
-    float **taps; /* [n_taps][batch_max][c][h][w]: features of the last answer */
+    const float **taps; /* [n_taps] of [n][c][h][w]: features of the last answer */
+    float **tap_memory; /* of the inference program's; the training program has its own */
     size_t n_taps;
 };
 
@@ -45,11 +50,20 @@ void ctkd__teacher_close(struct ctkd__teacher *teacher);
 ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,
                                 const struct ctkd__inference_config *engine, ctkd_error *err);
 
-/* As _predict, and taps. */
+/* The same, and answers are those of a network in training: its batch norms use the statistics of
+   the batch. Its running statistics stay as they are: only _predict reads them. */
+ctkd_status ctkd__teacher_watch_training(struct ctkd__teacher *teacher, const int *nodes,
+                                         size_t count, const struct ctkd__inference_config *engine,
+                                         ctkd_error *err);
+
+/* Makes all weights and running statistics read-only memory until close. */
+ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err);
+
+/* As _predict, but for batch statistics where they are asked for, and taps. */
 ctkd_status ctkd__teacher_answer(struct ctkd__teacher *teacher, size_t n, const float *x,
                                  float *logits, ctkd_error *err);
 
-/* A ctkd__predict whose context is the teacher; n <= batch_max. */
+/* A ctkd__predict whose context is the teacher, in evaluation mode; n <= batch_max. */
 ctkd_status ctkd__teacher_predict(void *teacher, size_t n, const float *x, float *logits,
                                   ctkd_error *err);
 

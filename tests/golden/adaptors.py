@@ -5,7 +5,7 @@ float64, from the definitions. Writes adaptors_PAIR.txt beside itself (made with
 
 Nothing is shipped: every parameter and pixel is a draw of the library's counter-based generator, whose
 stream is a hash of the parameter's name (`stream` below; tests/test_adaptor_golden.c has the same), with
-the scales of networks.py. The student is in training mode, the teacher in evaluation mode.
+the scales of networks.py. The student is in training mode, the teacher in evaluation mode but for OFD's.
 
 "seed"; then for each run, METHOD or METHOD.initial for the stage before the main one: "RUN.loss", and for
 each parameter "RUN.NAME": norm of the gradient, and its product with a random direction. A parameter that
@@ -15,6 +15,7 @@ As in networks.py, a ReLU (here also a sign, a mask or a choice of vectors) with
 go either way in float32. Each pair takes the first seed at which noise of 3e-6 on the pixels moves no gradient of
 any method by more than 1e-4 of its norm (and a thousandth of the largest), or the best of TRIALS; a file that is
 there keeps its seed."""
+import copy
 import functools
 import math
 import pathlib
@@ -250,18 +251,19 @@ METHODS = {
     "fitnet_3": functools.partial(fitnet, hint=3), "at": of_map_pairs(at(2)), "rkd": of_vectors(rkd(25, 50)),
     "nst": of_map_pairs(nst), "cc": cc_of_embeddings, "ab.initial": ab,
     "ft.initial": functools.partial(ft, initial=True), "ft": ft, "fsp.initial": fsp_of_flows,
-    "kdsvd": of_map_pairs(kdsvd(1)), "ofd": ofd, "reviewkd": reviewkd,
+    "kdsvd": of_map_pairs(kdsvd(1)), "ofd": ofd, "ofd_still": ofd, "reviewkd": reviewkd,
 }
-ALL = [run for run in METHODS if run != "fitnet_3"]
+TEACHER_IN_TRAINING = ["ofd"]
+ALL = [run for run in METHODS if run not in ("fitnet_3", "ofd_still")]
 # Equal networks; a wider teacher; one with smaller maps and one map more; one with smaller maps and as many, for
 # methods that ask for that; one with larger maps.
 PAIRS = {
     "equal": ("resnet8", "resnet8", ALL),
-    "wide": ("resnet8", "resnet8x4", [run for run in ALL if run != "fsp.initial"]),
+    "wide": ("resnet8", "resnet8x4", [run for run in ALL if run != "fsp.initial"] + ["ofd_still"]),
     "small": ("resnet8", "MobileNetV2",
-              [run for run in METHODS if run not in ("ab.initial", "fsp.initial", "reviewkd")]),
+              [run for run in METHODS if run not in ("ab.initial", "fsp.initial", "reviewkd", "ofd_still")]),
     "uneven": ("resnet8", "ShuffleV2", ["ab.initial", "reviewkd"]),
-    "large": ("vgg8", "resnet8x4", ["fitnet", "fitnet_3", "ofd"]),
+    "large": ("vgg8", "resnet8x4", ["fitnet", "fitnet_3", "ofd", "ofd_still"]),
 }
 
 
@@ -290,7 +292,7 @@ class Pair:
         """Loss and gradients by name."""
         adaptors = Adaptors(self.seed, run.split(".")[0].split("_")[0])
         with torch.no_grad():
-            teacher = Side(self.teacher, x)
+            teacher = Side(copy.deepcopy(self.teacher).train(run in TEACHER_IN_TRAINING), x)
         self.student.zero_grad()
         loss = METHODS[run](adaptors, Side(self.student, x), teacher)
         loss.backward()

@@ -27,6 +27,12 @@ static int refuse(ctkd_builder *b, const char *format, ...)
     return -1;
 }
 
+static void batch_statistics(ctkd_builder *b)
+{
+    if (!failed(b))
+        recording_of(b)->batch_statistics = true;
+}
+
 static int add_value(ctkd_builder *b, struct recorded_value value)
 {
     struct recording *r = recording_of(b);
@@ -234,7 +240,8 @@ void recording_start(struct recording *r, const ctkd_map *student, size_t n_stud
                                  .parameter = parameter,
                                  .train_in = train_in,
                                  .read = read_value,
-                                 .refuse = refuse };
+                                 .refuse = refuse,
+                                 .batch_statistics = batch_statistics };
 }
 
 size_t recording_reads(const struct recording *r, unsigned stage, struct recorded_read *reads)

@@ -35,6 +35,7 @@ struct recording {
     size_t n_names;
     struct recorded_read reads[RECORDED_MAX];
     size_t n_reads;
+    bool batch_statistics; /* asked for */
 };
 
 /* A builder of two networks; the lists are used until the last call. */

@@ -5,8 +5,10 @@
  * bias, and the margin m, the mean of that below zero (phi, Phi: normal density and distribution):
  *   m = b - s phi(b/s)/Phi(-b/s) if Phi(-b/s) > 0.001, else -3 s;   t' = max(t, m)
  *   L = sum over levels l of 2^(l - levels + 1) 1/n sum (x - t')^2 [x > t' or t > 0]
- * Pairs are aligned at the deep end; the stem is left out. Maps: for each level, shallow to deep, x
- * and t with the weight and bias of its batch norm; t may differ from x in height and width.
+ * Published with the teacher's batch norms in training mode: its maps are of the batch's
+ * statistics. Pairs are aligned at the deep end; the stem is left out. Maps: for each level,
+ * shallow to deep, x and t with the weight and bias of its batch norm; t may differ from x in
+ * height and width.
  */
 #include <math.h>
 
@@ -17,9 +19,22 @@
 #include "lib/pairs.h"
 #include "lib/taps.h"
 
+struct ofd_config {
+    bool batch_statistics;
+};
+
+static const ctkd_option ofd_options[] = {
+    CTKD_OPT_BOOL(struct ofd_config, batch_statistics, 1,
+                  "the teacher's batch norms use the batch's statistics, as published; false: its "
+                  "running ones"),
+    CTKD_OPT_END,
+};
+
 static ctkd_status ofd_plan(const void *config, ctkd_builder *b)
 {
-    (void)config;
+    const struct ofd_config *ofd = config;
+    if (ofd->batch_statistics)
+        b->batch_statistics(b);
     const size_t levels = ctkd__maps_end(b) - 1;
     for (size_t i = 0; i < levels; i++) {
         char name[CTKD__NAME_BYTES];
@@ -182,6 +197,8 @@ const ctkd_loss_def ctkd__loss_ofd = {
     .needs = CTKD_NEEDS_MAPS,
     .properties = CTKD_NONNEGATIVE,
     .classes_min = 1,
+    .options = ofd_options,
+    .config_size = sizeof(struct ofd_config),
     .weight = 1e-3f,
     .plan = ofd_plan,
     .workspace = ofd_workspace,
