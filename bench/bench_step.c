@@ -6,7 +6,7 @@
  *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|teacher|student] [--threads N] [--steps
  * 20]
  *              [--warmup 3] [--isa NAME] [--conv NAME] [--side 32] [--classes 100] [--chunk N]
- *              [--tune] [--profile]
+ *              [--tune] [--profile] [--batch-statistics]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +39,7 @@ struct arguments {
     const struct pair *pair;
     const char *mode, *isa, *conv;
     size_t batch, threads, steps, warmup, side, classes, chunk;
-    bool profile, tune;
+    bool profile, tune, batch_statistics; /* the last: of the teacher's batch norms */
 };
 
 struct rig {
@@ -77,9 +77,8 @@ static const char *next_value(int argc, char **argv, int *i)
 
 static struct arguments parse(int argc, char **argv)
 {
-    struct arguments a = {
-        &pairs[0], "step", "auto", "auto", 64, 0, 20, 3, 32, 100, 0, false, false
-    };
+    struct arguments a = { &pairs[0], "step", "auto", "auto", 64,    0,     20,
+                           3,         32,     100,    0,      false, false, false };
     const struct {
         const char *flag;
         size_t *value;
@@ -93,6 +92,8 @@ static struct arguments parse(int argc, char **argv)
             a.profile = true;
         } else if (strcmp(argv[i], "--tune") == 0) {
             a.tune = true;
+        } else if (strcmp(argv[i], "--batch-statistics") == 0) {
+            a.batch_statistics = true;
         } else if (strcmp(argv[i], "--mode") == 0) {
             a.mode = next_value(argc, argv, &i);
         } else if (strcmp(argv[i], "--isa") == 0) {
@@ -155,8 +156,9 @@ static void open_teacher(struct rig *rig, const struct arguments *a,
     must(ctkd__inference_create(rig->teacher.graph, &rig->engine, &rig->teacher.inference, &err),
          &err);
     must(ctkd__inference_load(rig->teacher.inference, rig->teacher.weights, &err), &err);
-    ctkd__weights_destroy(rig->teacher.weights);
-    rig->teacher.weights = NULL;
+    rig->teacher.batch_max = a->batch;
+    if (a->batch_statistics)
+        must(ctkd__teacher_watch_training(&rig->teacher, NULL, 0, &rig->engine, &err), &err);
 }
 
 static void open_student(struct rig *rig, const struct arguments *a,
@@ -240,7 +242,7 @@ static void step(struct rig *rig, const struct arguments *a, float *logits)
     ctkd_error err;
     struct ctkd__step_report report;
     if (strcmp(a->mode, "teacher") == 0)
-        must(ctkd__teacher_predict(&rig->teacher, a->batch, rig->batch.x, logits, &err), &err);
+        must(ctkd__teacher_answer(&rig->teacher, a->batch, rig->batch.x, logits, &err), &err);
     else
         must(ctkd__distiller_step(rig->distiller, &rig->batch, 5, 1.0, &report, &err), &err);
 }
@@ -284,7 +286,9 @@ int main(int argc, char **argv)
         a.pair->name, a.batch, a.mode, ctkd__workers_count(rig.engine.workers),
         rig.engine.kernels->name, a.conv, median, ms[0], 1e3 * (double)a.batch / median,
         1e-3 * first,
-        rig.teacher.inference ? (double)ctkd__inference_bytes(rig.teacher.inference) / 1048576 : 0,
+        rig.teacher.training    ? (double)ctkd__training_bytes(rig.teacher.training) / 1048576
+        : rig.teacher.inference ? (double)ctkd__inference_bytes(rig.teacher.inference) / 1048576
+                                : 0,
         rig.training ? (double)ctkd__training_bytes(rig.training) / 1048576 : 0,
         usage.ru_maxrss / 1024);
     if (rig.engine.profile)
@@ -296,6 +300,9 @@ int main(int argc, char **argv)
     ctkd__weights_destroy(rig.weights);
     ctkd__graph_destroy(rig.graph);
     ctkd__inference_destroy(rig.teacher.inference);
+    ctkd__training_destroy(rig.teacher.training);
+    free(rig.teacher.taps);
+    ctkd__weights_destroy(rig.teacher.weights);
     ctkd__graph_destroy(rig.teacher.graph);
     if (a.tune)
         ctkd__choices_write(&rig.choices, stderr);
