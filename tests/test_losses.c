@@ -64,12 +64,18 @@ static ctkd_status evaluate_with(const ctkd_loss_def *def, const void *config, c
     return evaluate_view(def, config, CTKD_VIEW_ONLY, s, t, y, tau, n_tau, out);
 }
 
+/* What `evaluate` sets beside the defaults; NULL: nothing. */
+static const ctkd_option *varied;
+
 static ctkd_status evaluate(const ctkd_loss_def *def, const float *s, const float *t,
                             const float *tau, size_t n_tau, struct outputs *out)
 {
     _Alignas(16) char config[CONFIG_BYTES];
     assert_true(def->config_size <= sizeof config);
     ctkd_options_defaults(def->options, config);
+    if (varied)
+        assert_int_equal(ctkd_option_set(def->options, config, varied->name, varied->value ? 0 : 1),
+                         CTKD_OK);
     return evaluate_with(def, config, s, t, labels, tau, n_tau, out);
 }
 
@@ -132,6 +138,21 @@ static void gradients_of_every_loss_match_central_differences(void **state)
             check_gradients(*def, &one, 1);
             check_gradients(*def, each, N);
         }
+}
+
+/* The other form of a loss that has two. */
+static void gradients_match_with_every_switch_the_other_way(void **state)
+{
+    (void)state;
+    float one = 4, each[N];
+    memcpy(each, tau_each, sizeof each);
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++)
+        for (varied = (*def)->options; varied && varied->name; varied++)
+            if (varied->type == CTKD_OPTION_BOOL || varied->type == CTKD_OPTION_CHOICE) {
+                check_gradients(*def, &one, 1);
+                check_gradients(*def, each, N);
+            }
+    varied = NULL;
 }
 
 static void gradients_match_when_every_sample_has_its_own_tau(void **state)
@@ -319,6 +340,23 @@ static void every_loss_refuses_bad_arguments_and_writes_nothing(void **state)
         check_errors(*def);
 }
 
+/* The trainer stops at a loss that is not finite: none may turn it into a number. */
+static void a_nan_among_the_logits_is_a_nan_of_the_loss(void **state)
+{
+    (void)state;
+    float s[NK], t[NK];
+    struct outputs out;
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++)
+        for (size_t side = 0; side < 2; side++) {
+            fill_logits(s, t);
+            (side ? t : s)[K + 3] = NAN;
+            assert_int_equal(evaluate(*def, s, t, tau_each, N, &out), CTKD_OK);
+            if (isfinite(out.loss))
+                fail_msg("%s: %g of a NaN of the %s", (*def)->name, (double)out.loss,
+                         side ? "teacher" : "student");
+        }
+}
+
 static void kd_refuses_an_unknown_form(void **state)
 {
     (void)state;
@@ -407,6 +445,8 @@ static const struct method_case {
     ctkd_view view;
 } method_cases[] = {
     { "mlkd_weak", "mlkd", NULL, 0, CTKD_VIEW_WEAK },
+    { "mlkd_mask", "mlkd", "mask", 1, CTKD_VIEW_ONLY },
+    { "mlkd_mask_weak", "mlkd", "mask", 1, CTKD_VIEW_WEAK },
     { "mlkd_strong", "mlkd", NULL, 0, CTKD_VIEW_STRONG },
     { "dist", "dist", NULL, 0, CTKD_VIEW_ONLY },
     { "lskd", "lskd", NULL, 0, CTKD_VIEW_ONLY },
@@ -638,11 +678,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_every_loss_match_central_differences),
+        cmocka_unit_test(gradients_match_with_every_switch_the_other_way),
         cmocka_unit_test(gradients_match_when_every_sample_has_its_own_tau),
         cmocka_unit_test(every_loss_has_the_properties_that_it_declares),
         cmocka_unit_test(every_entry_is_complete_and_found_by_its_name),
         cmocka_unit_test(skipped_outputs_do_not_change_the_others),
         cmocka_unit_test(every_loss_refuses_bad_arguments_and_writes_nothing),
+        cmocka_unit_test(a_nan_among_the_logits_is_a_nan_of_the_loss),
         cmocka_unit_test(kd_refuses_an_unknown_form),
         cmocka_unit_test(dkd_refuses_two_classes_and_bad_weights),
         cmocka_unit_test(values_and_gradients_agree_with_pytorch),

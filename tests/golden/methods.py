@@ -28,15 +28,16 @@ def power(s, t, exponent, weighted):
     return (kl * (torch.softmax(t, 1) ** exponent).sum(1) if weighted else kl).mean()
 
 
-def mlkd(s, t, tau, view="only"):
-    """Of one of its two views, or with one view for both."""
+def mlkd(s, t, tau, view="only", mask=False):
+    """Of one of its two views, or with one view for both. mask: samples and classes one by one."""
     n, k = s.shape
     p = torch.softmax(t, 1).detach()
 
-    def share(x):
-        return (x <= torch.quantile(x, 0.5)).double().mean()
+    def below(x):
+        chosen = (x <= torch.quantile(x, 0.5)).double()
+        return chosen if mask else chosen.mean().expand(len(x))
 
-    m, mc, loss = share(p.max(1)[0]), share(p.sum(0)), 0
+    m, mc, loss = below(p.max(1)[0]), below(p.sum(0)), 0
     for temperature in (tau, 2, 3, 5, 6):
         tau_i = temperature if torch.is_tensor(temperature) else torch.full_like(tau, temperature)
         q, p = torch.softmax(s / tau_i, 1), torch.softmax(t / tau_i, 1)
@@ -46,9 +47,10 @@ def mlkd(s, t, tau, view="only"):
             loss = loss + kd(s, t, tau_i, False)
         if view == "strong":
             continue
-        loss = loss + m * kd(s, t, tau_i, False)
-        loss = loss + m / n * ((q @ q.t() - p @ p.t()) ** 2).sum()
-        loss = loss + mc / k * ((q.t() @ q - p.t() @ p) ** 2).sum()
+        for i in range(n):
+            loss = loss + m[i] / n * kd(s[i:i + 1], t[i:i + 1], tau_i[i:i + 1], False)
+        loss = loss + (m.view(n, 1) * (q @ q.t() - p @ p.t()) ** 2).sum() / n
+        loss = loss + (mc.view(k, 1) * (q.t() @ q - p.t() @ p) ** 2).sum() / k
     return loss
 
 
@@ -60,6 +62,8 @@ METHODS = {
     "wttm": lambda s, t, y, tau: power(s, t, 0.2, True),
     "mlkd": lambda s, t, y, tau: mlkd(s, t, tau),
     "mlkd_weak": lambda s, t, y, tau: mlkd(s, t, tau, "weak"),
+    "mlkd_mask": lambda s, t, y, tau: mlkd(s, t, tau, mask=True),
+    "mlkd_mask_weak": lambda s, t, y, tau: mlkd(s, t, tau, "weak", True),
     "mlkd_strong": lambda s, t, y, tau: mlkd(s, t, tau, "strong"),
 }
 

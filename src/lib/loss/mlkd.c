@@ -10,6 +10,15 @@
  * median over the batch, mc that of classes whose summed probability is not above its median over
  * classes. Only the first of TT is learned. With one view, that stands for both. All in n x n
  * products: k x k ones are never made.
+ *
+ * Published, m and mc are numbers because each loss is summed before its mask multiplies it. With
+ * the option `mask` the masks mask: m_i, mc_a = 1 for those samples and classes, else 0:
+ *   m KD  = 1/n sum_i m_i tau^2 KL_i
+ *   m BC  = 1/n sum_ir m_i (q q' - p p')_ir^2,          dq_i = 2/n sum_r (m_i + m_r) (..)_ir q_r
+ *   mc CC = 1/k sum_ab mc_a (q' q - p' p)_ab^2
+ *         = 1/k sum_ir [ (q W q')_ir (q q')_ir - 2 (q W p')_ir (q p')_ir + (p W p')_ir (p p')_ir ]
+ *   dq    = 2/k [ q W q' q - q W p' p + (q q' q - q p' p) W ],  W = diag(mc)
+ * BC and CC keep their divisors n and k, so that both forms have one scale.
  */
 #include <math.h>
 
@@ -19,6 +28,10 @@
 #include "lib/rows.h"
 #include "lib/softmax.h"
 
+struct mlkd_config {
+    bool mask;
+};
+
 static const float temperatures[] = { 0 /* tau */, 2, 3, 5, 6 };
 /* Published: two of the strong view's terms are evaluated on the weak one. */
 static const bool strong_terms[] = { true, false, true, true, false };
@@ -27,16 +40,20 @@ enum { TEMPERATURES = sizeof temperatures / sizeof *temperatures };
 struct mlkd {
     const ctkd_loss_args *args;
     size_t n, k;
+    bool masked;
     const float *tau; /* of the current temperature */
     size_t n_tau;
-    double m, mc;
+    bool kd_here;            /* this view has its KD term beside the weighted one */
     double *q, *p, *dq, *dp; /* [n, k] */
+    double *wq, *wp;         /* [n, k]: q W, p W; masked alone */
     double *qq, *qp, *pp;    /* [n, n]: products of rows */
+    double *wqq, *wqp, *wpp; /* [n, n]: with W between */
     double *ds, *dt;         /* [n, k], sums over the temperatures */
-    double *sums;            /* [n]: the samples' shares of m BC + mc CC */
+    double *sums;            /* [n]: the samples' shares of the loss */
     double *dtau;            /* [n], of the first temperature */
+    double *m, *mc;          /* [n], [k]: weights of samples and classes; not masked: all equal */
     double *sorted;          /* [n + k] */
-    float *ds_part, *dt_part, *dtau_part;
+    float *ds_part, *dt_part;
 };
 
 static double tau_of(const struct mlkd *w, size_t i)
@@ -47,37 +64,42 @@ static double tau_of(const struct mlkd *w, size_t i)
 static size_t mlkd_workspace(const void *config, const ctkd_loss_shape *shape)
 {
     (void)config;
-    size_t values = 0, width = 5;
-    return ctkd__add_product(&width, 7, shape->k) && ctkd__add_product(&width, 3, shape->n) &&
+    size_t values = 0, width = 4;
+    return ctkd__add_product(&width, 9, shape->k) && ctkd__add_product(&width, 6, shape->n) &&
                    ctkd__add_product(&values, shape->n, width) &&
-                   ctkd__add_product(&values, 1, shape->k)
+                   ctkd__add_product(&values, 2, shape->k)
                ? values
                : 0;
 }
 
-static struct mlkd lay_out(const ctkd_loss_args *a)
+static struct mlkd lay_out(const ctkd_loss_args *a, bool masked)
 {
     const size_t n = a->n, k = a->k, nk = n * k;
-    struct mlkd w = { .args = a, .n = n, .k = k, .q = a->workspace };
+    struct mlkd w = { .args = a, .n = n, .k = k, .masked = masked, .q = a->workspace };
     w.p = w.q + nk;
     w.dq = w.p + nk;
     w.dp = w.dq + nk;
-    w.ds = w.dp + nk;
+    w.wq = w.dp + nk;
+    w.wp = w.wq + nk;
+    w.ds = w.wp + nk;
     w.dt = w.ds + nk;
     w.ds_part = (float *)(void *)(w.dt + nk);
     w.dt_part = w.ds_part + nk;
     w.qq = w.dt + 2 * nk;
     w.qp = w.qq + n * n;
     w.pp = w.qp + n * n;
-    w.sums = w.pp + n * n;
+    w.wqq = w.pp + n * n;
+    w.wqp = w.wqq + n * n;
+    w.wpp = w.wqp + n * n;
+    w.sums = w.wpp + n * n;
     w.dtau = w.sums + n;
-    w.dtau_part = (float *)(void *)(w.dtau + n);
-    w.sorted = w.dtau + 2 * n;
+    w.m = w.dtau + n;
+    w.mc = w.m + n;
+    w.sorted = w.mc + k;
     return w;
 }
 
-/* The fraction of n values that are not above their median; sorts them. */
-static double share_below_median(size_t n, double *x)
+static void sort(size_t n, double *x)
 {
     for (size_t i = 1; i < n; i++) {
         const double value = x[i];
@@ -86,28 +108,37 @@ static double share_below_median(size_t n, double *x)
             x[j] = x[j - 1];
         x[j] = value;
     }
-    const double median = 0.5 * (x[(n - 1) / 2] + x[n / 2]);
-    size_t below = 0;
-    while (below < n && x[below] <= median)
-        below++;
-    return (double)below / (double)n;
+}
+
+/* n confidences become weights: 1 where they are not above their median, else 0; not masked: the
+   share of those everywhere. */
+static void weigh(size_t n, double *x, double *sorted, bool masked)
+{
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = x[i];
+    sort(n, sorted);
+    const double median = 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]);
+    double below = 0;
+    for (size_t i = 0; i < n; i++)
+        below += x[i] <= median;
+    for (size_t i = 0; i < n; i++)
+        x[i] = !masked ? below / (double)n : x[i] <= median ? 1 : 0;
 }
 
 static void measure_confidence(struct mlkd *w)
 {
-    double *const samples = w->sorted, *const classes = samples + w->n;
     for (size_t j = 0; j < w->k; j++)
-        classes[j] = 0;
+        w->mc[j] = 0;
     for (size_t i = 0; i < w->n; i++) {
         ctkd__softmax(w->k, w->args->t + i * w->k, 1, w->p);
-        samples[i] = 0;
+        w->m[i] = 0;
         for (size_t j = 0; j < w->k; j++) {
-            samples[i] = fmax(samples[i], w->p[j]);
-            classes[j] += w->p[j];
+            w->m[i] = fmax(w->m[i], w->p[j]);
+            w->mc[j] += w->p[j];
         }
     }
-    w->m = share_below_median(w->n, samples);
-    w->mc = share_below_median(w->k, classes);
+    weigh(w->n, w->m, w->sorted, w->masked);
+    weigh(w->k, w->mc, w->sorted, w->masked);
 }
 
 static double dot(size_t k, const double *a, const double *b)
@@ -123,11 +154,44 @@ static double dot(size_t k, const double *a, const double *b)
     return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest;
 }
 
+/* The KD term of one row: tau^2 KL/n by what this view gives it. */
+static void add_kd_row(void *argument, size_t i)
+{
+    const struct mlkd *w = argument;
+    const ctkd_loss_args *a = w->args;
+    const size_t k = w->k;
+    const double weight = (a->view == CTKD_VIEW_STRONG ? 0 : w->m[i]) + (w->kd_here ? 1 : 0);
+    w->sums[i] = 0;
+    if (weight == 0)
+        return;
+    float *const ds = w->ds_part + i * k, *const dt = w->dt_part + i * k;
+    struct ctkd__kl_row row = {
+        .k = k, .skip = CTKD__NO_CLASS, .s = a->s + i * k, .t = a->t + i * k, .tau = tau_of(w, i)
+    };
+    const double scale = weight * row.tau / (double)w->n;
+    ctkd__kl_row_prepare(&row);
+    ctkd__kl_row_sum(&row, (struct ctkd__ds_weights){ .difference = scale }, ds);
+    ctkd__kl_row_teacher(&row, scale, 0, dt);
+    w->sums[i] = scale * row.tau * row.kl;
+    if (w->tau == a->tau)
+        w->dtau[i] += weight * row.dtau / (double)w->n;
+    for (size_t j = 0; j < k; j++) {
+        w->ds[i * k + j] += (double)ds[j];
+        w->dt[i * k + j] += (double)dt[j];
+    }
+}
+
 static void prepare_row(void *argument, size_t i)
 {
     const struct mlkd *w = argument;
-    ctkd__softmax(w->k, w->args->s + i * w->k, tau_of(w, i), w->q + i * w->k);
-    ctkd__softmax(w->k, w->args->t + i * w->k, tau_of(w, i), w->p + i * w->k);
+    const size_t k = w->k;
+    double *const q = w->q + i * k, *const p = w->p + i * k;
+    ctkd__softmax(k, w->args->s + i * k, tau_of(w, i), q);
+    ctkd__softmax(k, w->args->t + i * k, tau_of(w, i), p);
+    for (size_t j = 0; j < k && w->masked; j++) {
+        w->wq[i * k + j] = w->mc[j] * q[j];
+        w->wp[i * k + j] = w->mc[j] * p[j];
+    }
 }
 
 static void relate_row(void *argument, size_t i)
@@ -139,13 +203,29 @@ static void relate_row(void *argument, size_t i)
         const double qq = dot(k, w->q + i * k, w->q + r * k);
         const double qp = dot(k, w->q + i * k, w->p + r * k);
         const double pp = dot(k, w->p + i * k, w->p + r * k);
+        double wqq = w->mc[0] * qq, wqp = w->mc[0] * qp, wpp = w->mc[0] * pp;
+        if (w->masked) {
+            wqq = dot(k, w->wq + i * k, w->q + r * k);
+            wqp = dot(k, w->wq + i * k, w->p + r * k);
+            wpp = dot(k, w->wp + i * k, w->p + r * k);
+        }
         batch += (qq - pp) * (qq - pp);
-        classes += (qq * qq - qp * qp) + (pp * pp - qp * qp);
-        w->qq[i * n + r] = qq;
-        w->qp[i * n + r] = qp;
-        w->pp[i * n + r] = pp;
+        classes += (wqq * qq - wqp * qp) + (wpp * pp - wqp * qp);
+        const size_t at = i * n + r;
+        w->qq[at] = qq, w->qp[at] = qp, w->pp[at] = pp;
+        w->wqq[at] = wqq, w->wqp[at] = wqp, w->wpp[at] = wpp;
     }
-    w->sums[i] = w->m * batch / (double)n + w->mc * classes / (double)k;
+    w->sums[i] += w->m[i] * batch / (double)n + classes / (double)k;
+}
+
+/* dq += qq q - qp p and dp += pp p - pq q. */
+static void add_products(size_t k, const double *q, const double *p, double qq, double qp,
+                         double pp, double pq, double *restrict dq, double *restrict dp)
+{
+    for (size_t j = 0; j < k; j++) {
+        dq[j] += qq * q[j] - qp * p[j];
+        dp[j] += pp * p[j] - pq * q[j];
+    }
 }
 
 /* dq, dp of one row and through its softmaxes; adds to ds, dt, and to dtau at the first one. */
@@ -153,20 +233,20 @@ static void go_back_row(void *argument, size_t i)
 {
     const struct mlkd *w = argument;
     const size_t n = w->n, k = w->k;
-    const double batch = 4 * w->m / (double)n, classes = 4 * w->mc / (double)k;
+    /* Not masked, the terms with W on either side are one and the same. */
+    const double batch = 2 / (double)n, classes = (w->masked ? 2 : 4) / (double)k;
     double *const dq = w->dq + i * k, *const dp = w->dp + i * k;
     for (size_t j = 0; j < k; j++)
         dq[j] = dp[j] = 0;
     for (size_t r = 0; r < n; r++) {
-        const double *const q = w->q + r * k, *const p = w->p + r * k;
-        const double qq = w->qq[i * n + r], pp = w->pp[i * n + r];
-        const double own = batch * (qq - pp) + classes * qq, other = classes * w->qp[i * n + r];
-        const double teacher = batch * (pp - qq) + classes * pp;
-        const double teacher_other = classes * w->qp[r * n + i];
-        for (size_t j = 0; j < k; j++) {
-            dq[j] += own * q[j] - other * p[j];
-            dp[j] += teacher * p[j] - teacher_other * q[j];
-        }
+        const size_t at = i * n + r, back = r * n + i;
+        const double own = batch * (w->m[i] + w->m[r]) * (w->qq[at] - w->pp[at]);
+        add_products(k, w->q + r * k, w->p + r * k, own + classes * w->wqq[at],
+                     classes * w->wqp[at], classes * w->wpp[at] - own, classes * w->wqp[back], dq,
+                     dp);
+        if (w->masked)
+            add_products(k, w->wq + r * k, w->wp + r * k, classes * w->qq[at], classes * w->qp[at],
+                         classes * w->pp[at], classes * w->qp[back], dq, dp);
     }
     float *const ds = w->ds_part + i * k, *const dt =
                                               w->dt_part + i * k; /* KD's are added by now */
@@ -182,37 +262,23 @@ static void go_back_row(void *argument, size_t i)
 }
 
 /* All terms at one temperature; returns their sum. */
-static ctkd_status add_temperature(struct mlkd *w, size_t index, double *loss)
+static double add_temperature(struct mlkd *w, size_t index)
 {
     const ctkd_loss_args *a = w->args;
-    const size_t nk = w->n * w->k;
-    const bool strong = a->view == CTKD_VIEW_STRONG, here = strong_terms[index] == strong;
-    const double share = (strong ? 0 : w->m) + (here || a->view == CTKD_VIEW_ONLY ? 1 : 0);
-    if (share == 0)
-        return CTKD_OK;
-    float kd;
-    const ctkd_status status = ctkd_kd_loss(w->n, w->k, a->s, a->t, w->tau, w->n_tau, CTKD_KD_EXACT,
-                                            &kd, w->ds_part, w->dt_part, w->dtau_part);
-    if (status != CTKD_OK)
-        return status;
-    for (size_t i = 0; i < nk; i++) {
-        w->ds[i] += share * (double)w->ds_part[i];
-        w->dt[i] += share * (double)w->dt_part[i];
+    const bool strong = a->view == CTKD_VIEW_STRONG;
+    w->kd_here = strong_terms[index] == strong || a->view == CTKD_VIEW_ONLY;
+    if (strong && !w->kd_here)
+        return 0;
+    ctkd__each(a->pool, w->n, add_kd_row, w);
+    if (!strong) {
+        ctkd__each(a->pool, w->n, prepare_row, w);
+        ctkd__each(a->pool, w->n, relate_row, w);
+        ctkd__each(a->pool, w->n, go_back_row, w);
     }
-    for (size_t i = 0; i < w->n_tau && w->tau == a->tau; i++)
-        w->dtau[i] += share * (double)w->dtau_part[i];
-    if (strong) {
-        *loss += share * (double)kd;
-        return CTKD_OK;
-    }
-    ctkd__each(a->pool, w->n, prepare_row, w);
-    ctkd__each(a->pool, w->n, relate_row, w);
-    ctkd__each(a->pool, w->n, go_back_row, w);
-    double relations = 0;
+    double sum = 0;
     for (size_t i = 0; i < w->n; i++)
-        relations += w->sums[i];
-    *loss += share * (double)kd + fmax(relations, 0); /* below 0 by rounding alone */
-    return CTKD_OK;
+        sum += w->sums[i];
+    return sum < 0 ? 0 : sum; /* by rounding alone; a NaN stays one */
 }
 
 static void write_outputs(const struct mlkd *w, double loss)
@@ -233,11 +299,11 @@ static void write_outputs(const struct mlkd *w, double loss)
 
 static ctkd_status mlkd_eval(const void *config, const ctkd_loss_args *a)
 {
-    (void)config;
+    const struct mlkd_config *mlkd = config;
     if (!ctkd__loss_arguments_ok(a->n, a->k, a->s, a->t, a->tau, a->n_tau, a->loss) || a->k < 2 ||
         !a->workspace)
         return CTKD_EINVAL;
-    struct mlkd w = lay_out(a);
+    struct mlkd w = lay_out(a, mlkd->mask);
     for (size_t i = 0; i < w.n * w.k; i++)
         w.ds[i] = w.dt[i] = 0;
     for (size_t i = 0; i < w.n; i++)
@@ -247,13 +313,18 @@ static ctkd_status mlkd_eval(const void *config, const ctkd_loss_args *a)
     for (size_t i = 0; i < TEMPERATURES; i++) {
         w.tau = i == 0 ? a->tau : &temperatures[i];
         w.n_tau = i == 0 ? a->n_tau : 1;
-        const ctkd_status status = add_temperature(&w, i, &loss);
-        if (status != CTKD_OK)
-            return status;
+        loss += add_temperature(&w, i);
     }
     write_outputs(&w, loss);
     return CTKD_OK;
 }
+
+static const ctkd_option mlkd_options[] = {
+    CTKD_OPT_BOOL(struct mlkd_config, mask, 0,
+                  "leave confident samples and classes out one by one; false: weigh all by the "
+                  "share of the others, as published"),
+    CTKD_OPT_END,
+};
 
 const ctkd_loss_def ctkd__loss_mlkd = {
     .name = "mlkd",
@@ -265,6 +336,8 @@ const ctkd_loss_def ctkd__loss_mlkd = {
     .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_TAU | CTKD_NEEDS_VIEWS,
     .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
     .classes_min = 2,
+    .options = mlkd_options,
+    .config_size = sizeof(struct mlkd_config),
     .weight = 0.9f,
     .workspace = mlkd_workspace,
     .eval = mlkd_eval,
