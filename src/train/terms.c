@@ -22,10 +22,10 @@ struct ctkd__terms {
     const struct ctkd__stage_reads *reads;
     struct term items[CTKD__METHODS_MAX];
     ctkd_map maps[CTKD__READS_MAX];
-    float *dx[CTKD__READS_MAX];      /* gradient of each read; NULL without */
-    float *sums[CTKD__READS_MAX];    /* of each output that several reads give a gradient to */
-    size_t readers[CTKD__READS_MAX]; /* of each output, with gradient */
-    float *ds, *dtau;                /* of one method */
+    float *dx[CTKD__READS_MAX];    /* gradient of each read; NULL without */
+    float *total[CTKD__READS_MAX]; /* of each output in this step: its first reader's dx, which the
+                                      others add theirs to; NULL: none yet */
+    float *ds, *dtau;              /* of one method */
     ctkd_head head;
     float *head_values; /* weight, bias */
     ctkd_samples samples;
@@ -67,10 +67,6 @@ static bool allocate_gradients(struct ctkd__terms *terms)
             continue;
         terms->dx[i] = calloc(elements(read, batch), sizeof(float));
         if (!terms->dx[i])
-            return false;
-        if (++terms->readers[read->output] == 2)
-            terms->sums[read->output] = calloc(elements(read, batch), sizeof(float));
-        if (terms->readers[read->output] >= 2 && !terms->sums[read->output])
             return false;
     }
     return true;
@@ -176,7 +172,7 @@ ctkd_status ctkd__terms_create(const struct ctkd__terms_args *args, struct ctkd_
         status = create_term(terms, i, &memory);
     if (status != CTKD_OK) {
         ctkd__terms_destroy(terms);
-        return ctkd__fail(err, CTKD_ENOMEM, "methods: out of memory");
+        return ctkd__fail(err, status, "methods: %s", ctkd_status_text(status));
     }
     *out = terms;
     return CTKD_OK;
@@ -188,10 +184,8 @@ void ctkd__terms_destroy(struct ctkd__terms *terms)
         return;
     for (size_t i = 0; i < CTKD__METHODS_MAX; i++)
         free(terms->items[i].workspace);
-    for (size_t i = 0; i < CTKD__READS_MAX; i++) {
+    for (size_t i = 0; i < CTKD__READS_MAX; i++)
         free(terms->dx[i]);
-        free(terms->sums[i]);
-    }
     free(terms->ds);
     free(terms->dtau);
     free(terms->head_values);
@@ -237,9 +231,9 @@ void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float 
         sum[i] += weight * part[i];
 }
 
-/* weight * dx, in place or onto a sum, a sample at a time. */
+/* weight * dx, in place or onto a total, a sample at a time. */
 struct addition {
-    float *dx, *sum;
+    float *dx, *total;
     size_t size;
     float weight;
 };
@@ -248,29 +242,28 @@ static void add_sample(void *argument, size_t i)
 {
     const struct addition *const a = argument;
     float *restrict dx = a->dx + i * a->size;
-    if (a->sum)
-        ctkd__add_scaled(a->size, a->weight, dx, a->sum + i * a->size);
+    if (a->total)
+        ctkd__add_scaled(a->size, a->weight, dx, a->total + i * a->size);
     else
         for (size_t j = 0; j < a->size; j++)
             dx[j] *= a->weight;
 }
 
-/* The gradients of a method's maps go to the training program: as they are when they are the only
-   ones of an output, else added up. */
+/* The gradients of a method's maps go to the training program, those of one output added up. */
 static void hand_over(struct ctkd__terms *terms, const struct term *term, size_t n, float weight)
 {
     for (size_t i = 0; i < term->n_maps; i++) {
         const struct ctkd__read *const read = &term->reads[i];
         if (!read->gradient)
             continue;
-        float *const sum = terms->sums[read->output];
+        float **const total = &terms->total[read->output];
         struct addition addition = { .dx = term->maps[i].dx,
-                                     .sum = sum,
+                                     .total = *total,
                                      .size = read->c * read->h * read->w,
                                      .weight = weight };
         terms->pool.run(terms->pool.context, read->parameter ? 1 : n, add_sample, &addition);
-        ctkd__training_output_gradient(terms->args.training, (size_t)read->output,
-                                       sum ? sum : term->maps[i].dx);
+        *total = *total ? *total : term->maps[i].dx;
+        ctkd__training_output_gradient(terms->args.training, (size_t)read->output, *total);
     }
 }
 
@@ -327,16 +320,13 @@ static ctkd_status evaluate(struct ctkd__terms *terms, struct term *term,
     return isfinite(*loss) ? CTKD_OK : CTKD_ENAN;
 }
 
-/* Sums begin at zero; outputs without a reader of their gradient have none. */
-static void clear_sums(struct ctkd__terms *terms, size_t n)
+/* Outputs that nobody gives a gradient to in this step have none. */
+static void clear_gradients(struct ctkd__terms *terms)
 {
-    for (size_t i = 0; i < terms->reads->n_reads; i++) {
-        const struct ctkd__read *const read = &terms->reads->reads[i];
-        if (read->gradient && terms->sums[read->output])
-            memset(terms->sums[read->output], 0, elements(read, n) * sizeof(float));
-    }
-    for (size_t i = 0; i < terms->reads->n_outputs; i++)
+    for (size_t i = 0; i < terms->reads->n_outputs; i++) {
+        terms->total[i] = NULL;
         ctkd__training_output_gradient(terms->args.training, i, NULL);
+    }
 }
 
 /* A strong view is for the methods that ask for it. */
@@ -351,7 +341,7 @@ ctkd_status ctkd__terms_evaluate(struct ctkd__terms *terms, struct ctkd__terms_s
     terms->samples.step = step->step;
     for (size_t i = 0; terms->ids && i < step->batch->n; i++)
         terms->ids[i] = terms->positions[step->batch->ids[i]];
-    clear_sums(terms, step->batch->n);
+    clear_gradients(terms);
     for (size_t i = 0; i < terms->args.methods->count; i++) {
         struct term *const term = &terms->items[i];
         step->losses[i] = NAN;
