@@ -49,8 +49,9 @@ static size_t blocks_of(struct ctkd__session *session, struct block *blocks)
         blocks[n++] = (struct block){ "temperature", values, parameters };
         blocks[n++] =
             (struct block){ "temperature_velocity", state->temperature_velocity, parameters };
-        blocks[n++] = (struct block){ "tau_counts", state->tau_counts, CTKD__TAU_BINS };
     }
+    if (session->config->temperature.kind == CTKD_TEMPERATURE_INSTANCE && state->temperature)
+        blocks[n++] = (struct block){ "tau_counts", state->tau_counts, CTKD__TAU_BINS };
     if (state->n_memory)
         blocks[n++] = (struct block){ "methods", state->memory, state->n_memory };
     return n;

@@ -425,16 +425,15 @@ static ctkd_status check_theta(const struct ctkd__distiller *d, struct position 
     return CTKD_OK;
 }
 
-/* The temperatures of a step into the epoch's histogram. */
+/* The temperatures of the samples into the epoch's histogram. */
 static void count_taus(struct ctkd__distiller *d, size_t n)
 {
     struct ctkd__run_state *state = d->args.state;
-    const size_t n_tau = ctkd_temperature_count(state->temperature, n);
     const struct ctkd__config *config = d->args.config;
-    for (size_t i = 0; i < n_tau; i++) {
+    for (size_t i = 0; i < n; i++) {
         const float at = (d->tau[i] - config->temperature.tau_min) / config->temperature.tau_span;
         const float bin = fminf(fmaxf(at, 0) * CTKD__TAU_BINS, CTKD__TAU_BINS - 1);
-        state->tau_counts[(size_t)bin] += (float)(n / n_tau);
+        state->tau_counts[(size_t)bin] += 1;
     }
 }
 
@@ -463,7 +462,8 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
         status = teach(d, batch, view, at, report, err);
         if (status == CTKD_OK)
             status = check_theta(d, at, err);
-        if (status == CTKD_OK && view != CTKD_VIEW_STRONG)
+        if (status == CTKD_OK && view != CTKD_VIEW_STRONG &&
+            d->args.config->temperature.kind == CTKD_TEMPERATURE_INSTANCE)
             count_taus(d, n);
     }
     if (status == CTKD_OK)

@@ -38,7 +38,8 @@ struct ctkd__run_state {
     float *velocity;               /* [weights->n_values] */
     ctkd_temperature *temperature; /* NULL: trained on labels alone */
     float *temperature_velocity;   /* [parameters of temperature] */
-    float *tau_counts;             /* [CTKD__TAU_BINS] samples of this epoch by their tau */
+    float *tau_counts;             /* [CTKD__TAU_BINS] samples of this epoch by their tau, where it
+                                      is one for each sample */
     float *memory;                 /* [n_memory] what methods keep between steps */
     size_t n_memory;
 };
