@@ -19,7 +19,7 @@ ctkd_status ctkd__measure_open(const struct ctkd__config *config, struct ctkd__m
                                ctkd_error *err)
 {
     *out = (struct ctkd__measure){ .config = config };
-    ctkd_status status = ctkd__data_open(config, false, &out->data, err);
+    ctkd_status status = ctkd__data_open(config, false, false, &out->data, err);
     if (status == CTKD_OK)
         status = ctkd__engine_open(config, &out->engine, err);
     if (status == CTKD_OK) {

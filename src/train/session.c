@@ -45,15 +45,7 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     memcpy(images->std, loader->std, sizeof images->std);
 }
 
-/* Whether a method of the configuration asks for a strong view of each image. */
-static bool needs_views(const struct ctkd__config *config)
-{
-    struct ctkd__methods methods;
-    return ctkd__methods_resolve(config, &methods, NULL) == CTKD_OK &&
-           methods.needs & CTKD_NEEDS_VIEWS;
-}
-
-ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training,
+ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
                             struct ctkd__data *data, ctkd_error *err)
 {
     *data = (struct ctkd__data){ 0 };
@@ -74,7 +66,7 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training,
         train.shuffle = true;
         train.augment = config->data.augment == CTKD__AUGMENT_CROP_FLIP;
         train.crop_padding = 4;
-        train.strong = needs_views(config);
+        train.strong = views;
         status = ctkd__loader_create(&data->dataset->train, &train, &data->train, err);
     }
     if (status == CTKD_OK)
@@ -202,9 +194,7 @@ static ctkd_status watch_teacher(struct ctkd__session *session, ctkd_error *err)
 static ctkd_status open_methods(struct ctkd__session *session, ctkd_error *err)
 {
     struct ctkd__graph *joint = NULL;
-    ctkd_status status = ctkd__methods_resolve(session->config, &session->methods, err);
-    if (status == CTKD_OK)
-        status = build_student(session, &joint, err);
+    ctkd_status status = build_student(session, &joint, err);
     if (status != CTKD_OK)
         return status;
     const struct ctkd__adaptors_args args = { .methods = &session->methods,
@@ -379,7 +369,10 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
     if (!session)
         return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
     session->config = config;
-    ctkd_status status = ctkd__data_open(config, true, &session->data, err);
+    ctkd_status status = distil ? ctkd__methods_resolve(config, &session->methods, err) : CTKD_OK;
+    if (status == CTKD_OK)
+        status = ctkd__data_open(config, true, session->methods.needs & CTKD_NEEDS_VIEWS,
+                                 &session->data, err);
     if (status == CTKD_OK)
         status = ctkd__engine_open(config, &session->engine, err);
     if (status == CTKD_OK && distil)

@@ -12,7 +12,8 @@ struct ctkd__data {
     struct ctkd__loader *test;
     struct ctkd__network_info images; /* dataset, classes, size and constants as loaded */
 };
-ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training,
+/* views: the training images come with a strong view each. */
+ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
                             struct ctkd__data *data, ctkd_error *err);
 void ctkd__data_close(struct ctkd__data *data);
 
