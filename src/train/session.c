@@ -419,6 +419,8 @@ ctkd_status ctkd__session_check_teacher(struct ctkd__session *session, struct ct
     const ctkd_status status =
         ctkd__evaluate(session->data.test, session->info.classes, ctkd__teacher_predict,
                        session->teacher, session->logits, score, err);
+    if (session->engine.profile) /* evaluation is not part of a step */
+        ctkd__profile_reset(session->engine.profile);
     if (status != CTKD_OK)
         return ctkd__fail_within(err, status, "%s", session->teacher->file);
     /* On a part of the test images the top-1 is an estimate: allow three standard errors more. */
