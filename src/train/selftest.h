@@ -12,6 +12,7 @@
 
 #include "ctkd/option.h"
 #include "nn/workers.h"
+#include "train/config.h"
 
 struct ctkd__selftest {
     const char *dir; /* an existing folder; the test works in a folder of its own in it */
@@ -55,6 +56,8 @@ bool ctkd__selftest_worse(double error, double worst);
 
 /* Whether an option of a loss counts things, and so costs time alone; a smaller value for it. */
 bool ctkd__selftest_smaller(const ctkd_option *option, double *value);
+/* Gives all such options of a configuration their smaller values. */
+ctkd_status ctkd__selftest_make_small(struct ctkd__config *config, ctkd_error *err);
 
 /* Counts and passes on one verdict, with a formatted figure. */
 void ctkd__selftest_say(struct ctkd__selftest *test, bool ok, const char *what, const char *format,

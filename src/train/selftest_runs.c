@@ -95,7 +95,7 @@ static ctkd_status set(struct ctkd__config *config, const char *key, const char 
     return ctkd__sections_set(ctkd__config_sections(config), "selftest", key, value, err);
 }
 
-static ctkd_status make_small(struct ctkd__config *config, ctkd_error *err)
+ctkd_status ctkd__selftest_make_small(struct ctkd__config *config, ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
     for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
@@ -139,7 +139,7 @@ static ctkd_status configure(const struct plan *plan, struct ctkd__config *confi
     for (size_t i = 0; i < sizeof settings / sizeof *settings && status == CTKD_OK; i++)
         status = set(config, settings[i][0], settings[i][1], err);
     if (status == CTKD_OK)
-        status = make_small(config, err);
+        status = ctkd__selftest_make_small(config, err);
     if (status == CTKD_OK)
         status = ctkd__config_check(config, plan->distil, err);
     return status;

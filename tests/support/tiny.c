@@ -8,6 +8,7 @@
 #include "support/check.h"
 #include "support/temp_files.h"
 #include "train/arguments.h"
+#include "train/selftest.h"
 
 enum { PIXELS = TINY_SIDE * TINY_SIDE };
 
@@ -67,6 +68,7 @@ struct ctkd__config *tiny_config(const char *folder, const char *settings)
         assert_true(argc < 64);
         argv[argc++] = word;
     }
+    check_ok(ctkd__selftest_make_small(config, &err), &err);
     check_ok(ctkd__arguments_apply(argc, argv, config, &err), &err);
     return config;
 }
