@@ -28,7 +28,7 @@ static struct ctkd__config *config_of(const char *folder, const ctkd_loss_def *d
              "teacher.path=%s method.name=%s method.weight=1 method.ce_weight=0 "
              "method.kd_weight=0 temperature.kind=fixed data.augment=none %s",
              temp_path(folder, "t.safetensors"), def->name, settings);
-    return tiny_config(folder, all);
+    return tiny_small_config(folder, all);
 }
 
 static struct ctkd__session *open_session(const struct ctkd__config *config)

@@ -49,7 +49,7 @@ static struct ctkd__config *config_of(const char *settings)
              "teacher.path=%s/t.safetensors teacher.tolerance=100 train.epochs=2 run.dir=%s/run "
              "run.force=true method.initial_epochs=1 %s",
              data_folder, data_folder, settings);
-    return tiny_config(data_folder, line);
+    return tiny_small_config(data_folder, line);
 }
 
 /* --- a run, whole or in two parts */

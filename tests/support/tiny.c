@@ -53,7 +53,7 @@ void tiny_data_write(const char *folder, size_t n_train, size_t n_test)
     write_part(folder, "t10k", n_test, 2);
 }
 
-struct ctkd__config *tiny_config(const char *folder, const char *settings)
+static struct ctkd__config *configure(const char *folder, const char *settings, bool small)
 {
     char line[4096], *argv[64], *save = NULL;
     int argc = 0;
@@ -68,9 +68,20 @@ struct ctkd__config *tiny_config(const char *folder, const char *settings)
         assert_true(argc < 64);
         argv[argc++] = word;
     }
-    check_ok(ctkd__selftest_make_small(config, &err), &err);
+    if (small)
+        check_ok(ctkd__selftest_make_small(config, &err), &err);
     check_ok(ctkd__arguments_apply(argc, argv, config, &err), &err);
     return config;
+}
+
+struct ctkd__config *tiny_config(const char *folder, const char *settings)
+{
+    return configure(folder, settings, false);
+}
+
+struct ctkd__config *tiny_small_config(const char *folder, const char *settings)
+{
+    return configure(folder, settings, true);
 }
 
 struct ctkd__network_info tiny_network_info(void)

@@ -11,9 +11,11 @@ enum { TINY_CLASSES = 10, TINY_SIDE = 16 };
  * noise. */
 void tiny_data_write(const char *folder, size_t n_train, size_t n_test);
 
-/* data.set=mnist:FOLDER, resnet8, batches of 16, two threads, few negatives and the like; then
-   `settings`, as on a command line. Destroyed by the caller. */
+/* data.set=mnist:FOLDER, resnet8, batches of 16, two threads; then `settings`, as on a command
+   line. Destroyed by the caller. */
 struct ctkd__config *tiny_config(const char *folder, const char *settings);
+/* Before `settings` also few negatives and the like, for the time of runs. */
+struct ctkd__config *tiny_small_config(const char *folder, const char *settings);
 
 /* The network that info names, drawn from `seed`, with metadata that fit the data of
    tiny_data_write; none named: a
