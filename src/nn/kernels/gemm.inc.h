@@ -10,15 +10,16 @@
 #include "nn/kernels/gemm.h"
 #include "nn/kernels/vector.h"
 
-/* Pixels (GM_ROWS) and output blocks (GM_COLS) of the product's micro kernel; input channels
-   (GM_DEPTH) and output blocks (GM_DEPTH_COLS) of the gradient's. As in winograd.inc.h: sums and a
-   row of weights in registers, enough sums to hide the latency of the additions. */
+/* Pixels (GM_ROWS) and output blocks (GM_COLS) of the product's micro kernel, for a block alone
+   GM_TALL groups of pixels; input channels (GM_DEPTH) and output blocks (GM_DEPTH_COLS) of the
+   gradient's. As in winograd.inc.h: sums and a row of weights in registers, enough sums to hide the
+   latency of the additions. */
 #if VB == 16
-enum { GM_ROWS = 8, GM_COLS = 2, GM_DEPTH = 8, GM_DEPTH_COLS = 2 };
+enum { GM_ROWS = 8, GM_COLS = 2, GM_TALL = 2, GM_DEPTH = 8, GM_DEPTH_COLS = 2 };
 #elif defined(__AVX2__)
-enum { GM_ROWS = 6, GM_COLS = 2, GM_DEPTH = 4, GM_DEPTH_COLS = 2 };
+enum { GM_ROWS = 6, GM_COLS = 2, GM_TALL = 2, GM_DEPTH = 4, GM_DEPTH_COLS = 2 };
 #else
-enum { GM_ROWS = 6, GM_COLS = 1, GM_DEPTH = 4, GM_DEPTH_COLS = 1 };
+enum { GM_ROWS = 6, GM_COLS = 1, GM_TALL = 1, GM_DEPTH = 4, GM_DEPTH_COLS = 1 };
 #endif
 
 enum { GM_TILE_MAX = 128 };
@@ -99,16 +100,17 @@ struct gm__output {
     size_t rows, block; /* pixels; floats from one output block to the next */
 };
 
-/* GM_ROWS pixels (v: their first input block) times cols output blocks from ob on; weights: those
-   of the first, w_block floats before the next ones. */
-ALWAYS_INLINE void gm__product(const float *v, const struct ctkd__gemm_range *range,
-                               const float *weights, size_t w_block, const struct gm__output *out,
-                               size_t ob, size_t cols)
+/* `tall` groups of GM_ROWS pixels (v: their first input block, v_group floats before that of the
+   next) times cols output blocks from ob on; weights: those of the first, w_block floats before the
+   next ones. */
+ALWAYS_INLINE void gm__product(const float *v, size_t v_group, size_t tall,
+                               const struct ctkd__gemm_range *range, const float *weights,
+                               size_t w_block, const struct gm__output *out, size_t ob, size_t cols)
 {
-    vf sum[GM_ROWS][GM_COLS];
+    vf sum[GM_TALL * GM_ROWS][GM_COLS];
     const size_t end = range->first + range->count;
 #pragma GCC unroll 16
-    for (size_t r = 0; r < GM_ROWS; r++)
+    for (size_t r = 0; r < tall * GM_ROWS; r++)
 #pragma GCC unroll 4
         for (size_t q = 0; q < cols; q++)
             sum[r][q] = v_zero();
@@ -122,8 +124,8 @@ ALWAYS_INLINE void gm__product(const float *v, const struct ctkd__gemm_range *ra
             for (size_t q = 0; q < cols; q++)
                 weight[q] = v_keep(v_load(weights + q * w_block));
 #pragma GCC unroll 16
-            for (size_t r = 0; r < GM_ROWS; r++) {
-                const vf a = v_set(p[r * VB + c]);
+            for (size_t r = 0; r < tall * GM_ROWS; r++) {
+                const vf a = v_set(p[r / GM_ROWS * v_group + r % GM_ROWS * VB + c]);
 #pragma GCC unroll 4
                 for (size_t q = 0; q < cols; q++)
                     sum[r][q] += a * weight[q];
@@ -141,7 +143,7 @@ ALWAYS_INLINE void gm__product(const float *v, const struct ctkd__gemm_range *ra
         float *const y = out->y + block;
         const float *const base = residual ? residual + block : NULL;
 #pragma GCC unroll 16
-        for (size_t r = 0; r < GM_ROWS; r++) { /* unrolled: sums are in registers */
+        for (size_t r = 0; r < tall * GM_ROWS; r++) { /* unrolled: sums are in registers */
             if (r >= rows)
                 break;
             vf value = sum[r][q] + add;
@@ -166,6 +168,7 @@ ALWAYS_INLINE size_t gm__alike(const struct ctkd__gemm_shape *s, size_t ob, size
 static void gm__multiply_tile(const struct ctkd__gemm_shape *s, size_t first, size_t count,
                               const float *v, const float *weights, struct gm__output *out)
 {
+    const size_t v_group = s->in_blocks * GM_ROWS * VB;
     size_t places[GM_TILE_MAX], image = first / s->hw, at = first % s->hw;
     for (size_t i = 0; i < count; i++) {
         places[i] = (image * s->out_blocks * s->hw + at) * VB;
@@ -176,14 +179,17 @@ static void gm__multiply_tile(const struct ctkd__gemm_shape *s, size_t first, si
         const struct ctkd__gemm_range *const range = &s->ranges[ob];
         const float *const w = weights + range->offset;
         cols = gm__alike(s, ob, GM_COLS) == GM_COLS ? GM_COLS : 1;
-        for (size_t group = 0; group < count; group += GM_ROWS) {
-            const float *const p = v + group * s->in_blocks * VB;
-            out->rows = count - group < GM_ROWS ? count - group : GM_ROWS;
-            out->at = places + group;
+        for (size_t done = 0, rows; done < count; done += rows) {
+            const float *const p = v + done * s->in_blocks * VB;
+            rows = cols == 1 && count - done > GM_ROWS ? GM_TALL * GM_ROWS : GM_ROWS;
+            out->rows = count - done < rows ? count - done : rows;
+            out->at = places + done;
             if (cols > 1)
-                gm__product(p, range, w, range[1].offset - range->offset, out, ob, GM_COLS);
+                gm__product(p, 0, 1, range, w, range[1].offset - range->offset, out, ob, GM_COLS);
+            else if (rows > GM_ROWS)
+                gm__product(p, v_group, GM_TALL, range, w, 0, out, ob, 1);
             else
-                gm__product(p, range, w, 0, out, ob, 1);
+                gm__product(p, 0, 1, range, w, 0, out, ob, 1);
         }
     }
 }
