@@ -290,14 +290,12 @@ static void run_step(const struct fixture *fixture, struct ctkd__training *train
     free(gradients);
 }
 
-/* Moves the running statistics of the weights. */
-static void check_training(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                           const char *conv, struct ctkd__workers *workers,
-                           struct ctkd__weights *weights, bool tapped)
+static struct ctkd__training_config training_config(const struct fixture *fixture,
+                                                    const struct ctkd__kernels *kernels,
+                                                    const char *conv, struct ctkd__workers *workers,
+                                                    bool tapped)
 {
-    struct ctkd__training *training;
-    ctkd_error err = { 0 };
-    const struct ctkd__training_config config = {
+    return (struct ctkd__training_config){
         .kernels = kernels,
         .workers = workers,
         .batch_max = N,
@@ -305,6 +303,17 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
         .outputs = fixture->tap_nodes,
         .n_outputs = tapped ? (size_t)fixture->graph->n_taps : 0,
     };
+}
+
+/* Moves the running statistics of the weights. */
+static void check_training(const struct fixture *fixture, const struct ctkd__kernels *kernels,
+                           const char *conv, struct ctkd__workers *workers,
+                           struct ctkd__weights *weights, bool tapped)
+{
+    struct ctkd__training *training;
+    ctkd_error err = { 0 };
+    const struct ctkd__training_config config =
+        training_config(fixture, kernels, conv, workers, tapped);
     check_ok(ctkd__training_create(fixture->graph, weights, &config, &training, &err), &err);
     run_step(fixture, training, tapped);
     struct ctkd__tensors gradient = { 0 }, state = { 0 };
@@ -329,15 +338,8 @@ static void check_forward_only(const struct fixture *fixture, const struct ctkd_
     ctkd_error err = { 0 };
     float logits[N * CLASSES];
     check_ok(ctkd__weights_protect(weights, &err), &err);
-    const struct ctkd__training_config config = {
-        .kernels = kernels,
-        .workers = workers,
-        .batch_max = N,
-        .conv = conv,
-        .outputs = fixture->tap_nodes,
-        .n_outputs = (size_t)fixture->graph->n_taps,
-        .forward_only = true,
-    };
+    struct ctkd__training_config config = training_config(fixture, kernels, conv, workers, true);
+    config.forward_only = true;
     check_ok(ctkd__training_create(fixture->graph, weights, &config, &training, &err), &err);
     check_ok(ctkd__training_forward(training, N, fixture->x, logits, &err), &err);
     check_relative(logits, golden_get(fixture->golden, "logits_train", N * CLASSES), N * CLASSES,

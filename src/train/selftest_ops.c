@@ -2,7 +2,7 @@
  * The part of the selftest on ops. Each is alone in a small graph whose values keep away from every
  * kink, so that central differences tell its gradients to several digits: every op, with every
  * instruction set of this CPU and every implementation of a convolution on the shapes that it
- * takes. An op or an implementation that no graph below has is a failure.
+ * takes. An op or an implementation that no graph of selftest_cases.c has is a failure.
  */
 #include <math.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include "nn/inference.h"
 #include "nn/training.h"
 #include "train/selftest.h"
+#include "train/selftest_cases.h"
 #include "util/error.h"
 
 /* Of three images two workers have slices of different sizes. */
@@ -29,191 +30,10 @@ enum {
 /* About ten times what is found. One wrong element in a thousand is 3e-2. */
 static const double gradient_limit = 1e-4, block_limit = 2e-3, value_limit = 1e-5;
 
-/* --- the graphs */
-
-struct op_case {
-    const char *name;
-    enum ctkd__op op; /* CTKD__OP_COUNT: a block of several */
-    size_t c, h, w;   /* of each source */
-    bool two, images; /* two sources instead of one; images that the op reads itself */
-    enum ctkd__activation activation;
-    struct ctkd__conv_args conv;
-    bool vector, counted; /* multiply: by c x 1 x 1; average_pool: with its padding */
-    bool read_outside;    /* the first source is an output too: gradients are added there */
-};
-
-#define SIZE(channels, height, width) .c = (channels), .h = (height), .w = (width)
-#define CONV(channels, side, step, edge, parts, has_bias)                                          \
-    .conv = { .out = (channels),                                                                   \
-              .kernel = (side),                                                                    \
-              .stride = (step),                                                                    \
-              .padding = (edge),                                                                   \
-              .groups = (parts),                                                                   \
-              .bias = (has_bias) }
-
-/* Channels fill no whole blocks where the name does not say so. */
-static const struct op_case cases[] = {
-    { "relu", CTKD__OP_RELU, SIZE(20, 5, 5) },
-    { "relu6", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__RELU6 },
-    { "leaky_relu", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__LEAKY_RELU },
-    { "sigmoid", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__SIGMOID },
-    { "hard_sigmoid", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__HARD_SIGMOID },
-    { "hard_swish", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__HARD_SWISH },
-    { "add", CTKD__OP_ADD, SIZE(20, 5, 5), .two = true },
-    { "multiply", CTKD__OP_MULTIPLY, SIZE(20, 5, 5), .two = true },
-    { "multiply by a vector", CTKD__OP_MULTIPLY, SIZE(20, 5, 5), .two = true, .vector = true },
-    { "scale_by", CTKD__OP_SCALE_BY, SIZE(20, 5, 5), .two = true },
-    { "concat", CTKD__OP_CONCAT, SIZE(20, 5, 5), .two = true },
-    { "concat of whole blocks", CTKD__OP_CONCAT, SIZE(32, 5, 5), .two = true },
-    { "slice", CTKD__OP_SLICE, SIZE(20, 5, 5) },
-    { "shuffle", CTKD__OP_SHUFFLE, SIZE(20, 5, 5) },
-    { "subsample", CTKD__OP_SUBSAMPLE, SIZE(20, 5, 6) },
-    { "max_pool", CTKD__OP_MAX_POOL, SIZE(20, 7, 6) },
-    { "average_pool", CTKD__OP_AVERAGE_POOL, SIZE(20, 7, 6) },
-    { "average_pool, padding counted", CTKD__OP_AVERAGE_POOL, SIZE(20, 7, 6), .counted = true },
-    { "global_pool", CTKD__OP_GLOBAL_POOL, SIZE(20, 5, 5) },
-    { "pool_to", CTKD__OP_POOL_TO, SIZE(20, 7, 6) },
-    { "resize", CTKD__OP_RESIZE, SIZE(20, 5, 6) },
-    { "batch_norm", CTKD__OP_BATCH_NORM, SIZE(20, 5, 5) },
-    { "batch_norm, whole blocks", CTKD__OP_BATCH_NORM, SIZE(32, 4, 4), .read_outside = true },
-    { "linear", CTKD__OP_LINEAR, SIZE(20, 1, 1) },
-    { "parameter", CTKD__OP_PARAMETER, SIZE(20, 2, 2), .read_outside = true },
-    { "conv 3x3", CTKD__OP_CONV, SIZE(20, 7, 6), CONV(12, 3, 1, 1, 1, true) },
-    { "conv 3x3, whole blocks", CTKD__OP_CONV, SIZE(32, 8, 8), CONV(16, 3, 1, 1, 1, false) },
-    { "conv 3x3, added", CTKD__OP_CONV, SIZE(20, 5, 5), CONV(12, 3, 1, 1, 1, false),
-      .read_outside = true },
-    { "conv 3x3, stride 2", CTKD__OP_CONV, SIZE(20, 7, 6), CONV(12, 3, 2, 1, 1, false) },
-    { "conv 5x5", CTKD__OP_CONV, SIZE(12, 6, 5), CONV(10, 5, 1, 2, 1, true) },
-    { "conv 1x1", CTKD__OP_CONV, SIZE(20, 5, 5), CONV(12, 1, 1, 0, 1, true) },
-    { "conv 1x1, added", CTKD__OP_CONV, SIZE(20, 5, 5), CONV(12, 1, 1, 0, 1, false),
-      .read_outside = true },
-    { "conv 1x1, vectors", CTKD__OP_CONV, SIZE(20, 1, 1), CONV(12, 1, 1, 0, 1, true) },
-    { "conv 1x1, stride 2", CTKD__OP_CONV, SIZE(20, 5, 6), CONV(12, 1, 2, 0, 1, false) },
-    { "conv 1x1, 3 groups", CTKD__OP_CONV, SIZE(24, 5, 5), CONV(12, 1, 1, 0, 3, false) },
-    { "conv 3x3, 3 groups", CTKD__OP_CONV, SIZE(12, 5, 5), CONV(24, 3, 1, 1, 3, true) },
-    { "conv 3x3, 2 groups of blocks", CTKD__OP_CONV, SIZE(32, 5, 5), CONV(32, 3, 2, 1, 2, false) },
-    { "conv 3x3, depthwise", CTKD__OP_CONV, SIZE(20, 7, 6), CONV(20, 3, 1, 1, 20, true) },
-    { "conv 3x3, depthwise, stride 2", CTKD__OP_CONV, SIZE(20, 7, 6),
-      CONV(20, 3, 2, 1, 20, false) },
-    { "conv 3x3 of images", CTKD__OP_CONV, SIZE(3, 7, 6), CONV(20, 3, 1, 1, 1, true),
-      .images = true },
-    { "conv 7x7 of images, stride 2", CTKD__OP_CONV, SIZE(3, 9, 8), CONV(12, 7, 2, 3, 1, false),
-      .images = true },
-    { "transposed_conv 4x4, stride 2", CTKD__OP_TRANSPOSED_CONV, SIZE(20, 4, 3),
-      CONV(12, 4, 2, 1, 1, true) },
-    { "transposed_conv 3x3, added", CTKD__OP_TRANSPOSED_CONV, SIZE(20, 5, 4),
-      CONV(12, 3, 1, 1, 1, false), .read_outside = true },
-    { "block of 4 convs", CTKD__OP_COUNT, SIZE(20, 7, 6), CONV(20, 3, 1, 1, 1, false) },
-};
-enum { CASES = sizeof cases / sizeof *cases };
-
-/* What is fused: a batch norm that the next convolution applies while it reads, a sum and a ReLU in
-   a batch norm's step; for inference batch norms in the weights of convolutions. */
-static int build_block(struct ctkd__graph *g, const struct op_case *of, int x)
-{
-    const struct ctkd__conv_args pointwise = { .out = of->conv.out, .kernel = 1, .stride = 1 };
-    int y = ctkd__graph_batch_norm(g, ctkd__graph_conv(g, x, "a", &of->conv), "na");
-    y = ctkd__graph_batch_norm(g, ctkd__graph_conv(g, ctkd__graph_relu(g, y), "b", &pointwise),
-                               "nb");
-    const int shortcut = ctkd__graph_batch_norm(g, ctkd__graph_conv(g, x, "c", &pointwise), "nc");
-    y = ctkd__graph_relu(g, ctkd__graph_add(g, y, shortcut));
-    return ctkd__graph_relu(
-        g, ctkd__graph_batch_norm(g, ctkd__graph_conv(g, y, "d", &of->conv), "nd"));
-}
-
-/* The op of a case on its sources. Without a default: a new op is missing here. */
-static int build_op(struct ctkd__graph *g, const struct op_case *of, int x, int y)
-{
-    switch (of->op) {
-    case CTKD__OP_INPUT: /* are the sources */
-    case CTKD__OP_SIDE_INPUT:
-        break;
-    case CTKD__OP_CONV:
-        return ctkd__graph_conv(g, x, "conv", &of->conv);
-    case CTKD__OP_BATCH_NORM:
-        return ctkd__graph_batch_norm(g, x, "norm");
-    case CTKD__OP_RELU:
-        return ctkd__graph_relu(g, x);
-    case CTKD__OP_ADD:
-        return ctkd__graph_add(g, x, y);
-    case CTKD__OP_MAX_POOL:
-        return ctkd__graph_max_pool(g, x, 3, 2, 1);
-    case CTKD__OP_GLOBAL_POOL:
-        return ctkd__graph_global_pool(g, x);
-    case CTKD__OP_LINEAR:
-        return ctkd__graph_linear(g, x, "linear", 11, CTKD__INIT_CONSTANT, 0, CTKD__INIT_CONSTANT,
-                                  0);
-    case CTKD__OP_SUBSAMPLE:
-        return ctkd__graph_subsample(g, x, of->c + 10, 2);
-    case CTKD__OP_CONCAT:
-        return ctkd__graph_concat(g, x, y);
-    case CTKD__OP_SLICE:
-        return ctkd__graph_slice(g, x, 3, of->c - 5);
-    case CTKD__OP_SHUFFLE:
-        return ctkd__graph_shuffle(g, x, 4);
-    case CTKD__OP_ACTIVATE:
-        return ctkd__graph_activate(g, x, of->activation, 0.1f);
-    case CTKD__OP_AVERAGE_POOL:
-        return ctkd__graph_average_pool(g, x, 3, 2, 1, of->counted);
-    case CTKD__OP_POOL_TO:
-        return ctkd__graph_pool_to(g, x, of->h - 2, of->w / 2);
-    case CTKD__OP_RESIZE: /* larger one way, smaller the other */
-        return ctkd__graph_resize(g, x, 2 * of->h - 1, of->w - 1);
-    case CTKD__OP_SCALE_BY:
-        return ctkd__graph_scale_by(g, x, y, of->c - 2);
-    case CTKD__OP_MULTIPLY:
-        return ctkd__graph_multiply(g, x, of->vector ? ctkd__graph_global_pool(g, y) : y);
-    case CTKD__OP_TRANSPOSED_CONV:
-        return ctkd__graph_transposed_conv(g, x, "conv", &of->conv);
-    case CTKD__OP_PARAMETER:
-        return ctkd__graph_parameter(g, "parameter", of->c, 0);
-    case CTKD__OP_COUNT:
-        return build_block(g, of, x);
-    }
-    return -1;
-}
-
-/* A case as a graph for training, whose sources are side inputs, or for inference, whose sources
-   are channels of images. */
-struct built {
-    struct ctkd__graph *graph;
-    int sources[2], outputs[2];
-    size_t n_outputs;
-};
-
-static ctkd_status build(const struct op_case *of, bool inference, struct built *out,
-                         ctkd_error *err)
-{
-    *out = (struct built){ .n_outputs = 1 };
-    if (ctkd__graph_create(&out->graph) != CTKD_OK)
-        return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
-    struct ctkd__graph *const g = out->graph;
-    const size_t channels = of->images ? of->c : 2 * of->c;
-    const int images = of->images || inference ? ctkd__graph_input(g, channels, of->h, of->w) : -1;
-    for (size_t i = 0; i < 2; i++) {
-        const char name[] = { 'x', (char)('0' + i), 0 };
-        if (i == 1 && !of->two)
-            out->sources[i] = out->sources[0];
-        else if (of->images)
-            out->sources[i] = images;
-        else if (inference)
-            out->sources[i] = ctkd__graph_slice(g, images, i * of->c, of->c);
-        else
-            out->sources[i] = ctkd__graph_side_input(g, name, of->c, of->h, of->w);
-    }
-    out->outputs[0] = build_op(g, of, out->sources[0], out->sources[1]);
-    ctkd__graph_tap(g, "y", out->outputs[0]);
-    if (of->read_outside && !inference) {
-        out->outputs[out->n_outputs++] = out->sources[0];
-        ctkd__graph_tap(g, "x", out->sources[0]);
-    }
-    return ctkd__graph_finish(g, -1, err);
-}
-
 /* --- a case compiled */
 
 struct variant {
-    const struct op_case *of;
+    const struct ctkd__op_case *of;
     const struct ctkd__kernels *kernels;
     const char *conv;
 };
@@ -227,8 +47,8 @@ struct variable {
 };
 
 struct rig {
-    const struct op_case *of;
-    struct built training, inference;
+    const struct ctkd__op_case *of;
+    struct ctkd__built_case training, inference;
     struct ctkd__weights *weights, *folded; /* of the one graph, of the other */
     struct ctkd__training *one, *all; /* by one worker, whose passes are differentiated; by all */
     struct ctkd__inference *answer;
@@ -266,19 +86,19 @@ static void rig_close(struct rig *rig)
     free(rig);
 }
 
-static bool is_block(const struct op_case *of)
+static bool is_block(const struct ctkd__op_case *of)
 {
     return of->op == CTKD__OP_COUNT;
 }
 
-static bool has_kinks(const struct op_case *of)
+static bool has_kinks(const struct ctkd__op_case *of)
 {
     return of->op == CTKD__OP_RELU || of->op == CTKD__OP_ACTIVATE || of->op == CTKD__OP_MAX_POOL;
 }
 
 /* Of the differences. What is linear in each of its inputs is told exactly by any step, and best by
    a large one; twice 0.03 is less than the distance of a kink; a block is far from linear. */
-static float step_of(const struct op_case *of)
+static float step_of(const struct ctkd__op_case *of)
 {
     if (is_block(of))
         return 0.00390625f;
@@ -288,7 +108,7 @@ static float step_of(const struct op_case *of)
 /* For each channel of an image another order of the same distances from another start: 0.125 away
    from the multiples of 0.5, where activations have their kinks, and 0.5 from each other for
    pools. */
-static void fill_apart(const struct op_case *of, uint64_t seed, float *x)
+static void fill_apart(const struct ctkd__op_case *of, uint64_t seed, float *x)
 {
     const size_t hw = of->h * of->w;
     for (size_t plane = 0; plane < N * of->c; plane++, x += hw) {
@@ -305,7 +125,7 @@ static void fill_apart(const struct op_case *of, uint64_t seed, float *x)
     }
 }
 
-static void fill_source(const struct op_case *of, uint64_t seed, float *x)
+static void fill_source(const struct ctkd__op_case *of, uint64_t seed, float *x)
 {
     if (has_kinks(of))
         fill_apart(of, seed, x);
@@ -369,7 +189,7 @@ static ctkd_status add_parameters(struct rig *rig, ctkd_error *err)
 /* The sources, as variables where they are side inputs, and as channels of the images. */
 static ctkd_status add_sources(struct rig *rig, ctkd_error *err)
 {
-    const struct op_case *const of = rig->of;
+    const struct ctkd__op_case *const of = rig->of;
     const size_t floats = of->c * of->h * of->w, parts = of->images ? 1 : 2;
     float x[VALUES_MAX];
     if (N * floats > VALUES_MAX)
@@ -407,7 +227,7 @@ static ctkd_status add_outputs(struct rig *rig, ctkd_error *err)
 }
 
 /* A parameter has no value in inference. */
-static bool has_inference(const struct op_case *of)
+static bool has_inference(const struct ctkd__op_case *of)
 {
     return of->op != CTKD__OP_PARAMETER;
 }
@@ -436,7 +256,7 @@ static ctkd_status compile_inference(struct rig *rig, const struct variant *v,
                                                    .outputs = rig->inference.outputs,
                                                    .n_outputs = 1,
                                                    .no_logits = true };
-    ctkd_status status = build(v->of, true, &rig->inference, err);
+    ctkd_status status = ctkd__selftest_build(v->of, true, &rig->inference, err);
     if (status == CTKD_OK)
         status = ctkd__weights_create(rig->inference.graph, v->kernels->block, &rig->folded, err);
     if (status == CTKD_OK)
@@ -451,7 +271,7 @@ static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest
     if (!rig)
         return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
     rig->of = v->of;
-    ctkd_status status = build(v->of, false, &rig->training, err);
+    ctkd_status status = ctkd__selftest_build(v->of, false, &rig->training, err);
     if (status == CTKD_OK)
         status = ctkd__weights_create(rig->training.graph, v->kernels->block, &rig->weights, err);
     if (status == CTKD_OK)
@@ -725,11 +545,12 @@ static ctkd_status try_variant(const struct variant *v, const struct ctkd__selft
 }
 
 /* A case with every instruction set and every implementation of its convolutions. */
-static ctkd_status try_case(const struct op_case *of, const struct ctkd__selftest_teams *teams,
-                            struct tried *tried, struct worst *worst, ctkd_error *err)
+static ctkd_status try_case(const struct ctkd__op_case *of,
+                            const struct ctkd__selftest_teams *teams, struct tried *tried,
+                            struct worst *worst, ctkd_error *err)
 {
-    struct built built;
-    ctkd_status status = build(of, false, &built, err);
+    struct ctkd__built_case built;
+    ctkd_status status = ctkd__selftest_build(of, false, &built, err);
     for (size_t i = 0; ctkd__kernels_list()[i] && status == CTKD_OK; i++) {
         struct variant v = { of, ctkd__kernels_list()[i], "auto" };
         if (!ctkd__kernels_supported(v.kernels))
@@ -747,7 +568,7 @@ static ctkd_status try_case(const struct op_case *of, const struct ctkd__selftes
     return status;
 }
 
-static void check_case(struct ctkd__selftest *test, const struct op_case *of,
+static void check_case(struct ctkd__selftest *test, const struct ctkd__op_case *of,
                        const struct ctkd__selftest_teams *teams, struct tried *tried)
 {
     struct worst worst = { 0 };
@@ -795,8 +616,9 @@ void ctkd__selftest_ops(struct ctkd__selftest *test)
     struct ctkd__selftest_teams teams;
     if (!ctkd__selftest_teams_open(test, "ops", &teams))
         return;
-    for (size_t i = 0; i < CASES && !(test->failures && test->first_failure_ends); i++)
-        check_case(test, &cases[i], &teams, &tried);
+    for (const struct ctkd__op_case *of = ctkd__selftest_cases();
+         of->name && !(test->failures && test->first_failure_ends); of++)
+        check_case(test, of, &teams, &tried);
     if (!(test->failures && test->first_failure_ends))
         say_tried(test, &tried);
     ctkd__selftest_teams_close(&teams);
