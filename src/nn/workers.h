@@ -10,7 +10,9 @@
 struct ctkd__workers;
 
 /* count 0: the physical cores that this process may use. The caller's thread is worker 0. Denormals
-   are flushed to zero in every worker; oneDNN is told to use one thread in each. */
+   are flushed to zero in every worker; oneDNN is told to use one thread in each. The caller is
+   pinned until destroy: a second team that it makes meanwhile finds one core, so give that a count
+   or make the larger one first. Destroyed in the opposite order. */
 ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_error *err);
 void ctkd__workers_destroy(struct ctkd__workers *workers);
 size_t ctkd__workers_count(const struct ctkd__workers *workers);
