@@ -158,8 +158,9 @@ static void every_op_survives_the_way_through_onnx(void **state)
     const int a = ctkd__graph_activate(g, ctkd__graph_slice(g, x, 0, 5), CTKD__HARD_SWISH, 0);
     const int b = ctkd__graph_activate(g, ctkd__graph_slice(g, x, 5, 7), CTKD__SIGMOID, 0);
     x = ctkd__graph_concat(g, b, a);
-    x = ctkd__graph_add(g, ctkd__graph_average_pool(g, x, 3, 2, 1, true),
-                        ctkd__graph_average_pool(g, x, 3, 2, 1, false));
+    x = ctkd__graph_add(
+        g, ctkd__graph_average_pool(g, x, &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, true }),
+        ctkd__graph_average_pool(g, x, &(struct ctkd__pool_args){ 3, 2, { 0, 1 }, false }));
     const int gate = ctkd__graph_activate(g, ctkd__graph_global_pool(g, x), CTKD__HARD_SIGMOID, 0);
     x = ctkd__graph_pool_to(g, ctkd__graph_multiply(g, x, gate), 4, 4);
     x = ctkd__graph_global_pool(g, ctkd__graph_relu(g, x));
@@ -199,7 +200,8 @@ static void models_of_others_answer_as_onnx_runtime(void **state)
     (void)state;
     static const char *const names[] = { "onnx_plain",         "onnx_shapes",
                                          "onnx_traced",        "onnx_channels",
-                                         "onnx_mobile_traced", "onnx_mobile_exported" };
+                                         "onnx_mobile_traced", "onnx_mobile_exported",
+                                         "onnx_pools" };
     enum { IMAGES = 2, PLANE = 64, SIZE = IMAGES * 3 * PLANE, KINDS = 5 };
     struct golden *const golden = golden_open("onnx.txt");
     const float *const pixels = golden_get(golden, "x", SIZE);
@@ -320,6 +322,31 @@ static void add_with(struct ctkd__onnx_model *model, const char *op, const char 
     ctkd__onnx_add(model, op, "", 2, (const char *[]){ from, ints_name }, to);
 }
 
+static void add_factor(struct ctkd__onnx_model *model, const char *from, const char *to)
+{
+    struct ctkd__tensor *tensor;
+    ctkd_error err;
+    check_ok(ctkd__tensors_add(&model->initialisers, "factor", CTKD__F32, 0, NULL, &tensor, &err),
+             &err);
+    *(float *)tensor->data = 2;
+    ctkd__onnx_add(model, "Mul", "", 2, (const char *[]){ from, "factor" }, to);
+}
+
+/* The first two of axis 1. */
+static void add_slice(struct ctkd__onnx_model *model, const char *from, const char *to)
+{
+    static const char *const names[] = { "begin", "end", "axis" };
+    struct ctkd__tensor *tensor;
+    ctkd_error err;
+    for (int64_t i = 0; i < 3; i++) {
+        check_ok(ctkd__tensors_add(&model->initialisers, names[i], CTKD__I64, 1, (int64_t[]){ 1 },
+                                   &tensor, &err),
+                 &err);
+        *(int64_t *)tensor->data = (const int64_t[]){ 0, 2, 1 }[i];
+    }
+    ctkd__onnx_add(model, "Slice", "", 4, (const char *[]){ from, "begin", "end", "axis" }, to);
+}
+
 static void channels_that_do_not_add_up_are_named(void **state)
 {
     (void)state;
@@ -347,6 +374,38 @@ static void channels_that_do_not_add_up_are_named(void **state)
     add(begin(&model), "Shape", "x", "shape");
     add_with(&model, "Mul", "sizes", 1, (const int64_t[]){ 2 }, "shape", "y");
     end_refused(&model, "node y (Mul): of integers, expected sizes other than the batch");
+}
+
+static void flatten(struct ctkd__onnx_model *model)
+{
+    add(begin(model), "Flatten", "x", "f");
+}
+
+/* Models of random_models.py that had other logits here than in ONNX Runtime. */
+static void what_would_be_computed_otherwise_is_refused(void **state)
+{
+    (void)state;
+    struct ctkd__onnx_model model;
+    add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 3, 1, 8, 8 }, "x", "z");
+    add_factor(&model, "z", "y");
+    end_refused(&model, "node y (Mul): an input of rank 5, expected that within a channel shuf");
+    flatten(&model);
+    add(&model, "Softmax", "f", "p");
+    add_factor(&model, "p", "y");
+    end_refused(&model, "node y (Mul): the value behind a Softmax, expected the model's end");
+    flatten(&model);
+    add(&model, "Split", "f", "y");
+    ctkd__onnx_set_int(&model, "axis", 1);
+    end_refused(&model, "node y (Split): parts of flattened images");
+    flatten(&model);
+    add_slice(&model, "f", "y");
+    end_refused(&model, "node y (Slice): parts of flattened images");
+    flatten(&model);
+    ctkd__onnx_add(&model, "Mul", "", 2, (const char *[]){ "x", "f" }, "y");
+    end_refused(&model, "node y (Mul): of an image and a vector, expected two of a kind");
+    add(begin(&model), "GlobalAveragePool", "x", "g");
+    add_with(&model, "Squeeze", "axes", 1, (const int64_t[]){ 2 }, "g", "y");
+    end_refused(&model, "node y (Squeeze): expected height and width to go, and nothing else");
 }
 
 static void functions_that_are_not_ours_are_named(void **state)
@@ -420,6 +479,7 @@ int main(void)
         cmocka_unit_test(an_operator_that_is_not_known_is_named_with_its_node),
         cmocka_unit_test(what_cannot_be_had_is_named_with_its_node),
         cmocka_unit_test(channels_that_do_not_add_up_are_named),
+        cmocka_unit_test(what_would_be_computed_otherwise_is_refused),
         cmocka_unit_test(functions_that_are_not_ours_are_named),
         cmocka_unit_test(inputs_and_outputs_are_those_of_a_classifier),
         cmocka_unit_test(export_wants_every_parameter_and_the_constants),

@@ -133,14 +133,16 @@ static void build_pools(struct network *net)
     struct ctkd__graph *const g = net->graph;
     const int x =
         ctkd__graph_batch_norm(g, conv(net, ctkd__graph_input(g, 3, 9, 7), "a", 11, 3), "na");
-    const int a = ctkd__graph_average_pool(g, x, 3, 2, 1, true);  /* 5 x 4 */
-    const int b = ctkd__graph_average_pool(g, x, 3, 2, 1, false); /* 5 x 4 */
+    const int a = ctkd__graph_average_pool(
+        g, x, &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, true }); /* 5 x 4 */
+    const int b = ctkd__graph_average_pool(
+        g, x, &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, false }); /* 5 x 4 */
     const int c = ctkd__graph_pool_to(g, x, 5, 4);
     const int d = ctkd__graph_resize(g, ctkd__graph_pool_to(g, x, 4, 3), 5, 4); /* upwards */
     const int e = ctkd__graph_resize(g, x, 5, 4);                               /* downwards */
     const int f = ctkd__graph_resize(g, ctkd__graph_pool_to(g, x, 12, 9), 5, 4);
     read(net, ctkd__graph_pool_to(g, x, 1, 1));
-    read(net, ctkd__graph_average_pool(g, x, 4, 3, 0, true));
+    read(net, ctkd__graph_average_pool(g, x, &(struct ctkd__pool_args){ 4, 3, { 0, 2 }, false }));
     int y = ctkd__graph_concat(g, ctkd__graph_concat(g, a, b), ctkd__graph_concat(g, c, d));
     y = ctkd__graph_concat(g, y, ctkd__graph_concat(g, e, f));
     assert_int_equal(ctkd__graph_pool_to(g, y, 5, 4), y);

@@ -65,8 +65,10 @@ static void shapes_follow_windows_and_strides(void **state)
     check_shape(conv(x, "c", 5, 7, 2, 3), 5, 6, 4);
     check_shape(conv(x, "d", 5, 1, 2, 0), 5, 6, 4);
     check_shape(ctkd__graph_subsample(graph, x, 6, 2), 6, 6, 4);
-    check_shape(ctkd__graph_max_pool(graph, x, 2, 2, 0), 3, 5, 4);
-    check_shape(ctkd__graph_max_pool(graph, x, 3, 2, 1), 3, 6, 4);
+    check_shape(ctkd__graph_max_pool(graph, x, &(struct ctkd__pool_args){ 2, 2, { 0, 0 }, false }),
+                3, 5, 4);
+    check_shape(ctkd__graph_max_pool(graph, x, &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, false }),
+                3, 6, 4);
     check_shape(ctkd__graph_global_pool(graph, x), 3, 1, 1);
     check_shape(ctkd__graph_relu(graph, ctkd__graph_batch_norm(graph, x, "bn")), 3, 11, 8);
     assert_int_equal(graph->status, CTKD_OK);
@@ -145,7 +147,7 @@ static void the_first_error_stays(void **state)
     assert_int_equal(z, -1);
     ctkd__graph_tap(graph, "f0", z);
     check_refused(linear(z, 2), CTKD_ESHAPE,
-                  "stem: input 2x2 with padding 1, expected at least 5x5");
+                  "stem: input 2x2 with padding 1 and 1, expected at least 5x5");
 }
 
 static void adding_different_shapes_is_refused(void **state)
@@ -226,7 +228,9 @@ static void channel_ops_have_their_shapes(void **state)
     check_shape(ctkd__graph_scale_by(graph, x, y, 3), 6, 9, 7);
     check_shape(ctkd__graph_multiply(graph, x, ctkd__graph_global_pool(graph, x)), 6, 9, 7);
     check_shape(ctkd__graph_activate(graph, x, CTKD__LEAKY_RELU, 0.1f), 6, 9, 7);
-    check_shape(ctkd__graph_average_pool(graph, x, 3, 2, 1, true), 6, 5, 4);
+    check_shape(
+        ctkd__graph_average_pool(graph, x, &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, true }), 6, 5,
+        4);
     check_shape(ctkd__graph_pool_to(graph, x, 4, 12), 6, 4, 12);
     check_shape(ctkd__graph_resize(graph, x, 18, 7), 6, 18, 7);
     assert_int_equal(ctkd__graph_pool_to(graph, x, 9, 7), x);
@@ -299,7 +303,7 @@ static int bad_pool(int x)
 }
 static int bad_window(int x)
 {
-    return ctkd__graph_average_pool(graph, x, 3, 2, 3, false);
+    return ctkd__graph_average_pool(graph, x, &(struct ctkd__pool_args){ 3, 2, { 3, 3 }, false });
 }
 static int grouped_transposed(int x)
 {

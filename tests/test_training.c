@@ -92,9 +92,9 @@ static int build_pooled(struct ctkd__graph *g)
 {
     int x = ctkd__graph_input(g, 3, 13, 11);
     x = ctkd__graph_relu(g, ctkd__graph_batch_norm(g, conv1(g, x, "a", 20, 1), "na"));
-    x = ctkd__graph_max_pool(g, x, 2, 2, 0);
+    x = ctkd__graph_max_pool(g, x, &(struct ctkd__pool_args){ 2, 2, { 0, 1 }, false });
     x = ctkd__graph_relu(g, conv3(g, x, "b", 16, 1));
-    x = ctkd__graph_max_pool(g, x, 3, 2, 1);
+    x = ctkd__graph_max_pool(g, x, &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, false });
     const int y = ctkd__graph_subsample(g, x, 36, 2);
     const int z = conv3(g, x, "c", 36, 2);
     x = ctkd__graph_relu(g, ctkd__graph_add(g, z, y));

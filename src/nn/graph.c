@@ -180,34 +180,39 @@ static bool same_size(struct ctkd__graph *graph, const char *what, int a, int b)
 }
 
 /* Checks a window over x and gives the output's size; false after an error. */
-static bool window(struct ctkd__graph *graph, int x, const char *name, size_t kernel, size_t stride,
-                   size_t padding, size_t *h, size_t *w)
+static bool window(struct ctkd__graph *graph, int x, const char *name,
+                   const struct ctkd__pool_args *args, size_t *h, size_t *w)
 {
     const struct ctkd__node *const from = &graph->nodes[x];
-    if (kernel == 0 || stride == 0 || padding >= kernel) {
+    const size_t before = args->padding[0], behind = args->padding[1], kernel = args->kernel;
+    if (kernel == 0 || args->stride == 0 || before >= kernel || behind >= kernel) {
         graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
-                                   "%s: kernel %zu, stride %zu, padding %zu; expected kernel and "
-                                   "stride of at least 1, padding less than kernel",
-                                   name, kernel, stride, padding);
+                                   "%s: kernel %zu, stride %zu, padding %zu and %zu; expected "
+                                   "kernel and stride of at least 1, padding less than kernel",
+                                   name, kernel, args->stride, before, behind);
         return false;
     }
-    if (from->h + 2 * padding < kernel || from->w + 2 * padding < kernel) {
-        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "%s: input %zux%zu with padding %zu, expected at least %zux%zu",
-                                   name, from->h, from->w, padding, kernel, kernel);
+    const size_t rows = from->h + before + behind, columns = from->w + before + behind;
+    if (rows < kernel || columns < kernel) {
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_ESHAPE,
+                       "%s: input %zux%zu with padding %zu and %zu, expected at least %zux%zu",
+                       name, from->h, from->w, before, behind, kernel, kernel);
         return false;
     }
-    *h = (from->h + 2 * padding - kernel) / stride + 1;
-    *w = (from->w + 2 * padding - kernel) / stride + 1;
+    *h = (rows - kernel) / args->stride + 1;
+    *w = (columns - kernel) / args->stride + 1;
     return true;
 }
 
 int ctkd__graph_conv(struct ctkd__graph *graph, int x, const char *name,
                      const struct ctkd__conv_args *args)
 {
+    const struct ctkd__pool_args windows = {
+        args->kernel, args->stride, { args->padding, args->padding }, false
+    };
     size_t h, w;
-    if (!usable(graph, x, name) ||
-        !window(graph, x, name, args->kernel, args->stride, args->padding, &h, &w))
+    if (!usable(graph, x, name) || !window(graph, x, name, &windows, &h, &w))
         return -1;
     const size_t c = graph->nodes[x].c, groups = args->groups ? args->groups : 1;
     if (c % groups != 0 || args->out % groups != 0) {
@@ -265,20 +270,30 @@ int ctkd__graph_add(struct ctkd__graph *graph, int a, int b)
     return append_after(graph, CTKD__OP_ADD, a, b, (const size_t[3]){ p->c, p->h, p->w });
 }
 
-int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t stride,
-                         size_t padding)
+static int pool(struct ctkd__graph *graph, enum ctkd__op op, int x,
+                const struct ctkd__pool_args *args)
 {
     size_t h, w;
-    if (!usable(graph, x, "max_pool") ||
-        !window(graph, x, "max_pool", kernel, stride, padding, &h, &w))
+    if (!usable(graph, x, ctkd__op_text(op)) || !window(graph, x, ctkd__op_text(op), args, &h, &w))
         return -1;
-    const int y =
-        append_after(graph, CTKD__OP_MAX_POOL, x, -1, (const size_t[3]){ graph->nodes[x].c, h, w });
+    const int y = append_after(graph, op, x, -1, (const size_t[3]){ graph->nodes[x].c, h, w });
     if (y < 0)
         return -1;
-    graph->nodes[y].kernel = kernel, graph->nodes[y].stride = stride;
-    graph->nodes[y].padding = padding;
+    struct ctkd__node *const node = &graph->nodes[y];
+    node->kernel = args->kernel, node->stride = args->stride;
+    node->padding = args->padding[0], node->behind = args->padding[1];
+    node->count_padding = args->count_padding;
     return y;
+}
+
+int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, const struct ctkd__pool_args *args)
+{
+    return pool(graph, CTKD__OP_MAX_POOL, x, args);
+}
+
+int ctkd__graph_average_pool(struct ctkd__graph *graph, int x, const struct ctkd__pool_args *args)
+{
+    return pool(graph, CTKD__OP_AVERAGE_POOL, x, args);
 }
 
 int ctkd__graph_global_pool(struct ctkd__graph *graph, int x)
@@ -391,23 +406,6 @@ int ctkd__graph_activate(struct ctkd__graph *graph, int x, enum ctkd__activation
         return -1;
     graph->nodes[y].activation = kind;
     graph->nodes[y].slope = slope;
-    return y;
-}
-
-int ctkd__graph_average_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t stride,
-                             size_t padding, bool count_padding)
-{
-    size_t h, w;
-    if (!usable(graph, x, "average_pool") ||
-        !window(graph, x, "average_pool", kernel, stride, padding, &h, &w))
-        return -1;
-    const int y = append_after(graph, CTKD__OP_AVERAGE_POOL, x, -1,
-                               (const size_t[3]){ graph->nodes[x].c, h, w });
-    if (y < 0)
-        return -1;
-    struct ctkd__node *const node = &graph->nodes[y];
-    node->kernel = kernel, node->stride = stride, node->padding = padding;
-    node->count_padding = count_padding;
     return y;
 }
 

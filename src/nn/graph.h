@@ -90,6 +90,7 @@ struct ctkd__node {
     size_t channel;                         /* slice: the first; scale_by: of the gate */
     enum ctkd__activation activation;       /* activate */
     float slope;
+    size_t behind;                    /* pools: padding below and on the right */
     bool count_padding;               /* average_pool: a window's divisor is kernel^2 */
     int parameters[CTKD__ROLE_COUNT]; /* indices, -1: none */
 };
@@ -118,6 +119,12 @@ struct ctkd__conv_args {
     float bias_value;
 };
 
+struct ctkd__pool_args {
+    size_t kernel, stride;
+    size_t padding[2];  /* above and on the left; below and on the right */
+    bool count_padding; /* average_pool only */
+};
+
 ctkd_status ctkd__graph_create(struct ctkd__graph **out);
 void ctkd__graph_destroy(struct ctkd__graph *graph);
 
@@ -129,8 +136,8 @@ int ctkd__graph_batch_norm(struct ctkd__graph *graph, int x,
                            const char *name); /* weight 1, bias 0 */
 int ctkd__graph_relu(struct ctkd__graph *graph, int x);
 int ctkd__graph_add(struct ctkd__graph *graph, int a, int b);
-int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t stride,
-                         size_t padding);
+/* Largest value of each window; what is padded has none. */
+int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, const struct ctkd__pool_args *args);
 int ctkd__graph_global_pool(struct ctkd__graph *graph, int x); /* mean over h and w */
 /* weight [out, c]; x must be a vector (c x 1 x 1). */
 int ctkd__graph_linear(struct ctkd__graph *graph, int x, const char *name, size_t out,
@@ -148,8 +155,7 @@ int ctkd__graph_shuffle(struct ctkd__graph *graph, int x, size_t groups);
 /* slope: LEAKY_RELU only. */
 int ctkd__graph_activate(struct ctkd__graph *graph, int x, enum ctkd__activation kind, float slope);
 /* Mean over windows; divided by kernel^2 (count_padding) or by the pixels inside the image. */
-int ctkd__graph_average_pool(struct ctkd__graph *graph, int x, size_t kernel, size_t stride,
-                             size_t padding, bool count_padding);
+int ctkd__graph_average_pool(struct ctkd__graph *graph, int x, const struct ctkd__pool_args *args);
 /* Adaptive average pool (METHODS 1.3, AAP); x itself when it has this size. */
 int ctkd__graph_pool_to(struct ctkd__graph *graph, int x, size_t h, size_t w);
 /* Nearest pixel (METHODS 1.3, NN); x itself when it has this size. */

@@ -121,6 +121,10 @@ void ctkd__op_split(import *im)
     const int from = x ? ctkd__import_settle(im, x, false) : -1;
     if (from < 0)
         return;
+    if (ctkd__import_is_flattened(x)) {
+        ctkd__import_fail(im, "parts of flattened images, expected of images or vectors");
+        return;
+    }
     const bool flat = x->flat;
     if (!ctkd__import_axis_is(ctkd__import_int(im, "axis", 0), flat ? 2 : 4, 1) ||
         !part_sizes(im, x->c, sizes)) {
@@ -156,6 +160,10 @@ bool ctkd__channels_slice(import *im)
     const int from = ctkd__import_settle(im, x, false);
     if (from < 0)
         return true;
+    if (ctkd__import_is_flattened(x)) {
+        ctkd__import_fail(im, "parts of flattened images, expected of images or vectors");
+        return true;
+    }
     const int64_t c = (int64_t)x->c;
     begin = begin < -c ? 0 : begin < 0 ? begin + c : begin;
     end = end < -c ? 0 : end < 0 ? end + c : end > c ? c : end;

@@ -138,9 +138,10 @@ static void set_window(struct exporter *e, const struct ctkd__node *node)
 {
     const int64_t k = (int64_t)node->kernel, s = (int64_t)node->stride;
     const int64_t p = (int64_t)node->padding;
+    const int64_t behind = node->op == CTKD__OP_CONV ? p : (int64_t)node->behind;
     ctkd__onnx_set_ints(e->out, "kernel_shape", 2, (const int64_t[2]){ k, k });
     ctkd__onnx_set_ints(e->out, "strides", 2, (const int64_t[2]){ s, s });
-    ctkd__onnx_set_ints(e->out, "pads", 4, (const int64_t[4]){ p, p, p, p });
+    ctkd__onnx_set_ints(e->out, "pads", 4, (const int64_t[4]){ p, p, behind, behind });
 }
 
 static void add_conv(struct exporter *e, int i, const char *x)

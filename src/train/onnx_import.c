@@ -364,6 +364,22 @@ static bool reads(const struct ctkd__import *im, const struct ctkd__onnx_node *n
     return false;
 }
 
+/* PyTorch's tracer writes equal constants once, and an Identity for each other name. */
+static void resolve_constants(struct ctkd__import *im)
+{
+    const struct ctkd__onnx_model *const model = im->model;
+    for (size_t i = 0; i < model->n_nodes; i++) {
+        const struct ctkd__onnx_node *const from = &model->nodes[i];
+        if (strcmp(from->op, "Identity") != 0 || from->n_inputs != 1 || from->n_outputs != 1 ||
+            !ctkd__tensors_find(im->constants, from->inputs[0]))
+            continue;
+        for (size_t j = i + 1; j < model->n_nodes; j++)
+            for (size_t k = 0; k < model->nodes[j].n_inputs; k++)
+                if (strcmp(model->nodes[j].inputs[k], from->outputs[0]) == 0)
+                    model->nodes[j].inputs[k] = from->inputs[0];
+    }
+}
+
 /* All names that are read on the way to the output, so that a value knows how often it is used, and
    nothing is made that is not. */
 static ctkd_status count_names(struct ctkd__import *im)
@@ -378,6 +394,7 @@ static ctkd_status count_names(struct ctkd__import *im)
         return ctkd__fail(im->err, CTKD_EFORMAT,
                           "%s: %zu nodes with %zu inputs, expected at most %d", im->file,
                           model->n_nodes, n, NODES_MAX);
+    resolve_constants(im);
     im->counted = calloc(n, sizeof *im->counted);
     im->values = calloc(outputs, sizeof *im->values);
     im->names = calloc(outputs, sizeof *im->names);

@@ -99,11 +99,21 @@ static inline bool ctkd__import_axis_is(int64_t axis, int64_t rank, int64_t want
     return (axis < 0 ? axis + rank : axis) == wanted;
 }
 
+/* Vectors whose elements are the pixels of more than one place: only whole ones can be had. */
+static inline bool ctkd__import_is_flattened(const struct ctkd__import_value *x)
+{
+    return x->flat && x->h * x->w > 1;
+}
+
 /* Whether zeros around the image are pending. */
 static inline bool ctkd__import_has_zeros(const struct ctkd__import_value *x)
 {
     return x->pads[0] || x->pads[1] || x->pads[2] || x->pads[3];
 }
+
+/* Whether the axes of the present node, an attribute in old opsets and its second input since, are
+   height and width. */
+bool ctkd__import_over_pixels(struct ctkd__import *im);
 
 /* Copies a bias of n elements; without one the room stays zero. */
 void ctkd__import_bias(struct ctkd__import *im, int node, size_t input, size_t n);

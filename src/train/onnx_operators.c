@@ -55,6 +55,24 @@ bool ctkd__import_sizes(import *im, const char *name, size_t count, size_t *out)
     return good;
 }
 
+bool ctkd__import_over_pixels(import *im)
+{
+    const struct ctkd__onnx_attribute *const a = ctkd__onnx_attribute(im->node, "axes");
+    int64_t axes[2];
+    size_t n = 0;
+    if (a && a->kind == CTKD__ONNX_INTS && a->count == 2) {
+        memcpy(axes, a->ints, sizeof axes);
+        n = 2;
+    } else if (!a) {
+        ctkd__import_ints(im, 1, 2, axes, &n);
+    }
+    for (int i = 0; i < 2; i++)
+        if (n == 2 && ctkd__import_axis_is(axes[i], 4, 2) &&
+            ctkd__import_axis_is(axes[1 - i], 4, 3))
+            return true;
+    return false;
+}
+
 /* --- layers with weights */
 
 void ctkd__import_bias(import *im, int node, size_t input, size_t n)
@@ -184,11 +202,11 @@ static void op_relu(import *im)
         y->flat = x->flat;
 }
 
-/* Work that must be done before an affine map. */
+/* Work that must be done before an affine map, or a place where there is none. */
 static bool has_pending(const value *x)
 {
     return ctkd__import_has_zeros(x) || x->pad_before || x->pad_after || x->steps[0] != 1 ||
-           x->steps[1] != 1;
+           x->steps[1] != 1 || x->stage != CTKD__IMPORT_PLAIN || x->ends;
 }
 
 /* The constant of a channel: one number for all, or [c] along the channels of an image ([c, 1, 1])
@@ -303,16 +321,19 @@ static void op_arithmetic(import *im)
         ctkd__import_fail(im, "of two computed values, expected a constant");
         return;
     }
+    if (a->flat != b->flat) {
+        ctkd__import_fail(im, "of an image and a vector, expected two of a kind");
+        return;
+    }
     const int p = ctkd__import_settle(im, a, false), q = ctkd__import_settle(im, b, false);
     if (p < 0 || q < 0)
         return;
     const bool turned = op == 'M' && a->h * a->w < b->h * b->w; /* the vector of a gate is second */
     const int y = op == 'A' ? ctkd__graph_add(im->graph, p, q)
                             : ctkd__graph_multiply(im->graph, turned ? q : p, turned ? p : q);
-    const bool flat = a->flat && b->flat;
     value *const out = ctkd__import_output(im, 0, y);
     if (out)
-        out->flat = flat;
+        out->flat = a->flat;
 }
 
 /* --- what changes nothing here */

@@ -63,11 +63,15 @@ static void reshape_image(import *im)
     }
 }
 
+/* Without axes every size of 1 goes. */
 void ctkd__op_squeeze(import *im)
 {
     value *const x = ctkd__import_input(im, 0);
+    const bool every = im->node->n_inputs < 2 && !ctkd__onnx_attribute(im->node, "axes");
     if (x && (x->flat || x->h != 1 || x->w != 1))
         ctkd__import_fail(im, "of %zux%zux%zu, expected images of one pixel", x->c, x->h, x->w);
+    else if (x && !(every ? x->c > 1 && im->batch != 1 : ctkd__import_over_pixels(im)))
+        ctkd__import_fail(im, "expected height and width to go, and nothing else");
     else if (x)
         make_flat(im, x);
 }

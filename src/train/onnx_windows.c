@@ -172,6 +172,22 @@ void ctkd__op_conv(import *im)
 
 /* --- pools */
 
+/* Ours are square and begin equally far outside on both sides; behind they are padded as far as the
+   number of windows wants. */
+static bool pool_of(import *im, const value *x, const struct window *w, struct ctkd__pool_args *out)
+{
+    const size_t k = w->kernel[0], p = w->pads[0], s = w->stride[0];
+    if (k == w->kernel[1] && w->dilation[0] == 1 && w->dilation[1] == 1 && p == w->pads[1] && p < k)
+        for (size_t behind = 0; behind < k; behind++)
+            if (covered(x->h, p + behind, k, s, false) == w->out[0] &&
+                covered(x->w, p + behind, k, s, false) == w->out[1]) {
+                *out = (struct ctkd__pool_args){ k, s, { p, behind }, false };
+                return true;
+            }
+    ctkd__import_fail(im, "a window that is dilated, not square or padded unequally");
+    return false;
+}
+
 void ctkd__op_max_pool(import *im)
 {
     value *const x = ctkd__import_input(im, 0);
@@ -179,15 +195,9 @@ void ctkd__op_max_pool(import *im)
     struct window w;
     if (from < 0 || !window_of(im, x, 0, 0, &w))
         return;
-    /* Nothing is padded with: only where the windows begin and how many there are counts. */
-    const size_t k = w.kernel[0], p = w.pads[0], s = w.stride[0];
-    if (k != w.kernel[1] || w.dilation[0] != 1 || w.dilation[1] != 1 || p != w.pads[1] || p >= k ||
-        covered(x->h, 2 * p, k, s, false) != w.out[0] ||
-        covered(x->w, 2 * p, k, s, false) != w.out[1]) {
-        ctkd__import_fail(im, "a window that is dilated, not square or padded unequally");
-        return;
-    }
-    ctkd__import_output(im, 0, ctkd__graph_max_pool(im->graph, from, k, s, p));
+    struct ctkd__pool_args args;
+    if (pool_of(im, x, &w, &args))
+        ctkd__import_output(im, 0, ctkd__graph_max_pool(im->graph, from, &args));
 }
 
 static void add_global_pool(import *im, value *x, bool flat)
@@ -216,45 +226,35 @@ void ctkd__op_average_pool(import *im)
         return;
     const bool zeros = ctkd__import_has_zeros(x);
     const bool counts = ctkd__import_int(im, "count_include_pad", 0) != 0;
-    const size_t k = w.kernel[0], p = w.pads[0], s = w.stride[0];
-    bool own = false; /* the pool pads too */
+    const size_t in[2] = { x->h, x->w };
+    bool own = false;    /* the pool pads too */
+    bool beyond = false; /* the last windows reach beyond all padding (ceil_mode) */
     for (int i = 0; i < 4; i++)
         own |= w.pads[i] != x->pads[i];
-    if (!own && !zeros && k == x->h && w.kernel[1] == x->w) {
+    for (int d = 0; d < 2; d++)
+        beyond |=
+            w.out[d] != covered(in[d], w.pads[d] + w.pads[d + 2], w.kernel[d], w.stride[d], false);
+    if (!own && !zeros && w.kernel[0] == x->h && w.kernel[1] == x->w) {
         add_global_pool(im, x, false);
         return;
     }
-    if (k != w.kernel[1] || w.dilation[0] != 1 || w.dilation[1] != 1 || p != w.pads[1] || p >= k ||
-        covered(x->h, 2 * p, k, s, false) != w.out[0] ||
-        covered(x->w, 2 * p, k, s, false) != w.out[1])
-        ctkd__import_fail(im, "a window that is dilated, not square or padded unequally");
-    else if (zeros && own && !counts)
+    struct ctkd__pool_args args;
+    if (!pool_of(im, x, &w, &args))
+        return;
+    /* What is beyond never counts. */
+    args.count_padding = !beyond && (zeros || counts || !own);
+    if ((own && zeros && !counts) || (beyond && (zeros || (own && counts))))
         ctkd__import_fail(im, "some zeros around the image count and others do not");
     else
-        ctkd__import_output(
-            im, 0, ctkd__graph_average_pool(im->graph, from, k, s, p, zeros || counts || p == 0));
+        ctkd__import_output(im, 0, ctkd__graph_average_pool(im->graph, from, &args));
 }
 
-/* Over height and width; axes are an attribute before opset 18, an input since. */
 void ctkd__op_reduce_mean(import *im)
 {
     value *const x = ctkd__import_input(im, 0);
-    const struct ctkd__onnx_attribute *const a = ctkd__onnx_attribute(im->node, "axes");
-    int64_t axes[4];
-    size_t n = 0;
-    if (a && a->kind == CTKD__ONNX_INTS && a->count == 2) {
-        memcpy(axes, a->ints, sizeof axes[0] * 2);
-        n = 2;
-    } else if (!a) {
-        ctkd__import_ints(im, 1, 4, axes, &n);
-    }
     if (!x)
         return;
-    const bool ordered =
-        n == 2 && ctkd__import_axis_is(axes[0], 4, 2) && ctkd__import_axis_is(axes[1], 4, 3);
-    const bool reversed =
-        n == 2 && ctkd__import_axis_is(axes[0], 4, 3) && ctkd__import_axis_is(axes[1], 4, 2);
-    if (x->flat || (!ordered && !reversed))
+    if (x->flat || !ctkd__import_over_pixels(im))
         ctkd__import_fail(im, "expected the mean over height and width");
     else
         add_global_pool(im, x, ctkd__import_int(im, "keepdims", 1) == 0);

@@ -103,7 +103,7 @@ static int build_op(struct ctkd__graph *g, const struct ctkd__op_case *of, int x
     case CTKD__OP_ADD:
         return ctkd__graph_add(g, x, y);
     case CTKD__OP_MAX_POOL:
-        return ctkd__graph_max_pool(g, x, 3, 2, 1);
+        return ctkd__graph_max_pool(g, x, &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, false });
     case CTKD__OP_GLOBAL_POOL:
         return ctkd__graph_global_pool(g, x);
     case CTKD__OP_LINEAR:
@@ -120,7 +120,8 @@ static int build_op(struct ctkd__graph *g, const struct ctkd__op_case *of, int x
     case CTKD__OP_ACTIVATE:
         return ctkd__graph_activate(g, x, of->activation, 0.1f);
     case CTKD__OP_AVERAGE_POOL:
-        return ctkd__graph_average_pool(g, x, 3, 2, 1, of->counted);
+        return ctkd__graph_average_pool(g, x,
+                                        &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, of->counted });
     case CTKD__OP_POOL_TO:
         return ctkd__graph_pool_to(g, x, of->h - 2, of->w / 2);
     case CTKD__OP_RESIZE: /* larger one way, smaller the other */

@@ -121,6 +121,24 @@ def channels():
         opset=14)
 
 
+def pools():
+    """Windows that reach beyond the image behind, by ceil_mode or unequal pads; a bias under another name; Flatten of 2x2."""
+    global draws
+    draws = np.random.default_rng(4)
+    three = dict(kernel_shape=[3, 3], strides=[2, 2])
+    save("onnx_pools", [
+        node("Identity", ["bias"], ["c.bias"]), node("Conv", ["x", "c.weight", "c.bias"], ["c"], pads=[1, 1, 1, 1]),
+        node("MaxPool", ["c"], ["m"], ceil_mode=1, **three),
+        node("MaxPool", ["m"], ["n"], kernel_shape=[2, 2], pads=[0, 0, 1, 1]), node("Add", ["m", "n"], ["o"]),
+        node("AveragePool", ["o"], ["p"], ceil_mode=1, count_include_pad=1, **three),
+        node("AveragePool", ["o"], ["q"], pads=[0, 0, 1, 1], **three),
+        node("AveragePool", ["o"], ["r"], pads=[0, 0, 1, 1], count_include_pad=1, **three),
+        node("AveragePool", ["o"], ["s"], auto_pad="SAME_UPPER", **three),
+        node("Add", ["p", "q"], ["t"]), node("Add", ["r", "s"], ["u"]), node("Mul", ["t", "u"], ["v"]),
+        node("Flatten", ["v"], ["f"]), node("Gemm", ["f", "fc.weight", "bias5"], ["y"], transB=1)],
+        [floats("c.weight", 4, 3, 3, 3), floats("bias", 4), floats("fc.weight", 5, 16), floats("bias5", 5)])
+
+
 class Mobile(torch.nn.Module):
     """What mobile networks are made of, as their authors write it: the shuffle reads its sizes from the tensor."""
 
@@ -167,12 +185,12 @@ def logits(name, x):
 if __name__ == "__main__":
     plain(), shapes(), traced()
     images = draws.normal(size=(N, 3, SIDE, SIDE)).astype(np.float32)
-    channels()
+    channels(), pools()
     exported("onnx_mobile_traced", dynamo=False, dynamic_axes={"x": {0: "batch"}})
     exported("onnx_mobile_exported", dynamo=True, external_data=False,
              dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},))
     with open(os.path.join(HERE, "onnx.txt"), "w") as file:
         for key in ("x", "onnx_plain", "onnx_shapes", "onnx_traced", "onnx_channels", "onnx_mobile_traced",
-                    "onnx_mobile_exported"):
+                    "onnx_mobile_exported", "onnx_pools"):
             values = (images if key == "x" else logits(key, images)).ravel()
             file.write(f"{key} {values.size} " + " ".join(f"{v:.9g}" for v in values) + "\n")

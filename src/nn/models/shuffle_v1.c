@@ -42,7 +42,9 @@ static int unit(struct ctkd__graph *graph, int x, const char *prefix, size_t in,
     y = conv_norm(graph, y, prefix, 3, middle, last);
     if (stride == 1)
         return ctkd__graph_add(graph, y, x);
-    return ctkd__graph_concat(graph, y, ctkd__graph_average_pool(graph, x, 3, 2, 1, true));
+    return ctkd__graph_concat(
+        graph, y,
+        ctkd__graph_average_pool(graph, x, &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, true }));
 }
 
 static int build(struct ctkd__graph *graph, const struct ctkd__model *model,

@@ -21,7 +21,10 @@ static int conv(struct ctkd__graph *graph, int x, const char *name, size_t out)
 static int pool(struct ctkd__graph *graph, int x, size_t block, const struct ctkd__model_args *args)
 {
     const bool large = args->height == 64 && args->width == 64;
-    return block < 3 || (block == 3 && large) ? ctkd__graph_max_pool(graph, x, 2, 2, 0) : x;
+    return block < 3 || (block == 3 && large)
+               ? ctkd__graph_max_pool(graph, x,
+                                      &(struct ctkd__pool_args){ .kernel = 2, .stride = 2 })
+               : x;
 }
 
 static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
