@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Our files in the programs of others, and theirs here (interop.py); random ONNX models (random_models.py). The packages of requirements.txt are taken from
-# BUILD/interop, a virtual environment as .ci/run makes it, and must then be complete; without one, from python3, and
-# without the packages there is nothing to compare with: status 77, skipped.
+# Our files in the programs of others, and theirs here (interop.py); random ONNX models and checkpoints. The packages
+# of requirements.txt are taken from BUILD/interop, a virtual environment as .ci/run makes it, and must then be
+# complete; without one, from python3, and without the packages there is nothing to compare with: status 77, skipped.
 set -euo pipefail
 build=$(cd "$1" && pwd) source=$(cd "$2" && pwd)
 python=$build/interop/bin/python
@@ -14,7 +14,11 @@ fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 status=0
-"$python" "$source/tests/interop/random_models.py" "$build/interop_logits" "$folder" 0 300 || exit 1
-PYTHONPATH=$source/tests/golden PYTHONDONTWRITEBYTECODE=1 \
-    "$python" "$source/tests/interop/interop.py" "$build/ctkd" "$build/interop_logits" "$folder" || status=$?
+export PYTHONPATH=$source/tests/golden PYTHONDONTWRITEBYTECODE=1
+run() {
+    "$python" "$source/tests/interop/$1" "${@:2}" || status=$?
+}
+run random_models.py "$build/interop_logits" "$folder" 0 300
+run random_checkpoints.py "$build/ctkd" "$folder" 0 100
+run interop.py "$build/ctkd" "$build/interop_logits" "$folder"
 exit $status
