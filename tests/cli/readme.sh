@@ -20,6 +20,7 @@ cat >build/ctkd <<SCRIPT
 case "\$*" in
 *--help*) exec "$build/ctkd" "\$@" ;;
 train\ * | distill\ *) exec "$build/ctkd" "\$@" data.limit=100 data.test_limit=100 train.max_steps=2 ;;
+check\ *) exec "$build/ctkd" "\$@" data.test_limit=100 ;;
 *) exec "$build/ctkd" "\$@" ;;
 esac
 SCRIPT
@@ -39,6 +40,8 @@ mkdir data/mine
 cp /usr/share/datasets/fashion-mnist/*-ubyte.gz data/mine
 build/ctkd train data.set=mnist:data/mine student.network=resnet20 run.dir=elsewhere 2>output || { cat output; exit 1; }
 cp elsewhere/last.safetensors teacher.safetensors
+build/ctkd convert elsewhere teacher.pth
+build/ctkd convert elsewhere teacher.onnx
 
 commands=$(sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$source/README.md")
 [ "$(wc -l <<<"$commands")" -ge 10 ] || { echo "README.md: fewer commands than expected"; exit 1; }
