@@ -86,6 +86,14 @@ static bool is_read(const import *im, const char *name)
     return false;
 }
 
+/* The graph node that parts are taken of. The elements of flattened images are no channels. */
+static int settle_whole(import *im, value *x)
+{
+    if (x->flat && x->h * x->w > 1)
+        ctkd__import_fail(im, "parts of flattened images, expected of images or vectors");
+    return ctkd__import_settle(im, x, false);
+}
+
 /* Sizes of the parts: an attribute before opset 13, an input since; without, equal parts. */
 static bool part_sizes(import *im, size_t channels, int64_t sizes[CTKD__IMPORT_INTS_MAX])
 {
@@ -118,13 +126,9 @@ void ctkd__op_split(import *im)
 {
     value *const x = ctkd__import_input(im, 0);
     int64_t sizes[CTKD__IMPORT_INTS_MAX];
-    const int from = x ? ctkd__import_settle(im, x, false) : -1;
+    const int from = x ? settle_whole(im, x) : -1;
     if (from < 0)
         return;
-    if (ctkd__import_is_flattened(x)) {
-        ctkd__import_fail(im, "parts of flattened images, expected of images or vectors");
-        return;
-    }
     const bool flat = x->flat;
     if (!ctkd__import_axis_is(ctkd__import_int(im, "axis", 0), flat ? 2 : 4, 1) ||
         !part_sizes(im, x->c, sizes)) {
@@ -157,13 +161,9 @@ bool ctkd__channels_slice(import *im)
         ctkd__import_fail(im, "expected channels side by side");
         return true;
     }
-    const int from = ctkd__import_settle(im, x, false);
+    const int from = settle_whole(im, x);
     if (from < 0)
         return true;
-    if (ctkd__import_is_flattened(x)) {
-        ctkd__import_fail(im, "parts of flattened images, expected of images or vectors");
-        return true;
-    }
     const int64_t c = (int64_t)x->c;
     begin = begin < -c ? 0 : begin < 0 ? begin + c : begin;
     end = end < -c ? 0 : end < 0 ? end + c : end > c ? c : end;

@@ -394,7 +394,7 @@ static ctkd_status count_names(struct ctkd__import *im)
         return ctkd__fail(im->err, CTKD_EFORMAT,
                           "%s: %zu nodes with %zu inputs, expected at most %d", im->file,
                           model->n_nodes, n, NODES_MAX);
-    resolve_constants(im);
+    resolve_constants(im); /* its work grows with the square of what was just limited */
     im->counted = calloc(n, sizeof *im->counted);
     im->values = calloc(outputs, sizeof *im->values);
     im->names = calloc(outputs, sizeof *im->names);

@@ -99,12 +99,6 @@ static inline bool ctkd__import_axis_is(int64_t axis, int64_t rank, int64_t want
     return (axis < 0 ? axis + rank : axis) == wanted;
 }
 
-/* Vectors whose elements are the pixels of more than one place: only whole ones can be had. */
-static inline bool ctkd__import_is_flattened(const struct ctkd__import_value *x)
-{
-    return x->flat && x->h * x->w > 1;
-}
-
 /* Whether zeros around the image are pending. */
 static inline bool ctkd__import_has_zeros(const struct ctkd__import_value *x)
 {

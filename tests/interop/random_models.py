@@ -26,9 +26,6 @@ class Value:
     def __init__(self, name, c, h=1, w=1, flat=False):
         self.name, self.c, self.h, self.w, self.flat = name, c, h, w, flat
 
-    def pixels(self):
-        return self.h * self.w
-
 
 class Invalid(Exception):
     """What was drawn is no model."""
@@ -189,7 +186,7 @@ class Model:
 
     def split(self, x):
         parts = self.pick(2, 2, 3)
-        if x.c < parts or x.pixels() > 1 and x.flat:
+        if x.c < parts:
             raise Invalid("too few")
         axis = self.pick(1, 1, -1 if x.flat else -3)
         if self.chance(0.6):
@@ -262,7 +259,7 @@ class Model:
     def flatten(self, x):
         if x.flat:
             raise Invalid("a vector")
-        size = x.c * x.pixels()
+        size = x.c * x.h * x.w
         kind = self.pick("Flatten", "Flatten", "Reshape", "Shape", "Mean", "Mean")
         if kind == "Flatten":
             return Value(self.node("Flatten", [x.name], axis=self.pick(None, 1, -3)), size, flat=True)
