@@ -2,11 +2,6 @@
 #ifndef CTKD_H
 #define CTKD_H
 
-#define CTKD_VERSION_MAJOR 0
-#define CTKD_VERSION_MINOR 1
-#define CTKD_VERSION_PATCH 0
-#define CTKD_VERSION_STRING "0.1.0"
-
 #include "ctkd/curriculum.h"
 #include "ctkd/loss.h"
 #include "ctkd/option.h"
@@ -14,5 +9,6 @@
 #include "ctkd/random.h"
 #include "ctkd/status.h"
 #include "ctkd/temperature.h"
+#include "ctkd/version.h"
 
 #endif

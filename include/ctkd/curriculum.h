@@ -27,9 +27,9 @@ typedef enum ctkd_curriculum {
  * @return CTKD_OK, or CTKD_EINVAL (n is 0, unknown kind, NULL lambda, a bound not finite or
  *         negative, lambda_max < lambda_min); on error no output is written.
  */
-CTKD_NODISCARD ctkd_status ctkd_curriculum_lambda(ctkd_curriculum kind, size_t epoch, size_t n,
-                                                  float lambda_min, float lambda_max,
-                                                  float *lambda);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_curriculum_lambda(ctkd_curriculum kind, size_t epoch,
+                                                           size_t n, float lambda_min,
+                                                           float lambda_max, float *lambda);
 
 #ifdef __cplusplus
 }

@@ -29,8 +29,9 @@ extern "C" {
  * @return CTKD_OK, CTKD_EINVAL (n or k is 0, NULL argument), CTKD_ERANGE (a label outside 0..k-1).
  *         On error no output is written.
  */
-CTKD_NODISCARD ctkd_status ctkd_cross_entropy(size_t n, size_t k, const float *s,
-                                              const int32_t *labels, float *loss, float *ds);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_cross_entropy(size_t n, size_t k, const float *s,
+                                                       const int32_t *labels, float *loss,
+                                                       float *ds);
 
 /** Which KL divergence the KD loss uses. */
 typedef enum ctkd_kd_form {
@@ -52,9 +53,9 @@ typedef enum ctkd_kd_form {
  * @return CTKD_OK, or CTKD_EINVAL (n or k is 0, NULL s, t, tau or loss, n_tau neither 1 nor n, a
  *         tau not positive and finite, unknown form); on error no output is written.
  */
-CTKD_NODISCARD ctkd_status ctkd_kd_loss(size_t n, size_t k, const float *s, const float *t,
-                                        const float *tau, size_t n_tau, ctkd_kd_form form,
-                                        float *loss, float *ds, float *dt, float *dtau);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_kd_loss(size_t n, size_t k, const float *s, const float *t,
+                                                 const float *tau, size_t n_tau, ctkd_kd_form form,
+                                                 float *loss, float *ds, float *dt, float *dtau);
 
 /**
  * Decoupled knowledge distillation (Zhao et al., CVPR 2022, eq. 7), batch mean.
@@ -65,10 +66,11 @@ CTKD_NODISCARD ctkd_status ctkd_kd_loss(size_t n, size_t k, const float *s, cons
  * @return as ctkd_kd_loss; CTKD_EINVAL also for k < 3 (with two classes NCKD has one class and is
  *         constant 0), alpha or beta negative or not finite; CTKD_ERANGE for a label outside.
  */
-CTKD_NODISCARD ctkd_status ctkd_dkd_loss(size_t n, size_t k, const float *s, const float *t,
-                                         const int32_t *labels, const float *tau, size_t n_tau,
-                                         float alpha, float beta, float *loss, float *ds, float *dt,
-                                         float *dtau);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_dkd_loss(size_t n, size_t k, const float *s,
+                                                  const float *t, const int32_t *labels,
+                                                  const float *tau, size_t n_tau, float alpha,
+                                                  float beta, float *loss, float *ds, float *dt,
+                                                  float *dtau);
 
 /** What a loss needs from its caller; flags of ctkd_loss_def.needs. */
 enum {
@@ -203,16 +205,18 @@ typedef struct ctkd_loss_def {
 } ctkd_loss_def;
 
 /** Values that args.workspace needs: 0 when the loss needs none. CTKD_ERANGE: they overflow. */
-CTKD_NODISCARD ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def, const void *config,
-                                               const ctkd_loss_shape *shape, size_t *values);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def,
+                                                        const void *config,
+                                                        const ctkd_loss_shape *shape,
+                                                        size_t *values);
 /** Values that args.state needs, likewise. */
-CTKD_NODISCARD ctkd_status ctkd_loss_state(const ctkd_loss_def *def, const void *config,
-                                           const ctkd_loss_shape *shape, size_t *values);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_loss_state(const ctkd_loss_def *def, const void *config,
+                                                    const ctkd_loss_shape *shape, size_t *values);
 
 /** NULL-terminated array of every loss, in the order of src/lib/loss/list.h. */
-const ctkd_loss_def *const *ctkd_loss_list(void);
+CTKD_API const ctkd_loss_def *const *ctkd_loss_list(void);
 /** The loss of that name, or NULL. */
-const ctkd_loss_def *ctkd_loss_find(const char *name);
+CTKD_API const ctkd_loss_def *ctkd_loss_find(const char *name);
 
 #ifdef __cplusplus
 }

@@ -49,18 +49,18 @@ typedef struct ctkd_option {
 /* clang-format on */
 
 /** Writes every default of a table without STRING options into a config. */
-void ctkd_options_defaults(const ctkd_option *options, void *config);
+CTKD_API void ctkd_options_defaults(const ctkd_option *options, void *config);
 
 /** The option of that name, or NULL. `options` may be NULL (an empty table). */
-const ctkd_option *ctkd_option_find(const ctkd_option *options, const char *name);
+CTKD_API const ctkd_option *ctkd_option_find(const ctkd_option *options, const char *name);
 
 /**
  * Sets one numeric option (F32, I64, BOOL, CHOICE by index).
  * @return CTKD_OK, CTKD_ENOTFOUND (no such name), CTKD_ERANGE (outside its range, not finite, not
  *         whole where it must be), CTKD_EINVAL (a STRING, or NULL config). Unchanged on error.
  */
-CTKD_NODISCARD ctkd_status ctkd_option_set(const ctkd_option *options, void *config,
-                                           const char *name, double value);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_option_set(const ctkd_option *options, void *config,
+                                                    const char *name, double value);
 
 #ifdef __cplusplus
 }

@@ -29,7 +29,7 @@ typedef struct ctkd_plugin_config {
     float learning_rate, momentum, weight_decay; /**< of theta; default 0.05, 0.9, 5e-4 */
 } ctkd_plugin_config;
 
-ctkd_plugin_config ctkd_plugin_defaults(size_t n_max, size_t k);
+CTKD_API ctkd_plugin_config ctkd_plugin_defaults(size_t n_max, size_t k);
 
 typedef struct ctkd_plugin ctkd_plugin;
 
@@ -38,14 +38,15 @@ typedef struct ctkd_plugin ctkd_plugin;
  *         than logits: call its ctkd_loss_def.eval yourself), CTKD_ENOTFOUND (unknown method),
  *         CTKD_ENOMEM; *out is NULL on failure.
  */
-CTKD_NODISCARD ctkd_status ctkd_plugin_create(const ctkd_plugin_config *config, ctkd_plugin **out);
-void ctkd_plugin_destroy(ctkd_plugin *plugin);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_create(const ctkd_plugin_config *config,
+                                                       ctkd_plugin **out);
+CTKD_API void ctkd_plugin_destroy(ctkd_plugin *plugin);
 
 /** Sets an option of the method (ctkd_loss_def.options), as ctkd_option_set. */
-CTKD_NODISCARD ctkd_status ctkd_plugin_set_method_option(ctkd_plugin *plugin, const char *name,
-                                                         double value);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_set_method_option(ctkd_plugin *plugin,
+                                                                  const char *name, double value);
 /** New learning rate of theta: call it when the student's changes. CTKD_EINVAL if not >= 0. */
-CTKD_NODISCARD ctkd_status ctkd_plugin_set_learning_rate(ctkd_plugin *plugin, float rate);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_set_learning_rate(ctkd_plugin *plugin, float rate);
 
 /** What a step measured. */
 typedef struct ctkd_plugin_report {
@@ -66,17 +67,19 @@ typedef struct ctkd_plugin_report {
  *         label), CTKD_ENAN (the loss or theta's gradient is not finite: ds and theta are not
  *         written).
  */
-CTKD_NODISCARD ctkd_status ctkd_plugin_step(ctkd_plugin *plugin, size_t n, const float *s,
-                                            const float *t, const int32_t *labels, size_t epoch,
-                                            float *ds, ctkd_plugin_report *report);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_step(ctkd_plugin *plugin, size_t n, const float *s,
+                                                     const float *t, const int32_t *labels,
+                                                     size_t epoch, float *ds,
+                                                     ctkd_plugin_report *report);
 
 /** Bytes of the state: parameters, momentum, checks. Constant over the life of a plugin. */
-size_t ctkd_plugin_state_size(const ctkd_plugin *plugin);
+CTKD_API size_t ctkd_plugin_state_size(const ctkd_plugin *plugin);
 /** Writes the state into `bytes` bytes of caller's memory. CTKD_ERANGE if too small. */
-CTKD_NODISCARD ctkd_status ctkd_plugin_save(const ctkd_plugin *plugin, void *memory, size_t bytes);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_save(const ctkd_plugin *plugin, void *memory,
+                                                     size_t bytes);
 /** Restores it. CTKD_EFORMAT (not a state, damaged), CTKD_ESHAPE (of another shape). */
-CTKD_NODISCARD ctkd_status ctkd_plugin_restore(ctkd_plugin *plugin, const void *memory,
-                                               size_t bytes);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_restore(ctkd_plugin *plugin, const void *memory,
+                                                        size_t bytes);
 
 #ifdef __cplusplus
 }

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "ctkd/export.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -26,20 +28,20 @@ typedef enum ctkd_random_purpose {
 } ctkd_random_purpose;
 
 /** Four independent 32-bit words. */
-void ctkd_random_u32x4(uint64_t seed, ctkd_random_purpose purpose, uint64_t major, uint64_t minor,
-                       uint32_t out[4]);
+CTKD_API void ctkd_random_u32x4(uint64_t seed, ctkd_random_purpose purpose, uint64_t major,
+                                uint64_t minor, uint32_t out[4]);
 
 /** Uniform in [0, 1): 24 bits of the first word. */
-float ctkd_random_uniform(uint64_t seed, ctkd_random_purpose purpose, uint64_t major,
-                          uint64_t minor);
+CTKD_API float ctkd_random_uniform(uint64_t seed, ctkd_random_purpose purpose, uint64_t major,
+                                   uint64_t minor);
 
 /** Standard normal (Box-Muller on the first two words). */
-float ctkd_random_normal(uint64_t seed, ctkd_random_purpose purpose, uint64_t major,
-                         uint64_t minor);
+CTKD_API float ctkd_random_normal(uint64_t seed, ctkd_random_purpose purpose, uint64_t major,
+                                  uint64_t minor);
 
 /** Uniform integer in [0, bound), bound >= 1, without modulo bias beyond 2^-32. */
-uint32_t ctkd_random_below(uint64_t seed, ctkd_random_purpose purpose, uint64_t major,
-                           uint64_t minor, uint32_t bound);
+CTKD_API uint32_t ctkd_random_below(uint64_t seed, ctkd_random_purpose purpose, uint64_t major,
+                                    uint64_t minor, uint32_t bound);
 
 #ifdef __cplusplus
 }

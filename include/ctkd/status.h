@@ -2,6 +2,8 @@
 #ifndef CTKD_STATUS_H
 #define CTKD_STATUS_H
 
+#include "ctkd/export.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -36,7 +38,7 @@ typedef enum ctkd_status {
 } ctkd_status;
 
 /** Static text of a code; "unknown status" for a value that is not in the list. Never NULL. */
-const char *ctkd_status_text(ctkd_status status);
+CTKD_API const char *ctkd_status_text(ctkd_status status);
 
 /** A status with its reason, owned by the caller; never allocates. One line, no newline. */
 typedef struct ctkd_error {

@@ -49,7 +49,7 @@ typedef struct ctkd_temperature_config {
 } ctkd_temperature_config;
 
 /** The published setting: GLOBAL, tau in (1, 21), theta 1. */
-ctkd_temperature_config ctkd_temperature_defaults(void);
+CTKD_API ctkd_temperature_config ctkd_temperature_defaults(void);
 
 typedef struct ctkd_temperature ctkd_temperature;
 
@@ -58,13 +58,13 @@ typedef struct ctkd_temperature ctkd_temperature;
  * @return CTKD_OK, CTKD_EINVAL (a field out of its range, NULL argument), CTKD_ENOMEM;
  *         *out is NULL on failure.
  */
-CTKD_NODISCARD ctkd_status ctkd_temperature_create(const ctkd_temperature_config *config,
-                                                   ctkd_temperature **out);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_temperature_create(const ctkd_temperature_config *config,
+                                                            ctkd_temperature **out);
 /** Frees a module; NULL is allowed. */
-void ctkd_temperature_destroy(ctkd_temperature *temperature);
+CTKD_API void ctkd_temperature_destroy(ctkd_temperature *temperature);
 
 /** Number of temperatures that a batch of n has: n for INSTANCE, else 1. */
-size_t ctkd_temperature_count(const ctkd_temperature *temperature, size_t n);
+CTKD_API size_t ctkd_temperature_count(const ctkd_temperature *temperature, size_t n);
 
 /**
  * Temperatures of a batch; keeps what backward needs.
@@ -73,8 +73,9 @@ size_t ctkd_temperature_count(const ctkd_temperature *temperature, size_t n);
  * @param tau   out, ctkd_temperature_count(temperature, n) values; overwritten
  * @return CTKD_OK, or CTKD_EINVAL (n is 0 or above n_max, NULL arguments); no output on error.
  */
-CTKD_NODISCARD ctkd_status ctkd_temperature_forward(ctkd_temperature *temperature, size_t n,
-                                                    const float *s, const float *t, float *tau);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_temperature_forward(ctkd_temperature *temperature,
+                                                             size_t n, const float *s,
+                                                             const float *t, float *tau);
 
 /**
  * Receives dL/dtau of the last forward and overwrites the parameters' gradient with
@@ -86,31 +87,32 @@ CTKD_NODISCARD ctkd_status ctkd_temperature_forward(ctkd_temperature *temperatur
  * @return CTKD_OK, or CTKD_EINVAL (NULL dtau, lambda negative or not finite, n differs from the
  *         last forward); nothing is written on error.
  */
-CTKD_NODISCARD ctkd_status ctkd_temperature_backward(ctkd_temperature *temperature, size_t n,
-                                                     const float *dtau, float lambda, float *ds);
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_temperature_backward(ctkd_temperature *temperature,
+                                                              size_t n, const float *dtau,
+                                                              float lambda, float *ds);
 
 /**
  * Gradient of theta before reversal in the last backward: sum over samples of dL/dtheta_i.
  * 0 for FIXED.
  */
-float ctkd_temperature_theta_gradient(const ctkd_temperature *temperature);
+CTKD_API float ctkd_temperature_theta_gradient(const ctkd_temperature *temperature);
 
 /**
  * The learnable parameters and their gradient, as flat arrays owned by the module until destroy.
  * GLOBAL: [theta]. INSTANCE: [W1 (H x 2k), b1 (H), w2 (H), b2 (1)]. FIXED: count 0.
  * An optimiser reads *gradient and writes *parameters between backward and the next forward.
  */
-size_t ctkd_temperature_parameters(ctkd_temperature *temperature, float **parameters,
-                                   float **gradient);
+CTKD_API size_t ctkd_temperature_parameters(ctkd_temperature *temperature, float **parameters,
+                                            float **gradient);
 
 /**
  * Gradient reversal: g <- -lambda * g. Identity in the forward direction (CTKD sec. 3.2;
  * Ganin & Lempitsky 2015). @param lambda strength, >= 0: this function applies the minus sign.
  */
-void ctkd_gradient_reverse(size_t n, float lambda, float *g);
+CTKD_API void ctkd_gradient_reverse(size_t n, float lambda, float *g);
 
 /** tau_min + tau_span * sigmoid(theta), the map of METHODS' equation (1). */
-float ctkd_tau_from_theta(float theta, float tau_min, float tau_span);
+CTKD_API float ctkd_tau_from_theta(float theta, float tau_min, float tau_span);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: install.sh BUILD SOURCE
-# Installs into a temporary prefix and uses the library as a stranger would: each header alone as C17 and
-# C++, a C and a C++ program through pkg-config (shared and static), and a CMake project.
+# Installs into a temporary prefix and uses the library as a stranger would: each header alone as C11, C17
+# and C++11, a C and a C++ program through pkg-config (shared and static), and a CMake project.
 set -euo pipefail
 build=$1
 work=$(mktemp -d)
@@ -15,6 +15,10 @@ config=$(find "$prefix" -name ctkd.pc)
 export PKG_CONFIG_PATH=${config%/*}
 pc() { pkg-config --define-variable=prefix="$prefix" "$@" ctkd; }
 libdir=$(pc --variable=libdir)
+version=$(sed -n 's/^#define CTKD_VERSION_[MP][A-Z]* //p' "$2/include/ctkd/version.h" | paste -sd.)
+[ "$(pc --modversion)" = "$version" ] || fail "ctkd.pc: version $(pc --modversion), expected $version"
+soname=$(readelf -d "$libdir/libctkd.so" | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p')
+[ "$soname" = "libctkd.so.${version%%.*}" ] || fail "soname $soname, expected libctkd.so.${version%%.*}"
 strict="-Wall -Wextra -Werror -pedantic"
 # A library built with sanitizers needs them in whatever links it.
 sanitize=$(sed -n 's/^CTKD_SANITIZE:STRING=\(..*\)/-fsanitize=\1/p' "$build/CMakeCache.txt")
@@ -25,8 +29,10 @@ for header in "$prefix"/include/ctkd/*.h; do
     echo "#include <$name>" >"$work/alone.c"
     echo "typedef int nothing;" >>"$work/alone.c"
     cp "$work/alone.c" "$work/alone.cc"
-    cc -std=c17 $strict $(pc --cflags) -c "$work/alone.c" -o "$work/alone.o" || fail "$name: not valid alone in C17"
-    c++ -std=c++11 $strict $(pc --cflags) -c "$work/alone.cc" -o "$work/alone.o" || fail "$name: not valid alone in C++"
+    for standard in c11 c17; do
+        cc -std=$standard $strict $(pc --cflags) -c "$work/alone.c" -o "$work/alone.o" || fail "$name: not valid alone in $standard"
+    done
+    c++ -std=c++11 $strict $(pc --cflags) -c "$work/alone.cc" -o "$work/alone.o" || fail "$name: not valid alone in C++11"
     count=$((count + 1))
 done
 [ "$count" -eq "$(ls "$2"/include/ctkd/*.h | wc -l)" ] || fail "$count headers installed, expected all of include/ctkd"
@@ -52,6 +58,8 @@ int main(void)
     if (ctkd_plugin_step(plugin, 1, s, t, &label, 1, ds, &report) != CTKD_OK)
         return 2;
     ctkd_plugin_destroy(plugin);
+    if (strcmp(ctkd_version(), CTKD_VERSION_STRING) != 0)
+        return 4;
     printf("%.4f\n", (double)report.tau_mean);
     return ds[0] < 0 && strcmp(ctkd_status_text(CTKD_OK), "success") == 0 ? 0 : 3;
 }
