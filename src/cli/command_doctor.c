@@ -53,12 +53,11 @@ struct diagnosis {
     struct ctkd__step_report first;
 };
 
-static ctkd_status examine(struct ctkd__session *session, size_t cores, struct diagnosis *out,
-                           ctkd_error *err)
+static ctkd_status examine(struct ctkd__session *session, struct diagnosis *out, ctkd_error *err)
 {
     struct ctkd__score score;
     ctkd_status status = CTKD_OK;
-    ctkd__preflight_session(session, cores, &out->findings);
+    ctkd__preflight_session(session, &out->findings);
     if (session->teacher)
         status = ctkd__session_check_teacher(session, &out->teacher, err);
     if (status == CTKD_OK && session->teacher)
@@ -125,10 +124,9 @@ static int configure_and_examine(const struct ctkd__command *command, int argc, 
     if (ctkd__config_check(config, distil, &err) != CTKD_OK ||
         ctkd__run_resolve(config, distil, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    const size_t cores = ctkd__preflight_cores();
     ctkd_status status = ctkd__session_open(config, distil, &session, &err);
     if (status == CTKD_OK)
-        status = examine(session, cores, &diagnosis, &err);
+        status = examine(session, &diagnosis, &err);
     if (status == CTKD_OK && arguments.json)
         status = print_json(session, &diagnosis, &err);
     else if (status == CTKD_OK)

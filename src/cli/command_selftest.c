@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "ctkd/ctkd.h"
+#include "nn/cpus.h"
 #include "nn/dnnl_version.h"
 #include "nn/kernels/kernels.h"
-#include "nn/workers.h"
 #include "train/loop.h"
 #include "train/selftest.h"
 #include "util/error.h"
@@ -59,18 +59,18 @@ static void print_system(void)
 {
     char text[256];
     struct utsname system;
-    struct ctkd__workers *workers = NULL;
-    ctkd_error err = { 0 };
     printf("ctkd     %s, oneDNN %s, compiler %s\n", CTKD_VERSION_STRING,
            ctkd__dnnl_version(text, sizeof text), __VERSION__);
     if (uname(&system) == 0)
         printf("system   %s %s %s\n", system.sysname, system.release, system.machine);
     find_cpu(text, sizeof text);
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    const size_t threads =
-        ctkd__workers_create(0, &workers, &err) == CTKD_OK ? ctkd__workers_count(workers) : 0;
-    ctkd__workers_destroy(workers);
-    printf("cpu      %s, %ld processors, %zu threads by default\n", text, online, threads);
+    struct ctkd__cpus cpus;
+    ctkd__cpus_find(&cpus);
+    printf("cpu      %s, %ld processors, %zu threads by default", text, online, cpus.threads);
+    if (cpus.quota > 0)
+        printf(" (a quota of %.2f CPUs)", cpus.quota);
+    printf("\n");
     print_kernels();
     printf("memory   %.1f GB\n",
            1e-9 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE));

@@ -32,11 +32,10 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
 }
 
 /* What `ctkd doctor` would call a problem, and how to mend it. */
-static void show_problems(const struct ctkd__session *session, size_t cores,
-                          const struct ctkd__score *teacher)
+static void show_problems(const struct ctkd__session *session, const struct ctkd__score *teacher)
 {
     struct ctkd__findings findings = { 0 };
-    ctkd__preflight_session(session, cores, &findings);
+    ctkd__preflight_session(session, &findings);
     if (session->teacher)
         ctkd__preflight_teacher(session, teacher, &findings);
     for (size_t i = 0; i < findings.count; i++)
@@ -82,8 +81,7 @@ static ctkd_status open_run(const struct ctkd__command *command, const struct ct
 }
 
 static ctkd_status train(const struct ctkd__command *command, const struct ctkd__config *config,
-                         bool resume, double began, size_t cores, struct ctkd__session *session,
-                         ctkd_error *err)
+                         bool resume, double began, struct ctkd__session *session, ctkd_error *err)
 {
     struct ctkd__score teacher;
     ctkd_status status = CTKD_OK;
@@ -98,7 +96,7 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
     if (status == CTKD_OK) {
         show_session(session, &run);
         if (!resume)
-            show_problems(session, cores, &teacher);
+            show_problems(session, &teacher);
         const struct ctkd__loop loop = { .session = session,
                                          .run = &run,
                                          .command = command->name,
@@ -186,7 +184,6 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     if (configure(argc, argv, &arguments, distil, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     const double began = ctkd__loop_clock();
-    const size_t cores = ctkd__preflight_cores(); /* before threads are pinned */
     bool resume;
     ctkd_status status = settle_resume(config, &resume, &err);
     if (status != CTKD_OK)
@@ -198,7 +195,7 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     if (status == CTKD_OK)
         status = ctkd__session_open(config, distil, &session, &err);
     if (status == CTKD_OK)
-        status = train(command, config, resume, began, cores, session, &err);
+        status = train(command, config, resume, began, session, &err);
     ctkd__session_close(session);
     if (status == CTKD_OK)
         return CTKD__EXIT_DONE;

@@ -10,9 +10,11 @@
 
 extern const struct ctkd__conv_impl ctkd__conv_dnnl;
 
-void ctkd__dnnl_use_one_thread(void)
+int ctkd__dnnl_use_threads(int count)
 {
-    omp_set_num_threads(1); /* per thread; oneDNN 2.6 and 3.x ask OpenMP */
+    const int was = omp_get_max_threads();
+    omp_set_num_threads(count); /* per thread; oneDNN 2.6 and 3.x ask OpenMP */
+    return was;
 }
 
 size_t ctkd__dnnl_cpus(int *cpus, size_t max)

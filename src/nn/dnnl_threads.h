@@ -4,8 +4,9 @@
 
 #include <stddef.h>
 
-/* From now on the calling thread's primitives, created or executed, use one thread. */
-void ctkd__dnnl_use_one_thread(void);
+/* From now on the calling thread's primitives, created or executed, use this many threads. Returns
+   how many they used before. */
+int ctkd__dnnl_use_threads(int count);
 
 /* The CPUs of OpenMP's places: with OMP_PROC_BIND set its runtime has already tied the first thread
    to one of them, so that the thread's own mask no longer tells. Returns how many; 0 without

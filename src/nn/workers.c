@@ -1,31 +1,32 @@
 #include "nn/workers.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
+#include "nn/cpus.h"
 #include "nn/dnnl_threads.h"
 #include "util/error.h"
 
 /* Spins this often before giving the core away, and yields this often before sleeping. */
-enum { SPINS = 4000, YIELDS = 200, WORKERS_MAX = 256 };
+enum { SPINS = 4000, YIELDS = 200 };
 
 struct member {
     struct ctkd__workers *team;
     size_t index;
-    int cpu; /* -1: not pinned */
+    int cpu; /* -1: not pinned, on any CPU of `allowed` */
     pthread_t thread;
 };
 
 struct ctkd__workers {
     size_t count;
-    struct member members[WORKERS_MAX];
+    struct member members[CTKD__WORKERS_MAX];
+    cpu_set_t allowed;
     void (*fn)(void *context, size_t worker);
     void *context;
     atomic_uint job;            /* counts jobs; a change starts the team */
@@ -34,8 +35,15 @@ struct ctkd__workers {
     size_t started;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    cpu_set_t caller_cpus; /* restored at destroy */
 };
+
+/* What a thread was before it made its first living team. */
+static _Thread_local struct {
+    unsigned teams; /* living ones */
+    cpu_set_t cpus;
+    unsigned denormals;
+    int openmp_threads;
+} before;
 
 static void pause_briefly(void)
 {
@@ -44,28 +52,66 @@ static void pause_briefly(void)
 #endif
 }
 
-static void flush_denormals(void)
+/* Sets the bits of the floating-point mode that flush denormals to zero; returns what they were. */
+static unsigned set_denormals(unsigned bits)
 {
+    unsigned was = bits;
 #if defined(__x86_64__)
-    _mm_setcsr(_mm_getcsr() | 0x8040u); /* FTZ and DAZ */
+    const unsigned mask = 0x8040u; /* FTZ and DAZ */
+    was = _mm_getcsr() & mask;
+    _mm_setcsr((_mm_getcsr() & ~mask) | (bits & mask));
 #elif defined(__aarch64__)
+    const uint64_t mask = 1u << 24;
     uint64_t control;
     __asm__ volatile("mrs %0, fpcr" : "=r"(control));
-    __asm__ volatile("msr fpcr, %0" : : "r"(control | (1u << 24)));
+    was = (unsigned)(control & mask);
+    __asm__ volatile("msr fpcr, %0" : : "r"((control & ~mask) | (bits & mask)));
 #endif
+    return was;
 }
 
+void ctkd__workers_allowed(cpu_set_t *out)
+{
+    CPU_ZERO(out);
+    if (before.teams)
+        *out = before.cpus;
+    else
+        pthread_getaffinity_np(pthread_self(), sizeof *out, out);
+}
+
+/* Affinity is a hint: where it cannot be set, that costs speed only. */
 static void settle(const struct member *member)
 {
+    cpu_set_t set = member->team->allowed;
     if (member->cpu >= 0) {
-        cpu_set_t set;
         CPU_ZERO(&set);
         CPU_SET((size_t)member->cpu, &set);
-        pthread_setaffinity_np(pthread_self(), sizeof set,
-                               &set); /* a hint: failure costs speed only */
     }
-    flush_denormals();
-    ctkd__dnnl_use_one_thread();
+    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    set_denormals(~0u);
+    ctkd__dnnl_use_threads(1);
+}
+
+/* The maker becomes worker 0. One that a larger team has pinned stays where it is. */
+static void settle_maker(const struct member *member)
+{
+    if (before.teams == 0) {
+        ctkd__workers_allowed(&before.cpus);
+        before.denormals = set_denormals(~0u);
+        before.openmp_threads = ctkd__dnnl_use_threads(1);
+    }
+    if (member->cpu >= 0)
+        settle(member);
+    before.teams++;
+}
+
+static void release_maker(void)
+{
+    if (before.teams == 0 || --before.teams > 0)
+        return;
+    pthread_setaffinity_np(pthread_self(), sizeof before.cpus, &before.cpus);
+    set_denormals(before.denormals);
+    ctkd__dnnl_use_threads(before.openmp_threads);
 }
 
 /* Waits until *value differs from `old`: spins, yields, and at last sleeps. */
@@ -101,59 +147,42 @@ static void *serve(void *argument)
     }
 }
 
-/* One CPU of every physical core that this process may use, in order; returns how many. */
-static size_t physical_cpus(const cpu_set_t *allowed, int *cpus, size_t max)
+/* One CPU for each member where they take all cores that there are, and no quota says otherwise. */
+static void place_members(struct ctkd__workers *team, const struct ctkd__cpus *cpus)
 {
-    size_t count = 0;
-    for (int cpu = 0; cpu < CPU_SETSIZE && count < max; cpu++) {
-        if (!CPU_ISSET((size_t)cpu, allowed))
-            continue;
-        char path[96];
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
-                 cpu);
-        FILE *const file = fopen(path, "r");
-        int first = cpu;
-        if (file) {
-            if (fscanf(file, "%d", &first) != 1)
-                first = cpu;
-            fclose(file);
-        }
-        /* A sibling of an earlier allowed CPU shares its core. */
-        if (first == cpu || !CPU_ISSET((size_t)first, allowed))
-            cpus[count++] = cpu;
-    }
-    return count;
+    int cores[CTKD__WORKERS_MAX];
+    const size_t count = ctkd__cpus_physical(&cpus->allowed, cores, CTKD__WORKERS_MAX);
+    const bool pinned = team->count == count && cpus->threads == count;
+    team->allowed = cpus->allowed;
+    for (size_t i = 0; i < team->count; i++)
+        team->members[i] = (struct member){ team, i, pinned ? cores[i] : -1, 0 };
 }
 
 ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_error *err)
 {
     *out = NULL;
-    if (count > WORKERS_MAX)
-        return ctkd__fail(err, CTKD_EINVAL, "train.threads: %zu, expected at most %d", count,
-                          WORKERS_MAX);
+    if (count > CTKD__WORKERS_MAX)
+        return ctkd__fail(err, CTKD_EINVAL, "train.threads: %zu found, expected at most %d", count,
+                          CTKD__WORKERS_MAX);
     struct ctkd__workers *const team = calloc(1, sizeof *team);
     if (!team)
         return ctkd__fail(err, CTKD_ENOMEM, "threads: out of memory");
-    int cpus[WORKERS_MAX];
-    CPU_ZERO(&team->caller_cpus);
-    pthread_getaffinity_np(pthread_self(), sizeof team->caller_cpus, &team->caller_cpus);
-    cpu_set_t allowed = team->caller_cpus;
-    const size_t places = ctkd__dnnl_cpus(cpus, WORKERS_MAX);
-    for (size_t i = 0; i < places; i++)
-        CPU_SET((size_t)cpus[i], &allowed);
-    const size_t cores = physical_cpus(&allowed, cpus, WORKERS_MAX);
-    team->count = count ? count : (cores ? cores : 1);
+    struct ctkd__cpus cpus;
+    ctkd__cpus_find(&cpus);
+    team->count = count ? count : cpus.threads;
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
-    for (size_t i = 0; i < team->count; i++)
-        team->members[i] = (struct member){ team, i, team->count <= cores ? cpus[i] : -1, 0 };
-    settle(&team->members[0]);
+    place_members(team, &cpus);
+    settle_maker(&team->members[0]);
     for (team->started = 1; team->started < team->count; team->started++) {
         struct member *const member = &team->members[team->started];
-        if (pthread_create(&member->thread, NULL, serve, member) != 0) {
-            const size_t n = team->started;
+        const int why = pthread_create(&member->thread, NULL, serve, member);
+        if (why != 0) {
+            const size_t n = team->started, wanted = team->count;
             ctkd__workers_destroy(team);
-            return ctkd__fail(err, CTKD_ENOMEM, "threads: the system gave %zu of %zu", n, count);
+            return ctkd__fail(err, CTKD_ENOMEM,
+                              "train.threads: the system started %zu of %zu threads: %s", n, wanted,
+                              strerror(why));
         }
     }
     *out = team;
@@ -176,7 +205,7 @@ void ctkd__workers_destroy(struct ctkd__workers *team)
     start_job(team);
     for (size_t i = 1; i < team->started; i++)
         pthread_join(team->members[i].thread, NULL);
-    pthread_setaffinity_np(pthread_self(), sizeof team->caller_cpus, &team->caller_cpus);
+    release_maker();
     pthread_cond_destroy(&team->changed);
     pthread_mutex_destroy(&team->lock);
     free(team);
@@ -185,6 +214,11 @@ void ctkd__workers_destroy(struct ctkd__workers *team)
 size_t ctkd__workers_count(const struct ctkd__workers *team)
 {
     return team->count;
+}
+
+bool ctkd__workers_pinned(const struct ctkd__workers *team)
+{
+    return team->members[0].cpu >= 0;
 }
 
 void ctkd__workers_meet(struct ctkd__workers *team)

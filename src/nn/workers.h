@@ -1,21 +1,35 @@
-/* A fixed team of pinned threads that run the same function and meet at barriers. */
+/* A fixed team of threads that run the same function and meet at barriers. */
 #ifndef CTKD_NN_WORKERS_H
 #define CTKD_NN_WORKERS_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "ctkd/status.h"
 
+enum { CTKD__WORKERS_MAX = 1024 };
+
 struct ctkd__workers;
 
-/* count 0: the physical cores that this process may use. The caller's thread is worker 0. Denormals
-   are flushed to zero in every worker; oneDNN is told to use one thread in each. The caller is
-   pinned until destroy: a second team that it makes meanwhile finds one core, so give that a count
-   or make the larger one first. Destroyed in the opposite order. */
+/*
+ * count 0: as many as ctkd__cpus_find says; at most CTKD__WORKERS_MAX. The caller's thread is
+ * worker 0. A team of as many threads as there are cores has each on a core of its own; a smaller
+ * one may share the machine with others of its kind, so that the scheduler places it. Denormals are
+ * flushed to zero in every worker; oneDNN is told to use one thread in each.
+ *
+ * The caller's CPUs, its floating-point mode and its OpenMP threads are those of the team until the
+ * last living team that this thread made is destroyed, by this thread; then they are as they were
+ * before the first.
+ */
 ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_error *err);
 void ctkd__workers_destroy(struct ctkd__workers *workers);
 size_t ctkd__workers_count(const struct ctkd__workers *workers);
+/* Whether each worker is tied to a core. */
+bool ctkd__workers_pinned(const struct ctkd__workers *workers);
+
+/* The CPUs of the calling thread as they were before a living team pinned it. */
+void ctkd__workers_allowed(cpu_set_t *out);
 
 /* Runs fn(context, worker) in every worker and returns when all are done. */
 void ctkd__workers_run(struct ctkd__workers *workers, void (*fn)(void *context, size_t worker),

@@ -8,6 +8,7 @@
 
 #include "ctkd/curriculum.h"
 #include "ctkd/temperature.h"
+#include "nn/workers.h"
 #include "train/methods.h"
 #include "util/error.h"
 
@@ -107,7 +108,8 @@ static const ctkd_option options[] = {
     I64(train.epochs, 240, 1, 1e6, "epochs"),
     I64(train.batch, 64, 1, 65536, "images of a step"),
     I64(train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
-    I64(train.threads, 0, 0, 1024, "worker threads; 0: physical cores"),
+    I64(train.threads, 0, 0, CTKD__WORKERS_MAX,
+        "worker threads; 0: physical cores, or a container's CPU quota where that is less"),
     STRING(train.isa, "auto", "instruction set of the kernels: auto, portable, avx2, avx512"),
     STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),
     BOOL(train.tune, false,

@@ -9,6 +9,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "nn/cpus.h"
+#include "util/cgroup.h"
+
 /* Terms whose gradients differ by more than this factor: one of them has no say. */
 static const double balance_limit = 100;
 /* Images that are looked at, and how far their mean and deviation may be from 0 and 1. */
@@ -152,49 +155,47 @@ static void check_schedule(const struct ctkd__session *session, struct ctkd__fin
 
 /* --- threads */
 
-size_t ctkd__preflight_cores(void)
+/* "2 threads on 2 cores (CPUs 0-1), one each; no CPU quota" */
+static void describe_threads(const struct ctkd__workers *workers, const struct ctkd__cpus *cpus,
+                             char *out, size_t bytes)
 {
-    struct ctkd__workers *workers;
-    if (ctkd__workers_create(0, &workers, NULL) != CTKD_OK)
-        return 0;
-    const size_t cores = ctkd__workers_count(workers);
-    ctkd__workers_destroy(workers);
-    return cores;
+    char list[96], quota[64];
+    const size_t threads = ctkd__workers_count(workers);
+    if (cpus->quota > 0)
+        snprintf(quota, sizeof quota, "a quota of %.2f CPUs", cpus->quota);
+    else
+        snprintf(quota, sizeof quota, "no CPU quota");
+    snprintf(out, bytes, "%zu thread%s on %zu core%s (CPUs %s)%s, %s, %zu by default", threads,
+             threads == 1 ? "" : "s", cpus->cores, cpus->cores == 1 ? "" : "s",
+             ctkd__cpus_text(&cpus->allowed, list, sizeof list),
+             ctkd__workers_pinned(workers) ? ", one each" : "", quota, cpus->threads);
 }
 
-/* CPUs that a container's limit leaves, 0 without one. */
-static double cpu_quota(void)
+static void check_threads(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
-    double quota = 0, period = 0;
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    const int n = file ? fscanf(file, "%lf %lf", &quota, &period) : 0;
-    if (file)
-        fclose(file);
-    return n == 2 && period > 0 ? quota / period : 0;
-}
-
-static void check_threads(const struct ctkd__session *session, size_t cores,
-                          struct ctkd__findings *findings)
-{
-    const size_t threads = ctkd__workers_count(session->engine.workers);
+    const struct ctkd__workers *workers = session->engine.workers;
+    const size_t threads = ctkd__workers_count(workers);
     const size_t batch = (size_t)session->config->train.batch;
-    const double quota = cpu_quota();
-    if (cores && threads > cores)
+    struct ctkd__cpus cpus;
+    char text[256];
+    ctkd__cpus_find(&cpus);
+    if (threads > cpus.cores)
         say(findings, true, "threads",
             "train.threads=%zu, but this process has %zu cores: threads will wait for each other; "
             "train.threads=%zu is faster",
-            threads, cores, cores);
-    else if (quota > 0 && (double)threads > ceil(quota))
+            threads, cpus.cores, cpus.threads);
+    else if (cpus.quota > 0 && (double)threads > ceil(cpus.quota))
         say(findings, true, "threads",
-            "%zu threads, but the container grants %.1f CPUs: train.threads=%.0f is faster",
-            threads, quota, fmax(floor(quota), 1));
+            "%zu threads, but the container grants %.2f CPUs: train.threads=%zu is faster", threads,
+            cpus.quota, cpus.threads);
     else if (batch < threads)
         say(findings, true, "threads",
             "train.batch=%zu leaves some of %zu threads idle: expected at least one image for each",
             batch, threads);
-    else
-        say(findings, false, "threads", "%zu threads on %zu cores, %s kernels", threads, cores,
-            session->engine.kernels->name);
+    else {
+        describe_threads(workers, &cpus, text, sizeof text);
+        say(findings, false, "threads", "%s; %s kernels", text, session->engine.kernels->name);
+    }
 }
 
 /* --- disk and memory */
@@ -251,23 +252,18 @@ static void check_disk(const struct ctkd__session *session, struct ctkd__finding
 /* Bytes of memory that this process may have: the machine's, or a container's limit. */
 static double memory_limit(void)
 {
-    double limit = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), own = 0;
-    FILE *file = fopen("/sys/fs/cgroup/memory.max", "r");
-    if (file && fscanf(file, "%lf", &own) == 1 && own > 0 && own < limit)
-        limit = own;
-    if (file)
-        fclose(file);
-    return limit;
+    const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    const double granted = ctkd__cgroup_memory("");
+    return granted > 0 && granted < machine ? granted : machine;
 }
 
-void ctkd__preflight_session(const struct ctkd__session *session, size_t cores,
-                             struct ctkd__findings *findings)
+void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
     check_classes(session, findings);
     check_normalisation(session, findings);
     check_schedule(session, findings);
     check_temperature(session, findings);
-    check_threads(session, cores, findings);
+    check_threads(session, findings);
     check_disk(session, findings);
 }
 

@@ -22,13 +22,9 @@ struct ctkd__findings {
     size_t count, problems;
 };
 
-/* Physical cores that this process may use. Ask before a session pins its threads. */
-size_t ctkd__preflight_cores(void);
-
 /* Data (classes without images, normalisation), schedule and temperature that do nothing, threads
-   against cores, disk space of run.dir. Moves nothing in the session. */
-void ctkd__preflight_session(const struct ctkd__session *session, size_t cores,
-                             struct ctkd__findings *findings);
+   against cores and quota, disk space of run.dir. Moves nothing in the session. */
+void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__findings *findings);
 
 /* The teacher's accuracy against chance and against what is expected of it. */
 void ctkd__preflight_teacher(const struct ctkd__session *session, const struct ctkd__score *score,

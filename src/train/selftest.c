@@ -23,7 +23,6 @@ bool ctkd__selftest_teams_open(struct ctkd__selftest *test, const char *part,
 {
     ctkd_error err = { 0 };
     *teams = (struct ctkd__selftest_teams){ NULL, NULL };
-    /* All first: a team pins the thread that makes it, and so the cores that a later one finds. */
     ctkd_status status = ctkd__workers_create(0, &teams->all, &err);
     if (status == CTKD_OK)
         status = ctkd__workers_create(1, &teams->one, &err);

@@ -18,7 +18,7 @@ doctor="$ctkd doctor $small teacher.path=teacher"
 expect 0 $doctor
 [ ! -s stderr ] || fail "output on stderr"
 for line in 'data +mnist: 100 training and 40 test images' 'normalisation +mean and deviation.*: -?0\.0[0-9] and [01]\.' \
-    'schedule +3 epochs of 7 steps' 'threads +1 threads on' 'disk .* needs about [0-9.]+ MB, .* GB free' \
+    'schedule +3 epochs of 7 steps' 'threads +1 thread on [0-9]+ cores? \(CPUs [0-9,-]+\), (no CPU quota|a quota of [0-9.]+ CPUs), [0-9]+ by default; ' 'disk .* needs about [0-9.]+ MB, .* GB free' \
     'teacher +teacher/last.safetensors: test top-1' 'balance .*: cross-entropy [0-9.e-]+, KD [0-9.e-]+$' \
     'time +about [0-9]+ s: 21 steps of [0-9.]+ ms, 3 evaluations' 'memory +[0-9.]+ GB of'; do
     grep -Eq "^ok +$line" stdout || fail "no line '$line': $(cat stdout)"

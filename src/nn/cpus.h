@@ -1,0 +1,26 @@
+/* The CPUs that a team of threads may use. */
+#ifndef CTKD_NN_CPUS_H
+#define CTKD_NN_CPUS_H
+
+#include <sched.h>
+#include <stddef.h>
+
+/* Of the calling thread, as they were before a living team pinned it. */
+struct ctkd__cpus {
+    cpu_set_t allowed;
+    double quota;   /* CPUs that a container grants (src/util/cgroup.h); 0: no limit */
+    size_t cores;   /* physical cores among the allowed CPUs, at least 1 */
+    size_t threads; /* that follow by default: cores, or the quota rounded where it is less */
+};
+void ctkd__cpus_find(struct ctkd__cpus *out);
+
+/* One CPU of every physical core among `allowed`, in order; returns how many. */
+size_t ctkd__cpus_physical(const cpu_set_t *allowed, int *cpus, size_t max);
+
+/* min(cores, quota rounded), at least 1; quota 0: no limit. */
+size_t ctkd__cpus_threads(size_t cores, double quota);
+
+/* The set as "0-3,8"; cut where `bytes` are too few. */
+const char *ctkd__cpus_text(const cpu_set_t *set, char *out, size_t bytes);
+
+#endif

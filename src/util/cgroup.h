@@ -1,0 +1,16 @@
+/* What a container or a batch system grants this process: the limits of its control groups. */
+#ifndef CTKD_UTIL_CGROUP_H
+#define CTKD_UTIL_CGROUP_H
+
+/*
+ * The least limit over the group of this process and all groups above it that can be seen, of
+ * version 2 and of version 1; the groups are found through <root>/proc/self/cgroup and
+ * <root>/proc/self/mountinfo. 0: no limit. `root` is "" but in tests, which bring a tree of their
+ * own.
+ *   cpus    CPU time per time: quota / period of cpu.max, or of cpu.cfs_quota_us
+ *   memory  bytes: memory.max, or memory.limit_in_bytes
+ */
+double ctkd__cgroup_cpus(const char *root);
+double ctkd__cgroup_memory(const char *root);
+
+#endif

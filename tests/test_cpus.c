@@ -1,0 +1,59 @@
+#include "support/check.h"
+
+#include <sched.h>
+
+#include "nn/cpus.h"
+#include "nn/workers.h"
+
+static void the_quota_rounds_and_never_asks_for_more_than_the_cores(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t cores;
+        double quota;
+        size_t threads;
+    } cases[] = { { 8, 0, 8 },   { 8, 0.2, 1 }, { 8, 1.4, 1 }, { 8, 1.5, 2 },
+                  { 8, 7.6, 8 }, { 8, 64, 8 },  { 1, 3, 1 },   { 0, 0, 1 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(ctkd__cpus_threads(cases[i].cores, cases[i].quota), cases[i].threads);
+}
+
+static void a_set_of_cpus_is_written_in_ranges(void **state)
+{
+    (void)state;
+    char text[64];
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    assert_string_equal(ctkd__cpus_text(&set, text, sizeof text), "");
+    CPU_SET(3, &set);
+    assert_string_equal(ctkd__cpus_text(&set, text, sizeof text), "3");
+    for (size_t cpu = 4; cpu < 8; cpu++)
+        CPU_SET(cpu, &set);
+    CPU_SET(0, &set);
+    CPU_SET(CPU_SETSIZE - 1, &set);
+    assert_string_equal(ctkd__cpus_text(&set, text, sizeof text), "0,3-7,1023");
+    char little[4];
+    assert_string_equal(ctkd__cpus_text(&set, little, sizeof little), "0,3");
+}
+
+static void what_is_found_is_what_the_thread_may_use(void **state)
+{
+    (void)state;
+    struct ctkd__cpus cpus;
+    cpu_set_t own;
+    assert_int_equal(sched_getaffinity(0, sizeof own, &own), 0);
+    ctkd__cpus_find(&cpus);
+    assert_true(CPU_EQUAL(&cpus.allowed, &own));
+    assert_in_range(cpus.cores, 1, (size_t)CPU_COUNT(&own));
+    assert_in_range(cpus.threads, 1, cpus.cores);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_quota_rounds_and_never_asks_for_more_than_the_cores),
+        cmocka_unit_test(a_set_of_cpus_is_written_in_ranges),
+        cmocka_unit_test(what_is_found_is_what_the_thread_may_use),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

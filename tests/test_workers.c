@@ -1,0 +1,144 @@
+#include "support/check.h"
+
+#include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "nn/cpus.h"
+#include "nn/workers.h"
+
+/* What a thread can be found in: its CPUs, whether denormals survive, its OpenMP threads. */
+struct mode {
+    cpu_set_t cpus;
+    bool denormals;
+    int openmp_threads;
+};
+
+static struct mode mode_now(void)
+{
+    struct mode mode;
+    volatile float small = 1e-30f, factor = 1e-10f;
+    mode.denormals = small * factor != 0;
+    mode.openmp_threads = omp_get_max_threads();
+    assert_int_equal(sched_getaffinity(0, sizeof mode.cpus, &mode.cpus), 0);
+    return mode;
+}
+
+static void check_mode(const struct mode *expected)
+{
+    const struct mode found = mode_now();
+    assert_true(CPU_EQUAL(&found.cpus, &expected->cpus));
+    assert_int_equal(found.denormals, expected->denormals);
+    assert_int_equal(found.openmp_threads, expected->openmp_threads);
+}
+
+static struct ctkd__workers *make(size_t count)
+{
+    struct ctkd__workers *team;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__workers_create(count, &team, &err), &err);
+    return team;
+}
+
+struct seen {
+    struct mode modes[64];
+    atomic_uint calls;
+};
+
+static void look(void *context, size_t worker)
+{
+    struct seen *seen = context;
+    seen->modes[worker] = mode_now();
+    atomic_fetch_add(&seen->calls, 1);
+}
+
+static struct seen look_at(struct ctkd__workers *team)
+{
+    struct seen seen = { .calls = 0 };
+    ctkd__workers_run(team, look, &seen);
+    assert_int_equal(seen.calls, ctkd__workers_count(team));
+    return seen;
+}
+
+static void the_maker_is_afterwards_what_it_was_before(void **state)
+{
+    (void)state;
+    omp_set_num_threads(3);
+    const struct mode before = mode_now();
+    assert_true(before.denormals);
+    for (size_t count = 0; count <= 3; count++) {
+        struct ctkd__workers *team = make(count);
+        assert_false(mode_now().denormals);
+        assert_int_equal(mode_now().openmp_threads, 1);
+        ctkd__workers_destroy(team);
+        check_mode(&before);
+    }
+    struct ctkd__workers *a = make(0), *b = make(1);
+    ctkd__workers_destroy(a); /* in the order in which they were made */
+    assert_false(mode_now().denormals);
+    ctkd__workers_destroy(b);
+    check_mode(&before);
+}
+
+static void a_second_living_team_finds_the_same_cpus(void **state)
+{
+    (void)state;
+    struct ctkd__cpus alone, beside;
+    ctkd__cpus_find(&alone);
+    struct ctkd__workers *a = make(0);
+    ctkd__cpus_find(&beside);
+    assert_true(CPU_EQUAL(&beside.allowed, &alone.allowed));
+    struct ctkd__workers *b = make(0);
+    assert_int_equal(ctkd__workers_count(b), ctkd__workers_count(a));
+    assert_int_equal(ctkd__workers_pinned(b), ctkd__workers_pinned(a));
+    struct ctkd__workers *c = make(alone.cores + 2); /* never pinned: its own threads go anywhere */
+    const struct seen seen = look_at(c);
+    for (size_t i = 1; i < alone.cores + 2; i++)
+        assert_true(CPU_EQUAL(&seen.modes[i].cpus, &alone.allowed));
+    ctkd__workers_destroy(c);
+    ctkd__workers_destroy(b);
+    ctkd__workers_destroy(a);
+}
+
+/* Two runs of one thread each would otherwise share the first allowed core. */
+static void only_a_team_that_takes_every_core_is_pinned(void **state)
+{
+    (void)state;
+    struct ctkd__cpus cpus;
+    ctkd__cpus_find(&cpus);
+    for (size_t count = 1; count <= cpus.cores + 1 && count <= 64; count++) {
+        struct ctkd__workers *team = make(count);
+        const bool all = count == cpus.cores && cpus.threads == cpus.cores;
+        const struct seen seen = look_at(team);
+        assert_int_equal(ctkd__workers_pinned(team), all);
+        for (size_t i = 0; i < count; i++) {
+            assert_int_equal(CPU_COUNT(&seen.modes[i].cpus), all ? 1 : CPU_COUNT(&cpus.allowed));
+            assert_false(seen.modes[i].denormals);
+        }
+        ctkd__workers_destroy(team);
+    }
+}
+
+static void as_many_as_documented_and_not_one_more(void **state)
+{
+    (void)state;
+    struct ctkd__workers *team;
+    ctkd_error err = { 0 };
+    assert_int_equal(ctkd__workers_create(CTKD__WORKERS_MAX + 1, &team, &err), CTKD_EINVAL);
+    assert_null(team);
+    assert_string_equal(err.message, "train.threads: 1025 found, expected at most 1024");
+    team = make(300);
+    assert_int_equal(ctkd__workers_count(team), 300);
+    ctkd__workers_destroy(team);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_maker_is_afterwards_what_it_was_before),
+        cmocka_unit_test(a_second_living_team_finds_the_same_cpus),
+        cmocka_unit_test(only_a_team_that_takes_every_core_is_pinned),
+        cmocka_unit_test(as_many_as_documented_and_not_one_more),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
