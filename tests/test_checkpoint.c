@@ -418,6 +418,26 @@ static void a_checkpoint_of_another_format_is_refused(void **state)
     ctkd__config_destroy(config);
 }
 
+/* Sealed with a checksum of its own and still not what a run may go on from. */
+static void a_checkpoint_with_a_value_that_is_not_finite_is_refused(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_of("");
+    struct ctkd__session *session = session_with_checkpoint(config);
+    struct ctkd__tensors list = { 0 };
+    char path[1100];
+    ctkd_error err = { 0 };
+    snprintf(path, sizeof path, "%s/run/last.ckpt", data_folder);
+    check_ok(ctkd__sealed_read(path, &list, &err), &err);
+    ((float *)ctkd__tensors_find(&list, "velocity")->data)[7] = NAN;
+    check_ok(ctkd__sealed_write(path, &list, &err), &err);
+    ctkd__tensors_fini(&list);
+    assert_int_equal(load(session, "distill", &err), CTKD_ENAN);
+    assert_non_null(strstr(err.message, "last.ckpt: velocity: element 7 is nan, expected"));
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
 /* --- what the temperature is said to do */
 
 static size_t count_in(const char *text, const char *word)
@@ -472,6 +492,7 @@ int main(void)
         cmocka_unit_test(a_key_that_differs_is_refused_by_name_unless_it_is_listed_as_free),
         cmocka_unit_test(what_is_compared_beside_the_keys_is_refused_too),
         cmocka_unit_test(a_checkpoint_of_another_format_is_refused),
+        cmocka_unit_test(a_checkpoint_with_a_value_that_is_not_finite_is_refused),
         cmocka_unit_test(a_temperature_at_an_end_or_collapsed_is_said_once),
         cmocka_unit_test(methods_together_resume),
         cmocka_unit_test(every_option_of_optimiser_schedule_and_temperature_resumes),

@@ -132,6 +132,48 @@ static void a_list_is_bounded(void **state)
     ctkd__tensors_fini(&list);
 }
 
+static void what_is_not_finite_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum ctkd__dtype type;
+        uint64_t bits;
+        const char *message; /* NULL: fine */
+    } cases[] = {
+        { "w", CTKD__F32, 0x7fc00000, "w: element 1500 is nan, expected a finite number" },
+        { "w", CTKD__F32, 0xff800000, "w: element 1500 is -inf, expected a finite number" },
+        { "w", CTKD__F32, 0xff7fffff, NULL },
+        { "w", CTKD__F64, 0x7ff8000000000000, "w: element 1500 is nan, expected a finite number" },
+        { "w", CTKD__F64, 0x7e37e43c8800759c, "w: element 1500 is inf, expected a finite number" },
+        { "w", CTKD__F16, 0x7c00, "w: element 1500 is inf, expected a finite number" },
+        { "w", CTKD__F16, 0xfbff, NULL },
+        { "w", CTKD__BF16, 0x7fc0, "w: element 1500 is nan, expected a finite number" },
+        { "bn.running_var", CTKD__F32, 0xbf000000,
+          "bn.running_var: element 1500 is -0.5, expected a variance of at least 0" },
+        { "bn.running_var", CTKD__F32, 0x80000000, NULL }, /* -0 */
+        { "bn.running_mean", CTKD__F32, 0xbf000000, NULL },
+        { "n", CTKD__I64, UINT64_MAX, NULL },
+        { "n", CTKD__I32, 0x7fc00000, NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ctkd__tensors list = { 0 };
+        struct ctkd__tensor *tensor = NULL;
+        ctkd_error err = { 0 };
+        const int64_t shape[] = { 2, 1000 };
+        check_ok(ctkd__tensors_add(&list, "before", CTKD__F32, 2, shape, &tensor, &err), &err);
+        check_ok(ctkd__tensors_add(&list, cases[i].name, cases[i].type, 2, shape, &tensor, &err),
+                 &err);
+        const size_t each = ctkd__dtype_bytes(cases[i].type);
+        memcpy((char *)tensor->data + 1500 * each, &cases[i].bits, each);
+        assert_int_equal(ctkd__tensors_check_finite(&list, &err),
+                         cases[i].message ? CTKD_ENAN : CTKD_OK);
+        if (cases[i].message)
+            assert_string_equal(err.message, cases[i].message);
+        ctkd__tensors_fini(&list);
+    }
+}
+
 static void metadata_is_kept_in_order_and_replaced(void **state)
 {
     (void)state;
@@ -158,6 +200,7 @@ int main(void)
         cmocka_unit_test(every_half_becomes_its_float),
         cmocka_unit_test(a_row_of_any_type_is_loaded_as_one_by_one),
         cmocka_unit_test(a_list_is_bounded),
+        cmocka_unit_test(what_is_not_finite_is_named),
         cmocka_unit_test(metadata_is_kept_in_order_and_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "io/manifest.h"
+#include "io/onnx.h"
 #include "io/pth.h"
 #include "io/safetensors.h"
 #include "support/check.h"
@@ -224,6 +225,71 @@ static void a_checksum_beside_the_file_is_checked_first(void **state)
     assert_true(!file.tensors.items && !file.path[0]);
 }
 
+/* Sets one value of a tensor of a .safetensors file and writes it as `to`. */
+static void spoil(const char *from, const char *to, const char *name, float value)
+{
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err = { 0 };
+    check_ok(ctkd__safetensors_read(from, &list, &err), &err);
+    const struct ctkd__tensor *const tensor = ctkd__tensors_find(&list, name);
+    ((float *)tensor->data)[5] = value;
+    const size_t n = strlen(to);
+    if (strcmp(to + n - 3, "pth") == 0)
+        check_ok(ctkd__pth_write(to, &list, &err), &err);
+    else
+        check_ok(ctkd__safetensors_write(to, &list, &err), &err);
+    ctkd__tensors_fini(&list);
+}
+
+static void weights_that_are_not_finite_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *tensor;
+        float value;
+        const char *message;
+    } cases[] = {
+        { "nan.safetensors", "conv1.weight", NAN, "conv1.weight: element 5 is nan, expected" },
+        { "nan.pth", "fc.bias", INFINITY, "fc.bias: element 5 is inf, expected a finite number" },
+        { "var.pth", "bn1.running_var", -1, "bn1.running_var: element 5 is -1, expected a vari" },
+    };
+    char from[1024];
+    snprintf(from, sizeof from, "%s", network_file("e.safetensors", &plain));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ctkd__weights_file file;
+        ctkd_error err = { 0 };
+        spoil(from, scratch_path(cases[i].file), cases[i].tensor, cases[i].value);
+        assert_int_equal(ctkd__weights_file_read(scratch_path(cases[i].file), &file, &err),
+                         CTKD_ENAN);
+        assert_non_null(strstr(err.message, cases[i].file));
+        assert_non_null(strstr(err.message, cases[i].message));
+    }
+}
+
+/* An initialiser of ONNX may have any name and any use: what it is shows in its node. */
+static void constants_of_onnx_are_finite_and_its_variances_not_negative(void **state)
+{
+    (void)state;
+    static const float values[] = { NAN, -1 };
+    char path[1024];
+    snprintf(path, sizeof path, "%s", network_file("f.onnx", &plain));
+    for (size_t i = 0; i < 2; i++) {
+        struct ctkd__onnx_model model = { 0 };
+        struct ctkd__weights_file file;
+        ctkd_error err = { 0 };
+        check_ok(ctkd__onnx_read(path, &model, &err), &err);
+        const struct ctkd__tensor *const tensor =
+            ctkd__tensors_find(&model.initialisers, "layer1.0.bn1.running_var");
+        assert_non_null(tensor);
+        ((float *)tensor->data)[0] = values[i];
+        check_ok(ctkd__onnx_write(scratch_path("spoilt.onnx"), &model, &err), &err);
+        ctkd__onnx_fini(&model);
+        assert_int_equal(ctkd__weights_file_read(scratch_path("spoilt.onnx"), &file, &err),
+                         CTKD_ENAN);
+        assert_non_null(strstr(err.message, "layer1.0.bn1.running_var: element 0 is "));
+    }
+}
+
 static void a_file_without_tensors_is_no_weights(void **state)
 {
     (void)state;
@@ -246,6 +312,8 @@ int main(void)
         cmocka_unit_test(a_file_that_says_nothing_is_the_network_that_fits),
         cmocka_unit_test(the_folder_names_the_network_at_last),
         cmocka_unit_test(a_checksum_beside_the_file_is_checked_first),
+        cmocka_unit_test(weights_that_are_not_finite_are_refused_by_name),
+        cmocka_unit_test(constants_of_onnx_are_finite_and_its_variances_not_negative),
         cmocka_unit_test(a_file_without_tensors_is_no_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,6 +251,11 @@ static ctkd_status check_import(const struct ctkd__weights *weights,
         if (tensor->type != CTKD__F32)
             return ctkd__fail(err, CTKD_EFORMAT, "%s: type %s, expected F32", p->name,
                               ctkd__dtype_text(tensor->type));
+        for (size_t j = 0; p->role == CTKD__ROLE_VARIANCE && j < p->shape[0]; j++)
+            if (!(((const float *)tensor->data)[j] >= 0))
+                return ctkd__fail(err, CTKD_ENAN,
+                                  "%s: element %zu is %g, expected a variance of at least 0",
+                                  p->name, j, (double)((const float *)tensor->data)[j]);
     }
     for (size_t i = 0; i < list->count; i++) {
         int known = is_count(list->items[i].name);

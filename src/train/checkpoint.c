@@ -298,6 +298,10 @@ static ctkd_status take(struct ctkd__session *session, const char *path,
         status = find_tensor(path, list, blocks[i].name, CTKD__F32, blocks[i].n, &tensors[i], err);
     if (status != CTKD_OK)
         return status;
+    for (size_t i = 0; i < n && status == CTKD_OK; i++)
+        status = ctkd__tensor_check_finite(tensors[i], err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "%s", path);
     for (size_t i = 0; i < n; i++)
         memcpy(blocks[i].values, tensors[i]->data, tensors[i]->bytes);
     unpack_numbers(numbers->data, &session->state, log_bytes);

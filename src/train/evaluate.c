@@ -17,6 +17,17 @@ size_t ctkd__label_rank(size_t k, const float *logits, int32_t label)
     return rank;
 }
 
+static ctkd_status check_logits(size_t n, size_t k, const float *logits, size_t first,
+                                ctkd_error *err)
+{
+    for (size_t i = 0; i < n * k; i++)
+        if (!isfinite(logits[i]))
+            return ctkd__fail(err, CTKD_ENAN,
+                              "evaluation: logit %zu of image %zu is %g, expected a finite one",
+                              i % k, first + i / k, (double)logits[i]);
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__predict predict,
                            void *context, float *logits, struct ctkd__score *score, ctkd_error *err)
 {
@@ -26,6 +37,9 @@ ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__pr
     ctkd__loader_start(loader, 1, 0);
     while (ctkd__loader_next(loader, &batch)) {
         ctkd_status status = predict(context, batch.n, batch.x, logits, err);
+        if (status != CTKD_OK)
+            return status;
+        status = check_logits(batch.n, classes, logits, n, err);
         if (status != CTKD_OK)
             return status;
         float mean = 0;

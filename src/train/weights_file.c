@@ -87,10 +87,20 @@ static ctkd_status copy_metadata(const struct ctkd__tensors *from, struct ctkd__
     return status;
 }
 
+/* A ReLU of oneDNN's makes 0 of NaN, so that a network of such weights may even get a score. */
+static ctkd_status check_finite(const char *path, const struct ctkd__tensors *tensors,
+                                ctkd_error *err)
+{
+    const ctkd_status status = ctkd__tensors_check_finite(tensors, err);
+    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", path);
+}
+
 static ctkd_status read_onnx(struct ctkd__weights_file *file, ctkd_error *err)
 {
     struct ctkd__onnx_model model = { 0 };
     ctkd_status status = ctkd__onnx_read(file->path, &model, err);
+    if (status == CTKD_OK)
+        status = check_finite(file->path, &model.initialisers, err);
     if (status == CTKD_OK)
         status =
             ctkd__onnx_import(file->path, &model, &file->graph, &file->tensors, &file->info, err);
@@ -181,6 +191,8 @@ ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file 
         status = read_tensors(out, err);
     if (status == CTKD_OK)
         status = ctkd__tensors_widen(&out->tensors, err);
+    if (status == CTKD_OK)
+        status = check_finite(out->path, &out->tensors, err);
     if (status == CTKD_OK && out->tensors.count == 0)
         status = ctkd__fail(err, CTKD_EFORMAT, "%s: no tensors found, expected weights", out->path);
     if (status != CTKD_OK) {

@@ -1,6 +1,7 @@
 #include "util/tensors.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,6 +220,47 @@ ctkd_status ctkd__tensors_widen(struct ctkd__tensors *list, ctkd_error *err)
         tensor->type = CTKD__F32;
     }
     return CTKD_OK;
+}
+
+static bool is_float(enum ctkd__dtype type)
+{
+    return type == CTKD__F32 || type == CTKD__F64 || type == CTKD__F16 || type == CTKD__BF16;
+}
+
+static bool is_variance(const char *name)
+{
+    static const char ending[] = "running_var";
+    const size_t n = strlen(name), m = sizeof ending - 1;
+    return n >= m && strcmp(name + n - m, ending) == 0;
+}
+
+ctkd_status ctkd__tensor_check_finite(const struct ctkd__tensor *tensor, ctkd_error *err)
+{
+    enum { CHUNK = 1024 };
+    if (!is_float(tensor->type))
+        return CTKD_OK;
+    float values[CHUNK];
+    const size_t n = ctkd__tensor_elements(tensor), each = ctkd__dtype_bytes(tensor->type);
+    const float least = is_variance(tensor->name) ? 0.0f : -INFINITY;
+    for (size_t at = 0; at < n; at += CHUNK) {
+        const size_t count = n - at < CHUNK ? n - at : CHUNK;
+        ctkd__dtype_load_all(tensor->type, (const char *)tensor->data + at * each, count, values);
+        for (size_t i = 0; i < count; i++)
+            if (!isfinite(values[i]) || values[i] < least)
+                return ctkd__fail(err, CTKD_ENAN, "%.200s: element %zu is %g, expected %s",
+                                  tensor->name, at + i, (double)values[i],
+                                  isfinite(values[i]) ? "a variance of at least 0"
+                                                      : "a finite number");
+    }
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__tensors_check_finite(const struct ctkd__tensors *list, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < list->count && status == CTKD_OK; i++)
+        status = ctkd__tensor_check_finite(&list->items[i], err);
+    return status;
 }
 
 const char *ctkd__tensor_shape_text(const struct ctkd__tensor *tensor, char *text, size_t bytes)

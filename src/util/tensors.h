@@ -62,6 +62,11 @@ const struct ctkd__tensor *ctkd__tensors_find(const struct ctkd__tensors *list, 
 size_t ctkd__tensor_elements(const struct ctkd__tensor *tensor);
 /* Makes F32 of F64, F16 and BF16. */
 ctkd_status ctkd__tensors_widen(struct ctkd__tensors *list, ctkd_error *err);
+/* CTKD_ENAN for the first element of a float type that is NaN or infinite, as a float too (an F64
+   of 1e300 is not a weight that can be computed with), and for a running variance (by its name)
+   below 0; the message names tensor, element and value. Other types are finite. */
+ctkd_status ctkd__tensor_check_finite(const struct ctkd__tensor *tensor, ctkd_error *err);
+ctkd_status ctkd__tensors_check_finite(const struct ctkd__tensors *list, ctkd_error *err);
 /* "[16, 3, 3, 3]" into text; returns text. */
 const char *ctkd__tensor_shape_text(const struct ctkd__tensor *tensor, char *text, size_t bytes);
 

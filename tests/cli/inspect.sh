@@ -55,6 +55,25 @@ expect 1 "$ctkd" inspect a.pth
 grep -q "a.pth: .*$sum" stderr || fail "manifest: a wrong file is refused with its checksum"
 rm manifest.json
 
+# Weights that are not finite get no score: the conv's ReLU would make 0 of NaN.
+python3 - a.safetensors <<'PY'
+import json, struct, sys
+file = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", file[:8])[0]
+header = json.loads(file[8:8 + size])
+begin, end = header["layer2.0.conv1.weight"]["data_offsets"]
+spoilt = bytearray(file)
+spoilt[8 + size + begin:8 + size + end] = struct.pack("<f", float("nan")) * ((end - begin) // 4)
+open("nan.safetensors", "wb").write(spoilt)
+PY
+for command in "eval nan.safetensors data.set=$set" "check nan.safetensors $set" "inspect nan.safetensors" \
+    "convert nan.safetensors b.pth" "distill $small teacher.path=nan.safetensors run.dir=d"; do
+    # shellcheck disable=SC2086
+    expect 1 "$ctkd" $command
+    grep -q 'nan.safetensors: layer2.0.conv1.weight: element 0 is nan, expected a finite number' stderr ||
+        fail "NaN: $command"
+done
+
 # Where the published scripts leave a teacher.
 mkdir -p save/models/resnet8_vanilla
 "$ctkd" convert run save/models/resnet8_vanilla/ckpt_epoch_240.pth

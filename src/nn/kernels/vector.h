@@ -57,13 +57,11 @@ ALWAYS_INLINE void v_barrier(void)
     __asm__ volatile("" ::: "memory");
 }
 #if VB == 16 && defined(__AVX512F__)
-ALWAYS_INLINE vf v_relu(vf x) /* NaN passes through, as in PyTorch */
+/* NaN passes through, as in PyTorch: maxps returns its second operand when either is NaN, so that
+   the order matters. */
+ALWAYS_INLINE vf v_relu(vf x)
 {
     return (vf)_mm512_max_ps(_mm512_setzero_ps(), (__m512)x);
-}
-ALWAYS_INLINE vf v_max(vf a, vf b) /* b if either is NaN */
-{
-    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
 }
 ALWAYS_INLINE vf v_keep_if_positive(vf x, vf condition) /* condition > 0 ? x : 0 */
 {
@@ -80,19 +78,10 @@ ALWAYS_INLINE vf v_relu(vf x)
 {
     return (vf)_mm256_max_ps(_mm256_setzero_ps(), (__m256)x);
 }
-ALWAYS_INLINE vf v_max(vf a, vf b)
-{
-    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
-}
 #else
 ALWAYS_INLINE vf v_relu(vf x)
 {
     return (vf)((vi)x & ~(x <= v_zero()));
-}
-ALWAYS_INLINE vf v_max(vf a, vf b)
-{
-    const vi greater = a > b;
-    return (vf)(((vi)a & greater) | ((vi)b & ~greater));
 }
 #endif
 #endif
