@@ -167,6 +167,149 @@ static void an_archive_cut_anywhere_is_refused(void **state)
     }
 }
 
+/* --- compressed files that another program wrote (tests/golden/make_archives.py) */
+
+enum { NOISE = 300 };
+
+static void *golden_bytes(const char *name, size_t *size)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/tests/golden/archives/%s", CTKD_SOURCE_DIR, name);
+    return temp_read(path, size);
+}
+
+/* Reads large.bin (and small.bin of an archive) from the file that holds these bytes. CTKD_OK means
+   that the contents are right: others end the test. */
+static ctkd_status read_bytes(const char *folder, bool is_tar, const void *bytes, size_t size,
+                              ctkd_error *err)
+{
+    const char *const name = is_tar ? "pair.tar" : "large.bin.gz";
+    struct ctkd__member members[2] = { { .name = "large.bin", .limit = 1000 },
+                                       { .name = "small.bin", .limit = 1000 } };
+    const size_t count = is_tar ? 2 : 1;
+    temp_write(folder, name, bytes, size);
+    const char *const path = is_tar ? temp_path(folder, name) : folder;
+    const ctkd_status status = ctkd__archive_read(path, no_places, members, count, err);
+    if (status == CTKD_OK) {
+        assert_int_equal(members[0].size, NOISE);
+        for (size_t i = 0; i < NOISE; i++)
+            assert_int_equal(members[0].bytes[i], (uint8_t)(i * i * 31 + i / 7));
+        if (is_tar)
+            assert_memory_equal(members[1].bytes, "12345", SMALL);
+    } else if (!strstr(err->message, name) || strchr(err->message, '\n')) {
+        fail_msg("'%s' does not name %s in one line", err->message, name);
+    }
+    ctkd__members_free(members, count);
+    return status;
+}
+
+static const char *const compressed[] = { "one.gz",       "fields.gz",     "members.gz",
+                                          "pair.tar.gz",  "halves.tar.gz", "crc32.tar.xz",
+                                          "crc64.tar.xz", "sha256.tar.xz", "halves.tar.xz" };
+enum { N_COMPRESSED = sizeof compressed / sizeof *compressed };
+
+static void compressed_files_of_another_program_are_read(void **state)
+{
+    for (size_t i = 0; i < N_COMPRESSED; i++) {
+        size_t size;
+        ctkd_error err;
+        void *bytes = golden_bytes(compressed[i], &size);
+        check_ok(read_bytes(*state, strstr(compressed[i], ".tar"), bytes, size, &err), &err);
+        free(bytes);
+    }
+}
+
+/* Contents that went through are equal, which read_bytes asserts; few flips may go through: bits of
+   the header that say nothing about them. */
+static void no_flipped_bit_of_a_compressed_file_changes_what_is_read(void **state)
+{
+    for (size_t i = 0; i < N_COMPRESSED; i++) {
+        size_t size, passed = 0;
+        ctkd_error err;
+        uint8_t *bytes = golden_bytes(compressed[i], &size);
+        for (size_t bit = 0; bit < 8 * size; bit++) {
+            bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            passed +=
+                read_bytes(*state, strstr(compressed[i], ".tar"), bytes, size, &err) == CTKD_OK;
+            bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        /* of each gzip member: flag "text", time, extra flags, system, and the bits that fill the
+           last byte of its data; none of xz. In a tar archive also distances into runs of zeros. */
+        const size_t members = strcmp(compressed[i], "members.gz") == 0 ? 3 : 1;
+        const size_t free_bits = strstr(compressed[i], ".xz") ? 0 : members * (1 + 32 + 8 + 8 + 7);
+        if (passed > free_bits && !strstr(compressed[i], ".tar.gz"))
+            fail_msg("%s: %zu flipped bits were not noticed, expected at most %zu", compressed[i],
+                     passed, free_bits);
+        free(bytes);
+    }
+}
+
+static void compressed_files_cut_anywhere_are_refused(void **state)
+{
+    for (size_t i = 0; i < N_COMPRESSED; i++) {
+        size_t size;
+        ctkd_error err;
+        uint8_t *bytes = golden_bytes(compressed[i], &size);
+        const bool padded = strncmp(compressed[i], "halves.tar.x", 12) == 0;
+        /* where a member ends, a file may end; an archive may not */
+        const bool may_end = strcmp(compressed[i], "members.gz") == 0;
+        for (size_t cut = 0; cut < size - 4 * padded && !may_end; cut++)
+            if (read_bytes(*state, strstr(compressed[i], ".tar"), bytes, cut, &err) == CTKD_OK)
+                fail_msg("%s cut to %zu of %zu bytes was taken as whole", compressed[i], cut, size);
+        free(bytes);
+    }
+}
+
+static void check_bytes_refused(const char *folder, bool is_tar, const void *bytes, size_t size,
+                                const char *text)
+{
+    ctkd_error err = { 0 };
+    assert_int_equal(read_bytes(folder, is_tar, bytes, size, &err), CTKD_EFORMAT);
+    if (!strstr(err.message, text))
+        fail_msg("'%s' lacks '%s'", err.message, text);
+}
+
+static void damage_is_called_what_it_is(void **state)
+{
+    size_t size;
+    uint8_t *bytes = golden_bytes("one.gz", &size);
+    uint8_t *more = calloc(1, size + 20);
+    assert_non_null(more);
+    memcpy(more, bytes, size);
+    bytes[size - 5] ^= 1;
+    check_bytes_refused(*state, false, bytes, size,
+                        "large.bin.gz: damaged: its contents do not match gzip's check sum");
+    bytes[size - 5] ^= 1;
+    bytes[size - 4] ^= 1;
+    check_bytes_refused(*state, false, bytes, size, "not as long as gzip's end says");
+    check_bytes_refused(*state, false, bytes, size - 9, "cut off inside its gzip data");
+    check_bytes_refused(*state, false, "", 0, "large.bin.gz: not compressed");
+    check_bytes_refused(*state, false, "plain", 5, "large.bin.gz: not compressed");
+    more[size + 19] = 'x';
+    check_bytes_refused(*state, false, more, size + 20, "something follows the end of its gzip");
+    more[size] = 'x';
+    check_bytes_refused(*state, false, more, size + 20, "something follows the end of its gzip");
+    free(more);
+    free(bytes);
+    bytes = golden_bytes("pair.tar.gz", &size);
+    bytes[size - 8] ^= 1;
+    check_bytes_refused(*state, true, bytes, size, "pair.tar: damaged: its contents do not match");
+    free(bytes);
+}
+
+static void a_compressed_file_without_gz_in_its_name_is_read(void **state)
+{
+    size_t size;
+    ctkd_error err;
+    struct ctkd__member member = { .name = "large.bin", .limit = NOISE };
+    void *bytes = golden_bytes("members.gz", &size);
+    temp_write(*state, "large.bin", bytes, size);
+    check_ok(ctkd__archive_read(*state, no_places, &member, 1, &err), &err);
+    assert_int_equal(member.size, NOISE);
+    ctkd__members_free(&member, 1);
+    free(bytes);
+}
+
 static void a_foreign_file_is_refused(void **state)
 {
     static const char jpeg[] = "\xff\xd8\xff\xe0 no archive at all";
@@ -209,6 +352,11 @@ int main(void)
         FOLDER_TEST(a_folder_of_the_same_name_is_not_a_file),
         FOLDER_TEST(an_empty_file_is_a_member_of_no_bytes),
         FOLDER_TEST(an_archive_cut_anywhere_is_refused),
+        FOLDER_TEST(compressed_files_of_another_program_are_read),
+        FOLDER_TEST(no_flipped_bit_of_a_compressed_file_changes_what_is_read),
+        FOLDER_TEST(compressed_files_cut_anywhere_are_refused),
+        FOLDER_TEST(damage_is_called_what_it_is),
+        FOLDER_TEST(a_compressed_file_without_gz_in_its_name_is_read),
         FOLDER_TEST(a_foreign_file_is_refused),
         FOLDER_TEST(which_tells_the_form_that_is_there),
     };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "data/archive.h"
 #include "data/loader.h"
 #include "io/jsonl.h"
 #include "io/safetensors.h"
@@ -122,6 +123,16 @@ static ctkd_status read_weights(const char *path, ctkd_error *err)
     struct ctkd__weights_file file;
     const ctkd_status status = ctkd__weights_file_read(path, &file, err);
     ctkd__weights_file_fini(&file);
+    return status;
+}
+
+static ctkd_status read_archive(const char *path, ctkd_error *err)
+{
+    static const char *const no_places[] = { NULL };
+    struct ctkd__member members[2] = { { .name = "small.bin", .limit = 1000 },
+                                       { .name = "large.bin", .limit = 1000 } };
+    const ctkd_status status = ctkd__archive_read(path, no_places, members, 2, err);
+    ctkd__members_free(members, 2);
     return status;
 }
 
@@ -256,6 +267,8 @@ static void data_sets_and_loaders_survive(void **state)
     char spec[600];
     snprintf(spec, sizeof spec, "mnist:%s", folder);
     sweep("dataset", open_dataset, spec, 1000);
+    sweep("archive", read_archive, golden("archives/pair.tar.gz"), 100);
+    sweep("archive", read_archive, golden("archives/crc64.tar.xz"), 100);
 }
 
 static void configurations_and_logs_survive(void **state)

@@ -307,6 +307,30 @@ static void a_file_with_any_byte_changed_is_safe(void **state)
     }
 }
 
+/* Every bit of an archive: the file is refused, or its tensors are what they were. */
+static void no_flipped_bit_of_the_zip_form_changes_a_weight(void **state)
+{
+    (void)state;
+    const char *const files[] = { "zip.pth", "deflated.pth", "zip64.pth" };
+    for (int i = 0; i < 3; i++) {
+        size_t size = 0;
+        char *bytes = golden_bytes(files[i], &size);
+        for (size_t bit = 0; bit < 8 * size; bit++) {
+            struct ctkd__tensors list = { 0 };
+            ctkd_error err = { .status = CTKD_OK };
+            const char old = bytes[bit / 8];
+            bytes[bit / 8] = (char)((unsigned char)old ^ 1u << bit % 8);
+            if (ctkd__pth_read_bytes("x.pth", bytes, size, &list, &err) == CTKD_OK)
+                check_tensors(&list);
+            else
+                assert_int_equal(strncmp(err.message, "x.pth: ", 7), 0);
+            bytes[bit / 8] = old;
+            ctkd__tensors_fini(&list);
+        }
+        free(bytes);
+    }
+}
+
 /* The sums of the zip form say so: damage to a weight is never silent. */
 static void a_changed_weight_of_the_zip_form_is_noticed(void **state)
 {
@@ -393,6 +417,7 @@ int main(void)
         cmocka_unit_test(files_without_a_state_dict_and_cycles_are_refused),
         cmocka_unit_test(a_file_cut_at_any_byte_is_refused_in_one_line),
         cmocka_unit_test(a_file_with_any_byte_changed_is_safe),
+        cmocka_unit_test(no_flipped_bit_of_the_zip_form_changes_a_weight),
         cmocka_unit_test(a_changed_weight_of_the_zip_form_is_noticed),
         cmocka_unit_test(large_storages_that_tensors_share_are_read_from_a_file),
         cmocka_unit_test(other_files_are_named),

@@ -9,12 +9,18 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "data/compressed.h"
 #include "util/error.h"
 
-enum { BLOCK_BYTES = 1 << 18, FIRST_BYTES = 1 << 16, PATH_BYTES = 4096 };
+enum { BLOCK_BYTES = 1 << 16, FIRST_BYTES = 1 << 16, PATH_BYTES = 4096 };
 
-/* How a file is to be understood; only gzip and xz, since other filters may start programs. */
-enum kind { PLAIN, GZIPPED, TAR };
+/* A tar archive that is read, or a file by itself (tar is NULL). */
+struct source {
+    struct ctkd__compressed *file;
+    struct archive *tar;
+    ctkd_error failure; /* of the file, when the archive asked for more of it */
+    uint8_t block[BLOCK_BYTES];
+};
 
 static bool is_kind(const char *path, mode_t kind)
 {
@@ -35,37 +41,62 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* libarchive's reason: reading failed, or the content is not what it should be. */
-static ctkd_status reader_fail(struct archive *reader, const char *path, enum kind kind,
-                               ctkd_error *err)
+/* What libarchive reads next. */
+static la_ssize_t tar_feed(struct archive *tar, void *context, const void **bytes)
 {
-    const char *const reason = archive_error_string(reader);
-    const int code = archive_errno(reader);
-    if (code == EIO || code == EACCES || code == EPERM || code == ENOENT)
-        return ctkd__fail(err, CTKD_EIO, "%s: %s", path, reason);
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: %s%s", path, reason,
-                      kind == TAR ? ", expected a .tar, .tar.gz or .tar.xz archive" : "");
+    struct source *source = context;
+    size_t got;
+    if (ctkd__compressed_read(source->file, source->block, BLOCK_BYTES, &got, &source->failure) !=
+        CTKD_OK) {
+        archive_set_error(tar, EIO, "%s", source->failure.message);
+        return -1;
+    }
+    *bytes = source->block;
+    return (la_ssize_t)got;
 }
 
-static ctkd_status reader_open(const char *path, enum kind kind, struct archive **out,
-                               ctkd_error *err)
+/* Why reading failed: the file itself, or libarchive's reason. */
+static ctkd_status tar_failure(const struct source *source, const char *path, ctkd_error *err)
 {
-    struct archive *reader = *out = archive_read_new();
-    if (!reader)
-        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
-    if (kind == TAR) {
-        archive_read_support_filter_gzip(reader);
-        archive_read_support_filter_xz(reader);
-        archive_read_support_format_tar(reader);
-    } else {
-        if (kind == GZIPPED)
-            archive_read_support_filter_gzip(reader);
-        archive_read_support_format_raw(reader);
-        archive_read_support_format_empty(reader); /* raw does not take an empty file */
+    if (source->failure.status != CTKD_OK) {
+        if (err)
+            *err = source->failure;
+        return source->failure.status;
     }
-    if (archive_read_open_filename(reader, path, BLOCK_BYTES) != ARCHIVE_OK)
-        return reader_fail(reader, path, kind, err);
+    return ctkd__fail(err, CTKD_EFORMAT, "%s: %s, expected a .tar, .tar.gz or .tar.xz archive",
+                      path, archive_error_string(source->tar));
+}
+
+/* On failure `source` holds what source_close takes. */
+static ctkd_status tar_open(const char *path, struct source *source, ctkd_error *err)
+{
+    *source = (struct source){ 0 };
+    const ctkd_status status = ctkd__compressed_open(path, &source->file, err);
+    if (status != CTKD_OK)
+        return status;
+    source->tar = archive_read_new();
+    if (!source->tar)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
+    archive_read_support_format_tar(source->tar);
+    if (archive_read_open(source->tar, source, NULL, tar_feed, NULL) != ARCHIVE_OK)
+        return tar_failure(source, path, err);
     return CTKD_OK;
+}
+
+static void source_close(struct source *source)
+{
+    archive_read_free(source->tar);
+    ctkd__compressed_close(source->file);
+}
+
+static ctkd_status source_read(struct source *source, const char *place, uint8_t *out, size_t size,
+                               size_t *got, ctkd_error *err)
+{
+    if (!source->tar)
+        return ctkd__compressed_read(source->file, out, size, got, err);
+    const la_ssize_t n = archive_read_data(source->tar, out, size);
+    *got = n > 0 ? (size_t)n : 0;
+    return n >= 0 ? CTKD_OK : tar_failure(source, place, err);
 }
 
 static ctkd_status too_long(const struct ctkd__member *member, uint64_t found, ctkd_error *err)
@@ -74,18 +105,19 @@ static ctkd_status too_long(const struct ctkd__member *member, uint64_t found, c
                       member->place, (unsigned long long)found, member->limit);
 }
 
-/* Reads the entry that the reader stands at, never more than one byte beyond the limit. */
-static ctkd_status member_read(struct archive *reader, struct archive_entry *entry,
-                               struct ctkd__member *member, ctkd_error *err)
+/* Reads a member to its end, never more than one byte beyond the limit. `declared`: its size where
+   that is known, else -1. */
+static ctkd_status member_read(struct source *source, int64_t declared, struct ctkd__member *member,
+                               ctkd_error *err)
 {
     size_t capacity = FIRST_BYTES;
-    if (archive_entry_size_is_set(entry)) {
-        const int64_t declared = archive_entry_size(entry);
-        if (declared < 0 || (uint64_t)declared > member->limit)
+    if (declared >= 0) {
+        if ((uint64_t)declared > member->limit)
             return too_long(member, (uint64_t)declared, err);
         capacity = (size_t)declared + 1; /* one more, to meet the end without growing */
     }
     for (;;) {
+        size_t n;
         if (member->size == capacity || !member->bytes) {
             if (member->bytes)
                 capacity = 2 * capacity <= member->limit ? 2 * capacity : member->limit + 1;
@@ -94,13 +126,11 @@ static ctkd_status member_read(struct archive *reader, struct archive_entry *ent
                 return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", member->place);
             member->bytes = grown;
         }
-        const la_ssize_t n =
-            archive_read_data(reader, member->bytes + member->size, capacity - member->size);
-        if (n == 0)
-            return CTKD_OK;
-        if (n < 0)
-            return reader_fail(reader, member->place, PLAIN, err);
-        member->size += (size_t)n;
+        const ctkd_status status = source_read(source, member->place, member->bytes + member->size,
+                                               capacity - member->size, &n, err);
+        if (status != CTKD_OK || n == 0)
+            return status;
+        member->size += n;
         if (member->size > member->limit)
             return too_long(member, member->size, err);
     }
@@ -119,34 +149,42 @@ static struct ctkd__member *member_find(struct ctkd__member *members, size_t cou
 }
 
 /* Moves to the next entry; *entry is NULL at the end. */
-static ctkd_status entry_next(struct archive *reader, const char *path, enum kind kind,
-                              struct archive_entry **entry, ctkd_error *err)
+static ctkd_status entry_next(struct source *source, const char *path, struct archive_entry **entry,
+                              ctkd_error *err)
 {
-    const int result = archive_read_next_header(reader, entry);
+    const int result = archive_read_next_header(source->tar, entry);
     if (result >= ARCHIVE_WARN && result != ARCHIVE_EOF) /* a warning is about names or times */
         return CTKD_OK;
     *entry = NULL;
-    return result == ARCHIVE_EOF ? CTKD_OK : reader_fail(reader, path, kind, err);
+    return result == ARCHIVE_EOF ? CTKD_OK : tar_failure(source, path, err);
 }
 
-static ctkd_status tar_members(struct archive *reader, const char *path,
+static ctkd_status entry_read(struct source *source, const char *path, struct archive_entry *entry,
+                              struct ctkd__member *member, ctkd_error *err)
+{
+    if (member->bytes)
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: %s occurs twice, expected once", path,
+                          member->name);
+    snprintf(member->place, sizeof member->place, "%.*s: %.40s", CTKD__PLACE_MAX - 50, path,
+             member->name);
+    return member_read(source, archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1,
+                       member, err);
+}
+
+static ctkd_status tar_members(struct source *source, const char *path,
                                struct ctkd__member *members, size_t count, ctkd_error *err)
 {
     struct archive_entry *entry;
     ctkd_status status;
-    while ((status = entry_next(reader, path, TAR, &entry, err)) == CTKD_OK && entry) {
+    while ((status = entry_next(source, path, &entry, err)) == CTKD_OK && entry) {
         struct ctkd__member *member = member_find(members, count, entry);
-        if (!member)
-            continue;
-        if (member->bytes)
-            return ctkd__fail(err, CTKD_EFORMAT, "%s: %s occurs twice, expected once", path,
-                              member->name);
-        snprintf(member->place, sizeof member->place, "%.*s: %.40s", CTKD__PLACE_MAX - 50, path,
-                 member->name);
-        status = member_read(reader, entry, member, err);
+        if (member)
+            status = entry_read(source, path, entry, member, err);
         if (status != CTKD_OK)
             return status;
     }
+    if (status == CTKD_OK) /* the sums lie behind the end of the archive */
+        status = ctkd__compressed_finish(source->file, err);
     if (status != CTKD_OK)
         return status;
     for (size_t i = 0; i < count; i++)
@@ -159,37 +197,41 @@ static ctkd_status tar_members(struct archive *reader, const char *path,
 static ctkd_status tar_read(const char *path, struct ctkd__member *members, size_t count,
                             ctkd_error *err)
 {
-    struct archive *reader;
-    ctkd_status status = reader_open(path, TAR, &reader, err);
+    struct source source;
+    ctkd_status status = tar_open(path, &source, err);
     if (status == CTKD_OK)
-        status = tar_members(reader, path, members, count, err);
-    archive_read_free(reader);
+        status = tar_members(&source, path, members, count, err);
+    source_close(&source);
     return status;
 }
 
-static ctkd_status file_read(const char *path, enum kind kind, struct ctkd__member *member,
+/* A file by itself, plain or compressed as its contents say; one that is called .gz is compressed.
+ */
+static ctkd_status file_read(const char *path, bool called_gz, struct ctkd__member *member,
                              ctkd_error *err)
 {
+    struct source source = { 0 };
     snprintf(member->place, sizeof member->place, "%.*s", CTKD__PLACE_MAX - 1, path);
-    struct archive *reader;
-    struct archive_entry *entry;
-    ctkd_status status = reader_open(path, kind, &reader, err);
+    ctkd_status status = ctkd__compressed_open(path, &source.file, err);
+    if (status == CTKD_OK && called_gz && !ctkd__compressed_is(source.file))
+        status = ctkd__fail(err, CTKD_EFORMAT,
+                            "%s: not compressed, expected gzip data as its name says; without .gz "
+                            "in its name it is read as it is",
+                            path);
     if (status == CTKD_OK)
-        status = entry_next(reader, path, kind, &entry, err);
-    if (status == CTKD_OK && entry) /* no entry: an empty file */
-        status = member_read(reader, entry, member, err);
-    archive_read_free(reader);
+        status = member_read(&source, -1, member, err);
+    source_close(&source);
     return status;
 }
 
 /* Finds NAME or NAME.gz in a folder. */
 static bool folder_find(const char *folder, const char *name, char path[PATH_BYTES],
-                        enum kind *kind)
+                        bool *called_gz)
 {
-    *kind = PLAIN;
+    *called_gz = false;
     if (join(path, folder, name, "") && is_kind(path, S_IFREG))
         return true;
-    *kind = GZIPPED;
+    *called_gz = true;
     return join(path, folder, name, ".gz") && is_kind(path, S_IFREG);
 }
 
@@ -198,11 +240,11 @@ static ctkd_status folder_read(const char *folder, struct ctkd__member *members,
 {
     for (size_t i = 0; i < count; i++) {
         char path[PATH_BYTES];
-        enum kind kind;
-        if (!folder_find(folder, members[i].name, path, &kind))
+        bool called_gz;
+        if (!folder_find(folder, members[i].name, path, &called_gz))
             return ctkd__fail(err, CTKD_ENOTFOUND, "%s: no file %s or %s.gz, expected one", folder,
                               members[i].name, members[i].name);
-        const ctkd_status status = file_read(path, kind, &members[i], err);
+        const ctkd_status status = file_read(path, called_gz, &members[i], err);
         if (status != CTKD_OK)
             return status;
     }
@@ -212,9 +254,9 @@ static ctkd_status folder_read(const char *folder, struct ctkd__member *members,
 static bool folder_holds_any(const char *folder, const struct ctkd__member *members, size_t count)
 {
     char path[PATH_BYTES];
-    enum kind kind;
+    bool called_gz;
     for (size_t i = 0; i < count; i++)
-        if (folder_find(folder, members[i].name, path, &kind))
+        if (folder_find(folder, members[i].name, path, &called_gz))
             return true;
     return false;
 }
@@ -260,17 +302,17 @@ void ctkd__members_free(struct ctkd__member *members, size_t count)
 
 static size_t tar_which(const char *path, const char *const *names, size_t count)
 {
-    struct archive *reader;
+    struct source source;
     struct archive_entry *entry;
     size_t which = count;
-    if (reader_open(path, TAR, &reader, NULL) == CTKD_OK)
-        while (which == count && entry_next(reader, path, TAR, &entry, NULL) == CTKD_OK && entry)
+    if (tar_open(path, &source, NULL) == CTKD_OK)
+        while (which == count && entry_next(&source, path, &entry, NULL) == CTKD_OK && entry)
             for (which = 0; which < count; which++) {
                 struct ctkd__member member = { .name = names[which] };
                 if (member_find(&member, 1, entry))
                     break;
             }
-    archive_read_free(reader);
+    source_close(&source);
     return which;
 }
 

@@ -173,6 +173,17 @@ static ctkd_status unpack(struct zip *zip, struct archive_entry *entry, const ch
     return status;
 }
 
+/* Names have no sums: one that is damaged can become another's. */
+static bool has_key(const struct ctkd__pth_container *container, const char *key)
+{
+    const size_t length = strlen(key);
+    for (size_t i = 0; i < container->count; i++)
+        if (container->storages[i].key_length == length &&
+            memcmp(container->storages[i].key, key, length) == 0)
+            return true;
+    return false;
+}
+
 /* Keeps what an entry is: the pickle, the order of bytes, or a storage. */
 static ctkd_status keep(struct zip *zip, const struct part *part, const char *inner)
 {
@@ -187,6 +198,13 @@ static ctkd_status keep(struct zip *zip, const struct part *part, const char *in
         zip->container->owned_pickle = part->owned;
         zip->pickle = *part;
         return CTKD_OK;
+    }
+    if (has_key(zip->container, inner + strlen("data/"))) {
+        const ctkd_status status =
+            ctkd__fail(zip->err, CTKD_EFORMAT, "%s: zip archive damaged: %.80s occurs twice",
+                       zip->name, part->name);
+        free(part->owned);
+        return status;
     }
     struct ctkd__pth_storage *storage = add_storage(zip->container, zip->name, zip->err);
     if (!storage) {
