@@ -202,6 +202,65 @@ static void an_initial_stage_moves_what_its_method_declares(void **state)
     }
 }
 
+static bool all_zero(const struct ctkd__tensor *tensor)
+{
+    const float *const values = tensor->data;
+    for (size_t i = 0; i < ctkd__tensor_elements(tensor); i++)
+        if (values[i] != 0)
+            return false;
+    return true;
+}
+
+/* A step of a stage with weight decay: a parameter moves if a gradient arrives at it, and rests if
+   the plan leaves it out. */
+static void check_moves(struct ctkd__session *session, const char *method, unsigned stage)
+{
+    const bool initial = stage == CTKD_STAGE_INITIAL;
+    const struct ctkd__batch batch = batch_of(session);
+    struct ctkd__weights *const weights = session->weights;
+    const struct ctkd__graph *const graph = weights->graph;
+    struct ctkd__tensors gradient = { 0 };
+    struct ctkd__step_report report;
+    ctkd_error err = { 0 };
+    float *const before = copy_of(weights->values, weights->n_values);
+    session->state.stage = stage;
+    check_ok(ctkd__distiller_step(initial ? session->initial : session->distiller, &batch, 1, 1,
+                                  &report, &err),
+             &err);
+    check_ok(ctkd__training_export_gradient(initial ? session->initial_training : session->training,
+                                            &gradient, &err),
+             &err);
+    for (int i = 0; i < graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &graph->parameters[i];
+        if (p->role > CTKD__ROLE_BIAS)
+            continue;
+        const struct ctkd__tensor *const g = ctkd__tensors_find(&gradient, p->name);
+        const size_t at = weights->offsets[i], n = ctkd__parameter_elements(p);
+        assert_non_null(g);
+        const bool moved = memcmp(before + at, weights->values + at, n * sizeof *before) != 0;
+        if (all_zero(g) ? moved && !(session->adaptors->trained_in[i] & stage) : !moved)
+            fail_msg("%s, stage %u: %s has%s moved", method, stage, p->name, moved ? "" : " not");
+    }
+    free(before);
+    ctkd__tensors_fini(&gradient);
+}
+
+static void a_parameter_moves_where_a_gradient_arrives(void **state)
+{
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        if (!(*def)->plan)
+            continue;
+        struct ctkd__config *config =
+            config_of(*state, *def, teachers[0], "optimizer.lr=0.01 optimizer.weight_decay=0.1");
+        struct ctkd__session *session = open_session(config);
+        if (session->initial)
+            check_moves(session, (*def)->name, CTKD_STAGE_INITIAL);
+        check_moves(session, (*def)->name, CTKD_STAGE_MAIN);
+        ctkd__session_close(session);
+        ctkd__config_destroy(config);
+    }
+}
+
 /* Two methods on one feature: their gradients add up. */
 static void gradients_of_several_methods_add_up(void **state)
 {
@@ -296,6 +355,7 @@ int main(void)
         TEST(the_loss_of_every_method_rises_along_its_gradient),
         TEST(adaptors_are_no_part_of_the_student),
         TEST(an_initial_stage_moves_what_its_method_declares),
+        TEST(a_parameter_moves_where_a_gradient_arrives),
         TEST(gradients_of_several_methods_add_up),
         TEST(methods_of_a_run_see_one_teacher),
         TEST(networks_that_do_not_fit_a_method_are_refused_with_the_reason),

@@ -452,6 +452,42 @@ static void mark_student(struct builder *b)
             b->to->trained_in[i] = CTKD_STAGE_MAIN;
 }
 
+/* reached[node]: some loss of the stage takes a gradient from it, or from what is made of it. */
+static void mark_reached(const struct ctkd__graph *graph, const struct ctkd__stage_reads *stage,
+                         bool *reached)
+{
+    for (size_t i = 0; i < stage->n_reads; i++)
+        if (stage->reads[i].gradient)
+            reached[stage->outputs[stage->reads[i].output]] = true;
+    for (int node = graph->n_nodes - 1; node >= 0; node--) /* in order of computation */
+        for (int i = 0; i < 2 && reached[node]; i++)
+            if (graph->nodes[node].inputs[i] >= 0)
+                reached[graph->nodes[node].inputs[i]] = true;
+}
+
+/* A parameter without a path to a loss of a stage has no gradient there and rests in it. Weight
+   decay alone would take the last batch norm of a WRN from 1 to 0.0028 in FSP's published 30
+   epochs. */
+static ctkd_status leave_out_unreached(struct ctkd__adaptors *to)
+{
+    const struct ctkd__graph *const graph = to->graph;
+    bool *const initial = calloc(2 * (size_t)graph->n_nodes, sizeof *initial);
+    if (!initial)
+        return CTKD_ENOMEM;
+    bool *const in_main = initial + graph->n_nodes;
+    in_main[graph->output] = true; /* the cross-entropy is in every step of the main stage */
+    mark_reached(graph, &to->initial, initial);
+    mark_reached(graph, &to->main, in_main);
+    for (int i = 0; i < graph->n_parameters; i++) {
+        const int node = graph->parameters[i].node;
+        const unsigned reached =
+            (initial[node] ? CTKD_STAGE_INITIAL : 0u) | (in_main[node] ? CTKD_STAGE_MAIN : 0u);
+        to->trained_in[i] &= (unsigned char)reached;
+    }
+    free(initial);
+    return CTKD_OK;
+}
+
 static ctkd_status plan(struct builder *b, size_t index, ctkd_error *err)
 {
     b->method = &b->args->methods->items[index];
@@ -490,6 +526,8 @@ ctkd_status ctkd__adaptors_create(const struct ctkd__adaptors_args *args,
         status = plan(b, i, err);
     if (status == CTKD_OK)
         status = ctkd__graph_finish(to->graph, to->graph->output, err);
+    if (status == CTKD_OK && leave_out_unreached(to) != CTKD_OK)
+        status = ctkd__fail(err, CTKD_ENOMEM, "adaptors: out of memory");
     free(b);
     if (status == CTKD_OK)
         *out = to;

@@ -36,7 +36,10 @@ struct ctkd__adaptors {
     size_t n_taps;
     bool batch_statistics; /* the teacher's, as ctkd_builder.batch_statistics */
     struct ctkd__stage_reads initial, main;
-    unsigned char *trained_in; /* CTKD_STAGE_* of each parameter of the graph */
+    /* CTKD_STAGE_* of each parameter of the graph: those in which it may be trained and some loss
+       takes a gradient from it or from what is made of it. In the others nothing moves it, neither
+       weight decay nor momentum. */
+    unsigned char *trained_in;
 };
 
 struct ctkd__adaptors_args {
