@@ -71,7 +71,7 @@ static void put_value(struct source *source, const ctkd_option *option, char *ou
         snprintf(out, bytes, "%s", kind & 1 ? "true" : "false");
     else if (choices)
         snprintf(out, bytes, "%s", option->choices[next(source, (unsigned)choices)]);
-    else if (option->type == CTKD_OPTION_STRING)
+    else if (option->type == CTKD_OPTION_STRING || option->type == CTKD_OPTION_PATH)
         snprintf(out, bytes, "%s", kind & 1 ? "150,180" : wild[next(source, 29)]);
     else if (kind < 4)
         snprintf(out, bytes, "%.17g",

@@ -183,6 +183,7 @@ static const char *other_value(const ctkd_option *option, size_t i, char *text, 
         }
         return NULL;
     case CTKD_OPTION_STRING:
+    case CTKD_OPTION_PATH:
         break;
     }
     return NULL;
@@ -311,6 +312,7 @@ static void change(const struct ctkd__option_at *at)
         *(int *)field = *(int *)field ? 0 : 1;
         break;
     case CTKD_OPTION_STRING:
+    case CTKD_OPTION_PATH:
         *(char **)field = (char *)(uintptr_t) "something else";
         break;
     }
@@ -318,11 +320,11 @@ static void change(const struct ctkd__option_at *at)
 
 static size_t field_bytes(const ctkd_option *option)
 {
-    static const size_t bytes[] = { [CTKD_OPTION_F32] = sizeof(float),
-                                    [CTKD_OPTION_I64] = sizeof(int64_t),
-                                    [CTKD_OPTION_BOOL] = sizeof(bool),
-                                    [CTKD_OPTION_CHOICE] = sizeof(int),
-                                    [CTKD_OPTION_STRING] = sizeof(char *) };
+    static const size_t bytes[] = {
+        [CTKD_OPTION_F32] = sizeof(float),     [CTKD_OPTION_I64] = sizeof(int64_t),
+        [CTKD_OPTION_BOOL] = sizeof(bool),     [CTKD_OPTION_CHOICE] = sizeof(int),
+        [CTKD_OPTION_STRING] = sizeof(char *), [CTKD_OPTION_PATH] = sizeof(char *)
+    };
     return bytes[option->type];
 }
 

@@ -10,7 +10,7 @@
 #include "train/arguments.h"
 #include "train/methods.h"
 
-enum { ARGUMENTS_MAX = 32 };
+enum { ARGUMENTS_MAX = 64 };
 
 static struct ctkd__config *config_create(void)
 {
@@ -33,6 +33,22 @@ static ctkd_status apply(struct ctkd__config *config, const char *line, ctkd_err
     struct ctkd__arguments arguments;
     const ctkd_status status = ctkd__arguments_scan(argc, argv, &arguments, err);
     return status == CTKD_OK ? ctkd__arguments_apply(argc, argv, config, err) : status;
+}
+
+/* The same with the preset that belongs to it. */
+static void configure(struct ctkd__config *config, const char *line, bool distil, char *note)
+{
+    char copy[1024], *argv[ARGUMENTS_MAX], *save = NULL;
+    int argc = 0;
+    ctkd_error err = { 0 };
+    snprintf(copy, sizeof copy, "%s", line);
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        assert_true(argc < ARGUMENTS_MAX);
+        argv[argc++] = word;
+    }
+    struct ctkd__arguments arguments;
+    check_ok(ctkd__arguments_scan(argc, argv, &arguments, &err), &err);
+    check_ok(ctkd__arguments_configure(argc, argv, &arguments, distil, config, note, &err), &err);
 }
 
 /* The resolved configuration as text, freed by the caller. */
@@ -121,7 +137,23 @@ static void published_flags_mean_their_keys(void **state)
         { "--model wrn_16_2", "student.network=wrn_16_2" },
         { "--model_s wrn_16_2", "student.network=wrn_16_2" },
         { "--path_t t.safetensors", "teacher.path=t.safetensors" },
-        { "--dataset cifar100", "data.set=cifar100" },
+        { "--path-t t.safetensors", "teacher.path=t.safetensors" },
+        { "--dataset cifar100", "data.set=cifar100:data" },
+        { "--dataset cifar100:x", "data.set=cifar100:x" },
+        { "--dataset fashion-mnist", "data.set=fashion-mnist" },
+        { "--hint_layer 3", "method.fitnet.hint=3" },
+        { "--feat_dim 64", "method.crd.dim=64" },
+        { "--mode relax", "method.crd.mode=relax" },
+        { "--nce_k 16 --nce_t 0.1 --nce_m 0.9",
+          "method.crd.negatives=16 method.crd.temperature=0.1 method.crd.momentum=0.9" },
+        { "--init_epochs 20", "method.initial_epochs=20" },
+        { "--decay-loops=10.0", "temperature.curriculum_epochs=10" },
+        { "--distill hint", "method.name=fitnet" },
+        { "--distill attention", "method.name=at" },
+        { "--distill similarity", "method.name=sp" },
+        { "--distill correlation", "method.name=cc" },
+        { "--distill abound", "method.name=ab" },
+        { "--distill factor", "method.name=ft" },
         { "--epochs 120", "train.epochs=120" },
         { "--batch_size 256", "train.batch=256" },
         { "--learning_rate 0.1", "optimizer.lr=0.1" },
@@ -132,6 +164,10 @@ static void published_flags_mean_their_keys(void **state)
         { "--trial 3", "train.seed=3" },
         { "--experiments_dir out/a", "run.dir=out/a" },
         { "--experiments_name fold-1", "run.name=fold-1" },
+        { "--experiments_dir out/a --experiments_name fold-1",
+          "run.dir=out/a/fold-1 run.name=fold-1" },
+        { "--experiments_name a/fold-2 --experiments_dir out",
+          "run.dir=out/a/fold-2 run.name=fold-2" },
         { "--force", "run.force=true" },
         { "--resume", "run.resume=yes" },
         { "--resume=auto", "run.resume=auto" },
@@ -158,6 +194,138 @@ static void published_command_line_is_understood(void **state)
                 "teacher.path=t.safetensors train.seed=1 method.weight=0");
 }
 
+/* --distill of CTKD's and RepDistiller's train_student.py: each is a method of the registry. */
+static void every_published_method_is_known(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "kd",          "hint", "attention", "similarity",
+                                         "correlation", "vid",  "crd",       "kdsvd",
+                                         "fsp",         "rkd",  "pkt",       "abound",
+                                         "factor",      "nst",  "srrl",      "dkd" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct ctkd__config *config = config_create();
+        struct ctkd__methods methods;
+        ctkd_error err = { 0 };
+        char line[64];
+        snprintf(line, sizeof line, "--distill %s", names[i]);
+        check_ok(apply(config, line, &err), &err);
+        check_ok(ctkd__methods_resolve(config, &methods, &err), &err);
+        assert_int_equal(methods.count, strcmp(names[i], "kd") != 0);
+        ctkd__config_destroy(config);
+    }
+}
+
+static void assert_configured(const char *line, bool distil, const char *own, const char *said)
+{
+    struct ctkd__config *config = config_create(), *expected = config_create();
+    char note[CTKD__ARGUMENTS_NOTE];
+    ctkd_error err = { 0 };
+    configure(config, line, distil, note);
+    check_ok(apply(expected, own, &err), &err);
+    char *a = resolved(config), *b = resolved(expected);
+    assert_string_equal(a, b);
+    if (said ? !strstr(note, said) : note[0] != '\0')
+        fail_msg("%s: note '%s', expected '%s'", line, note, said ? said : "nothing");
+    free(a);
+    free(b);
+    ctkd__config_destroy(config);
+    ctkd__config_destroy(expected);
+}
+
+/* The scripts run_cifar_distill.sh, run_imagenet_distill.sh and run_cifar_vanilla.sh as they are
+   (in the second one the blank behind a backslash left out), and the defaults of both parsers. */
+static void published_scripts_run_with_the_published_defaults(void **state)
+{
+    (void)state;
+    static const char distill[] = "data.set=cifar100:data student.network=resnet8 train.batch=128 "
+                                  "optimizer.lr=0.1 temperature.kind=fixed method.dkd.beta=2 "
+                                  "teacher.path=t ";
+    char line[768];
+    assert_configured("--path-t t", true, distill, "preset published");
+    snprintf(line, sizeof line,
+             "%s student.network=resnet20 method.weight=0 train.batch=64 optimizer.lr=0.05 "
+             "temperature.kind=global run.dir=tea/global_T/fold-1 run.name=fold-1",
+             distill);
+    assert_configured("--path-t t --distill kd --model_s resnet20 -r 0.1 -a 0.9 -b 0 --kd_T 4 "
+                      "--batch_size 64 --learning_rate 0.05 --have_mlp 1 --mlp_name global "
+                      "--cosine_decay 1 --decay_max 0 --decay_min -1 --decay_loops 10 --save_model "
+                      "--experiments_dir tea/global_T --experiments_name fold-1",
+                      true, line, "change nothing here: --save_model\n");
+    snprintf(line, sizeof line,
+             "%s train.batch=256 train.epochs=120 data.set=imagenet schedule.milestones=30,60,90 "
+             "optimizer.weight_decay=1e-4 student.network=ResNet18 method.ce_weight=1 "
+             "method.kd_weight=1 method.weight=0 temperature.kind=global "
+             "temperature.curriculum_epochs=5 run.dir=i/fold-1 run.name=fold-1",
+             distill);
+    assert_configured(
+        "--path-t t --distill kd --batch_size 256 --epochs 120 --dataset imagenet --gpu_id 0,1,2 "
+        "--num_workers 32 --multiprocessing-distributed --learning_rate 0.1 --lr_decay_epochs "
+        "30,60,90 --weight_decay 1e-4 --model_s ResNet18 -r 1 -a 1 -b 0 --kd_T 4 --have_mlp 1 "
+        "--mlp_name global --t_start 1 --t_end 20 --cosine_decay 1 --decay_max 0 --decay_min -1 "
+        "--decay_loops 5 --save_model --experiments_dir i --experiments_name fold-1",
+        true, line,
+        "change nothing here: --gpu_id, --num_workers, --multiprocessing-distributed, "
+        "--save_model\n");
+    assert_configured("--model resnet56 --batch_size 64 --epochs 240 --learning_rate 0.05 "
+                      "--lr_decay_epochs 150,180,210 --lr_decay_rate 0.1 --experiments_dir "
+                      "baseline/resnet56 --experiments_name fold-1",
+                      false,
+                      "data.set=cifar100:data student.network=resnet56 "
+                      "run.dir=baseline/resnet56/fold-1 run.name=fold-1",
+                      "train_teacher.py");
+    assert_configured("--print-freq 1", false, "data.set=cifar100:data student.network=resnet110",
+                      "--print-freq");
+    assert_configured("--print_freq=1 --save_freq 1 --tb_freq 1 --dist-url a:1 --deterministic "
+                      "--no_edge_transform --preset ctkd",
+                      false, "train.seed=0", "--print_freq, --save_freq, --tb_freq, --dist-url");
+}
+
+static void preset_is_chosen_and_own_lines_stay_as_they_are(void **state)
+{
+    (void)state;
+    assert_configured("train.epochs=3 --force --resume", true, "train.epochs=3 --force --resume",
+                      NULL);
+    assert_configured("--preset published", false,
+                      "data.set=cifar100:data student.network=resnet110", "preset published");
+    assert_configured("--preset=ctkd --epochs 3", true, "train.epochs=3", NULL);
+    assert_configured("--preset auto --epochs 3 data.set=x", false,
+                      "train.epochs=3 data.set=x student.network=resnet110", "--preset ctkd");
+    char path[] = "ctkd-config-XXXXXX"; /* a CONFIG is what a line is based on */
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, "train: {batch: 7}\n", 18) == 18 && close(fd) == 0);
+    char line[128];
+    snprintf(line, sizeof line, "%s --epochs 3", path);
+    assert_configured(line, true, "train.batch=7 train.epochs=3", NULL);
+    snprintf(line, sizeof line, "--preset published %s", path);
+    assert_configured(line, false, "data.set=cifar100:data student.network=resnet110 train.batch=7",
+                      "preset published");
+    unlink(path);
+}
+
+/* The scripts set it after reading their flags; only a key of ours says otherwise. */
+static void small_networks_learn_at_the_published_rate(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "MobileNetV2", "ShuffleV1", "ShuffleV2" };
+    char line[128], own[192];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(line, sizeof line, "--model %s --learning_rate 0.05", names[i]);
+        snprintf(own, sizeof own, "data.set=cifar100:data student.network=%s optimizer.lr=0.01",
+                 names[i]);
+        assert_configured(line, false, own, "optimizer.lr=0.01");
+        snprintf(line, sizeof line, "--model %s optimizer.lr=0.3", names[i]);
+        snprintf(own, sizeof own, "data.set=cifar100:data student.network=%s optimizer.lr=0.3",
+                 names[i]);
+        assert_configured(line, false, own, "preset published");
+        snprintf(line, sizeof line, "student.network=%s", names[i]);
+        assert_configured(line, false, line, NULL);
+    }
+    assert_configured("--mlp_name global", true,
+                      "data.set=cifar100:data student.network=resnet8 train.batch=128 "
+                      "optimizer.lr=0.1 temperature.kind=fixed method.dkd.beta=2",
+                      "--have_mlp 1 only");
+}
+
 static void later_settings_win(void **state)
 {
     (void)state;
@@ -180,6 +348,30 @@ static void wrong_settings_are_refused_with_a_hint(void **state)
     assert_refused("--epochs", "needs a value");
     assert_refused("--force=1", "takes no value");
     assert_refused("a b c d e", "too many");
+    assert_refused("optimizer.lr= 0.1", "without blanks: optimizer.lr=0.1");
+    assert_refused("temperature.theta_init= -1", "without blanks: temperature.theta_init=-1");
+    assert_refused("optimizer.lr = 0.1", "'=' found after 'optimizer.lr'");
+    assert_refused("optimizer.lr =0.1", "'=0.1' found after 'optimizer.lr'");
+    assert_refused("optimizer.lr= train.epochs=3", "optimizer.lr: nothing");
+    assert_refused("batch_size=3", "did you mean train.batch or --batch_size?");
+    assert_refused("path-t=3", "did you mean teacher.path or --path_t?");
+    assert_refused("lr=3", "did you mean optimizer.lr or temperature.lr?");
+    assert_refused("--decay_loops 2.5", "temperature.curriculum_epochs");
+    assert_refused("--preset publishd", "did you mean published?");
+    assert_refused("--preset", "--preset needs a value");
+    assert_refused("--dry-rum", "'--dry-run'");
+    assert_refused("--save-model=1", "takes no value");
+}
+
+static void a_blank_argument_is_refused(void **state)
+{
+    (void)state;
+    char *blank[] = { (char *)(uintptr_t) "--cosine_decay", (char *)(uintptr_t) "1",
+                      (char *)(uintptr_t) " " };
+    struct ctkd__arguments arguments;
+    ctkd_error err = { 0 };
+    assert_int_equal(ctkd__arguments_scan(3, blank, &arguments, &err), CTKD_EINVAL);
+    assert_non_null(strstr(err.message, "backslash"));
 }
 
 static void assert_check_refuses(const char *line, bool distil, const char *part)
@@ -346,6 +538,11 @@ int main(void)
         cmocka_unit_test(defaults_are_the_published_recipe),
         cmocka_unit_test(published_flags_mean_their_keys),
         cmocka_unit_test(published_command_line_is_understood),
+        cmocka_unit_test(every_published_method_is_known),
+        cmocka_unit_test(published_scripts_run_with_the_published_defaults),
+        cmocka_unit_test(preset_is_chosen_and_own_lines_stay_as_they_are),
+        cmocka_unit_test(small_networks_learn_at_the_published_rate),
+        cmocka_unit_test(a_blank_argument_is_refused),
         cmocka_unit_test(later_settings_win),
         cmocka_unit_test(wrong_settings_are_refused_with_a_hint),
         cmocka_unit_test(check_refuses_what_contradicts_itself),

@@ -22,8 +22,7 @@ static const ctkd_option options[] = {
       "images per step" },
     { "train.seed", CTKD_OPTION_I64, offsetof(struct config, seed), 0, 0, 9007199254740992., NULL,
       NULL, "seed" },
-    { "run.dir", CTKD_OPTION_STRING, offsetof(struct config, dir), 0, 0, 0, "runs", NULL,
-      "folder" },
+    { "run.dir", CTKD_OPTION_PATH, offsetof(struct config, dir), 0, 0, 0, "runs", NULL, "folder" },
     { "run.name", CTKD_OPTION_STRING, offsetof(struct config, name), 0, 0, 0, NULL, NULL, "name" },
     { "run.force", CTKD_OPTION_BOOL, offsetof(struct config, force), 0, 0, 1, NULL, NULL,
       "overwrite" },
@@ -87,6 +86,14 @@ static void every_type_is_set_from_text(void **state)
     assert_int_equal(set(&f, "temperature.tau", "2.5e0").status, CTKD_OK);
     assert_int_equal(set(&f, "optimizer.lr", "0.1").status, CTKD_OK);
     assert_int_equal(set(&f, "train.batch", "65536").status, CTKD_OK);
+    const char *const whole[] = { "10", "10.0", "1e1", "+10.",
+                                  "0.1e2" }; /* as floats are written */
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
+        f.config.batch = 0;
+        assert_int_equal(set(&f, "train.batch", whole[i]).status, CTKD_OK);
+        assert_int_equal(f.config.batch, 10);
+    }
+    assert_int_equal(set(&f, "train.batch", "65536").status, CTKD_OK);
     assert_int_equal(set(&f, "train.seed", "9007199254740991").status, CTKD_OK);
     assert_int_equal(set(&f, "temperature.kind", "instance").status, CTKD_OK);
     assert_int_equal(set(&f, "run.dir", "a b: \"c\" \\ #\xc3\xa9").status, CTKD_OK);
@@ -121,7 +128,8 @@ static void bad_values_are_named_with_what_is_allowed(void **state)
                                     "1 ", "1,5", "4x",  "0.09", "101",  "--1",   "1e" };
     for (size_t i = 0; i < sizeof bad_f32 / sizeof bad_f32[0]; i++)
         assert_int_equal(set(&f, "temperature.tau", bad_f32[i]).status, CTKD_ERANGE);
-    const char *const bad_i64[] = { "", "0", "65537", "1.0", "1e3", "99999999999999999999", " 7" };
+    const char *const bad_i64[] = { "",   "0",    "65537", "1.5",  "1e5",  "99999999999999999999",
+                                    " 7", "1.0.", "1e",    "0x10", "1e99", "9007199254740993.0" };
     for (size_t i = 0; i < sizeof bad_i64 / sizeof bad_i64[0]; i++)
         assert_int_equal(set(&f, "train.batch", bad_i64[i]).status, CTKD_ERANGE);
     assert_true(f.config.tau == 4.0f);
@@ -156,6 +164,88 @@ static void an_unknown_key_names_the_nearest(void **state)
     assert_string_equal(set(&f, "train", "1").message,
                         "command line: train: a value, expected a map of keys");
     ctkd__sections_fini(f.sections);
+}
+
+static const ctkd_option theta_options[] = {
+    CTKD_OPT_F32(struct config, lr, 0.05, 0, 0.7, "learning rate of the temperature"),
+    CTKD_OPT_END,
+};
+
+/* The order is that of the distance, not of the table. */
+static void keys_that_end_alike_are_all_offered(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    struct ctkd__section items[3] = { { "temperature.", theta_options, &f.config },
+                                      f.items[2],
+                                      { "", options, &f.config } };
+    f.sections = (struct ctkd__sections){ items, 3 };
+    assert_string_equal(set(&f, "lr", "1").message,
+                        "command line: lr: unknown key, did you mean optimizer.lr or "
+                        "temperature.lr?");
+    assert_string_equal(set(&f, "optimiser.lr", "1").message,
+                        "command line: optimiser.lr: unknown key, did you mean optimizer.lr?");
+    assert_string_equal(set(&f, "forse", "1").message,
+                        "command line: forse: unknown key, did you mean run.force?");
+    ctkd__sections_fini(f.sections);
+}
+
+static void a_path_may_begin_in_the_home_directory(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    assert_int_equal(setenv("HOME", "/home/of me", 1), 0);
+    static const char *const paths[][2] = {
+        { "~/runs/x", "/home/of me/runs/x" },
+        { "~", "/home/of me" },
+        { "mnist:~/data", "mnist:/home/of me/data" },
+        { "./~/x", "./~/x" },
+        { "a~/x", "a~/x" },
+        { "a:b:~/x", "a:b:~/x" },
+        { "", "" },
+    };
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_int_equal(set(&f, "run.dir", paths[i][0]).status, CTKD_OK);
+        assert_string_equal(f.config.dir, paths[i][1]);
+    }
+    assert_string_equal(set(&f, "run.dir", "~no-such-user/x").message,
+                        "command line: run.dir: ~no-such-user/x: ~no-such-user is no user's home "
+                        "directory (a file of that name is ./~no-such-user)");
+    assert_int_equal(set(&f, "run.dir", "~root/x").status, CTKD_OK);
+    assert_true(f.config.dir[0] == '/');
+    assert_int_equal(set(&f, "run.name", "~/x").status, CTKD_OK); /* a name is no path */
+    assert_string_equal(f.config.name, "~/x");
+    ctkd__sections_fini(f.sections);
+}
+
+static void reset_gives_the_default_of_every_type(void **state)
+{
+    (void)state;
+    struct fixture f, untouched;
+    fixture_init(&f);
+    fixture_init(&untouched);
+    static const char *const values[][2] = {
+        { "temperature.tau", "2" }, { "temperature.kind", "fixed" },
+        { "train.batch", "3" },     { "train.seed", "3" },
+        { "run.dir", "x" },         { "run.name", "x" },
+        { "run.force", "yes" },     { "optimizer.lr", "0.2" },
+    };
+    ctkd_error err = { 0 };
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        assert_int_equal(set(&f, values[i][0], values[i][1]).status, CTKD_OK);
+        check_ok(ctkd__sections_reset(f.sections, "here", values[i][0], &err), &err);
+    }
+    assert_string_equal(f.config.dir, untouched.config.dir);
+    assert_string_equal(f.config.name, "");
+    assert_true(f.config.tau == 4.0f && f.config.lr == 0.05f && !f.config.force);
+    assert_int_equal(f.config.batch, 64);
+    assert_int_equal(f.config.seed, 0);
+    assert_int_equal(f.config.kind, 1);
+    assert_int_equal(ctkd__sections_reset(f.sections, "here", "run.nam", &err), CTKD_ENOTFOUND);
+    ctkd__sections_fini(f.sections);
+    ctkd__sections_fini(untouched.sections);
 }
 
 static void nearest_knows_when_nothing_is_near(void **state)
@@ -193,6 +283,9 @@ int main(void)
         cmocka_unit_test(booleans_have_eight_spellings),
         cmocka_unit_test(bad_values_are_named_with_what_is_allowed),
         cmocka_unit_test(an_unknown_key_names_the_nearest),
+        cmocka_unit_test(keys_that_end_alike_are_all_offered),
+        cmocka_unit_test(a_path_may_begin_in_the_home_directory),
+        cmocka_unit_test(reset_gives_the_default_of_every_type),
         cmocka_unit_test(nearest_knows_when_nothing_is_near),
         cmocka_unit_test(help_shows_range_default_and_aliases),
     };

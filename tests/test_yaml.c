@@ -102,6 +102,57 @@ static void nested_maps_lists_and_dotted_keys_are_read(void **state)
     ctkd__sections_fini(f.sections);
 }
 
+/* Each over a base that sets the key: the default comes back, as if nobody had set it. */
+static void nothing_is_the_default_of_its_key(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    scratch_text("set.yaml", "temperature: {tau_min: 3, kind: fixed, a.b.lr: 0.1}\n"
+                             "train: {batch: 3}\nrun: {dir: x, force: true}\nmilestones: [3]\n");
+    static const char *const words[] = { "~", "null", "Null", "NULL", "" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char text[512];
+        const char *w = words[i];
+        snprintf(text, sizeof text,
+                 "base: set.yaml\ntemperature.tau_min: %s\ntemperature.kind: %s\n"
+                 "temperature.a.b.lr: %s\ntrain.batch: %s\nrun.dir: %s\nrun.force: %s\n"
+                 "milestones: %s\n",
+                 w, w, w, w, w, w, w);
+        ctkd_error err = read_text(&f, text);
+        check_ok(err.status, &err);
+        assert_true(f.config.tau_min == 1.0f && f.config.lr == 0.05f && !f.config.force);
+        assert_int_equal(f.config.batch, 64);
+        assert_int_equal(f.config.kind, 1);
+        assert_string_equal(f.config.dir, "runs");
+        assert_string_equal(f.config.milestones, "150,180");
+    }
+    ctkd_error err = read_text(&f, "base: ~\nrun: null\nmilestones: \"~\"\n"); /* quoted: text */
+    check_ok(err.status, &err);
+    assert_string_equal(f.config.milestones, "~");
+    check_refused("milestones: [~, 3]\n",
+                  "c.yaml:1: milestones: nothing in a list, expected a value");
+    ctkd__sections_fini(f.sections);
+}
+
+static void base_files_may_lie_in_the_home_directory(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    char home[1024];
+    snprintf(home, sizeof home, "%s", scratch_text("home.yaml", "train: {batch: 10}\n"));
+    *strrchr(home, '/') = '\0';
+    assert_int_equal(setenv("HOME", home, 1), 0);
+    const ctkd_error err = read_text(&f, "base: ~/home.yaml\n");
+    check_ok(err.status, &err);
+    assert_int_equal(f.config.batch, 10);
+    ctkd__sections_fini(f.sections);
+    check_refused("base: ~no-such-user/x.yaml\n",
+                  "c.yaml: base: ~no-such-user/x.yaml: ~no-such-user is no user's home directory "
+                  "(a file of that name is ./~no-such-user)");
+}
+
 static void errors_name_line_and_key(void **state)
 {
     (void)state;
@@ -302,6 +353,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nested_maps_lists_and_dotted_keys_are_read),
+        cmocka_unit_test(nothing_is_the_default_of_its_key),
+        cmocka_unit_test(base_files_may_lie_in_the_home_directory),
         cmocka_unit_test(errors_name_line_and_key),
         cmocka_unit_test(what_could_grow_is_refused),
         cmocka_unit_test(base_files_come_first_wherever_they_are_named),

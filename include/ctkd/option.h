@@ -21,7 +21,8 @@ typedef enum ctkd_option_type {
     CTKD_OPTION_I64,    /**< int64_t field */
     CTKD_OPTION_BOOL,   /**< bool field */
     CTKD_OPTION_CHOICE, /**< int field holding an index into `choices` */
-    CTKD_OPTION_STRING  /**< char * field owned by the config's owner; not used by losses */
+    CTKD_OPTION_STRING, /**< char * field owned by the config's owner; not used by losses */
+    CTKD_OPTION_PATH    /**< as STRING, for the name of a file; readers expand `~/` in it */
 } ctkd_option_type;
 
 typedef struct ctkd_option {
@@ -29,8 +30,8 @@ typedef struct ctkd_option {
     ctkd_option_type type;
     size_t offset;              /**< of the field in its struct */
     double value;               /**< default; for CHOICE the index; for BOOL 0 or 1 */
-    double min, max;            /**< inclusive range; unused for BOOL, CHOICE and STRING */
-    const char *text;           /**< default of a STRING, may be NULL */
+    double min, max;            /**< inclusive range; unused for BOOL, CHOICE, STRING, PATH */
+    const char *text;           /**< default of a STRING or PATH, may be NULL */
     const char *const *choices; /**< NULL-terminated names of a CHOICE */
     const char *help;
 } ctkd_option;
@@ -48,7 +49,7 @@ typedef struct ctkd_option {
 #define CTKD_OPT_END { NULL, CTKD_OPTION_F32, 0, 0, 0, 0, NULL, NULL, NULL }
 /* clang-format on */
 
-/** Writes every default of a table without STRING options into a config. */
+/** Writes every default of a table without STRING and PATH options into a config. */
 CTKD_API void ctkd_options_defaults(const ctkd_option *options, void *config);
 
 /** The option of that name, or NULL. `options` may be NULL (an empty table). */
@@ -57,7 +58,8 @@ CTKD_API const ctkd_option *ctkd_option_find(const ctkd_option *options, const c
 /**
  * Sets one numeric option (F32, I64, BOOL, CHOICE by index).
  * @return CTKD_OK, CTKD_ENOTFOUND (no such name), CTKD_ERANGE (outside its range, not finite, not
- *         whole where it must be), CTKD_EINVAL (a STRING, or NULL config). Unchanged on error.
+ *         whole where it must be), CTKD_EINVAL (a STRING or PATH, or NULL config).
+ *         Unchanged on error.
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_option_set(const ctkd_option *options, void *config,
                                                     const char *name, double value);

@@ -18,10 +18,11 @@ enum ctkd__exit {
 
 struct ctkd__command {
     const char *name;
-    const char *arguments; /* of the usage line */
-    const char *summary;   /* one line */
-    const char *details;   /* paragraphs of its --help; may be NULL */
-    bool options;          /* --help ends with the keys of a configuration */
+    const char *arguments;      /* of the usage line */
+    const char *summary;        /* one line */
+    const char *details;        /* paragraphs of its --help; may be NULL */
+    bool options;               /* takes settings; --help ends with the keys of a configuration */
+    bool json, preset, dry_run; /* takes the switches of these names */
     /* argv[0] is the first argument after the name; the exit status is returned. */
     int (*run)(const struct ctkd__command *command, int argc, char **argv);
 };
@@ -29,6 +30,7 @@ extern const struct ctkd__command ctkd__command_train, ctkd__command_distill, ct
     ctkd__command_convert, ctkd__command_inspect, ctkd__command_check, ctkd__command_plot,
     ctkd__command_models, ctkd__command_methods, ctkd__command_datasets, ctkd__command_selftest,
     ctkd__command_doctor;
+extern const struct ctkd__command *const ctkd__commands[]; /* ends with NULL */
 
 /* Prints the help of a command on stdout. */
 int ctkd__cli_help(const struct ctkd__command *command);
@@ -42,14 +44,21 @@ int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err
 /* Tells on stderr what was guessed about weights; nothing when there is nothing. */
 void ctkd__cli_note(const char *file, const char *note);
 
-/* For commands that only print: at most `positionals` names, no settings, --help. True when the
-   command goes on; otherwise *status is its exit status. */
+/* The first pass over the arguments of a command with options; switches that it does not take are
+   refused, with the commands that take them. */
+ctkd_status ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
+                           struct ctkd__arguments *arguments, ctkd_error *err);
+
+/* For commands without options: at most `positionals` names, --help, --json where it is taken. A
+   name with '=' is one of a file that is there. True when the command goes on; otherwise *status is
+   its exit status. */
 bool ctkd__cli_names(const struct ctkd__command *command, int argc, char **argv, size_t positionals,
                      struct ctkd__arguments *arguments, int *status);
 
-/* A CONFIG, when one is given, and the settings beside it. */
+/* The preset, a CONFIG when one is given, and the settings beside it; tells on stderr what they
+   imply. */
 ctkd_status ctkd__cli_configure(int argc, char **argv, const struct ctkd__arguments *arguments,
-                                struct ctkd__config *config, ctkd_error *err);
+                                bool distil, struct ctkd__config *config, ctkd_error *err);
 
 /* `ctkd train` and `ctkd distill`. */
 int ctkd__cli_train(const struct ctkd__command *command, bool distil, int argc, char **argv);

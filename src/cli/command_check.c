@@ -55,7 +55,8 @@ static ctkd_status try_constants(const char *path, struct ctkd__config *config, 
     for (size_t i = 0;
          status == CTKD_OK && (at = candidate(given, i, measure.data.images.channels)) != NULL;
          i++) {
-        status = ctkd__measure_run(&measure, path, at->mean, at->std, &found, err);
+        status = ctkd__measure_run(&measure, CTKD__MEASURE_TEACHER, path, at->mean, at->std, &found,
+                                   err);
         if (status != CTKD_OK)
             break;
         if (!quiet && i == 0)
@@ -121,7 +122,8 @@ static ctkd_status check(const char *path, struct ctkd__config *config, bool as_
         status = ctkd__measure_open(config, &measure, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__measure_run(&measure, path, best->mean, best->std, &found, err);
+    status = ctkd__measure_run(&measure, CTKD__MEASURE_TEACHER, path, best->mean, best->std, &found,
+                               err);
     if (status == CTKD_OK)
         status = report(&found, best, best != &given, as_json, err);
     ctkd__measure_close(&measure);
@@ -134,7 +136,7 @@ static int configure_and_check(const struct ctkd__command *command, int argc, ch
     struct ctkd__arguments arguments;
     ctkd_error err = { 0 };
     const struct ctkd__sections sections = ctkd__config_sections(config);
-    if (ctkd__arguments_scan(argc, argv, &arguments, &err) != CTKD_OK)
+    if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     if (arguments.help)
         return ctkd__cli_help(command);
@@ -145,7 +147,6 @@ static int configure_and_check(const struct ctkd__command *command, int argc, ch
     }
     if (ctkd__sections_set(sections, "DATA", "data.set", arguments.positionals[1], &err) !=
             CTKD_OK ||
-        ctkd__sections_set(sections, "TEACHER", "student.network", "", &err) != CTKD_OK ||
         ctkd__arguments_apply(argc, argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     if (check(arguments.positionals[0], config, arguments.json, &err) != CTKD_OK)
@@ -172,7 +173,10 @@ const struct ctkd__command ctkd__command_check = {
                "as data.set takes it.\n"
                "The known constants are tried on 1000 test images, the best on all; where they are "
                "clearly better\n"
-               "than what the file or the data set says, the settings to use are printed.",
+               "than what the file or the data set says, the settings to use are printed. "
+               "Takes the keys of\n"
+               "`ctkd distill`: teacher.network names the network where the file does not.",
     .options = true,
+    .json = true,
     .run = run,
 };

@@ -15,5 +15,7 @@ const struct ctkd__command ctkd__command_distill = {
                "below what\n"
                "its file or teacher.expect_top1 promises. The run directory is as of `ctkd train`.",
     .options = true,
+    .preset = true,
+    .dry_run = true,
     .run = run,
 };

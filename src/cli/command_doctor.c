@@ -107,6 +107,19 @@ static ctkd_status print_json(const struct ctkd__session *session, const struct 
     return ctkd__jsonl_end(&json, err);
 }
 
+/* Whether the command line is one of `ctkd distill`, as far as the published defaults go. */
+static bool names_teacher(int argc, char **argv)
+{
+    struct ctkd__config *config;
+    bool found = false;
+    if (ctkd__config_create(&config, NULL) != CTKD_OK)
+        return false;
+    if (ctkd__arguments_apply(argc, argv, config, NULL) == CTKD_OK)
+        found = config->teacher.path[0] != '\0';
+    ctkd__config_destroy(config);
+    return found;
+}
+
 static int configure_and_examine(const struct ctkd__command *command, int argc, char **argv,
                                  struct ctkd__config *config)
 {
@@ -114,11 +127,12 @@ static int configure_and_examine(const struct ctkd__command *command, int argc, 
     struct ctkd__session *session = NULL;
     struct diagnosis diagnosis = { .cost = { 0 } };
     ctkd_error err = { 0 };
-    if (ctkd__arguments_scan(argc, argv, &arguments, &err) != CTKD_OK)
+    if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     if (arguments.help)
         return ctkd__cli_help(command);
-    if (ctkd__cli_configure(argc, argv, &arguments, config, &err) != CTKD_OK)
+    if (ctkd__cli_configure(argc, argv, &arguments, names_teacher(argc, argv), config, &err) !=
+        CTKD_OK)
         return ctkd__cli_misused(command, &err);
     const bool distil = config->teacher.path[0];
     if (ctkd__config_check(config, distil, &err) != CTKD_OK ||
@@ -159,5 +173,7 @@ const struct ctkd__command ctkd__command_doctor = {
         "is a problem.\n"
         "A run looks at the same things at its beginning and prints only the problems.",
     .options = true,
+    .json = true,
+    .preset = true,
     .run = run,
 };

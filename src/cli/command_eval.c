@@ -77,7 +77,7 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
 {
     struct ctkd__arguments arguments;
     ctkd_error err = { 0 };
-    if (ctkd__arguments_scan(argc, argv, &arguments, &err) != CTKD_OK)
+    if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     if (arguments.help)
         return ctkd__cli_help(command);
@@ -95,7 +95,8 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
     ctkd_status status = ctkd__measure_open(config, &measure, &err);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);
-    status = ctkd__measure_run(&measure, arguments.positionals[0], "", "", &found, &err);
+    status = ctkd__measure_run(&measure, CTKD__MEASURE_STUDENT, arguments.positionals[0], "", "",
+                               &found, &err);
     ctkd__measure_close(&measure);
     const struct ctkd__network_info *info = &found.info;
     const struct ctkd__score *score = &found.score;
@@ -132,5 +133,6 @@ const struct ctkd__command ctkd__command_eval = {
         "student.network names the network where the file does not. With --json one object is\n"
         "printed: network, dataset, top1, top5, loss, n.",
     .options = true,
+    .json = true,
     .run = run,
 };

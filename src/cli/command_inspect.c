@@ -116,10 +116,9 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     struct ctkd__arguments arguments;
     struct contents contents;
     ctkd_error err = { 0 };
-    if (ctkd__arguments_scan(argc, argv, &arguments, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    if (arguments.help)
-        return ctkd__cli_help(command);
+    int misuse;
+    if (!ctkd__cli_names(command, argc, argv, 1, &arguments, &misuse))
+        return misuse;
     if (arguments.n_positionals != 1) {
         ctkd__fail(&err, CTKD_EINVAL, "%zu files found, expected one RUN_OR_FILE",
                    arguments.n_positionals);
@@ -145,5 +144,6 @@ const struct ctkd__command ctkd__command_inspect = {
         "models` whose\n"
         "parameters the file has. Half-precision tensors are shown as they are read, as "
         "F32.",
+    .json = true,
     .run = run,
 };

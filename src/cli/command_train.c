@@ -111,28 +111,11 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
     return status;
 }
 
-ctkd_status ctkd__cli_configure(int argc, char **argv, const struct ctkd__arguments *arguments,
-                                struct ctkd__config *config, ctkd_error *err)
-{
-    ctkd_status status = CTKD_OK;
-    if (arguments->n_positionals > 1)
-        return ctkd__fail(err, CTKD_EINVAL, "'%s' found, expected one CONFIG and key=value",
-                          arguments->positionals[1]);
-    if (arguments->n_positionals == 1)
-        status =
-            ctkd__sections_read_yaml(ctkd__config_sections(config), arguments->positionals[0], err);
-    if (status == CTKD_OK)
-        status = ctkd__arguments_apply(argc, argv, config, err);
-    return status;
-}
-
 /* The configuration of a run. */
 static ctkd_status configure(int argc, char **argv, const struct ctkd__arguments *arguments,
                              bool distil, struct ctkd__config *config, ctkd_error *err)
 {
-    if (arguments->json)
-        return ctkd__fail(err, CTKD_EINVAL, "--json found, expected with `ctkd eval` only");
-    ctkd_status status = ctkd__cli_configure(argc, argv, arguments, config, err);
+    ctkd_status status = ctkd__cli_configure(argc, argv, arguments, distil, config, err);
     if (status == CTKD_OK)
         status = ctkd__config_check(config, distil, err);
     if (status == CTKD_OK)
@@ -164,7 +147,13 @@ static ctkd_status settle_resume(struct ctkd__config *config, bool *resume, ctkd
                           "run.dir: %s holds no run, expected one to go on with (--resume=auto "
                           "starts it)",
                           config->run.dir);
-    if (!*resume && !ctkd__run_ended(config))
+    if (!*resume && !config->run.force && ctkd__run_ended(config))
+        return ctkd__fail(
+            err, CTKD_EEXIST,
+            "run.dir: %s holds a run that has ended without last.ckpt, which resuming "
+            "needs; --force replaces it",
+            config->run.dir);
+    if (!*resume)
         config->run.force = true;
     if (*resume && config->train.tune)
         return use_recorded_choices(config, err);
@@ -177,7 +166,7 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     struct ctkd__arguments arguments;
     struct ctkd__session *session = NULL;
     ctkd_error err = { 0 };
-    if (ctkd__arguments_scan(argc, argv, &arguments, &err) != CTKD_OK)
+    if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     if (arguments.help)
         return ctkd__cli_help(command);
@@ -236,5 +225,7 @@ const struct ctkd__command ctkd__command_train = {
         "train.max_minutes\n"
         "over and saved, 1 failed, 2 wrong usage.",
     .options = true,
+    .preset = true,
+    .dry_run = true,
     .run = run,
 };

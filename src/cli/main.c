@@ -5,20 +5,29 @@
 #include "cli/cli.h"
 #include "ctkd/ctkd.h"
 
-static const struct ctkd__command *const commands[] = {
-    &ctkd__command_train,    &ctkd__command_distill,  &ctkd__command_eval,
-    &ctkd__command_convert,  &ctkd__command_inspect,  &ctkd__command_check,
-    &ctkd__command_plot,     &ctkd__command_models,   &ctkd__command_methods,
-    &ctkd__command_datasets, &ctkd__command_selftest, &ctkd__command_doctor,
+const struct ctkd__command *const ctkd__commands[] = {
+    &ctkd__command_train,
+    &ctkd__command_distill,
+    &ctkd__command_eval,
+    &ctkd__command_convert,
+    &ctkd__command_inspect,
+    &ctkd__command_check,
+    &ctkd__command_plot,
+    &ctkd__command_models,
+    &ctkd__command_methods,
+    &ctkd__command_datasets,
+    &ctkd__command_selftest,
+    &ctkd__command_doctor,
+    NULL,
 };
-enum { N_COMMANDS = sizeof commands / sizeof *commands };
+enum { N_COMMANDS = sizeof ctkd__commands / sizeof *ctkd__commands - 1 };
 
 static void usage(FILE *out)
 {
     fprintf(out, "usage: ctkd COMMAND [ARGUMENT ...]\n"
                  "\nCurriculum temperature for knowledge distillation, on CPUs.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(out, "  %-9s %s\n", ctkd__commands[i]->name, ctkd__commands[i]->summary);
     fprintf(out,
             "\n`ctkd COMMAND --help` shows what a command takes, `ctkd --version` the version.\n"
             "Exit status: 0 done, 1 the work failed, 2 wrong usage, 130 and 143 stopped by a "
@@ -29,7 +38,7 @@ static int unknown_command(const char *name)
 {
     const char *names[N_COMMANDS + 1] = { NULL };
     for (size_t i = 0; i < N_COMMANDS; i++)
-        names[i] = commands[i]->name;
+        names[i] = ctkd__commands[i]->name;
     const char *nearest = ctkd__nearest(name, names);
     if (nearest)
         fprintf(stderr, "ctkd: unknown command '%s', did you mean '%s'?\n", name, nearest);
@@ -53,8 +62,8 @@ static int dispatch(int argc, char **argv)
         return CTKD__EXIT_DONE;
     }
     for (size_t i = 0; i < N_COMMANDS; i++)
-        if (strcmp(argv[1], commands[i]->name) == 0)
-            return commands[i]->run(commands[i], argc - 2, argv + 2);
+        if (strcmp(argv[1], ctkd__commands[i]->name) == 0)
+            return ctkd__commands[i]->run(ctkd__commands[i], argc - 2, argv + 2);
     return unknown_command(argv[1]);
 }
 

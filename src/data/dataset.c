@@ -31,14 +31,22 @@ const struct ctkd__dataset_def *ctkd__dataset_find(const char *name)
     return NULL;
 }
 
-static ctkd_status unknown_name(const char *name, ctkd_error *err)
+static ctkd_status unknown_name(const char *spec, const char *name, ctkd_error *err)
 {
     const char *names[sizeof list / sizeof *list] = { NULL };
-    for (size_t i = 0; list[i]; i++)
+    char all[160] = "";
+    for (size_t i = 0, used = 0; list[i] && used < sizeof all; i++) {
         names[i] = list[i]->name;
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
+    }
     const char *nearest = ctkd__nearest(name, names);
-    return ctkd__fail(err, CTKD_ENOTFOUND, "data set %s is not known, expected %s%s", name,
-                      nearest ? nearest : "one of ctkd datasets", nearest ? " perhaps" : "");
+    const bool path = strchr(name, '/') || name[0] == '.';
+    if (nearest && !path)
+        return ctkd__fail(err, CTKD_ENOTFOUND,
+                          "data.set: no data set is called %s, did you mean %s?", name, nearest);
+    return ctkd__fail(err, CTKD_ENOTFOUND,
+                      "data.set: '%.200s' %s, expected NAME or NAME:PATH with a name of %s", spec,
+                      path ? "is a path without a name" : "names no data set", all);
 }
 
 /* Splits NAME[:PATH]; the path of a name alone is where a package puts the files. */
@@ -50,11 +58,11 @@ static ctkd_status parse_spec(const char *spec, const struct ctkd__dataset_def *
     snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, spec);
     *def = ctkd__dataset_find(name);
     if (!*def)
-        return unknown_name(name, err);
+        return unknown_name(spec, name, err);
     *path = spec[n] ? spec + n + 1 : (*def)->default_path;
     if (!*path || !**path)
-        return ctkd__fail(err, CTKD_EINVAL, "data set %s has no path, expected %s:PATH, a %s", spec,
-                          name, (*def)->files);
+        return ctkd__fail(err, CTKD_EINVAL, "data.set: %s has no path, expected %s:PATH, a %s",
+                          spec, name, (*def)->files);
     return CTKD_OK;
 }
 

@@ -21,6 +21,7 @@ static bool value_fits(const ctkd_option *option, double value)
                 return true;
         return false;
     case CTKD_OPTION_STRING:
+    case CTKD_OPTION_PATH:
         break;
     }
     return false;
@@ -43,6 +44,7 @@ static void store(const ctkd_option *option, void *config, double value)
         *(int *)field = (int)value;
         break;
     case CTKD_OPTION_STRING:
+    case CTKD_OPTION_PATH:
         break;
     }
 }
@@ -69,7 +71,7 @@ ctkd_status ctkd_option_set(const ctkd_option *options, void *config, const char
     const ctkd_option *option = ctkd_option_find(options, name);
     if (!option)
         return CTKD_ENOTFOUND;
-    if (option->type == CTKD_OPTION_STRING)
+    if (option->type == CTKD_OPTION_STRING || option->type == CTKD_OPTION_PATH)
         return CTKD_EINVAL;
     if (!value_fits(option, value))
         return CTKD_ERANGE;

@@ -25,6 +25,12 @@
             (help)                                                                                 \
     }
 
+#define PATH(field, text, help)                                                                    \
+    {                                                                                              \
+#field, CTKD_OPTION_PATH, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL,     \
+            (help)                                                                                 \
+    }
+
 /* In the order of the enumerators that the fields hold. */
 static const char *const augment_names[] = { "crop_flip", "none", NULL };
 static const char *const labels_names[] = { "fine", "coarse", NULL };
@@ -36,7 +42,7 @@ static const char *const resume_names[] = { "no", "yes", "auto", NULL };
 static const char *const schedule_names[] = { "step", "cosine", "constant", NULL };
 
 static const ctkd_option options[] = {
-    STRING(data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
+    PATH(data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
     CHOICE(data.augment, CTKD__AUGMENT_CROP_FLIP, augment_names,
            "training views: pad 4, random crop and flip; or none"),
     CHOICE(data.labels, CTKD__LABELS_FINE, labels_names,
@@ -48,7 +54,7 @@ static const ctkd_option options[] = {
     STRING(data.mean, "", "means after /255, comma list; empty: the data set's own"),
     STRING(data.std, "", "deviations after /255, comma list; empty: the data set's own"),
 
-    STRING(teacher.path, "", "run directory, or weights of the teacher: .safetensors, .pth, .onnx"),
+    PATH(teacher.path, "", "run directory, or weights of the teacher: .safetensors, .pth, .onnx"),
     STRING(teacher.network, "", "teacher's network; empty: as its file says"),
     STRING(teacher.mean, "", "means the teacher was trained with; empty: its file's, else data's"),
     STRING(teacher.std, "", "deviations the teacher was trained with; empty: as teacher.mean"),
@@ -56,8 +62,8 @@ static const ctkd_option options[] = {
     F32(teacher.tolerance, 1, 0, 100, "points below the expectation that stop the run"),
 
     STRING(student.network, "resnet20", "network that is trained (see `ctkd models`)"),
-    STRING(student.init, "",
-           "weights to start from: .safetensors, .pth, .onnx; empty: drawn from seed"),
+    PATH(student.init, "",
+         "weights to start from: .safetensors, .pth, .onnx; empty: drawn from seed"),
 
     STRING(method.name, "none",
            "losses beside CE and KD (see `ctkd methods`), comma list; or none"),
@@ -114,7 +120,7 @@ static const ctkd_option options[] = {
     STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),
     BOOL(train.tune, false,
          "time the convolutions at the start; choices go to <run.dir>/choices.txt"),
-    STRING(train.choices, "", "take the convolutions recorded in this file; empty: the defaults"),
+    PATH(train.choices, "", "take the convolutions recorded in this file; empty: the defaults"),
     I64(train.eval_every, 1, 1, 1e6, "epochs between evaluations; the last is always evaluated"),
     I64(train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
     BOOL(train.profile, false, "print where the time of a step went"),
@@ -122,7 +128,7 @@ static const ctkd_option options[] = {
     F32(train.max_minutes, 0, 0, 1e6, "save and stop before this much time is over; 0: no limit"),
     I64(train.checkpoint_every, 0, 0, 1e9, "steps between extra checkpoints; 0: every epoch only"),
 
-    STRING(run.dir, "", "run directory; empty: runs/<run.name>"),
+    PATH(run.dir, "", "run directory; empty: runs/<run.name>"),
     STRING(run.name, "", "empty: made from command, data, networks, method and seed"),
     BOOL(run.force, false, "replace the run that the directory holds"),
     CHOICE(run.resume, CTKD__RESUME_NO, resume_names,

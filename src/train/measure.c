@@ -41,16 +41,20 @@ void ctkd__measure_close(struct ctkd__measure *measure)
     *measure = (struct ctkd__measure){ 0 };
 }
 
-ctkd_status ctkd__measure_run(struct ctkd__measure *measure, const char *path, const char *mean,
-                              const char *std, struct ctkd__measurement *out, ctkd_error *err)
+ctkd_status ctkd__measure_run(struct ctkd__measure *measure, enum ctkd__measure_role role,
+                              const char *path, const char *mean, const char *std,
+                              struct ctkd__measurement *out, ctkd_error *err)
 {
-    const struct ctkd__teacher_args args = { .role = "student",
+    const struct ctkd__config *config = measure->config;
+    const bool teacher = role == CTKD__MEASURE_TEACHER;
+    const struct ctkd__teacher_args args = { .role = teacher ? "teacher" : "student",
                                              .path = path,
-                                             .network = measure->config->student.network,
+                                             .network = teacher ? config->teacher.network
+                                                                : config->student.network,
                                              .mean = mean,
                                              .std = std,
                                              .images = &measure->data.images,
-                                             .batch_max = (size_t)measure->config->train.batch };
+                                             .batch_max = (size_t)config->train.batch };
     struct ctkd__teacher *network;
     *out = (struct ctkd__measurement){ 0 };
     ctkd_status status = ctkd__teacher_open(&args, &measure->engine, &network, err);

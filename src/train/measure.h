@@ -20,14 +20,19 @@ struct ctkd__measurement {
     struct ctkd__score score;
 };
 
+enum ctkd__measure_role { CTKD__MEASURE_STUDENT, CTKD__MEASURE_TEACHER };
+
 /* The test images of data.set and an engine. */
 ctkd_status ctkd__measure_open(const struct ctkd__config *config, struct ctkd__measure *out,
                                ctkd_error *err);
 void ctkd__measure_close(struct ctkd__measure *measure);
 
-/* mean, std: comma lists, "": as the file says, else as the data set. */
-ctkd_status ctkd__measure_run(struct ctkd__measure *measure, const char *path, const char *mean,
-                              const char *std, struct ctkd__measurement *out, ctkd_error *err);
+/* The network of `path`, which is the student's or the teacher's of the configuration: `role` is
+   the section whose keys say what its file does not. mean, std: comma lists, "": as the file says,
+   else as the data set. */
+ctkd_status ctkd__measure_run(struct ctkd__measure *measure, enum ctkd__measure_role role,
+                              const char *path, const char *mean, const char *std,
+                              struct ctkd__measurement *out, ctkd_error *err);
 
 /* Normalisations that networks are trained with; ends with a NULL name. */
 struct ctkd__constants {

@@ -89,7 +89,7 @@ static void check_normalisation(const struct ctkd__session *session,
     const struct ctkd__network_info *used = &session->data.images;
     char means[96] = "", deviations[96] = "", found[160] = "";
     int m = 0, d = 0, f = 0;
-    bool plausible = true;
+    bool plausible = true, constant = false;
     for (size_t c = 0; c < images->channels; c++) {
         const char *comma = c ? "," : "";
         double mean, std;
@@ -98,12 +98,18 @@ static void check_normalisation(const struct ctkd__session *session,
         const double scaled = std / (double)used->std[c];
         plausible =
             plausible && fabs(shifted) <= constants_limit && fabs(scaled - 1) <= constants_limit;
-        m += snprintf(means + m, sizeof means - (size_t)m, "%s%.4f", comma, mean);
-        d += snprintf(deviations + d, sizeof deviations - (size_t)d, "%s%.4f", comma, std);
+        constant |= std < 1e-7; /* one pixel that differs makes more, rounding less */
+        m += snprintf(means + m, sizeof means - (size_t)m, "%s%.4g", comma, mean);
+        d += snprintf(deviations + d, sizeof deviations - (size_t)d, "%s%.4g", comma, std);
         f += snprintf(found + f, sizeof found - (size_t)f, "%s%.2f and %.2f", c ? "; " : "",
                       shifted, scaled);
     }
-    if (plausible)
+    if (constant)
+        say(findings, true, "normalisation",
+            "every pixel of a channel has the same value in all training images (means %s, "
+            "deviations %s): there is nothing to learn from it; expected images that differ",
+            means, deviations);
+    else if (plausible)
         say(findings, false, "normalisation", "mean and deviation of the images as loaded: %s",
             found);
     else

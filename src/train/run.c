@@ -65,6 +65,9 @@ static void make_name(const struct ctkd__config *config, bool distil, char *out,
     else
         snprintf(out, bytes, "train-%.*s-%s-seed%lld", set, config->data.set,
                  config->student.network, (long long)config->train.seed);
+    for (char *at = out; *at; at++) /* a path where a name belongs is refused under its own key */
+        if (*at == '/')
+            *at = '-';
 }
 
 ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_error *err)
@@ -233,6 +236,9 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
         if (unlink(path) != 0 && errno != ENOENT)
             status = ctkd__fail(err, CTKD_EIO, "%s: cannot be replaced: %s", path, strerror(errno));
     }
+    if (status == CTKD_OK) /* it is of this call: the recorded one must not replace another run */
+        status =
+            ctkd__sections_set(ctkd__config_sections(config), run->dir, "run.force", "false", err);
     if (status == CTKD_OK)
         status = write_config(run, config, err);
     if (status == CTKD_OK) {

@@ -29,7 +29,7 @@ ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_err
 ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err);
 
 /* Makes the directory (and its parents), removes the files of a run that is replaced, writes
-   config.yaml and opens the log. */
+   config.yaml (run.force is false from then on) and opens the log. */
 ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
                              ctkd_error *err);
 /* Goes on with the run of a directory: removes nothing, and has no log before

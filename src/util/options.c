@@ -9,6 +9,7 @@
 
 #include "util/error.h"
 #include "util/options_inner.h"
+#include "util/path.h"
 #include "util/text.h"
 
 void *ctkd__option_field(const struct ctkd__section *section, const ctkd_option *option)
@@ -33,32 +34,43 @@ bool ctkd__options_next(struct ctkd__sections sections, struct ctkd__option_at *
     return true;
 }
 
+bool ctkd__option_is_text(const ctkd_option *option)
+{
+    return option->type == CTKD_OPTION_STRING || option->type == CTKD_OPTION_PATH;
+}
+
+/* The default of a field, NULL for a text. */
+static void set_default_number(const struct ctkd__option_at *at)
+{
+    void *field = ctkd__option_field(at->section, at->option);
+    switch (at->option->type) {
+    case CTKD_OPTION_F32:
+        *(float *)field = (float)at->option->value;
+        break;
+    case CTKD_OPTION_I64:
+        *(int64_t *)field = (int64_t)at->option->value;
+        break;
+    case CTKD_OPTION_BOOL:
+        *(bool *)field = at->option->value != 0;
+        break;
+    case CTKD_OPTION_CHOICE:
+        *(int *)field = (int)at->option->value;
+        break;
+    case CTKD_OPTION_STRING:
+    case CTKD_OPTION_PATH:
+        *(char **)field = NULL;
+        break;
+    }
+}
+
 ctkd_status ctkd__sections_defaults(struct ctkd__sections sections, ctkd_error *err)
 {
     struct ctkd__option_at at = { 0 };
-    while (ctkd__options_next(sections, &at)) { /* so that _fini may follow a failure */
-        void *field = ctkd__option_field(at.section, at.option);
-        switch (at.option->type) {
-        case CTKD_OPTION_F32:
-            *(float *)field = (float)at.option->value;
-            break;
-        case CTKD_OPTION_I64:
-            *(int64_t *)field = (int64_t)at.option->value;
-            break;
-        case CTKD_OPTION_BOOL:
-            *(bool *)field = at.option->value != 0;
-            break;
-        case CTKD_OPTION_CHOICE:
-            *(int *)field = (int)at.option->value;
-            break;
-        case CTKD_OPTION_STRING:
-            *(char **)field = NULL;
-            break;
-        }
-    }
+    while (ctkd__options_next(sections, &at)) /* so that _fini may follow a failure */
+        set_default_number(&at);
     at = (struct ctkd__option_at){ 0 };
     while (ctkd__options_next(sections, &at)) {
-        if (at.option->type != CTKD_OPTION_STRING)
+        if (!ctkd__option_is_text(at.option))
             continue;
         char *copy = strdup(at.option->text ? at.option->text : "");
         *(char **)ctkd__option_field(at.section, at.option) = copy;
@@ -72,7 +84,7 @@ void ctkd__sections_fini(struct ctkd__sections sections)
 {
     struct ctkd__option_at at = { 0 };
     while (ctkd__options_next(sections, &at))
-        if (at.option->type == CTKD_OPTION_STRING) {
+        if (ctkd__option_is_text(at.option)) {
             char **field = ctkd__option_field(at.section, at.option);
             free(*field);
             *field = NULL;
@@ -99,22 +111,62 @@ static const char *last_part(const char *key)
     return dot ? dot + 1 : key;
 }
 
-/* The key nearest to an unknown one: by spelling, or else one whose last part is the same. */
-static bool nearest_key(struct ctkd__sections sections, const char *key, char *nearest,
-                        size_t bytes)
+enum { CANDIDATES_MAX = 4 };
+
+/* Keys that may be meant by an unknown one, the nearest first. */
+struct candidates {
+    char keys[CANDIDATES_MAX][CTKD__OPTION_KEY_MAX];
+    size_t distances[CANDIDATES_MAX], count;
+    int kind; /* of all of them, see kind_of */
+};
+enum { NEAR_KEY, SAME_END, NEAR_END, NOT_NEAR };
+
+/* How a known key is like an unknown one: by spelling, or by its last part alone. */
+static int kind_of(const char *key, const char *known, size_t *distance)
+{
+    const size_t of_ends = ctkd__edit_distance(last_part(key), last_part(known));
+    *distance = ctkd__edit_distance(key, known);
+    if (ctkd__is_near(key, *distance))
+        return NEAR_KEY;
+    if (of_ends == 0)
+        return SAME_END;
+    if (!ctkd__is_near(last_part(key), of_ends))
+        return NOT_NEAR;
+    *distance = of_ends;
+    return NEAR_END;
+}
+
+/* Several keys may end alike; of those that are spelled alike only the nearest is meant. */
+static void add_candidate(struct candidates *all, int kind, const char *key, size_t distance)
+{
+    const bool one = kind != SAME_END && all->count > 0;
+    if (kind > all->kind || (kind == all->kind && one && distance > all->distances[0]))
+        return;
+    if (kind < all->kind || (one && distance < all->distances[0]))
+        all->count = 0;
+    all->kind = kind;
+    size_t i = all->count < CANDIDATES_MAX ? all->count++ : CANDIDATES_MAX;
+    for (; i > 0 && distance < all->distances[i - 1]; i--)
+        if (i < CANDIDATES_MAX) {
+            memcpy(all->keys[i], all->keys[i - 1], sizeof all->keys[i]);
+            all->distances[i] = all->distances[i - 1];
+        }
+    if (i < CANDIDATES_MAX) {
+        snprintf(all->keys[i], sizeof all->keys[i], "%s", key);
+        all->distances[i] = distance;
+    }
+}
+
+static void find_candidates(struct ctkd__sections sections, const char *key, struct candidates *out)
 {
     struct ctkd__option_at at = { 0 };
-    size_t least = SIZE_MAX;
+    *out = (struct candidates){ .kind = NOT_NEAR };
     while (ctkd__options_next(sections, &at)) {
-        size_t distance = ctkd__edit_distance(key, at.key);
-        if (!ctkd__is_near(key, distance))
-            distance = strcmp(last_part(key), last_part(at.key)) == 0 ? SIZE_MAX - 1 : SIZE_MAX;
-        if (distance < least) {
-            least = distance;
-            snprintf(nearest, bytes, "%s", at.key);
-        }
+        size_t distance;
+        const int kind = kind_of(key, at.key, &distance);
+        if (kind != NOT_NEAR)
+            add_candidate(out, kind, at.key, distance);
     }
-    return least != SIZE_MAX;
 }
 
 bool ctkd__options_find(struct ctkd__sections sections, const char *key, struct ctkd__option_at *at)
@@ -139,14 +191,22 @@ bool ctkd__options_is_section(struct ctkd__sections sections, const char *key)
 ctkd_status ctkd__options_unknown(struct ctkd__sections sections, const char *where,
                                   const char *key, ctkd_error *err)
 {
-    char nearest[CTKD__OPTION_KEY_MAX];
+    struct candidates found;
+    char list[CANDIDATES_MAX * (CTKD__OPTION_KEY_MAX + 4)] = "";
     if (ctkd__options_is_section(sections, key))
         return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: a value, expected a map of keys", where,
                           key);
-    if (!nearest_key(sections, key, nearest, sizeof nearest))
+    find_candidates(sections, key, &found);
+    if (found.count == 0)
         return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: unknown key", where, key);
+    for (size_t i = 0, used = 0; i < found.count; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                 i == 0                 ? ""
+                                 : i + 1 == found.count ? " or "
+                                                        : ", ",
+                                 found.keys[i]);
     return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: unknown key, did you mean %s?", where, key,
-                      nearest);
+                      list);
 }
 
 const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t bytes)
@@ -170,6 +230,9 @@ const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t 
     case CTKD_OPTION_STRING:
         snprintf(text, bytes, "one line of UTF-8 text");
         break;
+    case CTKD_OPTION_PATH:
+        snprintf(text, bytes, "one line of UTF-8 text, ~/ is the home directory");
+        break;
     }
     return text;
 }
@@ -190,13 +253,20 @@ static bool parse_f32(const char *text, const ctkd_option *option, float *out)
     return true;
 }
 
+/* Also whole numbers as scripts write those that were floats there: 10.0, 1e3. */
 static bool parse_i64(const char *text, const ctkd_option *option, int64_t *out)
 {
     char *end = NULL;
-    if (text[strspn(text, "0123456789+-")] != '\0')
+    if (text[strspn(text, "0123456789.eE+-")] != '\0')
         return false;
     errno = 0;
-    const long long value = strtoll(text, &end, 10);
+    long long value = strtoll(text, &end, 10);
+    if (end != text && *end && errno == 0) {
+        const double real = strtod(text, &end);
+        if (!(fabs(real) <= 9007199254740992.0) || real != floor(real)) /* exact up to 2^53 */
+            return false;
+        value = (long long)real;
+    }
     if (end == text || *end || errno == ERANGE || (double)value < option->min ||
         (double)value > option->max)
         return false;
@@ -245,6 +315,24 @@ bool ctkd__options_find_name(struct ctkd__sections sections, const char *key,
     return ctkd__options_find(sections, name, at) && at->option->type == CTKD_OPTION_STRING;
 }
 
+/* Replaces the text of a field; a copy first, as `value` may be the old one. */
+static ctkd_status set_text(const struct ctkd__option_at *at, const char *where, const char *value,
+                            ctkd_error *err)
+{
+    char **field = ctkd__option_field(at->section, at->option);
+    char *copy = NULL;
+    ctkd_status status = CTKD_OK;
+    if (at->option->type == CTKD_OPTION_PATH)
+        status = ctkd__path_expand(value, &copy, err);
+    else if (!(copy = strdup(value)))
+        status = ctkd__fail(err, CTKD_ENOMEM, "out of memory");
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "%s: %s", where, at->key);
+    free(*field);
+    *field = copy;
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where, const char *key,
                                const char *value, ctkd_error *err)
 {
@@ -267,17 +355,23 @@ ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where
         good = parse_choice(value, at.option, field);
         break;
     case CTKD_OPTION_STRING:
+    case CTKD_OPTION_PATH:
         good = ctkd__text_is_line(value);
         break;
     }
     if (!good)
         return ctkd__option_refuse(&at, where, value, err);
-    if (at.option->type == CTKD_OPTION_STRING) {
-        char *copy = strdup(value); /* before the free: `value` may be the old one */
-        if (!copy)
-            return ctkd__fail(err, CTKD_ENOMEM, "%s: %s: out of memory", where, key);
-        free(*(char **)field);
-        *(char **)field = copy;
-    }
+    return ctkd__option_is_text(at.option) ? set_text(&at, where, value, err) : CTKD_OK;
+}
+
+ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *where, const char *key,
+                                 ctkd_error *err)
+{
+    struct ctkd__option_at at;
+    if (!ctkd__options_find(sections, key, &at) && !ctkd__options_find_name(sections, key, &at))
+        return ctkd__options_unknown(sections, where, key, err);
+    if (ctkd__option_is_text(at.option))
+        return set_text(&at, where, at.option->text ? at.option->text : "", err);
+    set_default_number(&at);
     return CTKD_OK;
 }

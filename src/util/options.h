@@ -39,14 +39,20 @@ ctkd_status ctkd__sections_defaults(struct ctkd__sections sections, ctkd_error *
 void ctkd__sections_fini(struct ctkd__sections sections);
 
 /* Sets one key from text. `where` ("config.yaml:12" or "command line") begins the message. Unknown
-   key: CTKD_ENOTFOUND with the nearest known name; bad value: CTKD_ERANGE with what is allowed. */
+   key: CTKD_ENOTFOUND with the known names that it may mean; bad value: CTKD_ERANGE with what is
+   allowed. In a PATH, `~/` and `~user/` at the beginning or after the first ':' are expanded. */
 ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where, const char *key,
                                const char *value, ctkd_error *err);
+
+/* Sets one key to its default. */
+ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *where, const char *key,
+                                 ctkd_error *err);
 
 /*
  * Reads a YAML file: nested maps of scalars, and lists of scalars (joined with commas for a
  * STRING). A top-level `base: FILE` or `base: [FILE, ...]` (relative to this file) is read first,
- * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. Duplicate keys, anchors,
+ * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. Nothing, `~` and `null`
+ * without quotes are the default of their key. Duplicate keys, anchors,
  * aliases, tags, tabs and what does not fit its key are errors with file and line.
  */
 ctkd_status ctkd__sections_read_yaml(struct ctkd__sections sections, const char *path,

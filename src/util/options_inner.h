@@ -23,6 +23,8 @@ bool ctkd__options_find_name(struct ctkd__sections sections, const char *key,
                              struct ctkd__option_at *at);
 /* Whether some key begins with `key` and a dot. */
 bool ctkd__options_is_section(struct ctkd__sections sections, const char *key);
+/* A STRING or a PATH. */
+bool ctkd__option_is_text(const ctkd_option *option);
 void *ctkd__option_field(const struct ctkd__section *section, const ctkd_option *option);
 
 /* "a whole number from 1 to 65536", "one of fixed, global" into text; returns text. */

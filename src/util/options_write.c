@@ -31,6 +31,7 @@ const char *ctkd__option_value(const struct ctkd__option_at *at, char *text, siz
     case CTKD_OPTION_CHOICE:
         return at->option->choices[*(const int *)field];
     case CTKD_OPTION_STRING:
+    case CTKD_OPTION_PATH:
         break;
     }
     const char *string = *(char *const *)field;
@@ -41,7 +42,7 @@ static void write_value(const struct ctkd__option_at *at, FILE *out)
 {
     char text[32];
     const char *value = ctkd__option_value(at, text, sizeof text);
-    if (at->option->type != CTKD_OPTION_STRING) {
+    if (!ctkd__option_is_text(at->option)) {
         fprintf(out, " %s\n", value);
         return;
     }
@@ -109,6 +110,7 @@ static const char *default_text(const ctkd_option *option, char *text, size_t by
     case CTKD_OPTION_CHOICE:
         return option->choices[(int)option->value];
     case CTKD_OPTION_STRING:
+    case CTKD_OPTION_PATH:
         break;
     }
     snprintf(text, bytes, "\"%s\"", option->text ? option->text : "");

@@ -10,6 +10,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/options_inner.h"
+#include "util/path.h"
 
 enum {
     FILE_LIMIT = 1 << 20,
@@ -23,7 +24,7 @@ struct entry {
     struct entry *next;
     unsigned long line;
     char *value; /* a list is joined with commas */
-    bool list;
+    bool list, null;
     char key[];
 };
 
@@ -96,6 +97,19 @@ static const char *scalar(const struct source *source)
     return (const char *)source->event.data.scalar.value;
 }
 
+/* YAML's nothing: an empty scalar, ~ or null, without quotes. */
+static bool is_null(const struct source *source)
+{
+    static const char *const words[] = { "", "~", "null", "Null", "NULL" };
+    if (source->event.type != YAML_SCALAR_EVENT ||
+        source->event.data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(scalar(source), words[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Appends `part` to an allocated text, with a comma before it unless it is the first. */
 static ctkd_status append(struct source *source, char **text, const char *part, ctkd_error *err)
 {
@@ -122,6 +136,9 @@ static ctkd_status read_list(struct source *source, const char *key, char **valu
         if (source->event.type != YAML_SCALAR_EVENT)
             return fail_at(source, err, CTKD_EFORMAT,
                            "%.80s: a list of lists or maps, expected a list of values", key);
+        if (is_null(source))
+            return fail_at(source, err, CTKD_EFORMAT, "%.80s: nothing in a list, expected a value",
+                           key);
         status = append(source, value, scalar(source), err);
         if (status != CTKD_OK)
             return status;
@@ -143,6 +160,8 @@ static ctkd_status read_base(struct source *source, ctkd_error *err)
 {
     if (source->n_bases)
         return fail_at(source, err, CTKD_EEXIST, "%s", "base: set before in this file");
+    if (is_null(source))
+        return CTKD_OK;
     if (source->event.type == YAML_SCALAR_EVENT)
         return add_base(source, err);
     if (source->event.type != YAML_SEQUENCE_START_EVENT)
@@ -176,6 +195,7 @@ static ctkd_status read_leaf(struct source *source, const struct ctkd__option_at
     memcpy(entry->key, at->key, bytes);
     entry->line = (unsigned long)source->event.start_mark.line + 1;
     entry->list = source->event.type == YAML_SEQUENCE_START_EVENT;
+    entry->null = is_null(source);
     *source->tail = entry;
     source->tail = &entry->next;
     return entry->list ? read_list(source, at->key, &entry->value, err)
@@ -201,17 +221,17 @@ static ctkd_status read_section(struct source *source, const char *key, int dept
         return read_map(source, prefix, depth + 1, err);
     }
     /* "section:" with all its keys commented out */
-    if (source->event.type == YAML_SCALAR_EVENT && !*scalar(source))
+    if (is_null(source))
         return CTKD_OK;
     return fail_at(source, err, CTKD_EFORMAT, "%s: %s, expected a map of keys", key,
                    source->event.type == YAML_SCALAR_EVENT ? "a value" : "a list");
 }
 
-/* A list, or a scalar that is not empty. */
+/* A list, or a scalar that says something. */
 static bool is_value(const struct source *source)
 {
     return source->event.type == YAML_SEQUENCE_START_EVENT ||
-           (source->event.type == YAML_SCALAR_EVENT && *scalar(source));
+           (source->event.type == YAML_SCALAR_EVENT && !is_null(source));
 }
 
 /* Reads the value of a key, the current event. */
@@ -270,7 +290,7 @@ static ctkd_status read_document(struct source *source, ctkd_error *err)
         if (source->event.type == YAML_MAPPING_START_EVENT)
             status = read_map(source, "", 1, err);
         else if (source->event.type == YAML_SEQUENCE_START_EVENT ||
-                 (source->event.type == YAML_SCALAR_EVENT && *scalar(source)))
+                 (source->event.type == YAML_SCALAR_EVENT && !is_null(source)))
             return fail_at(source, err, CTKD_EFORMAT, "%s",
                            "a value or list, expected a map of keys");
         if (status != CTKD_OK)
@@ -288,7 +308,9 @@ static ctkd_status set_entries(const struct source *source, ctkd_error *err)
             at.option->type != CTKD_OPTION_STRING)
             return ctkd__option_refuse(&at, where, "a list", err);
         const ctkd_status status =
-            ctkd__sections_set(source->sections, where, entry->key, entry->value, err);
+            entry->null
+                ? ctkd__sections_reset(source->sections, where, entry->key, err)
+                : ctkd__sections_set(source->sections, where, entry->key, entry->value, err);
         if (status != CTKD_OK)
             return status;
     }
@@ -305,14 +327,19 @@ static ctkd_status read_bases(struct source *source, ctkd_error *err)
     const int folder = slash ? (int)(slash + 1 - source->path) : 0;
     for (size_t i = 0; i < source->n_bases; i++) {
         char path[PATH_LIMIT];
-        const char *base = source->bases[i];
+        char *base = NULL;
+        ctkd_status status = ctkd__path_expand(source->bases[i], &base, err);
+        if (status != CTKD_OK)
+            return ctkd__fail_within(err, status, "%s: base", source->path);
+        const size_t length = strlen(base);
         const int n =
             snprintf(path, sizeof path, "%.*s%s", *base == '/' ? 0 : folder, source->path, base);
-        if (!*base || n >= PATH_LIMIT)
+        free(base);
+        if (length == 0 || n >= PATH_LIMIT)
             return ctkd__fail(err, CTKD_EFORMAT,
                               "%s: base: file name of %zu bytes, expected 1 to %d", source->path,
-                              strlen(base), PATH_LIMIT - 1 - folder);
-        const ctkd_status status = read_file(source->sections, path, source, source->files, err);
+                              length, PATH_LIMIT - 1 - folder);
+        status = read_file(source->sections, path, source, source->files, err);
         if (status != CTKD_OK)
             return status;
     }

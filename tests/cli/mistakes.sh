@@ -36,7 +36,35 @@ grep -q '^ctkd train: command line: train.epochs: .*from 1 to 1000000' stderr ||
 expect_error 2 "ctkd methods: no loss is called 'dkk', did you mean 'dkd'?" "$ctkd" methods dkk
 expect_error 2 "ctkd models: 'x=1' found, expected no argument" "$ctkd" models x=1
 expect_error 2 "ctkd distill: teacher.path: empty, expected a run directory or a weights file" "$ctkd" distill
-expect_error 2 "ctkd train: --json found, expected with \`ctkd eval\` only" "$ctkd" train --json
+expect_error 2 "ctkd train: --json found, which these commands take: eval, inspect, check, doctor" "$ctkd" train --json
+expect_error 2 "ctkd eval: --dry-run found, which these commands take: train, distill" "$ctkd" eval --dry-run x
+expect_error 2 "ctkd check: --preset found, which these commands take: train, distill, doctor" "$ctkd" check --preset ctkd x y
+
+# No command takes what it does not know, and none exits as if it had understood.
+for command in models methods datasets inspect selftest; do
+    for strange in --jsom --epochs -x; do
+        expect 2 "$ctkd" $command $strange
+        grep -q "^ctkd $command: unknown option '$strange'.*; usage: ctkd $command" stderr || fail "$command $strange: $(cat stderr)"
+    done
+    expect 2 "$ctkd" $command no.such=3
+    grep -q "^ctkd $command: 'no.such=3' found, expected " stderr || fail "$command no.such=3: $(cat stderr)"
+done
+expect 2 "$ctkd" inspect x --jsom && grep -q "did you mean '--json'" stderr || fail "inspect --jsom"
+for command in train distill eval check doctor convert; do
+    expect 2 "$ctkd" $command a b no.such=3
+    expect 2 "$ctkd" $command a b --no-such
+    grep -q "^ctkd $command: .*unknown option '--no-such'" stderr || fail "$command --no-such: $(cat stderr)"
+done
+expect 2 "$ctkd" plot a --no-such
+expect 2 "$ctkd" plot a no.such=3
+
+# The key at fault is the one that is named.
+expect_error 1 "ctkd: data.set: '$folder/data' is a path without a name, expected NAME or NAME:PATH with a name of fashion-mnist, mnist, cifar10, cifar100" \
+    "$ctkd" train data.set="$folder/data" student.network=resnet8
+expect 1 "$ctkd" train data.set=mnist:data student.network=./resnet8
+grep -q '^ctkd: student.network: ./resnet8: no such network' stderr || fail "a path as network: $(cat stderr)"
+expect_error 2 "ctkd train: command line: 'optimizer.lr= 0.1' found, expected a setting in one word without blanks: optimizer.lr=0.1" \
+    "$ctkd" train optimizer.lr= 0.1
 expect 2 "$ctkd" distill teacher.path=x method.name=dkk method.weight=1
 grep -q "^ctkd distill: method.name: .*'dkk', did you mean 'dkd'" stderr || fail "method.name"
 
@@ -52,6 +80,16 @@ expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new
     "$ctkd" train $small run.dir=teacher
 # shellcheck disable=SC2086
 expect 0 "$ctkd" train $small run.dir=teacher --force
+expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --resume goes on with it, --force replaces it" \
+    "$ctkd" train teacher/config.yaml # a recorded run replaces nothing
+cp -r teacher ended && rm ended/*.ckpt
+for how in --resume --resume=auto; do
+    expect_error 1 "ctkd: run.dir: ended holds a run that has ended without last.ckpt, which resuming needs; --force replaces it" \
+        "$ctkd" train ended/config.yaml run.dir=ended $how
+done
+expect 0 "$ctkd" inspect teacher/last.safetensors --json
+mkdir a=b && cp teacher/last.safetensors a=b/
+expect 0 "$ctkd" inspect a=b/last.safetensors
 # shellcheck disable=SC2086
 expect 1 "$ctkd" distill $small teacher.path=teacher data.pad_to=32
 grep -q '^ctkd: teacher/last.safetensors: network of 16 rows, but the images of mnist are of 32 ' stderr ||
