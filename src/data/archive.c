@@ -11,6 +11,7 @@
 
 #include "data/compressed.h"
 #include "util/error.h"
+#include "util/file_kind.h"
 
 enum { BLOCK_BYTES = 1 << 16, FIRST_BYTES = 1 << 16, PATH_BYTES = 4096 };
 
@@ -270,12 +271,40 @@ static void place_find(const char *folder, const char *const *places, char out[P
     snprintf(out, PATH_BYTES, "%s", folder);
 }
 
+/* Said before libarchive says "unrecognised": a regular file that is something else by its first
+   bytes. An old tar archive has no such bytes. */
+static ctkd_status check_kind(const char *path, ctkd_error *err)
+{
+    unsigned char first[CTKD__FILE_KIND_BYTES];
+    size_t n;
+    ctkd_status status = ctkd__file_first_bytes(path, first, &n, err);
+    const bool may_be =
+        status == CTKD_OK &&
+        (memcmp(first, "\x1f\x8b", 2) == 0 || memcmp(first, "\xfd\x37zXZ", 5) == 0 ||
+         memcmp(first + 257, "ustar", 5) == 0 || !ctkd__file_kind(first, n));
+    return status != CTKD_OK || may_be
+               ? status
+               : ctkd__file_kind_fail(path, first, n, "a .tar, .tar.gz or .tar.xz archive", err);
+}
+
+/* What lies in the place of a data file without being one. */
+static ctkd_status check_member(const struct ctkd__member *member, ctkd_error *err)
+{
+    const char *const kind = ctkd__file_stand_in(member->bytes, member->size);
+    return kind ? ctkd__fail(err, CTKD_EFORMAT, "%s: this is %s, expected the data file %s",
+                             member->place, kind, member->name)
+                : CTKD_OK;
+}
+
 ctkd_status ctkd__archive_read(const char *path, const char *const *places,
                                struct ctkd__member *members, size_t count, ctkd_error *err)
 {
     struct stat info;
     if (stat(path, &info) != 0)
         return ctkd__fail(err, CTKD_EIO, "%s: %s", path, strerror(errno));
+    ctkd_status status = ctkd__file_check_regular(path, err);
+    if (status != CTKD_OK)
+        return status;
     char found[PATH_BYTES];
     snprintf(found, sizeof found, "%s", path);
     if (S_ISDIR(info.st_mode) && !folder_holds_any(path, members, count))
@@ -284,8 +313,15 @@ ctkd_status ctkd__archive_read(const char *path, const char *const *places,
         members[i].bytes = NULL;
         members[i].size = 0;
     }
-    const ctkd_status status = is_kind(found, S_IFDIR) ? folder_read(found, members, count, err)
-                                                       : tar_read(found, members, count, err);
+    if (is_kind(found, S_IFDIR)) {
+        status = folder_read(found, members, count, err);
+    } else {
+        status = check_kind(found, err);
+        if (status == CTKD_OK)
+            status = tar_read(found, members, count, err);
+    }
+    for (size_t i = 0; i < count && status == CTKD_OK; i++)
+        status = check_member(&members[i], err);
     if (status != CTKD_OK)
         ctkd__members_free(members, count);
     return status;
@@ -305,6 +341,8 @@ static size_t tar_which(const char *path, const char *const *names, size_t count
     struct source source;
     struct archive_entry *entry;
     size_t which = count;
+    if (ctkd__file_check_regular(path, NULL) != CTKD_OK) /* a pipe's bytes would be gone */
+        return count;
     if (tar_open(path, &source, NULL) == CTKD_OK)
         while (which == count && entry_next(&source, path, &entry, NULL) == CTKD_OK && entry)
             for (which = 0; which < count; which++) {

@@ -4,6 +4,7 @@
 
 #include "data/images.h"
 #include "util/error.h"
+#include "util/file_kind.h"
 
 enum { FILES_MAX = 6, BINARY = 0, PYTHON = 1 };
 
@@ -94,6 +95,10 @@ ctkd_status ctkd__cifar_binary_join(struct ctkd__member *files, size_t n,
     for (size_t i = 0; i < n; i++) {
         const ctkd_status status =
             ctkd__cifar_count(files[i].place, files[i].size, labels, &counts[i], err);
+        if (status == CTKD_EFORMAT && files[i].size && files[i].bytes[0] /* labels are often 0 */
+            && ctkd__file_kind(files[i].bytes, files[i].size))
+            return ctkd__file_kind_fail(files[i].place, files[i].bytes, files[i].size,
+                                        "a file of CIFAR in its binary form", err);
         if (status != CTKD_OK)
             return status;
         images->count += counts[i];

@@ -6,6 +6,7 @@
 #include "data/archive.h"
 #include "data/images.h"
 #include "util/error.h"
+#include "util/file_kind.h"
 
 enum { DIMENSIONS_MAX = 3 };
 
@@ -21,10 +22,14 @@ static ctkd_status idx_header(const char *place, const uint8_t *bytes, size_t si
                               ctkd_error *err)
 {
     const size_t header = 4 + 4 * dimensions;
+    if (size < header && ctkd__file_kind(bytes, size))
+        return ctkd__file_kind_fail(place, bytes, size, "an IDX file of unsigned bytes", err);
     if (size < header)
         return ctkd__fail(err, CTKD_EFORMAT, "%s: %zu bytes, expected a header of %zu", place, size,
                           header);
     const uint32_t magic = 0x0800u + (uint32_t)dimensions;
+    if (big_endian(bytes) != magic && ctkd__file_kind(bytes, size))
+        return ctkd__file_kind_fail(place, bytes, size, "an IDX file of unsigned bytes", err);
     if (big_endian(bytes) != magic)
         return ctkd__fail(err, CTKD_EFORMAT, "%s: magic 0x%08x, expected 0x%08x", place,
                           big_endian(bytes), magic);

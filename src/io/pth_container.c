@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "util/error.h"
+#include "util/file_kind.h"
 
 enum { STORAGES_MAX = 16384 };
 
@@ -276,8 +277,8 @@ static ctkd_status open_zip(struct ctkd__pth_container *container, const char *n
         return status;
     if (!zip.pickle.bytes)
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: a zip archive without data.pkl, expected a PyTorch checkpoint",
-                          name);
+                          "%s: %s without data.pkl, expected a PyTorch checkpoint", name,
+                          ctkd__file_kind(bytes, size));
     return ctkd__pickle_read(&container->pickle, name, zip.pickle.bytes, zip.pickle.size, &used,
                              &container->root, err);
 }
@@ -383,9 +384,7 @@ ctkd_status ctkd__pth_open(struct ctkd__pth_container *container, const char *na
         return open_zip(container, name, bytes, size, err);
     if (size >= 2 && bytes[0] == '\x80')
         return open_legacy(container, name, bytes, size, err);
-    return ctkd__fail(err, CTKD_EFORMAT,
-                      "%s: neither a zip archive nor a pickle, expected a PyTorch checkpoint",
-                      name);
+    return ctkd__file_kind_fail(name, bytes, size, "a PyTorch checkpoint", err);
 }
 
 void ctkd__pth_close(struct ctkd__pth_container *container)

@@ -9,6 +9,7 @@
 
 #include "util/error.h"
 #include "util/file.h"
+#include "util/file_kind.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensor data is copied as it is in memory");
@@ -33,6 +34,20 @@ struct reader {
     ctkd_error *err;
 };
 
+/* The file has no header: what it is instead, or what is wrong with the header's length. */
+static ctkd_status no_header(const struct reader *reader, uint64_t bytes, uint64_t most)
+{
+    unsigned char first[CTKD__FILE_KIND_BYTES];
+    rewind(reader->stream);
+    const size_t n = fread(first, 1, sizeof first, reader->stream);
+    const char *const kind = ctkd__file_kind(first, n);
+    if (kind && !(n > 8 && first[8] == '{'))
+        return ctkd__file_kind_fail(reader->path, first, n, "a .safetensors file", reader->err);
+    return ctkd__fail(reader->err, CTKD_EFORMAT,
+                      "%s: header length %ju, expected at most %ju (not a safetensors file?)",
+                      reader->path, (uintmax_t)bytes, (uintmax_t)most);
+}
+
 /* Opens the file and parses its header; sizes are checked against the file before they are
  * believed. */
 static ctkd_status read_header(struct reader *reader)
@@ -51,9 +66,7 @@ static ctkd_status read_header(struct reader *reader)
         bytes = bytes << 8 | length[i];
     const uint64_t most = file_bytes - 8 < header_limit ? file_bytes - 8 : header_limit;
     if (bytes > most)
-        return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: header length %ju, expected at most %ju (not a safetensors file?)",
-                          reader->path, (uintmax_t)bytes, (uintmax_t)most);
+        return no_header(reader, bytes, most);
     reader->data_bytes = (size_t)(file_bytes - 8 - bytes);
     char *text = malloc((size_t)bytes + 1);
     if (!text)

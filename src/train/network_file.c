@@ -12,6 +12,7 @@
 #include "io/safetensors.h"
 #include "train/config.h"
 #include "util/error.h"
+#include "util/file_kind.h"
 
 ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, ctkd_error *err)
 {
@@ -20,6 +21,9 @@ ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, c
     if (stat(path, &info) != 0)
         return ctkd__fail(err, CTKD_EIO, "%s: %s, expected a run directory or a weights file", path,
                           strerror(errno));
+    const ctkd_status status = ctkd__file_check_regular(path, err);
+    if (status != CTKD_OK)
+        return status;
     const bool directory = S_ISDIR(info.st_mode);
     for (size_t i = directory ? 1 : 0; i < sizeof names / sizeof *names; i++) {
         const int n = snprintf(out, bytes, "%s%s", path, names[i]);

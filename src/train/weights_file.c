@@ -10,6 +10,7 @@
 #include "io/safetensors.h"
 #include "train/exchange.h"
 #include "util/error.h"
+#include "util/file_kind.h"
 
 static const char *const format_texts[CTKD__FORMAT_COUNT] = {
 #define FORMAT_TEXT(name, text) text,
@@ -24,26 +25,19 @@ const char *ctkd__format_text(enum ctkd__format format)
 
 ctkd_status ctkd__format_of_file(const char *path, enum ctkd__format *out, ctkd_error *err)
 {
-    FILE *const stream = fopen(path, "rbe");
-    if (!stream)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
-    unsigned char b[9] = { 0 };
-    const size_t n = fread(b, 1, sizeof b, stream);
-    const int failed = ferror(stream) ? errno : 0;
-    fclose(stream);
-    if (failed)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(failed));
-    if (n == sizeof b && b[8] == '{') /* behind the length of the header */
+    unsigned char b[CTKD__FILE_KIND_BYTES];
+    size_t n;
+    const ctkd_status status = ctkd__file_first_bytes(path, b, &n, err);
+    if (status != CTKD_OK)
+        return status;
+    if (n > 8 && b[8] == '{') /* behind the length of the header */
         *out = CTKD__FORMAT_SAFETENSORS;
     else if (memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5))
-        *out = CTKD__FORMAT_PTH; /* zip, or a pickle of protocol 2 to 5 */
-    else if (b[0] == 0x08)       /* field 1, a number: ir_version */
+        *out = CTKD__FORMAT_PTH;        /* zip, or a pickle of protocol 2 to 5 */
+    else if (b[0] == 0x08 && b[1] != 1) /* field 1, a number: ir_version; 1 is TensorFlow's */
         *out = CTKD__FORMAT_ONNX;
     else
-        return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: first bytes %02x %02x %02x %02x, expected safetensors, a PyTorch "
-                          "checkpoint or ONNX",
-                          path, b[0], b[1], b[2], b[3]);
+        return ctkd__file_kind_fail(path, b, n, "safetensors, a PyTorch checkpoint or ONNX", err);
     return CTKD_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/file_kind.h"
 
 /* Not mkstemp: that makes files that only their owner may read, whatever the umask says. */
 static int open_temporary(struct ctkd__new_file *file)
@@ -108,10 +109,13 @@ static ctkd_status read_stream(FILE *stream, const char *path, size_t limit, siz
     if (!buffer)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for %zu bytes", path, capacity);
     if (ferror(stream) || used > limit) {
+        const char *const kind = used > limit && !ctkd__file_is_text(buffer, used)
+                                     ? ctkd__file_kind(buffer, used)
+                                     : NULL;
         free(buffer);
         if (used > limit)
-            return ctkd__fail(err, CTKD_EFORMAT, "%s: larger than expected, at most %zu bytes",
-                              path, limit);
+            return ctkd__fail(err, CTKD_EFORMAT, "%s: %s%slarger than expected, at most %zu bytes",
+                              path, kind ? kind : "", kind ? ", " : "", limit);
         return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(errno));
     }
     buffer[used] = '\0';

@@ -9,6 +9,7 @@
 
 #include "util/error.h"
 #include "util/file.h"
+#include "util/file_kind.h"
 #include "util/options_inner.h"
 #include "util/path.h"
 
@@ -317,6 +318,16 @@ static ctkd_status set_entries(const struct source *source, ctkd_error *err)
     return CTKD_OK;
 }
 
+/* An LFS pointer is YAML, and would be an unknown key of line 1; what is not text at all has a name
+   that says more than where YAML ends. */
+static ctkd_status check_kind(const char *path, const char *text, size_t bytes, ctkd_error *err)
+{
+    const bool other = !ctkd__file_is_text(text, bytes) && ctkd__file_kind(text, bytes);
+    if (bytes > 0 && (other || ctkd__file_stand_in(text, bytes)))
+        return ctkd__file_kind_fail(path, text, bytes, "a configuration in YAML", err);
+    return CTKD_OK;
+}
+
 static ctkd_status read_file(struct ctkd__sections sections, const char *path,
                              const struct source *parent, int *files, ctkd_error *err);
 
@@ -395,6 +406,8 @@ static ctkd_status read_file(struct ctkd__sections sections, const char *path,
     ctkd_status status = check_chain(&source, err);
     if (status == CTKD_OK)
         status = ctkd__file_read(path, FILE_LIMIT, &text, &bytes, err);
+    if (status == CTKD_OK)
+        status = check_kind(path, text, bytes, err);
     if (status != CTKD_OK)
         return parent ? ctkd__fail_within(err, status, "%s: base", parent->path) : status;
     if (yaml_parser_initialize(&source.parser)) {

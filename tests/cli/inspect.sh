@@ -74,6 +74,30 @@ for command in "eval nan.safetensors data.set=$set" "check nan.safetensors $set"
         fail "NaN: $command"
 done
 
+# A file that is something else is called what it is, wherever it is given; a pipe is refused.
+lfs='this is a Git LFS pointer (`git lfs pull` fetches the file), expected'
+mkdir pointers
+for name in a.pth a.yaml pointers/{train,t10k}-{images-idx3,labels-idx1}-ubyte a.tar; do
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345678\n' >"pointers/$(basename $name)"
+done
+expect_error 1 "ctkd: pointers/a.pth: $lfs safetensors, a PyTorch checkpoint or ONNX" "$ctkd" inspect pointers/a.pth
+expect 1 "$ctkd" eval a.onnx data.set=mnist:pointers
+grep -qF "pointers/train-images-idx3-ubyte: $lfs the data file train-images-idx3-ubyte" stderr || fail "data"
+expect 1 "$ctkd" eval a.onnx data.set=mnist:pointers/a.tar
+grep -qF "pointers/a.tar: $lfs a .tar, .tar.gz or .tar.xz archive" stderr || fail "archive"
+expect 2 "$ctkd" train pointers/a.yaml
+grep -qF "pointers/a.yaml: $lfs a configuration in YAML" stderr || fail "configuration"
+expect 2 "$ctkd" train ./a.onnx
+grep -q "a.onnx: this is an ONNX model, expected a configuration in YAML" stderr || fail "a model is no configuration"
+expect 1 "$ctkd" inspect /dev/null
+grep -q "/dev/null: a device or socket, expected a regular file" stderr || fail "device"
+cat a.onnx | expect 1 "$ctkd" inspect /dev/stdin
+grep -q "/dev/stdin: a pipe, expected a regular file, since it is read more than once" stderr || fail "pipe"
+expect 1 "$ctkd" eval a.onnx data.set=mnist:<(cat a.onnx)
+grep -q ": a pipe, expected a regular file" stderr || fail "data from a pipe"
+"$ctkd" inspect /dev/stdin <a.onnx >stdout || fail "a file as standard input"
+grep -q '^  fits       resnet8$' stdout || fail "a file as standard input: network"
+
 # Where the published scripts leave a teacher.
 mkdir -p save/models/resnet8_vanilla
 "$ctkd" convert run save/models/resnet8_vanilla/ckpt_epoch_240.pth
