@@ -1,0 +1,49 @@
+/* What a format of image files gives to picture.c; the list is there. */
+#ifndef CTKD_DATA_PICTURE_FORMATS_H
+#define CTKD_DATA_PICTURE_FORMATS_H
+
+#include "data/picture/picture.h"
+
+/* Memory that grows and is used again. */
+struct ctkd__picture_buffer {
+    uint8_t *bytes;
+    size_t size;
+};
+/* At least `size` bytes and the slack behind them; NULL when there is no memory. Contents are lost.
+ */
+uint8_t *ctkd__picture_buffer(struct ctkd__picture_buffer *buffer, size_t size);
+
+struct ctkd__picture_job {
+    struct ctkd__picture_file file;
+    struct ctkd__box box; /* inside the image */
+    bool partial;
+    struct ctkd__picture_buffer *pixels, *rows; /* the result; a format's own */
+};
+
+struct ctkd__picture_format {
+    const char *name;
+    bool (*detect)(const uint8_t *bytes, size_t size);
+    /* NULL: the format is known by name only. */
+    ctkd_status (*probe)(const struct ctkd__picture_file *file, struct ctkd__picture_info *out,
+                         ctkd_error *err);
+    ctkd_status (*decode)(const struct ctkd__picture_job *job, struct ctkd__picture *out,
+                          ctkd_error *err);
+};
+
+extern const struct ctkd__picture_format ctkd__picture_jpeg, ctkd__picture_png, ctkd__picture_pnm;
+#ifdef CTKD_HAVE_WEBP
+extern const struct ctkd__picture_format ctkd__picture_webp;
+#endif
+
+/* CTKD_EFORMAT "NAME: FORMAT: reason". */
+ctkd_status ctkd__picture_damaged(const struct ctkd__picture_file *file, const char *format,
+                                  const char *reason, ctkd_error *err);
+
+/* *out becomes `box` of a whole image in memory. */
+void ctkd__picture_view(const uint8_t *pixels, size_t stride, const struct ctkd__box *box,
+                        struct ctkd__picture *out);
+
+/* Orientation in the EXIF of a JPEG's APP1 segment ("Exif\0\0" and a TIFF header); 1 without. */
+int ctkd__exif_orientation(const uint8_t *bytes, size_t size);
+
+#endif

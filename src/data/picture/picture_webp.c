@@ -1,0 +1,50 @@
+/* WebP through libwebp, where that is installed. */
+#ifdef CTKD_HAVE_WEBP
+#include <string.h>
+#include <webp/decode.h>
+
+#include "data/picture/picture_formats.h"
+#include "util/error.h"
+
+static bool is_webp(const uint8_t *bytes, size_t size)
+{
+    return size >= 12 && memcmp(bytes, "RIFF", 4) == 0 && memcmp(bytes + 8, "WEBP", 4) == 0;
+}
+
+static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__picture_info *out,
+                         ctkd_error *err)
+{
+    WebPBitstreamFeatures features;
+    if (WebPGetFeatures(file->bytes, file->size, &features) != VP8_STATUS_OK)
+        return ctkd__picture_damaged(file, "WebP", "no readable header", err);
+    if (features.has_animation)
+        return ctkd__fail(err, CTKD_EUNSUPPORTED, "%s: animated WebP, expected one image",
+                          file->name);
+    *out = (struct ctkd__picture_info){ .format = "WebP",
+                                        .width = (size_t)features.width,
+                                        .height = (size_t)features.height,
+                                        .orientation = 1 };
+    return CTKD_OK;
+}
+
+static ctkd_status decode(const struct ctkd__picture_job *job, struct ctkd__picture *out,
+                          ctkd_error *err)
+{
+    struct ctkd__picture_info info = { 0 };
+    const ctkd_status status = probe(&job->file, &info, err);
+    if (status)
+        return status;
+    const size_t stride = 3 * info.width, size = stride * info.height;
+    uint8_t *const pixels = ctkd__picture_buffer(job->pixels, size);
+    if (!pixels)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", job->file.name);
+    if (!WebPDecodeRGBInto(job->file.bytes, job->file.size, pixels, size, (int)stride))
+        return ctkd__picture_damaged(&job->file, "WebP", "damaged, or ends early", err);
+    ctkd__picture_view(pixels, stride, &job->box, out);
+    return CTKD_OK;
+}
+
+const struct ctkd__picture_format ctkd__picture_webp = { "WebP", is_webp, probe, decode };
+#else
+typedef int ctkd__no_webp; /* a translation unit is never empty */
+#endif

@@ -1,0 +1,353 @@
+/* Image files of every kind against Pillow (tests/golden/pictures.py), and what is wrong with
+ * files. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "data/picture/picture.h"
+#include "data/picture/resize.h"
+#include "support/check.h"
+#include "support/temp_files.h"
+
+struct rig {
+    struct ctkd__picture_reader *readers[2]; /* whole, partial */
+    struct ctkd__resizer *resizers[2][2];    /* [order][portable, with SIMD] */
+};
+
+static int open_rig(void **state)
+{
+    static struct rig rig;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ctkd__picture_reader_create(1 << 20, i, &rig.readers[i], NULL), CTKD_OK);
+        for (int j = 0; j < 2; j++) {
+            assert_int_equal(
+                ctkd__resizer_create((enum ctkd__resize_order)i, &rig.resizers[i][j], NULL),
+                CTKD_OK);
+            ctkd__resizer_use_simd(rig.resizers[i][j], j);
+        }
+    }
+    *state = &rig;
+    return 0;
+}
+
+static int close_rig(void **state)
+{
+    struct rig *const rig = *state;
+    for (int i = 0; i < 2; i++) {
+        ctkd__picture_reader_destroy(rig->readers[i]);
+        for (int j = 0; j < 2; j++)
+            ctkd__resizer_destroy(rig->resizers[i][j]);
+    }
+    return 0;
+}
+
+static struct ctkd__picture_file load(const char *name)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/tests/golden/pictures/%s", CTKD_SOURCE_DIR, name);
+    struct ctkd__picture_file file = { .name = path };
+    file.bytes = temp_read(path, &file.size);
+    return file;
+}
+
+static uint64_t fnv(uint64_t hash, uint8_t byte)
+{
+    return (hash ^ byte) * 0x100000001b3u;
+}
+static const uint64_t fnv_start = 0xcbf29ce484222325u;
+
+static uint64_t hash_bytes(const uint8_t *bytes, size_t n)
+{
+    uint64_t hash = fnv_start;
+    for (size_t i = 0; i < n; i++)
+        hash = fnv(hash, bytes[i]);
+    return hash;
+}
+
+static uint64_t hash_planes(const struct ctkd__picture *p)
+{
+    uint64_t hash = fnv_start;
+    for (size_t c = 0; c < 3; c++)
+        for (size_t r = 0; r < p->height; r++)
+            for (size_t x = 0; x < p->width; x++)
+                hash = fnv(hash, p->pixels[r * p->stride + 3 * x + c]);
+    return hash;
+}
+
+/* The lines of pictures.txt of one kind, one after another; NULL behind the last. */
+static const char *next_line(FILE *list, const char *kind, char line[256])
+{
+    const size_t n = strlen(kind);
+    while (fgets(line, 256, list))
+        if (strncmp(line, kind, n) == 0 && line[n] == ' ')
+            return line + n + 1;
+    return NULL;
+}
+
+static FILE *open_list(void)
+{
+    FILE *const list = fopen(CTKD_SOURCE_DIR "/tests/golden/pictures.txt", "r");
+    assert_non_null(list);
+    return list;
+}
+
+static void whole_files_are_as_pillow_reads_them(void **state)
+{
+    struct rig *const rig = *state;
+    FILE *const list = open_list();
+    char line[256], name[64];
+    int files = 0;
+    for (const char *at; (at = next_line(list, "whole", line)); files++) {
+        size_t w, h;
+        unsigned long long hash;
+        assert_int_equal(sscanf(at, "%63s %zu %zu %llx", name, &w, &h, &hash), 4);
+#ifndef CTKD_HAVE_WEBP
+        if (strstr(name, ".webp"))
+            continue;
+#endif
+        const struct ctkd__picture_file file = load(name);
+        struct ctkd__picture_info info;
+        struct ctkd__picture picture;
+        ctkd_error err;
+        check_ok(ctkd__picture_probe(&file, &info, &err), &err);
+        assert_true(info.width == w && info.height == h);
+        assert_int_equal(info.cmyk, strstr(name, "cmyk") || strstr(name, "ycck"));
+        check_ok(ctkd__picture_decode(rig->readers[0], &file, NULL, &picture, &err), &err);
+        if (hash_planes(&picture) != hash)
+            fail_msg("%s: other pixels than in Pillow", name);
+        assert_false(picture.damaged);
+        free((void *)(uintptr_t)file.bytes);
+    }
+    fclose(list);
+    assert_true(files >= 29);
+}
+
+static void resized_crops_are_as_pillow_makes_them(void **state)
+{
+    struct rig *const rig = *state;
+    FILE *const list = open_list();
+    char line[256], name[64], order[16];
+    int crops = 0;
+    for (const char *at; (at = next_line(list, "crop", line)); crops++) {
+        struct ctkd__box box;
+        size_t side;
+        unsigned long long hash;
+        assert_int_equal(sscanf(at, "%15s %63s %zu %zu %zu %zu %zu %llx", order, name, &box.left,
+                                &box.top, &box.width, &box.height, &side, &hash),
+                         8);
+#ifndef CTKD_HAVE_WEBP
+        if (strstr(name, ".webp"))
+            continue;
+#endif
+        const struct ctkd__picture_file file = load(name);
+        for (int variant = 0; variant < 4; variant++) {
+            uint8_t out[3 * 64 * 64];
+            struct ctkd__picture picture;
+            ctkd_error err;
+            const struct ctkd__box all = { 0, 0, side, side };
+            check_ok(ctkd__picture_decode(rig->readers[variant & 1], &file, &box, &picture, &err),
+                     &err);
+            assert_int_equal(
+                ctkd__resize(rig->resizers[strcmp(order, "horizontal") != 0][variant >> 1],
+                             &picture, side, side, &all, false, out),
+                CTKD_OK);
+            if (hash_bytes(out, 3 * side * side) != hash)
+                fail_msg("%s: box %zu %zu %zu %zu to %zu (%s, variant %d): other bytes than in "
+                         "Pillow",
+                         name, box.left, box.top, box.width, box.height, side, order, variant);
+        }
+        free((void *)(uintptr_t)file.bytes);
+    }
+    fclose(list);
+    assert_true(crops >= 2 * 6 * 29);
+}
+
+static void centre_windows_are_as_torchvision_makes_them(void **state)
+{
+    struct rig *const rig = *state;
+    FILE *const list = open_list();
+    char line[256], name[64], order[16];
+    int windows = 0;
+    for (const char *at; (at = next_line(list, "centre", line)); windows++) {
+        size_t side, crop, size[2];
+        unsigned long long hash;
+        assert_int_equal(sscanf(at, "%15s %63s %zu %zu %llx", order, name, &side, &crop, &hash), 5);
+#ifndef CTKD_HAVE_WEBP
+        if (strstr(name, ".webp"))
+            continue;
+#endif
+        const struct ctkd__picture_file file = load(name);
+        struct ctkd__picture picture;
+        ctkd_error err;
+        check_ok(ctkd__picture_decode(rig->readers[1], &file, NULL, &picture, &err), &err);
+        const struct ctkd__box window =
+            ctkd__crop_centre(picture.width, picture.height, side, crop, size);
+        for (int simd = 0; simd < 2; simd++) {
+            uint8_t out[3 * 20 * 20];
+            assert_int_equal(ctkd__resize(rig->resizers[strcmp(order, "horizontal") != 0][simd],
+                                          &picture, size[0], size[1], &window, false, out),
+                             CTKD_OK);
+            if (hash_bytes(out, sizeof out) != hash)
+                fail_msg("%s (%s, simd %d): other bytes than in torchvision", name, order, simd);
+        }
+        free((void *)(uintptr_t)file.bytes);
+    }
+    fclose(list);
+    assert_true(windows >= 2 * 29);
+}
+
+static void a_flipped_view_is_the_mirror_of_the_other(void **state)
+{
+    struct rig *const rig = *state;
+    const struct ctkd__picture_file file = load("jpeg_420.jpg");
+    struct ctkd__picture picture;
+    assert_int_equal(ctkd__picture_decode(rig->readers[0], &file, NULL, &picture, NULL), CTKD_OK);
+    enum { SIDE = 31 };
+    uint8_t plain[3 * SIDE * SIDE], flipped[3 * SIDE * SIDE];
+    const struct ctkd__box all = { 0, 0, SIDE, SIDE };
+    for (int flip = 0; flip < 2; flip++)
+        assert_int_equal(ctkd__resize(rig->resizers[0][1], &picture, SIDE, SIDE, &all, flip,
+                                      flip ? flipped : plain),
+                         CTKD_OK);
+    for (size_t r = 0; r < 3 * SIDE; r++)
+        for (size_t x = 0; x < SIDE; x++)
+            assert_int_equal(plain[r * SIDE + x], flipped[r * SIDE + SIDE - 1 - x]);
+    free((void *)(uintptr_t)file.bytes);
+}
+
+/* Every file of the list, cut at (nearly) each length: never a crash, and never a picture. */
+static void a_file_that_ends_early_is_refused(void **state)
+{
+    struct rig *const rig = *state;
+    FILE *const list = open_list();
+    char line[256], name[64];
+    for (const char *at; (at = next_line(list, "whole", line));) {
+        sscanf(at, "%63s", name);
+        const struct ctkd__picture_file file = load(name);
+        const bool text = strstr(name, "pnm_text") != NULL; /* its last number may lose digits */
+        for (size_t size = 0; size + (text ? 3 : 1) < file.size; size += 1 + file.size / 97) {
+            uint8_t *const copy = malloc(size + 1); /* of exactly this size, for the sanitizer */
+            memcpy(copy, file.bytes, size);
+            const struct ctkd__picture_file cut = { name, copy, size };
+            const struct ctkd__box corner = { 0, 0, 1, 1 };
+            struct ctkd__picture picture;
+            ctkd_error err;
+            for (int partial = 0; partial < 2; partial++) {
+                const ctkd_status status = ctkd__picture_decode(
+                    rig->readers[partial], &cut, partial ? &corner : NULL, &picture, &err);
+                if (status != CTKD_EFORMAT && status != CTKD_EUNSUPPORTED)
+                    fail_msg("%s cut to %zu of %zu bytes: status %d", name, size, file.size,
+                             status);
+                assert_non_null(strstr(err.message, name));
+            }
+            free(copy);
+        }
+        free((void *)(uintptr_t)file.bytes);
+    }
+    fclose(list);
+}
+
+static void other_files_are_called_what_they_are(void **state)
+{
+    (void)state;
+    const struct {
+        const char *bytes;
+        size_t size;
+        const char *expected;
+    } cases[] = {
+        { "", 0, "the file is empty" },
+        { "GIF89a......", 12, "GIF is not supported" },
+        { "II*\0........", 12, "TIFF is not supported" },
+        { "BM..........................", 28, "BMP is not supported" },
+        { "\0\0\0\x1c"
+          "ftypavif",
+          12, "AVIF or HEIF is not supported" },
+        { "<!DOCTYPE html>", 15, "not an image (first bytes 3c 21 44)" },
+        { "P6\n2 2\n65535\n", 13, "values up to 65535" },
+        { "P6\n0 2\n255\n", 11, "no width, height" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct ctkd__picture_file file = { "a/b.jpg", (const uint8_t *)cases[i].bytes,
+                                                 cases[i].size };
+        struct ctkd__picture_info info;
+        ctkd_error err = { .message = "" };
+        assert_int_not_equal(ctkd__picture_probe(&file, &info, &err), CTKD_OK);
+        if (!strstr(err.message, cases[i].expected) || strncmp(err.message, "a/b.jpg: ", 9) != 0)
+            fail_msg("\"%s\", expected \"%s\"", err.message, cases[i].expected);
+    }
+}
+
+/* The header of a PNG of 20000 x 20000, with its checksum. */
+static void a_picture_above_the_limit_is_refused_unread(void **state)
+{
+    struct rig *const rig = *state;
+    const uint8_t bomb[] = { 0x89, 'P',  'N', 'G', '\r', '\n', 0x1a, '\n', 0,    0,    0,
+                             13,   'I',  'H', 'D', 'R',  0,    0,    0x4e, 0x20, 0,    0,
+                             0x4e, 0x20, 8,   2,   0,    0,    0,    0x36, 0x34, 0x8c, 0xd7 };
+    const struct ctkd__picture_file file = { "bomb.png", bomb, sizeof bomb };
+    struct ctkd__picture picture;
+    ctkd_error err;
+    const ctkd_status status = ctkd__picture_decode(rig->readers[0], &file, NULL, &picture, &err);
+    /* Whatever the checksum: nothing is allocated for it. */
+    assert_true(status == CTKD_ERANGE || status == CTKD_EFORMAT);
+    const char *const ppm = "P6\n20000 20000\n255\n";
+    const struct ctkd__picture_file large = { "bomb.ppm", (const uint8_t *)ppm, strlen(ppm) };
+    assert_int_equal(ctkd__picture_decode(rig->readers[0], &large, NULL, &picture, &err),
+                     CTKD_ERANGE);
+    assert_string_equal(err.message, "bomb.ppm: 20000 x 20000 pixels, expected at most 1048576 "
+                                     "(data.max_pixels)");
+}
+
+static void boxes_outside_are_refused(void **state)
+{
+    struct rig *const rig = *state;
+    const struct ctkd__picture_file file = load("jpeg_420.jpg"); /* 83 x 61 */
+    const struct ctkd__box boxes[] = {
+        { 0, 0, 84, 1 }, { 0, 0, 1, 62 }, { 83, 0, 1, 1 },
+        { 0, 61, 1, 1 }, { 0, 0, 0, 1 },  { SIZE_MAX, 0, 2, 1 },
+    };
+    for (size_t i = 0; i < sizeof boxes / sizeof *boxes; i++) {
+        struct ctkd__picture picture;
+        assert_int_equal(ctkd__picture_decode(rig->readers[1], &file, &boxes[i], &picture, NULL),
+                         CTKD_ERANGE);
+    }
+    free((void *)(uintptr_t)file.bytes);
+}
+
+static void the_orientation_of_exif_is_found(void **state)
+{
+    (void)state;
+    uint8_t app[] = { 0xff, 0xd8, 0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f',  0,    0, 'I',
+                      'I',  '*',  0,    8,    0, 0,  0,   1,   0,   0x12, 0x01, 3, 0,
+                      1,    0,    0,    0,    6, 0,  0,   0,   0,   0,    0,    0 };
+    struct ctkd__picture_file jpeg = load("jpeg_420.jpg");
+    const size_t size = sizeof app + jpeg.size - 2;
+    uint8_t *const joined = malloc(size);
+    memcpy(joined, app, sizeof app);
+    memcpy(joined + sizeof app, jpeg.bytes + 2, jpeg.size - 2);
+    joined[5] = sizeof app - 4; /* length of the segment */
+    const struct ctkd__picture_file file = { "turned.jpg", joined, size };
+    struct ctkd__picture_info info;
+    ctkd_error err;
+    check_ok(ctkd__picture_probe(&file, &info, &err), &err);
+    assert_int_equal(info.orientation, 6);
+    check_ok(ctkd__picture_probe(&jpeg, &info, &err), &err);
+    assert_int_equal(info.orientation, 1);
+    free(joined);
+    free((void *)(uintptr_t)jpeg.bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_files_are_as_pillow_reads_them),
+        cmocka_unit_test(resized_crops_are_as_pillow_makes_them),
+        cmocka_unit_test(centre_windows_are_as_torchvision_makes_them),
+        cmocka_unit_test(a_flipped_view_is_the_mirror_of_the_other),
+        cmocka_unit_test(a_file_that_ends_early_is_refused),
+        cmocka_unit_test(other_files_are_called_what_they_are),
+        cmocka_unit_test(a_picture_above_the_limit_is_refused_unread),
+        cmocka_unit_test(boxes_outside_are_refused),
+        cmocka_unit_test(the_orientation_of_exif_is_found),
+    };
+    return cmocka_run_group_tests(tests, open_rig, close_rig);
+}
