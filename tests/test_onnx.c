@@ -246,12 +246,137 @@ static void sizes_are_not_believed(void **state)
     for (int i = 0; i < 7; i++)
         put_int(&tensor, TENSOR_DIMS, 1);
     check_tensor_refused(&tensor, "m.onnx: w: rank 9, expected at most 8");
-    tensor = tensor_of(2, 3, 1, 24);
-    put_int(&tensor, TENSOR_LOCATION, 1);
-    check_tensor_refused(&tensor, "m.onnx: w: stored in another file (external data)");
     tensor = (struct bytes){ .n = 0 };
     put_int(&tensor, TENSOR_TYPE, 1);
     check_tensor_refused(&tensor, "an initialiser named ''");
+}
+
+/* --- weights beside the model */
+
+/* A float tensor of n elements in another file; NULL: that is not said. */
+static struct bytes external_of(const char *name, uint64_t n, const char *location,
+                                const char *offset, const char *length)
+{
+    const char *const pairs[3][2] = { { "location", location },
+                                      { "offset", offset },
+                                      { "length", length } };
+    struct bytes tensor = { .n = 0 };
+    put_int(&tensor, TENSOR_DIMS, n);
+    put_int(&tensor, TENSOR_TYPE, 1);
+    put_text(&tensor, TENSOR_NAME, name);
+    for (int i = 0; i < 3; i++)
+        if (pairs[i][1]) {
+            struct bytes pair = { .n = 0 };
+            put_text(&pair, 1, pairs[i][0]);
+            put_text(&pair, 2, pairs[i][1]);
+            put_message(&tensor, TENSOR_EXTERNAL, &pair);
+        }
+    put_int(&tensor, TENSOR_LOCATION, 1);
+    return tensor;
+}
+
+/* Writes a model with these tensors and reads it; the caller ends it. */
+static ctkd_error read_with(const struct bytes *tensors, size_t n, struct ctkd__onnx_model *model)
+{
+    const struct bytes node = node_of("Relu", "act", "y");
+    struct bytes graph = { .n = 0 }, set = { .n = 0 }, bytes = { .n = 0 };
+    ctkd_error err = { .status = CTKD_OK };
+    for (size_t i = 0; i < n; i++)
+        put_message(&graph, GRAPH_INITIALIZER, &tensors[i]);
+    put_message(&graph, GRAPH_NODE, &node);
+    put_int(&set, 2, 13);
+    put_message(&bytes, MODEL_OPSET, &set); /* in another order than writers have */
+    put_message(&bytes, MODEL_GRAPH, &graph);
+    put_int(&bytes, 1, 8);
+    scratch_write("beside.onnx", bytes.text, bytes.n);
+    *model = (struct ctkd__onnx_model){ .opset = 0 };
+    const ctkd_status status = ctkd__onnx_read(scratch_path("beside.onnx"), model, &err);
+    assert_int_equal(status, err.status);
+    return err;
+}
+
+static void check_external_refused(struct bytes tensor, const char *message)
+{
+    struct ctkd__onnx_model model;
+    const ctkd_error err = read_with(&tensor, 1, &model);
+    if (err.status == CTKD_OK || !strstr(err.message, message))
+        fail_msg("\"%s\", expected \"%s\"", err.message, message);
+    assert_true(!model.nodes && !model.blocks && !model.initialisers.items);
+}
+
+static void weights_may_lie_in_files_beside_the_model(void **state)
+{
+    (void)state;
+    const float values[5] = { 1, 2, 3, 4, 5 };
+    struct ctkd__onnx_model model;
+    scratch_write("beside.data", values, sizeof values);
+    scratch_write("other.data", values + 3, 8);
+    const struct bytes tensors[4] = { external_of("a", 2, "beside.data", "4", "8"),
+                                      external_of("b", 2, "other.data", NULL, "8"),
+                                      external_of("c", 1, "./beside.data", "16", NULL),
+                                      external_of("d", 0, "beside.data", "20", "0") };
+    const ctkd_error err = read_with(tensors, 4, &model);
+    check_ok(err.status, &err);
+    const struct ctkd__tensor *const t = model.initialisers.items;
+    assert_int_equal(model.initialisers.count, 4);
+    assert_memory_equal(t[0].data, values + 1, 8);
+    assert_memory_equal(t[1].data, values + 3, 8);
+    assert_memory_equal(t[2].data, values + 4, 4);
+    assert_true(t[3].bytes == 0);
+    ctkd__onnx_fini(&model);
+}
+
+static void weights_files_that_are_missing_short_or_elsewhere_are_named(void **state)
+{
+    (void)state;
+    static const char *const outside[] = { "/etc/passwd", "..", "../w", "a/../../w",
+                                           "a/..",        "",   NULL };
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
+        check_external_refused(external_of("a", 2, outside[i], "0", "8"),
+                               "expected the name of a file in the model's folder");
+    check_external_refused(external_of("a", 2, "none.data", "0", "8"),
+                           "none.data: No such file or directory; expected the file with the");
+    check_external_refused(external_of("a", 2, ".", "0", "8"), "not a regular file");
+    scratch_write("short.data", "0123456789", 10);
+    check_external_refused(external_of("a", 2, "short.data", "4", "8"),
+                           "short.data has 10 bytes, expected 8 from byte 4 on");
+    check_external_refused(external_of("a", 2, "short.data", "18446744073709551615", "8"),
+                           "short.data has 10 bytes, expected 8 from byte 1844");
+    check_external_refused(external_of("a", UINT64_C(1) << 50, "short.data", NULL, NULL),
+                           "short.data has 10 bytes, expected 4503599627370496 from byte 0 on");
+    check_external_refused(external_of("a", 2, "short.data", "0", "9"),
+                           "beside.onnx: a: 9 bytes of data, expected 8");
+    check_external_refused(external_of("a", 2, "short.data", "-1", "8"),
+                           "offset '-1' found, expected a number of bytes");
+    check_external_refused(external_of("a", 2, "short.data", "0", "8 "),
+                           "length '8 ' found, expected a number of bytes");
+    scratch_write("short.data.sha256",
+                  "0000000000000000000000000000000000000000000000000000000000000000  short.data\n",
+                  77);
+    check_external_refused(external_of("a", 2, "short.data", "0", "8"), "short.data: SHA-256 is ");
+    const struct bytes inner = external_of("a", 2, "short.data", "0", "8");
+    check_tensor_refused(&inner, "m.onnx: a: stored in another file (external data), but the mo");
+}
+
+static void a_small_weights_file_does_not_fill_the_memory(void **state)
+{
+    (void)state;
+    enum { TENSORS = 12 };
+    struct bytes tensors[TENSORS];
+    struct ctkd__onnx_model model;
+    char name[8];
+    scratch_write("many.data", "0123456789abcdef", 16);
+    scratch_write("more.data", "0123456789abcdef", 16);
+    for (int i = 0; i < TENSORS; i++) { /* in turns, so that the files are opened again */
+        snprintf(name, sizeof name, "w%d", i);
+        tensors[i] = external_of(name, 4, i % 2 ? "more.data" : "many.data", NULL, NULL);
+    }
+    ctkd_error err = read_with(tensors, 8, &model);
+    check_ok(err.status, &err);
+    ctkd__onnx_fini(&model);
+    err = read_with(tensors, TENSORS, &model);
+    assert_int_equal(err.status, CTKD_EFORMAT);
+    assert_non_null(strstr(err.message, "w8: more than 4 times the bytes of all its files"));
 }
 
 static void narrow_types_may_come_in_a_list_of_integers(void **state)
@@ -323,6 +448,9 @@ int main(void)
         cmocka_unit_test(a_file_cut_at_any_byte_is_refused_or_another_model),
         cmocka_unit_test(any_byte_may_be_wrong),
         cmocka_unit_test(sizes_are_not_believed),
+        cmocka_unit_test(weights_may_lie_in_files_beside_the_model),
+        cmocka_unit_test(weights_files_that_are_missing_short_or_elsewhere_are_named),
+        cmocka_unit_test(a_small_weights_file_does_not_fill_the_memory),
         cmocka_unit_test(narrow_types_may_come_in_a_list_of_integers),
         cmocka_unit_test(a_list_counts_its_own_elements),
         cmocka_unit_test(what_is_not_a_model_of_known_operators_is_named),

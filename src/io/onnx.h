@@ -54,12 +54,12 @@ struct ctkd__onnx_model {
 void ctkd__onnx_fini(struct ctkd__onnx_model *model);
 
 /*
- * Reads a model into an empty one. Constant nodes become initialisers. CTKD_EFORMAT: not ONNX,
- * damaged, older than opset 9, weights in another file (external data), an operator of another
- * domain. Memory stays within a few times the file's size.
+ * Reads a model into an empty one, with the weights files beside it (io/onnx_external.h). Constant
+ * nodes become initialisers. CTKD_EFORMAT: not ONNX, damaged, older than opset 9, an operator of
+ * another domain. Memory stays within a few times the sizes of all files.
  */
 ctkd_status ctkd__onnx_read(const char *path, struct ctkd__onnx_model *out, ctkd_error *err);
-/* The same from memory; `name` begins messages. */
+/* The same from memory, without files beside it; `name` begins messages. */
 ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t size,
                                   struct ctkd__onnx_model *out, ctkd_error *err);
 

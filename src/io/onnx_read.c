@@ -7,6 +7,7 @@
 #include <onnx.pb-c.h> /* made from onnx.proto */
 
 #include "io/onnx.h"
+#include "io/onnx_external.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "util/text.h"
@@ -19,6 +20,7 @@ enum { OPSET_MIN = 9, OPSET_MAX = 26, DATA_EXTERNAL = 1, DATA_INT64 = 7 };
 
 struct reader {
     const char *name;
+    struct ctkd__onnx_external *external; /* NULL: the model is no file, nothing lies beside it */
     struct ctkd__onnx_model *out;
     ctkd_error *err;
 };
@@ -119,67 +121,100 @@ static bool source_of(const Ctkd__Onnx__Tensor *t, struct source *out)
     return true;
 }
 
-static ctkd_status check_stored_here(const struct reader *r, const Ctkd__Onnx__Tensor *t,
-                                     const char *name)
+/* A tensor with what is known of it before room is made: bytes inside the model, or a place beside
+   it. */
+struct found {
+    struct source source;
+    struct ctkd__onnx_place place;
+    bool is_external;
+    size_t bytes;
+};
+
+static ctkd_status find_place(const struct reader *r, const Ctkd__Onnx__Tensor *t, const char *name,
+                              struct found *found)
 {
-    if ((t->has_data_location && t->data_location == DATA_EXTERNAL) || t->n_external_data)
+    found->is_external = t->has_data_location && t->data_location == DATA_EXTERNAL;
+    if (!found->is_external)
+        return CTKD_OK;
+    if (!r->external)
         return ctkd__fail(r->err, CTKD_EFORMAT,
-                          "%s: %s: stored in another file (external data), expected inside the "
-                          "model; save it as one file",
+                          "%s: %s: stored in another file (external data), but the model is not "
+                          "read from a file",
                           r->name, name);
-    if (t->n_dims > CTKD__RANK_MAX)
-        return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s: rank %zu, expected at most %d", r->name,
-                          name, t->n_dims, CTKD__RANK_MAX);
-    return CTKD_OK;
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < t->n_external_data && status == CTKD_OK; i++) {
+        const char *const key = t->external_data[i]->key, *const value = t->external_data[i]->value;
+        status = ctkd__onnx_place_set(&found->place, r->name, name, key ? key : "",
+                                      value ? value : "", r->err);
+    }
+    return status;
 }
 
 /* The elements that a shape asks for, compared with what the file has before room is made. */
-static ctkd_status check_size(const struct reader *r, const Ctkd__Onnx__Tensor *t,
-                              const struct source *source, const char *name)
+static ctkd_status check_size(const struct reader *r, const Ctkd__Onnx__Tensor *t, const char *name,
+                              struct found *found)
 {
     size_t elements = 1;
     for (size_t i = 0; i < t->n_dims; i++)
         if (t->dims[i] < 0 || __builtin_mul_overflow(elements, (size_t)t->dims[i], &elements))
             return damaged(r, "an impossible shape of", name);
-    const size_t size = ctkd__dtype_bytes(source->type);
-    if (elements > SIZE_MAX / size)
+    const size_t size = ctkd__dtype_bytes(found->source.type);
+    if (__builtin_mul_overflow(elements, size, &found->bytes))
         return damaged(r, "an impossible shape of", name);
-    const size_t found = t->has_raw_data ? t->raw_data.len : source->count * size;
-    if (found != elements * size)
+    size_t stored = t->has_raw_data ? t->raw_data.len : found->source.count * size;
+    if (found->is_external)
+        stored = found->place.has_length ? found->place.length : found->bytes;
+    if (stored != found->bytes)
         return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s: %zu bytes of data, expected %zu", r->name,
-                          name, found, elements * size);
-    return CTKD_OK;
+                          name, stored, found->bytes);
+    return found->is_external
+               ? ctkd__onnx_external_find(r->external, &found->place, name, found->bytes, r->err)
+               : CTKD_OK;
 }
 
-static ctkd_status add_tensor(struct reader *r, const Ctkd__Onnx__Tensor *t, const char *name)
+static ctkd_status find_tensor(const struct reader *r, const Ctkd__Onnx__Tensor *t,
+                               const char *name, struct found *found)
 {
-    struct source source;
-    struct ctkd__tensor *tensor;
+    *found = (struct found){ .bytes = 0 };
     if (!ctkd__text_is_line(name) || !name[0])
         return damaged(r, "an initialiser named", name);
-    ctkd_status status = check_stored_here(r, t, name);
+    const ctkd_status status = find_place(r, t, name, found);
     if (status != CTKD_OK)
         return status;
-    if (!source_of(t, &source))
+    if (t->n_dims > CTKD__RANK_MAX)
+        return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s: rank %zu, expected at most %d", r->name,
+                          name, t->n_dims, CTKD__RANK_MAX);
+    if (!source_of(t, &found->source))
         return ctkd__fail(r->err, CTKD_EFORMAT,
                           "%s: %s: data type %" PRId32 ", expected floats or integers of at most "
                           "64 bits",
                           r->name, name, t->has_data_type ? t->data_type : 0);
-    status = check_size(r, t, &source, name);
+    return check_size(r, t, name, found);
+}
+
+static ctkd_status add_tensor(struct reader *r, const Ctkd__Onnx__Tensor *t, const char *name)
+{
+    struct found found;
+    struct ctkd__tensor *tensor;
+    ctkd_status status = find_tensor(r, t, name, &found);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__tensors_add(&r->out->initialisers, name, source.type, (int)t->n_dims, t->dims,
+    const struct source *const source = &found.source;
+    status = ctkd__tensors_add(&r->out->initialisers, name, source->type, (int)t->n_dims, t->dims,
                                &tensor, r->err);
     if (status != CTKD_OK)
         return ctkd__fail_within(r->err, status == CTKD_ENOMEM ? status : CTKD_EFORMAT, "%s",
                                  r->name);
-    const size_t size = ctkd__dtype_bytes(source.type);
+    const size_t size = ctkd__dtype_bytes(source->type);
+    if (found.is_external)
+        return ctkd__onnx_external_read(r->external, &found.place, tensor->data, found.bytes,
+                                        r->err);
     if (t->has_raw_data) {
         if (tensor->bytes)
             memcpy(tensor->data, t->raw_data.data, tensor->bytes);
     } else { /* little-endian: narrow types are the low bytes of their list's */
-        for (size_t i = 0; i < source.count; i++)
-            memcpy((char *)tensor->data + i * size, (const char *)source.items + i * source.size,
+        for (size_t i = 0; i < source->count; i++)
+            memcpy((char *)tensor->data + i * size, (const char *)source->items + i * source->size,
                    size);
     }
     return CTKD_OK;
@@ -382,10 +417,11 @@ static ctkd_status read_graph(struct reader *r, const Ctkd__Onnx__Graph *graph)
     return status;
 }
 
-ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t size,
-                                  struct ctkd__onnx_model *out, ctkd_error *err)
+static ctkd_status read_model(const char *name, const void *bytes, size_t size,
+                              struct ctkd__onnx_external *external, struct ctkd__onnx_model *out,
+                              ctkd_error *err)
 {
-    struct reader r = { name, out, err };
+    struct reader r = { name, external, out, err };
     struct budget budget = { ((size_t)16 << 20) + 4 * size, false };
     ProtobufCAllocator allocator = { budget_alloc, budget_free, &budget };
     Ctkd__Onnx__Model *const model = ctkd__onnx__model__unpack(&allocator, size, bytes);
@@ -409,6 +445,12 @@ ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t si
     return status;
 }
 
+ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t size,
+                                  struct ctkd__onnx_model *out, ctkd_error *err)
+{
+    return read_model(name, bytes, size, NULL, out, err);
+}
+
 ctkd_status ctkd__onnx_read(const char *path, struct ctkd__onnx_model *out, ctkd_error *err)
 {
     char *bytes;
@@ -416,7 +458,9 @@ ctkd_status ctkd__onnx_read(const char *path, struct ctkd__onnx_model *out, ctkd
     ctkd_status status = ctkd__file_read(path, file_limit, &bytes, &size, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__onnx_read_bytes(path, bytes, size, out, err);
+    struct ctkd__onnx_external external = { .model = path };
+    status = read_model(path, bytes, size, &external, out, err);
+    ctkd__onnx_external_fini(&external);
     free(bytes);
     return status;
 }
