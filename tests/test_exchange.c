@@ -1,5 +1,6 @@
 #include "train/exchange.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -201,10 +202,13 @@ static void models_of_others_answer_as_onnx_runtime(void **state)
     static const char *const names[] = { "onnx_plain",         "onnx_shapes",
                                          "onnx_traced",        "onnx_channels",
                                          "onnx_mobile_traced", "onnx_mobile_exported",
-                                         "onnx_pools" };
+                                         "onnx_pools",         "onnx_free_traced",
+                                         "onnx_free_exported", "onnx_half",
+                                         "onnx_bytes" };
     enum { IMAGES = 2, PLANE = 64, SIZE = IMAGES * 3 * PLANE, KINDS = 5 };
     struct golden *const golden = golden_open("onnx.txt");
-    const float *const pixels = golden_get(golden, "x", SIZE);
+    const float *const values = golden_get(golden, "x", SIZE);
+    const float *const bytes = golden_get(golden, "bytes", SIZE);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct ctkd__onnx_model model = { 0 };
         struct ctkd__tensors tensors = { 0 };
@@ -214,17 +218,23 @@ static void models_of_others_answer_as_onnx_runtime(void **state)
         float x[SIZE], logits[IMAGES * KINDS];
         ctkd_error err;
         snprintf(path, sizeof path, "%s/tests/golden/%s.onnx", CTKD_SOURCE_DIR, names[i]);
+        const bool of_bytes = strcmp(names[i], "onnx_bytes") == 0;
         check_ok(ctkd__onnx_read(path, &model, &err), &err);
+        assert_true(ctkd__onnx_is_free(&model) == !!strstr(names[i], "_free_"));
+        ctkd__onnx_take_size(&model, 3, 8, 8);
         check_ok(ctkd__onnx_import(path, &model, &graph, &tensors, &found, &err), &err);
         assert_int_equal(found.classes, KINDS);
-        assert_true(found.has_constants == (i == 0));
+        assert_true(found.has_constants == (i == 0 || of_bytes));
         for (size_t k = 0; k < SIZE; k++) {
             const size_t c = k / PLANE % 3;
-            x[k] = found.has_constants ? (pixels[k] - found.mean[c]) / found.std[c] : pixels[k];
+            const float pixel = of_bytes ? bytes[k] / 255 : values[k];
+            x[k] = found.has_constants ? (pixel - found.mean[c]) / found.std[c] : pixel;
         }
         compute(graph, &tensors, IMAGES, x, logits);
+        /* ONNX Runtime rounds to half precision in between */
+        const double tolerance = strcmp(names[i], "onnx_half") == 0 ? 4e-3 : 1e-5;
         check_relative(logits, golden_get(golden, names[i], sizeof logits / sizeof *logits),
-                       sizeof logits / sizeof *logits, 1e-5);
+                       sizeof logits / sizeof *logits, tolerance);
         ctkd__graph_destroy(graph);
         ctkd__tensors_fini(&tensors);
         ctkd__onnx_fini(&model);
@@ -429,6 +439,38 @@ static void functions_that_are_not_ours_are_named(void **state)
     end_refused(&model, "node y (AveragePool): some zeros around the image count and others do");
 }
 
+static void begin_with(struct ctkd__onnx_model *model, int rank, const int64_t *shape, int type)
+{
+    *model = (struct ctkd__onnx_model){ .opset = 13 };
+    ctkd__onnx_add_input(model, "x", rank, shape);
+    model->inputs[0].type = type;
+    ctkd__onnx_add_output(model, "y", 2, (const int64_t[]){ -1, 4 });
+    add(model, "Relu", "x", "y");
+}
+
+static void cast_to(struct ctkd__onnx_model *model, const char *from, int64_t type, const char *to)
+{
+    add(model, "Cast", from, to);
+    ctkd__onnx_set_int(model, "to", type);
+}
+
+static void casts_that_change_values_are_named(void **state)
+{
+    (void)state;
+    struct ctkd__onnx_model model;
+    cast_to(begin(&model), "x", CTKD__ONNX_TYPE_INT64, "y");
+    end_refused(&model, "node y (Cast): of images to integers, expected floats");
+    cast_to(begin(&model), "x", 9, "y");
+    end_refused(&model, "node y (Cast): to element type 9, expected floats or integers");
+    add(begin(&model), "Shape", "x", "s");
+    cast_to(&model, "s", CTKD__ONNX_TYPE_FLOAT, "y");
+    end_refused(&model, "node y (Cast): of a shape to floats, expected integers");
+    add_factor(begin(&model), "x", "z");
+    *(float *)model.initialisers.items[2].data = INFINITY;
+    cast_to(&model, "factor", CTKD__ONNX_TYPE_INT32, "y");
+    end_refused(&model, "node y (Cast): of a constant that is out of the range of integers");
+}
+
 static void inputs_and_outputs_are_those_of_a_classifier(void **state)
 {
     (void)state;
@@ -436,11 +478,16 @@ static void inputs_and_outputs_are_those_of_a_classifier(void **state)
     ctkd__onnx_add_input(begin(&model), "x2", 4, (const int64_t[]){ -1, 3, 8, 8 });
     add(&model, "Relu", "x", "y");
     end_refused(&model, "m.onnx: 2 inputs and 1 outputs, expected images and logits");
-    model = (struct ctkd__onnx_model){ .opset = 13 };
-    ctkd__onnx_add_input(&model, "x", 4, (const int64_t[]){ -1, 3, -1, -1 });
-    ctkd__onnx_add_output(&model, "y", 2, (const int64_t[]){ -1, 4 });
-    add(&model, "Relu", "x", "y");
-    end_refused(&model, "m.onnx: input x: rank 4 or free sizes found, expected [batch, channels");
+    begin_with(&model, 4, (const int64_t[]){ -1, 3, -1, 8 }, CTKD__ONNX_TYPE_FLOAT);
+    end_refused(&model, "m.onnx: input x: its height and width are free, expected a size");
+    begin_with(&model, 4, (const int64_t[]){ -1, -1, 8, 8 }, CTKD__ONNX_TYPE_FLOAT);
+    end_refused(&model, "m.onnx: input x: its channels are free, expected a size");
+    begin_with(&model, 3, (const int64_t[]){ 3, 8, 8 }, CTKD__ONNX_TYPE_FLOAT);
+    end_refused(&model, "m.onnx: input x: rank 3 found, expected [batch, channels, height, width]");
+    begin_with(&model, 4, (const int64_t[]){ -1, 3, 8, 8 }, CTKD__ONNX_TYPE_INT64);
+    end_refused(&model, "m.onnx: input x: element type 7 found, expected floats (1, 10, 11, 16)");
+    begin_with(&model, 4, (const int64_t[]){ -1, 3, 8, 8 }, CTKD__ONNX_TYPE_UINT8);
+    end_refused(&model, "node y (Relu): of bytes, expected a Cast to floats before");
     add(begin(&model), "Relu", "x", "z");
     end_refused(&model, "m.onnx: output y is not computed");
     add(begin(&model), "Softmax", "x", "p");
@@ -481,6 +528,7 @@ int main(void)
         cmocka_unit_test(channels_that_do_not_add_up_are_named),
         cmocka_unit_test(what_would_be_computed_otherwise_is_refused),
         cmocka_unit_test(functions_that_are_not_ours_are_named),
+        cmocka_unit_test(casts_that_change_values_are_named),
         cmocka_unit_test(inputs_and_outputs_are_those_of_a_classifier),
         cmocka_unit_test(export_wants_every_parameter_and_the_constants),
     };

@@ -326,6 +326,28 @@ static void weights_may_lie_in_files_beside_the_model(void **state)
     ctkd__onnx_fini(&model);
 }
 
+/* read_with writes the fields of a model in another order than others do. */
+static void a_model_is_known_whatever_the_order_of_its_fields(void **state)
+{
+    (void)state;
+    const struct bytes tensor = external_of("a", 0, "beside.data", NULL, NULL);
+    struct ctkd__onnx_model model;
+    size_t n;
+    scratch_write("beside.data", "", 0);
+    const ctkd_error err = read_with(&tensor, 1, &model);
+    check_ok(err.status, &err);
+    ctkd__onnx_fini(&model);
+    char *const bytes = temp_read(scratch_path("beside.onnx"), &n);
+    assert_int_equal(bytes[0], MODEL_OPSET << 3 | 2);
+    assert_true(ctkd__onnx_is_model(scratch_path("beside.onnx")));
+    for (size_t i = 0; i + 2 < n; i++) /* without its last field it is one */
+        assert_false(ctkd__onnx_is_model(scratch_write("cut.onnx", bytes, i)));
+    free(bytes);
+    assert_false(ctkd__onnx_is_model(scratch_write("text", "Blue, green and red.\n", 21)));
+    assert_false(ctkd__onnx_is_model(scratch_path("nothing")));
+    assert_false(ctkd__onnx_is_model("/"));
+}
+
 static void weights_files_that_are_missing_short_or_elsewhere_are_named(void **state)
 {
     (void)state;
@@ -449,6 +471,7 @@ int main(void)
         cmocka_unit_test(any_byte_may_be_wrong),
         cmocka_unit_test(sizes_are_not_believed),
         cmocka_unit_test(weights_may_lie_in_files_beside_the_model),
+        cmocka_unit_test(a_model_is_known_whatever_the_order_of_its_fields),
         cmocka_unit_test(weights_files_that_are_missing_short_or_elsewhere_are_named),
         cmocka_unit_test(a_small_weights_file_does_not_fill_the_memory),
         cmocka_unit_test(narrow_types_may_come_in_a_list_of_integers),

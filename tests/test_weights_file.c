@@ -112,6 +112,46 @@ static void every_format_gives_the_network_it_names(void **state)
     }
 }
 
+static void a_model_of_free_size_waits_for_one(void **state)
+{
+    (void)state;
+    const struct ctkd__model_args sizes = { 3, 8, 10, 5 }, none = { 0 };
+    struct ctkd__convert_options options = plain;
+    struct ctkd__weights_file file;
+    struct ctkd__graph *graph;
+    char path[1024], note[CTKD__NOTE_BYTES];
+    ctkd_error err = { 0 };
+    snprintf(path, sizeof path, "%s/tests/golden/onnx_free_exported.onnx", CTKD_SOURCE_DIR);
+    check_ok(ctkd__weights_file_read(path, &file, &err), &err);
+    assert_true(file.model && !file.graph && file.tensors.count == 0);
+    assert_true(file.info.channels == 3 && file.info.height == 0 && file.info.width == 0);
+    assert_int_equal(file.info.classes, 5);
+    check_ok(ctkd__weights_file_graph(&file, "", &sizes, &graph, note, &err), &err);
+    assert_true(!file.model && file.info.height == 8 && file.info.width == 10);
+    assert_true(graph->nodes[0].h == 8 && graph->nodes[0].w == 10);
+    assert_true(ctkd__match_fits(graph, &file.tensors));
+    ctkd__graph_destroy(graph);
+    ctkd__weights_file_fini(&file);
+
+    check_ok(ctkd__weights_file_read(path, &file, &err), &err);
+    assert_int_equal(ctkd__weights_file_resolve(&file, &none, &err), CTKD_EFORMAT);
+    assert_non_null(strstr(err.message, "its height and width are free, expected a size"));
+    ctkd__weights_file_fini(&file);
+
+    assert_int_equal(ctkd__convert(path, scratch_path("sized.pth"), &options, note, &err),
+                     CTKD_EINVAL);
+    assert_non_null(strstr(err.message, "the height of its images is free, expected height=SIZE"));
+    options.height = 8;
+    check_ok(ctkd__convert(path, scratch_path("sized.onnx"), &options, note, &err), &err);
+    check_ok(ctkd__weights_file_read(scratch_path("sized.onnx"), &file, &err), &err);
+    assert_true(file.graph && file.info.height == 8 && file.info.width == 8);
+    ctkd__weights_file_fini(&file);
+    options.channels = 1;
+    assert_int_equal(ctkd__convert(path, scratch_path("sized.onnx"), &options, note, &err),
+                     CTKD_EINVAL);
+    assert_non_null(strstr(err.message, "3 channels found, expected 1"));
+}
+
 static void a_folded_model_is_taken_as_it_is(void **state)
 {
     (void)state;
@@ -308,6 +348,7 @@ int main(void)
         cmocka_unit_test(formats_are_known_by_their_first_bytes),
         cmocka_unit_test(formats_are_asked_for_by_the_ending),
         cmocka_unit_test(every_format_gives_the_network_it_names),
+        cmocka_unit_test(a_model_of_free_size_waits_for_one),
         cmocka_unit_test(a_folded_model_is_taken_as_it_is),
         cmocka_unit_test(a_file_that_says_nothing_is_the_network_that_fits),
         cmocka_unit_test(the_folder_names_the_network_at_last),

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "io/jsonl.h"
+#include "io/onnx.h"
 #include "train/weights_file.h"
 #include "util/error.h"
 
@@ -14,6 +15,13 @@ struct contents {
     const char *networks[NETWORKS_MAX];
     size_t n_networks;
 };
+
+/* Those of a model of free size are not yet its parameters here. */
+static struct ctkd__tensors *tensors_of(struct contents *contents)
+{
+    struct ctkd__weights_file *const file = &contents->file;
+    return file->model ? &file->model->initialisers : &file->tensors;
+}
 
 /* A run's last.ckpt has flat blocks: no network can be read out of it. */
 static bool is_checkpoint(const struct contents *contents)
@@ -34,27 +42,46 @@ static ctkd_status read_contents(const char *path, struct contents *out, ctkd_er
     ctkd_status status = ctkd__weights_file_read(path, &out->file, err);
     if (status != CTKD_OK)
         return status;
-    for (size_t i = 0; i < out->file.tensors.count; i++) {
-        out->elements += ctkd__tensor_elements(&out->file.tensors.items[i]);
-        out->bytes += out->file.tensors.items[i].bytes;
+    struct ctkd__tensors *const tensors = tensors_of(out);
+    for (size_t i = 0; i < tensors->count; i++) {
+        out->elements += ctkd__tensor_elements(&tensors->items[i]);
+        out->bytes += tensors->items[i].bytes;
     }
     if (!is_checkpoint(out)) {
-        ctkd__match_strip(&out->file.tensors);
-        status = ctkd__match_networks(&out->file.tensors, NETWORKS_MAX, out->networks,
-                                      &out->n_networks, err);
+        ctkd__match_strip(tensors);
+        status = ctkd__match_networks(tensors, NETWORKS_MAX, out->networks, &out->n_networks, err);
     }
     if (status != CTKD_OK)
         ctkd__weights_file_fini(&out->file);
     return status;
 }
 
-static void print_info(const struct ctkd__network_info *info)
+/* A model whose images may be of any size: a letter for what is free. */
+static void print_free(const struct ctkd__network_info *info)
 {
+    const size_t sizes[3] = { info->channels, info->height, info->width };
+    printf("  says       ");
+    if (info->classes)
+        printf("%zu classes, ", info->classes);
+    printf("images ");
+    for (int i = 0; i < 3; i++)
+        if (sizes[i])
+            printf("%s%zu", i ? "x" : "", sizes[i]);
+        else
+            printf("%s%c", i ? "x" : "", "CHW"[i]);
+    printf(", any size for a letter\n");
+}
+
+static void print_info(const struct contents *contents)
+{
+    const struct ctkd__network_info *const info = &contents->file.info;
     if (info->network[0])
         printf("  says       network %s\n", info->network);
     if (info->dataset[0])
         printf("  says       trained on %s\n", info->dataset);
-    if (info->classes)
+    if (contents->file.model)
+        print_free(info);
+    else if (info->classes)
         printf("  says       %zu classes, images %zux%zux%zu\n", info->classes, info->channels,
                info->height, info->width);
     for (size_t c = 0; info->has_constants && c < info->channels; c++)
@@ -64,14 +91,14 @@ static void print_info(const struct ctkd__network_info *info)
         printf("  says       top-1 %.2f %%\n", info->top1);
 }
 
-static void print_text(const struct contents *contents)
+static void print_text(struct contents *contents)
 {
-    const struct ctkd__tensors *tensors = &contents->file.tensors;
+    const struct ctkd__tensors *tensors = tensors_of(contents);
     printf("%s\n  format     %s\n  tensors    %zu, %zu values, %zu bytes\n", contents->file.path,
            format_of(contents), tensors->count, contents->elements, contents->bytes);
     if (contents->file.verified)
         printf("  SHA-256    that of the file beside it\n");
-    print_info(&contents->file.info);
+    print_info(contents);
     for (size_t i = 0; i < contents->n_networks; i++)
         printf("  fits       %s\n", contents->networks[i]);
     size_t channels, classes;
@@ -95,9 +122,9 @@ static void print_text(const struct contents *contents)
     }
 }
 
-static ctkd_status print_json(const struct contents *contents, ctkd_error *err)
+static ctkd_status print_json(struct contents *contents, ctkd_error *err)
 {
-    const struct ctkd__tensors *tensors = &contents->file.tensors;
+    const struct ctkd__tensors *tensors = tensors_of(contents);
     struct ctkd__jsonl json = { .stream = stdout };
     ctkd__jsonl_begin(&json);
     ctkd__jsonl_string(&json, "file", contents->file.path);

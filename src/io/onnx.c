@@ -121,7 +121,9 @@ static void add_value(struct ctkd__onnx_model *model, struct ctkd__onnx_value **
                       const char *name, int rank, const int64_t *shape)
 {
     struct ctkd__onnx_value *const all = ctkd__onnx_allocate(model, *count + 1, sizeof *all);
-    struct ctkd__onnx_value value = { .name = ctkd__onnx_text(model, name), .rank = rank };
+    struct ctkd__onnx_value value = { .name = ctkd__onnx_text(model, name),
+                                      .type = CTKD__ONNX_TYPE_FLOAT,
+                                      .rank = rank };
     if (model->status != CTKD_OK)
         return;
     for (int i = 0; i < rank; i++)

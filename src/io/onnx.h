@@ -3,6 +3,8 @@
 #ifndef CTKD_IO_ONNX_H
 #define CTKD_IO_ONNX_H
 
+#include <stdbool.h>
+
 #include "util/tensors.h"
 
 /* Kinds of attributes that are read, with ONNX's numbers; of others only the number is kept. */
@@ -34,8 +36,20 @@ struct ctkd__onnx_node {
     size_t n_attributes;
 };
 
+/* Element types, with ONNX's numbers, of what goes in and out and what Cast makes. */
+enum ctkd__onnx_type {
+    CTKD__ONNX_TYPE_FLOAT = 1,
+    CTKD__ONNX_TYPE_UINT8 = 2,
+    CTKD__ONNX_TYPE_INT32 = 6,
+    CTKD__ONNX_TYPE_INT64 = 7,
+    CTKD__ONNX_TYPE_FLOAT16 = 10,
+    CTKD__ONNX_TYPE_DOUBLE = 11,
+    CTKD__ONNX_TYPE_BFLOAT16 = 16,
+};
+
 struct ctkd__onnx_value {
     const char *name;
+    int type;                      /* 0: the file does not say */
     int rank;                      /* -1: the file does not say */
     int64_t shape[CTKD__RANK_MAX]; /* -1: any */
 };
@@ -62,6 +76,10 @@ ctkd_status ctkd__onnx_read(const char *path, struct ctkd__onnx_model *out, ctkd
 /* The same from memory, without files beside it; `name` begins messages. */
 ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t size,
                                   struct ctkd__onnx_model *out, ctkd_error *err);
+
+/* Whether a file is an ONNX model, whatever the order of its fields: all of it is fields that a
+   model has, and a graph is among them. What cannot be read is none. */
+bool ctkd__onnx_is_model(const char *path);
 
 /* Writes the whole file or leaves the old one. A negative dimension is written as a free batch
    size. Fails with the model's sticky status when building it failed. */

@@ -1,6 +1,7 @@
 /* From protobuf to the plain lists of onnx.h. Everything in the file is doubted. */
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -341,9 +342,7 @@ static ctkd_status read_node(struct reader *r, const Ctkd__Onnx__Node *from)
 
 /* --- inputs and outputs */
 
-static ctkd_status read_value(struct reader *r, const Ctkd__Onnx__ValueInfo *from,
-                              void (*add)(struct ctkd__onnx_model *, const char *, int,
-                                          const int64_t *))
+static ctkd_status read_value(struct reader *r, const Ctkd__Onnx__ValueInfo *from, bool is_input)
 {
     const Ctkd__Onnx__TensorType *const type = from->type ? from->type->tensor_type : NULL;
     const char *const name = text_of(r, from->name);
@@ -360,10 +359,13 @@ static ctkd_status read_value(struct reader *r, const Ctkd__Onnx__ValueInfo *fro
             shape[i] = dim->has_dim_value && dim->dim_value > 0 ? dim->dim_value : -1;
         }
     }
-    add(r->out, name, rank, shape);
-    return r->out->status == CTKD_OK
-               ? CTKD_OK
-               : ctkd__fail(r->err, r->out->status, "%s: out of memory", r->name);
+    struct ctkd__onnx_model *const out = r->out;
+    (is_input ? ctkd__onnx_add_input : ctkd__onnx_add_output)(out, name, rank, shape);
+    if (out->status != CTKD_OK)
+        return ctkd__fail(r->err, out->status, "%s: out of memory", r->name);
+    (is_input ? &out->inputs[out->n_inputs - 1] : &out->outputs[out->n_outputs - 1])->type =
+        type && type->has_elem_type ? type->elem_type : 0;
+    return CTKD_OK;
 }
 
 static ctkd_status read_metadata(struct reader *r, const Ctkd__Onnx__Model *model)
@@ -411,9 +413,9 @@ static ctkd_status read_graph(struct reader *r, const Ctkd__Onnx__Graph *graph)
          i++) /* old files list weights too */
         if (!graph->input[i]->name ||
             !ctkd__tensors_find(&r->out->initialisers, graph->input[i]->name))
-            status = read_value(r, graph->input[i], ctkd__onnx_add_input);
+            status = read_value(r, graph->input[i], true);
     for (size_t i = 0; i < graph->n_output && status == CTKD_OK; i++)
-        status = read_value(r, graph->output[i], ctkd__onnx_add_output);
+        status = read_value(r, graph->output[i], false);
     return status;
 }
 
@@ -463,4 +465,47 @@ ctkd_status ctkd__onnx_read(const char *path, struct ctkd__onnx_model *out, ctkd
     ctkd__onnx_external_fini(&external);
     free(bytes);
     return status;
+}
+
+/* --- what is a model at all */
+
+static bool next_varint(FILE *stream, uint64_t *out)
+{
+    *out = 0;
+    for (int shift = 0, c = 128; c & 128; shift += 7) {
+        c = getc(stream);
+        if (c == EOF || shift > 63)
+            return false;
+        *out |= (uint64_t)(c & 127) << shift;
+    }
+    return true;
+}
+
+/* Fields of a ModelProto: numbers and messages or texts. */
+static bool is_field(uint64_t field, bool is_number)
+{
+    static const unsigned char numbers[] = { 1, 5 },
+                               pieces[] = { 2, 3, 4, 6, 7, 8, 14, 20, 25, 26 };
+    return field < 32 && memchr(is_number ? numbers : pieces, (int)field,
+                                is_number ? sizeof numbers : sizeof pieces) != NULL;
+}
+
+bool ctkd__onnx_is_model(const char *path)
+{
+    enum { GRAPH = 7, NUMBER = 0, PIECE = 2 };
+    FILE *const stream = fopen(path, "rbe");
+    const off_t size = stream && fseeko(stream, 0, SEEK_END) == 0 ? ftello(stream) : -1;
+    bool good = size > 0 && fseeko(stream, 0, SEEK_SET) == 0, has_graph = false;
+    while (good && ftello(stream) < size) {
+        uint64_t tag, value;
+        good = next_varint(stream, &tag) && next_varint(stream, &value) &&
+               (tag % 8 == NUMBER || tag % 8 == PIECE) && is_field(tag / 8, tag % 8 == NUMBER);
+        if (good && tag % 8 == PIECE)
+            good = value <= (uint64_t)(size - ftello(stream)) &&
+                   fseeko(stream, (off_t)value, SEEK_CUR) == 0;
+        has_graph |= tag == (GRAPH << 3 | PIECE);
+    }
+    if (stream)
+        fclose(stream);
+    return good && has_graph;
 }

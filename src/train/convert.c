@@ -51,7 +51,8 @@ static ctkd_status apply_options(const options *o, struct ctkd__network_info *in
     return status;
 }
 
-/* Sizes that are asked for replace those of the file; an ONNX model has them built in. */
+/* Sizes that are asked for replace those of the file; an ONNX model has them built in, unless they
+   are free: then they must be asked for, as the new file has one size. */
 static ctkd_status take_sizes(const options *o, struct ctkd__weights_file *file, ctkd_error *err)
 {
     struct ctkd__network_info *const info = &file->info;
@@ -64,9 +65,14 @@ static ctkd_status take_sizes(const options *o, struct ctkd__weights_file *file,
                   { "height", o->height, &info->height },
                   { "width", o->width ? o->width : o->height, &info->width } };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (sizes[i].asked == 0 && file->model && *sizes[i].size == 0 && i > 0)
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "%s: the %s of its images is free, expected %s=SIZE for the new file",
+                              file->path, sizes[i].key, sizes[i].key);
         if (sizes[i].asked == 0)
             continue;
-        if (file->graph && *sizes[i].size != (size_t)sizes[i].asked)
+        if ((file->graph || (file->model && *sizes[i].size)) &&
+            *sizes[i].size != (size_t)sizes[i].asked)
             return ctkd__fail(err, CTKD_EINVAL, "%s: %zu %s found, expected %zu", file->path,
                               *sizes[i].size, sizes[i].key, (size_t)sizes[i].asked);
         *sizes[i].size = (size_t)sizes[i].asked;
@@ -142,7 +148,7 @@ static ctkd_status convert(const char *out, enum ctkd__format format, const opti
                            ctkd_error *err)
 {
     struct ctkd__graph *graph = NULL;
-    const bool to_onnx = format == CTKD__FORMAT_ONNX, imported = file->graph != NULL;
+    const bool to_onnx = format == CTKD__FORMAT_ONNX, imported = file->graph || file->model;
     const struct ctkd__model_args sizes = sizes_of(o, file);
     ctkd_status status = take_sizes(o, file, err);
     if (status == CTKD_OK && (to_onnx || o->network[0] || imported))

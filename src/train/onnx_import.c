@@ -176,8 +176,9 @@ static void settle_input(struct ctkd__import *im, const struct ctkd__import_valu
                           CTKD__CHANNELS_MAX);
         return;
     }
+    const double unit = im->of_bytes ? 255 : 1; /* of images of 0 to 1 */
     for (size_t c = 0; c < x->c; c++) {
-        const double scale = x->affine ? x->affine[2 * c] : 1,
+        const double scale = unit * (x->affine ? x->affine[2 * c] : 1),
                      shift = x->affine ? x->affine[2 * c + 1] : 0;
         const float mean = (float)(-shift / scale), std = (float)(1 / scale);
         if (!(scale > 0) || !isfinite(mean) || !(std > 0)) {
@@ -192,7 +193,7 @@ static void settle_input(struct ctkd__import *im, const struct ctkd__import_valu
         info->std[c] = std;
     }
     im->input_settled = true;
-    im->normalises |= x->affine != NULL;
+    im->normalises |= x->affine || im->of_bytes;
 }
 
 /* y = scale x + shift as part of the convolution or linear layer that made x. */
@@ -288,6 +289,10 @@ int ctkd__import_settle(struct ctkd__import *im, struct ctkd__import_value *x, b
                                       : "a shape, expected an image or a vector");
         return -1;
     }
+    if (x->is_bytes) {
+        ctkd__import_fail(im, "of bytes, expected a Cast to floats before");
+        return -1;
+    }
     const bool has_zeros = x->pads[0] || x->pads[1] || x->pads[2] || x->pads[3];
     if (has_zeros && !keep_zeros) {
         ctkd__import_fail(im, "zeros padded around its input, expected that before Conv only");
@@ -327,6 +332,45 @@ int ctkd__import_settle(struct ctkd__import *im, struct ctkd__import_value *x, b
 
 /* --- the whole */
 
+bool ctkd__onnx_is_free(const struct ctkd__onnx_model *model)
+{
+    bool is_free = false;
+    if (model->n_inputs != 1 || model->inputs[0].rank != 4)
+        return false; /* refused for that */
+    for (int i = 1; i < 4; i++)
+        is_free |= model->inputs[0].shape[i] < 1;
+    return is_free;
+}
+
+void ctkd__onnx_take_size(struct ctkd__onnx_model *model, size_t channels, size_t height,
+                          size_t width)
+{
+    const size_t sizes[3] = { channels, height, width };
+    for (int i = 0; i < 3 && model->n_inputs == 1 && model->inputs[0].rank == 4; i++)
+        if (model->inputs[0].shape[i + 1] < 1 && sizes[i])
+            model->inputs[0].shape[i + 1] = (int64_t)sizes[i];
+}
+
+static ctkd_status check_input(const struct ctkd__import *im, const struct ctkd__onnx_value *input)
+{
+    if (input->rank != 4)
+        return ctkd__fail(im->err, CTKD_EFORMAT,
+                          "%s: input %.80s: rank %d found, expected [batch, channels, height, "
+                          "width]",
+                          im->file, input->name, input->rank);
+    for (int i = 0; i < 3; i++)
+        if (input->shape[i + 1] < 1)
+            return ctkd__fail(im->err, CTKD_EFORMAT,
+                              "%s: input %.80s: its %s are free, expected a size for them",
+                              im->file, input->name, i ? "height and width" : "channels");
+    if (input->type && input->type != CTKD__ONNX_TYPE_UINT8 && !ctkd__import_is_float(input->type))
+        return ctkd__fail(im->err, CTKD_EFORMAT,
+                          "%s: input %.80s: element type %d found, expected floats (1, 10, 11, 16) "
+                          "or bytes (2)",
+                          im->file, input->name, input->type);
+    return CTKD_OK;
+}
+
 static void add_input(struct ctkd__import *im)
 {
     const struct ctkd__onnx_model *const model = im->model;
@@ -337,21 +381,21 @@ static void add_input(struct ctkd__import *im)
         return;
     }
     const struct ctkd__onnx_value *const input = &model->inputs[0];
-    if (input->rank != 4 || input->shape[1] < 1 || input->shape[2] < 1 || input->shape[3] < 1) {
-        im->status = ctkd__fail(im->err, CTKD_EFORMAT,
-                                "%s: input %.80s: rank %d or free sizes found, expected "
-                                "[batch, channels, height, width] with only the batch free",
-                                im->file, input->name, input->rank);
+    im->status = check_input(im, input);
+    if (im->status != CTKD_OK)
         return;
-    }
     const struct ctkd__onnx_node start = { .op = "input",
                                            .name = "",
                                            .outputs = (const char *[]){ input->name } };
     im->batch = input->shape[0];
+    im->of_bytes = input->type == CTKD__ONNX_TYPE_UINT8;
     im->node = &start;
-    ctkd__import_output(im, 0,
-                        ctkd__graph_input(im->graph, (size_t)input->shape[1],
-                                          (size_t)input->shape[2], (size_t)input->shape[3]));
+    struct ctkd__import_value *const x =
+        ctkd__import_output(im, 0,
+                            ctkd__graph_input(im->graph, (size_t)input->shape[1],
+                                              (size_t)input->shape[2], (size_t)input->shape[3]));
+    if (x)
+        x->is_bytes = im->of_bytes;
     im->node = NULL;
 }
 
@@ -364,14 +408,28 @@ static bool reads(const struct ctkd__import *im, const struct ctkd__onnx_node *n
     return false;
 }
 
-/* PyTorch's tracer writes equal constants once, and an Identity for each other name. */
+/* Whether a node gives a constant another name and nothing else: PyTorch's tracer writes equal
+   constants once, and an Identity for each other name; models in half precision cast weights. */
+static bool renames_constant(const struct ctkd__import *im, const struct ctkd__onnx_node *node)
+{
+    const struct ctkd__onnx_attribute *const to = ctkd__onnx_attribute(node, "to");
+    const struct ctkd__tensor *const constant =
+        node->n_inputs == 1 && node->n_outputs == 1
+            ? ctkd__tensors_find(im->constants, node->inputs[0])
+            : NULL;
+    if (!constant)
+        return false;
+    return strcmp(node->op, "Identity") == 0 ||
+           (strcmp(node->op, "Cast") == 0 && to && to->kind == CTKD__ONNX_INT &&
+            constant->type == CTKD__F32 && ctkd__import_is_float(to->i));
+}
+
 static void resolve_constants(struct ctkd__import *im)
 {
     const struct ctkd__onnx_model *const model = im->model;
     for (size_t i = 0; i < model->n_nodes; i++) {
         const struct ctkd__onnx_node *const from = &model->nodes[i];
-        if (strcmp(from->op, "Identity") != 0 || from->n_inputs != 1 || from->n_outputs != 1 ||
-            !ctkd__tensors_find(im->constants, from->inputs[0]))
+        if (!renames_constant(im, from))
             continue;
         for (size_t j = i + 1; j < model->n_nodes; j++)
             for (size_t k = 0; k < model->nodes[j].n_inputs; k++)

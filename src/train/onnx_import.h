@@ -18,6 +18,7 @@ struct ctkd__import_value {
     bool shared;                  /* others read the graph node without the affine map */
     bool flat;                    /* of rank 2 in ONNX */
     bool ends;                    /* behind a Softmax */
+    bool is_bytes;                /* an input of bytes that is not yet cast */
     double *affine;               /* [c][scale, shift] or NULL; of the model's memory */
     size_t steps[2];              /* rows, columns: every steps-th */
     size_t pad_before, pad_after; /* channels */
@@ -44,6 +45,7 @@ struct ctkd__import {
     struct ctkd__tensors *tensors;
     struct ctkd__network_info *info;
     bool input_settled, normalises;
+    bool of_bytes;        /* the images are of 0 to 255 */
     const char **counted; /* every name that is read; ends with NULL */
     struct ctkd__import_value *values;
     struct ctkd__import_name *names;
@@ -99,6 +101,13 @@ static inline bool ctkd__import_axis_is(int64_t axis, int64_t rank, int64_t want
     return (axis < 0 ? axis + rank : axis) == wanted;
 }
 
+/* Whether ONNX's number of an element type is that of floats; all are floats here. */
+static inline bool ctkd__import_is_float(int64_t type)
+{
+    return type == CTKD__ONNX_TYPE_FLOAT || type == CTKD__ONNX_TYPE_FLOAT16 ||
+           type == CTKD__ONNX_TYPE_DOUBLE || type == CTKD__ONNX_TYPE_BFLOAT16;
+}
+
 /* Whether zeros around the image are pending. */
 static inline bool ctkd__import_has_zeros(const struct ctkd__import_value *x)
 {
@@ -142,5 +151,6 @@ void ctkd__op_concat(struct ctkd__import *im);
 void ctkd__op_constant_of_shape(struct ctkd__import *im);
 void ctkd__op_transpose(struct ctkd__import *im);
 void ctkd__op_same_ints(struct ctkd__import *im);
+void ctkd__op_cast(struct ctkd__import *im);
 
 #endif

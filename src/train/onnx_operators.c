@@ -206,7 +206,7 @@ static void op_relu(import *im)
 static bool has_pending(const value *x)
 {
     return ctkd__import_has_zeros(x) || x->pad_before || x->pad_after || x->steps[0] != 1 ||
-           x->steps[1] != 1 || x->stage != CTKD__IMPORT_PLAIN || x->ends;
+           x->steps[1] != 1 || x->stage != CTKD__IMPORT_PLAIN || x->ends || x->is_bytes;
 }
 
 /* The constant of a channel: one number for all, or [c] along the channels of an image ([c, 1, 1])
@@ -366,7 +366,7 @@ static const struct {
     { "Add", op_arithmetic },
     { "AveragePool", ctkd__op_average_pool },
     { "BatchNormalization", op_batch_norm },
-    { "Cast", ctkd__op_same_ints },
+    { "Cast", ctkd__op_cast },
     { "Clip", ctkd__op_clip },
     { "Concat", ctkd__op_concat },
     { "ConstantOfShape", ctkd__op_constant_of_shape },

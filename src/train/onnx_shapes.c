@@ -63,9 +63,26 @@ static void reshape_image(import *im)
     }
 }
 
+/* The first input as integers, a constant list among them; false when it is an image. */
+static bool ints_of(import *im, value *out)
+{
+    *out = (value){ .is_ints = true };
+    if (ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, out->ints, &out->n_ints))
+        return true;
+    const value *const x = ctkd__import_constant(im, 0) ? NULL : ctkd__import_input(im, 0);
+    if (x && x->is_ints)
+        *out = *x;
+    return x && x->is_ints;
+}
+
 /* Without axes every size of 1 goes. */
 void ctkd__op_squeeze(import *im)
 {
+    value list;
+    if (ints_of(im, &list)) { /* one number of a shape */
+        ctkd__op_same_ints(im);
+        return;
+    }
     value *const x = ctkd__import_input(im, 0);
     const bool every = im->node->n_inputs < 2 && !ctkd__onnx_attribute(im->node, "axes");
     if (x && (x->flat || x->h != 1 || x->w != 1))
@@ -145,25 +162,6 @@ void ctkd__op_pad(import *im)
 
 /* --- lists of integers: the shape arithmetic in front of a Reshape */
 
-void ctkd__op_shape(import *im)
-{
-    const value *const x = ctkd__import_input(im, 0);
-    value *const y = x ? ctkd__import_output(im, 0, -1) : NULL;
-    if (!y)
-        return;
-    if (x->is_ints || x->stage != CTKD__IMPORT_PLAIN || x->steps[0] != 1 || x->steps[1] != 1 ||
-        ctkd__onnx_attribute(im->node, "start") || ctkd__onnx_attribute(im->node, "end")) {
-        ctkd__import_fail(im, "expected the whole shape of an image or vector");
-        return;
-    }
-    y->is_ints = true;
-    y->n_ints = x->flat ? 2 : 4;
-    y->ints[0] = INT64_MIN;
-    y->ints[1] = (int64_t)((x->c + x->pad_before + x->pad_after) * (x->flat ? x->h * x->w : 1));
-    y->ints[2] = (int64_t)(x->h + x->pads[0] + x->pads[2]);
-    y->ints[3] = (int64_t)(x->w + x->pads[1] + x->pads[3]);
-}
-
 /* The present node's output: a list. NULL after an error. */
 static value *put_ints(import *im, size_t n, const int64_t *ints)
 {
@@ -174,6 +172,29 @@ static value *put_ints(import *im, size_t n, const int64_t *ints)
     y->n_ints = n;
     memcpy(y->ints, ints, n * sizeof *ints);
     return y;
+}
+
+/* All of the shape, or the part [start, end) of it. */
+void ctkd__op_shape(import *im)
+{
+    const value *const x = ctkd__import_input(im, 0);
+    if (!x)
+        return;
+    if (x->is_ints || x->stage != CTKD__IMPORT_PLAIN || x->steps[0] != 1 || x->steps[1] != 1) {
+        ctkd__import_fail(im, "expected the shape of an image or vector");
+        return;
+    }
+    const int64_t sizes[4] = {
+        INT64_MIN, (int64_t)((x->c + x->pad_before + x->pad_after) * (x->flat ? x->h * x->w : 1)),
+        (int64_t)(x->h + x->pads[0] + x->pads[2]), (int64_t)(x->w + x->pads[1] + x->pads[3])
+    };
+    const int64_t rank = x->flat ? 2 : 4;
+    int64_t range[2] = { ctkd__import_int(im, "start", 0), ctkd__import_int(im, "end", rank) };
+    for (int i = 0; i < 2; i++) {
+        range[i] += range[i] < 0 ? rank : 0;
+        range[i] = range[i] < 0 ? 0 : range[i] > rank ? rank : range[i];
+    }
+    put_ints(im, range[0] < range[1] ? (size_t)(range[1] - range[0]) : 0, sizes + range[0]);
 }
 
 /* A new list from the elements [begin, end) of the input's. */
@@ -233,7 +254,7 @@ void ctkd__op_constant_of_shape(import *im)
     put_ints(im, (size_t)size, ints);
 }
 
-/* Unsqueeze of one number of a shape, and Cast: a list keeps its elements. */
+/* Unsqueeze of one number of a shape: a list keeps its elements. */
 void ctkd__op_same_ints(import *im)
 {
     int64_t ints[CTKD__IMPORT_INTS_MAX];
@@ -296,18 +317,6 @@ static void transpose_ints(import *im, const value *x)
 }
 
 /* --- of images or of integers */
-
-/* The first input as integers, a constant list among them; false when it is an image. */
-static bool ints_of(import *im, value *out)
-{
-    *out = (value){ .is_ints = true };
-    if (ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, out->ints, &out->n_ints))
-        return true;
-    const value *const x = ctkd__import_constant(im, 0) ? NULL : ctkd__import_input(im, 0);
-    if (x && x->is_ints)
-        *out = *x;
-    return x && x->is_ints;
-}
 
 void ctkd__op_transpose(import *im)
 {

@@ -103,7 +103,7 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
         return status == CTKD_EINVAL ? ctkd__fail_within(err, status, "%s.network", args->role)
                                      : status;
     teacher->info = file->info;
-    return CTKD_OK;
+    return check_info(teacher, args, err); /* a model of free size says its classes only now */
 }
 
 ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,

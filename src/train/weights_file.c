@@ -33,8 +33,9 @@ ctkd_status ctkd__format_of_file(const char *path, enum ctkd__format *out, ctkd_
     if (n > 8 && b[8] == '{') /* behind the length of the header */
         *out = CTKD__FORMAT_SAFETENSORS;
     else if (memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5))
-        *out = CTKD__FORMAT_PTH;        /* zip, or a pickle of protocol 2 to 5 */
-    else if (b[0] == 0x08 && b[1] != 1) /* field 1, a number: ir_version; 1 is TensorFlow's */
+        *out = CTKD__FORMAT_PTH;            /* zip, or a pickle of protocol 2 to 5 */
+    else if ((b[0] == 0x08 && b[1] != 1) || /* field 1, a number: ir_version; 1 is TensorFlow's */
+             ctkd__onnx_is_model(path))     /* its fields in another order */
         *out = CTKD__FORMAT_ONNX;
     else
         return ctkd__file_kind_fail(path, b, n, "safetensors, a PyTorch checkpoint or ONNX", err);
@@ -65,11 +66,26 @@ ctkd_status ctkd__format_of_name(const char *path, enum ctkd__format *out, ctkd_
                       path);
 }
 
+static void drop_model(struct ctkd__weights_file *file)
+{
+    if (file->model)
+        ctkd__onnx_fini(file->model);
+    free(file->model);
+    file->model = NULL;
+}
+
 void ctkd__weights_file_fini(struct ctkd__weights_file *file)
 {
     ctkd__tensors_fini(&file->tensors);
     ctkd__graph_destroy(file->graph);
+    drop_model(file);
     *file = (struct ctkd__weights_file){ 0 };
+}
+
+static void take_size(size_t *size, size_t otherwise)
+{
+    if (*size == 0)
+        *size = otherwise;
 }
 
 static ctkd_status copy_metadata(const struct ctkd__tensors *from, struct ctkd__tensors *to,
@@ -89,19 +105,68 @@ static ctkd_status check_finite(const char *path, const struct ctkd__tensors *te
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", path);
 }
 
+/* The model as a graph and its parameters; what it says of its images goes into info. */
+static ctkd_status import_model(struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__network_info *const info = &file->info, found;
+    ctkd_status status =
+        ctkd__onnx_import(file->path, file->model, &file->graph, &file->tensors, &found, err);
+    if (status == CTKD_OK)
+        status = check_finite(file->path, &file->tensors, err); /* a constant may divide by 0 */
+    if (status == CTKD_OK)
+        status = copy_metadata(&file->model->initialisers, &file->tensors, err);
+    drop_model(file);
+    if (status != CTKD_OK)
+        return status;
+    info->channels = found.channels, info->height = found.height, info->width = found.width;
+    info->classes = found.classes;
+    info->has_constants = found.has_constants;
+    memcpy(info->mean, found.mean, sizeof found.mean);
+    memcpy(info->std, found.std, sizeof found.std);
+    return CTKD_OK;
+}
+
+/* What a model of free size says before the size is known. */
+static void take_declared(struct ctkd__weights_file *file)
+{
+    const struct ctkd__onnx_value *const input = file->model->inputs;
+    const struct ctkd__onnx_value *const output = file->model->outputs;
+    size_t *const sizes[3] = { &file->info.channels, &file->info.height, &file->info.width };
+    for (int i = 0; i < 3; i++)
+        *sizes[i] = input->shape[i + 1] > 0 ? (size_t)input->shape[i + 1] : 0;
+    if (file->model->n_outputs == 1 && output->rank == 2 && output->shape[1] > 0)
+        file->info.classes = (size_t)output->shape[1];
+}
+
 static ctkd_status read_onnx(struct ctkd__weights_file *file, ctkd_error *err)
 {
-    struct ctkd__onnx_model model = { 0 };
-    ctkd_status status = ctkd__onnx_read(file->path, &model, err);
+    file->model = calloc(1, sizeof *file->model);
+    if (!file->model)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", file->path);
+    ctkd_status status = ctkd__onnx_read(file->path, file->model, err);
     if (status == CTKD_OK)
-        status = check_finite(file->path, &model.initialisers, err);
+        status = check_finite(file->path, &file->model->initialisers, err);
     if (status == CTKD_OK)
-        status =
-            ctkd__onnx_import(file->path, &model, &file->graph, &file->tensors, &file->info, err);
-    if (status == CTKD_OK)
-        status = copy_metadata(&model.initialisers, &file->tensors, err);
-    ctkd__onnx_fini(&model);
-    return status;
+        status = ctkd__network_info_get(&file->model->initialisers, file->path, &file->info, err);
+    if (status != CTKD_OK)
+        return status;
+    if (!ctkd__onnx_is_free(file->model))
+        return import_model(file, err);
+    take_declared(file);
+    return copy_metadata(&file->model->initialisers, &file->tensors, err);
+}
+
+ctkd_status ctkd__weights_file_resolve(struct ctkd__weights_file *file,
+                                       const struct ctkd__model_args *sizes, ctkd_error *err)
+{
+    struct ctkd__network_info *const info = &file->info;
+    if (!file->model)
+        return CTKD_OK;
+    take_size(&info->channels, sizes->channels);
+    take_size(&info->height, sizes->height);
+    take_size(&info->width, sizes->width);
+    ctkd__onnx_take_size(file->model, info->channels, info->height, info->width);
+    return import_model(file, err);
 }
 
 static ctkd_status read_tensors(struct ctkd__weights_file *file, ctkd_error *err)
@@ -187,7 +252,7 @@ ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file 
         status = ctkd__tensors_widen(&out->tensors, err);
     if (status == CTKD_OK)
         status = check_finite(out->path, &out->tensors, err);
-    if (status == CTKD_OK && out->tensors.count == 0)
+    if (status == CTKD_OK && !out->model && out->tensors.count == 0)
         status = ctkd__fail(err, CTKD_EFORMAT, "%s: no tensors found, expected weights", out->path);
     if (status != CTKD_OK) {
         ctkd__weights_file_fini(out);
@@ -200,12 +265,6 @@ ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file 
 }
 
 /* --- the network of the weights */
-
-static void take_size(size_t *size, size_t otherwise)
-{
-    if (*size == 0)
-        *size = otherwise;
-}
 
 static ctkd_status guess_network(struct ctkd__weights_file *file, ctkd_error *err)
 {
@@ -258,9 +317,11 @@ ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char
                                      char note[CTKD__NOTE_BYTES], ctkd_error *err)
 {
     struct ctkd__network_info *const info = &file->info;
-    ctkd_status status = CTKD_OK;
     *out = NULL;
     note[0] = '\0';
+    ctkd_status status = ctkd__weights_file_resolve(file, sizes, err);
+    if (status != CTKD_OK)
+        return status;
     take_size(&info->channels, sizes->channels);
     take_size(&info->height, sizes->height);
     take_size(&info->width, sizes->width);

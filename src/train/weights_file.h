@@ -30,7 +30,10 @@ struct ctkd__weights_file {
     struct ctkd__tensors tensors; /* and the metadata */
     struct ctkd__network_info info;
     struct ctkd__graph *graph; /* ONNX: the network itself, as imported; else NULL */
-    bool verified;             /* a SHA-256 beside the file is the file's */
+    /* ONNX whose channels, height or width are free, until _resolve or _graph says them; else NULL.
+       Until then there are no tensors, and the sizes of info that are free are 0. */
+    struct ctkd__onnx_model *model;
+    bool verified; /* a SHA-256 beside the file is the file's */
 };
 
 /* Reads what `path` names (ctkd__network_file_find). What the file leaves open is taken from its
@@ -39,6 +42,11 @@ struct ctkd__weights_file {
 ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file *out,
                                     ctkd_error *err);
 void ctkd__weights_file_fini(struct ctkd__weights_file *file);
+
+/* Imports a model of free size for images of these sizes, where info has none; does nothing to any
+   other file. CTKD_EFORMAT: a size that is needed is 0, or the model does not take such images. */
+ctkd_status ctkd__weights_file_resolve(struct ctkd__weights_file *file,
+                                       const struct ctkd__model_args *sizes, ctkd_error *err);
 
 /*
  * The graph that the weights are of, with file->tensors as its parameters (ctkd__match; `note` is

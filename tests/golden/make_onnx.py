@@ -33,9 +33,9 @@ def ints(name, *values):
     return numpy_helper.from_array(np.array(values, np.int64), name)
 
 
-def save(name, nodes, tensors, classes=5, opset=13):
+def save(name, nodes, tensors, classes=5, opset=13, kind=TensorProto.FLOAT):
     graph = helper.make_graph(
-        nodes, name, [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, SIDE, SIDE])],
+        nodes, name, [helper.make_tensor_value_info("x", kind, ["batch", 3, SIDE, SIDE])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", classes])], tensors)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8),
               os.path.join(HERE, name + ".onnx"))
@@ -160,7 +160,7 @@ class Mobile(torch.nn.Module):
         return torch.flatten(self.classes(F.adaptive_avg_pool2d(y, 1)), 1)
 
 
-def exported(name, **options):
+def exported(name, side=SIDE, **options):
     torch.manual_seed(3)
     model = Mobile()
     for norm in (model.stem[1], model.depth[1]):
@@ -168,8 +168,43 @@ def exported(name, **options):
         torch.nn.init.normal_(norm.bias), torch.nn.init.normal_(norm.running_mean)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(model.eval(), (torch.zeros(N, 3, SIDE, SIDE),), os.path.join(HERE, name + ".onnx"),
+        torch.onnx.export(model.eval(), (torch.zeros(N, 3, side, side),), os.path.join(HERE, name + ".onnx"),
                           input_names=["x"], verbose=False, **options)
+
+
+def half():
+    """Weights and values in half precision, images and logits in float; a weight cast on the way, an integer to half."""
+    global draws
+    draws = np.random.default_rng(5)
+    tensors = [floats("conv.weight", 4, 3, 3, 3), floats("conv.bias", 4), positive("bn.weight", 4), floats("bn.bias", 4),
+               floats("bn.m", 4), positive("bn.v", 4), floats("fc.bias", 5)]
+    tensors = [numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float16), t.name) for t in tensors]
+    save("onnx_half", [
+        node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16), node("Cast", ["two"], ["halftwo"], to=TensorProto.FLOAT16),
+        node("Conv", ["h", "conv.weight", "conv.bias"], ["c"], strides=[2, 2]),
+        node("BatchNormalization", ["c", "bn.weight", "bn.bias", "bn.m", "bn.v"], ["b"]),
+        node("Div", ["b", "halftwo"], ["d"]), node("Relu", ["d"], ["r"]), node("GlobalAveragePool", ["r"], ["g"]),
+        node("Shape", ["g"], ["s"]), node("Cast", ["s"], ["s32"], to=TensorProto.INT32),
+        node("Cast", ["s32"], ["s64"], to=TensorProto.INT64), node("Gather", ["s64", "zero"], ["n"], axis=0),
+        node("Unsqueeze", ["n", "axes"], ["nu"]), node("Concat", ["nu", "minus"], ["to"], axis=0),
+        node("Reshape", ["g", "to"], ["f"]), node("Cast", ["fc.weight"], ["halffc"], to=TensorProto.FLOAT16),
+        node("Gemm", ["f", "halffc", "fc.bias"], ["l"], transB=1), node("Cast", ["l"], ["y"], to=TensorProto.FLOAT)],
+        tensors + [floats("fc.weight", 5, 4), numpy_helper.from_array(np.array(2, np.int64), "two"),
+                   numpy_helper.from_array(np.array(0, np.int64), "zero"), ints("axes", 0), ints("minus", -1)])
+
+
+def of_bytes():
+    """Images of bytes, cast, divided by 255 and normalised inside."""
+    global draws
+    draws = np.random.default_rng(6)
+    tensors = [numpy_helper.from_array(np.array(255, np.float32), "full"), positive("mean", 3, 1, 1), positive("std", 1, 3, 1, 1),
+               floats("conv.weight", 4, 3, 3, 3), floats("conv.bias", 4), floats("fc.weight", 5, 4), floats("fc.bias", 5)]
+    save("onnx_bytes", [
+        node("Cast", ["x"], ["f"], to=TensorProto.FLOAT), node("Div", ["f", "full"], ["p"]), node("Sub", ["p", "mean"], ["s"]),
+        node("Div", ["s", "std"], ["i"]), node("Conv", ["i", "conv.weight", "conv.bias"], ["c"], pads=[1, 1, 1, 1]),
+        node("Relu", ["c"], ["r"]), node("GlobalAveragePool", ["r"], ["g"]), node("Flatten", ["g"], ["v"]),
+        node("Gemm", ["v", "fc.weight", "fc.bias"], ["y"], transB=1)], tensors, kind=TensorProto.UINT8)
+    return draws.integers(0, 256, size=(N, 3, SIDE, SIDE)).astype(np.uint8)
 
 
 def logits(name, x):
@@ -189,8 +224,18 @@ if __name__ == "__main__":
     exported("onnx_mobile_traced", dynamo=False, dynamic_axes={"x": {0: "batch"}})
     exported("onnx_mobile_exported", dynamo=True, external_data=False,
              dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=1024)},))
+    # The size of the images is free, and not what it was when the model was traced; weights beside the model.
+    free = {"x": {0: "batch", 2: "h", 3: "w"}}
+    exported("onnx_free_traced", dynamo=False, dynamic_axes=free, side=12)
+    exported("onnx_free_exported", dynamo=True, side=12, dynamic_shapes=(
+        {0: torch.export.Dim("batch", min=1, max=64), 2: torch.export.Dim("h", min=4, max=64),
+         3: torch.export.Dim("w", min=4, max=64)},))
+    half()
+    pixels = of_bytes()
     with open(os.path.join(HERE, "onnx.txt"), "w") as file:
         for key in ("x", "onnx_plain", "onnx_shapes", "onnx_traced", "onnx_channels", "onnx_mobile_traced",
-                    "onnx_mobile_exported", "onnx_pools"):
-            values = (images if key == "x" else logits(key, images)).ravel()
+                    "onnx_mobile_exported", "onnx_pools", "onnx_free_traced", "onnx_free_exported", "onnx_half", "bytes",
+                    "onnx_bytes"):
+            given = pixels if key == "onnx_bytes" else images
+            values = (images if key == "x" else pixels if key == "bytes" else logits(key, given)).ravel()
             file.write(f"{key} {values.size} " + " ".join(f"{v:.9g}" for v in values) + "\n")
