@@ -1,6 +1,8 @@
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "support/check.h"
 #include "support/scratch.h"
@@ -58,6 +60,78 @@ static void an_abandoned_file_leaves_the_old_one(void **state)
     ctkd__new_file_abandon(&file);
     check_holds(path, "old");
     assert_int_equal(folder_count(), before);
+}
+
+static void write_text(const char *path, const char *text)
+{
+    struct ctkd__new_file file;
+    ctkd_error err;
+    check_ok(ctkd__new_file_open(&file, path, &err), &err);
+    fputs(text, file.stream);
+    check_ok(ctkd__new_file_commit(&file, &err), &err);
+}
+
+static void check_is_link(const char *path)
+{
+    struct stat info;
+    assert_int_equal(lstat(path, &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
+}
+
+static void a_link_stays_and_what_it_leads_to_is_written(void **state)
+{
+    (void)state;
+    char target[1024], link[1024], second[1024], absent[1024];
+    assert_int_equal(mkdir(scratch_path("links"), 0777), 0);
+    snprintf(target, sizeof target, "%s", scratch_text("links/target", "old"));
+    snprintf(link, sizeof link, "%s", scratch_path("link"));
+    snprintf(second, sizeof second, "%s", scratch_path("links/second"));
+    snprintf(absent, sizeof absent, "%s", scratch_path("links/absent"));
+    assert_int_equal(symlink("links/target", link), 0); /* relative to the link's folder */
+    assert_int_equal(symlink("../link", second), 0);
+    write_text(second, "new");
+    check_is_link(second);
+    check_is_link(link);
+    check_holds(target, "new");
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(symlink(absent, link), 0); /* absolute, and not there yet */
+    write_text(link, "made");
+    check_is_link(link);
+    check_holds(absent, "made");
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(symlink("link", link), 0); /* to itself */
+    struct ctkd__new_file file;
+    ctkd_error err;
+    assert_int_equal(ctkd__new_file_open(&file, link, &err), CTKD_EIO);
+    assert_non_null(strstr(err.message, "link: cannot be written: Too many levels"));
+    assert_int_equal(unlink(link), 0);
+}
+
+/* Neither may be replaced by a file, as a rename would. */
+static void devices_and_pipes_are_written_as_they_are(void **state)
+{
+    (void)state;
+    struct stat info;
+    struct ctkd__new_file file;
+    ctkd_error err;
+    char text[4] = "";
+    write_text("/dev/null", "gone");
+    assert_int_equal(stat("/dev/null", &info), 0);
+    assert_true(S_ISCHR(info.st_mode));
+    check_ok(ctkd__new_file_open(&file, "/dev/full", &err), &err);
+    fputs("x", file.stream);
+    assert_int_equal(ctkd__new_file_commit(&file, &err), CTKD_EIO);
+    assert_non_null(strstr(err.message, "/dev/full: cannot be written: No space left"));
+    const char *pipe = scratch_path("pipe");
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    const int end = open(pipe, O_RDONLY | O_NONBLOCK);
+    assert_true(end >= 0);
+    write_text(pipe, "abc");
+    assert_int_equal(read(end, text, sizeof text), 3);
+    assert_memory_equal(text, "abc", 3);
+    close(end);
+    assert_int_equal(ctkd__new_file_open(&file, scratch_path(""), &err), CTKD_EIO);
+    assert_non_null(strstr(err.message, "Is a directory"));
 }
 
 static void a_new_file_has_the_permissions_of_the_umask(void **state)
@@ -132,6 +206,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_committed_file_replaces_the_old_one),
         cmocka_unit_test(an_abandoned_file_leaves_the_old_one),
+        cmocka_unit_test(a_link_stays_and_what_it_leads_to_is_written),
+        cmocka_unit_test(devices_and_pipes_are_written_as_they_are),
         cmocka_unit_test(a_new_file_has_the_permissions_of_the_umask),
         cmocka_unit_test(a_write_that_fails_surfaces_at_commit),
         cmocka_unit_test(a_folder_that_is_not_there_is_named),

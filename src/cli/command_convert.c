@@ -23,7 +23,7 @@ static ctkd_status read_arguments(int argc, char **argv, struct ctkd__sections s
         ctkd_status status = CTKD_OK;
         if (flag->flag) {
             status = ctkd__sections_set(sections, "command line", flag->key, flag->value, err);
-        } else if (argv[i][0] == '-') {
+        } else if (argv[i][0] == '-' && argv[i][1]) {
             status = ctkd__fail(err, CTKD_EINVAL, "unknown option '%s', expected %s or %s", argv[i],
                                 flags[0].flag, flags[1].flag);
         } else if (equals) {
@@ -82,8 +82,10 @@ const struct ctkd__command ctkd__command_convert = {
     .name = "convert",
     .arguments = "IN OUT [key=value ...]",
     .summary = "weights between .safetensors, .pth and .onnx",
-    .details = "IN is a run directory or weights; its format is found by its contents, that of OUT "
-               "by its\n"
-               "ending: .safetensors, .pth, .pt, .onnx (opset 13, any batch size).",
+    .details =
+        "IN is a run directory or weights; its format is found by its contents, that of OUT "
+        "by its\n"
+        "ending: .safetensors, .pth, .pt, .th, .onnx (opset 13, any batch size). OUT may be - for "
+        "standard output,\nwith format=.",
     .run = run,
 };

@@ -8,13 +8,68 @@
 #include "train/weights_file.h"
 #include "util/error.h"
 
-/* config.yaml of the run directory that `file` is in, if there is one. */
-static bool find_run_config(const char *file, char *out, size_t bytes)
+/* A file beside `file`. */
+static bool find_beside(const char *file, const char *name, char *out, size_t bytes)
 {
     const char *slash = strrchr(file, '/');
-    const int n = slash ? snprintf(out, bytes, "%.*s/config.yaml", (int)(slash - file), file)
-                        : snprintf(out, bytes, "config.yaml");
+    const int folder = slash ? (int)(slash + 1 - file) : 0;
+    const int n = snprintf(out, bytes, "%.*s%s", folder, file, name);
     return n > 0 && (size_t)n < bytes && access(out, R_OK) == 0;
+}
+
+/* Whether `file` is one that a run leaves in its directory. */
+static bool is_of_run(const char *file)
+{
+    static const char *const names[] = { "last.safetensors", "best.safetensors" };
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+    char path[1100];
+    return (strcmp(name, names[0]) == 0 || strcmp(name, names[1]) == 0) &&
+           (find_beside(file, "log.jsonl", path, sizeof path) ||
+            find_beside(file, "last.ckpt", path, sizeof path));
+}
+
+/* Whether what the weights say of themselves is what the configuration trained: what neither of
+   them names is no contradiction, but no agreement. */
+static void compare(const struct ctkd__network_info *info, const struct ctkd__config *config,
+                    bool *contradicts, bool *agrees)
+{
+    const size_t n = strcspn(config->data.set, ":");
+    const bool same_set =
+        strlen(info->dataset) == n && memcmp(info->dataset, config->data.set, n) == 0;
+    const bool same_network = strcmp(info->network, config->student.network) == 0;
+    *contradicts = (info->network[0] && !same_network) || (info->dataset[0] && !same_set);
+    *agrees = same_network && same_set;
+}
+
+/* A config.yaml beside weights is that of their run when a run left them there and they do not
+   contradict it, or when they say the same. Another one is not used, which is told. */
+static ctkd_status read_run_config(const char *file, const char *yaml,
+                                   const struct ctkd__network_info *info,
+                                   struct ctkd__config *config, bool *used, ctkd_error *err)
+{
+    struct ctkd__config *found;
+    ctkd_error why = { 0 };
+    const bool of_run = is_of_run(file);
+    bool contradicts = false, agrees = false;
+    ctkd_status status = ctkd__config_create(&found, err);
+    if (status != CTKD_OK)
+        return status;
+    const ctkd_status read =
+        ctkd__sections_read_yaml(ctkd__config_sections(found), yaml, of_run ? err : &why);
+    if (read == CTKD_OK)
+        compare(info, found, &contradicts, &agrees);
+    ctkd__config_destroy(found);
+    *used = read == CTKD_OK && (agrees || (of_run && !contradicts));
+    if (*used)
+        return ctkd__sections_read_yaml(ctkd__config_sections(config), yaml, err);
+    if (read != CTKD_OK && of_run)
+        return read;
+    fprintf(stderr, "note: %s is not of the run that %s is from (%s), and is not used\n", yaml,
+            file,
+            read != CTKD_OK ? "no configuration of ctkd"
+            : contradicts   ? "it names another network or data set"
+                            : "no run left it there");
+    return CTKD_OK;
 }
 
 static ctkd_status set_number(struct ctkd__config *config, const char *key, size_t value,
@@ -26,23 +81,20 @@ static ctkd_status set_number(struct ctkd__config *config, const char *key, size
 }
 
 /* Without a run's configuration the file's metadata say which images it takes. */
-static ctkd_status set_from_metadata(const char *file, struct ctkd__config *config, ctkd_error *err)
+static ctkd_status set_from_metadata(const struct ctkd__network_info *info,
+                                     struct ctkd__config *config, ctkd_error *err)
 {
     const struct ctkd__sections sections = ctkd__config_sections(config);
-    struct ctkd__weights_file weights;
-    ctkd_status status = ctkd__weights_file_read(file, &weights, err);
-    const struct ctkd__network_info info = weights.info;
-    ctkd__weights_file_fini(&weights);
-    if (status == CTKD_OK) /* the default network is for training */
-        status = ctkd__sections_set(sections, "metadata", "student.network", "", err);
-    if (status != CTKD_OK || !info.dataset[0])
+    /* the default network is for training */
+    ctkd_status status = ctkd__sections_set(sections, "metadata", "student.network", "", err);
+    if (status != CTKD_OK || !info->dataset[0])
         return status;
-    const struct ctkd__dataset_def *def = ctkd__dataset_find(info.dataset);
-    status = ctkd__sections_set(sections, "metadata", "data.set", info.dataset, err);
-    if (status == CTKD_OK && def && info.channels && info.channels != def->channels)
-        status = set_number(config, "data.channels", info.channels, err);
-    if (status == CTKD_OK && def && info.height && info.height != def->height)
-        status = set_number(config, "data.pad_to", info.height, err);
+    const struct ctkd__dataset_def *def = ctkd__dataset_find(info->dataset);
+    status = ctkd__sections_set(sections, "metadata", "data.set", info->dataset, err);
+    if (status == CTKD_OK && def && info->channels && info->channels != def->channels)
+        status = set_number(config, "data.channels", info->channels, err);
+    if (status == CTKD_OK && def && info->height && info->height != def->height)
+        status = set_number(config, "data.pad_to", info->height, err);
     return status;
 }
 
@@ -50,12 +102,18 @@ static ctkd_status set_from_metadata(const char *file, struct ctkd__config *conf
 static ctkd_status configure_from(const char *path, struct ctkd__config *config, ctkd_error *err)
 {
     char file[1024], yaml[1100];
-    const ctkd_status status = ctkd__network_file_find(path, file, sizeof file, err);
+    struct ctkd__weights_file weights;
+    bool used = false;
+    ctkd_status status = ctkd__network_file_find(path, file, sizeof file, err);
+    if (status == CTKD_OK)
+        status = ctkd__weights_file_read(file, &weights, err);
     if (status != CTKD_OK)
         return status;
-    if (find_run_config(file, yaml, sizeof yaml))
-        return ctkd__sections_read_yaml(ctkd__config_sections(config), yaml, err);
-    return set_from_metadata(file, config, err);
+    const struct ctkd__network_info info = weights.info;
+    ctkd__weights_file_fini(&weights);
+    if (find_beside(file, "config.yaml", yaml, sizeof yaml))
+        status = read_run_config(file, yaml, &info, config, &used, err);
+    return status != CTKD_OK || used ? status : set_from_metadata(&info, config, err);
 }
 
 static ctkd_status print_json(const struct ctkd__network_info *info,
@@ -128,8 +186,9 @@ const struct ctkd__command ctkd__command_eval = {
     .details =
         "RUN_OR_FILE is a run directory (its last.safetensors) or weights: .safetensors, .pth, "
         ".onnx.\n"
-        "The data set is that of the run, or the one the file names; data.set=NAME:PATH overrides "
-        "it.\n"
+        "The data set is that of the run (config.yaml beside weights that a run left there, or "
+        "that agree\n"
+        "with it), or the one the file names; data.set=NAME:PATH overrides it.\n"
         "student.network names the network where the file does not. With --json one object is\n"
         "printed: network, dataset, top1, top5, loss, n.",
     .options = true,

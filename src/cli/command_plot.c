@@ -17,7 +17,8 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
         if (strcmp(argv[i], "-o") == 0 && i + 1 < argc)
             file = argv[++i];
         else if (argv[i][0] == '-')
-            status = ctkd__fail(&err, CTKD_EINVAL, "'%s' found, expected RUN... -o FILE", argv[i]);
+            status = ctkd__fail(&err, CTKD_EINVAL, "unknown option '%s', expected RUN... -o FILE",
+                                argv[i]);
         else if (count == CTKD__PLOT_RUNS_MAX)
             status = ctkd__fail(&err, CTKD_EINVAL, "'%s' found, expected at most %d runs", argv[i],
                                 CTKD__PLOT_RUNS_MAX);
@@ -35,9 +36,10 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_plot = {
     .name = "plot",
-    .arguments = "RUN... -o FILE.svg",
+    .arguments = "RUN... -o FILE.svg|-",
     .summary = "temperature, lambda and accuracy of runs over epochs, as SVG",
     .details = "RUN is a run directory; up to eight share the picture. The band around tau is the "
-               "range within an epoch.",
+               "range within an epoch.\nWhat no run has a value for is left out. - is standard "
+               "output.",
     .run = run,
 };

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 
 #include "io/jsonl.h"
 #include "util/error.h"
@@ -180,9 +182,22 @@ static void draw_legend(FILE *out, const char *name, size_t colour, size_t y)
     fprintf(out, "</text>\n");
 }
 
-static void draw(FILE *out, const struct run *runs, size_t count)
+/* The panels that some run has a value for: one on labels alone has no temperature. */
+static size_t find_panels(const struct run *runs, size_t count, const struct panel *found[N_PANELS])
 {
-    const size_t below = TOP + N_PANELS * (PANEL + GAP);
+    size_t n = 0;
+    for (size_t p = 0; p < N_PANELS; p++) {
+        const struct axis range = range_of(runs, count, &panels[p].key, 1);
+        if (range.low <= range.high)
+            found[n++] = &panels[p];
+    }
+    return n;
+}
+
+static void draw(FILE *out, const struct run *runs, size_t count, const struct panel *const *shown,
+                 size_t n_shown)
+{
+    const size_t below = TOP + n_shown * (PANEL + GAP);
     const size_t height = below + LEGEND * count + 10;
     const char *const epoch[] = { "epoch" };
     struct axis x = range_of(runs, count, epoch, 1);
@@ -195,14 +210,14 @@ static void draw(FILE *out, const struct run *runs, size_t count)
     for (size_t r = 0; r < count; r++)
         fprintf(out, ".c%zu{stroke:%s}.b%zu{fill:%s}", r, colours[r], r, colours[r]);
     fprintf(out, "</style>\n<rect class=\"back\" width=\"100%%\" height=\"100%%\"/>\n");
-    for (size_t p = 0; p < N_PANELS; p++) {
-        const char *const keys[] = { panels[p].key, panels[p].low, panels[p].high };
+    for (size_t p = 0; p < n_shown; p++) {
+        const char *const keys[] = { shown[p]->key, shown[p]->low, shown[p]->high };
         double step;
         const struct axis y = rounded(range_of(runs, count, keys, 3), &step);
         const struct frame f = { x, y, (double)(TOP + p * (PANEL + GAP)) };
-        draw_grid(out, &f, &panels[p], step, p + 1 == N_PANELS);
+        draw_grid(out, &f, shown[p], step, p + 1 == n_shown);
         for (size_t r = 0; r < count; r++)
-            draw_run(out, &f, &runs[r], &panels[p], r);
+            draw_run(out, &f, &runs[r], shown[p], r);
     }
     for (size_t r = 0; r < count; r++)
         draw_legend(out, runs[r].dir, r, below + LEGEND * r);
@@ -223,21 +238,41 @@ static ctkd_status read_run(const char *dir, struct run *run, ctkd_error *err)
     return ctkd__fail(err, CTKD_EFORMAT, "%s: no finished epoch found, expected one or more", path);
 }
 
+/* SVG is all that is written: another ending would lie. A device or a pipe has any name. */
+static ctkd_status check_ending(const char *file, ctkd_error *err)
+{
+    struct stat info;
+    const size_t n = strlen(file);
+    if (strcmp(file, "-") == 0 || (n > 4 && strcasecmp(file + n - 4, ".svg") == 0) ||
+        (stat(file, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)))
+        return CTKD_OK;
+    return ctkd__fail(err, CTKD_EINVAL,
+                      "%s: expected a name in .svg, or - for standard output (SVG is what is "
+                      "drawn)",
+                      file);
+}
+
 ctkd_status ctkd__plot_runs(const char *const *names, size_t count, const char *file,
                             ctkd_error *err)
 {
     struct run runs[CTKD__PLOT_RUNS_MAX] = { { 0 } };
+    const struct panel *shown[N_PANELS];
     struct ctkd__new_file out;
-    ctkd_status status = CTKD_OK;
+    ctkd_status status = check_ending(file, err);
+    if (status != CTKD_OK)
+        return status;
     if (count == 0 || count > CTKD__PLOT_RUNS_MAX)
         return ctkd__fail(err, CTKD_EINVAL, "%zu runs found, expected 1 to %d", count,
                           CTKD__PLOT_RUNS_MAX);
     for (size_t i = 0; i < count && status == CTKD_OK; i++)
         status = read_run(names[i], &runs[i], err);
+    const size_t n_shown = status == CTKD_OK ? find_panels(runs, count, shown) : 0;
+    if (status == CTKD_OK && n_shown == 0)
+        status = ctkd__fail(err, CTKD_EFORMAT, "%s: no value to draw in its epochs", names[0]);
     if (status == CTKD_OK)
         status = ctkd__new_file_open(&out, file, err);
     if (status == CTKD_OK) {
-        draw(out.stream, runs, count);
+        draw(out.stream, runs, count, shown, n_shown);
         status = ctkd__new_file_commit(&out, err);
     }
     for (size_t i = 0; i < count; i++)

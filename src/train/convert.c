@@ -16,7 +16,12 @@ typedef struct ctkd__convert_options options;
 #field, CTKD_OPTION_STRING, offsetof(options, field), 0, 0, 0, "", NULL, help              \
     }
 
+/* In the order of format_of(). */
+static const char *const format_names[] = { "auto", "safetensors", "pth", "onnx", NULL };
+
 const ctkd_option ctkd__convert_table[] = {
+    CTKD_OPT_CHOICE(options, format, 0, format_names,
+                    "of OUT; auto: as its ending says, which - (standard output) has not"),
     TEXT(network, "network of the weights (see `ctkd models`); empty: as the file says, or fits"),
     CTKD_OPT_I64(options, classes, 0, 0, 1 << 22, "0: as the file says, or its last layer"),
     CTKD_OPT_I64(options, channels, 0, 0, CTKD__CHANNELS_MAX,
@@ -169,13 +174,35 @@ static ctkd_status convert(const char *out, enum ctkd__format format, const opti
     return status;
 }
 
+/* As asked for, else by the ending; a name in another format's ending would lie. */
+static ctkd_status format_of(const char *out, const options *o, enum ctkd__format *format,
+                             ctkd_error *err)
+{
+    static const enum ctkd__format formats[] = { CTKD__FORMAT_SAFETENSORS, CTKD__FORMAT_PTH,
+                                                 CTKD__FORMAT_ONNX };
+    if (o->format == 0 && strcmp(out, "-") == 0)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "-: standard output, expected format=safetensors, pth or onnx with it");
+    enum ctkd__format by_name = CTKD__FORMAT_SAFETENSORS;
+    const bool named = ctkd__format_of_name(out, &by_name, o->format ? NULL : err) == CTKD_OK;
+    if (o->format == 0) {
+        *format = by_name;
+        return named ? CTKD_OK : CTKD_EINVAL;
+    }
+    *format = formats[o->format - 1];
+    return named && by_name != *format
+               ? ctkd__fail(err, CTKD_EINVAL, "%s: format=%s found, expected that of the ending",
+                            out, format_names[o->format])
+               : CTKD_OK;
+}
+
 ctkd_status ctkd__convert(const char *in, const char *out, const options *o,
                           char note[CTKD__NOTE_BYTES], ctkd_error *err)
 {
     struct ctkd__weights_file file;
-    enum ctkd__format format;
+    enum ctkd__format format = CTKD__FORMAT_SAFETENSORS;
     note[0] = '\0';
-    ctkd_status status = ctkd__format_of_name(out, &format, err);
+    ctkd_status status = format_of(out, o, &format, err);
     if (status != CTKD_OK)
         return status;
     if (format != CTKD__FORMAT_ONNX && (o->fold || o->normalise))

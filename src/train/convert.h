@@ -6,6 +6,7 @@
 #include "train/weights_file.h"
 
 struct ctkd__convert_options {
+    int format; /* 0: by the name of the new file */
     char *network, *mean, *std;
     int64_t classes, channels, height, width;
     bool fold, normalise;
@@ -13,8 +14,9 @@ struct ctkd__convert_options {
 /* Their table; strings are the config's owner's (ctkd__sections_defaults, _fini). */
 extern const ctkd_option ctkd__convert_table[];
 
-/* The format of `out` is by its ending. Without a network's name, .safetensors and .pth keep the
-   tensors as they are; ONNX needs to know the network, or finds the one that fits. */
+/* The format of `out` is by its ending, or as asked for; "-" is standard output. Without a
+   network's name, .safetensors and .pth keep the tensors as they are; ONNX needs to know the
+   network, or finds the one that fits. */
 ctkd_status ctkd__convert(const char *in, const char *out,
                           const struct ctkd__convert_options *options, char note[CTKD__NOTE_BYTES],
                           ctkd_error *err);

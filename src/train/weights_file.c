@@ -62,8 +62,8 @@ ctkd_status ctkd__format_of_name(const char *path, enum ctkd__format *out, ctkd_
             return CTKD_OK;
         }
     }
-    return ctkd__fail(err, CTKD_EINVAL, "%s: expected a name in .safetensors, .pth, .pt or .onnx",
-                      path);
+    return ctkd__fail(err, CTKD_EINVAL,
+                      "%s: expected a name in .safetensors, .pth, .pt, .th or .onnx", path);
 }
 
 static void drop_model(struct ctkd__weights_file *file)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +24,40 @@ static int open_temporary(struct ctkd__new_file *file)
     return -1;
 }
 
+/* Replaces file->path, while it is a link, by what that leads to, which need not be there. */
+static int follow_links(struct ctkd__new_file *file)
+{
+    char target[sizeof file->path];
+    for (int i = 0; i < 40; i++) {
+        const ssize_t n = readlink(file->path, target, sizeof target);
+        if (n < 0)
+            return 0; /* no link, or nothing */
+        const char *const slash = strrchr(file->path, '/');
+        const size_t folder = target[0] == '/' || !slash ? 0 : (size_t)(slash + 1 - file->path);
+        if (folder + (size_t)n >= sizeof file->path) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        memcpy(file->path + folder, target, (size_t)n);
+        file->path[folder + (size_t)n] = '\0';
+    }
+    errno = ELOOP;
+    return -1;
+}
+
+/* The descriptor to write to; -1 with errno. */
+static int open_target(struct ctkd__new_file *file)
+{
+    struct stat info;
+    if (strcmp(file->path, "-") == 0) {
+        snprintf(file->path, sizeof file->path, "standard output"); /* for messages */
+        return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    }
+    if (stat(file->path, &info) == 0 && !S_ISREG(info.st_mode))
+        return open(file->path, O_WRONLY | O_CLOEXEC | O_NOCTTY); /* a folder: EISDIR */
+    return follow_links(file) == 0 ? open_temporary(file) : -1;
+}
+
 ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, ctkd_error *err)
 {
     *file = (struct ctkd__new_file){ 0 };
@@ -31,13 +66,14 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
         return ctkd__fail(err, CTKD_EINVAL, "%s: name has %zu bytes, expected 1 to %zu", path,
                           length, sizeof file->path - 1);
     memcpy(file->path, path, length + 1);
-    const int fd = open_temporary(file);
+    const int fd = open_target(file);
     if (fd < 0)
         return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
     file->stream = fdopen(fd, "wb");
     if (!file->stream) {
         close(fd);
-        unlink(file->temporary);
+        if (file->temporary[0])
+            unlink(file->temporary);
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
     }
     return CTKD_OK;
@@ -65,20 +101,23 @@ ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err)
         clearerr(stream);
         errno = fputc(0, stream) == EOF || fflush(stream) != 0 ? errno : EIO;
     } else {
-        failed = fflush(stream) != 0 || fsync(fileno(stream)) != 0;
+        failed = fflush(stream) != 0 || (file->temporary[0] && fsync(fileno(stream)) != 0);
     }
     const int why = errno;
     if (fclose(stream) != 0 && !failed)
         failed = 1;
     else
         errno = why;
-    if (failed || rename(file->temporary, file->path) != 0 || ctkd__folder_sync(file->path) != 0) {
-        const ctkd_status status =
-            ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", file->path, strerror(errno));
+    const bool renames = file->temporary[0] != '\0';
+    if (!failed && renames)
+        failed = rename(file->temporary, file->path) != 0 || ctkd__folder_sync(file->path) != 0;
+    if (!failed)
+        return CTKD_OK;
+    const ctkd_status status =
+        ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", file->path, strerror(errno));
+    if (renames)
         unlink(file->temporary);
-        return status;
-    }
-    return CTKD_OK;
+    return status;
 }
 
 void ctkd__new_file_abandon(struct ctkd__new_file *file)
@@ -87,7 +126,8 @@ void ctkd__new_file_abandon(struct ctkd__new_file *file)
         return;
     fclose(file->stream);
     file->stream = NULL;
-    unlink(file->temporary);
+    if (file->temporary[0])
+        unlink(file->temporary);
 }
 
 /* Reads to the end of a stream; its size is only a hint, a pipe has none. */

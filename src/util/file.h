@@ -8,10 +8,12 @@
 #include "ctkd/status.h"
 
 /* Opens a temporary file beside `path` for writing; commit flushes, syncs, closes and renames it to
-   `path`; abandon closes and removes it. Every write error (a full disk) surfaces at commit. */
+   `path`; abandon closes and removes it. Every write error (a full disk) surfaces at commit. A link
+   stays one: what it leads to is written. "-" is standard output; that, and what is there and no
+   file (a device, a pipe), is written as it comes, without a temporary file. */
 struct ctkd__new_file {
     FILE *stream;
-    char path[1024], temporary[1040];
+    char path[1024], temporary[1040]; /* temporary: "" without one */
 };
 ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, ctkd_error *err);
 ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err);

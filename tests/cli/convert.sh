@@ -86,7 +86,23 @@ grep -q '"height":"24"' wide.safetensors && grep -q '"mean":"0.5"' wide.safetens
 # Usage and damage.
 expect 2 "$ctkd" convert a.pth
 grep -q '^ctkd convert: 1 files found, expected IN and OUT' stderr || fail "one file"
-expect_error 1 "ctkd: out.bin: expected a name in .safetensors, .pth, .pt or .onnx" "$ctkd" convert a.pth out.bin
+expect_error 1 "ctkd: out.bin: expected a name in .safetensors, .pth, .pt, .th or .onnx" "$ctkd" convert a.pth out.bin
+expect_error 1 "ctkd: -: standard output, expected format=safetensors, pth or onnx with it" "$ctkd" convert a.pth -
+expect_error 1 "ctkd: out.pth: format=onnx found, expected that of the ending" "$ctkd" convert a.pth out.pth format=onnx
+[ ! -e - ] && [ ! -e out.bin ] || fail "a file was written after an error"
+
+# Standard output and a name without an ending hold the same bytes as a file; a link stays one.
+for format in safetensors pth onnx; do
+    convert a.pth plain.$format
+    "$ctkd" convert a.pth - format=$format | cmp - plain.$format || fail "- format=$format"
+    convert a.pth nameless format=$format && cmp nameless plain.$format || fail "nameless format=$format"
+done
+status=0
+"$ctkd" convert a.pth - format=pth >/dev/full 2>stderr || status=$?
+[ $status = 1 ] && grep -q '^ctkd: standard output: cannot be written: No space left' stderr || fail "- to a full disk: $status $(cat stderr)"
+mkdir elsewhere && echo old >elsewhere/weights.pth && ln -s elsewhere/weights.pth link.pth
+convert a.pth link.pth
+[ -L link.pth ] && cmp elsewhere/weights.pth plain.pth || fail "a link was replaced"
 expect_error 1 "ctkd: out.pth: fold and normalise are for .onnx" "$ctkd" convert a.pth out.pth --fold
 head -c 1000 b.onnx >cut.onnx
 expect_error 1 "ctkd: cut.onnx: 1000 bytes that are not an ONNX model, or not all of one" "$ctkd" convert cut.onnx out.pth

@@ -22,6 +22,23 @@ for c in 1 2; do # four epochs of the distilled runs: a move and three lines in 
 done
 ! grep -q 'nan\|inf"' curves.svg || fail "a number is not finite"
 grep -q 'a&amp;b' curves.svg || fail "a name is not escaped"
+
+# Labels alone have one panel, and no run needs one that is empty.
+for runs in "a&b 1 0" "global 3 1"; do
+    read -r run panels learned <<<"$runs"
+    expect 0 "$ctkd" plot "$run" -o one.svg
+    [ "$(grep -c 'class="title"' one.svg)" = "$panels" ] || fail "$run: panels: $(grep 'class="title"' one.svg)"
+    [ "$(grep -c 'temperature tau' one.svg)" = "$learned" ] || fail "$run: temperature"
+    [ "$(grep -c 'test top-1' one.svg)" = 1 ] || fail "$run: accuracy"
+done
+expect 0 "$ctkd" plot global -o -
+cmp stdout one.svg || fail "standard output has another picture"
+mkdir pictures && ln -s pictures/one.svg link.svg
+expect 0 "$ctkd" plot global -o link.svg
+[ -L link.svg ] && cmp pictures/one.svg one.svg || fail "a link was replaced"
+for file in one.png one svg .svg; do
+    expect_error 1 "ctkd: $file: expected a name in .svg, or - for standard output (SVG is what is drawn)" "$ctkd" plot global -o $file
+done
 expect_error 2 "ctkd plot: no -o FILE found, expected RUN... -o FILE" "$ctkd" plot global
 expect 1 "$ctkd" plot nowhere -o x.svg
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e x.svg ] || fail "no such run"

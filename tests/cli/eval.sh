@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# `ctkd eval`: which configuration counts. A run's own config.yaml for what it left or what agrees with it; any other one
+# that happens to lie beside the weights is not used, and that is said.
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+tiny_data data 16 40 20
+small="data.set=mnist:data data.channels=3 train.threads=1 train.max_steps=1 schedule.kind=constant"
+# shellcheck disable=SC2086
+expect 0 "$ctkd" train $small student.network=resnet8 run.dir=run
+# shellcheck disable=SC2086
+expect 0 "$ctkd" train $small student.network=resnet14 run.dir=other
+
+silent() { # FILE: is scored by the run's configuration alone, without a word
+    expect 0 "$ctkd" eval "$1"
+    grep -q '^resnet8 on mnist: .* n 20$' stdout || fail "$1: $(cat stdout)"
+    [ ! -s stderr ] || fail "$1: output on stderr"
+}
+said() { # FILE WHY: the config.yaml beside it is not used; the file names a data set without its path
+    expect 1 "$ctkd" eval "$1"
+    grep -q "^note: .*config.yaml is not of the run that $1 is from ($2), and is not used\$" stderr || fail "$1: no '$2'"
+    expect 0 "$ctkd" eval "$1" data.set=mnist:data data.channels=3
+    grep -q '^resnet8 on mnist: .* n 20$' stdout || fail "$1: $(cat stdout)"
+}
+silent run
+silent run/best.safetensors
+(cd run && expect 0 "$ctkd" eval last.safetensors data.set=mnist:../data) || exit 1
+expect 0 "$ctkd" convert run run/student.pth # says what it is, and the run's configuration the same
+silent run/student.pth
+
+mkdir foreign && cp run/last.safetensors foreign/model.safetensors
+echo 'learning_rate: 0.1' >foreign/config.yaml # another program's
+said foreign/model.safetensors "no configuration of ctkd"
+cp other/config.yaml foreign/config.yaml # of another network
+said foreign/model.safetensors "it names another network or data set"
+cp other/log.jsonl foreign/ && mv foreign/model.safetensors foreign/best.safetensors # in another run's directory
+said foreign/best.safetensors "it names another network or data set"
+cp run/config.yaml foreign/
+silent foreign/best.safetensors
+
+# Weights that say nothing of themselves are of a run only where it left them.
+expect 0 "$ctkd" convert run mute.safetensors
+python3 - <<'PYTHON'
+import json, struct
+b = open("mute.safetensors", "rb").read()
+n = struct.unpack("<Q", b[:8])[0]
+header = json.loads(b[8:8 + n])
+header.pop("__metadata__")
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open("mute.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + b[8 + n:])
+PYTHON
+cp mute.safetensors run/mute.safetensors
+said run/mute.safetensors "no run left it there"
+mv run/mute.safetensors run/best.safetensors
+silent run/best.safetensors
+# A run's own configuration that cannot be read is an error, not another data set.
+echo 'train: {epoch: 3}' >run/config.yaml
+expect_error 1 "ctkd: run/config.yaml:1: train.epoch: unknown key, did you mean train.epochs?" "$ctkd" eval run/best.safetensors
