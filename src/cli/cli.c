@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/stop.h"
 #include "train/published.h"
 #include "util/error.h"
 
@@ -30,6 +31,8 @@ int ctkd__cli_help(const struct ctkd__command *command)
 
 int ctkd__cli_failed(const ctkd_error *err)
 {
+    if (ferror(stdout) && ctkd__stop_unread()) /* its reader has what it wanted: not a failure */
+        return 128 + SIGPIPE;
     fprintf(stderr, "ctkd: %s\n", err->message);
     return err->status == CTKD_EINTERRUPTED ? CTKD__EXIT_INTERRUPTED : CTKD__EXIT_FAILED;
 }

@@ -12,7 +12,8 @@ enum ctkd__exit {
     CTKD__EXIT_DONE = 0,
     CTKD__EXIT_FAILED = 1,
     CTKD__EXIT_USAGE = 2,
-    CTKD__EXIT_TIME = 75, /* train.max_minutes over: saved, go on later (EX_TEMPFAIL) */
+    CTKD__EXIT_LATER =
+        75, /* a limit of time or of a batch system: saved, go on later (EX_TEMPFAIL) */
     CTKD__EXIT_INTERRUPTED = 130
 };
 

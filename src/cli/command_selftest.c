@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -111,6 +112,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     }
     if (part && check_part(part, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
+    signal(SIGPIPE, SIG_IGN); /* it removes its folder, whoever reads */
     const double began = ctkd__loop_clock();
     struct ctkd__selftest test = { .dir = dir, .verdict = print_verdict };
     print_system();

@@ -1,22 +1,12 @@
 #include "cli/cli.h"
 
 #include <inttypes.h>
-#include <signal.h>
 
+#include "cli/stop.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
 #include "train/preflight.h"
 #include "util/error.h"
-
-static volatile sig_atomic_t stop; /* the signal that asked for an end, or 0 */
-
-/* The first signal asks for an orderly end; the second one ends at once. */
-static void handle_signal(int number)
-{
-    stop = number;
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-}
 
 static void show_session(const struct ctkd__session *session, const struct ctkd__run *run)
 {
@@ -101,7 +91,7 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
                                          .run = &run,
                                          .command = command->name,
                                          .teacher_score = session->teacher ? &teacher : NULL,
-                                         .stop = &stop,
+                                         .stop = ctkd__stop_asked(),
                                          .began = began,
                                          .resumed = resume,
                                          .progress = stderr };
@@ -177,8 +167,7 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     ctkd_status status = settle_resume(config, &resume, &err);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);
-    signal(SIGINT, handle_signal);
-    signal(SIGTERM, handle_signal);
+    ctkd__stop_watch();
     if (!resume)
         status = ctkd__run_check(config, &err); /* before minutes are spent on data */
     if (status == CTKD_OK)
@@ -191,7 +180,7 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     const int failed = ctkd__cli_failed(&err);
     if (status != CTKD_EINTERRUPTED)
         return failed;
-    return stop ? 128 + stop : CTKD__EXIT_TIME;
+    return ctkd__stop_status(*ctkd__stop_asked());
 }
 
 int ctkd__cli_train(const struct ctkd__command *command, bool distil, int argc, char **argv)
@@ -221,9 +210,10 @@ const struct ctkd__command ctkd__command_train = {
         "the best\n"
         "test top-1, over all epochs) and last.ckpt, from which --resume goes on to the same "
         "bits.\n"
-        "Exit status: 0 done, 130 or 143 stopped by SIGINT or SIGTERM after saving, 75 "
-        "train.max_minutes\n"
-        "over and saved, 1 failed, 2 wrong usage.",
+        "Exit status: 0 done; 129, 130 or 143 stopped by SIGHUP, SIGINT or SIGTERM after "
+        "saving; 75 saved,\n"
+        "to be resumed later: train.max_minutes, SIGUSR1, SIGUSR2 or SIGXCPU; 1 failed; 2 wrong "
+        "usage.",
     .options = true,
     .preset = true,
     .dry_run = true,

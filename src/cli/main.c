@@ -1,8 +1,11 @@
 /* ctkd: trains, distils and evaluates networks on CPUs. */
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/stop.h"
 #include "ctkd/ctkd.h"
 
 const struct ctkd__command *const ctkd__commands[] = {
@@ -30,8 +33,9 @@ static void usage(FILE *out)
         fprintf(out, "  %-9s %s\n", ctkd__commands[i]->name, ctkd__commands[i]->summary);
     fprintf(out,
             "\n`ctkd COMMAND --help` shows what a command takes, `ctkd --version` the version.\n"
-            "Exit status: 0 done, 1 the work failed, 2 wrong usage, 130 and 143 stopped by a "
-            "signal\nafter saving, 75 stopped by train.max_minutes after saving.\n");
+            "Exit status: 0 done, 1 the work failed, 2 wrong usage; of a run after saving: 129, "
+            "130 and\n143 stopped by SIGHUP, SIGINT and SIGTERM, 75 stopped by "
+            "train.max_minutes, SIGUSR1,\nSIGUSR2 or SIGXCPU.\n");
 }
 
 static int unknown_command(const char *name)
@@ -67,12 +71,26 @@ static int dispatch(int argc, char **argv)
     return unknown_command(argv[1]);
 }
 
+/* A descriptor that the caller closed would be given to the next file, and what is meant for stderr
+   would land in a checkpoint. What stands in for stdout fails when written, as a closed one does.
+ */
+static void open_standard_streams(void)
+{
+    static const int modes[] = { O_WRONLY, O_RDONLY, O_WRONLY };
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) == -1)
+            (void)open("/dev/null", modes[fd]); /* takes the lowest that is free: this one */
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_streams();
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is then a write error with its message */
     int status = dispatch(argc, argv);
-    /* A full disk or a closed pipe behind stdout must not look like success. */
+    /* A full disk behind stdout must not look like success. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTKD__EXIT_DONE) {
+        if (ctkd__stop_unread()) /* SIGPIPE is ignored: end as if it had come, without a word */
+            return 128 + SIGPIPE;
         fprintf(stderr, "ctkd: standard output: cannot be written\n");
         status = CTKD__EXIT_FAILED;
     }

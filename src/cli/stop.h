@@ -1,0 +1,26 @@
+/* Signals that end a run in order, and output that nobody reads any more. */
+#ifndef CTKD_CLI_STOP_H
+#define CTKD_CLI_STOP_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+/*
+ * From now on SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU ask for an orderly end; one
+ * that is ignored already (nohup, a shell's background job) stays ignored. A second SIGINT or
+ * SIGTERM ends the process at once; the others may come again, as when a terminal is closed.
+ * SIGPIPE is ignored: a run outlives the readers of its messages.
+ */
+void ctkd__stop_watch(void);
+
+/* The first signal that asked for an end, or 0. */
+const volatile sig_atomic_t *ctkd__stop_asked(void);
+
+/* Exit status of a run that was saved: 128 + signal; 75 for what a batch system sends before a
+   limit (SIGUSR1, SIGUSR2, SIGXCPU) and for no signal, train.max_minutes: go on later. */
+int ctkd__stop_status(int signal);
+
+/* Whether stdout is a pipe or a socket whose reader has gone. */
+bool ctkd__stop_unread(void);
+
+#endif
