@@ -400,6 +400,100 @@ static void what_is_compared_beside_the_keys_is_refused_too(void **state)
     check_refused(settings, "distill", ": teacher's weights (SHA-256): the run has '");
 }
 
+/* Adds 1 to a byte of a file of the other data set, or takes it back. */
+static void change_byte(const char *folder, const char *file, long at, int by)
+{
+    FILE *stream = fopen(temp_path(folder, file), "r+b");
+    assert_non_null(stream);
+    assert_int_equal(fseek(stream, at, SEEK_SET), 0);
+    const int was = fgetc(stream);
+    assert_int_equal(fseek(stream, at, SEEK_SET), 0);
+    assert_int_not_equal(fputc((was + by) & 255, stream), EOF);
+    assert_int_equal(fclose(stream), 0);
+}
+
+static void other_data_are_refused_wherever_they_lie(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        long at; /* behind the header: 16 bytes before pixels, 8 before labels */
+        int by;
+        const char *reason;
+    } cases[] = {
+        { "train-images-idx3-ubyte", 16 + 55 * TINY_SIDE * TINY_SIDE + 7, 1,
+          ": training images (SHA-256): the run has '" },
+        { "train-labels-idx1-ubyte", 8 + 55, -1, ": training labels (SHA-256): the run has '" },
+        { "t10k-images-idx3-ubyte", 16, 1, ": test images (SHA-256): the run has '" },
+        { "t10k-labels-idx1-ubyte", 8 + 9, -1, ": test labels (SHA-256): the run has '" },
+    };
+    char other[1100], settings[LINE];
+    temp_folder_add(data_folder, "other");
+    snprintf(other, sizeof other, "%s/other", data_folder);
+    tiny_data_write(other, TRAIN, TEST);
+    struct ctkd__config *config = config_of("");
+    ctkd__session_close(session_with_checkpoint(config));
+    ctkd__config_destroy(config);
+    snprintf(settings, sizeof settings, "data.set=mnist:%s", other);
+    struct result result; /* the same data at another place */
+    assert_true(run(settings, true, NULL, &result));
+    free(result.values);
+    config = config_of("");
+    ctkd__session_close(session_with_checkpoint(config));
+    ctkd__config_destroy(config);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        change_byte(other, cases[i].file, cases[i].at, cases[i].by);
+        check_refused(settings, "distill", cases[i].reason);
+        change_byte(other, cases[i].file, cases[i].at, -cases[i].by);
+    }
+}
+
+static void less_than_what_was_done_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t epoch, epoch_step, step, epochs;
+        int64_t max_steps;
+        const char *reason; /* NULL: loads */
+    } cases[] = {
+        { 5, 0, 16, 4, 0, NULL },
+        { 5, 0, 16, 3, 0,
+          "train.epochs: 3 found, but the run has already ended epoch 4; expected "
+          "at least 4" },
+        { 5, 1, 17, 5, 0, NULL },
+        { 5, 1, 17, 4, 0,
+          "train.epochs: 4 found, but the run has begun epoch 5; expected at least 5" },
+        { 5, 1, 17, 9, 17, NULL },
+        { 5, 1, 17, 9, 16,
+          "train.max_steps: 16 found, but the run has made 17 steps; expected at "
+          "least as many, or 0 for no limit" },
+    };
+    struct ctkd__config *config = config_of("");
+    struct ctkd__session *session = session_with_checkpoint(config);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ctkd_error err = { 0 };
+        session->state.stage = CTKD_STAGE_MAIN;
+        session->state.epoch = cases[i].epoch;
+        session->state.epoch_step = cases[i].epoch_step;
+        session->state.step = cases[i].step;
+        check_ok(ctkd__checkpoint_save(session, "distill", config->run.dir, 0, &err), &err);
+        session->state.step = 0;
+        session->schedule.epochs = cases[i].epochs;
+        config->train.max_steps = cases[i].max_steps;
+        const ctkd_status status = load(session, "distill", &err);
+        config->train.max_steps = 0;
+        if (!cases[i].reason) {
+            check_ok(status, &err);
+            assert_int_equal(session->state.step, cases[i].step);
+        } else if (status != CTKD_EINVAL || !strstr(err.message, cases[i].reason)) {
+            fail_msg("case %zu: status %d, '%s'", i, (int)status, err.message);
+        }
+        assert_true(!cases[i].reason || session->state.step == 0); /* nothing was taken */
+    }
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
 static void a_checkpoint_of_another_format_is_refused(void **state)
 {
     (void)state;
@@ -493,6 +587,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_that_differs_is_refused_by_name_unless_it_is_listed_as_free),
         cmocka_unit_test(what_is_compared_beside_the_keys_is_refused_too),
+        cmocka_unit_test(other_data_are_refused_wherever_they_lie),
+        cmocka_unit_test(less_than_what_was_done_is_refused),
         cmocka_unit_test(a_checkpoint_of_another_format_is_refused),
         cmocka_unit_test(a_checkpoint_with_a_value_that_is_not_finite_is_refused),
         cmocka_unit_test(a_temperature_at_an_end_or_collapsed_is_said_once),

@@ -249,6 +249,19 @@ static ctkd_status open_session(const char *settings, ctkd_error *err)
     return status;
 }
 
+/* The session of the next operation, opened without a fault. */
+static struct ctkd__session *kept;
+
+static ctkd_status save_and_load(const char *dir, ctkd_error *err)
+{
+    char note[CTKD__CHECKPOINT_NOTE];
+    uint64_t bytes;
+    ctkd_status status = ctkd__checkpoint_save(kept, "distill", dir, 0, err);
+    if (status == CTKD_OK)
+        status = ctkd__checkpoint_load(kept, "distill", dir, &bytes, note, sizeof note, err);
+    return status;
+}
+
 /* --- tests */
 
 static void readers_of_weights_survive(void **state)
@@ -308,6 +321,24 @@ static void a_session_and_its_checkpoint_survive(void **state)
     }
 }
 
+/* By itself, so that each of its requests fails: within a session they come late and few are tried.
+ */
+static void every_request_of_a_checkpoint_has_its_message(void **state)
+{
+    (void)state;
+    char settings[1600];
+    ctkd_error err = { 0 };
+    const struct ctkd__network_info info = tiny_network_info();
+    tiny_network_write(in_folder("t.safetensors"), 77, &info);
+    temp_folder_add(folder, "saved");
+    snprintf(settings, sizeof settings, "teacher.path=%s/t.safetensors train.threads=1", folder);
+    struct ctkd__config *config = tiny_config(folder, settings);
+    check_ok(ctkd__session_open(config, true, &kept, &err), &err);
+    sweep("checkpoint", save_and_load, in_folder("saved"), 10000);
+    ctkd__session_close(kept);
+    ctkd__config_destroy(config);
+}
+
 static int prepare(void **state)
 {
     if (temp_folder_make(state) != 0)
@@ -325,6 +356,7 @@ int main(void)
         cmocka_unit_test(configurations_and_logs_survive),
         cmocka_unit_test(networks_survive),
         cmocka_unit_test(a_session_and_its_checkpoint_survive),
+        cmocka_unit_test(every_request_of_a_checkpoint_has_its_message),
     };
     return cmocka_run_group_tests(tests, prepare, temp_folder_remove);
 }

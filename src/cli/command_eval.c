@@ -5,6 +5,7 @@
 
 #include "io/jsonl.h"
 #include "train/measure.h"
+#include "train/run_config.h"
 #include "train/weights_file.h"
 #include "util/error.h"
 
@@ -61,7 +62,7 @@ static ctkd_status read_run_config(const char *file, const char *yaml,
     ctkd__config_destroy(found);
     *used = read == CTKD_OK && (agrees || (of_run && !contradicts));
     if (*used)
-        return ctkd__sections_read_yaml(ctkd__config_sections(config), yaml, err);
+        return ctkd__run_config_read(yaml, config, err);
     if (read != CTKD_OK && of_run)
         return read;
     fprintf(stderr, "note: %s is not of the run that %s is from (%s), and is not used\n", yaml,

@@ -204,12 +204,13 @@ const struct ctkd__command ctkd__command_train = {
     .arguments = "[CONFIG] [key=value ...]",
     .summary = "train a network on labels (teachers, baselines)",
     .details =
-        "student.network is the network that is trained. The run directory then holds "
-        "config.yaml,\n"
-        "log.jsonl, summary.json, last.safetensors and best.safetensors (of the epoch with "
-        "the best\n"
-        "test top-1, over all epochs) and last.ckpt, from which --resume goes on to the same "
-        "bits.\n"
+        "CONFIG is a YAML file, or a run directory for the config.yaml in it, which is that run's "
+        "wherever\n"
+        "it has been copied or moved to. student.network is the network that is trained. The run\n"
+        "directory then holds config.yaml, log.jsonl, summary.json, last.safetensors and\n"
+        "best.safetensors (of the epoch with the best test top-1, over all epochs) and last.ckpt, "
+        "with\n"
+        "which --resume goes on, bit for bit.\n"
         "Exit status: 0 done; 129, 130 or 143 stopped by SIGHUP, SIGINT or SIGTERM after "
         "saving; 75 saved,\n"
         "to be resumed later: train.max_minutes, SIGUSR1, SIGUSR2 or SIGXCPU; 1 failed; 2 wrong "

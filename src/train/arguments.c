@@ -9,6 +9,7 @@
 
 #include "data/dataset.h"
 #include "train/published.h"
+#include "train/run_config.h"
 #include "util/error.h"
 
 static const struct ctkd__alias aliases[] = {
@@ -469,8 +470,7 @@ ctkd_status ctkd__arguments_configure(int argc, char *const *argv,
         status = ctkd__published_defaults(config, distil, err);
     }
     if (status == CTKD_OK && has_file)
-        status =
-            ctkd__sections_read_yaml(ctkd__config_sections(config), arguments->positionals[0], err);
+        status = ctkd__run_config_read(arguments->positionals[0], config, err);
     if (status == CTKD_OK)
         status = ctkd__arguments_apply(argc, argv, config, err);
     if (status == CTKD_OK && published && !has_file)

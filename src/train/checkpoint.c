@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #include "util/options_inner.h"
 
 /* Changes with the meaning of anything below. */
-static const char format[] = "ctkd checkpoint 2";
+static const char format[] = "ctkd checkpoint 3";
 static const char last_name[] = "last.ckpt", previous_name[] = "previous.ckpt",
                   new_name[] = "new.ckpt";
 enum { PATH_BYTES = 1024 + 64 };
@@ -124,7 +125,7 @@ static const char *const free_keys[] = {
     "train.choices",     "train.threads",     "train.isa",
     "run.dir",           "run.name",          "run.force",
     "run.resume",        "teacher.path",      "teacher.expect_top1",
-    "teacher.tolerance",
+    "teacher.tolerance", "data.set",
 };
 
 static bool may_differ(const struct ctkd__config *config, const char *key)
@@ -155,9 +156,9 @@ static ctkd_status set_choices(const struct ctkd__session *session, struct ctkd_
         return ctkd__fail(err, CTKD_ENOMEM, "checkpoint: out of memory");
     if (session->engine.choices)
         ctkd__choices_write(session->engine.choices, stream);
-    ctkd_status status = CTKD_ENOMEM;
-    if (fclose(stream) == 0)
-        status = ctkd__tensors_set(list, "recorded convolutions", text, err);
+    const ctkd_status status = fclose(stream) == 0
+                                   ? ctkd__tensors_set(list, "recorded convolutions", text, err)
+                                   : ctkd__fail(err, CTKD_ENOMEM, "checkpoint: out of memory");
     free(text);
     return status;
 }
@@ -175,6 +176,30 @@ static ctkd_status set_teacher(const struct ctkd__session *session, struct ctkd_
     return ctkd__tensors_set(list, "teacher's weights (SHA-256)", digests, err);
 }
 
+/* The data set by its contents: where it lies does not matter. */
+static ctkd_status set_data(const struct ctkd__session *session, struct ctkd__tensors *list,
+                            ctkd_error *err)
+{
+    const struct ctkd__network_info *const images = &session->data.images;
+    const struct ctkd__data_digest *const digest = &session->digest;
+    const struct {
+        const char *key, *value;
+    } digests[] = { { "training images (SHA-256)", digest->train_images },
+                    { "training labels (SHA-256)", digest->train_labels },
+                    { "test images (SHA-256)", digest->test_images },
+                    { "test labels (SHA-256)", digest->test_labels } };
+    char text[160];
+    snprintf(text, sizeof text, "%s, %zu classes, %zux%zux%zu", images->dataset, images->classes,
+             images->channels, images->height, images->width);
+    ctkd_status status = ctkd__tensors_set(list, "data set", text, err);
+    if (status == CTKD_OK)
+        status = set_number(list, "number of training images",
+                            ctkd__loader_samples(session->data.train), err);
+    for (size_t i = 0; i < sizeof digests / sizeof *digests && status == CTKD_OK; i++)
+        status = ctkd__tensors_set(list, digests[i].key, digests[i].value, err);
+    return status;
+}
+
 /* Everything that the coming steps depend on, as metadata. */
 static ctkd_status describe(const struct ctkd__session *session, const char *command,
                             struct ctkd__tensors *list, ctkd_error *err)
@@ -187,8 +212,7 @@ static ctkd_status describe(const struct ctkd__session *session, const char *com
     if (status == CTKD_OK)
         status = set_number(list, "threads", ctkd__workers_count(session->engine.workers), err);
     if (status == CTKD_OK)
-        status =
-            set_number(list, "training images", ctkd__loader_samples(session->data.train), err);
+        status = set_data(session, list, err);
     if (status == CTKD_OK)
         status = set_choices(session, list, err);
     if (status == CTKD_OK)
@@ -287,6 +311,31 @@ static ctkd_status find_tensor(const char *path, const struct ctkd__tensors *lis
     return CTKD_OK;
 }
 
+/* Nothing is left to do in a run that has done more than it is asked for: it would only pretend to
+   have done that. */
+static ctkd_status check_plan(const struct ctkd__session *session, const char *path,
+                              const double *numbers, ctkd_error *err)
+{
+    struct ctkd__weights weights = { 0 };
+    struct ctkd__run_state then = { .weights = &weights };
+    uint64_t log_bytes;
+    unpack_numbers(numbers, &then, &log_bytes);
+    const uint64_t epochs = then.stage == CTKD_STAGE_MAIN ? then.epoch - (then.epoch_step == 0) : 0;
+    const uint64_t limit = (uint64_t)session->config->train.max_steps;
+    if (epochs > session->schedule.epochs)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%s: train.epochs: %" PRIu64 " found, but the run has %s epoch %" PRIu64
+                          "; expected at least %" PRIu64,
+                          path, session->schedule.epochs,
+                          then.epoch_step ? "begun" : "already ended", epochs, epochs);
+    if (limit && then.step > limit)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%s: train.max_steps: %" PRIu64 " found, but the run has made %" PRIu64
+                          " steps; expected at least as many, or 0 for no limit",
+                          path, limit, then.step);
+    return CTKD_OK;
+}
+
 static ctkd_status take(struct ctkd__session *session, const char *path,
                         const struct ctkd__tensors *list, uint64_t *log_bytes, ctkd_error *err)
 {
@@ -294,6 +343,8 @@ static ctkd_status take(struct ctkd__session *session, const char *path,
     const struct ctkd__tensor *tensors[BLOCKS_MAX], *numbers;
     const size_t n = blocks_of(session, blocks);
     ctkd_status status = find_tensor(path, list, "numbers", CTKD__F64, N_NUMBERS, &numbers, err);
+    if (status == CTKD_OK)
+        status = check_plan(session, path, numbers->data, err);
     for (size_t i = 0; i < n && status == CTKD_OK; i++)
         status = find_tensor(path, list, blocks[i].name, CTKD__F32, blocks[i].n, &tensors[i], err);
     if (status != CTKD_OK)

@@ -23,9 +23,15 @@ ctkd_status ctkd__engine_open(const struct ctkd__config *config,
                               struct ctkd__inference_config *engine, ctkd_error *err);
 void ctkd__engine_close(struct ctkd__inference_config *engine);
 
+/* SHA-256 of what a data set holds, in hexadecimal. */
+struct ctkd__data_digest {
+    char train_images[65], train_labels[65], test_images[65], test_labels[65];
+};
+
 struct ctkd__session {
     const struct ctkd__config *config; /* borrowed */
     struct ctkd__data data;
+    struct ctkd__data_digest digest; /* of data.dataset */
     struct ctkd__inference_config engine;
     struct ctkd__network_info info;    /* of the student */
     char note[CTKD__NOTE_BYTES];       /* on student.init, as of a teacher */

@@ -63,6 +63,37 @@ same whole longer "two epochs, then two more"
 expect 0 $run run.dir=longer train.epochs=4 --resume # of a run that is done: nothing is left to do
 same whole longer "resumed when done"
 
+# A copy of a run is a run of its own, and a moved one goes on: also one that measured its convolutions when it began,
+# and one that takes its teacher and its data from inside its directory.
+for settings in "train.tune=true" "teacher.path=a/teacher data.set=mnist:a/data"; do
+    command=train
+    rm -rf a b c
+    case $settings in *teacher*)
+        command=distill
+        mkdir a && cp -r teacher data a
+        ;;
+    esac
+    plan="$ctkd $command $small train.epochs=2 $settings"
+    [ $command = distill ] && plan="$plan teacher.tolerance=100"
+    expect 0 $plan run.dir=a train.max_steps=4
+    rm -rf b && cp -r a b
+    kept=$(cd a && cat last.ckpt log.jsonl config.yaml | sha256sum)
+    expect 0 "$ctkd" $command b/config.yaml --resume train.max_steps=10
+    [ "$kept" = "$(cd a && cat last.ckpt log.jsonl config.yaml | sha256sum)" ] || fail "$settings: the copied run changed"
+    mv b c && mv a b
+    expect 0 "$ctkd" eval c
+    "$ctkd" doctor c/config.yaml >stdout 2>stderr || true # it also has its opinion of the data
+    grep -Eq '^ok +disk +c: ' stdout || fail "$settings: doctor looks elsewhere"
+    expect 0 "$ctkd" $command c/config.yaml --resume=auto train.max_steps=0
+    grep -q 'run directory c$' stderr || fail "$settings: a moved run went on elsewhere"
+    expect 0 "$ctkd" $command b --resume train.max_steps=0 # the directory stands for its config.yaml
+    same b c "$settings, copied and moved"
+    expect 1 "$ctkd" $command c/config.yaml
+    grep -q '^ctkd: run.dir: c holds a run' stderr || fail "$settings: a moved run is not protected"
+    expect 0 "$ctkd" $command c/config.yaml run.dir=a train.max_steps=1 # a setting beside it still decides
+    [ -e a/last.ckpt ] || fail "$settings: run.dir beside config.yaml is ignored"
+done
+
 # Refusals name the difference; nothing is touched.
 kept="longer/config.yaml longer/log.jsonl longer/summary.json longer/last.ckpt longer/last.safetensors"
 sum=$(cat $kept | sha256sum)

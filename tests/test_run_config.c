@@ -1,0 +1,124 @@
+#include "support/check.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/temp_files.h"
+#include "train/run_config.h"
+
+/* FOLDER/DIR with a config.yaml, and FOLDER/DIR/MARK when one is given. */
+static void put(const char *folder, const char *dir, const char *mark, const char *yaml)
+{
+    char name[256];
+    mkdir(temp_path(folder, dir), 0777);
+    snprintf(name, sizeof name, "%s/config.yaml", dir);
+    temp_write(folder, name, yaml, strlen(yaml));
+    if (!mark)
+        return;
+    snprintf(name, sizeof name, "%s/%s", dir, mark);
+    temp_write(folder, name, "", 0);
+}
+
+static struct ctkd__config *read_config(const char *path)
+{
+    struct ctkd__config *config;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__config_create(&config, &err), &err);
+    check_ok(ctkd__run_config_read(path, config, &err), &err);
+    return config;
+}
+
+static const char yaml[] = "run: {dir: old/run, name: mine}\n"
+                           "data: {set: 'mnist:old/run/data'}\n"
+                           "teacher: {path: old/run/teacher.pth}\n"
+                           "student: {init: old/runs/x.pth}\n"
+                           "train: {choices: old/run/choices.txt, epochs: 7}\n";
+
+static void a_moved_run_is_where_it_lies(void **state)
+{
+    static const char *const marks[] = { "log.jsonl", "summary.json", "last.ckpt", "previous.ckpt",
+                                         "run.lock" };
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        char dir[64], expected[1100];
+        snprintf(dir, sizeof dir, "new%zu", i);
+        put(*state, dir, marks[i], yaml);
+        snprintf(expected, sizeof expected, "%s/%s/config.yaml", (char *)*state, dir);
+        struct ctkd__config *config = read_config(expected);
+        assert_string_equal(config->run.dir, temp_path(*state, dir));
+        assert_string_equal(config->run.name, "mine");
+        assert_int_equal(config->train.epochs, 7);
+        snprintf(expected, sizeof expected, "%s/%s/choices.txt", (char *)*state, dir);
+        assert_string_equal(config->train.choices, expected);
+        snprintf(expected, sizeof expected, "mnist:%s/%s/data", (char *)*state, dir);
+        assert_string_equal(config->data.set, expected);
+        snprintf(expected, sizeof expected, "%s/%s/teacher.pth", (char *)*state, dir);
+        assert_string_equal(config->teacher.path, expected);
+        assert_string_equal(config->student.init, "old/runs/x.pth"); /* another directory */
+        ctkd__config_destroy(config);
+    }
+}
+
+static void the_directory_itself_is_taken_too(void **state)
+{
+    char path[1100];
+    put(*state, "run", "last.ckpt", yaml);
+    struct ctkd__config *config = read_config(temp_path(*state, "run"));
+    assert_string_equal(config->run.dir, temp_path(*state, "run"));
+    ctkd__config_destroy(config);
+    snprintf(path, sizeof path, "%s/", temp_path(*state, "run"));
+    config = read_config(path);
+    assert_string_equal(config->run.dir, temp_path(*state, "run"));
+    ctkd__config_destroy(config);
+    assert_int_equal(chdir(temp_path(*state, "run")), 0); /* a name without a slash */
+    config = read_config("config.yaml");
+    assert_string_equal(config->run.dir, ".");
+    assert_string_equal(config->train.choices, "./choices.txt");
+    ctkd__config_destroy(config);
+    assert_int_equal(chdir("/"), 0);
+}
+
+static void a_recipe_says_where_its_run_goes(void **state)
+{
+    put(*state, "recipes", NULL, yaml);
+    put(*state, "weights", "last.safetensors", yaml);
+    put(*state, "silent", "last.ckpt", "train: {epochs: 7}\n");
+    struct ctkd__config *config = read_config(temp_path(*state, "recipes/config.yaml"));
+    assert_string_equal(config->run.dir, "old/run");
+    ctkd__config_destroy(config);
+    config = read_config(temp_path(*state, "weights/config.yaml"));
+    assert_string_equal(config->run.dir, "old/run");
+    ctkd__config_destroy(config);
+    config = read_config(temp_path(*state, "silent/config.yaml"));
+    assert_string_equal(config->run.dir, "");
+    ctkd__config_destroy(config);
+    temp_write(*state, "silent/plan.yaml", yaml, strlen(yaml));
+    config = read_config(temp_path(*state, "silent/plan.yaml"));
+    assert_string_equal(config->run.dir, "old/run");
+    ctkd__config_destroy(config);
+}
+
+/* A run that never moved keeps its name as it was given. */
+static void the_same_directory_keeps_its_name(void **state)
+{
+    char text[1200];
+    mkdir(temp_path(*state, "run"), 0777);
+    snprintf(text, sizeof text, "run: {dir: %s/./run}\n", (char *)*state);
+    put(*state, "run", "last.ckpt", text);
+    struct ctkd__config *config = read_config(temp_path(*state, "run/config.yaml"));
+    snprintf(text, sizeof text, "%s/./run", (char *)*state);
+    assert_string_equal(config->run.dir, text);
+    ctkd__config_destroy(config);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
+    const struct CMUnitTest tests[] = {
+        TEST(a_moved_run_is_where_it_lies),
+        TEST(the_directory_itself_is_taken_too),
+        TEST(a_recipe_says_where_its_run_goes),
+        TEST(the_same_directory_keeps_its_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
