@@ -57,7 +57,7 @@ int main(int argc, char **argv)
     struct ctkd__dataset *dataset;
     ctkd_error err;
     const double begin = now_ms();
-    if (ctkd__dataset_open(spec, CTKD__LABELS_FINE, &dataset, &err) != CTKD_OK) {
+    if (ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, &err) != CTKD_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "support/check.h"
 #include "support/temp_files.h"
@@ -98,6 +99,54 @@ static void a_missing_path_file_or_member_is_named(void **state)
     check_refused(temp_path(*state, "half.tar.gz"), CTKD_ENOTFOUND, "half.tar.gz", "large.bin");
     temp_write(*state, "small.bin", "12345", SMALL);
     check_refused(*state, CTKD_ENOTFOUND, "large.bin", "large.bin.gz");
+}
+
+static void a_name_that_is_nearly_right_is_offered(void **state)
+{
+    static const struct {
+        const char *there, *expected;
+    } cases[] = {
+        { "train_images-idx3-ubyte", "; did you mean train_images-idx3-ubyte? Rename it" },
+        { "Train-images-idx3-ubyte.gz", "; did you mean Train-images-idx3-ubyte.gz? Rename it" },
+        { "train-images-idx3-ubyte.zip", "; did you mean train-images-idx3-ubyte.zip? Unpack it" },
+        { "emnist-letters-train-images-idx3-ubyte.gz",
+          "; did you mean emnist-letters-train-images-idx3-ubyte.gz? Rename it" },
+        { "train-labels-idx1-ubyte.gz", "expected one" }, /* another member */
+        { "weights", "expected one" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char folder[1024];
+        struct ctkd__member members[2] = { { .name = "train-images-idx3-ubyte", .limit = SMALL },
+                                           { .name = "train-labels-idx1-ubyte", .limit = SMALL } };
+        ctkd_error err = { 0 };
+        snprintf(folder, sizeof folder, "%s/%zu", (const char *)*state, i);
+        assert_int_equal(mkdir(folder, 0755), 0);
+        temp_write(folder, cases[i].there, "x", 1);
+        assert_int_equal(ctkd__archive_read(folder, no_places, members, 2, &err), CTKD_ENOTFOUND);
+        const size_t length = strlen(err.message), end = strlen(cases[i].expected);
+        if (length < end || strcmp(err.message + length - end, cases[i].expected) != 0)
+            fail_msg("'%s' does not end with '%s'", err.message, cases[i].expected);
+    }
+}
+
+static void another_name_of_a_member_is_taken_after_its_first(void **state)
+{
+    static const char *const also[] = { "small.1", "small.2", NULL };
+    struct ctkd__member member = { .name = "small.bin", .also = also, .limit = SMALL };
+    static const char *const names[] = { "small.2", "small.1", "small.bin" };
+    ctkd_error err;
+    for (size_t i = 0; i < 3; i++) {
+        const char text[] = { (char)('0' + i) };
+        temp_write(*state, names[i], text, 1);
+        check_ok(ctkd__archive_read(*state, no_places, &member, 1, &err), &err);
+        assert_int_equal(member.bytes[0], '0' + (int)i);
+        ctkd__members_free(&member, 1);
+    }
+    const struct temp_file files[] = { { "a/small.2", "x", 1 }, { "small.1", "y", 1 } };
+    temp_write_tar(*state, "both.tar", files, 2);
+    assert_int_equal(ctkd__archive_read(temp_path(*state, "both.tar"), no_places, &member, 1, &err),
+                     CTKD_EFORMAT);
+    assert_non_null(strstr(err.message, "small.bin occurs twice"));
 }
 
 static void a_member_that_occurs_twice_is_refused(void **state)
@@ -347,6 +396,8 @@ int main(void)
         FOLDER_TEST(members_of_tar_archives_are_found_at_any_depth_and_order),
         FOLDER_TEST(a_folder_leads_to_its_published_sub_folder_or_archive),
         FOLDER_TEST(a_missing_path_file_or_member_is_named),
+        FOLDER_TEST(a_name_that_is_nearly_right_is_offered),
+        FOLDER_TEST(another_name_of_a_member_is_taken_after_its_first),
         FOLDER_TEST(a_member_that_occurs_twice_is_refused),
         FOLDER_TEST(a_member_longer_than_its_limit_is_refused_with_both_sizes),
         FOLDER_TEST(a_folder_of_the_same_name_is_not_a_file),

@@ -9,7 +9,7 @@ static void check_refused(const char *spec, ctkd_status status, const char *text
 {
     struct ctkd__dataset *dataset;
     ctkd_error err = { 0 };
-    assert_int_equal(ctkd__dataset_open(spec, CTKD__LABELS_FINE, &dataset, &err), status);
+    assert_int_equal(ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, &err), status);
     assert_null(dataset);
     assert_int_equal(err.status, status);
     if (!strstr(err.message, text))
@@ -56,6 +56,24 @@ static void a_name_without_a_path_says_what_to_give(void **state)
     check_refused("mnist:", CTKD_EINVAL, "expected mnist:PATH");
 }
 
+static void only_sets_of_ones_own_have_other_classes(void **state)
+{
+    (void)state;
+    struct ctkd__dataset *dataset;
+    ctkd_error err = { 0 };
+    assert_int_equal(ctkd__dataset_open("cifar10:x", CTKD__LABELS_FINE, 2, &dataset, &err),
+                     CTKD_EINVAL);
+    assert_string_equal(err.message, "data.classes: 2 found, but data set cifar10 has 10 classes, "
+                                     "expected 0 or that");
+    assert_int_equal(ctkd__dataset_open("cifar100:x", CTKD__LABELS_COARSE, 100, &dataset, &err),
+                     CTKD_EINVAL);
+    assert_int_equal(ctkd__dataset_open("cifar100:x", CTKD__LABELS_COARSE, 20, &dataset, &err),
+                     CTKD_EIO);
+    assert_int_equal(ctkd__dataset_open("mnist:x", CTKD__LABELS_FINE, 257, &dataset, &err),
+                     CTKD_ERANGE);
+    assert_int_equal(ctkd__dataset_open("mnist:x", CTKD__LABELS_FINE, 2, &dataset, &err), CTKD_EIO);
+}
+
 static void every_set_refuses_a_path_that_is_absent_empty_or_foreign(void **state)
 {
     temp_folder_add(*state, "empty");
@@ -77,6 +95,7 @@ int main(void)
         cmocka_unit_test(every_entry_is_complete_and_found_by_its_name),
         cmocka_unit_test(an_unknown_name_offers_the_nearest),
         cmocka_unit_test(a_name_without_a_path_says_what_to_give),
+        cmocka_unit_test(only_sets_of_ones_own_have_other_classes),
         cmocka_unit_test_setup_teardown(every_set_refuses_a_path_that_is_absent_empty_or_foreign,
                                         temp_folder_make, temp_folder_remove),
     };

@@ -152,7 +152,7 @@ static void both_parts_come_from_a_folder_or_an_archive(void **state)
         snprintf(spec, sizeof spec, "mnist:%s", sources[i]);
         struct ctkd__dataset *dataset;
         ctkd_error err;
-        check_ok(ctkd__dataset_open(spec, CTKD__LABELS_FINE, &dataset, &err), &err);
+        check_ok(ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, &err), &err);
         assert_string_equal(dataset->name, "mnist");
         assert_int_equal(dataset->classes, 10);
         assert_int_equal(dataset->train.count, 3);
@@ -161,6 +161,115 @@ static void both_parts_come_from_a_folder_or_an_archive(void **state)
         check_close(dataset->mean[0], 0.1307, 1e-6, 0);
         ctkd__dataset_close(dataset);
     }
+}
+
+static void open_folder(const char *folder, size_t classes, struct ctkd__dataset **dataset)
+{
+    char spec[1100];
+    ctkd_error err;
+    snprintf(spec, sizeof spec, "mnist:%s", folder);
+    check_ok(ctkd__dataset_open(spec, CTKD__LABELS_FINE, classes, dataset, &err), &err);
+}
+
+static void labels_say_the_classes_where_nothing_else_does(void **state)
+{
+    static const struct {
+        uint8_t train, test;
+        size_t asked, expected;
+    } cases[] = { { 1, 0, 0, 2 },     { 1, 1, 0, 2 },        { 0, 2, 0, 3 }, { 4, 1, 0, 5 },
+                  { 255, 9, 0, 256 }, { 1, 0, 10, 10 },      { 1, 1, 2, 2 }, { 0, 0, 0, 1 },
+                  { 9, 9, 0, 10 },    { 255, 255, 256, 256 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct files train = files_make(), test = files_make();
+        struct ctkd__dataset *dataset;
+        memset(train.labels + 8, 0, 3);
+        memset(test.labels + 8, 0, 3);
+        train.labels[9] = cases[i].train;
+        test.labels[8] = cases[i].test;
+        write_part(*state, "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte", &train);
+        write_part(*state, "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte", &test);
+        open_folder(*state, cases[i].asked, &dataset);
+        assert_int_equal(dataset->classes, cases[i].expected);
+        assert_int_equal(dataset->classes_open, cases[i].asked == 0);
+        ctkd__dataset_close(dataset);
+    }
+}
+
+static void names_with_a_dot_are_known(void **state)
+{
+    const struct files train = files_make(), test = files_make();
+    struct ctkd__dataset *dataset;
+    write_part(*state, "train-images.idx3-ubyte.gz", "train-labels.idx1-ubyte", &train);
+    write_part(*state, "t10k-images.idx3-ubyte.gz", "t10k-labels-idx1-ubyte", &test);
+    open_folder(*state, 0, &dataset);
+    assert_int_equal(dataset->train.count, 3);
+    ctkd__dataset_close(dataset);
+    const struct temp_file files[] = {
+        { "train-images.idx3-ubyte", train.pixels, train.pixels_size },
+        { "train-labels.idx1-ubyte", train.labels, train.labels_size },
+        { "t10k-images.idx3-ubyte", test.pixels, test.pixels_size },
+        { "t10k-labels.idx1-ubyte", test.labels, test.labels_size },
+    };
+    temp_write_tar(*state, "dots.tar", files, 4);
+    open_folder(temp_path(*state, "dots.tar"), 0, &dataset);
+    assert_int_equal(dataset->test.count, 3);
+    ctkd__dataset_close(dataset);
+}
+
+/* Two images of 3 channels, 5x6: the value of a byte is its place in [n][c][y][x], times 3. */
+enum { CHANNELS = 3, HEIGHT = 5, WIDTH = 6, COLOURS = 2 * CHANNELS * HEIGHT * WIDTH };
+
+static void colours_make(bool interleaved, uint8_t file[20 + COLOURS])
+{
+    const uint8_t planes[] = { 0, 0, 8, 4, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0, 6 };
+    const uint8_t pixels[] = { 0, 0, 8, 4, 0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 3 };
+    size_t place = 0;
+    memcpy(file, interleaved ? pixels : planes, 20);
+    for (size_t n = 0; n < 2; n++)
+        for (size_t c = 0; c < CHANNELS; c++)
+            for (size_t p = 0; p < HEIGHT * WIDTH; p++, place++)
+                file[20 + (interleaved ? (n * HEIGHT * WIDTH + p) * CHANNELS + c : place)] =
+                    (uint8_t)(3 * place);
+}
+
+static void images_of_several_channels_are_read_as_planes_or_interleaved(void **state)
+{
+    const uint8_t labels[] = { 0, 0, 8, 1, 0, 0, 0, 2, 0, 1 };
+    uint8_t file[20 + COLOURS];
+    for (int interleaved = 0; interleaved < 2; interleaved++) {
+        struct ctkd__images images = { 0 };
+        ctkd_error err;
+        colours_make(interleaved, file);
+        check_ok(
+            ctkd__idx_parse("I", file, sizeof file, "L", labels, sizeof labels, 2, &images, &err),
+            &err);
+        assert_int_equal(images.count, 2);
+        assert_int_equal(images.channels, CHANNELS);
+        assert_int_equal(images.height, HEIGHT);
+        assert_int_equal(images.width, WIDTH);
+        for (size_t i = 0; i < COLOURS; i++)
+            assert_int_equal(images.pixels[i], (uint8_t)(3 * i));
+        ctkd__images_free(&images);
+    }
+    temp_write(*state, "train-images-idx4-ubyte", file, sizeof file);
+    temp_write(*state, "t10k-images.idx4-ubyte", file, sizeof file);
+    temp_write(*state, "train-labels-idx1-ubyte", labels, sizeof labels);
+    temp_write(*state, "t10k-labels-idx1-ubyte", labels, sizeof labels);
+    struct ctkd__dataset *dataset;
+    open_folder(*state, 0, &dataset);
+    assert_int_equal(dataset->test.channels, CHANNELS);
+    check_close(dataset->std[2], 0.3081, 1e-6, 0); /* as the grey channel has */
+    ctkd__dataset_close(dataset);
+    file[19] = 5;
+    file[11] = 5;
+    file[15] = 3;
+    file[7] = 1;
+    ctkd_error err;
+    struct ctkd__images images = { 0 };
+    assert_int_equal(
+        ctkd__idx_parse("I", file, 20 + 75, "L", labels, sizeof labels, 2, &images, &err),
+        CTKD_EFORMAT);
+    assert_string_equal(err.message, "I: images of 5x3x5, expected 1..4 channels first or last");
 }
 
 static void parts_of_different_shapes_are_refused(void **state)
@@ -175,8 +284,9 @@ static void parts_of_different_shapes_are_refused(void **state)
     snprintf(spec, sizeof spec, "mnist:%s", (const char *)*state);
     struct ctkd__dataset *dataset;
     ctkd_error err;
-    assert_int_equal(ctkd__dataset_open(spec, CTKD__LABELS_FINE, &dataset, &err), CTKD_ESHAPE);
-    assert_non_null(strstr(err.message, "t10k-images-idx3-ubyte.gz: images of 4x2, expected 2x4"));
+    assert_int_equal(ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, &err), CTKD_ESHAPE);
+    assert_non_null(
+        strstr(err.message, "t10k-images-idx3-ubyte.gz: images of 1x4x2, expected 1x2x4"));
     assert_null(dataset);
 }
 
@@ -189,7 +299,7 @@ static void the_packaged_fashion_mnist_is_what_was_published(void **state)
     }
     struct ctkd__dataset *dataset;
     ctkd_error err;
-    check_ok(ctkd__dataset_open("fashion-mnist", CTKD__LABELS_FINE, &dataset, &err), &err);
+    check_ok(ctkd__dataset_open("fashion-mnist", CTKD__LABELS_FINE, 0, &dataset, &err), &err);
     const struct ctkd__images *train = &dataset->train;
     assert_int_equal(train->count, 60000);
     assert_int_equal(dataset->test.count, 10000);
@@ -220,6 +330,13 @@ int main(void)
         cmocka_unit_test(a_label_out_of_range_is_named_with_its_record),
         cmocka_unit_test_setup_teardown(both_parts_come_from_a_folder_or_an_archive,
                                         temp_folder_make, temp_folder_remove),
+        cmocka_unit_test_setup_teardown(labels_say_the_classes_where_nothing_else_does,
+                                        temp_folder_make, temp_folder_remove),
+        cmocka_unit_test_setup_teardown(names_with_a_dot_are_known, temp_folder_make,
+                                        temp_folder_remove),
+        cmocka_unit_test_setup_teardown(
+            images_of_several_channels_are_read_as_planes_or_interleaved, temp_folder_make,
+            temp_folder_remove),
         cmocka_unit_test_setup_teardown(parts_of_different_shapes_are_refused, temp_folder_make,
                                         temp_folder_remove),
         cmocka_unit_test(the_packaged_fashion_mnist_is_what_was_published),

@@ -140,7 +140,7 @@ static ctkd_status open_dataset(const char *spec, ctkd_error *err)
 {
     struct ctkd__dataset *dataset;
     struct ctkd__loader *loader = NULL;
-    ctkd_status status = ctkd__dataset_open(spec, CTKD__LABELS_FINE, &dataset, err);
+    ctkd_status status = ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, err);
     assert_true(status == CTKD_OK || !dataset);
     const struct ctkd__loader_config config = {
         .batch = 8, .shuffle = true, .limit = 20, .std = { 1, 1, 1, 1 }

@@ -146,6 +146,46 @@ static void teacher_that_does_not_fit_the_data_is_refused(void **state)
     assert_refused(temp_path(*state, "none.safetensors"), &info, "", "", "none.safetensors");
 }
 
+/* Data whose labels leave open how many classes there are: weights that know more of them fit, also
+   where no metadata say their number. */
+static void weights_may_know_more_classes_than_the_labels(void **state)
+{
+    const char *file = temp_path(*state, "t.safetensors");
+    const struct ctkd__network_info info = tiny_network_info();
+    for (int bare = 0; bare < 2; bare++) {
+        struct ctkd__network_info images = info, found;
+        struct ctkd__tensors list = { 0 };
+        struct ctkd__teacher *teacher;
+        ctkd_error err = { 0 };
+        tiny_network_write(file, 1, &info);
+        if (bare) {
+            check_ok(ctkd__network_file_read(file, &list, &found, &err), &err);
+            const size_t kept = list.n_metadata;
+            list.n_metadata = 0;
+            check_ok(ctkd__safetensors_write(file, &list, &err), &err);
+            list.n_metadata = kept;
+            ctkd__tensors_fini(&list);
+        }
+        struct ctkd__teacher_args args = { .role = "teacher",
+                                           .path = file,
+                                           .network = "resnet8",
+                                           .mean = "",
+                                           .std = "",
+                                           .images = &images,
+                                           .more_classes = true,
+                                           .batch_max = N };
+        images.classes = 2;
+        check_ok(ctkd__teacher_open(&args, &engine, &teacher, &err), &err);
+        assert_int_equal(teacher->info.classes, 10);
+        ctkd__teacher_close(teacher);
+        images.classes = 12;
+        assert_int_equal(ctkd__teacher_open(&args, &engine, &teacher, &err), CTKD_ESHAPE);
+        images.classes = 2;
+        args.more_classes = false;
+        assert_int_equal(ctkd__teacher_open(&args, &engine, &teacher, &err), CTKD_ESHAPE);
+    }
+}
+
 static void network_is_named_by_file_or_key_or_is_the_one_that_fits(void **state)
 {
     const char *file = temp_path(*state, "t.safetensors");
@@ -293,6 +333,7 @@ int main(void)
         TEST(malformed_metadata_are_named),
         TEST(run_directory_stands_for_its_last_weights),
         TEST(teacher_that_does_not_fit_the_data_is_refused),
+        TEST(weights_may_know_more_classes_than_the_labels),
         TEST(network_is_named_by_file_or_key_or_is_the_one_that_fits),
         TEST(truncated_file_is_refused_at_every_length),
         TEST(teacher_sees_images_as_it_was_trained),

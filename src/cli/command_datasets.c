@@ -14,6 +14,10 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
         printf("  source   %s\n", d->source);
         printf("  images   %zu training, %zu test, %zux%zux%zu, %zu classes\n", d->n_train,
                d->n_test, d->channels, d->height, d->width, d->classes);
+        if (d->classes_max)
+            printf("  own      sets of 2 to %zu classes, as their labels, the teacher or "
+                   "data.classes say\n",
+                   d->classes_max);
         if (d->coarse_classes)
             printf("  labels   fine, or %zu coarse classes by data.labels=coarse\n",
                    d->coarse_classes);

@@ -1,5 +1,6 @@
 #include "data/archive.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,9 @@
 #include "data/compressed.h"
 #include "util/error.h"
 #include "util/file_kind.h"
+#include "util/text.h"
 
-enum { BLOCK_BYTES = 1 << 16, FIRST_BYTES = 1 << 16, PATH_BYTES = 4096 };
+enum { BLOCK_BYTES = 1 << 16, FIRST_BYTES = 1 << 16, PATH_BYTES = 4096, NAME_BYTES = 256 };
 
 /* A tar archive that is read, or a file by itself (tar is NULL). */
 struct source {
@@ -137,6 +139,20 @@ static ctkd_status member_read(struct source *source, int64_t declared, struct c
     }
 }
 
+/* Name `i` of a member, its own first; NULL behind the last. */
+static const char *member_name(const struct ctkd__member *member, size_t i)
+{
+    return i == 0 ? member->name : member->also ? member->also[i - 1] : NULL;
+}
+
+static bool member_is(const struct ctkd__member *member, const char *name)
+{
+    for (size_t i = 0; member_name(member, i); i++)
+        if (strcmp(name, member_name(member, i)) == 0)
+            return true;
+    return false;
+}
+
 static struct ctkd__member *member_find(struct ctkd__member *members, size_t count,
                                         struct archive_entry *entry)
 {
@@ -144,7 +160,7 @@ static struct ctkd__member *member_find(struct ctkd__member *members, size_t cou
     if (!name || archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry))
         return NULL;
     for (size_t i = 0; i < count; i++)
-        if (strcmp(base_name(name), members[i].name) == 0)
+        if (member_is(&members[i], base_name(name)))
             return &members[i];
     return NULL;
 }
@@ -225,26 +241,90 @@ static ctkd_status file_read(const char *path, bool called_gz, struct ctkd__memb
     return status;
 }
 
-/* Finds NAME or NAME.gz in a folder. */
-static bool folder_find(const char *folder, const char *name, char path[PATH_BYTES],
-                        bool *called_gz)
+/* Finds NAME or NAME.gz in a folder, for each name of a member. */
+static bool folder_find(const char *folder, const struct ctkd__member *member,
+                        char path[PATH_BYTES], bool *called_gz)
 {
-    *called_gz = false;
-    if (join(path, folder, name, "") && is_kind(path, S_IFREG))
-        return true;
-    *called_gz = true;
-    return join(path, folder, name, ".gz") && is_kind(path, S_IFREG);
+    for (size_t i = 0; member_name(member, i); i++) {
+        *called_gz = false;
+        if (join(path, folder, member_name(member, i), "") && is_kind(path, S_IFREG))
+            return true;
+        *called_gz = true;
+        if (join(path, folder, member_name(member, i), ".gz") && is_kind(path, S_IFREG))
+            return true;
+    }
+    return false;
+}
+
+/* --- a file whose name is nearly right */
+
+/* The name without .gz and its like; `packed`: that must be unpacked by another program. */
+static void bare_name(const char *name, char out[NAME_BYTES], bool *packed)
+{
+    static const char *const endings[] = { ".zip", ".bz2", ".xz", ".zst", ".7z", ".Z", ".gz" };
+    snprintf(out, NAME_BYTES, "%s", name);
+    *packed = false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        const size_t length = strlen(out), ending = strlen(endings[i]);
+        if (length <= ending || strcmp(out + length - ending, endings[i]) != 0)
+            continue;
+        out[length - ending] = '\0';
+        *packed = strcmp(endings[i], ".gz") != 0;
+        return;
+    }
+}
+
+/* How far a name is from those of a member; SIZE_MAX: it is another one. */
+static size_t name_distance(const struct ctkd__member *member, const char *name)
+{
+    const size_t telling = 12; /* a name that long inside another one is no chance */
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; member_name(member, i); i++) {
+        const char *const wanted = member_name(member, i);
+        const size_t distance = ctkd__edit_distance(name, wanted);
+        if (ctkd__is_near(wanted, distance) && distance < least)
+            least = distance;
+        if (strlen(wanted) >= telling && strstr(name, wanted) && least == SIZE_MAX)
+            least = SIZE_MAX - 1;
+    }
+    return least;
+}
+
+/* The file that a member was probably meant to be, as the end of a message; "" without one. */
+static void folder_nearly(const char *folder, const struct ctkd__member *members, size_t count,
+                          size_t wanted, char out[NAME_BYTES + 64])
+{
+    size_t least = SIZE_MAX;
+    DIR *const listing = opendir(folder);
+    out[0] = '\0';
+    for (const struct dirent *at; listing && (at = readdir(listing)) != NULL;) {
+        char name[NAME_BYTES];
+        bool packed, other = false;
+        bare_name(at->d_name, name, &packed);
+        for (size_t i = 0; i < count; i++)
+            other = other || (i != wanted && member_is(&members[i], name));
+        const size_t distance = other ? SIZE_MAX : name_distance(&members[wanted], name);
+        if (distance >= least)
+            continue;
+        least = distance;
+        snprintf(out, NAME_BYTES + 64, "; did you mean %s? %s it", at->d_name,
+                 packed ? "Unpack" : "Rename");
+    }
+    if (listing)
+        closedir(listing);
 }
 
 static ctkd_status folder_read(const char *folder, struct ctkd__member *members, size_t count,
                                ctkd_error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        char path[PATH_BYTES];
+        char path[PATH_BYTES], nearly[NAME_BYTES + 64];
         bool called_gz;
-        if (!folder_find(folder, members[i].name, path, &called_gz))
-            return ctkd__fail(err, CTKD_ENOTFOUND, "%s: no file %s or %s.gz, expected one", folder,
-                              members[i].name, members[i].name);
+        if (!folder_find(folder, &members[i], path, &called_gz)) {
+            folder_nearly(folder, members, count, i, nearly);
+            return ctkd__fail(err, CTKD_ENOTFOUND, "%s: no file %s or %s.gz, expected one%s",
+                              folder, members[i].name, members[i].name, nearly);
+        }
         const ctkd_status status = file_read(path, called_gz, &members[i], err);
         if (status != CTKD_OK)
             return status;
@@ -257,7 +337,7 @@ static bool folder_holds_any(const char *folder, const struct ctkd__member *memb
     char path[PATH_BYTES];
     bool called_gz;
     for (size_t i = 0; i < count; i++)
-        if (folder_find(folder, members[i].name, path, &called_gz))
+        if (folder_find(folder, &members[i], path, &called_gz))
             return true;
     return false;
 }

@@ -11,11 +11,12 @@
 
 enum { CTKD__PLACE_MAX = 400 }; /* longer paths are cut, in messages only */
 
-/* One wanted file. The caller sets name and limit, the rest is filled. */
+/* One wanted file. The caller sets name, also and limit, the rest is filled. */
 struct ctkd__member {
-    const char *name; /* base name, without .gz */
-    size_t limit;     /* most bytes that it may have */
-    uint8_t *bytes;   /* freed by ctkd__members_free */
+    const char *name;        /* base name, without .gz */
+    const char *const *also; /* other names that it is known by, NULL-terminated; NULL: none */
+    size_t limit;            /* most bytes that it may have */
+    uint8_t *bytes;          /* freed by ctkd__members_free */
     size_t size;
     char place[CTKD__PLACE_MAX]; /* where it was found, for messages */
 };
@@ -25,7 +26,9 @@ struct ctkd__member {
  * - an archive: .tar, .tar.gz or .tar.xz (known by content); members are found by base name at any
  * depth. It is read to its end, so that a damaged or cut archive is noticed; a member that occurs
  * twice is an error;
- * - a folder that holds one of the files, plain or as NAME.gz (plain wins): then it must hold all;
+ * - a folder that holds one of the files, plain or as NAME.gz (plain wins; of several names the
+ * first): then it must hold all. A file that is missing while one with nearly its name is there
+ * makes a message of both;
  * - a folder that holds one of `places` (NULL-terminated relative paths, published sub-folders and
  * archives, first wins): the same with that. On failure nothing is left allocated. CTKD_EIO: cannot
  * be read; CTKD_ENOTFOUND: a member or all are missing; CTKD_EFORMAT: damaged, duplicate, or longer

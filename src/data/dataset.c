@@ -66,7 +66,25 @@ static ctkd_status parse_spec(const char *spec, const struct ctkd__dataset_def *
     return CTKD_OK;
 }
 
-ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels,
+/* Published sets have the classes that they have; a set of one's own as many as are asked for. */
+static ctkd_status classes_check(const struct ctkd__dataset_def *def, size_t published,
+                                 size_t classes, ctkd_error *err)
+{
+    if (classes == 0 || classes == published)
+        return CTKD_OK;
+    if (def->classes_max == 0)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "data.classes: %zu found, but data set %s has %zu classes, expected 0 or "
+                          "that",
+                          classes, def->name, published);
+    if (classes < 2 || classes > def->classes_max)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "data.classes: %zu found, expected 2..%zu, or 0 for what the labels say",
+                          classes, def->classes_max);
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels, size_t classes,
                                struct ctkd__dataset **out, ctkd_error *err)
 {
     *out = NULL;
@@ -80,11 +98,15 @@ ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels,
         return ctkd__fail(err, CTKD_EINVAL,
                           "data set %s has one kind of labels, expected data.labels=fine",
                           def->name);
+    const size_t published = coarse ? def->coarse_classes : def->classes;
+    status = classes_check(def, published, classes, err);
+    if (status != CTKD_OK)
+        return status;
     struct ctkd__dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset)
         return ctkd__fail(err, CTKD_ENOMEM, "data set %s: out of memory", spec);
     snprintf(dataset->name, sizeof dataset->name, "%s", def->name);
-    dataset->classes = coarse ? def->coarse_classes : def->classes;
+    dataset->classes = classes || def->classes_max ? classes : published;
     dataset->kind_of_labels = labels;
     memcpy(dataset->mean, def->mean, sizeof dataset->mean);
     memcpy(dataset->std, def->std, sizeof dataset->std);

@@ -5,7 +5,8 @@
 #include "data/dataset.h"
 
 /*
- * One part from the two files in memory; any number of rows and columns. The places begin messages.
+ * One part from the two files in memory; any number of rows and columns, and in idx4 files up to
+ * CTKD__CHANNELS_MAX channels, as planes or interleaved. The places begin messages.
  * Fills a zeroed `images`; on failure it holds no memory.
  */
 ctkd_status ctkd__idx_parse(const char *pixels_place, const uint8_t *pixels, size_t pixels_size,

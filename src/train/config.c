@@ -47,6 +47,8 @@ static const ctkd_option options[] = {
            "training views: pad 4, random crop and flip; or none"),
     CHOICE(data.labels, CTKD__LABELS_FINE, labels_names,
            "of a data set with two kinds of labels: CIFAR-100's 100 classes or its 20 coarse ones"),
+    I64(data.classes, 0, 0, 256,
+        "classes of a set of one's own (mnist:PATH); 0: as labels and teacher say"),
     I64(data.limit, 0, 0, 1e9, "training samples used, in the classes' proportions; 0: all"),
     I64(data.test_limit, 0, 0, 1e9, "test samples used; 0: all"),
     I64(data.channels, 0, 0, CTKD__CHANNELS_MAX, "0: as the data; 3 repeats one grey channel"),

@@ -26,7 +26,7 @@ struct ctkd__config {
         char *set;
         int augment; /* enum ctkd__augment */
         int labels;  /* enum ctkd__labels */
-        int64_t limit, test_limit, channels, pad_to;
+        int64_t classes, limit, test_limit, channels, pad_to;
         char *mean, *std;
     } data;
     struct {

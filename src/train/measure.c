@@ -22,12 +22,6 @@ ctkd_status ctkd__measure_open(const struct ctkd__config *config, struct ctkd__m
     ctkd_status status = ctkd__data_open(config, false, false, &out->data, err);
     if (status == CTKD_OK)
         status = ctkd__engine_open(config, &out->engine, err);
-    if (status == CTKD_OK) {
-        out->logits =
-            calloc((size_t)config->train.batch * out->data.images.classes, sizeof *out->logits);
-        if (!out->logits)
-            status = ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
-    }
     if (status != CTKD_OK)
         ctkd__measure_close(out);
     return status;
@@ -35,7 +29,6 @@ ctkd_status ctkd__measure_open(const struct ctkd__config *config, struct ctkd__m
 
 void ctkd__measure_close(struct ctkd__measure *measure)
 {
-    free(measure->logits);
     ctkd__engine_close(&measure->engine);
     ctkd__data_close(&measure->data);
     *measure = (struct ctkd__measure){ 0 };
@@ -54,6 +47,7 @@ ctkd_status ctkd__measure_run(struct ctkd__measure *measure, enum ctkd__measure_
                                              .mean = mean,
                                              .std = std,
                                              .images = &measure->data.images,
+                                             .more_classes = measure->data.dataset->classes_open,
                                              .batch_max = (size_t)config->train.batch };
     struct ctkd__teacher *network;
     *out = (struct ctkd__measurement){ 0 };
@@ -65,8 +59,12 @@ ctkd_status ctkd__measure_run(struct ctkd__measure *measure, enum ctkd__measure_
     out->info = network->info;
     out->promised = network->info.has_top1;
     snprintf(out->info.dataset, sizeof out->info.dataset, "%s", measure->data.images.dataset);
-    status = ctkd__evaluate(measure->data.test, measure->data.images.classes, ctkd__teacher_predict,
-                            network, measure->logits, &out->score, err);
+    const size_t classes = network->info.classes;
+    float *logits = calloc((size_t)measure->config->train.batch * classes, sizeof *logits);
+    status = logits ? ctkd__evaluate(measure->data.test, classes, ctkd__teacher_predict, network,
+                                     logits, &out->score, err)
+                    : ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
+    free(logits);
     ctkd__teacher_close(network);
     return status;
 }

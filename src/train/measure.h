@@ -9,7 +9,6 @@ struct ctkd__measure {
     const struct ctkd__config *config; /* borrowed */
     struct ctkd__data data;
     struct ctkd__inference_config engine;
-    float *logits; /* of a batch */
 };
 
 struct ctkd__measurement {

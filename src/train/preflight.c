@@ -35,27 +35,41 @@ __attribute__((format(printf, 4, 5))) static void say(struct ctkd__findings *fin
 
 /* --- data */
 
+/* Classes without an image of a part: how many, and the first of them as text. */
+static size_t empty_classes(const struct ctkd__images *images, size_t classes, char text[64])
+{
+    enum { NAMED = 4 };
+    bool *there = calloc(classes, sizeof *there);
+    size_t empty = 0, used = 0;
+    if (!there)
+        return 0;
+    for (size_t i = 0; i < images->count; i++)
+        there[images->labels[i]] = true;
+    for (size_t k = 0; k < classes; k++)
+        if (!there[k] && empty++ < NAMED)
+            used += (size_t)snprintf(text + used, 64 - used, "%s%zu", used ? ", " : "", k);
+    if (empty > NAMED)
+        snprintf(text + used, 64 - used, " and %zu more", empty - NAMED);
+    free(there);
+    return empty;
+}
+
 static void check_classes(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
     const struct ctkd__dataset *dataset = session->data.dataset;
-    const struct ctkd__images *images = &dataset->train;
-    size_t *counts = calloc(dataset->classes, sizeof *counts), empty = 0, first = 0;
-    if (!counts)
-        return;
-    for (size_t i = 0; i < images->count; i++)
-        counts[images->labels[i]]++;
-    for (size_t k = dataset->classes; k-- > 0;)
-        if (counts[k] == 0) {
-            empty++;
-            first = k;
-        }
-    free(counts);
-    if (empty)
+    char train[64], test[64];
+    const size_t no_train = empty_classes(&dataset->train, dataset->classes, train);
+    const size_t no_test = empty_classes(&dataset->test, dataset->classes, test);
+    if (no_train)
         say(findings, true, "data",
-            "%zu of %zu classes have no training image (the first: class %zu): is data.set the one "
-            "that was meant?",
-            empty, dataset->classes, first);
-    else
+            "%zu of %zu classes have no training image (label %s): is data.set the one that was "
+            "meant?",
+            no_train, dataset->classes, train);
+    if (no_test && !no_train)
+        say(findings, true, "data",
+            "%zu of %zu classes have no test image (label %s): the accuracy says nothing of them",
+            no_test, dataset->classes, test);
+    if (!no_train && !no_test)
         say(findings, false, "data",
             "%s: %zu training and %zu test images in use, every label in 0..%zu, no class without "
             "images",

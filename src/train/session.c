@@ -55,8 +55,9 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
                                         .channels = (size_t)config->data.channels,
                                         .pad_to = (size_t)config->data.pad_to,
                                         .seed = (uint64_t)config->train.seed };
-    ctkd_status status = ctkd__dataset_open(
-        config->data.set, (enum ctkd__labels)config->data.labels, &data->dataset, err);
+    ctkd_status status =
+        ctkd__dataset_open(config->data.set, (enum ctkd__labels)config->data.labels,
+                           (size_t)config->data.classes, &data->dataset, err);
     if (status == CTKD_OK)
         status = set_constants(config, data->dataset, &test, err);
     if (status == CTKD_OK)
@@ -75,6 +76,13 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
     else
         ctkd__data_close(data);
     return status;
+}
+
+void ctkd__data_take_classes(struct ctkd__data *data, const struct ctkd__network_info *network)
+{
+    if (!data->dataset->classes_open || network->classes <= data->images.classes)
+        return;
+    data->dataset->classes = data->images.classes = network->classes;
 }
 
 void ctkd__data_close(struct ctkd__data *data)
@@ -239,6 +247,11 @@ static ctkd_status open_student(struct ctkd__session *session, bool distil, ctkd
     const struct ctkd__config *config = session->config;
     struct ctkd__network_info *info = &session->info;
     *info = session->data.images;
+    if (info->classes < 2)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "data.set: every label of %s is 0, expected at least two classes "
+                          "(data.classes, where some have no images)",
+                          config->data.set);
     snprintf(info->network, sizeof info->network, "%s", config->student.network);
     ctkd_status status = build_student(session, &session->graph, err);
     if (status == CTKD_OK && distil)
@@ -271,8 +284,12 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
                                              .mean = config->teacher.mean,
                                              .std = config->teacher.std,
                                              .images = &session->data.images,
+                                             .more_classes = session->data.dataset->classes_open,
                                              .batch_max = (size_t)config->train.batch };
-    return ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
+    const ctkd_status status = ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
+    if (status == CTKD_OK)
+        ctkd__data_take_classes(&session->data, &session->teacher->info);
+    return status;
 }
 
 /* The methods of a stage. */

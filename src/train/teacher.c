@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "train/config.h"
+#include "train/match.h"
 #include "util/error.h"
 
 static ctkd_status expect_side(const struct ctkd__teacher *teacher, const char *what, size_t found,
@@ -24,7 +25,8 @@ static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__
     const struct ctkd__network_info *info = &teacher->info;
     const struct ctkd__network_info *images = args->images;
     const char *set = images->dataset;
-    if (info->classes != 0 && info->classes != images->classes)
+    const bool may_have_more = args->more_classes && info->classes > images->classes;
+    if (info->classes != 0 && info->classes != images->classes && !may_have_more)
         return ctkd__fail(err, CTKD_ESHAPE, "%s: network of %zu classes, but data set %s has %zu",
                           teacher->file, info->classes, set, images->classes);
     ctkd_status status =
@@ -82,18 +84,31 @@ static ctkd_status compile(struct ctkd__teacher *teacher, const struct ctkd__ten
     return status;
 }
 
+/* The classes of weights that do not say them: as the data when a matrix has that many rows, else
+   what the classifier seems to have when that is more. */
+static size_t classes_of_weights(const struct ctkd__tensors *tensors, size_t classes)
+{
+    size_t channels, found;
+    for (size_t i = 0; i < tensors->count; i++)
+        if (tensors->items[i].rank == 2 && tensors->items[i].shape[0] == (int64_t)classes)
+            return classes;
+    return ctkd__match_sizes(tensors, &channels, &found) && found > classes ? found : classes;
+}
+
 /* Reads the file and finds its graph; what the file leaves open is taken from the images. */
 static ctkd_status read_network(struct ctkd__teacher *teacher,
                                 const struct ctkd__teacher_args *args,
                                 struct ctkd__weights_file *file, ctkd_error *err)
 {
     const struct ctkd__network_info *images = args->images;
-    const struct ctkd__model_args sizes = { images->channels, images->height, images->width,
-                                            images->classes };
+    struct ctkd__model_args sizes = { images->channels, images->height, images->width,
+                                      images->classes };
     ctkd_status status = ctkd__weights_file_read(args->path, file, err);
     if (status != CTKD_OK)
         return status;
     snprintf(teacher->file, sizeof teacher->file, "%s", file->path);
+    if (args->more_classes)
+        sizes.classes = classes_of_weights(&file->tensors, images->classes);
     teacher->info = file->info;
     status = check_info(teacher, args, err);
     if (status == CTKD_OK)

@@ -19,7 +19,9 @@ struct ctkd__teacher_args {
     const char *network;    /* "": as the file says */
     const char *mean, *std; /* comma lists; "": as the file says, else as `images` */
     const struct ctkd__network_info
-        *images; /* dataset, classes, size and constants of the batches */
+        *images;       /* dataset, classes, size and constants of the batches */
+    bool more_classes; /* it may have more classes than `images`, whose labels say at least how many
+                        */
     size_t batch_max;
 };
 

@@ -52,7 +52,7 @@ problem teacher 'chance is 10.00 %: wrong weights' teacher.path=untrained teache
 printf '\x00\x00\x08\x01\x00\x00\x00\x64' >labels
 for ((i = 0; i < 100; i++)); do printf "\\x0$((i % 5))"; done >>labels
 mkdir half && cp data/* half && cp labels half/train-labels-idx1-ubyte
-problem data '5 of 10 classes have no training image \(the first: class 5\)' data.set=mnist:half
+problem data '5 of 10 classes have no training image \(label 5, 6, 7, 8 and 1 more\)' data.set=mnist:half
 
 # Full disk: a file system of half a megabyte, where one may be mounted.
 mkdir disk

@@ -1,6 +1,6 @@
 # For tests of the command: a data set in MNIST's format, and checks. The caller has `set -euo pipefail`.
 
-# tiny_data FOLDER SIDE TRAIN TEST: every class has its own grey, in stripes of its own.
+# tiny_data FOLDER SIDE TRAIN TEST: every class has its own grey, in stripes of its own. TINY_CLASSES: 1 to 10, else 10.
 tiny_data() {
     mkdir -p "$1"
     for class in 0 1 2 3 4 5 6 7 8 9; do
@@ -24,11 +24,11 @@ big_endian() {
 tiny_part() {
     {
         big_endian 2051 && big_endian "$4" && big_endian "$3" && big_endian "$3"
-        for ((i = 0; i < $4; i++)); do cat "$1/image.$((i % 10))"; done
+        for ((i = 0; i < $4; i++)); do cat "$1/image.$((i % ${TINY_CLASSES:-10}))"; done
     } >"$1/$2-images-idx3-ubyte"
     {
         big_endian 2049 && big_endian "$4"
-        for ((i = 0; i < $4; i++)); do printf "\\x0$((i % 10))"; done
+        for ((i = 0; i < $4; i++)); do printf "\\x0$((i % ${TINY_CLASSES:-10}))"; done
     } >"$1/$2-labels-idx1-ubyte"
 }
 

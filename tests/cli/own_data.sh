@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Data sets of one's own in MNIST's format: any number of classes, as the labels, the teacher or data.classes say; names with
+# a dot, damaged files.
+# usage: own_data.sh BUILD SOURCE
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+TINY_CLASSES=2 tiny_data two 16 60 40
+TINY_CLASSES=3 tiny_data three 16 60 40
+tiny_data ten 16 60 40
+small="student.network=resnet8 train.threads=1 train.batch=16 schedule.kind=constant train.epochs=1 run.force=true"
+outputs() { # FILE N: the classifier has N rows
+    "$ctkd" inspect "$1" >inspected
+    grep -Eq "^ +says +$2 classes, " inspected || fail "$1: not of $2 classes: $(cat inspected)"
+}
+
+# As the labels say: teacher, student and a .pth that does not say its classes.
+expect 0 "$ctkd" train data.set=mnist:two $small run.dir=teacher2
+grep -q '60 training and 40 test images of 1x16x16, 2 classes' stderr || fail "classes are not said"
+! grep -q 'note: data:' stderr || fail "every class has images"
+outputs teacher2/last.safetensors 2
+expect 0 "$ctkd" convert teacher2/last.safetensors two.pth
+for teacher in teacher2 two.pth; do
+    expect 0 "$ctkd" distill data.set=mnist:two teacher.path=$teacher $small run.dir=student2
+    outputs student2/last.safetensors 2
+done
+expect 0 "$ctkd" eval student2
+expect 0 "$ctkd" check teacher2 mnist:two
+grep -q ' 2 classes, images 1x16x16' stdout || fail "check: classes"
+
+# A teacher that knows more: the student gets its classes, those without images are named.
+expect 0 "$ctkd" train data.set=mnist:ten $small run.dir=teacher10
+expect 0 "$ctkd" convert teacher10/last.safetensors ten.pth
+for teacher in teacher10 ten.pth; do
+    expect 0 "$ctkd" distill data.set=mnist:two teacher.path=$teacher teacher.tolerance=100 $small run.dir=student10
+    grep -q '^note: data: 8 of 10 classes have no training image (label 2, 3, 4, 5 and 4 more)' stderr || fail "classes without images"
+    outputs student10/last.safetensors 10
+    expect 0 "$ctkd" eval student10 data.set=mnist:two
+done
+
+# One that knows less, and keys that say otherwise.
+expect_error 1 "ctkd: teacher2/last.safetensors: network of 2 classes, but data set mnist has 3" \
+    "$ctkd" distill data.set=mnist:three teacher.path=teacher2 $small run.dir=r
+expect_error 1 "ctkd: teacher2/last.safetensors: network of 2 classes, but data set mnist has 10" \
+    "$ctkd" distill data.set=mnist:ten teacher.path=teacher2 $small run.dir=r
+expect_error 1 "ctkd: teacher10/last.safetensors: network of 10 classes, but data set mnist has 2" \
+    "$ctkd" distill data.set=mnist:two data.classes=2 teacher.path=teacher10 $small run.dir=r
+expect_error 1 "ctkd: three/train-labels-idx1-ubyte: record 2: label 2, expected 0..1" \
+    "$ctkd" train data.set=mnist:three data.classes=2 $small run.dir=r
+expect_error 1 "ctkd: data.classes: 1 found, expected 2..256, or 0 for what the labels say" \
+    "$ctkd" train data.set=mnist:three data.classes=1 $small run.dir=r
+expect 0 "$ctkd" train data.set=mnist:two data.classes=200 $small run.dir=many
+outputs many/last.safetensors 200
+grep -q '^note: data: 198 of 200 classes have no training image (label 2, 3, 4, 5 and 194 more)' stderr || fail "198 classes"
+TINY_CLASSES=1 tiny_data one 16 20 20
+expect_error 1 "ctkd: data.set: every label of mnist:one is 0, expected at least two classes (data.classes, where some have no images)" \
+    "$ctkd" train data.set=mnist:one $small run.dir=r
+mkdir untested && cp three/train-* untested && cp two/t10k-* untested
+expect 0 "$ctkd" train data.set=mnist:untested $small run.dir=r
+grep -q '^note: data: 1 of 3 classes have no test image (label 2)' stderr || fail "a class without test images"
+
+# Names with a dot, also compressed; a name that is nearly right is offered.
+mkdir dots && cp two/* dots
+for part in train t10k; do
+    mv dots/$part-images-idx3-ubyte dots/$part-images.idx3-ubyte
+    gzip -c dots/$part-labels-idx1-ubyte >dots/$part-labels.idx1-ubyte.gz && rm dots/$part-labels-idx1-ubyte
+done
+expect 0 "$ctkd" eval teacher2 data.set=mnist:dots
+mv dots/train-images.idx3-ubyte dots/train_images.idx3
+expect_error 1 "ctkd: dots: no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz, expected one" \
+    "$ctkd" eval teacher2 data.set=mnist:dots
+mv dots/train_images.idx3 dots/train_images-idx3-ubyte
+expect_error 1 "ctkd: dots: no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz, expected one; did you mean train_images-idx3-ubyte? Rename it" \
+    "$ctkd" eval teacher2 data.set=mnist:dots
+
+# A damaged .gz: one bit of a label.
+mkdir damaged && cp two/* damaged && cd damaged
+gzip -n t10k-labels-idx1-ubyte
+size=$(stat -c %s t10k-labels-idx1-ubyte.gz)
+printf '\x01' | dd of=t10k-labels-idx1-ubyte.gz bs=1 seek=$((size - 8)) conv=notrunc 2>/dev/null
+cd ..
+expect_error 1 "ctkd: damaged/t10k-labels-idx1-ubyte.gz: damaged: its contents do not match gzip's check sum (CRC-32)" \
+    "$ctkd" eval teacher2 data.set=mnist:damaged
+echo "own data: classes, names and sums as said"
