@@ -221,7 +221,7 @@ static void a_file_that_says_nothing_is_the_network_that_fits(void **state)
     ctkd__weights_file_fini(&file);
 }
 
-static void the_folder_names_the_network_at_last(void **state)
+static void the_folder_s_name_is_a_guess(void **state)
 {
     (void)state;
     static const struct {
@@ -241,7 +241,47 @@ static void the_folder_names_the_network_at_last(void **state)
         snprintf(path + strlen(path), 64, "/weights.pth");
         strip_metadata(from, path);
         check_ok(ctkd__weights_file_read(path, &file, &err), &err);
+        assert_string_equal(file.info.network, "");
+        assert_string_equal(file.guess, cases[i].network);
+        ctkd__weights_file_fini(&file);
+    }
+}
+
+/* Weights of `network` without metadata, in a folder. */
+static const char *put_in_folder(const char *folder, const char *network)
+{
+    struct ctkd__network_info info = tiny_network_info();
+    char path[1024];
+    snprintf(info.network, sizeof info.network, "%s", network);
+    tiny_network_write(scratch_path("whole.safetensors"), 1, &info);
+    snprintf(path, sizeof path, "%s", scratch_path(folder));
+    mkdir(path, 0777);
+    snprintf(path + strlen(path), 64, "/weights.pth");
+    strip_metadata(scratch_path("whole.safetensors"), path);
+    static char kept[1024];
+    snprintf(kept, sizeof kept, "%s", path);
+    return kept;
+}
+
+static void contents_come_before_the_folder_s_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *folder, *network;
+    } cases[] = { { "resnet20_of_resnet8", "resnet8" }, { "wrn_16_2_of_resnet8x4", "resnet8x4" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ctkd__weights_file file;
+        struct ctkd__graph *graph;
+        char note[CTKD__NOTE_BYTES];
+        ctkd_error err = { 0 };
+        check_ok(
+            ctkd__weights_file_read(put_in_folder(cases[i].folder, cases[i].network), &file, &err),
+            &err);
+        assert_string_not_equal(file.guess, cases[i].network);
+        check_ok(ctkd__weights_file_graph(&file, "", &open_sizes, &graph, note, &err), &err);
         assert_string_equal(file.info.network, cases[i].network);
+        assert_string_equal(note, "");
+        ctkd__graph_destroy(graph);
         ctkd__weights_file_fini(&file);
     }
 }
@@ -263,6 +303,65 @@ static void a_checksum_beside_the_file_is_checked_first(void **state)
     scratch_text("d.pth.sha256", line);
     assert_int_equal(ctkd__weights_file_read(path, &file, &err), CTKD_EFORMAT);
     assert_true(!file.tensors.items && !file.path[0]);
+}
+
+/* No network fits when a parameter has a name of its own: what the folder says is then tried, and
+   called a guess. */
+static void a_guess_is_called_one(void **state)
+{
+    (void)state;
+    struct ctkd__weights_file file;
+    struct ctkd__graph *graph;
+    char note[CTKD__NOTE_BYTES];
+    ctkd_error err = { 0 };
+    static const char *const folders[] = { "resnet8_renamed", "resnet20_renamed" };
+    for (size_t i = 0; i < 2; i++) {
+        check_ok(ctkd__weights_file_read(put_in_folder(folders[i], "resnet8"), &file, &err), &err);
+        free(file.tensors.items[0].name);
+        file.tensors.items[0].name = strdup("stem.weight");
+        const ctkd_status status =
+            ctkd__weights_file_graph(&file, "", &open_sizes, &graph, note, &err);
+        assert_int_equal(status, i == 0 ? CTKD_OK : CTKD_ESHAPE);
+        if (i == 0)
+            assert_non_null(strstr(note, "taken by order"));
+        assert_non_null(strstr(i == 0 ? note : err.message,
+                               i == 0 ? "; its network, resnet8, is a guess by the folder's name"
+                                      : "(resnet20, a guess by the folder's name): does not fit"));
+        ctkd__graph_destroy(graph);
+        ctkd__weights_file_fini(&file);
+    }
+}
+
+static void a_size_that_no_file_says_is_not_written(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "sized.safetensors", "sized.pth", "sized.onnx" };
+    char bare[1024], network[] = "resnet8";
+    snprintf(bare, sizeof bare, "%s", put_in_folder("sizes", "resnet8"));
+    for (size_t named = 0; named < 2; named++)
+        for (size_t i = 0; i < 3; i++) {
+            struct ctkd__convert_options options = plain;
+            struct ctkd__weights_file file;
+            char note[CTKD__NOTE_BYTES];
+            ctkd_error err = { 0 };
+            options.network = named ? network : empty;
+            check_ok(ctkd__convert(bare, scratch_path(names[i]), &options, note, &err), &err);
+            assert_true((strstr(note, "the model is for 32x32, a guess (height and") != NULL) ==
+                        (i == 2));
+            check_ok(ctkd__weights_file_read(scratch_path(names[i]), &file, &err), &err);
+            assert_int_equal(file.info.height, i == 2 ? 32 : 0);
+            assert_int_equal(file.info.width, i == 2 ? 32 : 0);
+            assert_string_equal(file.info.network, "resnet8");
+            assert_int_equal(file.info.classes, TINY_CLASSES);
+            if (i < 2) {
+                static const char *const unknown[] = { "height", "width", "mean",
+                                                       "std",    "epoch", "dataset" };
+                for (size_t k = 0; k < sizeof unknown / sizeof *unknown; k++)
+                    assert_null(ctkd__tensors_get(&file.tensors, unknown[k]));
+            }
+            assert_false(file.info.has_constants);
+            ctkd__weights_file_fini(&file);
+        }
 }
 
 /* Sets one value of a tensor of a .safetensors file and writes it as `to`. */
@@ -351,7 +450,10 @@ int main(void)
         cmocka_unit_test(a_model_of_free_size_waits_for_one),
         cmocka_unit_test(a_folded_model_is_taken_as_it_is),
         cmocka_unit_test(a_file_that_says_nothing_is_the_network_that_fits),
-        cmocka_unit_test(the_folder_names_the_network_at_last),
+        cmocka_unit_test(the_folder_s_name_is_a_guess),
+        cmocka_unit_test(contents_come_before_the_folder_s_name),
+        cmocka_unit_test(a_guess_is_called_one),
+        cmocka_unit_test(a_size_that_no_file_says_is_not_written),
         cmocka_unit_test(a_checksum_beside_the_file_is_checked_first),
         cmocka_unit_test(weights_that_are_not_finite_are_refused_by_name),
         cmocka_unit_test(constants_of_onnx_are_finite_and_its_variances_not_negative),

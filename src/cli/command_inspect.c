@@ -81,9 +81,12 @@ static void print_info(const struct contents *contents)
         printf("  says       trained on %s\n", info->dataset);
     if (contents->file.model)
         print_free(info);
-    else if (info->classes)
+    else if (info->classes && info->height && info->width)
         printf("  says       %zu classes, images %zux%zux%zu\n", info->classes, info->channels,
                info->height, info->width);
+    else if (info->classes)
+        printf("  says       %zu classes, %zu channels, images of any size\n", info->classes,
+               info->channels);
     for (size_t c = 0; info->has_constants && c < info->channels; c++)
         printf("  says       channel %zu: mean %.6g, deviation %.6g\n", c, (double)info->mean[c],
                (double)info->std[c]);
@@ -99,6 +102,8 @@ static void print_text(struct contents *contents)
     if (contents->file.verified)
         printf("  SHA-256    that of the file beside it\n");
     print_info(contents);
+    if (contents->file.guess[0])
+        printf("  guess      network %s, by the folder's name\n", contents->file.guess);
     for (size_t i = 0; i < contents->n_networks; i++)
         printf("  fits       %s\n", contents->networks[i]);
     size_t channels, classes;
@@ -133,6 +138,7 @@ static ctkd_status print_json(struct contents *contents, ctkd_error *err)
     ctkd__jsonl_integer(&json, "values", (int64_t)contents->elements);
     ctkd__jsonl_integer(&json, "bytes", (int64_t)contents->bytes);
     ctkd__jsonl_string(&json, "network", contents->file.info.network);
+    ctkd__jsonl_string(&json, "guess", contents->file.guess);
     ctkd__jsonl_string(&json, "fits", contents->n_networks ? contents->networks[0] : "");
     ctkd__jsonl_boolean(&json, "verified", contents->file.verified);
     return ctkd__jsonl_end(&json, err);

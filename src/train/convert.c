@@ -90,7 +90,8 @@ static struct ctkd__model_args sizes_of(const options *o, const struct ctkd__wei
 {
     struct ctkd__model_args sizes;
     const struct ctkd__model_family *family = NULL;
-    const char *const network = o->network[0] ? o->network : file->info.network;
+    const char *const said = file->info.network[0] ? file->info.network : file->guess;
+    const char *const network = o->network[0] ? o->network : said;
     ctkd__match_sizes(&file->tensors, &sizes.channels, &sizes.classes);
     ctkd__model_find(network, &family);
     sizes.height = sizes.width = family && family->side_min > 32 ? 224 : 32;
@@ -148,6 +149,25 @@ static ctkd_status name_network(struct ctkd__weights_file *file, ctkd_error *err
     return CTKD_OK;
 }
 
+/* The images' size that the graph was built for is not the file's where the file says none: a
+   new file of weights does not say one either, an ONNX model has to. */
+static void own_size(struct ctkd__weights_file *file, bool to_onnx, size_t height, size_t width,
+                     char note[CTKD__NOTE_BYTES])
+{
+    struct ctkd__network_info *const info = &file->info;
+    if (height && width)
+        return;
+    if (to_onnx) {
+        ctkd__note_add(note,
+                       "the file does not say the images' size: the model is for %zux%zu, a guess "
+                       "(height and width set another)",
+                       info->height, info->width);
+        return;
+    }
+    info->height = height;
+    info->width = width;
+}
+
 static ctkd_status convert(const char *out, enum ctkd__format format, const options *o,
                            struct ctkd__weights_file *file, char note[CTKD__NOTE_BYTES],
                            ctkd_error *err)
@@ -156,8 +176,11 @@ static ctkd_status convert(const char *out, enum ctkd__format format, const opti
     const bool to_onnx = format == CTKD__FORMAT_ONNX, imported = file->graph || file->model;
     const struct ctkd__model_args sizes = sizes_of(o, file);
     ctkd_status status = take_sizes(o, file, err);
+    const size_t height = file->info.height, width = file->info.width;
     if (status == CTKD_OK && (to_onnx || o->network[0] || imported))
         status = ctkd__weights_file_graph(file, o->network, &sizes, &graph, note, err);
+    if (status == CTKD_OK && graph)
+        own_size(file, to_onnx, height, width, note);
     if (status == CTKD_OK && !to_onnx && imported && !file->graph) {
         file->info.network[0] = '\0'; /* taken as it is: not that network's tensors */
         status = ctkd__tensors_set(&file->tensors, "network", "", err);

@@ -1,5 +1,6 @@
 #include "train/match.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,18 @@ static bool same_shape(const struct ctkd__parameter *p, const struct ctkd__tenso
     for (int i = 0; i < p->rank && same; i++)
         same = tensor->shape[i] == (int64_t)p->shape[i];
     return same;
+}
+
+void ctkd__note_add(char note[CTKD__NOTE_BYTES], const char *format, ...)
+{
+    const size_t used = strlen(note);
+    const int n = used ? snprintf(note + used, CTKD__NOTE_BYTES - used, "; ") : 0;
+    if (used + (size_t)n >= CTKD__NOTE_BYTES)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(note + used + n, CTKD__NOTE_BYTES - used - (size_t)n, format, arguments);
+    va_end(arguments);
 }
 
 /* --- prefixes */

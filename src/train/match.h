@@ -6,7 +6,11 @@
 #include "nn/models/models.h"
 #include "util/tensors.h"
 
-enum { CTKD__NOTE_BYTES = 256 };
+enum { CTKD__NOTE_BYTES = 640 };
+
+/* Appends to a note, behind "; " where it says something already. */
+void ctkd__note_add(char note[CTKD__NOTE_BYTES], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /*
  * Renames `tensors` to the graph's parameters, and puts them in their order. First by name, also

@@ -166,19 +166,28 @@ ctkd_status ctkd__network_info_set(const struct ctkd__network_info *info,
                                    struct ctkd__tensors *list, ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
-    set(list, &status, err, "network", "%s", info->network);
-    set(list, &status, err, "dataset", "%s", info->dataset);
-    set(list, &status, err, "classes", "%zu", info->classes);
-    set(list, &status, err, "channels", "%zu", info->channels);
-    set(list, &status, err, "height", "%zu", info->height);
-    set(list, &status, err, "width", "%zu", info->width);
+    if (info->network[0])
+        set(list, &status, err, "network", "%s", info->network);
+    if (info->dataset[0])
+        set(list, &status, err, "dataset", "%s", info->dataset);
+    const struct {
+        const char *key;
+        size_t value;
+    } sizes[] = { { "classes", info->classes },
+                  { "channels", info->channels },
+                  { "height", info->height },
+                  { "width", info->width } };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].value)
+            set(list, &status, err, sizes[i].key, "%zu", sizes[i].value);
     if (info->has_constants) {
         set_floats(list, &status, err, "mean", info->channels, info->mean);
         set_floats(list, &status, err, "std", info->channels, info->std);
     }
     if (info->has_top1)
         set(list, &status, err, "top1", "%.9g", info->top1);
-    set(list, &status, err, "epoch", "%" PRIu64, info->epoch);
+    if (info->epoch)
+        set(list, &status, err, "epoch", "%" PRIu64, info->epoch);
     set(list, &status, err, "version", "%s", CTKD_VERSION_STRING);
     return status;
 }

@@ -22,7 +22,7 @@ struct ctkd__network_info {
 /* What a list's metadata say; malformed ones are CTKD_EFORMAT. `file` begins messages. */
 ctkd_status ctkd__network_info_get(const struct ctkd__tensors *tensors, const char *file,
                                    struct ctkd__network_info *info, ctkd_error *err);
-/* The same back into a list's metadata. */
+/* The same back into a list's metadata; what is not known (0, "") is not written. */
 ctkd_status ctkd__network_info_set(const struct ctkd__network_info *info,
                                    struct ctkd__tensors *list, ctkd_error *err);
 

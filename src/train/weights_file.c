@@ -229,7 +229,7 @@ static void take_folder(struct ctkd__weights_file *file)
         *cut = '\0';
         const struct ctkd__model *const model = ctkd__model_find(folder, NULL);
         if (model) {
-            snprintf(file->info.network, sizeof file->info.network, "%s", model->name);
+            snprintf(file->guess, sizeof file->guess, "%s", model->name);
             return;
         }
     }
@@ -266,31 +266,40 @@ ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file 
 
 /* --- the network of the weights */
 
-static ctkd_status guess_network(struct ctkd__weights_file *file, ctkd_error *err)
+/* The one network that fits. The folder's name chooses among several, and names what the weights
+   should be when none fits: the difference is then a better message, or only one of names. */
+static ctkd_status find_network(struct ctkd__weights_file *file, bool *guessed, ctkd_error *err)
 {
-    const char *names[8];
+    const char *names[8], *found = NULL;
     size_t count;
     ctkd__match_strip(&file->tensors);
     const ctkd_status status = ctkd__match_networks(&file->tensors, 8, names, &count, err);
     if (status != CTKD_OK)
         return status;
-    if (count == 0)
+    for (size_t i = 0; i < count; i++)
+        if (count == 1 || strcmp(names[i], file->guess) == 0)
+            found = names[i];
+    *guessed = count != 1 && file->guess[0] && (found || count == 0);
+    if (*guessed)
+        found = file->guess;
+    if (found)
+        snprintf(file->info.network, sizeof file->info.network, "%s", found);
+    else if (count == 0)
         return ctkd__fail(err, CTKD_EINVAL,
                           "%s does not name its network and fits none of `ctkd models`; expected "
                           "its name (network)",
                           file->path);
-    if (count > 1)
+    else
         return ctkd__fail(err, CTKD_EINVAL,
                           "%s does not name its network and fits %zu, such as %s and %s; expected "
                           "its name (network)",
                           file->path, count, names[0], names[1]);
-    snprintf(file->info.network, sizeof file->info.network, "%s", names[0]);
     return CTKD_OK;
 }
 
 /* The graph of the network that info names. An imported model is that only when all its tensors
    are (*out is NULL otherwise): one with folded batch norms is not. */
-static ctkd_status build_and_match(struct ctkd__weights_file *file, bool imported,
+static ctkd_status build_and_match(struct ctkd__weights_file *file, bool imported, bool guessed,
                                    struct ctkd__graph **out, char note[CTKD__NOTE_BYTES],
                                    ctkd_error *err)
 {
@@ -309,7 +318,8 @@ static ctkd_status build_and_match(struct ctkd__weights_file *file, bool importe
     }
     return status == CTKD_OK
                ? CTKD_OK
-               : ctkd__fail_within(err, status, "%s (%s)", file->path, file->info.network);
+               : ctkd__fail_within(err, status, "%s (%s%s)", file->path, file->info.network,
+                                   guessed ? ", a guess by the folder's name" : "");
 }
 
 ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char *network,
@@ -329,10 +339,19 @@ ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char
     if (network[0])
         snprintf(info->network, sizeof info->network, "%s", network);
     const bool imported = !network[0] && file->graph;
+    bool guessed = false;
     if (!info->network[0] && !imported)
-        status = guess_network(file, err);
+        status = find_network(file, &guessed, err);
+    else if (!info->network[0] && file->guess[0]) {
+        guessed = true; /* taken if all its tensors are that network's, to the last */
+        snprintf(info->network, sizeof info->network, "%s", file->guess);
+    }
     if (status == CTKD_OK && info->network[0])
-        status = build_and_match(file, imported, out, note, err);
+        status = build_and_match(file, imported, guessed, out, note, err);
+    if (status == CTKD_OK && guessed && *out)
+        ctkd__note_add(note, "its network, %s, is a guess by the folder's name", info->network);
+    if (status == CTKD_OK && guessed && !*out)
+        info->network[0] = '\0';
     if (status == CTKD_OK && !*out) {
         *out = file->graph;
         file->graph = NULL;

@@ -33,12 +33,14 @@ struct ctkd__weights_file {
     /* ONNX whose channels, height or width are free, until _resolve or _graph says them; else NULL.
        Until then there are no tensors, and the sizes of info that are free are 0. */
     struct ctkd__onnx_model *model;
-    bool verified; /* a SHA-256 beside the file is the file's */
+    char guess[64]; /* a network by the folder's name, where nothing else says one */
+    bool verified;  /* a SHA-256 beside the file is the file's */
 };
 
 /* Reads what `path` names (ctkd__network_file_find). What the file leaves open is taken from its
-   manifest (io/manifest.h), and the network's name at last from the folder, as the published
-   scripts do: save/models/wrn_40_2_vanilla/ckpt_epoch_240.pth. */
+   manifest (io/manifest.h). Where neither says the network, a folder's name as the published
+   scripts give it (save/models/wrn_40_2_vanilla/ckpt_epoch_240.pth) is a guess: it decides only
+   between networks that fit, or when none does. */
 ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file *out,
                                     ctkd_error *err);
 void ctkd__weights_file_fini(struct ctkd__weights_file *file);
@@ -51,7 +53,8 @@ ctkd_status ctkd__weights_file_resolve(struct ctkd__weights_file *file,
 /*
  * The graph that the weights are of, with file->tensors as its parameters (ctkd__match; `note` is
  * its note). Sizes that info leaves open (0) come from `sizes`. `network` (may be "") decides, else
- * info, else the one network that fits; info.network says which it became. An imported graph that
+ * info, else the one network that fits, of several or none that of file->guess (`note` says so);
+ * info.network says which it became. An imported graph that
  * is not exactly the network of info (folded, or not one of ours) is taken as it is: file->graph is
  * then NULL. *out is the caller's.
  */

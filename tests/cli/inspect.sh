@@ -98,6 +98,29 @@ grep -q ": a pipe, expected a regular file" stderr || fail "data from a pipe"
 "$ctkd" inspect /dev/stdin <a.onnx >stdout || fail "a file as standard input"
 grep -q '^  fits       resnet8$' stdout || fail "a file as standard input: network"
 
+# Weights without metadata, in a folder that is named after another network: what they hold decides.
+mkdir resnet20_from_resnet8
+python3 - a.safetensors resnet20_from_resnet8/w.safetensors <<'PY'
+import json, struct, sys
+file = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", file[:8])[0]
+header = json.loads(file[8:8 + size])
+header.pop("__metadata__")
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + file[8 + size:])
+PY
+expect 0 "$ctkd" inspect resnet20_from_resnet8/w.safetensors
+grep -q "^  guess      network resnet20, by the folder's name$" stdout || fail "a guess is called one"
+! grep -q '^  says ' stdout || fail "a file without metadata says nothing"
+expect 0 "$ctkd" check resnet20_from_resnet8/w.safetensors $set train.threads=1
+grep -q '^  network    resnet8, ' stdout || fail "contents come before the folder's name"
+# Converted, they still fit images of any size.
+expect 0 "$ctkd" convert resnet20_from_resnet8/w.safetensors w.pth
+expect 0 "$ctkd" inspect w.pth
+grep -q '^  says       10 classes, 1 channels, images of any size$' stdout || fail "no size is made up"
+expect 0 "$ctkd" eval w.pth data.set=$set
+
 # Where the published scripts leave a teacher.
 mkdir -p save/models/resnet8_vanilla
 "$ctkd" convert run save/models/resnet8_vanilla/ckpt_epoch_240.pth
