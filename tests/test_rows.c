@@ -45,8 +45,9 @@ static void a_row_without_a_class_does_not_read_it(void **state)
     float ds[3] = { 7, 7, 7 }, dt[3] = { 7, 7, 7 };
     struct ctkd__kl_row row = { .k = 3, .skip = 1, .s = s, .t = t, .tau = 2 };
     ctkd__kl_row_prepare(&row);
-    ctkd__kl_row_sum(&row, (struct ctkd__ds_weights){ .difference = 1 }, ds);
-    ctkd__kl_row_teacher(&row, 1, 0, dt);
+    ctkd__kl_row_sum(&row, (struct ctkd__ds_weights){ .difference = 1 },
+                     (struct ctkd__row_gradient){ .floats = ds });
+    ctkd__kl_row_teacher(&row, 1, 0, (struct ctkd__row_gradient){ .floats = dt });
     const double p = 1 / (1 + exp(-1)), q = 1 / (1 + exp(1));
     check_close(row.kl, p * log(p / q) + (1 - p) * log((1 - p) / (1 - q)), 1e-14, 0);
     check_close(ds[0], q - p, 1e-6, 0);

@@ -45,8 +45,8 @@ struct row_class {
 static struct row_class class_at(const struct ctkd__kl_row *row, size_t j)
 {
     struct row_class c;
-    c.s = (double)row->s[j] - row->s_max;
-    c.t = (double)row->t[j] - row->t_max;
+    c.s = ctkd__kl_row_s(row, j);
+    c.t = ctkd__kl_row_t(row, j);
     const double log_q = c.s / row->tau - row->s_lse;
     c.q = exp(log_q);
     c.p = exp(c.t / row->tau - row->t_lse);
@@ -73,11 +73,13 @@ static void find_maxima(struct ctkd__kl_row *row)
 void ctkd__kl_row_prepare(struct ctkd__kl_row *row)
 {
     find_maxima(row);
+    row->s_factor = row->s_factor == 0 ? 1 : row->s_factor;
+    row->t_factor = row->t_factor == 0 ? 1 : row->t_factor;
     double s_sum = 0, t_sum = 0, widest = 0;
     for (size_t j = 0; j < row->k; j++) {
         if (j == row->skip)
             continue;
-        const double s = (double)row->s[j] - row->s_max, t = (double)row->t[j] - row->t_max;
+        const double s = ctkd__kl_row_s(row, j), t = ctkd__kl_row_t(row, j);
         s_sum += exp(s / row->tau);
         t_sum += exp(t / row->tau);
         widest = fmax(widest, fabs(t - s));
@@ -93,13 +95,14 @@ void ctkd__kl_row_prepare(struct ctkd__kl_row *row)
     for (size_t j = 0; j < row->k; j++) {
         if (j == row->skip)
             continue;
-        const double s = (double)row->s[j] - row->s_max, t = (double)row->t[j] - row->t_max;
+        const double s = ctkd__kl_row_s(row, j), t = ctkd__kl_row_t(row, j);
         excess += exp(s / row->tau) * expm1((t - s) / row->tau);
     }
     row->lse_difference = log1p(excess / s_sum);
 }
 
-void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights, float *ds)
+void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
+                      struct ctkd__row_gradient ds)
 {
     double kl = 0, mean_r = 0, mean_s = 0, mean_t = 0, moved_s = 0, mean_tr = 0;
     for (size_t j = 0; j < row->k; j++) {
@@ -116,9 +119,8 @@ void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
         mean_tr += c.p * c.t * c.r_smooth;
         const double d = term.difference + row->epsilon * ((double)row->k * c.q - 1.0);
         moved_s += d * c.s;
-        if (ds)
-            ds[j] = (float)(weights.difference * term.difference + weights.student * c.q +
-                            weights.constant);
+        ctkd__put(ds, j,
+                  weights.difference * term.difference + weights.student * c.q + weights.constant);
     }
     row->kl = kl;
     row->mean_r = mean_r;
@@ -128,13 +130,14 @@ void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
     row->dtau = 2.0 * row->tau * kl - moved_s - (mean_tr - mean_t * mean_r);
 }
 
-void ctkd__kl_row_teacher(const struct ctkd__kl_row *row, double weight, double constant, float *dt)
+void ctkd__kl_row_teacher(const struct ctkd__kl_row *row, double weight, double constant,
+                          struct ctkd__row_gradient dt)
 {
     for (size_t j = 0; j < row->k; j++) {
         if (j == row->skip)
             continue;
         const struct row_class c = class_at(row, j);
-        dt[j] = (float)(c.p * (weight * (c.r_smooth - row->mean_r) + constant));
+        ctkd__put(dt, j, c.p * (weight * (c.r_smooth - row->mean_r) + constant));
     }
 }
 

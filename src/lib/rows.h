@@ -39,14 +39,17 @@ struct ctkd__kl_row {
     const float *s, *t;
     double tau;
     double epsilon; /**< added to p inside the KL (METHODS' 1e-7 form), or 0 */
+    /** Factors of the logits; 0 means 1. Standardised logits never exist as floats, whose rounding
+        would be of the size of s - t where student and teacher are close. */
+    double s_factor, t_factor;
     /* by prepare */
-    double s_max, t_max;   /**< over the classes that count */
+    double s_max, t_max;   /**< over the classes that count, without the factors */
     double s_lse, t_lse;   /**< of (s - s_max)/tau, (t - t_max)/tau */
     double lse_difference; /**< t_lse - s_lse, accurate when small */
     /* by sum */
     double kl;             /**< sum (p + epsilon) (log(p + epsilon) - log q) */
     double mean_r;         /**< E_p of log(p + epsilon) - log q */
-    double mean_s, mean_t; /**< E_q[s - s_max], E_p[t - t_max] */
+    double mean_s, mean_t; /**< E_q, E_p of the logits less the maximum, times their factor */
     double dtau;           /**< d(tau^2 kl)/dtau */
 };
 
@@ -56,12 +59,37 @@ void ctkd__kl_row_prepare(struct ctkd__kl_row *row);
 struct ctkd__ds_weights {
     double difference, student, constant;
 };
-/** Fills the sums; writes ds of every class that counts unless NULL. */
-void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights, float *ds);
+/** Where a row's gradient goes: one of the two, or neither. With respect to the logits times their
+    factor. */
+struct ctkd__row_gradient {
+    float *floats;
+    double *doubles; /**< for whoever goes on computing with it */
+};
+static inline void ctkd__put(struct ctkd__row_gradient to, size_t j, double value)
+{
+    if (to.floats)
+        to.floats[j] = (float)value;
+    else if (to.doubles)
+        to.doubles[j] = value;
+}
+
+/** A class's logit times its factor, less the row's maximum over the classes that count. */
+static inline double ctkd__kl_row_s(const struct ctkd__kl_row *row, size_t j)
+{
+    return ((double)row->s[j] - row->s_max) * row->s_factor;
+}
+static inline double ctkd__kl_row_t(const struct ctkd__kl_row *row, size_t j)
+{
+    return ((double)row->t[j] - row->t_max) * row->t_factor;
+}
+
+/** Fills the sums; writes ds of every class that counts. */
+void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
+                      struct ctkd__row_gradient ds);
 
 /** Writes dt_j = p_j * (weight * (r_j - mean_r) + constant); needs the sums. */
 void ctkd__kl_row_teacher(const struct ctkd__kl_row *row, double weight, double constant,
-                          float *dt);
+                          struct ctkd__row_gradient dt);
 
 /** The argument check that losses with a temperature share. */
 bool ctkd__loss_arguments_ok(size_t n, size_t k, const float *s, const float *t, const float *tau,

@@ -30,12 +30,13 @@ def sp(s, t):
     return ((g - h) ** 2).sum() / N**2
 
 
-def at(p):
-    def attention(f):
-        return F.normalize(flat(f.pow(p).mean(1)))
+def attention(f, p=2):
+    return F.normalize(flat(f.pow(p).mean(1)))
 
+
+def at(p):
     def loss(*maps):
-        return sum(((attention(s) - attention(t)) ** 2).mean() for s, t in zip(maps[::2], maps[1::2]))
+        return sum(((attention(s, p) - attention(t, p)) ** 2).mean() for s, t in zip(maps[::2], maps[1::2]))
 
     return loss
 

@@ -22,7 +22,7 @@ struct at {
     double *loss, *scratch; /* [n], [n, SCRATCH places] */
 };
 
-enum { SCRATCH = 3 }; /* of a sample: A_s, A_t, and a row of floats */
+enum { SCRATCH = 3 }; /* of a sample: A_s, A_t, and a row */
 
 static ctkd_status at_plan(const void *config, ctkd_builder *builder)
 {
@@ -43,18 +43,19 @@ static size_t at_workspace(const void *config, const ctkd_loss_shape *shape)
                : 0;
 }
 
-/* row = x^power. */
-static void raise_to(size_t count, const float *restrict x, int64_t power, float *restrict row)
+/* row = x^power, in double: rounded to float, the maps of a student close to its teacher would
+   differ by their rounding. */
+static void raise_to(size_t count, const float *restrict x, int64_t power, double *restrict row)
 {
     for (size_t i = 0; i < count; i++)
-        row[i] = power > 0 ? x[i] : 1.0f;
+        row[i] = power > 0 ? (double)x[i] : 1;
     for (int64_t p = 1; p < power; p++)
         for (size_t i = 0; i < count; i++)
-            row[i] *= x[i];
+            row[i] *= (double)x[i];
 }
 
 /* unit = A of a sample f [c, hw]; returns its divisor |a|. */
-static double attention(const ctkd_map *map, const float *f, int64_t power, float *row,
+static double attention(const ctkd_map *map, const float *f, int64_t power, double *row,
                         double *unit)
 {
     const size_t places = map->h * map->w;
@@ -63,7 +64,7 @@ static double attention(const ctkd_map *map, const float *f, int64_t power, floa
     for (size_t c = 0; c < map->c; c++) {
         raise_to(places, f + c * places, power, row);
         for (size_t i = 0; i < places; i++)
-            unit[i] += (double)row[i];
+            unit[i] += row[i];
     }
     for (size_t i = 0; i < places; i++)
         unit[i] /= (double)map->c;
@@ -72,16 +73,13 @@ static double attention(const ctkd_map *map, const float *f, int64_t power, floa
 
 /* df_c = da p f_c^(p-1) / c. */
 static void through_attention(const ctkd_map *map, const float *f, int64_t power, const double *da,
-                              float *slope, float *df)
+                              double *row, float *df)
 {
     const size_t places = map->h * map->w;
-    for (size_t i = 0; i < places; i++)
-        slope[i] = (float)(da[i] * (double)power / (double)map->c);
     for (size_t c = 0; c < map->c; c++) {
-        float *restrict row = df + c * places;
         raise_to(places, f + c * places, power - 1, row);
         for (size_t i = 0; i < places; i++)
-            row[i] *= slope[i];
+            df[c * places + i] = (float)(da[i] * (double)power / (double)map->c * row[i]);
     }
 }
 
@@ -92,7 +90,7 @@ static double compare(const struct at *p, const ctkd_map *s, const ctkd_map *t, 
     const double scale = 1 / ((double)p->args->n * (double)places);
     const float *f = s->x + i * ctkd__map_size(s), *g = t->x + i * ctkd__map_size(t);
     double *const unit = p->scratch + i * SCRATCH * p->places, *const da = unit + p->places;
-    float *const row = (float *)(void *)(da + p->places);
+    double *const row = da + p->places;
     (void)attention(t, g, p->power, row, da);
     const double length = attention(s, f, p->power, row, unit);
     double squares = 0;

@@ -1,7 +1,8 @@
+#include "lib/loss/dkd.h"
+
 #include <math.h>
 
 #include "ctkd/loss.h"
-#include "lib/rows.h"
 
 /*
  * Target against the rest: a two-class KL between P = p_y and a = q_y. `row` holds the softmaxes
@@ -17,8 +18,8 @@ struct target {
 static struct target target_of(const struct ctkd__kl_row *row)
 {
     struct target target;
-    target.s = (double)row->s[row->skip] - row->s_max;
-    target.t = (double)row->t[row->skip] - row->t_max;
+    target.s = ctkd__kl_row_s(row, row->skip);
+    target.t = ctkd__kl_row_t(row, row->skip);
     const double logit_p = target.t / row->tau - row->t_lse;
     const double logit_a = target.s / row->tau - row->s_lse;
     /* logit P - logit a, without cancelling their common part */
@@ -42,13 +43,8 @@ static struct target target_of(const struct ctkd__kl_row *row)
     return target;
 }
 
-struct row_outputs {
-    float *ds, *dt;
-    double loss, dtau; /* of the row, not divided by n */
-};
-
-static void dkd_row(struct ctkd__kl_row *row, double n, double alpha, double beta,
-                    struct row_outputs *out)
+void ctkd__dkd_row(struct ctkd__kl_row *row, double n, double alpha, double beta,
+                   struct ctkd__dkd_outputs *out)
 {
     const size_t y = row->skip;
     const double tau = row->tau, scale = tau / n;
@@ -57,11 +53,10 @@ static void dkd_row(struct ctkd__kl_row *row, double n, double alpha, double bet
     const double student = scale * alpha * target.difference;
     ctkd__kl_row_sum(
         row, (struct ctkd__ds_weights){ .difference = scale * beta, .student = -student }, out->ds);
-    if (out->ds)
-        out->ds[y] = (float)student;
-    if (out->dt) {
+    ctkd__put(out->ds, y, student);
+    if (out->dt.floats || out->dt.doubles) {
         ctkd__kl_row_teacher(row, scale * beta, -scale * alpha * target.pull, out->dt);
-        out->dt[y] = (float)(scale * alpha * target.pull);
+        ctkd__put(out->dt, y, scale * alpha * target.pull);
     }
     out->loss = tau * tau * (alpha * target.kl + beta * row->kl);
     out->dtau = alpha * (2.0 * tau * target.kl - target.pull * (target.t - row->mean_t) -
@@ -85,8 +80,9 @@ ctkd_status ctkd_dkd_loss(size_t n, size_t k, const float *s, const float *t, co
                                     .s = s + i * k,
                                     .t = t + i * k,
                                     .tau = (double)tau[n_tau == 1 ? 0 : i] };
-        struct row_outputs out = { .ds = ds ? ds + i * k : NULL, .dt = dt ? dt + i * k : NULL };
-        dkd_row(&row, (double)n, (double)alpha, (double)beta, &out);
+        struct ctkd__dkd_outputs out = { .ds = { .floats = ds ? ds + i * k : NULL },
+                                         .dt = { .floats = dt ? dt + i * k : NULL } };
+        ctkd__dkd_row(&row, (double)n, (double)alpha, (double)beta, &out);
         loss_sum += out.loss;
         dtau_sum += out.dtau;
         if (dtau && n_tau != 1)

@@ -24,9 +24,10 @@ ctkd_status ctkd_kd_loss(size_t n, size_t k, const float *s, const float *t, con
                          (struct ctkd__ds_weights){ .difference = scale,
                                                     .student = scale * epsilon * (double)k,
                                                     .constant = -scale * epsilon },
-                         ds ? ds + i * k : NULL);
+                         (struct ctkd__row_gradient){ .floats = ds ? ds + i * k : NULL });
         if (dt)
-            ctkd__kl_row_teacher(&row, scale, 0, dt + i * k);
+            ctkd__kl_row_teacher(&row, scale, 0,
+                                 (struct ctkd__row_gradient){ .floats = dt + i * k });
         loss_sum += row.tau * row.tau * row.kl;
         dtau_sum += row.dtau;
         if (dtau && n_tau != 1)

@@ -1,12 +1,14 @@
 /*
  * LSKD: KD or DKD of standardised logits. z = Z(x) of a row with k entries, mean m and unbiased
- * standard deviation sd:  z_j = (x_j - m)/D,  D = sd + 1e-7.
+ * standard deviation sd:  z_j = (x_j - m)/D,  D = sd + 1e-7. Nothing on the way from the logits to
+ * their gradients is rounded to float: student and teacher may be close. A row of equal logits has
+ * z = 0 and no gradient.
  */
 #include <math.h>
 
 #include "ctkd/loss.h"
+#include "lib/loss/dkd.h"
 #include "lib/memory.h"
-#include "lib/rows.h"
 
 enum lskd_base { LSKD_KD, LSKD_DKD };
 
@@ -32,42 +34,65 @@ static struct moments moments_of(size_t k, const float *x)
     return m;
 }
 
-static void standardise(size_t n, size_t k, const float *x, float *z)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct moments m = moments_of(k, x + i * k);
-        for (size_t j = i * k; j < (i + 1) * k; j++)
-            z[j] = (float)(((double)x[j] - m.mean) / m.denominator);
-    }
-}
-
 /* g = dL/dz becomes dL/dx = (g - mean g - z <g, z> D/((k - 1) sd)) / D. A row of equal logits has
    no derivative: 0. */
-static void through_standardise(size_t n, size_t k, const float *x, float *g)
+static void through_standardise(size_t k, const float *x, const struct moments *m, const double *g,
+                                float *dx)
 {
-    for (size_t i = 0; i < n; i++, x += k, g += k) {
-        const struct moments m = moments_of(k, x);
-        double sum = 0, product = 0;
-        for (size_t j = 0; j < k; j++) {
-            sum += (double)g[j];
-            product += (double)g[j] * ((double)x[j] - m.mean);
-        }
-        const double slope = m.sd > 0 ? product / (((double)k - 1) * m.sd * m.denominator) : 0;
-        for (size_t j = 0; j < k; j++)
-            g[j] =
-                m.sd > 0
-                    ? (float)(((double)g[j] - sum / (double)k - ((double)x[j] - m.mean) * slope) /
-                              m.denominator)
-                    : 0;
+    double sum = 0, product = 0;
+    for (size_t j = 0; j < k; j++) {
+        sum += g[j];
+        product += g[j] * ((double)x[j] - m->mean);
     }
+    const double slope = m->sd > 0 ? product / (((double)k - 1) * m->sd * m->denominator) : 0;
+    for (size_t j = 0; j < k; j++)
+        dx[j] = m->sd > 0 ? (float)((g[j] - sum / (double)k - ((double)x[j] - m->mean) * slope) /
+                                    m->denominator)
+                          : 0;
 }
 
-/* Two float arrays [n, k]. */
+/* A row's gradient in double, of student and teacher. */
 static size_t lskd_workspace(const void *config, const ctkd_loss_shape *shape)
 {
     (void)config;
     size_t values = 0;
-    return ctkd__add_product(&values, shape->n, shape->k) ? values : 0;
+    return ctkd__add_product(&values, 2, shape->k) ? values : 0;
+}
+
+/* Row i: tau^2 KL or DKD and its derivatives, not divided by n; writes ds and dt. */
+static struct ctkd__dkd_outputs lskd_row(const struct lskd_config *lskd, const ctkd_loss_args *a,
+                                         size_t i)
+{
+    const size_t k = a->k;
+    const float *const s = a->s + i * k, *const t = a->t + i * k;
+    const struct moments of_s = moments_of(k, s), of_t = moments_of(k, t);
+    struct ctkd__dkd_outputs out = { .ds = { .doubles = a->ds ? a->workspace : NULL },
+                                     .dt = { .doubles = a->dt ? a->workspace + k : NULL } };
+    /* Softmaxes do not see the means. */
+    struct ctkd__kl_row row = { .k = k,
+                                .skip = CTKD__NO_CLASS,
+                                .s = s,
+                                .t = t,
+                                .tau = (double)a->tau[a->n_tau == 1 ? 0 : i],
+                                .s_factor = 1 / of_s.denominator,
+                                .t_factor = 1 / of_t.denominator };
+    if (lskd->base == LSKD_DKD) {
+        row.skip = (size_t)a->labels[i];
+        ctkd__dkd_row(&row, (double)a->n, (double)lskd->alpha, (double)lskd->beta, &out);
+    } else {
+        const double scale = row.tau / (double)a->n;
+        ctkd__kl_row_prepare(&row);
+        ctkd__kl_row_sum(&row, (struct ctkd__ds_weights){ .difference = scale }, out.ds);
+        if (a->dt)
+            ctkd__kl_row_teacher(&row, scale, 0, out.dt);
+        out.loss = row.tau * row.tau * row.kl;
+        out.dtau = row.dtau;
+    }
+    if (a->ds)
+        through_standardise(k, s, &of_s, out.ds.doubles, a->ds + i * k);
+    if (a->dt)
+        through_standardise(k, t, &of_t, out.dt.doubles, a->dt + i * k);
+    return out;
 }
 
 static ctkd_status lskd_eval(const void *config, const ctkd_loss_args *a)
@@ -75,24 +100,21 @@ static ctkd_status lskd_eval(const void *config, const ctkd_loss_args *a)
     const struct lskd_config *lskd = config;
     const size_t n = a->n, k = a->k;
     if (!ctkd__loss_arguments_ok(n, k, a->s, a->t, a->tau, a->n_tau, a->loss) || k < 2 ||
-        !a->labels || !a->workspace)
+        (lskd->base == LSKD_DKD && k < 3) || !a->labels || !a->workspace)
         return CTKD_EINVAL;
     if (!ctkd__labels_ok(n, k, a->labels))
         return CTKD_ERANGE;
-    float *s = (float *)(void *)a->workspace, *t = s + n * k;
-    standardise(n, k, a->s, s);
-    standardise(n, k, a->t, t);
-    const ctkd_status status =
-        lskd->base == LSKD_KD ? ctkd_kd_loss(n, k, s, t, a->tau, a->n_tau, CTKD_KD_EXACT, a->loss,
-                                             a->ds, a->dt, a->dtau)
-                              : ctkd_dkd_loss(n, k, s, t, a->labels, a->tau, a->n_tau, lskd->alpha,
-                                              lskd->beta, a->loss, a->ds, a->dt, a->dtau);
-    if (status != CTKD_OK)
-        return status;
-    if (a->ds)
-        through_standardise(n, k, a->s, a->ds);
-    if (a->dt)
-        through_standardise(n, k, a->t, a->dt);
+    double loss = 0, dtau = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct ctkd__dkd_outputs row = lskd_row(lskd, a, i);
+        loss += row.loss;
+        dtau += row.dtau;
+        if (a->dtau && a->n_tau != 1)
+            a->dtau[i] = (float)(row.dtau / (double)n);
+    }
+    if (a->dtau && a->n_tau == 1)
+        *a->dtau = (float)(dtau / (double)n);
+    *a->loss = (float)(loss / (double)n);
     return CTKD_OK;
 }
 

@@ -164,7 +164,8 @@ static void add_kd_row(void *argument, size_t i)
     w->sums[i] = 0;
     if (weight == 0)
         return;
-    float *const ds = w->ds_part + i * k, *const dt = w->dt_part + i * k;
+    const struct ctkd__row_gradient ds = { .floats = w->ds_part + i * k };
+    const struct ctkd__row_gradient dt = { .floats = w->dt_part + i * k };
     struct ctkd__kl_row row = {
         .k = k, .skip = CTKD__NO_CLASS, .s = a->s + i * k, .t = a->t + i * k, .tau = tau_of(w, i)
     };
@@ -176,8 +177,8 @@ static void add_kd_row(void *argument, size_t i)
     if (w->tau == a->tau)
         w->dtau[i] += weight * row.dtau / (double)w->n;
     for (size_t j = 0; j < k; j++) {
-        w->ds[i * k + j] += (double)ds[j];
-        w->dt[i * k + j] += (double)dt[j];
+        w->ds[i * k + j] += (double)ds.floats[j];
+        w->dt[i * k + j] += (double)dt.floats[j];
     }
 }
 
