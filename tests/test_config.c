@@ -98,7 +98,7 @@ static void defaults_are_the_published_recipe(void **state)
     check_close(config->optimizer.weight_decay, 5e-4, 1e-7, 0);
     check_close(config->method.ce_weight, 0.1, 1e-7, 0);
     check_close(config->method.kd_weight, 0.9, 1e-7, 0);
-    assert_int_equal(config->temperature.kind, CTKD_TEMPERATURE_GLOBAL);
+    assert_int_equal(config->temperature.kind, CTKD__KIND_AUTO);
     assert_int_equal(config->temperature.curriculum, CTKD_CURRICULUM_COSINE);
     assert_int_equal(ctkd__config_kd_form(config), CTKD_KD_EXACT);
     assert_string_equal(config->method.name, "none");
@@ -191,7 +191,7 @@ static void published_command_line_is_understood(void **state)
     assert_same("--path_t t.safetensors --distill kd --model_s resnet20 -r 0.1 -a 0.9 -b 0 "
                 "--trial 1 --have_mlp 1 --mlp_name global --cosine_decay 1 --decay_max 0 "
                 "--decay_min -1 --decay_loops 10 --save_model",
-                "teacher.path=t.safetensors train.seed=1 method.weight=0");
+                "teacher.path=t.safetensors train.seed=1 method.weight=0 temperature.kind=global");
 }
 
 /* --distill of CTKD's and RepDistiller's train_student.py: each is a method of the registry. */

@@ -194,6 +194,20 @@ static void check_shift_changes_nothing(const ctkd_loss_def *def, const float *t
     check_relative(shifted.dtau, plain.dtau, n_tau, 1e-4);
 }
 
+/* From tau 100 to 1000: by a factor of 100, or hardly. */
+static void check_growth_with_tau(const ctkd_loss_def *def)
+{
+    float s[NK], t[NK];
+    const float high = 1000, low = 100;
+    fill_logits(s, t);
+    const double growth =
+        (double)loss_at(def, s, t, &high, 1) / (double)loss_at(def, s, t, &low, 1);
+    if (def->properties & CTKD_GROWS_WITH_TAU)
+        check_close(growth, 100, 0.1, 0);
+    else
+        check_close(growth, 1, 0.05, 0);
+}
+
 static void every_loss_has_the_properties_that_it_declares(void **state)
 {
     (void)state;
@@ -205,6 +219,7 @@ static void every_loss_has_the_properties_that_it_declares(void **state)
                 check_equal_gives_zero(*def, tau, n_tau);
             if ((*def)->properties & CTKD_SHIFT_INVARIANT)
                 check_shift_changes_nothing(*def, tau, n_tau);
+            check_growth_with_tau(*def);
             if (!((*def)->properties & CTKD_NONNEGATIVE))
                 continue;
             float s[NK], t[NK];

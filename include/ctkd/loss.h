@@ -87,7 +87,11 @@ enum {
 enum {
     CTKD_ZERO_WHEN_EQUAL = 1u << 0, /**< L = 0 and no gradient when student equals teacher */
     CTKD_SHIFT_INVARIANT = 1u << 1, /**< unchanged when a constant is added to a row of s or t */
-    CTKD_NONNEGATIVE = 1u << 2
+    CTKD_NONNEGATIVE = 1u << 2,
+    /** L grows as tau^2 for large tau, with no maximum between: a temperature that climbs it runs
+       to the upper end of its range, and the loss outgrows everything else. A fixed temperature
+       suits such a loss. Without it, tau^2 L tends to a constant. */
+    CTKD_GROWS_WITH_TAU = 1u << 3
 };
 
 /** Stages of training; flags. Most methods have the main one alone. */

@@ -29,7 +29,7 @@ static void show_problems(const struct ctkd__session *session, const struct ctkd
     if (session->teacher)
         ctkd__preflight_teacher(session, teacher, &findings);
     for (size_t i = 0; i < findings.count; i++)
-        if (findings.items[i].problem)
+        if (findings.items[i].problem || findings.items[i].said)
             fprintf(stderr, "note: %s: %s\n", findings.items[i].check, findings.items[i].text);
 }
 

@@ -35,7 +35,7 @@
 static const char *const augment_names[] = { "crop_flip", "none", NULL };
 static const char *const labels_names[] = { "fine", "coarse", NULL };
 static const char *const kd_form_names[] = { "exact", "epsilon", "auto", NULL };
-static const char *const kind_names[] = { "fixed", "global", "instance", NULL };
+static const char *const kind_names[] = { "fixed", "global", "instance", "auto", NULL };
 static const char *const curriculum_names[] = { "cosine", "linear", "linear_official", "none",
                                                 NULL };
 static const char *const resume_names[] = { "no", "yes", "auto", NULL };
@@ -80,8 +80,9 @@ static const ctkd_option options[] = {
     CHOICE(method.kd_form, CTKD__KD_FORM_AUTO, kd_form_names,
            "KL of the KD loss; auto: epsilon for an instance temperature, else exact"),
 
-    CHOICE(temperature.kind, CTKD_TEMPERATURE_GLOBAL, kind_names,
-           "one constant, one learnable, or one learnable per sample"),
+    CHOICE(temperature.kind, CTKD__KIND_AUTO, kind_names,
+           "one constant, one learnable, or one learnable per sample; auto: fixed with a method "
+           "whose loss grows with tau without end (dist), else global"),
     F32(temperature.tau, 4, 1e-3, 1e4, "the temperature of kind fixed"),
     F32(temperature.tau_min, 1, 1e-3, 1e4, "lower end of a learnable temperature"),
     F32(temperature.tau_span, 20, 1e-3, 1e4, "its range: tau_min < tau < tau_min + tau_span"),

@@ -10,11 +10,18 @@
 #include <stdint.h>
 
 #include "ctkd/loss.h"
+#include "ctkd/temperature.h"
 #include "data/dataset.h"
 #include "util/options.h"
 
 enum ctkd__augment { CTKD__AUGMENT_CROP_FLIP, CTKD__AUGMENT_NONE };
 enum ctkd__kd_form_choice { CTKD__KD_FORM_EXACT, CTKD__KD_FORM_EPSILON, CTKD__KD_FORM_AUTO };
+enum ctkd__kind_choice {
+    CTKD__KIND_FIXED = CTKD_TEMPERATURE_FIXED,
+    CTKD__KIND_GLOBAL = CTKD_TEMPERATURE_GLOBAL,
+    CTKD__KIND_INSTANCE = CTKD_TEMPERATURE_INSTANCE,
+    CTKD__KIND_AUTO /* ctkd__methods_temperature_kind */
+};
 enum ctkd__resume { CTKD__RESUME_NO, CTKD__RESUME_YES, CTKD__RESUME_AUTO };
 enum ctkd__schedule_kind { CTKD__SCHEDULE_STEP, CTKD__SCHEDULE_COSINE, CTKD__SCHEDULE_CONSTANT };
 
@@ -44,7 +51,7 @@ struct ctkd__config {
         int kd_form; /* enum ctkd__kd_form_choice */
     } method;
     struct {
-        int kind; /* ctkd_temperature_kind */
+        int kind; /* enum ctkd__kind_choice */
         float tau, tau_min, tau_span, theta_init;
         int64_t hidden;
         bool from_logits, through, set_bias;

@@ -207,7 +207,7 @@ ctkd_status ctkd__distiller_temperature(const struct ctkd__config *config, size_
                                         ctkd_temperature **out, ctkd_error *err)
 {
     ctkd_temperature_config t = ctkd_temperature_defaults();
-    t.kind = (ctkd_temperature_kind)config->temperature.kind;
+    t.kind = ctkd__methods_temperature_kind(config);
     t.tau = config->temperature.tau;
     t.tau_min = config->temperature.tau_min;
     t.tau_span = config->temperature.tau_span;

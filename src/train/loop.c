@@ -257,7 +257,7 @@ static void watch_temperature(struct progress *p)
     const struct ctkd__config *config = p->loop->session->config;
     FILE *out = p->loop->progress;
     if (p->warned || !out || !state->temperature || initial(p) ||
-        config->temperature.kind == CTKD_TEMPERATURE_FIXED)
+        ctkd__methods_temperature_kind(config) == CTKD_TEMPERATURE_FIXED)
         return;
     const float low = config->temperature.tau_min, span = config->temperature.tau_span;
     const float near = 0.01f * span;

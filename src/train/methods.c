@@ -146,3 +146,29 @@ const char *ctkd__methods_text(const struct ctkd__methods *methods, char *text, 
                                  methods->items[i].def->name);
     return text;
 }
+
+const ctkd_loss_def *ctkd__methods_growing(const struct ctkd__methods *methods)
+{
+    for (size_t i = 0; i < methods->count; i++)
+        if (methods->items[i].def->properties & CTKD_GROWS_WITH_TAU)
+            return methods->items[i].def;
+    return NULL;
+}
+
+ctkd_temperature_kind ctkd__methods_temperature_kind(const struct ctkd__config *config)
+{
+    struct ctkd__methods methods;
+    if (config->temperature.kind != CTKD__KIND_AUTO)
+        return (ctkd_temperature_kind)config->temperature.kind;
+    /* A list that does not resolve is refused elsewhere, with the reason. */
+    return ctkd__methods_resolve(config, &methods, NULL) == CTKD_OK &&
+                   ctkd__methods_growing(&methods)
+               ? CTKD_TEMPERATURE_FIXED
+               : CTKD_TEMPERATURE_GLOBAL;
+}
+
+const char *ctkd__methods_temperature_text(const struct ctkd__config *config)
+{
+    static const char *const names[] = { "fixed", "global", "instance" };
+    return names[ctkd__methods_temperature_kind(config)];
+}

@@ -32,6 +32,15 @@ struct ctkd__methods {
 ctkd_status ctkd__methods_resolve(const struct ctkd__config *config, struct ctkd__methods *out,
                                   ctkd_error *err);
 
+/* temperature.kind with `auto` resolved: fixed if some method's loss grows with tau without end
+   (CTKD_GROWS_WITH_TAU), because a learned one would climb it until the student diverges; else
+   global. */
+ctkd_temperature_kind ctkd__methods_temperature_kind(const struct ctkd__config *config);
+/* "fixed", "global" or "instance". */
+const char *ctkd__methods_temperature_text(const struct ctkd__config *config);
+/* The first method whose loss grows with tau without end, or NULL. */
+const ctkd_loss_def *ctkd__methods_growing(const struct ctkd__methods *methods);
+
 /* "pkt+sp", or "kd" when there is none; what names and summaries show. Returns text. */
 const char *ctkd__methods_text(const struct ctkd__methods *methods, char *text, size_t bytes);
 

@@ -135,10 +135,38 @@ static void check_normalisation(const struct ctkd__session *session,
 
 /* --- plans that do nothing */
 
+/* A method whose loss a temperature cannot climb: what the default has made of it, or a warning. */
+static void check_growing(const struct ctkd__session *session, struct ctkd__findings *findings)
+{
+    const struct ctkd__config *config = session->config;
+    const ctkd_loss_def *const def = ctkd__methods_growing(&session->methods);
+    if (!def)
+        return;
+    if (config->temperature.kind == CTKD__KIND_AUTO) {
+        const size_t at = findings->count;
+        say(findings, false, "temperature",
+            "fixed at %g: the loss of %s grows as tau^2 without end, so that a learned temperature "
+            "would run to its upper end and the student diverge; temperature.kind=global or "
+            "instance asks for one all the same",
+            (double)config->temperature.tau, def->name);
+        if (findings->count > at)
+            findings->items[at].said = true;
+    } else if (config->temperature.kind != CTKD__KIND_FIXED) {
+        say(findings, true, "temperature",
+            "the loss of %s grows as tau^2 without end: a learned temperature runs to its upper "
+            "end (%g), and the student may diverge; expected temperature.kind=fixed, or a low "
+            "temperature.tau_span and theta_init",
+            def->name, (double)(config->temperature.tau_min + config->temperature.tau_span));
+    }
+}
+
 static void check_temperature(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
     const struct ctkd__config *config = session->config;
-    if (!session->teacher || config->temperature.kind == CTKD_TEMPERATURE_FIXED)
+    if (!session->teacher)
+        return;
+    check_growing(session, findings);
+    if (ctkd__methods_temperature_kind(config) == CTKD_TEMPERATURE_FIXED)
         return;
     bool used = session->methods.kd_weight > 0;
     for (size_t i = 0; i < session->methods.count; i++)

@@ -1,7 +1,7 @@
 /*
  * What can be wrong with a run before it has cost anything: `ctkd doctor` prints everything that is
- * looked at, a run only the problems. A problem is said in one line with what to do; none of them
- * stops a run.
+ * looked at, a run only the problems and what a method's default has chosen. A problem is said in
+ * one line with what to do; none of them stops a run.
  */
 #ifndef CTKD_TRAIN_PREFLIGHT_H
 #define CTKD_TRAIN_PREFLIGHT_H
@@ -13,6 +13,7 @@ enum { CTKD__FINDINGS_MAX = 24 };
 struct ctkd__finding {
     const char *check; /* "data", "normalisation", ... */
     bool problem;
+    bool said; /* at the start of a run, though it is no problem: a default that a method chose */
     char text[440];
 };
 

@@ -49,7 +49,6 @@ static void short_name(const char *path, char *out, size_t bytes)
 
 static void make_name(const struct ctkd__config *config, bool distil, char *out, size_t bytes)
 {
-    static const char *const kinds[] = { "fixed", "global", "instance" };
     const int set = (int)strcspn(config->data.set, ":"); /* NAME of NAME:PATH */
     char teacher[128];
     short_name(config->teacher.path, teacher, sizeof teacher);
@@ -60,7 +59,7 @@ static void make_name(const struct ctkd__config *config, bool distil, char *out,
     ctkd__methods_text(&resolved, methods, sizeof methods);
     if (distil)
         snprintf(out, bytes, "distill-%.*s-%s-%s-%s-%s-seed%lld", set, config->data.set, teacher,
-                 config->student.network, methods, kinds[config->temperature.kind],
+                 config->student.network, methods, ctkd__methods_temperature_text(config),
                  (long long)config->train.seed);
     else
         snprintf(out, bytes, "train-%.*s-%s-seed%lld", set, config->data.set,
@@ -408,7 +407,6 @@ ctkd_status ctkd__run_save(const struct ctkd__run *run, const char *name,
 
 static void summarise_teacher(struct ctkd__jsonl *json, const struct ctkd__summary *summary)
 {
-    static const char *const kinds[] = { "fixed", "global", "instance" };
     if (!summary->teacher)
         return;
     char methods[256];
@@ -416,7 +414,7 @@ static void summarise_teacher(struct ctkd__jsonl *json, const struct ctkd__summa
     ctkd__jsonl_number(json, "teacher_top1", summary->teacher_score->top1);
     ctkd__jsonl_string(json, "method",
                        ctkd__methods_text(summary->methods, methods, sizeof methods));
-    ctkd__jsonl_string(json, "temperature", kinds[summary->config->temperature.kind]);
+    ctkd__jsonl_string(json, "temperature", ctkd__methods_temperature_text(summary->config));
 }
 
 static void summarise_student(struct ctkd__jsonl *json, const struct ctkd__summary *summary)

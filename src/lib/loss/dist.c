@@ -2,7 +2,10 @@
  * DIST: relations instead of values. With q_i = softmax(s_i/tau_i), p_i = softmax(t_i/tau_i):
  *   inter_i = 1 - pearson(q_i, p_i) over classes,  intra = 1 - mean_j pearson(q_.j, p_.j) over the
  *   batch,  L = 1/n sum_i tau_i^2 (inter inter_i + intra_weight intra)
- * which is the published tau^2 (b inter + g intra) when every sample has the same tau.
+ * which is the published tau^2 (b inter + g intra) when every sample has the same tau. For large
+ * tau softmax is linear and the correlations are those of the logits: L grows as tau^2 without end.
+ * Correlations of constant rows or columns (and of a batch of one) are 0 over 1e-8, hence 0: their
+ * 1 - 0 stays in L, without a gradient.
  */
 #include <math.h>
 
@@ -140,7 +143,7 @@ const ctkd_loss_def ctkd__loss_dist = {
                "p_.j)))",
     .source = "Huang et al. 2022, arXiv:2205.10536",
     .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_TAU,
-    .properties = CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
+    .properties = CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE | CTKD_GROWS_WITH_TAU,
     .classes_min = 2,
     .options = dist_options,
     .config_size = sizeof(struct dist_config),
