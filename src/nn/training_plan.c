@@ -138,14 +138,16 @@ struct gradient_plan {
     int *holders;  /* [buffers] */
 };
 
-/* Where the gradient of `value` goes: onto what is there already, into `spare` (a buffer of the
-   same size that nobody needs any more), or into a new buffer. */
+/* Where the gradient of `value` goes: onto what is there already unless that is `read`, a buffer
+   that the step still reads from other places than it writes, into `spare` (a buffer of the same
+   size that nobody needs any more), or into a new buffer. */
 static struct ctkd__gradient target(struct ctkd__training *t, struct gradient_plan *plan, int value,
-                                    size_t image_floats, int spare, size_t time, bool *short_of)
+                                    size_t image_floats, int read, int spare, size_t time,
+                                    bool *short_of)
 {
     const int base = plan->of_value[value];
     int out;
-    if (base != CTKD__NO_BUFFER && plan->holders[base] == 1) {
+    if (base != CTKD__NO_BUFFER && base != read && plan->holders[base] == 1) {
         out = base;
     } else if (spare != CTKD__NO_BUFFER && plan->holders[spare] == 0) {
         out = spare;
@@ -170,7 +172,8 @@ static struct ctkd__gradient share(struct ctkd__training *t, struct gradient_pla
                                    size_t image_floats, int masked, size_t time, bool *short_of)
 {
     if (plan->of_value[value] != CTKD__NO_BUFFER)
-        return target(t, plan, value, image_floats, CTKD__NO_BUFFER, time, short_of);
+        return target(t, plan, value, image_floats, CTKD__NO_BUFFER, CTKD__NO_BUFFER, time,
+                      short_of);
     plan->of_value[value] = masked;
     plan->holders[masked]++;
     return (struct ctkd__gradient){ masked, CTKD__NO_BUFFER };
@@ -215,7 +218,8 @@ static void plan_residual_gradient(struct ctkd__training *t, struct gradient_pla
         if (needs(t, residual))
             op->dr = share(t, plan, residual, op->out_floats, op->masked, now, short_of);
     } else if (needs(t, residual)) {
-        op->dr = target(t, plan, residual, op->residual_floats, CTKD__NO_BUFFER, now, short_of);
+        op->dr =
+            target(t, plan, residual, op->residual_floats, op->dy, CTKD__NO_BUFFER, now, short_of);
     }
 }
 
@@ -223,22 +227,27 @@ static void plan_input_gradient(struct ctkd__training *t, struct gradient_plan *
                                 struct ctkd__training_op *op, size_t now, bool *short_of)
 {
     const int input = op->step.input;
-    int spare = CTKD__NO_BUFFER; /* may dx take the place of dy? */
+    /* May dx take the place of dy? Where each value depends on one of dy alone. Otherwise dy must
+       outlive the step, even where an earlier gradient of the input is in its buffer: y = conv(x) +
+       x hands x the gradient that the convolution reads. */
+    int spare = CTKD__NO_BUFFER, read = op->dy;
     switch (op->step.kind) {
     case CTKD__STEP_ADD:
         op->dx = share(t, plan, input, op->in_floats, op->masked, now, short_of);
         return;
     case CTKD__STEP_NORM:
         spare = op->step.residual >= 0 ? op->masked : op->dy;
+        read = CTKD__NO_BUFFER;
         break;
     case CTKD__STEP_RELU:
     case CTKD__STEP_ACTIVATE:
         spare = op->dy;
+        read = CTKD__NO_BUFFER;
         break;
     default:
         break;
     }
-    op->dx = target(t, plan, input, op->in_floats, spare, now, short_of);
+    op->dx = target(t, plan, input, op->in_floats, read, spare, now, short_of);
 }
 
 static void plan_op_gradient(struct ctkd__training *t, struct gradient_plan *plan, int i,
