@@ -5,7 +5,8 @@
  *
  *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|teacher|student] [--threads N] [--steps
  * 20]
- *              [--warmup 3] [--isa NAME] [--conv NAME] [--side 32] [--classes 100] [--chunk N]
+ *              [--warmup 3] [--isa NAME] [--conv NAME] [--side 32] [--channels 3] [--classes 100]
+ * [--chunk N]
  *              [--tune] [--profile] [--batch-statistics]
  */
 #include <stdio.h>
@@ -23,6 +24,7 @@ struct pair {
 };
 static const struct pair pairs[] = {
     { "rn56-rn20", "resnet56", "resnet20" },
+    { "rn20-rn8", "resnet20", "resnet8" },
     { "rn110-rn32", "resnet110", "resnet32" },
     { "rn110-rn20", "resnet110", "resnet20" },
     { "wrn40-2-wrn16-2", "wrn_40_2", "wrn_16_2" },
@@ -38,7 +40,7 @@ static const struct pair pairs[] = {
 struct arguments {
     const struct pair *pair;
     const char *mode, *isa, *conv;
-    size_t batch, threads, steps, warmup, side, classes, chunk;
+    size_t batch, threads, steps, warmup, side, classes, chunk, channels;
     bool profile, tune, batch_statistics; /* the last: of the teacher's batch norms */
 };
 
@@ -77,15 +79,15 @@ static const char *next_value(int argc, char **argv, int *i)
 
 static struct arguments parse(int argc, char **argv)
 {
-    struct arguments a = { &pairs[0], "step", "auto", "auto", 64,    0,     20,
-                           3,         32,     100,    0,      false, false, false };
+    struct arguments a = { &pairs[0], "step", "auto", "auto", 64,    0,     20,   3,
+                           32,        100,    0,      3,      false, false, false };
     const struct {
         const char *flag;
         size_t *value;
-    } numbers[] = { { "--batch", &a.batch }, { "--threads", &a.threads },
-                    { "--steps", &a.steps }, { "--warmup", &a.warmup },
-                    { "--side", &a.side },   { "--classes", &a.classes },
-                    { "--chunk", &a.chunk } };
+    } numbers[] = { { "--batch", &a.batch },       { "--threads", &a.threads },
+                    { "--steps", &a.steps },       { "--warmup", &a.warmup },
+                    { "--side", &a.side },         { "--classes", &a.classes },
+                    { "--channels", &a.channels }, { "--chunk", &a.chunk } };
     for (int i = 1; i < argc; i++) {
         bool known = true;
         if (strcmp(argv[i], "--profile") == 0) {
@@ -193,7 +195,7 @@ static void open_student(struct rig *rig, const struct arguments *a,
 
 static void make_batch(struct rig *rig, const struct arguments *a)
 {
-    const size_t floats = a->batch * 3 * a->side * a->side;
+    const size_t floats = a->batch * a->channels * a->side * a->side;
     float *const x = malloc(floats * sizeof *x);
     int32_t *const labels = malloc(a->batch * sizeof *labels);
     uint64_t *const ids = malloc(a->batch * sizeof *ids);
@@ -212,7 +214,7 @@ static void make_batch(struct rig *rig, const struct arguments *a)
 static void open_rig(struct rig *rig, const struct arguments *a)
 {
     ctkd_error err;
-    const struct ctkd__model_args args = { 3, a->side, a->side, a->classes };
+    const struct ctkd__model_args args = { a->channels, a->side, a->side, a->classes };
     memset(rig, 0, sizeof *rig);
     must(ctkd__config_create(&rig->config, &err), &err);
     rig->config->train.batch = (int64_t)a->batch;
@@ -278,19 +280,19 @@ int main(int argc, char **argv)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     const double median = ms[a.steps / 2];
-    printf(
-        "{\"pair\": \"%s\", \"batch\": %zu, \"mode\": \"%s\", \"threads\": %zu, \"isa\": \"%s\", "
-        "\"conv\": \"%s\", \"ms_median\": %.2f, \"ms_min\": %.2f, \"img_per_s\": %.0f, "
-        "\"first_step_s\": %.3f, \"teacher_mib\": %.1f, \"student_mib\": %.1f, "
-        "\"peak_rss_mib\": %ld}\n",
-        a.pair->name, a.batch, a.mode, ctkd__workers_count(rig.engine.workers),
-        rig.engine.kernels->name, a.conv, median, ms[0], 1e3 * (double)a.batch / median,
-        1e-3 * first,
-        rig.teacher.training    ? (double)ctkd__training_bytes(rig.teacher.training) / 1048576
-        : rig.teacher.inference ? (double)ctkd__inference_bytes(rig.teacher.inference) / 1048576
-                                : 0,
-        rig.training ? (double)ctkd__training_bytes(rig.training) / 1048576 : 0,
-        usage.ru_maxrss / 1024);
+    printf("{\"pair\": \"%s\", \"batch\": %zu, \"channels\": %zu, \"mode\": \"%s\", \"threads\": "
+           "%zu, \"isa\": \"%s\", "
+           "\"conv\": \"%s\", \"ms_median\": %.2f, \"ms_min\": %.2f, \"img_per_s\": %.0f, "
+           "\"first_step_s\": %.3f, \"teacher_mib\": %.1f, \"student_mib\": %.1f, "
+           "\"peak_rss_mib\": %ld}\n",
+           a.pair->name, a.batch, a.channels, a.mode, ctkd__workers_count(rig.engine.workers),
+           rig.engine.kernels->name, a.conv, median, ms[0], 1e3 * (double)a.batch / median,
+           1e-3 * first,
+           rig.teacher.training    ? (double)ctkd__training_bytes(rig.teacher.training) / 1048576
+           : rig.teacher.inference ? (double)ctkd__inference_bytes(rig.teacher.inference) / 1048576
+                                   : 0,
+           rig.training ? (double)ctkd__training_bytes(rig.training) / 1048576 : 0,
+           usage.ru_maxrss / 1024);
     if (rig.engine.profile)
         ctkd__profile_print(rig.engine.profile, a.steps, stdout);
     ctkd__distiller_destroy(rig.distiller);

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "nn/kernels/winograd.h"
+#include "nn/kernels/kernels.h"
 
 enum { MAX_THREADS = 2, SLICES = 5, SAMPLES = 300 };
 enum direction { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS, DIRECTIONS };
@@ -301,24 +301,15 @@ int main(int argc, char **argv)
                         "[--images N] [--block TILES]\n");
         return 2;
     }
-    const struct {
-        struct isa isa;
-        int runs;
-    } isas[] = {
-#if defined(__x86_64__)
-        { { "avx512", 16, &ctkd__winograd_avx512 },
-          __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") },
-        { { "avx2", 8, &ctkd__winograd_avx2 }, __builtin_cpu_supports("avx2") },
-#endif
-        { { "portable", 8, &ctkd__winograd_portable }, 1 },
-    };
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-        if (!isas[i].runs || (options.isa && strcmp(options.isa, isas[i].isa.name) != 0))
+    for (size_t i = 0; ctkd__kernels_list()[i]; i++) {
+        const struct ctkd__kernels *const kernels = ctkd__kernels_list()[i];
+        const struct isa isa = { kernels->name, kernels->block, kernels->winograd };
+        if (options.isa && strcmp(options.isa, isa.name) != 0)
             continue;
         if (options.c)
-            bench(&isas[i].isa, (const size_t[]){ options.c, options.o, options.size }, &options);
+            bench(&isa, (const size_t[]){ options.c, options.o, options.size }, &options);
         for (size_t s = 0; !options.c && s < sizeof shapes / sizeof *shapes; s++)
-            bench(&isas[i].isa, shapes[s], &options);
+            bench(&isa, shapes[s], &options);
     }
     return 0;
 }

@@ -26,6 +26,18 @@ static const struct test_case cases[] = {
     { "unaligned_1x1", 2, { 54, 3, 3, 30, 3, 3, 1, 1, 0, false, 3 } },
     { "dense_1x1", 2, { 20, 3, 5, 36, 3, 5, 1, 1, 0, false, 1 } },
     { "merged", 1, { 32, 4, 4, 32, 4, 4, 3, 1, 1, false, 8 } },
+    { "aligned_wide", 7, { 32, 6, 5, 48, 6, 5, 3, 1, 1, false, 2 } },
+    { "dense", 2, { 20, 5, 6, 36, 5, 6, 3, 1, 1, false, 1 } },
+    { "dense_strided", 2, { 20, 7, 6, 18, 4, 3, 3, 2, 1, false, 1 } },
+    { "dense_1x1_strided", 2, { 18, 7, 5, 20, 4, 3, 1, 2, 0, false, 1 } },
+    { "dense_5x5_stride_3", 1, { 17, 8, 7, 9, 3, 3, 5, 3, 2, false, 1 } },
+    { "dense_2x2_stride_2", 2, { 10, 6, 5, 12, 3, 2, 2, 2, 0, false, 1 } },
+    { "dense_4x4_stride_2", 1, { 34, 6, 6, 33, 3, 3, 4, 2, 1, false, 1 } },
+    { "grey", 3, { 1, 6, 5, 20, 6, 5, 3, 1, 1, true, 1 } },
+    { "colour", 2, { 3, 5, 6, 18, 5, 6, 3, 1, 1, true, 1 } },
+    { "grey_7x7", 2, { 1, 9, 10, 17, 5, 5, 7, 2, 3, true, 1 } },
+    { "many_channels", 2, { 13, 6, 7, 17, 3, 4, 3, 2, 1, true, 1 } },
+    { "plain_groups", 1, { 6, 5, 4, 12, 5, 4, 3, 1, 1, true, 2 } },
 };
 
 static float wave(size_t i, double phase)
@@ -71,6 +83,12 @@ static float *blocked_wave(size_t n, size_t c, size_t hw, size_t b, double phase
     return p;
 }
 
+/* Block of the input: plain ones are [n][c][h][w], which is a block of one channel. */
+static size_t input_block(const struct ctkd__conv_shape *s, size_t b)
+{
+    return s->plain_input ? 1 : b;
+}
+
 /* Arrays of a case in the layouts of an instruction set. */
 struct arrays {
     float *x, *y, *dy, *residual, *earlier, *weights, *bias, *scale, *shift;
@@ -81,7 +99,7 @@ static struct arrays arrays_open(const struct test_case *t, size_t b)
     const struct ctkd__conv_shape *const s = &t->shape;
     const size_t depth = s->c / ctkd__conv_groups(s);
     struct arrays a = {
-        .x = blocked_wave(t->n, s->c, s->h * s->w, b, 0.1),
+        .x = blocked_wave(t->n, s->c, s->h * s->w, input_block(s, b), 0.1),
         .dy = blocked_wave(t->n, s->o, s->oh * s->ow, b, 0.3),
         .residual = blocked_wave(t->n, s->o, s->oh * s->ow, b, 0.5),
         .earlier = blocked_wave(t->n, s->c, s->h * s->w, b, 0.6),
@@ -100,10 +118,12 @@ static struct arrays arrays_open(const struct test_case *t, size_t b)
 static void arrays_close(struct arrays *a, const struct test_case *t, size_t b)
 {
     const struct ctkd__conv_shape *const s = &t->shape;
-    const size_t x = t->n * padded(s->c, b) * s->h * s->w * sizeof(float) + 64;
+    const size_t hw = s->h * s->w;
+    const size_t x = t->n * padded(s->c, input_block(s, b)) * hw * sizeof(float) + 64;
+    const size_t earlier = t->n * padded(s->c, b) * hw * sizeof(float) + 64;
     const size_t y = t->n * padded(s->o, b) * s->oh * s->ow * sizeof(float) + 64;
     ctkd__pages_release(a->x, x);
-    ctkd__pages_release(a->earlier, x);
+    ctkd__pages_release(a->earlier, earlier);
     ctkd__pages_release(a->dy, y);
     ctkd__pages_release(a->residual, y);
     ctkd__pages_release(a->weights, ctkd__conv_weight_floats(s, b) * sizeof(float) + 64);
@@ -153,8 +173,9 @@ static void run(const struct ctkd__conv_impl *impl, const struct ctkd__conv_requ
 }
 
 /* The result in row-major order against the golden one; padding must be zero. */
-static void check_result(const struct test_case *t, const struct ctkd__conv_request *r,
-                         const float *out, const float *expected, size_t count)
+static void check_result(const struct test_case *t, const struct ctkd__conv_impl *impl,
+                         const struct ctkd__conv_request *r, const float *out,
+                         const float *expected, size_t count)
 {
     const struct ctkd__conv_shape *const s = &r->shape;
     const size_t b = r->kernels->block, total = out_floats(r, t->n);
@@ -168,7 +189,7 @@ static void check_result(const struct test_case *t, const struct ctkd__conv_requ
         plain[i] = out[at];
         inside[at] = true;
     }
-    check_relative(plain, expected, count, 3e-6);
+    check_relative(plain, expected, count, impl->tiles ? 1e-5 : 3e-6); /* Winograd's transforms */
     for (size_t i = 0; i < total; i++)
         if (!inside[i] && !(out[i] >= 0 && out[i] <= 0))
             fail_msg("%s: padding at %zu is %g, expected 0", t->name, i, (double)out[i]);
@@ -220,13 +241,13 @@ static void check_case(struct golden *golden, const struct test_case *t,
     snprintf(key, sizeof key, "%s.%s", t->name, keys[request.direction]);
     const float *const expected = golden_get(golden, key, count);
     run(impl, &request, call, a.weights, out);
-    check_result(t, &request, out, expected, count);
+    check_result(t, impl, &request, out, expected, count);
     if (forward || data) { /* the same in place */
         struct ctkd__conv_call in_place = call;
         memcpy(out, call.base, floats * sizeof *out);
         in_place.base = out;
         run(impl, &request, in_place, a.weights, out);
-        check_result(t, &request, out, expected, count);
+        check_result(t, impl, &request, out, expected, count);
     }
     ctkd__pages_release(out, floats * sizeof *out + 64);
     arrays_close(&a, t, b);
@@ -254,8 +275,9 @@ static void every_implementation_agrees_with_pytorch(void **state)
                                                           .prologue = variant >= 3 };
                     request.bias = request.residual = request.relu =
                         request.direction == CTKD__CONV_FORWARD;
-                    if ((request.prologue && request.direction == CTKD__CONV_BACKWARD_DATA) ||
-                        !ctkd__kernels_supported(request.kernels) || !impl->supports(&request))
+                    const bool to_input = request.direction == CTKD__CONV_BACKWARD_DATA;
+                    if ((to_input && (request.prologue || request.shape.plain_input)) ||
+                        !impl->supports(&request))
                         continue;
                     check_case(golden, &cases[i], impl, request);
                     checked++;
@@ -265,7 +287,16 @@ static void every_implementation_agrees_with_pytorch(void **state)
     golden_close(golden);
 }
 
-/* What auto takes: own kernels for groups and where a batch norm comes in front, else oneDNN. */
+static const struct ctkd__conv_impl *last_impl(void) /* oneDNN */
+{
+    size_t i = 0;
+    while (ctkd__conv_list()[i + 1])
+        i++;
+    return ctkd__conv_list()[i];
+}
+
+/* What auto takes: own kernels for groups and where a batch norm comes in front, else oneDNN where
+   that has more than its reference code. */
 static void the_default_depends_on_groups_and_on_a_batch_norm_in_front(void **state)
 {
     (void)state;
@@ -294,7 +325,11 @@ static void the_default_depends_on_groups_and_on_a_batch_norm_in_front(void **st
         struct ctkd__conv *conv;
         ctkd_error err;
         check_ok(ctkd__conv_create("auto", &request, &conv, &err), &err);
-        assert_string_equal(ctkd__conv_base(conv)->impl->name, expected[i].impl);
+        const struct ctkd__conv_impl *const impl = ctkd__conv_base(conv)->impl;
+        if (strcmp(expected[i].impl, "dnnl") != 0 || !last_impl()->is_reference(&request))
+            assert_string_equal(impl->name, expected[i].impl);
+        else /* a oneDNN that is held to older instructions */
+            assert_null(impl->is_reference);
         ctkd__conv_destroy(conv);
     }
 }

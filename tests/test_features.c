@@ -594,8 +594,6 @@ static void gradients_match_central_differences(void **state)
         for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
             for (size_t threads = 1; threads <= 3; threads += 2) {
                 const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
-                if (!ctkd__kernels_supported(kernels))
-                    continue;
                 struct engine engine = engine_open(&rig, kernels, threads);
                 const size_t sizes[] = { N_MAX, 2,
                                          N_MAX }; /* with three threads one has no image */
@@ -629,8 +627,6 @@ static void inference_gives_logits_and_outputs(void **state)
         for (size_t isa = 0; ctkd__kernels_list()[isa] && !rig.net.training_only; isa++)
             for (size_t chunk = 0; chunk <= 3; chunk += 3) {
                 const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
-                if (!ctkd__kernels_supported(kernels))
-                    continue;
                 struct engine engine = engine_open(&rig, kernels, 2);
                 struct ctkd__inference *inference;
                 ctkd_error err;

@@ -431,13 +431,9 @@ static void agrees_with_pytorch(void **state)
         values += ctkd__parameter_elements(&fixture.graph->parameters[i]);
     const bool is_large = values > large;
     const struct ctkd__kernels *const *const list = ctkd__kernels_list();
-    for (size_t i = 0, sets = 0; list[i] && sets < most_sets; i++) {
-        if (!ctkd__kernels_supported(list[i]))
-            continue;
+    for (size_t i = 0; list[i] && i < most_sets; i++)
         for (size_t threads = is_large ? 2 : 1; threads <= 2; threads++)
-            check_with(&fixture, list[i], is_large && sets > 0, threads);
-        sets++;
-    }
+            check_with(&fixture, list[i], is_large && i > 0, threads);
     fixture_fini(&fixture);
 }
 

@@ -14,13 +14,9 @@ static const size_t pixel = 3 * SIDE + 5, lane = 2;
 
 static void for_all_kernels(void (*test)(const struct ctkd__kernels *kernels))
 {
-    size_t tried = 0;
+    assert_non_null(ctkd__kernels_list()[0]);
     for (size_t i = 0; ctkd__kernels_list()[i]; i++)
-        if (ctkd__kernels_supported(ctkd__kernels_list()[i])) {
-            test(ctkd__kernels_list()[i]);
-            tried++;
-        }
-    assert_true(tried > 0);
+        test(ctkd__kernels_list()[i]);
 }
 
 /* Both signs, and one NaN. */

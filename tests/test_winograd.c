@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "nn/kernels/winograd.h"
+#include "nn/kernels/kernels.h"
 
 /* ---- Instruction sets ---- */
 
@@ -17,14 +17,10 @@ static const struct isa *isas(void)
 {
     static struct isa list[4];
     size_t n = 0;
-    list[n++] = (struct isa){ "portable", 8, &ctkd__winograd_portable };
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        list[n++] = (struct isa){ "avx2", 8, &ctkd__winograd_avx2 };
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        list[n++] = (struct isa){ "avx512", 16, &ctkd__winograd_avx512 };
-#endif
+    for (; ctkd__kernels_list()[n]; n++) {
+        const struct ctkd__kernels *const kernels = ctkd__kernels_list()[n];
+        list[n] = (struct isa){ kernels->name, kernels->block, kernels->winograd };
+    }
     list[n].name = NULL;
     return list;
 }

@@ -46,9 +46,11 @@ static void print_kernels(void)
     const char *separator = "";
     ctkd_error err = { 0 };
     printf("kernels  ");
-    for (size_t i = 0; ctkd__kernels_list()[i]; i++, separator = ", ")
-        printf("%s%s%s", separator, ctkd__kernels_list()[i]->name,
-               ctkd__kernels_supported(ctkd__kernels_list()[i]) ? "" : " (not on this CPU)");
+    for (size_t i = 0; ctkd__kernels_name(i); i++, separator = ", ") {
+        const char *const why = ctkd__kernels_why_not(ctkd__kernels_name(i));
+        printf("%s%s%s%s%s", separator, ctkd__kernels_name(i), why ? " (" : "", why ? why : "",
+               why ? ")" : "");
+    }
     if (ctkd__kernels_select("auto", &chosen, &err) == CTKD_OK)
         printf("; used: %s\n", chosen->name);
     else

@@ -178,7 +178,9 @@ static ctkd_status measure(struct ctkd__choices *choices, const struct ctkd__con
         for (size_t i = 0; ctkd__conv_list()[i]; i++) {
             const struct ctkd__conv_impl *const impl = ctkd__conv_list()[i];
             const int is_default = !impl->is_default || impl->is_default(request);
-            if (!impl->supports(request) || is_default != defaults)
+            if (!impl->supports(request) || is_default != defaults ||
+                (impl->is_reference &&
+                 impl->is_reference(request))) /* never wins, and takes long */
                 continue;
             const ctkd_status status = measure_impl(impl, request, &best, &best_ns, err);
             if (status)
@@ -235,7 +237,7 @@ static ctkd_status read_line(const char *path, size_t number, char *line, struct
             return add(out, &choice, err);
     return ctkd__fail(err, CTKD_EFORMAT,
                       "%s:%zu: implementation %s, expected winograd, depthwise, "
-                      "gemm, expanded or dnnl",
+                      "gemm, expanded, im2col or dnnl",
                       path, number, choice.impl);
 }
 

@@ -1,37 +1,49 @@
 #include "nn/conv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "nn/choices.h"
 #include "util/error.h"
 
 extern const struct ctkd__conv_impl ctkd__conv_winograd, ctkd__conv_depthwise, ctkd__conv_gemm,
-    ctkd__conv_expanded, ctkd__conv_dnnl;
+    ctkd__conv_expanded, ctkd__conv_im2col, ctkd__conv_dnnl;
 
-static const struct ctkd__conv_impl *const list[] = { &ctkd__conv_winograd, &ctkd__conv_depthwise,
-                                                      &ctkd__conv_gemm,     &ctkd__conv_expanded,
-                                                      &ctkd__conv_dnnl,     NULL };
+static const struct ctkd__conv_impl *const list[] = { &ctkd__conv_winograd,
+                                                      &ctkd__conv_depthwise,
+                                                      &ctkd__conv_gemm,
+                                                      &ctkd__conv_expanded,
+                                                      &ctkd__conv_im2col,
+                                                      &ctkd__conv_dnnl,
+                                                      NULL };
 
 const struct ctkd__conv_impl *const *ctkd__conv_list(void)
 {
     return list;
 }
 
-/* The one of that name if it supports the request, else the first that does by default; NULL if
- * none.
- */
+/* The one of that name if it supports the request, else the first that is its default, else the
+   first that supports it, a library's reference code last; NULL if none. */
 static const struct ctkd__conv_impl *choose(const char *name,
                                             const struct ctkd__conv_request *request)
 {
-    const struct ctkd__conv_impl *chosen = NULL;
-    for (size_t i = 0; list[i]; i++)
-        if (list[i]->supports(request)) {
-            if (name && strcmp(list[i]->name, name) == 0)
-                return list[i];
-            if (!chosen && (!list[i]->is_default || list[i]->is_default(request)))
-                chosen = list[i];
-        }
-    return chosen;
+    const struct ctkd__conv_impl *chosen = NULL, *other = NULL, *reference = NULL;
+    for (size_t i = 0; list[i]; i++) {
+        const struct ctkd__conv_impl *const impl = list[i];
+        if (!impl->supports(request))
+            continue;
+        if (name && strcmp(impl->name, name) == 0)
+            return impl;
+        if (chosen)
+            continue;
+        if (impl->is_default && !impl->is_default(request))
+            other = other ? other : impl;
+        else if (impl->is_reference && impl->is_reference(request))
+            reference = reference ? reference : impl;
+        else
+            chosen = impl;
+    }
+    return chosen ? chosen : other ? other : reference;
 }
 
 static bool is_automatic(const char *name)
@@ -62,7 +74,7 @@ ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request 
     if (!known(name))
         return ctkd__fail(err, CTKD_ENOTFOUND,
                           "train.conv: %s, expected auto, winograd, "
-                          "depthwise, gemm, expanded or dnnl",
+                          "depthwise, gemm, expanded, im2col or dnnl",
                           name);
     const bool automatic = is_automatic(name);
     const struct ctkd__choice *choice = NULL;
@@ -86,6 +98,25 @@ void ctkd__conv_destroy(struct ctkd__conv *conv)
 {
     if (conv)
         ctkd__conv_base(conv)->impl->destroy(conv);
+}
+
+static const char *library_code(const struct ctkd__conv *conv)
+{
+    const struct ctkd__conv_impl *const impl = ctkd__conv_base(conv)->impl;
+    return impl->library_code ? impl->library_code(conv) : NULL;
+}
+
+void ctkd__conv_how(const struct ctkd__conv *conv, char how[CTKD__CONV_HOW])
+{
+    const char *const code = library_code(conv);
+    snprintf(how, CTKD__CONV_HOW, "%s%s%s", ctkd__conv_base(conv)->impl->name, code ? " " : "",
+             code ? code : "");
+}
+
+bool ctkd__conv_runs_reference(const struct ctkd__conv *conv)
+{
+    const char *const code = library_code(conv);
+    return code && strstr(code, "ref");
 }
 
 ctkd_status ctkd__conv_prepare(struct ctkd__conv *conv, size_t n, ctkd_error *err)

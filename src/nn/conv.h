@@ -62,6 +62,9 @@ struct ctkd__conv_impl {
     bool (*supports)(const struct ctkd__conv_request *request);
     /* Whether it is chosen where nobody asks for it by name; NULL: wherever it applies. */
     bool (*is_default)(const struct ctkd__conv_request *request);
+    /* Whether a library would answer the request with its slow reference code, or not at all: taken
+       only where nothing else applies, or by name. NULL: never. */
+    bool (*is_reference)(const struct ctkd__conv_request *request);
     ctkd_status (*create)(const struct ctkd__conv_request *request, struct ctkd__conv **out,
                           ctkd_error *err);
     void (*destroy)(struct ctkd__conv *conv);
@@ -74,6 +77,9 @@ struct ctkd__conv_impl {
                  size_t parts);
     size_t (*scratch_bytes)(const struct ctkd__conv *conv); /* of each worker, after prepare */
     ctkd_status (*run)(const struct ctkd__conv *conv, const struct ctkd__conv_call *call);
+    /* The library's name for the code that runs ("jit:avx2"), until destroy; NULL: `name` says it.
+     */
+    const char *(*library_code)(const struct ctkd__conv *conv);
 };
 
 struct ctkd__conv_base {
@@ -86,7 +92,7 @@ static inline const struct ctkd__conv_base *ctkd__conv_base(const struct ctkd__c
     return (const struct ctkd__conv_base *)(const void *)conv;
 }
 
-/* Every implementation, the general one last; NULL-terminated. */
+/* Every implementation, the general ones last; NULL-terminated. */
 const struct ctkd__conv_impl *const *ctkd__conv_list(void);
 
 /* Makes a convolution with the implementation of that name where it applies; elsewhere, and for
@@ -97,6 +103,13 @@ ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request 
 /* Whether ctkd__conv_create of the same arguments finds an implementation. */
 bool ctkd__conv_supported(const char *name, const struct ctkd__conv_request *request);
 void ctkd__conv_destroy(struct ctkd__conv *conv); /* NULL is allowed */
+/* What runs, for a profile: "winograd", "dnnl jit:avx2". */
+enum { CTKD__CONV_HOW = 40 };
+void ctkd__conv_how(const struct ctkd__conv *conv, char how[CTKD__CONV_HOW]);
+/* Whether that is a library's reference code, which is slow by a factor of ten to a hundred. */
+bool ctkd__conv_runs_reference(const struct ctkd__conv *conv);
+/* Of the description of such a convolution: its layer's name and its direction. */
+enum { CTKD__REFERENCE_BYTES = 128 };
 /* impl->prepare where there is one. */
 ctkd_status ctkd__conv_prepare(struct ctkd__conv *conv, size_t n, ctkd_error *err);
 

@@ -180,6 +180,13 @@ static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_ca
     return CTKD_OK;
 }
 
+static const char *library_code(const struct ctkd__conv *base)
+{
+    const struct expanded *const conv = as_expanded(base);
+    return inner_impl(conv)->library_code ? inner_impl(conv)->library_code(conv->inner)
+                                          : inner_impl(conv)->name;
+}
+
 const struct ctkd__conv_impl ctkd__conv_expanded = {
     .name = "expanded",
     .supports = supports,
@@ -190,4 +197,5 @@ const struct ctkd__conv_impl ctkd__conv_expanded = {
     .pack = pack,
     .scratch_bytes = scratch_bytes,
     .run = run,
+    .library_code = library_code,
 };

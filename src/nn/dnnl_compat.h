@@ -90,6 +90,16 @@ static inline dnnl_status_t compat_conv_pd(dnnl_primitive_desc_t *pd, dnnl_engin
 #endif
 }
 
+/* "jit:avx2", "ref:any": the library's name for the code that a primitive runs; its string lives as
+   long as the descriptor. */
+static inline const char *compat_code(const_dnnl_primitive_desc_t pd)
+{
+    const char *code = NULL;
+    return dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &code) == dnnl_success && code
+               ? code
+               : "unknown";
+}
+
 static inline dnnl_status_t compat_append_sum(dnnl_post_ops_t ops)
 {
 #if DNNL_VERSION_MAJOR >= 3

@@ -1,5 +1,6 @@
 /* oneDNN behind the convolution interface: the general case and the reference. */
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,7 @@ struct dnnl {
     size_t scratchpad_bytes; /* largest of the prepared */
     size_t image_floats;     /* of dx, for the sum with an earlier gradient */
     size_t n_max;
+    char code[32]; /* the library's name for what runs; of the slowest prepared */
 };
 
 static struct dnnl *as_dnnl(struct ctkd__conv *conv)
@@ -238,6 +240,18 @@ static void free_prepared(const struct dnnl *conv, struct prepared *p)
         dnnl_primitive_destroy(p->primitive);
 }
 
+static bool names_reference(const char *code)
+{
+    return strstr(code, "ref") != NULL;
+}
+
+static void keep_code(struct dnnl *conv, dnnl_primitive_desc_t pd)
+{
+    const char *const code = compat_code(pd);
+    if (!names_reference(conv->code))
+        snprintf(conv->code, sizeof conv->code, "%s", code);
+}
+
 /* What BACKWARD_DATA needs once: the layout it wants its weights in, and the way there. */
 static dnnl_status_t make_reorder(struct dnnl *conv, dnnl_primitive_desc_t pd)
 {
@@ -248,6 +262,8 @@ static dnnl_status_t make_reorder(struct dnnl *conv, dnnl_primitive_desc_t pd)
     if (!status && !dnnl_memory_desc_equal(COMPAT_REF(c.weights), wanted)) {
         conv->packed_bytes = dnnl_memory_desc_get_size(wanted);
         status = compat_reorder_pd(&reorder, COMPAT_REF(c.weights), wanted, conv->engine);
+        if (!status && names_reference(compat_code(reorder)))
+            keep_code(conv, reorder);
         if (!status)
             status = dnnl_primitive_create(&conv->reorder, reorder);
         if (!status)
@@ -276,8 +292,10 @@ static dnnl_status_t prepare_new(struct dnnl *conv, struct prepared *p)
 {
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t status = make_pd(conv, p->n, &pd);
-    if (!status)
+    if (!status) {
+        keep_code(conv, pd);
         status = dnnl_primitive_create(&p->primitive, pd);
+    }
     if (!status && conv->base.request.direction == CTKD__CONV_BACKWARD_DATA &&
         conv->n_prepared == 0)
         status = make_reorder(conv, pd);
@@ -360,6 +378,28 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
     }
     *out = (struct ctkd__conv *)(void *)conv;
     return CTKD_OK;
+}
+
+/* Whether the library has nothing but its reference code for calls of request->images, or for the
+   way there of the weights. */
+static bool is_reference(const struct ctkd__conv_request *request)
+{
+    struct ctkd__conv *base;
+    if (create(request, &base, NULL))
+        return true;
+    struct dnnl *const conv = as_dnnl(base);
+    dnnl_primitive_desc_t pd = NULL;
+    const bool found = !make_pd(conv, request->images ? request->images : 1, &pd);
+    const bool reference = !found || names_reference(compat_code(pd));
+    if (found)
+        dnnl_primitive_desc_destroy(pd);
+    destroy(base);
+    return reference;
+}
+
+static const char *library_code(const struct ctkd__conv *base)
+{
+    return as_const_dnnl(base)->code;
 }
 
 static size_t packed_bytes(const struct ctkd__conv *base)
@@ -452,6 +492,7 @@ static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_ca
 const struct ctkd__conv_impl ctkd__conv_dnnl = {
     .name = "dnnl",
     .supports = supports,
+    .is_reference = is_reference,
     .create = create,
     .destroy = destroy,
     .prepare = prepare,
@@ -459,4 +500,5 @@ const struct ctkd__conv_impl ctkd__conv_dnnl = {
     .pack = pack,
     .scratch_bytes = scratch_bytes,
     .run = run,
+    .library_code = library_code,
 };

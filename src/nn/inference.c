@@ -318,7 +318,7 @@ static void lay_out_constants(struct ctkd__inference *inf, char *memory)
     inf->constants_bytes = total;
 }
 
-static ctkd_status prepare(struct ctkd__inference *inf, size_t n, ctkd_error *err)
+ctkd_status ctkd__inference_prepare(struct ctkd__inference *inf, size_t n, ctkd_error *err)
 {
     size_t scratch = 64;
     for (int i = 0; i < inf->program.count; i++) {
@@ -332,6 +332,9 @@ static ctkd_status prepare(struct ctkd__inference *inf, size_t n, ctkd_error *er
         const ctkd_status status = ctkd__conv_prepare(conv, n, err);
         if (status)
             return status;
+        char how[CTKD__CONV_HOW];
+        ctkd__conv_how(conv, how);
+        ctkd__profile_set_how(inf->config.profile, inf->ops[i].row, how);
         const size_t bytes = impl->scratch_bytes(conv);
         scratch = bytes > scratch ? bytes : scratch;
     }
@@ -759,9 +762,9 @@ ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, c
         return ctkd__fail(err, CTKD_EINVAL, "inference: no room for the logits");
     const size_t workers = workers_of(inf), share = (n + workers - 1) / workers;
     inf->step = share < inf->chunk ? share : inf->chunk;
-    ctkd_status status = prepare(inf, inf->step, err);
+    ctkd_status status = ctkd__inference_prepare(inf, inf->step, err);
     if (!status && n % inf->step)
-        status = prepare(inf, n % inf->step, err);
+        status = ctkd__inference_prepare(inf, n % inf->step, err);
     if (status)
         return status;
     inf->n = n;
@@ -775,6 +778,17 @@ ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, c
         if (inf->statuses[i])
             return ctkd__fail(err, inf->statuses[i], "inference: a convolution failed");
     return CTKD_OK;
+}
+
+size_t ctkd__inference_references(const struct ctkd__inference *inf,
+                                  char first[CTKD__REFERENCE_BYTES])
+{
+    size_t count = 0;
+    first[0] = '\0';
+    for (int i = 0; i < inf->program.count; i++)
+        if (inf->ops[i].conv && ctkd__conv_runs_reference(inf->ops[i].conv) && count++ == 0)
+            snprintf(first, CTKD__REFERENCE_BYTES, "%s, conv forward", inf->ops[i].node->name);
+    return count;
 }
 
 ctkd_status ctkd__inference_run(struct ctkd__inference *inf, size_t n, const float *x,

@@ -48,6 +48,11 @@ ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, con
 ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inference, size_t n, const float *x,
                                         float *logits, float *const *outputs, ctkd_error *err);
 
+/* Makes what chunks of n images need; ctkd__inference_run asks for it by itself. */
+ctkd_status ctkd__inference_prepare(struct ctkd__inference *inference, size_t n, ctkd_error *err);
+/* As ctkd__training_references, of the sizes of calls so far. */
+size_t ctkd__inference_references(const struct ctkd__inference *inference,
+                                  char first[CTKD__REFERENCE_BYTES]);
 size_t ctkd__inference_bytes(const struct ctkd__inference *inference);
 
 #endif

@@ -57,6 +57,12 @@ int ctkd__profile_row(struct ctkd__profile *profile, const char *program, const 
     return profile->count++;
 }
 
+void ctkd__profile_set_how(struct ctkd__profile *profile, int row, const char *how)
+{
+    if (profile && row >= 0)
+        snprintf(profile->rows[row].how, sizeof profile->rows[row].how, "%s", how);
+}
+
 void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, uint64_t ns,
                        size_t images)
 {
@@ -105,7 +111,7 @@ static double row_ms(const struct ctkd__profile *profile, const struct row *row)
 static void print_line(FILE *out, const char *name, const char *kind, const char *how, double calls,
                        double ms, double gflop, double total_ms)
 {
-    fprintf(out, "%-44s %-22s %-10s %8.1f %9.3f", name, kind, how, calls, ms);
+    fprintf(out, "%-44s %-22s %-24s %8.1f %9.3f", name, kind, how, calls, ms);
     if (gflop > 0 && ms > 0)
         fprintf(out, " %9.1f", gflop / ms * 1e3);
     else
@@ -155,7 +161,7 @@ void ctkd__profile_print(const struct ctkd__profile *profile, size_t steps, FILE
     /* Every op works on the same blocked layout, so that activations have nothing to be reordered.
      */
     fprintf(out, "layout reorders in a step: 0 of activations, %.0f of weights\n\n", packings);
-    static const char title[] = "%-44s %-22s %-10s %8s %9s %9s %7s\n";
+    static const char title[] = "%-44s %-22s %-24s %8s %9s %9s %7s\n";
     fprintf(out, title, "per kind", "op", "how", "calls", "ms/step", "GFLOP/s", "share");
     print_groups(profile, n, total, out);
     fprintf(out, "\n");

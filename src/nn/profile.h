@@ -21,6 +21,8 @@ void ctkd__profile_destroy(struct ctkd__profile *profile);
    timed). */
 int ctkd__profile_row(struct ctkd__profile *profile, const char *program, const char *kind,
                       const char *layer, const char *how, double flops);
+/* What runs the row's layer, where that is known only later than the row. */
+void ctkd__profile_set_how(struct ctkd__profile *profile, int row, const char *how);
 /* Adds a measured interval of one worker over `images` images. */
 void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, uint64_t ns,
                        size_t images);

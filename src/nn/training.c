@@ -132,17 +132,18 @@ static const char *profile_name(const struct ctkd__training *t)
     return t->config.forward_only ? "teacher" : "student";
 }
 
+static const char *const conv_directions[] = { "conv forward", "conv backward data",
+                                               "conv backward weights" };
+
 static void add_conv_rows(struct ctkd__training *t, struct ctkd__training_op *op)
 {
-    static const char *const directions[] = { "conv forward", "conv backward data",
-                                              "conv backward weights" };
     for (int d = 0; d < 3; d++) {
         if (!op->conv[d])
             continue;
         const struct ctkd__conv_base *const conv = ctkd__conv_base(op->conv[d]);
-        op->rows[d] =
-            ctkd__profile_row(t->config.profile, profile_name(t), directions[d], op->node->name,
-                              conv->impl->name, ctkd__conv_flops(&conv->request.shape));
+        op->rows[d] = ctkd__profile_row(t->config.profile, profile_name(t), conv_directions[d],
+                                        op->node->name, conv->impl->name,
+                                        ctkd__conv_flops(&conv->request.shape));
         if (d != CTKD__CONV_BACKWARD_WEIGHTS)
             op->rows[3 + d] =
                 ctkd__profile_row(t->config.profile, profile_name(t), CTKD__PROFILE_PACKING,
@@ -321,6 +322,18 @@ static ctkd_status size_shared(struct ctkd__training *t)
     return CTKD_OK;
 }
 
+/* A library names its code only when that was prepared. */
+static void name_code(struct ctkd__training *t)
+{
+    char how[CTKD__CONV_HOW];
+    for (int i = 0; t->config.profile && i < t->program.count; i++)
+        for (int d = 0; d < 3; d++)
+            if (t->ops[i].conv[d]) {
+                ctkd__conv_how(t->ops[i].conv[d], how);
+                ctkd__profile_set_how(t->config.profile, t->ops[i].rows[d], how);
+            }
+}
+
 ctkd_status ctkd__training_prepare(struct ctkd__training *t, size_t n, ctkd_error *err)
 {
     if (n == 0 || n > t->config.batch_max)
@@ -338,9 +351,24 @@ ctkd_status ctkd__training_prepare(struct ctkd__training *t, size_t n, ctkd_erro
                     return status;
             }
     }
+    name_code(t);
     if (size_shared(t))
         return ctkd__fail(err, CTKD_ENOMEM, "training: out of memory for a batch of %zu", n);
     return CTKD_OK;
+}
+
+size_t ctkd__training_references(const struct ctkd__training *t, char first[CTKD__REFERENCE_BYTES])
+{
+    size_t count = 0;
+    first[0] = '\0';
+    for (int i = 0; i < t->program.count; i++)
+        for (int d = 0; d < 3; d++) {
+            const struct ctkd__training_op *const op = &t->ops[i];
+            if (op->conv[d] && ctkd__conv_runs_reference(op->conv[d]) && count++ == 0)
+                snprintf(first, CTKD__REFERENCE_BYTES, "%s, %s", op->node->name,
+                         conv_directions[d]);
+        }
+    return count;
 }
 
 static ctkd_status check_outputs(const struct ctkd__graph *graph,

@@ -74,6 +74,10 @@ const float *ctkd__training_gradient(const struct ctkd__training *training, size
 /* The whole gradient as named row-major tensors; for tests and tools. */
 ctkd_status ctkd__training_export_gradient(const struct ctkd__training *training,
                                            struct ctkd__tensors *list, ctkd_error *err);
+/* How many convolutions, counted by direction, run a library's slow reference code, and the first
+   of them ("conv1, conv backward weights"; "" without one). */
+size_t ctkd__training_references(const struct ctkd__training *training,
+                                 char first[CTKD__REFERENCE_BYTES]);
 size_t ctkd__training_bytes(const struct ctkd__training *training);
 
 #endif

@@ -305,6 +305,26 @@ static double memory_limit(void)
     return granted > 0 && granted < machine ? granted : machine;
 }
 
+/* Nothing of ours takes a library's reference code by itself: somebody asked for it, or the layer
+   is of a kind that we have no kernels for. */
+static void check_convolutions(const struct ctkd__session *session, struct ctkd__findings *findings)
+{
+    char first[CTKD__REFERENCE_BYTES], other[CTKD__REFERENCE_BYTES];
+    size_t student = ctkd__training_references(session->training, first), teacher = 0;
+    if (session->teacher && session->teacher->inference)
+        teacher = ctkd__inference_references(session->teacher->inference, other);
+    const size_t count = student + teacher;
+    if (count == 0)
+        say(findings, false, "convolutions", "all run optimised kernels (%s)",
+            session->engine.kernels->name);
+    else
+        say(findings, true, "convolutions",
+            "train.conv: %s: oneDNN has only its reference code, which is 10 to 100 times slower, "
+            "for the %s's %s (%zu in all); train.conv=auto takes other kernels where there are any",
+            session->config->train.conv, student ? "student" : "teacher", student ? first : other,
+            count);
+}
+
 void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
     check_classes(session, findings);
@@ -313,6 +333,7 @@ void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__f
     check_temperature(session, findings);
     check_threads(session, findings);
     check_disk(session, findings);
+    check_convolutions(session, findings);
 }
 
 void ctkd__preflight_teacher(const struct ctkd__session *session, const struct ctkd__score *score,

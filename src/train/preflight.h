@@ -24,7 +24,8 @@ struct ctkd__findings {
 };
 
 /* Data (classes without images, normalisation), schedule and temperature that do nothing, threads
-   against cores and quota, disk space of run.dir. Moves nothing in the session. */
+   against cores and quota, disk space of run.dir, convolutions that run a library's reference
+   code. Moves nothing in the session. */
 void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__findings *findings);
 
 /* The teacher's accuracy against chance and against what is expected of it. */

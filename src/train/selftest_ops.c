@@ -553,8 +553,6 @@ static ctkd_status try_case(const struct ctkd__op_case *of,
     ctkd_status status = ctkd__selftest_build(of, false, &built, err);
     for (size_t i = 0; ctkd__kernels_list()[i] && status == CTKD_OK; i++) {
         struct variant v = { of, ctkd__kernels_list()[i], "auto" };
-        if (!ctkd__kernels_supported(v.kernels))
-            continue;
         status = try_variant(&v, teams, tried, worst, err);
         for (size_t c = 0; ctkd__conv_list()[c] && status == CTKD_OK; c++) {
             v.conv = ctkd__conv_list()[c]->name;

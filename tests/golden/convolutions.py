@@ -1,4 +1,4 @@
-"""Golden values of grouped and depthwise convolutions: PyTorch in double. Writes convolutions.txt beside itself.
+"""Golden values of convolutions, dense, grouped and depthwise: PyTorch in double. Writes convolutions.txt beside itself.
 
 PyTorch 2.13.0. Of each case: y = relu(conv(x) + bias + residual); with g as the gradient of conv(x): dx + base, and dw.
 Inputs are not stored: value i of an array is sin(0.7 i + phase), rounded to float (tests/test_conv.c makes the same).
@@ -19,6 +19,18 @@ CASES = (
     ("unaligned_1x1", 2, 54, 30, 3, 1, 1, 0, 3, 3),
     ("dense_1x1", 2, 20, 36, 1, 1, 1, 0, 3, 5),
     ("merged", 1, 32, 32, 8, 3, 1, 1, 4, 4),
+    ("aligned_wide", 7, 32, 48, 2, 3, 1, 1, 6, 5),
+    ("dense", 2, 20, 36, 1, 3, 1, 1, 5, 6),
+    ("dense_strided", 2, 20, 18, 1, 3, 2, 1, 7, 6),
+    ("dense_1x1_strided", 2, 18, 20, 1, 1, 2, 0, 7, 5),
+    ("dense_5x5_stride_3", 1, 17, 9, 1, 5, 3, 2, 8, 7),
+    ("dense_2x2_stride_2", 2, 10, 12, 1, 2, 2, 0, 6, 5),
+    ("dense_4x4_stride_2", 1, 34, 33, 1, 4, 2, 1, 6, 6),
+    ("grey", 3, 1, 20, 1, 3, 1, 1, 6, 5),
+    ("colour", 2, 3, 18, 1, 3, 1, 1, 5, 6),
+    ("grey_7x7", 2, 1, 17, 1, 7, 2, 3, 9, 10),
+    ("many_channels", 2, 13, 17, 1, 3, 2, 1, 6, 7),
+    ("plain_groups", 1, 6, 12, 2, 3, 1, 1, 5, 4),
 )
 
 

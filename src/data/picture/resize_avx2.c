@@ -6,6 +6,7 @@
  * which holds for 4000 taps.
  */
 #include "data/picture/resize_passes.h"
+#include "util/cpu.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -111,7 +112,7 @@ static const struct ctkd__resize_passes avx2 = { horizontal, vertical };
 
 const struct ctkd__resize_passes *ctkd__resize_simd(void)
 {
-    return __builtin_cpu_supports("avx2") ? &avx2 : NULL;
+    return ctkd__cpu_may_use(CTKD__CPU_AVX2) ? &avx2 : NULL;
 }
 #else
 const struct ctkd__resize_passes *ctkd__resize_simd(void)

@@ -5,6 +5,9 @@
  * prologue applied on the way, as [group of GM_ROWS pixels][block][GM_ROWS][B]: small maps fill the
  * rows of the micro kernel across images, and large ones do not fall on the same cache sets.
  */
+#ifndef CTKD_NN_KERNELS_GEMM_INC_H
+#define CTKD_NN_KERNELS_GEMM_INC_H
+
 #include <string.h>
 
 #include "nn/kernels/gemm.h"
@@ -165,16 +168,11 @@ ALWAYS_INLINE size_t gm__alike(const struct ctkd__gemm_shape *s, size_t ob, size
     return cols;
 }
 
-static void gm__multiply_tile(const struct ctkd__gemm_shape *s, size_t first, size_t count,
-                              const float *v, const float *weights, struct gm__output *out)
+/* places: of each pixel in the first output block. */
+static void gm__multiply_tile(const struct ctkd__gemm_shape *s, size_t count, const float *v,
+                              const float *weights, const size_t *places, struct gm__output *out)
 {
     const size_t v_group = s->in_blocks * GM_ROWS * VB;
-    size_t places[GM_TILE_MAX], image = first / s->hw, at = first % s->hw;
-    for (size_t i = 0; i < count; i++) {
-        places[i] = (image * s->out_blocks * s->hw + at) * VB;
-        if (++at == s->hw)
-            at = 0, image++;
-    }
     for (size_t ob = 0, cols; ob < s->out_blocks; ob += cols) {
         const struct ctkd__gemm_range *const range = &s->ranges[ob];
         const float *const w = weights + range->offset;
@@ -194,16 +192,28 @@ static void gm__multiply_tile(const struct ctkd__gemm_shape *s, size_t first, si
     }
 }
 
+static void gm__places(const struct ctkd__gemm_shape *s, size_t first, size_t count, size_t *places)
+{
+    size_t image = first / s->hw, at = first % s->hw;
+    for (size_t i = 0; i < count; i++) {
+        places[i] = (image * s->out_blocks * s->hw + at) * VB;
+        if (++at == s->hw)
+            at = 0, image++;
+    }
+}
+
 static void gm__multiply(const struct ctkd__gemm_shape *s, size_t n, const float *x,
                          const struct ctkd__affine *prologue, const float *weights,
                          const struct ctkd__epilogue *epilogue, float *y, void *scratch)
 {
     const size_t tile = gm__tile(s, false), pixels = n * s->hw;
     struct gm__output out = { .epilogue = epilogue, .y = y, .block = s->hw * VB };
+    size_t places[GM_TILE_MAX];
     for (size_t first = 0; first < pixels; first += tile) {
         const size_t count = pixels - first < tile ? pixels - first : tile;
         gm__stage(s->in_blocks, s->hw, first, count, x, prologue, scratch);
-        gm__multiply_tile(s, first, count, scratch, weights, &out);
+        gm__places(s, first, count, places);
+        gm__multiply_tile(s, count, scratch, weights, places, &out);
     }
 }
 
@@ -300,3 +310,5 @@ const struct ctkd__gemm_kernels KERNEL(gemm) = {
     .multiply = gm__multiply,
     .gradient = gm__gradient,
 };
+
+#endif

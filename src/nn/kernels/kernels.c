@@ -1,8 +1,9 @@
 #include "nn/kernels/kernels.h"
 
-#include <stdlib.h>
+#include <pthread.h>
 #include <string.h>
 
+#include "util/cpu.h"
 #include "util/error.h"
 
 #define KERNELS(isa, b)                                                                            \
@@ -12,60 +13,89 @@
                                               &ctkd__winograd_##isa,                               \
                                               &ctkd__features_##isa,                               \
                                               &ctkd__depthwise_##isa,                              \
-                                              &ctkd__gemm_##isa };
+                                              &ctkd__gemm_##isa,                                   \
+                                              &ctkd__im2col_##isa };
 KERNELS(portable, 8)
 #if defined(__x86_64__)
 KERNELS(avx2, 8)
 KERNELS(avx512, 16)
 #endif
 
-static const struct ctkd__kernels *const list[] = {
+/* By level: [i] needs what level i has. */
+static const struct ctkd__kernels *const built[CTKD__CPU_LEVELS] = {
+    &portable,
 #if defined(__x86_64__)
-    &avx512, &avx2,
+    &avx2,
+    &avx512,
 #endif
-    &portable, NULL
 };
+
+/* What this process may run, best first: found once, so that all of a run agrees. */
+static const struct ctkd__kernels *usable[CTKD__CPU_LEVELS + 1];
+static pthread_once_t found = PTHREAD_ONCE_INIT;
+
+static void find_usable(void)
+{
+    size_t count = 0;
+    for (int level = CTKD__CPU_LEVELS - 1; level >= 0; level--)
+        if (built[level] && ctkd__cpu_may_use((enum ctkd__cpu_level)level))
+            usable[count++] = built[level];
+}
 
 const struct ctkd__kernels *const *ctkd__kernels_list(void)
 {
-    return list;
+    pthread_once(&found, find_usable);
+    return usable;
 }
 
-int ctkd__kernels_supported(const struct ctkd__kernels *kernels)
+const char *ctkd__kernels_name(size_t index)
 {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    const int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (kernels == &avx512)
-        return has_avx2 && __builtin_cpu_supports("avx512f") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl");
-    if (kernels == &avx2)
-        return has_avx2;
-#endif
-    return kernels == &portable;
+    return index < CTKD__CPU_LEVELS ? ctkd__cpu_name(CTKD__CPU_LEVELS - 1 - (unsigned)index) : NULL;
+}
+
+/* CTKD__CPU_LEVELS: there is no such name. */
+static enum ctkd__cpu_level level_of(const char *name)
+{
+    unsigned level = 0;
+    while (level < CTKD__CPU_LEVELS && strcmp(name, ctkd__cpu_name(level)) != 0)
+        level++;
+    return level;
+}
+
+const char *ctkd__kernels_why_not(const char *name)
+{
+    const enum ctkd__cpu_level level = level_of(name);
+    if (level == CTKD__CPU_LEVELS || !built[level] || !ctkd__cpu_has(level))
+        return "not on this CPU";
+    return ctkd__cpu_may_use(level) ? NULL : "excluded by " CTKD__CPU_CAP;
+}
+
+static ctkd_status select_by_name(const char *name, const struct ctkd__kernels **out,
+                                  ctkd_error *err)
+{
+    const enum ctkd__cpu_level level = level_of(name);
+    if (level == CTKD__CPU_LEVELS)
+        return ctkd__fail(err, CTKD_ENOTFOUND,
+                          "train.isa: %s, expected auto, avx512, avx2 or portable", name);
+    if (!built[level] || !ctkd__cpu_has(level))
+        return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                          "train.isa: %s: this CPU has no such instructions; the best it has is %s",
+                          name, ctkd__kernels_list()[0]->name);
+    if (!ctkd__cpu_may_use(level))
+        return ctkd__fail(err, CTKD_EUNSUPPORTED, "train.isa: %s: " CTKD__CPU_CAP "=%s excludes it",
+                          name, ctkd__cpu_cap());
+    *out = built[level];
+    return CTKD_OK;
 }
 
 ctkd_status ctkd__kernels_select(const char *name, const struct ctkd__kernels **out,
                                  ctkd_error *err)
 {
-    const char *asked_by = "train.isa";
-    if (!name || !*name || strcmp(name, "auto") == 0) {
-        name = getenv("CTKD_ISA");
-        asked_by = "CTKD_ISA";
-    }
-    const int automatic = !name || !*name || strcmp(name, "auto") == 0;
-    for (size_t i = 0; list[i]; i++) {
-        if (!automatic && strcmp(name, list[i]->name) != 0)
-            continue;
-        if (ctkd__kernels_supported(list[i])) {
-            *out = list[i];
-            return CTKD_OK;
-        }
-        if (!automatic)
-            return ctkd__fail(err, CTKD_EUNSUPPORTED, "%s: %s: this CPU has no such instructions",
-                              asked_by, name);
-    }
-    return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %s, expected auto, avx512, avx2 or portable",
-                      asked_by, name);
+    if (!ctkd__cpu_cap_known())
+        return ctkd__fail(err, CTKD_ENOTFOUND,
+                          CTKD__CPU_CAP ": %s, expected avx512, avx2 or portable", ctkd__cpu_cap());
+    if (name && *name && strcmp(name, "auto") != 0)
+        return select_by_name(name, out, err);
+    *out = ctkd__kernels_list()[0];
+    return CTKD_OK;
 }

@@ -9,6 +9,7 @@
 #include "nn/kernels/depthwise.h"
 #include "nn/kernels/features.h"
 #include "nn/kernels/gemm.h"
+#include "nn/kernels/im2col.h"
 #include "nn/kernels/pointwise.h"
 #include "nn/kernels/winograd.h"
 
@@ -20,18 +21,26 @@ struct ctkd__kernels {
     const struct ctkd__feature_kernels *features;
     const struct ctkd__depthwise_kernels *depthwise;
     const struct ctkd__gemm_kernels *gemm;
+    const struct ctkd__im2col_kernels *im2col;
 };
 
 /*
- * Kernels by name, or the best that this CPU has for NULL, "" or "auto" (the environment variable
- * CTKD_ISA is then asked first). CTKD_ENOTFOUND: unknown name; CTKD_EUNSUPPORTED: this CPU lacks
- * it.
+ * What this CPU runs below the cap of CTKD_MAX_ISA (util/cpu.h), best first and never empty;
+ * NULL-terminated. This and _select are the only ways to a table: none of them leads to
+ * instructions that the CPU lacks.
+ */
+const struct ctkd__kernels *const *ctkd__kernels_list(void);
+
+/*
+ * Kernels by name, or the first of the list for NULL, "" or "auto". CTKD_ENOTFOUND: unknown name,
+ * or unknown cap; CTKD_EUNSUPPORTED: this CPU lacks it, or the cap excludes it.
  */
 ctkd_status ctkd__kernels_select(const char *name, const struct ctkd__kernels **out,
                                  ctkd_error *err);
 
-/* NULL-terminated list of what this build has, best first, and whether this CPU runs it. */
-const struct ctkd__kernels *const *ctkd__kernels_list(void);
-int ctkd__kernels_supported(const struct ctkd__kernels *kernels);
+/* Name `index` of all that there are, best first; NULL behind the last. */
+const char *ctkd__kernels_name(size_t index);
+/* Why the list has no kernels of that name; NULL when it has. */
+const char *ctkd__kernels_why_not(const char *name);
 
 #endif

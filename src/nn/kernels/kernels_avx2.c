@@ -6,6 +6,7 @@
 #include "nn/kernels/depthwise.inc.h"
 #include "nn/kernels/features.inc.h"
 #include "nn/kernels/gemm.inc.h"
+#include "nn/kernels/im2col.inc.h"
 #include "nn/kernels/pointwise.inc.h"
 #include "nn/kernels/winograd.inc.h"
 #endif
