@@ -1,5 +1,8 @@
 #include "support/check.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "support/temp_files.h"
@@ -135,6 +138,7 @@ static void loop_learns_logs_and_saves(void **state)
         assert_true(isnan(top1) == (epochs % 2 == 1)); /* every second is evaluated */
         assert_true(isnan(ctkd__json_rows_number(rows, i, "tau")));
         assert_true(ctkd__json_rows_number(rows, i, "images_per_second") > 0);
+        assert_true(isnan(ctkd__json_rows_number(rows, i, "teacher_hits"))); /* null: no store */
     }
     assert_int_equal(epochs, 4);
     assert_int_equal(steps, 52 / 20);
@@ -194,6 +198,58 @@ static void max_steps_ends_a_run_early(void **state)
     ctkd__config_destroy(config);
 }
 
+/* Everything that a run of a few steps writes to a terminal of so many columns. */
+static void write_to_terminal(const char *folder, unsigned short columns, char *out, size_t bytes)
+{
+    struct ctkd__config *config = run_config(folder, "train.epochs=2 run.force=true");
+    struct ctkd__session *session = open_session(config);
+    struct ctkd__run run;
+    ctkd_error err = { 0 };
+    const struct winsize size = { .ws_col = columns, .ws_row = 24 };
+    const int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    assert_int_equal(ioctl(master, TIOCSWINSZ, &size), 0);
+    FILE *terminal = fopen(ptsname(master), "w");
+    assert_non_null(terminal);
+    check_ok(ctkd__run_create(&run, config, &err), &err);
+    const struct ctkd__loop loop = {
+        .session = session, .run = &run, .command = "train", .progress = terminal
+    };
+    check_ok(ctkd__loop_run(&loop, &err), &err);
+    ctkd__run_close(&run);
+    fflush(terminal);
+    const ssize_t n = read(master, out, bytes - 1);
+    assert_true(n > 0);
+    out[n] = '\0';
+    fclose(terminal);
+    close(master);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+/* A line that wraps cannot be taken back: it would leave one at each update. */
+static void the_live_line_fits_the_terminal(void **state)
+{
+    tiny_data_write(*state, 64, 20);
+    static const unsigned short widths[] = { 80, 60, 40, 20 };
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        static const char clear[] = "\r\033[K";
+        char text[4096];
+        size_t updates = 0;
+        write_to_terminal(*state, widths[i], text, sizeof text);
+        for (char *at = text; (at = strstr(at, clear)) != NULL;) {
+            at += strlen(clear);
+            const size_t n = strcspn(at, "\r\n");
+            if (strncmp(at + n, clear, strlen(clear)) != 0)
+                continue; /* the line of an epoch, which stays */
+            assert_true(n < widths[i]);
+            assert_memory_equal(at, "epoch ", 6);
+            updates++;
+        }
+        assert_true(updates > 0);
+    }
+}
+
 static void student_starts_from_a_file(void **state)
 {
     tiny_data_write(*state, 64, 20);
@@ -229,6 +285,7 @@ int main(void)
         TEST(loop_learns_logs_and_saves),
         TEST(a_stopped_loop_saves_what_it_has),
         TEST(max_steps_ends_a_run_early),
+        TEST(the_live_line_fits_the_terminal),
         TEST(student_starts_from_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

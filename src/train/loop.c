@@ -2,11 +2,13 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "train/checkpoint.h"
+#include "train/live_line.h"
 #include "train/preflight.h"
 #include "util/error.h"
 
@@ -111,16 +113,23 @@ static void show_step(struct progress *p, const struct ctkd__step_report *report
         return;
     p->shown = t;
     FILE *out = p->loop->progress;
-    char time[32];
-    fprintf(out,
-            "\r\033[K%sepoch %" PRIu64 "/%" PRIu64 "  step %" PRIu64 "/%" PRIu64
-            "  %.0f img/s  loss %.4f",
-            initial(p) ? "initial " : "", state->epoch, epochs_of(p), state->epoch_step,
-            p->loop->session->schedule.steps_per_epoch,
-            (double)state->sums.images / state->sums.seconds, (double)report->loss);
-    show_tau(out, state->temperature && !initial(p), (double)report->tau_mean,
-             (double)report->lambda);
-    fprintf(out, "  ETA %s", eta(p, time, sizeof time));
+    char time[32], text[256];
+    const struct ctkd__live_line line = {
+        .initial = initial(p),
+        .epoch = state->epoch,
+        .epochs = epochs_of(p),
+        .step = state->epoch_step,
+        .steps = p->loop->session->schedule.steps_per_epoch,
+        .images_per_second = (double)state->sums.images / state->sums.seconds,
+        .loss = (double)report->loss,
+        .has_tau = state->temperature && !initial(p),
+        .tau = (double)report->tau_mean,
+        .lambda = (double)report->lambda,
+        .eta = eta(p, time, sizeof time),
+    };
+    /* Asked each time: the terminal may have been resized. */
+    ctkd__live_line_text(&line, ctkd__live_line_columns(out), text, sizeof text);
+    fprintf(out, "\r\033[K%s", text);
     fflush(out);
 }
 
@@ -403,12 +412,19 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
     return whole ? save_checkpoint(p, err) : CTKD_OK;
 }
 
+/* A terminal that can take a line back; "dumb" ones (editors) cannot. */
+static bool can_rewrite(FILE *out)
+{
+    const char *const kind = getenv("TERM");
+    return isatty(fileno(out)) && !(kind && strcmp(kind, "dumb") == 0);
+}
+
 ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
 {
     struct ctkd__session *session = loop->session;
     struct ctkd__run_state *state = &session->state;
     struct progress p = { .loop = loop,
-                          .live = loop->progress && isatty(fileno(loop->progress)),
+                          .live = loop->progress && can_rewrite(loop->progress),
                           .began = now(),
                           .seconds_before = state->seconds };
     const uint64_t limit = (uint64_t)session->config->train.max_steps;

@@ -363,7 +363,7 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
     ctkd__jsonl_number(log, "test_top5", test ? test->top5 : none);
     ctkd__jsonl_number(log, "test_loss", test ? test->loss : none);
     ctkd__jsonl_number(log, "images_per_second", (double)sums->images / sums->seconds);
-    ctkd__jsonl_integer(log, "teacher_hits", 0);
+    ctkd__jsonl_number(log, "teacher_hits", none); /* there is no store of a teacher's answers */
     ctkd__jsonl_number(log, "seconds", state->seconds);
     return ctkd__jsonl_end(log, err);
 }

@@ -75,3 +75,12 @@ expect 0 "$ctkd" train common.yaml train.batch=33 train.threads=1 data.pad_to=20
 holds_run odd
 expect 0 "$ctkd" eval odd --json
 [ "$(field stdout top1)" = "$(field odd/summary.json top1)" ] || fail "odd: eval and run differ"
+
+# Every key of a log is in the table of doc/config.md, and every key of the table is in some log.
+expect 0 "$ctkd" distill common.yaml --path_t teacher method.name=ab,dkd method.initial_epochs=1 train.log_every=5 \
+    temperature.kind=instance run.dir=keys
+sed -n '/^## What log.jsonl holds/,$p' "$source/doc/config.md" | sed -n 's/^| \(`[^|]*\) |.*/\1/p' | grep -o '[a-zA-Z0-9_]*' |
+    sort -u >documented
+cat keys/log.jsonl | grep -o '"[a-z0-9_]*": ' | tr -d '": ' | sed 's/^loss_\(ab\|dkd\)$/loss_NAME/' | sort -u >logged
+diff documented logged || fail "doc/config.md lists other keys of log.jsonl (<) than a log has (>)"
+! grep '"kind": "epoch"' keys/log.jsonl | grep -qv '"teacher_hits": null,' || fail "hits in a store that is not there"
