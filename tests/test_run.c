@@ -76,8 +76,10 @@ static void a_file_in_the_way_is_named(void **state)
     struct ctkd__run run;
     ctkd_error err = { 0 };
     temp_write(*state, "new", "x", 1);
-    assert_int_equal(ctkd__run_create(&run, config, &err), CTKD_EIO);
-    assert_non_null(strstr(err.message, "run.dir"));
+    assert_int_equal(ctkd__run_check(config, &err), CTKD_EEXIST); /* before anything is read */
+    assert_non_null(strstr(err.message, "run.dir: "));
+    assert_non_null(strstr(err.message, "/new is a file, expected a directory"));
+    assert_int_equal(ctkd__run_create(&run, config, &err), CTKD_EEXIST);
     ctkd__run_close(&run);
     ctkd__config_destroy(config);
 }

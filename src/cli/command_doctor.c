@@ -1,81 +1,10 @@
 #include "cli/cli.h"
-
-#include <stdlib.h>
-
+#include "cli/examination.h"
 #include "io/jsonl.h"
-#include "train/loop.h"
-#include "train/preflight.h"
 #include "train/run.h"
 #include "util/error.h"
 
-/* Steps that are timed, and how long at most, in seconds; the first one is not counted. */
-enum { STEPS = 9 };
-static const double step_seconds = 20;
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Steps as the run would make them, in a session that is thrown away. The report of the first one,
-   and the median of their times. */
-static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__step_report *first,
-                             double *seconds, ctkd_error *err)
-{
-    double times[STEPS];
-    size_t n = 0;
-    struct ctkd__batch batch;
-    struct ctkd__step_report report;
-    const double began = ctkd__loop_clock();
-    ctkd_status status = CTKD_OK;
-    ctkd__loader_start(session->data.train, 1, 0);
-    while (n < STEPS && status == CTKD_OK && (n < 2 || ctkd__loop_clock() - began < step_seconds) &&
-           ctkd__loader_next(session->data.train, &batch)) {
-        const double start = ctkd__loop_clock();
-        const double factor = ctkd__schedule_factor(&session->schedule, 1, n);
-        status = ctkd__distiller_step(session->distiller, &batch, 1, factor, &report, err);
-        times[n] = ctkd__loop_clock() - start;
-        if (n++ == 0)
-            *first = report;
-        session->state.epoch_step = n;
-    }
-    const size_t skip = n > 1 ? 1 : 0; /* the first one also touches all memory */
-    qsort(times + skip, n - skip, sizeof *times, compare_doubles);
-    *seconds = times[skip + (n - skip) / 2];
-    return status;
-}
-
-struct diagnosis {
-    struct ctkd__findings findings;
-    struct ctkd__cost cost;
-    struct ctkd__score teacher;
-    struct ctkd__step_report first;
-};
-
-static ctkd_status examine(struct ctkd__session *session, struct diagnosis *out, ctkd_error *err)
-{
-    struct ctkd__score score;
-    ctkd_status status = CTKD_OK;
-    ctkd__preflight_session(session, &out->findings);
-    if (session->teacher)
-        status = ctkd__session_check_teacher(session, &out->teacher, err);
-    if (status == CTKD_OK && session->teacher)
-        ctkd__preflight_teacher(session, &out->teacher, &out->findings);
-    if (status == CTKD_OK)
-        status = try_steps(session, &out->first, &out->cost.step, err);
-    if (status != CTKD_OK)
-        return status;
-    ctkd__preflight_balance(session, &out->first, &out->findings);
-    const double start = ctkd__loop_clock();
-    status = ctkd__session_evaluate(session, &score, err);
-    out->cost.evaluation = ctkd__loop_clock() - start;
-    if (status == CTKD_OK)
-        ctkd__preflight_cost(session, &out->cost, &out->findings);
-    return status;
-}
-
-static void print_lines(const struct diagnosis *d)
+static void print_lines(const struct ctkd__examination *d)
 {
     for (size_t i = 0; i < d->findings.count; i++) {
         const struct ctkd__finding *finding = &d->findings.items[i];
@@ -85,8 +14,8 @@ static void print_lines(const struct diagnosis *d)
     printf("%zu problem%s\n", d->findings.problems, d->findings.problems == 1 ? "" : "s");
 }
 
-static ctkd_status print_json(const struct ctkd__session *session, const struct diagnosis *d,
-                              ctkd_error *err)
+static ctkd_status print_json(const struct ctkd__session *session,
+                              const struct ctkd__examination *d, ctkd_error *err)
 {
     struct ctkd__jsonl json = { .stream = stdout };
     ctkd__jsonl_begin(&json);
@@ -125,7 +54,7 @@ static int configure_and_examine(const struct ctkd__command *command, int argc, 
 {
     struct ctkd__arguments arguments;
     struct ctkd__session *session = NULL;
-    struct diagnosis diagnosis = { .cost = { 0 } };
+    struct ctkd__examination found;
     ctkd_error err = { 0 };
     if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
@@ -140,15 +69,15 @@ static int configure_and_examine(const struct ctkd__command *command, int argc, 
         return ctkd__cli_misused(command, &err);
     ctkd_status status = ctkd__session_open(config, distil, &session, &err);
     if (status == CTKD_OK)
-        status = examine(session, &diagnosis, &err);
+        status = ctkd__examine(session, &found, &err);
     if (status == CTKD_OK && arguments.json)
-        status = print_json(session, &diagnosis, &err);
+        status = print_json(session, &found, &err);
     else if (status == CTKD_OK)
-        print_lines(&diagnosis);
+        print_lines(&found);
     ctkd__session_close(session);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);
-    return diagnosis.findings.problems ? CTKD__EXIT_FAILED : CTKD__EXIT_DONE;
+    return found.findings.problems ? CTKD__EXIT_FAILED : CTKD__EXIT_DONE;
 }
 
 static int run(const struct ctkd__command *command, int argc, char **argv)

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "cli/dry_run.h"
 #include "cli/stop.h"
 #include "train/checkpoint.h"
 #include "train/loop.h"
@@ -150,6 +151,20 @@ static ctkd_status settle_resume(struct ctkd__config *config, bool *resume, ctkd
     return CTKD_OK;
 }
 
+/* The run that the command line asks for, to be tried out: what would refuse it does so here. */
+static int try_out(const struct ctkd__command *command, struct ctkd__config *config, bool distil,
+                   bool resume)
+{
+    ctkd_error err = { 0 };
+    ctkd_status status = resume ? CTKD_OK : ctkd__run_check(config, &err);
+    if (status == CTKD_OK) /* as the run would record it */
+        status = ctkd__sections_set(ctkd__config_sections(config), "dry run", "run.force", "false",
+                                    &err);
+    if (status == CTKD_OK)
+        status = ctkd__dry_run(command, config, distil, resume, &err);
+    return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
+}
+
 static int configure_and_train(const struct ctkd__command *command, bool distil, int argc,
                                char **argv, struct ctkd__config *config)
 {
@@ -167,6 +182,8 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     ctkd_status status = settle_resume(config, &resume, &err);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);
+    if (arguments.dry_run)
+        return try_out(command, config, distil, resume);
     ctkd__stop_watch();
     if (!resume)
         status = ctkd__run_check(config, &err); /* before minutes are spent on data */
@@ -201,7 +218,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_train = {
     .name = "train",
-    .arguments = "[CONFIG] [key=value ...]",
+    .arguments = "[CONFIG] [key=value ...] [--dry-run]",
     .summary = "train a network on labels (teachers, baselines)",
     .details =
         "CONFIG is a YAML file, or a run directory for the config.yaml in it, which is that run's "
@@ -211,6 +228,10 @@ const struct ctkd__command ctkd__command_train = {
         "best.safetensors (of the epoch with the best test top-1, over all epochs) and last.ckpt, "
         "with\n"
         "which --resume goes on, bit for bit.\n"
+        "--dry-run resolves the run, checks data, weights and run.dir, and prints the "
+        "configuration with\n"
+        "parameters, MACs, memory and the expected minutes of a few measured steps; it starts and "
+        "writes\nnothing, and its output is a CONFIG.\n"
         "Exit status: 0 done; 129, 130 or 143 stopped by SIGHUP, SIGINT or SIGTERM after "
         "saving; 75 saved,\n"
         "to be resumed later: train.max_minutes, SIGUSR1, SIGUSR2 or SIGXCPU; 1 failed; 2 wrong "

@@ -59,7 +59,7 @@ static const struct ctkd__alias aliases[] = {
 };
 
 /* What is not a setting; the second ones with a value. */
-static const char *const switches[] = { "--help", "-h", "--json", "--dry_run", NULL };
+static const char *const switches[] = { "--help", "-h", "--json", "--dry-run", NULL };
 static const char preset_flag[] = "--preset";
 
 const struct ctkd__alias *ctkd__argument_aliases(void)
@@ -87,7 +87,7 @@ static bool is_same(const char *flag, const char *text, size_t length)
     if (strlen(flag) != length || strncmp(flag, text, length < 2 ? length : 2) != 0)
         return false;
     for (size_t i = 2; i < length; i++)
-        if (flag[i] != text[i] && !(flag[i] == '_' && text[i] == '-'))
+        if (flag[i] != text[i] && !(strchr("-_", flag[i]) && strchr("-_", text[i])))
             return false;
     return true;
 }
@@ -126,7 +126,7 @@ static ctkd_status unknown_flag(const char *flag, ctkd_error *err)
     const char *names[sizeof aliases / sizeof *aliases + 32] = { preset_flag };
     size_t n = 1;
     for (size_t i = 0; switches[i]; i++)
-        names[n++] = strcmp(switches[i], "--dry_run") == 0 ? "--dry-run" : switches[i];
+        names[n++] = switches[i];
     for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag; idle++)
         names[n++] = idle->flag;
     for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
@@ -210,7 +210,7 @@ static ctkd_status note_flag(const struct argument *argument, const char *writte
     const char *const flag = argument->flag;
     out->help |= strcmp(flag, "--help") == 0 || strcmp(flag, "-h") == 0;
     out->json |= strcmp(flag, "--json") == 0;
-    out->dry_run |= strcmp(flag, "--dry_run") == 0;
+    out->dry_run |= strcmp(flag, "--dry-run") == 0;
     /* Of the aliases those with a fixed value are our own. */
     out->published |= argument->idle || (argument->alias && !argument->alias->value);
     if (argument->idle) {

@@ -94,12 +94,35 @@ static void path_of(const char *dir, const char *file, char *out, size_t bytes)
     snprintf(out, bytes, "%s/%s", dir, file);
 }
 
+/* Whether `dir` is a folder that may be written, or can become one: the nearest folder above that
+   is there decides. */
+static ctkd_status check_writable(const char *dir, ctkd_error *err)
+{
+    char path[1024];
+    struct stat info;
+    snprintf(path, sizeof path, "%s", dir);
+    while (stat(path, &info) != 0) {
+        char *slash = strrchr(path, '/');
+        if (errno != ENOENT && errno != ENOTDIR)
+            return ctkd__fail(err, CTKD_EIO, "run.dir: cannot create %s: %s", dir, strerror(errno));
+        if (slash == path || !slash)
+            snprintf(path, sizeof path, "%s", slash ? "/" : ".");
+        else
+            *slash = '\0';
+    }
+    if (!S_ISDIR(info.st_mode))
+        return ctkd__fail(err, CTKD_EEXIST, "run.dir: %s is a file, expected a directory", path);
+    if (access(path, W_OK | X_OK) != 0)
+        return ctkd__fail(err, CTKD_EIO, "run.dir: cannot write into %s: %s", path,
+                          strerror(errno));
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
 {
-    struct stat info;
-    if (stat(config->run.dir, &info) == 0 && !S_ISDIR(info.st_mode))
-        return ctkd__fail(err, CTKD_EEXIST, "run.dir: %s is a file, expected a directory",
-                          config->run.dir);
+    const ctkd_status status = check_writable(config->run.dir, err);
+    if (status != CTKD_OK)
+        return status;
     for (size_t i = 0; i < N_FILES && !config->run.force; i++) {
         char path[PATH_BYTES];
         path_of(config->run.dir, files[i], path, sizeof path);
@@ -122,7 +145,7 @@ static ctkd_status make_directories(const char *dir, ctkd_error *err)
             continue;
         *at = '\0';
         if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            return ctkd__fail(err, CTKD_EIO, "run.dir: %s: cannot be made: %s", path,
+            return ctkd__fail(err, CTKD_EIO, "run.dir: cannot create %s: %s", path,
                               strerror(errno));
         if (kept == '\0')
             return CTKD_OK;

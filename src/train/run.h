@@ -25,7 +25,8 @@ struct ctkd__run {
 /* Fills run.name and run.dir of the configuration where they are empty. */
 ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_error *err);
 
-/* CTKD_EEXIST when run.dir holds a run and run.force is not set. Writes nothing. */
+/* CTKD_EEXIST when run.dir holds a run and run.force is not set, or is a file; CTKD_EIO when it
+   cannot be written or created. Writes nothing. */
 ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err);
 
 /* Makes the directory (and its parents), removes the files of a run that is replaced, writes

@@ -1,0 +1,67 @@
+#include "cli/examination.h"
+
+#include <stdlib.h>
+
+#include "train/loop.h"
+
+/* Steps that are timed, and how long at most, in seconds; the first one is not counted. */
+enum { STEPS = 9 };
+static const double step_seconds = 20;
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Steps as the run would make them, in a session that is thrown away. The report of the first one,
+   and the median of their times. */
+static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__step_report *first,
+                             double *seconds, ctkd_error *err)
+{
+    double times[STEPS];
+    size_t n = 0;
+    struct ctkd__batch batch;
+    struct ctkd__step_report report;
+    const double began = ctkd__loop_clock();
+    ctkd_status status = CTKD_OK;
+    ctkd__loader_start(session->data.train, 1, 0);
+    while (n < STEPS && status == CTKD_OK && (n < 2 || ctkd__loop_clock() - began < step_seconds) &&
+           ctkd__loader_next(session->data.train, &batch)) {
+        const double start = ctkd__loop_clock();
+        const double factor = ctkd__schedule_factor(&session->schedule, 1, n);
+        status = ctkd__distiller_step(session->distiller, &batch, 1, factor, &report, err);
+        times[n] = ctkd__loop_clock() - start;
+        if (n++ == 0)
+            *first = report;
+        session->state.epoch_step = n;
+    }
+    const size_t skip = n > 1 ? 1 : 0; /* the first one also touches all memory */
+    qsort(times + skip, n - skip, sizeof *times, compare_doubles);
+    *seconds = times[skip + (n - skip) / 2];
+    return status;
+}
+
+ctkd_status ctkd__examine(struct ctkd__session *session, struct ctkd__examination *out,
+                          ctkd_error *err)
+{
+    struct ctkd__score score;
+    *out = (struct ctkd__examination){ .cost = { 0 } };
+    ctkd_status status = CTKD_OK;
+    ctkd__preflight_session(session, &out->findings);
+    if (session->teacher)
+        status = ctkd__session_check_teacher(session, &out->teacher, err);
+    if (status == CTKD_OK && session->teacher)
+        ctkd__preflight_teacher(session, &out->teacher, &out->findings);
+    if (status == CTKD_OK)
+        status = try_steps(session, &out->first, &out->cost.step, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__preflight_balance(session, &out->first, &out->findings);
+    const double start = ctkd__loop_clock();
+    status = ctkd__session_evaluate(session, &score, err);
+    out->cost.evaluation = ctkd__loop_clock() - start;
+    if (status == CTKD_OK)
+        ctkd__preflight_cost(session, &out->cost, &out->findings);
+    return status;
+}
