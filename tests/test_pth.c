@@ -104,6 +104,53 @@ static void plain_nested_compressed_distiller_and_zip64_files_are_read(void **st
     }
 }
 
+/* tests/golden/make_sets.py: every value of a set is one number. */
+static void sets_of_training_libraries_are_found_in_every_form(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *wanted;
+        float value;
+        size_t count; /* sets */
+    } asked[] = {
+        { "average", "", 1, 2 },
+        { "average", "model_ema", 2, 2 },
+        { "average_legacy", "model", 1, 2 },
+        { "average_legacy", "model_ema", 2, 2 },
+        { "lightning", "", 1, 2 },
+        { "lightning", "state_dict.ema_model", 2, 2 },
+        { "distiller", "", 2, 2 },
+        { "distiller", "state_dict.teacher", 1, 2 },
+        { "module", "", 1, 1 },
+        { "modules", "", 2, 3 },
+        { "modules", "model.teacher", 1, 3 },
+        { "modules", "ema", 3, 3 },
+        { "attributes", "", 1, 1 },
+    };
+    static const char *const names[] = { "conv1.weight",    "bn1.weight",
+                                         "bn1.bias",        "bn1.running_mean",
+                                         "bn1.running_var", "bn1.num_batches_tracked",
+                                         "fc.weight",       "fc.bias" };
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        struct ctkd__tensors list = { 0 };
+        struct ctkd__sets sets;
+        ctkd_error err = { 0 };
+        char file[64];
+        snprintf(file, sizeof file, "sets_%s.pth", asked[i].file);
+        check_ok(ctkd__pth_read_set(golden_path(file), asked[i].wanted, &list, &sets, &err), &err);
+        assert_int_equal(sets.count, asked[i].count);
+        assert_int_equal(list.count, sizeof names / sizeof *names);
+        for (size_t k = 0; k < list.count; k++) {
+            assert_string_equal(list.items[k].name, names[k]);
+            for (size_t j = 0; j < ctkd__tensor_elements(&list.items[k]); j++)
+                assert_true((list.items[k].type == CTKD__I64
+                                 ? (float)((int64_t *)list.items[k].data)[j]
+                                 : ((float *)list.items[k].data)[j]) == asked[i].value);
+        }
+        ctkd__tensors_fini(&list);
+    }
+}
+
 /* The golden file with `from` replaced by as many bytes of `to`, all occurrences; read for its
  * error. */
 static ctkd_error read_changed(const char *name, const char *from, const char *to, size_t n)
@@ -141,10 +188,8 @@ static void damage_is_named(void **state)
     check_changed("_rebuild_tensor_v2", "_rebuild_qtensorXX", 18,
                   "x.pth: conv.weight: made by torch._utils._rebuild_qtensorXX, expected a dense "
                   "tensor");
-    check_changed(
-        "torch._utils", "torch._otils", 12,
-        "x.pth: no dict of named tensors found, expected a state dict (not a whole pickled "
-        "module)");
+    check_changed("torch._utils", "torch._otils", 12,
+                  "x.pth: no named tensors found in dicts or modules, expected a state dict");
     check_changed("transposed", "trans\xffosed", 10,
                   "x.pth: trans\xffosed: name, expected at most 511 bytes of UTF-8 text");
 }
@@ -255,8 +300,8 @@ static void a_part_of_a_storage_begins_at_its_offset(void **state)
 static void files_without_a_state_dict_and_cycles_are_refused(void **state)
 {
     (void)state;
-    const char *const none = "x.pth: no dict of named tensors found, expected a state dict (not a "
-                             "whole pickled module)";
+    const char *const none =
+        "x.pth: no named tensors found in dicts or modules, expected a state dict";
     CHECK_OBJECT(NAMED "}q\x01(U\x05modelh\x01U\x03neth\x01K\x01h\x01u.", none);
     CHECK_OBJECT(NAMED "N.", none);
     CHECK_OBJECT(NAMED "}(K\x01NNK\x02u.", none);
@@ -410,6 +455,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_forms_give_tensors_and_the_values_beside_them),
         cmocka_unit_test(plain_nested_compressed_distiller_and_zip64_files_are_read),
+        cmocka_unit_test(sets_of_training_libraries_are_found_in_every_form),
         cmocka_unit_test(damage_is_named),
         cmocka_unit_test(lying_sizes_are_refused_before_memory_is_taken),
         cmocka_unit_test(storages_must_be_there_and_known),

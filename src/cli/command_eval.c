@@ -114,6 +114,9 @@ static ctkd_status configure_from(const char *path, struct ctkd__config *config,
     ctkd__weights_file_fini(&weights);
     if (find_beside(file, "config.yaml", yaml, sizeof yaml))
         status = read_run_config(file, yaml, &info, config, &used, err);
+    if (status == CTKD_OK && used) /* the run's is about the file that it began with */
+        status =
+            ctkd__sections_set(ctkd__config_sections(config), yaml, "student.weights", "", err);
     return status != CTKD_OK || used ? status : set_from_metadata(&info, config, err);
 }
 

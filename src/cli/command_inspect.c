@@ -36,10 +36,11 @@ static const char *format_of(const struct contents *contents)
                                    : ctkd__format_text(contents->file.format);
 }
 
-static ctkd_status read_contents(const char *path, struct contents *out, ctkd_error *err)
+static ctkd_status read_contents(const char *path, const char *weights, struct contents *out,
+                                 ctkd_error *err)
 {
     *out = (struct contents){ 0 };
-    ctkd_status status = ctkd__weights_file_read(path, &out->file, err);
+    ctkd_status status = ctkd__weights_file_read_set(path, weights, &out->file, err);
     if (status != CTKD_OK)
         return status;
     struct ctkd__tensors *const tensors = tensors_of(out);
@@ -48,8 +49,10 @@ static ctkd_status read_contents(const char *path, struct contents *out, ctkd_er
         out->bytes += tensors->items[i].bytes;
     }
     if (!is_checkpoint(out)) {
-        ctkd__match_strip(tensors);
-        status = ctkd__match_networks(tensors, NETWORKS_MAX, out->networks, &out->n_networks, err);
+        status = ctkd__match_strip(tensors, err);
+        if (status == CTKD_OK)
+            status =
+                ctkd__match_networks(tensors, NETWORKS_MAX, out->networks, &out->n_networks, err);
     }
     if (status != CTKD_OK)
         ctkd__weights_file_fini(&out->file);
@@ -99,6 +102,10 @@ static void print_text(struct contents *contents)
     const struct ctkd__tensors *tensors = tensors_of(contents);
     printf("%s\n  format     %s\n  tensors    %zu, %zu values, %zu bytes\n", contents->file.path,
            format_of(contents), tensors->count, contents->elements, contents->bytes);
+    const struct ctkd__sets *const sets = &contents->file.sets;
+    for (size_t i = 0; i < sets->count && (sets->count > 1 || sets->items[0].name[0]); i++)
+        printf("  weights    %s, %zu tensors%s\n", sets->items[i].name, sets->items[i].count,
+               i == sets->taken ? ", shown here" : " (weights=NAME takes them)");
     if (contents->file.verified)
         printf("  SHA-256    that of the file beside it\n");
     print_info(contents);
@@ -137,6 +144,12 @@ static ctkd_status print_json(struct contents *contents, ctkd_error *err)
     ctkd__jsonl_integer(&json, "tensors", (int64_t)tensors->count);
     ctkd__jsonl_integer(&json, "values", (int64_t)contents->elements);
     ctkd__jsonl_integer(&json, "bytes", (int64_t)contents->bytes);
+    ctkd__jsonl_string(&json, "weights", contents->file.sets.items[contents->file.sets.taken].name);
+    char others[512] = "";
+    for (size_t i = 0, used = 0; i < contents->file.sets.count && used < sizeof others; i++)
+        used += (size_t)snprintf(others + used, sizeof others - used, "%s%s", used ? "," : "",
+                                 contents->file.sets.items[i].name);
+    ctkd__jsonl_string(&json, "sets", others);
     ctkd__jsonl_string(&json, "network", contents->file.info.network);
     ctkd__jsonl_string(&json, "guess", contents->file.guess);
     ctkd__jsonl_string(&json, "fits", contents->n_networks ? contents->networks[0] : "");
@@ -144,8 +157,23 @@ static ctkd_status print_json(struct contents *contents, ctkd_error *err)
     return ctkd__jsonl_end(&json, err);
 }
 
+/* Takes weights=NAME out of the arguments, its only setting. */
+static const char *take_weights(int *argc, char **argv)
+{
+    const char *weights = "";
+    int kept = 0;
+    for (int i = 0; i < *argc; i++)
+        if (strncmp(argv[i], "weights=", 8) == 0)
+            weights = argv[i] + 8;
+        else
+            argv[kept++] = argv[i];
+    *argc = kept;
+    return weights;
+}
+
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
+    const char *const weights = take_weights(&argc, argv);
     struct ctkd__arguments arguments;
     struct contents contents;
     ctkd_error err = { 0 };
@@ -157,7 +185,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
                    arguments.n_positionals);
         return ctkd__cli_misused(command, &err);
     }
-    ctkd_status status = read_contents(arguments.positionals[0], &contents, &err);
+    ctkd_status status = read_contents(arguments.positionals[0], weights, &contents, &err);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);
     if (arguments.json)
@@ -170,12 +198,14 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_inspect = {
     .name = "inspect",
-    .arguments = "RUN_OR_FILE [--json]",
+    .arguments = "RUN_OR_FILE [weights=NAME] [--json]",
     .summary = "what a weights file or checkpoint holds, and which network it fits",
     .details =
         "Format, tensors with shapes and types, metadata, checksum, and the networks of `ctkd "
         "models` whose\n"
-        "parameters the file has. Half-precision tensors are shown as they are read, as "
+        "parameters the file has. Of several sets of weights, such as a model and its average, the "
+        "first is shown,\n"
+        "or that of weights=NAME. Half-precision tensors are shown as they are read, as "
         "F32.",
     .json = true,
     .run = run,

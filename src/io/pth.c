@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "io/pth_container.h"
+#include "io/pth_tree.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "util/text.h"
@@ -27,89 +28,18 @@ struct view {
     const struct ctkd__pth_storage *storage;
 };
 
-struct named {
-    const char *name;
-    size_t length;
-    const value *tensor;
-};
-
 struct reader {
     const char *name;
     struct ctkd__pth_container container;
     struct ctkd__tensors *out;
-    struct named *entries;
-    size_t count;
-    size_t visits; /* items that the search may still look at: dicts share and repeat */
-    size_t budget; /* bytes that tensors may still take */
-    bool owns;     /* the file's bytes may be given back as they are used up */
-    size_t *uses;  /* of each storage, still to come */
+    struct ctkd__pth_tree tree;
+    const struct ctkd__set *set;      /* the one that is read */
+    struct ctkd__set_member *members; /* as many as the tree's entries, in their order */
+    size_t budget;                    /* bytes that tensors may still take */
+    bool owns;                        /* the file's bytes may be given back as they are used up */
+    size_t *uses;                     /* of each storage, still to come */
     ctkd_error *err;
 };
-
-/* --- the tree */
-
-/* A dict, or an object filled like one (OrderedDict). */
-static bool is_dict(const value *v)
-{
-    return v->kind == CTKD__PICKLE_DICT || (v->kind == CTKD__PICKLE_OBJECT && v->count > 0);
-}
-
-/* A call of one of PyTorch's functions that rebuild tensors; parameters are unwrapped. */
-static const value *as_tensor(const value *v)
-{
-    for (int depth = 0; depth < 3 && v->kind == CTKD__PICKLE_OBJECT; depth++) {
-        const value *callable = v->callable;
-        if (v->args->kind != CTKD__PICKLE_TUPLE || v->args->count == 0 ||
-            callable->kind != CTKD__PICKLE_GLOBAL || callable->length != 12 ||
-            memcmp(callable->text, "torch._utils", 12) != 0)
-            return NULL;
-        if (!ctkd__pickle_is_global(callable, "torch._utils", "_rebuild_parameter"))
-            return v;
-        v = v->args->items[0];
-    }
-    return NULL;
-}
-
-static bool is_any_of(const value *key, const char *const *names)
-{
-    for (; *names; names++)
-        if (ctkd__pickle_is_string(key, *names))
-            return true;
-    return false;
-}
-
-/* The dict of tensors in a tree: below the usual names first, then below any other, then this dict.
- */
-static const value *find_state(struct reader *reader, const value *dict, int depth)
-{
-    static const char *const wrappers[] = { "model",   "state_dict", "model_state_dict",
-                                            "state",   "student",    "net",
-                                            "network", "teacher",    NULL };
-    static const char *const others[] = {
-        "optimizer", "optimizer_state_dict", "optim", "opt", "scheduler", "lr_scheduler",
-        "scaler",    "amp_scaler",           NULL
-    };
-    if (depth > 8 || !is_dict(dict) || dict->count > reader->visits)
-        return NULL;
-    reader->visits -= dict->count;
-    for (const char *const *name = wrappers; *name; name++)
-        for (size_t i = 0; i < dict->count; i += 2)
-            if (ctkd__pickle_is_string(dict->items[i], *name)) {
-                const value *state = find_state(reader, dict->items[i + 1], depth + 1);
-                if (state)
-                    return state;
-            }
-    for (size_t i = 0; i < dict->count; i += 2)
-        if (!is_any_of(dict->items[i], wrappers) && !is_any_of(dict->items[i], others)) {
-            const value *state = find_state(reader, dict->items[i + 1], depth + 1);
-            if (state)
-                return state;
-        }
-    for (size_t i = 0; i < dict->count; i += 2)
-        if (dict->items[i]->kind == CTKD__PICKLE_STRING && as_tensor(dict->items[i + 1]))
-            return dict;
-    return NULL;
-}
 
 /* --- one tensor */
 
@@ -148,8 +78,8 @@ static bool fits(const struct view *view, size_t offset, size_t numel)
 }
 
 /* Checks a tensor's storage, offset, sizes and strides; nothing is allocated. */
-static ctkd_status read_view(const struct reader *reader, const char *name, const value *tensor,
-                             struct view *view)
+static ctkd_status read_view(const struct reader *reader, const char *name,
+                             const struct ctkd__pth_tensor *tensor, struct view *view)
 {
     struct ctkd__pth_id id;
     int strides = 0;
@@ -237,7 +167,8 @@ static void copy_view(const struct view *view, bool whole, void *out)
 }
 
 /* The storage that a tensor lies in; NULL when it names none, which read_view reports. */
-static const struct ctkd__pth_storage *storage_of(const struct reader *reader, const value *tensor)
+static const struct ctkd__pth_storage *storage_of(const struct reader *reader,
+                                                  const struct ctkd__pth_tensor *tensor)
 {
     struct ctkd__pth_id id;
     if (tensor->args->count == 0 || !ctkd__pth_id_parse(tensor->args->items[0], &id))
@@ -245,13 +176,19 @@ static const struct ctkd__pth_storage *storage_of(const struct reader *reader, c
     return ctkd__pth_find(&reader->container, id.key);
 }
 
+static bool is_taken(const struct reader *reader, size_t entry)
+{
+    return reader->set && reader->members[entry].set == reader->set->id;
+}
+
 static ctkd_status count_uses(struct reader *reader)
 {
     reader->uses = calloc(reader->container.count + 1, sizeof *reader->uses);
     if (!reader->uses)
         return ctkd__fail(reader->err, CTKD_ENOMEM, "%s: out of memory", reader->name);
-    for (size_t i = 0; i < reader->count; i++) {
-        const struct ctkd__pth_storage *storage = storage_of(reader, reader->entries[i].tensor);
+    for (size_t i = 0; i < reader->tree.count; i++) {
+        const struct ctkd__pth_storage *storage =
+            is_taken(reader, i) ? storage_of(reader, &reader->tree.entries[i].tensor) : NULL;
         if (storage)
             reader->uses[storage - reader->container.storages]++;
     }
@@ -277,18 +214,16 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static ctkd_status read_tensor(struct reader *reader, const struct named *entry)
+static ctkd_status read_tensor(struct reader *reader, const struct ctkd__pth_entry *entry)
 {
-    char name[512];
+    const char *const name = entry->name + reader->set->cut;
     struct view view;
     struct ctkd__tensor *tensor = NULL;
-    snprintf(name, sizeof name, "%.*s", (int)(entry->length < 511 ? entry->length : 511),
-             entry->name);
-    if (strlen(name) != entry->length || !ctkd__text_is_line(name))
+    if (strlen(entry->name) != entry->length || !ctkd__text_is_line(name))
         return ctkd__fail(reader->err, CTKD_EFORMAT,
                           "%s: %.80s: name, expected at most 511 bytes of UTF-8 text", reader->name,
                           name);
-    ctkd_status status = read_view(reader, name, entry->tensor, &view);
+    ctkd_status status = read_view(reader, name, &entry->tensor, &view);
     if (status != CTKD_OK)
         return status;
     const bool whole = view.type == CTKD__I64 && ends_with(name, "num_batches_tracked");
@@ -305,55 +240,6 @@ static ctkd_status read_tensor(struct reader *reader, const struct named *entry)
     copy_view(&view, whole, tensor->data);
     used_up(reader, view.storage);
     return CTKD_OK;
-}
-
-/* --- names */
-
-static bool begins_with(const struct named *entry, const char *prefix)
-{
-    const size_t n = strlen(prefix);
-    return entry->length > n && memcmp(entry->name, prefix, n) == 0;
-}
-
-static size_t count_with(const struct reader *reader, const char *prefix)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < reader->count; i++)
-        n += begins_with(&reader->entries[i], prefix);
-    return n;
-}
-
-/* Keeps the names with a prefix, without it. */
-static void keep_with(struct reader *reader, const char *prefix)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < reader->count; i++) {
-        struct named entry = reader->entries[i];
-        if (!begins_with(&entry, prefix))
-            continue;
-        entry.name += strlen(prefix);
-        entry.length -= strlen(prefix);
-        reader->entries[kept++] = entry;
-    }
-    reader->count = kept;
-}
-
-/* Removes what wrappers put before all names. A distiller holds student and teacher: the student is
- * meant. */
-static void strip_names(struct reader *reader)
-{
-    static const char *const prefixes[] = { "module.", "_orig_mod.", "student.", "teacher.",
-                                            "model.",  "net.",       "network.", "backbone." };
-    enum { COUNT = sizeof prefixes / sizeof prefixes[0] };
-    for (size_t i = 0; i < COUNT && reader->count; i++) {
-        const size_t n = count_with(reader, prefixes[i]);
-        if (n == reader->count ||
-            (n > 0 && strcmp(prefixes[i], "student.") == 0 && count_with(reader, "teacher.") > 0)) {
-            keep_with(reader, prefixes[i]);
-            i = (size_t)-1; /* again from the first: wrappers nest in any order, names only get
-                               shorter */
-        }
-    }
 }
 
 /* --- the values beside the state dict */
@@ -383,6 +269,7 @@ static ctkd_status read_scalar(struct reader *reader, const value *key, const va
 {
     char text[512] = "";
     struct view view;
+    struct ctkd__pth_tensor tensor;
     float number = 0;
     struct reader quiet = *reader;
     quiet.err = NULL;
@@ -402,8 +289,8 @@ static ctkd_status read_scalar(struct reader *reader, const value *key, const va
             return CTKD_OK;
         break;
     default: /* best_acc is a tensor in many a training script */
-        v = as_tensor(v);
-        if (!v || read_view(&quiet, "", v, &view) != CTKD_OK || view.elements != 1)
+        if (!ctkd__pth_tensor_of(v, &tensor) || read_view(&quiet, "", &tensor, &view) != CTKD_OK ||
+            view.elements != 1)
             return CTKD_OK;
         copy_view(&view, false, &number);
         number_text((double)number, text, sizeof text);
@@ -417,7 +304,8 @@ static ctkd_status read_scalars(struct reader *reader, const value *dict)
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < dict->count && status == CTKD_OK; i += 2) {
         const value *inner = dict->items[i + 1];
-        if (ctkd__pickle_is_string(dict->items[i], "metadata") && is_dict(inner) && inner != dict)
+        if (ctkd__pickle_is_string(dict->items[i], "metadata") && ctkd__pth_is_dict(inner) &&
+            inner != dict)
             for (size_t j = 0; j < inner->count && status == CTKD_OK; j += 2)
                 status = read_scalar(reader, inner->items[j], inner->items[j + 1]);
         else
@@ -428,55 +316,76 @@ static ctkd_status read_scalars(struct reader *reader, const value *dict)
 
 /* --- the whole */
 
-static ctkd_status read_state(struct reader *reader, const value *state)
+/* Groups the tensors of the tree and chooses a group. */
+static ctkd_status find_set(struct reader *reader, const char *wanted, struct ctkd__sets *sets)
 {
-    ctkd_status status = CTKD_OK;
-    reader->entries = calloc(state->count / 2 + 1, sizeof *reader->entries);
-    if (!reader->entries)
+    const struct ctkd__pth_tree *const tree = &reader->tree;
+    reader->members = calloc(tree->count + 1, sizeof *reader->members);
+    if (!reader->members)
         return ctkd__fail(reader->err, CTKD_ENOMEM, "%s: out of memory", reader->name);
-    for (size_t i = 0; i < state->count; i += 2) {
-        const value *key = state->items[i], *tensor = as_tensor(state->items[i + 1]);
-        if (key->kind == CTKD__PICKLE_STRING && tensor)
-            reader->entries[reader->count++] = (struct named){ key->text, key->length, tensor };
-    }
-    strip_names(reader);
-    status = count_uses(reader);
-    for (size_t i = 0; i < reader->count && status == CTKD_OK; i++)
-        status = read_tensor(reader, &reader->entries[i]);
+    for (size_t i = 0; i < tree->count; i++)
+        reader->members[i] =
+            (struct ctkd__set_member){ tree->entries[i].name, tree->entries[i].outer,
+                                       tree->entries[i].rank, -1 };
+    ctkd_status status = ctkd__sets_find(reader->members, tree->count, sets, reader->err);
+    if (status == CTKD_OK && sets->count == 0)
+        status = ctkd__fail(reader->err, CTKD_EFORMAT,
+                            "%s: no named tensors found in dicts or modules, expected a state dict",
+                            reader->name);
+    if (status == CTKD_OK)
+        status = ctkd__sets_choose(sets, wanted, reader->name, reader->err);
+    reader->set = status == CTKD_OK ? &sets->items[sets->taken] : NULL;
     return status;
 }
 
-static ctkd_status read_all(struct reader *reader, const char *bytes, size_t size)
+static ctkd_status read_state(struct reader *reader)
+{
+    ctkd_status status = count_uses(reader);
+    for (size_t i = 0; i < reader->tree.count && status == CTKD_OK; i++)
+        if (is_taken(reader, i))
+            status = read_tensor(reader, &reader->tree.entries[i]);
+    return status;
+}
+
+/* The dict or module that the tensors of the chosen set lie in. */
+static const value *state_of(const struct reader *reader)
+{
+    size_t i = 0;
+    while (!is_taken(reader, i))
+        i++;
+    return reader->tree.entries[i].dict;
+}
+
+static ctkd_status read_all(struct reader *reader, const char *bytes, size_t size,
+                            const char *wanted, struct ctkd__sets *sets)
 {
     ctkd_status status = ctkd__pth_open(&reader->container, reader->name, bytes, size, reader->err);
     if (status != CTKD_OK)
         return status;
-    const value *root = reader->container.root;
-    const value *state = find_state(reader, root, 0);
-    if (!state)
-        return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: no dict of named tensors found, expected a state dict (not a whole "
-                          "pickled module)",
-                          reader->name);
-    if (root != state) /* first: a scalar may share a storage with the state */
+    const value *const root = reader->container.root;
+    status = ctkd__pth_tree_read(reader->name, root, &reader->tree, reader->err);
+    if (status == CTKD_OK)
+        status = find_set(reader, wanted, sets);
+    /* first: a scalar may share a storage with the state */
+    if (status == CTKD_OK && ctkd__pth_is_dict(root) && root != state_of(reader))
         status = read_scalars(reader, root);
-    return status == CTKD_OK ? read_state(reader, state) : status;
+    return status == CTKD_OK ? read_state(reader) : status;
 }
 
 static ctkd_status read_file(const char *name, const char *bytes, size_t size, bool owns,
-                             struct ctkd__tensors *out, ctkd_error *err)
+                             const char *wanted, struct ctkd__tensors *out, struct ctkd__sets *sets,
+                             ctkd_error *err)
 {
-    struct reader reader = { .name = name,
-                             .out = out,
-                             .visits = 1000000,
-                             .budget = ctkd__pth_budget(size),
-                             .owns = owns,
-                             .err = err };
-    const ctkd_status status = read_all(&reader, bytes, size);
+    struct ctkd__sets own;
+    struct reader reader = {
+        .name = name, .out = out, .budget = ctkd__pth_budget(size), .owns = owns, .err = err
+    };
+    const ctkd_status status = read_all(&reader, bytes, size, wanted, sets ? sets : &own);
     if (status != CTKD_OK)
         ctkd__tensors_fini(out);
     ctkd__pth_close(&reader.container);
-    free(reader.entries);
+    ctkd__pth_tree_fini(&reader.tree);
+    free(reader.members);
     free(reader.uses);
     return status;
 }
@@ -484,16 +393,22 @@ static ctkd_status read_file(const char *name, const char *bytes, size_t size, b
 ctkd_status ctkd__pth_read_bytes(const char *name, const char *bytes, size_t size,
                                  struct ctkd__tensors *out, ctkd_error *err)
 {
-    return read_file(name, bytes, size, false, out, err);
+    return read_file(name, bytes, size, false, NULL, out, NULL, err);
 }
 
-ctkd_status ctkd__pth_read(const char *path, struct ctkd__tensors *out, ctkd_error *err)
+ctkd_status ctkd__pth_read_set(const char *path, const char *wanted, struct ctkd__tensors *out,
+                               struct ctkd__sets *sets, ctkd_error *err)
 {
     char *bytes = NULL;
     size_t size = 0;
     ctkd_status status = ctkd__file_read(path, file_limit, &bytes, &size, err);
     if (status == CTKD_OK)
-        status = read_file(path, bytes, size, true, out, err);
+        status = read_file(path, bytes, size, true, wanted, out, sets, err);
     free(bytes);
     return status;
+}
+
+ctkd_status ctkd__pth_read(const char *path, struct ctkd__tensors *out, ctkd_error *err)
+{
+    return ctkd__pth_read_set(path, NULL, out, NULL, err);
 }

@@ -3,17 +3,20 @@
 #ifndef CTKD_IO_PTH_H
 #define CTKD_IO_PTH_H
 
+#include "io/sets.h"
 #include "util/tensors.h"
 
 /*
- * Reads the state dict of a checkpoint into an empty list; nothing in the file is executed.
+ * Reads a state dict of a checkpoint into an empty list; nothing in the file is executed.
  *
- * The state dict may be the whole file or lie in dicts within dicts ("model", "state_dict", ...;
- * optimisers are passed over). Prefixes that all names share ("module.", "model.", ...) are
- * removed; of a distiller with a student in it only the student is taken. All becomes F32, but
- * num_batches_tracked stays I64. Plain values beside the state dict (epoch, best_acc, ...) become
- * metadata.
+ * It may be the whole file, lie in dicts within dicts ("model", "state_dict", ...; optimisers are
+ * passed over), or be that of a pickled module. Of several (io/sets.h) the one named `wanted` is
+ * taken, or the preferred one for NULL or ""; *sets (may be NULL) tells all. What wrappers put
+ * before its names is removed. All becomes F32, but num_batches_tracked stays I64. Plain values
+ * beside the state dict (epoch, best_acc, ...) become metadata.
  */
+ctkd_status ctkd__pth_read_set(const char *path, const char *wanted, struct ctkd__tensors *out,
+                               struct ctkd__sets *sets, ctkd_error *err);
 ctkd_status ctkd__pth_read(const char *path, struct ctkd__tensors *out, ctkd_error *err);
 /* The same from memory; `name` begins messages. */
 ctkd_status ctkd__pth_read_bytes(const char *name, const char *bytes, size_t size,

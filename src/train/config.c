@@ -58,6 +58,8 @@ static const ctkd_option options[] = {
 
     PATH(teacher.path, "", "run directory, or weights of the teacher: .safetensors, .pth, .onnx"),
     STRING(teacher.network, "", "teacher's network; empty: as its file says"),
+    STRING(teacher.weights, "",
+           "which of several sets of weights in its file, as `ctkd inspect` lists them"),
     STRING(teacher.mean, "", "means the teacher was trained with; empty: its file's, else data's"),
     STRING(teacher.std, "", "deviations the teacher was trained with; empty: as teacher.mean"),
     F32(teacher.expect_top1, 0, 0, 100, "expected test top-1 in percent; 0: as its file says"),
@@ -66,6 +68,7 @@ static const ctkd_option options[] = {
     STRING(student.network, "resnet20", "network that is trained (see `ctkd models`)"),
     PATH(student.init, "",
          "weights to start from: .safetensors, .pth, .onnx; empty: drawn from seed"),
+    STRING(student.weights, "", "as teacher.weights, of student.init and of what `eval` measures"),
 
     STRING(method.name, "none",
            "losses beside CE and KD (see `ctkd methods`), comma list; or none"),

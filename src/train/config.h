@@ -37,11 +37,11 @@ struct ctkd__config {
         char *mean, *std;
     } data;
     struct {
-        char *path, *network, *mean, *std;
+        char *path, *network, *weights, *mean, *std;
         float expect_top1, tolerance;
     } teacher;
     struct {
-        char *network, *init;
+        char *network, *init, *weights;
     } student;
     struct {
         char *name, *weight; /* lists: methods.h */

@@ -23,6 +23,8 @@ const ctkd_option ctkd__convert_table[] = {
     CTKD_OPT_CHOICE(options, format, 0, format_names,
                     "of OUT; auto: as its ending says, which - (standard output) has not"),
     TEXT(network, "network of the weights (see `ctkd models`); empty: as the file says, or fits"),
+    TEXT(weights,
+         "which of several sets of weights, as `ctkd inspect` lists them; empty: the first"),
     CTKD_OPT_I64(options, classes, 0, 0, 1 << 22, "0: as the file says, or its last layer"),
     CTKD_OPT_I64(options, channels, 0, 0, CTKD__CHANNELS_MAX,
                  "of the images; 0: as the file says, or its first layer"),
@@ -132,8 +134,9 @@ static ctkd_status name_network(struct ctkd__weights_file *file, ctkd_error *err
     struct ctkd__network_info *const info = &file->info;
     const char *names[2];
     size_t count = 0;
-    ctkd__match_strip(&file->tensors);
-    const ctkd_status status = ctkd__match_networks(&file->tensors, 2, names, &count, err);
+    ctkd_status status = ctkd__match_strip(&file->tensors, err);
+    if (status == CTKD_OK)
+        status = ctkd__match_networks(&file->tensors, 2, names, &count, err);
     if (status != CTKD_OK || count != 1)
         return status;
     struct ctkd__model_args found;
@@ -230,9 +233,11 @@ ctkd_status ctkd__convert(const char *in, const char *out, const options *o,
         return status;
     if (format != CTKD__FORMAT_ONNX && (o->fold || o->normalise))
         return ctkd__fail(err, CTKD_EINVAL, "%s: fold and normalise are for .onnx", out);
-    status = ctkd__weights_file_read(in, &file, err);
+    status = ctkd__weights_file_read_set(in, o->weights, &file, err);
     if (status == CTKD_OK)
         status = convert(out, format, o, &file, note, err);
+    if (status == CTKD_OK)
+        ctkd__note_sets(note, &file.sets, "weights");
     ctkd__weights_file_fini(&file);
     return status;
 }

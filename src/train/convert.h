@@ -7,7 +7,7 @@
 
 struct ctkd__convert_options {
     int format; /* 0: by the name of the new file */
-    char *network, *mean, *std;
+    char *network, *weights, *mean, *std;
     int64_t classes, channels, height, width;
     bool fold, normalise;
 };

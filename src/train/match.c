@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/sets.h"
 #include "util/error.h"
 
 enum { SHOWN = 3, FREE = -1 };
@@ -40,49 +41,17 @@ void ctkd__note_add(char note[CTKD__NOTE_BYTES], const char *format, ...)
     va_end(arguments);
 }
 
-/* --- prefixes */
-
-static bool all_begin_with(const struct ctkd__tensors *list, const char *prefix)
+void ctkd__note_sets(char note[CTKD__NOTE_BYTES], const struct ctkd__sets *sets, const char *key)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (strncmp(list->items[i].name, prefix, strlen(prefix)) != 0)
-            return false;
-    return list->count > 0;
+    char text[CTKD__NOTE_BYTES];
+    if (*ctkd__sets_text(sets, key, text, sizeof text))
+        ctkd__note_add(note, "%s", text);
 }
 
-/* Keeps the tensors under a prefix, without it. */
-static void keep_under(struct ctkd__tensors *list, const char *prefix)
+ctkd_status ctkd__match_strip(struct ctkd__tensors *tensors, ctkd_error *err)
 {
-    const size_t n = strlen(prefix);
-    size_t kept = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        struct ctkd__tensor tensor = list->items[i];
-        if (strncmp(tensor.name, prefix, n) == 0 && tensor.name[n]) {
-            memmove(tensor.name, tensor.name + n, strlen(tensor.name + n) + 1);
-            list->items[kept++] = tensor;
-        } else {
-            free(tensor.name);
-            free(tensor.data);
-        }
-    }
-    list->count = kept;
-}
-
-void ctkd__match_strip(struct ctkd__tensors *tensors)
-{
-    static const char *const wrappers[] = { "module.", "_orig_mod.", "model.",    "state_dict.",
-                                            "net.",    "network.",   "backbone.", "encoder." };
-    for (size_t again = 0, i = 0; i < sizeof wrappers / sizeof *wrappers && again < 8; i++)
-        if (all_begin_with(tensors, wrappers[i])) {
-            keep_under(tensors, wrappers[i]);
-            again++;
-            i = (size_t)-1; /* from the first on: wrappers nest in any order */
-        }
-    bool student = false;
-    for (size_t i = 0; i < tensors->count; i++)
-        student |= strncmp(tensors->items[i].name, "student.", 8) == 0;
-    if (student)
-        keep_under(tensors, "student.");
+    struct ctkd__sets sets;
+    return ctkd__sets_take(tensors, NULL, "weights", &sets, err);
 }
 
 /* --- sizes and networks */
@@ -313,7 +282,9 @@ ctkd_status ctkd__match(const struct ctkd__graph *graph, struct ctkd__tensors *t
     ctkd_status status = ctkd__tensors_widen(tensors, err);
     if (status != CTKD_OK)
         return status;
-    ctkd__match_strip(tensors);
+    status = ctkd__match_strip(tensors, err);
+    if (status != CTKD_OK)
+        return status;
     struct match m = { .graph = graph, .tensors = tensors };
     m.tensor_of = malloc(((size_t)graph->n_parameters + 1) * sizeof *m.tensor_of);
     m.parameter_of = malloc((tensors->count + 1) * sizeof *m.parameter_of);

@@ -12,6 +12,11 @@ enum { CTKD__NOTE_BYTES = 640 };
 void ctkd__note_add(char note[CTKD__NOTE_BYTES], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Says which of several sets of weights was taken, and the key that takes another; nothing when
+   there is one or it was asked for. */
+struct ctkd__sets;
+void ctkd__note_sets(char note[CTKD__NOTE_BYTES], const struct ctkd__sets *sets, const char *key);
+
 /*
  * Renames `tensors` to the graph's parameters, and puts them in their order. First by name, also
  * behind prefixes that wrappers leave ("module.", "module.student.", ...); what is left on both
@@ -24,8 +29,9 @@ void ctkd__note_add(char note[CTKD__NOTE_BYTES], const char *format, ...)
 ctkd_status ctkd__match(const struct ctkd__graph *graph, struct ctkd__tensors *tensors,
                         char note[CTKD__NOTE_BYTES], ctkd_error *err);
 
-/* Without prefixes that all parameters share, and without a distiller's other modules. */
-void ctkd__match_strip(struct ctkd__tensors *tensors);
+/* Without the prefixes of wrappers, and of several sets of weights the preferred one (io/sets.h).
+ */
+ctkd_status ctkd__match_strip(struct ctkd__tensors *tensors, ctkd_error *err);
 
 /* Channels and classes as the first convolution and the last linear layer say; false without. */
 bool ctkd__match_sizes(const struct ctkd__tensors *tensors, size_t *channels, size_t *classes);

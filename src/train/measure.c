@@ -40,15 +40,17 @@ ctkd_status ctkd__measure_run(struct ctkd__measure *measure, enum ctkd__measure_
 {
     const struct ctkd__config *config = measure->config;
     const bool teacher = role == CTKD__MEASURE_TEACHER;
-    const struct ctkd__teacher_args args = { .role = teacher ? "teacher" : "student",
-                                             .path = path,
-                                             .network = teacher ? config->teacher.network
-                                                                : config->student.network,
-                                             .mean = mean,
-                                             .std = std,
-                                             .images = &measure->data.images,
-                                             .more_classes = measure->data.dataset->classes_open,
-                                             .batch_max = (size_t)config->train.batch };
+    const struct ctkd__teacher_args args = {
+        .role = teacher ? "teacher" : "student",
+        .path = path,
+        .network = teacher ? config->teacher.network : config->student.network,
+        .weights = teacher ? config->teacher.weights : config->student.weights,
+        .mean = mean,
+        .std = std,
+        .images = &measure->data.images,
+        .more_classes = measure->data.dataset->classes_open,
+        .batch_max = (size_t)config->train.batch
+    };
     struct ctkd__teacher *network;
     *out = (struct ctkd__measurement){ 0 };
     ctkd_status status = ctkd__teacher_open(&args, &measure->engine, &network, err);

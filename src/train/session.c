@@ -154,11 +154,14 @@ static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
     struct ctkd__weights student = ctkd__session_student(session);
     const struct ctkd__model_args sizes = { session->info.channels, session->info.height,
                                             session->info.width, session->info.classes };
-    ctkd_status status = ctkd__weights_file_read(config->student.init, &file, err);
+    ctkd_status status =
+        ctkd__weights_file_read_set(config->student.init, config->student.weights, &file, err);
     if (status == CTKD_OK)
         status = ctkd__weights_file_resolve(&file, &sizes, err);
     if (status == CTKD_OK)
         status = ctkd__match(session->graph, &file.tensors, session->note, err);
+    if (status == CTKD_OK)
+        ctkd__note_sets(session->note, &file.sets, "student.weights");
     if (status == CTKD_OK)
         status = ctkd__weights_import(&student, &file.tensors, err);
     if (status != CTKD_OK)

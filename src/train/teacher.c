@@ -103,9 +103,11 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
     const struct ctkd__network_info *images = args->images;
     struct ctkd__model_args sizes = { images->channels, images->height, images->width,
                                       images->classes };
-    ctkd_status status = ctkd__weights_file_read(args->path, file, err);
-    if (status != CTKD_OK)
-        return status;
+    char key[32];
+    snprintf(key, sizeof key, "%s.weights", args->role);
+    ctkd_status status = ctkd__weights_file_read_set(args->path, args->weights, file, err);
+    if (status != CTKD_OK) /* EINVAL: there is no such set */
+        return status == CTKD_EINVAL ? ctkd__fail_within(err, status, "%s", key) : status;
     snprintf(teacher->file, sizeof teacher->file, "%s", file->path);
     if (args->more_classes)
         sizes.classes = classes_of_weights(&file->tensors, images->classes);
@@ -118,6 +120,7 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
         return status == CTKD_EINVAL ? ctkd__fail_within(err, status, "%s.network", args->role)
                                      : status;
     teacher->info = file->info;
+    ctkd__note_sets(teacher->note, &file->sets, key);
     return check_info(teacher, args, err); /* a model of free size says its classes only now */
 }
 

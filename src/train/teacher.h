@@ -17,6 +17,7 @@ struct ctkd__teacher_args {
     const char *role;       /* first level of the keys that messages name: "teacher" or "student" */
     const char *path;       /* run directory or weights file of any format */
     const char *network;    /* "": as the file says */
+    const char *weights;    /* which set of them in the file; "" or NULL: the preferred one */
     const char *mean, *std; /* comma lists; "": as the file says, else as `images` */
     const struct ctkd__network_info
         *images;       /* dataset, classes, size and constants of the batches */

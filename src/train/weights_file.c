@@ -169,17 +169,31 @@ ctkd_status ctkd__weights_file_resolve(struct ctkd__weights_file *file,
     return import_model(file, err);
 }
 
-static ctkd_status read_tensors(struct ctkd__weights_file *file, ctkd_error *err)
+/* A checkpoint of ours holds flat blocks, whose names are not those of a network. */
+static bool is_checkpoint(const struct ctkd__tensors *tensors)
+{
+    const char *const format = ctkd__tensors_get(tensors, "format");
+    return format && strncmp(format, "ctkd checkpoint", 15) == 0;
+}
+
+static ctkd_status read_tensors(struct ctkd__weights_file *file, const char *wanted,
+                                ctkd_error *err)
 {
     ctkd_status status;
     switch (file->format) {
     case CTKD__FORMAT_PTH:
-        status = ctkd__pth_read(file->path, &file->tensors, err);
+        status = ctkd__pth_read_set(file->path, wanted, &file->tensors, &file->sets, err);
         break;
-    case CTKD__FORMAT_ONNX:
-        return read_onnx(file, err);
+    case CTKD__FORMAT_ONNX: /* its graph says which constants are meant */
+        return wanted[0] ? ctkd__fail(err, CTKD_EINVAL,
+                                      "%s: weights '%.60s' found, but an ONNX model has one set of "
+                                      "weights, which has no name",
+                                      file->path, wanted)
+                         : read_onnx(file, err);
     default:
         status = ctkd__safetensors_read(file->path, &file->tensors, err);
+        if (status == CTKD_OK && !is_checkpoint(&file->tensors))
+            status = ctkd__sets_take(&file->tensors, wanted, file->path, &file->sets, err);
         break;
     }
     if (status == CTKD_OK)
@@ -238,6 +252,12 @@ static void take_folder(struct ctkd__weights_file *file)
 ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file *out,
                                     ctkd_error *err)
 {
+    return ctkd__weights_file_read_set(path, "", out, err);
+}
+
+ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
+                                        struct ctkd__weights_file *out, ctkd_error *err)
+{
     *out = (struct ctkd__weights_file){ 0 };
     ctkd_status status = ctkd__network_file_find(path, out->path, sizeof out->path, err);
     if (status == CTKD_OK)
@@ -247,7 +267,7 @@ ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file 
     if (status == CTKD_OK)
         status = ctkd__manifest_read(out->path, &manifest, err);
     if (status == CTKD_OK)
-        status = read_tensors(out, err);
+        status = read_tensors(out, wanted ? wanted : "", err);
     if (status == CTKD_OK)
         status = ctkd__tensors_widen(&out->tensors, err);
     if (status == CTKD_OK)
@@ -272,8 +292,9 @@ static ctkd_status find_network(struct ctkd__weights_file *file, bool *guessed, 
 {
     const char *names[8], *found = NULL;
     size_t count;
-    ctkd__match_strip(&file->tensors);
-    const ctkd_status status = ctkd__match_networks(&file->tensors, 8, names, &count, err);
+    ctkd_status status = ctkd__match_strip(&file->tensors, err);
+    if (status == CTKD_OK)
+        status = ctkd__match_networks(&file->tensors, 8, names, &count, err);
     if (status != CTKD_OK)
         return status;
     for (size_t i = 0; i < count; i++)

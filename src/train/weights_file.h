@@ -3,6 +3,7 @@
 #ifndef CTKD_TRAIN_WEIGHTS_FILE_H
 #define CTKD_TRAIN_WEIGHTS_FILE_H
 
+#include "io/sets.h"
 #include "train/match.h"
 #include "train/network_file.h"
 
@@ -29,6 +30,7 @@ struct ctkd__weights_file {
     enum ctkd__format format;
     struct ctkd__tensors tensors; /* and the metadata */
     struct ctkd__network_info info;
+    struct ctkd__sets sets;    /* of weights in the file; none for ONNX and checkpoints of ours */
     struct ctkd__graph *graph; /* ONNX: the network itself, as imported; else NULL */
     /* ONNX whose channels, height or width are free, until _resolve or _graph says them; else NULL.
        Until then there are no tensors, and the sizes of info that are free are 0. */
@@ -43,6 +45,9 @@ struct ctkd__weights_file {
    between networks that fit, or when none does. */
 ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file *out,
                                     ctkd_error *err);
+/* The same of the set of weights named `wanted` (io/sets.h); NULL or "": the preferred one. */
+ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
+                                        struct ctkd__weights_file *out, ctkd_error *err);
 void ctkd__weights_file_fini(struct ctkd__weights_file *file);
 
 /* Imports a model of free size for images of these sizes, where info has none; does nothing to any

@@ -74,6 +74,58 @@ for command in "eval nan.safetensors data.set=$set" "check nan.safetensors $set"
         fail "NaN: $command"
 done
 
+# A model and its average in one file: the model is taken, which is said, and a key takes the other.
+python3 - a.safetensors both.safetensors <<'PY'
+import json, struct, sys
+file = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", file[:8])[0]
+header, data = json.loads(file[8:8 + size]), file[8 + size:]
+header.pop("__metadata__")
+both = {}
+for name, entry in header.items():
+    both["model_ema.module." + name] = entry
+    begin, end = entry["data_offsets"]
+    both["model." + name] = dict(entry, data_offsets=[begin + len(data), end + len(data)])
+text = json.dumps(both).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + data + b"\0" * len(data))
+PY
+expect 0 "$ctkd" inspect both.safetensors
+grep -Eq '^  weights    model, [0-9]+ tensors, shown here$' stdout || fail "sets: the one taken"
+grep -Eq '^  weights    model_ema, [0-9]+ tensors \(weights=NAME takes them\)$' stdout || fail "sets: the other"
+expect 0 "$ctkd" inspect both.safetensors weights=model_ema --json
+grep -q '"weights": "model_ema", "sets": "model,model_ema"' stdout || fail "sets: --json"
+said='the weights are those of model; the file also has model_ema'
+own="data.set=$set data.mean=0 data.std=1"
+# shellcheck disable=SC2086
+expect 0 "$ctkd" eval both.safetensors $own
+grep -qF "$said (student.weights=model_ema takes these)" stderr || fail "eval: which weights"
+grep -q 'top-1 10.00 %' stdout || fail "eval: the model, which is all zeros"
+# shellcheck disable=SC2086
+expect 0 "$ctkd" eval both.safetensors $own student.weights=model_ema
+[ ! -s stderr ] && ! grep -q 'top-1 10.00 %' stdout || fail "eval: the average"
+expect 0 "$ctkd" check both.safetensors $set train.threads=1 teacher.weights=model_ema
+! grep -q '^  accuracy   top-1 10.00 %' stdout || fail "check: the average"
+expect 0 "$ctkd" convert both.safetensors average.pth weights=model_ema
+# shellcheck disable=SC2086
+expect 0 "$ctkd" eval average.pth $own
+! grep -q 'top-1 10.00 %' stdout || fail "convert: the average"
+expect 0 "$ctkd" convert both.safetensors model.pth
+grep -qF "$said (weights=model_ema takes these)" stderr || fail "convert: which weights"
+# shellcheck disable=SC2086
+expect 0 "$ctkd" distill $small teacher.path=both.safetensors train.epochs=1 train.max_steps=1 run.dir=d
+grep -qF "$said (teacher.weights=model_ema takes these)" stderr || fail "distill: which weights"
+expect 1 "$ctkd" eval both.safetensors data.set=$set student.weights=ema
+grep -q "student.weights: both.safetensors: weights 'ema' are not in the file, expected model, model_ema" stderr ||
+    fail "no such weights"
+# shellcheck disable=SC2086
+expect 0 "$ctkd" train $small student.init=both.safetensors student.weights=model_ema train.epochs=1 optimizer.lr=0 \
+    run.dir=started
+! grep -q "$said" stderr || fail "train: asked for"
+expect 0 "$ctkd" eval started # student.weights of the run is not about its result
+expect 1 "$ctkd" inspect a.onnx weights=model
+grep -q "a.onnx: weights 'model' found, but an ONNX model has one set of weights" stderr || fail "ONNX"
+
 # A file that is something else is called what it is, wherever it is given; a pipe is refused.
 lfs='this is a Git LFS pointer (`git lfs pull` fetches the file), expected'
 mkdir pointers
