@@ -151,7 +151,9 @@ static int measure(const ctkd_loss_def *def, const struct pair *pair, unsigned s
     fill_maps(in, reads, count);
     in->args.n_maps = count;
     in->args.stage = stage;
-    const ctkd_loss_shape shape = { N, K, in->maps, count, SAMPLES };
+    const ctkd_loss_shape shape = {
+        .n = N, .k = K, .maps = in->maps, .n_maps = count, .samples = SAMPLES
+    };
     size_t workspace, state;
     if (ctkd_loss_workspace(def, config, &shape, &workspace) != CTKD_OK ||
         ctkd_loss_state(def, config, &shape, &state) != CTKD_OK)

@@ -7,7 +7,7 @@
 
 #include "ctkd/ctkd.h"
 
-enum { N = 64, K_MAX = 1000, ROUNDS = 51 };
+enum { N = 256, K_MAX = 1000, ROUNDS = 51 };
 
 static float s[N * K_MAX], t[N * K_MAX], ds[N * K_MAX];
 static int32_t labels[N];

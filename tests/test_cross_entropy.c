@@ -59,11 +59,42 @@ static void bad_arguments_are_refused_and_write_nothing(void **state)
     assert_int_equal(ctkd_cross_entropy(2, 2, s, good, &loss, NULL), CTKD_OK);
 }
 
+/* Against the mixture of two losses of hard labels, and a row that sums to 3. */
+static void soft_labels_mix_hard_ones(void **state)
+{
+    (void)state;
+    enum { ROWS = 5, CLASSES = 300 };
+    float s[ROWS * CLASSES], y[ROWS * CLASSES] = { 0 }, ds[ROWS * CLASSES], one[ROWS * CLASSES],
+                                      two[ROWS * CLASSES], loss, loss_one, loss_two;
+    int32_t first[ROWS], second[ROWS];
+    fill_uniform(s, ROWS * CLASSES, 4, -9, 9);
+    for (size_t i = 0; i < ROWS; i++) {
+        first[i] = (int32_t)(60 * i);
+        second[i] = (int32_t)(299 - 7 * i);
+        y[i * CLASSES + (size_t)first[i]] = 0.25f;
+        y[i * CLASSES + (size_t)second[i]] = 2.75f;
+    }
+    assert_int_equal(ctkd_cross_entropy_soft(ROWS, CLASSES, s, y, &loss, ds), CTKD_OK);
+    assert_int_equal(ctkd_cross_entropy(ROWS, CLASSES, s, first, &loss_one, one), CTKD_OK);
+    assert_int_equal(ctkd_cross_entropy(ROWS, CLASSES, s, second, &loss_two, two), CTKD_OK);
+    check_close(loss, 0.25 * (double)loss_one + 2.75 * (double)loss_two, 1e-6, 0);
+    for (size_t i = 0; i < ROWS * CLASSES; i++)
+        check_close(ds[i], 0.25 * (double)one[i] + 2.75 * (double)two[i], 1e-5, 1e-9);
+    y[7] = -1e-9f;
+    ds[0] = loss = 7;
+    assert_int_equal(ctkd_cross_entropy_soft(ROWS, CLASSES, s, y, &loss, ds), CTKD_ERANGE);
+    y[7] = INFINITY;
+    assert_int_equal(ctkd_cross_entropy_soft(ROWS, CLASSES, s, y, &loss, ds), CTKD_ERANGE);
+    assert_int_equal(ctkd_cross_entropy_soft(ROWS, CLASSES, s, NULL, &loss, ds), CTKD_EINVAL);
+    assert_true(ds[0] == 7 && loss == 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(value_and_gradient_agree_with_pytorch),
         cmocka_unit_test(equal_logits_give_log_k_and_extreme_logits_stay_finite),
+        cmocka_unit_test(soft_labels_mix_hard_ones),
         cmocka_unit_test(bad_arguments_are_refused_and_write_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -380,7 +380,9 @@ static void check_overflow(struct feature_case *c)
     ctkd_map maps[RECORDED_MAX];
     for (size_t i = 0; i < c->n_maps; i++)
         maps[i] = huge;
-    const ctkd_loss_shape shape = { SIZE_MAX, 64, maps, c->n_maps, SIZE_MAX };
+    const ctkd_loss_shape shape = {
+        .n = SIZE_MAX, .k = 64, .maps = maps, .n_maps = c->n_maps, .samples = SIZE_MAX
+    };
     size_t values;
     if (c->def->workspace)
         assert_int_equal(ctkd_loss_workspace(c->def, c->config, &shape, &values), CTKD_ERANGE);

@@ -208,6 +208,52 @@ static void check_growth_with_tau(const ctkd_loss_def *def)
         check_close(growth, 1, 0.05, 0);
 }
 
+/* The mean of the samples' own losses, each with its own tau. */
+static void check_rows_are_independent(const ctkd_loss_def *def, const float *s, const float *t,
+                                       const float *tau)
+{
+    _Alignas(16) char config[CONFIG_BYTES];
+    struct outputs all;
+    ctkd_options_defaults(def->options, config);
+    assert_int_equal(evaluate(def, s, t, tau, N, &all), CTKD_OK);
+    double sum = 0;
+    for (size_t i = 0; i < N; i++) {
+        float loss, ds[K], dtau = 0;
+        const ctkd_loss_args args = { .n = 1,
+                                      .k = K,
+                                      .s = s + i * K,
+                                      .t = t + i * K,
+                                      .labels = labels + i,
+                                      .tau = tau + i,
+                                      .n_tau = 1,
+                                      .loss = &loss,
+                                      .ds = ds,
+                                      .dtau = &dtau,
+                                      .workspace = workspace };
+        assert_int_equal(def->eval(config, &args), CTKD_OK);
+        sum += (double)loss / N;
+        check_close(dtau / N, all.dtau[i], 1e-5, 1e-7);
+        for (size_t j = 0; j < K; j++)
+            check_close(ds[j] / N, all.ds[i * K + j], 1e-5, 1e-8);
+    }
+    check_close(all.loss, sum, 1e-6, 0);
+}
+
+static void rowwise_losses_are_means_over_samples(void **state)
+{
+    (void)state;
+    float s[NK], t[NK], tau[N];
+    fill_logits(s, t);
+    fill_uniform(tau, N, 3, 1, 20);
+    size_t count = 0;
+    for (const ctkd_loss_def *const *def = logit_losses(); *def; def++)
+        if ((*def)->properties & CTKD_ROWWISE) {
+            check_rows_are_independent(*def, s, t, tau);
+            count++;
+        }
+    assert_int_equal(count, 5); /* kd, dkd, lskd, ttm, wttm */
+}
+
 static void every_loss_has_the_properties_that_it_declares(void **state)
 {
     (void)state;
@@ -737,6 +783,7 @@ int main(void)
         cmocka_unit_test(gradients_of_every_loss_match_central_differences),
         cmocka_unit_test(gradients_match_with_every_switch_the_other_way),
         cmocka_unit_test(gradients_match_when_every_sample_has_its_own_tau),
+        cmocka_unit_test(rowwise_losses_are_means_over_samples),
         cmocka_unit_test(every_loss_has_the_properties_that_it_declares),
         cmocka_unit_test(every_entry_is_complete_and_found_by_its_name),
         cmocka_unit_test(skipped_outputs_do_not_change_the_others),

@@ -311,7 +311,11 @@ static void create_refuses_fields_out_of_range(void **state)
     REFUSE(CTKD_ENOTFOUND, c.method = "dkk");
     REFUSE(CTKD_EINVAL, c.temperature.tau_min = 0);
     REFUSE(CTKD_EINVAL, c.curriculum = (ctkd_curriculum)4);
-    REFUSE(CTKD_EINVAL, c.curriculum_epochs = 0);
+    REFUSE(CTKD_EINVAL, c.lambda_min = -1);
+    REFUSE(CTKD_EINVAL, c.lambda_min = 2);
+    REFUSE(CTKD_EINVAL, c.lambda_max = INFINITY);
+    REFUSE(CTKD_EINVAL, c.size = 8);
+    REFUSE(CTKD_EINVAL, c.temperature.reserved[7] = 1);
     REFUSE(CTKD_EINVAL, c.learning_rate = -1);
     REFUSE(CTKD_EINVAL, c.momentum = 1);
     REFUSE(CTKD_EINVAL, c.weight_decay = NAN);

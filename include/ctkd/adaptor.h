@@ -49,7 +49,8 @@ typedef struct ctkd_conv {
 
 typedef struct ctkd_builder ctkd_builder;
 struct ctkd_builder {
-    void *context; /**< the trainer's */
+    size_t struct_size; /**< sizeof(ctkd_builder), or 0: as in 0.1.0 (ctkd/loss.h) */
+    void *context;      /**< the trainer's */
     ctkd_status status;
     char message[256]; /**< why, when status is not CTKD_OK */
 

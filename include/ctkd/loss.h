@@ -33,6 +33,28 @@ CTKD_API CTKD_NODISCARD ctkd_status ctkd_cross_entropy(size_t n, size_t k, const
                                                        const int32_t *labels, float *loss,
                                                        float *ds);
 
+/**
+ * Cross-entropy with soft labels (mixup, label smoothing, a set of soft targets), batch mean:
+ *   L = 1/n sum_i (Y_i lse(s_i) - sum_j y_ij s_ij),  ds_i = (Y_i softmax(s_i) - y_i)/n,
+ *   Y_i = sum_j y_ij  (1 for a distribution; nothing asks for that)
+ * @param y  [n, k], finite and >= 0
+ * Other arguments as ctkd_cross_entropy. CTKD_ERANGE: a y that is negative or not finite.
+ */
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_cross_entropy_soft(size_t n, size_t k, const float *s,
+                                                            const float *y, float *loss, float *ds);
+
+/** How logits are stored: IEEE 754 binary32 and binary16, and the upper half of a binary32. */
+typedef enum ctkd_logit_type { CTKD_F32, CTKD_F16, CTKD_BF16 } ctkd_logit_type;
+
+/**
+ * Reads n numbers of a type as float, exactly.
+ * @param x    aligned as its type
+ * @param out  [n]; may not overlap x
+ * @return CTKD_OK, or CTKD_EINVAL (NULL argument, unknown type)
+ */
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_logits_read(size_t n, ctkd_logit_type type, const void *x,
+                                                     float *out);
+
 /** Which KL divergence the KD loss uses. */
 typedef enum ctkd_kd_form {
     CTKD_KD_EXACT,  /**< KL(p || q) */
@@ -91,7 +113,9 @@ enum {
     /** L grows as tau^2 for large tau, with no maximum between: a temperature that climbs it runs
        to the upper end of its range, and the loss outgrows everything else. A fixed temperature
        suits such a loss. Without it, tau^2 L tends to a constant. */
-    CTKD_GROWS_WITH_TAU = 1u << 3
+    CTKD_GROWS_WITH_TAU = 1u << 3,
+    /** The mean over the samples of a loss of each: samples can be weighed. */
+    CTKD_ROWWISE = 1u << 4
 };
 
 /** Stages of training; flags. Most methods have the main one alone. */
@@ -143,8 +167,32 @@ typedef struct ctkd_pool {
                 void *argument);
 } ctkd_pool;
 
+/**
+ * Somebody else's matrix product (a BLAS's sgemm), for the losses that spend their time in products
+ * of features: NST, FSP, SP, PKT. Their values then have its rounding; without it they do not
+ * change.
+ */
+typedef struct ctkd_multiplier {
+    void *context;
+    /**
+     * out = a b, overwritten: out [m, n] row-major, overlapping neither a [m, k], entry (i, p) at
+     * a[i * a_row + p * a_column], nor b [k, n], likewise. One stride of a matrix is 1. Called from
+     * the threads of the pool at once. It cannot fail.
+     */
+    void (*multiply)(void *context, size_t m, size_t n, size_t k, const float *a, size_t a_row,
+                     size_t a_column, const float *b, size_t b_row, size_t b_column, float *out);
+} ctkd_multiplier;
+
+/*
+ * Structs with a `size` may grow at their end in later versions. Its value is the sizeof of the
+ * struct as its writer was compiled, so that members which the writer did not know are not read; 0
+ * means the struct as it is in 0.1.0. Structs without one keep their members within a major
+ * version.
+ */
+
 /** Sizes that a loss's memory depends on: n_max samples, k classes, maps without their values. */
 typedef struct ctkd_loss_shape {
+    size_t size; /**< sizeof(ctkd_loss_shape), or 0: see above */
     size_t n, k;
     const ctkd_map *maps;
     size_t n_maps;
@@ -153,6 +201,7 @@ typedef struct ctkd_loss_shape {
 
 /** Inputs and outputs of one evaluation. Shapes as in the functions above. */
 typedef struct ctkd_loss_args {
+    size_t size; /**< sizeof(ctkd_loss_args), or 0: see above */
     size_t n, k;
     const float *s, *t;
     const int32_t *labels; /**< NULL unless needed */
@@ -170,10 +219,12 @@ typedef struct ctkd_loss_args {
     const ctkd_samples *samples; /**< NULL unless needed */
     float *state;          /**< of ctkd_loss_def.state values; read and moved; NULL if that is 0 */
     const ctkd_pool *pool; /**< NULL: everything in the calling thread */
+    const ctkd_multiplier *multiplier; /**< NULL: products of its own */
 } ctkd_loss_args;
 
 /** One entry of the registry: all that a command, a config check or a test knows of a loss. */
 typedef struct ctkd_loss_def {
+    size_t size;         /**< sizeof(ctkd_loss_def), or 0: see above */
     const char *name;    /**< as in a config */
     const char *title;   /**< one line */
     const char *formula; /**< in the notation of doc/methods.md */

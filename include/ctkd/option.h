@@ -64,6 +64,17 @@ CTKD_API const ctkd_option *ctkd_option_find(const ctkd_option *options, const c
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_option_set(const ctkd_option *options, void *config,
                                                     const char *name, double value);
 
+/**
+ * Sets one numeric option from text, as a command line or a binding has it: a decimal number with a
+ * point in every locale ("0.5", "1e-3"), true or false (also 1 or 0), or a name of a CHOICE.
+ * @param err  may be NULL; says what was found and what was expected, and names the nearest option
+ *             when the name is unknown
+ * @return as ctkd_option_set; CTKD_ERANGE also for text that is no value. Unchanged on error.
+ */
+CTKD_API CTKD_NODISCARD ctkd_status ctkd_option_set_text(const ctkd_option *options, void *config,
+                                                         const char *name, const char *text,
+                                                         ctkd_error *err);
+
 #ifdef __cplusplus
 }
 #endif

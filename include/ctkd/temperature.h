@@ -32,6 +32,7 @@ typedef struct ctkd_allocator {
 } ctkd_allocator;
 
 typedef struct ctkd_temperature_config {
+    size_t size; /**< sizeof(ctkd_temperature_config), or 0 */
     ctkd_temperature_kind kind;
     float tau;        /**< FIXED: the temperature, > 0; default 4 */
     float tau_min;    /**< > 0; default 1 (published t_start) */
@@ -46,10 +47,20 @@ typedef struct ctkd_temperature_config {
     bool set_bias;    /**< INSTANCE: use bias_init instead of the uniform draw; default false */
     uint64_t seed;    /**< of INSTANCE's initial weights, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) */
     ctkd_allocator allocator;
+    uint64_t reserved[8]; /**< 0: room for later members, because other structs hold this one */
 } ctkd_temperature_config;
 
-/** The published setting: GLOBAL, tau in (1, 21), theta 1. */
-CTKD_API ctkd_temperature_config ctkd_temperature_defaults(void);
+/** Writes the published setting: GLOBAL, tau in (1, 21), theta 1.
+    @param size  sizeof(ctkd_temperature_config) */
+CTKD_API void ctkd_temperature_config_init(ctkd_temperature_config *config, size_t size);
+
+/** The same as a value. */
+static inline ctkd_temperature_config ctkd_temperature_defaults(void)
+{
+    ctkd_temperature_config config;
+    ctkd_temperature_config_init(&config, sizeof config);
+    return config;
+}
 
 typedef struct ctkd_temperature ctkd_temperature;
 

@@ -4,7 +4,8 @@
  *
  * For hot loops over float arrays with a fixed order of sums. As a*b + c is not contracted (C17
  * mode), every version gives the same bits. Empty where it cannot work: it needs GCC and glibc's
- * indirect functions, which the sanitizers do not bear.
+ * indirect functions, which the sanitizers do not bear. Of static functions only: GCC shows the
+ * others to users of the shared library, whatever their visibility.
  */
 #ifndef CTKD_LIB_CLONES_H
 #define CTKD_LIB_CLONES_H

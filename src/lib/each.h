@@ -17,4 +17,11 @@ void ctkd__each(const ctkd_pool *pool, size_t count, void (*body)(void *argument
     but how many can be used. */
 enum { CTKD__TASKS = 16 };
 
+/** The same for losses whose samples need none: a task takes samples from _begin(n, task) on, up to
+    that of the next. */
+static inline size_t ctkd__task_begin(size_t n, size_t task)
+{
+    return n / CTKD__TASKS * task + n % CTKD__TASKS * task / CTKD__TASKS;
+}
+
 #endif

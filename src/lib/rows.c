@@ -1,27 +1,61 @@
 #include "lib/rows.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "lib/clones.h"
+#include "lib/vexp.h"
+
+/* Classes whose terms are made at once, in the nearest cache; a multiple of CTKD__LANES. */
+enum { BLOCK = 128 };
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 struct ctkd__lse ctkd__row_lse(size_t k, const float *x)
 {
-    struct ctkd__lse lse = { -INFINITY, 0 };
-    for (size_t j = 0; j < k; j++)
-        lse.max = (double)x[j] > lse.max ? (double)x[j] : lse.max;
-    double sum = 0;
-    for (size_t j = 0; j < k; j++)
-        sum += exp((double)x[j] - lse.max);
-    lse.log_sum = log(sum);
+    struct ctkd__lse lse = { .max = ctkd__row_max(k, x) };
+    double lanes[CTKD__LANES] = { 0 }, e[BLOCK];
+    for (size_t j = 0; j < k; j += BLOCK) {
+        const size_t count = least(BLOCK, k - j);
+        ctkd__exp_row(count, x + j, lse.max, 1, e);
+        ctkd__add_lanes(count, e, lanes);
+    }
+    lse.log_sum = log(ctkd__lanes_sum(lanes));
     return lse;
+}
+
+CTKD__CLONES static void probabilities_clones(size_t k, const float *x, struct ctkd__lse lse,
+                                              float *restrict p)
+{
+    const double shift = lse.max + lse.log_sum;
+    for (size_t j = 0; j < k; j++)
+        p[j] = (float)ctkd__exp((double)x[j] - shift);
+}
+
+void ctkd__probabilities(size_t k, const float *x, struct ctkd__lse lse, float *p)
+{
+    probabilities_clones(k, x, lse, p);
+}
+
+/* Both forms are made and one is taken: no branch in a loop over classes. */
+static inline struct ctkd__kl_term kl_term(double p, double q, double r)
+{
+    /* r + e^-r - 1 cancels to r^2/2 */
+    const double series =
+        0.5 +
+        r * (-1.0 / 6 + r * (1.0 / 24 + r * (-1.0 / 120 + r * (1.0 / 720 - r * (1.0 / 5040)))));
+    const double near_kl = p * r * r * series, near_difference = p * r * (r * series - 1.0);
+    const double kl = p * (r - 1.0) + q, difference = q - p; /* e^-r overflows where p is 0 */
+    const bool near = fabs(r) < 0.03;
+    return (struct ctkd__kl_term){ near ? near_kl : kl, near ? near_difference : difference };
 }
 
 struct ctkd__kl_term ctkd__kl_term(double p, double q, double r)
 {
-    if (!(fabs(r) < 0.03)) /* not through e^-r, which overflows where p is 0 */
-        return (struct ctkd__kl_term){ p * (r - 1.0) + q, q - p };
-    /* r + e^-r - 1 cancels to r^2/2 */
-    const double series =
-        0.5 + r * (-1.0 / 6 + r * (1.0 / 24 + r * (-1.0 / 120 + r * (1.0 / 720 - r / 5040))));
-    return (struct ctkd__kl_term){ p * r * r * series, p * r * (r * series - 1.0) };
+    return kl_term(p, q, r);
 }
 
 double ctkd__softplus(double x)
@@ -58,53 +92,166 @@ static struct row_class class_at(const struct ctkd__kl_row *row, size_t j)
     return c;
 }
 
+/* The classes that count are those before the one left out and those after it. */
+struct part {
+    size_t begin, end;
+};
+
+static struct part part_of(const struct ctkd__kl_row *row, size_t i)
+{
+    const size_t skip = least(row->skip, row->k);
+    return i == 0 ? (struct part){ 0, skip } : (struct part){ least(skip + 1, row->k), row->k };
+}
+
 static void find_maxima(struct ctkd__kl_row *row)
 {
     row->s_max = row->t_max = -INFINITY;
-    for (size_t j = 0; j < row->k; j++) {
-        if (j == row->skip)
-            continue;
-        const double s = (double)row->s[j], t = (double)row->t[j];
-        row->s_max = s > row->s_max ? s : row->s_max;
-        row->t_max = t > row->t_max ? t : row->t_max;
+    for (size_t i = 0; i < 2; i++) {
+        const struct part part = part_of(row, i);
+        const size_t count = part.end - part.begin;
+        row->s_max = fmax(row->s_max, ctkd__row_max(count, row->s + part.begin));
+        row->t_max = fmax(row->t_max, ctkd__row_max(count, row->t + part.begin));
     }
+}
+
+/* Exponentials of a block of classes: where they are kept, else in `own`. */
+struct block {
+    size_t begin, count;
+    const double *s, *t;
+};
+
+static struct block block_at(const struct ctkd__kl_row *row, size_t begin, size_t end, bool known,
+                             double own[2][BLOCK])
+{
+    const size_t count = least(BLOCK, end - begin);
+    const bool keeps = row->kept && row->k <= CTKD__ROW_KEPT;
+    double *const s = keeps ? row->kept + begin : own[0];
+    double *const t = keeps ? row->kept + CTKD__ROW_KEPT + begin : own[1];
+    if (!known || !keeps) {
+        ctkd__exp_row(count, row->s + begin, row->s_max, row->s_factor * row->inverse, s);
+        ctkd__exp_row(count, row->t + begin, row->t_max, row->t_factor * row->inverse, t);
+    }
+    return (struct block){ begin, count, s, t };
+}
+
+/* e_s (e^((t - s)/tau) - 1), for logits less than tau apart. */
+CTKD__CLONES static void excesses(const struct ctkd__kl_row *row, struct block b,
+                                  double *restrict out)
+{
+    const float *const s = row->s + b.begin, *const t = row->t + b.begin;
+    const double s_max = row->s_max, t_max = row->t_max, inverse = row->inverse;
+    const double s_factor = row->s_factor, t_factor = row->t_factor;
+    for (size_t j = 0; j < b.count; j++) {
+        const double at_s = ((double)s[j] - s_max) * s_factor;
+        const double at_t = ((double)t[j] - t_max) * t_factor;
+        out[j] = b.s[j] * ctkd__expm1((at_t - at_s) * inverse);
+    }
+}
+
+/* The largest distance of t and s, each less its maximum and times its factor. */
+CTKD__CLONES static double widest_of(const struct ctkd__kl_row *row, struct part part)
+{
+    enum { WIDTH = 32 }; /* of a loop that stays one: GCC makes vectors of it */
+    double most[WIDTH] = { 0 }, widest = 0;
+    const float *const s = row->s + part.begin, *const t = row->t + part.begin;
+    const double s_max = row->s_max, t_max = row->t_max;
+    const double s_factor = row->s_factor, t_factor = row->t_factor;
+    const size_t count = part.end - part.begin;
+    size_t j = 0;
+    for (; j + WIDTH <= count; j += WIDTH)
+        for (size_t l = 0; l < WIDTH; l++) {
+            const double d =
+                fabs(((double)t[j + l] - t_max) * t_factor - ((double)s[j + l] - s_max) * s_factor);
+            most[l] = d > most[l] ? d : most[l];
+        }
+    for (size_t l = 0; j + l < count; l++)
+        most[l] = fmax(most[l], fabs(((double)t[j + l] - t_max) * t_factor -
+                                     ((double)s[j + l] - s_max) * s_factor));
+    for (size_t l = 0; l < WIDTH; l++)
+        widest = most[l] > widest ? most[l] : widest;
+    return widest;
 }
 
 void ctkd__kl_row_prepare(struct ctkd__kl_row *row)
 {
     find_maxima(row);
+    row->inverse = 1 / row->tau;
     row->s_factor = row->s_factor == 0 ? 1 : row->s_factor;
     row->t_factor = row->t_factor == 0 ? 1 : row->t_factor;
-    double s_sum = 0, t_sum = 0, widest = 0;
-    for (size_t j = 0; j < row->k; j++) {
-        if (j == row->skip)
-            continue;
-        const double s = ctkd__kl_row_s(row, j), t = ctkd__kl_row_t(row, j);
-        s_sum += exp(s / row->tau);
-        t_sum += exp(t / row->tau);
-        widest = fmax(widest, fabs(t - s));
+    double s_lanes[CTKD__LANES] = { 0 }, t_lanes[CTKD__LANES] = { 0 }, own[2][BLOCK], widest = 0;
+    for (size_t i = 0; i < 2; i++) {
+        const struct part part = part_of(row, i);
+        for (size_t j = part.begin; j < part.end; j += BLOCK) {
+            const struct block b = block_at(row, j, part.end, false, own);
+            ctkd__add_lanes(b.count, b.s, s_lanes);
+            ctkd__add_lanes(b.count, b.t, t_lanes);
+        }
+        widest = fmax(widest, widest_of(row, part));
     }
-    row->s_lse = log(s_sum);
-    row->t_lse = log(t_sum);
+    row->s_sum = ctkd__lanes_sum(s_lanes);
+    row->t_sum = ctkd__lanes_sum(t_lanes);
+    row->s_lse = log(row->s_sum);
+    row->t_lse = log(row->t_sum);
     row->lse_difference = row->t_lse - row->s_lse;
-    if (!(widest / row->tau < 1))
+    if (!(widest * row->inverse < 1e-3))
         return;
-    /* Both are near log k, and their difference is of the size of the logits' differences over tau:
-       sum q e^((t - s)/tau) = e^lse_difference gives it without the cancellation. */
-    double excess = 0;
-    for (size_t j = 0; j < row->k; j++) {
-        if (j == row->skip)
-            continue;
-        const double s = ctkd__kl_row_s(row, j), t = ctkd__kl_row_t(row, j);
-        excess += exp(s / row->tau) * expm1((t - s) / row->tau);
+    /* Both are near log k, each to some 1e-15, and their difference is of the size of the logits'
+       differences over tau: sum q e^((t - s)/tau) = e^lse_difference gives it without the
+       cancellation. */
+    double lanes[CTKD__LANES] = { 0 }, excess[BLOCK];
+    for (size_t i = 0; i < 2; i++) {
+        const struct part part = part_of(row, i);
+        for (size_t j = part.begin; j < part.end; j += BLOCK) {
+            const struct block b = block_at(row, j, part.end, true, own);
+            excesses(row, b, excess);
+            ctkd__add_lanes(b.count, excess, lanes);
+        }
     }
-    row->lse_difference = log1p(excess / s_sum);
+    row->lse_difference = log1p(ctkd__lanes_sum(lanes) / row->s_sum);
 }
 
-void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
-                      struct ctkd__row_gradient ds)
+/* What a class adds to the sums of a row. */
+struct terms {
+    double kl[BLOCK], s[BLOCK], t[BLOCK], tr[BLOCK], moved[BLOCK], ds[BLOCK];
+};
+
+CTKD__CLONES static void make_terms(const struct ctkd__kl_row *row, struct block b,
+                                    struct ctkd__ds_weights w, struct terms *restrict terms)
 {
-    double kl = 0, mean_r = 0, mean_s = 0, mean_t = 0, moved_s = 0, mean_tr = 0;
+    const float *const s = row->s + b.begin, *const t = row->t + b.begin;
+    const double s_max = row->s_max, t_max = row->t_max, inverse = row->inverse;
+    const double s_factor = row->s_factor, t_factor = row->t_factor;
+    const double s_scale = 1 / row->s_sum, t_scale = 1 / row->t_sum;
+    const double lse_difference = row->lse_difference;
+    for (size_t j = 0; j < b.count; j++) {
+        const double at_s = ((double)s[j] - s_max) * s_factor;
+        const double at_t = ((double)t[j] - t_max) * t_factor;
+        const double q = b.s[j] * s_scale, p = b.t[j] * t_scale;
+        const double r = (at_t - at_s) * inverse - lse_difference;
+        const struct ctkd__kl_term term = kl_term(p, q, r);
+        terms->kl[j] = term.kl;
+        terms->s[j] = q * at_s;
+        terms->t[j] = p * at_t;
+        terms->tr[j] = p * at_t * r;
+        terms->moved[j] = term.difference * at_s;
+        terms->ds[j] = w.difference * term.difference + w.student * q + w.constant;
+    }
+}
+
+CTKD__CLONES static void put_block(size_t begin, size_t count, const double *restrict x,
+                                   struct ctkd__row_gradient to)
+{
+    if (to.floats)
+        for (size_t j = 0; j < count; j++)
+            to.floats[begin + j] = (float)x[j];
+    else if (to.doubles)
+        memcpy(to.doubles + begin, x, count * sizeof *x);
+}
+
+/* The sums of a row with epsilon, class by class: log(p + epsilon) has no vectors. */
+static void sum_smoothed(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
+                         struct ctkd__row_gradient ds, double *moved_s, double *mean_tr)
+{
     for (size_t j = 0; j < row->k; j++) {
         if (j == row->skip)
             continue;
@@ -112,22 +259,55 @@ void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
         const struct ctkd__kl_term term = ctkd__kl_term(c.p, c.q, c.r);
         /* sum p r is sum term.kl, because the differences sum to 0 */
         const double smoothed = term.kl + c.p * (c.r_smooth - c.r);
-        mean_r += smoothed;
-        kl += smoothed + row->epsilon * c.r_smooth;
-        mean_s += c.q * c.s;
-        mean_t += c.p * c.t;
-        mean_tr += c.p * c.t * c.r_smooth;
+        row->mean_r += smoothed;
+        row->kl += smoothed + row->epsilon * c.r_smooth;
+        row->mean_s += c.q * c.s;
+        row->mean_t += c.p * c.t;
+        *mean_tr += c.p * c.t * c.r_smooth;
         const double d = term.difference + row->epsilon * ((double)row->k * c.q - 1.0);
-        moved_s += d * c.s;
+        *moved_s += d * c.s;
         ctkd__put(ds, j,
                   weights.difference * term.difference + weights.student * c.q + weights.constant);
     }
-    row->kl = kl;
-    row->mean_r = mean_r;
-    row->mean_s = mean_s;
-    row->mean_t = mean_t;
+}
+
+static void sum_exact(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
+                      struct ctkd__row_gradient ds, double *moved_s, double *mean_tr)
+{
+    double kl[CTKD__LANES] = { 0 }, s[CTKD__LANES] = { 0 }, t[CTKD__LANES] = { 0 };
+    double tr[CTKD__LANES] = { 0 }, moved[CTKD__LANES] = { 0 }, own[2][BLOCK];
+    struct terms terms;
+    for (size_t i = 0; i < 2; i++) {
+        const struct part part = part_of(row, i);
+        for (size_t j = part.begin; j < part.end; j += BLOCK) {
+            const struct block b = block_at(row, j, part.end, true, own);
+            make_terms(row, b, weights, &terms);
+            put_block(j, b.count, terms.ds, ds);
+            ctkd__add_lanes(b.count, terms.kl, kl);
+            ctkd__add_lanes(b.count, terms.s, s);
+            ctkd__add_lanes(b.count, terms.t, t);
+            ctkd__add_lanes(b.count, terms.tr, tr);
+            ctkd__add_lanes(b.count, terms.moved, moved);
+        }
+    }
+    row->kl = row->mean_r = ctkd__lanes_sum(kl); /* the differences q - p sum to 0 */
+    row->mean_s = ctkd__lanes_sum(s);
+    row->mean_t = ctkd__lanes_sum(t);
+    *mean_tr = ctkd__lanes_sum(tr);
+    *moved_s = ctkd__lanes_sum(moved);
+}
+
+void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
+                      struct ctkd__row_gradient ds)
+{
+    double moved_s = 0, mean_tr = 0;
+    row->kl = row->mean_r = row->mean_s = row->mean_t = 0;
+    if (row->epsilon > 0)
+        sum_smoothed(row, weights, ds, &moved_s, &mean_tr);
+    else
+        sum_exact(row, weights, ds, &moved_s, &mean_tr);
     /* Both softmaxes and the factor tau^2 depend on tau. */
-    row->dtau = 2.0 * row->tau * kl - moved_s - (mean_tr - mean_t * mean_r);
+    row->dtau = 2.0 * row->tau * row->kl - moved_s - (mean_tr - row->mean_t * row->mean_r);
 }
 
 void ctkd__kl_row_teacher(const struct ctkd__kl_row *row, double weight, double constant,

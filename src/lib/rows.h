@@ -21,6 +21,9 @@ struct ctkd__lse {
 };
 struct ctkd__lse ctkd__row_lse(size_t k, const float *x);
 
+/** p = softmax(x) of a row whose lse this is. */
+void ctkd__probabilities(size_t k, const float *x, struct ctkd__lse lse, float *p);
+
 /** One class in a KL divergence. */
 struct ctkd__kl_term {
     double kl;         /**< its non-negative share p (r + e^-r - 1) */
@@ -33,6 +36,9 @@ struct ctkd__kl_term ctkd__kl_term(double p, double q, double r);
 double ctkd__softplus(double x);
 double ctkd__sigmoid(double x);
 
+/** Rows up to this length keep their exponentials from one pass to the next. */
+enum { CTKD__ROW_KEPT = 1024 };
+
 /** A row at a temperature. The first block is the caller's, the rest is filled as noted. */
 struct ctkd__kl_row {
     size_t k, skip; /**< classes; the one left out, or CTKD__NO_CLASS */
@@ -42,9 +48,12 @@ struct ctkd__kl_row {
     /** Factors of the logits; 0 means 1. Standardised logits never exist as floats, whose rounding
         would be of the size of s - t where student and teacher are close. */
     double s_factor, t_factor;
+    double *kept; /**< scratch of 2 CTKD__ROW_KEPT values, or NULL: exponentials are made twice */
     /* by prepare */
-    double s_max, t_max;   /**< over the classes that count, without the factors */
-    double s_lse, t_lse;   /**< of (s - s_max)/tau, (t - t_max)/tau */
+    double s_max, t_max; /**< over the classes that count, without the factors */
+    double inverse;      /**< 1/tau */
+    double s_sum, t_sum; /**< of exp of the logits less the maximum, times their factor over tau */
+    double s_lse, t_lse; /**< their logarithms */
     double lse_difference; /**< t_lse - s_lse, accurate when small */
     /* by sum */
     double kl;             /**< sum (p + epsilon) (log(p + epsilon) - log q) */

@@ -1,16 +1,15 @@
 #include "lib/softmax.h"
 
-#include <math.h>
+#include "lib/vexp.h"
 
 void ctkd__softmax(size_t k, const float *x, double tau, double *p)
 {
-    double max = (double)x[0], sum = 0;
-    for (size_t j = 1; j < k; j++)
-        max = fmax(max, (double)x[j]);
+    double lanes[CTKD__LANES] = { 0 };
+    ctkd__exp_row(k, x, ctkd__row_max(k, x), 1 / tau, p);
+    ctkd__add_lanes(k, p, lanes);
+    const double scale = 1 / ctkd__lanes_sum(lanes);
     for (size_t j = 0; j < k; j++)
-        sum += p[j] = exp(((double)x[j] - max) / tau);
-    for (size_t j = 0; j < k; j++)
-        p[j] /= sum;
+        p[j] *= scale;
 }
 
 double ctkd__through_softmax(size_t k, const float *x, double tau, const double *p,

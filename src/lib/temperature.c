@@ -22,16 +22,19 @@ struct ctkd_temperature {
     float theta_gradient;
 };
 
-ctkd_temperature_config ctkd_temperature_defaults(void)
+void ctkd_temperature_config_init(ctkd_temperature_config *config, size_t size)
 {
-    return (ctkd_temperature_config){ .kind = CTKD_TEMPERATURE_GLOBAL,
-                                      .tau = 4,
-                                      .tau_min = 1,
-                                      .tau_span = 20,
-                                      .theta_init = 1,
-                                      .n_max = 1,
-                                      .k = 1,
-                                      .bias_init = 1 };
+    const ctkd_temperature_config own = { .size = size,
+                                          .kind = CTKD_TEMPERATURE_GLOBAL,
+                                          .tau = 4,
+                                          .tau_min = 1,
+                                          .tau_span = 20,
+                                          .theta_init = 1,
+                                          .n_max = 1,
+                                          .k = 1,
+                                          .bias_init = 1 };
+    memset(config, 0, size);
+    memcpy(config, &own, size < sizeof own ? size : sizeof own);
 }
 
 static bool is_positive(float value)
@@ -41,8 +44,11 @@ static bool is_positive(float value)
 
 static bool config_ok(const ctkd_temperature_config *c)
 {
-    if (!c->allocator.allocate != !c->allocator.release)
+    if (!c->allocator.allocate != !c->allocator.release || (c->size && c->size != sizeof *c))
         return false;
+    for (size_t i = 0; i < sizeof c->reserved / sizeof c->reserved[0]; i++)
+        if (c->reserved[i]) /* of a later version */
+            return false;
     switch (c->kind) {
     case CTKD_TEMPERATURE_FIXED:
         return is_positive(c->tau);
@@ -193,8 +199,7 @@ static void write_input(const struct ctkd_temperature *module, const float *row,
         return;
     }
     const struct ctkd__lse lse = ctkd__row_lse(k, row);
-    for (size_t j = 0; j < k; j++)
-        x[j] = (float)exp((double)row[j] - lse.max - lse.log_sum);
+    ctkd__probabilities(k, row, lse, x);
 }
 
 static void instance_forward(struct ctkd_temperature *module, size_t n, const float *s,

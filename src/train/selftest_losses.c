@@ -156,8 +156,11 @@ static ctkd_status make_maps(struct loss_case *c, ctkd_error *err)
 
 static ctkd_status make_memory(struct loss_case *c, ctkd_error *err)
 {
-    const ctkd_loss_shape shape = { N, K, c->maps, c->n_maps,
-                                    c->def->needs & CTKD_NEEDS_IDS ? SAMPLES : 0 };
+    const ctkd_loss_shape shape = { .n = N,
+                                    .k = K,
+                                    .maps = c->maps,
+                                    .n_maps = c->n_maps,
+                                    .samples = c->def->needs & CTKD_NEEDS_IDS ? SAMPLES : 0 };
     size_t workspace = 0;
     ctkd_status status = ctkd_loss_workspace(c->def, c->config, &shape, &workspace);
     if (status == CTKD_OK)

@@ -69,8 +69,13 @@ static void make_memory(struct feature_case *c)
     ctkd_map shapes[RECORDED_MAX];
     for (size_t i = 0; i < c->n_maps; i++)
         shapes[i] = c->reads[i].value.shape;
-    const ctkd_loss_shape shape = { FEATURE_BATCH, FEATURE_CLASSES, shapes, c->n_maps,
-                                    c->def->needs & CTKD_NEEDS_IDS ? FEATURE_SAMPLES : 0 };
+    const ctkd_loss_shape shape = {
+        .n = FEATURE_BATCH,
+        .k = FEATURE_CLASSES,
+        .maps = shapes,
+        .n_maps = c->n_maps,
+        .samples = c->def->needs & CTKD_NEEDS_IDS ? FEATURE_SAMPLES : 0,
+    };
     size_t values;
     assert_int_equal(ctkd_loss_workspace(c->def, c->config, &shape, &values), CTKD_OK);
     c->workspace = values ? room(values, sizeof *c->workspace) : NULL;

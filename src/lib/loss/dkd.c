@@ -3,6 +3,8 @@
 #include <math.h>
 
 #include "ctkd/loss.h"
+#include "lib/each.h"
+#include "lib/loss/pooled.h"
 
 /*
  * Target against the rest: a two-class KL between P = p_y and a = q_y. `row` holds the softmaxes
@@ -64,34 +66,80 @@ void ctkd__dkd_row(struct ctkd__kl_row *row, double n, double alpha, double beta
                 beta * row->dtau;
 }
 
-ctkd_status ctkd_dkd_loss(size_t n, size_t k, const float *s, const float *t, const int32_t *labels,
-                          const float *tau, size_t n_tau, float alpha, float beta, float *loss,
-                          float *ds, float *dt, float *dtau)
+struct dkd {
+    size_t n, k;
+    const float *s, *t, *tau;
+    const int32_t *labels;
+    bool one_tau;
+    double alpha, beta;
+    float *ds, *dt, *dtau;
+    struct dkd_sums {
+        double loss, dtau;
+    } sums[CTKD__TASKS];
+};
+
+static void dkd_task(void *argument, size_t task)
+{
+    struct dkd *dkd = argument;
+    const size_t k = dkd->k, end = ctkd__task_begin(dkd->n, task + 1);
+    double kept[2 * CTKD__ROW_KEPT];
+    struct dkd_sums sums = { 0 };
+    for (size_t i = ctkd__task_begin(dkd->n, task); i < end; i++) {
+        struct ctkd__kl_row row = { .k = k,
+                                    .skip = (size_t)dkd->labels[i],
+                                    .s = dkd->s + i * k,
+                                    .t = dkd->t + i * k,
+                                    .tau = (double)dkd->tau[dkd->one_tau ? 0 : i],
+                                    .kept = kept };
+        struct ctkd__dkd_outputs out = { .ds = { .floats = dkd->ds ? dkd->ds + i * k : NULL },
+                                         .dt = { .floats = dkd->dt ? dkd->dt + i * k : NULL } };
+        ctkd__dkd_row(&row, (double)dkd->n, dkd->alpha, dkd->beta, &out);
+        sums.loss += out.loss;
+        sums.dtau += out.dtau;
+        if (dkd->dtau && !dkd->one_tau)
+            dkd->dtau[i] = (float)(out.dtau / (double)dkd->n);
+    }
+    dkd->sums[task] = sums;
+}
+
+ctkd_status ctkd__dkd_loss(const ctkd_pool *pool, size_t n, size_t k, const float *s,
+                           const float *t, const int32_t *labels, const float *tau, size_t n_tau,
+                           float alpha, float beta, float *loss, float *ds, float *dt, float *dtau)
 {
     if (!ctkd__loss_arguments_ok(n, k, s, t, tau, n_tau, loss) || k < 3 || !labels ||
         !isfinite(alpha) || !isfinite(beta) || alpha < 0 || beta < 0)
         return CTKD_EINVAL;
     if (!ctkd__labels_ok(n, k, labels))
         return CTKD_ERANGE;
+    struct dkd dkd = { .n = n,
+                       .k = k,
+                       .s = s,
+                       .t = t,
+                       .tau = tau,
+                       .labels = labels,
+                       .one_tau = n_tau == 1,
+                       .alpha = (double)alpha,
+                       .beta = (double)beta,
+                       .ds = ds,
+                       .dt = dt,
+                       .dtau = dtau };
+    ctkd__each(pool, CTKD__TASKS, dkd_task, &dkd);
     double loss_sum = 0, dtau_sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct ctkd__kl_row row = { .k = k,
-                                    .skip = (size_t)labels[i],
-                                    .s = s + i * k,
-                                    .t = t + i * k,
-                                    .tau = (double)tau[n_tau == 1 ? 0 : i] };
-        struct ctkd__dkd_outputs out = { .ds = { .floats = ds ? ds + i * k : NULL },
-                                         .dt = { .floats = dt ? dt + i * k : NULL } };
-        ctkd__dkd_row(&row, (double)n, (double)alpha, (double)beta, &out);
-        loss_sum += out.loss;
-        dtau_sum += out.dtau;
-        if (dtau && n_tau != 1)
-            dtau[i] = (float)(out.dtau / (double)n);
+    for (size_t i = 0; i < CTKD__TASKS; i++) {
+        loss_sum += dkd.sums[i].loss;
+        dtau_sum += dkd.sums[i].dtau;
     }
     if (dtau && n_tau == 1)
         *dtau = (float)(dtau_sum / (double)n);
     *loss = (float)(loss_sum / (double)n);
     return CTKD_OK;
+}
+
+ctkd_status ctkd_dkd_loss(size_t n, size_t k, const float *s, const float *t, const int32_t *labels,
+                          const float *tau, size_t n_tau, float alpha, float beta, float *loss,
+                          float *ds, float *dt, float *dtau)
+{
+    return ctkd__dkd_loss(NULL, n, k, s, t, labels, tau, n_tau, alpha, beta, loss, ds, dt, dtau);
 }
 
 struct dkd_config {
@@ -107,8 +155,8 @@ static const ctkd_option dkd_options[] = {
 static ctkd_status dkd_eval(const void *config, const ctkd_loss_args *a)
 {
     const struct dkd_config *dkd = config;
-    return ctkd_dkd_loss(a->n, a->k, a->s, a->t, a->labels, a->tau, a->n_tau, dkd->alpha, dkd->beta,
-                         a->loss, a->ds, a->dt, a->dtau);
+    return ctkd__dkd_loss(a->pool, a->n, a->k, a->s, a->t, a->labels, a->tau, a->n_tau, dkd->alpha,
+                          dkd->beta, a->loss, a->ds, a->dt, a->dtau);
 }
 
 const ctkd_loss_def ctkd__loss_dkd = {
@@ -117,7 +165,7 @@ const ctkd_loss_def ctkd__loss_dkd = {
     .formula = "1/n sum_i tau_i^2 (alpha KLb_i + beta KLn_i)",
     .source = "Zhao et al. 2022, arXiv:2203.08679",
     .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_LABELS | CTKD_NEEDS_TAU,
-    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
+    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE | CTKD_ROWWISE,
     .classes_min = 3,
     .options = dkd_options,
     .config_size = sizeof(struct dkd_config),

@@ -134,7 +134,7 @@ const ctkd_loss_def ctkd__loss_lskd = {
     .formula = "KD (or DKD) of Z(s) and Z(t), Z(x) = (x - mean x)/(sd x + 1e-7) per row",
     .source = "Sun et al. 2024, arXiv:2403.01427",
     .needs = CTKD_NEEDS_LOGITS | CTKD_NEEDS_LABELS | CTKD_NEEDS_TAU,
-    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
+    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE | CTKD_ROWWISE,
     .classes_min = 2,
     .options = lskd_options,
     .config_size = sizeof(struct lskd_config),

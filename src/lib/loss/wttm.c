@@ -18,7 +18,7 @@ const ctkd_loss_def ctkd__loss_wttm = {
     .title = "Weighted transformed teacher matching",
     .formula = "1/n sum_i U_i KL(softmax(x t_i) || softmax(s_i)), U = sum_j softmax(t)_j^x",
     .source = "Zheng & Yang 2024, arXiv:2402.11148",
-    .properties = CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE,
+    .properties = CTKD_SHIFT_INVARIANT | CTKD_NONNEGATIVE | CTKD_ROWWISE,
     .classes_min = 2,
     .options = wttm_options,
     .needs = CTKD_NEEDS_LOGITS,

@@ -1,0 +1,40 @@
+/**
+ * @file refuse.h  Failing with a reason. libctkd has no stdio: a message is put together from
+ * parts.
+ */
+#ifndef CTKD_LIB_REFUSE_H
+#define CTKD_LIB_REFUSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "ctkd/status.h"
+
+enum { CTKD__NUMBER_BYTES = 32 };
+
+/** Writes `value` as %.6g does, whatever the locale; returns out. */
+const char *ctkd__number_text(double value, char out[CTKD__NUMBER_BYTES]);
+
+/** Reads a decimal number that is all of `text`, with a point in every locale; within an ulp, and
+    exactly up to 15 digits and powers of ten up to 22. False: it is none. */
+bool ctkd__number_read(const char *text, double *value);
+
+/** Writes status and the parts (up to a NULL) as one line into err (may be NULL), cut to its room;
+    returns status. */
+ctkd_status ctkd__refuse(ctkd_error *err, ctkd_status status, ...);
+
+/** The sentinel is part of the name, so that it cannot be forgotten. */
+#define CTKD__REFUSE(err, status, ...)                                                             \
+    ctkd__refuse((err), (status), __VA_ARGS__, (const char *)NULL)
+
+/**
+ * Reads a struct that its writer may know in another version (`size`, ctkd/loss.h) into one of
+ * ours.
+ * @param first  its size in 0.1.0, which `from_size` 0 stands for
+ * @return CTKD_OK; CTKD_EINVAL (smaller than in 0.1.0); CTKD_EUNSUPPORTED (it uses members that are
+ *         not known here)
+ */
+ctkd_status ctkd__struct_read(void *own, size_t own_size, size_t first, const void *from,
+                              size_t from_size);
+
+#endif
