@@ -509,6 +509,8 @@ static const struct method_case {
     { "mlkd_mask", "mlkd", "mask", 1, CTKD_VIEW_ONLY },
     { "mlkd_mask_weak", "mlkd", "mask", 1, CTKD_VIEW_WEAK },
     { "mlkd_strong", "mlkd", NULL, 0, CTKD_VIEW_STRONG },
+    { "mlkd_lskd", "mlkd", "standardise", 1, CTKD_VIEW_ONLY },
+    { "mlkd_lskd_strong", "mlkd", "standardise", 1, CTKD_VIEW_STRONG },
     { "dist", "dist", NULL, 0, CTKD_VIEW_ONLY },
     { "lskd", "lskd", NULL, 0, CTKD_VIEW_ONLY },
     { "lskd_dkd", "lskd", "base", 1, CTKD_VIEW_ONLY },

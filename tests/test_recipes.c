@@ -126,6 +126,66 @@ static void every_method_has_a_file_with_its_weight(void **state)
     }
 }
 
+/* The configuration of a file in configs/methods, after that of the CIFAR-100 schedule. */
+static struct ctkd__config *read_method(const char *name)
+{
+    char path[1024];
+    ctkd_error err = { 0 };
+    struct ctkd__config *config;
+    check_ok(ctkd__config_create(&config, &err), &err);
+    snprintf(path, sizeof path, "%s/configs/base/cifar100.yaml", CTKD_SOURCE_DIR);
+    check_ok(ctkd__sections_read_yaml(ctkd__config_sections(config), path, &err), &err);
+    snprintf(path, sizeof path, "%s/configs/methods/%s.yaml", CTKD_SOURCE_DIR, name);
+    check_ok(ctkd__sections_read_yaml(ctkd__config_sections(config), path, &err), &err);
+    return config;
+}
+
+/* Recipes of configs/methods that are more than a name and a weight, as METHODS has them. */
+static const struct variant {
+    const char *name;
+    double ce, tau, lr, initial_lr;
+    int64_t epochs, warmup;
+    size_t count; /* of methods */
+    double weights[2];
+} variants[] = {
+    { "dist", 1, 4, 0.05, -1, 240, 0, 1, { 2 } },
+    { "ft", 1, 4, 0.05, -1, 240, 0, 1, { 200 } },
+    { "ft-resnet", 1, 4, 0.05, 0.01, 240, 0, 1, { 200 } },
+    { "lskd", 0.1, 2, 0.05, -1, 240, 0, 1, { 9 } },
+    { "lskd-dkd", 1, 2, 0.05, -1, 240, 20, 1, { 9 } },
+    { "lskd-mlkd", 0.1, 2, 0.025, -1, 480, 0, 1, { 9 } },
+    { "mlkd", 0.1, 4, 0.025, -1, 240, 0, 1, { 0.9 } },
+    { "mlkd-small", 0.1, 4, 0.01, -1, 480, 0, 1, { 0.9 } },
+    { "reviewkd", 1, 4, 0.05, -1, 240, 20, 1, { 1 } },
+    { "ttm", 1, 4, 0.05, -1, 240, 0, 1, { 45 } },
+    { "wttm", 1, 4, 0.05, -1, 240, 0, 1, { 4 } },
+    { "wttm-crd", 1, 4, 0.05, -1, 240, 0, 2, { 4, 0.8 } },
+};
+
+static void recipes_of_methods_have_the_published_numbers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
+        const struct variant *const v = &variants[i];
+        struct ctkd__config *config = read_method(v->name);
+        struct ctkd__methods methods;
+        check_ok(ctkd__methods_resolve(config, &methods, NULL), NULL);
+        check_close(config->method.ce_weight, v->ce, 1e-6, 0);
+        assert_true(methods.kd_weight == 0);
+        check_close(config->temperature.tau, v->tau, 1e-6, 0);
+        assert_int_equal(config->temperature.kind, CTKD_TEMPERATURE_FIXED);
+        check_close(config->optimizer.lr, v->lr, 1e-6, 0);
+        check_close(config->method.initial_lr, v->initial_lr, 1e-6, 0);
+        assert_int_equal(config->train.epochs, v->epochs);
+        assert_int_equal(config->method.warmup_epochs, v->warmup);
+        assert_string_equal(config->schedule.milestones, "150,180,210");
+        assert_int_equal(methods.count, v->count);
+        for (size_t m = 0; m < v->count; m++)
+            check_close(methods.items[m].weight, v->weights[m], 1e-6, 0);
+        ctkd__config_destroy(config);
+    }
+}
+
 static void every_network_has_a_vanilla_recipe(void **state)
 {
     (void)state;
@@ -172,6 +232,32 @@ static void dkd_has_the_weights_of_the_ctkd_scripts(void **state)
     ctkd__config_destroy(config);
 }
 
+static bool loss_switch(const struct ctkd__config *config, const ctkd_loss_def *loss,
+                        const char *name)
+{
+    const ctkd_option *option = ctkd_option_find(loss->options, name);
+    assert_non_null(option);
+    return *((const char *)ctkd__config_loss(config, loss) + option->offset) != 0;
+}
+
+static void logit_standardisation_has_its_bases(void **state)
+{
+    (void)state;
+    const ctkd_loss_def *const lskd = ctkd_loss_find("lskd"), *const mlkd = ctkd_loss_find("mlkd");
+    struct ctkd__config *config = read_method("lskd-dkd");
+    check_close(loss_option(config, lskd, "alpha"), 1, 0, 0);
+    check_close(loss_option(config, lskd, "beta"), 8, 0, 0);
+    assert_true(loss_switch(config, lskd, "base")); /* dkd is the second */
+    ctkd__config_destroy(config);
+    config = read_method("lskd-mlkd");
+    assert_true(loss_switch(config, mlkd, "standardise") && !loss_switch(config, mlkd, "mask"));
+    assert_string_equal(config->method.name, "mlkd");
+    ctkd__config_destroy(config);
+    config = read_method("wttm-crd");
+    check_close(loss_option(config, ctkd_loss_find("wttm"), "exponent"), 0.2, 1e-6, 0);
+    ctkd__config_destroy(config);
+}
+
 static void a_foreign_teacher_keeps_its_own_normalisation(void **state)
 {
     (void)state;
@@ -199,6 +285,8 @@ int main(void)
         cmocka_unit_test(every_pair_has_every_method_with_the_published_weights),
         cmocka_unit_test(every_network_has_a_vanilla_recipe),
         cmocka_unit_test(every_method_has_a_file_with_its_weight),
+        cmocka_unit_test(recipes_of_methods_have_the_published_numbers),
+        cmocka_unit_test(logit_standardisation_has_its_bases),
         cmocka_unit_test(cifar100_has_the_published_schedule),
         cmocka_unit_test(dkd_has_the_weights_of_the_ctkd_scripts),
         cmocka_unit_test(a_foreign_teacher_keeps_its_own_normalisation),

@@ -19,7 +19,7 @@ DISTANCES = {"1e-3": 1e-3, "1e-4": 1e-4}
 LOGITS = {
     "kd": lambda s, t, y, tau: kd(s, t, tau, False),
     "dkd": lambda s, t, y, tau: dkd(s, t, y, tau, 1, 8),
-    **{name: loss for name, loss in METHODS.items() if name.split("_")[-1] not in ("weak", "strong", "mask")},
+    **{name: METHODS[name] for name in ("dist", "lskd", "lskd_dkd", "ttm", "wttm", "mlkd")},
 }
 
 

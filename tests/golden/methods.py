@@ -28,8 +28,9 @@ def power(s, t, exponent, weighted):
     return (kl * (torch.softmax(t, 1) ** exponent).sum(1) if weighted else kl).mean()
 
 
-def mlkd(s, t, tau, view="only", mask=False):
-    """Of one of its two views, or with one view for both. mask: samples and classes one by one."""
+def mlkd(s, t, tau, view="only", mask=False, of_kd=lambda x: x):
+    """Of one of its two views, or with one view for both. mask: samples and classes one by one. of_kd: what the KD
+    terms make of the logits first."""
     n, k = s.shape
     p = torch.softmax(t, 1).detach()
 
@@ -44,11 +45,11 @@ def mlkd(s, t, tau, view="only", mask=False):
         strong = torch.is_tensor(temperature) or temperature in (3, 5)
         here = view == "only" or strong == (view == "strong")
         if here:
-            loss = loss + kd(s, t, tau_i, False)
+            loss = loss + kd(of_kd(s), of_kd(t), tau_i, False)
         if view == "strong":
             continue
         for i in range(n):
-            loss = loss + m[i] / n * kd(s[i:i + 1], t[i:i + 1], tau_i[i:i + 1], False)
+            loss = loss + m[i] / n * kd(of_kd(s[i:i + 1]), of_kd(t[i:i + 1]), tau_i[i:i + 1], False)
         loss = loss + (m.view(n, 1) * (q @ q.t() - p @ p.t()) ** 2).sum() / n
         loss = loss + (mc.view(k, 1) * (q.t() @ q - p.t() @ p) ** 2).sum() / k
     return loss
@@ -65,6 +66,8 @@ METHODS = {
     "mlkd_mask": lambda s, t, y, tau: mlkd(s, t, tau, mask=True),
     "mlkd_mask_weak": lambda s, t, y, tau: mlkd(s, t, tau, "weak", True),
     "mlkd_strong": lambda s, t, y, tau: mlkd(s, t, tau, "strong"),
+    "mlkd_lskd": lambda s, t, y, tau: mlkd(s, t, tau, of_kd=standardised),
+    "mlkd_lskd_strong": lambda s, t, y, tau: mlkd(s, t, tau, "strong", of_kd=standardised),
 }
 
 

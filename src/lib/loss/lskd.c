@@ -9,6 +9,7 @@
 #include "ctkd/loss.h"
 #include "lib/loss/dkd.h"
 #include "lib/memory.h"
+#include "lib/standardise.h"
 
 enum lskd_base { LSKD_KD, LSKD_DKD };
 
@@ -16,40 +17,6 @@ struct lskd_config {
     int base; /* enum lskd_base */
     float alpha, beta;
 };
-
-struct moments {
-    double mean, sd, denominator;
-};
-
-static struct moments moments_of(size_t k, const float *x)
-{
-    double sum = 0, squares = 0;
-    for (size_t j = 0; j < k; j++)
-        sum += (double)x[j];
-    struct moments m = { .mean = sum / (double)k };
-    for (size_t j = 0; j < k; j++)
-        squares += ((double)x[j] - m.mean) * ((double)x[j] - m.mean);
-    m.sd = sqrt(squares / ((double)k - 1));
-    m.denominator = m.sd + 1e-7;
-    return m;
-}
-
-/* g = dL/dz becomes dL/dx = (g - mean g - z <g, z> D/((k - 1) sd)) / D. A row of equal logits has
-   no derivative: 0. */
-static void through_standardise(size_t k, const float *x, const struct moments *m, const double *g,
-                                float *dx)
-{
-    double sum = 0, product = 0;
-    for (size_t j = 0; j < k; j++) {
-        sum += g[j];
-        product += g[j] * ((double)x[j] - m->mean);
-    }
-    const double slope = m->sd > 0 ? product / (((double)k - 1) * m->sd * m->denominator) : 0;
-    for (size_t j = 0; j < k; j++)
-        dx[j] = m->sd > 0 ? (float)((g[j] - sum / (double)k - ((double)x[j] - m->mean) * slope) /
-                                    m->denominator)
-                          : 0;
-}
 
 /* A row's gradient in double, of student and teacher. */
 static size_t lskd_workspace(const void *config, const ctkd_loss_shape *shape)
@@ -59,13 +26,21 @@ static size_t lskd_workspace(const void *config, const ctkd_loss_shape *shape)
     return ctkd__add_product(&values, 2, shape->k) ? values : 0;
 }
 
+static void write_gradient(size_t k, const float *x, const struct ctkd__moments *m, double *g,
+                           float *dx)
+{
+    ctkd__through_standardise(k, x, m, g);
+    for (size_t j = 0; j < k; j++)
+        dx[j] = (float)g[j];
+}
+
 /* Row i: tau^2 KL or DKD and its derivatives, not divided by n; writes ds and dt. */
 static struct ctkd__dkd_outputs lskd_row(const struct lskd_config *lskd, const ctkd_loss_args *a,
                                          size_t i)
 {
     const size_t k = a->k;
     const float *const s = a->s + i * k, *const t = a->t + i * k;
-    const struct moments of_s = moments_of(k, s), of_t = moments_of(k, t);
+    const struct ctkd__moments of_s = ctkd__moments_of(k, s), of_t = ctkd__moments_of(k, t);
     struct ctkd__dkd_outputs out = { .ds = { .doubles = a->ds ? a->workspace : NULL },
                                      .dt = { .doubles = a->dt ? a->workspace + k : NULL } };
     /* Softmaxes do not see the means. */
@@ -89,9 +64,9 @@ static struct ctkd__dkd_outputs lskd_row(const struct lskd_config *lskd, const c
         out.dtau = row.dtau;
     }
     if (a->ds)
-        through_standardise(k, s, &of_s, out.ds.doubles, a->ds + i * k);
+        write_gradient(k, s, &of_s, out.ds.doubles, a->ds + i * k);
     if (a->dt)
-        through_standardise(k, t, &of_t, out.dt.doubles, a->dt + i * k);
+        write_gradient(k, t, &of_t, out.dt.doubles, a->dt + i * k);
     return out;
 }
 

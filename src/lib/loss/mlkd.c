@@ -19,6 +19,9 @@
  *         = 1/k sum_ir [ (q W q')_ir (q q')_ir - 2 (q W p')_ir (q p')_ir + (p W p')_ir (p p')_ir ]
  *   dq    = 2/k [ q W q' q - q W p' p + (q q' q - q p' p) W ],  W = diag(mc)
  * BC and CC keep their divisors n and k, so that both forms have one scale.
+ *
+ * With the option `standardise` the KD terms are of Z(s), Z(t) as in LSKD (lib/standardise.h), BC
+ * and CC of s, t.
  */
 #include <math.h>
 
@@ -27,9 +30,10 @@
 #include "lib/memory.h"
 #include "lib/rows.h"
 #include "lib/softmax.h"
+#include "lib/standardise.h"
 
 struct mlkd_config {
-    bool mask;
+    bool mask, standardise;
 };
 
 static const float temperatures[] = { 0 /* tau */, 2, 3, 5, 6 };
@@ -40,7 +44,7 @@ enum { TEMPERATURES = sizeof temperatures / sizeof *temperatures };
 struct mlkd {
     const ctkd_loss_args *args;
     size_t n, k;
-    bool masked;
+    bool masked, standardised;
     const float *tau; /* of the current temperature */
     size_t n_tau;
     bool kd_here;            /* this view has its KD term beside the weighted one */
@@ -72,10 +76,12 @@ static size_t mlkd_workspace(const void *config, const ctkd_loss_shape *shape)
                : 0;
 }
 
-static struct mlkd lay_out(const ctkd_loss_args *a, bool masked)
+static struct mlkd lay_out(const struct mlkd_config *config, const ctkd_loss_args *a)
 {
     const size_t n = a->n, k = a->k, nk = n * k;
-    struct mlkd w = { .args = a, .n = n, .k = k, .masked = masked, .q = a->workspace };
+    struct mlkd w = { .args = a, .n = n, .k = k, .q = a->workspace };
+    w.masked = config->mask;
+    w.standardised = config->standardise;
     w.p = w.q + nk;
     w.dq = w.p + nk;
     w.dp = w.dq + nk;
@@ -154,32 +160,64 @@ static double dot(size_t k, const double *a, const double *b)
     return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + rest;
 }
 
-/* The KD term of one row: tau^2 KL/n by what this view gives it. */
+static void add_gradient(size_t k, struct ctkd__row_gradient g, double *sum)
+{
+    for (size_t j = 0; j < k; j++)
+        sum[j] += g.doubles ? g.doubles[j] : (double)g.floats[j];
+}
+
+/* The KD term of one row, with gradients of what the row holds to ds and dt: returns tau^2 KL/n. */
+static double kd_row(const struct mlkd *w, size_t i, double weight, struct ctkd__kl_row *row,
+                     struct ctkd__row_gradient ds, struct ctkd__row_gradient dt)
+{
+    const double scale = weight * row->tau / (double)w->n;
+    ctkd__kl_row_prepare(row);
+    ctkd__kl_row_sum(row, (struct ctkd__ds_weights){ .difference = scale }, ds);
+    ctkd__kl_row_teacher(row, scale, 0, dt);
+    if (w->tau == w->args->tau)
+        w->dtau[i] += weight * row->dtau / (double)w->n;
+    return scale * row->tau * row->kl;
+}
+
+/* The same of the row's standardised logits; its gradients are of the logits again. */
+static double standardised_row(const struct mlkd *w, size_t i, double weight,
+                               struct ctkd__kl_row *row, struct ctkd__row_gradient ds,
+                               struct ctkd__row_gradient dt)
+{
+    const struct ctkd__moments of_s = ctkd__moments_of(w->k, row->s);
+    const struct ctkd__moments of_t = ctkd__moments_of(w->k, row->t);
+    row->s_factor = 1 / of_s.denominator;
+    row->t_factor = 1 / of_t.denominator;
+    const double loss = kd_row(w, i, weight, row, ds, dt);
+    ctkd__through_standardise(w->k, row->s, &of_s, ds.doubles);
+    ctkd__through_standardise(w->k, row->t, &of_t, dt.doubles);
+    return loss;
+}
+
+/* The KD term of one row by what this view gives it. */
 static void add_kd_row(void *argument, size_t i)
 {
     const struct mlkd *w = argument;
     const ctkd_loss_args *a = w->args;
-    const size_t k = w->k;
+    const size_t k = w->k, at = i * k;
     const double weight = (a->view == CTKD_VIEW_STRONG ? 0 : w->m[i]) + (w->kd_here ? 1 : 0);
     w->sums[i] = 0;
     if (weight == 0)
         return;
-    const struct ctkd__row_gradient ds = { .floats = w->ds_part + i * k };
-    const struct ctkd__row_gradient dt = { .floats = w->dt_part + i * k };
     struct ctkd__kl_row row = {
-        .k = k, .skip = CTKD__NO_CLASS, .s = a->s + i * k, .t = a->t + i * k, .tau = tau_of(w, i)
+        .k = k, .skip = CTKD__NO_CLASS, .s = a->s + at, .t = a->t + at, .tau = tau_of(w, i)
     };
-    const double scale = weight * row.tau / (double)w->n;
-    ctkd__kl_row_prepare(&row);
-    ctkd__kl_row_sum(&row, (struct ctkd__ds_weights){ .difference = scale }, ds);
-    ctkd__kl_row_teacher(&row, scale, 0, dt);
-    w->sums[i] = scale * row.tau * row.kl;
-    if (w->tau == a->tau)
-        w->dtau[i] += weight * row.dtau / (double)w->n;
-    for (size_t j = 0; j < k; j++) {
-        w->ds[i * k + j] += (double)ds.floats[j];
-        w->dt[i * k + j] += (double)dt.floats[j];
+    struct ctkd__row_gradient ds = { .floats = w->ds_part + at },
+                              dt = { .floats = w->dt_part + at };
+    if (w->standardised) { /* dq, dp are free until go_back_row */
+        ds = (struct ctkd__row_gradient){ .doubles = w->dq + at };
+        dt = (struct ctkd__row_gradient){ .doubles = w->dp + at };
+        w->sums[i] = standardised_row(w, i, weight, &row, ds, dt);
+    } else {
+        w->sums[i] = kd_row(w, i, weight, &row, ds, dt);
     }
+    add_gradient(k, ds, w->ds + at);
+    add_gradient(k, dt, w->dt + at);
 }
 
 static void prepare_row(void *argument, size_t i)
@@ -304,7 +342,7 @@ static ctkd_status mlkd_eval(const void *config, const ctkd_loss_args *a)
     if (!ctkd__loss_arguments_ok(a->n, a->k, a->s, a->t, a->tau, a->n_tau, a->loss) || a->k < 2 ||
         !a->workspace)
         return CTKD_EINVAL;
-    struct mlkd w = lay_out(a, mlkd->mask);
+    struct mlkd w = lay_out(mlkd, a);
     for (size_t i = 0; i < w.n * w.k; i++)
         w.ds[i] = w.dt[i] = 0;
     for (size_t i = 0; i < w.n; i++)
@@ -324,6 +362,8 @@ static const ctkd_option mlkd_options[] = {
     CTKD_OPT_BOOL(struct mlkd_config, mask, 0,
                   "leave confident samples and classes out one by one; false: weigh all by the "
                   "share of the others, as published"),
+    CTKD_OPT_BOOL(struct mlkd_config, standardise, 0,
+                  "KD terms on standardised logits (LSKD on MLKD); BC and CC stay as they are"),
     CTKD_OPT_END,
 };
 
