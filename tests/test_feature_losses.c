@@ -299,6 +299,81 @@ static void dead_and_large_features_have_finite_values(void **state)
     for_each_case(check_extremes);
 }
 
+static double largest_gradient(struct feature_case *c)
+{
+    double largest = 0;
+    assert_int_equal(feature_case_evaluate(c), CTKD_OK);
+    feature_case_check_finite(c);
+    for (size_t i = 0; i < c->n_maps; i++)
+        for (size_t j = 0; c->maps[i].dx && j < feature_case_values(c, i); j++)
+            largest = fmax(largest, fabs((double)c->maps[i].dx[j]));
+    return largest;
+}
+
+enum degeneracy { SAMPLE_OF_ZEROS, SAMPLES_THAT_COINCIDE, MAPS_WITHOUT_CONTRAST };
+
+static void degenerate(float *x, const ctkd_map *map, size_t n, enum degeneracy how)
+{
+    const size_t of_one = map->c * map->h * map->w, places = map->h * map->w;
+    if (how == SAMPLE_OF_ZEROS)
+        memset(x, 0, of_one * sizeof *x);
+    else if (how == SAMPLES_THAT_COINCIDE)
+        memcpy(x + of_one, x, of_one * sizeof *x);
+    else
+        for (size_t i = 0; i < n * of_one; i++)
+            x[i] = x[i / places * places];
+}
+
+/* Where a direction, a distance or a relation is not defined, the gradient is no larger for it: a
+   division by a guard against 0 would make it 1e7 or 1e12. */
+static void check_degenerate(struct feature_case *c, enum degeneracy how, enum ctkd_side side)
+{
+    const double usual = largest_gradient(c);
+    for (size_t i = 0; i < c->n_maps; i++)
+        if (c->reads[i].value.side == side && !c->reads[i].value.parameter)
+            degenerate((float *)c->maps[i].x, &c->maps[i], c->n, how);
+    const double found = largest_gradient(c);
+    if (found > 30 * usual)
+        fail_msg("%s, degeneracy %d of side %d: a gradient of %g, expected about %g", c->def->name,
+                 (int)how, (int)side, found, usual);
+}
+
+static void check_students_of_zeros(struct feature_case *c)
+{
+    check_degenerate(c, SAMPLE_OF_ZEROS, CTKD_STUDENT);
+}
+static void check_teachers_of_zeros(struct feature_case *c)
+{
+    check_degenerate(c, SAMPLE_OF_ZEROS, CTKD_TEACHER);
+}
+static void check_students_that_coincide(struct feature_case *c)
+{
+    check_degenerate(c, SAMPLES_THAT_COINCIDE, CTKD_STUDENT);
+}
+static void check_teachers_that_coincide(struct feature_case *c)
+{
+    check_degenerate(c, SAMPLES_THAT_COINCIDE, CTKD_TEACHER);
+}
+static void check_students_without_contrast(struct feature_case *c)
+{
+    check_degenerate(c, MAPS_WITHOUT_CONTRAST, CTKD_STUDENT);
+}
+static void check_teachers_without_contrast(struct feature_case *c)
+{
+    check_degenerate(c, MAPS_WITHOUT_CONTRAST, CTKD_TEACHER);
+}
+
+static void what_is_not_defined_has_no_large_gradient(void **state)
+{
+    (void)state;
+    for_each_case(check_students_of_zeros);
+    for_each_case(check_teachers_of_zeros);
+    for_each_case(check_students_that_coincide);
+    for_each_case(check_teachers_that_coincide);
+    for_each_case(check_students_without_contrast);
+    for_each_case(check_teachers_without_contrast);
+}
+
 /* --- errors */
 
 static void check_refused(struct feature_case *c, ctkd_loss_args args, bool null)
@@ -443,6 +518,7 @@ int main(void)
         cmocka_unit_test(skipped_gradients_do_not_change_the_loss),
         cmocka_unit_test(a_short_last_batch_has_finite_values),
         cmocka_unit_test(dead_and_large_features_have_finite_values),
+        cmocka_unit_test(what_is_not_defined_has_no_large_gradient),
         cmocka_unit_test(every_loss_refuses_bad_arguments_and_writes_nothing),
         cmocka_unit_test(memory_that_no_size_can_say_is_refused),
         cmocka_unit_test(plans_of_networks_without_maps_are_refused_or_read_the_vector),

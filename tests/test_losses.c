@@ -614,6 +614,34 @@ static void standardised_logits_of_a_constant_row_have_no_gradient(void **state)
         assert_true(isfinite(out.ds[i]) && isfinite(out.dt[i]));
 }
 
+/* A teacher that is sure of one class in each row, by `gap` logits and a little more from row to
+ * row. */
+static float mlkd_of_sure_teacher(float gap, float more)
+{
+    float s[NK], t[NK] = { 0 };
+    const float tau = 4;
+    struct outputs out;
+    _Alignas(16) char config[CONFIG_BYTES];
+    const ctkd_loss_def *const mlkd = ctkd_loss_find("mlkd");
+    ctkd_options_defaults(mlkd->options, config);
+    fill_uniform(s, NK, 1, -3, 3);
+    for (size_t i = 0; i < N; i++)
+        t[i * K + i] = gap + more * (float)i;
+    assert_int_equal(evaluate_view(mlkd, config, CTKD_VIEW_WEAK, s, t, labels, &tau, 1, &out),
+                     CTKD_OK);
+    return out.loss;
+}
+
+/* Half of the confidences are above their median unless they round to 1, which float does at a gap
+   of 17 and double at 37. */
+static void mlkd_tells_sure_teachers_apart_as_far_as_double_goes(void **state)
+{
+    (void)state;
+    const double equal = (double)mlkd_of_sure_teacher(20, 0);
+    assert_true((double)mlkd_of_sure_teacher(20, 1e-3f) < 0.9 * equal);
+    check_close(mlkd_of_sure_teacher(45, 1e-3f), mlkd_of_sure_teacher(45, 0), 0.01, 0);
+}
+
 static void dist_is_blind_to_what_correlation_is(void **state)
 {
     (void)state;
@@ -797,6 +825,7 @@ int main(void)
         cmocka_unit_test(methods_agree_with_pytorch),
         cmocka_unit_test(a_student_close_to_its_teacher_costs_no_digits),
         cmocka_unit_test(standardised_logits_of_a_constant_row_have_no_gradient),
+        cmocka_unit_test(mlkd_tells_sure_teachers_apart_as_far_as_double_goes),
         cmocka_unit_test(dist_is_blind_to_what_correlation_is),
         cmocka_unit_test(kd_tends_to_half_the_variance_at_high_tau),
         cmocka_unit_test(dkd_keeps_its_limit_at_high_tau),

@@ -127,7 +127,7 @@ static void rows_are_normalised_and_their_gradients_match_central_differences(vo
     }
 }
 
-static void a_row_of_zeros_stays_one_and_passes_a_finite_gradient(void **state)
+static void a_row_of_zeros_stays_one_and_passes_no_gradient(void **state)
 {
     (void)state;
     const float zero[3] = { 0 }, g[3] = { 1, -2, 0 };
@@ -139,10 +139,8 @@ static void a_row_of_zeros_stays_one_and_passes_a_finite_gradient(void **state)
     ctkd__through_normalise(3, unit, length, g, dx);
     assert_true(length == ctkd__normalise_double(3, zero_double, unit_double));
     ctkd__through_normalise_double(3, unit_double, length, g_double, dx_double);
-    for (size_t i = 0; i < 3; i++) {
-        check_close(dx[i], g_double[i] / CTKD__SHORTEST, 1e-6, 0);
-        check_close(dx_double[i], g_double[i] / CTKD__SHORTEST, 1e-6, 0);
-    }
+    for (size_t i = 0; i < 3; i++)
+        assert_true(dx[i] == 0 && dx_double[i] == 0);
 }
 
 static void count_up(void *argument, size_t i)
@@ -171,7 +169,7 @@ int main(void)
         cmocka_unit_test(long_sums_keep_their_digits),
         cmocka_unit_test(distances_come_from_the_differences),
         cmocka_unit_test(rows_are_normalised_and_their_gradients_match_central_differences),
-        cmocka_unit_test(a_row_of_zeros_stays_one_and_passes_a_finite_gradient),
+        cmocka_unit_test(a_row_of_zeros_stays_one_and_passes_no_gradient),
         cmocka_unit_test(each_index_is_visited_once_with_and_without_a_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 #include "lib/matrix.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "lib/each.h"
@@ -173,9 +174,10 @@ double ctkd__normalise(size_t k, const float *x, float *unit)
 
 void ctkd__through_normalise(size_t k, const float *unit, double length, const float *g, float *dx)
 {
-    const double along = length > CTKD__SHORTEST ? ctkd__dot(k, unit, g) : 0, inverse = 1 / length;
+    const double along = ctkd__dot(k, unit, g), inverse = 1 / length;
+    const bool has_direction = length > CTKD__SHORTEST;
     for (size_t i = 0; i < k; i++)
-        dx[i] = (float)(((double)g[i] - (double)unit[i] * along) * inverse);
+        dx[i] = has_direction ? (float)(((double)g[i] - (double)unit[i] * along) * inverse) : 0;
 }
 
 double ctkd__normalise_double(size_t k, const double *x, double *unit)
@@ -193,8 +195,9 @@ void ctkd__through_normalise_double(size_t k, const double *unit, double length,
                                     double *dx)
 {
     double along = 0;
-    for (size_t i = 0; i < k && length > CTKD__SHORTEST; i++)
+    const bool has_direction = length > CTKD__SHORTEST;
+    for (size_t i = 0; i < k && has_direction; i++)
         along += unit[i] * g[i];
     for (size_t i = 0; i < k; i++)
-        dx[i] = (g[i] - unit[i] * along) / length;
+        dx[i] = has_direction ? (g[i] - unit[i] * along) / length : 0;
 }

@@ -46,8 +46,9 @@ double ctkd__distance_squared(size_t k, const float *a, const float *b);
 
 /** unit = x / max(|x|, 1e-12) of k values; returns that divisor. unit may be x. */
 double ctkd__normalise(size_t k, const float *x, float *unit);
-/** Its backward rule: dx = (g - unit <unit, g>)/length, or g/length for a row that was too short.
-    dx may be g. */
+/** Its backward rule: dx = (g - unit <unit, g>)/length. A row that was too short has no direction
+    and passes no gradient: g/1e-12, which is that of the quotient, would end a training. dx may be
+    g. */
 void ctkd__through_normalise(size_t k, const float *unit, double length, const float *g, float *dx);
 
 /** The same of rows in double, as small matrices of products have. */

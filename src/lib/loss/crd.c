@@ -379,10 +379,7 @@ static void finish_side(const struct crd *w, const struct side *side, size_t i)
             sum += (double)side->dv[(part * w->n + i) * d + j];
         dx[j] = (float)(scale * sum);
     }
-    if (side->length[i] > CTKD__SHORTEST)
-        ctkd__through_normalise(d, side->unit + i * d, side->length[i], dx, dx);
-    else
-        memset(dx, 0, d * sizeof *dx); /* no direction: no derivative */
+    ctkd__through_normalise(d, side->unit + i * d, side->length[i], dx, dx);
 }
 
 static void finish_sample(void *argument, size_t i)

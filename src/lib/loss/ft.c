@@ -6,7 +6,7 @@
  * factor. initial: L = mean (reconstruction - t)^2 main:    L = mean |A(F_s) - A(F_t)|,  A(F) =
  * a/|a|,  a_p = mean over channels of F^2 at pixel p dA = sign(A_s - A_t)/(n h w),  da = (dA - A
  * <A, dA>)/|a|,  dF = 2 F da/c Maps: initial: reconstruction, t; main: F_s, F_t, the larger
- * averaged to the smaller.
+ * averaged to the smaller. A map of zeros has A = 0 and no gradient.
  */
 #include "ctkd/loss.h"
 #include "lib/each.h"

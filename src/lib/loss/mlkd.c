@@ -8,8 +8,9 @@
  *   L of the strong view = sum over tau, 3, 5 of KD
  * with m the fraction of samples whose teacher's largest probability (tau 1) is not above its
  * median over the batch, mc that of classes whose summed probability is not above its median over
- * classes. Only the first of TT is learned. With one view, that stands for both. All in n x n
- * products: k x k ones are never made.
+ * classes. Confidences are double; where all round to 1 (a gap of 36 between logits) none is above
+ * the median, and m is 1. Only the first of TT is learned. With one view, that stands for both. All
+ * in n x n products: k x k ones are never made.
  *
  * Published, m and mc are numbers because each loss is summed before its mask multiplies it. With
  * the option `mask` the masks mask: m_i, mc_a = 1 for those samples and classes, else 0:

@@ -7,6 +7,7 @@
  * of S and T and the weights w = 1/c for those of S, -1/c' for those of T,
  *   by channel  K = U U^T:            L = sum_ab w_a w_b K_ab^2,  dU_a = 4 w_a sum_b w_b K_ab U_b
  *   by place    G = U^T diag(w) U:    L = |G|^2,                  dU_a = 4 w_a U_a G
+ * A channel of zeros is a row of zeros and has no gradient.
  */
 #include "ctkd/loss.h"
 #include "lib/each.h"

@@ -94,7 +94,8 @@ static void weigh_row(void *argument, size_t i)
             (float)(0.5 * (p->m[i * p->n + j] + p->m[j * p->n + i]) / p->length[j]);
 }
 
-/* df_i holds gv = dL/dv_i and becomes gv/(|f_i| + e) - <gv, f_i> f_i/(|f_i| (|f_i| + e)^2). */
+/* df_i holds gv = dL/dv_i and becomes gv/(|f_i| + e) - <gv, f_i> f_i/(|f_i| (|f_i| + e)^2); a
+   sample of zeros has no direction and passes no gradient (published: NaN). */
 static void through_length(void *argument, size_t i)
 {
     const struct pkt *p = argument;
@@ -103,7 +104,7 @@ static void through_length(void *argument, size_t i)
     const double length = p->length[i], own = length - epsilon;
     const double along = own > 0 ? ctkd__dot(p->d, df, f) / (own * length * length) : 0;
     for (size_t j = 0; j < p->d; j++)
-        df[j] = (float)((double)df[j] / length - along * (double)f[j]);
+        df[j] = own != 0 ? (float)((double)df[j] / length - along * (double)f[j]) : 0;
 }
 
 static ctkd_status pkt_eval(const void *config, const ctkd_loss_args *a)

@@ -2,7 +2,8 @@
  * SP: similarity preserving. The last maps of student and teacher, a sample's values in a row of
  * F [n, chw] and of the teacher's F' [n, c'h'w']:
  *   Gh = rows of F F^T brought to length 1,  Hh of F' F'^T,  L = |Gh - Hh|^2 / n^2
- * Tung & Mori, ICCV 2019. It compares [n, n] matrices, so the networks' sizes need not agree.
+ * Tung & Mori, ICCV 2019. It compares [n, n] matrices, so the networks' sizes need not agree. A
+ * sample of zeros has a row of zeros, which has no direction: its loss stays, its gradient is 0.
  */
 #include "ctkd/loss.h"
 #include "lib/each.h"
