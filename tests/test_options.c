@@ -204,12 +204,15 @@ static void a_path_may_begin_in_the_home_directory(void **state)
         { "./~/x", "./~/x" },
         { "a~/x", "a~/x" },
         { "a:b:~/x", "a:b:~/x" },
+        { "~/a:~/b", "/home/of me/a:~/b" },
+        { "/a:~/b", "/a:~/b" },
         { "", "" },
     };
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        assert_int_equal(set(&f, "run.dir", paths[i][0]).status, CTKD_OK);
-        assert_string_equal(f.config.dir, paths[i][1]);
-    }
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        for (size_t k = 0; k < 2; k++) { /* a recorded configuration is read again */
+            assert_int_equal(set(&f, "run.dir", paths[i][k]).status, CTKD_OK);
+            assert_string_equal(f.config.dir, paths[i][1]);
+        }
     assert_string_equal(set(&f, "run.dir", "~no-such-user/x").message,
                         "command line: run.dir: ~no-such-user/x: ~no-such-user is no user's home "
                         "directory (a file of that name is ./~no-such-user)");

@@ -40,7 +40,7 @@ void ctkd__sections_fini(struct ctkd__sections sections);
 
 /* Sets one key from text. `where` ("config.yaml:12" or "command line") begins the message. Unknown
    key: CTKD_ENOTFOUND with the known names that it may mean; bad value: CTKD_ERANGE with what is
-   allowed. In a PATH, `~/` and `~user/` at the beginning or after the first ':' are expanded. */
+   allowed. In a PATH, `~/` and `~user/` are expanded (path.h). */
 ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where, const char *key,
                                const char *value, ctkd_error *err);
 

@@ -12,7 +12,7 @@
 static const char *home_of(const char *user)
 {
     const char *home = user[0] ? NULL : getenv("HOME");
-    if (home && home[0])
+    if (home && home[0] == '/')
         return home;
     const struct passwd *entry = user[0] ? getpwnam(user) : getpwuid(getuid());
     return entry ? entry->pw_dir : NULL;
@@ -21,8 +21,8 @@ static const char *home_of(const char *user)
 ctkd_status ctkd__path_expand(const char *path, char **out, ctkd_error *err)
 {
     *out = NULL;
-    const char *const colon = strchr(path, ':');
-    const size_t begin = path[0] != '~' && colon ? (size_t)(colon + 1 - path) : 0;
+    const size_t name = strcspn(path, ":/"); /* no '/': what is expanded once stays as it is */
+    const size_t begin = path[0] != '~' && path[name] == ':' ? name + 1 : 0;
     const char *home = "", *rest = path + begin;
     if (*rest == '~') {
         char user[64];

@@ -53,6 +53,14 @@ printf '\x00\x00\x08\x01\x00\x00\x00\x64' >labels
 for ((i = 0; i < 100; i++)); do printf "\\x0$((i % 5))"; done >>labels
 mkdir half && cp data/* half && cp labels half/train-labels-idx1-ubyte
 problem data '5 of 10 classes have no training image \(label 5, 6, 7, 8 and 1 more\)' data.set=mnist:half
+mkdir flat && cp data/* flat # a deviation of 0 must not be advised: it is refused
+for part in train t10k; do
+    size=$(($(stat -c %s data/$part-images-idx3-ubyte) - 16))
+    { head -c 16 data/$part-images-idx3-ubyte; head -c $size /dev/zero | tr '\0' '\7'; } >flat/$part-images-idx3-ubyte
+done
+expect 1 "$ctkd" doctor $small data.set=mnist:flat
+grep -Eq '^PROBLEM +normalisation .*the same value in all training images' stdout || fail "flat images: $(cat stdout)"
+! grep -q 'data.std=0' stdout || fail "a deviation of 0 is advised"
 
 # Full disk: a file system of half a megabyte, where one may be mounted.
 mkdir disk

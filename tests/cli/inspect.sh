@@ -43,6 +43,35 @@ grep -q '"constants": "as the file or the data set says"' stdout || fail "check 
 expect 0 "$ctkd" check a.safetensors $set train.threads=1 teacher.mean=0.3 teacher.std=0.2
 grep -q '^  constants  as teacher.mean and .std say  *top-1' stdout || fail "check: given constants"
 
+# A network that is in neither names nor metadata is told by the keys of distill; the student's are no matter.
+python3 - <<'PY'
+import json, struct
+b = open("a.safetensors", "rb").read()
+n = struct.unpack("<Q", b[:8])[0]
+header = json.loads(b[8:8 + n])
+header.pop("__metadata__")
+text = json.dumps({k.replace("fc.", "linear."): v for k, v in header.items()}).encode()
+text += b" " * (-len(text) % 8)
+open("renamed.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + b[8 + n:])
+PY
+expect 1 "$ctkd" check renamed.safetensors $set train.threads=1
+grep -q '^ctkd: teacher.network: renamed.safetensors does not name its network' stderr || fail "check: $(cat stderr)"
+expect 0 "$ctkd" check renamed.safetensors $set train.threads=1 teacher.network=resnet8 teacher.path=other \
+    student.network=resnet14 method.name=dkd method.weight=1
+grep -q '^  network    resnet8, ' stdout || fail "check: teacher.network"
+expect 1 "$ctkd" check renamed.safetensors $set train.threads=1 student.network=resnet8 # that is another network
+expect 1 "$ctkd" eval renamed.safetensors data.set=$set
+grep -q '^ctkd: student.network: renamed.safetensors does not name its network' stderr || fail "eval: $(cat stderr)"
+for command in doctor "distill run.dir=renamed train.epochs=1"; do
+    # shellcheck disable=SC2086
+    expect 1 "$ctkd" $command $small teacher.path=renamed.safetensors
+    grep -q '^ctkd: teacher.network: renamed.safetensors does not name its network' stderr || fail "$command: $(cat stderr)"
+    # shellcheck disable=SC2086
+    "$ctkd" $command $small teacher.path=renamed.safetensors teacher.network=resnet8 teacher.mean=0 teacher.std=1 >stdout 2>stderr ||
+        [ "$command" = doctor ] || fail "$command: teacher.network" # doctor finds problems of its own
+    grep -q 'renamed.safetensors.*: test top-1 ' stdout stderr || fail "$command: no score with teacher.network"
+done
+
 # A manifest beside the file: its checksum is honoured, its accuracy shown.
 sum=$(sha256sum <a.pth | cut -d' ' -f1)
 echo "{\"file\": \"a.pth\", \"sha256\": \"$sum\", \"network\": \"resnet8\", \"top1\": 12.5}" >manifest.json
