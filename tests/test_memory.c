@@ -11,9 +11,11 @@
 #include "io/jsonl.h"
 #include "io/safetensors.h"
 #include "nn/models/models.h"
+#include "report/plot.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
 #include "train/checkpoint.h"
+#include "train/convert.h"
 #include "train/methods.h"
 #include "train/run.h"
 #include "train/weights_file.h"
@@ -262,6 +264,32 @@ static ctkd_status save_and_load(const char *dir, ctkd_error *err)
     return status;
 }
 
+/* To each format; `in` is a file of ours. */
+static ctkd_status convert_file(const char *in, ctkd_error *err)
+{
+    static const char *const outs[] = { "out.onnx", "out.pth", "out.safetensors" };
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < sizeof outs / sizeof *outs && status == CTKD_OK; i++) {
+        struct ctkd__convert_options options = { 0 };
+        const struct ctkd__section section = { "", ctkd__convert_table, &options };
+        const struct ctkd__sections sections = { &section, 1 };
+        char note[CTKD__NOTE_BYTES], out[600];
+        snprintf(out, sizeof out, "%s/%s", folder, outs[i]);
+        status = ctkd__sections_defaults(sections, err);
+        if (status == CTKD_OK)
+            status = ctkd__convert(in, out, &options, note, err);
+        ctkd__sections_fini(sections);
+    }
+    return status;
+}
+
+static ctkd_status plot(const char *run, ctkd_error *err)
+{
+    char out[600];
+    snprintf(out, sizeof out, "%s/out.svg", folder);
+    return ctkd__plot_runs(&run, 1, out, err);
+}
+
 /* --- tests */
 
 static void readers_of_weights_survive(void **state)
@@ -308,7 +336,13 @@ static void networks_survive(void **state)
 static void a_session_and_its_checkpoint_survive(void **state)
 {
     (void)state;
-    static const char *const methods[] = { "dkd,pkt", "ofd" };
+    /* What else a session may hold is open beside one of them. */
+    static const char *const methods[] = {
+        "dkd,pkt",
+        "ofd train.profile=true data.limit=30",
+        "mlkd,srrl data.limit=30",
+        "crd,ab teacher.mean=0.4 teacher.std=0.3",
+    };
     char settings[1600];
     const struct ctkd__network_info info = tiny_network_info();
     tiny_network_write(in_folder("t.safetensors"), 77, &info);
@@ -317,8 +351,24 @@ static void a_session_and_its_checkpoint_survive(void **state)
                  "teacher.path=%s/t.safetensors train.threads=1 run.dir=%s/run run.force=true "
                  "temperature.kind=instance method.name=%s",
                  folder, folder, methods[i]);
-        sweep("session", open_session, settings, 100);
+        sweep("session", open_session, settings, i < 2 ? 100 : 20);
     }
+}
+
+static void writers_survive(void **state)
+{
+    (void)state;
+    static const char log[] = "{\"kind\": \"epoch\", \"epoch\": 1, \"tau\": 2.5, \"lambda\": 0.1, "
+                              "\"train_top1\": 50, \"test_top1\": 40}\n";
+    const struct ctkd__network_info info = tiny_network_info();
+    char file[600];
+    snprintf(file, sizeof file, "%s/w.safetensors", folder);
+    tiny_network_write(file, 77, &info);
+    sweep("convert", convert_file, file, 60);
+    temp_folder_add(folder, "plotted");
+    temp_write(folder, "plotted/log.jsonl", log, sizeof log - 1);
+    snprintf(file, sizeof file, "%s/plotted", folder);
+    sweep("plot", plot, file, 100);
 }
 
 /* By itself, so that each of its requests fails: within a session they come late and few are tried.
@@ -356,6 +406,7 @@ int main(void)
         cmocka_unit_test(configurations_and_logs_survive),
         cmocka_unit_test(networks_survive),
         cmocka_unit_test(a_session_and_its_checkpoint_survive),
+        cmocka_unit_test(writers_survive),
         cmocka_unit_test(every_request_of_a_checkpoint_has_its_message),
     };
     return cmocka_run_group_tests(tests, prepare, temp_folder_remove);
