@@ -1,4 +1,4 @@
-/* Statistics of runs against SciPy (tests/golden/statistics.py). */
+/* Statistics of runs against SciPy (tests/golden/run_statistics.py). */
 #include <stdio.h>
 #include <stdlib.h>
 

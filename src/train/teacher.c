@@ -116,6 +116,10 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
     if (status == CTKD_OK)
         status = ctkd__weights_file_graph(file, args->network, &sizes, &teacher->graph,
                                           teacher->note, err);
+    char other[CTKD__NOTE_BYTES];
+    ctkd__sets_text(&file->sets, key, other, sizeof other);
+    if (status == CTKD_ESHAPE && other[0]) /* perhaps it is another set that fits */
+        return ctkd__fail_within(err, status, "%s", other);
     if (status != CTKD_OK)
         return status == CTKD_EINVAL ? ctkd__fail_within(err, status, "%s.network", args->role)
                                      : status;

@@ -105,6 +105,8 @@ class Draws:
                 value = self.typed(value)
             else:
                 value = torch.from_numpy(self.draw.normal(size=tuple(value.shape)).astype(np.float32))
+                if key.endswith("running_var"):  # a negative one is refused
+                    value = value.abs()
                 value = value.to(one) if one else self.typed(value)
             expected[key] = value.to(torch.int64 if key.endswith("num_batches_tracked") else torch.float32).clone()
             state[key] = self.laid(value, shared)

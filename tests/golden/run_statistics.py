@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes statistics.txt: 200 small tables of paired values and what SciPy says of them.
 
-usage: statistics.py > statistics.txt      (NumPy, SciPy)
+usage: run_statistics.py > statistics.txt      (NumPy, SciPy)
 
 Keys: tableI.x, .y: the values of two arms; .results: mean, deviation of x; t interval (95 %) of x - y; p of the paired t
 test; p of the exact sign flips; Pearson's correlation; detectable difference at level 0.05 and power 0.8; pairs needed for
