@@ -418,6 +418,62 @@ static void what_would_be_computed_otherwise_is_refused(void **state)
     end_refused(&model, "node y (Squeeze): expected height and width to go, and nothing else");
 }
 
+/* x -> BatchNormalization -> pool -> flat, of three channels. */
+static struct ctkd__onnx_model *normalise(struct ctkd__onnx_model *model, float variance,
+                                          float epsilon)
+{
+    static const char *const names[4] = { "g", "b", "m", "v" };
+    const float values[4] = { 0.5f, 0.25f, 0.125f, variance };
+    struct ctkd__tensor *tensor;
+    ctkd_error err;
+    begin(model);
+    for (int i = 0; i < 4; i++) {
+        check_ok(ctkd__tensors_add(&model->initialisers, names[i], CTKD__F32, 1, (int64_t[]){ 3 },
+                                   &tensor, &err),
+                 &err);
+        for (int c = 0; c < 3; c++)
+            ((float *)tensor->data)[c] = values[i];
+    }
+    ctkd__onnx_add(model, "BatchNormalization", "bn", 5,
+                   (const char *[]){ "x", "g", "b", "m", "v" }, "n");
+    ctkd__onnx_set_float(model, "epsilon", epsilon);
+    add(model, "GlobalAveragePool", "n", "p");
+    add(model, "Flatten", "p", "y");
+    return model;
+}
+
+/* A channel that is dead has a variance of 0; its batch norm may have a smaller epsilon than ours.
+ */
+static void any_epsilon_is_kept_whatever_the_variance(void **state)
+{
+    (void)state;
+    const float variances[] = { 0, 1e-7f, 1 }, epsilons[] = { 1e-6f, 1e-5f, 1e-3f };
+    for (int i = 0; i < 9; i++) {
+        const float variance = variances[i / 3], epsilon = epsilons[i % 3];
+        struct ctkd__onnx_model model;
+        struct ctkd__tensors tensors = { 0 };
+        struct ctkd__network_info found;
+        struct ctkd__graph *graph;
+        float x[3 * 64], logits[3];
+        ctkd_error err;
+        normalise(&model, variance, epsilon);
+        check_ok(ctkd__onnx_import("m.onnx", &model, &graph, &tensors, &found, &err), &err);
+        check_ok(ctkd__tensors_check_finite(&tensors, &err), &err); /* no variance below 0 */
+        for (size_t k = 0; k < sizeof x / sizeof *x; k++)
+            x[k] = 0.126f;
+        compute(graph, &tensors, 1, x, logits);
+        const double expected =
+            0.25 + 0.5 * ((double)x[0] - 0.125) / sqrt((double)variance + (double)epsilon);
+        check_close(logits[2], expected, 1e-4, 1e-6);
+        ctkd__graph_destroy(graph);
+        ctkd__tensors_fini(&tensors);
+        ctkd__onnx_fini(&model);
+    }
+    struct ctkd__onnx_model model;
+    end_refused(normalise(&model, -0.5f, 1e-5f),
+                "node bn (BatchNormalization): variance -0.5 of channel 0, expected at least 0");
+}
+
 static void functions_that_are_not_ours_are_named(void **state)
 {
     (void)state;
@@ -527,6 +583,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_had_is_named_with_its_node),
         cmocka_unit_test(channels_that_do_not_add_up_are_named),
         cmocka_unit_test(what_would_be_computed_otherwise_is_refused),
+        cmocka_unit_test(any_epsilon_is_kept_whatever_the_variance),
         cmocka_unit_test(functions_that_are_not_ours_are_named),
         cmocka_unit_test(casts_that_change_values_are_named),
         cmocka_unit_test(inputs_and_outputs_are_those_of_a_classifier),

@@ -1,89 +1,29 @@
 #include "cli/cli.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "io/jsonl.h"
 #include "train/measure.h"
+#include "train/teacher.h"
 #include "util/error.h"
 
-enum { SUBSET = 1000 };
-
-/* What there is to begin with: teacher.mean and .std, else the constants of the file or the data.
- */
-static struct ctkd__constants given_by(const struct ctkd__config *config)
+static void print_trials(const struct ctkd__teacher *network, const struct ctkd__trials *trials)
 {
-    const bool own = config->teacher.mean[0] || config->teacher.std[0];
-    return (struct ctkd__constants){ own ? "as teacher.mean and .std say"
-                                         : "as the file or the data set says",
-                                     config->teacher.mean, config->teacher.std, 0 };
+    const struct ctkd__network_info *const info = &network->info;
+    printf("%s\n  network    %s, %zu classes, images %zux%zux%zu\n", network->file,
+           info->network[0] ? info->network : "(imported)", info->classes, info->channels,
+           info->height, info->width);
+    if (network->note[0])
+        printf("  weights    %s\n", network->note);
+    for (size_t i = 0; i < trials->count; i++)
+        printf("  constants  %-34s top-1 %6.2f %% of %zu images\n", trials->items[i].name,
+               trials->items[i].top1, trials->n);
 }
 
-/* Candidate `i`, the given constants first; NULL behind the last. */
-static const struct ctkd__constants *candidate(const struct ctkd__constants *given, size_t i,
-                                               size_t channels)
+static ctkd_status report(const struct ctkd__measurement *found, const struct ctkd__trials *trials,
+                          bool as_json, ctkd_error *err)
 {
-    if (i == 0)
-        return given;
-    const struct ctkd__constants *at = ctkd__known_constants;
-    for (; at->name; at++)
-        if ((at->channels == 0 || at->channels == channels) && --i == 0)
-            return at;
-    return NULL;
-}
-
-/* Tries all constants on a part of the test images; *best is the one to use. Another one than the
-   given is taken when it is better by more than chance: three standard errors of both. */
-static ctkd_status try_constants(const char *path, struct ctkd__config *config, bool quiet,
-                                 const struct ctkd__constants *given,
-                                 const struct ctkd__constants **best, ctkd_error *err)
-{
-    struct ctkd__measure measure;
-    struct ctkd__measurement found;
-    double first = 0, top = -1;
-    const int64_t limit = config->data.test_limit;
-    if (limit == 0 || limit > SUBSET)
-        config->data.test_limit = SUBSET;
-    ctkd_status status = ctkd__measure_open(config, &measure, err);
-    if (status == CTKD_ERANGE && limit == 0) { /* a data set of fewer images */
-        config->data.test_limit = 0;
-        *err = (ctkd_error){ 0 };
-        status = ctkd__measure_open(config, &measure, err);
-    }
-    config->data.test_limit = limit;
-    const struct ctkd__constants *at;
-    for (size_t i = 0;
-         status == CTKD_OK && (at = candidate(given, i, measure.data.images.channels)) != NULL;
-         i++) {
-        status = ctkd__measure_run(&measure, CTKD__MEASURE_TEACHER, path, at->mean, at->std, &found,
-                                   err);
-        if (status != CTKD_OK)
-            break;
-        if (!quiet && i == 0)
-            printf("%s\n  network    %s, %zu classes, images %zux%zux%zu\n", found.file,
-                   found.info.network[0] ? found.info.network : "(imported)", found.info.classes,
-                   found.info.channels, found.info.height, found.info.width);
-        if (!quiet && i == 0 && found.note[0])
-            printf("  weights    %s\n", found.note);
-        if (!quiet)
-            printf("  constants  %-34s top-1 %6.2f %% of %zu images\n", at->name, found.score.top1,
-                   found.score.n);
-        if (i == 0)
-            first = found.score.top1;
-        const double error = 3 * 100 * sqrt(0.5 / (double)found.score.n);
-        if (i == 0 || (found.score.top1 > top && found.score.top1 > first + error)) {
-            top = found.score.top1;
-            *best = at;
-        }
-    }
-    if (measure.config)
-        ctkd__measure_close(&measure);
-    return status;
-}
-
-static ctkd_status report(const struct ctkd__measurement *found, const struct ctkd__constants *best,
-                          bool is_new, bool as_json, ctkd_error *err)
-{
+    const struct ctkd__trial *const best = &trials->items[trials->best];
     if (as_json) {
         struct ctkd__jsonl json = { .stream = stdout };
         ctkd__jsonl_begin(&json);
@@ -102,30 +42,46 @@ static ctkd_status report(const struct ctkd__measurement *found, const struct ct
            found->score.top1, found->score.top5, found->score.n, best->name);
     if (found->promised)
         printf("  promised   top-1 %.2f %%\n", found->info.top1);
-    if (is_new)
+    if (trials->best)
         printf("  set        teacher.mean=%s teacher.std=%s\n", best->mean, best->std);
     return CTKD_OK;
 }
 
-static ctkd_status check(const char *path, struct ctkd__config *config, bool as_json,
+/* All constants on a part of the test images, the best of them on all. */
+static ctkd_status measure_best(struct ctkd__measure *measure, struct ctkd__teacher *network,
+                                bool as_json, ctkd_error *err)
+{
+    struct ctkd__trials trials;
+    struct ctkd__measurement found;
+    ctkd_status status = ctkd__measure_try(measure, network, &trials, err);
+    if (status == CTKD_OK && !as_json)
+        print_trials(network, &trials);
+    if (status == CTKD_OK && trials.best)
+        status =
+            ctkd__teacher_normalise(network, &measure->data.images, trials.items[trials.best].mean,
+                                    trials.items[trials.best].std, err);
+    if (status == CTKD_OK)
+        status = ctkd__measure_run(measure, network, &found, err);
+    return status == CTKD_OK ? report(&found, &trials, as_json, err) : status;
+}
+
+static ctkd_status check(const char *path, const struct ctkd__config *config, bool as_json,
                          ctkd_error *err)
 {
-    const struct ctkd__constants given = given_by(config), *best = &given;
     struct ctkd__measure measure;
-    struct ctkd__measurement found;
+    struct ctkd__teacher *network;
     char file[1024];
     ctkd_status status =
         ctkd__network_file_find(path, file, sizeof file, err); /* before the data */
     if (status == CTKD_OK)
-        status = try_constants(path, config, as_json, &given, &best, err);
-    if (status == CTKD_OK)
         status = ctkd__measure_open(config, &measure, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__measure_run(&measure, CTKD__MEASURE_TEACHER, path, best->mean, best->std, &found,
-                               err);
+    status = ctkd__measure_network(&measure, CTKD__MEASURE_TEACHER, path, config->teacher.mean,
+                                   config->teacher.std, &network, err);
     if (status == CTKD_OK)
-        status = report(&found, best, best != &given, as_json, err);
+        status = measure_best(&measure, network, as_json, err);
+    ctkd__teacher_close(network);
     ctkd__measure_close(&measure);
     return status;
 }
@@ -169,13 +125,16 @@ const struct ctkd__command ctkd__command_check = {
     .name = "check",
     .arguments = "TEACHER DATA [key=value ...] [--json]",
     .summary = "what a teacher is, how good it is, and which normalisation it wants",
-    .details = "TEACHER is a run directory or weights (.safetensors, .pth, .onnx), DATA a data set "
-               "as data.set takes it.\n"
-               "The known constants are tried on 1000 test images, the best on all; where they are "
-               "clearly better\n"
-               "than what the file or the data set says, the settings to use are printed. "
-               "Takes the keys of\n"
-               "`ctkd distill`: teacher.network names the network where the file does not.",
+    .details =
+        "TEACHER is a run directory or weights (.safetensors, .pth, .onnx), DATA a data set "
+        "as data.set takes it.\n"
+        "The known constants (pixels of 0 to 1, -1 to 1 and 0 to 255 among them) are tried on "
+        "some 1000 test\n"
+        "images, the best on all; where they are clearly better than what the file or the "
+        "data set says,\n"
+        "the settings to use are printed. Takes the keys of `ctkd distill`: teacher.network "
+        "names the network\n"
+        "where the file does not.",
     .options = true,
     .json = true,
     .run = run,

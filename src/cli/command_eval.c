@@ -6,6 +6,7 @@
 #include "io/jsonl.h"
 #include "train/measure.h"
 #include "train/run_config.h"
+#include "train/teacher.h"
 #include "train/weights_file.h"
 #include "util/error.h"
 
@@ -120,8 +121,55 @@ static ctkd_status configure_from(const char *path, struct ctkd__config *config,
     return status != CTKD_OK || used ? status : set_from_metadata(&info, config, err);
 }
 
+/* Where the data set's constants are but a guess and give next to nothing, the usual ones are
+   tried, and the best of them is taken. `note` says so. */
+static ctkd_status doubt(struct ctkd__measure *measure, struct ctkd__teacher *network,
+                         struct ctkd__measurement *found, char note[CTKD__NOTE_BYTES],
+                         ctkd_error *err)
+{
+    struct ctkd__trials trials;
+    note[0] = '\0';
+    if (network->constants != CTKD__SOURCE_DATA ||
+        !ctkd__constants_doubtful(found->score.top1, found->info.classes))
+        return CTKD_OK;
+    ctkd_status status = ctkd__measure_try(measure, network, &trials, err);
+    if (status != CTKD_OK || trials.best == 0)
+        return status;
+    const struct ctkd__trial *const best = &trials.items[trials.best];
+    snprintf(note, CTKD__NOTE_BYTES,
+             "does not say how its images are normalised: %s (teacher.mean=%s teacher.std=%s) is "
+             "taken, which gives %.2f %% of %zu images, against %.2f %% with %s",
+             best->name, best->mean, best->std, best->top1, trials.n, trials.items[0].top1,
+             trials.items[0].name);
+    status = ctkd__teacher_normalise(network, &measure->data.images, best->mean, best->std, err);
+    return status == CTKD_OK ? ctkd__measure_run(measure, network, found, err) : status;
+}
+
+static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
+                            struct ctkd__measurement *found, char note[CTKD__NOTE_BYTES],
+                            const char **constants, ctkd_error *err)
+{
+    struct ctkd__measure measure;
+    struct ctkd__teacher *network;
+    ctkd_status status = ctkd__measure_open(config, &measure, err);
+    if (status != CTKD_OK)
+        return status;
+    status = ctkd__measure_network(&measure, CTKD__MEASURE_STUDENT, path, config->teacher.mean,
+                                   config->teacher.std, &network, err);
+    if (status == CTKD_OK)
+        status = ctkd__measure_run(&measure, network, found, err);
+    if (status == CTKD_OK)
+        status = doubt(&measure, network, found, note, err);
+    if (status == CTKD_OK)
+        *constants = note[0] ? "tried" : ctkd__source_text(network->constants);
+    ctkd__teacher_close(network);
+    ctkd__measure_close(&measure);
+    return status;
+}
+
 static ctkd_status print_json(const struct ctkd__network_info *info,
-                              const struct ctkd__score *score, ctkd_error *err)
+                              const struct ctkd__score *score, const char *constants,
+                              ctkd_error *err)
 {
     struct ctkd__jsonl json = { .stream = stdout };
     ctkd__jsonl_begin(&json);
@@ -131,6 +179,7 @@ static ctkd_status print_json(const struct ctkd__network_info *info,
     ctkd__jsonl_number(&json, "top5", score->top5);
     ctkd__jsonl_number(&json, "loss", score->loss);
     ctkd__jsonl_integer(&json, "n", (int64_t)score->n);
+    ctkd__jsonl_string(&json, "constants", constants);
     return ctkd__jsonl_end(&json, err);
 }
 
@@ -139,6 +188,7 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
 {
     struct ctkd__arguments arguments;
     ctkd_error err = { 0 };
+    const struct ctkd__sections sections = ctkd__config_sections(config);
     if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     if (arguments.help)
@@ -148,27 +198,27 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
                    arguments.n_positionals);
         return ctkd__cli_misused(command, &err);
     }
-    if (configure_from(arguments.positionals[0], config, &err) != CTKD_OK)
+    /* A run's teacher.mean is about its teacher, not about what is measured here. */
+    if (configure_from(arguments.positionals[0], config, &err) != CTKD_OK ||
+        ctkd__sections_set(sections, "run", "teacher.mean", "", &err) != CTKD_OK ||
+        ctkd__sections_set(sections, "run", "teacher.std", "", &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
     if (ctkd__arguments_apply(argc, argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    struct ctkd__measure measure;
     struct ctkd__measurement found;
-    ctkd_status status = ctkd__measure_open(config, &measure, &err);
-    if (status != CTKD_OK)
-        return ctkd__cli_failed(&err);
-    status = ctkd__measure_run(&measure, CTKD__MEASURE_STUDENT, arguments.positionals[0], "", "",
-                               &found, &err);
-    ctkd__measure_close(&measure);
+    char note[CTKD__NOTE_BYTES];
+    const char *constants;
+    ctkd_status status = evaluate(arguments.positionals[0], config, &found, note, &constants, &err);
     const struct ctkd__network_info *info = &found.info;
     const struct ctkd__score *score = &found.score;
     if (status == CTKD_OK)
-        ctkd__cli_note(found.file, found.note);
+        ctkd__cli_note(found.file, found.note), ctkd__cli_note(found.file, note);
     if (status == CTKD_OK && arguments.json)
-        status = print_json(info, score, &err);
+        status = print_json(info, score, constants, &err);
     else if (status == CTKD_OK)
-        printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n", info->network,
-               info->dataset, score->top1, score->top5, score->loss, score->n);
+        printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n",
+               info->network[0] ? info->network : "(imported)", info->dataset, score->top1,
+               score->top5, score->loss, score->n);
     return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 
@@ -193,8 +243,13 @@ const struct ctkd__command ctkd__command_eval = {
         "The data set is that of the run (config.yaml beside weights that a run left there, or "
         "that agree\n"
         "with it), or the one the file names; data.set=NAME:PATH overrides it.\n"
-        "student.network names the network where the file does not. With --json one object is\n"
-        "printed: network, dataset, top1, top5, loss, n.",
+        "student.network names the network where the file does not, teacher.mean and teacher.std "
+        "how its\n"
+        "images are normalised. Where nothing says the latter and the data set's constants give "
+        "little, the known\n"
+        "ones are tried (see `ctkd check`); a note says which is taken. With --json one object is "
+        "printed:\n"
+        "network, dataset, top1, top5, loss, n, constants.",
     .options = true,
     .json = true,
     .run = run,

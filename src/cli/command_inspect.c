@@ -93,6 +93,8 @@ static void print_info(const struct contents *contents)
     for (size_t c = 0; info->has_constants && c < info->channels; c++)
         printf("  says       channel %zu: mean %.6g, deviation %.6g\n", c, (double)info->mean[c],
                (double)info->std[c]);
+    if (contents->file.note[0])
+        printf("  guessed    %s\n", contents->file.note);
     if (info->has_top1)
         printf("  says       top-1 %.2f %%\n", info->top1);
 }

@@ -23,15 +23,18 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
 }
 
 /* What `ctkd doctor` would call a problem, and how to mend it. */
-static void show_problems(const struct ctkd__session *session, const struct ctkd__score *teacher)
+static ctkd_status show_problems(struct ctkd__session *session, const struct ctkd__score *teacher,
+                                 ctkd_error *err)
 {
     struct ctkd__findings findings = { 0 };
+    ctkd_status status = CTKD_OK;
     ctkd__preflight_session(session, &findings);
     if (session->teacher)
-        ctkd__preflight_teacher(session, teacher, &findings);
+        status = ctkd__preflight_teacher(session, teacher, &findings, err);
     for (size_t i = 0; i < findings.count; i++)
         if (findings.items[i].problem || findings.items[i].said)
             fprintf(stderr, "note: %s: %s\n", findings.items[i].check, findings.items[i].text);
+    return status;
 }
 
 static void show_teacher(const struct ctkd__session *session, const struct ctkd__score *score)
@@ -87,7 +90,7 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
     if (status == CTKD_OK) {
         show_session(session, &run);
         if (!resume)
-            show_problems(session, &teacher);
+            status = show_problems(session, &teacher, err);
         const struct ctkd__loop loop = { .session = session,
                                          .run = &run,
                                          .command = command->name,
@@ -96,7 +99,8 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
                                          .began = began,
                                          .resumed = resume,
                                          .progress = stderr };
-        status = ctkd__loop_run(&loop, err);
+        if (status == CTKD_OK)
+            status = ctkd__loop_run(&loop, err);
     }
     ctkd__run_close(&run);
     return status;

@@ -52,7 +52,7 @@ ctkd_status ctkd__examine(struct ctkd__session *session, struct ctkd__examinatio
     if (session->teacher)
         status = ctkd__session_check_teacher(session, &out->teacher, err);
     if (status == CTKD_OK && session->teacher)
-        ctkd__preflight_teacher(session, &out->teacher, &out->findings);
+        status = ctkd__preflight_teacher(session, &out->teacher, &out->findings, err);
     if (status == CTKD_OK)
         status = try_steps(session, &out->first, &out->cost.step, err);
     if (status != CTKD_OK)

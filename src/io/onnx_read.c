@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <onnx.pb-c.h> /* made from onnx.proto */
 
@@ -493,9 +494,12 @@ static bool is_field(uint64_t field, bool is_number)
 bool ctkd__onnx_is_model(const char *path)
 {
     enum { GRAPH = 7, NUMBER = 0, PIECE = 2 };
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) /* opening a pipe would wait */
+        return false;
     FILE *const stream = fopen(path, "rbe");
-    const off_t size = stream && fseeko(stream, 0, SEEK_END) == 0 ? ftello(stream) : -1;
-    bool good = size > 0 && fseeko(stream, 0, SEEK_SET) == 0, has_graph = false;
+    const off_t size = info.st_size;
+    bool good = stream && size > 0, has_graph = false;
     while (good && ftello(stream) < size) {
         uint64_t tag, value;
         good = next_varint(stream, &tag) && next_varint(stream, &value) &&

@@ -184,6 +184,8 @@ static ctkd_status convert(const char *out, enum ctkd__format format, const opti
         status = ctkd__weights_file_graph(file, o->network, &sizes, &graph, note, err);
     if (status == CTKD_OK && graph)
         own_size(file, to_onnx, height, width, note);
+    else if (status == CTKD_OK && file->note[0])
+        ctkd__note_add(note, "%s", file->note);
     if (status == CTKD_OK && !to_onnx && imported && !file->graph) {
         file->info.network[0] = '\0'; /* taken as it is: not that network's tensors */
         status = ctkd__tensors_set(&file->tensors, "network", "", err);

@@ -3,6 +3,7 @@
 #ifndef CTKD_TRAIN_MEASURE_H
 #define CTKD_TRAIN_MEASURE_H
 
+#include "train/constants.h"
 #include "train/session.h"
 
 struct ctkd__measure {
@@ -26,18 +27,17 @@ ctkd_status ctkd__measure_open(const struct ctkd__config *config, struct ctkd__m
                                ctkd_error *err);
 void ctkd__measure_close(struct ctkd__measure *measure);
 
-/* The network of `path`, which is the student's or the teacher's of the configuration: `role` is
-   the section whose keys say what its file does not. mean, std: comma lists, "": as the file says,
-   else as the data set. */
-ctkd_status ctkd__measure_run(struct ctkd__measure *measure, enum ctkd__measure_role role,
-                              const char *path, const char *mean, const char *std,
+/* Opens the network of `path` for the measure's images. It is the student's or the teacher's of the
+   configuration: `role` is the section whose keys say what its file does not. mean, std: as
+   teacher.mean and .std, "": as the file says, else as the data set. */
+ctkd_status ctkd__measure_network(struct ctkd__measure *measure, enum ctkd__measure_role role,
+                                  const char *path, const char *mean, const char *std,
+                                  struct ctkd__teacher **out, ctkd_error *err);
+/* Its score on all images. */
+ctkd_status ctkd__measure_run(struct ctkd__measure *measure, struct ctkd__teacher *network,
                               struct ctkd__measurement *out, ctkd_error *err);
-
-/* Normalisations that networks are trained with; ends with a NULL name. */
-struct ctkd__constants {
-    const char *name, *mean, *std;
-    size_t channels; /* 0: any */
-};
-extern const struct ctkd__constants ctkd__known_constants[];
+/* How the known normalisations do (train/constants.h). */
+ctkd_status ctkd__measure_try(struct ctkd__measure *measure, struct ctkd__teacher *network,
+                              struct ctkd__trials *out, ctkd_error *err);
 
 #endif

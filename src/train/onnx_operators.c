@@ -1,6 +1,7 @@
 /* What each ONNX operator means in our graph: one function and one row of the table at the end.
    Those with windows are in onnx_windows.c, those of shapes in onnx_shapes.c, those of channels and
    activations in onnx_channels.c. */
+#include <math.h>
 #include <string.h>
 
 #include "train/onnx_import.h"
@@ -87,6 +88,27 @@ void ctkd__import_bias(import *im, int node, size_t input, size_t n)
         memcpy(to, bias->data, bias->bytes);
 }
 
+/* Ours adds a fixed epsilon: the difference goes into the variance, or into the weight where that
+   would become negative. */
+static void settle_epsilon(import *im, size_t channels, float *weight, float *variance)
+{
+    const float epsilon = (float)ctkd__import_float(im, "epsilon", 1e-5);
+    for (size_t c = 0; c < channels; c++) {
+        const double own = (double)variance[c] + (double)epsilon;
+        if (!(variance[c] >= 0 && own > 0)) {
+            ctkd__import_fail(im, "variance %g of channel %zu, expected at least 0",
+                              (double)variance[c], c);
+            return;
+        }
+        if (epsilon == (float)CTKD__BATCH_NORM_EPSILON)
+            continue;
+        const double rest = own - CTKD__BATCH_NORM_EPSILON;
+        variance[c] = rest > 0 ? (float)rest : 0;
+        if (rest < 0)
+            weight[c] = (float)((double)weight[c] * sqrt(CTKD__BATCH_NORM_EPSILON / own));
+    }
+}
+
 static void op_batch_norm(import *im)
 {
     value *const x = ctkd__import_input(im, 0);
@@ -107,16 +129,14 @@ static void op_batch_norm(import *im)
     const int y = ctkd__graph_batch_norm(im->graph, from, name);
     static const enum ctkd__role roles[4] = { CTKD__ROLE_WEIGHT, CTKD__ROLE_BIAS, CTKD__ROLE_MEAN,
                                               CTKD__ROLE_VARIANCE };
-    float *to = NULL;
+    float *to[4];
     for (size_t i = 0; i < 4; i++) {
-        to = ctkd__import_parameter(im, y, roles[i]);
-        if (to)
-            memcpy(to, sources[i]->data, sources[i]->bytes);
+        to[i] = ctkd__import_parameter(im, y, roles[i]);
+        if (to[i])
+            memcpy(to[i], sources[i]->data, sources[i]->bytes);
     }
-    /* Ours adds a fixed epsilon: the difference goes into the variance. */
-    const float epsilon = (float)ctkd__import_float(im, "epsilon", 1e-5);
-    for (size_t c = 0; c < x->c && to && epsilon != (float)CTKD__BATCH_NORM_EPSILON; c++)
-        to[c] = (float)((double)to[c] + (double)epsilon - CTKD__BATCH_NORM_EPSILON);
+    if (im->status == CTKD_OK)
+        settle_epsilon(im, x->c, to[0], to[3]);
     value *const out = ctkd__import_output(im, 0, y);
     if (out)
         out->flat = x->flat;

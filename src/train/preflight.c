@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "nn/cpus.h"
+#include "train/constants.h"
 #include "util/cgroup.h"
 
 /* Terms whose gradients differ by more than this factor: one of them has no say. */
@@ -336,18 +337,36 @@ void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__f
     check_convolutions(session, findings);
 }
 
-void ctkd__preflight_teacher(const struct ctkd__session *session, const struct ctkd__score *score,
-                             struct ctkd__findings *findings)
+ctkd_status ctkd__preflight_teacher(struct ctkd__session *session, const struct ctkd__score *score,
+                                    struct ctkd__findings *findings, ctkd_error *err)
 {
-    const double chance = 100.0 / (double)session->info.classes;
-    if (score->top1 < 2 * chance)
+    struct ctkd__trials trials = { .count = 0 };
+    const struct ctkd__teacher *const teacher = session->teacher;
+    const size_t classes = session->info.classes;
+    ctkd_status status = CTKD_OK;
+    if (ctkd__constants_doubtful(score->top1, classes))
+        status = ctkd__constants_try(session->teacher, session->data.test, &session->data.images,
+                                     &trials, err);
+    if (session->engine.profile) /* not part of a step */
+        ctkd__profile_reset(session->engine.profile);
+    if (status != CTKD_OK)
+        return status;
+    const struct ctkd__trial *const best = &trials.items[trials.best];
+    if (trials.best)
         say(findings, true, "teacher",
-            "%s: test top-1 %.2f %%, chance is %.2f %%: wrong weights, data set or teacher.mean; "
-            "`ctkd check` tells",
-            session->teacher->file, score->top1, chance);
+            "%s: test top-1 %.2f %% with %s (its constants), but %.2f %% of %zu images with %s: "
+            "teacher.mean=%s teacher.std=%s",
+            teacher->file, score->top1, trials.items[0].name, best->top1, trials.n, best->name,
+            best->mean, best->std);
+    else if (ctkd__constants_near_chance(score->top1, classes))
+        say(findings, true, "teacher",
+            "%s: test top-1 %.2f %%, chance is %.2f %%: wrong weights or data set; no known "
+            "normalisation does better (`ctkd check` tells)",
+            teacher->file, score->top1, 100.0 / (double)classes);
     else
-        say(findings, false, "teacher", "%s: test top-1 %.2f %% of %zu images",
-            session->teacher->file, score->top1, score->n);
+        say(findings, false, "teacher", "%s: test top-1 %.2f %% of %zu images, constants %s",
+            teacher->file, score->top1, score->n, ctkd__source_text(teacher->constants));
+    return CTKD_OK;
 }
 
 /* --- balance */

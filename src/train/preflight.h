@@ -28,9 +28,10 @@ struct ctkd__findings {
    code. Moves nothing in the session. */
 void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__findings *findings);
 
-/* The teacher's accuracy against chance and against what is expected of it. */
-void ctkd__preflight_teacher(const struct ctkd__session *session, const struct ctkd__score *score,
-                             struct ctkd__findings *findings);
+/* The teacher's accuracy against chance and, where it is low, against what it is with the usual
+   normalisations (train/constants.h). */
+ctkd_status ctkd__preflight_teacher(struct ctkd__session *session, const struct ctkd__score *score,
+                                    struct ctkd__findings *findings, ctkd_error *err);
 
 /* The terms of the loss at the first step: norms of their weighted gradients on the student's
    logits. */

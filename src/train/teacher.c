@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "train/config.h"
+#include "train/constants.h"
 #include "train/match.h"
 #include "util/error.h"
 
@@ -38,34 +39,90 @@ static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__
     return status;
 }
 
+const char *ctkd__source_text(enum ctkd__source source)
+{
+    static const char *const texts[] = { "as the file says", "the data set's",
+                                         "as teacher.mean and .std say" };
+    return texts[source];
+}
+
 /* x_own = (x * std + mean - mean_own) / std_own */
+static ctkd_status rescale_to_own(struct ctkd__teacher *teacher,
+                                  const struct ctkd__network_info *images, ctkd_error *err)
+{
+    const struct ctkd__network_info *const info = &teacher->info;
+    teacher->rescales = false;
+    for (size_t c = 0; c < info->channels; c++) {
+        const double mean = (double)images->mean[c], std = (double)images->std[c];
+        teacher->scale[c] = (float)(std / (double)info->std[c]);
+        teacher->shift[c] = (float)((mean - (double)info->mean[c]) / (double)info->std[c]);
+        teacher->rescales |= info->mean[c] != images->mean[c] || info->std[c] != images->std[c];
+    }
+    if (!teacher->rescales || teacher->x)
+        return CTKD_OK;
+    const size_t image = info->channels * info->height * info->width;
+    teacher->x = malloc(teacher->batch_max * image * sizeof *teacher->x);
+    return teacher->x ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", teacher->file);
+}
+
+/* Constants of pixels of another range are refused with those that were meant: unlike a file's,
+   they are easily set right. */
+static ctkd_status check_given(const struct ctkd__network_info *info, ctkd_error *err)
+{
+    float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX];
+    char note[CTKD__NOTE_BYTES];
+    for (size_t c = 0; c < info->channels; c++)
+        if (!(info->std[c] > 0))
+            return ctkd__fail(err, CTKD_ERANGE, "teacher.std: %g found, expected above 0",
+                              (double)info->std[c]);
+    memcpy(mean, info->mean, sizeof mean);
+    memcpy(std, info->std, sizeof std);
+    ctkd__constants_question(info->channels, mean, std, note, sizeof note);
+    if (!note[0])
+        return CTKD_OK;
+    return ctkd__fail(
+        err, CTKD_ERANGE,
+        "teacher.mean, teacher.std: %g and %g found, expected those of pixels of 0 to "
+        "1; did you mean %.4g and %.4g?",
+        (double)info->mean[0], (double)info->std[0], (double)mean[0], (double)std[0]);
+}
+
+ctkd_status ctkd__teacher_normalise(struct ctkd__teacher *teacher,
+                                    const struct ctkd__network_info *images, const char *mean,
+                                    const char *std, ctkd_error *err)
+{
+    struct ctkd__network_info *const info = &teacher->info;
+    ctkd_status status = ctkd__config_floats("teacher.mean", mean, info->channels, info->mean, err);
+    if (status == CTKD_OK)
+        status = ctkd__config_floats("teacher.std", std, info->channels, info->std, err);
+    if (status == CTKD_OK && (mean[0] || std[0])) {
+        teacher->constants = CTKD__SOURCE_KEYS;
+        status = check_given(info, err);
+    }
+    return status == CTKD_OK ? rescale_to_own(teacher, images, err) : status;
+}
+
+void ctkd__teacher_restore(struct ctkd__teacher *teacher, const struct ctkd__network_info *images,
+                           const struct ctkd__network_info *info, enum ctkd__source constants)
+{
+    memcpy(teacher->info.mean, info->mean, sizeof info->mean);
+    memcpy(teacher->info.std, info->std, sizeof info->std);
+    teacher->constants = constants;
+    /* It asks for no memory: what these constants need was there before. */
+    (void)!rescale_to_own(teacher, images, NULL);
+}
+
 static ctkd_status set_constants(struct ctkd__teacher *teacher,
                                  const struct ctkd__teacher_args *args, ctkd_error *err)
 {
-    struct ctkd__network_info *info = &teacher->info;
-    const size_t channels = info->channels;
+    struct ctkd__network_info *const info = &teacher->info;
     if (!info->has_constants) {
         memcpy(info->mean, args->images->mean, sizeof info->mean);
         memcpy(info->std, args->images->std, sizeof info->std);
         info->has_constants = true;
+        teacher->constants = CTKD__SOURCE_DATA;
     }
-    char key[32];
-    snprintf(key, sizeof key, "%s.mean", args->role);
-    ctkd_status status = ctkd__config_floats(key, args->mean, channels, info->mean, err);
-    snprintf(key, sizeof key, "%s.std", args->role);
-    if (status == CTKD_OK)
-        status = ctkd__config_floats(key, args->std, channels, info->std, err);
-    for (size_t c = 0; c < channels && status == CTKD_OK; c++) {
-        if (!(info->std[c] > 0))
-            return ctkd__fail(err, CTKD_ERANGE, "%s: %g found, expected above 0", key,
-                              (double)info->std[c]);
-        const double mean = (double)args->images->mean[c], std = (double)args->images->std[c];
-        teacher->scale[c] = (float)(std / (double)info->std[c]);
-        teacher->shift[c] = (float)((mean - (double)info->mean[c]) / (double)info->std[c]);
-        teacher->rescales |=
-            info->mean[c] != args->images->mean[c] || info->std[c] != args->images->std[c];
-    }
-    return status;
+    return ctkd__teacher_normalise(teacher, args->images, args->mean, args->std, err);
 }
 
 static ctkd_status compile(struct ctkd__teacher *teacher, const struct ctkd__tensors *tensors,
@@ -143,13 +200,6 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
         status = set_constants(teacher, args, err);
     if (status == CTKD_OK)
         status = compile(teacher, &file.tensors, engine, err);
-    if (status == CTKD_OK && teacher->rescales) {
-        const struct ctkd__network_info *info = &teacher->info;
-        const size_t image = info->channels * info->height * info->width;
-        teacher->x = malloc(args->batch_max * image * sizeof *teacher->x);
-        if (!teacher->x)
-            status = ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", args->path);
-    }
     ctkd__weights_file_fini(&file);
     if (status == CTKD_OK)
         *out = teacher;
@@ -301,7 +351,8 @@ ctkd_status ctkd__teacher_check(const struct ctkd__teacher *teacher, double top1
         return CTKD_OK;
     return ctkd__fail(err, CTKD_ERANGE,
                       "%s: test top-1 %.2f %% found, expected %.2f %% (%s) within %.2f points "
-                      "(teacher.tolerance): wrong data, normalisation or weights",
+                      "(teacher.tolerance): wrong data, normalisation or weights; `ctkd check` "
+                      "tries the usual normalisations",
                       teacher->file, top1, expected,
                       own ? "as the file says" : "teacher.expect_top1", tolerance);
 }

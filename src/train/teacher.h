@@ -18,13 +18,17 @@ struct ctkd__teacher_args {
     const char *path;       /* run directory or weights file of any format */
     const char *network;    /* "": as the file says */
     const char *weights;    /* which set of them in the file; "" or NULL: the preferred one */
-    const char *mean, *std; /* comma lists; "": as the file says, else as `images` */
+    const char *mean, *std; /* teacher.mean and .std; "": as the file says, else as `images` */
     const struct ctkd__network_info
         *images;       /* dataset, classes, size and constants of the batches */
     bool more_classes; /* it may have more classes than `images`, whose labels say at least how many
                         */
     size_t batch_max;
 };
+
+/* Where a normalisation comes from. */
+enum ctkd__source { CTKD__SOURCE_FILE, CTKD__SOURCE_DATA, CTKD__SOURCE_KEYS };
+const char *ctkd__source_text(enum ctkd__source source);
 
 struct ctkd__teacher {
     char file[1024];
@@ -34,6 +38,7 @@ struct ctkd__teacher {
     struct ctkd__weights *weights;
     struct ctkd__inference *inference;
     struct ctkd__training *training; /* forward only, of batch statistics; NULL: not asked for */
+    enum ctkd__source constants;     /* whose mean and std info has */
     bool rescales;
     float scale[CTKD__CHANNELS_MAX], shift[CTKD__CHANNELS_MAX];
     float *x; /* a rescaled batch; NULL when the constants agree */
@@ -48,6 +53,16 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
                                const struct ctkd__inference_config *engine,
                                struct ctkd__teacher **out, ctkd_error *err);
 void ctkd__teacher_close(struct ctkd__teacher *teacher);
+
+/* Has its images normalised otherwise from now on: comma lists as teacher.mean and .std, "" for no
+   change. CTKD_ERANGE: a deviation that is not positive, constants that pixels of 0 to 1 cannot
+   have. */
+ctkd_status ctkd__teacher_normalise(struct ctkd__teacher *teacher,
+                                    const struct ctkd__network_info *images, const char *mean,
+                                    const char *std, ctkd_error *err);
+/* Back to the mean and std of `info`, which were the teacher's before. */
+void ctkd__teacher_restore(struct ctkd__teacher *teacher, const struct ctkd__network_info *images,
+                           const struct ctkd__network_info *info, enum ctkd__source constants);
 
 /* Has the values of these nodes of teacher->graph kept in taps from now on. At most once. */
 ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,

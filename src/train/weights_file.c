@@ -8,6 +8,7 @@
 #include "io/manifest.h"
 #include "io/pth.h"
 #include "io/safetensors.h"
+#include "train/constants.h"
 #include "train/exchange.h"
 #include "util/error.h"
 #include "util/file_kind.h"
@@ -105,6 +106,15 @@ static ctkd_status check_finite(const char *path, const struct ctkd__tensors *te
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", path);
 }
 
+/* Whoever divides by 255 himself has constants of pixels of 0 to 255. */
+static void question_constants(struct ctkd__weights_file *file)
+{
+    struct ctkd__network_info *const info = &file->info;
+    if (info->has_constants)
+        ctkd__constants_question(info->channels, info->mean, info->std, file->note,
+                                 sizeof file->note);
+}
+
 /* The model as a graph and its parameters; what it says of its images goes into info. */
 static ctkd_status import_model(struct ctkd__weights_file *file, ctkd_error *err)
 {
@@ -123,6 +133,7 @@ static ctkd_status import_model(struct ctkd__weights_file *file, ctkd_error *err
     info->has_constants = found.has_constants;
     memcpy(info->mean, found.mean, sizeof found.mean);
     memcpy(info->std, found.std, sizeof found.std);
+    question_constants(file);
     return CTKD_OK;
 }
 
@@ -198,6 +209,8 @@ static ctkd_status read_tensors(struct ctkd__weights_file *file, const char *wan
     }
     if (status == CTKD_OK)
         status = ctkd__network_info_get(&file->tensors, file->path, &file->info, err);
+    if (status == CTKD_OK)
+        question_constants(file);
     return status;
 }
 
@@ -377,5 +390,7 @@ ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char
         *out = file->graph;
         file->graph = NULL;
     }
+    if (status == CTKD_OK && file->note[0])
+        ctkd__note_add(note, "%s", file->note);
     return status;
 }

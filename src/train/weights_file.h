@@ -35,8 +35,9 @@ struct ctkd__weights_file {
     /* ONNX whose channels, height or width are free, until _resolve or _graph says them; else NULL.
        Until then there are no tensors, and the sizes of info that are free are 0. */
     struct ctkd__onnx_model *model;
-    char guess[64]; /* a network by the folder's name, where nothing else says one */
-    bool verified;  /* a SHA-256 beside the file is the file's */
+    char guess[64];              /* a network by the folder's name, where nothing else says one */
+    char note[CTKD__NOTE_BYTES]; /* what was guessed about the normalisation; "": nothing */
+    bool verified;               /* a SHA-256 beside the file is the file's */
 };
 
 /* Reads what `path` names (ctkd__network_file_find). What the file leaves open is taken from its

@@ -39,7 +39,7 @@ expect 0 "$ctkd" check a.safetensors $set train.threads=1
 grep -q 'accuracy .* of 200 images, constants as the file' stdout || fail "check: constants of the file"
 ! grep -q '^  set ' stdout || fail "check: nothing is to be set"
 expect 0 "$ctkd" check a.safetensors $set train.threads=1 --json
-grep -q '"constants": "as the file or the data set says"' stdout || fail "check --json"
+grep -q '"constants": "as the file says"' stdout || fail "check --json"
 expect 0 "$ctkd" check a.safetensors $set train.threads=1 teacher.mean=0.3 teacher.std=0.2
 grep -q '^  constants  as teacher.mean and .std say  *top-1' stdout || fail "check: given constants"
 
