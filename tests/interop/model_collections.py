@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Classifiers of torchvision and timm, as PyTorch exports them to ONNX, here and in ONNX Runtime; run by hand.
 
-usage: model_collections.py INTEROP_LOGITS FOLDER SIDE traced|dynamo COLLECTION:NAME...
+usage: model_collections.py INTEROP_LOGITS FOLDER SIDE traced|dynamo|free-traced|free-dynamo COLLECTION:NAME...
 
 COLLECTION is torchvision or timm (installed beside torch without their dependencies; doc/teachers.md has the versions and
 what came out). Weights are drawn, and the statistics of batch norms; the images are Fashion-MNIST's, three times the grey
-channel, padded to SIDE. One line per model: the largest difference over the largest logit, or why it is refused.
+channel, padded to SIDE. dynamo writes the weights beside the model, as it does by default; "free-" leaves height and width
+free and exports at another size. One line per model: the largest difference over the largest logit, or why it is refused.
 """
 import os
 import subprocess
@@ -18,7 +19,8 @@ import torch
 
 # torchvision's compiled part, which classifiers do not use, fits one build of torch only.
 library = torch.library.Library("torchvision", "DEF")
-library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+for operator in ("nms", "qnms"):
+    library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 N, CLASSES = 4, 10
 LOGITS, FOLDER, SIDE, EXPORTER = *sys.argv[1:3], int(sys.argv[3]), sys.argv[4]
@@ -42,12 +44,16 @@ def build(collection, name):
 
 
 def export(net, path):
-    images, options = (torch.zeros(2, 3, SIDE, SIDE),), {"input_names": ["x"], "verbose": False}
-    if EXPORTER == "traced":
-        torch.onnx.export(net, images, path, dynamo=False, dynamic_axes={"x": {0: "n"}}, **options)
+    free = EXPORTER.startswith("free-")
+    side = SIDE + 32 if free else SIDE
+    images, options = (torch.zeros(2, 3, side, side),), {"input_names": ["x"], "verbose": False}
+    if EXPORTER.endswith("traced"):
+        axes = {0: "n", 2: "h", 3: "w"} if free else {0: "n"}
+        torch.onnx.export(net, images, path, dynamo=False, dynamic_axes={"x": axes}, **options)
     else:
-        batch = torch.export.Dim("batch", min=1, max=1024)
-        torch.onnx.export(net, images, path, dynamo=True, external_data=False, dynamic_shapes=({0: batch},), **options)
+        axes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC} if free else \
+            {0: torch.export.Dim("batch", min=1, max=1024)}
+        torch.onnx.export(net, images, path, dynamo=True, dynamic_shapes=(axes,), **options)
 
 
 def compare(path):
