@@ -23,7 +23,11 @@ int ctkd__cli_help(const struct ctkd__command *command)
            "these change\nnothing here:");
     for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag; idle++)
         printf("%s %s", idle == ctkd__idle_flags ? "" : ",", idle->flag);
-    printf(".\n\nKeys, as key=value or in a YAML file (dots nest):\n\n");
+    printf(".\n");
+    if (command->preset)
+        printf("With one of them and without a CONFIG, what is not set is as in the published "
+               "parser\n(--preset published); --preset ctkd takes the defaults below.\n");
+    printf("\nKeys, as key=value or in a YAML file (dots nest):\n\n");
     ctkd__sections_help(ctkd__config_sections(config), ctkd__argument_aliases(), stdout);
     ctkd__config_destroy(config);
     return CTKD__EXIT_DONE;
@@ -111,8 +115,11 @@ static bool take_name(const struct ctkd__command *command, const char *text, siz
                    command->name, command->arguments);
         return false;
     } else if (strchr(text, '=') && access(text, F_OK) != 0) {
-        ctkd__fail(err, CTKD_EINVAL, "'%.80s' found, expected %s", text,
-                   positionals ? "a name: this command takes no settings" : "no argument");
+        if (positionals == 0)
+            ctkd__fail(err, CTKD_EINVAL, "'%.80s' found, expected no argument", text);
+        else
+            ctkd__fail(err, CTKD_EINVAL, "'%.80s' found, expected a name; usage: ctkd %s %s", text,
+                       command->name, command->arguments);
         return false;
     } else if (out->n_positionals == positionals) {
         ctkd__fail(err, CTKD_EINVAL, "'%.80s' found, expected %s", text,

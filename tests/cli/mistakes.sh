@@ -49,6 +49,8 @@ for command in models methods datasets inspect selftest; do
     expect 2 "$ctkd" $command no.such=3
     grep -q "^ctkd $command: 'no.such=3' found, expected " stderr || fail "$command no.such=3: $(cat stderr)"
 done
+expect_error 2 "ctkd inspect: 'weight=x' found, expected a name; usage: ctkd inspect RUN_OR_FILE [weights=NAME] [--json]" \
+    "$ctkd" inspect x weight=x
 expect 2 "$ctkd" inspect x --jsom && grep -q "did you mean '--json'" stderr || fail "inspect --jsom"
 for command in train distill eval check doctor convert; do
     expect 2 "$ctkd" $command a b no.such=3
