@@ -614,8 +614,8 @@ static void standardised_logits_of_a_constant_row_have_no_gradient(void **state)
         assert_true(isfinite(out.ds[i]) && isfinite(out.dt[i]));
 }
 
-/* A teacher that is sure of one class in each row, by `gap` logits and a little more from row to
- * row. */
+/* A teacher that is sure of one class, the same in each row (whose bits are then the same), by
+ * `gap` logits and a little more from row to row. */
 static float mlkd_of_sure_teacher(float gap, float more)
 {
     float s[NK], t[NK] = { 0 };
@@ -626,7 +626,7 @@ static float mlkd_of_sure_teacher(float gap, float more)
     ctkd_options_defaults(mlkd->options, config);
     fill_uniform(s, NK, 1, -3, 3);
     for (size_t i = 0; i < N; i++)
-        t[i * K + i] = gap + more * (float)i;
+        t[i * K] = gap + more * (float)i;
     assert_int_equal(evaluate_view(mlkd, config, CTKD_VIEW_WEAK, s, t, labels, &tau, 1, &out),
                      CTKD_OK);
     return out.loss;
