@@ -296,8 +296,8 @@ static void readers_of_weights_survive(void **state)
 {
     (void)state;
     sweep("safetensors", read_safetensors, golden("small.safetensors"), 1000);
-    const char *const files[] = { "zip.pth", "legacy.pth", "nested.pth", "onnx_plain.onnx",
-                                  "onnx_traced.onnx" };
+    const char *const files[] = { "zip.pth",          "legacy.pth",      "nested.pth",
+                                  "sets_modules.pth", "onnx_plain.onnx", "onnx_traced.onnx" };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         sweep("weights", read_weights, golden(files[i]), 300);
 }
