@@ -18,10 +18,13 @@ static void constants_of_pixels_of_another_range_are_recognised(void **state)
         { 127.5f, 127.5f, 0.5f, 0.5f, "given pixels of 0 to 255" },
         { 0, 255, 0, 1, "given pixels of 0 to 255" },
         { 123.675f, 58.395f, 0.485f, 0.229f, "mean 123.675,123.675,123.675 and deviation" },
-        { -1, 2, 0, 1, "given pixels of -1 to 1" }, /* (x + 1) / 2 inside */
-        { -0.03f, 0.458f, 0.485f, 0.229f, "given pixels of -1 to 1" },
-        { -300, 2, -300, 2, "which pixels of no range can have" },
-        { 300, 80, 300, 80, "which pixels of no range can have" },
+        { 103.9f, 1, 103.9f / 255, 1 / 255.0f, "given pixels of 0 to 255" },
+        /* a network that computes with its input: what it says is kept, and questioned */
+        { -1, 2, -1, 2, "which images of pixels of 0 to 1 do not have" },
+        { 0, 1.43f, 0, 1.43f, "which images of pixels of 0 to 1 do not have" },
+        { 0, 4, 0, 4, "which images of pixels of 0 to 1 do not have" },
+        { -300, 2, -300, 2, "which images of pixels of 0 to 1 do not have" },
+        { 300, 80, 300, 80, "which images of pixels of 0 to 1 do not have" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         float mean[3] = { cases[i].mean, cases[i].mean, cases[i].mean };

@@ -11,6 +11,9 @@
 
 /* Images that each normalisation is tried on. */
 enum { SUBSET = 1000 };
+/* Means and deviations of bytes are some tens, of pixels of 0 to 1 some tenths. What lies between
+   is a network that computes with its input, by numbers of its own. */
+static const float bytes_least = 16;
 
 /* --- what is possible */
 
@@ -34,37 +37,34 @@ static void list_of(size_t channels, const float *values, char *text, size_t byt
             (size_t)snprintf(text + used, bytes - used, "%s%.7g", c ? "," : "", (double)values[c]);
 }
 
-void ctkd__constants_question(size_t channels, float *mean, float *std, char *note, size_t bytes)
+enum ctkd__pixels ctkd__constants_question(size_t channels, float *mean, float *std, char *note,
+                                           size_t bytes)
 {
-    static const struct {
-        const char *text;
-        double low, high;
-    } ranges[] = { { "-1 to 1", -1, 1 }, { "0 to 255", 0, 255 } };
     char means[CTKD__CONSTANTS_BYTES], deviations[CTKD__CONSTANTS_BYTES];
+    float largest = 0;
     note[0] = '\0';
     if (channels > CTKD__CHANNELS_MAX || ctkd__constants_fit(channels, mean, std, 0, 1))
-        return;
+        return CTKD__PIXELS_UNIT;
     list_of(channels, mean, means, sizeof means);
     list_of(channels, std, deviations, sizeof deviations);
-    size_t i = 0;
-    while (i < 2 && !ctkd__constants_fit(channels, mean, std, ranges[i].low, ranges[i].high))
-        i++;
-    if (i == 2) {
+    for (size_t c = 0; c < channels; c++)
+        largest = fmaxf(largest, fmaxf(mean[c], std[c]));
+    if (largest < bytes_least || !ctkd__constants_fit(channels, mean, std, 0, 255)) {
         snprintf(note, bytes,
-                 "it normalises with mean %s and deviation %s, which pixels of no range can have",
+                 "it normalises with mean %s and deviation %s, which images of pixels of 0 to 1 do "
+                 "not have: `ctkd check` tries others",
                  means, deviations);
-        return;
+        return CTKD__PIXELS_UNKNOWN;
     }
-    const double low = ranges[i].low, extent = ranges[i].high - low;
     for (size_t c = 0; c < channels; c++) {
-        mean[c] = (float)(((double)mean[c] - low) / extent);
-        std[c] = (float)((double)std[c] / extent);
+        mean[c] = (float)((double)mean[c] / 255);
+        std[c] = (float)((double)std[c] / 255);
     }
-    snprintf(
-        note, bytes,
-        "it normalises with mean %s and deviation %s, which pixels of 0 to 1 cannot have: it is "
-        "given pixels of %s",
-        means, deviations, ranges[i].text);
+    snprintf(note, bytes,
+             "it normalises with mean %s and deviation %s, which pixels of 0 to 1 cannot have: it "
+             "is given pixels of 0 to 255",
+             means, deviations);
+    return CTKD__PIXELS_BYTES;
 }
 
 /* --- what fits best */

@@ -17,13 +17,17 @@ enum { CTKD__CONSTANTS_BYTES = 96, CTKD__CONSTANTS_MAX = 9 };
 bool ctkd__constants_fit(size_t channels, const float *mean, const float *std, double low,
                          double high);
 
+/* Of which pixels constants are: of 0 to 1, of 0 to 255, of neither. */
+enum ctkd__pixels { CTKD__PIXELS_UNIT, CTKD__PIXELS_BYTES, CTKD__PIXELS_UNKNOWN };
+
 /*
- * Constants that pixels of 0 to 1 cannot have, but those of -1 to 1 or of 0 to 255 can, become
- * those of the same images with pixels of 0 to 1; `note` says what was found and taken. Where
- * pixels of no range can have them it says that, and they stay. Otherwise note is "" and nothing
- * changes.
+ * Constants that pixels of 0 to 1 cannot have, but bytes can (some mean or deviation is at least
+ * 16), become those of the same images with pixels of 0 to 1; `note` says what was found and taken.
+ * Others that pixels of 0 to 1 do not have stay as they are, and note says that. Otherwise note is
+ * "" and nothing changes.
  */
-void ctkd__constants_question(size_t channels, float *mean, float *std, char *note, size_t bytes);
+enum ctkd__pixels ctkd__constants_question(size_t channels, float *mean, float *std, char *note,
+                                           size_t bytes);
 
 struct ctkd__teacher;
 

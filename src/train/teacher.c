@@ -65,7 +65,7 @@ static ctkd_status rescale_to_own(struct ctkd__teacher *teacher,
     return teacher->x ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", teacher->file);
 }
 
-/* Constants of pixels of another range are refused with those that were meant: unlike a file's,
+/* Constants of bytes are refused with those that were meant: unlike a file's,
    they are easily set right. */
 static ctkd_status check_given(const struct ctkd__network_info *info, ctkd_error *err)
 {
@@ -77,8 +77,8 @@ static ctkd_status check_given(const struct ctkd__network_info *info, ctkd_error
                               (double)info->std[c]);
     memcpy(mean, info->mean, sizeof mean);
     memcpy(std, info->std, sizeof std);
-    ctkd__constants_question(info->channels, mean, std, note, sizeof note);
-    if (!note[0])
+    if (ctkd__constants_question(info->channels, mean, std, note, sizeof note) !=
+        CTKD__PIXELS_BYTES)
         return CTKD_OK;
     return ctkd__fail(
         err, CTKD_ERANGE,

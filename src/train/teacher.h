@@ -55,8 +55,7 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
 void ctkd__teacher_close(struct ctkd__teacher *teacher);
 
 /* Has its images normalised otherwise from now on: comma lists as teacher.mean and .std, "" for no
-   change. CTKD_ERANGE: a deviation that is not positive, constants that pixels of 0 to 1 cannot
-   have. */
+   change. CTKD_ERANGE: a deviation that is not positive, constants of pixels of 0 to 255. */
 ctkd_status ctkd__teacher_normalise(struct ctkd__teacher *teacher,
                                     const struct ctkd__network_info *images, const char *mean,
                                     const char *std, ctkd_error *err);

@@ -111,8 +111,8 @@ static void question_constants(struct ctkd__weights_file *file)
 {
     struct ctkd__network_info *const info = &file->info;
     if (info->has_constants)
-        ctkd__constants_question(info->channels, info->mean, info->std, file->note,
-                                 sizeof file->note);
+        (void)ctkd__constants_question(info->channels, info->mean, info->std, file->note,
+                                       sizeof file->note);
 }
 
 /* The model as a graph and its parameters; what it says of its images goes into info. */
