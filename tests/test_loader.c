@@ -454,6 +454,10 @@ static void a_wrong_config_is_refused_with_its_field(void **state)
     config = config_make(8);
     config.mean[1] = NAN;
     check_refused(config, CTKD_EINVAL, "channel 1");
+    config = config_make(8);
+    config.mean[1] = 1e30f;
+    config.std[1] = 1e-20f;
+    check_refused(config, CTKD_ERANGE, "channel 1: mean 1e+30, std 1e-20 make values beyond");
 }
 
 int main(void)

@@ -143,6 +143,8 @@ static void teacher_that_does_not_fit_the_data_is_refused(void **state)
     assert_refused(file, &info, "resnet14", "", "t.safetensors (resnet14): ");
     assert_refused(file, &info, "resnet9", "", "did you mean");
     assert_refused(file, &info, "", "0.1,0.2", "teacher.mean");
+    assert_refused(file, &info, "", "nan", "teacher.mean");
+    assert_refused(file, &info, "", "3e38", "3e+38");
     assert_refused(temp_path(*state, "none.safetensors"), &info, "", "", "none.safetensors");
 }
 

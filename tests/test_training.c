@@ -294,6 +294,42 @@ static void inference_matches_running_statistics_in_double(void **state)
             }
 }
 
+static int build_single_pixel(struct ctkd__graph *g)
+{
+    const int x = ctkd__graph_relu(
+        g, ctkd__graph_batch_norm(g, conv3(g, ctkd__graph_input(g, 3, 2, 2), "a", 16, 2), "na"));
+    return head(g, x);
+}
+
+/* As PyTorch, which expects more than one value per channel; nothing moves then. */
+static void a_batch_norm_over_a_single_value_is_refused_by_name(void **state)
+{
+    (void)state;
+    const struct network network = { .build = build_single_pixel };
+    const struct ctkd__kernels *kernels;
+    struct ctkd__training *of_one;
+    float logits[N_MAX * K];
+    ctkd_error err;
+    check_ok(ctkd__kernels_select("portable", &kernels, &err), &err);
+    struct rig rig = rig_open(&network, kernels, 2, "auto");
+    check_ok(ctkd__training_forward(rig.training, 2, rig.engine.x, logits, &err), &err);
+    const int64_t before = rig.engine.weights->batches_tracked;
+    const char *const expected = "na: batch norm over a single value";
+    assert_int_equal(ctkd__training_forward(rig.training, 1, rig.engine.x, logits, &err),
+                     CTKD_ERANGE);
+    assert_int_equal(strncmp(err.message, expected, strlen(expected)), 0);
+    assert_int_equal(ctkd__training_prepare(rig.training, 1, &err), CTKD_ERANGE);
+    assert_true(rig.engine.weights->batches_tracked == before);
+    const struct ctkd__training_config config = {
+        .kernels = kernels, .workers = rig.engine.workers, .conv = "auto", .batch_max = 1
+    };
+    assert_int_equal(
+        ctkd__training_create(rig.engine.graph, rig.engine.weights, &config, &of_one, &err),
+        CTKD_ERANGE);
+    assert_null(of_one);
+    rig_close(&rig);
+}
+
 static void running_statistics_move_as_pytorch_moves_them(void **state)
 {
     (void)state;
@@ -394,6 +430,7 @@ int main(void)
         cmocka_unit_test(gradients_of_every_op_match_central_differences),
         cmocka_unit_test(a_forward_only_program_uses_batch_statistics_and_writes_no_weight),
         cmocka_unit_test(inference_matches_running_statistics_in_double),
+        cmocka_unit_test(a_batch_norm_over_a_single_value_is_refused_by_name),
         cmocka_unit_test(running_statistics_move_as_pytorch_moves_them),
         cmocka_unit_test(two_runs_give_the_same_bits),
         cmocka_unit_test(impossible_batches_are_refused),

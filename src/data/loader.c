@@ -186,12 +186,20 @@ static ctkd_status config_check(const struct ctkd__images *images,
         return ctkd__fail(err, CTKD_ESHAPE,
                           "loader: strong view of images of %zu channels, expected 1 or 3",
                           images->channels);
-    for (size_t c = 0; c < images->channels; c++)
+    for (size_t c = 0; c < images->channels; c++) {
         if (!isfinite(config->mean[c]) || !isfinite(config->std[c]) || config->std[c] <= 0.0f)
             return ctkd__fail(
                 err, CTKD_EINVAL,
                 "loader: channel %zu: mean %g, std %g, expected finite and std above 0", c,
                 (double)config->mean[c], (double)config->std[c]);
+        float table[256];
+        ctkd__normalise_table(config->mean[c], config->std[c], table);
+        if (!isfinite(table[0]) || !isfinite(table[255]))
+            return ctkd__fail(err, CTKD_ERANGE,
+                              "loader: channel %zu: mean %g, std %g make values beyond what a "
+                              "float holds",
+                              c, (double)config->mean[c], (double)config->std[c]);
+    }
     return CTKD_OK;
 }
 

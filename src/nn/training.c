@@ -334,11 +334,27 @@ static void name_code(struct ctkd__training *t)
             }
 }
 
+/* A batch norm over one value would give 0 whatever the value, and a variance that is not defined.
+ */
+static ctkd_status check_norms(const struct ctkd__training *t, size_t n, ctkd_error *err)
+{
+    for (int i = 0; i < t->program.count; i++)
+        if (t->ops[i].step.kind == CTKD__STEP_NORM && n * t->ops[i].in_hw == 1)
+            return ctkd__fail(err, CTKD_ERANGE,
+                              "%s: batch norm over a single value, one image of 1x1, whose "
+                              "deviation is undefined; expected at least two images in a batch",
+                              t->ops[i].node->name);
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__training_prepare(struct ctkd__training *t, size_t n, ctkd_error *err)
 {
     if (n == 0 || n > t->config.batch_max)
         return ctkd__fail(err, CTKD_EINVAL, "training: batch of %zu, expected 1 to %zu", n,
                           t->config.batch_max);
+    const ctkd_status norms = check_norms(t, n, err);
+    if (norms != CTKD_OK)
+        return norms;
     const size_t workers = workers_of(t);
     for (size_t w = 0; w < workers; w++) {
         const size_t slice =

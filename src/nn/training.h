@@ -42,7 +42,7 @@ ctkd_status ctkd__training_create(const struct ctkd__graph *graph, struct ctkd__
 void ctkd__training_destroy(struct ctkd__training *training);
 
 /* Makes what a batch of n needs; done for batch_max at create. A step with a size that was prepared
-   allocates nothing. */
+   allocates nothing. CTKD_ERANGE: a batch norm would see a single value (one image at 1x1). */
 ctkd_status ctkd__training_prepare(struct ctkd__training *training, size_t n, ctkd_error *err);
 
 /* x [n][c][h][w] -> logits [n][k]; moves the running statistics, but with forward_only.

@@ -134,6 +134,24 @@ static void check_normalisation(const struct ctkd__session *session,
             found, means, deviations);
 }
 
+/* Relations between the images of a batch are nothing where there is one. */
+static void check_batches(const struct ctkd__session *session, struct ctkd__findings *findings)
+{
+    const size_t samples = ctkd__loader_samples(session->data.train);
+    const size_t batch = (size_t)session->config->train.batch;
+    if (session->methods.count == 0 || samples < 2)
+        return;
+    if (batch == 1)
+        say(findings, true, "batch",
+            "train.batch=1: a method that compares the images of a batch with each other finds "
+            "none to compare; expected 2 or more");
+    else if (samples % batch == 1)
+        say(findings, true, "batch",
+            "the last batch of every epoch has one image, and a method that compares images with "
+            "each other finds none to compare there: data.limit=%zu leaves it out",
+            samples - 1);
+}
+
 /* --- plans that do nothing */
 
 /* A method whose loss a temperature cannot climb: what the default has made of it, or a warning. */
@@ -329,6 +347,7 @@ static void check_convolutions(const struct ctkd__session *session, struct ctkd_
 void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
     check_classes(session, findings);
+    check_batches(session, findings);
     check_normalisation(session, findings);
     check_schedule(session, findings);
     check_temperature(session, findings);

@@ -191,7 +191,11 @@ static ctkd_status prepare_last(const struct ctkd__session *session,
 {
     const size_t rest =
         ctkd__loader_samples(session->data.train) % (size_t)session->config->train.batch;
-    return rest ? ctkd__training_prepare(training, rest, err) : CTKD_OK;
+    const ctkd_status status = rest ? ctkd__training_prepare(training, rest, err) : CTKD_OK;
+    if (status != CTKD_ERANGE)
+        return status;
+    return ctkd__fail_within(err, status, "train.batch: %zu of %zu images in the last batch", rest,
+                             ctkd__loader_samples(session->data.train));
 }
 
 static ctkd_status watch_teacher(struct ctkd__session *session, ctkd_error *err)

@@ -1,5 +1,6 @@
 #include "train/teacher.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,10 @@ static ctkd_status rescale_to_own(struct ctkd__teacher *teacher,
         const double mean = (double)images->mean[c], std = (double)images->std[c];
         teacher->scale[c] = (float)(std / (double)info->std[c]);
         teacher->shift[c] = (float)((mean - (double)info->mean[c]) / (double)info->std[c]);
+        if (!isfinite(teacher->scale[c]) || !isfinite(teacher->shift[c]))
+            return ctkd__fail(err, CTKD_ERANGE,
+                              "%s: mean %g and deviation %g make values beyond what a float holds",
+                              teacher->file, (double)info->mean[c], (double)info->std[c]);
         teacher->rescales |= info->mean[c] != images->mean[c] || info->std[c] != images->std[c];
     }
     if (!teacher->rescales || teacher->x)
