@@ -36,16 +36,18 @@ __attribute__((format(printf, 4, 5))) static void say(struct ctkd__findings *fin
 
 /* --- data */
 
-/* Classes without an image of a part: how many, and the first of them as text. */
-static size_t empty_classes(const struct ctkd__images *images, size_t classes, char text[64])
+/* Classes without one of `count` images of a part, `chosen` or all (NULL): how many, and the first
+   of them as text. */
+static size_t empty_classes(const struct ctkd__images *images, const uint32_t *chosen, size_t count,
+                            size_t classes, char text[64])
 {
     enum { NAMED = 4 };
     bool *there = calloc(classes, sizeof *there);
     size_t empty = 0, used = 0;
     if (!there)
         return 0;
-    for (size_t i = 0; i < images->count; i++)
-        there[images->labels[i]] = true;
+    for (size_t i = 0; i < count; i++)
+        there[images->labels[chosen ? chosen[i] : i]] = true;
     for (size_t k = 0; k < classes; k++)
         if (!there[k] && empty++ < NAMED)
             used += (size_t)snprintf(text + used, 64 - used, "%s%zu", used ? ", " : "", k);
@@ -59,13 +61,17 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
 {
     const struct ctkd__dataset *dataset = session->data.dataset;
     char train[64], test[64];
-    const size_t no_train = empty_classes(&dataset->train, dataset->classes, train);
-    const size_t no_test = empty_classes(&dataset->test, dataset->classes, test);
+    const struct ctkd__loader *loader = session->data.train;
+    const bool limited = ctkd__loader_samples(loader) < dataset->train.count;
+    const size_t no_train = empty_classes(&dataset->train, ctkd__loader_chosen(loader),
+                                          ctkd__loader_samples(loader), dataset->classes, train);
+    const size_t no_test =
+        empty_classes(&dataset->test, NULL, dataset->test.count, dataset->classes, test);
     if (no_train)
         say(findings, true, "data",
-            "%zu of %zu classes have no training image (label %s): is data.set the one that was "
+            "%zu of %zu classes have no training image (label %s): is %s the one that was "
             "meant?",
-            no_train, dataset->classes, train);
+            no_train, dataset->classes, train, limited ? "data.limit" : "data.set");
     if (no_test && !no_train)
         say(findings, true, "data",
             "%zu of %zu classes have no test image (label %s): the accuracy says nothing of them",
