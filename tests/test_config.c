@@ -1,4 +1,5 @@
 #include "support/check.h"
+#include "util/text.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -464,15 +465,15 @@ static void comma_lists_give_one_value_for_each_channel(void **state)
     (void)state;
     ctkd_error err = { 0 };
     float out[3] = { 7, 7, 7 };
-    check_ok(ctkd__config_floats("data.mean", "", 3, out, &err), &err);
+    check_ok(ctkd__text_floats("data.mean", "", 3, out, &err), &err);
     check_close(out[0], 7, 0, 0);
-    check_ok(ctkd__config_floats("data.mean", "0.5,0.25,1", 3, out, &err), &err);
+    check_ok(ctkd__text_floats("data.mean", "0.5,0.25,1", 3, out, &err), &err);
     check_close(out[1], 0.25, 0, 0);
-    check_ok(ctkd__config_floats("data.mean", "0.5", 3, out, &err), &err);
+    check_ok(ctkd__text_floats("data.mean", "0.5", 3, out, &err), &err);
     check_close(out[2], 0.5, 0, 0);
     static const char *const wrong[] = { "0.5,", "x", "1,2", "1,2,3,4,5", "nan", "1;2" };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        assert_int_not_equal(ctkd__config_floats("data.mean", wrong[i], 3, out, &err), CTKD_OK);
+        assert_int_not_equal(ctkd__text_floats("data.mean", wrong[i], 3, out, &err), CTKD_OK);
     check_close(out[2], 0.5, 0, 0);
 }
 

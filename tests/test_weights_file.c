@@ -12,6 +12,7 @@
 #include "support/scratch.h"
 #include "support/tiny.h"
 #include "train/convert.h"
+#include "util/sha256.h"
 
 static const struct ctkd__model_args open_sizes = { 1, TINY_SIDE, TINY_SIDE, TINY_CLASSES };
 

@@ -9,34 +9,13 @@
 #include <unistd.h>
 
 #include <jansson.h>
-#include <nettle/sha2.h>
 
 #include "util/error.h"
 #include "util/file.h"
+#include "util/sha256.h"
 #include "util/text.h"
 
-enum { DIGITS = 2 * SHA256_DIGEST_SIZE, MANIFEST_BYTES = 1 << 20 };
-
-ctkd_status ctkd__sha256_file(const char *path, char out[65], ctkd_error *err)
-{
-    FILE *const stream = fopen(path, "rbe");
-    if (!stream)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
-    struct sha256_ctx context;
-    unsigned char bytes[1 << 14], digest[SHA256_DIGEST_SIZE];
-    size_t n;
-    sha256_init(&context);
-    while ((n = fread(bytes, 1, sizeof bytes, stream)) > 0)
-        sha256_update(&context, n, bytes);
-    const bool failed = ferror(stream) != 0;
-    fclose(stream);
-    if (failed)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(errno));
-    sha256_digest(&context, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
-    return CTKD_OK;
-}
+enum { DIGITS = CTKD__SHA256_DIGITS, MANIFEST_BYTES = 1 << 20 };
 
 static bool is_digest(const char *text, size_t length)
 {

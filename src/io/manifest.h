@@ -13,9 +13,6 @@ struct ctkd__manifest {
     double top1; /* percent */
 };
 
-/* SHA-256 of a file's bytes as 64 lower-case hexadecimal digits. */
-ctkd_status ctkd__sha256_file(const char *path, char out[65], ctkd_error *err);
-
 /*
  * manifest.json in the same folder is an object {"file", "sha256", "network", "top1"} or a list of
  * such; the one whose "file" is the file's name counts. Neither file: all zeros and CTKD_OK.

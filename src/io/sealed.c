@@ -3,28 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <nettle/sha2.h>
-
 #include "io/safetensors.h"
 #include "util/error.h"
+#include "util/sha256.h"
 
 static const char checksum_key[] = "checksum";
-
-static void hexadecimal(struct sha256_ctx *context, char out[65])
-{
-    unsigned char digest[SHA256_DIGEST_SIZE];
-    sha256_digest(context, sizeof digest, digest);
-    for (size_t i = 0; i < sizeof digest; i++)
-        snprintf(out + 2 * i, 3, "%02x", digest[i]);
-}
-
-void ctkd__sha256_bytes(const void *data, size_t bytes, char out[65])
-{
-    struct sha256_ctx context;
-    sha256_init(&context);
-    sha256_update(&context, bytes, data);
-    hexadecimal(&context, out);
-}
 
 /* With its terminating zero, so that "ab", "c" and "a", "bc" differ. */
 static void add_text(struct sha256_ctx *context, const char *text)
@@ -50,7 +33,7 @@ static void checksum(const struct ctkd__tensors *list, char out[65])
         add_text(&context, ctkd__tensor_shape_text(tensor, shape, sizeof shape));
         sha256_update(&context, tensor->bytes, tensor->data);
     }
-    hexadecimal(&context, out);
+    ctkd__sha256_text(&context, out);
 }
 
 ctkd_status ctkd__sealed_read(const char *path, struct ctkd__tensors *list, ctkd_error *err)

@@ -12,7 +12,4 @@ ctkd_status ctkd__sealed_write(const char *path, struct ctkd__tensors *list, ctk
 /* CTKD_EFORMAT: no checksum, or not that of the contents. The list is empty on failure. */
 ctkd_status ctkd__sealed_read(const char *path, struct ctkd__tensors *list, ctkd_error *err);
 
-/* SHA-256 of `bytes` bytes as 64 hexadecimal digits. */
-void ctkd__sha256_bytes(const void *data, size_t bytes, char out[65]);
-
 #endif

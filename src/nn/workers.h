@@ -7,8 +7,7 @@
 #include <stddef.h>
 
 #include "ctkd/status.h"
-
-enum { CTKD__WORKERS_MAX = 1024 };
+#include "util/cpu.h"
 
 struct ctkd__workers;
 

@@ -12,6 +12,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/options_inner.h"
+#include "util/sha256.h"
 
 /* Changes with the meaning of anything below. */
 static const char format[] = "ctkd checkpoint 3";

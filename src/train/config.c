@@ -8,9 +8,10 @@
 
 #include "ctkd/curriculum.h"
 #include "ctkd/temperature.h"
-#include "nn/workers.h"
 #include "train/methods.h"
+#include "util/cpu.h"
 #include "util/error.h"
+#include "util/text.h"
 
 #define F32(field, value, lo, hi, help)                                                            \
     CTKD_OPT_F32(struct ctkd__config, field, value, lo, hi, help)
@@ -280,31 +281,5 @@ ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size
         milestones[(*count)++] = (uint64_t)value;
         at = *end ? end + 1 : end;
     }
-    return CTKD_OK;
-}
-
-ctkd_status ctkd__config_floats(const char *key, const char *text, size_t count, float *out,
-                                ctkd_error *err)
-{
-    float values[CTKD__CHANNELS_MAX];
-    size_t n = 0;
-    for (const char *at = text; *at;) {
-        char *end;
-        const float value = strtof(at, &end);
-        if (end == at || !isfinite(value) || (*end && *end != ',') || (*end && !end[1]) ||
-            n == CTKD__CHANNELS_MAX)
-            return ctkd__fail(err, CTKD_ERANGE,
-                              "%s: '%s' found, expected %zu numbers such as 0.5,0.5", key, text,
-                              count);
-        values[n++] = value;
-        at = *end ? end + 1 : end;
-    }
-    if (n == 0)
-        return CTKD_OK;
-    if (n != 1 && n != count)
-        return ctkd__fail(err, CTKD_ESHAPE, "%s: %zu values found, expected 1 or %zu (channels)",
-                          key, n, count);
-    for (size_t i = 0; i < count; i++)
-        out[i] = values[n == 1 ? 0 : i];
     return CTKD_OK;
 }

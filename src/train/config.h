@@ -104,9 +104,5 @@ ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, c
 /* schedule.milestones as ascending epochs; at most CTKD__MILESTONES_MAX. */
 ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size_t *count,
                                     ctkd_error *err);
-/* A comma list such as data.mean: `count` values become `out`; an empty text leaves `out` as it is.
-   One value stands for every channel. */
-ctkd_status ctkd__config_floats(const char *key, const char *text, size_t count, float *out,
-                                ctkd_error *err);
 
 #endif

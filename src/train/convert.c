@@ -8,6 +8,7 @@
 #include "train/config.h"
 #include "train/exchange.h"
 #include "util/error.h"
+#include "util/text.h"
 
 typedef struct ctkd__convert_options options;
 
@@ -47,9 +48,9 @@ static ctkd_status apply_options(const options *o, struct ctkd__network_info *in
         (!info->has_constants && (!o->mean[0] || !o->std[0])))
         return ctkd__fail(err, CTKD_EINVAL, "mean, std: expected both, for 1 to %d channels",
                           CTKD__CHANNELS_MAX);
-    ctkd_status status = ctkd__config_floats("mean", o->mean, channels, info->mean, err);
+    ctkd_status status = ctkd__text_floats("mean", o->mean, channels, info->mean, err);
     if (status == CTKD_OK)
-        status = ctkd__config_floats("std", o->std, channels, info->std, err);
+        status = ctkd__text_floats("std", o->std, channels, info->std, err);
     for (size_t c = 0; c < channels && status == CTKD_OK; c++)
         if (!(info->std[c] > 0))
             status = ctkd__fail(err, CTKD_ERANGE, "std: %g found, expected above 0",

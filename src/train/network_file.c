@@ -13,6 +13,7 @@
 #include "train/config.h"
 #include "util/error.h"
 #include "util/file_kind.h"
+#include "util/text.h"
 
 ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, ctkd_error *err)
 {
@@ -75,8 +76,8 @@ static ctkd_status read_constants(const struct ctkd__tensors *tensors, const cha
         return ctkd__fail(err, CTKD_EFORMAT,
                           "%s: metadata channels: %zu found beside mean and std, expected 1 to %d",
                           file, info->channels, CTKD__CHANNELS_MAX);
-    if (ctkd__config_floats("metadata mean", mean, info->channels, info->mean, err) != CTKD_OK ||
-        ctkd__config_floats("metadata std", std, info->channels, info->std, err) != CTKD_OK)
+    if (ctkd__text_floats("metadata mean", mean, info->channels, info->mean, err) != CTKD_OK ||
+        ctkd__text_floats("metadata std", std, info->channels, info->std, err) != CTKD_OK)
         return ctkd__fail_within(err, CTKD_EFORMAT, "%s", file);
     for (size_t c = 0; c < info->channels; c++)
         if (!(info->std[c] > 0))

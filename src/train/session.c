@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "io/sealed.h"
 #include "nn/models/models.h"
 #include "util/error.h"
+#include "util/sha256.h"
+#include "util/text.h"
 
 /* Constants of the data's channels; a grey channel that is repeated has its one in every channel.
  */
@@ -19,9 +20,9 @@ static ctkd_status set_constants(const struct ctkd__config *config,
     memcpy(loader->mean, dataset->mean, sizeof loader->mean);
     memcpy(loader->std, dataset->std, sizeof loader->std);
     ctkd_status status =
-        ctkd__config_floats("data.mean", config->data.mean, channels, loader->mean, err);
+        ctkd__text_floats("data.mean", config->data.mean, channels, loader->mean, err);
     if (status == CTKD_OK)
-        status = ctkd__config_floats("data.std", config->data.std, channels, loader->std, err);
+        status = ctkd__text_floats("data.std", config->data.std, channels, loader->std, err);
     for (size_t c = 0; c < channels && status == CTKD_OK; c++)
         if (!(loader->std[c] > 0))
             status = ctkd__fail(err, CTKD_ERANGE, "data.std: %g found, expected above 0",

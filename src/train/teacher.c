@@ -9,6 +9,7 @@
 #include "train/constants.h"
 #include "train/match.h"
 #include "util/error.h"
+#include "util/text.h"
 
 static ctkd_status expect_side(const struct ctkd__teacher *teacher, const char *what, size_t found,
                                size_t expected, const char *dataset, ctkd_error *err)
@@ -97,9 +98,9 @@ ctkd_status ctkd__teacher_normalise(struct ctkd__teacher *teacher,
                                     const char *std, ctkd_error *err)
 {
     struct ctkd__network_info *const info = &teacher->info;
-    ctkd_status status = ctkd__config_floats("teacher.mean", mean, info->channels, info->mean, err);
+    ctkd_status status = ctkd__text_floats("teacher.mean", mean, info->channels, info->mean, err);
     if (status == CTKD_OK)
-        status = ctkd__config_floats("teacher.std", std, info->channels, info->std, err);
+        status = ctkd__text_floats("teacher.std", std, info->channels, info->std, err);
     if (status == CTKD_OK && (mean[0] || std[0])) {
         teacher->constants = CTKD__SOURCE_KEYS;
         status = check_given(info, err);

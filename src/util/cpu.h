@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+enum { CTKD__WORKERS_MAX = 1024 }; /* threads of a run */
+
 enum ctkd__cpu_level {
     CTKD__CPU_PORTABLE, /* what the compiler takes for granted */
     CTKD__CPU_AVX2,     /* with FMA */

@@ -1,6 +1,12 @@
 #include "util/text.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "util/error.h"
+
+enum { FLOATS_MAX = 16 };
 
 size_t ctkd__utf8_next(const char *text, uint32_t *code)
 {
@@ -71,4 +77,30 @@ bool ctkd__is_near(const char *name, size_t distance)
 {
     const size_t third = strlen(name) / 3;
     return distance <= (third < 1 ? 1 : third > 4 ? 4 : third);
+}
+
+ctkd_status ctkd__text_floats(const char *key, const char *text, size_t count, float *out,
+                              ctkd_error *err)
+{
+    float values[FLOATS_MAX];
+    size_t n = 0;
+    for (const char *at = text; *at;) {
+        char *end;
+        const float value = strtof(at, &end);
+        if (end == at || !isfinite(value) || (*end && *end != ',') || (*end && !end[1]) ||
+            n == FLOATS_MAX)
+            return ctkd__fail(err, CTKD_ERANGE,
+                              "%s: '%s' found, expected %zu numbers such as 0.5,0.5", key, text,
+                              count);
+        values[n++] = value;
+        at = *end ? end + 1 : end;
+    }
+    if (n == 0)
+        return CTKD_OK;
+    if (n != 1 && n != count)
+        return ctkd__fail(err, CTKD_ESHAPE, "%s: %zu values found, expected 1 or %zu (channels)",
+                          key, n, count);
+    for (size_t i = 0; i < count; i++)
+        out[i] = values[n == 1 ? 0 : i];
+    return CTKD_OK;
 }
