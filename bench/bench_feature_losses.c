@@ -1,7 +1,12 @@
 /* Milliseconds per evaluation of a loss of features with its gradients, best and median of rounds,
    for a batch of 64 on the features of two pairs of networks, with 1 and 2 threads; with
-   one also the least processor time, which other programs on the machine disturb less.
+   one also the least processor time, which other programs on the machine disturb less. Losses of
+   products also with somebody else's sgemm as ctkd_multiplier, in alternation, and the ratio: that
+   of the library with a cblas_sgemm in the environment variable BLAS (BLAS=libopenblas.so.0), else
+   oneDNN's.
    usage: bench_feature_losses [NAME ...] */
+#include <dlfcn.h>
+#include <dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +141,72 @@ static int time_eval(const ctkd_loss_def *def, const void *config, const ctkd_lo
     return 0;
 }
 
+/* --- somebody else's matrix product */
+
+enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 }; /* of every cblas.h */
+
+typedef void cblas_sgemm_t(int order, int a_form, int b_form, int m, int n, int k, float alpha,
+                           const float *a, int a_row, const float *b, int b_row, float beta,
+                           float *out, int out_row);
+
+static void blas(void *context, size_t m, size_t n, size_t k, const float *a, size_t a_row,
+                 size_t a_column, const float *b, size_t b_row, size_t b_column, float *out)
+{
+    cblas_sgemm_t *const *multiply = context;
+    const int a_plain = a_column == 1, b_plain = b_column == 1;
+    (*multiply)(ROW_MAJOR, a_plain ? PLAIN : TRANSPOSED, b_plain ? PLAIN : TRANSPOSED, (int)m,
+                (int)n, (int)k, 1, a, (int)(a_plain ? a_row : a_column), b,
+                (int)(b_plain ? b_row : b_column), 0, out, (int)n);
+}
+
+static void sgemm(void *context, size_t m, size_t n, size_t k, const float *a, size_t a_row,
+                  size_t a_column, const float *b, size_t b_row, size_t b_column, float *out)
+{
+    (void)context;
+    const int a_plain = a_column == 1, b_plain = b_column == 1;
+    if (dnnl_sgemm(a_plain ? 'N' : 'T', b_plain ? 'N' : 'T', (dnnl_dim_t)m, (dnnl_dim_t)n,
+                   (dnnl_dim_t)k, 1, a, (dnnl_dim_t)(a_plain ? a_row : a_column), b,
+                   (dnnl_dim_t)(b_plain ? b_row : b_column), 0, out, (dnnl_dim_t)n) != dnnl_success)
+        exit(1);
+}
+
+static double processor_ms(const ctkd_loss_def *def, const void *config, const ctkd_loss_args *args)
+{
+    const clock_t start = clock();
+    if (def->eval(config, args) != CTKD_OK)
+        exit(1);
+    return (double)(clock() - start) * 1e3 / CLOCKS_PER_SEC;
+}
+
+/* Repeated until it is long enough for clock(): plain, with the hook, plain, ... */
+static void compare_products(const ctkd_loss_def *def, const void *config, ctkd_loss_args args,
+                             const char *pair)
+{
+    static ctkd_multiplier multiplier = { NULL, sgemm };
+    static cblas_sgemm_t *cblas_sgemm;
+    if (getenv("BLAS") && !cblas_sgemm) {
+        void *library = dlopen(getenv("BLAS"), RTLD_NOW);
+        void *function = library ? dlsym(library, "cblas_sgemm") : NULL;
+        if (!function)
+            exit(1);
+        memcpy(&cblas_sgemm, &function, sizeof function);
+        multiplier = (ctkd_multiplier){ &cblas_sgemm, blas };
+    }
+    double best[2] = { 1e30, 1e30 };
+    int repeats = 1;
+    while (processor_ms(def, config, &args) * repeats < 5)
+        repeats *= 2;
+    for (size_t round = 0; round < 2 * ROUNDS; round++) {
+        args.multiplier = round % 2 ? &multiplier : NULL;
+        double sum = 0;
+        for (int i = 0; i < repeats; i++)
+            sum += processor_ms(def, config, &args);
+        best[round % 2] = sum < best[round % 2] ? sum : best[round % 2];
+    }
+    printf("%s, %s, processor: %.3f ms, with sgemm %.3f: %.1f times as fast\n", def->name, pair,
+           best[0] / repeats, best[1] / repeats, best[0] / best[1]);
+}
+
 static int measure(const ctkd_loss_def *def, const struct pair *pair, unsigned stage)
 {
     static struct recording recording;
@@ -163,6 +234,10 @@ static int measure(const ctkd_loss_def *def, const struct pair *pair, unsigned s
     if (state)
         def->state_init(config, &shape, 1, in->args.state);
     int failed = time_eval(def, config, &in->args, pair->name, 1);
+    static const char *const of_products[] = { "nst", "fsp", "sp", "pkt", NULL };
+    for (size_t i = 0; of_products[i]; i++)
+        if (strcmp(of_products[i], def->name) == 0)
+            compare_products(def, config, in->args, pair->name);
     struct ctkd__workers *workers;
     if (ctkd__workers_create(2, &workers, NULL) != CTKD_OK)
         return 1;

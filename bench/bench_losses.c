@@ -1,8 +1,10 @@
-/* Microseconds per evaluation of a loss of logits with its gradients ds and dtau: best and median
- * of rounds.
+/* Microseconds per evaluation of cross-entropy and of each loss of logits with its gradients ds and
+ * dtau, on one thread: best and median of rounds.
+ * usage: bench_losses [NAME ...]
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "ctkd/ctkd.h"
@@ -62,7 +64,30 @@ static int measure(const ctkd_loss_def *def, size_t k)
     return 0;
 }
 
-int main(void)
+static int measure_cross_entropy(size_t k)
+{
+    double us[ROUNDS];
+    float loss;
+    for (size_t i = 0; i < ROUNDS; i++) {
+        const double start = now_us();
+        if (ctkd_cross_entropy(N, k, s, labels, &loss, ds) != CTKD_OK)
+            return 1;
+        us[i] = now_us() - start;
+    }
+    qsort(us, ROUNDS, sizeof us[0], compare);
+    printf("cross-entropy %dx%zu: %.1f us (median %.1f)\n", N, k, us[0], us[ROUNDS / 2]);
+    return 0;
+}
+
+static int wanted(const char *name, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], name) == 0)
+            return 1;
+    return argc == 1;
+}
+
+int main(int argc, char **argv)
 {
     const size_t classes[] = { 100, 1000 };
     for (size_t i = 0; i < N * K_MAX; i++) {
@@ -70,11 +95,15 @@ int main(void)
         t[i] = 4 * ctkd_random_normal(1, CTKD_RANDOM_TEST, 1, i);
     }
     for (size_t i = 0; i < N; i++)
-        labels[i] = (int32_t)i;
+        labels[i] = (int32_t)(i % classes[0]);
     int failed = 0;
+    for (size_t i = 0; i < 2; i++)
+        if (wanted("cross-entropy", argc, argv))
+            failed |= measure_cross_entropy(classes[i]);
     for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++)
         for (size_t i = 0; i < 2; i++)
-            if (!((*def)->needs & (CTKD_NEEDS_MAPS | CTKD_NEEDS_IDS | CTKD_NEEDS_HEAD)))
+            if (!((*def)->needs & (CTKD_NEEDS_MAPS | CTKD_NEEDS_IDS | CTKD_NEEDS_HEAD)) &&
+                wanted((*def)->name, argc, argv))
                 failed |= measure(*def, classes[i]);
     return failed;
 }

@@ -210,6 +210,64 @@ static void results_do_not_depend_on_threads(void **state)
     for_each_case(check_pool);
 }
 
+struct multiplications {
+    size_t calls;
+};
+
+/* In double, and with what a BLAS asks for. */
+static void multiply(void *context, size_t m, size_t n, size_t k, const float *a, size_t a_row,
+                     size_t a_column, const float *b, size_t b_row, size_t b_column, float *out)
+{
+    struct multiplications *const count = context;
+    count->calls++;
+    assert_true(m > 0 && n > 0 && k > 0);
+    assert_true(a_row == 1 || a_column == 1);
+    assert_true(b_row == 1 || b_column == 1);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (size_t p = 0; p < k; p++)
+                sum += (double)a[i * a_row + p * a_column] * (double)b[p * b_row + j * b_column];
+            out[i * n + j] = (float)sum;
+        }
+}
+
+static size_t losses_with_products;
+
+static void check_multiplier(struct feature_case *c)
+{
+    struct multiplications calls = { 0 };
+    const ctkd_multiplier multiplier = { &calls, multiply };
+    size_t count, again;
+    float *alone = outputs_of(c, &count);
+    c->multiplier = &multiplier;
+    float *multiplied = outputs_of(c, &again);
+    c->multiplier = NULL;
+    float *after = outputs_of(c, &again);
+    assert_memory_equal(alone, after, count * sizeof *alone); /* without it: the same bits */
+    if (calls.calls == 0)
+        assert_memory_equal(alone, multiplied, count * sizeof *alone);
+    else
+        check_relative(multiplied, alone, count, 2e-5);
+    const char *const expected[] = { "nst", "fsp", "sp", "pkt", "srrl" };
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (strcmp(c->def->name, expected[i]) == 0) {
+            assert_true(calls.calls > 0);
+            losses_with_products++;
+        }
+    free(alone);
+    free(multiplied);
+    free(after);
+}
+
+static void products_of_others_agree(void **state)
+{
+    (void)state;
+    losses_with_products = 0;
+    for_each_case(check_multiplier);
+    assert_true(losses_with_products >= 5);
+}
+
 static void check_repeats(struct feature_case *c)
 {
     size_t count, again;
@@ -514,6 +572,7 @@ int main(void)
         cmocka_unit_test(gradients_match_central_differences),
         cmocka_unit_test(every_loss_has_the_properties_that_it_declares),
         cmocka_unit_test(results_do_not_depend_on_threads),
+        cmocka_unit_test(products_of_others_agree),
         cmocka_unit_test(a_second_call_gives_the_same),
         cmocka_unit_test(skipped_gradients_do_not_change_the_loss),
         cmocka_unit_test(a_short_last_batch_has_finite_values),

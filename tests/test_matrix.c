@@ -34,8 +34,8 @@ static void check_product(size_t m, size_t n, size_t k, struct ctkd__matrix a,
     assert_true(out && again);
     size_t tasks = 0;
     const ctkd_pool pool = { &tasks, run_backwards };
-    ctkd__multiply(NULL, m, n, k, a, b, out);
-    ctkd__multiply(&pool, m, n, k, a, b, again);
+    ctkd__multiply((struct ctkd__means){ 0 }, m, n, k, a, b, out);
+    ctkd__multiply((struct ctkd__means){ .pool = &pool }, m, n, k, a, b, again);
     assert_memory_equal(out, again, m * n * sizeof *out);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
@@ -73,7 +73,8 @@ static void long_sums_keep_their_digits(void **state)
     for (size_t i = 0; i < LONG; i++)
         x[i] = 0.1f;
     const double expected = LONG * (double)x[0] * (double)x[0];
-    ctkd__multiply(NULL, 1, 1, LONG, ctkd__rows(x, LONG), ctkd__columns(x, LONG), &square);
+    ctkd__multiply((struct ctkd__means){ 0 }, 1, 1, LONG, ctkd__rows(x, LONG),
+                   ctkd__columns(x, LONG), &square);
     check_close(square, expected, 2e-5, 0);
     check_close(ctkd__dot(LONG, x, x), expected, 1e-12, 0);
     free(x);

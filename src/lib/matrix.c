@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "lib/clones.h"
 #include "lib/each.h"
 
 /* The product is made of tiles of HEIGHT rows and WIDTH columns, which stay in registers over
@@ -120,9 +121,15 @@ static void multiply_columns(void *argument, size_t i)
     multiply_part(p, 0, p->m, i * TASK_COLUMNS, least((i + 1) * TASK_COLUMNS, p->n));
 }
 
-void ctkd__multiply(const ctkd_pool *pool, size_t m, size_t n, size_t k, struct ctkd__matrix a,
+void ctkd__multiply(struct ctkd__means means, size_t m, size_t n, size_t k, struct ctkd__matrix a,
                     struct ctkd__matrix b, float *out)
 {
+    const ctkd_pool *const pool = means.pool;
+    if (means.multiplier) {
+        means.multiplier->multiply(means.multiplier->context, m, n, k, a.x, a.row, a.column, b.x,
+                                   b.row, b.column, out);
+        return;
+    }
     struct product product = { m, n, k, a, b, out };
     if (n > m)
         ctkd__each(pool, (n + TASK_COLUMNS - 1) / TASK_COLUMNS, multiply_columns, &product);
@@ -138,7 +145,7 @@ static double sum_of_lanes(const double *s)
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
-double ctkd__dot(size_t k, const float *a, const float *b)
+CTKD__CLONES static double dot(size_t k, const float *a, const float *b)
 {
     double lanes[LANES] = { 0 }, rest = 0;
     size_t i = 0;
@@ -148,6 +155,11 @@ double ctkd__dot(size_t k, const float *a, const float *b)
     for (; i < k; i++)
         rest += (double)a[i] * (double)b[i];
     return sum_of_lanes(lanes) + rest;
+}
+
+double ctkd__dot(size_t k, const float *a, const float *b)
+{
+    return dot(k, a, b);
 }
 
 double ctkd__distance_squared(size_t k, const float *a, const float *b)
@@ -164,20 +176,34 @@ double ctkd__distance_squared(size_t k, const float *a, const float *b)
     return sum_of_lanes(lanes) + rest;
 }
 
+/* In place too, value by value. */
+CTKD__CLONES static void scale_row(size_t k, double factor, const float *x, float *out)
+{
+    for (size_t i = 0; i < k; i++)
+        out[i] = (float)((double)x[i] * factor);
+}
+
 double ctkd__normalise(size_t k, const float *x, float *unit)
 {
-    const double length = fmax(sqrt(ctkd__dot(k, x, x)), CTKD__SHORTEST), inverse = 1 / length;
-    for (size_t i = 0; i < k; i++)
-        unit[i] = (float)((double)x[i] * inverse);
+    const double length = fmax(sqrt(ctkd__dot(k, x, x)), CTKD__SHORTEST);
+    scale_row(k, 1 / length, x, unit);
     return length;
+}
+
+/* In place too. */
+CTKD__CLONES static void take_along(size_t k, const float *unit, double along, double inverse,
+                                    const float *g, float *dx)
+{
+    for (size_t i = 0; i < k; i++)
+        dx[i] = (float)(((double)g[i] - (double)unit[i] * along) * inverse);
 }
 
 void ctkd__through_normalise(size_t k, const float *unit, double length, const float *g, float *dx)
 {
-    const double along = ctkd__dot(k, unit, g), inverse = 1 / length;
-    const bool has_direction = length > CTKD__SHORTEST;
-    for (size_t i = 0; i < k; i++)
-        dx[i] = has_direction ? (float)(((double)g[i] - (double)unit[i] * along) * inverse) : 0;
+    if (length > CTKD__SHORTEST)
+        take_along(k, unit, ctkd__dot(k, unit, g), 1 / length, g, dx);
+    else
+        memset(dx, 0, k * sizeof *dx);
 }
 
 double ctkd__normalise_double(size_t k, const double *x, double *unit)

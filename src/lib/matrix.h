@@ -27,13 +27,19 @@ static inline struct ctkd__matrix ctkd__columns(const float *x, size_t columns)
     return (struct ctkd__matrix){ x, 1, columns };
 }
 
+/** Whose threads and whose products; NULL members: none. */
+struct ctkd__means {
+    const ctkd_pool *pool;
+    const ctkd_multiplier *multiplier;
+};
+
 /**
  * out = a b for a [m, k], b [k, n]: out [m, n] row-major, overwritten, overlapping neither.
  * Float sums of at most 256 products, whose sum is again float: some 1e-7 of the length of the row
  * times that of the column.
- * @param pool  NULL: in the calling thread
+ * A multiplier gets the product in one piece and decides on its rounding and threads.
  */
-void ctkd__multiply(const ctkd_pool *pool, size_t m, size_t n, size_t k, struct ctkd__matrix a,
+void ctkd__multiply(struct ctkd__means means, size_t m, size_t n, size_t k, struct ctkd__matrix a,
                     struct ctkd__matrix b, float *out);
 
 /** sum_i a_i b_i, in double. */

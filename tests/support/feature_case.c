@@ -208,7 +208,8 @@ ctkd_loss_args feature_case_args(struct feature_case *c)
                              .ids = c->ids,
                              .samples = &c->samples,
                              .state = c->state,
-                             .pool = c->pool };
+                             .pool = c->pool,
+                             .multiplier = c->multiplier };
 }
 
 static void fill(float *x, size_t count, float value)

@@ -39,6 +39,7 @@ struct feature_case {
     float *state, *fresh_state;
     size_t n_state;
     const ctkd_pool *pool;
+    const ctkd_multiplier *multiplier;
 };
 
 /* The options' defaults, except `option` if not NULL. NULL when the plan refuses the networks. */

@@ -6,10 +6,13 @@
  * the student's layers below the classifier in a stage of its own; the main stage has no term.
  */
 #include "ctkd/loss.h"
+#include "lib/clones.h"
 #include "lib/each.h"
 #include "lib/maps.h"
 #include "lib/matrix.h"
 #include "lib/memory.h"
+
+enum { BLOCK = 256 }; /* entries whose differences wait for their sum */
 
 /* The maps of one comparison, in eval's order. */
 enum { STUDENT_X, STUDENT_W, TEACHER_X, TEACHER_W, GROUP };
@@ -84,35 +87,50 @@ static const float *sample_of(const ctkd_map *map, size_t i)
 }
 
 /* flow = x w^T, not yet over hw. */
-static void multiply_flow(const ctkd_map *x, const ctkd_map *w, size_t i, float *flow)
+static void multiply_flow(struct ctkd__means means, const ctkd_map *x, const ctkd_map *w, size_t i,
+                          float *flow)
 {
     const size_t places = x->h * x->w;
-    ctkd__multiply(NULL, x->c, w->c, places, ctkd__rows(sample_of(x, i), places),
+    ctkd__multiply(means, x->c, w->c, places, ctkd__rows(sample_of(x, i), places),
                    ctkd__columns(sample_of(w, i), places), flow);
+}
+
+/* d = Phi_s - Phi_t of some entries; flow = dL/dPhi/hw = factor d/size. */
+CTKD__CLONES static void subtract(size_t count, double size, double teacher_size, double factor,
+                                  const float *restrict teacher, float *restrict flow,
+                                  double *restrict d)
+{
+    for (size_t j = 0; j < count; j++) {
+        d[j] = (double)flow[j] / size - (double)teacher[j] / teacher_size;
+        flow[j] = (float)(factor * d[j] / size);
+    }
 }
 
 /* One sample of one comparison; d = dL/dPhi/hw in the place of the student's flow. */
 static double compare(const struct fsp *p, const ctkd_map *maps, size_t i, float *flow)
 {
+    const struct ctkd__means means = { .multiplier = p->args->multiplier }; /* within a task */
     const ctkd_map *x = &maps[STUDENT_X], *w = &maps[STUDENT_W];
     const size_t places = x->h * x->w, count = x->c * w->c;
     const double size = (double)places;
     const double teacher_size = (double)(maps[TEACHER_X].h * maps[TEACHER_X].w);
     const double scale = 1 / ((double)p->args->n * (double)count);
     float *const teacher_flow = flow + p->flow;
-    multiply_flow(x, w, i, flow);
-    multiply_flow(&maps[TEACHER_X], &maps[TEACHER_W], i, teacher_flow);
+    multiply_flow(means, x, w, i, flow);
+    multiply_flow(means, &maps[TEACHER_X], &maps[TEACHER_W], i, teacher_flow);
     double loss = 0;
-    for (size_t j = 0; j < count; j++) {
-        const double d = (double)flow[j] / size - (double)teacher_flow[j] / teacher_size;
-        loss += d * d;
-        flow[j] = (float)(2 * scale * d / size);
+    for (size_t j = 0; j < count; j += BLOCK) {
+        const size_t values = count - j < BLOCK ? count - j : BLOCK;
+        double d[BLOCK];
+        subtract(values, size, teacher_size, 2 * scale, teacher_flow + j, flow + j, d);
+        for (size_t b = 0; b < values; b++)
+            loss += d[b] * d[b];
     }
     if (x->dx) /* dx = d w */
-        ctkd__multiply(NULL, x->c, places, w->c, ctkd__rows(flow, w->c),
+        ctkd__multiply(means, x->c, places, w->c, ctkd__rows(flow, w->c),
                        ctkd__rows(sample_of(w, i), places), x->dx + i * ctkd__map_size(x));
     if (w->dx) /* dw = d^T x */
-        ctkd__multiply(NULL, w->c, places, x->c, ctkd__columns(flow, w->c),
+        ctkd__multiply(means, w->c, places, x->c, ctkd__columns(flow, w->c),
                        ctkd__rows(sample_of(x, i), places), w->dx + i * ctkd__map_size(w));
     return scale * loss;
 }

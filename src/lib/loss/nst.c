@@ -102,24 +102,30 @@ static double squares(size_t rows, size_t columns, const float *x, size_t stride
 }
 
 /* The sample's loss; dS, times scale, if not NULL. */
-static double by_channel(const struct pair *p, const float *u, float *k, double scale, float *ds)
+static double by_channel(struct ctkd__means means, const struct pair *p, const float *u, float *k,
+                         double scale, float *ds)
 {
     const size_t all = p->c + p->teacher_c;
     const double w = 1 / (double)p->c, teacher_w = 1 / (double)p->teacher_c;
     const float *t = u + p->c * p->places;
     float *const teacher_k = k + p->c * all;
-    ctkd__multiply(NULL, p->c, all, p->places, ctkd__rows(u, p->places),
+    ctkd__multiply(means, p->c, all, p->places, ctkd__rows(u, p->places),
                    ctkd__columns(u, p->places), k);
-    ctkd__multiply(NULL, p->teacher_c, p->teacher_c, p->places, ctkd__rows(t, p->places),
+    ctkd__multiply(means, p->teacher_c, p->teacher_c, p->places, ctkd__rows(t, p->places),
                    ctkd__columns(t, p->places), teacher_k);
     const double own = squares(p->c, p->c, k, all);
     const double across = squares(p->c, p->teacher_c, k + p->c, all);
     const double teacher = squares(p->teacher_c, p->teacher_c, teacher_k, p->teacher_c);
     if (ds) {
-        for (size_t a = 0; a < p->c; a++)
-            for (size_t b = 0; b < all; b++)
-                k[a * all + b] *= (float)(4 * scale * w * (b < p->c ? w : -teacher_w));
-        ctkd__multiply(NULL, p->c, p->places, all, ctkd__rows(k, all), ctkd__rows(u, p->places),
+        const float factor = (float)(4 * scale * w * w),
+                    other = (float)(4 * scale * w * -teacher_w);
+        for (size_t a = 0; a < p->c; a++) {
+            for (size_t b = 0; b < p->c; b++)
+                k[a * all + b] *= factor;
+            for (size_t b = p->c; b < all; b++)
+                k[a * all + b] *= other;
+        }
+        ctkd__multiply(means, p->c, p->places, all, ctkd__rows(k, all), ctkd__rows(u, p->places),
                        ds);
     }
     const double loss =
@@ -127,14 +133,15 @@ static double by_channel(const struct pair *p, const float *u, float *k, double 
     return loss > 0 ? loss : 0; /* rounding below 0 */
 }
 
-static double by_place(const struct pair *p, const float *u, float *g, double scale, float *ds)
+static double by_place(struct ctkd__means means, const struct pair *p, const float *u, float *g,
+                       double scale, float *ds)
 {
     const size_t m = p->places;
     const double w = 1 / (double)p->c, teacher_w = 1 / (double)p->teacher_c;
     const float *t = u + p->c * m;
     float *const teacher_g = g + m * m;
-    ctkd__multiply(NULL, m, m, p->c, ctkd__columns(u, m), ctkd__rows(u, m), g);
-    ctkd__multiply(NULL, m, m, p->teacher_c, ctkd__columns(t, m), ctkd__rows(t, m), teacher_g);
+    ctkd__multiply(means, m, m, p->c, ctkd__columns(u, m), ctkd__rows(u, m), g);
+    ctkd__multiply(means, m, m, p->teacher_c, ctkd__columns(t, m), ctkd__rows(t, m), teacher_g);
     double loss = 0;
     for (size_t i = 0; i < m * m; i++) {
         const double difference = (double)g[i] * w - (double)teacher_g[i] * teacher_w;
@@ -142,7 +149,7 @@ static double by_place(const struct pair *p, const float *u, float *g, double sc
         g[i] = (float)(4 * scale * w * difference);
     }
     if (ds)
-        ctkd__multiply(NULL, p->c, m, m, ctkd__rows(u, m), ctkd__rows(g, m), ds);
+        ctkd__multiply(means, p->c, m, m, ctkd__rows(u, m), ctkd__rows(g, m), ds);
     return loss;
 }
 
@@ -150,6 +157,7 @@ static double by_place(const struct pair *p, const float *u, float *g, double sc
 static double compare(const struct nst *p, const ctkd_map *s, const ctkd_map *t, size_t i,
                       double *memory)
 {
+    const struct ctkd__means means = { .multiplier = p->args->multiplier }; /* within a task */
     struct pair pair;
     (void)size_pair(s, t, &pair); /* fits: the workspace did */
     const size_t m = pair.places;
@@ -161,8 +169,8 @@ static double compare(const struct nst *p, const ctkd_map *s, const ctkd_map *t,
         memory[c] = ctkd__normalise(m, f + c * m, u + c * m);
     for (size_t c = 0; c < pair.teacher_c; c++)
         (void)ctkd__normalise(m, g + c * m, u + (pair.c + c) * m);
-    const double loss = pair.by_place ? by_place(&pair, u, matrix, scale, ds)
-                                      : by_channel(&pair, u, matrix, scale, ds);
+    const double loss = pair.by_place ? by_place(means, &pair, u, matrix, scale, ds)
+                                      : by_channel(means, &pair, u, matrix, scale, ds);
     for (size_t c = 0; c < pair.c && ds; c++)
         ctkd__through_normalise(m, u + c * m, memory[c], ds + c * m, ds + c * m);
     return scale * loss;

@@ -18,10 +18,11 @@ static const double epsilon = 1e-7;
 struct pkt {
     size_t n, d, teacher_d;
     const float *f, *g;
-    double *length, *teacher_length; /* [n], with epsilon */
-    double *m, *teacher_m;           /* [n, n]; m is overwritten by dL/dM */
-    double *loss;                    /* [n], by row */
-    float *weights;                  /* [n, n], of f_j in the gradient of v_i */
+    double *length, *teacher_length;          /* [n], with epsilon */
+    double *m, *teacher_m;                    /* [n, n]; m is overwritten by dL/dM */
+    double *loss;                             /* [n], by row */
+    float *weights;                           /* [n, n], of f_j in the gradient of v_i */
+    const float *products, *teacher_products; /* [n, n] of a multiplier, or NULL; until weights */
     float *df;
 };
 
@@ -53,12 +54,14 @@ static void measure_length(void *argument, size_t i)
 }
 
 /* Row i of m; returns R_i. */
-static double similarities(size_t n, size_t d, const float *f, const double *length, size_t i,
-                           double *m)
+static double similarities(size_t n, size_t d, const float *f, const float *products,
+                           const double *length, size_t i, double *m)
 {
     double sum = 0;
     for (size_t j = 0; j < n; j++) {
-        m[j] = 0.5 + 0.5 * ctkd__dot(d, f + i * d, f + j * d) / (length[i] * length[j]);
+        const double product =
+            products ? (double)products[i * n + j] : ctkd__dot(d, f + i * d, f + j * d);
+        m[j] = 0.5 + 0.5 * product / (length[i] * length[j]);
         sum += m[j];
     }
     for (size_t j = 0; j < n; j++)
@@ -73,8 +76,9 @@ static void compare_row(void *argument, size_t i)
     const struct pkt *p = argument;
     const double pairs = (double)p->n * (double)p->n;
     double *m = p->m + i * p->n, *teacher_m = p->teacher_m + i * p->n;
-    const double sum = similarities(p->n, p->d, p->f, p->length, i, m);
-    (void)similarities(p->n, p->teacher_d, p->g, p->teacher_length, i, teacher_m);
+    const double sum = similarities(p->n, p->d, p->f, p->products, p->length, i, m);
+    (void)similarities(p->n, p->teacher_d, p->g, p->teacher_products, p->teacher_length, i,
+                       teacher_m);
     double loss = 0, mean = 0;
     for (size_t j = 0; j < p->n; j++) {
         loss += teacher_m[j] * log((teacher_m[j] + epsilon) / (m[j] + epsilon));
@@ -131,6 +135,15 @@ static ctkd_status pkt_eval(const void *config, const ctkd_loss_args *a)
                      .teacher_m = w + 3 * n + n * n,
                      .weights = (float *)(void *)(w + 3 * n + 2 * n * n),
                      .df = a->maps[0].dx };
+    const struct ctkd__means means = { a->pool, a->multiplier };
+    if (a->multiplier) { /* its products are there at once; without it dots in double are kept */
+        float *const teacher_products = p.weights + n * n;
+        ctkd__multiply(means, n, n, p.d, ctkd__rows(p.f, p.d), ctkd__columns(p.f, p.d), p.weights);
+        ctkd__multiply(means, n, n, p.teacher_d, ctkd__rows(p.g, p.teacher_d),
+                       ctkd__columns(p.g, p.teacher_d), teacher_products);
+        p.products = p.weights;
+        p.teacher_products = teacher_products;
+    }
     ctkd__each(a->pool, n, measure_length, &p);
     ctkd__each(a->pool, n, compare_row, &p);
     double loss = 0;
@@ -138,7 +151,7 @@ static ctkd_status pkt_eval(const void *config, const ctkd_loss_args *a)
         loss += p.loss[i];
     if (p.df) {
         ctkd__each(a->pool, n, weigh_row, &p);
-        ctkd__multiply(a->pool, n, p.d, n, ctkd__rows(p.weights, n), ctkd__rows(p.f, p.d), p.df);
+        ctkd__multiply(means, n, p.d, n, ctkd__rows(p.weights, n), ctkd__rows(p.f, p.d), p.df);
         ctkd__each(a->pool, n, through_length, &p);
     }
     *a->loss = (float)loss;

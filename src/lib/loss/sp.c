@@ -88,18 +88,18 @@ static ctkd_status sp_eval(const void *config, const ctkd_loss_args *a)
                     .unit = a->workspace + n * n,
                     .dg = a->workspace + 2 * n * n,
                     .loss = a->workspace + 3 * n * n };
-    ctkd__multiply(a->pool, n, n, values, ctkd__rows(f, values), ctkd__columns(f, values),
-                   p.student);
-    ctkd__multiply(a->pool, n, n, teacher_values, ctkd__rows(g, teacher_values),
-                   ctkd__columns(g, teacher_values), p.teacher);
+    ctkd__multiply((struct ctkd__means){ a->pool, a->multiplier }, n, n, values,
+                   ctkd__rows(f, values), ctkd__columns(f, values), p.student);
+    ctkd__multiply((struct ctkd__means){ a->pool, a->multiplier }, n, n, teacher_values,
+                   ctkd__rows(g, teacher_values), ctkd__columns(g, teacher_values), p.teacher);
     ctkd__each(a->pool, n, compare_row, &p);
     double loss = 0;
     for (size_t i = 0; i < n; i++)
         loss += p.loss[i];
     if (a->maps[0].dx) {
         ctkd__each(a->pool, n, weigh_row, &p);
-        ctkd__multiply(a->pool, n, values, n, ctkd__rows(p.student, n), ctkd__rows(f, values),
-                       a->maps[0].dx);
+        ctkd__multiply((struct ctkd__means){ a->pool, a->multiplier }, n, values, n,
+                       ctkd__rows(p.student, n), ctkd__rows(f, values), a->maps[0].dx);
     }
     *a->loss = (float)loss;
     return CTKD_OK;

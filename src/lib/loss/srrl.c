@@ -65,7 +65,8 @@ static ctkd_status srrl_eval(const void *config, const ctkd_loss_args *a)
     double *const sums = a->workspace;
     float *const h = (float *)(void *)(sums + n), *const back = h + n * k;
     double loss = ctkd__map_error(a->pool, n, g, &a->maps[1], 1, sums);
-    ctkd__multiply(a->pool, n, k, c, ctkd__rows(g->x, c), ctkd__columns(a->head->weight, c), h);
+    ctkd__multiply((struct ctkd__means){ a->pool, a->multiplier }, n, k, c, ctkd__rows(g->x, c),
+                   ctkd__columns(a->head->weight, c), h);
     for (size_t i = 0; i < n * k; i++)
         h[i] += a->head->bias[i % k];
     const double count = (double)n * (double)k;
@@ -73,7 +74,8 @@ static ctkd_status srrl_eval(const void *config, const ctkd_loss_args *a)
         sums[i] = ctkd__squared_error(k, h + i * k, a->t + i * k, (float)(2 / count), h + i * k);
     loss += ctkd__sum(n, sums) / count;
     if (g->dx) {
-        ctkd__multiply(a->pool, n, c, k, ctkd__rows(h, k), ctkd__rows(a->head->weight, c), back);
+        ctkd__multiply((struct ctkd__means){ a->pool, a->multiplier }, n, c, k, ctkd__rows(h, k),
+                       ctkd__rows(a->head->weight, c), back);
         for (size_t i = 0; i < n * c; i++)
             g->dx[i] += back[i];
     }
