@@ -122,7 +122,8 @@ typedef struct ctkd_plugin_batch {
     size_t n;                       /**< 1 to n_max */
     const void *s, *t;              /**< student and teacher logits [n, k] */
     ctkd_logit_type s_type, t_type; /**< 0 is CTKD_F32; others are converted inside */
-    /** [n], each in 0..k-1 or the ignored one: one of the two, unless soft labels stand alone. */
+    /** [n], each in 0..k-1 or the ignored one: one of the two, or none beside soft labels, or
+        where ce_weight is 0 and the method reads no labels. */
     const int32_t *labels;
     const int64_t *labels64;
     /** [n, k], finite and >= 0: the cross-entropy's in place of labels (ctkd_cross_entropy_soft).
