@@ -12,7 +12,7 @@
 
 #include "ctkd/random.h"
 #include "nn/arena.h"
-#include "nn/conv.h"
+#include "nn/conv/conv.h"
 #include "nn/profile.h"
 #include "nn/workers.h"
 

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nn/compile/maps.h"
 #include "nn/kernels/kernels.h"
-#include "nn/maps.h"
 #include "nn/profile.h"
 
 enum { N = 8, HW = 256, C = 116, REPEATS = 41 };

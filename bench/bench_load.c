@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "train/weights_file.h"
+#include "weights/weights_file.h"
 
 enum { ROUNDS = 7 };
 

@@ -5,10 +5,10 @@
  */
 #include <string.h>
 
+#include "config/arguments.h"
+#include "config/config.h"
 #include "memory_file.h"
-#include "train/arguments.h"
-#include "train/config.h"
-#include "train/run.h"
+#include "run/run.h"
 #include "util/options_inner.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);

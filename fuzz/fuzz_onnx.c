@@ -1,6 +1,6 @@
 #include "io/onnx.h"
 #include "memory_file.h"
-#include "train/exchange.h"
+#include "weights/exchange.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 /* Reads a model and, when that works, makes a graph of it: both meet what is in the file. */

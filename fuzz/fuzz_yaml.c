@@ -1,7 +1,7 @@
 #include <string.h>
 
+#include "config/config.h"
 #include "memory_file.h"
-#include "train/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)

@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "io/sealed.h"
+#include "run/checkpoint.h"
+#include "run/loop.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
-#include "train/checkpoint.h"
-#include "train/loop.h"
 #include "util/options_inner.h"
 
 /* Hundreds of runs: nothing here depends on a disk that keeps its word (tests/cli/faults.sh does).

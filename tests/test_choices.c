@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "nn/choices.h"
+#include "nn/conv/choices.h"
 
 static struct ctkd__conv_request request_of(const struct ctkd__kernels *kernels, size_t kernel)
 {

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "config/arguments.h"
+#include "config/methods.h"
 #include "ctkd/curriculum.h"
 #include "ctkd/temperature.h"
-#include "train/arguments.h"
-#include "train/methods.h"
 
 enum { ARGUMENTS_MAX = 64 };
 

@@ -1,12 +1,12 @@
-/* Every implementation behind nn/conv.h, called directly, against PyTorch's golden values: bias,
-   residual, ReLU, a batch norm in front, an earlier gradient. */
+/* Every implementation behind nn/conv/conv.h, called directly, against PyTorch's golden values:
+   bias, residual, ReLU, a batch norm in front, an earlier gradient. */
 #include "support/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "nn/arena.h"
-#include "nn/conv.h"
+#include "nn/conv/conv.h"
 #include "nn/workers.h"
 
 /* As in tests/golden/convolutions.py. */

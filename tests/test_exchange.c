@@ -1,14 +1,14 @@
-#include "train/exchange.h"
+#include "weights/exchange.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "nn/inference.h"
+#include "nn/compile/inference.h"
 #include "nn/models/models.h"
 #include "support/check.h"
 #include "support/scratch.h"
-#include "train/match.h"
+#include "weights/match.h"
 
 enum { SIDE = 16, CLASSES = 10, N = 3, PIXELS = 3 * SIDE * SIDE };
 

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "nn/inference.h"
-#include "nn/program.h"
-#include "nn/training.h"
+#include "nn/compile/inference.h"
+#include "nn/compile/program.h"
+#include "nn/compile/training.h"
 #include "support/reference.h"
 
 enum { N_MAX = 4, OUTPUTS_MAX = 8, PROBES = 9 };

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "nn/conv.h"
-#include "nn/inference.h"
-#include "nn/training.h"
+#include "nn/compile/inference.h"
+#include "nn/compile/training.h"
+#include "nn/conv/conv.h"
 #include "support/engine_rig.h"
 
 enum { N = 4, K = 5, PROBES = 12 };

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "train/live_line.h"
+#include "run/live_line.h"
 
 static const struct ctkd__live_line typical = { .epoch = 113,
                                                 .epochs = 240,

@@ -1,4 +1,4 @@
-#include "train/match.h"
+#include "weights/match.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,20 +6,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "config/methods.h"
 #include "data/archive.h"
 #include "data/loader.h"
 #include "io/jsonl.h"
 #include "io/safetensors.h"
 #include "nn/models/models.h"
 #include "report/plot.h"
+#include "run/checkpoint.h"
+#include "run/run.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
-#include "train/checkpoint.h"
-#include "train/convert.h"
-#include "train/methods.h"
-#include "train/run.h"
-#include "train/weights_file.h"
 #include "util/file.h"
+#include "weights/convert.h"
+#include "weights/weights_file.h"
 
 static size_t requests, fail_at; /* counted while fail_at is not 0 */
 

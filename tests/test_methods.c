@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 #include "ctkd/loss.h"
+#include "run/preflight.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
-#include "train/preflight.h"
 
 enum { EPOCHS = 3 };
 

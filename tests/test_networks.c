@@ -7,9 +7,9 @@
 
 #include "ctkd/loss.h"
 #include "ctkd/random.h"
-#include "nn/inference.h"
+#include "nn/compile/inference.h"
+#include "nn/compile/training.h"
 #include "nn/models/models.h"
-#include "nn/training.h"
 
 /* As in networks.py. */
 enum { N = 6, CLASSES = 10, SAMPLES = 8 };

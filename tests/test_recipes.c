@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
+#include "config/methods.h"
 #include "ctkd/temperature.h"
-#include "train/methods.h"
 
 static const char *const sets[] = { "cifar100", "cifar10", "fashion-mnist" };
 /* The first six are there for every set; METHODS 7.1 has all of them for CIFAR-100. */

@@ -8,9 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "nn/inference.h"
+#include "nn/compile/inference.h"
+#include "nn/compile/training.h"
 #include "nn/models/models.h"
-#include "nn/training.h"
 
 static const struct limit {
     const char *dnnl, *own;

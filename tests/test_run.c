@@ -5,9 +5,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "run/loop.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
-#include "train/loop.h"
 
 static void names_tell_runs_apart(void **state)
 {

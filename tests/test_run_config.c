@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/run_config.h"
 #include "support/temp_files.h"
-#include "train/run_config.h"
 
 /* FOLDER/DIR with a config.yaml, and FOLDER/DIR/MARK when one is given. */
 static void put(const char *folder, const char *dir, const char *mark, const char *yaml)

@@ -4,11 +4,11 @@
 
 #include <stdio.h>
 
-#include "nn/inference.h"
-#include "nn/training.h"
+#include "nn/compile/inference.h"
+#include "nn/compile/training.h"
+#include "run/checkpoint.h"
+#include "selftest/selftest.h"
 #include "support/scratch.h"
-#include "train/checkpoint.h"
-#include "train/selftest.h"
 #include "train/sgd.h"
 
 ctkd_status __real_ctkd_cross_entropy(size_t n, size_t k, const float *s, const int32_t *labels,

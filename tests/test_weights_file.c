@@ -1,4 +1,4 @@
-#include "train/weights_file.h"
+#include "weights/weights_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +11,8 @@
 #include "support/check.h"
 #include "support/scratch.h"
 #include "support/tiny.h"
-#include "train/convert.h"
 #include "util/sha256.h"
+#include "weights/convert.h"
 
 static const struct ctkd__model_args open_sizes = { 1, TINY_SIDE, TINY_SIDE, TINY_CLASSES };
 

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "cli/stop.h"
-#include "train/published.h"
+#include "config/published.h"
 #include "util/error.h"
 
 int ctkd__cli_help(const struct ctkd__command *command)

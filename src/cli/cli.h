@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "train/arguments.h"
+#include "config/arguments.h"
 
 enum ctkd__exit {
     CTKD__EXIT_DONE = 0,

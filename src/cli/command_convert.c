@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "train/convert.h"
 #include "util/error.h"
+#include "weights/convert.h"
 
 static const struct ctkd__alias flags[] = {
     { "--fold", "fold", "true", "" },

@@ -1,7 +1,7 @@
 #include "cli/cli.h"
 #include "cli/examination.h"
 #include "io/jsonl.h"
-#include "train/run.h"
+#include "run/run.h"
 #include "util/error.h"
 
 static void print_lines(const struct ctkd__examination *d)

@@ -3,12 +3,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/run_config.h"
 #include "io/jsonl.h"
 #include "train/measure.h"
-#include "train/run_config.h"
 #include "train/teacher.h"
-#include "train/weights_file.h"
 #include "util/error.h"
+#include "weights/weights_file.h"
 
 /* A file beside `file`. */
 static bool find_beside(const char *file, const char *name, char *out, size_t bytes)
@@ -130,7 +130,7 @@ static ctkd_status doubt(struct ctkd__measure *measure, struct ctkd__teacher *ne
     struct ctkd__trials trials;
     note[0] = '\0';
     if (network->constants != CTKD__SOURCE_DATA ||
-        !ctkd__constants_doubtful(found->score.top1, found->info.classes))
+        !ctkd__normalisation_doubtful(found->score.top1, found->info.classes))
         return CTKD_OK;
     ctkd_status status = ctkd__measure_try(measure, network, &trials, err);
     if (status != CTKD_OK || trials.best == 0)

@@ -4,8 +4,8 @@
 
 #include "io/jsonl.h"
 #include "io/onnx.h"
-#include "train/weights_file.h"
 #include "util/error.h"
+#include "weights/weights_file.h"
 
 enum { NETWORKS_MAX = 8, TEXT_MAX = 60 };
 

@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include "ctkd/ctkd.h"
+#include "nn/conv/dnnl_version.h"
 #include "nn/cpus.h"
-#include "nn/dnnl_version.h"
 #include "nn/kernels/kernels.h"
-#include "train/loop.h"
-#include "train/selftest.h"
+#include "run/loop.h"
+#include "selftest/selftest.h"
 #include "util/error.h"
 #include "util/options.h"
 

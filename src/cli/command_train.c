@@ -4,9 +4,9 @@
 
 #include "cli/dry_run.h"
 #include "cli/stop.h"
-#include "train/checkpoint.h"
-#include "train/loop.h"
-#include "train/preflight.h"
+#include "run/checkpoint.h"
+#include "run/loop.h"
+#include "run/preflight.h"
 #include "util/error.h"
 
 static void show_session(const struct ctkd__session *session, const struct ctkd__run *run)

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 
 #include "cli/examination.h"
-#include "train/checkpoint.h"
-#include "train/run.h"
+#include "run/checkpoint.h"
+#include "run/run.h"
 
 static void print_network(const char *role, const struct ctkd__network_info *info,
                           const struct ctkd__graph *graph)

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "train/loop.h"
+#include "run/loop.h"
 
 /* Steps that are timed, and how long at most, in seconds; the first one is not counted. */
 enum { STEPS = 9 };

@@ -2,7 +2,7 @@
 #ifndef CTKD_CLI_EXAMINATION_H
 #define CTKD_CLI_EXAMINATION_H
 
-#include "train/preflight.h"
+#include "run/preflight.h"
 
 struct ctkd__examination {
     struct ctkd__findings findings;

@@ -1,5 +1,5 @@
 /* ONNX models as plain lists: nodes, initialisers, inputs, outputs. What the nodes mean is train's
- * business (train/exchange.h). */
+ * business (weights/exchange.h). */
 #ifndef CTKD_IO_ONNX_H
 #define CTKD_IO_ONNX_H
 

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "nn/dnnl_threads.h"
+#include "nn/conv/dnnl_threads.h"
 #include "nn/workers.h"
 #include "util/cgroup.h"
 

@@ -7,7 +7,7 @@
 
 #include "ctkd/random.h"
 #include "nn/arena.h"
-#include "nn/conv.h"
+#include "nn/conv/conv.h"
 #include "nn/round.h"
 #include "util/error.h"
 

@@ -9,8 +9,8 @@
 #include <immintrin.h>
 #endif
 
+#include "nn/conv/dnnl_threads.h"
 #include "nn/cpus.h"
-#include "nn/dnnl_threads.h"
 #include "util/error.h"
 
 /* Spins this often before giving the core away, and yields this often before sleeping. */

@@ -7,8 +7,8 @@
 #ifndef CTKD_TRAIN_ADAPTORS_H
 #define CTKD_TRAIN_ADAPTORS_H
 
+#include "config/methods.h"
 #include "nn/weights.h"
-#include "train/methods.h"
 
 enum { CTKD__READS_MAX = 128, CTKD__TAPS_MAX = 32 };
 

@@ -67,5 +67,5 @@ ctkd_status ctkd__measure_run(struct ctkd__measure *measure, struct ctkd__teache
 ctkd_status ctkd__measure_try(struct ctkd__measure *measure, struct ctkd__teacher *network,
                               struct ctkd__trials *out, ctkd_error *err)
 {
-    return ctkd__constants_try(network, measure->data.test, &measure->data.images, out, err);
+    return ctkd__normalisation_try(network, measure->data.test, &measure->data.images, out, err);
 }

@@ -2,7 +2,7 @@
 #ifndef CTKD_TRAIN_SCHEDULE_H
 #define CTKD_TRAIN_SCHEDULE_H
 
-#include "train/config.h"
+#include "config/config.h"
 
 struct ctkd__schedule {
     enum ctkd__schedule_kind kind;

@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
+#include "config/methods.h"
 #include "ctkd/temperature.h"
 #include "nn/weights.h"
 #include "train/evaluate.h"
-#include "train/methods.h"
 
 /* Sums over the steps of the epoch that is under way. */
 struct ctkd__epoch_sums {

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/config.h"
-#include "train/constants.h"
-#include "train/match.h"
+#include "config/config.h"
+#include "train/normalisation_trials.h"
 #include "util/error.h"
 #include "util/text.h"
+#include "weights/match.h"
 
 static ctkd_status expect_side(const struct ctkd__teacher *teacher, const char *what, size_t found,
                                size_t expected, const char *dataset, ctkd_error *err)
@@ -83,7 +83,7 @@ static ctkd_status check_given(const struct ctkd__network_info *info, ctkd_error
                               (double)info->std[c]);
     memcpy(mean, info->mean, sizeof mean);
     memcpy(std, info->std, sizeof std);
-    if (ctkd__constants_question(info->channels, mean, std, note, sizeof note) !=
+    if (ctkd__normalisation_question(info->channels, mean, std, note, sizeof note) !=
         CTKD__PIXELS_BYTES)
         return CTKD_OK;
     return ctkd__fail(

@@ -8,10 +8,10 @@
 #ifndef CTKD_TRAIN_TEACHER_H
 #define CTKD_TRAIN_TEACHER_H
 
-#include "nn/inference.h"
-#include "nn/training.h"
+#include "nn/compile/inference.h"
+#include "nn/compile/training.h"
 #include "train/evaluate.h"
-#include "train/weights_file.h"
+#include "weights/weights_file.h"
 
 struct ctkd__teacher_args {
     const char *role;       /* first level of the keys that messages name: "teacher" or "student" */

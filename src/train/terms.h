@@ -6,7 +6,7 @@
 #define CTKD_TRAIN_TERMS_H
 
 #include "data/loader.h"
-#include "nn/training.h"
+#include "nn/compile/training.h"
 #include "train/adaptors.h"
 #include "train/teacher.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/arguments.h"
+#include "config/arguments.h"
 #include "train/session.h"
 #include "util/error.h"
 

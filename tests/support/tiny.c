@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "config/arguments.h"
 #include "ctkd/random.h"
 #include "nn/models/models.h"
+#include "selftest/selftest.h"
 #include "support/check.h"
 #include "support/temp_files.h"
-#include "train/arguments.h"
-#include "train/selftest.h"
 
 enum { PIXELS = TINY_SIDE * TINY_SIDE };
 

@@ -8,8 +8,8 @@
  * scratch is the caller's, scratch_bytes() large, 64-byte aligned, one per thread, no initial
  * content.
  */
-#ifndef CTKD_NN_KERNELS_DEPTHWISE_H
-#define CTKD_NN_KERNELS_DEPTHWISE_H
+#ifndef CTKD_NN_DEPTHWISE_H
+#define CTKD_NN_DEPTHWISE_H
 
 #include "nn/kernels/pointwise.h"
 

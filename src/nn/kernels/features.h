@@ -4,8 +4,8 @@
  * blocked [n][blocks][hw][B], outputs overwritten, `base` (NULL or the output itself) added. The
  * channels that pad the last block are 0 in every input and stay 0.
  */
-#ifndef CTKD_NN_KERNELS_FEATURES_H
-#define CTKD_NN_KERNELS_FEATURES_H
+#ifndef CTKD_NN_FEATURES_H
+#define CTKD_NN_FEATURES_H
 
 #include "nn/graph.h"
 #include "nn/kernels/pointwise.h"

@@ -9,8 +9,8 @@
  * the number of images in the call (gradient sums over the pixels in order). scratch is the
  * caller's, scratch_bytes() large, 64-byte aligned, one per thread, no initial content.
  */
-#ifndef CTKD_NN_KERNELS_GEMM_H
-#define CTKD_NN_KERNELS_GEMM_H
+#ifndef CTKD_NN_GEMM_H
+#define CTKD_NN_GEMM_H
 
 #include "nn/kernels/depthwise.h"
 

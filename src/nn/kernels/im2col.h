@@ -12,8 +12,8 @@
  * over the results in order). scratch is the caller's, scratch_bytes() large, 64-byte aligned, one
  * per thread, no initial content.
  */
-#ifndef CTKD_NN_KERNELS_IM2COL_H
-#define CTKD_NN_KERNELS_IM2COL_H
+#ifndef CTKD_NN_IM2COL_H
+#define CTKD_NN_IM2COL_H
 
 #include "nn/kernels/gemm.h"
 

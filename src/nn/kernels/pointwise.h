@@ -6,8 +6,8 @@
  * `base`, where there is one, is added to the result (an earlier contribution to the same gradient)
  * and may be NULL or the output itself.
  */
-#ifndef CTKD_NN_KERNELS_POINTWISE_H
-#define CTKD_NN_KERNELS_POINTWISE_H
+#ifndef CTKD_NN_POINTWISE_H
+#define CTKD_NN_POINTWISE_H
 
 #include <stdbool.h>
 #include <stddef.h>

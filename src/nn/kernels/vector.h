@@ -6,8 +6,8 @@
  * arithmetic (a * b + c becomes a fused multiply-add under -ffp-contract=fast), so that one source
  * serves all.
  */
-#ifndef CTKD_NN_KERNELS_VECTOR_H
-#define CTKD_NN_KERNELS_VECTOR_H
+#ifndef CTKD_NN_VECTOR_H
+#define CTKD_NN_VECTOR_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -11,8 +11,8 @@
  * order). scratch is caller's memory of scratch_bytes(), 64-byte aligned, one per thread, no
  * initial content.
  */
-#ifndef CTKD_NN_KERNELS_WINOGRAD_H
-#define CTKD_NN_KERNELS_WINOGRAD_H
+#ifndef CTKD_NN_WINOGRAD_H
+#define CTKD_NN_WINOGRAD_H
 
 #include <stdbool.h>
 #include <stddef.h>

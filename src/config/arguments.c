@@ -1,0 +1,481 @@
+#include "config/arguments.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/published.h"
+#include "config/run_config.h"
+#include "data/dataset.h"
+#include "util/error.h"
+
+static const struct ctkd__alias aliases[] = {
+    { "-r", "method.ce_weight", NULL, NULL },
+    { "--gamma", "method.ce_weight", NULL, NULL },
+    { "-a", "method.kd_weight", NULL, NULL },
+    { "--alpha", "method.kd_weight", NULL, NULL },
+    { "-b", "method.weight", NULL, NULL },
+    { "--beta", "method.weight", NULL, NULL },
+    { "--distill", "method.name", NULL, "by the published names too; kd is none" },
+    { "--dkd_alpha", "method.dkd.alpha", NULL, NULL },
+    { "--dkd_beta", "method.dkd.beta", NULL, NULL },
+    { "--hint_layer", "method.fitnet.hint", NULL, NULL },
+    { "--feat_dim", "method.crd.dim", NULL, NULL },
+    { "--mode", "method.crd.mode", NULL, NULL },
+    { "--nce_k", "method.crd.negatives", NULL, NULL },
+    { "--nce_t", "method.crd.temperature", NULL, NULL },
+    { "--nce_m", "method.crd.momentum", NULL, NULL },
+    { "--init_epochs", "method.initial_epochs", NULL, NULL },
+    { "--kd_T", "temperature.tau", NULL, "used when the kind is fixed" },
+    { "--have_mlp", "temperature.kind", NULL, "0 is fixed; 1 is what --mlp_name says" },
+    { "--mlp_name", "temperature.kind", NULL, "global or instance" },
+    { "--t_start", "temperature.tau_min", NULL, NULL },
+    { "--t_end", "temperature.tau_span", NULL, "a range, not an end" },
+    { "--cosine_decay", "temperature.curriculum", NULL, "1 is cosine, 0 is linear_official" },
+    { "--decay_loops", "temperature.curriculum_epochs", NULL, NULL },
+    { "--decay_max", "temperature.lambda_min", NULL, "sign exchanged: published 0 is lambda 0" },
+    { "--decay_min", "temperature.lambda_max", NULL, "sign exchanged: published -1 is lambda 1" },
+    { "--model", "student.network", NULL, NULL },
+    { "--model_s", "student.network", NULL, NULL },
+    { "--path_t", "teacher.path", NULL, NULL },
+    { "--dataset", "data.set", NULL, "cifar100 is cifar100:data" },
+    { "--epochs", "train.epochs", NULL, NULL },
+    { "--batch_size", "train.batch", NULL, NULL },
+    { "--learning_rate", "optimizer.lr", NULL, NULL },
+    { "--lr_decay_epochs", "schedule.milestones", NULL, NULL },
+    { "--lr_decay_rate", "schedule.factor", NULL, NULL },
+    { "--weight_decay", "optimizer.weight_decay", NULL, NULL },
+    { "--momentum", "optimizer.momentum", NULL, NULL },
+    { "--trial", "train.seed", NULL, NULL },
+    { "--experiments_dir", "run.dir", NULL, "with the next, DIR/NAME" },
+    { "--experiments_name", "run.name", NULL, NULL },
+    { "--force", "run.force", "true", NULL },
+    { "--resume", "run.resume", "yes", NULL },
+    { "--resume=auto", "run.resume", "auto", NULL },
+    { NULL, NULL, NULL, NULL },
+};
+
+/* What is not a setting; the second ones with a value. */
+static const char *const switches[] = { "--help", "-h", "--json", "--dry-run", NULL };
+static const char preset_flag[] = "--preset";
+
+const struct ctkd__alias *ctkd__argument_aliases(void)
+{
+    return aliases;
+}
+
+static bool is_flag(const char *text)
+{
+    return text[0] == '-' && text[1] != '\0';
+}
+
+/* One argument taken apart: `flag` or `flag=value`, whose value may also be the next argument. */
+struct argument {
+    const char *flag;                /* as it stands in its table */
+    const struct ctkd__alias *alias; /* of a key; else NULL */
+    bool idle;                       /* one of ctkd__idle_flags */
+    const char *value;
+    int used; /* arguments: 1 or 2 */
+};
+
+/* Whether `text`[0, length) is the flag; '-' and '_' are the same behind the first two. */
+static bool is_same(const char *flag, const char *text, size_t length)
+{
+    if (strlen(flag) != length || strncmp(flag, text, length < 2 ? length : 2) != 0)
+        return false;
+    for (size_t i = 2; i < length; i++)
+        if (flag[i] != text[i] && !(strchr("-_", flag[i]) && strchr("-_", text[i])))
+            return false;
+    return true;
+}
+
+/* Finds `text`[0, length) in the tables: whether it is there, and whether it takes a value. */
+static bool find_flag(const char *text, size_t length, struct argument *out, bool *takes_value)
+{
+    for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
+        if (is_same(alias->flag, text, length)) {
+            *takes_value = !alias->value;
+            out->alias = alias;
+            out->flag = alias->flag;
+            out->value = alias->value;
+            return true;
+        }
+    for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag; idle++)
+        if (is_same(idle->flag, text, length)) {
+            *takes_value = idle->takes_value;
+            out->idle = true;
+            out->flag = idle->flag;
+            return true;
+        }
+    for (size_t i = 0; switches[i]; i++)
+        if (is_same(switches[i], text, length)) {
+            *takes_value = false;
+            out->flag = switches[i];
+            return true;
+        }
+    *takes_value = is_same(preset_flag, text, length);
+    out->flag = preset_flag;
+    return *takes_value;
+}
+
+static ctkd_status unknown_flag(const char *flag, ctkd_error *err)
+{
+    const char *names[sizeof aliases / sizeof *aliases + 32] = { preset_flag };
+    size_t n = 1;
+    for (size_t i = 0; switches[i]; i++)
+        names[n++] = switches[i];
+    for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag; idle++)
+        names[n++] = idle->flag;
+    for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
+        names[n++] = alias->flag;
+    const char *nearest = ctkd__nearest(flag, names);
+    return ctkd__fail(err, CTKD_ENOTFOUND, "command line: unknown option '%s'%s%s%s", flag,
+                      nearest ? ", did you mean '" : "", nearest ? nearest : "",
+                      nearest ? "'?" : "; settings are written key=value");
+}
+
+/* Takes apart the flag at argv[0]. */
+static ctkd_status read_flag(int argc, char *const *argv, struct argument *out, ctkd_error *err)
+{
+    *out = (struct argument){ .used = 1 };
+    bool takes_value;
+    size_t length = strlen(argv[0]);
+    if (!find_flag(argv[0], length, out, &takes_value)) { /* "--resume=auto" is one of its own */
+        length = strcspn(argv[0], "=");
+        if (!find_flag(argv[0], length, out, &takes_value))
+            return unknown_flag(argv[0], err);
+    }
+    if (!takes_value && argv[0][length] == '=')
+        return ctkd__fail(err, CTKD_EINVAL, "command line: %s takes no value", out->flag);
+    if (!takes_value)
+        return CTKD_OK;
+    if (argv[0][length] == '=') {
+        out->value = argv[0] + length + 1;
+    } else if (argc > 1) {
+        out->value = argv[1]; /* also "-1": a value may begin with a dash */
+        out->used = 2;
+    } else {
+        return ctkd__fail(err, CTKD_EINVAL, "command line: %s needs a value%s%s%s", out->flag,
+                          out->alias ? " (" : "", out->alias ? out->alias->key : "",
+                          out->alias ? ")" : "");
+    }
+    return CTKD_OK;
+}
+
+/* Blanks around '=' make several arguments of one setting, and a blank behind the backslash at the
+   end of a line is an argument. */
+static ctkd_status check_blanks(int argc, char *const *argv, int i, ctkd_error *err)
+{
+    const char *const word = argv[i], *const equals = strchr(word, '=');
+    const char *const next = i + 1 < argc ? argv[i + 1] : NULL;
+    if (word[strspn(word, " \t\r\n")] == '\0')
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "command line: an argument without text found; a backslash that "
+                          "continues a line must be its last character");
+    if (equals == word)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "command line: '%.60s' found%s%.60s%s, expected a setting in one word "
+                          "without blanks, such as train.epochs=3",
+                          word, i ? " after '" : "", i ? argv[i - 1] : "", i ? "'" : "");
+    if (!equals || equals[1] || !next || strchr(next, '=') || access(next, F_OK) == 0 ||
+        (is_flag(next) && !strchr(".0123456789", next[1])))
+        return CTKD_OK;
+    return ctkd__fail(err, CTKD_EINVAL,
+                      "command line: '%.60s %.60s' found, expected a setting in one word without "
+                      "blanks: %.60s%.60s",
+                      word, next, word, next);
+}
+
+static ctkd_status read_preset(const char *name, enum ctkd__preset *out, ctkd_error *err)
+{
+    static const char *const names[] = { "auto", "ctkd", "published", NULL };
+    for (int i = 0; names[i]; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum ctkd__preset)i;
+            return CTKD_OK;
+        }
+    const char *nearest = ctkd__nearest(name, names);
+    return ctkd__fail(err, CTKD_ERANGE,
+                      "command line: --preset: %.60s, expected auto, ctkd or published%s%s%s", name,
+                      nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+}
+
+/* What a flag says that is not a setting. */
+static ctkd_status note_flag(const struct argument *argument, const char *written,
+                             struct ctkd__arguments *out, ctkd_error *err)
+{
+    const char *const flag = argument->flag;
+    out->help |= strcmp(flag, "--help") == 0 || strcmp(flag, "-h") == 0;
+    out->json |= strcmp(flag, "--json") == 0;
+    out->dry_run |= strcmp(flag, "--dry-run") == 0;
+    /* Of the aliases those with a fixed value are our own. */
+    out->published |= argument->idle || (argument->alias && !argument->alias->value);
+    if (argument->idle) {
+        const size_t used = strlen(out->idle);
+        snprintf(out->idle + used, sizeof out->idle - used, "%s%.*s", used ? ", " : "",
+                 (int)strcspn(written, "="), written);
+    }
+    return flag == preset_flag ? read_preset(argument->value, &out->preset, err) : CTKD_OK;
+}
+
+ctkd_status ctkd__arguments_scan(int argc, char *const *argv, struct ctkd__arguments *out,
+                                 ctkd_error *err)
+{
+    *out = (struct ctkd__arguments){ 0 };
+    for (int i = 0; i < argc;) {
+        struct argument argument = { .used = 1 };
+        ctkd_status status = CTKD_OK;
+        if (is_flag(argv[i])) {
+            status = read_flag(argc - i, argv + i, &argument, err);
+            if (status == CTKD_OK)
+                status = note_flag(&argument, argv[i], out, err);
+        } else {
+            status = check_blanks(argc, argv, i, err);
+            if (status == CTKD_OK && !strchr(argv[i], '=')) {
+                if (out->n_positionals == CTKD__POSITIONALS_MAX)
+                    return ctkd__fail(err, CTKD_EINVAL, "command line: too many files at '%s'",
+                                      argv[i]);
+                out->positionals[out->n_positionals++] = argv[i];
+            }
+        }
+        if (status != CTKD_OK)
+            return status;
+        i += argument.used;
+    }
+    return CTKD_OK;
+}
+
+/* The last value of a flag, or NULL. */
+static const char *value_of(int argc, char *const *argv, const char *flag)
+{
+    const char *value = NULL;
+    for (int i = 0; i < argc;) {
+        struct argument argument = { .used = 1 };
+        if (is_flag(argv[i]) && read_flag(argc - i, argv + i, &argument, NULL) == CTKD_OK &&
+            strcmp(argument.flag, flag) == 0)
+            value = argument.value;
+        i += argument.used;
+    }
+    return value;
+}
+
+static ctkd_status expect_switch(const struct argument *argument, ctkd_error *err)
+{
+    if (strcmp(argument->value, "0") == 0 || strcmp(argument->value, "1") == 0)
+        return CTKD_OK;
+    return ctkd__fail(err, CTKD_ERANGE, "%s: '%s' found, expected 0 or 1", argument->alias->flag,
+                      argument->value);
+}
+
+/* The published curve holds -lambda: decay_max is where it starts (0), decay_min where it ends
+ * (-1). */
+static ctkd_status negate(const struct argument *argument, char *text, size_t bytes,
+                          ctkd_error *err)
+{
+    char *end;
+    const double value = strtod(argument->value, &end);
+    if (end == argument->value || *end || !isfinite(value))
+        return ctkd__fail(err, CTKD_ERANGE, "%s: '%s' found, expected a number from -10000 to 0",
+                          argument->alias->flag, argument->value);
+    if (value > 0)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "%s: %g found, expected 0 or below: the published value is -lambda, and "
+                          "above 0 it would minimise over the temperature",
+                          argument->alias->flag, value);
+    snprintf(text, bytes, "%.9g", value == 0 ? 0 : -value); /* not "-0" */
+    return CTKD_OK;
+}
+
+/* The published scripts have their data in a folder of their code: here in data/, as the recipes.
+ */
+static void name_data(struct argument *argument, char *text, size_t bytes)
+{
+    const struct ctkd__dataset_def *def = ctkd__dataset_find(argument->value);
+    if (!def || def->default_path)
+        return;
+    snprintf(text, bytes, "%s:data", argument->value);
+    argument->value = text;
+}
+
+/* --experiments_dir DIR --experiments_name NAME is the run directory DIR/NAME. */
+static ctkd_status join_names(struct argument *argument, const char *name, char *text, size_t bytes,
+                              ctkd_error *err)
+{
+    if (!name)
+        return CTKD_OK;
+    const int n = snprintf(text, bytes, "%s/%s", argument->value, name);
+    if (n < 0 || (size_t)n >= bytes)
+        return ctkd__fail(err, CTKD_ERANGE, "--experiments_dir: the name is longer than %zu bytes",
+                          bytes - 1);
+    argument->value = text;
+    return CTKD_OK;
+}
+
+/* The value of a published flag in the words of its key. `text` is room for it. */
+static ctkd_status translate(int argc, char *const *argv, struct argument *argument, char *text,
+                             size_t bytes, ctkd_error *err)
+{
+    const char *flag = argument->alias->flag;
+    ctkd_status status = CTKD_OK;
+    if (strcmp(flag, "--decay_max") == 0 || strcmp(flag, "--decay_min") == 0) {
+        status = negate(argument, text, bytes, err);
+        argument->value = text;
+    } else if (strcmp(flag, "--cosine_decay") == 0) {
+        status = expect_switch(argument, err);
+        argument->value = argument->value[0] == '1' ? "cosine" : "linear_official";
+    } else if (strcmp(flag, "--have_mlp") == 0) {
+        status = expect_switch(argument, err);
+        const char *name = value_of(argc, argv, "--mlp_name");
+        argument->value = argument->value[0] == '0' ? "fixed" : name ? name : "global";
+    } else if (strcmp(flag, "--mlp_name") == 0) {
+        const char *have = value_of(argc, argv, "--have_mlp"); /* wins, wherever it stands */
+        if (have && strcmp(have, "0") == 0)
+            argument->value = "fixed";
+    } else if (strcmp(flag, "--distill") == 0) {
+        argument->value = ctkd__published_method(argument->value);
+    } else if (strcmp(flag, "--dataset") == 0) {
+        name_data(argument, text, bytes);
+    } else if (strcmp(flag, "--experiments_dir") == 0) {
+        status = join_names(argument, value_of(argc, argv, "--experiments_name"), text, bytes, err);
+    } else if (strcmp(flag, "--experiments_name") == 0) {
+        const char *const slash = strrchr(argument->value, '/');
+        if (slash && value_of(argc, argv, "--experiments_dir")) /* a part of its path */
+            argument->value = slash + 1;
+    }
+    return status;
+}
+
+static ctkd_status apply_flag(int argc, char *const *argv, const struct argument *written,
+                              struct ctkd__config *config, ctkd_error *err)
+{
+    char text[1100];
+    struct argument argument = *written;
+    const ctkd_status status = translate(argc, argv, &argument, text, sizeof text, err);
+    if (status != CTKD_OK)
+        return status;
+    return ctkd__sections_set(ctkd__config_sections(config), argument.alias->flag,
+                              argument.alias->key, argument.value, err);
+}
+
+/* A published flag without its dashes, "batch_size=32", is not a key: offers the key. */
+static ctkd_status offer_flag(const char *key, ctkd_status status, ctkd_error *err)
+{
+    for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
+        if (!alias->value && strncmp(alias->flag, "--", 2) == 0 &&
+            is_same(alias->flag + 2, key, strlen(key)))
+            return ctkd__fail(err, status, "command line: %s: unknown key, did you mean %s or %s?",
+                              key, alias->key, alias->flag);
+    return status;
+}
+
+static ctkd_status apply_setting(const char *setting, struct ctkd__config *config, ctkd_error *err)
+{
+    const size_t length = strcspn(setting, "=");
+    char key[128];
+    if (length >= sizeof key)
+        return ctkd__fail(err, CTKD_ENOTFOUND, "command line: key of '%.60s...' is too long",
+                          setting);
+    memcpy(key, setting, length);
+    key[length] = '\0';
+    const ctkd_status status = ctkd__sections_set(ctkd__config_sections(config), "command line",
+                                                  key, setting + length + 1, err);
+    return status == CTKD_ENOTFOUND ? offer_flag(key, status, err) : status;
+}
+
+ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__config *config,
+                                  ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    for (int i = 0; i < argc && status == CTKD_OK;) {
+        struct argument argument = { .used = 1 };
+        if (is_flag(argv[i])) {
+            status = read_flag(argc - i, argv + i, &argument, err);
+            if (status == CTKD_OK && argument.alias)
+                status = apply_flag(argc, argv, &argument, config, err);
+        } else if (strchr(argv[i], '=')) {
+            status = apply_setting(argv[i], config, err);
+        }
+        i += argument.used;
+    }
+    return status;
+}
+
+enum ctkd__preset ctkd__arguments_preset(const struct ctkd__arguments *arguments)
+{
+    if (arguments->preset != CTKD__PRESET_AUTO)
+        return arguments->preset;
+    return arguments->published && arguments->n_positionals == 0 ? CTKD__PRESET_PUBLISHED
+                                                                 : CTKD__PRESET_CTKD;
+}
+
+static bool has_setting(int argc, char *const *argv, const char *key)
+{
+    const size_t length = strlen(key);
+    for (int i = 0; i < argc; i++)
+        if (strncmp(argv[i], key, length) == 0 && argv[i][length] == '=')
+            return true;
+    return false;
+}
+
+static void add_note(char note[CTKD__ARGUMENTS_NOTE], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void add_note(char note[CTKD__ARGUMENTS_NOTE], const char *format, ...)
+{
+    const size_t used = strlen(note);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(note + used, CTKD__ARGUMENTS_NOTE - used, format, arguments);
+    va_end(arguments);
+}
+
+/* What the published scripts decide after reading their flags; our own keys say otherwise. */
+static ctkd_status follow_published(int argc, char *const *argv, struct ctkd__config *config,
+                                    char note[CTKD__ARGUMENTS_NOTE], ctkd_error *err)
+{
+    const struct ctkd__sections sections = ctkd__config_sections(config);
+    const float rate = ctkd__published_rate(config->student.network);
+    if (rate > 0 && !has_setting(argc, argv, "optimizer.lr")) {
+        config->optimizer.lr = rate;
+        add_note(note,
+                 "optimizer.lr=%g: the published scripts set it for %s whatever --learning_rate "
+                 "says; optimizer.lr= sets another\n",
+                 (double)rate, config->student.network);
+    }
+    if (value_of(argc, argv, "--mlp_name") && !value_of(argc, argv, "--have_mlp") &&
+        !has_setting(argc, argv, "temperature.kind")) {
+        add_note(note, "temperature.kind=fixed: --mlp_name counts with --have_mlp 1 only\n");
+        return ctkd__sections_set(sections, "preset published", "temperature.kind", "fixed", err);
+    }
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__arguments_configure(int argc, char *const *argv,
+                                      const struct ctkd__arguments *arguments, bool distil,
+                                      struct ctkd__config *config, char note[CTKD__ARGUMENTS_NOTE],
+                                      ctkd_error *err)
+{
+    const bool published = ctkd__arguments_preset(arguments) == CTKD__PRESET_PUBLISHED;
+    const bool has_file = arguments->n_positionals > 0;
+    ctkd_status status = CTKD_OK;
+    note[0] = '\0';
+    if (published) {
+        add_note(note,
+                 "preset published: what is not set is as in the published %s; --preset ctkd takes "
+                 "our defaults\n",
+                 distil ? "train_student.py (batch 128, learning rate 0.1, temperature 4, ...)"
+                        : "train_teacher.py (resnet110, cifar100:data, ...)");
+        status = ctkd__published_defaults(config, distil, err);
+    }
+    if (status == CTKD_OK && has_file)
+        status = ctkd__run_config_read(arguments->positionals[0], config, err);
+    if (status == CTKD_OK)
+        status = ctkd__arguments_apply(argc, argv, config, err);
+    if (status == CTKD_OK && published && !has_file)
+        status = follow_published(argc, argv, config, note, err);
+    if (arguments->idle[0])
+        add_note(note, "these flags change nothing here: %s\n", arguments->idle);
+    return status;
+}

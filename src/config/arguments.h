@@ -1,0 +1,56 @@
+/*
+ * The command line over a configuration: files, `key=value`, and the spellings of the published
+ * scripts (-r, --kd_T, --decay_loops ...), with '-' and '_' alike. Two passes, so that a CONFIG
+ * file may stand anywhere and every setting beside it overrides it, in order.
+ *
+ * A command line with flags of the published scripts and without a CONFIG begins with the defaults
+ * of the published parsers (preset published); any other with ours (preset ctkd).
+ */
+#ifndef CTKD_CONFIG_ARGUMENTS_H
+#define CTKD_CONFIG_ARGUMENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/config.h"
+
+enum { CTKD__POSITIONALS_MAX = 4 };
+
+enum ctkd__preset { CTKD__PRESET_AUTO, CTKD__PRESET_CTKD, CTKD__PRESET_PUBLISHED };
+
+/* What is not a setting. */
+struct ctkd__arguments {
+    const char *positionals[CTKD__POSITIONALS_MAX];
+    size_t n_positionals;
+    bool help, json, dry_run;
+    enum ctkd__preset preset; /* as --preset says */
+    bool published;           /* a flag of the published scripts is there */
+    char idle[320];           /* those that change nothing here, as they are written */
+};
+
+/* The flags with the keys that they set; ends with a NULL flag. */
+const struct ctkd__alias *ctkd__argument_aliases(void);
+
+/* First pass. CTKD_ENOTFOUND: an unknown flag (the nearest is offered); CTKD_EINVAL: a flag without
+   its value, a setting that blanks take apart, or too many positionals. argv[0] is the first
+   argument, not the program. */
+ctkd_status ctkd__arguments_scan(int argc, char *const *argv, struct ctkd__arguments *out,
+                                 ctkd_error *err);
+
+/* What the command line begins with: PRESET_AUTO resolved. */
+enum ctkd__preset ctkd__arguments_preset(const struct ctkd__arguments *arguments);
+
+/* Both passes' result on defaults: the preset, the CONFIG when there is one, every setting, and
+   what the published scripts do after reading theirs. `note` says what is not in the command line
+   itself, in lines; "" when there is nothing. `distil` chooses between the published scripts. */
+enum { CTKD__ARGUMENTS_NOTE = 640 };
+ctkd_status ctkd__arguments_configure(int argc, char *const *argv,
+                                      const struct ctkd__arguments *arguments, bool distil,
+                                      struct ctkd__config *config, char note[CTKD__ARGUMENTS_NOTE],
+                                      ctkd_error *err);
+
+/* Second pass: applies every setting, in order. */
+ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__config *config,
+                                  ctkd_error *err);
+
+#endif

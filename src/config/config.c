@@ -1,0 +1,285 @@
+#include "config/config.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/methods.h"
+#include "ctkd/curriculum.h"
+#include "ctkd/temperature.h"
+#include "util/cpu.h"
+#include "util/error.h"
+#include "util/text.h"
+
+#define F32(field, value, lo, hi, help)                                                            \
+    CTKD_OPT_F32(struct ctkd__config, field, value, lo, hi, help)
+#define I64(field, value, lo, hi, help)                                                            \
+    CTKD_OPT_I64(struct ctkd__config, field, value, lo, hi, help)
+#define BOOL(field, value, help) CTKD_OPT_BOOL(struct ctkd__config, field, value, help)
+#define CHOICE(field, value, names, help)                                                          \
+    CTKD_OPT_CHOICE(struct ctkd__config, field, value, names, help)
+#define STRING(field, text, help)                                                                  \
+    {                                                                                              \
+#field, CTKD_OPTION_STRING, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL,   \
+            (help)                                                                                 \
+    }
+
+#define PATH(field, text, help)                                                                    \
+    {                                                                                              \
+#field, CTKD_OPTION_PATH, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL,     \
+            (help)                                                                                 \
+    }
+
+/* In the order of the enumerators that the fields hold. */
+static const char *const augment_names[] = { "crop_flip", "none", NULL };
+static const char *const labels_names[] = { "fine", "coarse", NULL };
+static const char *const kd_form_names[] = { "exact", "epsilon", "auto", NULL };
+static const char *const kind_names[] = { "fixed", "global", "instance", "auto", NULL };
+static const char *const curriculum_names[] = { "cosine", "linear", "linear_official", "none",
+                                                NULL };
+static const char *const resume_names[] = { "no", "yes", "auto", NULL };
+static const char *const schedule_names[] = { "step", "cosine", "constant", NULL };
+
+static const ctkd_option options[] = {
+    PATH(data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
+    CHOICE(data.augment, CTKD__AUGMENT_CROP_FLIP, augment_names,
+           "training views: pad 4, random crop and flip; or none"),
+    CHOICE(data.labels, CTKD__LABELS_FINE, labels_names,
+           "of a data set with two kinds of labels: CIFAR-100's 100 classes or its 20 coarse ones"),
+    I64(data.classes, 0, 0, 256,
+        "classes of a set of one's own (mnist:PATH); 0: as labels and teacher say"),
+    I64(data.limit, 0, 0, 1e9, "training samples used, in the classes' proportions; 0: all"),
+    I64(data.test_limit, 0, 0, 1e9, "test samples used; 0: all"),
+    I64(data.channels, 0, 0, CTKD__CHANNELS_MAX, "0: as the data; 3 repeats one grey channel"),
+    I64(data.pad_to, 0, 0, 4096, "zero-pad images to this side; 0: as the data"),
+    STRING(data.mean, "", "means after /255, comma list; empty: the data set's own"),
+    STRING(data.std, "", "deviations after /255, comma list; empty: the data set's own"),
+
+    PATH(teacher.path, "", "run directory, or weights of the teacher: .safetensors, .pth, .onnx"),
+    STRING(teacher.network, "", "teacher's network; empty: as its file says"),
+    STRING(teacher.weights, "",
+           "which of several sets of weights in its file, as `ctkd inspect` lists them"),
+    STRING(teacher.mean, "", "means the teacher was trained with; empty: its file's, else data's"),
+    STRING(teacher.std, "", "deviations the teacher was trained with; empty: as teacher.mean"),
+    F32(teacher.expect_top1, 0, 0, 100, "expected test top-1 in percent; 0: as its file says"),
+    F32(teacher.tolerance, 1, 0, 100, "points below the expectation that stop the run"),
+
+    STRING(student.network, "resnet20", "network that is trained (see `ctkd models`)"),
+    PATH(student.init, "",
+         "weights to start from: .safetensors, .pth, .onnx; empty: drawn from seed"),
+    STRING(student.weights, "", "as teacher.weights, of student.init and of what `eval` measures"),
+
+    STRING(method.name, "none",
+           "losses beside CE and KD (see `ctkd methods`), comma list; or none"),
+    F32(method.ce_weight, 0.1, 0, 1e6, "weight of the cross-entropy (gamma)"),
+    F32(method.kd_weight, 0.9, 0, 1e6, "weight of the KD loss (alpha)"),
+    STRING(method.weight, "",
+           "weight of each of these losses (beta), comma list; empty: their own"),
+    I64(method.warmup_epochs, 0, 0, 1e6, "method.weight grows as min(epoch / this, 1); 0: off"),
+    I64(method.initial_epochs, 30, 0, 1e6,
+        "epochs of the initial stage of methods that have one, before train.epochs"),
+    F32(method.initial_lr, -1, -1, 1e3, "constant learning rate of that stage; -1: optimizer.lr"),
+    CHOICE(method.kd_form, CTKD__KD_FORM_AUTO, kd_form_names,
+           "KL of the KD loss; auto: epsilon for an instance temperature, else exact"),
+
+    CHOICE(temperature.kind, CTKD__KIND_AUTO, kind_names,
+           "one constant, one learnable, or one learnable per sample; auto: fixed with a method "
+           "whose loss grows with tau without end (dist), else global"),
+    F32(temperature.tau, 4, 1e-3, 1e4, "the temperature of kind fixed"),
+    F32(temperature.tau_min, 1, 1e-3, 1e4, "lower end of a learnable temperature"),
+    F32(temperature.tau_span, 20, 1e-3, 1e4, "its range: tau_min < tau < tau_min + tau_span"),
+    F32(temperature.theta_init, 1, -50, 50, "start of theta; tau = tau_min + span * sigmoid"),
+    I64(temperature.hidden, 0, 0, 1 << 20, "hidden width of kind instance; 0: classes"),
+    BOOL(temperature.from_logits, false, "kind instance reads logits instead of probabilities"),
+    BOOL(temperature.through, false, "kind instance sends gradient to the student's logits"),
+    F32(temperature.bias_init, 1, -50, 50, "kind instance: start of the last bias"),
+    BOOL(temperature.set_bias, false, "kind instance: use bias_init instead of a drawn bias"),
+    CHOICE(temperature.curriculum, CTKD_CURRICULUM_COSINE, curriculum_names,
+           "how the reversal strength lambda grows with the epoch"),
+    I64(temperature.curriculum_epochs, 10, 0, 1e6, "epochs until lambda_max; 0: from the start"),
+    F32(temperature.lambda_min, 0, 0, 1e4, "lambda where the curriculum starts"),
+    F32(temperature.lambda_max, 1, 0, 1e4, "lambda where the curriculum ends"),
+    F32(temperature.lr, -1, -1, 1e3, "learning rate on the same schedule; -1: the student's"),
+    F32(temperature.weight_decay, -1, -1, 1e3, "weight decay of theta; -1: the student's"),
+    F32(temperature.momentum, -1, -1, 1, "momentum of theta; -1: the student's"),
+
+    F32(optimizer.lr, 0.05, 0, 1e3, "learning rate of SGD"),
+    F32(optimizer.momentum, 0.9, 0, 1, "momentum"),
+    F32(optimizer.weight_decay, 5e-4, 0, 1e3, "weight decay, of all parameters"),
+    BOOL(optimizer.nesterov, false, "Nesterov's form of momentum"),
+    F32(optimizer.clip_norm, 0, 0, 1e6,
+        "largest L2 norm of the student's gradient; 0: not clipped"),
+
+    CHOICE(schedule.kind, CTKD__SCHEDULE_STEP, schedule_names, "course of the learning rate"),
+    STRING(schedule.milestones, "150,180,210", "kind step: epochs after which it decays"),
+    F32(schedule.factor, 0.1, 0, 1, "kind step: factor of each decay"),
+    F32(schedule.lr_min, 0, 0, 1e3, "kind cosine: learning rate at the end"),
+    I64(schedule.warmup_epochs, 0, 0, 1e6, "linear growth from 0 over this many epochs"),
+
+    I64(train.epochs, 240, 1, 1e6, "epochs"),
+    I64(train.batch, 64, 1, 65536, "images of a step"),
+    I64(train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
+    I64(train.threads, 0, 0, CTKD__WORKERS_MAX,
+        "worker threads; 0: physical cores, or a container's CPU quota where that is less"),
+    STRING(train.isa, "auto", "instruction set of the kernels: auto, portable, avx2, avx512"),
+    STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),
+    BOOL(train.tune, false,
+         "time the convolutions at the start; choices go to <run.dir>/choices.txt"),
+    PATH(train.choices, "", "take the convolutions recorded in this file; empty: the defaults"),
+    I64(train.eval_every, 1, 1, 1e6, "epochs between evaluations; the last is always evaluated"),
+    I64(train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
+    BOOL(train.profile, false, "print where the time of a step went"),
+    I64(train.max_steps, 0, 0, 9007199254740992.0, "stop after this many steps; 0: no limit"),
+    F32(train.max_minutes, 0, 0, 1e6, "save and stop before this much time is over; 0: no limit"),
+    I64(train.checkpoint_every, 0, 0, 1e9, "steps between extra checkpoints; 0: every epoch only"),
+
+    PATH(run.dir, "", "run directory; empty: runs/<run.name>"),
+    STRING(run.name, "", "empty: made from command, data, networks, method and seed"),
+    BOOL(run.force, false, "replace the run that the directory holds"),
+    CHOICE(run.resume, CTKD__RESUME_NO, resume_names,
+           "go on with the run that the directory holds; auto: if there is one"),
+    CTKD_OPT_END,
+};
+
+static size_t loss_count(void)
+{
+    size_t n = 0;
+    while (ctkd_loss_list()[n])
+        n++;
+    return n;
+}
+
+/* Adds "method.<name>." with room for its options. */
+static ctkd_status add_loss(struct ctkd__config *config, const ctkd_loss_def *loss)
+{
+    const size_t bytes = strlen("method..") + strlen(loss->name) + 1;
+    char *prefix = malloc(bytes);
+    void *options_of_loss = calloc(1, loss->config_size ? loss->config_size : 1);
+    if (!prefix || !options_of_loss) {
+        free(prefix);
+        free(options_of_loss);
+        return CTKD_ENOMEM;
+    }
+    snprintf(prefix, bytes, "method.%s.", loss->name);
+    config->sections[config->n_sections++] =
+        (struct ctkd__section){ prefix, loss->options, options_of_loss };
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__config_create(struct ctkd__config **out, ctkd_error *err)
+{
+    *out = NULL;
+    struct ctkd__config *config = calloc(1, sizeof *config);
+    if (!config)
+        return ctkd__fail(err, CTKD_ENOMEM, "configuration: out of memory");
+    ctkd_status status = CTKD_OK;
+    config->sections = calloc(loss_count() + 1, sizeof *config->sections);
+    if (!config->sections) {
+        status = ctkd__fail(err, CTKD_ENOMEM, "configuration: out of memory");
+        goto fail;
+    }
+    config->sections[0] = (struct ctkd__section){ "", options, config };
+    config->n_sections = 1;
+    for (const ctkd_loss_def *const *loss = ctkd_loss_list(); *loss; loss++)
+        if (add_loss(config, *loss) != CTKD_OK) {
+            status = ctkd__fail(err, CTKD_ENOMEM, "configuration: out of memory");
+            goto fail;
+        }
+    status = ctkd__sections_defaults(ctkd__config_sections(config), err);
+    if (status != CTKD_OK)
+        goto fail;
+    *out = config;
+    return CTKD_OK;
+fail:
+    ctkd__config_destroy(config);
+    return status;
+}
+
+void ctkd__config_destroy(struct ctkd__config *config)
+{
+    if (!config)
+        return;
+    ctkd__sections_fini(ctkd__config_sections(config));
+    for (size_t i = 1; i < config->n_sections; i++) {
+        free((void *)(uintptr_t)config->sections[i].prefix);
+        free(config->sections[i].config);
+    }
+    free(config->sections);
+    free(config);
+}
+
+struct ctkd__sections ctkd__config_sections(const struct ctkd__config *config)
+{
+    return (struct ctkd__sections){ config->sections, config->n_sections };
+}
+
+const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss_def *loss)
+{
+    for (size_t i = 0; ctkd_loss_list()[i]; i++)
+        if (ctkd_loss_list()[i] == loss)
+            return config->sections[i + 1].config;
+    return NULL;
+}
+
+ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config)
+{
+    if (config->method.kd_form == CTKD__KD_FORM_AUTO)
+        return config->temperature.kind == CTKD_TEMPERATURE_INSTANCE ? CTKD_KD_EPSILON
+                                                                     : CTKD_KD_EXACT;
+    return config->method.kd_form == CTKD__KD_FORM_EPSILON ? CTKD_KD_EPSILON : CTKD_KD_EXACT;
+}
+
+ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err)
+{
+    uint64_t milestones[CTKD__MILESTONES_MAX];
+    size_t count;
+    ctkd_status status =
+        ctkd__config_milestones(config->schedule.milestones, milestones, &count, err);
+    if (status != CTKD_OK)
+        return status;
+    if (config->schedule.lr_min > config->optimizer.lr)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "schedule.lr_min: %g is above optimizer.lr %g, expected at most that",
+                          (double)config->schedule.lr_min, (double)config->optimizer.lr);
+    if (config->optimizer.nesterov && config->optimizer.momentum <= 0)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "optimizer.nesterov: optimizer.momentum is 0, expected above 0");
+    if (!distil)
+        return CTKD_OK;
+    if (!config->teacher.path[0])
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "teacher.path: empty, expected a run directory or a weights file");
+    if (config->temperature.lambda_max < config->temperature.lambda_min)
+        return ctkd__fail(
+            err, CTKD_ERANGE, "temperature.lambda_max: %g is below temperature.lambda_min %g",
+            (double)config->temperature.lambda_max, (double)config->temperature.lambda_min);
+    struct ctkd__methods methods;
+    return ctkd__methods_resolve(config, &methods, err);
+}
+
+ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size_t *count,
+                                    ctkd_error *err)
+{
+    *count = 0;
+    const char *at = text;
+    while (*at) {
+        char *end;
+        errno = 0;
+        const long long value = strtoll(at, &end, 10);
+        const bool first = *count == 0;
+        if (end == at || errno || value < 1 || (*end && *end != ',') || (*end && !end[1]) ||
+            (!first && (uint64_t)value <= milestones[*count - 1]))
+            return ctkd__fail(err, CTKD_ERANGE,
+                              "schedule.milestones: '%s' found, expected ascending epochs such as "
+                              "150,180,210",
+                              text);
+        if (*count == CTKD__MILESTONES_MAX)
+            return ctkd__fail(err, CTKD_ERANGE, "schedule.milestones: more than %d epochs",
+                              CTKD__MILESTONES_MAX);
+        milestones[(*count)++] = (uint64_t)value;
+        at = *end ? end + 1 : end;
+    }
+    return CTKD_OK;
+}

@@ -1,0 +1,108 @@
+/*
+ * The configuration of a run: one struct, described by option tables. Commands, YAML recipes,
+ * `--help` and the resolved file of a run directory all go through the same tables. The options of
+ * the losses come from the registry as sections "method.<loss>.".
+ */
+#ifndef CTKD_CONFIG_CONFIG_H
+#define CTKD_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ctkd/loss.h"
+#include "ctkd/temperature.h"
+#include "data/dataset.h"
+#include "util/options.h"
+
+enum ctkd__augment { CTKD__AUGMENT_CROP_FLIP, CTKD__AUGMENT_NONE };
+enum ctkd__kd_form_choice { CTKD__KD_FORM_EXACT, CTKD__KD_FORM_EPSILON, CTKD__KD_FORM_AUTO };
+enum ctkd__kind_choice {
+    CTKD__KIND_FIXED = CTKD_TEMPERATURE_FIXED,
+    CTKD__KIND_GLOBAL = CTKD_TEMPERATURE_GLOBAL,
+    CTKD__KIND_INSTANCE = CTKD_TEMPERATURE_INSTANCE,
+    CTKD__KIND_AUTO /* ctkd__methods_temperature_kind */
+};
+enum ctkd__resume { CTKD__RESUME_NO, CTKD__RESUME_YES, CTKD__RESUME_AUTO };
+enum ctkd__schedule_kind { CTKD__SCHEDULE_STEP, CTKD__SCHEDULE_COSINE, CTKD__SCHEDULE_CONSTANT };
+
+enum { CTKD__MILESTONES_MAX = 32 };
+
+/* Every field is a key of the same name; the tables in config.c say what it means. */
+struct ctkd__config {
+    struct {
+        char *set;
+        int augment; /* enum ctkd__augment */
+        int labels;  /* enum ctkd__labels */
+        int64_t classes, limit, test_limit, channels, pad_to;
+        char *mean, *std;
+    } data;
+    struct {
+        char *path, *network, *weights, *mean, *std;
+        float expect_top1, tolerance;
+    } teacher;
+    struct {
+        char *network, *init, *weights;
+    } student;
+    struct {
+        char *name, *weight; /* lists: methods.h */
+        float ce_weight, kd_weight;
+        int64_t warmup_epochs, initial_epochs;
+        float initial_lr;
+        int kd_form; /* enum ctkd__kd_form_choice */
+    } method;
+    struct {
+        int kind; /* enum ctkd__kind_choice */
+        float tau, tau_min, tau_span, theta_init;
+        int64_t hidden;
+        bool from_logits, through, set_bias;
+        float bias_init;
+        int curriculum; /* ctkd_curriculum */
+        int64_t curriculum_epochs;
+        float lambda_min, lambda_max;
+        float lr, weight_decay, momentum;
+    } temperature;
+    struct {
+        float lr, momentum, weight_decay, clip_norm;
+        bool nesterov;
+    } optimizer;
+    struct {
+        int kind; /* enum ctkd__schedule_kind */
+        char *milestones;
+        float factor, lr_min;
+        int64_t warmup_epochs;
+    } schedule;
+    struct {
+        int64_t epochs, batch, seed, threads, eval_every, log_every, max_steps, checkpoint_every;
+        float max_minutes;
+        char *isa, *conv, *choices;
+        bool profile, tune;
+    } train;
+    struct {
+        char *dir, *name;
+        bool force;
+        int resume; /* enum ctkd__resume */
+    } run;
+
+    struct ctkd__section *sections; /* the fields above, then one section for each loss */
+    size_t n_sections;
+};
+
+/* A configuration with every default. *out is NULL on failure. */
+ctkd_status ctkd__config_create(struct ctkd__config **out, ctkd_error *err);
+void ctkd__config_destroy(struct ctkd__config *config);
+
+struct ctkd__sections ctkd__config_sections(const struct ctkd__config *config);
+/* The options of one loss of the registry, as ctkd_loss_def.eval takes them. */
+const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss_def *loss);
+/* method.kd_form with `auto` resolved: epsilon for an instance temperature, else exact. */
+ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config);
+
+/* Checks what no single option can say. `distil`: a teacher is needed and the loss weights count.
+ */
+ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err);
+
+/* schedule.milestones as ascending epochs; at most CTKD__MILESTONES_MAX. */
+ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size_t *count,
+                                    ctkd_error *err);
+
+#endif

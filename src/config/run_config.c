@@ -1,0 +1,99 @@
+#include "config/run_config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/error.h"
+
+enum { PATH_BYTES = 4096 };
+
+static bool is_directory(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* The directory of `path` when that is the config.yaml of a run; weights alone do not make one:
+   they also lie beside a recipe. */
+static bool find_run(const char *path, char *dir, size_t bytes)
+{
+    static const char *const marks[] = { "log.jsonl", "summary.json", "last.ckpt", "previous.ckpt",
+                                         "run.lock" };
+    const char *const slash = strrchr(path, '/'), *const name = slash ? slash + 1 : path;
+    const int n = slash == path ? snprintf(dir, bytes, "/")
+                  : slash       ? snprintf(dir, bytes, "%.*s", (int)(slash - path), path)
+                                : snprintf(dir, bytes, ".");
+    if (strcmp(name, "config.yaml") != 0 || n < 0 || (size_t)n >= bytes)
+        return false;
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+        char mark[PATH_BYTES + 16];
+        snprintf(mark, sizeof mark, "%s/%s", dir, marks[i]);
+        if (access(mark, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A path that begins with `from` begins with `to`; what stands before a colon (NAME:PATH) is kept.
+ */
+static ctkd_status move_path(struct ctkd__config *config, const char *key, const char *value,
+                             const char *from, const char *to, ctkd_error *err)
+{
+    const size_t n = strlen(from);
+    const char *const colon = strcmp(key, "data.set") == 0 ? strchr(value, ':') : NULL;
+    const char *const path = colon ? colon + 1 : value;
+    if (strncmp(path, from, n) != 0 || path[n] != '/')
+        return CTKD_OK;
+    char text[2 * PATH_BYTES];
+    const int length =
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(path - value), value, to, path + n);
+    if (length < 0 || (size_t)length >= sizeof text)
+        return ctkd__fail(err, CTKD_ERANGE, "%s: '%.60s...' is too long", key, value);
+    return ctkd__sections_set(ctkd__config_sections(config), "config.yaml", key, text, err);
+}
+
+static ctkd_status move_run(struct ctkd__config *config, const char *to, ctkd_error *err)
+{
+    char from[PATH_BYTES];
+    if (snprintf(from, sizeof from, "%s", config->run.dir) >= (int)sizeof from)
+        return ctkd__fail(err, CTKD_ERANGE, "run.dir: the name is too long");
+    const struct {
+        const char *key, *value;
+    } paths[] = { { "data.set", config->data.set },
+                  { "teacher.path", config->teacher.path },
+                  { "student.init", config->student.init },
+                  { "train.choices", config->train.choices } };
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths && status == CTKD_OK; i++)
+        status = move_path(config, paths[i].key, paths[i].value, from, to, err);
+    return status == CTKD_OK ? ctkd__sections_set(ctkd__config_sections(config), "config.yaml",
+                                                  "run.dir", to, err)
+                             : status;
+}
+
+ctkd_status ctkd__run_config_read(const char *path, struct ctkd__config *config, ctkd_error *err)
+{
+    char inside[PATH_BYTES], dir[PATH_BYTES];
+    if (is_directory(path)) {
+        const size_t length = strlen(path);
+        const char *const slash = length && path[length - 1] == '/' ? "" : "/";
+        const int n = snprintf(inside, sizeof inside, "%s%sconfig.yaml", path, slash);
+        if (n < 0 || (size_t)n >= sizeof inside)
+            return ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", path);
+        path = inside;
+    }
+    const ctkd_status status = ctkd__sections_read_yaml(ctkd__config_sections(config), path, err);
+    /* A recipe of that name says nothing of a directory, or of another one on purpose. */
+    if (status != CTKD_OK || !config->run.dir[0] || !find_run(path, dir, sizeof dir) ||
+        is_same(config->run.dir, dir))
+        return status;
+    return move_run(config, dir, err);
+}

@@ -1,0 +1,58 @@
+/*
+ * A graph compiled for inference: batch norm folded into convolutions, bias, residual and ReLU
+ * fused, activations freed by liveness. Workers claim chunks of images; an image's result does not
+ * depend on which worker or chunk it was in.
+ */
+#ifndef CTKD_NN_INFERENCE_H
+#define CTKD_NN_INFERENCE_H
+
+#include "nn/conv/choices.h"
+#include "nn/graph.h"
+#include "nn/kernels/kernels.h"
+#include "nn/profile.h"
+#include "nn/weights.h"
+#include "nn/workers.h"
+
+struct ctkd__inference;
+
+struct ctkd__inference_config {
+    const struct ctkd__kernels *kernels;
+    struct ctkd__workers *workers;
+    size_t chunk; /* images per pass of a worker; 0: chosen by the network */
+    const char *conv;
+    struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
+    struct ctkd__profile *profile;
+
+    const int *outputs; /* nodes whose values are read beside the logits; copied */
+    size_t n_outputs;
+    bool no_logits; /* nothing but the outputs is computed */
+};
+
+ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
+                                   const struct ctkd__inference_config *config,
+                                   struct ctkd__inference **out, ctkd_error *err);
+void ctkd__inference_destroy(struct ctkd__inference *inference);
+
+/* Takes (folds, packs) the present weights; they are not kept. Call again after they changed. */
+ctkd_status ctkd__inference_load(struct ctkd__inference *inference,
+                                 const struct ctkd__weights *weights, ctkd_error *err);
+
+/* Makes the folded weights read-only memory until the next load. */
+ctkd_status ctkd__inference_protect(struct ctkd__inference *inference, ctkd_error *err);
+
+/* x [n][c][h][w] -> logits [n][k], any n >= 1. Outputs are not written. */
+ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, const float *x,
+                                float *logits, ctkd_error *err);
+
+/* The same, and output i -> outputs[i], plain [n][c][h][w]. logits may be NULL with no_logits. */
+ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inference, size_t n, const float *x,
+                                        float *logits, float *const *outputs, ctkd_error *err);
+
+/* Makes what chunks of n images need; ctkd__inference_run asks for it by itself. */
+ctkd_status ctkd__inference_prepare(struct ctkd__inference *inference, size_t n, ctkd_error *err);
+/* As ctkd__training_references, of the sizes of calls so far. */
+size_t ctkd__inference_references(const struct ctkd__inference *inference,
+                                  char first[CTKD__REFERENCE_BYTES]);
+size_t ctkd__inference_bytes(const struct ctkd__inference *inference);
+
+#endif

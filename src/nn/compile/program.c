@@ -1,0 +1,410 @@
+#include "nn/compile/program.h"
+
+#include <stdlib.h>
+
+static const char *const texts[CTKD__STEP_KINDS] = {
+    [CTKD__STEP_CONV] = "conv",
+    [CTKD__STEP_NORM] = "batch norm",
+    [CTKD__STEP_ADD] = "add",
+    [CTKD__STEP_RELU] = "relu",
+    [CTKD__STEP_MAX_POOL] = "max pool",
+    [CTKD__STEP_GLOBAL_POOL] = "global pool",
+    [CTKD__STEP_LINEAR] = "linear",
+    [CTKD__STEP_SUBSAMPLE] = "subsample",
+    [CTKD__STEP_INPUT] = "input",
+    [CTKD__STEP_CHANNELS] = "channels",
+    [CTKD__STEP_ACTIVATE] = "activate",
+    [CTKD__STEP_AVERAGE] = "average",
+    [CTKD__STEP_SCALE_BY] = "scale by",
+    [CTKD__STEP_MULTIPLY] = "multiply",
+    [CTKD__STEP_TRANSPOSED_CONV] = "transposed conv",
+    [CTKD__STEP_OUTPUT] = "output",
+};
+
+const char *ctkd__step_text(enum ctkd__step_kind kind)
+{
+    return texts[kind];
+}
+
+/* What is known of a node while steps are made. */
+struct known {
+    bool needed;          /* by the logits or an output */
+    bool kept;            /* is an output or the logits: its value must exist */
+    int readers, reader;  /* how many of the needed nodes read it; the last one that does */
+    bool absorbed;        /* belongs to the step of an earlier node */
+    bool ends;            /* a step ends here */
+    struct ctkd__step at; /* that step */
+
+    bool seen_through; /* a map of channels that only maps of channels read: never computed */
+    int sources[2];    /* of a map: what it reads in the end */
+    struct ctkd__channel *channels;
+};
+
+struct fusion {
+    const struct ctkd__graph *graph;
+    const struct ctkd__program_request *request;
+    struct known *known; /* [nodes] */
+};
+
+/* The only reader of `node` if it is of kind `op` and the node's own value is not needed; else -1.
+ */
+static int sole_reader(const struct fusion *f, int node, enum ctkd__op op)
+{
+    const struct known *const k = &f->known[node];
+    if (k->readers != 1 || k->kept)
+        return -1;
+    return f->graph->nodes[k->reader].op == op ? k->reader : -1;
+}
+
+static int other_operand(const struct fusion *f, int add, int node)
+{
+    const int *const inputs = f->graph->nodes[add].inputs;
+    return inputs[0] == node ? inputs[1] : inputs[0];
+}
+
+/* Absorbs an add (and the ReLU behind it) into the step that ends at `end`; returns the new end. Of
+   two candidates for the same add the later one takes it: by then the other operand exists. */
+static int absorb_tail(struct fusion *f, struct ctkd__step *step, int end,
+                       bool (*can_take)(const struct fusion *f, int node))
+{
+    const int add = sole_reader(f, end, CTKD__OP_ADD);
+    if (add >= 0) {
+        const int other = other_operand(f, add, end);
+        const bool other_takes =
+            other > end && can_take(f, other) && sole_reader(f, other, CTKD__OP_ADD) == add;
+        if (other != end && !other_takes) {
+            step->residual = other;
+            end = add;
+            f->known[add].absorbed = true;
+        }
+    }
+    const int relu = sole_reader(f, end, CTKD__OP_RELU);
+    if (relu >= 0) {
+        step->relu = true;
+        end = relu;
+        f->known[relu].absorbed = true;
+    }
+    return end;
+}
+
+static bool ends_norm(const struct fusion *f, int node)
+{
+    return f->graph->nodes[node].op == CTKD__OP_BATCH_NORM;
+}
+
+static bool ends_norm_or_conv(const struct fusion *f, int node)
+{
+    return ends_norm(f, node) || f->graph->nodes[node].op == CTKD__OP_CONV;
+}
+
+static enum ctkd__step_kind kind_of(enum ctkd__op op)
+{
+    switch (op) {
+    case CTKD__OP_CONV:
+        return CTKD__STEP_CONV;
+    case CTKD__OP_BATCH_NORM:
+        return CTKD__STEP_NORM;
+    case CTKD__OP_ADD:
+        return CTKD__STEP_ADD;
+    case CTKD__OP_RELU:
+        return CTKD__STEP_RELU;
+    case CTKD__OP_MAX_POOL:
+        return CTKD__STEP_MAX_POOL;
+    case CTKD__OP_GLOBAL_POOL:
+        return CTKD__STEP_GLOBAL_POOL;
+    case CTKD__OP_LINEAR:
+        return CTKD__STEP_LINEAR;
+    case CTKD__OP_SUBSAMPLE:
+        return CTKD__STEP_SUBSAMPLE;
+    case CTKD__OP_CONCAT:
+    case CTKD__OP_SLICE:
+    case CTKD__OP_SHUFFLE:
+        return CTKD__STEP_CHANNELS;
+    case CTKD__OP_ACTIVATE:
+        return CTKD__STEP_ACTIVATE;
+    case CTKD__OP_AVERAGE_POOL:
+    case CTKD__OP_POOL_TO:
+    case CTKD__OP_RESIZE:
+        return CTKD__STEP_AVERAGE;
+    case CTKD__OP_SCALE_BY:
+        return CTKD__STEP_SCALE_BY;
+    case CTKD__OP_MULTIPLY:
+        return CTKD__STEP_MULTIPLY;
+    case CTKD__OP_TRANSPOSED_CONV:
+        return CTKD__STEP_TRANSPOSED_CONV;
+    case CTKD__OP_INPUT:
+    case CTKD__OP_SIDE_INPUT:
+        return CTKD__STEP_INPUT;
+    case CTKD__OP_PARAMETER:
+    case CTKD__OP_COUNT:
+        break; /* a parameter has no step */
+    }
+    return CTKD__STEP_KINDS;
+}
+
+/* --- maps of channels */
+
+static bool is_map(const struct fusion *f, int node)
+{
+    return kind_of(f->graph->nodes[node].op) == CTKD__STEP_CHANNELS;
+}
+
+/* Channel `c` of a map's output, in terms of its direct operands. */
+static struct ctkd__channel direct_channel(const struct ctkd__graph *graph, int node, size_t c)
+{
+    const struct ctkd__node *const n = &graph->nodes[node];
+    const size_t first = graph->nodes[n->inputs[0]].c;
+    size_t from = c;
+    uint32_t operand = 0;
+    if (n->op == CTKD__OP_SLICE) {
+        from = n->channel + c;
+    } else if (n->op == CTKD__OP_SHUFFLE) { /* [groups][c / groups] transposed */
+        from = c % n->groups * (n->c / n->groups) + c / n->groups;
+    } else if (c >= first) {
+        from = c - first;
+        operand = 1;
+    }
+    return (struct ctkd__channel){ operand, (uint32_t)from };
+}
+
+/* The operand number of `source` in a map, which may take it as a new one; false when it has two
+   others. */
+static bool find_source(struct known *map, int source, uint32_t *operand)
+{
+    for (*operand = 0; *operand < 2; (*operand)++) {
+        if (map->sources[*operand] < 0)
+            map->sources[*operand] = source;
+        if (map->sources[*operand] == source)
+            return true;
+    }
+    return false;
+}
+
+/* The map of `node` through those before it that are seen through. False when it would have more
+   than two sources. */
+static bool compose(struct fusion *f, int node)
+{
+    struct known *const map = &f->known[node];
+    const int *const inputs = f->graph->nodes[node].inputs;
+    map->sources[0] = map->sources[1] = -1;
+    for (size_t c = 0; c < f->graph->nodes[node].c; c++) {
+        struct ctkd__channel from = direct_channel(f->graph, node, c);
+        int source = inputs[from.operand];
+        const struct known *const before = &f->known[source];
+        if (before->seen_through) {
+            from = before->channels[from.channel];
+            source = before->sources[from.operand];
+        }
+        if (!find_source(map, source, &from.operand))
+            return false;
+        map->channels[c] = from;
+    }
+    return true;
+}
+
+/* Whether no channel of a source is read twice: its gradient is then a map too. */
+static bool reads_once(const struct fusion *f, int node)
+{
+    const struct known *const map = &f->known[node];
+    const size_t channels = f->graph->nodes[node].c;
+    for (size_t i = 0; i < channels; i++)
+        for (size_t j = 0; j < i; j++)
+            if (map->channels[i].operand == map->channels[j].operand &&
+                map->channels[i].channel == map->channels[j].channel)
+                return false;
+    return true;
+}
+
+/* concat(x, x): two operands that are the same value, each with its own gradient. */
+static void take_directly(struct fusion *f, int node)
+{
+    struct known *const map = &f->known[node];
+    for (int i = 0; i < 2; i++)
+        map->sources[i] = f->graph->nodes[node].inputs[i];
+    for (size_t c = 0; c < f->graph->nodes[node].c; c++)
+        map->channels[c] = direct_channel(f->graph, node, c);
+}
+
+static void find_seen_through(struct fusion *f)
+{
+    const int n = f->graph->n_nodes;
+    for (int i = 0; i < n; i++)
+        f->known[i].seen_through = f->known[i].needed && !f->known[i].kept && is_map(f, i);
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < 2; j++) {
+            const int input = f->graph->nodes[i].inputs[j];
+            if (f->known[i].needed && input >= 0 && !is_map(f, i))
+                f->known[input].seen_through = false;
+        }
+}
+
+/* A chain of maps becomes one map where it has two sources at most; elsewhere the values before it
+   are computed after all. */
+static bool make_maps(struct fusion *f, struct ctkd__program *out)
+{
+    size_t total = 0;
+    for (int i = 0; i < f->graph->n_nodes; i++)
+        total += f->known[i].needed && is_map(f, i) ? f->graph->nodes[i].c : 0;
+    out->channels = calloc(total + 1, sizeof *out->channels);
+    if (!out->channels)
+        return false;
+    find_seen_through(f);
+    struct ctkd__channel *channels = out->channels;
+    for (int i = 0; i < f->graph->n_nodes; i++) {
+        if (!f->known[i].needed || !is_map(f, i))
+            continue;
+        f->known[i].channels = channels;
+        channels += f->graph->nodes[i].c;
+        if (compose(f, i) && reads_once(f, i))
+            continue;
+        for (int j = 0; j < 2; j++)
+            if (f->graph->nodes[i].inputs[j] >= 0)
+                f->known[f->graph->nodes[i].inputs[j]].seen_through = false;
+        take_directly(f, i);
+    }
+    return true;
+}
+
+/* --- steps */
+
+static void fuse_from(struct fusion *f, int node)
+{
+    const struct ctkd__node *const n = &f->graph->nodes[node];
+    struct ctkd__step step = { .kind = kind_of(n->op),
+                               .node = node,
+                               .norm = -1,
+                               .input = n->inputs[0],
+                               .residual = n->inputs[1] };
+    int end = node;
+    if (n->op == CTKD__OP_CONV && f->request->inference) {
+        const int norm = sole_reader(f, node, CTKD__OP_BATCH_NORM);
+        if (norm >= 0) {
+            step.norm = end = norm;
+            f->known[norm].absorbed = true;
+        }
+        end = absorb_tail(f, &step, end, ends_norm_or_conv);
+    } else if (n->op == CTKD__OP_BATCH_NORM) {
+        end = absorb_tail(f, &step, end, f->request->inference ? ends_norm_or_conv : ends_norm);
+    } else if (n->op == CTKD__OP_ADD) {
+        const int relu = sole_reader(f, node, CTKD__OP_RELU);
+        if (relu >= 0) {
+            step.relu = true;
+            end = relu;
+            f->known[relu].absorbed = true;
+        }
+    } else if (step.kind == CTKD__STEP_CHANNELS) {
+        step.input = f->known[node].sources[0];
+        step.residual = f->known[node].sources[1];
+        step.channels = f->known[node].channels;
+    }
+    step.output = end;
+    f->known[end].at = step;
+    f->known[end].ends = true;
+}
+
+/* What the logits and the outputs are computed from, and who reads it. */
+static void find_needed(struct fusion *f)
+{
+    const struct ctkd__graph *const g = f->graph;
+    if (g->output >= 0 && !f->request->no_logits)
+        f->known[g->output].needed = f->known[g->output].kept = true;
+    for (size_t i = 0; i < f->request->n_outputs; i++)
+        f->known[f->request->outputs[i]].needed = f->known[f->request->outputs[i]].kept = true;
+    for (int i = g->n_nodes - 1; i >= 0; i--)
+        for (int j = 0; j < 2 && f->known[i].needed; j++)
+            if (g->nodes[i].inputs[j] >= 0)
+                f->known[g->nodes[i].inputs[j]].needed = true;
+    for (int i = 0; i < g->n_nodes; i++)
+        for (int j = 0; j < 2 && f->known[i].needed; j++)
+            if (g->nodes[i].inputs[j] >= 0) {
+                f->known[g->nodes[i].inputs[j]].readers++;
+                f->known[g->nodes[i].inputs[j]].reader = i;
+            }
+}
+
+/* Convolutions read the images as they are; anything else needs them blocked. */
+static bool images_are_blocked(const struct fusion *f, int input)
+{
+    bool others = f->known[input].kept;
+    for (int i = input + 1; i < f->graph->n_nodes && !others; i++)
+        others = f->known[i].needed && f->graph->nodes[i].op != CTKD__OP_CONV &&
+                 (f->graph->nodes[i].inputs[0] == input || f->graph->nodes[i].inputs[1] == input);
+    return others;
+}
+
+static bool has_step(const struct fusion *f, int node)
+{
+    const enum ctkd__op op = f->graph->nodes[node].op;
+    if (!f->known[node].needed || f->known[node].absorbed || f->known[node].seen_through)
+        return false;
+    return op == CTKD__OP_INPUT ? images_are_blocked(f, node) : op != CTKD__OP_PARAMETER;
+}
+
+static void list_steps(const struct fusion *f, struct ctkd__program *out)
+{
+    for (int i = 0; i < f->graph->n_nodes; i++) {
+        if (!f->known[i].ends)
+            continue;
+        out->steps[out->count++] = f->known[i].at;
+        for (size_t o = 0; o < f->request->n_outputs; o++)
+            if (f->request->outputs[o] == i)
+                out->steps[out->count++] = (struct ctkd__step){ .kind = CTKD__STEP_OUTPUT,
+                                                                .node = i,
+                                                                .norm = -1,
+                                                                .input = i,
+                                                                .residual = -1,
+                                                                .output = -1,
+                                                                .index = o };
+    }
+}
+
+ctkd_status ctkd__program_create(const struct ctkd__graph *graph,
+                                 const struct ctkd__program_request *request,
+                                 struct ctkd__program *out)
+{
+    const size_t n = (size_t)graph->n_nodes;
+    struct fusion f = { graph, request, calloc(n, sizeof *f.known) };
+    *out = (struct ctkd__program){ calloc(n + request->n_outputs, sizeof(struct ctkd__step)), 0,
+                                   NULL };
+    bool made = f.known && out->steps;
+    if (made) {
+        find_needed(&f);
+        made = make_maps(&f, out);
+    }
+    if (made) {
+        for (int i = 0; i < graph->n_nodes; i++)
+            if (has_step(&f, i))
+                fuse_from(&f, i);
+        list_steps(&f, out);
+    }
+    free(f.known);
+    if (!made)
+        ctkd__program_fini(out);
+    return made ? CTKD_OK : CTKD_ENOMEM;
+}
+
+bool ctkd__program_read_by_convs(const struct ctkd__program *program, int norm,
+                                 bool (*takes)(void *context, int step), void *context)
+{
+    const struct ctkd__step *const steps = program->steps, *const from = &steps[norm];
+    if (from->kind != CTKD__STEP_NORM || from->residual >= 0)
+        return false;
+    bool all = false;
+    for (int i = norm + 1; i < program->count; i++) {
+        if (steps[i].residual == from->output)
+            return false;
+        if (steps[i].input != from->output)
+            continue;
+        if (steps[i].kind != CTKD__STEP_CONV || !takes(context, i))
+            return false;
+        all = true;
+    }
+    return all;
+}
+
+void ctkd__program_fini(struct ctkd__program *program)
+{
+    free(program->steps);
+    free(program->channels);
+    *program = (struct ctkd__program){ 0 };
+}

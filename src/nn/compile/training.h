@@ -1,0 +1,83 @@
+/*
+ * A graph compiled for training: batch norm with batch statistics, backward for every op, all
+ * memory planned once. Each worker owns a contiguous slice of the batch; they meet at batch-norm
+ * statistics and at the sum of gradients, in a fixed order: same machine, threads and version give
+ * the same bits.
+ */
+#ifndef CTKD_NN_TRAINING_H
+#define CTKD_NN_TRAINING_H
+
+#include "nn/conv/choices.h"
+#include "nn/graph.h"
+#include "nn/kernels/kernels.h"
+#include "nn/profile.h"
+#include "nn/weights.h"
+#include "nn/workers.h"
+
+struct ctkd__training;
+
+struct ctkd__training_config {
+    const struct ctkd__kernels *kernels;
+    struct ctkd__workers *workers;
+    size_t batch_max;
+    const char *conv; /* "auto", or the name of an implementation to force where it applies */
+    struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
+    struct ctkd__profile *profile; /* NULL: no timing */
+
+    /* Nodes whose values are read after forward and get a gradient before backward, beside the
+       logits; copied. Each may be any node, also a parameter. */
+    const int *outputs;
+    size_t n_outputs;
+    bool no_logits;       /* the program ends in its outputs: nothing else is computed */
+    bool input_gradients; /* ctkd__training_input_gradient is asked for */
+    /* No backward pass, which saves the memory for it; the weights are only read, the running
+       statistics stay as they are. */
+    bool forward_only;
+};
+
+/* graph, weights (same block as the kernels), workers and profile are borrowed until destroy. */
+ctkd_status ctkd__training_create(const struct ctkd__graph *graph, struct ctkd__weights *weights,
+                                  const struct ctkd__training_config *config,
+                                  struct ctkd__training **out, ctkd_error *err);
+void ctkd__training_destroy(struct ctkd__training *training);
+
+/* Makes what a batch of n needs; done for batch_max at create. A step with a size that was prepared
+   allocates nothing. CTKD_ERANGE: a batch norm would see a single value (one image at 1x1). */
+ctkd_status ctkd__training_prepare(struct ctkd__training *training, size_t n, ctkd_error *err);
+
+/* x [n][c][h][w] -> logits [n][k]; moves the running statistics, but with forward_only.
+   x is kept until backward. logits: NULL with no_logits; x: NULL for a graph without images. It may
+   be called again without a backward between. CTKD_EINVAL: a side input was not given. */
+ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, const float *x,
+                                   float *logits, ctkd_error *err);
+/* dlogits [n][k] of the last forward (NULL with no_logits) and the gradients of the outputs ->
+   gradients of all parameters (overwritten; 0 where none arrives). Forgets what
+   ctkd__training_input and ctkd__training_output_gradient were given. CTKD_EINVAL: forward_only. */
+ctkd_status ctkd__training_backward(struct ctkd__training *training, const float *dlogits,
+                                    ctkd_error *err);
+
+/* Plain [n][c][h][w] of output `index`; of a parameter [c]. Valid until the next forward. */
+const float *ctkd__training_output(const struct ctkd__training *training, size_t index);
+/* The gradient of output `index`, plain as its value, borrowed until backward returns; NULL (also
+   if this is not called): zero. It is added to what comes from the rest of the graph. */
+void ctkd__training_output_gradient(struct ctkd__training *training, size_t index,
+                                    const float *plain);
+/* Side input `node` of the next forward, [n][c][h][w], borrowed until backward returns. */
+void ctkd__training_input(struct ctkd__training *training, int node, const float *plain);
+/* After backward: the gradient of side input `node`, [n][c][h][w]; 0 where none arrives. NULL
+   without input_gradients, and when nothing that is computed reads it. */
+const float *ctkd__training_input_gradient(const struct ctkd__training *training, int node);
+
+/* Slice `worker` of the gradient: n_values floats in the layout of weights->values. The gradient is
+   the sum of the slices in order. */
+const float *ctkd__training_gradient(const struct ctkd__training *training, size_t worker);
+/* The whole gradient as named row-major tensors; for tests and tools. */
+ctkd_status ctkd__training_export_gradient(const struct ctkd__training *training,
+                                           struct ctkd__tensors *list, ctkd_error *err);
+/* How many convolutions, counted by direction, run a library's slow reference code, and the first
+   of them ("conv1, conv backward weights"; "" without one). */
+size_t ctkd__training_references(const struct ctkd__training *training,
+                                 char first[CTKD__REFERENCE_BYTES]);
+size_t ctkd__training_bytes(const struct ctkd__training *training);
+
+#endif

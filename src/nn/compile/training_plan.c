@@ -1,0 +1,303 @@
+/* Where the values and the gradients of a training program live. */
+#include <stdlib.h>
+
+#include "nn/compile/training_ops.h"
+
+/* --- memory: forward step i happens at time i, its backward at time 2 * count - i */
+
+static size_t backward_time(const struct ctkd__training *t, int i)
+{
+    return (size_t)(2 * t->program.count - i);
+}
+
+static int add_buffer(struct ctkd__training *t, size_t image_bytes, size_t time, bool *short_of)
+{
+    const int buffer = ctkd__arena_add(&t->plan, image_bytes * t->slice_max, time);
+    *short_of |= buffer < 0;
+    return buffer;
+}
+
+static int buffer_of_value(const struct ctkd__training *t, int value)
+{
+    if (value < 0 || t->value_op[value] < 0)
+        return CTKD__NO_BUFFER;
+    const struct ctkd__training_op *const op = &t->ops[t->value_op[value]];
+    return op->virtual_output ? op->x : op->y;
+}
+
+/* Convolutions read the images as they are given. */
+static bool reads_images(const struct ctkd__training *t, const struct ctkd__training_op *op)
+{
+    return op->step.kind == CTKD__STEP_CONV && t->graph->nodes[op->step.input].op == CTKD__OP_INPUT;
+}
+
+static void use(struct ctkd__training *t, int buffer, size_t time)
+{
+    if (buffer != CTKD__NO_BUFFER)
+        ctkd__arena_use(&t->plan, buffer, time);
+}
+
+static bool is_sigmoid(const struct ctkd__training_op *op)
+{
+    return op->step.kind == CTKD__STEP_ACTIVATE && op->node->activation == CTKD__SIGMOID;
+}
+
+static bool backward_reads_input(const struct ctkd__training_op *op)
+{
+    switch (op->step.kind) {
+    case CTKD__STEP_CONV:
+    case CTKD__STEP_NORM:
+    case CTKD__STEP_LINEAR:
+    case CTKD__STEP_SCALE_BY:
+    case CTKD__STEP_MULTIPLY:
+    case CTKD__STEP_TRANSPOSED_CONV:
+        return true;
+    case CTKD__STEP_ACTIVATE:
+        return !is_sigmoid(op);
+    default:
+        return false;
+    }
+}
+
+static bool backward_reads_residual(const struct ctkd__training_op *op)
+{
+    return op->step.kind == CTKD__STEP_SCALE_BY || op->step.kind == CTKD__STEP_MULTIPLY;
+}
+
+static bool backward_reads_output(const struct ctkd__training_op *op)
+{
+    const enum ctkd__step_kind kind = op->step.kind;
+    if (op->step.relu)
+        return kind == CTKD__STEP_ADD || (kind == CTKD__STEP_NORM && op->step.residual >= 0);
+    return kind == CTKD__STEP_RELU || is_sigmoid(op);
+}
+
+/* Logits are the caller's, unless a step reads them again; outputs have memory of their own. */
+static bool stores_value(const struct ctkd__training *t, const struct ctkd__training_op *op)
+{
+    if (op->virtual_output || op->step.kind == CTKD__STEP_OUTPUT)
+        return false;
+    bool read = !op->is_logits;
+    for (int i = 0; i < t->program.count && !read; i++)
+        read =
+            t->ops[i].step.input == op->step.output || t->ops[i].step.residual == op->step.output;
+    return read;
+}
+
+/* Activations: each lives from its step to the last one that reads it, forward or backward. */
+static bool plan_values(struct ctkd__training *t)
+{
+    bool short_of = false;
+    for (int i = 0; i < t->program.count && !short_of; i++) {
+        struct ctkd__training_op *const op = &t->ops[i];
+        const size_t now = (size_t)i, later = t->config.forward_only ? now : backward_time(t, i);
+        op->x = reads_images(t, op) ? CTKD__NO_BUFFER : buffer_of_value(t, op->step.input);
+        op->residual = buffer_of_value(t, op->step.residual);
+        op->y = op->index = CTKD__NO_BUFFER;
+        use(t, op->x, backward_reads_input(op) ? later : now);
+        use(t, op->residual, backward_reads_residual(op) ? later : now);
+        if (!stores_value(t, op))
+            continue;
+        op->y = add_buffer(t, op->out_floats * sizeof(float), now, &short_of);
+        if (!short_of && backward_reads_output(op))
+            use(t, op->y, later);
+        if (op->step.kind == CTKD__STEP_MAX_POOL) {
+            op->index = add_buffer(t, op->out_floats, now, &short_of);
+            if (!short_of)
+                use(t, op->index, later);
+        }
+    }
+    return !short_of;
+}
+
+/* --- gradients */
+
+/* A gradient goes to a value only if something before it is trained, or it is a side input whose
+   gradient is asked for. */
+static void find_needs(struct ctkd__training *t)
+{
+    for (int i = 0; i < t->graph->n_nodes; i++) {
+        const struct ctkd__node *const node = &t->graph->nodes[i];
+        bool needs = node->parameters[CTKD__ROLE_WEIGHT] >= 0 ||
+                     (node->op == CTKD__OP_SIDE_INPUT && t->config.input_gradients);
+        for (int j = 0; j < 2; j++)
+            needs = needs || (node->inputs[j] >= 0 && t->needs_gradient[node->inputs[j]]);
+        t->needs_gradient[i] = needs;
+    }
+}
+
+static bool needs(const struct ctkd__training *t, int value)
+{
+    return value >= 0 && t->needs_gradient[value];
+}
+
+/* During the backward pass: which buffer holds the gradient of each value, and how many values
+   still hope for what is in each buffer. A buffer with one holder may be written in place. */
+struct gradient_plan {
+    int *of_value; /* [nodes] */
+    int *holders;  /* [buffers] */
+};
+
+/* Where the gradient of `value` goes: onto what is there already unless that is `read`, a buffer
+   that the step still reads from other places than it writes, into `spare` (a buffer of the same
+   size that nobody needs any more), or into a new buffer. */
+static struct ctkd__gradient target(struct ctkd__training *t, struct gradient_plan *plan, int value,
+                                    size_t image_floats, int read, int spare, size_t time,
+                                    bool *short_of)
+{
+    const int base = plan->of_value[value];
+    int out;
+    if (base != CTKD__NO_BUFFER && base != read && plan->holders[base] == 1) {
+        out = base;
+    } else if (spare != CTKD__NO_BUFFER && plan->holders[spare] == 0) {
+        out = spare;
+    } else {
+        out = add_buffer(t, image_floats * sizeof(float), time, short_of);
+        if (*short_of)
+            return (struct ctkd__gradient){ CTKD__NO_BUFFER, CTKD__NO_BUFFER };
+        plan->holders[out] = 0;
+    }
+    if (base != CTKD__NO_BUFFER) {
+        plan->holders[base]--;
+        use(t, base, time);
+    }
+    plan->holders[out]++;
+    plan->of_value[value] = out;
+    use(t, out, time);
+    return (struct ctkd__gradient){ out, base };
+}
+
+/* The gradient of `value` is what is in `masked`: shared when it is the first, added otherwise. */
+static struct ctkd__gradient share(struct ctkd__training *t, struct gradient_plan *plan, int value,
+                                   size_t image_floats, int masked, size_t time, bool *short_of)
+{
+    if (plan->of_value[value] != CTKD__NO_BUFFER)
+        return target(t, plan, value, image_floats, CTKD__NO_BUFFER, CTKD__NO_BUFFER, time,
+                      short_of);
+    plan->of_value[value] = masked;
+    plan->holders[masked]++;
+    return (struct ctkd__gradient){ masked, CTKD__NO_BUFFER };
+}
+
+/* Where the gradient behind the ReLU of a sum is stored: in place of dy if nobody else needs that.
+ */
+static int masked_buffer(struct ctkd__training *t, struct gradient_plan *plan,
+                         const struct ctkd__training_op *op, size_t time, bool *short_of)
+{
+    if (!op->step.relu || plan->holders[op->dy] == 0)
+        return op->dy;
+    const int buffer = add_buffer(t, op->out_floats * sizeof(float), time, short_of);
+    if (!*short_of)
+        plan->holders[buffer] = 0;
+    return buffer;
+}
+
+/* The gradient of a step's output ends here. */
+static void take_gradient(struct ctkd__training *t, struct gradient_plan *plan,
+                          struct ctkd__training_op *op, size_t now)
+{
+    const int value = op->step.output;
+    op->dy = value >= 0 ? plan->of_value[value] : CTKD__NO_BUFFER;
+    if (op->dy == CTKD__NO_BUFFER)
+        return;
+    plan->of_value[value] = CTKD__NO_BUFFER;
+    plan->holders[op->dy]--;
+    use(t, op->dy, now);
+}
+
+/* Steps that add a residual hand it their own gradient; the others compute one. */
+static void plan_residual_gradient(struct ctkd__training *t, struct gradient_plan *plan,
+                                   struct ctkd__training_op *op, size_t now, bool *short_of)
+{
+    const int residual = op->step.residual;
+    if (op->step.kind == CTKD__STEP_NORM || op->step.kind == CTKD__STEP_ADD) {
+        op->masked = masked_buffer(t, plan, op, now, short_of);
+        if (*short_of)
+            return;
+        use(t, op->masked, now);
+        if (needs(t, residual))
+            op->dr = share(t, plan, residual, op->out_floats, op->masked, now, short_of);
+    } else if (needs(t, residual)) {
+        op->dr =
+            target(t, plan, residual, op->residual_floats, op->dy, CTKD__NO_BUFFER, now, short_of);
+    }
+}
+
+static void plan_input_gradient(struct ctkd__training *t, struct gradient_plan *plan,
+                                struct ctkd__training_op *op, size_t now, bool *short_of)
+{
+    const int input = op->step.input;
+    /* May dx take the place of dy? Where each value depends on one of dy alone. Otherwise dy must
+       outlive the step, even where an earlier gradient of the input is in its buffer: y = conv(x) +
+       x hands x the gradient that the convolution reads. */
+    int spare = CTKD__NO_BUFFER, read = op->dy;
+    switch (op->step.kind) {
+    case CTKD__STEP_ADD:
+        op->dx = share(t, plan, input, op->in_floats, op->masked, now, short_of);
+        return;
+    case CTKD__STEP_NORM:
+        spare = op->step.residual >= 0 ? op->masked : op->dy;
+        read = CTKD__NO_BUFFER;
+        break;
+    case CTKD__STEP_RELU:
+    case CTKD__STEP_ACTIVATE:
+        spare = op->dy;
+        read = CTKD__NO_BUFFER;
+        break;
+    default:
+        break;
+    }
+    op->dx = target(t, plan, input, op->in_floats, read, spare, now, short_of);
+}
+
+static void plan_op_gradient(struct ctkd__training *t, struct gradient_plan *plan, int i,
+                             bool *short_of)
+{
+    struct ctkd__training_op *const op = &t->ops[i];
+    const size_t now = backward_time(t, i);
+    op->masked = CTKD__NO_BUFFER;
+    op->dx = op->dr = (struct ctkd__gradient){ CTKD__NO_BUFFER, CTKD__NO_BUFFER };
+    take_gradient(t, plan, op, now);
+    if (op->step.kind == CTKD__STEP_OUTPUT)
+        op->has_backward = needs(t, op->step.input);
+    else
+        op->has_backward = op->dy != CTKD__NO_BUFFER || op->is_logits;
+    if (op->has_backward && op->step.residual >= 0)
+        plan_residual_gradient(t, plan, op, now, short_of);
+    if (op->has_backward && needs(t, op->step.input) && !*short_of)
+        plan_input_gradient(t, plan, op, now, short_of);
+}
+
+static bool plan_gradients(struct ctkd__training *t)
+{
+    find_needs(t);
+    const size_t nodes = (size_t)t->graph->n_nodes;
+    const size_t buffers_max = t->plan.count + 4 * (size_t)t->program.count;
+    struct gradient_plan plan = { malloc(nodes * sizeof(int)), calloc(buffers_max, sizeof(int)) };
+    bool short_of = !plan.of_value || !plan.holders;
+    for (size_t i = 0; !short_of && i < nodes; i++)
+        plan.of_value[i] = CTKD__NO_BUFFER;
+    for (int i = t->program.count - 1; i >= 0 && !short_of; i--)
+        plan_op_gradient(t, &plan, i, &short_of);
+    free(plan.of_value);
+    free(plan.holders);
+    return !short_of;
+}
+
+static void plan_no_gradients(struct ctkd__training *t)
+{
+    for (int i = 0; i < t->program.count; i++)
+        t->ops[i].dx = t->ops[i].dr = (struct ctkd__gradient){ CTKD__NO_BUFFER, CTKD__NO_BUFFER };
+}
+
+bool ctkd__training_plan(struct ctkd__training *t)
+{
+    if (!plan_values(t))
+        return false;
+    if (t->config.forward_only)
+        plan_no_gradients(t);
+    else if (!plan_gradients(t))
+        return false;
+    ctkd__arena_plan(&t->plan);
+    return true;
+}

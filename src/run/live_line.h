@@ -1,0 +1,31 @@
+/* The line that a run rewrites on a terminal: as much as there is room for, and never more. */
+#ifndef CTKD_RUN_LIVE_LINE_H
+#define CTKD_RUN_LIVE_LINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct ctkd__live_line {
+    bool initial; /* the stage before the main one */
+    uint64_t epoch, epochs, step, steps;
+    double images_per_second, loss;
+    bool has_tau;
+    double tau, lambda;
+    const char *eta; /* "1:23:45" */
+};
+
+/*
+ * "epoch 3/240  step 17/782  412 img/s  loss 1.2345  tau 4.20  lambda 0.310  ETA 1:23:45", at most
+ * `columns` long: what does not fit is left out in the order lambda, tau, speed, loss, step, ETA,
+ * and the rest is cut. `bytes` is room for the line with its terminating zero. Returns its length.
+ */
+size_t ctkd__live_line_text(const struct ctkd__live_line *line, size_t columns, char *out,
+                            size_t bytes);
+
+/* Columns that may be used: those that the terminal has now, but the last, behind which some break
+   the line; where it does not say, those of $COLUMNS, or 80. */
+size_t ctkd__live_line_columns(FILE *terminal);
+
+#endif

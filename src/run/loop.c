@@ -1,0 +1,445 @@
+#include "run/loop.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "run/checkpoint.h"
+#include "run/live_line.h"
+#include "run/preflight.h"
+#include "util/error.h"
+
+/* What is needed within one call and lost after it. */
+struct progress {
+    const struct ctkd__loop *loop;
+    bool live;             /* a line that is rewritten */
+    double began, shown;   /* seconds of the clock */
+    double seconds_before; /* of the run, in earlier calls */
+    uint64_t steps_done;   /* in this call */
+    uint64_t images;       /* of its steps */
+    double step_seconds;   /* of its steps */
+    bool finished, late;   /* train.max_steps reached; train.max_minutes nearly over */
+    bool warned;           /* about the temperature */
+    double longest_step, longest_save,
+        longest_end; /* seconds; of a step, a checkpoint, an epoch's end */
+};
+
+double ctkd__loop_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double now(void)
+{
+    return ctkd__loop_clock();
+}
+
+static bool stopped(const struct progress *p)
+{
+    return p->late || (p->loop->stop && *p->loop->stop);
+}
+
+/* Whether the run is in the stage before the main one. */
+static bool initial(const struct progress *p)
+{
+    return p->loop->session->state.stage == CTKD_STAGE_INITIAL;
+}
+
+/* Epochs of the present stage. */
+static uint64_t epochs_of(const struct progress *p)
+{
+    const struct ctkd__session *session = p->loop->session;
+    return initial(p) ? (uint64_t)session->config->method.initial_epochs : session->schedule.epochs;
+}
+
+/* Whether another step, and what must follow it, may not fit before train.max_minutes. Twice the
+   longest so far: the next may be slower. */
+static bool is_late(const struct progress *p)
+{
+    const double limit = 60 * (double)p->loop->session->config->train.max_minutes;
+    const double needed = 2 * (p->longest_step + p->longest_save + p->longest_end);
+    return limit > 0 && now() - p->loop->began + needed >= limit;
+}
+
+static ctkd_status save_checkpoint(struct progress *p, ctkd_error *err)
+{
+    const double begin = now();
+    uint64_t log_bytes;
+    struct ctkd__session *session = p->loop->session;
+    session->state.seconds = p->seconds_before + begin - p->began;
+    ctkd_status status = ctkd__jsonl_sync(&p->loop->run->log, &log_bytes, err);
+    if (status == CTKD_OK)
+        status =
+            ctkd__checkpoint_save(session, p->loop->command, p->loop->run->dir, log_bytes, err);
+    p->longest_save = fmax(p->longest_save, now() - begin);
+    return status;
+}
+
+/* Time until the end at the pace so far, evaluations included, as h:mm:ss. */
+static const char *eta(const struct progress *p, char *text, size_t bytes)
+{
+    const struct ctkd__session *session = p->loop->session;
+    const struct ctkd__schedule *schedule = &session->schedule;
+    uint64_t total = schedule->epochs * schedule->steps_per_epoch;
+    if (session->methods.has_initial)
+        total += (uint64_t)session->config->method.initial_epochs * schedule->steps_per_epoch;
+    const uint64_t limit = (uint64_t)session->config->train.max_steps;
+    if (limit && limit < total)
+        total = limit;
+    const uint64_t done = session->state.step < total ? session->state.step : total;
+    const double pace = (now() - p->began) / (double)(p->steps_done ? p->steps_done : 1);
+    const uint64_t s = (uint64_t)(pace * (double)(total - done) + 0.5);
+    snprintf(text, bytes, "%" PRIu64 ":%02u:%02u", s / 3600, (unsigned)(s / 60 % 60),
+             (unsigned)(s % 60));
+    return text;
+}
+
+static void show_tau(FILE *out, bool teacher, double tau, double lambda)
+{
+    if (teacher)
+        fprintf(out, "  tau %.2f  lambda %.3f", tau, lambda);
+}
+
+static void show_step(struct progress *p, const struct ctkd__step_report *report)
+{
+    const struct ctkd__run_state *state = &p->loop->session->state;
+    const double t = now();
+    if (!p->live || t - p->shown < 0.2)
+        return;
+    p->shown = t;
+    FILE *out = p->loop->progress;
+    char time[32], text[256];
+    const struct ctkd__live_line line = {
+        .initial = initial(p),
+        .epoch = state->epoch,
+        .epochs = epochs_of(p),
+        .step = state->epoch_step,
+        .steps = p->loop->session->schedule.steps_per_epoch,
+        .images_per_second = (double)state->sums.images / state->sums.seconds,
+        .loss = (double)report->loss,
+        .has_tau = state->temperature && !initial(p),
+        .tau = (double)report->tau_mean,
+        .lambda = (double)report->lambda,
+        .eta = eta(p, time, sizeof time),
+    };
+    /* Asked each time: the terminal may have been resized. */
+    ctkd__live_line_text(&line, ctkd__live_line_columns(out), text, sizeof text);
+    fprintf(out, "\r\033[K%s", text);
+    fflush(out);
+}
+
+static void show_epoch(const struct progress *p, const struct ctkd__step_report *last,
+                       const struct ctkd__score *test)
+{
+    const struct ctkd__run_state *state = &p->loop->session->state;
+    const struct ctkd__epoch_sums *sums = &state->sums;
+    const double images = (double)sums->images;
+    FILE *out = p->loop->progress;
+    char time[32];
+    if (!out)
+        return;
+    if (initial(p)) {
+        fprintf(out,
+                "%sinitial epoch %" PRIu64 "/%" PRIu64 "  lr %.4g  loss %.4f  %.0f img/s  ETA %s\n",
+                p->live ? "\r\033[K" : "", state->epoch, epochs_of(p), (double)last->lr,
+                sums->loss / images, images / sums->seconds, eta(p, time, sizeof time));
+        return;
+    }
+    fprintf(out, "%sepoch %" PRIu64 "/%" PRIu64 "  lr %.4g  loss %.4f  train %.2f %%",
+            p->live ? "\r\033[K" : "", state->epoch, p->loop->session->schedule.epochs,
+            (double)last->lr, sums->loss / images, 100.0 * (double)sums->correct / images);
+    if (test)
+        fprintf(out, "  test %.2f %% (best %.2f %%)", test->top1, state->best_top1);
+    show_tau(out, state->temperature, sums->tau / images, (double)last->lambda);
+    fprintf(out, "  %.0f img/s  ETA %s\n", images / sums->seconds, eta(p, time, sizeof time));
+    fflush(out);
+}
+
+static void add_report(struct ctkd__epoch_sums *sums, size_t n,
+                       const struct ctkd__step_report *report, double seconds)
+{
+    const double images = (double)n;
+    const bool first = sums->steps == 0;
+    sums->steps++;
+    sums->images += n;
+    sums->correct += report->correct;
+    sums->loss += images * (double)report->loss;
+    sums->loss_ce += images * (double)report->loss_ce;
+    sums->loss_kd += images * (double)report->loss_kd;
+    sums->loss_method += images * (double)report->loss_method;
+    for (size_t i = 0; i < CTKD__METHODS_MAX; i++)
+        sums->losses[i] += images * (double)report->losses[i];
+    sums->tau += images * (double)report->tau_mean;
+    sums->tau_gradient += (double)report->tau_gradient;
+    sums->tau_min = first ? report->tau_min : fminf(sums->tau_min, report->tau_min);
+    sums->tau_max = first ? report->tau_max : fmaxf(sums->tau_max, report->tau_max);
+    sums->seconds += seconds;
+}
+
+/* The first step of the main stage shows whether a term of the loss has no say. */
+static void watch_balance(const struct progress *p, const struct ctkd__step_report *report)
+{
+    const struct ctkd__run_state *state = &p->loop->session->state;
+    struct ctkd__findings findings = { 0 };
+    if (!p->loop->progress || initial(p) || state->epoch != 1 || state->epoch_step != 1)
+        return;
+    ctkd__preflight_balance(p->loop->session, report, &findings);
+    for (size_t i = 0; i < findings.count; i++)
+        if (findings.items[i].problem)
+            fprintf(p->loop->progress, "note: %s: %s\n", findings.items[i].check,
+                    findings.items[i].text);
+}
+
+static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
+                            struct ctkd__step_report *report, ctkd_error *err)
+{
+    struct ctkd__session *session = p->loop->session;
+    struct ctkd__run_state *state = &session->state;
+    const int64_t log_every = session->config->train.log_every;
+    const double begin = now();
+    const double factor =
+        initial(p) ? 1 : ctkd__schedule_factor(&session->schedule, state->epoch, state->epoch_step);
+    ctkd_status status = ctkd__distiller_step(initial(p) ? session->initial : session->distiller,
+                                              batch, state->epoch, factor, report, err);
+    if (status != CTKD_OK)
+        return status;
+    const double seconds = now() - begin;
+    state->epoch_step++;
+    state->step++;
+    add_report(&state->sums, batch->n, report, seconds);
+    watch_balance(p, report);
+    p->longest_step = fmax(p->longest_step, seconds);
+    p->steps_done++;
+    p->images += batch->n;
+    p->step_seconds += seconds;
+    if (log_every && state->step % (uint64_t)log_every == 0)
+        status = ctkd__run_log_step(p->loop->run, state, &session->methods, report, err);
+    const int64_t every = session->config->train.checkpoint_every;
+    if (status == CTKD_OK && every && state->step % (uint64_t)every == 0 &&
+        state->epoch_step < session->schedule.steps_per_epoch)
+        status = save_checkpoint(p, err);
+    show_step(p, report);
+    return status;
+}
+
+/* Steps of the epoch under way, until it ends, the run is stopped, or there are enough. */
+static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last, ctkd_error *err)
+{
+    struct ctkd__session *session = p->loop->session;
+    const uint64_t limit = (uint64_t)session->config->train.max_steps;
+    struct ctkd__batch batch;
+    /* The views of an initial stage are other draws than those of the main one. */
+    const uint64_t views = session->state.epoch + (initial(p) ? (uint64_t)1 << 32 : 0);
+    ctkd__loader_start(session->data.train, views, session->state.epoch_step);
+    while (!stopped(p) && !p->finished && ctkd__loader_next(session->data.train, &batch)) {
+        const ctkd_status status = run_step(p, &batch, last, err);
+        if (status != CTKD_OK)
+            return status;
+        p->finished = limit && session->state.step >= limit;
+        p->late = is_late(p);
+    }
+    return CTKD_OK;
+}
+
+/* Weights with what is known of them at this point. */
+static ctkd_status save(const struct progress *p, const char *name, uint64_t epoch,
+                        const struct ctkd__score *test, ctkd_error *err)
+{
+    const struct ctkd__session *session = p->loop->session;
+    struct ctkd__network_info info = session->info;
+    info.epoch = epoch;
+    info.has_top1 = test != NULL;
+    info.top1 = test ? test->top1 : 0;
+    const struct ctkd__weights student = ctkd__session_student(session);
+    return ctkd__run_save(p->loop->run, name, &student, &info, err);
+}
+
+/* A learnable temperature that no longer moves is said once, in words. */
+static void watch_temperature(struct progress *p)
+{
+    const struct ctkd__run_state *state = &p->loop->session->state;
+    const struct ctkd__config *config = p->loop->session->config;
+    FILE *out = p->loop->progress;
+    if (p->warned || !out || !state->temperature || initial(p) ||
+        ctkd__methods_temperature_kind(config) == CTKD_TEMPERATURE_FIXED)
+        return;
+    const float low = config->temperature.tau_min, span = config->temperature.tau_span;
+    const float near = 0.01f * span;
+    const bool at_low = state->sums.tau_max < low + near;
+    const bool at_high = state->sums.tau_min > low + span - near;
+    const float spread = state->sums.tau_max - state->sums.tau_min;
+    const bool collapsed =
+        config->temperature.kind == CTKD_TEMPERATURE_INSTANCE && spread < 1e-3f * span;
+    if (!at_low && !at_high && !collapsed)
+        return;
+    p->warned = true;
+    if (collapsed && !at_low && !at_high) {
+        fprintf(out,
+                "%snote: every sample had the same tau (%.4g) during epoch %" PRIu64
+                ": the temperature per sample has collapsed into one; temperature.set_bias and "
+                ".from_logits change its start\n",
+                p->live ? "\r\033[K" : "", (double)state->sums.tau_min, state->epoch);
+        return;
+    }
+    fprintf(out,
+            "%snote: tau stayed at its %s end (%.3g to %.3g, of %g to %g) during epoch %" PRIu64
+            ": it teaches nothing more there; temperature.lr, .tau_min, .tau_span and .lambda_max "
+            "change that\n",
+            p->live ? "\r\033[K" : "", at_low ? "lower" : "upper", (double)state->sums.tau_min,
+            (double)state->sums.tau_max, (double)low, (double)(low + span), state->epoch);
+}
+
+/* Evaluates where it is due, logs, saves. */
+static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report *last,
+                             ctkd_error *err)
+{
+    struct ctkd__session *session = p->loop->session;
+    struct ctkd__run_state *state = &session->state;
+    const uint64_t every = (uint64_t)session->config->train.eval_every;
+    const bool planned = state->epoch % every == 0 || state->epoch == session->schedule.epochs;
+    const bool due = !initial(p) && (planned || p->finished);
+    /* What train.max_steps cut short is not the best of a run that goes on and never sees it. */
+    const bool counts = (planned && state->epoch_step == session->schedule.steps_per_epoch) ||
+                        state->best_epoch == 0;
+    const struct ctkd__score *test = NULL;
+    ctkd_status status = CTKD_OK;
+    const double begin = now();
+    state->evaluated = due;
+    if (due) {
+        status = ctkd__session_evaluate(session, &state->test, err);
+        if (status != CTKD_OK)
+            return ctkd__fail_within(err, status, "epoch %" PRIu64, state->epoch);
+        test = &state->test;
+    }
+    if (due && counts && state->test.top1 > state->best_top1) {
+        state->best_top1 = state->test.top1;
+        state->best_epoch = state->epoch;
+        status = save(p, "best", state->epoch, test, err);
+    }
+    if (status == CTKD_OK)
+        status = save(p, "last", state->epoch, test, err);
+    state->seconds = p->seconds_before + now() - p->began;
+    if (status == CTKD_OK)
+        status = ctkd__run_log_epoch(p->loop->run, state, &session->methods, last, test, err);
+    if (status == CTKD_OK)
+        show_epoch(p, last, test);
+    if (status == CTKD_OK)
+        watch_temperature(p);
+    p->longest_end = fmax(p->longest_end, now() - begin);
+    return status;
+}
+
+static ctkd_status finish(const struct progress *p, bool interrupted, ctkd_error *err)
+{
+    const struct ctkd__loop *loop = p->loop;
+    const struct ctkd__session *session = loop->session;
+    const struct ctkd__summary summary = {
+        .command = loop->command,
+        .status = interrupted ? "interrupted" : "done",
+        .config = session->config,
+        .student = &session->info,
+        .teacher = session->teacher ? &session->teacher->info : NULL,
+        .teacher_score = loop->teacher_score,
+        .methods = &session->methods,
+        .test = session->state.evaluated ? &session->state.test : NULL,
+        .state = &session->state,
+        .images_per_second = (double)p->images / p->step_seconds,
+        .parameters = ctkd__graph_trainable(session->graph),
+        .threads = ctkd__workers_count(session->engine.workers),
+        .isa = session->engine.kernels->name,
+    };
+    return ctkd__run_summarise(loop->run, &summary, err);
+}
+
+/* Keeps what has been learnt in an epoch that does not end here. */
+static ctkd_status interrupt(struct progress *p, ctkd_error *err)
+{
+    const struct ctkd__loop *loop = p->loop;
+    struct ctkd__run_state *state = &loop->session->state;
+    ctkd_status status = save_checkpoint(p, err);
+    state->evaluated = false; /* the weights have moved since */
+    if (status == CTKD_OK)
+        status = save(p, "last", state->epoch - 1, NULL, err);
+    if (status == CTKD_OK)
+        status = finish(p, true, err);
+    if (status != CTKD_OK)
+        return status;
+    return ctkd__fail(err, CTKD_EINTERRUPTED,
+                      "%s at epoch %" PRIu64 ", step %" PRIu64
+                      "; go on with: ctkd %s %s/config.yaml --resume",
+                      p->late ? "train.max_minutes reached" : "interrupted", state->epoch,
+                      state->epoch_step, loop->command, loop->run->dir);
+}
+
+/* To the next epoch, or to the first of the main stage, which begins with an optimiser at rest. */
+static void next_epoch(struct progress *p)
+{
+    struct ctkd__run_state *state = &p->loop->session->state;
+    const bool last = initial(p) && state->epoch == epochs_of(p);
+    state->epoch = last ? 1 : state->epoch + 1;
+    state->epoch_step = 0;
+    state->sums = (struct ctkd__epoch_sums){ 0 };
+    memset(state->tau_counts, 0, CTKD__TAU_BINS * sizeof *state->tau_counts);
+    if (!last)
+        return;
+    state->stage = CTKD_STAGE_MAIN;
+    memset(state->velocity, 0, state->weights->n_values * sizeof *state->velocity);
+}
+
+/* The epoch under way: to its end, to train.max_steps, or to where the run is stopped. */
+static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
+{
+    struct ctkd__session *session = p->loop->session;
+    struct ctkd__run_state *state = &session->state;
+    struct ctkd__step_report last = { 0 };
+    ctkd_status status = run_steps(p, &last, err);
+    const bool whole = state->epoch_step == session->schedule.steps_per_epoch;
+    if (status == CTKD_OK && stopped(p) && !whole)
+        return interrupt(p, err);
+    /* With train.max_steps the epoch may be cut: who goes on with more steps goes on from here. */
+    if (status == CTKD_OK && !whole)
+        status = save_checkpoint(p, err);
+    if (status == CTKD_OK)
+        status = end_epoch(p, &last, err);
+    if (status != CTKD_OK)
+        return status;
+    next_epoch(p);
+    return whole ? save_checkpoint(p, err) : CTKD_OK;
+}
+
+/* A terminal that can take a line back; "dumb" ones (editors) cannot. */
+static bool can_rewrite(FILE *out)
+{
+    const char *const kind = getenv("TERM");
+    return isatty(fileno(out)) && !(kind && strcmp(kind, "dumb") == 0);
+}
+
+ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
+{
+    struct ctkd__session *session = loop->session;
+    struct ctkd__run_state *state = &session->state;
+    struct progress p = { .loop = loop,
+                          .live = loop->progress && can_rewrite(loop->progress),
+                          .began = now(),
+                          .seconds_before = state->seconds };
+    const uint64_t limit = (uint64_t)session->config->train.max_steps;
+    ctkd_status status = loop->resumed ? CTKD_OK : save_checkpoint(&p, err);
+    p.finished = limit && state->step >= limit;
+    while (status == CTKD_OK && state->epoch <= epochs_of(&p) && !p.finished) {
+        status = run_epoch(&p, err);
+        p.late = p.late || is_late(&p);
+    }
+    if (status != CTKD_OK) {
+        if (p.live)
+            fputc('\n', loop->progress);
+        return status;
+    }
+    if (session->engine.profile && loop->progress)
+        ctkd__profile_print(session->engine.profile, p.steps_done, loop->progress);
+    return finish(&p, false, err);
+}

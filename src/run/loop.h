@@ -1,0 +1,32 @@
+/* The epochs of a run: steps, evaluation, log, weights, progress. */
+#ifndef CTKD_RUN_LOOP_H
+#define CTKD_RUN_LOOP_H
+
+#include <signal.h>
+
+#include "run/run.h"
+#include "train/session.h"
+
+struct ctkd__loop {
+    struct ctkd__session *session;
+    struct ctkd__run *run;
+    const char *command;                     /* for the summary: "train" or "distill" */
+    const struct ctkd__score *teacher_score; /* NULL without a teacher */
+    const volatile sig_atomic_t *stop;       /* looked at after every step; NULL: never stopped */
+    double began;                            /* ctkd__loop_clock when train.max_minutes began */
+    bool resumed;                            /* session->state is that of the last checkpoint */
+    FILE *progress; /* one live line on a terminal, else one line an epoch; NULL: none */
+};
+
+/* Seconds of a clock that never jumps. */
+double ctkd__loop_clock(void);
+
+/*
+ * Goes on from session->state until the epochs are done or train.max_steps is reached. Saves a
+ * checkpoint at the start, after every epoch and every train.checkpoint_every steps. When *stop is
+ * set, or train.max_minutes are nearly over, it finishes the step, saves the checkpoint,
+ * last.safetensors and summary.json and returns CTKD_EINTERRUPTED; the message tells how to go on.
+ */
+ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err);
+
+#endif

@@ -1,0 +1,490 @@
+#include "run/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ctkd/ctkd.h"
+#include "train/distiller.h"
+#include "util/error.h"
+#include "util/file.h"
+
+/* Everything that this module writes; any of them marks a directory that holds a run. */
+static const char *const files[] = { "config.yaml",      "log.jsonl",        "summary.json",
+                                     "last.safetensors", "best.safetensors", "choices.txt",
+                                     "last.ckpt",        "previous.ckpt",    "new.ckpt" };
+enum { N_FILES = sizeof files / sizeof *files, PATH_BYTES = 1024 + 64 };
+
+static ctkd_status set_string(char **field, const char *text, ctkd_error *err)
+{
+    char *copy = strdup(text);
+    if (!copy)
+        return ctkd__fail(err, CTKD_ENOMEM, "run: out of memory");
+    free(*field);
+    *field = copy;
+    return CTKD_OK;
+}
+
+/* The last part of a path without its extension: what a name can show of a teacher. */
+static void short_name(const char *path, char *out, size_t bytes)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    snprintf(out, bytes, "%.*s", (int)(end - begin), path + begin);
+    char *extension = strstr(out, ".safetensors");
+    if (extension && extension != out)
+        *extension = '\0';
+}
+
+static void make_name(const struct ctkd__config *config, bool distil, char *out, size_t bytes)
+{
+    const int set = (int)strcspn(config->data.set, ":"); /* NAME of NAME:PATH */
+    char teacher[128];
+    short_name(config->teacher.path, teacher, sizeof teacher);
+    char methods[256];
+    struct ctkd__methods resolved;
+    if (ctkd__methods_resolve(config, &resolved, NULL) != CTKD_OK)
+        resolved.count = 0; /* refused elsewhere, with the reason */
+    ctkd__methods_text(&resolved, methods, sizeof methods);
+    if (distil)
+        snprintf(out, bytes, "distill-%.*s-%s-%s-%s-%s-seed%lld", set, config->data.set, teacher,
+                 config->student.network, methods, ctkd__methods_temperature_text(config),
+                 (long long)config->train.seed);
+    else
+        snprintf(out, bytes, "train-%.*s-%s-seed%lld", set, config->data.set,
+                 config->student.network, (long long)config->train.seed);
+    for (char *at = out; *at; at++) /* a path where a name belongs is refused under its own key */
+        if (*at == '/')
+            *at = '-';
+}
+
+ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_error *err)
+{
+    char text[512];
+    ctkd_status status = CTKD_OK;
+    if (!config->run.name[0]) {
+        make_name(config, distil, text, sizeof text);
+        status = set_string(&config->run.name, text, err);
+    }
+    if (status == CTKD_OK && strchr(config->run.name, '/'))
+        return ctkd__fail(err, CTKD_EINVAL, "run.name: '%s' found, expected a name without '/'",
+                          config->run.name);
+    if (status == CTKD_OK && !config->run.dir[0]) {
+        snprintf(text, sizeof text, "runs/%s", config->run.name);
+        status = set_string(&config->run.dir, text, err);
+    }
+    if (status == CTKD_OK && strlen(config->run.dir) >= sizeof((struct ctkd__run *)0)->dir)
+        status = ctkd__fail(err, CTKD_ERANGE, "run.dir: the name is too long");
+    return status;
+}
+
+static void path_of(const char *dir, const char *file, char *out, size_t bytes)
+{
+    snprintf(out, bytes, "%s/%s", dir, file);
+}
+
+/* Whether `dir` is a folder that may be written, or can become one: the nearest folder above that
+   is there decides. */
+static ctkd_status check_writable(const char *dir, ctkd_error *err)
+{
+    char path[1024];
+    struct stat info;
+    snprintf(path, sizeof path, "%s", dir);
+    while (stat(path, &info) != 0) {
+        char *slash = strrchr(path, '/');
+        if (errno != ENOENT && errno != ENOTDIR)
+            return ctkd__fail(err, CTKD_EIO, "run.dir: cannot create %s: %s", dir, strerror(errno));
+        if (slash == path || !slash)
+            snprintf(path, sizeof path, "%s", slash ? "/" : ".");
+        else
+            *slash = '\0';
+    }
+    if (!S_ISDIR(info.st_mode))
+        return ctkd__fail(err, CTKD_EEXIST, "run.dir: %s is a file, expected a directory", path);
+    if (access(path, W_OK | X_OK) != 0)
+        return ctkd__fail(err, CTKD_EIO, "run.dir: cannot write into %s: %s", path,
+                          strerror(errno));
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
+{
+    const ctkd_status status = check_writable(config->run.dir, err);
+    if (status != CTKD_OK)
+        return status;
+    for (size_t i = 0; i < N_FILES && !config->run.force; i++) {
+        char path[PATH_BYTES];
+        path_of(config->run.dir, files[i], path, sizeof path);
+        if (access(path, F_OK) == 0)
+            return ctkd__fail(err, CTKD_EEXIST,
+                              "run.dir: %s holds a run (%s), expected a new directory; --resume "
+                              "goes on with it, --force replaces it",
+                              config->run.dir, files[i]);
+    }
+    return CTKD_OK;
+}
+
+static ctkd_status make_directories(const char *dir, ctkd_error *err)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s", dir);
+    for (char *at = path + 1;; at++) {
+        const char kept = *at;
+        if (kept != '/' && kept != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            return ctkd__fail(err, CTKD_EIO, "run.dir: cannot create %s: %s", path,
+                              strerror(errno));
+        if (kept == '\0')
+            return CTKD_OK;
+        *at = '/';
+    }
+}
+
+static ctkd_status write_config(const struct ctkd__run *run, const struct ctkd__config *config,
+                                ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct ctkd__new_file file;
+    path_of(run->dir, "config.yaml", path, sizeof path);
+    const ctkd_status status = ctkd__new_file_open(&file, path, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__sections_write_yaml(ctkd__config_sections(config), file.stream);
+    return ctkd__new_file_commit(&file, err);
+}
+
+ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctkd__choices *choices,
+                                   ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct ctkd__new_file file;
+    path_of(run->dir, "choices.txt", path, sizeof path);
+    const ctkd_status status = ctkd__new_file_open(&file, path, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__choices_write(choices, file.stream);
+    return ctkd__new_file_commit(&file, err);
+}
+
+/* Who holds the lock, as he wrote it. */
+static ctkd_status refuse_locked(const struct ctkd__run *run, int file, ctkd_error *err)
+{
+    char owner[128] = "";
+    const ssize_t n = pread(file, owner, sizeof owner - 1, 0);
+    owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
+    return ctkd__fail(err, CTKD_EEXIST, "run.dir: %s is in use by %s, expected one process",
+                      run->dir, owner[0] ? owner : "another process");
+}
+
+/* An advisory lock ends with its process, however that dies: a file that is left means nothing. */
+static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
+{
+    char path[PATH_BYTES], host[64] = "", text[128];
+    path_of(run->dir, "run.lock", path, sizeof path);
+    const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    int refused = flock(file, LOCK_EX | LOCK_NB);
+    /* A killed process holds its lock until its memory is gone: give it two seconds. */
+    for (int i = 0; i < 100 && refused && errno == EWOULDBLOCK; i++) {
+        nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+        refused = flock(file, LOCK_EX | LOCK_NB);
+    }
+    if (refused) {
+        const ctkd_status status =
+            errno == EWOULDBLOCK
+                ? refuse_locked(run, file, err)
+                : ctkd__fail(err, CTKD_EIO, "%s: cannot be locked: %s", path, strerror(errno));
+        close(file);
+        return status;
+    }
+    run->lock = file;
+    gethostname(host, sizeof host - 1);
+    const int length = snprintf(text, sizeof text, "process %ld on %s\n", (long)getpid(), host);
+    if (ftruncate(file, 0) != 0 || pwrite(file, text, (size_t)length, 0) != length)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *config,
+                           ctkd_error *err)
+{
+    *run = (struct ctkd__run){ .lock = -1, .config = config };
+    snprintf(run->dir, sizeof run->dir, "%s", config->run.dir);
+    return lock(run, err);
+}
+
+ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__config *config,
+                                   uint64_t bytes, ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct stat info;
+    path_of(run->dir, "log.jsonl", path, sizeof path);
+    if (stat(path, &info) == 0 && (uint64_t)info.st_size > bytes &&
+        truncate(path, (off_t)bytes) != 0)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    ctkd_status status = write_config(run, config, err);
+    if (status == CTKD_OK)
+        status = ctkd__jsonl_open(&run->log, path, true, err);
+    return status;
+}
+
+ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
+                             ctkd_error *err)
+{
+    *run = (struct ctkd__run){ .lock = -1, .config = config };
+    snprintf(run->dir, sizeof run->dir, "%s", config->run.dir);
+    char path[PATH_BYTES];
+    ctkd_status status = ctkd__run_check(config, err);
+    if (status == CTKD_OK)
+        status = make_directories(run->dir, err);
+    if (status == CTKD_OK)
+        status = lock(run, err);
+    for (size_t i = 0; i < N_FILES && status == CTKD_OK; i++) {
+        path_of(run->dir, files[i], path, sizeof path);
+        if (unlink(path) != 0 && errno != ENOENT)
+            status = ctkd__fail(err, CTKD_EIO, "%s: cannot be replaced: %s", path, strerror(errno));
+    }
+    if (status == CTKD_OK) /* it is of this call: the recorded one must not replace another run */
+        status =
+            ctkd__sections_set(ctkd__config_sections(config), run->dir, "run.force", "false", err);
+    if (status == CTKD_OK)
+        status = write_config(run, config, err);
+    if (status == CTKD_OK) {
+        path_of(run->dir, "log.jsonl", path, sizeof path);
+        status = ctkd__jsonl_open(&run->log, path, false, err);
+    }
+    return status;
+}
+
+void ctkd__run_close(struct ctkd__run *run)
+{
+    ctkd__jsonl_close(&run->log);
+    if (run->lock >= 0)
+        close(run->lock); /* unlocks */
+    run->lock = -1;
+}
+
+static bool has_file(const struct ctkd__config *config, const char *file)
+{
+    char path[PATH_BYTES];
+    path_of(config->run.dir, file, path, sizeof path);
+    return access(path, F_OK) == 0;
+}
+
+bool ctkd__run_ended(const struct ctkd__config *config)
+{
+    return has_file(config, "summary.json");
+}
+
+bool ctkd__run_begun(const struct ctkd__config *config)
+{
+    return has_file(config, "config.yaml");
+}
+
+static double mean(double sum, uint64_t n)
+{
+    return n ? sum / (double)n : (double)NAN;
+}
+
+/* Where the temperatures of an epoch lie: the value below which a part of its samples is. */
+static double tau_quantile(const struct ctkd__run_state *state, const struct ctkd__config *config,
+                           double part)
+{
+    double total = 0, below = 0;
+    for (size_t i = 0; i < CTKD__TAU_BINS; i++)
+        total += (double)state->tau_counts[i];
+    const double least = (double)config->temperature.tau_min;
+    const double width = (double)config->temperature.tau_span / CTKD__TAU_BINS;
+    for (size_t i = 0; i < CTKD__TAU_BINS && total > 0; i++) {
+        const double count = (double)state->tau_counts[i];
+        if (below + count >= part * total && count > 0)
+            return least + width * ((double)i + (part * total - below) / count);
+        below += count;
+    }
+    return (double)NAN;
+}
+
+/* With an instance temperature: how it is spread over the samples of the epoch. */
+static void log_quantiles(struct ctkd__jsonl *log, const struct ctkd__run_state *state,
+                          const struct ctkd__config *config)
+{
+    static const struct {
+        const char *key;
+        double part;
+    } quantiles[] = { { "tau_q05", 0.05 },
+                      { "tau_q25", 0.25 },
+                      { "tau_q50", 0.5 },
+                      { "tau_q75", 0.75 },
+                      { "tau_q95", 0.95 } };
+    if (config->temperature.kind != CTKD_TEMPERATURE_INSTANCE || !state->temperature)
+        return;
+    for (size_t i = 0; i < sizeof quantiles / sizeof *quantiles; i++)
+        ctkd__jsonl_number(log, quantiles[i].key, tau_quantile(state, config, quantiles[i].part));
+}
+
+/* With several methods: the unweighted loss of each. */
+static void log_losses(struct ctkd__jsonl *log, const struct ctkd__methods *methods,
+                       const double *losses, double images)
+{
+    for (size_t i = 0; i < methods->count && methods->count > 1; i++) {
+        char key[48];
+        snprintf(key, sizeof key, "loss_%s", methods->items[i].def->name);
+        ctkd__jsonl_number(log, key, losses[i] / images);
+    }
+}
+
+/* The stage is named only where there is more than the main one. */
+static void log_stage(struct ctkd__jsonl *log, const struct ctkd__run_state *state,
+                      const struct ctkd__methods *methods)
+{
+    if (methods->has_initial)
+        ctkd__jsonl_string(log, "stage", state->stage == CTKD_STAGE_INITIAL ? "initial" : "main");
+}
+
+ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
+                                const struct ctkd__methods *methods,
+                                const struct ctkd__step_report *last,
+                                const struct ctkd__score *test, ctkd_error *err)
+{
+    const struct ctkd__epoch_sums *sums = &state->sums;
+    const bool teacher = state->temperature != NULL && state->stage == CTKD_STAGE_MAIN;
+    const double none = (double)NAN; /* written as null */
+    struct ctkd__jsonl *log = &run->log;
+    ctkd__jsonl_begin(log);
+    ctkd__jsonl_string(log, "kind", "epoch");
+    log_stage(log, state, methods);
+    ctkd__jsonl_integer(log, "epoch", (int64_t)state->epoch);
+    ctkd__jsonl_integer(log, "step", (int64_t)state->step);
+    ctkd__jsonl_number(log, "lr", (double)last->lr);
+    ctkd__jsonl_number(log, "lambda", teacher ? (double)last->lambda : none);
+    ctkd__jsonl_number(log, "tau", mean(sums->tau, sums->images));
+    ctkd__jsonl_number(log, "tau_min", (double)sums->tau_min);
+    ctkd__jsonl_number(log, "tau_max", (double)sums->tau_max);
+    log_quantiles(log, state, run->config);
+    ctkd__jsonl_number(log, "tau_grad", mean(sums->tau_gradient, sums->steps));
+    ctkd__jsonl_number(log, "loss", mean(sums->loss, sums->images));
+    ctkd__jsonl_number(log, "loss_ce", mean(sums->loss_ce, sums->images));
+    ctkd__jsonl_number(log, "loss_kd", mean(sums->loss_kd, sums->images));
+    ctkd__jsonl_number(log, "loss_method", mean(sums->loss_method, sums->images));
+    log_losses(log, methods, sums->losses, (double)sums->images);
+    ctkd__jsonl_number(log, "train_top1", mean(100.0 * (double)sums->correct, sums->images));
+    ctkd__jsonl_number(log, "test_top1", test ? test->top1 : none);
+    ctkd__jsonl_number(log, "test_top5", test ? test->top5 : none);
+    ctkd__jsonl_number(log, "test_loss", test ? test->loss : none);
+    ctkd__jsonl_number(log, "images_per_second", (double)sums->images / sums->seconds);
+    ctkd__jsonl_number(log, "teacher_hits", none); /* there is no store of a teacher's answers */
+    ctkd__jsonl_number(log, "seconds", state->seconds);
+    return ctkd__jsonl_end(log, err);
+}
+
+ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_state *state,
+                               const struct ctkd__methods *methods,
+                               const struct ctkd__step_report *report, ctkd_error *err)
+{
+    struct ctkd__jsonl *log = &run->log;
+    ctkd__jsonl_begin(log);
+    ctkd__jsonl_string(log, "kind", "step");
+    log_stage(log, state, methods);
+    ctkd__jsonl_integer(log, "epoch", (int64_t)state->epoch);
+    ctkd__jsonl_integer(log, "step", (int64_t)state->step);
+    ctkd__jsonl_number(log, "lr", (double)report->lr);
+    ctkd__jsonl_number(log, "lambda", (double)(state->temperature ? report->lambda : NAN));
+    ctkd__jsonl_number(log, "tau", (double)report->tau_mean);
+    ctkd__jsonl_number(log, "tau_min", (double)report->tau_min);
+    ctkd__jsonl_number(log, "tau_max", (double)report->tau_max);
+    ctkd__jsonl_number(log, "tau_grad", (double)report->tau_gradient);
+    ctkd__jsonl_number(log, "loss", (double)report->loss);
+    ctkd__jsonl_number(log, "loss_ce", (double)report->loss_ce);
+    ctkd__jsonl_number(log, "loss_kd", (double)report->loss_kd);
+    ctkd__jsonl_number(log, "loss_method", (double)report->loss_method);
+    double losses[CTKD__METHODS_MAX];
+    for (size_t i = 0; i < CTKD__METHODS_MAX; i++)
+        losses[i] = (double)report->losses[i];
+    log_losses(log, methods, losses, 1);
+    return ctkd__jsonl_end(log, err);
+}
+
+ctkd_status ctkd__run_save(const struct ctkd__run *run, const char *name,
+                           const struct ctkd__weights *weights,
+                           const struct ctkd__network_info *info, ctkd_error *err)
+{
+    char file[64], path[PATH_BYTES];
+    snprintf(file, sizeof file, "%s.safetensors", name);
+    path_of(run->dir, file, path, sizeof path);
+    return ctkd__network_file_write(path, weights, info, err);
+}
+
+static void summarise_teacher(struct ctkd__jsonl *json, const struct ctkd__summary *summary)
+{
+    if (!summary->teacher)
+        return;
+    char methods[256];
+    ctkd__jsonl_string(json, "teacher", summary->teacher->network);
+    ctkd__jsonl_number(json, "teacher_top1", summary->teacher_score->top1);
+    ctkd__jsonl_string(json, "method",
+                       ctkd__methods_text(summary->methods, methods, sizeof methods));
+    ctkd__jsonl_string(json, "temperature", ctkd__methods_temperature_text(summary->config));
+}
+
+static void summarise_student(struct ctkd__jsonl *json, const struct ctkd__summary *summary)
+{
+    const struct ctkd__score *test = summary->test;
+    const struct ctkd__run_state *state = summary->state;
+    const double none = (double)NAN; /* written as null */
+    ctkd__jsonl_string(json, "network", summary->student->network);
+    ctkd__jsonl_integer(json, "parameters", (int64_t)summary->parameters);
+    ctkd__jsonl_string(json, "dataset", summary->student->dataset);
+    ctkd__jsonl_integer(json, "seed", summary->config->train.seed);
+    ctkd__jsonl_integer(json, "epochs", (int64_t)state->epoch - 1);
+    ctkd__jsonl_integer(json, "steps", (int64_t)state->step);
+    ctkd__jsonl_number(json, "top1", test ? test->top1 : none);
+    ctkd__jsonl_number(json, "top5", test ? test->top5 : none);
+    ctkd__jsonl_number(json, "loss", test ? test->loss : none);
+    ctkd__jsonl_integer(json, "n", test ? (int64_t)test->n : 0);
+    /* Over all epochs; the published code saves its best in the second half of training only. */
+    ctkd__jsonl_number(json, "best_top1", state->best_epoch ? state->best_top1 : none);
+    ctkd__jsonl_integer(json, "best_epoch", (int64_t)state->best_epoch);
+}
+
+ctkd_status ctkd__run_summarise(const struct ctkd__run *run, const struct ctkd__summary *summary,
+                                ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct ctkd__new_file file;
+    path_of(run->dir, "summary.json", path, sizeof path);
+    ctkd_status status = ctkd__new_file_open(&file, path, err);
+    if (status != CTKD_OK)
+        return status;
+    struct ctkd__jsonl json = { .stream = file.stream };
+    ctkd__jsonl_begin(&json);
+    ctkd__jsonl_string(&json, "command", summary->command);
+    ctkd__jsonl_string(&json, "status", summary->status);
+    ctkd__jsonl_string(&json, "name", summary->config->run.name);
+    summarise_student(&json, summary);
+    summarise_teacher(&json, summary);
+    ctkd__jsonl_number(&json, "seconds", summary->state->seconds);
+    ctkd__jsonl_number(&json, "images_per_second", summary->images_per_second);
+    ctkd__jsonl_integer(&json, "threads", (int64_t)summary->threads);
+    ctkd__jsonl_string(&json, "isa", summary->isa);
+    ctkd__jsonl_string(&json, "version", CTKD_VERSION_STRING);
+    status = ctkd__jsonl_end(&json, err);
+    if (status != CTKD_OK) {
+        ctkd__new_file_abandon(&file);
+        return ctkd__fail_within(err, status, "%s", path);
+    }
+    return ctkd__new_file_commit(&file, err);
+}

@@ -1,0 +1,66 @@
+/*
+ * What an installation proves about itself, without a test framework: gradients of every loss, of
+ * the temperature and of every op against central differences, every instruction set of this CPU
+ * against the portable path, runs that repeat and resume to the same bits, and files that can be
+ * written. Everything is found through the registries.
+ */
+#ifndef CTKD_SELFTEST_SELFTEST_H
+#define CTKD_SELFTEST_SELFTEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/config.h"
+#include "ctkd/option.h"
+#include "nn/workers.h"
+
+struct ctkd__selftest {
+    const char *dir; /* an existing folder; the test works in a folder of its own in it */
+    /* One verdict: what was tested, and the figure or the reason. */
+    void (*verdict)(void *context, bool ok, const char *what, const char *figure);
+    void *context;
+    bool first_failure_ends;   /* ends a part: for the test of this test */
+    size_t verdicts, failures; /* counted so far */
+};
+
+struct ctkd__selftest_part {
+    const char *name;
+    void (*run)(struct ctkd__selftest *test);
+};
+
+/* In their order; ends with a NULL name. */
+const struct ctkd__selftest_part *ctkd__selftest_parts(void);
+
+/* Runs the part of that name, or all for NULL. Nothing is left in the folder. */
+void ctkd__selftest_run(struct ctkd__selftest *test, const char *part);
+
+/* The parts. */
+void ctkd__selftest_losses(struct ctkd__selftest *test);
+void ctkd__selftest_ops(struct ctkd__selftest *test);
+void ctkd__selftest_networks(struct ctkd__selftest *test);
+void ctkd__selftest_writing(struct ctkd__selftest *test);
+void ctkd__selftest_runs(struct ctkd__selftest *test);
+
+/* As many workers as by default, and one: what they compute must agree. */
+struct ctkd__selftest_teams {
+    struct ctkd__workers *all, *one;
+};
+
+/* False, with a verdict for `part`, when there are none. */
+bool ctkd__selftest_teams_open(struct ctkd__selftest *test, const char *part,
+                               struct ctkd__selftest_teams *teams);
+void ctkd__selftest_teams_close(struct ctkd__selftest_teams *teams);
+
+/* Whether an error is worse than the worst so far: NaN is, and stays the worst. */
+bool ctkd__selftest_worse(double error, double worst);
+
+/* Whether an option of a loss counts things, and so costs time alone; a smaller value for it. */
+bool ctkd__selftest_smaller(const ctkd_option *option, double *value);
+/* Gives all such options of a configuration their smaller values. */
+ctkd_status ctkd__selftest_make_small(struct ctkd__config *config, ctkd_error *err);
+
+/* Counts and passes on one verdict, with a formatted figure. */
+void ctkd__selftest_say(struct ctkd__selftest *test, bool ok, const char *what, const char *format,
+                        ...) __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,623 @@
+/*
+ * The part of the selftest on ops. Each is alone in a small graph whose values keep away from every
+ * kink, so that central differences tell its gradients to several digits: every op, with every
+ * instruction set of this CPU and every implementation of a convolution on the shapes that it
+ * takes. An op or an implementation that no graph of selftest_cases.c has is a failure.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctkd/random.h"
+#include "nn/compile/inference.h"
+#include "nn/compile/training.h"
+#include "nn/conv/conv.h"
+#include "selftest/selftest.h"
+#include "selftest/selftest_cases.h"
+#include "util/error.h"
+
+/* Of three images two workers have slices of different sizes. */
+enum {
+    N = 3,
+    VALUES_MAX = 8192,
+    VARIABLES_MAX = 16,
+    DIRECTIONS = 6,
+    SETTLING = 200,
+    CONVS_MAX = 16
+};
+
+/* About ten times what is found. One wrong element in a thousand is 3e-2. */
+static const double gradient_limit = 1e-4, block_limit = 2e-3, value_limit = 1e-5;
+
+/* --- a case compiled */
+
+struct variant {
+    const struct ctkd__op_case *of;
+    const struct ctkd__kernels *kernels;
+    const char *conv;
+};
+
+/* What a gradient is of: a source or a parameter. */
+struct variable {
+    const char *name;
+    int source, parameter; /* one of them is -1 */
+    size_t n;
+    float values[VALUES_MAX], gradient[VALUES_MAX];
+};
+
+struct rig {
+    const struct ctkd__op_case *of;
+    struct ctkd__built_case training, inference;
+    struct ctkd__weights *weights, *folded; /* of the one graph, of the other */
+    struct ctkd__training *one, *all; /* by one worker, whose passes are differentiated; by all */
+    struct ctkd__inference *answer;
+    float images[N * VALUES_MAX];
+    float r[2][VALUES_MAX]; /* the loss is the sum of r * output */
+    size_t n_outputs[2];
+    float signs[VALUES_MAX], moved[VALUES_MAX];
+    size_t n_variables;
+    struct variable variables[VARIABLES_MAX];
+};
+
+/* The first output of a case. */
+struct kept {
+    bool any;
+    float y[VALUES_MAX];
+};
+
+/* What a case came to. */
+struct errors {
+    double gradient, value; /* relative, the largest */
+    char where[112];        /* the gradient's */
+};
+
+static void rig_close(struct rig *rig)
+{
+    if (!rig)
+        return;
+    ctkd__inference_destroy(rig->answer);
+    ctkd__training_destroy(rig->one);
+    ctkd__training_destroy(rig->all);
+    ctkd__weights_destroy(rig->weights);
+    ctkd__weights_destroy(rig->folded);
+    ctkd__graph_destroy(rig->training.graph);
+    ctkd__graph_destroy(rig->inference.graph);
+    free(rig);
+}
+
+static bool is_block(const struct ctkd__op_case *of)
+{
+    return of->op == CTKD__OP_COUNT;
+}
+
+static bool has_kinks(const struct ctkd__op_case *of)
+{
+    return of->op == CTKD__OP_RELU || of->op == CTKD__OP_ACTIVATE || of->op == CTKD__OP_MAX_POOL;
+}
+
+/* Of the differences. What is linear in each of its inputs is told exactly by any step, and best by
+   a large one; twice 0.03 is less than the distance of a kink; a block is far from linear. */
+static float step_of(const struct ctkd__op_case *of)
+{
+    if (is_block(of))
+        return 0.00390625f;
+    return has_kinks(of) || of->op == CTKD__OP_BATCH_NORM ? 0.03125f : 1;
+}
+
+/* For each channel of an image another order of the same distances from another start: 0.125 away
+   from the multiples of 0.5, where activations have their kinks, and 0.5 from each other for
+   pools. */
+static void fill_apart(const struct ctkd__op_case *of, uint64_t seed, float *x)
+{
+    const size_t hw = of->h * of->w;
+    for (size_t plane = 0; plane < N * of->c; plane++, x += hw) {
+        const uint32_t start = ctkd_random_below(seed, CTKD_RANDOM_TEST, plane, hw, 9);
+        for (size_t i = 0; i < hw; i++)
+            x[i] = 0.5f * ((float)i - (float)(hw / 2) + (float)start - 4) + 0.125f;
+        for (size_t i = hw - 1; i > 0; i--) {
+            const uint32_t j =
+                ctkd_random_below(seed, CTKD_RANDOM_TEST, plane, i, (uint32_t)(i + 1));
+            const float other = x[j];
+            x[j] = x[i];
+            x[i] = other;
+        }
+    }
+}
+
+static void fill_source(const struct ctkd__op_case *of, uint64_t seed, float *x)
+{
+    if (has_kinks(of))
+        fill_apart(of, seed, x);
+    else
+        for (size_t i = 0; i < N * of->c * of->h * of->w; i++)
+            x[i] = ctkd_random_normal(seed, CTKD_RANDOM_TEST, 0, i);
+}
+
+/* Weights that keep the size of values. Batch norms put each channel on one side of the ReLU behind
+   them, whatever the batch. */
+static float parameter_value(const struct ctkd__graph *graph, int which, size_t i)
+{
+    const struct ctkd__parameter *const p = &graph->parameters[which];
+    const float u = 2 * ctkd_random_uniform(11, CTKD_RANDOM_TEST, (uint64_t)which, i) - 1;
+    const size_t fan_in = ctkd__parameter_elements(p) / p->shape[0];
+    if (graph->nodes[p->node].op != CTKD__OP_BATCH_NORM)
+        return u * sqrtf(3 / (float)fan_in);
+    return p->role == CTKD__ROLE_WEIGHT ? 0.3f + 0.1f * u : (i % 3 ? 2 : -2) + 0.2f * u;
+}
+
+static bool is_buffer(const struct ctkd__parameter *p)
+{
+    return p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
+}
+
+static struct variable *add_variable(struct rig *rig, const char *name, int source, int parameter,
+                                     size_t n, ctkd_error *err)
+{
+    if (rig->n_variables == VARIABLES_MAX || n > VALUES_MAX) {
+        ctkd__fail(err, CTKD_ERANGE, "%s: variable %zu has %zu values, expected at most %d of %d",
+                   name, rig->n_variables, n, VARIABLES_MAX, VALUES_MAX);
+        return NULL;
+    }
+    struct variable *const v = &rig->variables[rig->n_variables++];
+    v->name = name;
+    v->source = source;
+    v->parameter = parameter;
+    v->n = n;
+    return v;
+}
+
+static ctkd_status add_parameters(struct rig *rig, ctkd_error *err)
+{
+    const struct ctkd__graph *const graph = rig->training.graph;
+    for (int i = 0; i < graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &graph->parameters[i];
+        if (is_buffer(p))
+            continue;
+        struct variable *const v =
+            add_variable(rig, p->name, -1, i, ctkd__parameter_elements(p), err);
+        if (!v)
+            return CTKD_ERANGE;
+        for (size_t j = 0; j < v->n; j++)
+            v->values[j] = parameter_value(graph, i, j);
+        ctkd__weights_pack(rig->weights, i, v->values,
+                           rig->weights->values + rig->weights->offsets[i]);
+    }
+    return CTKD_OK;
+}
+
+/* The sources, as variables where they are side inputs, and as channels of the images. */
+static ctkd_status add_sources(struct rig *rig, ctkd_error *err)
+{
+    const struct ctkd__op_case *const of = rig->of;
+    const size_t floats = of->c * of->h * of->w, parts = of->images ? 1 : 2;
+    float x[VALUES_MAX];
+    if (N * floats > VALUES_MAX)
+        return ctkd__fail(err, CTKD_ERANGE, "%zu values, expected at most %d", N * floats,
+                          VALUES_MAX);
+    for (size_t i = 0; i < (of->two ? 2 : 1); i++) {
+        fill_source(of, i, x);
+        for (size_t n = 0; n < N; n++)
+            memcpy(rig->images + (n * parts + i) * floats, x + n * floats, floats * sizeof *x);
+        if (of->images)
+            continue;
+        struct variable *const v =
+            add_variable(rig, rig->training.graph->nodes[rig->training.sources[i]].name, (int)i, -1,
+                         N * floats, err);
+        if (!v)
+            return CTKD_ERANGE;
+        memcpy(v->values, x, N * floats * sizeof *x);
+    }
+    return CTKD_OK;
+}
+
+static ctkd_status add_outputs(struct rig *rig, ctkd_error *err)
+{
+    for (size_t i = 0; i < rig->training.n_outputs; i++) {
+        const struct ctkd__node *const y = &rig->training.graph->nodes[rig->training.outputs[i]];
+        const size_t n = y->c * y->h * y->w * (y->op == CTKD__OP_PARAMETER ? 1 : N);
+        if (n > VALUES_MAX)
+            return ctkd__fail(err, CTKD_ERANGE, "output of %zu values, expected at most %d", n,
+                              VALUES_MAX);
+        rig->n_outputs[i] = n;
+        for (size_t j = 0; j < n; j++)
+            rig->r[i][j] = ctkd_random_normal(4 + i, CTKD_RANDOM_TEST, 0, j);
+    }
+    return CTKD_OK;
+}
+
+/* A parameter has no value in inference. */
+static bool has_inference(const struct ctkd__op_case *of)
+{
+    return of->op != CTKD__OP_PARAMETER;
+}
+
+static ctkd_status compile_training(struct rig *rig, const struct variant *v,
+                                    struct ctkd__workers *workers, struct ctkd__training **out,
+                                    ctkd_error *err)
+{
+    const struct ctkd__training_config config = { .kernels = v->kernels,
+                                                  .workers = workers,
+                                                  .batch_max = N,
+                                                  .conv = v->conv,
+                                                  .outputs = rig->training.outputs,
+                                                  .n_outputs = rig->training.n_outputs,
+                                                  .no_logits = true,
+                                                  .input_gradients = true };
+    return ctkd__training_create(rig->training.graph, rig->weights, &config, out, err);
+}
+
+static ctkd_status compile_inference(struct rig *rig, const struct variant *v,
+                                     struct ctkd__workers *workers, ctkd_error *err)
+{
+    const struct ctkd__inference_config config = { .kernels = v->kernels,
+                                                   .workers = workers,
+                                                   .conv = v->conv,
+                                                   .outputs = rig->inference.outputs,
+                                                   .n_outputs = 1,
+                                                   .no_logits = true };
+    ctkd_status status = ctkd__selftest_build(v->of, true, &rig->inference, err);
+    if (status == CTKD_OK)
+        status = ctkd__weights_create(rig->inference.graph, v->kernels->block, &rig->folded, err);
+    if (status == CTKD_OK)
+        status = ctkd__inference_create(rig->inference.graph, &config, &rig->answer, err);
+    return status;
+}
+
+static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest_teams *teams,
+                            struct rig **out, ctkd_error *err)
+{
+    struct rig *const rig = *out = calloc(1, sizeof *rig);
+    if (!rig)
+        return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
+    rig->of = v->of;
+    ctkd_status status = ctkd__selftest_build(v->of, false, &rig->training, err);
+    if (status == CTKD_OK)
+        status = ctkd__weights_create(rig->training.graph, v->kernels->block, &rig->weights, err);
+    if (status == CTKD_OK)
+        status = add_sources(rig, err);
+    if (status == CTKD_OK)
+        status = add_parameters(rig, err);
+    if (status == CTKD_OK)
+        status = add_outputs(rig, err);
+    if (status == CTKD_OK)
+        status = compile_training(rig, v, teams->one, &rig->one, err);
+    if (status == CTKD_OK)
+        status = compile_training(rig, v, teams->all, &rig->all, err);
+    if (status == CTKD_OK && has_inference(v->of))
+        status = compile_inference(rig, v, teams->all, err);
+    return status;
+}
+
+/* --- gradients */
+
+/* A training program's forward pass with `moved` in place of one variable's values. */
+static ctkd_status forward(struct rig *rig, struct ctkd__training *training,
+                           const struct variable *at, const float *moved, ctkd_error *err)
+{
+    struct ctkd__weights *const w = rig->weights;
+    for (size_t i = 0; i < rig->n_variables; i++) {
+        const struct variable *const v = &rig->variables[i];
+        if (v->source >= 0)
+            ctkd__training_input(training, rig->training.sources[v->source],
+                                 v == at ? moved : v->values);
+    }
+    if (at && at->parameter >= 0)
+        ctkd__weights_pack(w, at->parameter, moved, w->values + w->offsets[at->parameter]);
+    return ctkd__training_forward(training, N, rig->images, NULL, err);
+}
+
+/* The gradients of all variables, by all workers. */
+static ctkd_status backward(struct rig *rig, ctkd_error *err)
+{
+    struct ctkd__tensors list = { 0 };
+    ctkd_status status = forward(rig, rig->all, NULL, NULL, err);
+    for (size_t i = 0; i < rig->training.n_outputs; i++)
+        ctkd__training_output_gradient(rig->all, i, rig->r[i]);
+    if (status == CTKD_OK)
+        status = ctkd__training_backward(rig->all, NULL, err);
+    if (status == CTKD_OK)
+        status = ctkd__training_export_gradient(rig->all, &list, err);
+    for (size_t i = 0; i < rig->n_variables && status == CTKD_OK; i++) {
+        struct variable *const v = &rig->variables[i];
+        const struct ctkd__tensor *const tensor = ctkd__tensors_find(&list, v->name);
+        const float *const found =
+            v->source >= 0
+                ? ctkd__training_input_gradient(rig->all, rig->training.sources[v->source])
+            : tensor ? tensor->data
+                     : NULL;
+        if (found)
+            memcpy(v->gradient, found, v->n * sizeof *found);
+        else
+            status = ctkd__fail(err, CTKD_EINVAL, "%s: no gradient", v->name);
+    }
+    ctkd__tensors_fini(&list);
+    return status;
+}
+
+/* The slope of the loss along a direction of random signs, by five points, and what the gradient
+   says. */
+static ctkd_status slopes(struct rig *rig, const struct variable *v, uint64_t seed, double *actual,
+                          double *expected, ctkd_error *err)
+{
+    static const float offsets[4] = { -2, -1, 1, 2 };
+    static const double factors[4] = { 1, -8, 8, -1 };
+    const float step = step_of(rig->of);
+    struct ctkd__weights *const w = rig->weights;
+    ctkd_status status = CTKD_OK;
+    *actual = *expected = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        rig->signs[i] = ctkd_random_uniform(seed, CTKD_RANDOM_TEST, 0, i) < 0.5f ? -1 : 1;
+        *actual += (double)(rig->signs[i] * v->gradient[i]);
+    }
+    for (size_t j = 0; j < 4 && status == CTKD_OK; j++) {
+        for (size_t i = 0; i < v->n; i++)
+            rig->moved[i] = v->values[i] + offsets[j] * step * rig->signs[i];
+        status = forward(rig, rig->one, v, rig->moved, err);
+        for (size_t o = 0; o < rig->training.n_outputs && status == CTKD_OK; o++) {
+            const float *const y = ctkd__training_output(rig->one, o);
+            for (size_t i = 0; i < rig->n_outputs[o]; i++)
+                *expected += factors[j] * (double)rig->r[o][i] * (double)y[i];
+        }
+    }
+    *expected /= 12 * (double)step;
+    if (v->parameter >= 0)
+        ctkd__weights_pack(w, v->parameter, v->values, w->values + w->offsets[v->parameter]);
+    return status;
+}
+
+/* Along random signs the error of a gradient is as its norm: a few directions tell it. In a block a
+   gradient that is next to nothing (what a batch norm takes out again) is compared with the
+   largest. */
+static ctkd_status differentiate(struct rig *rig, struct errors *errors, ctkd_error *err)
+{
+    double error[VARIABLES_MAX] = { 0 }, norm[VARIABLES_MAX] = { 0 }, largest = 0;
+    ctkd_status status = backward(rig, err);
+    for (size_t i = 0; i < rig->n_variables; i++) {
+        for (uint64_t d = 0; d < DIRECTIONS && status == CTKD_OK; d++) {
+            double actual, expected;
+            status = slopes(rig, &rig->variables[i], 20 + d, &actual, &expected, err);
+            error[i] = hypot(error[i], actual - expected);
+            norm[i] = hypot(norm[i], expected);
+        }
+        largest = fmax(largest, norm[i]);
+    }
+    for (size_t i = 0; i < rig->n_variables; i++) {
+        const double floor = is_block(rig->of) ? 0.1 * largest : 0;
+        const double relative = error[i] / (norm[i] + floor);
+        if (ctkd__selftest_worse(relative, errors->gradient)) {
+            errors->gradient = relative;
+            snprintf(errors->where, sizeof errors->where, "%s", rig->variables[i].name);
+        }
+    }
+    return status;
+}
+
+/* --- values: all ways to the same output */
+
+static double difference(const float *a, const float *b, size_t n)
+{
+    double error = 0, norm = 0;
+    for (size_t i = 0; i < n; i++) {
+        error += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        norm += (double)b[i] * (double)b[i];
+    }
+    return sqrt(error / norm);
+}
+
+/* Running statistics as those of the batch: its mean and, for inference, its biased variance. */
+static ctkd_status settle(struct rig *rig, ctkd_error *err)
+{
+    const struct ctkd__graph *const graph = rig->training.graph;
+    struct ctkd__weights *const w = rig->weights;
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < SETTLING && w->n_buffers > 0 && status == CTKD_OK; i++)
+        status = forward(rig, rig->one, NULL, NULL, err);
+    memcpy(rig->folded->values, w->values, w->n_values * sizeof(float));
+    memcpy(rig->folded->buffers, w->buffers, w->n_buffers * sizeof(float));
+    for (int i = 0; i < graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &graph->parameters[i];
+        const struct ctkd__node *const node = &graph->nodes[p->node];
+        const float count = (float)(N * node->h * node->w);
+        for (size_t j = 0; p->role == CTKD__ROLE_VARIANCE && j < p->shape[0]; j++)
+            rig->folded->buffers[w->offsets[i] + j] *= (count - 1) / count;
+    }
+    return status;
+}
+
+/* The output of inference. */
+static ctkd_status infer(struct rig *rig, float *y, ctkd_error *err)
+{
+    float *const outputs[] = { y };
+    ctkd_status status = settle(rig, err);
+    if (status == CTKD_OK)
+        status = ctkd__inference_load(rig->answer, rig->folded, err);
+    if (status == CTKD_OK)
+        status = ctkd__inference_run_outputs(rig->answer, N, rig->images, NULL, outputs, err);
+    return status;
+}
+
+/* All ways to a case's output against the first one's by one worker, which the first call keeps:
+   every instruction set and convolution, all workers, inference. */
+static ctkd_status compare_values(struct rig *rig, struct kept *kept, struct errors *errors,
+                                  ctkd_error *err)
+{
+    const size_t n = rig->n_outputs[0];
+    struct ctkd__training *const programs[] = { rig->one, rig->all };
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < 3 && status == CTKD_OK; i++) {
+        float y[VALUES_MAX];
+        if (i == 2 && !rig->answer)
+            break;
+        status = i == 2 ? infer(rig, y, err) : forward(rig, programs[i], NULL, NULL, err);
+        if (status != CTKD_OK)
+            break;
+        if (i < 2)
+            memcpy(y, ctkd__training_output(programs[i], 0), n * sizeof *y);
+        if (!kept->any)
+            memcpy(kept->y, y, n * sizeof *y);
+        kept->any = true;
+        const double error = difference(y, kept->y, n);
+        if (ctkd__selftest_worse(error, errors->value))
+            errors->value = error;
+    }
+    return status;
+}
+
+/* --- which */
+
+/* What was tried. */
+struct tried {
+    bool ops[CTKD__OP_COUNT];
+    size_t convs[CONVS_MAX]; /* graphs, by implementation */
+};
+
+/* Whether an implementation takes a convolution of a graph in any direction. */
+static bool applies(const struct ctkd__conv_impl *impl, const struct ctkd__graph *graph,
+                    const struct ctkd__kernels *kernels)
+{
+    bool found = false;
+    for (int i = 0; i < graph->n_nodes; i++) {
+        const struct ctkd__node *const y = &graph->nodes[i];
+        if (y->op != CTKD__OP_CONV && y->op != CTKD__OP_TRANSPOSED_CONV)
+            continue;
+        const bool transposed = y->op == CTKD__OP_TRANSPOSED_CONV;
+        const struct ctkd__node *const x = &graph->nodes[y->inputs[0]];
+        const struct ctkd__node *const from = transposed ? y : x, *const to = transposed ? x : y;
+        struct ctkd__conv_request request = { .shape = { from->c, from->h, from->w, to->c, to->h,
+                                                         to->w, y->kernel, y->stride, y->padding,
+                                                         x->op == CTKD__OP_INPUT, y->groups },
+                                              .kernels = kernels,
+                                              .workers = 1,
+                                              .images = N };
+        for (int d = CTKD__CONV_FORWARD; d <= CTKD__CONV_BACKWARD_WEIGHTS; d++) {
+            request.direction = (enum ctkd__conv_direction)d;
+            found = found || impl->supports(&request);
+        }
+    }
+    return found;
+}
+
+/* The worst of the variants of a case so far. */
+struct worst {
+    struct kept kept;
+    struct errors errors;
+    char gradient_at[208], value_at[88];
+    size_t variants;
+};
+
+static ctkd_status measure(const struct variant *v, const struct ctkd__selftest_teams *teams,
+                           struct tried *tried, struct kept *kept, struct errors *errors,
+                           ctkd_error *err)
+{
+    struct rig *rig;
+    *errors = (struct errors){ 0 };
+    ctkd_status status = rig_open(v, teams, &rig, err);
+    if (status == CTKD_OK)
+        status = differentiate(rig, errors, err);
+    if (status == CTKD_OK)
+        status = compare_values(rig, kept, errors, err);
+    for (int i = 0; status == CTKD_OK && i < rig->training.graph->n_nodes; i++)
+        tried->ops[rig->training.graph->nodes[i].op] = true;
+    rig_close(rig);
+    return status;
+}
+
+static ctkd_status try_variant(const struct variant *v, const struct ctkd__selftest_teams *teams,
+                               struct tried *tried, struct worst *worst, ctkd_error *err)
+{
+    struct errors found;
+    char name[80];
+    snprintf(name, sizeof name, "%s%s%s", v->kernels->name,
+             strcmp(v->conv, "auto") != 0 ? " and " : "",
+             strcmp(v->conv, "auto") != 0 ? v->conv : "");
+    const ctkd_status status = measure(v, teams, tried, &worst->kept, &found, err);
+    worst->variants++;
+    if (ctkd__selftest_worse(found.gradient, worst->errors.gradient)) {
+        worst->errors.gradient = found.gradient;
+        snprintf(worst->gradient_at, sizeof worst->gradient_at, " (%s with %s)", found.where, name);
+    }
+    if (ctkd__selftest_worse(found.value, worst->errors.value)) {
+        worst->errors.value = found.value;
+        snprintf(worst->value_at, sizeof worst->value_at, " (%s)", name);
+    }
+    return status;
+}
+
+/* A case with every instruction set and every implementation of its convolutions. */
+static ctkd_status try_case(const struct ctkd__op_case *of,
+                            const struct ctkd__selftest_teams *teams, struct tried *tried,
+                            struct worst *worst, ctkd_error *err)
+{
+    struct ctkd__built_case built;
+    ctkd_status status = ctkd__selftest_build(of, false, &built, err);
+    for (size_t i = 0; ctkd__kernels_list()[i] && status == CTKD_OK; i++) {
+        struct variant v = { of, ctkd__kernels_list()[i], "auto" };
+        status = try_variant(&v, teams, tried, worst, err);
+        for (size_t c = 0; ctkd__conv_list()[c] && status == CTKD_OK; c++) {
+            v.conv = ctkd__conv_list()[c]->name;
+            if (!applies(ctkd__conv_list()[c], built.graph, v.kernels))
+                continue;
+            status = try_variant(&v, teams, tried, worst, err);
+            tried->convs[c]++;
+        }
+    }
+    ctkd__graph_destroy(built.graph);
+    return status;
+}
+
+static void check_case(struct ctkd__selftest *test, const struct ctkd__op_case *of,
+                       const struct ctkd__selftest_teams *teams, struct tried *tried)
+{
+    struct worst worst = { 0 };
+    char what[96];
+    ctkd_error err = { 0 };
+    snprintf(what, sizeof what, "op %s", of->name);
+    const double limit = is_block(of) ? block_limit : gradient_limit;
+    if (try_case(of, teams, tried, &worst, &err) != CTKD_OK)
+        ctkd__selftest_say(test, false, what, "%s", err.message);
+    else
+        ctkd__selftest_say(
+            test, worst.errors.gradient <= limit && worst.errors.value <= value_limit, what,
+            "gradients %.1e of central differences%s, values %.1e of each other%s; %zu ways",
+            worst.errors.gradient, worst.gradient_at, worst.errors.value, worst.value_at,
+            worst.variants);
+}
+
+/* --- what was tried and what was not */
+
+static void list_word(char *text, size_t bytes, const char *word)
+{
+    const size_t used = strlen(text);
+    snprintf(text + used, bytes - used, " %s", word);
+}
+
+static void say_tried(struct ctkd__selftest *test, const struct tried *tried)
+{
+    char ops[2][400] = { "", "" }, convs[2][200] = { "", "" }; /* not tried, tried */
+    for (int op = 0; op < CTKD__OP_COUNT; op++)
+        list_word(ops[tried->ops[op]], sizeof ops[0], ctkd__op_text((enum ctkd__op)op));
+    for (size_t c = 0; ctkd__conv_list()[c]; c++) {
+        char word[48];
+        snprintf(word, sizeof word, "%s (%zu)", ctkd__conv_list()[c]->name, tried->convs[c]);
+        list_word(convs[tried->convs[c] > 0], sizeof convs[0], word);
+    }
+    ctkd__selftest_say(test, !ops[0][0], "ops", "tried:%s%s%s", ops[1],
+                       ops[0][0] ? "; not tried:" : "", ops[0]);
+    ctkd__selftest_say(test, !convs[0][0], "convolutions", "tried:%s%s%s", convs[1],
+                       convs[0][0] ? "; not tried:" : "", convs[0]);
+}
+
+void ctkd__selftest_ops(struct ctkd__selftest *test)
+{
+    struct tried tried = { 0 };
+    struct ctkd__selftest_teams teams;
+    if (!ctkd__selftest_teams_open(test, "ops", &teams))
+        return;
+    for (const struct ctkd__op_case *of = ctkd__selftest_cases();
+         of->name && !(test->failures && test->first_failure_ends); of++)
+        check_case(test, of, &teams, &tried);
+    if (!(test->failures && test->first_failure_ends))
+        say_tried(test, &tried);
+    ctkd__selftest_teams_close(&teams);
+}

@@ -1,0 +1,128 @@
+#include "train/normalisation_trials.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/evaluate.h"
+#include "train/teacher.h"
+#include "util/error.h"
+
+/* Images that each normalisation is tried on. */
+enum { SUBSET = 1000 };
+
+static const struct {
+    const char *name, *mean, *std;
+    size_t channels; /* 0: any */
+} known[] = {
+    { "CIFAR-10", "0.4914,0.4822,0.4465", "0.247,0.2435,0.2616", 3 },
+    { "CIFAR-100 (published code)", "0.5071,0.4867,0.4408", "0.2675,0.2565,0.2761", 3 },
+    { "ImageNet", "0.485,0.456,0.406", "0.229,0.224,0.225", 3 },
+    { "-1 to 1", "0.5", "0.5", 0 },
+    { "0 to 1", "0", "1", 0 },
+    { "0 to 255", "0", "0.003921569", 0 },
+};
+
+static void add(struct ctkd__trials *trials, const char *name, const char *mean, const char *std)
+{
+    struct ctkd__trial *const trial = &trials->items[trials->count];
+    for (size_t i = 0; i < trials->count; i++)
+        if (strcmp(trials->items[i].mean, mean) == 0 && strcmp(trials->items[i].std, std) == 0)
+            return;
+    snprintf(trial->name, sizeof trial->name, "%s", name);
+    snprintf(trial->mean, sizeof trial->mean, "%s", mean);
+    snprintf(trial->std, sizeof trial->std, "%s", std);
+    trials->count++;
+}
+
+static void list_candidates(const struct ctkd__teacher *teacher,
+                            const struct ctkd__network_info *images, struct ctkd__trials *out)
+{
+    char mean[CTKD__NORMALISATION_BYTES], std[CTKD__NORMALISATION_BYTES];
+    const size_t channels = images->channels;
+    *out = (struct ctkd__trials){ .count = 0 };
+    ctkd__normalisation_list(channels, teacher->info.mean, mean, sizeof mean);
+    ctkd__normalisation_list(channels, teacher->info.std, std, sizeof std);
+    add(out, ctkd__source_text(teacher->constants), mean, std);
+    if (teacher->constants != CTKD__SOURCE_DATA) {
+        ctkd__normalisation_list(channels, images->mean, mean, sizeof mean);
+        ctkd__normalisation_list(channels, images->std, std, sizeof std);
+        add(out, ctkd__source_text(CTKD__SOURCE_DATA), mean, std);
+    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].channels == 0 || known[i].channels == channels)
+            add(out, known[i].name, known[i].mean, known[i].std);
+}
+
+/* Top-1 hits on every stride-th batch. */
+static ctkd_status count_hits(struct ctkd__teacher *teacher, struct ctkd__loader *loader,
+                              size_t classes, float *logits, size_t stride, size_t *hits, size_t *n,
+                              ctkd_error *err)
+{
+    struct ctkd__batch batch;
+    *hits = *n = 0;
+    ctkd__loader_start(loader, 1, 0);
+    for (size_t k = 0; ctkd__loader_next(loader, &batch); k++) {
+        if (k % stride)
+            continue;
+        const ctkd_status status = ctkd__teacher_predict(teacher, batch.n, batch.x, logits, err);
+        if (status != CTKD_OK)
+            return status;
+        for (size_t i = 0; i < batch.n; i++)
+            *hits += ctkd__label_rank(classes, logits + i * classes, batch.labels[i]) == 0;
+        *n += batch.n;
+    }
+    return CTKD_OK;
+}
+
+static void choose(struct ctkd__trials *trials)
+{
+    const double error = 3 * 100 * sqrt(0.5 / (double)trials->n);
+    for (size_t i = 1; i < trials->count; i++)
+        if (trials->items[i].top1 > trials->items[0].top1 + error &&
+            trials->items[i].top1 > trials->items[trials->best].top1)
+            trials->best = i;
+}
+
+ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__loader *loader,
+                                    const struct ctkd__network_info *images,
+                                    struct ctkd__trials *out, ctkd_error *err)
+{
+    const struct ctkd__network_info own = teacher->info;
+    const enum ctkd__source constants = teacher->constants;
+    const size_t samples = ctkd__loader_samples(loader), batches = ctkd__loader_batches(loader);
+    const size_t wanted = samples > SUBSET ? (batches * SUBSET + samples - 1) / samples : batches;
+    const size_t classes = teacher->info.classes; /* may be more than the labels have */
+    float *const logits = calloc(teacher->batch_max * classes, sizeof *logits);
+    ctkd_status status = CTKD_OK;
+    if (!logits)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", teacher->file);
+    list_candidates(teacher, images, out);
+    for (size_t i = 0; i < out->count && status == CTKD_OK; i++) {
+        struct ctkd__trial *const trial = &out->items[i];
+        size_t hits = 0;
+        if (i > 0)
+            status = ctkd__teacher_normalise(teacher, images, trial->mean, trial->std, err);
+        if (status == CTKD_OK)
+            status =
+                count_hits(teacher, loader, classes, logits, batches / wanted, &hits, &out->n, err);
+        trial->top1 = 100 * (double)hits / (double)(out->n ? out->n : 1);
+    }
+    if (status == CTKD_OK && out->n)
+        choose(out);
+    ctkd__teacher_restore(teacher, images, &own, constants);
+    free(logits);
+    return status;
+}
+
+bool ctkd__normalisation_near_chance(double top1, size_t classes)
+{
+    const double chance = 100.0 / (double)classes;
+    return top1 < fmin(2 * chance, chance + (100 - chance) / 4);
+}
+
+bool ctkd__normalisation_doubtful(double top1, size_t classes)
+{
+    return top1 < 50 || ctkd__normalisation_near_chance(top1, classes);
+}

@@ -1,0 +1,44 @@
+/* Which of the usual normalisations fit a network best: it is tried. */
+#ifndef CTKD_TRAIN_NORMALISATION_TRIALS_H
+#define CTKD_TRAIN_NORMALISATION_TRIALS_H
+
+#include "data/loader.h"
+#include "weights/network_file.h"
+#include "weights/normalisation.h"
+
+enum { CTKD__TRIALS_MAX = 9 };
+
+struct ctkd__teacher;
+
+/* A normalisation and how well a network does with it. */
+struct ctkd__trial {
+    char name[40];
+    char mean[CTKD__NORMALISATION_BYTES],
+        std[CTKD__NORMALISATION_BYTES]; /* as teacher.mean and .std */
+    double top1;                        /* percent */
+};
+
+/* Those that were tried, the teacher's own first. */
+struct ctkd__trials {
+    struct ctkd__trial items[CTKD__TRIALS_MAX];
+    size_t count, best; /* best: 0 unless another one is better by more than chance, three standard
+                           errors of both */
+    size_t n;           /* images */
+};
+
+/*
+ * Tries the teacher's own constants, those of the data set, and the usual ones (CIFAR, ImageNet, -1
+ * to 1, 0 to 1, 0 to 255) on some 1000 images, in batches that are spread over the loader's. The
+ * teacher has its own constants again afterwards. `images` describes the loader's.
+ */
+ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__loader *loader,
+                                    const struct ctkd__network_info *images,
+                                    struct ctkd__trials *out, ctkd_error *err);
+
+/* Whether a top-1 (percent) is hardly better than guessing: below twice chance or, of few classes,
+   a quarter of the way from chance to 100. */
+bool ctkd__normalisation_near_chance(double top1, size_t classes);
+/* Whether a top-1 (percent) is low enough to ask whether the normalisation is the right one. */
+bool ctkd__normalisation_doubtful(double top1, size_t classes);
+
+#endif

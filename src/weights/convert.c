@@ -1,0 +1,245 @@
+#include "weights/convert.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "io/pth.h"
+#include "io/safetensors.h"
+#include "util/error.h"
+#include "util/text.h"
+#include "weights/exchange.h"
+
+typedef struct ctkd__convert_options options;
+
+#define TEXT(field, help)                                                                          \
+    {                                                                                              \
+#field, CTKD_OPTION_STRING, offsetof(options, field), 0, 0, 0, "", NULL, help              \
+    }
+
+/* In the order of format_of(). */
+static const char *const format_names[] = { "auto", "safetensors", "pth", "onnx", NULL };
+
+const ctkd_option ctkd__convert_table[] = {
+    CTKD_OPT_CHOICE(options, format, 0, format_names,
+                    "of OUT; auto: as its ending says, which - (standard output) has not"),
+    TEXT(network, "network of the weights (see `ctkd models`); empty: as the file says, or fits"),
+    TEXT(weights,
+         "which of several sets of weights, as `ctkd inspect` lists them; empty: the first"),
+    CTKD_OPT_I64(options, classes, 0, 0, 1 << 22, "0: as the file says, or its last layer"),
+    CTKD_OPT_I64(options, channels, 0, 0, CTKD__CHANNELS_MAX,
+                 "of the images; 0: as the file says, or its first layer"),
+    CTKD_OPT_I64(options, height, 0, 0, 8192,
+                 "of the images; 0: as the file says, or as published"),
+    CTKD_OPT_I64(options, width, 0, 0, 8192, "of the images; 0: as height"),
+    TEXT(mean, "means that images are normalised with, comma list; empty: as the file says"),
+    TEXT(std, "deviations that images are normalised with; empty: as the file says"),
+    CTKD_OPT_BOOL(options, fold, 0, ".onnx: batch norms become part of the convolutions"),
+    CTKD_OPT_BOOL(options, normalise, 0, ".onnx: takes pixels / 255 and normalises them itself"),
+    CTKD_OPT_END,
+};
+
+static ctkd_status apply_options(const options *o, struct ctkd__network_info *info, ctkd_error *err)
+{
+    const size_t channels = info->channels;
+    if (o->mean[0] == '\0' && o->std[0] == '\0')
+        return CTKD_OK;
+    if (channels == 0 || channels > CTKD__CHANNELS_MAX ||
+        (!info->has_constants && (!o->mean[0] || !o->std[0])))
+        return ctkd__fail(err, CTKD_EINVAL, "mean, std: expected both, for 1 to %d channels",
+                          CTKD__CHANNELS_MAX);
+    ctkd_status status = ctkd__text_floats("mean", o->mean, channels, info->mean, err);
+    if (status == CTKD_OK)
+        status = ctkd__text_floats("std", o->std, channels, info->std, err);
+    for (size_t c = 0; c < channels && status == CTKD_OK; c++)
+        if (!(info->std[c] > 0))
+            status = ctkd__fail(err, CTKD_ERANGE, "std: %g found, expected above 0",
+                                (double)info->std[c]);
+    info->has_constants = true;
+    return status;
+}
+
+/* Sizes that are asked for replace those of the file; an ONNX model has them built in, unless they
+   are free: then they must be asked for, as the new file has one size. */
+static ctkd_status take_sizes(const options *o, struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__network_info *const info = &file->info;
+    const struct {
+        const char *key;
+        int64_t asked;
+        size_t *size;
+    } sizes[] = { { "classes", o->classes, &info->classes },
+                  { "channels", o->channels, &info->channels },
+                  { "height", o->height, &info->height },
+                  { "width", o->width ? o->width : o->height, &info->width } };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (sizes[i].asked == 0 && file->model && *sizes[i].size == 0 && i > 0)
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "%s: the %s of its images is free, expected %s=SIZE for the new file",
+                              file->path, sizes[i].key, sizes[i].key);
+        if (sizes[i].asked == 0)
+            continue;
+        if ((file->graph || (file->model && *sizes[i].size)) &&
+            *sizes[i].size != (size_t)sizes[i].asked)
+            return ctkd__fail(err, CTKD_EINVAL, "%s: %zu %s found, expected %zu", file->path,
+                              *sizes[i].size, sizes[i].key, (size_t)sizes[i].asked);
+        *sizes[i].size = (size_t)sizes[i].asked;
+    }
+    return CTKD_OK;
+}
+
+/* Sizes for what is still open: what its layers say, the published images. */
+static struct ctkd__model_args sizes_of(const options *o, const struct ctkd__weights_file *file)
+{
+    struct ctkd__model_args sizes;
+    const struct ctkd__model_family *family = NULL;
+    const char *const said = file->info.network[0] ? file->info.network : file->guess;
+    const char *const network = o->network[0] ? o->network : said;
+    ctkd__match_sizes(&file->tensors, &sizes.channels, &sizes.classes);
+    ctkd__model_find(network, &family);
+    sizes.height = sizes.width = family && family->side_min > 32 ? 224 : 32;
+    return sizes;
+}
+
+static ctkd_status write_onnx(const char *out, const options *o, const struct ctkd__graph *graph,
+                              const struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__onnx_model model = { 0 };
+    const struct ctkd__export_args args = { .graph = graph,
+                                            .tensors = &file->tensors,
+                                            .info = &file->info,
+                                            .fold = o->fold,
+                                            .normalise = o->normalise };
+    ctkd_status status = ctkd__onnx_export(&args, &model, err);
+    if (status == CTKD_OK)
+        status = ctkd__onnx_write(out, &model, err);
+    ctkd__onnx_fini(&model);
+    return status;
+}
+
+static ctkd_status write_tensors(const char *out, enum ctkd__format format,
+                                 struct ctkd__weights_file *file, ctkd_error *err)
+{
+    ctkd_status status = ctkd__network_info_set(&file->info, &file->tensors, err);
+    if (status == CTKD_OK)
+        status = ctkd__tensors_set(&file->tensors, "format", "pt", err);
+    if (status != CTKD_OK)
+        return status;
+    return format == CTKD__FORMAT_PTH ? ctkd__pth_write(out, &file->tensors, err)
+                                      : ctkd__safetensors_write(out, &file->tensors, err);
+}
+
+/* The name of the one network that fits, so that the new file carries it. */
+static ctkd_status name_network(struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__network_info *const info = &file->info;
+    const char *names[2];
+    size_t count = 0;
+    ctkd_status status = ctkd__match_strip(&file->tensors, err);
+    if (status == CTKD_OK)
+        status = ctkd__match_networks(&file->tensors, 2, names, &count, err);
+    if (status != CTKD_OK || count != 1)
+        return status;
+    struct ctkd__model_args found;
+    ctkd__match_sizes(&file->tensors, &found.channels, &found.classes); /* right, as it fits */
+    if ((info->channels && info->channels != found.channels) ||
+        (info->classes && info->classes != found.classes))
+        return ctkd__fail(err, CTKD_ESHAPE,
+                          "%s: %zu channels and %zu classes found, expected %zu and %zu",
+                          file->path, found.channels, found.classes, info->channels, info->classes);
+    snprintf(info->network, sizeof info->network, "%s", names[0]);
+    info->channels = found.channels;
+    info->classes = found.classes;
+    return CTKD_OK;
+}
+
+/* The images' size that the graph was built for is not the file's where the file says none: a
+   new file of weights does not say one either, an ONNX model has to. */
+static void own_size(struct ctkd__weights_file *file, bool to_onnx, size_t height, size_t width,
+                     char note[CTKD__NOTE_BYTES])
+{
+    struct ctkd__network_info *const info = &file->info;
+    if (height && width)
+        return;
+    if (to_onnx) {
+        ctkd__note_add(note,
+                       "the file does not say the images' size: the model is for %zux%zu, a guess "
+                       "(height and width set another)",
+                       info->height, info->width);
+        return;
+    }
+    info->height = height;
+    info->width = width;
+}
+
+static ctkd_status convert(const char *out, enum ctkd__format format, const options *o,
+                           struct ctkd__weights_file *file, char note[CTKD__NOTE_BYTES],
+                           ctkd_error *err)
+{
+    struct ctkd__graph *graph = NULL;
+    const bool to_onnx = format == CTKD__FORMAT_ONNX, imported = file->graph || file->model;
+    const struct ctkd__model_args sizes = sizes_of(o, file);
+    ctkd_status status = take_sizes(o, file, err);
+    const size_t height = file->info.height, width = file->info.width;
+    if (status == CTKD_OK && (to_onnx || o->network[0] || imported))
+        status = ctkd__weights_file_graph(file, o->network, &sizes, &graph, note, err);
+    if (status == CTKD_OK && graph)
+        own_size(file, to_onnx, height, width, note);
+    else if (status == CTKD_OK && file->note[0])
+        ctkd__note_add(note, "%s", file->note);
+    if (status == CTKD_OK && !to_onnx && imported && !file->graph) {
+        file->info.network[0] = '\0'; /* taken as it is: not that network's tensors */
+        status = ctkd__tensors_set(&file->tensors, "network", "", err);
+    }
+    if (status == CTKD_OK && !to_onnx && !file->info.network[0])
+        status = name_network(file, err);
+    if (status == CTKD_OK)
+        status = apply_options(o, &file->info, err);
+    if (status == CTKD_OK && to_onnx)
+        status = write_onnx(out, o, graph, file, err);
+    else if (status == CTKD_OK)
+        status = write_tensors(out, format, file, err);
+    ctkd__graph_destroy(graph);
+    return status;
+}
+
+/* As asked for, else by the ending; a name in another format's ending would lie. */
+static ctkd_status format_of(const char *out, const options *o, enum ctkd__format *format,
+                             ctkd_error *err)
+{
+    static const enum ctkd__format formats[] = { CTKD__FORMAT_SAFETENSORS, CTKD__FORMAT_PTH,
+                                                 CTKD__FORMAT_ONNX };
+    if (o->format == 0 && strcmp(out, "-") == 0)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "-: standard output, expected format=safetensors, pth or onnx with it");
+    enum ctkd__format by_name = CTKD__FORMAT_SAFETENSORS;
+    const bool named = ctkd__format_of_name(out, &by_name, o->format ? NULL : err) == CTKD_OK;
+    if (o->format == 0) {
+        *format = by_name;
+        return named ? CTKD_OK : CTKD_EINVAL;
+    }
+    *format = formats[o->format - 1];
+    return named && by_name != *format
+               ? ctkd__fail(err, CTKD_EINVAL, "%s: format=%s found, expected that of the ending",
+                            out, format_names[o->format])
+               : CTKD_OK;
+}
+
+ctkd_status ctkd__convert(const char *in, const char *out, const options *o,
+                          char note[CTKD__NOTE_BYTES], ctkd_error *err)
+{
+    struct ctkd__weights_file file;
+    enum ctkd__format format = CTKD__FORMAT_SAFETENSORS;
+    note[0] = '\0';
+    ctkd_status status = format_of(out, o, &format, err);
+    if (status != CTKD_OK)
+        return status;
+    if (format != CTKD__FORMAT_ONNX && (o->fold || o->normalise))
+        return ctkd__fail(err, CTKD_EINVAL, "%s: fold and normalise are for .onnx", out);
+    status = ctkd__weights_file_read_set(in, o->weights, &file, err);
+    if (status == CTKD_OK)
+        status = convert(out, format, o, &file, note, err);
+    if (status == CTKD_OK)
+        ctkd__note_sets(note, &file.sets, "weights");
+    ctkd__weights_file_fini(&file);
+    return status;
+}

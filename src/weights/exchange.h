@@ -1,0 +1,40 @@
+/* Networks to and from ONNX. */
+#ifndef CTKD_WEIGHTS_EXCHANGE_H
+#define CTKD_WEIGHTS_EXCHANGE_H
+
+#include "io/onnx.h"
+#include "nn/graph.h"
+#include "weights/network_file.h"
+
+struct ctkd__export_args {
+    const struct ctkd__graph *graph;
+    const struct ctkd__tensors *tensors;   /* every parameter of the graph, by name, F32 */
+    const struct ctkd__network_info *info; /* becomes metadata */
+    bool fold;                             /* batch norms into the convolutions before them */
+    bool normalise; /* the model takes pixels / 255 and applies info's constants itself */
+};
+
+/* Opset 13, any batch size: images [n, c, h, w] (pixels when normalised inside) -> logits [n, k].
+   Initialisers have the names of the state dict, in its order. `out` is empty before. */
+ctkd_status ctkd__onnx_export(const struct ctkd__export_args *args, struct ctkd__onnx_model *out,
+                              ctkd_error *err);
+
+/* Whether a model leaves the channels, height or width of its images open; and fills what is open
+   with these sizes (0 leaves it so). */
+bool ctkd__onnx_is_free(const struct ctkd__onnx_model *model);
+void ctkd__onnx_take_size(struct ctkd__onnx_model *model, size_t channels, size_t height,
+                          size_t width);
+
+/*
+ * A classifier of the operators listed in onnx_import.c as a graph, its parameters, and what the
+ * model says of its input: sizes, classes, the constants of a normalisation at its beginning (for
+ * pixels / 255). Softmax at the end is dropped. Operators that are not listed are errors that name
+ * the node. Half precision becomes float, Casts to it change nothing; a model of bytes has images
+ * of 0 to 255. `model` gets its half-precision tensors widened, and no size of its images may be
+ * free any more. *graph is NULL on failure.
+ */
+ctkd_status ctkd__onnx_import(const char *file, struct ctkd__onnx_model *model,
+                              struct ctkd__graph **graph, struct ctkd__tensors *tensors,
+                              struct ctkd__network_info *info, ctkd_error *err);
+
+#endif
