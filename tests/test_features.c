@@ -679,35 +679,36 @@ static size_t index_of(const char *name)
     return which;
 }
 
-static size_t count_steps(const struct ctkd__program *program, enum ctkd__step_kind kind)
+static size_t count_instructions(const struct ctkd__program *program,
+                                 enum ctkd__instruction_kind kind)
 {
     size_t count = 0;
     for (int i = 0; i < program->count; i++)
-        count += program->steps[i].kind == kind;
+        count += program->instructions[i].kind == kind;
     return count;
 }
 
 /* Three units of two slices, concat and shuffle. Computed are: the right halves, the left halves of
    the later units, which would have more than two sources, and the last shuffle. */
-static void chains_of_channel_maps_become_one_step(void **state)
+static void chains_of_channel_maps_become_one_instruction(void **state)
 {
     (void)state;
     struct rig rig = rig_open(index_of("aligned"));
     struct ctkd__program program;
     const struct ctkd__program_request without = { 0 };
     check_ok(ctkd__program_create(rig.graph, &without, &program), NULL);
-    assert_int_equal(count_steps(&program, CTKD__STEP_CHANNELS), 3 + 2 + 1);
+    assert_int_equal(count_instructions(&program, CTKD__INSTRUCTION_CHANNELS), 3 + 2 + 1);
     ctkd__program_fini(&program);
     /* The second unit's sum is an output: the last left half is then read from it. */
     const struct ctkd__program_request with = { .outputs = rig.net.outputs, .n_outputs = 1 };
     check_ok(ctkd__program_create(rig.graph, &with, &program), NULL);
-    assert_int_equal(count_steps(&program, CTKD__STEP_CHANNELS), 3 + 1 + 1 + 1);
-    assert_int_equal(count_steps(&program, CTKD__STEP_OUTPUT), 1);
+    assert_int_equal(count_instructions(&program, CTKD__INSTRUCTION_CHANNELS), 3 + 1 + 1 + 1);
+    assert_int_equal(count_instructions(&program, CTKD__INSTRUCTION_OUTPUT), 1);
     ctkd__program_fini(&program);
     rig_close(&rig);
 }
 
-static void steps_that_nothing_needs_are_left_out(void **state)
+static void instructions_that_nothing_needs_are_left_out(void **state)
 {
     (void)state;
     struct rig rig = rig_open(index_of("gates"));
@@ -720,8 +721,8 @@ static void steps_that_nothing_needs_are_left_out(void **state)
                                                    .outputs = rig.net.outputs,
                                                    .n_outputs = rig.net.n_outputs };
     check_ok(ctkd__program_create(rig.graph, &outputs, &program), NULL);
-    assert_int_equal(count_steps(&program, CTKD__STEP_LINEAR), 0);
-    assert_int_equal(count_steps(&program, CTKD__STEP_SCALE_BY), 2);
+    assert_int_equal(count_instructions(&program, CTKD__INSTRUCTION_LINEAR), 0);
+    assert_int_equal(count_instructions(&program, CTKD__INSTRUCTION_SCALE_BY), 2);
     ctkd__program_fini(&program);
     rig_close(&rig);
 }
@@ -888,8 +889,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_match_central_differences),
         cmocka_unit_test(inference_gives_logits_and_outputs),
-        cmocka_unit_test(chains_of_channel_maps_become_one_step),
-        cmocka_unit_test(steps_that_nothing_needs_are_left_out),
+        cmocka_unit_test(chains_of_channel_maps_become_one_instruction),
+        cmocka_unit_test(instructions_that_nothing_needs_are_left_out),
         cmocka_unit_test(unreached_parameters_have_no_gradient),
         cmocka_unit_test(two_runs_give_the_same_bits),
         cmocka_unit_test(what_is_missing_is_named),

@@ -45,7 +45,7 @@ ctkd_status ctkd__pages_protect(void *memory, size_t bytes, int read_only)
     return !memory || mprotect(memory, pages_size(bytes), access) == 0 ? CTKD_OK : CTKD_EIO;
 }
 
-int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t step)
+int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t time)
 {
     if (arena->count == arena->capacity) {
         const size_t capacity = arena->capacity ? 2 * arena->capacity : 64;
@@ -57,15 +57,15 @@ int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t step)
         arena->capacity = capacity;
     }
     arena->buffers[arena->count] =
-        (struct ctkd__buffer){ ctkd__round_up(bytes, LINE), SIZE_MAX, step, step };
+        (struct ctkd__buffer){ ctkd__round_up(bytes, LINE), SIZE_MAX, time, time };
     return (int)arena->count++;
 }
 
-void ctkd__arena_use(struct ctkd__arena *arena, int buffer, size_t step)
+void ctkd__arena_use(struct ctkd__arena *arena, int buffer, size_t time)
 {
     struct ctkd__buffer *const b = &arena->buffers[buffer];
-    b->first = step < b->first ? step : b->first;
-    b->last = step > b->last ? step : b->last;
+    b->first = time < b->first ? time : b->first;
+    b->last = time > b->last ? time : b->last;
 }
 
 static int live_together(const struct ctkd__buffer *a, const struct ctkd__buffer *b)

@@ -16,7 +16,7 @@ ctkd_status ctkd__pages_protect(void *memory, size_t bytes, int read_only);
 
 struct ctkd__buffer {
     size_t bytes, offset;
-    size_t first, last; /* steps during which it is in use, inclusive */
+    size_t first, last; /* times during which it is in use, inclusive */
 };
 
 struct ctkd__arena {
@@ -26,10 +26,10 @@ struct ctkd__arena {
     char *memory;
 };
 
-/* A new buffer in use at `step`; returns its index or -1 when memory is short. */
-int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t step);
-/* The buffer is used (again) at `step`. */
-void ctkd__arena_use(struct ctkd__arena *arena, int buffer, size_t step);
+/* A new buffer in use at `time`; returns its index or -1 when memory is short. */
+int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t time);
+/* The buffer is used (again) at `time`. */
+void ctkd__arena_use(struct ctkd__arena *arena, int buffer, size_t time);
 /* Gives every buffer an offset such that no two that live at the same time overlap. */
 void ctkd__arena_plan(struct ctkd__arena *arena);
 /* Takes the memory after planning. */

@@ -21,7 +21,7 @@ static const double epsilon = CTKD__BATCH_NORM_EPSILON;
 enum { NO_BUFFER = -1, CHUNK_DEFAULT = 16 };
 
 struct op {
-    struct ctkd__step step;
+    struct ctkd__instruction instruction;
     const struct ctkd__node *node, *in, *out;
     size_t in_blocks, out_blocks, in_floats, out_floats, residual_floats; /* blocked, of an image */
     bool is_logits;
@@ -52,7 +52,7 @@ struct ctkd__inference {
     size_t constants_bytes;
     bool is_protected; /* constants are read-only memory */
 
-    size_t n, step; /* of the present run; images, images of a chunk */
+    size_t n, part; /* of the present run: images, images that a worker claims at once */
     const float *x;
     float *logits;
     float *const *outputs; /* the caller's; NULL: not asked for */
@@ -74,8 +74,8 @@ static struct ctkd__conv_request request_of(const struct ctkd__inference *inf, c
                    node->stride, node->padding, op->in->op == CTKD__OP_INPUT, node->groups },
         .direction = CTKD__CONV_FORWARD,
         .bias = true,
-        .residual = op->step.residual >= 0,
-        .relu = op->step.relu,
+        .residual = op->instruction.residual >= 0,
+        .relu = op->instruction.relu,
         .prologue = prologue,
         .kernels = inf->config.kernels,
         .workers = workers_of(inf),
@@ -105,10 +105,10 @@ static struct ctkd__conv_request transposed_request(const struct ctkd__inference
     return request;
 }
 
-static bool takes_prologue(void *context, int step)
+static bool takes_prologue(void *context, int instruction)
 {
     const struct ctkd__inference *const inf = context;
-    const struct ctkd__conv_request request = request_of(inf, &inf->ops[step], true);
+    const struct ctkd__conv_request request = request_of(inf, &inf->ops[instruction], true);
     return ctkd__conv_supported(inf->config.conv, &request);
 }
 
@@ -118,7 +118,7 @@ static void find_prologues(struct ctkd__inference *inf)
         struct op *const norm = &inf->ops[i];
         norm->virtual_output = ctkd__program_read_by_convs(&inf->program, i, takes_prologue, inf);
         for (int j = i + 1; j < inf->program.count && norm->virtual_output; j++)
-            if (inf->ops[j].step.input == norm->step.output)
+            if (inf->ops[j].instruction.input == norm->instruction.output)
                 inf->ops[j].prologue = norm;
     }
 }
@@ -126,41 +126,42 @@ static void find_prologues(struct ctkd__inference *inf)
 static void set_extents(struct ctkd__inference *inf, struct op *op)
 {
     const size_t block = inf->config.kernels->block;
-    const struct ctkd__step *const step = &op->step;
+    const struct ctkd__instruction *const instruction = &op->instruction;
     const struct ctkd__node *const nodes = inf->graph->nodes;
-    op->node = &nodes[step->node];
-    op->in = &nodes[step->input >= 0 ? step->input : step->output];
-    op->out = &nodes[step->output >= 0 ? step->output : step->input];
+    op->node = &nodes[instruction->node];
+    op->in = &nodes[instruction->input >= 0 ? instruction->input : instruction->output];
+    op->out = &nodes[instruction->output >= 0 ? instruction->output : instruction->input];
     op->in_blocks = ctkd__round_up(op->in->c, block) / block;
     op->out_blocks = ctkd__round_up(op->out->c, block) / block;
     op->in_floats = op->in_blocks * block * op->in->h * op->in->w;
     op->out_floats = op->out_blocks * block * op->out->h * op->out->w;
-    if (step->residual >= 0) {
-        const struct ctkd__node *const residual = &nodes[step->residual];
+    if (instruction->residual >= 0) {
+        const struct ctkd__node *const residual = &nodes[instruction->residual];
         op->residual_floats = ctkd__round_up(residual->c, block) * residual->h * residual->w;
     }
-    op->is_logits = step->kind == CTKD__STEP_LINEAR && step->output == inf->graph->output &&
-                    !inf->config.no_logits;
+    op->is_logits = instruction->kind == CTKD__INSTRUCTION_LINEAR &&
+                    instruction->output == inf->graph->output && !inf->config.no_logits;
 }
 
 static ctkd_status create_maps(struct ctkd__inference *inf, struct op *op)
 {
-    const struct ctkd__step *const step = &op->step;
-    if (step->kind == CTKD__STEP_AVERAGE)
+    const struct ctkd__instruction *const instruction = &op->instruction;
+    if (instruction->kind == CTKD__INSTRUCTION_AVERAGE)
         return ctkd__windows_create(op->node, op->in, &op->windows);
-    if (step->kind != CTKD__STEP_CHANNELS)
+    if (instruction->kind != CTKD__INSTRUCTION_CHANNELS)
         return CTKD_OK;
-    const size_t c[2] = { op->in->c,
-                          step->residual >= 0 ? inf->graph->nodes[step->residual].c : 0 };
-    return ctkd__channel_plan_forward(step->channels, op->out->c, c, inf->config.kernels->block,
-                                      &op->channels);
+    const size_t c[2] = { op->in->c, instruction->residual >= 0
+                                         ? inf->graph->nodes[instruction->residual].c
+                                         : 0 };
+    return ctkd__channel_plan_forward(instruction->channels, op->out->c, c,
+                                      inf->config.kernels->block, &op->channels);
 }
 
 /* A convolution, and what its layer takes. */
 static ctkd_status create_conv(struct ctkd__inference *inf, struct op *op, double *flops,
                                ctkd_error *err)
 {
-    const bool transposed = op->step.kind == CTKD__STEP_TRANSPOSED_CONV;
+    const bool transposed = op->instruction.kind == CTKD__INSTRUCTION_TRANSPOSED_CONV;
     const struct ctkd__conv_request request =
         transposed ? transposed_request(inf, op) : request_of(inf, op, op->prologue != NULL);
     ctkd_status status = ctkd__conv_create(inf->config.conv, &request, &op->conv, err);
@@ -180,10 +181,10 @@ static ctkd_status create_ops(struct ctkd__inference *inf, ctkd_error *err)
         inf->value_op[i] = -1;
     for (int i = 0; i < inf->program.count; i++) {
         struct op *const op = &inf->ops[i];
-        op->step = inf->program.steps[i];
+        op->instruction = inf->program.instructions[i];
         set_extents(inf, op);
-        if (op->step.output >= 0)
-            inf->value_op[op->step.output] = i;
+        if (op->instruction.output >= 0)
+            inf->value_op[op->instruction.output] = i;
         const ctkd_status status = create_maps(inf, op);
         if (status)
             return status;
@@ -193,15 +194,18 @@ static ctkd_status create_ops(struct ctkd__inference *inf, ctkd_error *err)
         struct op *const op = &inf->ops[i];
         double flops = 0;
         ctkd_status status = CTKD_OK;
-        if (op->step.kind == CTKD__STEP_CONV || op->step.kind == CTKD__STEP_TRANSPOSED_CONV)
+        if (op->instruction.kind == CTKD__INSTRUCTION_CONV ||
+            op->instruction.kind == CTKD__INSTRUCTION_TRANSPOSED_CONV)
             status = create_conv(inf, op, &flops, err);
-        else if (op->step.kind == CTKD__STEP_LINEAR)
+        else if (op->instruction.kind == CTKD__INSTRUCTION_LINEAR)
             flops = 2.0 * (double)op->in->c * (double)op->out->c;
         if (status)
             return status;
         op->row = ctkd__profile_row(
             inf->config.profile, "teacher",
-            op->step.kind == CTKD__STEP_CONV ? "conv forward" : ctkd__step_text(op->step.kind),
+            op->instruction.kind == CTKD__INSTRUCTION_CONV
+                ? "conv forward"
+                : ctkd__instruction_text(op->instruction.kind),
             op->node->name, op->conv ? ctkd__conv_base(op->conv)->impl->name : "own", flops);
     }
     return CTKD_OK;
@@ -217,11 +221,11 @@ static int buffer_of_value(const struct ctkd__inference *inf, int value)
     return op->virtual_output ? op->x : op->y;
 }
 
-static bool read_after(const struct ctkd__inference *inf, int buffer, int step)
+static bool read_after(const struct ctkd__inference *inf, int buffer, int instruction)
 {
-    for (int i = step + 1; i < inf->program.count; i++)
-        if (buffer_of_value(inf, inf->ops[i].step.input) == buffer ||
-            buffer_of_value(inf, inf->ops[i].step.residual) == buffer)
+    for (int i = instruction + 1; i < inf->program.count; i++)
+        if (buffer_of_value(inf, inf->ops[i].instruction.input) == buffer ||
+            buffer_of_value(inf, inf->ops[i].instruction.residual) == buffer)
             return true;
     return false;
 }
@@ -229,36 +233,38 @@ static bool read_after(const struct ctkd__inference *inf, int buffer, int step)
 /* Convolutions read the images as they are given. */
 static bool reads_images(const struct op *op)
 {
-    return op->step.kind == CTKD__STEP_CONV && op->in->op == CTKD__OP_INPUT;
+    return op->instruction.kind == CTKD__INSTRUCTION_CONV && op->in->op == CTKD__OP_INPUT;
 }
 
-/* Logits are the caller's, unless a step reads them again. */
+/* Logits are the caller's, unless an instruction reads them again. */
 static bool stores_value(const struct ctkd__inference *inf, const struct op *op)
 {
-    if (op->virtual_output || op->step.kind == CTKD__STEP_OUTPUT)
+    if (op->virtual_output || op->instruction.kind == CTKD__INSTRUCTION_OUTPUT)
         return false;
     bool read = !op->is_logits;
     for (int i = 0; i < inf->program.count && !read; i++)
-        read = inf->ops[i].step.input == op->step.output ||
-               inf->ops[i].step.residual == op->step.output;
+        read = inf->ops[i].instruction.input == op->instruction.output ||
+               inf->ops[i].instruction.residual == op->instruction.output;
     return read;
 }
 
 /* The sum is written over the residual when nobody reads that again. */
-static bool replaces_residual(const struct ctkd__inference *inf, const struct op *op, int step)
+static bool replaces_residual(const struct ctkd__inference *inf, const struct op *op,
+                              int instruction)
 {
-    const enum ctkd__step_kind kind = op->step.kind;
-    return (kind == CTKD__STEP_CONV || kind == CTKD__STEP_NORM || kind == CTKD__STEP_ADD) &&
+    const enum ctkd__instruction_kind kind = op->instruction.kind;
+    return (kind == CTKD__INSTRUCTION_CONV || kind == CTKD__INSTRUCTION_NORM ||
+            kind == CTKD__INSTRUCTION_ADD) &&
            op->residual != NO_BUFFER && op->residual != op->x &&
-           !read_after(inf, op->residual, step);
+           !read_after(inf, op->residual, instruction);
 }
 
 static bool plan_values(struct ctkd__inference *inf)
 {
     for (int i = 0; i < inf->program.count; i++) {
         struct op *const op = &inf->ops[i];
-        op->x = reads_images(op) ? NO_BUFFER : buffer_of_value(inf, op->step.input);
-        op->residual = buffer_of_value(inf, op->step.residual);
+        op->x = reads_images(op) ? NO_BUFFER : buffer_of_value(inf, op->instruction.input);
+        op->residual = buffer_of_value(inf, op->instruction.residual);
         op->y = NO_BUFFER;
         if (op->x != NO_BUFFER)
             ctkd__arena_use(&inf->plan, op->x, (size_t)i);
@@ -277,7 +283,7 @@ static bool plan_values(struct ctkd__inference *inf)
     return true;
 }
 
-static size_t take(size_t *total, size_t bytes)
+static size_t reserve(size_t *total, size_t bytes)
 {
     const size_t at = *total;
     *total += ctkd__round_up(bytes, 64);
@@ -302,15 +308,15 @@ static void lay_out_constants(struct ctkd__inference *inf, char *memory)
             weights = ctkd__conv_base(op->conv)->impl->packed_bytes(op->conv);
             weights = weights ? weights : flat_floats(inf, op) * sizeof(float);
             bias = op->out_blocks * block * sizeof(float);
-        } else if (op->step.kind == CTKD__STEP_LINEAR) {
+        } else if (op->instruction.kind == CTKD__INSTRUCTION_LINEAR) {
             weights = op->in_floats * op->out->c * sizeof(float);
             bias = op->out->c * sizeof(float);
-        } else if (op->step.kind == CTKD__STEP_NORM) {
+        } else if (op->instruction.kind == CTKD__INSTRUCTION_NORM) {
             bias = scale = op->in_blocks * block * sizeof(float);
         }
         op->weights_bytes = weights;
-        char *const places[] = { memory + take(&total, weights), memory + take(&total, bias),
-                                 memory + take(&total, scale) };
+        char *const places[] = { memory + reserve(&total, weights), memory + reserve(&total, bias),
+                                 memory + reserve(&total, scale) };
         op->weights = (float *)(void *)places[0];
         op->bias = (float *)(void *)places[1];
         op->scale = (float *)(void *)places[2];
@@ -324,7 +330,7 @@ ctkd_status ctkd__inference_prepare(struct ctkd__inference *inf, size_t n, ctkd_
     for (int i = 0; i < inf->program.count; i++) {
         struct ctkd__conv *const conv = inf->ops[i].conv;
         const size_t rows = inf->chunk * inf->ops[i].out->c * sizeof(float);
-        if (inf->ops[i].step.kind == CTKD__STEP_LINEAR && rows > scratch)
+        if (inf->ops[i].instruction.kind == CTKD__INSTRUCTION_LINEAR && rows > scratch)
             scratch = rows;
         if (!conv)
             continue;
@@ -407,7 +413,7 @@ ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
     inf->graph = graph;
     inf->config = *config;
     inf->config.no_logits = config->no_logits || graph->output < 0;
-    inf->config.outputs = NULL; /* the steps know them */
+    inf->config.outputs = NULL; /* the instructions know them */
     const struct ctkd__program_request request = { true, inf->config.no_logits, config->outputs,
                                                    config->n_outputs };
     ctkd_status status = check_request(graph, config, err);
@@ -470,8 +476,8 @@ size_t ctkd__inference_bytes(const struct ctkd__inference *inf)
 
 /* --- folding */
 
-static const float *parameter(const struct ctkd__weights *weights, const struct ctkd__node *node,
-                              enum ctkd__role role)
+static const float *parameter_in(const struct ctkd__weights *weights, const struct ctkd__node *node,
+                                 enum ctkd__role role)
 {
     const int index = node->parameters[role];
     if (index < 0)
@@ -484,10 +490,10 @@ static const float *parameter(const struct ctkd__weights *weights, const struct 
 static void norm_affine(const struct ctkd__weights *weights, const struct ctkd__node *norm,
                         size_t c, double *scale, double *shift)
 {
-    const double mean = (double)parameter(weights, norm, CTKD__ROLE_MEAN)[c];
-    const double variance = (double)parameter(weights, norm, CTKD__ROLE_VARIANCE)[c];
-    *scale = (double)parameter(weights, norm, CTKD__ROLE_WEIGHT)[c] / sqrt(variance + epsilon);
-    *shift = (double)parameter(weights, norm, CTKD__ROLE_BIAS)[c] - mean * *scale;
+    const double mean = (double)parameter_in(weights, norm, CTKD__ROLE_MEAN)[c];
+    const double variance = (double)parameter_in(weights, norm, CTKD__ROLE_VARIANCE)[c];
+    *scale = (double)parameter_in(weights, norm, CTKD__ROLE_WEIGHT)[c] / sqrt(variance + epsilon);
+    *shift = (double)parameter_in(weights, norm, CTKD__ROLE_BIAS)[c] - mean * *scale;
 }
 
 static void store_weights(struct op *op, const float *flat, size_t floats)
@@ -503,13 +509,13 @@ static void load_conv(struct ctkd__inference *inf, struct op *op,
                       const struct ctkd__weights *weights, float *folded)
 {
     const size_t block = inf->config.kernels->block, floats = flat_floats(inf, op);
-    const float *const flat = parameter(weights, op->node, CTKD__ROLE_WEIGHT);
-    const float *const bias = parameter(weights, op->node, CTKD__ROLE_BIAS);
+    const float *const flat = parameter_in(weights, op->node, CTKD__ROLE_WEIGHT);
+    const float *const bias = parameter_in(weights, op->node, CTKD__ROLE_BIAS);
     const size_t per_block = floats / op->out_blocks;
     for (size_t o = 0; o < op->out->c; o++) {
         double scale = 1, shift = 0;
-        if (op->step.norm >= 0)
-            norm_affine(weights, &inf->graph->nodes[op->step.norm], o, &scale, &shift);
+        if (op->instruction.norm >= 0)
+            norm_affine(weights, &inf->graph->nodes[op->instruction.norm], o, &scale, &shift);
         op->bias[o] = (float)(shift + (bias ? scale * (double)bias[o] : 0));
         const size_t first =
             o / block * per_block + o % block; /* o is the fastest index of a block */
@@ -523,10 +529,10 @@ static void load_conv(struct ctkd__inference *inf, struct op *op,
 static void load_transposed(struct ctkd__inference *inf, struct op *op,
                             const struct ctkd__weights *weights)
 {
-    const float *const bias = parameter(weights, op->node, CTKD__ROLE_BIAS);
+    const float *const bias = parameter_in(weights, op->node, CTKD__ROLE_BIAS);
     if (bias)
         memcpy(op->bias, bias, op->out->c * sizeof *bias);
-    store_weights(op, parameter(weights, op->node, CTKD__ROLE_WEIGHT), flat_floats(inf, op));
+    store_weights(op, parameter_in(weights, op->node, CTKD__ROLE_WEIGHT), flat_floats(inf, op));
 }
 
 ctkd_status ctkd__inference_protect(struct ctkd__inference *inf, ctkd_error *err)
@@ -558,16 +564,17 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inf, const struct ctkd_
     unprotect(inf);
     for (int i = 0; i < inf->program.count; i++) {
         struct op *const op = &inf->ops[i];
-        if (op->step.kind == CTKD__STEP_CONV) {
+        if (op->instruction.kind == CTKD__INSTRUCTION_CONV) {
             memset(folded, 0, flat_floats(inf, op) * sizeof *folded);
             load_conv(inf, op, weights, folded);
-        } else if (op->step.kind == CTKD__STEP_TRANSPOSED_CONV) {
+        } else if (op->instruction.kind == CTKD__INSTRUCTION_TRANSPOSED_CONV) {
             load_transposed(inf, op, weights);
-        } else if (op->step.kind == CTKD__STEP_LINEAR) {
-            memcpy(op->weights, parameter(weights, op->node, CTKD__ROLE_WEIGHT), op->weights_bytes);
-            memcpy(op->bias, parameter(weights, op->node, CTKD__ROLE_BIAS),
+        } else if (op->instruction.kind == CTKD__INSTRUCTION_LINEAR) {
+            memcpy(op->weights, parameter_in(weights, op->node, CTKD__ROLE_WEIGHT),
+                   op->weights_bytes);
+            memcpy(op->bias, parameter_in(weights, op->node, CTKD__ROLE_BIAS),
                    op->out->c * sizeof(float));
-        } else if (op->step.kind == CTKD__STEP_NORM) {
+        } else if (op->instruction.kind == CTKD__INSTRUCTION_NORM) {
             for (size_t c = 0; c < op->node->c; c++) {
                 double scale, shift;
                 norm_affine(weights, op->node, c, &scale, &shift);
@@ -582,19 +589,19 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inf, const struct ctkd_
 
 /* --- running */
 
-struct view {
+struct chunk_view {
     struct ctkd__inference *inf;
     size_t worker, first, n;
 };
 
-static float *at(const struct view *v, int buffer)
+static float *buffer_at(const struct chunk_view *v, int buffer)
 {
     return buffer == NO_BUFFER
                ? NULL
                : (float *)(void *)(v->inf->arenas[v->worker] + v->inf->plan.buffers[buffer].offset);
 }
 
-static void run_conv(const struct view *v, const struct op *op, const float *x)
+static void run_conv(const struct chunk_view *v, const struct op *op, const float *x)
 {
     struct ctkd__affine affine;
     struct ctkd__conv_call call = { .n = v->n,
@@ -602,12 +609,12 @@ static void run_conv(const struct view *v, const struct op *op, const float *x)
                                     .x = x,
                                     .weights = op->weights,
                                     .bias = op->bias,
-                                    .base = at(v, op->residual),
-                                    .out = at(v, op->y),
+                                    .base = buffer_at(v, op->residual),
+                                    .out = buffer_at(v, op->y),
                                     .scratch = v->inf->scratch[v->worker] };
     if (op->prologue) {
         affine = (struct ctkd__affine){ op->prologue->scale, op->prologue->bias,
-                                        op->prologue->step.relu };
+                                        op->prologue->instruction.relu };
         call.prologue = &affine;
     }
     const ctkd_status status = ctkd__conv_base(op->conv)->impl->run(op->conv, &call);
@@ -615,13 +622,13 @@ static void run_conv(const struct view *v, const struct op *op, const float *x)
         v->inf->statuses[v->worker] = status;
 }
 
-static void run_transposed(const struct view *v, const struct op *op, const float *x)
+static void run_transposed(const struct chunk_view *v, const struct op *op, const float *x)
 {
     struct ctkd__conv_call call = { .n = v->n,
                                     .worker = v->worker,
                                     .dy = x,
                                     .weights = op->weights,
-                                    .out = at(v, op->y),
+                                    .out = buffer_at(v, op->y),
                                     .scratch = v->inf->scratch[v->worker] };
     const ctkd_status status = ctkd__conv_base(op->conv)->impl->run(op->conv, &call);
     if (status)
@@ -629,11 +636,11 @@ static void run_transposed(const struct view *v, const struct op *op, const floa
     if (op->node->parameters[CTKD__ROLE_BIAS] >= 0)
         v->inf->config.kernels->features->shift(
             (struct ctkd__extent){ v->n, op->out_blocks, op->out->h * op->out->w }, op->bias,
-            at(v, op->y));
+            buffer_at(v, op->y));
 }
 
 /* Plain rows: the logits', or some in the scratch memory. */
-static void run_linear(const struct view *v, const struct op *op, const float *x)
+static void run_linear(const struct chunk_view *v, const struct op *op, const float *x)
 {
     const struct ctkd__kernels *const k = v->inf->config.kernels;
     float *const rows = op->is_logits ? v->inf->logits + v->first * op->out->c
@@ -641,55 +648,55 @@ static void run_linear(const struct view *v, const struct op *op, const float *x
     k->pointwise->linear(v->n, op->in_floats, op->out->c, x, op->weights, op->bias, rows);
     if (op->y != NO_BUFFER)
         k->features->block((struct ctkd__extent){ v->n, op->out_blocks, 1 }, op->out->c, rows, NULL,
-                           at(v, op->y));
+                           buffer_at(v, op->y));
 }
 
-static void run_feature(const struct view *v, const struct op *op, const float *x)
+static void run_feature(const struct chunk_view *v, const struct op *op, const float *x)
 {
     const struct ctkd__feature_kernels *const k = v->inf->config.kernels->features;
     const size_t hw = op->in->h * op->in->w, block = v->inf->config.kernels->block;
     const struct ctkd__extent extent = { v->n, op->in_blocks, hw };
-    const float *const residual = at(v, op->residual);
+    const float *const residual = buffer_at(v, op->residual);
     const float *const operands[2] = { x, residual };
-    float *const y = at(v, op->y);
-    switch (op->step.kind) {
-    case CTKD__STEP_INPUT:
+    float *const y = buffer_at(v, op->y);
+    switch (op->instruction.kind) {
+    case CTKD__INSTRUCTION_INPUT:
         k->block(extent, op->in->c, x, NULL, y);
         break;
-    case CTKD__STEP_CHANNELS:
+    case CTKD__INSTRUCTION_CHANNELS:
         k->gather(v->n, hw, &op->channels, operands, NULL, y);
         break;
-    case CTKD__STEP_ACTIVATE:
+    case CTKD__INSTRUCTION_ACTIVATE:
         k->activate(extent, op->node->c, op->node->activation, op->node->slope, x, y);
         break;
-    case CTKD__STEP_AVERAGE:
+    case CTKD__INSTRUCTION_AVERAGE:
         k->average(v->n * op->in_blocks, &op->windows, x, y);
         break;
-    case CTKD__STEP_SCALE_BY:
+    case CTKD__INSTRUCTION_SCALE_BY:
         k->scale_by(extent, x, op->residual_floats / hw / block, residual, op->node->channel, NULL,
                     y);
         break;
-    case CTKD__STEP_MULTIPLY:
+    case CTKD__INSTRUCTION_MULTIPLY:
         k->multiply(extent, x, residual, op->residual_floats != op->in_floats, NULL, y);
         break;
-    case CTKD__STEP_OUTPUT:
+    case CTKD__INSTRUCTION_OUTPUT:
         if (v->inf->outputs)
             k->unblock(extent, op->in->c, x,
-                       v->inf->outputs[op->step.index] + v->first * op->in->c * hw);
+                       v->inf->outputs[op->instruction.index] + v->first * op->in->c * hw);
         break;
     default:
         break;
     }
 }
 
-static void run_op(const struct view *v, const struct op *op)
+static void run_op(const struct chunk_view *v, const struct op *op)
 {
     const struct ctkd__pointwise_kernels *const k = v->inf->config.kernels->pointwise;
     const float *const x = op->x != NO_BUFFER
-                               ? at(v, op->x)
+                               ? buffer_at(v, op->x)
                                : v->inf->x + v->first * op->in->c * op->in->h * op->in->w;
     const struct ctkd__extent extent = { v->n, op->in_blocks, op->in->h * op->in->w };
-    const struct ctkd__affine affine = { op->scale, op->bias, op->step.relu };
+    const struct ctkd__affine affine = { op->scale, op->bias, op->instruction.relu };
     const struct ctkd__max_pool pool = { op->in->h,        op->in->w,        op->out->h,
                                          op->out->w,       op->node->kernel, op->node->stride,
                                          op->node->padding };
@@ -698,33 +705,34 @@ static void run_op(const struct view *v, const struct op *op)
         op->in->w,  op->out_blocks,   op->out->h,
         op->out->w, op->node->stride, (op->out->c - op->in->c) / 2
     };
-    switch (op->step.kind) {
-    case CTKD__STEP_CONV:
+    switch (op->instruction.kind) {
+    case CTKD__INSTRUCTION_CONV:
         run_conv(v, op, x);
         break;
-    case CTKD__STEP_NORM:
+    case CTKD__INSTRUCTION_NORM:
         if (!op->virtual_output)
-            k->affine(extent, x, &affine, at(v, op->residual), at(v, op->y));
+            k->affine(extent, x, &affine, buffer_at(v, op->residual), buffer_at(v, op->y));
         break;
-    case CTKD__STEP_ADD:
-        k->add(v->n * op->out_floats, x, at(v, op->residual), op->step.relu, at(v, op->y));
+    case CTKD__INSTRUCTION_ADD:
+        k->add(v->n * op->out_floats, x, buffer_at(v, op->residual), op->instruction.relu,
+               buffer_at(v, op->y));
         break;
-    case CTKD__STEP_RELU:
-        k->relu(v->n * op->out_floats, x, at(v, op->y));
+    case CTKD__INSTRUCTION_RELU:
+        k->relu(v->n * op->out_floats, x, buffer_at(v, op->y));
         break;
-    case CTKD__STEP_MAX_POOL:
-        k->max_pool(v->n * op->in_blocks, &pool, x, at(v, op->y), NULL);
+    case CTKD__INSTRUCTION_MAX_POOL:
+        k->max_pool(v->n * op->in_blocks, &pool, x, buffer_at(v, op->y), NULL);
         break;
-    case CTKD__STEP_GLOBAL_POOL:
-        k->mean_pool(extent, x, at(v, op->y));
+    case CTKD__INSTRUCTION_GLOBAL_POOL:
+        k->mean_pool(extent, x, buffer_at(v, op->y));
         break;
-    case CTKD__STEP_LINEAR:
+    case CTKD__INSTRUCTION_LINEAR:
         run_linear(v, op, x);
         break;
-    case CTKD__STEP_SUBSAMPLE:
-        k->subsample(v->n, &shape, x, at(v, op->y));
+    case CTKD__INSTRUCTION_SUBSAMPLE:
+        k->subsample(v->n, &shape, x, buffer_at(v, op->y));
         break;
-    case CTKD__STEP_TRANSPOSED_CONV:
+    case CTKD__INSTRUCTION_TRANSPOSED_CONV:
         run_transposed(v, op, x);
         break;
     default:
@@ -738,11 +746,11 @@ static void run_worker(void *context, size_t worker)
     struct ctkd__inference *const inf = context;
     struct ctkd__profile *const profile = inf->config.profile;
     for (;;) {
-        const size_t first = atomic_fetch_add(&inf->next, 1) * inf->step;
+        const size_t first = atomic_fetch_add(&inf->next, 1) * inf->part;
         if (first >= inf->n)
             return;
         const size_t left = inf->n - first;
-        const struct view v = { inf, worker, first, left < inf->step ? left : inf->step };
+        const struct chunk_view v = { inf, worker, first, left < inf->part ? left : inf->part };
         for (int i = 0; i < inf->program.count; i++) {
             const uint64_t start = profile ? ctkd__profile_now_ns() : 0;
             run_op(&v, &inf->ops[i]);
@@ -761,10 +769,10 @@ ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, c
     if (!logits && !inf->config.no_logits)
         return ctkd__fail(err, CTKD_EINVAL, "inference: no room for the logits");
     const size_t workers = workers_of(inf), share = (n + workers - 1) / workers;
-    inf->step = share < inf->chunk ? share : inf->chunk;
-    ctkd_status status = ctkd__inference_prepare(inf, inf->step, err);
-    if (!status && n % inf->step)
-        status = ctkd__inference_prepare(inf, n % inf->step, err);
+    inf->part = share < inf->chunk ? share : inf->chunk;
+    ctkd_status status = ctkd__inference_prepare(inf, inf->part, err);
+    if (!status && n % inf->part)
+        status = ctkd__inference_prepare(inf, n % inf->part, err);
     if (status)
         return status;
     inf->n = n;

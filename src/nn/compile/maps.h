@@ -1,13 +1,13 @@
-/* What the steps that move or average pixels need to know, worked out once for a layout: maps of
- * channels and windows. Used by training and inference. */
+/* What the instructions that move or average pixels need to know, worked out once for a layout:
+ * maps of channels and windows. Used by training and inference. */
 #ifndef CTKD_NN_MAPS_H
 #define CTKD_NN_MAPS_H
 
 #include "nn/compile/program.h"
 #include "nn/kernels/kernels.h"
 
-/* The plan of a CHANNELS step, forward. Operands have c[0] and c[1] channels (0: no such operand).
-   CTKD_ENOMEM. */
+/* The plan of a CHANNELS instruction, forward. Operands have c[0] and c[1] channels (0: no such
+   operand). CTKD_ENOMEM. */
 ctkd_status ctkd__channel_plan_forward(const struct ctkd__channel *channels, size_t count,
                                        const size_t c[2], size_t block,
                                        struct ctkd__channel_plan *out);

@@ -2,38 +2,38 @@
 
 #include <stdlib.h>
 
-static const char *const texts[CTKD__STEP_KINDS] = {
-    [CTKD__STEP_CONV] = "conv",
-    [CTKD__STEP_NORM] = "batch norm",
-    [CTKD__STEP_ADD] = "add",
-    [CTKD__STEP_RELU] = "relu",
-    [CTKD__STEP_MAX_POOL] = "max pool",
-    [CTKD__STEP_GLOBAL_POOL] = "global pool",
-    [CTKD__STEP_LINEAR] = "linear",
-    [CTKD__STEP_SUBSAMPLE] = "subsample",
-    [CTKD__STEP_INPUT] = "input",
-    [CTKD__STEP_CHANNELS] = "channels",
-    [CTKD__STEP_ACTIVATE] = "activate",
-    [CTKD__STEP_AVERAGE] = "average",
-    [CTKD__STEP_SCALE_BY] = "scale by",
-    [CTKD__STEP_MULTIPLY] = "multiply",
-    [CTKD__STEP_TRANSPOSED_CONV] = "transposed conv",
-    [CTKD__STEP_OUTPUT] = "output",
+static const char *const texts[CTKD__INSTRUCTION_KINDS] = {
+    [CTKD__INSTRUCTION_CONV] = "conv",
+    [CTKD__INSTRUCTION_NORM] = "batch norm",
+    [CTKD__INSTRUCTION_ADD] = "add",
+    [CTKD__INSTRUCTION_RELU] = "relu",
+    [CTKD__INSTRUCTION_MAX_POOL] = "max pool",
+    [CTKD__INSTRUCTION_GLOBAL_POOL] = "global pool",
+    [CTKD__INSTRUCTION_LINEAR] = "linear",
+    [CTKD__INSTRUCTION_SUBSAMPLE] = "subsample",
+    [CTKD__INSTRUCTION_INPUT] = "input",
+    [CTKD__INSTRUCTION_CHANNELS] = "channels",
+    [CTKD__INSTRUCTION_ACTIVATE] = "activate",
+    [CTKD__INSTRUCTION_AVERAGE] = "average",
+    [CTKD__INSTRUCTION_SCALE_BY] = "scale by",
+    [CTKD__INSTRUCTION_MULTIPLY] = "multiply",
+    [CTKD__INSTRUCTION_TRANSPOSED_CONV] = "transposed conv",
+    [CTKD__INSTRUCTION_OUTPUT] = "output",
 };
 
-const char *ctkd__step_text(enum ctkd__step_kind kind)
+const char *ctkd__instruction_text(enum ctkd__instruction_kind kind)
 {
     return texts[kind];
 }
 
-/* What is known of a node while steps are made. */
+/* What is known of a node while instructions are made. */
 struct known {
-    bool needed;          /* by the logits or an output */
-    bool kept;            /* is an output or the logits: its value must exist */
-    int readers, reader;  /* how many of the needed nodes read it; the last one that does */
-    bool absorbed;        /* belongs to the step of an earlier node */
-    bool ends;            /* a step ends here */
-    struct ctkd__step at; /* that step */
+    bool needed;                 /* by the logits or an output */
+    bool kept;                   /* is an output or the logits: its value must exist */
+    int readers, reader;         /* how many of the needed nodes read it; the last one that does */
+    bool absorbed;               /* belongs to the instruction of an earlier node */
+    bool ends;                   /* an instruction ends here */
+    struct ctkd__instruction at; /* that instruction */
 
     bool seen_through; /* a map of channels that only maps of channels read: never computed */
     int sources[2];    /* of a map: what it reads in the end */
@@ -62,9 +62,10 @@ static int other_operand(const struct fusion *f, int add, int node)
     return inputs[0] == node ? inputs[1] : inputs[0];
 }
 
-/* Absorbs an add (and the ReLU behind it) into the step that ends at `end`; returns the new end. Of
-   two candidates for the same add the later one takes it: by then the other operand exists. */
-static int absorb_tail(struct fusion *f, struct ctkd__step *step, int end,
+/* Absorbs an add (and the ReLU behind it) into the instruction that ends at `end`; returns the new
+   end. Of two candidates for the same add the later one takes it: by then the other operand exists.
+ */
+static int absorb_tail(struct fusion *f, struct ctkd__instruction *instruction, int end,
                        bool (*can_take)(const struct fusion *f, int node))
 {
     const int add = sole_reader(f, end, CTKD__OP_ADD);
@@ -73,14 +74,14 @@ static int absorb_tail(struct fusion *f, struct ctkd__step *step, int end,
         const bool other_takes =
             other > end && can_take(f, other) && sole_reader(f, other, CTKD__OP_ADD) == add;
         if (other != end && !other_takes) {
-            step->residual = other;
+            instruction->residual = other;
             end = add;
             f->known[add].absorbed = true;
         }
     }
     const int relu = sole_reader(f, end, CTKD__OP_RELU);
     if (relu >= 0) {
-        step->relu = true;
+        instruction->relu = true;
         end = relu;
         f->known[relu].absorbed = true;
     }
@@ -97,56 +98,56 @@ static bool ends_norm_or_conv(const struct fusion *f, int node)
     return ends_norm(f, node) || f->graph->nodes[node].op == CTKD__OP_CONV;
 }
 
-static enum ctkd__step_kind kind_of(enum ctkd__op op)
+static enum ctkd__instruction_kind kind_of(enum ctkd__op op)
 {
     switch (op) {
     case CTKD__OP_CONV:
-        return CTKD__STEP_CONV;
+        return CTKD__INSTRUCTION_CONV;
     case CTKD__OP_BATCH_NORM:
-        return CTKD__STEP_NORM;
+        return CTKD__INSTRUCTION_NORM;
     case CTKD__OP_ADD:
-        return CTKD__STEP_ADD;
+        return CTKD__INSTRUCTION_ADD;
     case CTKD__OP_RELU:
-        return CTKD__STEP_RELU;
+        return CTKD__INSTRUCTION_RELU;
     case CTKD__OP_MAX_POOL:
-        return CTKD__STEP_MAX_POOL;
+        return CTKD__INSTRUCTION_MAX_POOL;
     case CTKD__OP_GLOBAL_POOL:
-        return CTKD__STEP_GLOBAL_POOL;
+        return CTKD__INSTRUCTION_GLOBAL_POOL;
     case CTKD__OP_LINEAR:
-        return CTKD__STEP_LINEAR;
+        return CTKD__INSTRUCTION_LINEAR;
     case CTKD__OP_SUBSAMPLE:
-        return CTKD__STEP_SUBSAMPLE;
+        return CTKD__INSTRUCTION_SUBSAMPLE;
     case CTKD__OP_CONCAT:
     case CTKD__OP_SLICE:
     case CTKD__OP_SHUFFLE:
-        return CTKD__STEP_CHANNELS;
+        return CTKD__INSTRUCTION_CHANNELS;
     case CTKD__OP_ACTIVATE:
-        return CTKD__STEP_ACTIVATE;
+        return CTKD__INSTRUCTION_ACTIVATE;
     case CTKD__OP_AVERAGE_POOL:
     case CTKD__OP_POOL_TO:
     case CTKD__OP_RESIZE:
-        return CTKD__STEP_AVERAGE;
+        return CTKD__INSTRUCTION_AVERAGE;
     case CTKD__OP_SCALE_BY:
-        return CTKD__STEP_SCALE_BY;
+        return CTKD__INSTRUCTION_SCALE_BY;
     case CTKD__OP_MULTIPLY:
-        return CTKD__STEP_MULTIPLY;
+        return CTKD__INSTRUCTION_MULTIPLY;
     case CTKD__OP_TRANSPOSED_CONV:
-        return CTKD__STEP_TRANSPOSED_CONV;
+        return CTKD__INSTRUCTION_TRANSPOSED_CONV;
     case CTKD__OP_INPUT:
     case CTKD__OP_SIDE_INPUT:
-        return CTKD__STEP_INPUT;
+        return CTKD__INSTRUCTION_INPUT;
     case CTKD__OP_PARAMETER:
     case CTKD__OP_COUNT:
-        break; /* a parameter has no step */
+        break; /* a parameter has no instruction */
     }
-    return CTKD__STEP_KINDS;
+    return CTKD__INSTRUCTION_KINDS;
 }
 
 /* --- maps of channels */
 
 static bool is_map(const struct fusion *f, int node)
 {
-    return kind_of(f->graph->nodes[node].op) == CTKD__STEP_CHANNELS;
+    return kind_of(f->graph->nodes[node].op) == CTKD__INSTRUCTION_CHANNELS;
 }
 
 /* Channel `c` of a map's output, in terms of its direct operands. */
@@ -265,40 +266,41 @@ static bool make_maps(struct fusion *f, struct ctkd__program *out)
     return true;
 }
 
-/* --- steps */
+/* --- instructions */
 
 static void fuse_from(struct fusion *f, int node)
 {
     const struct ctkd__node *const n = &f->graph->nodes[node];
-    struct ctkd__step step = { .kind = kind_of(n->op),
-                               .node = node,
-                               .norm = -1,
-                               .input = n->inputs[0],
-                               .residual = n->inputs[1] };
+    struct ctkd__instruction instruction = { .kind = kind_of(n->op),
+                                             .node = node,
+                                             .norm = -1,
+                                             .input = n->inputs[0],
+                                             .residual = n->inputs[1] };
     int end = node;
     if (n->op == CTKD__OP_CONV && f->request->inference) {
         const int norm = sole_reader(f, node, CTKD__OP_BATCH_NORM);
         if (norm >= 0) {
-            step.norm = end = norm;
+            instruction.norm = end = norm;
             f->known[norm].absorbed = true;
         }
-        end = absorb_tail(f, &step, end, ends_norm_or_conv);
+        end = absorb_tail(f, &instruction, end, ends_norm_or_conv);
     } else if (n->op == CTKD__OP_BATCH_NORM) {
-        end = absorb_tail(f, &step, end, f->request->inference ? ends_norm_or_conv : ends_norm);
+        end = absorb_tail(f, &instruction, end,
+                          f->request->inference ? ends_norm_or_conv : ends_norm);
     } else if (n->op == CTKD__OP_ADD) {
         const int relu = sole_reader(f, node, CTKD__OP_RELU);
         if (relu >= 0) {
-            step.relu = true;
+            instruction.relu = true;
             end = relu;
             f->known[relu].absorbed = true;
         }
-    } else if (step.kind == CTKD__STEP_CHANNELS) {
-        step.input = f->known[node].sources[0];
-        step.residual = f->known[node].sources[1];
-        step.channels = f->known[node].channels;
+    } else if (instruction.kind == CTKD__INSTRUCTION_CHANNELS) {
+        instruction.input = f->known[node].sources[0];
+        instruction.residual = f->known[node].sources[1];
+        instruction.channels = f->known[node].channels;
     }
-    step.output = end;
-    f->known[end].at = step;
+    instruction.output = end;
+    f->known[end].at = instruction;
     f->known[end].ends = true;
 }
 
@@ -332,7 +334,7 @@ static bool images_are_blocked(const struct fusion *f, int input)
     return others;
 }
 
-static bool has_step(const struct fusion *f, int node)
+static bool has_instruction(const struct fusion *f, int node)
 {
     const enum ctkd__op op = f->graph->nodes[node].op;
     if (!f->known[node].needed || f->known[node].absorbed || f->known[node].seen_through)
@@ -340,21 +342,22 @@ static bool has_step(const struct fusion *f, int node)
     return op == CTKD__OP_INPUT ? images_are_blocked(f, node) : op != CTKD__OP_PARAMETER;
 }
 
-static void list_steps(const struct fusion *f, struct ctkd__program *out)
+static void list_instructions(const struct fusion *f, struct ctkd__program *out)
 {
     for (int i = 0; i < f->graph->n_nodes; i++) {
         if (!f->known[i].ends)
             continue;
-        out->steps[out->count++] = f->known[i].at;
+        out->instructions[out->count++] = f->known[i].at;
         for (size_t o = 0; o < f->request->n_outputs; o++)
             if (f->request->outputs[o] == i)
-                out->steps[out->count++] = (struct ctkd__step){ .kind = CTKD__STEP_OUTPUT,
-                                                                .node = i,
-                                                                .norm = -1,
-                                                                .input = i,
-                                                                .residual = -1,
-                                                                .output = -1,
-                                                                .index = o };
+                out->instructions[out->count++] =
+                    (struct ctkd__instruction){ .kind = CTKD__INSTRUCTION_OUTPUT,
+                                                .node = i,
+                                                .norm = -1,
+                                                .input = i,
+                                                .residual = -1,
+                                                .output = -1,
+                                                .index = o };
     }
 }
 
@@ -364,18 +367,18 @@ ctkd_status ctkd__program_create(const struct ctkd__graph *graph,
 {
     const size_t n = (size_t)graph->n_nodes;
     struct fusion f = { graph, request, calloc(n, sizeof *f.known) };
-    *out = (struct ctkd__program){ calloc(n + request->n_outputs, sizeof(struct ctkd__step)), 0,
-                                   NULL };
-    bool made = f.known && out->steps;
+    *out = (struct ctkd__program){ calloc(n + request->n_outputs, sizeof(struct ctkd__instruction)),
+                                   0, NULL };
+    bool made = f.known && out->instructions;
     if (made) {
         find_needed(&f);
         made = make_maps(&f, out);
     }
     if (made) {
         for (int i = 0; i < graph->n_nodes; i++)
-            if (has_step(&f, i))
+            if (has_instruction(&f, i))
                 fuse_from(&f, i);
-        list_steps(&f, out);
+        list_instructions(&f, out);
     }
     free(f.known);
     if (!made)
@@ -384,18 +387,19 @@ ctkd_status ctkd__program_create(const struct ctkd__graph *graph,
 }
 
 bool ctkd__program_read_by_convs(const struct ctkd__program *program, int norm,
-                                 bool (*takes)(void *context, int step), void *context)
+                                 bool (*takes)(void *context, int instruction), void *context)
 {
-    const struct ctkd__step *const steps = program->steps, *const from = &steps[norm];
-    if (from->kind != CTKD__STEP_NORM || from->residual >= 0)
+    const struct ctkd__instruction *const instructions = program->instructions,
+                                          *const from = &instructions[norm];
+    if (from->kind != CTKD__INSTRUCTION_NORM || from->residual >= 0)
         return false;
     bool all = false;
     for (int i = norm + 1; i < program->count; i++) {
-        if (steps[i].residual == from->output)
+        if (instructions[i].residual == from->output)
             return false;
-        if (steps[i].input != from->output)
+        if (instructions[i].input != from->output)
             continue;
-        if (steps[i].kind != CTKD__STEP_CONV || !takes(context, i))
+        if (instructions[i].kind != CTKD__INSTRUCTION_CONV || !takes(context, i))
             return false;
         all = true;
     }
@@ -404,7 +408,7 @@ bool ctkd__program_read_by_convs(const struct ctkd__program *program, int norm,
 
 void ctkd__program_fini(struct ctkd__program *program)
 {
-    free(program->steps);
+    free(program->instructions);
     free(program->channels);
     *program = (struct ctkd__program){ 0 };
 }

@@ -1,5 +1,5 @@
-/* A graph as a list of fused steps, in order of execution: what training and inference are compiled
- * from. */
+/* A graph as a list of fused instructions, in order of execution: what training and inference are
+ * compiled from. */
 #ifndef CTKD_NN_PROGRAM_H
 #define CTKD_NN_PROGRAM_H
 
@@ -7,38 +7,40 @@
 
 #include "nn/graph.h"
 
-enum ctkd__step_kind {
-    CTKD__STEP_CONV, /* inference: with batch norm folded, residual and ReLU */
-    CTKD__STEP_NORM, /* batch norm, then residual, then ReLU */
-    CTKD__STEP_ADD,  /* add, then ReLU */
-    CTKD__STEP_RELU,
-    CTKD__STEP_MAX_POOL,
-    CTKD__STEP_GLOBAL_POOL,
-    CTKD__STEP_LINEAR,
-    CTKD__STEP_SUBSAMPLE,
-    CTKD__STEP_INPUT,    /* plain images or side input, made blocked */
-    CTKD__STEP_CHANNELS, /* concat, slice, shuffle and chains of them: a map of channels */
-    CTKD__STEP_ACTIVATE,
-    CTKD__STEP_AVERAGE, /* average pool, pool to a size, resize: means over windows */
-    CTKD__STEP_SCALE_BY,
-    CTKD__STEP_MULTIPLY,
-    CTKD__STEP_TRANSPOSED_CONV,
-    CTKD__STEP_OUTPUT, /* a value that is read from outside, made plain */
-    CTKD__STEP_KINDS
+enum ctkd__instruction_kind {
+    CTKD__INSTRUCTION_CONV, /* inference: with batch norm folded, residual and ReLU */
+    CTKD__INSTRUCTION_NORM, /* batch norm, then residual, then ReLU */
+    CTKD__INSTRUCTION_ADD,  /* add, then ReLU */
+    CTKD__INSTRUCTION_RELU,
+    CTKD__INSTRUCTION_MAX_POOL,
+    CTKD__INSTRUCTION_GLOBAL_POOL,
+    CTKD__INSTRUCTION_LINEAR,
+    CTKD__INSTRUCTION_SUBSAMPLE,
+    CTKD__INSTRUCTION_INPUT,    /* plain images or side input, made blocked */
+    CTKD__INSTRUCTION_CHANNELS, /* concat, slice, shuffle and chains of them: a map of channels */
+    CTKD__INSTRUCTION_ACTIVATE,
+    CTKD__INSTRUCTION_AVERAGE, /* average pool, pool to a size, resize: means over windows */
+    CTKD__INSTRUCTION_SCALE_BY,
+    CTKD__INSTRUCTION_MULTIPLY,
+    CTKD__INSTRUCTION_TRANSPOSED_CONV,
+    CTKD__INSTRUCTION_OUTPUT, /* a value that is read from outside, made plain */
+    CTKD__INSTRUCTION_KINDS
 };
 
-const char *ctkd__step_text(enum ctkd__step_kind kind);
+const char *ctkd__instruction_text(enum ctkd__instruction_kind kind);
 
-/* Where a channel comes from: the step's input (0) or its residual (1), and which channel there. */
+/* Where a channel comes from: the instruction's input (0) or its residual (1), and which channel
+ * there. */
 struct ctkd__channel {
     uint32_t operand, channel;
 };
 
-/* Values are named by the node that computes them; only values that a step writes exist. */
-struct ctkd__step {
-    enum ctkd__step_kind kind;
-    int node;     /* whose parameters and attributes the step has (the conv, the batch norm, ...) */
-    int norm;     /* CONV: the batch norm folded into it, or -1 */
+/* Values are named by the node that computes them; only values that an instruction writes exist. */
+struct ctkd__instruction {
+    enum ctkd__instruction_kind kind;
+    int node; /* whose parameters and attributes the instruction has (the conv, the batch norm, ...)
+               */
+    int norm; /* CONV: the batch norm folded into it, or -1 */
     int input;    /* INPUT: -1 */
     int residual; /* the second operand; of CONV and NORM: added before ReLU; or -1 */
     int output;   /* OUTPUT: -1 */
@@ -48,27 +50,27 @@ struct ctkd__step {
 };
 
 struct ctkd__program {
-    struct ctkd__step *steps;
+    struct ctkd__instruction *instructions;
     int count;
-    struct ctkd__channel *channels; /* of all steps */
+    struct ctkd__channel *channels; /* of all instructions */
 };
 
 struct ctkd__program_request {
     bool inference; /* fold batch norms into convolutions */
     bool no_logits;
-    const int *outputs; /* nodes whose values must exist; each gets an OUTPUT step where it is made,
-                           but parameters, which are no values of a step */
+    const int *outputs; /* nodes whose values must exist; each gets an OUTPUT instruction where it
+                           is made, but parameters, which are no values of an instruction */
     size_t n_outputs;
 };
 
-/* Steps that neither the logits nor an output need are left out. */
+/* Instructions that neither the logits nor an output need are left out. */
 ctkd_status ctkd__program_create(const struct ctkd__graph *graph,
                                  const struct ctkd__program_request *request,
                                  struct ctkd__program *out);
-/* Whether step `norm` is a batch norm without residual that only convolutions read, each of which
-   can apply it while it reads (`takes` tells): then its output need not be stored. */
+/* Whether instruction `norm` is a batch norm without residual that only convolutions read, each of
+   which can apply it while it reads (`takes` tells): then its output need not be stored. */
 bool ctkd__program_read_by_convs(const struct ctkd__program *program, int norm,
-                                 bool (*takes)(void *context, int step), void *context);
+                                 bool (*takes)(void *context, int instruction), void *context);
 void ctkd__program_fini(struct ctkd__program *program);
 
 #endif

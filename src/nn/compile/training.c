@@ -1,4 +1,4 @@
-/* Compiling a graph for training: fused steps, memory, gradients' paths; and running it. */
+/* Compiling a graph for training: fused instructions, memory, gradients' paths; and running it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,23 +11,25 @@ static size_t workers_of(const struct ctkd__training *t)
     return ctkd__workers_count(t->config.workers);
 }
 
-/* --- steps */
+/* --- instructions */
 
 static void set_extents(const struct ctkd__training *t, struct ctkd__training_op *op)
 {
     const size_t block = t->config.kernels->block;
-    const struct ctkd__step *const step = &op->step;
+    const struct ctkd__instruction *const instruction = &op->instruction;
     const struct ctkd__node *const nodes = t->graph->nodes;
-    const struct ctkd__node *const in = &nodes[step->input >= 0 ? step->input : step->output];
-    const struct ctkd__node *const out = &nodes[step->output >= 0 ? step->output : step->input];
+    const struct ctkd__node *const in =
+        &nodes[instruction->input >= 0 ? instruction->input : instruction->output];
+    const struct ctkd__node *const out =
+        &nodes[instruction->output >= 0 ? instruction->output : instruction->input];
     op->in_blocks = ctkd__round_up(in->c, block) / block;
     op->in_hw = in->h * in->w;
     op->in_floats = op->in_blocks * block * op->in_hw;
     op->out_blocks = ctkd__round_up(out->c, block) / block;
     op->out_hw = out->h * out->w;
     op->out_floats = op->out_blocks * block * op->out_hw;
-    if (step->residual >= 0) {
-        const struct ctkd__node *const residual = &nodes[step->residual];
+    if (instruction->residual >= 0) {
+        const struct ctkd__node *const residual = &nodes[instruction->residual];
         op->residual_floats = ctkd__round_up(residual->c, block) * residual->h * residual->w;
     }
 }
@@ -36,7 +38,7 @@ static struct ctkd__conv_request request_of(const struct ctkd__training *t,
                                             const struct ctkd__training_op *op,
                                             enum ctkd__conv_direction direction, bool prologue)
 {
-    const struct ctkd__node *const in = &t->graph->nodes[op->step.input];
+    const struct ctkd__node *const in = &t->graph->nodes[op->instruction.input];
     const struct ctkd__node *const node = op->node;
     return (struct ctkd__conv_request){
         .shape = { in->c, in->h, in->w, node->c, node->h, node->w, node->kernel, node->stride,
@@ -57,7 +59,7 @@ static struct ctkd__conv_request transposed_request(const struct ctkd__training 
                                                     const struct ctkd__training_op *op,
                                                     enum ctkd__conv_direction direction)
 {
-    const struct ctkd__node *const in = &t->graph->nodes[op->step.input];
+    const struct ctkd__node *const in = &t->graph->nodes[op->instruction.input];
     const struct ctkd__node *const node = op->node;
     struct ctkd__conv_request request = request_of(t, op, direction, false);
     request.shape = (struct ctkd__conv_shape){ .c = node->c,
@@ -79,7 +81,7 @@ static struct ctkd__conv_request transposed_request(const struct ctkd__training 
 static ctkd_status create_convs(struct ctkd__training *t, struct ctkd__training_op *op,
                                 ctkd_error *err)
 {
-    const bool transposed = op->step.kind == CTKD__STEP_TRANSPOSED_CONV;
+    const bool transposed = op->instruction.kind == CTKD__INSTRUCTION_TRANSPOSED_CONV;
     /* What computes the gradient of the input, which is not always asked for. */
     const int to_input = transposed ? CTKD__CONV_FORWARD : CTKD__CONV_BACKWARD_DATA;
     for (int d = 0; d < 3; d++) {
@@ -98,13 +100,14 @@ static ctkd_status create_convs(struct ctkd__training *t, struct ctkd__training_
 }
 
 /* Whether the implementations that a conv would get can apply a batch norm while they read. */
-static bool takes_prologue(void *context, int step)
+static bool takes_prologue(void *context, int instruction)
 {
     const struct ctkd__training *const t = context;
     const enum ctkd__conv_direction directions[] = { CTKD__CONV_FORWARD,
                                                      CTKD__CONV_BACKWARD_WEIGHTS };
     for (int i = 0; i < (t->config.forward_only ? 1 : 2); i++) {
-        const struct ctkd__conv_request request = request_of(t, &t->ops[step], directions[i], true);
+        const struct ctkd__conv_request request =
+            request_of(t, &t->ops[instruction], directions[i], true);
         if (!ctkd__conv_supported(t->config.conv, &request))
             return false;
     }
@@ -117,14 +120,15 @@ static void find_prologues(struct ctkd__training *t)
         struct ctkd__training_op *const norm = &t->ops[i];
         norm->virtual_output = ctkd__program_read_by_convs(&t->program, i, takes_prologue, t);
         for (int j = i + 1; j < t->program.count && norm->virtual_output; j++)
-            if (t->ops[j].step.input == norm->step.output)
+            if (t->ops[j].instruction.input == norm->instruction.output)
                 t->ops[j].prologue = norm;
     }
 }
 
 static bool is_conv(const struct ctkd__training_op *op)
 {
-    return op->step.kind == CTKD__STEP_CONV || op->step.kind == CTKD__STEP_TRANSPOSED_CONV;
+    return op->instruction.kind == CTKD__INSTRUCTION_CONV ||
+           op->instruction.kind == CTKD__INSTRUCTION_TRANSPOSED_CONV;
 }
 
 static const char *profile_name(const struct ctkd__training *t)
@@ -161,15 +165,16 @@ static void add_profile_rows(struct ctkd__training *t, struct ctkd__training_op 
         add_conv_rows(t, op);
         return;
     }
-    const double flops =
-        op->step.kind == CTKD__STEP_LINEAR ? 2.0 * (double)op->in_floats * (double)op->node->c : 0;
+    const double flops = op->instruction.kind == CTKD__INSTRUCTION_LINEAR
+                             ? 2.0 * (double)op->in_floats * (double)op->node->c
+                             : 0;
     char kind[32];
-    snprintf(kind, sizeof kind, "%s forward", ctkd__step_text(op->step.kind));
+    snprintf(kind, sizeof kind, "%s forward", ctkd__instruction_text(op->instruction.kind));
     op->rows[0] =
         ctkd__profile_row(t->config.profile, profile_name(t), kind, op->node->name, "own", flops);
     if (t->config.forward_only)
         return;
-    snprintf(kind, sizeof kind, "%s backward", ctkd__step_text(op->step.kind));
+    snprintf(kind, sizeof kind, "%s backward", ctkd__instruction_text(op->instruction.kind));
     op->rows[1] = ctkd__profile_row(t->config.profile, profile_name(t), kind, op->node->name, "own",
                                     2 * flops);
 }
@@ -178,16 +183,17 @@ static ctkd_status create_maps(struct ctkd__training *t, struct ctkd__training_o
 {
     const struct ctkd__node *const nodes = t->graph->nodes;
     const size_t block = t->config.kernels->block;
-    const struct ctkd__step *const step = &op->step;
-    if (step->kind == CTKD__STEP_AVERAGE)
-        return ctkd__windows_create(op->node, &nodes[step->input], &op->windows);
-    if (step->kind != CTKD__STEP_CHANNELS)
+    const struct ctkd__instruction *const instruction = &op->instruction;
+    if (instruction->kind == CTKD__INSTRUCTION_AVERAGE)
+        return ctkd__windows_create(op->node, &nodes[instruction->input], &op->windows);
+    if (instruction->kind != CTKD__INSTRUCTION_CHANNELS)
         return CTKD_OK;
-    const size_t c[2] = { nodes[step->input].c, step->residual >= 0 ? nodes[step->residual].c : 0 };
+    const size_t c[2] = { nodes[instruction->input].c,
+                          instruction->residual >= 0 ? nodes[instruction->residual].c : 0 };
     ctkd_status status =
-        ctkd__channel_plan_forward(step->channels, op->node->c, c, block, &op->channels);
+        ctkd__channel_plan_forward(instruction->channels, op->node->c, c, block, &op->channels);
     for (uint32_t i = 0; i < 2 && !status; i++)
-        status = ctkd__channel_plan_backward(step->channels, op->node->c, i, c[i], block,
+        status = ctkd__channel_plan_backward(instruction->channels, op->node->c, i, c[i], block,
                                              &op->dchannels[i]);
     return status;
 }
@@ -203,12 +209,12 @@ static ctkd_status create_ops(struct ctkd__training *t)
         t->value_op[i] = -1;
     for (int i = 0; i < t->program.count; i++) {
         struct ctkd__training_op *const op = &t->ops[i];
-        op->step = t->program.steps[i];
-        op->node = &t->graph->nodes[op->step.node];
-        op->is_logits =
-            op->step.output == t->graph->output && op->step.output >= 0 && !t->config.no_logits;
-        if (op->step.output >= 0)
-            t->value_op[op->step.output] = i;
+        op->instruction = t->program.instructions[i];
+        op->node = &t->graph->nodes[op->instruction.node];
+        op->is_logits = op->instruction.output == t->graph->output && op->instruction.output >= 0 &&
+                        !t->config.no_logits;
+        if (op->instruction.output >= 0)
+            t->value_op[op->instruction.output] = i;
         set_extents(t, op);
         const ctkd_status status = create_maps(t, op);
         if (status)
@@ -237,7 +243,8 @@ static ctkd_status allocate_norms(struct ctkd__training *t)
     const size_t block = t->config.kernels->block, workers = workers_of(t);
     size_t channels = 0;
     for (int i = 0; i < t->program.count; i++)
-        channels += t->ops[i].step.kind == CTKD__STEP_NORM ? t->ops[i].in_blocks * block : 0;
+        channels +=
+            t->ops[i].instruction.kind == CTKD__INSTRUCTION_NORM ? t->ops[i].in_blocks * block : 0;
     t->norm_doubles_count = 4 * workers * channels;
     t->norm_floats_count = 7 * workers * channels;
     t->norm_doubles = ctkd__pages_allocate(t->norm_doubles_count * sizeof(double));
@@ -248,7 +255,7 @@ static ctkd_status allocate_norms(struct ctkd__training *t)
     float *floats = t->norm_floats;
     for (int i = 0; i < t->program.count; i++) {
         struct ctkd__training_op *const op = &t->ops[i];
-        if (op->step.kind != CTKD__STEP_NORM)
+        if (op->instruction.kind != CTKD__INSTRUCTION_NORM)
             continue;
         const size_t c = op->in_blocks * block;
         op->forward_sums = doubles;
@@ -295,7 +302,8 @@ static ctkd_status size_shared(struct ctkd__training *t)
         const size_t sums = op->out_blocks * t->config.kernels->block * sizeof(double);
         scratch = sums > scratch ? sums : scratch;
         const size_t rows = t->slice_max * op->node->c * sizeof(float);
-        scratch = op->step.kind == CTKD__STEP_LINEAR && rows > scratch ? rows : scratch;
+        scratch =
+            op->instruction.kind == CTKD__INSTRUCTION_LINEAR && rows > scratch ? rows : scratch;
         for (int d = 0; d < 3; d++) {
             if (!op->conv[d])
                 continue;
@@ -339,7 +347,7 @@ static void name_code(struct ctkd__training *t)
 static ctkd_status check_norms(const struct ctkd__training *t, size_t n, ctkd_error *err)
 {
     for (int i = 0; i < t->program.count; i++)
-        if (t->ops[i].step.kind == CTKD__STEP_NORM && n * t->ops[i].in_hw == 1)
+        if (t->ops[i].instruction.kind == CTKD__INSTRUCTION_NORM && n * t->ops[i].in_hw == 1)
             return ctkd__fail(err, CTKD_ERANGE,
                               "%s: batch norm over a single value, one image of 1x1, whose "
                               "deviation is undefined; expected at least two images in a batch",
@@ -499,7 +507,8 @@ static void backward_worker(void *context, size_t worker)
     const size_t workers = workers_of(t);
     if (ctkd__slice_begin(t->n, workers, worker) == ctkd__slice_begin(t->n, workers, worker + 1))
         memset(t->gradients[worker], 0, t->weights->n_values * sizeof(float));
-    /* Steps that no gradient reaches never write theirs, which stay 0 from the allocation. */
+    /* Instructions that no gradient reaches never write theirs, which stay 0 from the allocation.
+     */
     for (int i = t->program.count - 1; i >= 0; i--)
         if (t->ops[i].has_backward)
             ctkd__training_op_backward(t, &t->ops[i], worker);

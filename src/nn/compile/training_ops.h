@@ -1,4 +1,5 @@
-/* The steps of a training program: what each needs, and its forward and backward in one worker. */
+/* The instructions of a training program: what each needs, and its forward and backward in one
+ * worker. */
 #ifndef CTKD_NN_TRAINING_OPS_H
 #define CTKD_NN_TRAINING_OPS_H
 
@@ -10,13 +11,14 @@
 
 enum { CTKD__NO_BUFFER = -1 };
 
-/* A gradient that a step writes: out = base + contribution; base may be none or out itself. */
+/* A gradient that an instruction writes: out = base + contribution; base may be none or out itself.
+ */
 struct ctkd__gradient {
     int out, base;
 };
 
 struct ctkd__training_op {
-    struct ctkd__step step;
+    struct ctkd__instruction instruction;
     const struct ctkd__node *node;
     size_t in_blocks, in_hw, out_blocks, out_hw;   /* extents, blocked */
     size_t in_floats, out_floats, residual_floats; /* of an image */
@@ -73,7 +75,7 @@ struct ctkd__training {
     const float **side_inputs; /* [nodes] the caller's, plain */
     float **dside_inputs;      /* [nodes] plain; NULL: not asked for */
 
-    /* Of the present step. */
+    /* Of the present batch. */
     size_t n;
     const float *x;
     float *logits;

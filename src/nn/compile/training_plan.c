@@ -3,7 +3,7 @@
 
 #include "nn/compile/training_ops.h"
 
-/* --- memory: forward step i happens at time i, its backward at time 2 * count - i */
+/* --- memory: forward instruction i happens at time i, its backward at time 2 * count - i */
 
 static size_t backward_time(const struct ctkd__training *t, int i)
 {
@@ -28,7 +28,8 @@ static int buffer_of_value(const struct ctkd__training *t, int value)
 /* Convolutions read the images as they are given. */
 static bool reads_images(const struct ctkd__training *t, const struct ctkd__training_op *op)
 {
-    return op->step.kind == CTKD__STEP_CONV && t->graph->nodes[op->step.input].op == CTKD__OP_INPUT;
+    return op->instruction.kind == CTKD__INSTRUCTION_CONV &&
+           t->graph->nodes[op->instruction.input].op == CTKD__OP_INPUT;
 }
 
 static void use(struct ctkd__training *t, int buffer, size_t time)
@@ -39,20 +40,21 @@ static void use(struct ctkd__training *t, int buffer, size_t time)
 
 static bool is_sigmoid(const struct ctkd__training_op *op)
 {
-    return op->step.kind == CTKD__STEP_ACTIVATE && op->node->activation == CTKD__SIGMOID;
+    return op->instruction.kind == CTKD__INSTRUCTION_ACTIVATE &&
+           op->node->activation == CTKD__SIGMOID;
 }
 
 static bool backward_reads_input(const struct ctkd__training_op *op)
 {
-    switch (op->step.kind) {
-    case CTKD__STEP_CONV:
-    case CTKD__STEP_NORM:
-    case CTKD__STEP_LINEAR:
-    case CTKD__STEP_SCALE_BY:
-    case CTKD__STEP_MULTIPLY:
-    case CTKD__STEP_TRANSPOSED_CONV:
+    switch (op->instruction.kind) {
+    case CTKD__INSTRUCTION_CONV:
+    case CTKD__INSTRUCTION_NORM:
+    case CTKD__INSTRUCTION_LINEAR:
+    case CTKD__INSTRUCTION_SCALE_BY:
+    case CTKD__INSTRUCTION_MULTIPLY:
+    case CTKD__INSTRUCTION_TRANSPOSED_CONV:
         return true;
-    case CTKD__STEP_ACTIVATE:
+    case CTKD__INSTRUCTION_ACTIVATE:
         return !is_sigmoid(op);
     default:
         return false;
@@ -61,38 +63,42 @@ static bool backward_reads_input(const struct ctkd__training_op *op)
 
 static bool backward_reads_residual(const struct ctkd__training_op *op)
 {
-    return op->step.kind == CTKD__STEP_SCALE_BY || op->step.kind == CTKD__STEP_MULTIPLY;
+    return op->instruction.kind == CTKD__INSTRUCTION_SCALE_BY ||
+           op->instruction.kind == CTKD__INSTRUCTION_MULTIPLY;
 }
 
 static bool backward_reads_output(const struct ctkd__training_op *op)
 {
-    const enum ctkd__step_kind kind = op->step.kind;
-    if (op->step.relu)
-        return kind == CTKD__STEP_ADD || (kind == CTKD__STEP_NORM && op->step.residual >= 0);
-    return kind == CTKD__STEP_RELU || is_sigmoid(op);
+    const enum ctkd__instruction_kind kind = op->instruction.kind;
+    if (op->instruction.relu)
+        return kind == CTKD__INSTRUCTION_ADD ||
+               (kind == CTKD__INSTRUCTION_NORM && op->instruction.residual >= 0);
+    return kind == CTKD__INSTRUCTION_RELU || is_sigmoid(op);
 }
 
-/* Logits are the caller's, unless a step reads them again; outputs have memory of their own. */
+/* Logits are the caller's, unless an instruction reads them again; outputs have memory of their
+ * own. */
 static bool stores_value(const struct ctkd__training *t, const struct ctkd__training_op *op)
 {
-    if (op->virtual_output || op->step.kind == CTKD__STEP_OUTPUT)
+    if (op->virtual_output || op->instruction.kind == CTKD__INSTRUCTION_OUTPUT)
         return false;
     bool read = !op->is_logits;
     for (int i = 0; i < t->program.count && !read; i++)
-        read =
-            t->ops[i].step.input == op->step.output || t->ops[i].step.residual == op->step.output;
+        read = t->ops[i].instruction.input == op->instruction.output ||
+               t->ops[i].instruction.residual == op->instruction.output;
     return read;
 }
 
-/* Activations: each lives from its step to the last one that reads it, forward or backward. */
+/* Activations: each lives from its instruction to the last one that reads it, forward or backward.
+ */
 static bool plan_values(struct ctkd__training *t)
 {
     bool short_of = false;
     for (int i = 0; i < t->program.count && !short_of; i++) {
         struct ctkd__training_op *const op = &t->ops[i];
         const size_t now = (size_t)i, later = t->config.forward_only ? now : backward_time(t, i);
-        op->x = reads_images(t, op) ? CTKD__NO_BUFFER : buffer_of_value(t, op->step.input);
-        op->residual = buffer_of_value(t, op->step.residual);
+        op->x = reads_images(t, op) ? CTKD__NO_BUFFER : buffer_of_value(t, op->instruction.input);
+        op->residual = buffer_of_value(t, op->instruction.residual);
         op->y = op->index = CTKD__NO_BUFFER;
         use(t, op->x, backward_reads_input(op) ? later : now);
         use(t, op->residual, backward_reads_residual(op) ? later : now);
@@ -101,7 +107,7 @@ static bool plan_values(struct ctkd__training *t)
         op->y = add_buffer(t, op->out_floats * sizeof(float), now, &short_of);
         if (!short_of && backward_reads_output(op))
             use(t, op->y, later);
-        if (op->step.kind == CTKD__STEP_MAX_POOL) {
+        if (op->instruction.kind == CTKD__INSTRUCTION_MAX_POOL) {
             op->index = add_buffer(t, op->out_floats, now, &short_of);
             if (!short_of)
                 use(t, op->index, later);
@@ -139,8 +145,8 @@ struct gradient_plan {
 };
 
 /* Where the gradient of `value` goes: onto what is there already unless that is `read`, a buffer
-   that the step still reads from other places than it writes, into `spare` (a buffer of the same
-   size that nobody needs any more), or into a new buffer. */
+   that the instruction still reads from other places than it writes, into `spare` (a buffer of the
+   same size that nobody needs any more), or into a new buffer. */
 static struct ctkd__gradient target(struct ctkd__training *t, struct gradient_plan *plan, int value,
                                     size_t image_floats, int read, int spare, size_t time,
                                     bool *short_of)
@@ -184,7 +190,7 @@ static struct ctkd__gradient share(struct ctkd__training *t, struct gradient_pla
 static int masked_buffer(struct ctkd__training *t, struct gradient_plan *plan,
                          const struct ctkd__training_op *op, size_t time, bool *short_of)
 {
-    if (!op->step.relu || plan->holders[op->dy] == 0)
+    if (!op->instruction.relu || plan->holders[op->dy] == 0)
         return op->dy;
     const int buffer = add_buffer(t, op->out_floats * sizeof(float), time, short_of);
     if (!*short_of)
@@ -192,11 +198,11 @@ static int masked_buffer(struct ctkd__training *t, struct gradient_plan *plan,
     return buffer;
 }
 
-/* The gradient of a step's output ends here. */
+/* The gradient of an instruction's output ends here. */
 static void take_gradient(struct ctkd__training *t, struct gradient_plan *plan,
                           struct ctkd__training_op *op, size_t now)
 {
-    const int value = op->step.output;
+    const int value = op->instruction.output;
     op->dy = value >= 0 ? plan->of_value[value] : CTKD__NO_BUFFER;
     if (op->dy == CTKD__NO_BUFFER)
         return;
@@ -205,12 +211,13 @@ static void take_gradient(struct ctkd__training *t, struct gradient_plan *plan,
     use(t, op->dy, now);
 }
 
-/* Steps that add a residual hand it their own gradient; the others compute one. */
+/* Instructions that add a residual hand it their own gradient; the others compute one. */
 static void plan_residual_gradient(struct ctkd__training *t, struct gradient_plan *plan,
                                    struct ctkd__training_op *op, size_t now, bool *short_of)
 {
-    const int residual = op->step.residual;
-    if (op->step.kind == CTKD__STEP_NORM || op->step.kind == CTKD__STEP_ADD) {
+    const int residual = op->instruction.residual;
+    if (op->instruction.kind == CTKD__INSTRUCTION_NORM ||
+        op->instruction.kind == CTKD__INSTRUCTION_ADD) {
         op->masked = masked_buffer(t, plan, op, now, short_of);
         if (*short_of)
             return;
@@ -226,21 +233,21 @@ static void plan_residual_gradient(struct ctkd__training *t, struct gradient_pla
 static void plan_input_gradient(struct ctkd__training *t, struct gradient_plan *plan,
                                 struct ctkd__training_op *op, size_t now, bool *short_of)
 {
-    const int input = op->step.input;
+    const int input = op->instruction.input;
     /* May dx take the place of dy? Where each value depends on one of dy alone. Otherwise dy must
-       outlive the step, even where an earlier gradient of the input is in its buffer: y = conv(x) +
-       x hands x the gradient that the convolution reads. */
+       outlive the instruction, even where an earlier gradient of the input is in its buffer: y =
+       conv(x) + x hands x the gradient that the convolution reads. */
     int spare = CTKD__NO_BUFFER, read = op->dy;
-    switch (op->step.kind) {
-    case CTKD__STEP_ADD:
+    switch (op->instruction.kind) {
+    case CTKD__INSTRUCTION_ADD:
         op->dx = share(t, plan, input, op->in_floats, op->masked, now, short_of);
         return;
-    case CTKD__STEP_NORM:
-        spare = op->step.residual >= 0 ? op->masked : op->dy;
+    case CTKD__INSTRUCTION_NORM:
+        spare = op->instruction.residual >= 0 ? op->masked : op->dy;
         read = CTKD__NO_BUFFER;
         break;
-    case CTKD__STEP_RELU:
-    case CTKD__STEP_ACTIVATE:
+    case CTKD__INSTRUCTION_RELU:
+    case CTKD__INSTRUCTION_ACTIVATE:
         spare = op->dy;
         read = CTKD__NO_BUFFER;
         break;
@@ -258,13 +265,13 @@ static void plan_op_gradient(struct ctkd__training *t, struct gradient_plan *pla
     op->masked = CTKD__NO_BUFFER;
     op->dx = op->dr = (struct ctkd__gradient){ CTKD__NO_BUFFER, CTKD__NO_BUFFER };
     take_gradient(t, plan, op, now);
-    if (op->step.kind == CTKD__STEP_OUTPUT)
-        op->has_backward = needs(t, op->step.input);
+    if (op->instruction.kind == CTKD__INSTRUCTION_OUTPUT)
+        op->has_backward = needs(t, op->instruction.input);
     else
         op->has_backward = op->dy != CTKD__NO_BUFFER || op->is_logits;
-    if (op->has_backward && op->step.residual >= 0)
+    if (op->has_backward && op->instruction.residual >= 0)
         plan_residual_gradient(t, plan, op, now, short_of);
-    if (op->has_backward && needs(t, op->step.input) && !*short_of)
+    if (op->has_backward && needs(t, op->instruction.input) && !*short_of)
         plan_input_gradient(t, plan, op, now, short_of);
 }
 
