@@ -17,7 +17,7 @@
 
 #include "ctkd/random.h"
 #include "nn/models/models.h"
-#include "train/distiller.h"
+#include "train/step.h"
 
 struct pair {
     const char *name, *teacher, *student;
@@ -54,7 +54,7 @@ struct rig {
     struct ctkd__training *training;
     struct ctkd__run_state state;
     struct ctkd__methods methods;
-    struct ctkd__distiller *distiller;
+    struct ctkd__training_step *step;
     struct ctkd__batch batch;
 };
 
@@ -178,19 +178,19 @@ static void open_student(struct rig *rig, const struct arguments *a,
                                                     .choices = rig->engine.choices,
                                                     .profile = rig->engine.profile };
     must(ctkd__training_create(rig->graph, rig->weights, &training, &rig->training, &err), &err);
-    must(ctkd__distiller_temperature(rig->config, a->classes, &temperature, &err), &err);
+    must(ctkd__step_temperature(rig->config, a->classes, &temperature, &err), &err);
     must(ctkd__run_state_init(&rig->state, rig->weights, temperature, 0, &err), &err);
     const bool alone = strcmp(a->mode, "student") == 0;
     must(ctkd__methods_resolve(rig->config, &rig->methods, &err), &err);
-    const struct ctkd__distiller_args distiller = { .config = rig->config,
-                                                    .stage = CTKD_STAGE_MAIN,
-                                                    .training = rig->training,
-                                                    .workers = rig->engine.workers,
-                                                    .state = &rig->state,
-                                                    .teacher = alone ? NULL : &rig->teacher,
-                                                    .methods = &rig->methods,
-                                                    .classes = a->classes };
-    must(ctkd__distiller_create(&distiller, &rig->distiller, &err), &err);
+    const struct ctkd__step_args step = { .config = rig->config,
+                                          .stage = CTKD_STAGE_MAIN,
+                                          .training = rig->training,
+                                          .workers = rig->engine.workers,
+                                          .state = &rig->state,
+                                          .teacher = alone ? NULL : &rig->teacher,
+                                          .methods = &rig->methods,
+                                          .classes = a->classes };
+    must(ctkd__step_create(&step, &rig->step, &err), &err);
 }
 
 static void make_batch(struct rig *rig, const struct arguments *a)
@@ -246,7 +246,7 @@ static void step(struct rig *rig, const struct arguments *a, float *logits)
     if (strcmp(a->mode, "teacher") == 0)
         must(ctkd__teacher_answer(&rig->teacher, a->batch, rig->batch.x, logits, &err), &err);
     else
-        must(ctkd__distiller_step(rig->distiller, &rig->batch, 5, 1.0, &report, &err), &err);
+        must(ctkd__step_run(rig->step, &rig->batch, 5, 1.0, &report, &err), &err);
 }
 
 static int ascending(const void *a, const void *b)
@@ -295,7 +295,7 @@ int main(int argc, char **argv)
            usage.ru_maxrss / 1024);
     if (rig.engine.profile)
         ctkd__profile_print(rig.engine.profile, a.steps, stdout);
-    ctkd__distiller_destroy(rig.distiller);
+    ctkd__step_destroy(rig.step);
     ctkd__training_destroy(rig.training);
     if (rig.weights)
         ctkd__run_state_fini(&rig.state);

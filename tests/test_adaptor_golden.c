@@ -174,10 +174,9 @@ static float run_step(const struct pair *pair, struct ctkd__session *session, un
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
     session->state.stage = stage;
-    check_ok(
-        ctkd__distiller_step(stage == CTKD_STAGE_INITIAL ? session->initial : session->distiller,
-                             &batch, 1, lr_factor, &report, &err),
-        &err);
+    check_ok(ctkd__step_run(stage == CTKD_STAGE_INITIAL ? session->initial_step : session->step,
+                            &batch, 1, lr_factor, &report, &err),
+             &err);
     return report.losses[0];
 }
 

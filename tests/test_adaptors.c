@@ -57,13 +57,13 @@ static float *copy_of(const float *values, size_t n)
 }
 
 /* The loss of a batch and the gradient that it leaves, as a step without movement (lr 0). */
-static double loss_of(struct ctkd__session *session, struct ctkd__distiller *distiller,
+static double loss_of(struct ctkd__session *session, struct ctkd__training_step *step,
                       const struct ctkd__batch *batch, const float *memory)
 {
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
     memcpy(session->state.memory, memory, session->state.n_memory * sizeof *memory);
-    check_ok(ctkd__distiller_step(distiller, batch, 1, 0, &report, &err), &err);
+    check_ok(ctkd__step_run(step, batch, 1, 0, &report, &err), &err);
     return (double)report.losses[0];
 }
 
@@ -71,7 +71,7 @@ static void sum_gradient(const struct ctkd__session *session, const struct ctkd_
                          float *gradient)
 {
     const size_t n = session->weights->n_values;
-    const float *const strong = ctkd__distiller_strong_gradient(session->distiller);
+    const float *const strong = ctkd__step_strong_gradient(session->step);
     for (size_t i = 0; i < n; i++)
         gradient[i] = strong && training == session->training ? strong[i] : 0;
     for (size_t w = 0; w < ctkd__workers_count(session->engine.workers); w++)
@@ -83,17 +83,17 @@ static void sum_gradient(const struct ctkd__session *session, const struct ctkd_
 static void check_along_gradient(struct ctkd__session *session, unsigned stage)
 {
     const bool initial = stage == CTKD_STAGE_INITIAL;
-    struct ctkd__distiller *const distiller = initial ? session->initial : session->distiller;
+    struct ctkd__training_step *const step = initial ? session->initial_step : session->step;
     struct ctkd__training *const training = initial ? session->initial_training : session->training;
     const struct ctkd__batch batch = batch_of(session);
     const size_t n = session->weights->n_values;
     session->state.stage = stage;
     float *memory = copy_of(session->state.memory, session->state.n_memory);
-    loss_of(session, distiller, &batch, memory); /* what a first batch fixes is fixed now */
+    loss_of(session, step, &batch, memory); /* what a first batch fixes is fixed now */
     free(memory);
     memory = copy_of(session->state.memory, session->state.n_memory);
     float *const x = copy_of(session->weights->values, n), *const g = copy_of(x, n);
-    const double loss = loss_of(session, distiller, &batch, memory);
+    const double loss = loss_of(session, step, &batch, memory);
     sum_gradient(session, training, g);
     double norm = 0;
     for (size_t i = 0; i < n; i++)
@@ -111,7 +111,7 @@ static void check_along_gradient(struct ctkd__session *session, unsigned stage)
             for (size_t i = 0; i < n; i++)
                 session->weights->values[i] =
                     (float)((double)x[i] + (side ? h : -h) * (double)g[i] / norm);
-            sides[side] = loss_of(session, distiller, &batch, memory);
+            sides[side] = loss_of(session, step, &batch, memory);
         }
         best = fmin(best, fabs((sides[1] - sides[0]) / (2 * h) / norm - 1));
     }
@@ -183,7 +183,7 @@ static void an_initial_stage_moves_what_its_method_declares(void **state)
         ctkd_error err = { 0 };
         assert_int_equal(session->state.stage, CTKD_STAGE_INITIAL);
         float *const before = copy_of(weights->values, weights->n_values);
-        check_ok(ctkd__distiller_step(session->initial, &batch, 1, 1, &report, &err), &err);
+        check_ok(ctkd__step_run(session->initial_step, &batch, 1, 1, &report, &err), &err);
         assert_true(isnan(report.loss_ce) && isfinite(report.loss) && report.loss > 0);
         for (int i = 0; i < session->graph->n_parameters; i++) {
             const struct ctkd__parameter *const p = &session->graph->parameters[i];
@@ -224,8 +224,8 @@ static void check_moves(struct ctkd__session *session, const char *method, unsig
     ctkd_error err = { 0 };
     float *const before = copy_of(weights->values, weights->n_values);
     session->state.stage = stage;
-    check_ok(ctkd__distiller_step(initial ? session->initial : session->distiller, &batch, 1, 1,
-                                  &report, &err),
+    check_ok(ctkd__step_run(initial ? session->initial_step : session->step, &batch, 1, 1, &report,
+                            &err),
              &err);
     check_ok(ctkd__training_export_gradient(initial ? session->initial_training : session->training,
                                             &gradient, &err),
@@ -253,7 +253,7 @@ static void a_parameter_moves_where_a_gradient_arrives(void **state)
         struct ctkd__config *config =
             config_of(*state, *def, teachers[0], "optimizer.lr=0.01 optimizer.weight_decay=0.1");
         struct ctkd__session *session = open_session(config);
-        if (session->initial)
+        if (session->initial_step)
             check_moves(session, (*def)->name, CTKD_STAGE_INITIAL);
         check_moves(session, (*def)->name, CTKD_STAGE_MAIN);
         ctkd__session_close(session);
@@ -277,7 +277,7 @@ static void gradients_of_several_methods_add_up(void **state)
         struct ctkd__session *session = open_session(config);
         const struct ctkd__batch batch = batch_of(session);
         n = session->weights->n_values;
-        loss_of(session, session->distiller, &batch, session->state.memory);
+        loss_of(session, session->step, &batch, session->state.memory);
         sums[i] = copy_of(session->weights->values, n);
         sum_gradient(session, session->training, sums[i]);
         ctkd__session_close(session);
@@ -302,7 +302,7 @@ static void losses_beside(const char *folder, const char *names, const char *set
     const struct ctkd__batch batch = batch_of(session);
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
-    check_ok(ctkd__distiller_step(session->distiller, &batch, 1, 0, &report, &err), &err);
+    check_ok(ctkd__step_run(session->step, &batch, 1, 0, &report, &err), &err);
     losses[0] = report.loss_kd;
     losses[1] = report.losses[0];
     ctkd__session_close(session);

@@ -21,14 +21,14 @@ static struct ctkd__config *config_of(const char *folder, const char *name, cons
 
 /* Every step of an epoch; *last is the report of the last one. A step whose loss, gradient or
    logits are not finite is an error. */
-static void run_epoch(struct ctkd__session *session, struct ctkd__distiller *distiller,
+static void run_epoch(struct ctkd__session *session, struct ctkd__training_step *step,
                       uint64_t epoch, struct ctkd__step_report *last)
 {
     struct ctkd__batch batch;
     ctkd_error err = { 0 };
     ctkd__loader_start(session->data.train, epoch, 0);
     while (ctkd__loader_next(session->data.train, &batch)) {
-        check_ok(ctkd__distiller_step(distiller, &batch, epoch, 1, last, &err), &err);
+        check_ok(ctkd__step_run(step, &batch, epoch, 1, last, &err), &err);
         assert_true(isfinite(last->loss));
     }
 }
@@ -44,7 +44,7 @@ static void write_files(const char *folder)
     check_ok(ctkd__session_open(config, false, &session, &err), &err);
     struct ctkd__step_report last;
     for (uint64_t epoch = 1; epoch <= 30; epoch++)
-        run_epoch(session, session->distiller, epoch, &last);
+        run_epoch(session, session->step, epoch, &last);
     check_ok(
         ctkd__network_file_write(temp_path(folder, "t.safetensors"), session->weights, &info, &err),
         &err);
@@ -65,11 +65,11 @@ static struct course train(const char *folder, const char *method, const char *s
     struct course course;
     ctkd_error err = { 0 };
     check_ok(ctkd__session_open(config, true, &session, &err), &err);
-    if (session->initial)
-        run_epoch(session, session->initial, 1, &last);
+    if (session->initial_step)
+        run_epoch(session, session->initial_step, 1, &last);
     session->state.stage = CTKD_STAGE_MAIN;
     for (uint64_t epoch = 1; epoch <= EPOCHS; epoch++) {
-        run_epoch(session, session->distiller, epoch, &last);
+        run_epoch(session, session->step, epoch, &last);
         course.loss[epoch - 1] = last.loss;
         course.tau[epoch - 1] = last.tau_mean;
     }

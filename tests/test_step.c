@@ -89,7 +89,7 @@ static void expect_losses(struct ctkd__session *session, const struct ctkd__batc
     add(dkd_weight, part, e->ds);
 }
 
-/* One step of the distiller against forward, losses, backward and SGD written out here. */
+/* One training step against forward, losses, backward and SGD written out here. */
 static void compare_step(const char *folder, const char *settings, bool distil, float dkd_weight)
 {
     struct ctkd__config *config = config_with(folder, settings);
@@ -98,7 +98,7 @@ static void compare_step(const char *folder, const char *settings, bool distil, 
     struct ctkd__step_report report;
     struct expectation e;
     ctkd_error err = { 0 };
-    check_ok(ctkd__distiller_step(own->distiller, &batch, 1, 0.5, &report, &err), &err);
+    check_ok(ctkd__step_run(own->step, &batch, 1, 0.5, &report, &err), &err);
 
     expect_losses(ref, &same, dkd_weight, &e);
     check_ok(ctkd__training_backward(ref->training, e.ds, &err), &err);
@@ -178,7 +178,7 @@ static void compare_theta(const char *folder, const char *settings, uint64_t epo
     ctkd_error err = { 0 };
     const double before = (double)theta_of(session);
     check_close(before, 1, 0, 0);
-    check_ok(ctkd__distiller_step(session->distiller, &batch, epoch, 1, &report, &err), &err);
+    check_ok(ctkd__step_run(session->step, &batch, epoch, 1, &report, &err), &err);
     const double lambda = epoch < 10 ? (1 - cos(3.14159265358979 * (double)epoch / 10)) / 2 : 1;
     check_close(report.lambda, lambda, 1e-5, 0);
     check_close(report.tau_mean, 15.6211716, 1e-6, 0);
@@ -209,7 +209,7 @@ static void lambda_of_no_epochs_is_its_end(void **state)
         tiny_config(*state, "temperature.curriculum_epochs=0 temperature.lambda_max=0.75");
     float lambda;
     ctkd_error err = { 0 };
-    check_ok(ctkd__distiller_lambda(config, 1, &lambda), &err);
+    check_ok(ctkd__step_lambda(config, 1, &lambda), &err);
     check_close(lambda, 0.75, 0, 0);
     ctkd__config_destroy(config);
 }
@@ -234,8 +234,7 @@ static void a_step_that_is_not_finite_is_named_and_changes_nothing(void **state)
         session->state.epoch_step = 41;
         const size_t n = session->weights->n_values;
         float *before = copy_of(session->weights->values, n);
-        assert_int_equal(ctkd__distiller_step(session->distiller, &batch, 7, 1, &report, &err),
-                         CTKD_ENAN);
+        assert_int_equal(ctkd__step_run(session->step, &batch, 7, 1, &report, &err), CTKD_ENAN);
         char expected[96];
         snprintf(expected, sizeof expected,
                  "epoch 7, step 42: teacher's logit 0 of sample %llu is NaN",
@@ -257,8 +256,7 @@ static void student_that_is_not_finite_is_named(void **state)
     ctkd_error err = { 0 };
     for (size_t i = 0; i < session->weights->n_values; i++)
         session->weights->values[i] = NAN;
-    assert_int_equal(ctkd__distiller_step(session->distiller, &batch, 1, 1, &report, &err),
-                     CTKD_ENAN);
+    assert_int_equal(ctkd__step_run(session->step, &batch, 1, 1, &report, &err), CTKD_ENAN);
     assert_non_null(strstr(err.message, "epoch 1, step 1: student's logit 0 of sample "));
     ctkd__session_close(session);
     ctkd__config_destroy(config);
@@ -268,18 +266,18 @@ static void dkd_is_refused_for_two_classes(void **state)
 {
     struct ctkd__config *config = config_with(*state, "--distill dkd -b 1");
     struct ctkd__session *session = open_session(config, true);
-    const struct ctkd__distiller_args args = { .config = config,
-                                               .stage = CTKD_STAGE_MAIN,
-                                               .methods = &session->methods,
-                                               .training = session->training,
-                                               .workers = session->engine.workers,
-                                               .state = &session->state,
-                                               .teacher = session->teacher,
-                                               .classes = 2 };
-    struct ctkd__distiller *distiller;
+    const struct ctkd__step_args args = { .config = config,
+                                          .stage = CTKD_STAGE_MAIN,
+                                          .methods = &session->methods,
+                                          .training = session->training,
+                                          .workers = session->engine.workers,
+                                          .state = &session->state,
+                                          .teacher = session->teacher,
+                                          .classes = 2 };
+    struct ctkd__training_step *step;
     ctkd_error err = { 0 };
-    assert_int_equal(ctkd__distiller_create(&args, &distiller, &err), CTKD_ERANGE);
-    assert_null(distiller);
+    assert_int_equal(ctkd__step_create(&args, &step, &err), CTKD_ERANGE);
+    assert_null(step);
     assert_non_null(strstr(err.message, "dkd needs 3 classes"));
     ctkd__session_close(session);
     ctkd__config_destroy(config);
@@ -303,7 +301,7 @@ static void a_clipped_gradient_has_the_norm_that_was_asked_for(void **state)
         float *before = copy_of(session->weights->values, n);
         struct ctkd__step_report report;
         ctkd_error err = { 0 };
-        check_ok(ctkd__distiller_step(session->distiller, &batch, 1, 1, &report, &err), &err);
+        check_ok(ctkd__step_run(session->step, &batch, 1, 1, &report, &err), &err);
         lengths[c] = 0;
         for (size_t i = 0; i < n; i++)
             lengths[c] += pow((double)before[i] - (double)session->weights->values[i], 2);

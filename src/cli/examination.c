@@ -30,7 +30,7 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__step_re
            ctkd__loader_next(session->data.train, &batch)) {
         const double start = ctkd__loop_clock();
         const double factor = ctkd__schedule_factor(&session->schedule, 1, n);
-        status = ctkd__distiller_step(session->distiller, &batch, 1, factor, &report, err);
+        status = ctkd__step_run(session->step, &batch, 1, factor, &report, err);
         times[n] = ctkd__loop_clock() - start;
         if (n++ == 0)
             *first = report;

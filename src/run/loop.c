@@ -204,8 +204,8 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     const double begin = now();
     const double factor =
         initial(p) ? 1 : ctkd__schedule_factor(&session->schedule, state->epoch, state->epoch_step);
-    ctkd_status status = ctkd__distiller_step(initial(p) ? session->initial : session->distiller,
-                                              batch, state->epoch, factor, report, err);
+    ctkd_status status = ctkd__step_run(initial(p) ? session->initial_step : session->step, batch,
+                                        state->epoch, factor, report, err);
     if (status != CTKD_OK)
         return status;
     const double seconds = now() - begin;

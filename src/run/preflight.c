@@ -452,7 +452,7 @@ void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost
     const struct ctkd__schedule *schedule = &session->schedule;
     const double per_epoch = (double)schedule->steps_per_epoch, epochs = (double)schedule->epochs;
     double steps = epochs * per_epoch;
-    if (session->initial)
+    if (session->initial_step)
         steps += (double)config->method.initial_epochs * per_epoch;
     if (config->train.max_steps > 0)
         steps = fmin(steps, (double)config->train.max_steps);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "ctkd/ctkd.h"
-#include "train/distiller.h"
+#include "train/step.h"
 #include "util/error.h"
 #include "util/file.h"
 

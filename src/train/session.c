@@ -326,8 +326,7 @@ static ctkd_status open_state(struct ctkd__session *session, bool distil, ctkd_e
     const size_t n_memory = session->terms ? ctkd__terms_memory(session->terms) : 0;
     ctkd_status status = CTKD_OK;
     if (distil)
-        status =
-            ctkd__distiller_temperature(session->config, session->info.classes, &temperature, err);
+        status = ctkd__step_temperature(session->config, session->info.classes, &temperature, err);
     if (status == CTKD_OK)
         status =
             ctkd__run_state_init(&session->state, session->weights, temperature, n_memory, err);
@@ -342,11 +341,11 @@ static ctkd_status open_state(struct ctkd__session *session, bool distil, ctkd_e
     return CTKD_OK;
 }
 
-static ctkd_status open_distiller(struct ctkd__session *session, unsigned stage,
-                                  struct ctkd__training *training, struct ctkd__terms *terms,
-                                  struct ctkd__distiller **out, ctkd_error *err)
+static ctkd_status create_step(struct ctkd__session *session, unsigned stage,
+                               struct ctkd__training *training, struct ctkd__terms *terms,
+                               struct ctkd__training_step **out, ctkd_error *err)
 {
-    const struct ctkd__distiller_args args = {
+    const struct ctkd__step_args args = {
         .config = session->config,
         .stage = stage,
         .training = training,
@@ -359,7 +358,7 @@ static ctkd_status open_distiller(struct ctkd__session *session, unsigned stage,
         .terms = terms,
         .classes = session->info.classes,
     };
-    return ctkd__distiller_create(&args, out, err);
+    return ctkd__step_create(&args, out, err);
 }
 
 /* State, schedule and the step of each stage. */
@@ -380,11 +379,11 @@ static ctkd_status open_step(struct ctkd__session *session, bool distil, ctkd_er
         status = ctkd__schedule_init(&session->schedule, config,
                                      ctkd__loader_batches(session->data.train), err);
     if (status == CTKD_OK)
-        status = open_distiller(session, CTKD_STAGE_MAIN, session->training, session->terms,
-                                &session->distiller, err);
+        status = create_step(session, CTKD_STAGE_MAIN, session->training, session->terms,
+                             &session->step, err);
     if (status == CTKD_OK && initial)
-        status = open_distiller(session, CTKD_STAGE_INITIAL, session->initial_training,
-                                session->initial_terms, &session->initial, err);
+        status = create_step(session, CTKD_STAGE_INITIAL, session->initial_training,
+                             session->initial_terms, &session->initial_step, err);
     session->logits = calloc(batch * session->info.classes, sizeof *session->logits);
     if (status == CTKD_OK && !session->logits)
         status = ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
@@ -444,8 +443,8 @@ void ctkd__session_close(struct ctkd__session *session)
     if (!session)
         return;
     free(session->logits);
-    ctkd__distiller_destroy(session->distiller);
-    ctkd__distiller_destroy(session->initial);
+    ctkd__step_destroy(session->step);
+    ctkd__step_destroy(session->initial_step);
     ctkd__terms_destroy(session->terms);
     ctkd__terms_destroy(session->initial_terms);
     ctkd__run_state_fini(&session->state);

@@ -2,8 +2,8 @@
 #ifndef CTKD_TRAIN_SESSION_H
 #define CTKD_TRAIN_SESSION_H
 
-#include "train/distiller.h"
 #include "train/schedule.h"
+#include "train/step.h"
 
 /* A data set and its loaders. */
 struct ctkd__data {
@@ -47,7 +47,7 @@ struct ctkd__session {
     struct ctkd__run_state state;
     struct ctkd__training *training, *initial_training; /* initial: NULL without such a stage */
     struct ctkd__terms *terms, *initial_terms;          /* NULL without a method */
-    struct ctkd__distiller *distiller, *initial;
+    struct ctkd__training_step *step, *initial_step;
     struct ctkd__schedule schedule;
     float *logits; /* of an evaluated batch */
 };

@@ -3,13 +3,13 @@
  * SGD. Everything about distillation is libctkd's, through its public headers. Without a teacher
  * the step has the cross-entropy alone; in an initial stage it has the methods' losses alone.
  */
-#ifndef CTKD_TRAIN_DISTILLER_H
-#define CTKD_TRAIN_DISTILLER_H
+#ifndef CTKD_TRAIN_STEP_H
+#define CTKD_TRAIN_STEP_H
 
 #include "train/state.h"
 #include "train/terms.h"
 
-struct ctkd__distiller_args {
+struct ctkd__step_args {
     const struct ctkd__config *config;
     unsigned stage;                  /* CTKD_STAGE_INITIAL or CTKD_STAGE_MAIN */
     struct ctkd__training *training; /* of that stage */
@@ -39,16 +39,16 @@ struct ctkd__step_report {
     size_t correct;   /* images whose label is first */
 };
 
-struct ctkd__distiller;
+struct ctkd__training_step;
 
 /* Everything in args is borrowed until destroy. */
-ctkd_status ctkd__distiller_create(const struct ctkd__distiller_args *args,
-                                   struct ctkd__distiller **out, ctkd_error *err);
-void ctkd__distiller_destroy(struct ctkd__distiller *distiller);
+ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__training_step **out,
+                              ctkd_error *err);
+void ctkd__step_destroy(struct ctkd__training_step *step);
 
 /* The temperature module of a configuration, for the run's state. */
-ctkd_status ctkd__distiller_temperature(const struct ctkd__config *config, size_t classes,
-                                        ctkd_temperature **out, ctkd_error *err);
+ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t classes,
+                                   ctkd_temperature **out, ctkd_error *err);
 
 /*
  * @param epoch      counted from 1
@@ -57,16 +57,15 @@ ctkd_status ctkd__distiller_temperature(const struct ctkd__config *config, size_
  * the step within it and samples, and no parameter was changed (running statistics were). Allocates
  * nothing.
  */
-ctkd_status ctkd__distiller_step(struct ctkd__distiller *distiller, const struct ctkd__batch *batch,
-                                 uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
-                                 ctkd_error *err);
+ctkd_status ctkd__step_run(struct ctkd__training_step *step, const struct ctkd__batch *batch,
+                           uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
+                           ctkd_error *err);
 
 /* With two views: the gradient of the strong one in the last step, in the layout of the weights'
    block; the training program has that of the usual one. NULL with one view. */
-const float *ctkd__distiller_strong_gradient(const struct ctkd__distiller *distiller);
+const float *ctkd__step_strong_gradient(const struct ctkd__training_step *step);
 
 /* Reversal strength of an epoch. */
-ctkd_status ctkd__distiller_lambda(const struct ctkd__config *config, uint64_t epoch,
-                                   float *lambda);
+ctkd_status ctkd__step_lambda(const struct ctkd__config *config, uint64_t epoch, float *lambda);
 
 #endif

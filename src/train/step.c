@@ -1,4 +1,4 @@
-#include "train/distiller.h"
+#include "train/step.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,8 +11,8 @@
 #include "train/sgd.h"
 #include "util/error.h"
 
-struct ctkd__distiller {
-    struct ctkd__distiller_args args;
+struct ctkd__training_step {
+    struct ctkd__step_args args;
     ctkd_kd_form kd_form;
     /* [batch][classes] */
     float *s, *t, *ds, *ds_part;
@@ -33,13 +33,13 @@ static float own_or(float own, float student)
     return own >= 0 ? own : student;
 }
 
-static bool in_initial(const struct ctkd__distiller *d)
+static bool in_initial(const struct ctkd__training_step *d)
 {
     return d->args.stage == CTKD_STAGE_INITIAL;
 }
 
 /* Elements first to end - 1 of the flat block as one group. */
-static void add_group(struct ctkd__distiller *d, size_t first, size_t end)
+static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
 {
     const struct ctkd__config *config = d->args.config;
     struct ctkd__run_state *state = d->args.state;
@@ -64,7 +64,7 @@ static void add_group(struct ctkd__distiller *d, size_t first, size_t end)
 }
 
 /* The trained parameters of this stage as few groups as there are gaps between them. */
-static void make_student_groups(struct ctkd__distiller *d)
+static void make_student_groups(struct ctkd__training_step *d)
 {
     const struct ctkd__weights *const weights = d->args.state->weights;
     const struct ctkd__graph *const graph = weights->graph;
@@ -85,7 +85,7 @@ static void make_student_groups(struct ctkd__distiller *d)
     d->n_student = d->n_groups;
 }
 
-static void make_temperature_group(struct ctkd__distiller *d)
+static void make_temperature_group(struct ctkd__training_step *d)
 {
     const struct ctkd__config *config = d->args.config;
     struct ctkd__run_state *state = d->args.state;
@@ -112,12 +112,12 @@ static void make_temperature_group(struct ctkd__distiller *d)
 }
 
 /* Whether a step has a strong view beside the usual one. */
-static bool has_views(const struct ctkd__distiller *d)
+static bool has_views(const struct ctkd__training_step *d)
 {
     return d->args.teacher && d->args.methods->needs & CTKD_NEEDS_VIEWS && !in_initial(d);
 }
 
-static bool allocate(struct ctkd__distiller *d)
+static bool allocate(struct ctkd__training_step *d)
 {
     const size_t batch = (size_t)d->args.config->train.batch, k = d->args.classes;
     const size_t workers = ctkd__workers_count(d->args.workers);
@@ -146,7 +146,7 @@ static bool allocate(struct ctkd__distiller *d)
     return true;
 }
 
-static ctkd_status check_classes(const struct ctkd__distiller_args *args, ctkd_error *err)
+static ctkd_status check_classes(const struct ctkd__step_args *args, ctkd_error *err)
 {
     for (size_t i = 0; args->teacher && i < args->methods->count; i++) {
         const ctkd_loss_def *const def = args->methods->items[i].def;
@@ -158,20 +158,20 @@ static ctkd_status check_classes(const struct ctkd__distiller_args *args, ctkd_e
     return CTKD_OK;
 }
 
-ctkd_status ctkd__distiller_create(const struct ctkd__distiller_args *args,
-                                   struct ctkd__distiller **out, ctkd_error *err)
+ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__training_step **out,
+                              ctkd_error *err)
 {
     *out = NULL;
     const ctkd_status status = check_classes(args, err);
     if (status != CTKD_OK)
         return status;
-    struct ctkd__distiller *d = calloc(1, sizeof *d);
+    struct ctkd__training_step *d = calloc(1, sizeof *d);
     if (!d)
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     d->args = *args;
     d->kd_form = ctkd__config_kd_form(args->config);
     if (!allocate(d)) {
-        ctkd__distiller_destroy(d);
+        ctkd__step_destroy(d);
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     }
     d->row_labels =
@@ -184,7 +184,7 @@ ctkd_status ctkd__distiller_create(const struct ctkd__distiller_args *args,
     return CTKD_OK;
 }
 
-void ctkd__distiller_destroy(struct ctkd__distiller *d)
+void ctkd__step_destroy(struct ctkd__training_step *d)
 {
     if (!d)
         return;
@@ -198,13 +198,13 @@ void ctkd__distiller_destroy(struct ctkd__distiller *d)
     free(d);
 }
 
-const float *ctkd__distiller_strong_gradient(const struct ctkd__distiller *d)
+const float *ctkd__step_strong_gradient(const struct ctkd__training_step *d)
 {
     return d->carry;
 }
 
-ctkd_status ctkd__distiller_temperature(const struct ctkd__config *config, size_t classes,
-                                        ctkd_temperature **out, ctkd_error *err)
+ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t classes,
+                                   ctkd_temperature **out, ctkd_error *err)
 {
     ctkd_temperature_config t = ctkd_temperature_defaults();
     t.kind = ctkd__methods_temperature_kind(config);
@@ -226,7 +226,7 @@ ctkd_status ctkd__distiller_temperature(const struct ctkd__config *config, size_
     return CTKD_OK;
 }
 
-ctkd_status ctkd__distiller_lambda(const struct ctkd__config *config, uint64_t epoch, float *lambda)
+ctkd_status ctkd__step_lambda(const struct ctkd__config *config, uint64_t epoch, float *lambda)
 {
     /* 0 epochs divide by zero in the published code; here the curve has ended before it began. */
     const bool none = config->temperature.curriculum_epochs == 0;
@@ -292,8 +292,8 @@ static void scale(size_t n, float weight, float *values)
         values[i] *= weight;
 }
 
-static ctkd_status find_tau(struct ctkd__distiller *d, struct position at, size_t n, size_t *n_tau,
-                            struct ctkd__step_report *report, ctkd_error *err)
+static ctkd_status find_tau(struct ctkd__training_step *d, struct position at, size_t n,
+                            size_t *n_tau, struct ctkd__step_report *report, ctkd_error *err)
 {
     ctkd_temperature *temperature = d->args.state->temperature;
     *n_tau = ctkd_temperature_count(temperature, n);
@@ -321,7 +321,7 @@ static float norm_of(size_t n, float weight, const float *values)
 }
 
 /* The losses of the methods onto ds and dtau (NULL: an initial stage), and the report. */
-static ctkd_status add_methods(struct ctkd__distiller *d, const struct ctkd__batch *batch,
+static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd__batch *batch,
                                ctkd_view view, size_t n_tau, struct position at,
                                struct ctkd__step_report *report, ctkd_error *err)
 {
@@ -361,7 +361,7 @@ static bool tells_balance(struct position at)
 }
 
 /* The KD loss onto ds, and dtau. */
-static ctkd_status add_kd(struct ctkd__distiller *d, struct position at, size_t n_tau,
+static ctkd_status add_kd(struct ctkd__training_step *d, struct position at, size_t n_tau,
                           struct ctkd__step_report *report, ctkd_error *err)
 {
     const float weight = d->args.methods->kd_weight;
@@ -383,8 +383,9 @@ static ctkd_status add_kd(struct ctkd__distiller *d, struct position at, size_t 
 }
 
 /* Adds the KD loss and the methods' own to ds (which has the cross-entropy) and makes dtau. */
-static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *batch, ctkd_view view,
-                         struct position at, struct ctkd__step_report *report, ctkd_error *err)
+static ctkd_status teach(struct ctkd__training_step *d, const struct ctkd__batch *batch,
+                         ctkd_view view, struct position at, struct ctkd__step_report *report,
+                         ctkd_error *err)
 {
     const size_t n = batch->n, k = d->args.classes;
     size_t n_tau = 0;
@@ -416,7 +417,8 @@ static ctkd_status teach(struct ctkd__distiller *d, const struct ctkd__batch *ba
     return checked(at, "gradient of tau", status, report->tau_gradient, err);
 }
 
-static ctkd_status check_theta(const struct ctkd__distiller *d, struct position at, ctkd_error *err)
+static ctkd_status check_theta(const struct ctkd__training_step *d, struct position at,
+                               ctkd_error *err)
 {
     for (size_t g = d->n_student; g < d->n_groups; g++)
         for (size_t i = 0; i < d->groups[g].n; i++)
@@ -426,7 +428,7 @@ static ctkd_status check_theta(const struct ctkd__distiller *d, struct position 
 }
 
 /* The temperatures of the samples into the epoch's histogram. */
-static void count_taus(struct ctkd__distiller *d, size_t n)
+static void count_taus(struct ctkd__training_step *d, size_t n)
 {
     struct ctkd__run_state *state = d->args.state;
     const struct ctkd__config *config = d->args.config;
@@ -438,7 +440,7 @@ static void count_taus(struct ctkd__distiller *d, size_t n)
 }
 
 /* Losses of a batch whose logits are there: ds, the report, the temperature's gradient. */
-static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd__batch *batch,
+static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct ctkd__batch *batch,
                                    ctkd_view view, struct position at,
                                    struct ctkd__step_report *report, ctkd_error *err)
 {
@@ -473,7 +475,8 @@ static ctkd_status evaluate_losses(struct ctkd__distiller *d, const struct ctkd_
 
 /* The student's gradient is finite and, when asked for, scaled to a norm of at most clip_norm:
    scale = clip_norm / (norm + 1e-6), as torch.nn.utils.clip_grad_norm_. */
-static ctkd_status check_gradient(struct ctkd__distiller *d, struct position at, ctkd_error *err)
+static ctkd_status check_gradient(struct ctkd__training_step *d, struct position at,
+                                  ctkd_error *err)
 {
     const double limit = (double)d->args.config->optimizer.clip_norm;
     double norm = 0;
@@ -487,7 +490,7 @@ static ctkd_status check_gradient(struct ctkd__distiller *d, struct position at,
 }
 
 /* The teacher's logits and features of a view of the batch. */
-static ctkd_status ask_teacher(struct ctkd__distiller *d, struct position at, const float *x,
+static ctkd_status ask_teacher(struct ctkd__training_step *d, struct position at, const float *x,
                                ctkd_error *err)
 {
     const ctkd_status status = ctkd__teacher_answer(d->args.teacher, at.batch->n, x, d->t, err);
@@ -498,7 +501,7 @@ static ctkd_status ask_teacher(struct ctkd__distiller *d, struct position at, co
 }
 
 /* Forward passes, losses and gradients of one view; no parameter has moved yet. */
-static ctkd_status pass(struct ctkd__distiller *d, struct position at, ctkd_view view,
+static ctkd_status pass(struct ctkd__training_step *d, struct position at, ctkd_view view,
                         struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__batch *const batch = at.batch;
@@ -520,7 +523,7 @@ static ctkd_status pass(struct ctkd__distiller *d, struct position at, ctkd_view
 }
 
 /* Keeps the gradients of the strong view: the optimiser adds them to those of the usual one. */
-static void carry_gradients(struct ctkd__distiller *d)
+static void carry_gradients(struct ctkd__training_step *d)
 {
     const size_t n = d->args.state->weights->n_values;
     memcpy(d->carry, ctkd__training_gradient(d->args.training, 0), n * sizeof *d->carry);
@@ -531,7 +534,7 @@ static void carry_gradients(struct ctkd__distiller *d)
 }
 
 /* The report of a step is that of its usual view, with the losses of both. */
-static ctkd_status make_gradients(struct ctkd__distiller *d, struct position at,
+static ctkd_status make_gradients(struct ctkd__training_step *d, struct position at,
                                   struct ctkd__step_report *report, ctkd_error *err)
 {
     if (!d->carry) {
@@ -553,9 +556,9 @@ static ctkd_status make_gradients(struct ctkd__distiller *d, struct position at,
     return status == CTKD_OK ? check_gradient(d, at, err) : status;
 }
 
-ctkd_status ctkd__distiller_step(struct ctkd__distiller *d, const struct ctkd__batch *batch,
-                                 uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
-                                 ctkd_error *err)
+ctkd_status ctkd__step_run(struct ctkd__training_step *d, const struct ctkd__batch *batch,
+                           uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
+                           ctkd_error *err)
 {
     const struct position at = { epoch, d->args.state->epoch_step + 1, batch };
     ctkd_status status = CTKD_OK;
@@ -572,7 +575,7 @@ ctkd_status ctkd__distiller_step(struct ctkd__distiller *d, const struct ctkd__b
     if (in_initial(d)) {
         report->loss_ce = report->lambda = NAN;
     } else if (d->args.teacher) {
-        status = ctkd__distiller_lambda(d->args.config, epoch, &report->lambda);
+        status = ctkd__step_lambda(d->args.config, epoch, &report->lambda);
         status = checked(at, "lambda", status, report->lambda, err);
     }
     if (status == CTKD_OK)
