@@ -431,7 +431,7 @@ static void a_python_file_that_lies_is_refused_with_its_field(void **state)
     check_changed(state, "_reconstruct", "_reconstrucT", 12, CTKD_EFORMAT, array);
     check_changed(state, "fine_labels", "fine_label_", 11, CTKD_EFORMAT,
                   "bad.tar: test: no fine_labels, expected a list of labels");
-    check_changed(state, "](K\x13K\x03", "}(K\x13K\x03", 6, CTKD_EFORMAT, "no container");
+    check_changed(state, "](K\x13K\x03", "}(K\x13K\x03", 6, CTKD_EFORMAT, "not a container");
     check_changed(state,
                   "K\x13K\x03"
                   "e",

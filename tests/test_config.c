@@ -353,7 +353,7 @@ static void wrong_settings_are_refused_with_a_hint(void **state)
     assert_refused("temperature.theta_init= -1", "without blanks: temperature.theta_init=-1");
     assert_refused("optimizer.lr = 0.1", "'=' found after 'optimizer.lr'");
     assert_refused("optimizer.lr =0.1", "'=0.1' found after 'optimizer.lr'");
-    assert_refused("optimizer.lr= train.epochs=3", "optimizer.lr: nothing");
+    assert_refused("optimizer.lr= train.epochs=3", "optimizer.lr: found nothing");
     assert_refused("batch_size=3", "did you mean train.batch or --batch_size?");
     assert_refused("path-t=3", "did you mean teacher.path or --path_t?");
     assert_refused("lr=3", "did you mean optimizer.lr or temperature.lr?");

@@ -103,7 +103,7 @@ static void a_link_stays_and_what_it_leads_to_is_written(void **state)
     struct ctkd__new_file file;
     ctkd_error err;
     assert_int_equal(ctkd__new_file_open(&file, link, &err), CTKD_EIO);
-    assert_non_null(strstr(err.message, "link: cannot be written: Too many levels"));
+    assert_non_null(strstr(err.message, "link: Too many levels"));
     assert_int_equal(unlink(link), 0);
 }
 
@@ -121,7 +121,7 @@ static void devices_and_pipes_are_written_as_they_are(void **state)
     check_ok(ctkd__new_file_open(&file, "/dev/full", &err), &err);
     fputs("x", file.stream);
     assert_int_equal(ctkd__new_file_commit(&file, &err), CTKD_EIO);
-    assert_non_null(strstr(err.message, "/dev/full: cannot be written: No space left"));
+    assert_non_null(strstr(err.message, "cannot write /dev/full: No space left"));
     const char *pipe = scratch_path("pipe");
     assert_int_equal(mkfifo(pipe, 0600), 0);
     const int end = open(pipe, O_RDONLY | O_NONBLOCK);
@@ -161,7 +161,7 @@ static void a_write_that_fails_surfaces_at_commit(void **state)
     for (int i = 0; i < 100000; i++)
         fputs("more than the stream's buffer holds", file.stream);
     assert_int_equal(ctkd__new_file_commit(&file, &err), CTKD_EIO);
-    assert_non_null(strstr(err.message, "full: cannot be written: "));
+    assert_non_null(strstr(err.message, "full: "));
     check_holds(path, "old");
     assert_int_equal(folder_count(), before);
 }
@@ -172,12 +172,12 @@ static void a_folder_that_is_not_there_is_named(void **state)
     struct ctkd__new_file file;
     ctkd_error err;
     assert_int_equal(ctkd__new_file_open(&file, scratch_path("none/x"), &err), CTKD_EIO);
-    assert_non_null(strstr(err.message, "none/x: cannot be written: No such file or directory"));
+    assert_non_null(strstr(err.message, "none/x: No such file or directory"));
     assert_int_equal(ctkd__new_file_open(&file, "", &err), CTKD_EINVAL);
     char *text = NULL;
     size_t bytes = 0;
     assert_int_equal(ctkd__file_read(scratch_path("none"), 10, &text, &bytes, &err), CTKD_EIO);
-    assert_non_null(strstr(err.message, "none: cannot be opened: No such file or directory"));
+    assert_non_null(strstr(err.message, "none: No such file or directory"));
     assert_int_equal(ctkd__file_read(".", 10, &text, &bytes, &err), CTKD_EIO);
     assert_null(text);
 }
@@ -193,7 +193,7 @@ static void a_file_is_read_up_to_the_limit_and_not_beyond(void **state)
     assert_string_equal(text, "0123456789");
     free(text);
     assert_int_equal(ctkd__file_read(path, 9, &text, &bytes, &err), CTKD_EFORMAT);
-    assert_non_null(strstr(err.message, "ten: larger than expected, at most 9 bytes"));
+    assert_non_null(strstr(err.message, "ten: larger than the limit of 9 bytes"));
     /* a device has no size, and more bytes than any limit */
     assert_int_equal(ctkd__file_read("/dev/zero", 100000, &text, &bytes, &err), CTKD_EFORMAT);
     check_ok(ctkd__file_read("/dev/null", 0, &text, &bytes, &err), &err);

@@ -44,9 +44,9 @@ static const struct {
          "a program (ELF)"),
     CASE("{\"weights\": 3}", "a JSON document"),
     CASE("hello\n", "a text file"),
-    CASE(" \n\t\n", "a text file of nothing but white space"),
+    CASE(" \n\t\n", "a text file with nothing but white space"),
     CASE("PK\5\6\0\0\0\0", "an empty zip archive"),
-    CASE("PK\3\4\x14\0", "a zip archive, cut off"),
+    CASE("PK\3\4\x14\0", "a truncated zip archive"),
     CASE("PK\3\4\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\7\0\0\0w_0.npy\0",
          "an archive of NumPy arrays (.npz)"),
     CASE("PK\3\4\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0d\0\0\0metadata.json{",
@@ -59,7 +59,7 @@ static const struct {
     CASE("\x08\1\x12\x80\1\x0a", "a TensorFlow SavedModel"),
     CASE("\x08\x07\x12\7pytorch", "an ONNX model"),
     CASE("\x0a\x20\x0a\5input\x12\x0bPlaceholder", "a TensorFlow graph"),
-    CASE("\0\0\0\0\0\0\0\0", "a file that begins with zeros only"),
+    CASE("\0\0\0\0\0\0\0\0", "a file that begins with zeros"),
     /* what data sets and weights may begin with */
     CASE("\0\0\x08\3\0\0\xea\x60", NULL),
     CASE("\6\xff\xfe\x80\x00\x03", NULL),
@@ -120,11 +120,11 @@ static void a_message_says_what_is_there_and_what_was_expected(void **state)
     ctkd_error err = { 0 };
     assert_int_equal(ctkd__file_kind_fail("a.pth", "\x1f\x8b", 2, "weights", &err), CTKD_EFORMAT);
     assert_string_equal(err.message,
-                        "a.pth: this is a gzip file (`gunzip` unpacks it), expected weights");
+                        "a.pth: found a gzip file (`gunzip` unpacks it), expected weights");
     assert_int_equal(ctkd__file_kind_fail("a", "\xfe\1\2\3\4", 5, "weights", &err), CTKD_EFORMAT);
-    assert_string_equal(err.message, "a: first bytes fe 01 02 03, expected weights");
+    assert_string_equal(err.message, "a: found the first bytes fe 01 02 03, expected weights");
     assert_int_equal(ctkd__file_kind_fail("a", "\xfe\1", 2, "weights", &err), CTKD_EFORMAT);
-    assert_string_equal(err.message, "a: first bytes fe 01, expected weights");
+    assert_string_equal(err.message, "a: found the first bytes fe 01, expected weights");
 }
 
 static void a_pipe_is_refused_before_it_is_opened(void **state)
@@ -135,10 +135,11 @@ static void a_pipe_is_refused_before_it_is_opened(void **state)
     ctkd_error err = { 0 };
     assert_int_equal(mkfifo(scratch_path("pipe"), 0600), 0);
     assert_int_equal(ctkd__file_first_bytes(scratch_path("pipe"), first, &n, &err), CTKD_EIO);
-    assert_non_null(strstr(err.message, "pipe: a pipe, expected a regular file, since it is read"));
+    assert_non_null(
+        strstr(err.message, "pipe: found a pipe, expected a regular file, because it is read"));
     assert_int_equal(ctkd__file_check_regular("/dev/null", &err), CTKD_EIO);
     assert_int_equal(ctkd__file_check_regular(scratch_path("none"), &err), CTKD_EIO);
-    assert_non_null(strstr(err.message, "none: cannot be opened: No such file"));
+    assert_non_null(strstr(err.message, "none: No such file"));
     check_ok(ctkd__file_first_bytes(scratch_text("short", "ab"), first, &n, &err), &err);
     assert_int_equal(n, 2);
     assert_int_equal(first[2], 0);

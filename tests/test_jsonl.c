@@ -118,7 +118,7 @@ static void a_write_that_fails_surfaces_at_the_end_of_its_line(void **state)
     check_ok(ctkd__jsonl_open(&log, "/dev/full", false, &err), &err);
     ctkd__jsonl_begin(&log);
     assert_int_equal(ctkd__jsonl_end(&log, &err), CTKD_EIO);
-    assert_string_equal(err.message, "/dev/full: cannot be written: No space left on device");
+    assert_string_equal(err.message, "cannot write /dev/full: No space left on device");
     ctkd__jsonl_close(&log);
     assert_int_equal(ctkd__jsonl_open(&log, scratch_path("none/log"), true, &err), CTKD_EIO);
 }

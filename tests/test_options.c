@@ -134,15 +134,18 @@ static void bad_values_are_named_with_what_is_allowed(void **state)
         assert_int_equal(set(&f, "train.batch", bad_i64[i]).status, CTKD_ERANGE);
     assert_true(f.config.tau == 4.0f);
     assert_int_equal(f.config.batch, 64);
-    assert_string_equal(set(&f, "train.batch", "0").message,
-                        "command line: train.batch: 0, expected a whole number from 1 to 65536");
-    assert_string_equal(set(&f, "optimizer.lr", "").message,
-                        "command line: optimizer.lr: nothing, expected a number from 0 to 0.7");
+    assert_string_equal(
+        set(&f, "train.batch", "0").message,
+        "command line: train.batch: found 0, expected a whole number from 1 to 65536");
+    assert_string_equal(
+        set(&f, "optimizer.lr", "").message,
+        "command line: optimizer.lr: found nothing, expected a number from 0 to 0.7");
     assert_string_equal(set(&f, "run.force", "2").message,
-                        "command line: run.force: 2, expected true or false");
-    assert_string_equal(set(&f, "temperature.kind", "instanse").message,
-                        "command line: temperature.kind: instanse, expected one of fixed, global, "
-                        "instance; did you mean instance?");
+                        "command line: run.force: found 2, expected true or false");
+    assert_string_equal(
+        set(&f, "temperature.kind", "instanse").message,
+        "command line: temperature.kind: found instanse, expected one of fixed, global, "
+        "instance; did you mean instance?");
     assert_int_equal(set(&f, "run.dir", "two\nlines").status, CTKD_ERANGE);
     assert_int_equal(set(&f, "run.dir", "not utf-8 \xff").status, CTKD_ERANGE);
     assert_string_equal(f.config.dir, "runs");
@@ -162,7 +165,7 @@ static void an_unknown_key_names_the_nearest(void **state)
                         "command line: lr: unknown key, did you mean optimizer.lr?");
     assert_string_equal(set(&f, "zzzzzzzz", "1").message, "command line: zzzzzzzz: unknown key");
     assert_string_equal(set(&f, "train", "1").message,
-                        "command line: train: a value, expected a map of keys");
+                        "command line: train: found a value, expected a map of keys");
     ctkd__sections_fini(f.sections);
 }
 
@@ -213,9 +216,10 @@ static void a_path_may_begin_in_the_home_directory(void **state)
             assert_int_equal(set(&f, "run.dir", paths[i][k]).status, CTKD_OK);
             assert_string_equal(f.config.dir, paths[i][1]);
         }
-    assert_string_equal(set(&f, "run.dir", "~no-such-user/x").message,
-                        "command line: run.dir: ~no-such-user/x: ~no-such-user is no user's home "
-                        "directory (a file of that name is ./~no-such-user)");
+    assert_string_equal(
+        set(&f, "run.dir", "~no-such-user/x").message,
+        "command line: run.dir: ~no-such-user/x: ~no-such-user names no user's home "
+        "directory (for a file of that name, write ./~no-such-user)");
     assert_int_equal(set(&f, "run.dir", "~root/x").status, CTKD_OK);
     assert_true(f.config.dir[0] == '/');
     assert_int_equal(set(&f, "run.name", "~/x").status, CTKD_OK); /* a name is no path */

@@ -162,24 +162,27 @@ static void damage_is_refused_with_its_place(void **state)
     (void)state;
     CHECK_REFUSED("", "x.pth: pickle, byte 0: cut off");
     CHECK_REFUSED("\x80\x02", "x.pth: pickle, byte 2: cut off");
-    CHECK_REFUSED("\x80\x02.", "x.pth: pickle, byte 3: not one value at the end");
-    CHECK_REFUSED("\x80\x02NN.", "x.pth: pickle, byte 5: not one value at the end");
-    CHECK_REFUSED("\x80\x02N(.", "x.pth: pickle, byte 5: not one value at the end");
-    CHECK_REFUSED("\x80\x01N.", "x.pth: pickle, byte 2: protocol is not 2 to 5");
-    CHECK_REFUSED("I1\n.", "x.pth: pickle, byte 1: an unknown operation");
-    CHECK_REFUSED("0", "x.pth: pickle, byte 1: stack is empty");
-    CHECK_REFUSED("t", "x.pth: pickle, byte 1: no mark on the stack");
-    CHECK_REFUSED("NN(NRt.", "x.pth: pickle, byte 5: stack is empty");
-    CHECK_REFUSED("N(\x85", "x.pth: pickle, byte 3: stack is empty");
-    CHECK_REFUSED("a", "x.pth: pickle, byte 1: stack is empty");
-    CHECK_REFUSED("Ns", "x.pth: pickle, byte 2: stack is empty");
-    CHECK_REFUSED("(Ne", "x.pth: pickle, byte 3: stack is empty");
-    CHECK_REFUSED("NNa", "x.pth: pickle, byte 3: items for a value that is no container");
-    CHECK_REFUSED("}(Nu", "x.pth: pickle, byte 4: a key without its value");
-    CHECK_REFUSED("(Nd", "x.pth: pickle, byte 3: a key without its value");
+    CHECK_REFUSED("\x80\x02.",
+                  "x.pth: pickle, byte 3: the end leaves no or several values, expected one");
+    CHECK_REFUSED("\x80\x02NN.",
+                  "x.pth: pickle, byte 5: the end leaves no or several values, expected one");
+    CHECK_REFUSED("\x80\x02N(.",
+                  "x.pth: pickle, byte 5: the end leaves no or several values, expected one");
+    CHECK_REFUSED("\x80\x01N.", "x.pth: pickle, byte 2: the protocol is unknown, expected 2 to 5");
+    CHECK_REFUSED("I1\n.", "x.pth: pickle, byte 1: found an unknown operation");
+    CHECK_REFUSED("0", "x.pth: pickle, byte 1: the stack is empty");
+    CHECK_REFUSED("t", "x.pth: pickle, byte 1: the stack has no mark");
+    CHECK_REFUSED("NN(NRt.", "x.pth: pickle, byte 5: the stack is empty");
+    CHECK_REFUSED("N(\x85", "x.pth: pickle, byte 3: the stack is empty");
+    CHECK_REFUSED("a", "x.pth: pickle, byte 1: the stack is empty");
+    CHECK_REFUSED("Ns", "x.pth: pickle, byte 2: the stack is empty");
+    CHECK_REFUSED("(Ne", "x.pth: pickle, byte 3: the stack is empty");
+    CHECK_REFUSED("NNa", "x.pth: pickle, byte 3: found items for a value that is not a container");
+    CHECK_REFUSED("}(Nu", "x.pth: pickle, byte 4: found a key without a value");
+    CHECK_REFUSED("(Nd", "x.pth: pickle, byte 3: found a key without a value");
     CHECK_REFUSED("h\x05", "x.pth: pickle, byte 2: bad memo");
     CHECK_REFUSED("Nr\xff\xff\xff\xff", "x.pth: pickle, byte 6: bad memo");
-    CHECK_REFUSED("NN\x93", "x.pth: pickle, byte 3: a class whose name is no string");
+    CHECK_REFUSED("NN\x93", "x.pth: pickle, byte 3: the name of a class is not a string");
     CHECK_REFUSED("X\xff\xff\xff\xff", "x.pth: pickle, byte 5: cut off");
     CHECK_REFUSED("\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "x.pth: pickle, byte 9: cut off");
     CHECK_REFUSED("cos", "x.pth: pickle, byte 1: cut off");
@@ -201,7 +204,7 @@ static void items_named_by_many_dicts_do_not_multiply(void **state)
         memcpy(end, call, sizeof call - 1), end += sizeof call - 1;
     *end++ = '.';
     struct parsed p = parse(bytes, (size_t)(end - bytes));
-    assert_non_null(strstr(p.err.message, "the same items in too many dicts"));
+    assert_non_null(strstr(p.err.message, "too many dicts repeat the same items"));
     ctkd__pickle_fini(&p.pickle);
     free(bytes);
 }
@@ -222,7 +225,7 @@ static void attributes_of_an_object_are_kept(void **state)
     ctkd__pickle_fini(&p.pickle);
     CHECK_REFUSED("\x80\x02(K\x07"
                   "b",
-                  "x.pth: pickle, byte 6: stack is empty");
+                  "x.pth: pickle, byte 6: the stack is empty");
 }
 
 static void bytes_of_protocol_2_are_decoded(void **state)
@@ -244,10 +247,10 @@ static void bytes_of_protocol_2_are_decoded(void **state)
     ctkd__pickle_fini(&p.pickle);
     CHECK_REFUSED("\x80\x02"
                   "c_codecs\nencode\nX\x02\x00\x00\x00\xc4\x80X\x06\x00\x00\x00latin1\x86R",
-                  "x.pth: pickle, byte 38: bytes that are not latin1");
+                  "x.pth: pickle, byte 38: found bytes that are not Latin-1");
     CHECK_REFUSED("\x80\x02"
                   "c_codecs\nencode\nX\x01\x00\x00\x00\xc3X\x06\x00\x00\x00latin1\x86R",
-                  "x.pth: pickle, byte 37: bytes that are not latin1");
+                  "x.pth: pickle, byte 37: found bytes that are not Latin-1");
 }
 
 static void a_text_named_by_many_calls_is_not_multiplied(void **state)
@@ -265,7 +268,7 @@ static void a_text_named_by_many_calls_is_not_multiplied(void **state)
     for (int i = 0; i < CALLS; i++)
         memcpy(end, call, sizeof call - 1), end += sizeof call - 1;
     struct parsed p = parse(bytes, (size_t)(end - bytes));
-    assert_non_null(strstr(p.err.message, "the same text in too many bytes"));
+    assert_non_null(strstr(p.err.message, "too many byte strings repeat the same text"));
     ctkd__pickle_fini(&p.pickle);
 }
 
@@ -277,7 +280,8 @@ static void millions_of_values_are_refused(void **state)
     assert_non_null(bytes);
     memset(bytes, 'N', MANY);
     struct parsed p = parse(bytes, MANY);
-    assert_string_equal(p.err.message, "x.pth: pickle, byte 2097153: more than 2097152 values");
+    assert_string_equal(p.err.message,
+                        "x.pth: pickle, byte 2097153: found more than 2097152 values");
     ctkd__pickle_fini(&p.pickle);
     memcpy(bytes, "Nr\x00\x00\x20\x00", 6); /* a memo beyond as many */
     p = parse(bytes, MANY);

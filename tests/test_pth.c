@@ -442,7 +442,7 @@ static void other_files_are_named(void **state)
     struct ctkd__tensors list = { 0 };
     ctkd_error err;
     assert_int_equal(ctkd__pth_read(scratch_text("text.pth", "hello"), &list, &err), CTKD_EFORMAT);
-    assert_non_null(strstr(err.message, "text.pth: this is a text file, expected a PyTorch "
+    assert_non_null(strstr(err.message, "text.pth: found a text file, expected a PyTorch "
                                         "checkpoint"));
     assert_int_equal(ctkd__pth_read(scratch_path("none.pth"), &list, &err), CTKD_EIO);
     assert_int_equal(

@@ -52,7 +52,7 @@ static void bad_shapes_and_taken_names_are_refused(void **state)
     assert_string_equal(err.message, "a: dimension 1 is -1, expected >= 0");
     assert_int_equal(ctkd__tensors_add(&list, "a", CTKD__F32, 2, huge, &tensor, &err), CTKD_EINVAL);
     assert_int_equal(ctkd__tensors_add(&list, "a", CTKD__F32, 9, one, &tensor, &err), CTKD_EINVAL);
-    assert_string_equal(err.message, "a: rank 9, expected 0 to 8");
+    assert_string_equal(err.message, "a: found rank 9, expected 0 to 8");
     assert_int_equal(list.count, 0);
     check_ok(ctkd__tensors_add(&list, "a", CTKD__U8, 1, one, &tensor, &err), &err);
     assert_int_equal(ctkd__tensors_add(&list, "a", CTKD__U8, 1, one, &tensor, &err), CTKD_EEXIST);

@@ -131,7 +131,7 @@ static void nothing_is_the_default_of_its_key(void **state)
     check_ok(err.status, &err);
     assert_string_equal(f.config.milestones, "~");
     check_refused("milestones: [~, 3]\n",
-                  "c.yaml:1: milestones: nothing in a list, expected a value");
+                  "c.yaml:1: milestones: found an empty list item, expected a value");
     ctkd__sections_fini(f.sections);
 }
 
@@ -148,9 +148,10 @@ static void base_files_may_lie_in_the_home_directory(void **state)
     check_ok(err.status, &err);
     assert_int_equal(f.config.batch, 10);
     ctkd__sections_fini(f.sections);
-    check_refused("base: ~no-such-user/x.yaml\n",
-                  "c.yaml: base: ~no-such-user/x.yaml: ~no-such-user is no user's home directory "
-                  "(a file of that name is ./~no-such-user)");
+    check_refused(
+        "base: ~no-such-user/x.yaml\n",
+        "c.yaml: base: ~no-such-user/x.yaml: ~no-such-user names no user's home directory "
+        "(for a file of that name, write ./~no-such-user)");
 }
 
 static void errors_name_line_and_key(void **state)
@@ -159,44 +160,46 @@ static void errors_name_line_and_key(void **state)
     check_refused("\n\ntemperature:\n  tau_mim: 3\n",
                   "c.yaml:4: temperature.tau_mim: unknown key, did you mean temperature.tau_min?");
     check_refused("train: {batch: 0}",
-                  "c.yaml:1: train.batch: 0, expected a whole number from 1 to 65536");
-    check_refused("train:\n  batch: {a: 1}\n", "c.yaml:2: train.batch: a map, expected a value");
-    check_refused("train: 3\n", "c.yaml:1: train: a value, expected a map of keys");
-    check_refused("train: [3]\n", "c.yaml:1: train: a list, expected a map of keys");
+                  "c.yaml:1: train.batch: found 0, expected a whole number from 1 to 65536");
+    check_refused("train:\n  batch: {a: 1}\n",
+                  "c.yaml:2: train.batch: found a map, expected a value");
+    check_refused("train: 3\n", "c.yaml:1: train: found a value, expected a map of keys");
+    check_refused("train: [3]\n", "c.yaml:1: train: found a list, expected a map of keys");
     check_refused("train: {batch: [3, 4]}\n",
-                  "c.yaml:1: train.batch: a list, expected a whole number from 1 to 65536");
+                  "c.yaml:1: train.batch: found a list, expected a whole number from 1 to 65536");
     check_refused("milestones: [[3], 4]\n",
-                  "c.yaml:1: milestones: a list of lists or maps, expected a list of values");
+                  "c.yaml:1: milestones: found a list of lists or maps, expected a list of values");
     check_refused("train.batch: 3\ntrain:\n  batch: 4\n",
-                  "c.yaml:3: train.batch: set before in line 1");
-    check_refused("run: {force: no}\nrun: {dir: x}\n", "c.yaml:2: run: set before in this file");
+                  "c.yaml:3: train.batch: already set on line 1");
+    check_refused("run: {force: no}\nrun: {dir: x}\n", "c.yaml:2: run: already set in this file");
     check_refused("temperature: {kind: glob}",
-                  "kind: glob, expected one of fixed, global, instance");
-    check_refused("- a\n- b\n", "c.yaml:1: a value or list, expected a map of keys");
-    check_refused("text", "c.yaml:1: a value or list, expected a map of keys");
+                  "kind: found glob, expected one of fixed, global, instance");
+    check_refused("- a\n- b\n", "c.yaml:1: found a value or list, expected a map of keys");
+    check_refused("text", "c.yaml:1: found a value or list, expected a map of keys");
     check_refused("run: {dir: \"two\\nlines\"}",
-                  "c.yaml:1: run.dir: two?lines, expected one line of UTF-8 text");
+                  "c.yaml:1: run.dir: found two?lines, expected one line of UTF-8 text");
     check_refused("train:\n\tbatch: 3\n",
-                  "c.yaml:2: not YAML: found character that cannot start any token");
-    check_refused("run: {dir: \"\\0\"}", "c.yaml:1: a NUL character, expected text");
+                  "c.yaml:2: invalid YAML: found character that cannot start any token");
+    check_refused("run: {dir: \"\\0\"}", "c.yaml:1: found a NUL character, expected text");
 }
 
 static void what_could_grow_is_refused(void **state)
 {
     (void)state;
-    check_refused("run: &a {dir: x}\n", "c.yaml:1: a: an anchor or alias, expected plain values");
-    check_refused("run: *a\n", "c.yaml:1: a: an anchor or alias, expected plain values");
+    check_refused("run: &a {dir: x}\n",
+                  "c.yaml:1: a: found an anchor or alias, expected plain values");
+    check_refused("run: *a\n", "c.yaml:1: a: found an anchor or alias, expected plain values");
     check_refused("run: !!map {dir: x}\n",
-                  "c.yaml:1: tag:yaml.org,2002:map: an explicit tag, expected plain values");
+                  "c.yaml:1: tag:yaml.org,2002:map: found an explicit tag, expected plain values");
     check_refused("train.batch: 1\n---\ntrain.batch: 2\n",
-                  "c.yaml:2: a second document, expected one");
-    check_refused("? {a: b}\n: c\n", "c.yaml:1: a list or map as key, expected a name");
+                  "c.yaml:2: found a second document, expected one");
+    check_refused("? {a: b}\n: c\n", "c.yaml:1: found a list or map as a key, expected a name");
     enum { n = (1 << 20) + 1 };
     static char text[n + 1];
     memset(text, '[', n);
-    check_refused(text, "c.yaml: larger than expected, at most 1048576 bytes");
+    check_refused(text, "c.yaml: larger than the limit of 1048576 bytes");
     text[n - 1] = '\0';
-    check_refused(text, "c.yaml:1: a value or list, expected a map of keys");
+    check_refused(text, "c.yaml:1: found a value or list, expected a map of keys");
     memcpy(text, "train.batch: ", 13);
     memset(text + 13, '1', n - 14);
     struct fixture f;
@@ -230,24 +233,25 @@ static void bad_base_files_are_refused(void **state)
     (void)state;
     struct fixture f;
     char text[2000] = "base: [";
-    check_refused("base: c.yaml\n", "/c.yaml, which builds on this file");
+    check_refused("base: c.yaml\n", "/c.yaml itself builds on this file");
     scratch_text("x.yaml", "base: ./c.yaml\n");
-    check_refused("base: x.yaml\n", "/./c.yaml, which builds on this file");
-    check_refused("base: {a: b}\n", "c.yaml:1: base: a map, expected a file or a list of files");
-    check_refused("base: none.yaml\n", "none.yaml: cannot be opened: No such file or directory");
+    check_refused("base: x.yaml\n", "/./c.yaml itself builds on this file");
+    check_refused("base: {a: b}\n",
+                  "c.yaml:1: base: found a map, expected a file or a list of files");
+    check_refused("base: none.yaml\n", "/none.yaml: No such file or directory");
     fixture_init(&f);
     assert_non_null(strstr(read_text(&f, "base: \"\"\n").message,
-                           "c.yaml: base: file name of 0 bytes, expected 1 to "));
+                           "c.yaml: base: found a file name of 0 bytes, expected 1 to "));
     ctkd__sections_fini(f.sections);
-    check_refused("base: x\nbase: y\n", "c.yaml:2: base: set before in this file");
+    check_refused("base: x\nbase: y\n", "c.yaml:2: base: already set in this file");
     scratch_text("bad.yaml", "train.batch: x\n");
     check_refused("base: bad.yaml\n",
-                  "bad.yaml:1: train.batch: x, expected a whole number from 1 to 65536");
+                  "bad.yaml:1: train.batch: found x, expected a whole number from 1 to 65536");
     scratch_text("leaf.yaml", "train.batch: 3\n");
     for (int i = 0; i < 64; i++)
         strcat(text, "leaf.yaml, ");
     strcat(text, "]\n");
-    check_refused(text, "leaf.yaml: more than 64 base files in all");
+    check_refused(text, "leaf.yaml: found more than 64 base files in all");
     for (int i = 0; i < 9; i++) {
         char name[32], base[32];
         snprintf(name, sizeof name, "n%d.yaml", i);
@@ -258,7 +262,7 @@ static void bad_base_files_are_refused(void **state)
     fixture_init(&f);
     assert_int_equal(read_path(&f, scratch_path("n2.yaml")).status, CTKD_OK);
     const ctkd_error err = read_path(&f, scratch_path("n1.yaml"));
-    assert_non_null(strstr(err.message, "n9.yaml: base files nested more than 8 deep"));
+    assert_non_null(strstr(err.message, "n9.yaml: base files are nested more than 8 deep"));
     ctkd__sections_fini(f.sections);
 }
 

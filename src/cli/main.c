@@ -91,7 +91,7 @@ int main(int argc, char **argv)
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTKD__EXIT_DONE) {
         if (ctkd__stop_unread()) /* SIGPIPE is ignored: end as if it had come, without a word */
             return 128 + SIGPIPE;
-        fprintf(stderr, "ctkd: standard output: cannot be written\n");
+        fprintf(stderr, "ctkd: cannot write standard output\n");
         status = CTKD__EXIT_FAILED;
     }
     return status;

@@ -41,14 +41,14 @@ ctkd_status ctkd__jsonl_open(struct ctkd__jsonl *log, const char *path, bool app
 {
     *log = (struct ctkd__jsonl){ 0 };
     if (strlen(path) >= sizeof log->path)
-        return ctkd__fail(err, CTKD_EINVAL, "%s: name has %zu bytes, expected at most %zu", path,
-                          strlen(path), sizeof log->path - 1);
+        return ctkd__fail(err, CTKD_EINVAL, "%s: found a name of %zu bytes, expected at most %zu",
+                          path, strlen(path), sizeof log->path - 1);
     strcpy(log->path, path);
     log->stream = fopen(path, append ? "a+e" : "we");
     if (!log->stream || (append && cut_partial_line(log->stream) != 0)) {
         const int why = errno;
         ctkd__jsonl_close(log);
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(why));
+        return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(why));
     }
     return CTKD_OK;
 }
@@ -58,7 +58,7 @@ ctkd_status ctkd__jsonl_sync(struct ctkd__jsonl *log, uint64_t *bytes, ctkd_erro
     struct stat info;
     if (fflush(log->stream) != 0 || fsync(fileno(log->stream)) != 0 ||
         fstat(fileno(log->stream), &info) != 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", log->path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", log->path, strerror(errno));
     *bytes = (uint64_t)info.st_size;
     return CTKD_OK;
 }
@@ -137,7 +137,7 @@ ctkd_status ctkd__jsonl_end(struct ctkd__jsonl *log, ctkd_error *err)
     fputs("}\n", log->stream);
     if (fflush(log->stream) == 0 && !ferror(log->stream))
         return CTKD_OK;
-    return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", *log->path ? log->path : "output",
+    return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", *log->path ? log->path : "output",
                       strerror(errno ? errno : EIO));
 }
 

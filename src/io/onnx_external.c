@@ -169,7 +169,7 @@ ctkd_status ctkd__onnx_external_read(struct ctkd__onnx_external *external,
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", external->path,
+            return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", external->path,
                               n < 0 ? strerror(errno) : "it became shorter");
         done += (size_t)n;
     }

@@ -238,7 +238,7 @@ ctkd_status ctkd__safetensors_read(const char *path, struct ctkd__tensors *out, 
     struct reader reader = { .path = path, .list = out, .err = err };
     reader.stream = fopen(path, "rbe");
     if (!reader.stream)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", path, strerror(errno));
     const ctkd_status status = read_all(&reader);
     if (status != CTKD_OK)
         ctkd__tensors_fini(out);

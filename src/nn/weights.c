@@ -95,7 +95,7 @@ ctkd_status ctkd__weights_protect(struct ctkd__weights *weights, ctkd_error *err
 {
     return set_read_only(weights, true)
                ? CTKD_OK
-               : ctkd__fail(err, CTKD_EIO, "weights: cannot be made read-only: %s",
+               : ctkd__fail(err, CTKD_EIO, "weights: cannot make memory read-only: %s",
                             strerror(errno));
 }
 

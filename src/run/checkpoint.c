@@ -287,7 +287,7 @@ ctkd_status ctkd__checkpoint_save(struct ctkd__session *session, const char *com
     }
     if ((rename(last, previous) != 0 && errno != ENOENT) || rename(path, last) != 0 ||
         ctkd__folder_sync(last) != 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", last, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", last, strerror(errno));
     return CTKD_OK;
 }
 

@@ -196,7 +196,7 @@ static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
     path_of(run->dir, "run.lock", path, sizeof path);
     const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
     int refused = flock(file, LOCK_EX | LOCK_NB);
     /* A killed process holds its lock until its memory is gone: give it two seconds. */
     for (int i = 0; i < 100 && refused && errno == EWOULDBLOCK; i++) {
@@ -207,7 +207,7 @@ static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
         const ctkd_status status =
             errno == EWOULDBLOCK
                 ? refuse_locked(run, file, err)
-                : ctkd__fail(err, CTKD_EIO, "%s: cannot be locked: %s", path, strerror(errno));
+                : ctkd__fail(err, CTKD_EIO, "cannot lock %s: %s", path, strerror(errno));
         close(file);
         return status;
     }
@@ -215,7 +215,7 @@ static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
     gethostname(host, sizeof host - 1);
     const int length = snprintf(text, sizeof text, "process %ld on %s\n", (long)getpid(), host);
     if (ftruncate(file, 0) != 0 || pwrite(file, text, (size_t)length, 0) != length)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
     return CTKD_OK;
 }
 
@@ -235,7 +235,7 @@ ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__con
     path_of(run->dir, "log.jsonl", path, sizeof path);
     if (stat(path, &info) == 0 && (uint64_t)info.st_size > bytes &&
         truncate(path, (off_t)bytes) != 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
     ctkd_status status = write_config(run, config, err);
     if (status == CTKD_OK)
         status = ctkd__jsonl_open(&run->log, path, true, err);
@@ -256,7 +256,7 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
     for (size_t i = 0; i < N_FILES && status == CTKD_OK; i++) {
         path_of(run->dir, files[i], path, sizeof path);
         if (unlink(path) != 0 && errno != ENOENT)
-            status = ctkd__fail(err, CTKD_EIO, "%s: cannot be replaced: %s", path, strerror(errno));
+            status = ctkd__fail(err, CTKD_EIO, "cannot replace %s: %s", path, strerror(errno));
     }
     if (status == CTKD_OK) /* it is of this call: the recorded one must not replace another run */
         status =

@@ -361,7 +361,7 @@ static void in_folder(struct ctkd__selftest *test, const char *part,
     }
     check(test, folder);
     if (nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS) != 0)
-        ctkd__selftest_say(test, false, "cleaning", "%s: cannot be removed: %s", folder,
+        ctkd__selftest_say(test, false, "cleaning", "cannot remove %s: %s", folder,
                            strerror(errno));
 }
 

@@ -63,12 +63,12 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
     *file = (struct ctkd__new_file){ 0 };
     const size_t length = strlen(path);
     if (length == 0 || length >= sizeof file->path)
-        return ctkd__fail(err, CTKD_EINVAL, "%s: name has %zu bytes, expected 1 to %zu", path,
-                          length, sizeof file->path - 1);
+        return ctkd__fail(err, CTKD_EINVAL, "%s: found a name of %zu bytes, expected 1 to %zu",
+                          path, length, sizeof file->path - 1);
     memcpy(file->path, path, length + 1);
     const int fd = open_target(file);
     if (fd < 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
     file->stream = fdopen(fd, "wb");
     if (!file->stream) {
         close(fd);
@@ -114,7 +114,7 @@ ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err)
     if (!failed)
         return CTKD_OK;
     const ctkd_status status =
-        ctkd__fail(err, CTKD_EIO, "%s: cannot be written: %s", file->path, strerror(errno));
+        ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", file->path, strerror(errno));
     if (renames)
         unlink(file->temporary);
     return status;
@@ -154,9 +154,9 @@ static ctkd_status read_stream(FILE *stream, const char *path, size_t limit, siz
                                      : NULL;
         free(buffer);
         if (used > limit)
-            return ctkd__fail(err, CTKD_EFORMAT, "%s: %s%slarger than expected, at most %zu bytes",
-                              path, kind ? kind : "", kind ? ", " : "", limit);
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(errno));
+            return ctkd__fail(err, CTKD_EFORMAT, "%s: %s%slarger than the limit of %zu bytes", path,
+                              kind ? kind : "", kind ? ", " : "", limit);
+        return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", path, strerror(errno));
     }
     buffer[used] = '\0';
     *text = buffer;
@@ -171,7 +171,7 @@ ctkd_status ctkd__file_read(const char *path, size_t limit, char **text, size_t 
     *bytes = 0;
     FILE *stream = fopen(path, "rbe");
     if (!stream)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", path, strerror(errno));
     struct stat info;
     const size_t hint = fstat(fileno(stream), &info) == 0 ? (size_t)info.st_size : 0;
     const ctkd_status status = read_stream(stream, path, limit, hint, text, bytes, err);

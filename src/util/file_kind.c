@@ -51,7 +51,7 @@ static const char *zip_kind(const unsigned char *b, size_t n)
     if (n >= 4 && memcmp(b, "PK\5\6", 4) == 0)
         return "an empty zip archive";
     if (n < 30 || memcmp(b, "PK\3\4", 4) != 0)
-        return n >= 4 && memcmp(b, "PK\3\4", 4) == 0 ? "a zip archive, cut off" : NULL;
+        return n >= 4 && memcmp(b, "PK\3\4", 4) == 0 ? "a truncated zip archive" : NULL;
     const size_t said = (size_t)(b[26] | b[27] << 8), length = said < n - 30 ? said : n - 30;
     char name[CTKD__FILE_KIND_BYTES];
     snprintf(name, sizeof name, "%.*s", (int)length, (const char *)b + 30);
@@ -105,7 +105,7 @@ const char *ctkd__file_stand_in(const void *bytes, size_t n)
         return "a git-annex pointer (`git annex get` fetches the file)";
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
         if (begins(text, n, pages[i]))
-            return "a web page (HTML), not the file that it offers for download";
+            return "a web page (HTML) instead of the file that it offers for download";
     return NULL;
 }
 
@@ -127,7 +127,7 @@ static const char *text_kind(const void *bytes, size_t n)
         return "an XML document";
     if (n && (*text == '{' || *text == '['))
         return "a JSON document";
-    return n ? "a text file" : "a text file of nothing but white space";
+    return n ? "a text file" : "a text file with nothing but white space";
 }
 
 const char *ctkd__file_kind(const void *bytes, size_t n)
@@ -155,7 +155,7 @@ const char *ctkd__file_kind(const void *bytes, size_t n)
     size_t zeros = 0;
     while (zeros < n && b[zeros] == 0)
         zeros++;
-    return !kind && zeros == n ? "a file that begins with zeros only" : kind;
+    return !kind && zeros == n ? "a file that begins with zeros" : kind;
 }
 
 ctkd_status ctkd__file_kind_fail(const char *path, const void *bytes, size_t n,
@@ -167,20 +167,21 @@ ctkd_status ctkd__file_kind_fail(const char *path, const void *bytes, size_t n,
     for (size_t i = 0; i < 4 && i < n; i++)
         snprintf(digits + 3 * i, sizeof digits - 3 * i, " %02x", b[i]);
     if (kind)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: this is %s, expected %s", path, kind, expected);
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: first bytes%s, expected %s", path, digits, expected);
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found %s, expected %s", path, kind, expected);
+    return ctkd__fail(err, CTKD_EFORMAT, "%s: found the first bytes%s, expected %s", path, digits,
+                      expected);
 }
 
 ctkd_status ctkd__file_check_regular(const char *path, ctkd_error *err)
 {
     struct stat info;
     if (stat(path, &info) != 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", path, strerror(errno));
     if (S_ISREG(info.st_mode) || S_ISDIR(info.st_mode))
         return CTKD_OK;
     return ctkd__fail(err, CTKD_EIO,
-                      "%s: %s, expected a regular file, since it is read more than once", path,
-                      S_ISFIFO(info.st_mode) ? "a pipe" : "a device or socket");
+                      "%s: found %s, expected a regular file, because it is read more than once",
+                      path, S_ISFIFO(info.st_mode) ? "a pipe" : "a device or socket");
 }
 
 ctkd_status ctkd__file_first_bytes(const char *path, unsigned char out[CTKD__FILE_KIND_BYTES],
@@ -191,12 +192,12 @@ ctkd_status ctkd__file_first_bytes(const char *path, unsigned char out[CTKD__FIL
         return status;
     FILE *const stream = fopen(path, "rbe");
     if (!stream)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", path, strerror(errno));
     memset(out, 0, CTKD__FILE_KIND_BYTES);
     *n = fread(out, 1, CTKD__FILE_KIND_BYTES, stream);
     const int failed = ferror(stream) ? errno : 0;
     fclose(stream);
     if (failed)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(failed));
+        return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", path, strerror(failed));
     return CTKD_OK;
 }

@@ -194,8 +194,8 @@ ctkd_status ctkd__options_unknown(struct ctkd__sections sections, const char *wh
     struct candidates found;
     char list[CANDIDATES_MAX * (CTKD__OPTION_KEY_MAX + 4)] = "";
     if (ctkd__options_is_section(sections, key))
-        return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: a value, expected a map of keys", where,
-                          key);
+        return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: found a value, expected a map of keys",
+                          where, key);
     find_candidates(sections, key, &found);
     if (found.count == 0)
         return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: unknown key", where, key);
@@ -231,7 +231,7 @@ const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t 
         snprintf(text, bytes, "one line of UTF-8 text");
         break;
     case CTKD_OPTION_PATH:
-        snprintf(text, bytes, "one line of UTF-8 text, ~/ is the home directory");
+        snprintf(text, bytes, "one line of UTF-8 text; ~/ is the home directory");
         break;
     }
     return text;
@@ -301,7 +301,7 @@ ctkd_status ctkd__option_refuse(const struct ctkd__option_at *at, const char *wh
     char expected[256];
     const char *nearest =
         at->option->type == CTKD_OPTION_CHOICE ? ctkd__nearest(found, at->option->choices) : NULL;
-    return ctkd__fail(err, CTKD_ERANGE, "%s: %s: %.60s, expected %s%s%s%s", where, at->key,
+    return ctkd__fail(err, CTKD_ERANGE, "%s: %s: found %.60s, expected %s%s%s%s", where, at->key,
                       *found ? found : "nothing",
                       ctkd__option_expected(at->option, expected, sizeof expected),
                       nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");

@@ -34,8 +34,8 @@ ctkd_status ctkd__path_expand(const char *path, char **out, ctkd_error *err)
         home = length < sizeof user ? home_of(user) : NULL;
         if (!home)
             return ctkd__fail(err, CTKD_ENOTFOUND,
-                              "%.200s: %.*s is no user's home directory (a file of that name is "
-                              "./%.*s)",
+                              "%.200s: %.*s names no user's home directory (for a file of that "
+                              "name, write ./%.*s)",
                               path, (int)length + 1, rest, (int)length + 1, rest);
         rest += length + 1;
     }

@@ -88,7 +88,7 @@ static uint64_t take_number(struct machine *m, size_t n)
 static void push(struct machine *m, value *v)
 {
     if (m->status == CTKD_OK && m->pickle->pushes++ == PUSHES_MAX)
-        fail(m, CTKD_EFORMAT, "more than 2097152 values");
+        fail(m, CTKD_EFORMAT, "found more than 2097152 values");
     value **stack = m->status == CTKD_OK ? reserve(m, m->stack, &m->capacity, m->count + 1) : NULL;
     if (stack) {
         m->stack = stack;
@@ -127,7 +127,7 @@ static value *pop(struct machine *m)
 {
     if (m->status == CTKD_OK && m->count > fence(m))
         return m->stack[--m->count];
-    fail(m, CTKD_EFORMAT, "stack is empty");
+    fail(m, CTKD_EFORMAT, "the stack is empty");
     return NULL;
 }
 
@@ -136,7 +136,7 @@ static size_t pop_mark(struct machine *m)
 {
     if (m->status == CTKD_OK && m->n_marks)
         return m->marks[--m->n_marks];
-    fail(m, CTKD_EFORMAT, "no mark on the stack");
+    fail(m, CTKD_EFORMAT, "the stack has no mark");
     return m->count;
 }
 
@@ -203,7 +203,7 @@ static void collect(struct machine *m, enum ctkd__pickle_kind kind, size_t from)
     if (m->status != CTKD_OK)
         return;
     if (kind == CTKD__PICKLE_DICT && n % 2 != 0) {
-        fail(m, CTKD_EFORMAT, "a key without its value");
+        fail(m, CTKD_EFORMAT, "found a key without a value");
         return;
     }
     value *v = push_new(m, kind);
@@ -218,7 +218,7 @@ static void collect(struct machine *m, enum ctkd__pickle_kind kind, size_t from)
 static void collect_some(struct machine *m, size_t n)
 {
     if (m->count < fence(m) + n)
-        fail(m, CTKD_EFORMAT, "stack is empty");
+        fail(m, CTKD_EFORMAT, "the stack is empty");
     else
         collect(m, CTKD__PICKLE_TUPLE, m->count - n);
 }
@@ -230,15 +230,15 @@ static void extend(struct machine *m, enum ctkd__pickle_kind kind, size_t from)
     if (m->status != CTKD_OK)
         return;
     if (from <= fence(m) || from > m->count) {
-        fail(m, CTKD_EFORMAT, "stack is empty");
+        fail(m, CTKD_EFORMAT, "the stack is empty");
         return;
     }
     value *v = m->stack[from - 1];
     const size_t n = m->count - from;
     if (v->kind != kind && v->kind != CTKD__PICKLE_OBJECT)
-        fail(m, CTKD_EFORMAT, "items for a value that is no container");
+        fail(m, CTKD_EFORMAT, "found items for a value that is not a container");
     else if (kind == CTKD__PICKLE_DICT && n % 2 != 0)
-        fail(m, CTKD_EFORMAT, "a key without its value");
+        fail(m, CTKD_EFORMAT, "found a key without a value");
     else if (n && (kind == CTKD__PICKLE_DICT || v->kind == kind))
         add_items(m, v, m->stack + from, n);
     m->count = from;
@@ -273,7 +273,7 @@ static void push_stack_global(struct machine *m)
     if (!name || !module)
         return;
     if (name->kind != CTKD__PICKLE_STRING || module->kind != CTKD__PICKLE_STRING) {
-        fail(m, CTKD_EFORMAT, "a class whose name is no string");
+        fail(m, CTKD_EFORMAT, "the name of a class is not a string");
         return;
     }
     value *v = push_new(m, CTKD__PICKLE_GLOBAL);
@@ -309,7 +309,7 @@ static void fill_ordered(struct machine *m, value *v)
         v->args->kind != CTKD__PICKLE_TUPLE || v->args->count != 1)
         return;
     const value *list = v->args->items[0];
-    if (!count_copies(m, list->count, "the same items in too many dicts"))
+    if (!count_copies(m, list->count, "too many dicts repeat the same items"))
         return;
     for (size_t i = 0; i < list->count && list->kind == CTKD__PICKLE_LIST; i++)
         if (is_pair(list->items[i]))
@@ -349,7 +349,7 @@ static void decode_bytes(struct machine *m, value *v)
         args->kind != CTKD__PICKLE_TUPLE || args->count != 2 ||
         args->items[0]->kind != CTKD__PICKLE_STRING ||
         !ctkd__pickle_is_string(args->items[1], "latin1") ||
-        !count_copies(m, args->items[0]->length, "the same text in too many bytes"))
+        !count_copies(m, args->items[0]->length, "too many byte strings repeat the same text"))
         return;
     struct ctkd__pickle_bytes *copy = malloc(sizeof *copy + args->items[0]->length);
     if (!copy) {
@@ -359,7 +359,7 @@ static void decode_bytes(struct machine *m, value *v)
     copy->next = m->pickle->bytes;
     m->pickle->bytes = copy;
     if (!decode_latin1(args->items[0]->text, args->items[0]->length, copy->bytes, &v->length)) {
-        fail(m, CTKD_EFORMAT, "bytes that are not latin1");
+        fail(m, CTKD_EFORMAT, "found bytes that are not Latin-1");
         return;
     }
     v->kind = CTKD__PICKLE_BYTES;
@@ -400,7 +400,7 @@ static void push_persistent(struct machine *m)
         return;
     v->args = id;
     if (pickle->n_persistent == PERSISTENT_MAX) {
-        fail(m, CTKD_EFORMAT, "more than 16384 storages");
+        fail(m, CTKD_EFORMAT, "found more than 16384 storages");
         return;
     }
     value **grown =
@@ -467,7 +467,7 @@ static void check_protocol(struct machine *m)
 {
     const uint64_t protocol = take_number(m, 1);
     if (protocol < 2 || protocol > 5)
-        fail(m, CTKD_EUNSUPPORTED, "protocol is not 2 to 5");
+        fail(m, CTKD_EUNSUPPORTED, "the protocol is unknown, expected 2 to 5");
 }
 
 /* Operations on plain values; false when the code is none of them. */
@@ -599,7 +599,7 @@ static void run(struct machine *m)
         if (!code || *code == '.')
             return;
         if (!run_plain(m, *code) && !run_container(m, *code) && !run_object(m, *code))
-            fail(m, CTKD_EUNSUPPORTED, "an unknown operation");
+            fail(m, CTKD_EUNSUPPORTED, "found an unknown operation");
     }
 }
 
@@ -615,7 +615,7 @@ ctkd_status ctkd__pickle_read(struct ctkd__pickle *pickle, const char *name, con
     *out = NULL;
     run(&m);
     if (m.status == CTKD_OK && (m.count != 1 || m.n_marks != 0))
-        fail(&m, CTKD_EFORMAT, "not one value at the end");
+        fail(&m, CTKD_EFORMAT, "the end leaves no or several values, expected one");
     if (m.status == CTKD_OK) {
         *out = m.stack[0];
         *used = m.at;

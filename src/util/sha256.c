@@ -27,7 +27,7 @@ ctkd_status ctkd__sha256_file(const char *path, char out[CTKD__SHA256_DIGITS + 1
 {
     FILE *const stream = fopen(path, "rbe");
     if (!stream)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", path, strerror(errno));
     struct sha256_ctx context;
     unsigned char bytes[1 << 14];
     size_t n;
@@ -37,7 +37,7 @@ ctkd_status ctkd__sha256_file(const char *path, char out[CTKD__SHA256_DIGITS + 1
     const bool failed = ferror(stream) != 0;
     fclose(stream);
     if (failed)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be read: %s", path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", path, strerror(errno));
     ctkd__sha256_text(&context, out);
     return CTKD_OK;
 }

@@ -129,7 +129,7 @@ static ctkd_status shape_bytes(const char *name, enum ctkd__dtype type, int rank
                                const int64_t *shape, size_t *bytes, ctkd_error *err)
 {
     if (rank < 0 || rank > CTKD__RANK_MAX)
-        return ctkd__fail(err, CTKD_EINVAL, "%s: rank %d, expected 0 to %d", name, rank,
+        return ctkd__fail(err, CTKD_EINVAL, "%s: found rank %d, expected 0 to %d", name, rank,
                           CTKD__RANK_MAX);
     bool empty = false;
     for (int i = 0; i < rank; i++) {
@@ -141,7 +141,8 @@ static ctkd_status shape_bytes(const char *name, enum ctkd__dtype type, int rank
     size_t total = empty ? 0 : ctkd__dtype_bytes(type);
     for (int i = 0; i < rank && !empty; i++)
         if (__builtin_mul_overflow(total, (size_t)shape[i], &total) || total > PTRDIFF_MAX)
-            return ctkd__fail(err, CTKD_EINVAL, "%s: shape has more bytes than memory can", name);
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "%s: the shape needs more bytes than memory can hold", name);
     *bytes = total;
     return CTKD_OK;
 }
@@ -151,7 +152,7 @@ static ctkd_status reserve(struct ctkd__tensors *list, const char *name, ctkd_er
     if (list->count < list->capacity)
         return CTKD_OK;
     if (list->count == TENSORS_MAX)
-        return ctkd__fail(err, CTKD_EINVAL, "%s: tensor %d, expected at most %d tensors", name,
+        return ctkd__fail(err, CTKD_EINVAL, "%s: found tensor number %d, expected at most %d", name,
                           TENSORS_MAX + 1, TENSORS_MAX);
     const size_t capacity = list->capacity ? 2 * list->capacity : 64;
     struct ctkd__tensor *items = realloc(list->items, capacity * sizeof *items);
@@ -171,7 +172,8 @@ ctkd_status ctkd__tensors_add(struct ctkd__tensors *list, const char *name, enum
     if (status != CTKD_OK)
         return status;
     if (ctkd__tensors_find(list, name))
-        return ctkd__fail(err, CTKD_EEXIST, "%s: name taken, expected each name once", name);
+        return ctkd__fail(err, CTKD_EEXIST, "%s: found this name twice, expected each name once",
+                          name);
     status = reserve(list, name, err);
     if (status != CTKD_OK)
         return status;
@@ -312,8 +314,8 @@ ctkd_status ctkd__tensors_set(struct ctkd__tensors *list, const char *key, const
 {
     const size_t i = metadata_index(list, key);
     if (i == METADATA_MAX)
-        return ctkd__fail(err, CTKD_EINVAL, "metadata %s: key %d, expected at most %d keys", key,
-                          METADATA_MAX + 1, METADATA_MAX);
+        return ctkd__fail(err, CTKD_EINVAL, "metadata %s: found key number %d, expected at most %d",
+                          key, METADATA_MAX + 1, METADATA_MAX);
     char *new_key = i < list->n_metadata ? NULL : strdup(key);
     char *new_value = strdup(value);
     if (!new_value || (i == list->n_metadata && !new_key))

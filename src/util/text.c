@@ -90,7 +90,7 @@ ctkd_status ctkd__text_floats(const char *key, const char *text, size_t count, f
         if (end == at || !isfinite(value) || (*end && *end != ',') || (*end && !end[1]) ||
             n == FLOATS_MAX)
             return ctkd__fail(err, CTKD_ERANGE,
-                              "%s: '%s' found, expected %zu numbers such as 0.5,0.5", key, text,
+                              "%s: found '%s', expected %zu numbers such as 0.5,0.5", key, text,
                               count);
         values[n++] = value;
         at = *end ? end + 1 : end;
@@ -98,8 +98,9 @@ ctkd_status ctkd__text_floats(const char *key, const char *text, size_t count, f
     if (n == 0)
         return CTKD_OK;
     if (n != 1 && n != count)
-        return ctkd__fail(err, CTKD_ESHAPE, "%s: %zu values found, expected 1 or %zu (channels)",
-                          key, n, count);
+        return ctkd__fail(err, CTKD_ESHAPE,
+                          "%s: found %zu values, expected 1 or %zu (one for each channel)", key, n,
+                          count);
     for (size_t i = 0; i < count; i++)
         out[i] = values[n == 1 ? 0 : i];
     return CTKD_OK;

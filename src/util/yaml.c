@@ -60,7 +60,7 @@ static ctkd_status parser_failure(const struct source *source, ctkd_error *err)
     const unsigned long line =
         (unsigned long)(parser->error == YAML_READER_ERROR ? parser->mark.line
                                                            : parser->problem_mark.line);
-    return ctkd__fail(err, CTKD_EFORMAT, "%s:%lu: not YAML: %s", source->path, line + 1,
+    return ctkd__fail(err, CTKD_EFORMAT, "%s:%lu: invalid YAML: %s", source->path, line + 1,
                       parser->problem ? parser->problem : "unreadable");
 }
 
@@ -79,7 +79,7 @@ static ctkd_status advance(struct source *source, ctkd_error *err)
         anchor = event->data.scalar.anchor;
         tag = event->data.scalar.tag;
         if (strlen((char *)event->data.scalar.value) != event->data.scalar.length)
-            return fail_at(source, err, CTKD_EFORMAT, "%s", "a NUL character, expected text");
+            return fail_at(source, err, CTKD_EFORMAT, "%s", "found a NUL character, expected text");
     }
     if (event->type == YAML_MAPPING_START_EVENT || event->type == YAML_SEQUENCE_START_EVENT) {
         /* both kinds begin with these two fields */
@@ -87,7 +87,7 @@ static ctkd_status advance(struct source *source, ctkd_error *err)
         tag = event->data.mapping_start.tag;
     }
     if (anchor || tag)
-        return fail_at(source, err, CTKD_EFORMAT, "%.60s: an %s, expected plain values",
+        return fail_at(source, err, CTKD_EFORMAT, "%.60s: found an %s, expected plain values",
                        (const char *)(anchor ? anchor : tag),
                        anchor ? "anchor or alias" : "explicit tag");
     return CTKD_OK;
@@ -136,10 +136,10 @@ static ctkd_status read_list(struct source *source, const char *key, char **valu
             return *value ? CTKD_OK : append(source, value, "", err);
         if (source->event.type != YAML_SCALAR_EVENT)
             return fail_at(source, err, CTKD_EFORMAT,
-                           "%.80s: a list of lists or maps, expected a list of values", key);
+                           "%.80s: found a list of lists or maps, expected a list of values", key);
         if (is_null(source))
-            return fail_at(source, err, CTKD_EFORMAT, "%.80s: nothing in a list, expected a value",
-                           key);
+            return fail_at(source, err, CTKD_EFORMAT,
+                           "%.80s: found an empty list item, expected a value", key);
         status = append(source, value, scalar(source), err);
         if (status != CTKD_OK)
             return status;
@@ -149,7 +149,7 @@ static ctkd_status read_list(struct source *source, const char *key, char **valu
 static ctkd_status add_base(struct source *source, ctkd_error *err)
 {
     if (source->n_bases == FILES_LIMIT)
-        return fail_at(source, err, CTKD_EFORMAT, "base: more than %d files", FILES_LIMIT);
+        return fail_at(source, err, CTKD_EFORMAT, "base: found more than %d files", FILES_LIMIT);
     char *base = strdup(scalar(source));
     if (!base)
         return fail_at(source, err, CTKD_ENOMEM, "%s", "out of memory");
@@ -160,21 +160,21 @@ static ctkd_status add_base(struct source *source, ctkd_error *err)
 static ctkd_status read_base(struct source *source, ctkd_error *err)
 {
     if (source->n_bases)
-        return fail_at(source, err, CTKD_EEXIST, "%s", "base: set before in this file");
+        return fail_at(source, err, CTKD_EEXIST, "%s", "base: already set in this file");
     if (is_null(source))
         return CTKD_OK;
     if (source->event.type == YAML_SCALAR_EVENT)
         return add_base(source, err);
     if (source->event.type != YAML_SEQUENCE_START_EVENT)
         return fail_at(source, err, CTKD_EFORMAT, "%s",
-                       "base: a map, expected a file or a list of files");
+                       "base: found a map, expected a file or a list of files");
     for (;;) {
         ctkd_status status = advance(source, err);
         if (status != CTKD_OK || source->event.type == YAML_SEQUENCE_END_EVENT)
             return status;
         if (source->event.type != YAML_SCALAR_EVENT)
             return fail_at(source, err, CTKD_EFORMAT, "%s",
-                           "base: a list of lists or maps, expected a list of files");
+                           "base: found a list of lists or maps, expected a list of files");
         status = add_base(source, err);
         if (status != CTKD_OK)
             return status;
@@ -187,7 +187,7 @@ static ctkd_status read_leaf(struct source *source, const struct ctkd__option_at
 {
     for (const struct entry *entry = source->entries; entry; entry = entry->next)
         if (strcmp(entry->key, at->key) == 0)
-            return fail_at(source, err, CTKD_EEXIST, "%s: set before in line %lu", at->key,
+            return fail_at(source, err, CTKD_EEXIST, "%s: already set on line %lu", at->key,
                            entry->line);
     const size_t bytes = strlen(at->key) + 1;
     struct entry *entry = calloc(1, sizeof *entry + bytes);
@@ -210,7 +210,7 @@ static ctkd_status read_section(struct source *source, const char *key, int dept
 {
     for (size_t i = 0; i < source->n_maps; i++)
         if (strcmp(source->maps[i].key, key) == 0)
-            return fail_at(source, err, CTKD_EEXIST, "%s: set before in this file", key);
+            return fail_at(source, err, CTKD_EEXIST, "%s: already set in this file", key);
     void *maps = realloc(source->maps, (source->n_maps + 1) * sizeof *source->maps);
     if (!maps)
         return fail_at(source, err, CTKD_ENOMEM, "%s: out of memory", key);
@@ -224,7 +224,7 @@ static ctkd_status read_section(struct source *source, const char *key, int dept
     /* "section:" with all its keys commented out */
     if (is_null(source))
         return CTKD_OK;
-    return fail_at(source, err, CTKD_EFORMAT, "%s: %s, expected a map of keys", key,
+    return fail_at(source, err, CTKD_EFORMAT, "%s: found %s, expected a map of keys", key,
                    source->event.type == YAML_SCALAR_EVENT ? "a value" : "a list");
 }
 
@@ -243,7 +243,7 @@ static ctkd_status read_node(struct source *source, const char *key, int depth, 
         return read_base(source, err);
     if (ctkd__options_find(source->sections, key, &at)) {
         if (source->event.type == YAML_MAPPING_START_EVENT)
-            return fail_at(source, err, CTKD_EFORMAT, "%s: a map, expected a value", key);
+            return fail_at(source, err, CTKD_EFORMAT, "%s: found a map, expected a value", key);
         return read_leaf(source, &at, err);
     }
     if (is_value(source) && ctkd__options_find_name(source->sections, key, &at))
@@ -260,7 +260,7 @@ static ctkd_status read_node(struct source *source, const char *key, int depth, 
 static ctkd_status read_map(struct source *source, const char *prefix, int depth, ctkd_error *err)
 {
     if (depth > DEPTH_LIMIT)
-        return fail_at(source, err, CTKD_EFORMAT, "maps nested more than %d deep", DEPTH_LIMIT);
+        return fail_at(source, err, CTKD_EFORMAT, "maps are nested more than %d deep", DEPTH_LIMIT);
     for (;;) {
         char key[CTKD__OPTION_KEY_MAX];
         ctkd_status status = advance(source, err);
@@ -268,7 +268,7 @@ static ctkd_status read_map(struct source *source, const char *prefix, int depth
             return status;
         if (source->event.type != YAML_SCALAR_EVENT)
             return fail_at(source, err, CTKD_EFORMAT, "%s",
-                           "a list or map as key, expected a name");
+                           "found a list or map as a key, expected a name");
         if (snprintf(key, sizeof key, "%s%s", prefix, scalar(source)) >= (int)sizeof key)
             return fail_at(source, err, CTKD_ENOTFOUND, "%.80s: unknown key", key);
         status = advance(source, err);
@@ -287,13 +287,14 @@ static ctkd_status read_document(struct source *source, ctkd_error *err)
         if (status != CTKD_OK || source->event.type == YAML_STREAM_END_EVENT)
             return status;
         if (source->event.type == YAML_DOCUMENT_START_EVENT && seen)
-            return fail_at(source, err, CTKD_EFORMAT, "%s", "a second document, expected one");
+            return fail_at(source, err, CTKD_EFORMAT, "%s",
+                           "found a second document, expected one");
         if (source->event.type == YAML_MAPPING_START_EVENT)
             status = read_map(source, "", 1, err);
         else if (source->event.type == YAML_SEQUENCE_START_EVENT ||
                  (source->event.type == YAML_SCALAR_EVENT && !is_null(source)))
             return fail_at(source, err, CTKD_EFORMAT, "%s",
-                           "a value or list, expected a map of keys");
+                           "found a value or list, expected a map of keys");
         if (status != CTKD_OK)
             return status;
     }
@@ -348,8 +349,8 @@ static ctkd_status read_bases(struct source *source, ctkd_error *err)
         free(base);
         if (length == 0 || n >= PATH_LIMIT)
             return ctkd__fail(err, CTKD_EFORMAT,
-                              "%s: base: file name of %zu bytes, expected 1 to %d", source->path,
-                              length, PATH_LIMIT - 1 - folder);
+                              "%s: base: found a file name of %zu bytes, expected 1 to %d",
+                              source->path, length, PATH_LIMIT - 1 - folder);
         status = read_file(source->sections, path, source, source->files, err);
         if (status != CTKD_OK)
             return status;
@@ -376,19 +377,19 @@ static ctkd_status check_chain(struct source *source, ctkd_error *err)
 {
     struct stat info;
     if (stat(source->path, &info) != 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened: %s", source->path, strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", source->path, strerror(errno));
     source->device = info.st_dev;
     source->inode = info.st_ino;
     for (const struct source *p = source->parent; p; p = p->parent)
         if (p->device == source->device && p->inode == source->inode)
-            return ctkd__fail(err, CTKD_EFORMAT, "%s: base: %s, which builds on this file",
+            return ctkd__fail(err, CTKD_EFORMAT, "%s: base: %s itself builds on this file",
                               source->parent->path, source->path);
     if (source->depth > DEPTH_LIMIT)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: base files nested more than %d deep",
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: base files are nested more than %d deep",
                           source->path, DEPTH_LIMIT);
     if (++*source->files > FILES_LIMIT)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: more than %d base files in all", source->path,
-                          FILES_LIMIT);
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found more than %d base files in all",
+                          source->path, FILES_LIMIT);
     return CTKD_OK;
 }
 

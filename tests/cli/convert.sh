@@ -99,7 +99,7 @@ for format in safetensors pth onnx; do
 done
 status=0
 "$ctkd" convert a.pth - format=pth >/dev/full 2>stderr || status=$?
-[ $status = 1 ] && grep -q '^ctkd: standard output: cannot be written: No space left' stderr || fail "- to a full disk: $status $(cat stderr)"
+[ $status = 1 ] && grep -q '^ctkd: cannot write standard output: No space left' stderr || fail "- to a full disk: $status $(cat stderr)"
 mkdir elsewhere && echo old >elsewhere/weights.pth && ln -s elsewhere/weights.pth link.pth
 convert a.pth link.pth
 [ -L link.pth ] && cmp elsewhere/weights.pth plain.pth || fail "a link was replaced"
@@ -107,6 +107,6 @@ expect_error 1 "ctkd: out.pth: fold and normalise are for .onnx" "$ctkd" convert
 head -c 1000 b.onnx >cut.onnx
 expect_error 1 "ctkd: cut.onnx: 1000 bytes that are not an ONNX model, or not all of one" "$ctkd" convert cut.onnx out.pth
 echo hello >text.pth
-expect_error 1 "ctkd: text.pth: this is a text file, expected safetensors, a PyTorch checkpoint or ONNX" \
+expect_error 1 "ctkd: text.pth: found a text file, expected safetensors, a PyTorch checkpoint or ONNX" \
     "$ctkd" convert text.pth out.onnx
 [ ! -e out.pth ] && [ ! -e out.onnx ] || fail "a file was written after an error"

@@ -169,11 +169,11 @@ grep -qF "pointers/a.tar: $lfs a .tar, .tar.gz or .tar.xz archive" stderr || fai
 expect 2 "$ctkd" train pointers/a.yaml
 grep -qF "pointers/a.yaml: $lfs a configuration in YAML" stderr || fail "configuration"
 expect 2 "$ctkd" train ./a.onnx
-grep -q "a.onnx: this is an ONNX model, expected a configuration in YAML" stderr || fail "a model is no configuration"
+grep -q "a.onnx: found an ONNX model, expected a configuration in YAML" stderr || fail "a model is no configuration"
 expect 1 "$ctkd" inspect /dev/null
 grep -q "/dev/null: a device or socket, expected a regular file" stderr || fail "device"
 expect 1 "$ctkd" inspect <(cat a.onnx)
-grep -q ": a pipe, expected a regular file, since it is read more than once" stderr || fail "pipe"
+grep -q ": found a pipe, expected a regular file, because it is read more than once" stderr || fail "pipe"
 expect 1 "$ctkd" eval a.onnx data.set=mnist:<(cat a.onnx)
 grep -q ": a pipe, expected a regular file" stderr || fail "data from a pipe"
 "$ctkd" inspect /dev/stdin <a.onnx >stdout || fail "a file as standard input"

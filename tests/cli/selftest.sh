@@ -37,5 +37,5 @@ fi
 expect 0 "$ctkd" selftest there writing
 [ "$(grep -c '^ok' stdout)" = 1 ] || fail "more than one part"
 expect 1 bash -c "ulimit -f 8; '$ctkd' selftest there writing"
-grep -q '^FAILED  writing: .*: cannot be written: ' stdout || fail "full disk"
+grep -q '^FAILED  writing: cannot write .*: ' stdout || fail "full disk"
 [ -z "$(ls -A there)" ] || fail "left behind after a failure: $(ls there)"

@@ -538,7 +538,7 @@ static void load_transposed(struct ctkd__inference *inf, struct op *op,
 ctkd_status ctkd__inference_protect(struct ctkd__inference *inf, ctkd_error *err)
 {
     if (ctkd__pages_protect(inf->constants, inf->constants_bytes, true))
-        return ctkd__fail(err, CTKD_EIO, "inference: weights cannot be made read-only: %s",
+        return ctkd__fail(err, CTKD_EIO, "inference: cannot make the weights read-only: %s",
                           strerror(errno));
     inf->is_protected = true;
     return CTKD_OK;

@@ -245,7 +245,7 @@ ctkd_status ctkd__choices_read(const char *path, struct ctkd__choices *out, ctkd
 {
     FILE *const file = fopen(path, "r");
     if (!file)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot be opened", path);
+        return ctkd__fail(err, CTKD_EIO, "cannot open %s", path);
     char line[256];
     ctkd_status status = CTKD_OK;
     for (size_t number = 1; !status && fgets(line, sizeof line, file); number++)
