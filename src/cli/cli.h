@@ -30,7 +30,7 @@ struct ctkd__command {
 extern const struct ctkd__command ctkd__command_train, ctkd__command_distill, ctkd__command_eval,
     ctkd__command_convert, ctkd__command_inspect, ctkd__command_check, ctkd__command_plot,
     ctkd__command_models, ctkd__command_methods, ctkd__command_datasets, ctkd__command_selftest,
-    ctkd__command_doctor;
+    ctkd__command_doctor, ctkd__command_compare;
 extern const struct ctkd__command *const ctkd__commands[]; /* ends with NULL */
 
 /* Prints the help of a command on stdout. */

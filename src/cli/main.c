@@ -9,19 +9,13 @@
 #include "ctkd/ctkd.h"
 
 const struct ctkd__command *const ctkd__commands[] = {
-    &ctkd__command_train,
-    &ctkd__command_distill,
-    &ctkd__command_eval,
-    &ctkd__command_convert,
-    &ctkd__command_inspect,
-    &ctkd__command_check,
-    &ctkd__command_plot,
-    &ctkd__command_models,
-    &ctkd__command_methods,
-    &ctkd__command_datasets,
-    &ctkd__command_selftest,
-    &ctkd__command_doctor,
-    NULL,
+    &ctkd__command_train,    &ctkd__command_distill,
+    &ctkd__command_eval,     &ctkd__command_convert,
+    &ctkd__command_inspect,  &ctkd__command_check,
+    &ctkd__command_plot,     &ctkd__command_models,
+    &ctkd__command_methods,  &ctkd__command_datasets,
+    &ctkd__command_selftest, &ctkd__command_doctor,
+    &ctkd__command_compare,  NULL,
 };
 enum { N_COMMANDS = sizeof ctkd__commands / sizeof *ctkd__commands - 1 };
 

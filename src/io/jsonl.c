@@ -132,6 +132,31 @@ void ctkd__jsonl_string(struct ctkd__jsonl *log, const char *key, const char *va
     write_string(log->stream, value);
 }
 
+void ctkd__jsonl_list_begin(struct ctkd__jsonl *log, const char *key)
+{
+    write_key(log, key);
+    fputc('[', log->stream);
+    log->any = false;
+}
+
+void ctkd__jsonl_item_begin(struct ctkd__jsonl *log)
+{
+    fputs(log->any ? ", {" : "{", log->stream);
+    log->any = false;
+}
+
+void ctkd__jsonl_item_end(struct ctkd__jsonl *log)
+{
+    fputc('}', log->stream);
+    log->any = true;
+}
+
+void ctkd__jsonl_list_end(struct ctkd__jsonl *log)
+{
+    fputc(']', log->stream);
+    log->any = true;
+}
+
 ctkd_status ctkd__jsonl_end(struct ctkd__jsonl *log, ctkd_error *err)
 {
     fputs("}\n", log->stream);

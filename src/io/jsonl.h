@@ -13,7 +13,7 @@
 struct ctkd__jsonl {
     FILE *stream;
     char path[1024]; /* for messages; "" for a stream */
-    bool any;        /* the object has a member */
+    bool any;        /* the object (between items: the list) has a member */
 };
 
 /* Creates a log, or goes on with one; a last line that a crash cut off is removed then. */
@@ -31,6 +31,12 @@ void ctkd__jsonl_number(struct ctkd__jsonl *log, const char *key, double value);
 void ctkd__jsonl_integer(struct ctkd__jsonl *log, const char *key, int64_t value);
 void ctkd__jsonl_boolean(struct ctkd__jsonl *log, const char *key, bool value);
 void ctkd__jsonl_string(struct ctkd__jsonl *log, const char *key, const char *value);
+/* A member that is a list of objects: list begin, for each object item begin, members, item end,
+   and list end. */
+void ctkd__jsonl_list_begin(struct ctkd__jsonl *log, const char *key);
+void ctkd__jsonl_item_begin(struct ctkd__jsonl *log);
+void ctkd__jsonl_item_end(struct ctkd__jsonl *log);
+void ctkd__jsonl_list_end(struct ctkd__jsonl *log);
 /* Ends the line and flushes it; any write of the object that failed surfaces here as CTKD_EIO. */
 ctkd_status ctkd__jsonl_end(struct ctkd__jsonl *log, ctkd_error *err);
 

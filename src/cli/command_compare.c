@@ -1,0 +1,232 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "report/compare.h"
+#include "run/arm.h"
+#include "util/error.h"
+
+enum { ARMS_MAX = 16, ALLOWED_MAX = 32 };
+
+struct request {
+    const char *paths[ARMS_MAX];
+    size_t count;
+    const char *allowed[ALLOWED_MAX]; /* keys, or their first parts, in which arms may differ */
+    size_t n_allowed;
+    enum ctkd__arm_choice choice;
+    enum ctkd__compare_format format;
+    struct ctkd__compare_options options;
+};
+
+static const struct {
+    const char *flag;
+    enum ctkd__compare_format format;
+} formats[] = { { "--markdown", CTKD__COMPARE_MARKDOWN },
+                { "--latex", CTKD__COMPARE_LATEX },
+                { "--csv", CTKD__COMPARE_CSV },
+                { "--json", CTKD__COMPARE_JSON } };
+
+static bool take_format(const char *flag, enum ctkd__compare_format *format)
+{
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(flag, formats[i].flag) == 0) {
+            *format = formats[i].format;
+            return true;
+        }
+    return false;
+}
+
+static ctkd_status take_number(const char *flag, const char *text, double *out, ctkd_error *err)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    if (end == text || *end || !(value > 0 && value < 1e6))
+        return ctkd__fail(err, CTKD_EINVAL, "%s: found '%s', expected a number above 0", flag,
+                          text);
+    *out = value;
+    return CTKD_OK;
+}
+
+static ctkd_status take_flag(struct request *r, int argc, char **argv, int *at, ctkd_error *err)
+{
+    const char *const flag = argv[*at];
+    if (take_format(flag, &r->format))
+        return CTKD_OK;
+    if (strcmp(flag, "--best") == 0) {
+        r->choice = CTKD__ARM_BEST;
+        r->options.choice = "best epoch, chosen on the test images (it flatters)";
+        return CTKD_OK;
+    }
+    const bool metric = strcmp(flag, "--metric") == 0, margin = strcmp(flag, "--margin") == 0;
+    const bool allow = strcmp(flag, "--allow") == 0;
+    if (!metric && !margin && !allow)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "unknown option '%s', expected --metric, --margin, --allow, --best, "
+                          "--markdown, --latex, --csv or --json",
+                          flag);
+    if (*at + 1 >= argc)
+        return ctkd__fail(err, CTKD_EINVAL, "%s: found nothing behind it, expected a value", flag);
+    const char *const value = argv[++*at];
+    if (margin)
+        return take_number(flag, value, &r->options.margin, err);
+    if (metric)
+        r->options.metric = value;
+    else if (r->n_allowed < ALLOWED_MAX)
+        r->allowed[r->n_allowed++] = value;
+    return CTKD_OK;
+}
+
+static ctkd_status parse(int argc, char **argv, struct request *r, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    for (int i = 0; i < argc && !status; i++) {
+        if (argv[i][0] == '-')
+            status = take_flag(r, argc, argv, &i, err);
+        else if (r->count == ARMS_MAX)
+            status = ctkd__fail(err, CTKD_EINVAL, "found '%s', expected at most %d arms", argv[i],
+                                ARMS_MAX);
+        else
+            r->paths[r->count++] = argv[i];
+    }
+    if (!status && r->count < 2)
+        status = ctkd__fail(err, CTKD_EINVAL, "found %zu arms, expected two or more", r->count);
+    return status;
+}
+
+/* --- what arms differ in */
+
+struct differing {
+    const struct request *request;
+    const char *a, *b;
+    FILE *out; /* NULL: only the refusals */
+    size_t count;
+};
+
+static bool is_allowed(const struct request *r, const char *key)
+{
+    for (size_t i = 0; i < r->n_allowed; i++) {
+        const size_t n = strlen(r->allowed[i]);
+        if (strncmp(key, r->allowed[i], n) == 0 && (key[n] == '.' || key[n] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static ctkd_status tell_difference(void *context, const char *key, const char *a, const char *b,
+                                   ctkd_error *err)
+{
+    struct differing *const d = context;
+    if (!is_allowed(d->request, key))
+        return ctkd__fail(
+            err, CTKD_EINVAL,
+            "%s and %s differ in %s ('%s' and '%s'); --allow %s compares them all the "
+            "same",
+            d->a, d->b, key, a, b, key);
+    if (d->out)
+        fprintf(d->out, "%s%s %s", d->count ? ", " : " ", key, b[0] ? b : "\"\"");
+    d->count++;
+    return CTKD_OK;
+}
+
+/* One line for each arm on stderr: its keys that differ from the first arm's. Nothing is printed
+   when one of them is refused. */
+static ctkd_status tell_differences(const struct request *r, const struct ctkd__arm *arms,
+                                    ctkd_error *err)
+{
+    FILE *const outputs[] = { NULL, stderr };
+    for (size_t pass = 0; pass < 2; pass++)
+        for (size_t i = 1; i < r->count; i++) {
+            struct differing d = { r, arms[0].name, arms[i].name, outputs[pass], 0 };
+            if (pass)
+                fprintf(stderr, "%s:", arms[i].name);
+            const ctkd_status status = ctkd__arm_differences(
+                arms[0].runs->config, arms[i].runs->config, tell_difference, &d, err);
+            if (status)
+                return status;
+            if (pass)
+                fprintf(stderr, "%s\n", d.count ? "" : " the configuration of the first arm");
+        }
+    return CTKD_OK;
+}
+
+/* --- comparing */
+
+static ctkd_status describe(const struct ctkd__arm *arm, struct ctkd__compared_arm *out,
+                            ctkd_error *err)
+{
+    int64_t *const seeds = calloc(arm->count, sizeof *seeds);
+    double *const values = calloc(arm->count, sizeof *values);
+    for (size_t i = 0; seeds && values && i < arm->count; i++) {
+        seeds[i] = arm->runs[i].config->train.seed;
+        values[i] = arm->runs[i].value;
+    }
+    *out = (struct ctkd__compared_arm){ arm->name, seeds, values, arm->count, arm->unfinished };
+    return seeds && values ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "comparison: out of memory");
+}
+
+static ctkd_status compare(const struct request *r, struct ctkd__arm *arms, ctkd_error *err)
+{
+    struct ctkd__compared_arm compared[ARMS_MAX] = { { 0 } };
+    struct ctkd__comparison results[ARMS_MAX];
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < r->count && !status; i++)
+        status = ctkd__arm_read(r->paths[i], r->options.metric, r->choice, &arms[i], err);
+    if (!status)
+        status = tell_differences(r, arms, err);
+    for (size_t i = 0; i < r->count && !status; i++)
+        status = describe(&arms[i], &compared[i], err);
+    if (!status)
+        status = ctkd__compare(compared, r->count, &r->options, results, err);
+    if (!status)
+        status = ctkd__compare_write(results, r->count, &r->options, r->format, stdout, err);
+    for (size_t i = 0; i < r->count; i++) {
+        free((void *)(uintptr_t)compared[i].seeds);
+        free((void *)(uintptr_t)compared[i].values);
+    }
+    return status;
+}
+
+static int run(const struct ctkd__command *command, int argc, char **argv)
+{
+    struct ctkd__arm arms[ARMS_MAX] = { { .count = 0 } };
+    struct request request = { .allowed = { "method", "temperature" },
+                               .n_allowed = 2,
+                               .options = { .level = 0.05,
+                                            .power = 0.8,
+                                            .margin = 0.3,
+                                            .draws = 10000,
+                                            .metric = "test_top1",
+                                            .choice = "last epoch" } };
+    ctkd_error err = { 0 };
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return ctkd__cli_help(command);
+    if (parse(argc, argv, &request, &err) != CTKD_OK)
+        return ctkd__cli_misused(command, &err);
+    const ctkd_status status = compare(&request, arms, &err);
+    for (size_t i = 0; i < request.count; i++)
+        ctkd__arm_free(&arms[i]);
+    return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
+}
+
+const struct ctkd__command ctkd__command_compare = {
+    .name = "compare",
+    .arguments = "ARM ARM... [--metric KEY] [--best] [--margin POINTS] [--allow KEY] "
+                 "[--markdown|--latex|--csv|--json]",
+    .summary = "means and paired differences of arms over seeds, with intervals and a verdict",
+    .details =
+        "ARM is a folder of run directories that differ in train.seed alone, or one run. The "
+        "first\n"
+        "arm is the reference; the others are paired with it by seed. Of each run the last "
+        "epoch's\n"
+        "test_top1 counts; --metric takes another key of log.jsonl, --best the best epoch.\n"
+        "\n"
+        "Intervals cover 95 %: BCa bootstrap of the mean difference (10000 draws, the same every\n"
+        "time). p is that of the exact sign-flip test, adjusted over the arms by Holm's method.\n"
+        "\"detectable\" is the difference that as many pairs find with probability 0.8 at level\n"
+        "0.05; --margin (0.3) asks how many pairs a difference of that size needs.\n"
+        "\n"
+        "Arms may differ in method and temperature; a difference in any other key that changes\n"
+        "results is refused unless --allow KEY (or the first part of a key) names it.",
+    .run = run,
+};

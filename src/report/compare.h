@@ -1,0 +1,73 @@
+/*
+ * Arms of runs compared: the first arm is the reference, every other one is paired with it by seed.
+ * What the numbers allow to say is said in words; the test behind the verdict is the exact sign
+ * flip, adjusted by Holm.
+ */
+#ifndef CTKD_REPORT_COMPARE_H
+#define CTKD_REPORT_COMPARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "ctkd/status.h"
+#include "report/statistics.h"
+
+/* One arm: a value of each run, by seed; no seed comes twice. */
+struct ctkd__compared_arm {
+    const char *name;
+    const int64_t *seeds;
+    const double *values;
+    size_t n;
+    size_t unfinished; /* runs that were left out; for the report */
+};
+
+struct ctkd__compare_options {
+    double level;  /* of the test, 0.05; intervals cover 1 - level */
+    double power;  /* 0.8 */
+    double margin; /* the difference that is asked for: "15 seeds would detect 0.3" */
+    size_t draws;  /* of the bootstrap, 10000 */
+    const char *metric;
+    const char *choice; /* how a run's value was chosen: "last epoch" */
+};
+
+/* An arm on its own, and against the reference (the first): pairs of the seeds that both have. */
+struct ctkd__comparison {
+    const char *name;
+    struct ctkd__spread arm;
+    double least, most;
+    size_t unfinished;
+
+    struct ctkd__spread difference; /* arm - reference; n 0 for the reference itself */
+    struct ctkd__interval t, bca;
+    double p_t, p_flip, p_holm; /* of mean difference 0; Holm over the arms */
+    size_t wins, ties;          /* pairs in which the arm is above, equal */
+    double correlation;         /* of the pairs */
+    double detectable;          /* difference that this many pairs detect at level and power */
+    size_t needed;              /* pairs that detect margin; 0: above a million, or not known */
+};
+
+/* Fills out[count]. CTKD_EINVAL: fewer than two arms, an arm without runs, or no seed in common
+   with the reference; CTKD_ENOMEM. */
+ctkd_status ctkd__compare(const struct ctkd__compared_arm *arms, size_t count,
+                          const struct ctkd__compare_options *options, struct ctkd__comparison *out,
+                          ctkd_error *err);
+
+/* What may be said of an arm against the reference, as one sentence. */
+const char *ctkd__compare_verdict(const struct ctkd__comparison *arm, const char *reference,
+                                  const struct ctkd__compare_options *options, char *text,
+                                  size_t bytes);
+
+enum ctkd__compare_format {
+    CTKD__COMPARE_TEXT,
+    CTKD__COMPARE_MARKDOWN,
+    CTKD__COMPARE_LATEX,
+    CTKD__COMPARE_CSV,
+    CTKD__COMPARE_JSON
+};
+ctkd_status ctkd__compare_write(const struct ctkd__comparison *arms, size_t count,
+                                const struct ctkd__compare_options *options,
+                                enum ctkd__compare_format format, FILE *out, ctkd_error *err);
+
+#endif

@@ -1,0 +1,254 @@
+#include "run/arm.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "config/run_config.h"
+#include "io/jsonl.h"
+#include "util/error.h"
+#include "util/options_inner.h"
+
+enum { PATH_BYTES = 1024 };
+
+/* --- differences of configurations */
+
+/* Keys that change no result of a run, or are meant to differ between runs of an arm. */
+static const char *const passed_over[] = {
+    "train.seed",        "train.threads",
+    "train.isa",         "train.conv",
+    "train.choices",     "train.profile",
+    "train.tune",        "train.log_every",
+    "train.eval_every",  "train.checkpoint_every",
+    "train.max_minutes", "run.dir",
+    "run.name",          "run.force",
+    "run.resume",        "teacher.expect_top1",
+    "teacher.tolerance",
+};
+
+static bool is_passed_over(const char *key)
+{
+    for (size_t i = 0; i < sizeof passed_over / sizeof *passed_over; i++)
+        if (strcmp(key, passed_over[i]) == 0)
+            return true;
+    return false;
+}
+
+/* NAME:PATH are the same data wherever they lie. */
+static bool equal(const char *key, const char *a, const char *b)
+{
+    if (strcmp(key, "data.set") == 0) {
+        const size_t n = strcspn(a, ":");
+        return strncmp(a, b, n) == 0 && (b[n] == ':' || b[n] == '\0');
+    }
+    return strcmp(a, b) == 0;
+}
+
+ctkd_status ctkd__arm_differences(const struct ctkd__config *a, const struct ctkd__config *b,
+                                  ctkd__difference_found found, void *context, ctkd_error *err)
+{
+    struct ctkd__option_at x = { 0 }, y = { 0 };
+    const struct ctkd__sections first = ctkd__config_sections(a), second = ctkd__config_sections(b);
+    while (ctkd__options_next(first, &x) && ctkd__options_next(second, &y)) {
+        char text[2][64];
+        const char *const values[2] = { ctkd__option_value(&x, text[0], sizeof text[0]),
+                                        ctkd__option_value(&y, text[1], sizeof text[1]) };
+        if (is_passed_over(x.key) || equal(x.key, values[0], values[1]))
+            continue;
+        const ctkd_status status = found(context, x.key, values[0], values[1], err);
+        if (status)
+            return status;
+    }
+    return CTKD_OK;
+}
+
+/* --- one run */
+
+static bool is_epoch(const struct ctkd__json_rows *rows, size_t row)
+{
+    const char *const kind = ctkd__json_rows_string(rows, row, "kind");
+    const char *const stage = ctkd__json_rows_string(rows, row, "stage");
+    return kind && strcmp(kind, "epoch") == 0 && !(stage && strcmp(stage, "initial") == 0);
+}
+
+static bool least_is_best(const char *metric)
+{
+    return strstr(metric, "loss") != NULL;
+}
+
+/* The metric of the epoch that counts, NaN when no epoch has it; *epochs: the last one's number. */
+static double choose(const struct ctkd__json_rows *rows, const char *metric,
+                     enum ctkd__arm_choice choice, double *epochs)
+{
+    double value = (double)NAN;
+    *epochs = 0;
+    for (size_t i = 0; i < ctkd__json_rows_count(rows); i++) {
+        if (!is_epoch(rows, i))
+            continue;
+        const double now = ctkd__json_rows_number(rows, i, metric);
+        const double epoch = ctkd__json_rows_number(rows, i, "epoch");
+        *epochs = epoch > *epochs ? epoch : *epochs;
+        const bool better = least_is_best(metric) ? now < value : now > value;
+        if (isfinite(now) && (choice == CTKD__ARM_LAST || isnan(value) || better))
+            value = now;
+    }
+    return value;
+}
+
+/* *finished is false for a run that has not reached its last epoch. */
+static ctkd_status read_run(const char *dir, const char *metric, enum ctkd__arm_choice choice,
+                            struct ctkd__arm_run *out, bool *finished, ctkd_error *err)
+{
+    struct ctkd__json_rows *rows = NULL;
+    char log[PATH_BYTES + 16];
+    double epochs = 0;
+    snprintf(out->dir, sizeof out->dir, "%s", dir);
+    snprintf(log, sizeof log, "%s/log.jsonl", dir);
+    ctkd_status status = ctkd__config_create(&out->config, err);
+    if (!status)
+        status = ctkd__run_config_read(dir, out->config, err);
+    if (!status)
+        status = ctkd__jsonl_read(log, &rows, err);
+    if (status)
+        return status;
+    out->value = choose(rows, metric, choice, &epochs);
+    ctkd__json_rows_destroy(rows);
+    *finished = epochs >= (double)out->config->train.epochs;
+    if (*finished && !isfinite(out->value))
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found no number %s in an epoch, expected one",
+                          log, metric);
+    return CTKD_OK;
+}
+
+/* --- an arm */
+
+static bool is_run(const char *dir)
+{
+    struct stat info;
+    char path[PATH_BYTES + 16];
+    snprintf(path, sizeof path, "%s/config.yaml", dir);
+    if (stat(path, &info) != 0)
+        return false;
+    snprintf(path, sizeof path, "%s/log.jsonl", dir);
+    return stat(path, &info) == 0;
+}
+
+static ctkd_status add_run(struct ctkd__arm *arm, const char *dir, const char *metric,
+                           enum ctkd__arm_choice choice, ctkd_error *err)
+{
+    struct ctkd__arm_run run = { .value = 0 };
+    bool finished = false;
+    struct ctkd__arm_run *const runs = realloc(arm->runs, (arm->count + 1) * sizeof *arm->runs);
+    if (!runs)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", dir);
+    arm->runs = runs;
+    const ctkd_status status = read_run(dir, metric, choice, &run, &finished, err);
+    if (status || !finished) {
+        ctkd__config_destroy(run.config);
+        arm->unfinished += !status;
+        return status;
+    }
+    arm->runs[arm->count++] = run;
+    return CTKD_OK;
+}
+
+static ctkd_status add_runs(struct ctkd__arm *arm, const char *path, const char *metric,
+                            enum ctkd__arm_choice choice, ctkd_error *err)
+{
+    DIR *const folder = opendir(path);
+    if (!folder)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot open: %s", path, strerror(errno));
+    ctkd_status status = CTKD_OK;
+    for (struct dirent *entry; !status && (entry = readdir(folder));) {
+        char dir[PATH_BYTES];
+        const int n = snprintf(dir, sizeof dir, "%s/%s", path, entry->d_name);
+        if (entry->d_name[0] == '.' || n < 0 || (size_t)n >= sizeof dir || !is_run(dir))
+            continue;
+        status = add_run(arm, dir, metric, choice, err);
+    }
+    closedir(folder);
+    return status;
+}
+
+static int by_seed(const void *a, const void *b)
+{
+    const int64_t x = ((const struct ctkd__arm_run *)a)->config->train.seed;
+    const int64_t y = ((const struct ctkd__arm_run *)b)->config->train.seed;
+    return (x > y) - (x < y);
+}
+
+struct two_runs {
+    const char *a, *b;
+};
+
+static ctkd_status refuse_difference(void *context, const char *key, const char *a, const char *b,
+                                     ctkd_error *err)
+{
+    const struct two_runs *const runs = context;
+    return ctkd__fail(err, CTKD_EINVAL,
+                      "%s and %s differ in %s ('%s' and '%s'), expected runs of one arm to differ "
+                      "in train.seed alone",
+                      runs->a, runs->b, key, a, b);
+}
+
+static ctkd_status check_runs(const struct ctkd__arm *arm, ctkd_error *err)
+{
+    for (size_t i = 1; i < arm->count; i++) {
+        const struct ctkd__arm_run *const a = &arm->runs[i - 1], *const b = &arm->runs[i];
+        struct two_runs runs = { a->dir, b->dir };
+        if (a->config->train.seed == b->config->train.seed)
+            return ctkd__fail(err, CTKD_EFORMAT,
+                              "%s and %s have the same train.seed %lld, expected one run of a seed",
+                              a->dir, b->dir, (long long)a->config->train.seed);
+        const ctkd_status status =
+            ctkd__arm_differences(a->config, b->config, refuse_difference, &runs, err);
+        if (status)
+            return status;
+    }
+    return CTKD_OK;
+}
+
+static void set_name(struct ctkd__arm *arm, const char *path)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    snprintf(arm->name, sizeof arm->name, "%.*s", (int)(end - begin), path + begin);
+}
+
+ctkd_status ctkd__arm_read(const char *path, const char *metric, enum ctkd__arm_choice choice,
+                           struct ctkd__arm *out, ctkd_error *err)
+{
+    *out = (struct ctkd__arm){ .count = 0 };
+    set_name(out, path);
+    ctkd_status status = strlen(path) >= PATH_BYTES
+                             ? ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", path)
+                         : is_run(path) ? add_run(out, path, metric, choice, err)
+                                        : add_runs(out, path, metric, choice, err);
+    if (!status && out->count == 0)
+        status = ctkd__fail(err, CTKD_EINVAL,
+                            "%s: found no finished run (%zu unfinished), expected a run directory "
+                            "or a folder of them",
+                            path, out->unfinished);
+    if (!status) {
+        qsort(out->runs, out->count, sizeof *out->runs, by_seed);
+        status = check_runs(out, err);
+    }
+    if (status)
+        ctkd__arm_free(out);
+    return status;
+}
+
+void ctkd__arm_free(struct ctkd__arm *arm)
+{
+    for (size_t i = 0; i < arm->count; i++)
+        ctkd__config_destroy(arm->runs[i].config);
+    free(arm->runs);
+    *arm = (struct ctkd__arm){ .count = 0 };
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# `ctkd compare`: arms of real run directories, whose accuracies are put in; forms, refusals, repetition.
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+tiny_data data 16 20 20
+expect 0 "$ctkd" train data.set=mnist:data student.network=resnet8 train.threads=1 train.batch=20 train.epochs=2 schedule.kind=constant run.dir=one
+
+# arm NAME VALUE...: runs of seeds 1, 2, ... with these accuracies in the last epoch, 99 in the first.
+arm() {
+    local name=$1 seed=0 value
+    shift
+    for value; do
+        seed=$((seed + 1))
+        mkdir -p "$name"
+        cp -r one "$name/seed-$seed"
+        sed -i "s/^\( *seed:\) .*/\1 $seed/" "$name/seed-$seed/config.yaml"
+        sed -i -E "/\"epoch\": 1,/s/(\"test_top1\": )[0-9.]+/\199/; /\"epoch\": 2,/s/(\"test_top1\": )[0-9.]+/\1$value/" \
+            "$name/seed-$seed/log.jsonl"
+    done
+}
+arm kd 70.1 70.5 69.9 70.3 70.7 70.0 70.4 70.2
+arm ctkd 70.6 70.9 70.5 70.8 71.3 70.4 70.9 70.8
+sed -i 's/^\( *ce_weight:\) .*/\1 0.5/' ctkd/*/config.yaml
+
+expect 0 "$ctkd" compare kd ctkd
+grep -q '^test_top1, last epoch; differences from kd' stdout || fail "head"
+grep -Eq '^ctkd +8 +70.7[78] +0.2[89] +8 +0.51 ' stdout || fail "row: $(cat stdout)"
+grep -q '^8 seeds: ctkd is 0.51 above kd (95 %: 0.4[0-9] to 0.5[0-9], p 0.0078)$' stdout || fail "verdict: $(cat stdout)"
+[ "$(cat stderr)" = "ctkd: method.ce_weight 0.5" ] || fail "differences"
+cp stdout first
+expect 0 "$ctkd" compare kd ctkd
+cmp first stdout || fail "another interval the second time"
+expect 0 "$ctkd" compare kd ctkd --json
+python3 - <<'PY' || fail "JSON"
+import json
+d = json.load(open("stdout"))
+kd, ctkd = d["arms"]
+assert d["reference"] == "kd" and kd["difference"] is None and ctkd["pairs"] == 8 and ctkd["wins"] == 8
+assert abs(ctkd["difference"] - 0.5125) < 1e-9 and abs(ctkd["p_sign_flip"] - 2 / 256) < 1e-9
+PY
+expect 0 "$ctkd" compare kd ctkd --csv
+[ "$(wc -l <stdout)" = 3 ] || fail "CSV"
+expect 0 "$ctkd" compare kd ctkd --best
+grep -q 'best epoch, chosen on the test images' stdout && grep -Eq '^kd +8 +99.00' stdout || fail "--best: $(cat stdout)"
+# One run is an arm; an unfinished run is left out and counted.
+sed -i '/"epoch": 2,/d' ctkd/seed-8/log.jsonl
+expect 0 "$ctkd" compare kd/seed-1 ctkd/seed-1
+grep -q '^one seed in common' stdout || fail "one pair"
+expect 0 "$ctkd" compare kd ctkd
+grep -q '^ctkd: 1 unfinished runs are left out$' stdout || fail "unfinished"
+
+# Arms that differ in more than was meant, runs of an arm that do, one seed twice, nothing there.
+sed -i 's/^\( *momentum:\) 0.9$/\1 0.8/' ctkd/*/config.yaml
+expect 1 "$ctkd" compare kd ctkd
+grep -q "^ctkd: kd and ctkd differ in optimizer.momentum ('0.9' and '0.8'); --allow optimizer.momentum" stderr || fail "$(cat stderr)"
+expect 0 "$ctkd" compare kd ctkd --allow optimizer
+sed -i 's/^\( *momentum:\) 0.8$/\1 0.7/' ctkd/seed-2/config.yaml
+expect 1 "$ctkd" compare kd ctkd --allow optimizer
+grep -q "^ctkd: ctkd/seed-1 and ctkd/seed-2 differ in optimizer.momentum" stderr || fail "$(cat stderr)"
+cp -r kd/seed-1 kd/again
+expect 1 "$ctkd" compare kd kd
+grep -q "have the same train.seed 1, expected one run of a seed" stderr || fail "$(cat stderr)"
+mkdir empty
+expect_error 1 "ctkd: empty: found no finished run (0 unfinished), expected a run directory or a folder of them" "$ctkd" compare empty kd
+expect 1 "$ctkd" compare nowhere kd
+grep -q '^ctkd: nowhere: cannot open' stderr || fail "$(cat stderr)"
+expect_error 2 "ctkd compare: found 1 arms, expected two or more" "$ctkd" compare kd
+expect 2 "$ctkd" compare kd ctkd --mean
