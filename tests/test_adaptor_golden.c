@@ -90,10 +90,10 @@ static void draw_banks(const struct pair *pair, struct ctkd__run_state *state)
 {
     static const char *const names[] = { "M1", "M2" };
     enum { BANK_VALUES = SAMPLES * EMBEDDING };
-    assert_int_equal(state->n_memory, 2 * BANK_VALUES + 2);
+    assert_int_equal(state->n_method_state, 2 * BANK_VALUES + 2);
     for (size_t side = 0; side < 2; side++)
         for (size_t i = 0; i < BANK_VALUES; i++)
-            state->memory[side * BANK_VALUES + i] =
+            state->method_state[side * BANK_VALUES + i] =
                 draw_normal(pair, stream(BANK, names[side]), i) / 8;
 }
 
@@ -262,7 +262,7 @@ static void check_run(struct pair *pair, const ctkd_loss_def *def, const char *r
     check_ok(ctkd__session_open(config, true, &session, &err), &err);
     note_ops(pair, session);
     draw_weights(pair, STUDENT, session->weights);
-    if (session->state.n_memory > 0)
+    if (session->state.n_method_state > 0)
         draw_banks(pair, &session->state);
     if (stages & CTKD_STAGE_INITIAL)
         check_stage(pair, session, initial, CTKD_STAGE_INITIAL);
@@ -275,8 +275,8 @@ static void check_run(struct pair *pair, const ctkd_loss_def *def, const char *r
 static void check_method(struct pair *pair, const ctkd_loss_def *def)
 {
     /* All samples of other classes, so that none is drawn. */
-    const bool memory = def->needs & CTKD_NEEDS_IDS;
-    check_run(pair, def, def->name, memory ? "method.crd.negatives=54" : "");
+    const bool has_state = def->needs & CTKD_NEEDS_IDS;
+    check_run(pair, def, def->name, has_state ? "method.crd.negatives=54" : "");
 }
 
 static void check_ofd_of_a_teacher_at_rest(struct pair *pair)

@@ -1,5 +1,5 @@
 /* Every method of the registry on two real networks: the gradient of its loss through its adaptors
-   and the student, its stages, its memory. */
+   and the student, its stages, its state. */
 #include "support/check.h"
 
 #include <math.h>
@@ -58,11 +58,12 @@ static float *copy_of(const float *values, size_t n)
 
 /* The loss of a batch and the gradient that it leaves, as a step without movement (lr 0). */
 static double loss_of(struct ctkd__session *session, struct ctkd__training_step *step,
-                      const struct ctkd__batch *batch, const float *memory)
+                      const struct ctkd__batch *batch, const float *method_state)
 {
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
-    memcpy(session->state.memory, memory, session->state.n_memory * sizeof *memory);
+    memcpy(session->state.method_state, method_state,
+           session->state.n_method_state * sizeof *method_state);
     check_ok(ctkd__step_run(step, batch, 1, 0, &report, &err), &err);
     return (double)report.losses[0];
 }
@@ -88,12 +89,12 @@ static void check_along_gradient(struct ctkd__session *session, unsigned stage)
     const struct ctkd__batch batch = batch_of(session);
     const size_t n = session->weights->n_values;
     session->state.stage = stage;
-    float *memory = copy_of(session->state.memory, session->state.n_memory);
-    loss_of(session, step, &batch, memory); /* what a first batch fixes is fixed now */
-    free(memory);
-    memory = copy_of(session->state.memory, session->state.n_memory);
+    float *method_state = copy_of(session->state.method_state, session->state.n_method_state);
+    loss_of(session, step, &batch, method_state); /* what a first batch fixes is fixed now */
+    free(method_state);
+    method_state = copy_of(session->state.method_state, session->state.n_method_state);
     float *const x = copy_of(session->weights->values, n), *const g = copy_of(x, n);
-    const double loss = loss_of(session, step, &batch, memory);
+    const double loss = loss_of(session, step, &batch, method_state);
     sum_gradient(session, training, g);
     double norm = 0;
     for (size_t i = 0; i < n; i++)
@@ -111,7 +112,7 @@ static void check_along_gradient(struct ctkd__session *session, unsigned stage)
             for (size_t i = 0; i < n; i++)
                 session->weights->values[i] =
                     (float)((double)x[i] + (side ? h : -h) * (double)g[i] / norm);
-            sides[side] = loss_of(session, step, &batch, memory);
+            sides[side] = loss_of(session, step, &batch, method_state);
         }
         best = fmin(best, fabs((sides[1] - sides[0]) / (2 * h) / norm - 1));
     }
@@ -119,7 +120,7 @@ static void check_along_gradient(struct ctkd__session *session, unsigned stage)
     if (!(best < 0.02))
         fail_msg("%s: the loss along its gradient rises by %.4f of what its norm says", name,
                  1 + best);
-    free(memory);
+    free(method_state);
     free(x);
     free(g);
 }
@@ -277,7 +278,7 @@ static void gradients_of_several_methods_add_up(void **state)
         struct ctkd__session *session = open_session(config);
         const struct ctkd__batch batch = batch_of(session);
         n = session->weights->n_values;
-        loss_of(session, session->step, &batch, session->state.memory);
+        loss_of(session, session->step, &batch, session->state.method_state);
         sums[i] = copy_of(session->weights->values, n);
         sum_gradient(session, session->training, sums[i]);
         ctkd__session_close(session);

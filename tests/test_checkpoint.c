@@ -55,7 +55,7 @@ static struct ctkd__config *config_of(const char *settings)
 /* --- a run, whole or in two parts */
 
 struct result {
-    float *values; /* weights, statistics, velocity, temperature, methods' memory */
+    float *values; /* weights, statistics, velocity, temperature, methods' state */
     size_t n;
     double best, loss;
     uint64_t step;
@@ -78,8 +78,8 @@ static struct result result_of(const struct ctkd__session *session)
     append(&result, session->weights->values, session->weights->n_values);
     append(&result, session->weights->buffers, session->weights->n_buffers);
     append(&result, state->velocity, session->weights->n_values);
-    if (state->n_memory)
-        append(&result, state->memory, state->n_memory);
+    if (state->n_method_state)
+        append(&result, state->method_state, state->n_method_state);
     float *values, *gradient;
     const size_t n = state->temperature
                          ? ctkd_temperature_parameters(state->temperature, &values, &gradient)

@@ -153,8 +153,8 @@ ctkd_status __wrap_ctkd__checkpoint_load(struct ctkd__session *session, const ch
         __real_ctkd__checkpoint_load(session, command, dir, log_bytes, note, bytes, err);
     if (broken == RESUMING)
         session->state.velocity[0] += 1;
-    if (broken == MEMORY && session->state.n_memory > 0)
-        session->state.memory[session->state.n_memory - 1] += 1;
+    if (broken == MEMORY && session->state.n_method_state > 0)
+        session->state.method_state[session->state.n_method_state - 1] += 1;
     return status;
 }
 

@@ -151,7 +151,7 @@ typedef struct ctkd_head {
     const float *bias;   /**< [k] */
 } ctkd_head;
 
-/** The training set as a loss with a memory of it sees it. */
+/** The training set as a loss that keeps state of its samples sees it. */
 typedef struct ctkd_samples {
     size_t count;          /**< of the set */
     const int32_t *labels; /**< [count], each in 0..k-1 */
@@ -190,7 +190,8 @@ typedef struct ctkd_multiplier {
  * version.
  */
 
-/** Sizes that a loss's memory depends on: n_max samples, k classes, maps without their values. */
+/** What the sizes of a loss's state and scratch memory depend on: n_max samples, k classes, maps
+    without their values. */
 typedef struct ctkd_loss_shape {
     size_t size; /**< sizeof(ctkd_loss_shape), or 0: see above */
     size_t n, k;
@@ -249,7 +250,7 @@ typedef struct ctkd_loss_def {
        contents need not be kept between calls. That of a loss on logits alone does not depend on
        its options: config may be NULL then. */
     size_t (*workspace)(const void *config, const ctkd_loss_shape *shape);
-    /** Values of memory that must be kept between calls and belongs into a checkpoint; as
+    /** Values of state, which must be kept between calls and belong into a checkpoint; as
      * workspace. */
     size_t (*state)(const void *config, const ctkd_loss_shape *shape);
     /** Fills it for a new run. */

@@ -54,8 +54,8 @@ static size_t blocks_of(struct ctkd__session *session, struct block *blocks)
     }
     if (session->config->temperature.kind == CTKD_TEMPERATURE_INSTANCE && state->temperature)
         blocks[n++] = (struct block){ "tau_counts", state->tau_counts, CTKD__TAU_BINS };
-    if (state->n_memory)
-        blocks[n++] = (struct block){ "methods", state->memory, state->n_memory };
+    if (state->n_method_state)
+        blocks[n++] = (struct block){ "methods", state->method_state, state->n_method_state };
     return n;
 }
 

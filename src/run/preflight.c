@@ -280,7 +280,7 @@ static double disk_needed(const struct ctkd__session *session)
     const struct ctkd__weights *weights = session->weights;
     const struct ctkd__schedule *schedule = &session->schedule;
     const double values = (double)weights->n_values, buffers = (double)weights->n_buffers;
-    const double checkpoint = 4 * (2 * values + buffers + (double)session->state.n_memory);
+    const double checkpoint = 4 * (2 * values + buffers + (double)session->state.n_method_state);
     const int64_t log_every = session->config->train.log_every;
     const double epochs = (double)schedule->epochs;
     const double steps = epochs * (double)schedule->steps_per_epoch;

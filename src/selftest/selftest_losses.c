@@ -154,7 +154,7 @@ static ctkd_status make_maps(struct loss_case *c, ctkd_error *err)
     return CTKD_OK;
 }
 
-static ctkd_status make_memory(struct loss_case *c, ctkd_error *err)
+static ctkd_status make_state(struct loss_case *c, ctkd_error *err)
 {
     const ctkd_loss_shape shape = { .n = N,
                                     .k = K,
@@ -166,7 +166,7 @@ static ctkd_status make_memory(struct loss_case *c, ctkd_error *err)
     if (status == CTKD_OK)
         status = ctkd_loss_state(c->def, c->config, &shape, &c->n_state);
     if (status != CTKD_OK)
-        return ctkd__fail(err, status, "memory of no size");
+        return ctkd__fail(err, status, "state of no size");
     c->workspace = calloc(workspace + 1, sizeof *c->workspace);
     c->state = calloc(c->n_state + 1, sizeof *c->state);
     c->fresh_state = calloc(c->n_state + 1, sizeof *c->fresh_state);
@@ -220,7 +220,7 @@ static ctkd_status open_case(const ctkd_loss_def *def, unsigned stage, struct lo
     if (status == CTKD_OK)
         status = make_maps(c, err);
     if (status == CTKD_OK)
-        status = make_memory(c, err);
+        status = make_state(c, err);
     return status;
 }
 

@@ -301,48 +301,50 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
 }
 
 /* The methods of a stage. */
-static ctkd_status open_terms(struct ctkd__session *session, unsigned stage,
-                              struct ctkd__training *training, struct ctkd__terms **out,
-                              ctkd_error *err)
+static ctkd_status open_method_losses(struct ctkd__session *session, unsigned stage,
+                                      struct ctkd__training *training,
+                                      struct ctkd__method_losses **out, ctkd_error *err)
 {
-    const struct ctkd__terms_args args = { .methods = &session->methods,
-                                           .adaptors = session->adaptors,
-                                           .stage = stage,
-                                           .training = training,
-                                           .teacher = session->teacher,
-                                           .loader = session->data.train,
-                                           .labels = session->data.dataset->train.labels,
-                                           .workers = session->engine.workers,
-                                           .profile = session->engine.profile,
-                                           .batch = (size_t)session->config->train.batch,
-                                           .classes = session->info.classes,
-                                           .seed = (uint64_t)session->config->train.seed };
-    return ctkd__terms_create(&args, out, err);
+    const struct ctkd__method_losses_args args = { .methods = &session->methods,
+                                                   .adaptors = session->adaptors,
+                                                   .stage = stage,
+                                                   .training = training,
+                                                   .teacher = session->teacher,
+                                                   .loader = session->data.train,
+                                                   .labels = session->data.dataset->train.labels,
+                                                   .workers = session->engine.workers,
+                                                   .profile = session->engine.profile,
+                                                   .batch = (size_t)session->config->train.batch,
+                                                   .classes = session->info.classes,
+                                                   .seed = (uint64_t)session->config->train.seed };
+    return ctkd__method_losses_create(&args, out, err);
 }
 
 static ctkd_status open_state(struct ctkd__session *session, bool distil, ctkd_error *err)
 {
     ctkd_temperature *temperature = NULL;
-    const size_t n_memory = session->terms ? ctkd__terms_memory(session->terms) : 0;
+    const size_t n_method_state =
+        session->method_losses ? ctkd__method_losses_state(session->method_losses) : 0;
     ctkd_status status = CTKD_OK;
     if (distil)
         status = ctkd__step_temperature(session->config, session->info.classes, &temperature, err);
     if (status == CTKD_OK)
-        status =
-            ctkd__run_state_init(&session->state, session->weights, temperature, n_memory, err);
+        status = ctkd__run_state_init(&session->state, session->weights, temperature,
+                                      n_method_state, err);
     if (status != CTKD_OK) {
         ctkd_temperature_destroy(temperature);
         return status;
     }
-    if (n_memory)
-        ctkd__terms_memory_init(session->terms, session->state.memory);
+    if (n_method_state)
+        ctkd__method_losses_state_init(session->method_losses, session->state.method_state);
     if (session->methods.has_initial && session->config->method.initial_epochs > 0)
         session->state.stage = CTKD_STAGE_INITIAL;
     return CTKD_OK;
 }
 
 static ctkd_status create_step(struct ctkd__session *session, unsigned stage,
-                               struct ctkd__training *training, struct ctkd__terms *terms,
+                               struct ctkd__training *training,
+                               struct ctkd__method_losses *method_losses,
                                struct ctkd__training_step **out, ctkd_error *err)
 {
     const struct ctkd__step_args args = {
@@ -355,7 +357,7 @@ static ctkd_status create_step(struct ctkd__session *session, unsigned stage,
         .trained_in = session->adaptors ? session->adaptors->trained_in : NULL,
         .teacher = session->teacher,
         .methods = &session->methods,
-        .terms = terms,
+        .method_losses = method_losses,
         .classes = session->info.classes,
     };
     return ctkd__step_create(&args, out, err);
@@ -369,21 +371,22 @@ static ctkd_status open_step(struct ctkd__session *session, bool distil, ctkd_er
     const bool initial = session->methods.has_initial;
     ctkd_status status = CTKD_OK;
     if (session->methods.count)
-        status = open_terms(session, CTKD_STAGE_MAIN, session->training, &session->terms, err);
+        status = open_method_losses(session, CTKD_STAGE_MAIN, session->training,
+                                    &session->method_losses, err);
     if (status == CTKD_OK && initial)
-        status = open_terms(session, CTKD_STAGE_INITIAL, session->initial_training,
-                            &session->initial_terms, err);
+        status = open_method_losses(session, CTKD_STAGE_INITIAL, session->initial_training,
+                                    &session->initial_method_losses, err);
     if (status == CTKD_OK)
         status = open_state(session, distil, err);
     if (status == CTKD_OK)
         status = ctkd__schedule_init(&session->schedule, config,
                                      ctkd__loader_batches(session->data.train), err);
     if (status == CTKD_OK)
-        status = create_step(session, CTKD_STAGE_MAIN, session->training, session->terms,
+        status = create_step(session, CTKD_STAGE_MAIN, session->training, session->method_losses,
                              &session->step, err);
     if (status == CTKD_OK && initial)
         status = create_step(session, CTKD_STAGE_INITIAL, session->initial_training,
-                             session->initial_terms, &session->initial_step, err);
+                             session->initial_method_losses, &session->initial_step, err);
     session->logits = calloc(batch * session->info.classes, sizeof *session->logits);
     if (status == CTKD_OK && !session->logits)
         status = ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
@@ -445,8 +448,8 @@ void ctkd__session_close(struct ctkd__session *session)
     free(session->logits);
     ctkd__step_destroy(session->step);
     ctkd__step_destroy(session->initial_step);
-    ctkd__terms_destroy(session->terms);
-    ctkd__terms_destroy(session->initial_terms);
+    ctkd__method_losses_destroy(session->method_losses);
+    ctkd__method_losses_destroy(session->initial_method_losses);
     ctkd__run_state_fini(&session->state);
     ctkd__inference_destroy(session->inference);
     ctkd__training_destroy(session->training);

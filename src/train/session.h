@@ -46,7 +46,7 @@ struct ctkd__session {
     struct ctkd__weights *weights;     /* of adaptors->graph, or of graph */
     struct ctkd__run_state state;
     struct ctkd__training *training, *initial_training; /* initial: NULL without such a stage */
-    struct ctkd__terms *terms, *initial_terms;          /* NULL without a method */
+    struct ctkd__method_losses *method_losses, *initial_method_losses; /* NULL without a method */
     struct ctkd__training_step *step, *initial_step;
     struct ctkd__schedule schedule;
     float *logits; /* of an evaluated batch */

@@ -40,13 +40,14 @@ struct ctkd__run_state {
     float *temperature_velocity;   /* [parameters of temperature] */
     float *tau_counts;             /* [CTKD__TAU_BINS] samples of this epoch by their tau, where it
                                       is one for each sample */
-    float *memory;                 /* [n_memory] what methods keep between steps */
-    size_t n_memory;
+    float *method_state;           /* [n_method_state] what methods keep between steps */
+    size_t n_method_state;
 };
 
 /* `weights` is borrowed; `temperature` is taken over when this succeeds, and may be NULL. */
 ctkd_status ctkd__run_state_init(struct ctkd__run_state *state, struct ctkd__weights *weights,
-                                 ctkd_temperature *temperature, size_t n_memory, ctkd_error *err);
+                                 ctkd_temperature *temperature, size_t n_method_state,
+                                 ctkd_error *err);
 void ctkd__run_state_fini(struct ctkd__run_state *state);
 
 #endif

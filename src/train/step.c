@@ -245,7 +245,7 @@ struct position {
 static const char remedy[] =
     "a lower optimizer.lr, optimizer.clip_norm or schedule.warmup_epochs may help";
 
-static ctkd_status not_finite(struct position at, const char *term, ctkd_error *err)
+static ctkd_status not_finite(struct position at, const char *quantity, ctkd_error *err)
 {
     char ids[96];
     int used = 0;
@@ -256,7 +256,7 @@ static ctkd_status not_finite(struct position at, const char *term, ctkd_error *
                       "epoch %" PRIu64 ", step %" PRIu64
                       " (samples %s%s): %s is not finite; no weight was changed, the last "
                       "checkpoint is whole (%s)",
-                      at.epoch, at.step, ids, at.batch->n > 4 ? ", ..." : "", term, remedy);
+                      at.epoch, at.step, ids, at.batch->n > 4 ? ", ..." : "", quantity, remedy);
 }
 
 /* Names the first sample with such a logit. */
@@ -275,14 +275,14 @@ static ctkd_status check_logits(struct position at, const char *whose, size_t k,
 }
 
 /* A status of libctkd, and the value that it computed, as one error. */
-static ctkd_status checked(struct position at, const char *term, ctkd_status status, float value,
-                           ctkd_error *err)
+static ctkd_status checked(struct position at, const char *quantity, ctkd_status status,
+                           float value, ctkd_error *err)
 {
     if (status == CTKD_ENAN || (status == CTKD_OK && !isfinite(value)))
-        return not_finite(at, term, err);
+        return not_finite(at, quantity, err);
     if (status != CTKD_OK)
         return ctkd__fail(err, status, "epoch %" PRIu64 ", step %" PRIu64 ": %s: %s", at.epoch,
-                          at.step, term, ctkd_status_text(status));
+                          at.step, quantity, ctkd_status_text(status));
     return CTKD_OK;
 }
 
@@ -328,7 +328,7 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
     const struct ctkd__methods *methods = d->args.methods;
     const double warmup = (double)d->args.config->method.warmup_epochs;
     const bool initial = in_initial(d);
-    struct ctkd__terms_step step = {
+    struct ctkd__method_losses_step step = {
         .batch = batch,
         .s = d->s,
         .t = d->t,
@@ -337,15 +337,16 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
         .step = d->args.state->step,
         .view = view,
         .grown = warmup > 0 && !initial ? fmin((double)at.epoch / warmup, 1) : 1,
-        .memory = d->args.state->memory,
+        .state = d->args.state->method_state,
         .ds = initial ? NULL : d->ds,
         .dtau = initial ? NULL : d->dtau,
     };
-    const ctkd_status status = ctkd__terms_evaluate(d->args.terms, &step);
+    const ctkd_status status = ctkd__method_losses_evaluate(d->args.method_losses, &step);
     if (status != CTKD_OK) {
-        char term[64];
-        snprintf(term, sizeof term, "loss of method %s", methods->items[step.failed].def->name);
-        return checked(at, term, status, NAN, err);
+        char quantity[64];
+        snprintf(quantity, sizeof quantity, "loss of method %s",
+                 methods->items[step.failed].def->name);
+        return checked(at, quantity, status, NAN, err);
     }
     for (size_t i = 0; i < methods->count; i++)
         report->losses[i] = step.losses[i];
@@ -399,9 +400,9 @@ static ctkd_status teach(struct ctkd__training_step *d, const struct ctkd__batch
     const bool tells = tells_balance(at) && view != CTKD_VIEW_STRONG;
     if (tells)
         memcpy(d->ds_part, d->ds, n * k * sizeof *d->ds);
-    if (status == CTKD_OK && d->args.terms)
+    if (status == CTKD_OK && d->args.method_losses)
         status = add_methods(d, batch, view, n_tau, at, report, err);
-    if (tells && d->args.terms) {
+    if (tells && d->args.method_losses) {
         ctkd__add_scaled(n * k, -1, d->ds, d->ds_part);
         report->gradient_method = norm_of(n * k, 1, d->ds_part);
     }
@@ -508,8 +509,8 @@ static ctkd_status pass(struct ctkd__training_step *d, struct position at, ctkd_
     const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
     float *const logits = in_initial(d) ? NULL : d->s, *const ds = in_initial(d) ? NULL : d->ds;
     ctkd_status status = d->args.teacher ? ask_teacher(d, at, x, err) : CTKD_OK;
-    if (status == CTKD_OK && d->args.terms)
-        ctkd__terms_enter(d->args.terms);
+    if (status == CTKD_OK && d->args.method_losses)
+        ctkd__method_losses_give_inputs(d->args.method_losses);
     if (status == CTKD_OK)
         status = ctkd__training_forward(d->args.training, batch->n, x, logits, err);
     if (status == CTKD_OK && logits)

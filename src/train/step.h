@@ -6,8 +6,8 @@
 #ifndef CTKD_TRAIN_STEP_H
 #define CTKD_TRAIN_STEP_H
 
+#include "train/method_losses.h"
 #include "train/state.h"
-#include "train/terms.h"
 
 struct ctkd__step_args {
     const struct ctkd__config *config;
@@ -19,7 +19,7 @@ struct ctkd__step_args {
     const unsigned char *trained_in;     /* of each parameter of the weights' graph; NULL: all */
     struct ctkd__teacher *teacher;       /* NULL: cross-entropy alone, with weight 1 */
     const struct ctkd__methods *methods; /* with a teacher */
-    struct ctkd__terms *terms;           /* NULL: no method */
+    struct ctkd__method_losses *method_losses; /* NULL: no method */
     size_t classes;
 };
 
@@ -32,7 +32,7 @@ struct ctkd__step_report {
     float losses[CTKD__METHODS_MAX]; /* of each method, unweighted */
     float tau_mean, tau_min, tau_max;
     float tau_gradient; /* dL/dtau, summed over the batch, not reversed */
-    /* L2 norms of the weighted terms' gradients on the student's logits: their balance. Of the
+    /* L2 norms of the weighted parts' gradients on the student's logits: their balance. Of the
        first step only; NaN in the others. */
     float gradient_ce, gradient_kd, gradient_method;
     float lambda, lr; /* reversal strength; the student's learning rate */

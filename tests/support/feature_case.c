@@ -64,7 +64,7 @@ static void fill_others(struct feature_case *c, size_t head_channels)
     c->samples = (ctkd_samples){ FEATURE_SAMPLES, c->all_labels, 5, 0 };
 }
 
-static void make_memory(struct feature_case *c)
+static void make_state(struct feature_case *c)
 {
     ctkd_map shapes[RECORDED_MAX];
     for (size_t i = 0; i < c->n_maps; i++)
@@ -143,7 +143,7 @@ struct feature_case *feature_case_open(const ctkd_loss_def *def, enum feature_ne
                                            teacher[teachers[networks].count - 1].c);
     c->stage = stage;
     memcpy(c->config, config, sizeof config);
-    make_memory(c);
+    make_state(c);
     return c;
 }
 
@@ -157,7 +157,7 @@ struct feature_case *feature_case_of_maps(const ctkd_loss_def *def, const ctkd_m
     struct feature_case *c = case_of_reads(def, n_maps, reads, shapes[n_maps - 1].c);
     if (option)
         assert_int_equal(ctkd_option_set(def->options, c->config, option, value), CTKD_OK);
-    make_memory(c);
+    make_state(c);
     return c;
 }
 

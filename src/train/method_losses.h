@@ -1,16 +1,16 @@
 /*
- * The methods of a run at work in one stage: what they read of a step, their memory, their losses
+ * The methods of a run at work in one stage: what they read of a step, their state, their losses
  * and where the gradients go.
  */
-#ifndef CTKD_TRAIN_TERMS_H
-#define CTKD_TRAIN_TERMS_H
+#ifndef CTKD_TRAIN_METHOD_LOSSES_H
+#define CTKD_TRAIN_METHOD_LOSSES_H
 
 #include "data/loader.h"
 #include "nn/compile/training.h"
 #include "train/adaptors.h"
 #include "train/teacher.h"
 
-struct ctkd__terms_args {
+struct ctkd__method_losses_args {
     const struct ctkd__methods *methods;
     const struct ctkd__adaptors *adaptors;
     unsigned stage;                  /* one CTKD_STAGE_* */
@@ -24,31 +24,31 @@ struct ctkd__terms_args {
     uint64_t seed;
 };
 
-struct ctkd__terms;
+struct ctkd__method_losses;
 
-/* Everything in args is borrowed until destroy. Memory of methods is not part of it: see _memory.
+/* Everything in args is borrowed until destroy. The state of methods is not part of it: see _state.
  */
-ctkd_status ctkd__terms_create(const struct ctkd__terms_args *args, struct ctkd__terms **out,
-                               ctkd_error *err);
-void ctkd__terms_destroy(struct ctkd__terms *terms);
+ctkd_status ctkd__method_losses_create(const struct ctkd__method_losses_args *args,
+                                       struct ctkd__method_losses **out, ctkd_error *err);
+void ctkd__method_losses_destroy(struct ctkd__method_losses *losses);
 
 /* Values that the methods keep between steps, which belong to the state of the run. */
-size_t ctkd__terms_memory(const struct ctkd__terms *terms);
+size_t ctkd__method_losses_state(const struct ctkd__method_losses *losses);
 /* Fills them for a new run. */
-void ctkd__terms_memory_init(const struct ctkd__terms *terms, float *memory);
+void ctkd__method_losses_state_init(const struct ctkd__method_losses *losses, float *state);
 
 /* Gives the training program what it needs of the teacher's answer; before its forward pass. */
-void ctkd__terms_enter(const struct ctkd__terms *terms);
+void ctkd__method_losses_give_inputs(const struct ctkd__method_losses *losses);
 
 /* What the methods of a step are given and add to. */
-struct ctkd__terms_step {
+struct ctkd__method_losses_step {
     const struct ctkd__batch *batch;
     const float *s, *t, *tau;
     size_t n_tau;
     uint64_t step; /* of the run, counted from 0 */
     ctkd_view view;
     double grown;                    /* factor of the weights: method.warmup_epochs */
-    float *memory;                   /* of ctkd__terms_memory values */
+    float *state;                    /* of ctkd__method_losses_state values */
     float *ds, *dtau;                /* added to; NULL in an initial stage */
     float losses[CTKD__METHODS_MAX]; /* out, unweighted; NaN where a method has none in the stage */
     double loss;                     /* out, their weighted sum; in an initial stage unweighted */
@@ -60,6 +60,7 @@ void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float 
 
 /* Evaluates every method of the stage after the forward passes and hands the gradients on maps to
    the training program. The status is that of the method `failed`. Allocates nothing. */
-ctkd_status ctkd__terms_evaluate(struct ctkd__terms *terms, struct ctkd__terms_step *step);
+ctkd_status ctkd__method_losses_evaluate(struct ctkd__method_losses *losses,
+                                         struct ctkd__method_losses_step *step);
 
 #endif

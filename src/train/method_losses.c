@@ -1,0 +1,365 @@
+#include "train/method_losses.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/pool.h"
+#include "util/error.h"
+
+struct method_loss {
+    const struct ctkd__method *method;
+    const struct ctkd__read *reads; /* of the stage */
+    ctkd_map *maps;                 /* [n_maps] */
+    size_t n_maps;
+    double *workspace;
+    size_t state, n_state; /* its part of the methods' state */
+    int row;               /* of the profile */
+};
+
+struct ctkd__method_losses {
+    struct ctkd__method_losses_args args;
+    const struct ctkd__stage_reads *reads;
+    struct method_loss items[CTKD__METHODS_MAX];
+    ctkd_map maps[CTKD__READS_MAX];
+    float *dx[CTKD__READS_MAX];    /* gradient of each read; NULL without */
+    float *total[CTKD__READS_MAX]; /* of each output in this step: its first reader's dx, which the
+                                      others add theirs to; NULL: none yet */
+    float *ds, *dtau;              /* of one method */
+    ctkd_head head;
+    float *head_values; /* weight, bias */
+    ctkd_samples samples;
+    int32_t *sample_labels;
+    uint32_t *positions; /* of each id of the data set among the images in use */
+    uint64_t *ids;       /* of the batch, as positions */
+    ctkd_pool pool;
+};
+
+static ctkd_loss_shape shape_of(const struct ctkd__method_losses *losses,
+                                const struct method_loss *item)
+{
+    return (ctkd_loss_shape){ .n = losses->args.batch,
+                              .k = losses->args.classes,
+                              .maps = item->maps,
+                              .n_maps = item->n_maps,
+                              .samples = losses->samples.count };
+}
+
+static size_t elements(const struct ctkd__read *read, size_t n)
+{
+    return read->c * read->h * read->w * (read->parameter ? 1 : n);
+}
+
+static bool in_stage(const struct ctkd__method_losses *losses, const struct ctkd__method *method)
+{
+    const unsigned stages = method->def->stages ? method->def->stages : CTKD_STAGE_MAIN;
+    return stages & losses->args.stage;
+}
+
+/* --- create */
+
+static bool allocate_gradients(struct ctkd__method_losses *losses)
+{
+    const struct ctkd__stage_reads *const reads = losses->reads;
+    const size_t batch = losses->args.batch;
+    for (size_t i = 0; i < reads->n_reads; i++) {
+        const struct ctkd__read *const read = &reads->reads[i];
+        if (!read->gradient)
+            continue;
+        losses->dx[i] = calloc(elements(read, batch), sizeof(float));
+        if (!losses->dx[i])
+            return false;
+    }
+    return true;
+}
+
+static ctkd_status read_head(struct ctkd__method_losses *losses)
+{
+    const struct ctkd__teacher *const teacher = losses->args.teacher;
+    const struct ctkd__graph *const graph = teacher->graph;
+    const struct ctkd__weights *const weights = teacher->weights;
+    const struct ctkd__node *const node = &graph->nodes[graph->output];
+    const int weight = node->parameters[CTKD__ROLE_WEIGHT],
+              bias = node->parameters[CTKD__ROLE_BIAS];
+    const size_t k = graph->parameters[weight].shape[0], c = graph->parameters[weight].shape[1];
+    losses->head_values = calloc(k * c + k, sizeof(float));
+    if (!losses->head_values)
+        return CTKD_ENOMEM;
+    ctkd__weights_unpack(weights, weight, weights->values + weights->offsets[weight],
+                         losses->head_values);
+    if (bias >= 0)
+        ctkd__weights_unpack(weights, bias, weights->values + weights->offsets[bias],
+                             losses->head_values + k * c);
+    losses->head = (ctkd_head){ k, c, losses->head_values, losses->head_values + k * c };
+    return CTKD_OK;
+}
+
+/* Labels and positions of the images in use: a method's state has a row for each of these. */
+static ctkd_status read_samples(struct ctkd__method_losses *losses)
+{
+    const struct ctkd__loader *const loader = losses->args.loader;
+    const uint32_t *const chosen = ctkd__loader_chosen(loader);
+    const size_t count = ctkd__loader_samples(loader);
+    losses->sample_labels = calloc(count, sizeof *losses->sample_labels);
+    losses->positions = calloc((size_t)chosen[count - 1] + 1, sizeof *losses->positions);
+    losses->ids = calloc(losses->args.batch, sizeof *losses->ids);
+    if (!losses->sample_labels || !losses->positions || !losses->ids)
+        return CTKD_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        losses->sample_labels[i] = losses->args.labels[chosen[i]];
+        losses->positions[chosen[i]] = (uint32_t)i;
+    }
+    losses->samples = (ctkd_samples){ .count = count,
+                                      .labels = losses->sample_labels,
+                                      .seed = losses->args.seed };
+    return CTKD_OK;
+}
+
+static ctkd_status create_item(struct ctkd__method_losses *losses, size_t index, size_t *state)
+{
+    struct method_loss *const item = &losses->items[index];
+    const struct ctkd__stage_reads *const reads = losses->reads;
+    item->method = &losses->args.methods->items[index];
+    item->reads = reads->reads + reads->first[index];
+    item->maps = losses->maps + reads->first[index];
+    item->n_maps = reads->first[index + 1] - reads->first[index];
+    item->row = ctkd__profile_row(losses->args.profile, "losses", "loss", item->method->def->name,
+                                  "libctkd", 0);
+    for (size_t i = 0; i < item->n_maps; i++) {
+        const struct ctkd__read *const read = &item->reads[i];
+        item->maps[i] = (ctkd_map){ .c = read->c,
+                                    .h = read->h,
+                                    .w = read->w,
+                                    .dx = losses->dx[reads->first[index] + i],
+                                    .norm_weight = read->norm_weight,
+                                    .norm_bias = read->norm_bias };
+    }
+    const ctkd_loss_def *const def = item->method->def;
+    const ctkd_loss_shape shape = shape_of(losses, item);
+    size_t workspace;
+    ctkd_status status = ctkd_loss_state(def, item->method->config, &shape, &item->n_state);
+    item->state = *state;
+    *state += item->n_state;
+    if (status == CTKD_OK && in_stage(losses, item->method)) {
+        status = ctkd_loss_workspace(def, item->method->config, &shape, &workspace);
+        if (status == CTKD_OK && workspace)
+            item->workspace = calloc(workspace, sizeof *item->workspace);
+        if (status == CTKD_OK && workspace && !item->workspace)
+            status = CTKD_ENOMEM;
+    }
+    return status;
+}
+
+ctkd_status ctkd__method_losses_create(const struct ctkd__method_losses_args *args,
+                                       struct ctkd__method_losses **out, ctkd_error *err)
+{
+    *out = NULL;
+    struct ctkd__method_losses *const losses = calloc(1, sizeof *losses);
+    if (!losses)
+        return ctkd__fail(err, CTKD_ENOMEM, "methods: out of memory");
+    losses->args = *args;
+    losses->reads =
+        args->stage == CTKD_STAGE_INITIAL ? &args->adaptors->initial : &args->adaptors->main;
+    losses->pool = ctkd__pool(args->workers);
+    losses->ds = calloc(args->batch * args->classes, sizeof *losses->ds);
+    losses->dtau = calloc(args->batch, sizeof *losses->dtau);
+    ctkd_status status =
+        allocate_gradients(losses) && losses->ds && losses->dtau ? CTKD_OK : CTKD_ENOMEM;
+    if (status == CTKD_OK && args->methods->needs & CTKD_NEEDS_HEAD)
+        status = read_head(losses);
+    if (status == CTKD_OK && args->methods->needs & CTKD_NEEDS_IDS)
+        status = read_samples(losses);
+    size_t state = 0;
+    for (size_t i = 0; i < args->methods->count && status == CTKD_OK; i++)
+        status = create_item(losses, i, &state);
+    if (status != CTKD_OK) {
+        ctkd__method_losses_destroy(losses);
+        return ctkd__fail(err, status, "methods: %s", ctkd_status_text(status));
+    }
+    *out = losses;
+    return CTKD_OK;
+}
+
+void ctkd__method_losses_destroy(struct ctkd__method_losses *losses)
+{
+    if (!losses)
+        return;
+    for (size_t i = 0; i < CTKD__METHODS_MAX; i++)
+        free(losses->items[i].workspace);
+    for (size_t i = 0; i < CTKD__READS_MAX; i++)
+        free(losses->dx[i]);
+    free(losses->ds);
+    free(losses->dtau);
+    free(losses->head_values);
+    free(losses->sample_labels);
+    free(losses->positions);
+    free(losses->ids);
+    free(losses);
+}
+
+size_t ctkd__method_losses_state(const struct ctkd__method_losses *losses)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < losses->args.methods->count; i++)
+        total += losses->items[i].n_state;
+    return total;
+}
+
+void ctkd__method_losses_state_init(const struct ctkd__method_losses *losses, float *state)
+{
+    for (size_t i = 0; i < losses->args.methods->count; i++) {
+        const struct method_loss *const item = &losses->items[i];
+        const ctkd_loss_shape shape = shape_of(losses, item);
+        if (item->method->def->state_init)
+            item->method->def->state_init(item->method->config, &shape, losses->args.seed,
+                                          state + item->state);
+    }
+}
+
+/* --- a step */
+
+void ctkd__method_losses_give_inputs(const struct ctkd__method_losses *losses)
+{
+    const struct ctkd__adaptors *const adaptors = losses->args.adaptors;
+    for (size_t i = 0; i < adaptors->n_taps; i++)
+        if (adaptors->sides[i] >= 0)
+            ctkd__training_input(losses->args.training, adaptors->sides[i],
+                                 losses->args.teacher->taps[i]);
+}
+
+void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum)
+{
+    for (size_t i = 0; i < n; i++)
+        sum[i] += weight * part[i];
+}
+
+/* weight * dx, in place or onto a total, a sample at a time. */
+struct addition {
+    float *dx, *total;
+    size_t size;
+    float weight;
+};
+
+static void add_sample(void *argument, size_t i)
+{
+    const struct addition *const a = argument;
+    float *restrict dx = a->dx + i * a->size;
+    if (a->total)
+        ctkd__add_scaled(a->size, a->weight, dx, a->total + i * a->size);
+    else
+        for (size_t j = 0; j < a->size; j++)
+            dx[j] *= a->weight;
+}
+
+/* The gradients of a method's maps go to the training program, those of one output added up. */
+static void hand_over(struct ctkd__method_losses *losses, const struct method_loss *item, size_t n,
+                      float weight)
+{
+    for (size_t i = 0; i < item->n_maps; i++) {
+        const struct ctkd__read *const read = &item->reads[i];
+        if (!read->gradient)
+            continue;
+        float **const total = &losses->total[read->output];
+        struct addition addition = { .dx = item->maps[i].dx,
+                                     .total = *total,
+                                     .size = read->c * read->h * read->w,
+                                     .weight = weight };
+        losses->pool.run(losses->pool.context, read->parameter ? 1 : n, add_sample, &addition);
+        *total = *total ? *total : item->maps[i].dx;
+        ctkd__training_output_gradient(losses->args.training, (size_t)read->output, *total);
+    }
+}
+
+static void fill_maps(const struct ctkd__method_losses *losses, const struct method_loss *item)
+{
+    for (size_t i = 0; i < item->n_maps; i++)
+        item->maps[i].x =
+            item->reads[i].tap >= 0
+                ? losses->args.teacher->taps[item->reads[i].tap]
+                : ctkd__training_output(losses->args.training, (size_t)item->reads[i].output);
+}
+
+static ctkd_status evaluate(struct ctkd__method_losses *losses, struct method_loss *item,
+                            struct ctkd__method_losses_step *step, float *loss)
+{
+    const ctkd_loss_def *const def = item->method->def;
+    const bool logits = def->needs & CTKD_NEEDS_LOGITS && step->ds;
+    const bool tau = def->needs & CTKD_NEEDS_TAU && step->dtau;
+    const ctkd_loss_args args = { .n = step->batch->n,
+                                  .k = losses->args.classes,
+                                  .s = step->s,
+                                  .t = step->t,
+                                  .labels = step->batch->labels,
+                                  .tau = step->tau,
+                                  .n_tau = step->n_tau,
+                                  .loss = loss,
+                                  .ds = logits ? losses->ds : NULL,
+                                  .dtau = tau ? losses->dtau : NULL,
+                                  .workspace = item->workspace,
+                                  .stage = losses->args.stage,
+                                  .view =
+                                      def->needs & CTKD_NEEDS_VIEWS ? step->view : CTKD_VIEW_ONLY,
+                                  .maps = item->maps,
+                                  .n_maps = item->n_maps,
+                                  .head = &losses->head,
+                                  .ids = losses->ids,
+                                  .samples = &losses->samples,
+                                  .state = step->state ? step->state + item->state : NULL,
+                                  .pool = &losses->pool };
+    fill_maps(losses, item);
+    const ctkd_status status = def->eval(item->method->config, &args);
+    if (status != CTKD_OK)
+        return status;
+    /* An initial stage is of the method's loss as it is, as published. */
+    const float weight = losses->args.stage == CTKD_STAGE_INITIAL
+                             ? 1
+                             : (float)(step->grown * (double)item->method->weight);
+    if (logits)
+        ctkd__add_scaled(args.n * args.k, weight, losses->ds, step->ds);
+    if (tau)
+        ctkd__add_scaled(step->n_tau, weight, losses->dtau, step->dtau);
+    hand_over(losses, item, args.n, weight);
+    step->loss += (double)weight * (double)*loss;
+    return isfinite(*loss) ? CTKD_OK : CTKD_ENAN;
+}
+
+/* Outputs that nobody gives a gradient to in this step have none. */
+static void clear_gradients(struct ctkd__method_losses *losses)
+{
+    for (size_t i = 0; i < losses->reads->n_outputs; i++) {
+        losses->total[i] = NULL;
+        ctkd__training_output_gradient(losses->args.training, i, NULL);
+    }
+}
+
+/* A strong view is for the methods that ask for it. */
+static bool of_view(const struct ctkd__method *method, ctkd_view view)
+{
+    return view != CTKD_VIEW_STRONG || method->def->needs & CTKD_NEEDS_VIEWS;
+}
+
+ctkd_status ctkd__method_losses_evaluate(struct ctkd__method_losses *losses,
+                                         struct ctkd__method_losses_step *step)
+{
+    step->loss = 0;
+    losses->samples.step = step->step;
+    for (size_t i = 0; losses->ids && i < step->batch->n; i++)
+        losses->ids[i] = losses->positions[step->batch->ids[i]];
+    clear_gradients(losses);
+    for (size_t i = 0; i < losses->args.methods->count; i++) {
+        struct method_loss *const item = &losses->items[i];
+        step->losses[i] = NAN;
+        if (!in_stage(losses, item->method) || !of_view(item->method, step->view))
+            continue;
+        const uint64_t start = losses->args.profile ? ctkd__profile_now_ns() : 0;
+        const ctkd_status status = evaluate(losses, item, step, &step->losses[i]);
+        if (losses->args.profile)
+            ctkd__profile_add_all(losses->args.profile, item->row, ctkd__profile_now_ns() - start,
+                                  step->batch->n);
+        if (status != CTKD_OK) {
+            step->failed = i;
+            return status;
+        }
+    }
+    return CTKD_OK;
+}
