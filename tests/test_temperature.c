@@ -75,7 +75,8 @@ static void global_starts_at_the_published_tau_and_reverses_its_gradient(void **
     assert_int_equal(ctkd_temperature_forward(module, 3, NULL, NULL, &tau), CTKD_OK);
     check_close(tau, 15.6211716, 1e-7, 0);
     assert_int_equal(ctkd_temperature_backward(module, 3, &dtau, 0.5f, NULL), CTKD_OK);
-    const double slope = (15.6211716 - 1) * (21 - 15.6211716) / 20; /* METHODS 2.1 */
+    const double slope =
+        (15.6211716 - 1) * (21 - 15.6211716) / 20; /* doc/methods.md, "Temperature" */
     check_close(ctkd_temperature_theta_gradient(module), 0.25 * slope, 1e-6, 0);
     check_close(gradient[0], -0.5 * 0.25 * slope, 1e-6, 0);
     ctkd_temperature_destroy(module);

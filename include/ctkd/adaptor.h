@@ -8,8 +8,19 @@
  * loss's gradients back. Adaptors are trained with the student, saved with the run, and no part of
  * the student that leaves it.
  *
- * Values are handles >= 0. Errors are sticky: after the first one every function returns -1 and
- * does nothing, and `plan` returns builder->status at its end; it need not look before.
+ * Values are handles >= 0 of maps [n, c, h, w] (a vector has h = w = 1); a handle belongs to the
+ * method whose `plan` made it and ends with that call.
+ *
+ * Errors are sticky. The first one sets `status` and `message`; from then on every function that
+ * returns a handle returns -1, the others do nothing, `size` gives zeros, and none overwrites
+ * status or message. So `plan` may pass on handles without a look at them, and returns
+ * builder->status at its end; it must look before it loops over sizes or divides by them. A
+ * handle of -1 is taken everywhere; any other number that the builder did not return is a fault
+ * of the method.
+ *
+ * Threads: a builder is for the one thread that called `plan`. It is the trainer's, lives for that
+ * call and must not be kept. Names, messages and ctkd_conv are copied or used during the call; a
+ * method frees nothing.
  */
 #ifndef CTKD_ADAPTOR_H
 #define CTKD_ADAPTOR_H
@@ -25,75 +36,99 @@ extern "C" {
 
 typedef enum ctkd_side { CTKD_STUDENT, CTKD_TEACHER } ctkd_side;
 
-/** How weights start (METHODS 4.11): U(-1/sqrt(fan_in), +) for weight and bias, the frameworks'
-    default; N(0, 2/(k k out)); U(-sqrt(3/fan_in), +). Biases of the latter two start as the first.
+/**
+ * How weights start (doc/methods.md, "Initial values"); fan_in = c kernel^2, of a transposed
+ * convolution out kernel^2. Biases are drawn from U(-1/sqrt(fan_in), 1/sqrt(fan_in)) in every case.
  */
 typedef enum ctkd_start {
-    CTKD_START_DEFAULT,
-    CTKD_START_HE_OUT,
-    CTKD_START_KAIMING_UNIFORM
+    CTKD_START_DEFAULT,        /**< U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the frameworks' default */
+    CTKD_START_HE_OUT,         /**< N(0, 2/(kernel^2 out)) */
+    CTKD_START_KAIMING_UNIFORM /**< U(-sqrt(3/fan_in), sqrt(3/fan_in)) */
 } ctkd_start;
 
 typedef enum ctkd_activation {
-    CTKD_RELU,
-    CTKD_LEAKY_RELU, /**< x or slope x */
-    CTKD_SIGMOID
+    CTKD_RELU,       /**< max(x, 0) */
+    CTKD_LEAKY_RELU, /**< x, or slope x where x < 0 */
+    CTKD_SIGMOID     /**< 1/(1 + exp(-x)) */
 } ctkd_activation;
 
 /** A convolution; kernel 1 on a vector is a linear layer. */
 typedef struct ctkd_conv {
-    size_t out, kernel, stride, padding;
-    bool bias;
+    size_t out;     /**< channels of the output, >= 1 */
+    size_t kernel;  /**< side of the window in pixels, >= 1 */
+    size_t stride;  /**< >= 1, in both directions */
+    size_t padding; /**< zeros on all four sides, < kernel */
+    bool bias;      /**< one value for each channel of the output */
     ctkd_start start;
 } ctkd_conv;
 
 typedef struct ctkd_builder ctkd_builder;
 struct ctkd_builder {
     size_t struct_size; /**< sizeof(ctkd_builder), or 0: as in 0.1.0 (ctkd/loss.h) */
-    void *context;      /**< the trainer's */
-    ctkd_status status;
-    char message[256]; /**< why, when status is not CTKD_OK */
+    void *context;      /**< the trainer's; methods leave it alone */
+    ctkd_status status; /**< CTKD_OK until the first error */
+    char message[256];  /**< why, when status is not CTKD_OK; a terminated string, may be empty */
 
-    /** Features that a network has: 0 is the stem, count - 2 the last map, count - 1 the pooled
-        vector (METHODS 4.10). */
+    /** Number of features of a network: 0 is the stem, count - 2 the last map, count - 1 the pooled
+        vector (doc/methods.md, "Taps"). Answers after an error too. */
     size_t (*taps)(ctkd_builder *b, ctkd_side side);
     /**
      * Feature `index`; below 0 from the end: -1 the pooled vector, -2 the last map.
      * @param pre  its form before the ReLU. A teacher's then comes with the weights of the batch
-     * norm before it where there is one (ctkd_map.norm_weight). CTKD_ESHAPE: no such form.
+     *             norm before it where it has one (ctkd_map.norm_weight).
+     * @return a map [n, c, h, w], the same handle or another one for the same feature;
+     *         CTKD_ESHAPE: no such feature, or no such form of it
      */
     int (*tap)(ctkd_builder *b, ctkd_side side, int index, bool pre);
-    /** Whether a teacher's tap comes with the weights of a batch norm (`tap`). */
+    /** Whether a teacher's tap comes with the weights of a batch norm (`tap`); false for any other
+        value and after an error. */
     bool (*has_norm)(ctkd_builder *b, int x);
-    /** Channels, height and width of a value. */
+    /** Channels, height and width of a value; zeros after an error. */
     void (*size)(ctkd_builder *b, int x, size_t *c, size_t *h, size_t *w);
 
-    /** `name` is unique within the method ("regressor.0"). */
-    int (*conv)(ctkd_builder *b, int x, const char *name, const ctkd_conv *conv);
-    /** Transposed: the output's side is (side - 1) stride - 2 padding + kernel. */
-    int (*transposed_conv)(ctkd_builder *b, int x, const char *name, const ctkd_conv *conv);
-    int (*batch_norm)(ctkd_builder *b, int x, const char *name);
-    int (*activate)(ctkd_builder *b, int x, ctkd_activation kind, float slope);
-    int (*add)(ctkd_builder *b, int x, int y);
-    int (*concat)(ctkd_builder *b, int x, int y); /**< channels of x, then of y */
-    int (*pool_to)(ctkd_builder *b, int x, size_t h,
-                   size_t w); /**< adaptive average; also x itself */
-    int (*resize)(ctkd_builder *b, int x, size_t h, size_t w); /**< nearest; also x itself */
-    /** x times channel `channel` of gate (same h and w), at every channel of x. */
-    int (*scale_by)(ctkd_builder *b, int x, int gate, size_t channel);
-    /** A trainable vector of `count` values that all start at `value`; read as a map of c = count.
+    /*
+     * Layers. x is [n, c, h, w]; each returns a new value of the shape that it states, or -1. Sizes
+     * that do not fit are CTKD_ESHAPE, arguments out of range CTKD_EINVAL, no memory CTKD_ENOMEM.
+     * `name` names the layer's parameters in checkpoints: unique within the method ("regressor.0"),
+     * at most 60 bytes.
      */
+
+    /** Convolution with zero padding: [n, out, (h + 2 padding - kernel)/stride + 1, likewise w]. */
+    int (*conv)(ctkd_builder *b, int x, const char *name, const ctkd_conv *conv);
+    /** Transposed convolution: [n, out, (h - 1) stride - 2 padding + kernel, likewise w]. */
+    int (*transposed_conv)(ctkd_builder *b, int x, const char *name, const ctkd_conv *conv);
+    /** Batch norm over n, h and w with the statistics of the batch, weight 1 and bias 0 at the
+        start; the shape of x. */
+    int (*batch_norm)(ctkd_builder *b, int x, const char *name);
+    /** The shape of x. `slope` is finite and read by CTKD_LEAKY_RELU alone. */
+    int (*activate)(ctkd_builder *b, int x, ctkd_activation kind, float slope);
+    /** x + y, both of one shape. */
+    int (*add)(ctkd_builder *b, int x, int y);
+    /** Channels of x, then of y, both of one height and width: [n, c_x + c_y, h, w]. */
+    int (*concat)(ctkd_builder *b, int x, int y);
+    /** Adaptive average (doc/methods.md, "Layers and their gradients"): [n, c, h, w] with the h and
+        w of the arguments; x itself when it has this size. */
+    int (*pool_to)(ctkd_builder *b, int x, size_t h, size_t w);
+    /** Nearest pixel (the same section): as pool_to. */
+    int (*resize)(ctkd_builder *b, int x, size_t h, size_t w);
+    /** x times channel `channel` of gate [n, c', h, w], at every channel of x; the shape of x. */
+    int (*scale_by)(ctkd_builder *b, int x, int gate, size_t channel);
+    /** A trainable vector [count] whose entries all start at `value`; eval reads it as a map of
+        c = count without n. Layers do not take it. */
     int (*parameter)(ctkd_builder *b, const char *name, size_t count, float value);
 
     /** Layers and parameters made from here on are trained in these CTKD_STAGE_* only; before the
         first call: in every stage. */
     void (*train_in)(ctkd_builder *b, unsigned stages);
     /**
-     * The next map that eval gets in these stages.
-     * @param gradient  eval writes its dx. Without, dx is NULL and nothing flows back.
+     * The next map that eval gets in these stages: maps come in the order of the calls.
+     * @param x         any value; the trainer owns the memory that eval sees, until eval returns
+     * @param gradient  eval writes dx, [n, c, h, w] as x. Without, dx is NULL and nothing flows
+     *                  back.
      */
     void (*read)(ctkd_builder *b, int x, unsigned stages, bool gradient);
-    /** Sets status CTKD_ESHAPE and message; returns -1. */
+    /** The method's own error: sets status CTKD_ESHAPE and message, formatted as by printf and cut
+        to its size, unless there is an error already; returns -1. */
     int (*refuse)(ctkd_builder *b, const char *format, ...);
 
     /** The teacher's batch norms use the statistics of each batch, as in training, in place of its

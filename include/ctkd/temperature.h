@@ -122,7 +122,7 @@ CTKD_API size_t ctkd_temperature_parameters(ctkd_temperature *temperature, float
  */
 CTKD_API void ctkd_gradient_reverse(size_t n, float lambda, float *g);
 
-/** tau_min + tau_span * sigmoid(theta), the map of METHODS' equation (1). */
+/** tau_min + tau_span * sigmoid(theta), equation (1) of doc/methods.md, "Temperature". */
 CTKD_API float ctkd_tau_from_theta(float theta, float tau_min, float tau_span);
 
 #ifdef __cplusplus

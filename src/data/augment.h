@@ -1,5 +1,5 @@
-/* Views of an image: padding, random crop and flip (METHODS 5.1), and bytes to normalised floats.
- */
+/* Views of an image: padding, random crop and flip (doc/methods.md, "Crop and flip"), and bytes to
+   normalised floats. */
 #ifndef CTKD_DATA_AUGMENT_H
 #define CTKD_DATA_AUGMENT_H
 

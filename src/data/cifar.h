@@ -1,6 +1,6 @@
-/* CIFAR-10 and CIFAR-100 in their two published forms, METHODS 5.1: binary files of records (one or
- * two label bytes, then the R, G and B planes) and pickled Python dicts (rows of pixels, lists of
- * labels). */
+/* CIFAR-10 and CIFAR-100 in their two published forms (doc/methods.md, "CIFAR"): binary files of
+   records (one or two label bytes, then the R, G and B planes) and pickled Python dicts (rows of
+   pixels, lists of labels). */
 #ifndef CTKD_DATA_CIFAR_H
 #define CTKD_DATA_CIFAR_H
 

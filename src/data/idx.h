@@ -1,4 +1,5 @@
-/* IDX files (MNIST, Fashion-MNIST): big-endian header, then bytes. METHODS 5.3. */
+/* IDX files (MNIST, Fashion-MNIST): big-endian header, then bytes (doc/methods.md, "IDX").
+ */
 #ifndef CTKD_DATA_IDX_H
 #define CTKD_DATA_IDX_H
 

@@ -13,20 +13,22 @@
 struct ctkd__loader_config {
     size_t batch; /* >= 1; the last batch of an epoch may be short */
     bool shuffle; /* a new order every epoch (training) */
-    bool
-        augment; /* zero-pad `crop_padding` on each side, crop at random, flip half (METHODS 5.1) */
+    /* Zero-pad `crop_padding` on each side, crop at random, flip half of the images
+       (doc/methods.md, "Crop and flip"). */
+    bool augment;
     size_t crop_padding; /* 4 */
-    bool strong;         /* also the strong view of MLKD (METHODS 5.4; data/strong_view.h), cropped
-                            and flipped by draws of its own where `augment`; images of 1 or 3
-                            channels */
-    size_t limit;    /* use only this many samples: the first `limit` of a fixed seeded choice that
-                        keeps    the classes' proportions; 0 = all; more than there are is an error */
+    /* Also the strong view of MLKD (doc/methods.md, "Strong view"; data/strong_view.h), cropped and
+       flipped by draws of its own where `augment`; images of 1 or 3 channels. */
+    bool strong;
+    /* Use only this many samples: the first `limit` of a fixed seeded choice that keeps the classes'
+       proportions. 0: all; more than the data set has is an error. */
+    size_t limit;
     size_t channels; /* 0: as the data; 3 repeats one grey channel */
-    size_t pad_to;   /* 0: as the data; else images are zero-padded (before augmentation) to this
-                        side, centred */
+    /* 0: as the data; else images are zero-padded to this side, centred, before augmentation. */
+    size_t pad_to;
     uint64_t seed;
-    float mean[CTKD__CHANNELS_MAX],
-        std[CTKD__CHANNELS_MAX]; /* of the data's channels, after /255 */
+    /* Of the data's channels, after division by 255. */
+    float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX];
 };
 
 struct ctkd__batch {
@@ -41,9 +43,12 @@ struct ctkd__loader;
 
 /*
  * `images` is kept and read until destroy. The background thread inherits the caller's set of
- * processors: create loaders before a thread pins itself. Errors: CTKD_EINVAL (batch 0, std not
- * positive), CTKD_ERANGE (limit, crop_padding or pad_to), CTKD_ESHAPE (channels), CTKD_ENOMEM. All
- * other functions are for one thread.
+ * processors: create loaders before a thread pins itself. All other functions are for one thread.
+ *
+ *   CTKD_EINVAL   batch 0, std not positive
+ *   CTKD_ERANGE   limit, crop_padding or pad_to
+ *   CTKD_ESHAPE   channels
+ *   CTKD_ENOMEM
  */
 ctkd_status ctkd__loader_create(const struct ctkd__images *images,
                                 const struct ctkd__loader_config *config, struct ctkd__loader **out,

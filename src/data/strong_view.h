@@ -1,5 +1,5 @@
 /*
- * The strong view of MLKD (METHODS 5.4; Jin et al., CVPR 2023): crop and flip, two random
+ * The strong view of MLKD (doc/methods.md, "Strong view"; Jin et al., CVPR 2023): crop and flip, two random
  * operations out of fourteen, cutout; all on 8-bit images. An operation gives the bytes that
  * Pillow's gives (ImageOps, ImageEnhance, Image.rotate and Image.transform with the nearest pixel
  * and black outside): tests/golden/strong_view.py.

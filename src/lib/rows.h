@@ -44,7 +44,7 @@ struct ctkd__kl_row {
     size_t k, skip; /**< classes; the one left out, or CTKD__NO_CLASS */
     const float *s, *t;
     double tau;
-    double epsilon; /**< added to p inside the KL (METHODS' 1e-7 form), or 0 */
+    double epsilon; /**< added to p inside the KL (the 1e-7 form of doc/methods.md, "KD"), or 0 */
     /** Factors of the logits; 0 means 1. Standardised logits never exist as floats, whose rounding
         would be of the size of s - t where student and teacher are close. */
     double s_factor, t_factor;

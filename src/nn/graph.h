@@ -15,7 +15,7 @@
 
 #include "ctkd/status.h"
 
-/* Added to the variance in every batch norm (METHODS 1.3). */
+/* Added to the variance in every batch norm (doc/methods.md, "Layers and their gradients"). */
 #define CTKD__BATCH_NORM_EPSILON 1e-5
 
 /* Kinds of nodes; X(name, text). */
@@ -96,7 +96,7 @@ struct ctkd__node {
 };
 
 struct ctkd__tap {
-    char name[16]; /* "f0" ... "fN", "pre1" ... : METHODS 4.10 */
+    char name[16]; /* "f0" ... "fN", "pre1" ... : doc/methods.md, "Taps" */
     int node;
 };
 
@@ -156,9 +156,10 @@ int ctkd__graph_shuffle(struct ctkd__graph *graph, int x, size_t groups);
 int ctkd__graph_activate(struct ctkd__graph *graph, int x, enum ctkd__activation kind, float slope);
 /* Mean over windows; divided by kernel^2 (count_padding) or by the pixels inside the image. */
 int ctkd__graph_average_pool(struct ctkd__graph *graph, int x, const struct ctkd__pool_args *args);
-/* Adaptive average pool (METHODS 1.3, AAP); x itself when it has this size. */
+/* Adaptive average pool (doc/methods.md, "Layers and their gradients"); x itself when it has this
+   size. */
 int ctkd__graph_pool_to(struct ctkd__graph *graph, int x, size_t h, size_t w);
-/* Nearest pixel (METHODS 1.3, NN); x itself when it has this size. */
+/* Nearest pixel (the same section); x itself when it has this size. */
 int ctkd__graph_resize(struct ctkd__graph *graph, int x, size_t h, size_t w);
 /* Every channel of x times channel `channel` of gate; same h and w. */
 int ctkd__graph_scale_by(struct ctkd__graph *graph, int x, int gate, size_t channel);
@@ -182,7 +183,7 @@ void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x);
    -1: none, the graph ends in its taps. */
 ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error *err);
 
-/* Value of ctkd__conv_args for the two initialisations of METHODS 4.11. */
+/* Value of ctkd__conv_args for two rules of doc/methods.md, "Initial values". */
 float ctkd__init_he_out(size_t kernel, size_t out); /* NORMAL: sqrt(2 / (k k out)) */
 float ctkd__init_default(size_t fan_in);            /* UNIFORM: 1 / sqrt(fan_in) */
 

@@ -29,7 +29,7 @@ struct ctkd__findings {
 void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__findings *findings);
 
 /* The teacher's accuracy against chance and, where it is low, against what it is with the usual
-   normalisations (weights/constants.h). */
+   normalisations (train/normalisation_trials.h). */
 ctkd_status ctkd__preflight_teacher(struct ctkd__session *session, const struct ctkd__score *score,
                                     struct ctkd__findings *findings, ctkd_error *err);
 

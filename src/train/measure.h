@@ -36,7 +36,7 @@ ctkd_status ctkd__measure_network(struct ctkd__measure *measure, enum ctkd__meas
 /* Its score on all images. */
 ctkd_status ctkd__measure_run(struct ctkd__measure *measure, struct ctkd__teacher *network,
                               struct ctkd__measurement *out, ctkd_error *err);
-/* How the known normalisations do (weights/constants.h). */
+/* How the known normalisations do (train/normalisation_trials.h). */
 ctkd_status ctkd__measure_try(struct ctkd__measure *measure, struct ctkd__teacher *network,
                               struct ctkd__trials *out, ctkd_error *err);
 

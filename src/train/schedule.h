@@ -18,10 +18,12 @@ ctkd_status ctkd__schedule_init(struct ctkd__schedule *schedule, const struct ct
                                 uint64_t steps_per_epoch, ctkd_error *err);
 
 /*
- * Factor of the base rate, in [0, 1].
- *   step      factor^m, m the milestones that `epoch` has passed: epoch > milestone
- * (METHODS 2.11.4) cosine    floor + (1 - floor) (1 + cos(pi p)) / 2, p from 0 to 1 over the steps
- * after the warm-up warm-up   times (i + 1) / w at step i of its w steps
+ * Factor of the base rate, in [0, 1] (doc/methods.md, "Learning rate").
+ *
+ *   step      factor^m, m the number of milestones that `epoch` has passed: epoch > milestone
+ *   cosine    floor + (1 - floor) (1 + cos(pi p)) / 2, p from 0 to 1 over the steps after the
+ *             warm-up
+ *   warm-up   the above times (i + 1) / w at step i of its w steps
  * @param epoch  counted from 1
  * @param step   within the epoch, counted from 0
  */

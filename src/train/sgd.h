@@ -1,8 +1,12 @@
 /*
  * Stochastic gradient descent over flat parameter groups, in one pass: the gradient's slices are
- * summed in order and the parameters updated. d = g + weight_decay * x;  v <- momentum * v + d;  x
- * <- x - lr * v      (METHODS 2.6) Nesterov:                                          x <- x - lr *
- * (d + momentum * v) v starts at zero, so that the first step has v = d. No dampening.
+ * summed in order and the parameters updated (doc/methods.md, "Update").
+ *
+ *   d = g + weight_decay * x
+ *   v <- momentum * v + d
+ *   x <- x - lr * v                    with Nesterov: x <- x - lr * (d + momentum * v)
+ *
+ * v starts at zero, so that the first step has v = d. No dampening.
  */
 #ifndef CTKD_TRAIN_SGD_H
 #define CTKD_TRAIN_SGD_H
