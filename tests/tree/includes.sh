@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
+# usage: includes.sh BUILD SOURCE
+# builds: nothing
 # Who includes whom in the tree, and that the check notices a wrong line.
 set -euo pipefail
-build=$1 source=$2
+source=$2
 
 "$source/scripts/check_includes" "$source"
 
-wrong=$build/wrong_includes
-rm -rf "$wrong"
+wrong=$(mktemp -d)
+trap 'rm -rf "$wrong"' EXIT
 refuses() { # file, include
     mkdir -p "$wrong/$(dirname "$1")"
     echo "#include $2" >"$wrong/$1"
@@ -39,4 +41,3 @@ refuses src/run/x.c '"selftest/selftest.h"'
 refuses src/report/x.c '"train/session.h"'
 refuses src/selftest/x.c '"cli/cli.h"'
 refuses src/newroom/x.c '"util/error.h"'
-rm -rf "$wrong"
