@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# usage: readme.sh BUILD SOURCE
+# builds: ctkd example_plugin
 # Runs every command of README.md's sh blocks as it stands there, in a temporary folder that looks like a checkout.
 # Training commands are cut to a few steps by a wrapper around ctkd; scripts/test is what runs this, so that it is
 # only checked to be what CI calls.

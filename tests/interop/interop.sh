@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# usage: interop.sh BUILD SOURCE
+# builds: ctkd interop_logits
 # Our files in the programs of others, and theirs here (interop.py); random ONNX models and checkpoints. The packages
 # of requirements.txt are taken from BUILD/interop, a virtual environment as .ci/run makes it, and must then be
 # complete; without one, from python3, and without the packages there is nothing to compare with: status 77, skipped.

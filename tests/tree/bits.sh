@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # usage: bits.sh BUILD SOURCE
+# builds: nothing
 # KD, DKD and cross-entropy give the same bits whatever vectors the compiler makes of their loops: those that the loader picks
 # on this CPU, none but the baseline's, AVX2's where the CPU has them, hardly optimised, and from clang where it is installed.
 set -euo pipefail

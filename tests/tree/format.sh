@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # usage: format.sh BUILD SOURCE
+# builds: nothing
 # Every C file is as clang-format 14 writes it. `scripts/format` repairs.
 set -euo pipefail
 cd "$2"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # usage: install.sh BUILD SOURCE
+# builds: ctkd ctkd_shared ctkd_static
 # Installs into a temporary prefix and uses the library as a stranger would: each header alone as C11, C17
 # and C++11, a C and a C++ program through pkg-config (shared and static), and a CMake project.
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # usage: library.sh BUILD SOURCE
+# builds: ctkd_shared
 # libctkd as a part of other projects: alone without any package of the command, below an application's own CMake
 # project (add_subdirectory, FetchContent) with that project's flags, with absolute install directories; and which
 # names it shows.
@@ -18,7 +19,7 @@ bare=(-DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON -DCMAKE_DISABLE_FIND_PACKAGE_Ope
       -DDNNL_LIBRARY=DNNL_LIBRARY-NOTFOUND -DCMAKE_BUILD_TYPE=Release)
 
 # --- which names it shows
-cmake --build "$build" --target ctkd_shared >"$work/log" 2>&1 || { cat "$work/log" >&2; fail "ctkd_shared does not build"; }
+[ -e "$build/libctkd.so" ] || fail "$build/libctkd.so is missing; build it: scripts/check library"
 nm -D --defined-only "$build/libctkd.so" | awk '{ print $3 }' >"$work/names"
 grep -qx 'ctkd_plugin_create' "$work/names" || fail "libctkd.so does not show ctkd_plugin_create"
 if [ -z "$(sed -n 's/^CTKD_SANITIZE:STRING=//p' "$build/CMakeCache.txt")" ]; then # sanitizers bring names along
