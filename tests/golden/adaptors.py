@@ -24,7 +24,7 @@ import sys
 import torch
 import torch.nn.functional as F
 
-from networks import MobileNetV2, build, draw, normal, uniform
+from networks import MobileNetV2, build, draw, kept_seed, normal, uniform
 from relations import N, at, cc, fsp, kdsvd, nst, pkt, rkd, sp
 
 SIDE, CLASSES, TRIALS = 20, 10, 40
@@ -316,8 +316,9 @@ class Pair:
 
 
 def smooth_seed(name, path):
-    if path.exists():
-        return int(path.read_text().split()[2])
+    kept = kept_seed(path)
+    if kept is not None:
+        return kept
     best = (float("inf"), 0)
     for seed in range(1, TRIALS + 1):
         best = min(best, (Pair(name, seed).roughness(best[0]), seed))

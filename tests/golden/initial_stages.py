@@ -20,7 +20,7 @@ import sys
 import torch
 
 from adaptors import CLASSES, DIRECTION, METHODS, NOISE, PIXELS, STUDENT, TEACHER, Pair, Side, fill, stream
-from networks import build, uniform
+from networks import build, kept_seed, uniform
 
 STEPS, LR, DECAY, TRIALS = 12, 0.05, 0.1, 10
 AB, FSP = "ab.initial", "fsp.initial"
@@ -72,8 +72,9 @@ class Stage(Pair):
 
 
 def smooth_seed(network, runs, path):
-    if path.exists():
-        return int(path.read_text().split()[2])
+    kept = kept_seed(path)
+    if kept is not None:
+        return kept
     best = (float("inf"), 0)
     for seed in range(1, TRIALS + 1):
         best = min(best, (Stage(network, seed).roughness(runs, best[0]), seed))

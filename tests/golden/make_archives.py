@@ -1,13 +1,13 @@
 # Writes small compressed files with every kind of sum that their containers know, for tests and as seeds of a fuzz target.
-# usage: python make_archives.py FOLDER; Python's own zlib and lzma make them
+# They go to archives/; Python's own zlib and lzma make them.
 import io
 import lzma
 import struct
-import sys
+import pathlib
 import tarfile
 import zlib
 
-folder = sys.argv[1]
+folder = str(pathlib.Path(__file__).with_name("archives"))
 SMALL = b"12345"
 LARGE = bytes((i * i * 31 + i // 7) % 256 for i in range(300))  # does not compress
 

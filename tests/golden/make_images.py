@@ -1,14 +1,14 @@
 # Writes small image data sets in their published formats, for tests and as seeds of the fuzz targets.
-# usage: python make_images.py FOLDER; needs numpy 2; Python 2's pickle is written by hand
+# They go to cifar/ and idx/; NumPy 2; Python 2's pickle is written by hand.
 import io
 import pickle
 import struct
-import sys
+import pathlib
 import tarfile
 
 import numpy
 
-folder = sys.argv[1]
+folder = str(pathlib.Path(__file__).parent)
 COARSE, FINE = [19, 3], [99, 0]
 pixels = numpy.array([[(p // 128 + 100 * i) % 256 for p in range(3072)] for i in range(2)], dtype=numpy.uint8)
 

@@ -1,14 +1,13 @@
 # Writes checkpoints of many kinds with PyTorch 2.13 and, into pth.txt, the values they hold.
-# usage: python make_pth.py FOLDER
 import argparse
 import collections
 import io
-import sys
+import pathlib
 import zipfile
 
 import torch
 
-folder = sys.argv[1]
+folder = str(pathlib.Path(__file__).parent)
 torch.manual_seed(1)
 base = torch.randn(3, 4)
 state = collections.OrderedDict(

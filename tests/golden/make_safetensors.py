@@ -1,6 +1,5 @@
 # Writes small.safetensors with the reference implementation (safetensors 0.8.0, NumPy 2.4).
-# usage: python safetensors.py FOLDER
-import sys
+import pathlib
 
 import numpy
 from safetensors.numpy import save_file
@@ -14,6 +13,6 @@ save_file(
         "bytes": numpy.array([1, 255, 7], dtype=numpy.uint8),
         "none": numpy.zeros((0, 3), dtype=numpy.float64),
     },
-    sys.argv[1] + "/small.safetensors",
+    pathlib.Path(__file__).with_name("small.safetensors"),
     metadata={"network": "resnet20", "name": "Zürich"},
 )

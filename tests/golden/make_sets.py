@@ -1,14 +1,13 @@
 # Writes checkpoints as training libraries make them, with several sets of weights behind wrappers, with PyTorch 2.13.
 # All values of a set are one number, so that nothing else says what was meant: tests/test_pth.c lists them.
-# usage: python make_sets.py FOLDER
 import collections
 import io
-import sys
+import pathlib
 import zipfile
 
 import torch
 
-folder = sys.argv[1]
+folder = str(pathlib.Path(__file__).parent)
 
 
 class Net(torch.nn.Module):

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
 """Writes statistics.txt: 200 small tables of paired values and what SciPy says of them.
 
-usage: run_statistics.py > statistics.txt      (NumPy, SciPy)
-
 Keys: tableI.x, .y: the values of two arms; .results: mean, deviation of x; t interval (95 %) of x - y; p of the paired t
 test; p of the exact sign flips; Pearson's correlation; detectable difference at level 0.05 and power 0.8; pairs needed for
 the observed difference (0: above a million). .bca: interval of mean(x - y) from 200,000 draws, and its own error (the
 deviation of its ends over 8 repetitions of 20,000 draws). quantiles: normal and t at some probabilities. holm.
 """
+import contextlib
 import itertools
+import pathlib
 
 import numpy as np
-import scipy
 from scipy import integrate, optimize, stats
 
 
@@ -61,7 +60,6 @@ def emit(key, values):
 
 def main():
     rng = np.random.default_rng(11)
-    print(f"# SciPy {scipy.__version__}, NumPy {np.__version__}")
     for i in range(200):
         n = int(rng.integers(2, 13))
         base = rng.normal(70, 0.4, n)
@@ -94,4 +92,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with open(pathlib.Path(__file__).with_name("statistics.txt"), "w") as out, contextlib.redirect_stdout(out):
+        main()

@@ -82,7 +82,14 @@ struct golden *golden_open(const char *name)
     if (!file)
         fail_msg("%s: golden values are missing", golden->path);
     struct golden_entry entry = { 0 };
-    while (fscanf(file, "%159s %zu", entry.key, &entry.count) == 2) {
+    while (fscanf(file, "%159s", entry.key) == 1) {
+        if (entry.key[0] == '#') { /* what the values were made with */
+            for (int c = 0; c != EOF && c != '\n';)
+                c = fgetc(file);
+            continue;
+        }
+        if (fscanf(file, "%zu", &entry.count) != 1)
+            fail_msg("%s: %s: a count is missing", golden->path, entry.key);
         entry.values = malloc((entry.count + 1) * sizeof *entry.values);
         assert_non_null(entry.values);
         for (size_t i = 0; i < entry.count; i++)

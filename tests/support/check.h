@@ -38,8 +38,9 @@ void fill_uniform(float *out, size_t n, uint64_t seed, float lo, float hi);
 /* n floats, standard normal. */
 void fill_normal(float *out, size_t n, uint64_t seed);
 
-/* Golden values: tests/golden/NAME, a text file of "key count v0 v1 ..." lines. Fails when the file
-   or the key is missing or the count differs. The array is freed by golden_close. */
+/* Golden values: tests/golden/NAME, a text file of "key count v0 v1 ..." lines; "#" begins a
+   comment, what they were made with. Fails when the file or the key is missing or the count
+   differs. The array is freed by golden_close. */
 struct golden;
 struct golden *golden_open(const char *name);
 void golden_close(struct golden *golden);
