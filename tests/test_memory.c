@@ -267,14 +267,14 @@ static ctkd_status save_and_load(const char *dir, ctkd_error *err)
 /* To each format; `in` is a file of ours. */
 static ctkd_status convert_file(const char *in, ctkd_error *err)
 {
-    static const char *const outs[] = { "out.onnx", "out.pth", "out.safetensors" };
+    const struct ctkd__weights_format *const *const formats = ctkd__weights_formats();
     ctkd_status status = CTKD_OK;
-    for (size_t i = 0; i < sizeof outs / sizeof *outs && status == CTKD_OK; i++) {
+    for (size_t i = 0; formats[i] && status == CTKD_OK; i++) {
         struct ctkd__convert_options options = { 0 };
         const struct ctkd__section section = { "", ctkd__convert_table, &options };
         const struct ctkd__sections sections = { &section, 1 };
         char note[CTKD__NOTE_BYTES], out[600];
-        snprintf(out, sizeof out, "%s/%s", folder, outs[i]);
+        snprintf(out, sizeof out, "%s/out%s", folder, formats[i]->endings[0]);
         status = ctkd__sections_defaults(sections, err);
         if (status == CTKD_OK)
             status = ctkd__convert(in, out, &options, note, err);

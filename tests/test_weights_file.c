@@ -10,38 +10,42 @@
 #include "io/safetensors.h"
 #include "support/check.h"
 #include "support/scratch.h"
+#include "support/temp_files.h"
 #include "support/tiny.h"
 #include "util/sha256.h"
 #include "weights/convert.h"
 
 static const struct ctkd__model_args open_sizes = { 1, TINY_SIDE, TINY_SIDE, TINY_CLASSES };
 
-static void check_format(const char *bytes, size_t n, ctkd_status status, enum ctkd__format format)
+/* NULL: no format. */
+static void check_format(const char *bytes, size_t n, const char *format)
 {
-    enum ctkd__format found = CTKD__FORMAT_COUNT;
+    const struct ctkd__weights_format *found = NULL;
     ctkd_error err = { 0 };
-    assert_int_equal(ctkd__format_of_file(scratch_write("some", bytes, n), &found, &err), status);
+    const ctkd_status status =
+        ctkd__weights_format_of_file(scratch_write("some", bytes, n), &found, &err);
+    assert_int_equal(status, format ? CTKD_OK : CTKD_EFORMAT);
     assert_int_equal(err.status, status);
-    if (status == CTKD_OK)
-        assert_int_equal(found, format);
+    if (format)
+        assert_string_equal(found->name, format);
 }
 
 static void formats_are_known_by_their_first_bytes(void **state)
 {
     (void)state;
-    check_format("\x48\0\0\0\0\0\0\0{", 9, CTKD_OK, CTKD__FORMAT_SAFETENSORS);
-    check_format("\x80\2\0\0\0\0\0\0{", 9, CTKD_OK, CTKD__FORMAT_SAFETENSORS); /* 640 bytes */
-    check_format("PK\3\4\0\0\0\0\0\0", 10, CTKD_OK, CTKD__FORMAT_PTH);
-    check_format("\x80\2\x8a\nl\xfc\x9c\x46\xf9", 9, CTKD_OK, CTKD__FORMAT_PTH);
-    check_format("\x80\5}q\0.", 6, CTKD_OK, CTKD__FORMAT_PTH);
-    check_format("\x08\x08\x12\4ctkd", 8, CTKD_OK, CTKD__FORMAT_ONNX);
-    check_format("", 0, CTKD_EFORMAT, 0);
-    check_format("\x80\1}q\0.", 6, CTKD_EFORMAT, 0);
-    check_format("PK\5\6", 4, CTKD_EFORMAT, 0); /* an empty archive */
-    enum ctkd__format format;
+    check_format("\x48\0\0\0\0\0\0\0{", 9, "safetensors");
+    check_format("\x80\2\0\0\0\0\0\0{", 9, "safetensors"); /* 640 bytes */
+    check_format("PK\3\4\0\0\0\0\0\0", 10, "pth");
+    check_format("\x80\2\x8a\nl\xfc\x9c\x46\xf9", 9, "pth");
+    check_format("\x80\5}q\0.", 6, "pth");
+    check_format("\x08\x08\x12\4ctkd", 8, "onnx");
+    check_format("", 0, NULL);
+    check_format("\x80\1}q\0.", 6, NULL);
+    check_format("PK\5\6", 4, NULL); /* an empty archive */
+    const struct ctkd__weights_format *format;
     ctkd_error err;
-    assert_int_equal(ctkd__format_of_file(scratch_path("none"), &format, &err), CTKD_EIO);
-    assert_int_equal(ctkd__format_of_file(".", &format, &err), CTKD_EIO);
+    assert_int_equal(ctkd__weights_format_of_file(scratch_path("none"), &format, &err), CTKD_EIO);
+    assert_int_equal(ctkd__weights_format_of_file(".", &format, &err), CTKD_EIO);
     assert_string_equal(err.message, "cannot read .: Is a directory");
 }
 
@@ -49,26 +53,55 @@ static void formats_are_asked_for_by_the_ending(void **state)
 {
     (void)state;
     static const struct {
-        const char *name;
-        ctkd_status status;
-        enum ctkd__format format;
+        const char *name, *format;
     } cases[] = {
-        { "a.safetensors", CTKD_OK, CTKD__FORMAT_SAFETENSORS },
-        { "a.b/c.pth", CTKD_OK, CTKD__FORMAT_PTH },
-        { "x.pt", CTKD_OK, CTKD__FORMAT_PTH },
-        { "x.th", CTKD_OK, CTKD__FORMAT_PTH },
-        { "x.onnx", CTKD_OK, CTKD__FORMAT_ONNX },
-        { ".onnx", CTKD_EINVAL, 0 }, /* no name before it */
-        { "x.onnx2", CTKD_EINVAL, 0 },
-        { "onnx", CTKD_EINVAL, 0 },
-        { "x.onnx/", CTKD_EINVAL, 0 },
+        { "a.safetensors", "safetensors" },
+        { "a.b/c.pth", "pth" },
+        { "x.pt", "pth" },
+        { "x.th", "pth" },
+        { "x.onnx", "onnx" },
+        { ".onnx", NULL }, /* no name before it */
+        { "x.onnx2", NULL },
+        { "onnx", NULL },
+        { "x.onnx/", NULL },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        enum ctkd__format format = cases[i].format;
+        const struct ctkd__weights_format *format = NULL;
         ctkd_error err;
-        assert_int_equal(ctkd__format_of_name(cases[i].name, &format, &err), cases[i].status);
-        assert_int_equal(format, cases[i].format);
+        const ctkd_status status = ctkd__weights_format_of_name(cases[i].name, &format, &err);
+        assert_int_equal(status, cases[i].format ? CTKD_OK : CTKD_EINVAL);
+        if (cases[i].format)
+            assert_string_equal(format->name, cases[i].format);
+        else
+            assert_null(format);
     }
+}
+
+static void every_format_has_a_name_and_endings_of_its_own(void **state)
+{
+    (void)state;
+    const struct ctkd__weights_format *const *const formats = ctkd__weights_formats();
+    assert_string_equal(ctkd__weights_format_choice[0], "auto");
+    for (size_t i = 0; formats[i]; i++) {
+        const struct ctkd__weights_format *const format = formats[i];
+        assert_string_equal(ctkd__weights_format_choice[i + 1], format->name);
+        assert_true(format->title && format->noun && format->detect && format->read &&
+                    format->write && format->endings[0]);
+        assert_true(format->holds_network == (format->import != NULL));
+        for (const char *const *ending = format->endings; *ending; ending++) {
+            const struct ctkd__weights_format *found;
+            char name[64];
+            ctkd_error err;
+            snprintf(name, sizeof name, "w%s", *ending);
+            check_ok(ctkd__weights_format_of_name(name, &found, &err), &err);
+            assert_ptr_equal(found, format);
+        }
+    }
+    char text[160];
+    assert_string_equal(ctkd__weights_format_list(CTKD__FORMAT_ENDINGS, true, text, sizeof text),
+                        ".onnx");
+    assert_string_equal(ctkd__weights_format_list(CTKD__FORMAT_NAMES, false, text, sizeof text),
+                        "safetensors, pth or onnx");
 }
 
 /* A file of resnet8 for the tiny data, through `options` of ctkd convert. */
@@ -91,25 +124,48 @@ static const struct ctkd__convert_options plain = { .network = empty, .mean = em
 static void every_format_gives_the_network_it_names(void **state)
 {
     (void)state;
-    static const char *const names[] = { "a.safetensors", "a.pth", "a.onnx" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *const path = network_file(names[i], &plain);
+    for (const struct ctkd__weights_format *const *f = ctkd__weights_formats(); *f; f++) {
+        char name[64];
+        snprintf(name, sizeof name, "a%s", (*f)->endings[0]);
+        const char *const path = network_file(name, &plain);
         struct ctkd__weights_file file;
         struct ctkd__graph *graph;
         char note[CTKD__NOTE_BYTES];
         ctkd_error err = { 0 };
         check_ok(ctkd__weights_file_read(path, &file, &err), &err);
-        assert_int_equal(file.format, i);
-        assert_string_equal(file.info.network, "resnet8");
-        assert_int_equal(file.info.height, TINY_SIDE);
+        assert_ptr_equal(file.format, *f);
+        if ((*f)->holds_metadata) {
+            assert_string_equal(file.info.network, "resnet8");
+            assert_int_equal(file.info.height, TINY_SIDE);
+        }
         assert_false(file.verified);
-        assert_true((file.graph != NULL) == (i == CTKD__FORMAT_ONNX));
+        assert_true((file.graph != NULL) == (*f)->holds_network);
         check_ok(ctkd__weights_file_graph(&file, "", &open_sizes, &graph, note, &err), &err);
         assert_true(ctkd__match_fits(graph, &file.tensors));
         assert_string_equal(graph->nodes[1].name, "conv1");
         assert_int_equal(graph->n_taps, 8); /* our own network, not the imported one */
         ctkd__graph_destroy(graph);
         ctkd__weights_file_fini(&file);
+    }
+}
+
+/* At some hundred lengths, and at every one of the last and the first. */
+static void a_file_cut_off_is_refused_in_every_format(void **state)
+{
+    (void)state;
+    for (const struct ctkd__weights_format *const *f = ctkd__weights_formats(); *f; f++) {
+        char name[64];
+        size_t n;
+        snprintf(name, sizeof name, "b%s", (*f)->endings[0]);
+        char *const bytes = temp_read(network_file(name, &plain), &n);
+        for (size_t cut = 0; cut < n; cut += cut < 64 || cut + 64 > n ? 1 : n / 97) {
+            struct ctkd__weights_file file;
+            ctkd_error err = { 0 };
+            assert_int_not_equal(
+                ctkd__weights_file_read(scratch_write("cut", bytes, cut), &file, &err), CTKD_OK);
+            assert_non_null(strstr(err.message, "cut: "));
+        }
+        free(bytes);
     }
 }
 
@@ -336,25 +392,27 @@ static void a_guess_is_called_one(void **state)
 static void a_size_that_no_file_says_is_not_written(void **state)
 {
     (void)state;
-    static const char *const names[] = { "sized.safetensors", "sized.pth", "sized.onnx" };
+    const struct ctkd__weights_format *const *const formats = ctkd__weights_formats();
     char bare[1024], network[] = "resnet8";
     snprintf(bare, sizeof bare, "%s", put_in_folder("sizes", "resnet8"));
     for (size_t named = 0; named < 2; named++)
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; formats[i]; i++) {
+            const bool sized = formats[i]->holds_network;
             struct ctkd__convert_options options = plain;
             struct ctkd__weights_file file;
-            char note[CTKD__NOTE_BYTES];
+            char note[CTKD__NOTE_BYTES], name[64];
+            snprintf(name, sizeof name, "sized%s", formats[i]->endings[0]);
             ctkd_error err = { 0 };
             options.network = named ? network : empty;
-            check_ok(ctkd__convert(bare, scratch_path(names[i]), &options, note, &err), &err);
+            check_ok(ctkd__convert(bare, scratch_path(name), &options, note, &err), &err);
             assert_true((strstr(note, "the model is for 32x32, a guess (height and") != NULL) ==
-                        (i == 2));
-            check_ok(ctkd__weights_file_read(scratch_path(names[i]), &file, &err), &err);
-            assert_int_equal(file.info.height, i == 2 ? 32 : 0);
-            assert_int_equal(file.info.width, i == 2 ? 32 : 0);
+                        sized);
+            check_ok(ctkd__weights_file_read(scratch_path(name), &file, &err), &err);
+            assert_int_equal(file.info.height, sized ? 32 : 0);
+            assert_int_equal(file.info.width, sized ? 32 : 0);
             assert_string_equal(file.info.network, "resnet8");
             assert_int_equal(file.info.classes, TINY_CLASSES);
-            if (i < 2) {
+            if (!sized) {
                 static const char *const unknown[] = { "height", "width", "mean",
                                                        "std",    "epoch", "dataset" };
                 for (size_t k = 0; k < sizeof unknown / sizeof *unknown; k++)
@@ -447,6 +505,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats_are_known_by_their_first_bytes),
         cmocka_unit_test(formats_are_asked_for_by_the_ending),
+        cmocka_unit_test(every_format_has_a_name_and_endings_of_its_own),
+        cmocka_unit_test(a_file_cut_off_is_refused_in_every_format),
         cmocka_unit_test(every_format_gives_the_network_it_names),
         cmocka_unit_test(a_model_of_free_size_waits_for_one),
         cmocka_unit_test(a_folded_model_is_taken_as_it_is),

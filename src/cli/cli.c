@@ -7,12 +7,32 @@
 #include "cli/stop.h"
 #include "config/published.h"
 #include "util/error.h"
+#include "weights/format.h"
+
+/* "  pth          .pth .pt .th  several sets of weights" */
+static void print_formats(void)
+{
+    printf("\nWeights are files of these formats, known by their contents:\n");
+    for (const struct ctkd__weights_format *const *f = ctkd__weights_formats(); *f; f++) {
+        char endings[64] = "";
+        size_t used = 0;
+        for (const char *const *ending = (*f)->endings; *ending && used < sizeof endings; ending++)
+            used += (size_t)snprintf(endings + used, sizeof endings - used, "%s%s", used ? " " : "",
+                                     *ending);
+        printf("  %-12s %-14s tensors%s%s%s\n", (*f)->name, endings,
+               (*f)->holds_sets ? " in one or more sets" : "",
+               (*f)->holds_metadata ? ", what they are of as metadata" : "",
+               (*f)->holds_network ? ", and the network itself" : "");
+    }
+}
 
 int ctkd__cli_help(const struct ctkd__command *command)
 {
     printf("usage: ctkd %s %s\n\n%s.\n", command->name, command->arguments, command->summary);
     if (command->details)
         printf("\n%s\n", command->details);
+    if (command->weights)
+        print_formats();
     if (!command->options)
         return CTKD__EXIT_DONE;
     struct ctkd__config *config;

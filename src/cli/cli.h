@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "cli/list.h"
 #include "config/arguments.h"
 
 enum ctkd__exit {
@@ -17,6 +18,7 @@ enum ctkd__exit {
     CTKD__EXIT_INTERRUPTED = 130
 };
 
+/* One subcommand: `ctkd`, `ctkd --help` and the help of each are made from its entry. */
 struct ctkd__command {
     const char *name;
     const char *arguments;      /* of the usage line */
@@ -24,14 +26,19 @@ struct ctkd__command {
     const char *details;        /* paragraphs of its --help; may be NULL */
     bool options;               /* takes settings; --help ends with the keys of a configuration */
     bool json, preset, dry_run; /* takes the switches of these names */
+    bool weights;               /* takes weights files; --help lists their formats */
     /* argv[0] is the first argument after the name; the exit status is returned. */
     int (*run)(const struct ctkd__command *command, int argc, char **argv);
 };
-extern const struct ctkd__command ctkd__command_train, ctkd__command_distill, ctkd__command_eval,
-    ctkd__command_convert, ctkd__command_inspect, ctkd__command_check, ctkd__command_plot,
-    ctkd__command_models, ctkd__command_methods, ctkd__command_datasets, ctkd__command_selftest,
-    ctkd__command_doctor, ctkd__command_compare;
-extern const struct ctkd__command *const ctkd__commands[]; /* ends with NULL */
+
+#define CTKD__COMMAND_DECLARE(word) extern const struct ctkd__command ctkd__command_##word;
+CTKD__COMMAND_LIST(CTKD__COMMAND_DECLARE)
+#undef CTKD__COMMAND_DECLARE
+
+/* The list of cli/list.h; ends with NULL. */
+extern const struct ctkd__command *const ctkd__commands[];
+/* The entry of that name, or NULL. */
+const struct ctkd__command *ctkd__command_find(const char *name);
 
 /* Prints the help of a command on stdout. */
 int ctkd__cli_help(const struct ctkd__command *command);

@@ -126,7 +126,7 @@ const struct ctkd__command ctkd__command_check = {
     .arguments = "TEACHER DATA [key=value ...] [--json]",
     .summary = "what a teacher is, how good it is, and which normalisation it wants",
     .details =
-        "TEACHER is a run directory or weights (.safetensors, .pth, .onnx), DATA a data set "
+        "TEACHER is a run directory or a file of weights, DATA a data set "
         "as data.set takes it.\n"
         "The known constants (pixels of 0 to 1, -1 to 1 and 0 to 255 among them) are tried on "
         "some 1000 test\n"
@@ -137,5 +137,6 @@ const struct ctkd__command ctkd__command_check = {
         "where the file does not.",
     .options = true,
     .json = true,
+    .weights = true,
     .run = run,
 };

@@ -81,11 +81,11 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_convert = {
     .name = "convert",
     .arguments = "IN OUT [key=value ...]",
-    .summary = "weights between .safetensors, .pth and .onnx",
+    .summary = "convert weights from one format to another",
     .details =
         "IN is a run directory or weights; its format is found by its contents, that of OUT "
         "by its\n"
-        "ending: .safetensors, .pth, .pt, .th, .onnx (opset 13, any batch size). OUT may be - for "
-        "standard output,\nwith format=.",
+        "ending (.onnx: opset 13, any batch size). OUT may be - for standard output, with format=.",
+    .weights = true,
     .run = run,
 };

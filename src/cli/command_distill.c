@@ -18,5 +18,6 @@ const struct ctkd__command ctkd__command_distill = {
     .options = true,
     .preset = true,
     .dry_run = true,
+    .weights = true,
     .run = run,
 };

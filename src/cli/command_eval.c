@@ -238,8 +238,7 @@ const struct ctkd__command ctkd__command_eval = {
     .arguments = "RUN_OR_FILE [key=value ...] [--json]",
     .summary = "top-1, top-5 and loss of a network on a data set's test images",
     .details =
-        "RUN_OR_FILE is a run directory (its last.safetensors) or weights: .safetensors, .pth, "
-        ".onnx.\n"
+        "RUN_OR_FILE is a run directory (its last.safetensors) or a file of weights.\n"
         "The data set is that of the run (config.yaml beside weights that a run left there, or "
         "that agree\n"
         "with it), or the one the file names; data.set=NAME:PATH overrides it.\n"
@@ -252,5 +251,6 @@ const struct ctkd__command ctkd__command_eval = {
         "network, dataset, top1, top5, loss, n, constants.",
     .options = true,
     .json = true,
+    .weights = true,
     .run = run,
 };

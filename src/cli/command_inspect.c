@@ -23,17 +23,16 @@ static struct ctkd__tensors *tensors_of(struct contents *contents)
     return file->model ? &file->model->initialisers : &file->tensors;
 }
 
-/* A run's last.ckpt has flat blocks: no network can be read out of it. */
+/* No network can be read out of a run's last.ckpt. */
 static bool is_checkpoint(const struct contents *contents)
 {
-    const char *format = ctkd__tensors_get(&contents->file.tensors, "format");
-    return format && strncmp(format, "ctkd checkpoint", 15) == 0;
+    return ctkd__weights_are_checkpoint(&contents->file.tensors);
 }
 
 static const char *format_of(const struct contents *contents)
 {
     return is_checkpoint(contents) ? "checkpoint of a run (--resume goes on from it)"
-                                   : ctkd__format_text(contents->file.format);
+                                   : contents->file.format->title;
 }
 
 static ctkd_status read_contents(const char *path, const char *weights, struct contents *out,
@@ -210,5 +209,6 @@ const struct ctkd__command ctkd__command_inspect = {
         "or that of weights=NAME. Half-precision tensors are shown as they are read, as "
         "F32.",
     .json = true,
+    .weights = true,
     .run = run,
 };

@@ -8,16 +8,18 @@
 #include "cli/stop.h"
 #include "ctkd/ctkd.h"
 
-const struct ctkd__command *const ctkd__commands[] = {
-    &ctkd__command_train,    &ctkd__command_distill,
-    &ctkd__command_eval,     &ctkd__command_convert,
-    &ctkd__command_inspect,  &ctkd__command_check,
-    &ctkd__command_plot,     &ctkd__command_models,
-    &ctkd__command_methods,  &ctkd__command_datasets,
-    &ctkd__command_selftest, &ctkd__command_doctor,
-    &ctkd__command_compare,  NULL,
-};
+#define ADDRESS(word) &ctkd__command_##word,
+const struct ctkd__command *const ctkd__commands[] = { CTKD__COMMAND_LIST(ADDRESS) NULL };
+#undef ADDRESS
 enum { N_COMMANDS = sizeof ctkd__commands / sizeof *ctkd__commands - 1 };
+
+const struct ctkd__command *ctkd__command_find(const char *name)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(name, ctkd__commands[i]->name) == 0)
+            return ctkd__commands[i];
+    return NULL;
+}
 
 static void usage(FILE *out)
 {
@@ -59,10 +61,8 @@ static int dispatch(int argc, char **argv)
         printf("ctkd %s\n", CTKD_VERSION_STRING);
         return CTKD__EXIT_DONE;
     }
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        if (strcmp(argv[1], ctkd__commands[i]->name) == 0)
-            return ctkd__commands[i]->run(ctkd__commands[i], argc - 2, argv + 2);
-    return unknown_command(argv[1]);
+    const struct ctkd__command *const command = ctkd__command_find(argv[1]);
+    return command ? command->run(command, argc - 2, argv + 2) : unknown_command(argv[1]);
 }
 
 /* A descriptor that the caller closed would be given to the next file, and what is meant for stderr

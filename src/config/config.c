@@ -57,7 +57,8 @@ static const ctkd_option options[] = {
     STRING(data.mean, "", "means after /255, comma list; empty: the data set's own"),
     STRING(data.std, "", "deviations after /255, comma list; empty: the data set's own"),
 
-    PATH(teacher.path, "", "run directory, or weights of the teacher: .safetensors, .pth, .onnx"),
+    PATH(teacher.path, "",
+         "run directory, or weights of the teacher (formats: `ctkd convert --help`)"),
     STRING(teacher.network, "", "teacher's network; empty: as its file says"),
     STRING(teacher.weights, "",
            "which of several sets of weights in its file, as `ctkd inspect` lists them"),
@@ -67,8 +68,7 @@ static const ctkd_option options[] = {
     F32(teacher.tolerance, 1, 0, 100, "points below the expectation that stop the run"),
 
     STRING(student.network, "resnet20", "network that is trained (see `ctkd models`)"),
-    PATH(student.init, "",
-         "weights to start from: .safetensors, .pth, .onnx; empty: drawn from seed"),
+    PATH(student.init, "", "run directory or weights to start from; empty: drawn from seed"),
     STRING(student.weights, "", "as teacher.weights, of student.init and of what `eval` measures"),
 
     STRING(method.name, "none",

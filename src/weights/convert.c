@@ -3,11 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "io/pth.h"
-#include "io/safetensors.h"
 #include "util/error.h"
 #include "util/text.h"
-#include "weights/exchange.h"
 
 typedef struct ctkd__convert_options options;
 
@@ -16,11 +13,8 @@ typedef struct ctkd__convert_options options;
 #field, CTKD_OPTION_STRING, offsetof(options, field), 0, 0, 0, "", NULL, help              \
     }
 
-/* In the order of format_of(). */
-static const char *const format_names[] = { "auto", "safetensors", "pth", "onnx", NULL };
-
 const ctkd_option ctkd__convert_table[] = {
-    CTKD_OPT_CHOICE(options, format, 0, format_names,
+    CTKD_OPT_CHOICE(options, format, 0, ctkd__weights_format_choice,
                     "of OUT; auto: as its ending says, which - (standard output) has not"),
     TEXT(network, "network of the weights (see `ctkd models`); empty: as the file says, or fits"),
     TEXT(weights,
@@ -100,32 +94,32 @@ static struct ctkd__model_args sizes_of(const options *o, const struct ctkd__wei
     return sizes;
 }
 
-static ctkd_status write_onnx(const char *out, const options *o, const struct ctkd__graph *graph,
-                              const struct ctkd__weights_file *file, ctkd_error *err)
+/* The new file's own metadata, where a format holds nothing but pairs of strings and tensors. */
+static ctkd_status set_metadata(struct ctkd__weights_file *file, ctkd_error *err)
 {
-    struct ctkd__onnx_model model = { 0 };
+    const ctkd_status status = ctkd__network_info_set(&file->info, &file->tensors, err);
+    return status == CTKD_OK ? ctkd__tensors_set(&file->tensors, "format", "pt", err) : status;
+}
+
+static ctkd_status write(const char *out, const struct ctkd__weights_format *format,
+                         const options *o, const struct ctkd__graph *graph,
+                         struct ctkd__weights_file *file, char note[CTKD__NOTE_BYTES],
+                         ctkd_error *err)
+{
     const struct ctkd__export_args args = { .graph = graph,
                                             .tensors = &file->tensors,
                                             .info = &file->info,
                                             .fold = o->fold,
                                             .normalise = o->normalise };
-    ctkd_status status = ctkd__onnx_export(&args, &model, err);
-    if (status == CTKD_OK)
-        status = ctkd__onnx_write(out, &model, err);
-    ctkd__onnx_fini(&model);
-    return status;
-}
-
-static ctkd_status write_tensors(const char *out, enum ctkd__format format,
-                                 struct ctkd__weights_file *file, ctkd_error *err)
-{
-    ctkd_status status = ctkd__network_info_set(&file->info, &file->tensors, err);
-    if (status == CTKD_OK)
-        status = ctkd__tensors_set(&file->tensors, "format", "pt", err);
-    if (status != CTKD_OK)
-        return status;
-    return format == CTKD__FORMAT_PTH ? ctkd__pth_write(out, &file->tensors, err)
-                                      : ctkd__safetensors_write(out, &file->tensors, err);
+    if (!format->holds_metadata)
+        ctkd__note_add(note, "%s has no place for the network's name, sizes and normalisation",
+                       format->noun);
+    else if (!format->holds_network) {
+        const ctkd_status status = set_metadata(file, err);
+        if (status != CTKD_OK)
+            return status;
+    }
+    return format->write(out, &args, err);
 }
 
 /* The name of the one network that fits, so that the new file carries it. */
@@ -154,13 +148,13 @@ static ctkd_status name_network(struct ctkd__weights_file *file, ctkd_error *err
 
 /* The images' size that the graph was built for is not the file's where the file says none: a
    new file of weights does not say one either, an ONNX model has to. */
-static void own_size(struct ctkd__weights_file *file, bool to_onnx, size_t height, size_t width,
-                     char note[CTKD__NOTE_BYTES])
+static void own_size(struct ctkd__weights_file *file, bool with_network, size_t height,
+                     size_t width, char note[CTKD__NOTE_BYTES])
 {
     struct ctkd__network_info *const info = &file->info;
     if (height && width)
         return;
-    if (to_onnx) {
+    if (with_network) {
         ctkd__note_add(note,
                        "the file does not say the images' size: the model is for %zux%zu, a guess "
                        "(height and width set another)",
@@ -171,56 +165,54 @@ static void own_size(struct ctkd__weights_file *file, bool to_onnx, size_t heigh
     info->width = width;
 }
 
-static ctkd_status convert(const char *out, enum ctkd__format format, const options *o,
-                           struct ctkd__weights_file *file, char note[CTKD__NOTE_BYTES],
-                           ctkd_error *err)
+static ctkd_status convert(const char *out, const struct ctkd__weights_format *format,
+                           const options *o, struct ctkd__weights_file *file,
+                           char note[CTKD__NOTE_BYTES], ctkd_error *err)
 {
     struct ctkd__graph *graph = NULL;
-    const bool to_onnx = format == CTKD__FORMAT_ONNX, imported = file->graph || file->model;
+    const bool with_network = format->holds_network, imported = file->graph || file->model;
     const struct ctkd__model_args sizes = sizes_of(o, file);
     ctkd_status status = take_sizes(o, file, err);
     const size_t height = file->info.height, width = file->info.width;
-    if (status == CTKD_OK && (to_onnx || o->network[0] || imported))
+    if (status == CTKD_OK && (with_network || o->network[0] || imported))
         status = ctkd__weights_file_graph(file, o->network, &sizes, &graph, note, err);
     if (status == CTKD_OK && graph)
-        own_size(file, to_onnx, height, width, note);
+        own_size(file, with_network, height, width, note);
     else if (status == CTKD_OK && file->note[0])
         ctkd__note_add(note, "%s", file->note);
-    if (status == CTKD_OK && !to_onnx && imported && !file->graph) {
+    if (status == CTKD_OK && !with_network && imported && !file->graph) {
         file->info.network[0] = '\0'; /* taken as it is: not that network's tensors */
         status = ctkd__tensors_set(&file->tensors, "network", "", err);
     }
-    if (status == CTKD_OK && !to_onnx && !file->info.network[0])
+    if (status == CTKD_OK && !with_network && !file->info.network[0])
         status = name_network(file, err);
     if (status == CTKD_OK)
         status = apply_options(o, &file->info, err);
-    if (status == CTKD_OK && to_onnx)
-        status = write_onnx(out, o, graph, file, err);
-    else if (status == CTKD_OK)
-        status = write_tensors(out, format, file, err);
+    if (status == CTKD_OK)
+        status = write(out, format, o, graph, file, note, err);
     ctkd__graph_destroy(graph);
     return status;
 }
 
 /* As asked for, else by the ending; a name in another format's ending would lie. */
-static ctkd_status format_of(const char *out, const options *o, enum ctkd__format *format,
-                             ctkd_error *err)
+static ctkd_status format_of(const char *out, const options *o,
+                             const struct ctkd__weights_format **format, ctkd_error *err)
 {
-    static const enum ctkd__format formats[] = { CTKD__FORMAT_SAFETENSORS, CTKD__FORMAT_PTH,
-                                                 CTKD__FORMAT_ONNX };
+    char names[160];
     if (o->format == 0 && strcmp(out, "-") == 0)
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "-: standard output, expected format=safetensors, pth or onnx with it");
-    enum ctkd__format by_name = CTKD__FORMAT_SAFETENSORS;
-    const bool named = ctkd__format_of_name(out, &by_name, o->format ? NULL : err) == CTKD_OK;
+        return ctkd__fail(
+            err, CTKD_EINVAL, "-: standard output, expected format=%s with it",
+            ctkd__weights_format_list(CTKD__FORMAT_NAMES, false, names, sizeof names));
+    const struct ctkd__weights_format *by_name = NULL;
+    const ctkd_status status = ctkd__weights_format_of_name(out, &by_name, o->format ? NULL : err);
     if (o->format == 0) {
         *format = by_name;
-        return named ? CTKD_OK : CTKD_EINVAL;
+        return status;
     }
-    *format = formats[o->format - 1];
-    return named && by_name != *format
+    *format = ctkd__weights_formats()[o->format - 1];
+    return by_name && by_name != *format
                ? ctkd__fail(err, CTKD_EINVAL, "%s: format=%s found, expected that of the ending",
-                            out, format_names[o->format])
+                            out, (*format)->name)
                : CTKD_OK;
 }
 
@@ -228,13 +220,16 @@ ctkd_status ctkd__convert(const char *in, const char *out, const options *o,
                           char note[CTKD__NOTE_BYTES], ctkd_error *err)
 {
     struct ctkd__weights_file file;
-    enum ctkd__format format = CTKD__FORMAT_SAFETENSORS;
+    const struct ctkd__weights_format *format = NULL;
+    char endings[160];
     note[0] = '\0';
     ctkd_status status = format_of(out, o, &format, err);
     if (status != CTKD_OK)
         return status;
-    if (format != CTKD__FORMAT_ONNX && (o->fold || o->normalise))
-        return ctkd__fail(err, CTKD_EINVAL, "%s: fold and normalise are for .onnx", out);
+    if (!format->holds_network && (o->fold || o->normalise))
+        return ctkd__fail(
+            err, CTKD_EINVAL, "%s: fold and normalise are for %s", out,
+            ctkd__weights_format_list(CTKD__FORMAT_ENDINGS, true, endings, sizeof endings));
     status = ctkd__weights_file_read_set(in, o->weights, &file, err);
     if (status == CTKD_OK)
         status = convert(out, format, o, &file, note, err);

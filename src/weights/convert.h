@@ -6,7 +6,7 @@
 #include "weights/weights_file.h"
 
 struct ctkd__convert_options {
-    int format; /* 0: by the name of the new file */
+    int format; /* 0: by the name of the new file; else 1 + its place in the list */
     char *network, *weights, *mean, *std;
     int64_t classes, channels, height, width;
     bool fold, normalise;
@@ -15,8 +15,8 @@ struct ctkd__convert_options {
 extern const ctkd_option ctkd__convert_table[];
 
 /* The format of `out` is by its ending, or as asked for; "-" is standard output. Without a
-   network's name, .safetensors and .pth keep the tensors as they are; ONNX needs to know the
-   network, or finds the one that fits. */
+   network's name, formats of tensors alone keep them as they are; one that holds the network needs
+   to know it, or finds the one that fits. */
 ctkd_status ctkd__convert(const char *in, const char *out,
                           const struct ctkd__convert_options *options, char note[CTKD__NOTE_BYTES],
                           ctkd_error *err);

@@ -4,15 +4,8 @@
 
 #include "io/onnx.h"
 #include "nn/graph.h"
+#include "weights/format.h"
 #include "weights/network_file.h"
-
-struct ctkd__export_args {
-    const struct ctkd__graph *graph;
-    const struct ctkd__tensors *tensors;   /* every parameter of the graph, by name, F32 */
-    const struct ctkd__network_info *info; /* becomes metadata */
-    bool fold;                             /* batch norms into the convolutions before them */
-    bool normalise; /* the model takes pixels / 255 and applies info's constants itself */
-};
 
 /* Opset 13, any batch size: images [n, c, h, w] (pixels when normalised inside) -> logits [n, k].
    Initialisers have the names of the state dict, in its order. `out` is empty before. */

@@ -1,71 +1,12 @@
 #include "weights/weights_file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/manifest.h"
-#include "io/pth.h"
-#include "io/safetensors.h"
 #include "util/error.h"
-#include "util/file_kind.h"
-#include "weights/exchange.h"
 #include "weights/normalisation.h"
-
-static const char *const format_texts[CTKD__FORMAT_COUNT] = {
-#define FORMAT_TEXT(name, text) text,
-    CTKD__FORMAT_LIST(FORMAT_TEXT)
-#undef FORMAT_TEXT
-};
-
-const char *ctkd__format_text(enum ctkd__format format)
-{
-    return format_texts[format];
-}
-
-ctkd_status ctkd__format_of_file(const char *path, enum ctkd__format *out, ctkd_error *err)
-{
-    unsigned char b[CTKD__FILE_KIND_BYTES];
-    size_t n;
-    const ctkd_status status = ctkd__file_first_bytes(path, b, &n, err);
-    if (status != CTKD_OK)
-        return status;
-    if (n > 8 && b[8] == '{') /* behind the length of the header */
-        *out = CTKD__FORMAT_SAFETENSORS;
-    else if (memcmp(b, "PK\3\4", 4) == 0 || (b[0] == 0x80 && b[1] >= 2 && b[1] <= 5))
-        *out = CTKD__FORMAT_PTH;            /* zip, or a pickle of protocol 2 to 5 */
-    else if ((b[0] == 0x08 && b[1] != 1) || /* field 1, a number: ir_version; 1 is TensorFlow's */
-             ctkd__onnx_is_model(path))     /* its fields in another order */
-        *out = CTKD__FORMAT_ONNX;
-    else
-        return ctkd__file_kind_fail(path, b, n, "safetensors, a PyTorch checkpoint or ONNX", err);
-    return CTKD_OK;
-}
-
-ctkd_status ctkd__format_of_name(const char *path, enum ctkd__format *out, ctkd_error *err)
-{
-    static const struct {
-        const char *ending;
-        enum ctkd__format format;
-    } endings[] = {
-        { ".safetensors", CTKD__FORMAT_SAFETENSORS },
-        { ".pth", CTKD__FORMAT_PTH },
-        { ".pt", CTKD__FORMAT_PTH },
-        { ".th", CTKD__FORMAT_PTH },
-        { ".onnx", CTKD__FORMAT_ONNX },
-    };
-    const size_t n = strlen(path);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        const size_t m = strlen(endings[i].ending);
-        if (n > m && strcmp(path + n - m, endings[i].ending) == 0) {
-            *out = endings[i].format;
-            return CTKD_OK;
-        }
-    }
-    return ctkd__fail(err, CTKD_EINVAL,
-                      "%s: expected a name in .safetensors, .pth, .pt, .th or .onnx", path);
-}
 
 static void drop_model(struct ctkd__weights_file *file)
 {
@@ -89,15 +30,6 @@ static void take_size(size_t *size, size_t otherwise)
         *size = otherwise;
 }
 
-static ctkd_status copy_metadata(const struct ctkd__tensors *from, struct ctkd__tensors *to,
-                                 ctkd_error *err)
-{
-    ctkd_status status = CTKD_OK;
-    for (size_t i = 0; i < from->n_metadata && status == CTKD_OK; i++)
-        status = ctkd__tensors_set(to, from->keys[i], from->values[i], err);
-    return status;
-}
-
 /* A ReLU of oneDNN's makes 0 of NaN, so that a network of such weights may even get a score. */
 static ctkd_status check_finite(const char *path, const struct ctkd__tensors *tensors,
                                 ctkd_error *err)
@@ -115,58 +47,6 @@ static void question_constants(struct ctkd__weights_file *file)
                                            sizeof file->note);
 }
 
-/* The model as a graph and its parameters; what it says of its images goes into info. */
-static ctkd_status import_model(struct ctkd__weights_file *file, ctkd_error *err)
-{
-    struct ctkd__network_info *const info = &file->info, found;
-    ctkd_status status =
-        ctkd__onnx_import(file->path, file->model, &file->graph, &file->tensors, &found, err);
-    if (status == CTKD_OK)
-        status = check_finite(file->path, &file->tensors, err); /* a constant may divide by 0 */
-    if (status == CTKD_OK)
-        status = copy_metadata(&file->model->initialisers, &file->tensors, err);
-    drop_model(file);
-    if (status != CTKD_OK)
-        return status;
-    info->channels = found.channels, info->height = found.height, info->width = found.width;
-    info->classes = found.classes;
-    info->has_constants = found.has_constants;
-    memcpy(info->mean, found.mean, sizeof found.mean);
-    memcpy(info->std, found.std, sizeof found.std);
-    question_constants(file);
-    return CTKD_OK;
-}
-
-/* What a model of free size says before the size is known. */
-static void take_declared(struct ctkd__weights_file *file)
-{
-    const struct ctkd__onnx_value *const input = file->model->inputs;
-    const struct ctkd__onnx_value *const output = file->model->outputs;
-    size_t *const sizes[3] = { &file->info.channels, &file->info.height, &file->info.width };
-    for (int i = 0; i < 3; i++)
-        *sizes[i] = input->shape[i + 1] > 0 ? (size_t)input->shape[i + 1] : 0;
-    if (file->model->n_outputs == 1 && output->rank == 2 && output->shape[1] > 0)
-        file->info.classes = (size_t)output->shape[1];
-}
-
-static ctkd_status read_onnx(struct ctkd__weights_file *file, ctkd_error *err)
-{
-    file->model = calloc(1, sizeof *file->model);
-    if (!file->model)
-        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", file->path);
-    ctkd_status status = ctkd__onnx_read(file->path, file->model, err);
-    if (status == CTKD_OK)
-        status = check_finite(file->path, &file->model->initialisers, err);
-    if (status == CTKD_OK)
-        status = ctkd__network_info_get(&file->model->initialisers, file->path, &file->info, err);
-    if (status != CTKD_OK)
-        return status;
-    if (!ctkd__onnx_is_free(file->model))
-        return import_model(file, err);
-    take_declared(file);
-    return copy_metadata(&file->model->initialisers, &file->tensors, err);
-}
-
 ctkd_status ctkd__weights_file_resolve(struct ctkd__weights_file *file,
                                        const struct ctkd__model_args *sizes, ctkd_error *err)
 {
@@ -176,12 +56,13 @@ ctkd_status ctkd__weights_file_resolve(struct ctkd__weights_file *file,
     take_size(&info->channels, sizes->channels);
     take_size(&info->height, sizes->height);
     take_size(&info->width, sizes->width);
-    ctkd__onnx_take_size(file->model, info->channels, info->height, info->width);
-    return import_model(file, err);
+    const ctkd_status status = file->format->import(file, true, err);
+    if (status == CTKD_OK)
+        question_constants(file);
+    return status;
 }
 
-/* A checkpoint of ours holds flat blocks, whose names are not those of a network. */
-static bool is_checkpoint(const struct ctkd__tensors *tensors)
+bool ctkd__weights_are_checkpoint(const struct ctkd__tensors *tensors)
 {
     const char *const format = ctkd__tensors_get(tensors, "format");
     return format && strncmp(format, "ctkd checkpoint", 15) == 0;
@@ -190,25 +71,17 @@ static bool is_checkpoint(const struct ctkd__tensors *tensors)
 static ctkd_status read_tensors(struct ctkd__weights_file *file, const char *wanted,
                                 ctkd_error *err)
 {
-    ctkd_status status;
-    switch (file->format) {
-    case CTKD__FORMAT_PTH:
-        status = ctkd__pth_read_set(file->path, wanted, &file->tensors, &file->sets, err);
-        break;
-    case CTKD__FORMAT_ONNX: /* its graph says which constants are meant */
-        return wanted[0] ? ctkd__fail(err, CTKD_EINVAL,
-                                      "%s: weights '%.60s' found, but an ONNX model has one set of "
-                                      "weights, which has no name",
-                                      file->path, wanted)
-                         : read_onnx(file, err);
-    default:
-        status = ctkd__safetensors_read(file->path, &file->tensors, err);
-        if (status == CTKD_OK && !is_checkpoint(&file->tensors))
-            status = ctkd__sets_take(&file->tensors, wanted, file->path, &file->sets, err);
-        break;
-    }
+    if (wanted[0] && !file->format->holds_sets) /* its graph says which constants are meant */
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%s: weights '%.60s' found, but %s has one set of weights, which has no "
+                          "name",
+                          file->path, wanted, file->format->noun);
+    ctkd_status status = file->format->read(file, wanted, err);
     if (status == CTKD_OK)
-        status = ctkd__network_info_get(&file->tensors, file->path, &file->info, err);
+        status = ctkd__network_info_get(file->model ? &file->model->initialisers : &file->tensors,
+                                        file->path, &file->info, err);
+    if (status == CTKD_OK && file->model)
+        status = file->format->import(file, false, err);
     if (status == CTKD_OK)
         question_constants(file);
     return status;
@@ -274,7 +147,7 @@ ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
     *out = (struct ctkd__weights_file){ 0 };
     ctkd_status status = ctkd__network_file_find(path, out->path, sizeof out->path, err);
     if (status == CTKD_OK)
-        status = ctkd__format_of_file(out->path, &out->format, err);
+        status = ctkd__weights_format_of_file(out->path, &out->format, err);
     /* The checksum comes before the contents: nothing of a wrong file is looked at. */
     struct ctkd__manifest manifest;
     if (status == CTKD_OK)

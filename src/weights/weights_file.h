@@ -1,38 +1,22 @@
-/* Weights of any format that we know: .safetensors, .pth and its kin, .onnx; by content, not by
- * the name's ending. */
+/* Weights of any format of the list (weights/format.h); by content, not by the name's ending. */
 #ifndef CTKD_WEIGHTS_WEIGHTS_FILE_H
 #define CTKD_WEIGHTS_WEIGHTS_FILE_H
 
+#include "io/onnx.h"
 #include "io/sets.h"
+#include "weights/format.h"
 #include "weights/match.h"
 #include "weights/network_file.h"
 
-/* X(name, text) */
-#define CTKD__FORMAT_LIST(X)                                                                       \
-    X(SAFETENSORS, "safetensors")                                                                  \
-    X(PTH, "PyTorch checkpoint")                                                                   \
-    X(ONNX, "ONNX")
-enum ctkd__format {
-#define CTKD__FORMAT_ENUM(name, text) CTKD__FORMAT_##name,
-    CTKD__FORMAT_LIST(CTKD__FORMAT_ENUM)
-#undef CTKD__FORMAT_ENUM
-        CTKD__FORMAT_COUNT
-};
-const char *ctkd__format_text(enum ctkd__format format);
-
-/* The format that a file's first bytes show. CTKD_EFORMAT: none of ours. */
-ctkd_status ctkd__format_of_file(const char *path, enum ctkd__format *out, ctkd_error *err);
-/* The format that a name's ending asks for. CTKD_EINVAL: none of ours. */
-ctkd_status ctkd__format_of_name(const char *path, enum ctkd__format *out, ctkd_error *err);
-
 struct ctkd__weights_file {
     char path[1024];
-    enum ctkd__format format;
+    const struct ctkd__weights_format *format;
     struct ctkd__tensors tensors; /* and the metadata */
     struct ctkd__network_info info;
-    struct ctkd__sets sets;    /* of weights in the file; none for ONNX and checkpoints of ours */
-    struct ctkd__graph *graph; /* ONNX: the network itself, as imported; else NULL */
-    /* ONNX whose channels, height or width are free, until _resolve or _graph says them; else NULL.
+    struct ctkd__sets sets;    /* of weights in the file; none where the format has none, and for
+                                  checkpoints of ours */
+    struct ctkd__graph *graph; /* the network itself, where the format holds it; else NULL */
+    /* One whose channels, height or width are free, until _resolve or _graph says them; else NULL.
        Until then there are no tensors, and the sizes of info that are free are 0. */
     struct ctkd__onnx_model *model;
     char guess[64];              /* a network by the folder's name, where nothing else says one */
@@ -50,6 +34,9 @@ ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file 
 ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
                                         struct ctkd__weights_file *out, ctkd_error *err);
 void ctkd__weights_file_fini(struct ctkd__weights_file *file);
+
+/* Whether this is a run's last.ckpt: flat blocks, whose names are not those of a network. */
+bool ctkd__weights_are_checkpoint(const struct ctkd__tensors *tensors);
 
 /* Imports a model of free size for images of these sizes, where info has none; does nothing to any
    other file. CTKD_EFORMAT: a size that is needed is 0, or the model does not take such images. */

@@ -107,6 +107,6 @@ expect_error 1 "ctkd: out.pth: fold and normalise are for .onnx" "$ctkd" convert
 head -c 1000 b.onnx >cut.onnx
 expect_error 1 "ctkd: cut.onnx: 1000 bytes that are not an ONNX model, or not all of one" "$ctkd" convert cut.onnx out.pth
 echo hello >text.pth
-expect_error 1 "ctkd: text.pth: found a text file, expected safetensors, a PyTorch checkpoint or ONNX" \
+expect_error 1 "ctkd: text.pth: found a text file, expected a .safetensors file, a PyTorch checkpoint or an ONNX model" \
     "$ctkd" convert text.pth out.onnx
 [ ! -e out.pth ] && [ ! -e out.onnx ] || fail "a file was written after an error"
