@@ -140,13 +140,13 @@ typedef struct ctkd_plugin_batch {
  * @param ds      out, dL/ds [n, k], overwritten; must not overlap the batch; NULL to skip
  * @param dtheta  out, -lambda dL/dtheta, ctkd_plugin_theta_count() values: the gradient already
  *                reversed (ctkd_gradient_reverse), on which an optimiser descends; overwritten;
- * NULL to skip. dL/dtheta itself, summed, is report->theta_gradient
+ *                NULL to skip. dL/dtheta itself, summed, is report->theta_gradient
  * @param report  out; NULL to skip
  * @param err     may be NULL
  * @return CTKD_OK; CTKD_EINVAL (n is 0 or above n_max, epoch or step 0, missing arrays, labels both
  *         as 32 and 64 bits), CTKD_ERANGE (a label, soft label or weight), CTKD_EUNSUPPORTED
- * (weights with a method that compares samples), CTKD_ENAN (a loss or gradient is not finite). On
- *         error no output is written. Allocates nothing.
+ *         (weights with a method that compares samples), CTKD_ENAN (a loss or gradient is not
+ *         finite). On error no output is written. Allocates nothing.
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_evaluate(ctkd_plugin *plugin,
                                                          const ctkd_plugin_batch *batch, float *ds,

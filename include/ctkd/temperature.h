@@ -117,8 +117,9 @@ CTKD_API size_t ctkd_temperature_parameters(ctkd_temperature *temperature, float
                                             float **gradient);
 
 /**
- * Gradient reversal: g <- -lambda * g. Identity in the forward direction (CTKD sec. 3.2;
- * Ganin & Lempitsky 2015). @param lambda strength, >= 0: this function applies the minus sign.
+ * Gradient reversal:  g <- -lambda * g.  Identity in the forward direction (CTKD sec. 3.2;
+ * Ganin & Lempitsky 2015).
+ * @param lambda  strength, >= 0: this function applies the minus sign
  */
 CTKD_API void ctkd_gradient_reverse(size_t n, float lambda, float *g);
 

@@ -23,16 +23,19 @@ struct ctkd__member {
 
 /*
  * Reads all members. `path` is
- * - an archive: .tar, .tar.gz or .tar.xz (known by content); members are found by base name at any
- * depth. It is read to its end, so that a damaged or cut archive is noticed; a member that occurs
- * twice is an error;
- * - a folder that holds one of the files, plain or as NAME.gz (plain wins; of several names the
- * first): then it must hold all. A file that is missing while one with nearly its name is there
- * makes a message of both;
- * - a folder that holds one of `places` (NULL-terminated relative paths, published sub-folders and
- * archives, first wins): the same with that. On failure nothing is left allocated. CTKD_EIO: cannot
- * be read; CTKD_ENOTFOUND: a member or all are missing; CTKD_EFORMAT: damaged, duplicate, or longer
- * than its limit.
+ *   - an archive: .tar, .tar.gz or .tar.xz (known by content); members are found by base name at
+ *     any depth. It is read to its end, so that a damaged or cut archive is noticed; a member that
+ *     occurs twice is an error;
+ *   - a folder that holds one of the files, plain or as NAME.gz (plain wins; of several names the
+ *     first): then it must hold all. The message of a missing file names a file with a similar
+ *     name where there is one;
+ *   - a folder that holds one of `places` (NULL-terminated relative paths, published sub-folders
+ *     and archives, first wins): the same with that.
+ * On failure nothing is left allocated.
+ *
+ *   CTKD_EIO        cannot be read
+ *   CTKD_ENOTFOUND  a member or all are missing
+ *   CTKD_EFORMAT    damaged, duplicate, or longer than its limit
  */
 ctkd_status ctkd__archive_read(const char *path, const char *const *places,
                                struct ctkd__member *members, size_t count, ctkd_error *err);

@@ -17,7 +17,7 @@ static inline size_t ctkd__map_size(const ctkd_map *map)
  * The argument check that losses of features share.
  * @param group  maps come in groups of this many, at least one
  * @return CTKD_OK; CTKD_EINVAL: n is 0, or loss, maps or the x of one is NULL; CTKD_ESHAPE: another
- * number of maps, or one without values
+ *         number of maps, or one without values
  */
 CTKD_NODISCARD ctkd_status ctkd__maps_check(const ctkd_loss_args *a, size_t group);
 

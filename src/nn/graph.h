@@ -189,8 +189,8 @@ float ctkd__init_default(size_t fan_in);            /* UNIFORM: 1 / sqrt(fan_in)
 
 size_t ctkd__parameter_elements(const struct ctkd__parameter *parameter);
 size_t ctkd__graph_trainable(const struct ctkd__graph *graph); /* elements of weights and biases */
-size_t
-ctkd__graph_macs(const struct ctkd__graph *graph); /* conv + linear multiply-adds of an image */
+/* Multiply-adds of convolutions and linear layers for one image. */
+size_t ctkd__graph_macs(const struct ctkd__graph *graph);
 size_t ctkd__graph_state_tensors(const struct ctkd__graph *graph); /* with num_batches_tracked */
 int ctkd__graph_find_tap(const struct ctkd__graph *graph, const char *name); /* node or -1 */
 

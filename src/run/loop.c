@@ -23,8 +23,8 @@ struct progress {
     double step_seconds;   /* of its steps */
     bool finished, late;   /* train.max_steps reached; train.max_minutes nearly over */
     bool warned;           /* about the temperature */
-    double longest_step, longest_save,
-        longest_end; /* seconds; of a step, a checkpoint, an epoch's end */
+    /* Seconds; of a step, a checkpoint, an epoch's end. */
+    double longest_step, longest_save, longest_end;
 };
 
 double ctkd__loop_clock(void)

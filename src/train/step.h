@@ -53,6 +53,7 @@ ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t cla
 /*
  * @param epoch      counted from 1
  * @param lr_factor  of the schedule, times each group's base rate
+ *
  * CTKD_ENAN: a logit, a loss, tau or a gradient is not finite; the message names it with the epoch,
  * the step within it and samples, and no parameter was changed (running statistics were). Allocates
  * nothing.

@@ -47,9 +47,8 @@ ctkd_status ctkd__weights_file_resolve(struct ctkd__weights_file *file,
  * The graph that the weights are of, with file->tensors as its parameters (ctkd__match; `note` is
  * its note). Sizes that info leaves open (0) come from `sizes`. `network` (may be "") decides, else
  * info, else the one network that fits, of several or none that of file->guess (`note` says so);
- * info.network says which it became. An imported graph that
- * is not exactly the network of info (folded, or not one of ours) is taken as it is: file->graph is
- * then NULL. *out is the caller's.
+ * info.network says which it became. An imported graph that is not exactly the network of info
+ * (folded, or not one of ours) is taken as it is: file->graph is then NULL. *out is the caller's.
  */
 ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char *network,
                                      const struct ctkd__model_args *sizes, struct ctkd__graph **out,

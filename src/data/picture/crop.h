@@ -20,10 +20,13 @@ struct ctkd__crop_ranges {
 };
 struct ctkd__crop_ranges ctkd__crop_ranges_defaults(void);
 
-/* Size of the box of one try from two uniforms of [0, 1); false when it does not fit into the
-   image: A = W H (area_min + u_area (area_max - area_min)),  r = exp(log ratio_min + u_ratio (log
-   ratio_max - log ratio_min)) w = round(sqrt(A r)),  h = round(sqrt(A / r)),  0 < w <= W, 0 < h <=
-   H in torchvision's types: the uniforms and r are floats, all else is double; halves go to even.
+/*
+ * Size of the box of one try from two uniforms of [0, 1); false when it does not fit into the
+ * image (doc/methods.md, "Random resized crop"):
+ *   A = W H (area_min + u_area (area_max - area_min))
+ *   r = exp(log ratio_min + u_ratio (log ratio_max - log ratio_min))
+ *   w = round(sqrt(A r)),  h = round(sqrt(A / r)),  0 < w <= W,  0 < h <= H
+ * in torchvision's types: the uniforms and r are floats, all else is double; halves go to even.
  */
 bool ctkd__crop_try(size_t width, size_t height, const struct ctkd__crop_ranges *ranges,
                     float u_area, float u_ratio, size_t *w, size_t *h);

@@ -1,7 +1,7 @@
 /*
  * AT: attention transfer. For each pair of maps, brought to one size hw, and sample:
- *   a = 1/c sum_c f_c^p  [hw],  A = a/|a|,  L = sum over pairs of mean over samples and places of
- *   (A_s - A_t)^2
+ *   a = 1/c sum_c f_c^p  [hw],  A = a/|a|
+ *   L = sum over pairs of mean over samples and places of (A_s - A_t)^2
  * Zagoruyko & Komodakis, ICLR 2017; p = 2 there. Channels are averaged out, so their numbers may
  * differ. A map of zeros has A = 0 and no gradient.
  */

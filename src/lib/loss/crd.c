@@ -2,12 +2,16 @@
  * CRD: a sample's embedding is told from those of other samples, which a memory of the whole set
  * holds. v1, v2 are the embeddings x = W f + b of student and teacher brought to length 1 (both are
  * trained); banks M1, M2 [count, dim] hold those of each row of the set. Sample i is compared with
- * a positive row, idx_i0, and m rows of other classes, idx_i1 .. im: P_ij = exp(<M2[idx_ij],
- * v1_i>/T)/Z1,  Q_ij = exp(<M1[idx_ij], v2_i>/T)/Z2,  c = m/count l(P) = -1/n sum_i [
- * log(P_i0/(P_i0 + c + e)) + sum_{j>0} log(c/(P_ij + c + e)) ],  e = 1e-7 L = l(P) + l(Q) For the
- * exponents x_ij: dl/dx_i0 = -1/n (c + e)/(P_i0 + c + e), dl/dx_ij = 1/n P_ij/(P_ij + c + e), dv1_i
- * = 1/T sum_j dl/dx_ij M2[idx_ij]. Z1, Z2 = count times the mean of exp over the first batch,
- * constant from then on. After the scores the rows y of the batch move:
+ * a positive row, idx_i0, and m rows of other classes, idx_i1 .. im:
+ *   P_ij = exp(<M2[idx_ij], v1_i>/T)/Z1,  Q_ij = exp(<M1[idx_ij], v2_i>/T)/Z2
+ *   l(P) = -1/n sum_i [ log(P_i0/(P_i0 + c + e)) + sum_{j>0} log(c/(P_ij + c + e)) ]
+ *   L    = l(P) + l(Q),  c = m/count,  e = 1e-7
+ * and for the exponents x_ij
+ *   dl/dx_i0 = -1/n (c + e)/(P_i0 + c + e)
+ *   dl/dx_ij = 1/n P_ij/(P_ij + c + e)
+ *   dv1_i    = 1/T sum_j dl/dx_ij M2[idx_ij]
+ * Z1, Z2 are count times the mean of exp over the first batch, constant from then on. After the
+ * scores the rows y of the batch move:
  *   M1[y] <- unit(momentum M1[y] + (1 - momentum) v1),  M2 with v2 likewise.
  * Maps: x1, x2, each [dim]. State: M1, M2, Z1, Z2 (0: not yet set).
  *

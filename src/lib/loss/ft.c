@@ -3,10 +3,13 @@
  * teacher's map t [c]: three 3x3 convolutions c -> c, c -> c/2, c/2 -> c/2, each with bias and
  * leaky ReLU (0.1), and their mirror image of transposed ones, on the reconstruction alone. In the
  * main stage it rests, and a translator of the same form with batch norms makes the student's
- * factor. initial: L = mean (reconstruction - t)^2 main:    L = mean |A(F_s) - A(F_t)|,  A(F) =
- * a/|a|,  a_p = mean over channels of F^2 at pixel p dA = sign(A_s - A_t)/(n h w),  da = (dA - A
- * <A, dA>)/|a|,  dF = 2 F da/c Maps: initial: reconstruction, t; main: F_s, F_t, the larger
- * averaged to the smaller. A map of zeros has A = 0 and no gradient.
+ * factor.
+ *   initial: L = mean (reconstruction - t)^2
+ *   main:    L = mean |A(F_s) - A(F_t)|,  A(F) = a/|a|,
+ *            a_p = mean over channels of F^2 at pixel p
+ *            dA = sign(A_s - A_t)/(n h w),  da = (dA - A <A, dA>)/|a|,  dF = 2 F da/c
+ * Maps, initial: reconstruction, t; main: F_s, F_t, the larger averaged to the smaller. A map of
+ * zeros has A = 0 and no gradient.
  */
 #include "ctkd/loss.h"
 #include "lib/each.h"

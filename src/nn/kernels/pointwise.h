@@ -42,9 +42,11 @@ struct ctkd__pointwise_kernels {
     void (*affine)(struct ctkd__extent extent, const float *x, const struct ctkd__affine *affine,
                    const float *residual, float *y);
     /*
-     * First pass of batch norm's backward. g = dy where the output was positive (relu; y tells if
-     * given, else scale * x + shift), dy otherwise. Per channel: sum_g = sum g, sum_gx = sum g (x -
-     * mean). masked: out, g; NULL when nobody needs it; may be dy.
+     * First pass of batch norm's backward. g = dy, with relu only where the output was positive
+     * (y tells if given, else scale * x + shift) and 0 elsewhere. Per channel:
+     *   sum_g  = sum g
+     *   sum_gx = sum g (x - mean)
+     * masked: out, g; NULL when nobody needs it; may be dy.
      */
     void (*norm_backward_sums)(struct ctkd__extent extent, const float *x,
                                const struct ctkd__affine *affine, const float *y, const float *dy,

@@ -21,8 +21,9 @@ struct ctkd__winograd_shape {
     size_t c, o;       /* input and output channels of the FORWARD convolution, multiples of B */
     size_t h, w;       /* height and width, the same in and out */
     size_t tile_block; /* tiles transformed at a time; 0: chosen by the shape */
-    bool deep; /* transform the weights on the way: calls take the weights themselves, nothing
-                  is packed (packed_floats is 0). For many channels on small maps. */
+    /* Transform the weights on the way: calls take the weights themselves, nothing is packed
+       (packed_floats is 0). For many channels on small maps. */
+    bool deep;
 };
 
 /* y = relu(conv(input) + bias + residual); every member may be NULL or false. The residual may be y
@@ -42,8 +43,8 @@ struct ctkd__winograd_prologue {
 
 struct ctkd__winograd_kernels {
     size_t (*packed_floats)(const struct ctkd__winograd_shape *shape);
-    size_t (*scratch_bytes)(
-        const struct ctkd__winograd_shape *shape); /* enough for all directions */
+    /* Enough for all directions. */
+    size_t (*scratch_bytes)(const struct ctkd__winograd_shape *shape);
 
     /* Transform weights for forward, or for backward-data (rotated by 180 degrees, roles of c and o
        exchanged). Part `part` of `parts` may be done by different threads. */

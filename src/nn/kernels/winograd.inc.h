@@ -2,8 +2,9 @@
  * The one source of the Winograd kernels (winograd.h says what they compute); compiled once per
  * instruction set, see vector.h. F(4x4, 3x3) with the points 0, 1, -1, 2, -2 and infinity:
  *
- *   Y = A^T [ (G w G^T) . (B^T X B) ] A       summed over input channels, X a 6x6 tile, Y a 4x4
- * tile
+ *   Y = A^T [ (G w G^T) . (B^T X B) ] A
+ *
+ * summed over input channels; X is a 6x6 tile, Y a 4x4 tile.
  *
  * Images are cut into 4x4 tiles of the output. A block of tiles goes through three stages:
  * transform the inputs (V), multiply by the transformed weights in 36 matrix products (M),
