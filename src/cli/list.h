@@ -13,4 +13,5 @@
     X(datasets)                                                                                    \
     X(selftest)                                                                                    \
     X(doctor)                                                                                      \
+    X(sweep)                                                                                       \
     X(compare)

@@ -1,0 +1,445 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/cli.h"
+#include "cli/stop.h"
+#include "run/arm.h"
+#include "run/run.h"
+#include "run/sweep.h"
+#include "util/error.h"
+
+enum { ARMS_MAX = 64, WORDS_MAX = 128, SEEDS_MAX = 1000, NAME_BYTES = 128 };
+
+/* A CONFIG or an --arm of the command line, with the settings that are its own. */
+struct arm {
+    char name[NAME_BYTES];
+    const char *config; /* NULL: none */
+    const char *settings[WORDS_MAX];
+    size_t n_settings;
+};
+
+struct request {
+    struct arm arms[ARMS_MAX];
+    size_t n_arms;
+    const char *configs[ARMS_MAX];
+    size_t n_configs;
+    const char *common[WORDS_MAX]; /* settings of every arm */
+    size_t n_common;
+    int64_t seeds[SEEDS_MAX];
+    size_t n_seeds;
+    const char *dir;
+    double jobs;
+    bool print;
+};
+
+/* --- the command line */
+
+/* "1..8", "3" and lists of them: "1..4,7". */
+static ctkd_status take_seeds(const char *text, struct request *r, ctkd_error *err)
+{
+    r->n_seeds = 0;
+    for (const char *at = text; *at;) {
+        char *end;
+        const long long first = strtoll(at, &end, 10);
+        long long last = first;
+        const bool number = end != at;
+        if (number && strncmp(end, "..", 2) == 0) {
+            at = end + 2;
+            last = strtoll(at, &end, 10);
+        }
+        if (!number || end == at || (*end && *end != ',') || first < 0 || last < first ||
+            last - first >= (long long)(SEEDS_MAX - r->n_seeds))
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "--seeds: found '%s', expected seeds such as 1..8 or 1,2,5 (at most "
+                              "%d)",
+                              text, SEEDS_MAX);
+        for (long long seed = first; seed <= last; seed++)
+            r->seeds[r->n_seeds++] = seed;
+        at = *end ? end + 1 : end;
+    }
+    return r->n_seeds ? CTKD_OK : ctkd__fail(err, CTKD_EINVAL, "--seeds: found nothing");
+}
+
+static ctkd_status take_word(const char *word, const char **list, size_t *count, ctkd_error *err)
+{
+    if (*count == WORDS_MAX)
+        return ctkd__fail(err, CTKD_EINVAL, "found '%s', expected at most %d settings", word,
+                          WORDS_MAX);
+    list[(*count)++] = word;
+    return CTKD_OK;
+}
+
+static ctkd_status add_arm(struct request *r, const char *name, struct arm **out, ctkd_error *err)
+{
+    if (r->n_arms == ARMS_MAX)
+        return ctkd__fail(err, CTKD_EINVAL, "found '%s', expected at most %d arms", name, ARMS_MAX);
+    if (!name[0] || name[0] == '.' || strchr(name, '/') || strlen(name) >= NAME_BYTES)
+        return ctkd__fail(err, CTKD_EINVAL, "found the arm '%s', expected a name of a folder",
+                          name);
+    for (size_t i = 0; i < r->n_arms; i++)
+        if (strcmp(r->arms[i].name, name) == 0)
+            return ctkd__fail(err, CTKD_EINVAL, "found two arms '%s', expected a name for each",
+                              name);
+    *out = &r->arms[r->n_arms++];
+    snprintf((*out)->name, sizeof(*out)->name, "%s", name);
+    return CTKD_OK;
+}
+
+/* "configs/cifar100/a-b/kd.yaml" is the arm "kd". */
+static ctkd_status arm_of_config(struct request *r, const char *path, ctkd_error *err)
+{
+    char name[NAME_BYTES];
+    const char *const slash = strrchr(path, '/');
+    snprintf(name, sizeof name, "%s", slash ? slash + 1 : path);
+    char *const ending = strrchr(name, '.');
+    if (ending && ending != name)
+        *ending = '\0';
+    struct arm *arm = NULL;
+    const ctkd_status status = add_arm(r, name, &arm, err);
+    if (!status)
+        arm->config = path;
+    return status;
+}
+
+static ctkd_status take_value(struct request *r, const char *flag, const char *value,
+                              struct arm **own, ctkd_error *err)
+{
+    if (strcmp(flag, "--arm") == 0)
+        return add_arm(r, value, own, err);
+    if (strcmp(flag, "--seeds") == 0)
+        return take_seeds(value, r, err);
+    if (strcmp(flag, "--dir") == 0) {
+        r->dir = value;
+        return CTKD_OK;
+    }
+    char *end;
+    r->jobs = strtod(value, &end);
+    return end != value && !*end && r->jobs >= 1 && r->jobs <= 1024
+               ? CTKD_OK
+               : ctkd__fail(err, CTKD_EINVAL, "--jobs: found '%s', expected a number from 1",
+                            value);
+}
+
+static bool takes_value(const char *flag)
+{
+    return strcmp(flag, "--arm") == 0 || strcmp(flag, "--seeds") == 0 ||
+           strcmp(flag, "--dir") == 0 || strcmp(flag, "--jobs") == 0;
+}
+
+static ctkd_status parse_words(int argc, char **argv, struct request *r, ctkd_error *err)
+{
+    struct arm *own = NULL; /* the --arm whose settings follow */
+    ctkd_status status = CTKD_OK;
+    for (int i = 0; i < argc && !status; i++) {
+        const char *const word = argv[i];
+        if (strcmp(word, "--print") == 0)
+            r->print = true;
+        else if (takes_value(word) && i + 1 < argc)
+            status = take_value(r, word, argv[++i], &own, err);
+        else if (word[0] == '-')
+            status = ctkd__fail(err, CTKD_EINVAL,
+                                "unknown option '%s', expected --arm NAME, --seeds, --jobs, --dir "
+                                "or --print",
+                                word);
+        else if (strchr(word, '='))
+            status = own ? take_word(word, own->settings, &own->n_settings, err)
+                         : take_word(word, r->common, &r->n_common, err);
+        else if (r->n_configs < ARMS_MAX)
+            r->configs[r->n_configs++] = word;
+    }
+    return status;
+}
+
+/* Every CONFIG is an arm; with --arm, one CONFIG is the ground of them all. */
+static ctkd_status parse(int argc, char **argv, struct request *r, ctkd_error *err)
+{
+    ctkd_status status = parse_words(argc, argv, r, err);
+    if (!status && r->n_arms && r->n_configs > 1)
+        return ctkd__fail(err, CTKD_EINVAL, "found %zu CONFIGs beside --arm, expected one",
+                          r->n_configs);
+    for (size_t i = 0; i < r->n_arms && r->n_configs; i++)
+        r->arms[i].config = r->configs[0];
+    for (size_t i = 0, given = r->n_arms; i < r->n_configs && !given && !status; i++)
+        status = arm_of_config(r, r->configs[i], err);
+    if (!status && r->n_arms == 0)
+        status = ctkd__fail(err, CTKD_EINVAL, "found no arm, expected CONFIGs or --arm NAME");
+    return status;
+}
+
+/* --- the runs */
+
+static char *join(const char *key, const char *value)
+{
+    char *text = NULL;
+    return asprintf(&text, "%s%s", key, value) < 0 ? NULL : text;
+}
+
+/* "ctkd", "distill", CONFIG, common settings, those of the arm, seed, directory, --resume=auto. */
+static bool make_arguments(const struct request *r, const struct arm *arm,
+                           struct ctkd__sweep_run *run)
+{
+    char seed[32];
+    size_t n = 0;
+    run->argv = calloc(r->n_common + arm->n_settings + 8, sizeof *run->argv);
+    if (!run->argv)
+        return false;
+    snprintf(seed, sizeof seed, "%" PRId64, run->seed);
+    run->argv[n++] = join("ctkd", "");
+    run->argv[n++] = join("train", ""); /* settled when the configuration is known */
+    if (arm->config)
+        run->argv[n++] = join(arm->config, "");
+    for (size_t i = 0; i < r->n_common; i++)
+        run->argv[n++] = join(r->common[i], "");
+    for (size_t i = 0; i < arm->n_settings; i++)
+        run->argv[n++] = join(arm->settings[i], "");
+    run->argv[n++] = join("train.seed=", seed);
+    run->argv[n++] = join("run.dir=", run->dir);
+    run->argv[n++] = join("--resume=auto", "");
+    for (size_t i = 0; i < n; i++)
+        if (!run->argv[i])
+            return false;
+    return true;
+}
+
+/* The run's configuration as its process will have it, checked before anything starts; with a
+   teacher it distils. */
+static ctkd_status configure(struct ctkd__sweep_run *run, ctkd_error *err)
+{
+    struct ctkd__arguments arguments;
+    char note[CTKD__ARGUMENTS_NOTE];
+    int argc = 0;
+    while (run->argv[2 + argc])
+        argc++;
+    ctkd_status status = ctkd__config_create(&run->config, err);
+    if (!status)
+        status = ctkd__arguments_scan(argc, run->argv + 2, &arguments, err);
+    if (!status)
+        status = ctkd__arguments_configure(argc, run->argv + 2, &arguments, true, run->config, note,
+                                           err);
+    if (status)
+        return status;
+    const bool distil = run->config->teacher.path[0] != '\0';
+    if (distil) {
+        free(run->argv[1]);
+        run->argv[1] = join("distill", "");
+        if (!run->argv[1])
+            return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
+    }
+    status = ctkd__config_check(run->config, distil, err);
+    return status ? status : ctkd__run_resolve(run->config, distil, err);
+}
+
+static ctkd_status plan_run(const struct request *r, const struct arm *arm, int64_t seed,
+                            struct ctkd__sweep_run *run, ctkd_error *err)
+{
+    run->arm = arm->name;
+    run->seed = seed;
+    const int n =
+        snprintf(run->dir, sizeof run->dir, "%s/%s/seed-%" PRId64, r->dir, arm->name, seed);
+    if (n < 0 || (size_t)n >= sizeof run->dir)
+        return ctkd__fail(err, CTKD_ERANGE, "--dir: the name is too long");
+    snprintf(run->console, sizeof run->console, "%s.console", run->dir);
+    if (!make_arguments(r, arm, run))
+        return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
+    ctkd_status status = configure(run, err);
+    bool finished = false;
+    if (!status)
+        status = ctkd__sweep_finished(run, &finished, err);
+    run->state = finished ? CTKD__SWEEP_DONE : CTKD__SWEEP_WAITING;
+    return status;
+}
+
+/* All arms of a seed, then those of the next: what is there early is paired. */
+static ctkd_status plan(const struct request *r, struct ctkd__sweep *sweep, ctkd_error *err)
+{
+    sweep->runs = calloc(r->n_seeds * r->n_arms, sizeof *sweep->runs);
+    if (!sweep->runs)
+        return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
+    ctkd_status status = CTKD_OK;
+    for (size_t s = 0; s < r->n_seeds && !status; s++)
+        for (size_t a = 0; a < r->n_arms && !status; a++)
+            status = plan_run(r, &r->arms[a], r->seeds[s], &sweep->runs[sweep->count++], err);
+    return status;
+}
+
+static void free_plan(struct ctkd__sweep *sweep)
+{
+    for (size_t i = 0; i < sweep->count; i++) {
+        for (char **word = sweep->runs[i].argv; word && *word; word++)
+            free(*word);
+        free(sweep->runs[i].argv);
+        ctkd__config_destroy(sweep->runs[i].config);
+    }
+    free(sweep->runs);
+}
+
+/* --- running */
+
+/* One line for the shell: words in single quotes where they need them. */
+static void print_command(const struct ctkd__sweep_run *run)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_./=:,+-@%";
+    for (char **word = run->argv; *word; word++) {
+        const char *const separator = word == run->argv ? "" : " ";
+        if (**word && (*word)[strspn(*word, plain)] == '\0') {
+            printf("%s%s", separator, *word);
+            continue;
+        }
+        printf("%s'", separator);
+        for (const char *at = *word; *at; at++)
+            printf(*at == '\'' ? "'\\''" : "%c", *at);
+        putchar('\'');
+    }
+    putchar('\n');
+}
+
+static const char *last_top1(const struct ctkd__sweep_run *run, char text[32])
+{
+    struct ctkd__arm arm;
+    text[0] = '\0';
+    if (ctkd__arm_read(run->dir, "test_top1", CTKD__ARM_LAST, &arm, NULL) == CTKD_OK) {
+        snprintf(text, 32, "  test %.2f %%", arm.runs->value);
+        ctkd__arm_free(&arm);
+    }
+    return text;
+}
+
+static size_t count_in(const struct ctkd__sweep *sweep, enum ctkd__sweep_state state)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < sweep->count; i++)
+        count += sweep->runs[i].state == state;
+    return count;
+}
+
+static void show(void *context, const struct ctkd__sweep_run *run)
+{
+    const struct ctkd__sweep *const sweep = context;
+    char text[32];
+    switch (run->state) {
+    case CTKD__SWEEP_WAITING:
+        break;
+    case CTKD__SWEEP_RUNNING:
+        fprintf(stderr, "%s seed %" PRId64 ": started\n", run->arm, run->seed);
+        break;
+    case CTKD__SWEEP_DONE:
+        fprintf(stderr, "%s seed %" PRId64 ": done (%zu of %zu)%s\n", run->arm, run->seed,
+                count_in(sweep, CTKD__SWEEP_DONE), sweep->count, last_top1(run, text));
+        break;
+    case CTKD__SWEEP_STOPPED:
+        fprintf(stderr, "%s seed %" PRId64 ": stopped and saved; the same sweep resumes it\n",
+                run->arm, run->seed);
+        break;
+    case CTKD__SWEEP_FAILED:
+        fprintf(stderr, "%s seed %" PRId64 ": failed, see %s\n", run->arm, run->seed, run->console);
+        break;
+    }
+}
+
+static ctkd_status make_folder(const char *path, ctkd_error *err)
+{
+    char part[1024];
+    for (const char *at = path; *at; at++) {
+        if (at[1] && at[1] != '/')
+            continue;
+        snprintf(part, sizeof part, "%.*s", (int)(at + 1 - path), path);
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return ctkd__fail(err, CTKD_EIO, "cannot create %s: %s", part, strerror(errno));
+    }
+    return CTKD_OK;
+}
+
+static ctkd_status execute(const struct request *r, struct ctkd__sweep *sweep, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < r->n_arms && !status; i++) {
+        char folder[1024];
+        snprintf(folder, sizeof folder, "%s/%s", r->dir, r->arms[i].name);
+        status = make_folder(folder, err);
+    }
+    const size_t skipped = count_in(sweep, CTKD__SWEEP_DONE);
+    if (!status && skipped)
+        fprintf(stderr, "%zu of %zu runs are finished already\n", skipped, sweep->count);
+    ctkd__stop_watch();
+    sweep->stop = ctkd__stop_asked();
+    sweep->changed = show;
+    sweep->context = sweep;
+    if (!status)
+        status = ctkd__sweep_execute(sweep, err);
+    const size_t failed = count_in(sweep, CTKD__SWEEP_FAILED);
+    const size_t stopped = count_in(sweep, CTKD__SWEEP_STOPPED);
+    if (!status && failed)
+        return ctkd__fail(err, CTKD_EBACKEND, "%zu of %zu runs failed", failed, sweep->count);
+    if (!status && stopped)
+        return ctkd__fail(err, CTKD_EINTERRUPTED, "%zu of %zu runs were stopped before their end",
+                          stopped, sweep->count);
+    return status;
+}
+
+static int run(const struct ctkd__command *command, int argc, char **argv)
+{
+    struct ctkd__sweep sweep = { .runs = NULL };
+    struct request *const request = calloc(1, sizeof *request);
+    ctkd_error err = { 0 };
+    int status = CTKD__EXIT_DONE;
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            free(request);
+            return ctkd__cli_help(command);
+        }
+    if (!request) {
+        ctkd__fail(&err, CTKD_ENOMEM, "sweep: out of memory");
+        return ctkd__cli_failed(&err);
+    }
+    request->dir = "runs/sweep";
+    request->jobs = 1;
+    request->n_seeds = 1;
+    request->seeds[0] = 1;
+    if (parse(argc, argv, request, &err) || plan(request, &sweep, &err)) {
+        status = ctkd__cli_misused(command, &err);
+    } else if (request->print) {
+        for (size_t i = 0; i < sweep.count; i++)
+            if (sweep.runs[i].state == CTKD__SWEEP_WAITING)
+                print_command(&sweep.runs[i]);
+    } else {
+        sweep.jobs = (size_t)request->jobs;
+        const ctkd_status failed = execute(request, &sweep, &err);
+        if (failed)
+            status = ctkd__cli_failed(&err);
+        if (failed == CTKD_EINTERRUPTED && *ctkd__stop_asked())
+            status = ctkd__stop_status(*ctkd__stop_asked());
+        else if (failed == CTKD_EINTERRUPTED)
+            status = CTKD__EXIT_LATER;
+    }
+    free_plan(&sweep);
+    free(request);
+    return status;
+}
+
+const struct ctkd__command ctkd__command_sweep = {
+    .name = "sweep",
+    .arguments = "CONFIG... | [CONFIG] --arm NAME [key=value ...] ... [key=value ...] "
+                 "[--seeds 1..8] [--jobs N] [--dir DIR] [--print]",
+    .summary = "several arms over several seeds, each run on cores of its own",
+    .details =
+        "Each CONFIG is an arm, called as its file; or each --arm, whose settings follow it, on "
+        "one\n"
+        "common CONFIG. Settings before the first --arm are for all arms. An arm with a "
+        "teacher.path\n"
+        "distils, one without trains on labels. Runs are ordinary run directories,\n"
+        "DIR/ARM/seed-N (DIR is runs/sweep), with what they write to the terminal beside them in\n"
+        "seed-N.console; `ctkd compare DIR/ARM DIR/ARM` reads them.\n"
+        "\n"
+        "--jobs N runs share the cores without overlap. Finished runs are skipped and stopped or\n"
+        "killed ones resumed, so that the same command again completes a sweep, bit for bit. "
+        "SIGINT\n"
+        "and SIGTERM stop and save all runs. A run that fails does not stop the others.\n"
+        "--print writes the command lines of the runs that are left, for GNU parallel or job "
+        "arrays.\n"
+        "Exit status: 0 all finished, 1 a run failed, 75 a run stopped early, 130 or 143 stopped.",
+    .run = run,
+};

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# `ctkd sweep`: arms and seeds, cores of their own, killed and started again to the same files, refusals, command lines.
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+tiny_data data 16 200 40
+cat >base.yaml <<YAML
+data: { set: "mnist:$folder/data" }
+student: { network: resnet8 }
+train: { threads: 1, batch: 20, epochs: 3 }
+schedule: { kind: constant }
+YAML
+expect 0 "$ctkd" train base.yaml train.seed=7 run.dir=teacher
+arms=(--arm labels --arm "k d" teacher.path=teacher teacher.tolerance=100 temperature.kind=fixed)
+
+# The command lines, quoted for a shell: they make the same runs.
+expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1,2 --dir printed --print
+[ "$(wc -l <stdout)" = 4 ] || fail "four runs: $(cat stdout)"
+grep -q "^ctkd distill base.yaml teacher.path=teacher .* train.seed=2 'run.dir=printed/k d/seed-2' --resume=auto$" stdout || fail "$(cat stdout)"
+grep '^ctkd train' stdout | grep 'seed=1 ' | sed "s#^ctkd#$ctkd#" >line
+bash line 2>stderr
+
+expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir whole
+cmp printed/labels/seed-1/last.safetensors whole/labels/seed-1/last.safetensors || fail "the printed line made another run"
+[ "$(grep -c ': done' stderr)" = 4 ] && grep -q '^labels seed 2: done (3 of 4)  test [0-9.]* %$' stderr || fail "$(cat stderr)"
+# Once more: nothing is left to do.
+expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir whole
+[ "$(cat stderr)" = "4 of 4 runs are finished already" ] || fail "$(cat stderr)"
+
+# Killed three times, by signals that are caught and not, and started again: the same files.
+cores=$(nproc)
+[ "$cores" -gt 2 ] && cores=2
+for signal in KILL TERM INT; do
+    "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir killed --jobs "$cores" >/dev/null 2>&1 </dev/null &
+    sweep=$!
+    for _ in $(seq 200); do
+        mapfile -t children < <(pgrep -P "$sweep" || true)
+        [ "${#children[@]}" -eq "$cores" ] && break
+        sleep 0.02
+    done
+    sleep 0.3
+    # Side by side on cores of their own.
+    if [ "$cores" = 2 ] && [ "$(pgrep -cP "$sweep" || true)" = 2 ]; then
+        lists=$(for child in $(pgrep -P "$sweep"); do sed -n 's/^Cpus_allowed_list:\t//p' "/proc/$child/status"; done 2>/dev/null || true)
+        [ "$(sort -u <<<"$lists" | wc -l)" = "$(wc -l <<<"$lists")" ] || fail "two runs on one core: $lists"
+    fi
+    kill -"$signal" "$sweep" 2>/dev/null || true
+    status=0
+    wait "$sweep" || status=$?
+    case $signal$status in KILL137 | TERM143 | INT130 | *0) ;; *) fail "$signal: status $status" ;; esac
+    # What was running saves and ends, whether it was told or lost its parent.
+    for _ in $(seq 400); do
+        pgrep -f "run.dir=killed/" >/dev/null || break
+        sleep 0.05
+    done
+    ! pgrep -f "run.dir=killed/" >/dev/null || fail "$signal: a run is left behind"
+done
+expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir killed --jobs "$cores"
+for run in labels/seed-1 labels/seed-2 "k d/seed-1" "k d/seed-2"; do
+    cmp "whole/$run/last.safetensors" "killed/$run/last.safetensors" || fail "$run: other weights"
+done
+expect 0 "$ctkd" compare whole/labels "whole/k d" --allow teacher --csv
+cp stdout table
+expect 0 "$ctkd" compare killed/labels "killed/k d" --allow teacher --csv
+cmp table stdout || fail "another table"
+
+# A run that is there with other settings, a run that fails, and the command line.
+expect_error 2 "ctkd sweep: whole/labels/seed-1: found a run with optimizer.lr '0.05', expected '0.1'; remove it or choose another --dir" \
+    "$ctkd" sweep base.yaml optimizer.lr=0.1 --arm labels --dir whole
+expect 1 "$ctkd" sweep base.yaml --arm broken data.set="mnist:nowhere" --arm fine train.epochs=1 --dir partly
+grep -q '^broken seed 1: failed, see partly/broken/seed-1.console$' stderr && grep -q '^fine seed 1: done' stderr || fail "$(cat stderr)"
+grep -q nowhere partly/broken/seed-1.console || fail "the reason is missing"
+grep -q '^ctkd: 1 of 2 runs failed$' stderr || fail "$(cat stderr)"
+expect 2 "$ctkd" sweep base.yaml optimiser.lr=1
+expect_error 2 "ctkd sweep: found no arm, expected CONFIGs or --arm NAME" "$ctkd" sweep
+expect_error 2 "ctkd sweep: found two arms 'base', expected a name for each" "$ctkd" sweep base.yaml base.yaml
+expect_error 2 "ctkd sweep: --seeds: found '3..1', expected seeds such as 1..8 or 1,2,5 (at most 1000)" "$ctkd" sweep base.yaml --seeds 3..1
+expect 1 "$ctkd" sweep base.yaml --jobs 1000 --dir many
+grep -q '^ctkd: --jobs: found 1000, expected 1 to ' stderr || fail "$(cat stderr)"
