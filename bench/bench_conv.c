@@ -13,8 +13,9 @@
 #include "ctkd/random.h"
 #include "nn/arena.h"
 #include "nn/conv/conv.h"
+#include "nn/engine.h"
 #include "nn/profile.h"
-#include "nn/workers.h"
+#include "util/clock.h"
 
 static const struct ctkd__conv_shape shapes[] = {
     { 3, 32, 32, 16, 32, 32, 3, 1, 1, true, 1 },
@@ -210,11 +211,11 @@ static double speed(struct data *d, const struct ctkd__conv_impl *impl, int dire
                                           .out = d->out,
                                           .scratch = scratch };
     uint64_t best = UINT64_MAX;
-    const uint64_t begin = ctkd__profile_now_ns();
-    for (int i = 0; i < 3 || ctkd__profile_now_ns() - begin < 100000000; i++) {
-        const uint64_t start = ctkd__profile_now_ns();
+    const uint64_t begin = ctkd__clock_ns();
+    for (int i = 0; i < 3 || ctkd__clock_ns() - begin < 100000000; i++) {
+        const uint64_t start = ctkd__clock_ns();
         must(impl->run(conv, &call) == CTKD_OK, "run failed");
-        const uint64_t ns = ctkd__profile_now_ns() - start;
+        const uint64_t ns = ctkd__clock_ns() - start;
         best = ns < best ? ns : best;
     }
     ctkd__pages_release(packed, packed_bytes + 64);
@@ -261,12 +262,12 @@ int main(int argc, char **argv)
             only = argv[i + 1];
         else
             must(0, "unknown flag; see the head of bench_conv.c");
-    const struct ctkd__kernels *kernels;
-    struct ctkd__workers
-        *workers; /* pins this thread, flushes denormals, tells oneDNN of one thread */
+    struct ctkd__engine engine; /* flushes denormals, tells oneDNN of one thread */
     ctkd_error err;
-    must(ctkd__kernels_select(isa, &kernels, &err) == CTKD_OK, "no such instruction set here");
-    must(ctkd__workers_create(1, &workers, &err) == CTKD_OK, "no worker");
+    must(ctkd__engine_open(&(struct ctkd__engine_config){ .isa = isa, .threads = 1 }, &engine,
+                           &err) == CTKD_OK,
+         err.message);
+    const struct ctkd__kernels *const kernels = engine.kernels;
     printf("%s, %zu images, one thread; GFLOP/s, GB/s\n%-46s %-9s %8s %8s %8s %6s %6s %6s %9s\n",
            kernels->name, images, "layer", "by", "forward", "bwd data", "bwd wgt", "fwd", "data",
            "wgt", "error");
@@ -278,6 +279,6 @@ int main(int argc, char **argv)
         for (size_t j = 0; ctkd__conv_list()[j] && strstr(name, only); j++)
             bench(s, ctkd__conv_list()[j], kernels, images, name);
     }
-    ctkd__workers_destroy(workers);
+    ctkd__engine_close(&engine);
     return 0;
 }

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "ctkd/ctkd.h"
-#include "nn/workers.h"
+#include "nn/engine.h"
 #include "support/recording_builder.h"
 #include "train/pool.h"
 
@@ -238,13 +238,13 @@ static int measure(const ctkd_loss_def *def, const struct pair *pair, unsigned s
     for (size_t i = 0; of_products[i]; i++)
         if (strcmp(of_products[i], def->name) == 0)
             compare_products(def, config, in->args, pair->name);
-    struct ctkd__workers *workers;
-    if (ctkd__workers_create(2, &workers, NULL) != CTKD_OK)
+    struct ctkd__engine engine;
+    if (ctkd__engine_open(&(struct ctkd__engine_config){ .threads = 2 }, &engine, NULL) != CTKD_OK)
         return 1;
-    const ctkd_pool pool = ctkd__pool(workers);
+    const ctkd_pool pool = ctkd__pool(engine.workers);
     in->args.pool = &pool;
     failed |= time_eval(def, config, &in->args, pair->name, 2);
-    ctkd__workers_destroy(workers);
+    ctkd__engine_close(&engine);
     return failed; /* memory is left to the end of the program */
 }
 

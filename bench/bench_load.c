@@ -8,18 +8,16 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "weights/weights_file.h"
 
 enum { ROUNDS = 7 };
 
 static double now_ms(void)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
+    return 1e3 * ctkd__clock_seconds();
 }
 
 static double peak_bytes(void)

@@ -4,16 +4,14 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "data/dataset.h"
 #include "data/loader.h"
+#include "util/clock.h"
 
 static double now_ms(void)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
+    return 1e3 * ctkd__clock_seconds();
 }
 
 static int by_value(const void *a, const void *b)

@@ -7,23 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "data/picture/picture.h"
 #include "data/picture/resize.h"
+#include "util/clock.h"
 #include "util/file.h"
 
 enum { SIDE = 224, SHORT_SIDE = 256, FILES_MAX = 100000, ROUNDS_MAX = 101 };
 
 static struct ctkd__picture_file files[FILES_MAX];
 static size_t count;
-
-static double now_s(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -85,12 +78,12 @@ static int run(const char *what, bool train, bool partial, bool simd, int rounds
     ctkd__resizer_use_simd(rig.resizer, simd);
     double rates[ROUNDS_MAX];
     for (int r = -1; r < rounds; r++) { /* the first one warms up */
-        const double begin = now_s();
+        const double begin = ctkd__clock_seconds();
         for (size_t i = 0; i < count; i++)
             if (make_view(&rig, i, (uint64_t)(r + 2), train))
                 return 1;
         if (r >= 0)
-            rates[r] = (double)count / (now_s() - begin);
+            rates[r] = (double)count / (ctkd__clock_seconds() - begin);
     }
     qsort(rates, (size_t)rounds, sizeof *rates, by_value);
     printf("%-26s %8.1f images/s\n", what, rates[rounds / 2]);

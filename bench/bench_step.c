@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "ctkd/random.h"
 #include "nn/models/models.h"
 #include "train/step.h"
+#include "util/clock.h"
 
 struct pair {
     const char *name, *teacher, *student;
@@ -46,8 +46,7 @@ struct arguments {
 
 struct rig {
     struct ctkd__config *config;
-    struct ctkd__inference_config engine;
-    struct ctkd__choices choices;
+    struct ctkd__engine engine;
     struct ctkd__teacher teacher;
     struct ctkd__graph *graph;
     struct ctkd__weights *weights;
@@ -155,9 +154,12 @@ static void open_teacher(struct rig *rig, const struct arguments *a,
                               &err),
          &err);
     fill_weights(rig->teacher.weights);
-    must(ctkd__inference_create(rig->teacher.graph, &rig->engine, &rig->teacher.inference, &err),
+    struct ctkd__inference_config inference = ctkd__engine_inference(&rig->engine, "teacher");
+    inference.chunk = a->chunk;
+    must(ctkd__inference_create(rig->teacher.graph, &inference, &rig->teacher.inference, &err),
          &err);
     must(ctkd__inference_load(rig->teacher.inference, rig->teacher.weights, &err), &err);
+    rig->teacher.role = "teacher";
     rig->teacher.batch_max = a->batch;
     if (a->batch_statistics)
         must(ctkd__teacher_watch_training(&rig->teacher, NULL, 0, &rig->engine, &err), &err);
@@ -171,12 +173,8 @@ static void open_student(struct rig *rig, const struct arguments *a,
     must(ctkd__model_build(a->pair->student, args, &rig->graph, &err), &err);
     must(ctkd__weights_create(rig->graph, rig->engine.kernels->block, &rig->weights, &err), &err);
     ctkd__weights_initialise(rig->weights, 2);
-    const struct ctkd__training_config training = { .kernels = rig->engine.kernels,
-                                                    .workers = rig->engine.workers,
-                                                    .batch_max = a->batch,
-                                                    .conv = a->conv,
-                                                    .choices = rig->engine.choices,
-                                                    .profile = rig->engine.profile };
+    const struct ctkd__training_config training =
+        ctkd__engine_training(&rig->engine, "student", a->batch);
     must(ctkd__training_create(rig->graph, rig->weights, &training, &rig->training, &err), &err);
     must(ctkd__step_temperature(rig->config, a->classes, &temperature, &err), &err);
     must(ctkd__run_state_init(&rig->state, rig->weights, temperature, 0, &err), &err);
@@ -218,15 +216,12 @@ static void open_rig(struct rig *rig, const struct arguments *a)
     memset(rig, 0, sizeof *rig);
     must(ctkd__config_create(&rig->config, &err), &err);
     rig->config->train.batch = (int64_t)a->batch;
-    must(ctkd__kernels_select(a->isa, &rig->engine.kernels, &err), &err);
-    must(ctkd__workers_create(a->threads, &rig->engine.workers, &err), &err);
-    rig->engine.conv = a->conv;
-    rig->engine.chunk = a->chunk;
-    rig->choices.measure = true;
-    rig->engine.choices = a->tune ? &rig->choices : NULL;
-    if (a->profile)
-        must(ctkd__profile_create(ctkd__workers_count(rig->engine.workers), &rig->engine.profile),
-             &err);
+    const struct ctkd__engine_config engine = { .isa = a->isa,
+                                                .threads = a->threads,
+                                                .conv = a->conv,
+                                                .measure = a->tune,
+                                                .profile = a->profile };
+    must(ctkd__engine_open(&engine, &rig->engine, &err), &err);
     if (strcmp(a->mode, "student") != 0)
         open_teacher(rig, a, &args);
     if (strcmp(a->mode, "teacher") != 0)
@@ -236,7 +231,7 @@ static void open_rig(struct rig *rig, const struct arguments *a)
 
 static double now_ms(void)
 {
-    return 1e-6 * (double)ctkd__profile_now_ns();
+    return 1e-6 * (double)ctkd__clock_ns();
 }
 
 static void step(struct rig *rig, const struct arguments *a, float *logits)
@@ -307,10 +302,8 @@ int main(int argc, char **argv)
     ctkd__weights_destroy(rig.teacher.weights);
     ctkd__graph_destroy(rig.teacher.graph);
     if (a.tune)
-        ctkd__choices_write(&rig.choices, stderr);
-    ctkd__choices_fini(&rig.choices);
-    ctkd__profile_destroy(rig.engine.profile);
-    ctkd__workers_destroy(rig.engine.workers);
+        ctkd__choices_write(rig.engine.choices, stderr);
+    ctkd__engine_close(&rig.engine);
     ctkd__config_destroy(rig.config);
     free((void *)(uintptr_t)rig.batch.x);
     free((void *)(uintptr_t)rig.batch.labels);

@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "nn/kernels/kernels.h"
+#include "util/clock.h"
 
 enum { MAX_THREADS = 2, SLICES = 5, SAMPLES = 300 };
 enum direction { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS, DIRECTIONS };
@@ -48,13 +48,6 @@ static const size_t shapes[][3] = {
     { 64, 64, 16 },  { 128, 128, 16 }, { 128, 128, 8 },  { 256, 256, 8 },  { 256, 512, 4 },
     { 512, 512, 4 }, { 64, 64, 56 },   { 128, 128, 28 }, { 256, 256, 14 }, { 512, 512, 7 },
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void *allocate(size_t bytes)
 {
@@ -128,13 +121,13 @@ static void *job_run(void *arg)
     job_call(job);
     for (int slice = 0; slice < SLICES; slice++) {
         pthread_barrier_wait(job->barrier);
-        const double start = now();
+        const double start = ctkd__clock_seconds();
         double elapsed = 0;
         size_t calls = 0;
         do {
             job_call(job);
             calls++;
-            elapsed = now() - start;
+            elapsed = ctkd__clock_seconds() - start;
         } while (elapsed < job->seconds / SLICES);
         job->rate[slice] = (double)calls / elapsed;
     }

@@ -11,6 +11,7 @@
 #include "run/loop.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
+#include "util/clock.h"
 #include "util/options_inner.h"
 
 /* Hundreds of runs: nothing here depends on a disk that keeps its word (tests/cli/faults.sh does).
@@ -124,7 +125,7 @@ static bool run(const char *settings, bool resume, FILE *progress, struct result
                                          .run = &directory,
                                          .command = "distill",
                                          .teacher_score = &teacher,
-                                         .began = ctkd__loop_clock(),
+                                         .began = ctkd__clock_seconds(),
                                          .resumed = resume,
                                          .progress = progress };
         check_ok(ctkd__loop_run(&loop, &err), &err);

@@ -851,7 +851,8 @@ static void profiles_name_every_kind(void **state)
     struct rig rig = rig_open(index_of("gates"));
     struct ctkd__profile *profile;
     check_ok(ctkd__profile_create(1, &profile), NULL);
-    struct ctkd__training_config config = { .kernels = portable(),
+    struct ctkd__training_config config = { .name = "gated",
+                                            .kernels = portable(),
                                             .batch_max = N_MAX,
                                             .profile = profile,
                                             .outputs = rig.net.outputs,
@@ -871,10 +872,11 @@ static void profiles_name_every_kind(void **state)
     FILE *const out = open_memstream(&text, &bytes);
     ctkd__profile_print(profile, 1, out);
     fclose(out);
-    static const char *const kinds[] = { "input forward",     "channels forward",
-                                         "channels backward", "activate forward",
-                                         "average forward",   "scale by forward",
-                                         "output forward",    "output backward" };
+    static const char *const kinds[] = { "gated ",           "input forward",
+                                         "channels forward", "channels backward",
+                                         "activate forward", "average forward",
+                                         "scale by forward", "output forward",
+                                         "output backward" };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strstr(text, kinds[i]))
             fail_msg("no row \"%s\" in\n%s", kinds[i], text);

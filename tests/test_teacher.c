@@ -11,7 +11,7 @@
 enum { N = 5, PIXELS = TINY_SIDE * TINY_SIDE };
 
 static struct ctkd__config *config; /* of all tests, like the engine, which borrows from it */
-static struct ctkd__inference_config engine;
+static struct ctkd__engine engine;
 
 static int open_engine(void **state)
 {
@@ -19,7 +19,8 @@ static int open_engine(void **state)
     ctkd_error err = { 0 };
     check_ok(ctkd__config_create(&config, &err), &err);
     config->train.threads = 2;
-    check_ok(ctkd__engine_open(config, &engine, &err), &err);
+    const struct ctkd__engine_config asked = ctkd__config_engine(config);
+    check_ok(ctkd__engine_open(&asked, &engine, &err), &err);
     return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "nn/kernels/kernels.h"
 #include "run/loop.h"
 #include "selftest/selftest.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/options.h"
 
@@ -115,11 +116,12 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     if (part && check_part(part, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     signal(SIGPIPE, SIG_IGN); /* it removes its folder, whoever reads */
-    const double began = ctkd__loop_clock();
+    const double began = ctkd__clock_seconds();
     struct ctkd__selftest test = { .dir = dir, .verdict = print_verdict };
     print_system();
     ctkd__selftest_run(&test, part);
-    printf("%zu of %zu failed, %.0f s\n", test.failures, test.verdicts, ctkd__loop_clock() - began);
+    printf("%zu of %zu failed, %.0f s\n", test.failures, test.verdicts,
+           ctkd__clock_seconds() - began);
     return test.failures ? CTKD__EXIT_FAILED : CTKD__EXIT_DONE;
 }
 

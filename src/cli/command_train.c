@@ -7,6 +7,7 @@
 #include "run/checkpoint.h"
 #include "run/loop.h"
 #include "run/preflight.h"
+#include "util/clock.h"
 #include "util/error.h"
 
 static void show_session(const struct ctkd__session *session, const struct ctkd__run *run)
@@ -181,7 +182,7 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
         return ctkd__cli_help(command);
     if (configure(argc, argv, &arguments, distil, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    const double began = ctkd__loop_clock();
+    const double began = ctkd__clock_seconds();
     bool resume;
     ctkd_status status = settle_resume(config, &resume, &err);
     if (status != CTKD_OK)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "run/loop.h"
+#include "util/clock.h"
 
 /* Steps that are timed, and how long at most, in seconds; the first one is not counted. */
 enum { STEPS = 9 };
@@ -23,15 +24,16 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__step_re
     size_t n = 0;
     struct ctkd__batch batch;
     struct ctkd__step_report report;
-    const double began = ctkd__loop_clock();
+    const double began = ctkd__clock_seconds();
     ctkd_status status = CTKD_OK;
     ctkd__loader_start(session->data.train, 1, 0);
-    while (n < STEPS && status == CTKD_OK && (n < 2 || ctkd__loop_clock() - began < step_seconds) &&
+    while (n < STEPS && status == CTKD_OK &&
+           (n < 2 || ctkd__clock_seconds() - began < step_seconds) &&
            ctkd__loader_next(session->data.train, &batch)) {
-        const double start = ctkd__loop_clock();
+        const double start = ctkd__clock_seconds();
         const double factor = ctkd__schedule_factor(&session->schedule, 1, n);
         status = ctkd__step_run(session->step, &batch, 1, factor, &report, err);
-        times[n] = ctkd__loop_clock() - start;
+        times[n] = ctkd__clock_seconds() - start;
         if (n++ == 0)
             *first = report;
         session->state.epoch_step = n;
@@ -58,9 +60,9 @@ ctkd_status ctkd__examine(struct ctkd__session *session, struct ctkd__examinatio
     if (status != CTKD_OK)
         return status;
     ctkd__preflight_balance(session, &out->first, &out->findings);
-    const double start = ctkd__loop_clock();
+    const double start = ctkd__clock_seconds();
     status = ctkd__session_evaluate(session, &score, err);
-    out->cost.evaluation = ctkd__loop_clock() - start;
+    out->cost.evaluation = ctkd__clock_seconds() - start;
     if (status == CTKD_OK)
         ctkd__preflight_cost(session, &out->cost, &out->findings);
     return status;

@@ -4,11 +4,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "data/augment.h"
 #include "data/strong_view.h"
 #include "data/subset.h"
+#include "util/clock.h"
 #include "util/error.h"
 
 enum {
@@ -44,13 +44,6 @@ struct ctkd__loader {
     size_t filled, taken; /* next batch to prepare, next batch to hand out */
     bool stop;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 static void order_make(struct ctkd__loader *loader, uint64_t epoch)
 {
@@ -374,10 +367,10 @@ bool ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch)
     pthread_mutex_lock(&loader->lock);
     const bool more = loader->generation > 0 && loader->taken < loader->batches;
     if (more && loader->filled == loader->taken) {
-        const uint64_t begin = now_ns();
+        const uint64_t begin = ctkd__clock_ns();
         while (loader->filled == loader->taken)
             pthread_cond_wait(&loader->changed, &loader->lock);
-        loader->waited_ns += now_ns() - begin;
+        loader->waited_ns += ctkd__clock_ns() - begin;
     }
     if (more) {
         const struct slot *slot = &loader->slots[loader->taken++ % SLOTS];

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct row {
     char program[16], kind[24], layer[96], how[48];
@@ -82,13 +81,6 @@ void ctkd__profile_add_all(struct ctkd__profile *profile, int row, uint64_t ns, 
         profile->rows[row].images += images;
         profile->rows[row].calls++;
     }
-}
-
-uint64_t ctkd__profile_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 void ctkd__profile_reset(struct ctkd__profile *profile)

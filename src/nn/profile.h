@@ -16,7 +16,7 @@ struct ctkd__profile;
 ctkd_status ctkd__profile_create(size_t workers, struct ctkd__profile **out);
 void ctkd__profile_destroy(struct ctkd__profile *profile);
 
-/* A row for a layer of a program ("teacher", "student"), an op kind ("conv forward") and a layer's
+/* A row for a layer of a program (of that name), an op kind ("conv forward") and a layer's
    name. `flops` is for one image. Returns its index; -1 when memory is short (such a row is not
    timed). */
 int ctkd__profile_row(struct ctkd__profile *profile, const char *program, const char *kind,
@@ -28,7 +28,6 @@ void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, ui
                        size_t images);
 /* The same for an interval that every worker spent on one call, or waiting for it. */
 void ctkd__profile_add_all(struct ctkd__profile *profile, int row, uint64_t ns, size_t images);
-uint64_t ctkd__profile_now_ns(void);
 void ctkd__profile_reset(struct ctkd__profile *profile);
 /* Number of layout reorders in a step, then tables per op kind and per layer; times are the mean
  * over workers, per step. */

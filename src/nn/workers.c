@@ -19,14 +19,14 @@ enum { SPINS = 4000, YIELDS = 200 };
 struct member {
     struct ctkd__workers *team;
     size_t index;
-    int cpu; /* -1: not pinned, on any CPU of `allowed` */
+    int cpu; /* -1: not pinned, on any CPU that is allowed */
     pthread_t thread;
 };
 
 struct ctkd__workers {
     size_t count;
     struct member members[CTKD__WORKERS_MAX];
-    cpu_set_t allowed;
+    struct ctkd__cpus cpus; /* of the maker, before it was pinned */
     void (*fn)(void *context, size_t worker);
     void *context;
     atomic_uint job;            /* counts jobs; a change starts the team */
@@ -82,7 +82,7 @@ void ctkd__workers_allowed(cpu_set_t *out)
 /* Affinity is a hint: where it cannot be set, that costs speed only. */
 static void settle(const struct member *member)
 {
-    cpu_set_t set = member->team->allowed;
+    cpu_set_t set = member->team->cpus.allowed;
     if (member->cpu >= 0) {
         CPU_ZERO(&set);
         CPU_SET((size_t)member->cpu, &set);
@@ -148,12 +148,12 @@ static void *serve(void *argument)
 }
 
 /* One CPU for each member where they take all cores that there are, and no quota says otherwise. */
-static void place_members(struct ctkd__workers *team, const struct ctkd__cpus *cpus)
+static void place_members(struct ctkd__workers *team)
 {
+    const struct ctkd__cpus *const cpus = &team->cpus;
     int cores[CTKD__WORKERS_MAX];
     const size_t count = ctkd__cpus_physical(&cpus->allowed, cores, CTKD__WORKERS_MAX);
     const bool pinned = team->count == count && cpus->threads == count;
-    team->allowed = cpus->allowed;
     for (size_t i = 0; i < team->count; i++)
         team->members[i] = (struct member){ team, i, pinned ? cores[i] : -1, 0 };
 }
@@ -162,17 +162,16 @@ ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_
 {
     *out = NULL;
     if (count > CTKD__WORKERS_MAX)
-        return ctkd__fail(err, CTKD_EINVAL, "train.threads: %zu found, expected at most %d", count,
+        return ctkd__fail(err, CTKD_EINVAL, "%zu threads found, expected at most %d", count,
                           CTKD__WORKERS_MAX);
     struct ctkd__workers *const team = calloc(1, sizeof *team);
     if (!team)
-        return ctkd__fail(err, CTKD_ENOMEM, "threads: out of memory");
-    struct ctkd__cpus cpus;
-    ctkd__cpus_find(&cpus);
-    team->count = count ? count : cpus.threads;
+        return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
+    ctkd__cpus_find(&team->cpus);
+    team->count = count ? count : team->cpus.threads;
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
-    place_members(team, &cpus);
+    place_members(team);
     settle_maker(&team->members[0]);
     for (team->started = 1; team->started < team->count; team->started++) {
         struct member *const member = &team->members[team->started];
@@ -180,9 +179,8 @@ ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_
         if (why != 0) {
             const size_t n = team->started, wanted = team->count;
             ctkd__workers_destroy(team);
-            return ctkd__fail(err, CTKD_ENOMEM,
-                              "train.threads: the system started %zu of %zu threads: %s", n, wanted,
-                              strerror(why));
+            return ctkd__fail(err, CTKD_ENOMEM, "the system started %zu of %zu threads: %s", n,
+                              wanted, strerror(why));
         }
     }
     *out = team;
@@ -214,6 +212,11 @@ void ctkd__workers_destroy(struct ctkd__workers *team)
 size_t ctkd__workers_count(const struct ctkd__workers *team)
 {
     return team->count;
+}
+
+const struct ctkd__cpus *ctkd__workers_cpus(const struct ctkd__workers *team)
+{
+    return &team->cpus;
 }
 
 bool ctkd__workers_pinned(const struct ctkd__workers *team)

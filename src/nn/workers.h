@@ -9,6 +9,7 @@
 #include "ctkd/status.h"
 #include "util/cpu.h"
 
+struct ctkd__cpus; /* cpus.h */
 struct ctkd__workers;
 
 /*
@@ -24,6 +25,8 @@ struct ctkd__workers;
 ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_error *err);
 void ctkd__workers_destroy(struct ctkd__workers *workers);
 size_t ctkd__workers_count(const struct ctkd__workers *workers);
+/* The CPUs of its maker, as they were before a living team pinned it; until destroy. */
+const struct ctkd__cpus *ctkd__workers_cpus(const struct ctkd__workers *workers);
 /* Whether each worker is tied to a core. */
 bool ctkd__workers_pinned(const struct ctkd__workers *workers);
 

@@ -4,12 +4,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "run/checkpoint.h"
 #include "run/live_line.h"
 #include "run/preflight.h"
+#include "util/clock.h"
 #include "util/error.h"
 
 /* What is needed within one call and lost after it. */
@@ -26,18 +26,6 @@ struct progress {
     /* Seconds; of a step, a checkpoint, an epoch's end. */
     double longest_step, longest_save, longest_end;
 };
-
-double ctkd__loop_clock(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double now(void)
-{
-    return ctkd__loop_clock();
-}
 
 static bool stopped(const struct progress *p)
 {
@@ -63,12 +51,12 @@ static bool is_late(const struct progress *p)
 {
     const double limit = 60 * (double)p->loop->session->config->train.max_minutes;
     const double needed = 2 * (p->longest_step + p->longest_save + p->longest_end);
-    return limit > 0 && now() - p->loop->began + needed >= limit;
+    return limit > 0 && ctkd__clock_seconds() - p->loop->began + needed >= limit;
 }
 
 static ctkd_status save_checkpoint(struct progress *p, ctkd_error *err)
 {
-    const double begin = now();
+    const double begin = ctkd__clock_seconds();
     uint64_t log_bytes;
     struct ctkd__session *session = p->loop->session;
     session->state.seconds = p->seconds_before + begin - p->began;
@@ -76,7 +64,7 @@ static ctkd_status save_checkpoint(struct progress *p, ctkd_error *err)
     if (status == CTKD_OK)
         status =
             ctkd__checkpoint_save(session, p->loop->command, p->loop->run->dir, log_bytes, err);
-    p->longest_save = fmax(p->longest_save, now() - begin);
+    p->longest_save = fmax(p->longest_save, ctkd__clock_seconds() - begin);
     return status;
 }
 
@@ -92,7 +80,8 @@ static const char *eta(const struct progress *p, char *text, size_t bytes)
     if (limit && limit < total)
         total = limit;
     const uint64_t done = session->state.step < total ? session->state.step : total;
-    const double pace = (now() - p->began) / (double)(p->steps_done ? p->steps_done : 1);
+    const double pace =
+        (ctkd__clock_seconds() - p->began) / (double)(p->steps_done ? p->steps_done : 1);
     const uint64_t s = (uint64_t)(pace * (double)(total - done) + 0.5);
     snprintf(text, bytes, "%" PRIu64 ":%02u:%02u", s / 3600, (unsigned)(s / 60 % 60),
              (unsigned)(s % 60));
@@ -108,7 +97,7 @@ static void show_tau(FILE *out, bool teacher, double tau, double lambda)
 static void show_step(struct progress *p, const struct ctkd__step_report *report)
 {
     const struct ctkd__run_state *state = &p->loop->session->state;
-    const double t = now();
+    const double t = ctkd__clock_seconds();
     if (!p->live || t - p->shown < 0.2)
         return;
     p->shown = t;
@@ -201,14 +190,14 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     struct ctkd__session *session = p->loop->session;
     struct ctkd__run_state *state = &session->state;
     const int64_t log_every = session->config->train.log_every;
-    const double begin = now();
+    const double begin = ctkd__clock_seconds();
     const double factor =
         initial(p) ? 1 : ctkd__schedule_factor(&session->schedule, state->epoch, state->epoch_step);
     ctkd_status status = ctkd__step_run(initial(p) ? session->initial_step : session->step, batch,
                                         state->epoch, factor, report, err);
     if (status != CTKD_OK)
         return status;
-    const double seconds = now() - begin;
+    const double seconds = ctkd__clock_seconds() - begin;
     state->epoch_step++;
     state->step++;
     add_report(&state->sums, batch->n, report, seconds);
@@ -308,7 +297,7 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
                         state->best_epoch == 0;
     const struct ctkd__score *test = NULL;
     ctkd_status status = CTKD_OK;
-    const double begin = now();
+    const double begin = ctkd__clock_seconds();
     state->evaluated = due;
     if (due) {
         status = ctkd__session_evaluate(session, &state->test, err);
@@ -323,14 +312,14 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     }
     if (status == CTKD_OK)
         status = save(p, "last", state->epoch, test, err);
-    state->seconds = p->seconds_before + now() - p->began;
+    state->seconds = p->seconds_before + ctkd__clock_seconds() - p->began;
     if (status == CTKD_OK)
         status = ctkd__run_log_epoch(p->loop->run, state, &session->methods, last, test, err);
     if (status == CTKD_OK)
         show_epoch(p, last, test);
     if (status == CTKD_OK)
         watch_temperature(p);
-    p->longest_end = fmax(p->longest_end, now() - begin);
+    p->longest_end = fmax(p->longest_end, ctkd__clock_seconds() - begin);
     return status;
 }
 
@@ -425,7 +414,7 @@ ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
     struct ctkd__run_state *state = &session->state;
     struct progress p = { .loop = loop,
                           .live = loop->progress && can_rewrite(loop->progress),
-                          .began = now(),
+                          .began = ctkd__clock_seconds(),
                           .seconds_before = state->seconds };
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
     ctkd_status status = loop->resumed ? CTKD_OK : save_checkpoint(&p, err);

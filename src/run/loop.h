@@ -13,13 +13,10 @@ struct ctkd__loop {
     const char *command;                     /* for the summary: "train" or "distill" */
     const struct ctkd__score *teacher_score; /* NULL without a teacher */
     const volatile sig_atomic_t *stop;       /* looked at after every step; NULL: never stopped */
-    double began;                            /* ctkd__loop_clock when train.max_minutes began */
+    double began;                            /* ctkd__clock_seconds when train.max_minutes began */
     bool resumed;                            /* session->state is that of the last checkpoint */
     FILE *progress; /* one live line on a terminal, else one line an epoch; NULL: none */
 };
-
-/* Seconds of a clock that never jumps. */
-double ctkd__loop_clock(void);
 
 /*
  * Goes on from session->state until the epochs are done or train.max_steps is reached. Saves a

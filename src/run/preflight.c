@@ -249,24 +249,23 @@ static void check_threads(const struct ctkd__session *session, struct ctkd__find
     const struct ctkd__workers *workers = session->engine.workers;
     const size_t threads = ctkd__workers_count(workers);
     const size_t batch = (size_t)session->config->train.batch;
-    struct ctkd__cpus cpus;
+    const struct ctkd__cpus *const cpus = &session->engine.cpus;
     char text[256];
-    ctkd__cpus_find(&cpus);
-    if (threads > cpus.cores)
+    if (threads > cpus->cores)
         say(findings, true, "threads",
             "train.threads=%zu, but this process has %zu cores: threads will wait for each other; "
             "train.threads=%zu is faster",
-            threads, cpus.cores, cpus.threads);
-    else if (cpus.quota > 0 && (double)threads > ceil(cpus.quota))
+            threads, cpus->cores, cpus->threads);
+    else if (cpus->quota > 0 && (double)threads > ceil(cpus->quota))
         say(findings, true, "threads",
             "%zu threads, but the container grants %.2f CPUs: train.threads=%zu is faster", threads,
-            cpus.quota, cpus.threads);
+            cpus->quota, cpus->threads);
     else if (batch < threads)
         say(findings, true, "threads",
             "train.batch=%zu leaves some of %zu threads idle: expected at least one image for each",
             batch, threads);
     else {
-        describe_threads(workers, &cpus, text, sizeof text);
+        describe_threads(workers, cpus, text, sizeof text);
         say(findings, false, "threads", "%s; %s kernels", text, session->engine.kernels->name);
     }
 }

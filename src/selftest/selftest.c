@@ -18,25 +18,26 @@ void ctkd__selftest_say(struct ctkd__selftest *test, bool ok, const char *what, 
     test->verdict(test->context, ok, what, figure);
 }
 
-bool ctkd__selftest_teams_open(struct ctkd__selftest *test, const char *part,
-                               struct ctkd__selftest_teams *teams)
+bool ctkd__selftest_engines_open(struct ctkd__selftest *test, const char *part,
+                                 struct ctkd__selftest_engines *engines)
 {
     ctkd_error err = { 0 };
-    *teams = (struct ctkd__selftest_teams){ NULL, NULL };
-    ctkd_status status = ctkd__workers_create(0, &teams->all, &err);
+    *engines = (struct ctkd__selftest_engines){ 0 };
+    ctkd_status status = ctkd__engine_open(&(struct ctkd__engine_config){ 0 }, &engines->all, &err);
     if (status == CTKD_OK)
-        status = ctkd__workers_create(1, &teams->one, &err);
+        status =
+            ctkd__engine_open(&(struct ctkd__engine_config){ .threads = 1 }, &engines->one, &err);
     if (status == CTKD_OK)
         return true;
     ctkd__selftest_say(test, false, part, "%s", err.message);
-    ctkd__selftest_teams_close(teams);
+    ctkd__selftest_engines_close(engines);
     return false;
 }
 
-void ctkd__selftest_teams_close(struct ctkd__selftest_teams *teams)
+void ctkd__selftest_engines_close(struct ctkd__selftest_engines *engines)
 {
-    ctkd__workers_destroy(teams->one);
-    ctkd__workers_destroy(teams->all);
+    ctkd__engine_close(&engines->one);
+    ctkd__engine_close(&engines->all);
 }
 
 bool ctkd__selftest_worse(double error, double worst)

@@ -12,7 +12,7 @@
 
 #include "config/config.h"
 #include "ctkd/option.h"
-#include "nn/workers.h"
+#include "nn/engine.h"
 
 struct ctkd__selftest {
     const char *dir; /* an existing folder; the test works in a folder of its own in it */
@@ -41,15 +41,15 @@ void ctkd__selftest_networks(struct ctkd__selftest *test);
 void ctkd__selftest_writing(struct ctkd__selftest *test);
 void ctkd__selftest_runs(struct ctkd__selftest *test);
 
-/* As many workers as by default, and one: what they compute must agree. */
-struct ctkd__selftest_teams {
-    struct ctkd__workers *all, *one;
+/* One with as many workers as by default, and one with one: what they compute must agree. */
+struct ctkd__selftest_engines {
+    struct ctkd__engine all, one;
 };
 
 /* False, with a verdict for `part`, when there are none. */
-bool ctkd__selftest_teams_open(struct ctkd__selftest *test, const char *part,
-                               struct ctkd__selftest_teams *teams);
-void ctkd__selftest_teams_close(struct ctkd__selftest_teams *teams);
+bool ctkd__selftest_engines_open(struct ctkd__selftest *test, const char *part,
+                                 struct ctkd__selftest_engines *engines);
+void ctkd__selftest_engines_close(struct ctkd__selftest_engines *engines);
 
 /* Whether an error is worse than the worst so far: NaN is, and stays the worst. */
 bool ctkd__selftest_worse(double error, double worst);

@@ -32,7 +32,7 @@ struct rig {
 struct variant {
     const char *network;
     const struct ctkd__kernels *kernels;
-    struct ctkd__workers *workers;
+    const struct ctkd__engine *engine;
     const struct ctkd__tensors *start;
 };
 
@@ -112,12 +112,9 @@ static ctkd_status rig_open(const struct variant *v, struct rig *rig, ctkd_error
         status = ctkd__weights_import(rig->weights, v->start, err);
     if (status == CTKD_OK)
         status = make_inputs(rig, err);
-    const struct ctkd__training_config training = {
-        .kernels = v->kernels, .workers = v->workers, .batch_max = N, .conv = "auto"
-    };
-    const struct ctkd__inference_config inference = { .kernels = v->kernels,
-                                                      .workers = v->workers,
-                                                      .conv = "auto" };
+    struct ctkd__training_config training = ctkd__engine_training(v->engine, "selftest", N);
+    struct ctkd__inference_config inference = ctkd__engine_inference(v->engine, "selftest");
+    training.kernels = inference.kernels = v->kernels;
     if (status == CTKD_OK)
         status = ctkd__training_create(rig->graph, rig->weights, &training, &rig->training, err);
     if (status == CTKD_OK)
@@ -221,14 +218,14 @@ static const struct ctkd__kernels *portable(void)
 }
 
 static void check_paths(struct ctkd__selftest *test, const char *network,
-                        const struct ctkd__selftest_teams *teams)
+                        const struct ctkd__selftest_engines *engines)
 {
     struct rig reference = { 0 };
     ctkd_error err = { 0 };
     const struct ctkd__kernels *const *list = ctkd__kernels_list();
     struct ctkd__tensors start = { 0 };
     ctkd_status status = draw(network, &start, &err);
-    const struct variant plain = { network, portable(), teams->one, &start };
+    const struct variant plain = { network, portable(), &engines->one, &start };
     if (status == CTKD_OK)
         status = rig_open(&plain, &reference, &err);
     if (status == CTKD_OK)
@@ -236,7 +233,8 @@ static void check_paths(struct ctkd__selftest *test, const char *network,
     if (status != CTKD_OK)
         ctkd__selftest_say(test, false, network, "%s", err.message);
     for (size_t i = 0; list[i] && status == CTKD_OK; i++)
-        check_variant(test, &(struct variant){ network, list[i], teams->all, &start }, &reference);
+        check_variant(test, &(struct variant){ network, list[i], &engines->all, &start },
+                      &reference);
     rig_close(&reference);
     ctkd__tensors_fini(&start);
 }
@@ -256,7 +254,8 @@ static const char *smallest(const struct ctkd__model_family *family)
     return best;
 }
 
-static void check_families(struct ctkd__selftest *test, const struct ctkd__selftest_teams *teams)
+static void check_families(struct ctkd__selftest *test,
+                           const struct ctkd__selftest_engines *engines)
 {
     for (size_t i = 0; ctkd__model_families()[i]; i++) {
         const struct ctkd__model_family *const family = ctkd__model_families()[i];
@@ -264,7 +263,7 @@ static void check_families(struct ctkd__selftest *test, const struct ctkd__selft
         if (test->failures && test->first_failure_ends)
             return;
         if (network)
-            check_paths(test, network, teams);
+            check_paths(test, network, engines);
         else
             ctkd__selftest_say(test, false, family->name, "no network of this family can be built");
     }
@@ -272,9 +271,9 @@ static void check_families(struct ctkd__selftest *test, const struct ctkd__selft
 
 void ctkd__selftest_networks(struct ctkd__selftest *test)
 {
-    struct ctkd__selftest_teams teams;
-    if (!ctkd__selftest_teams_open(test, "networks", &teams))
+    struct ctkd__selftest_engines engines;
+    if (!ctkd__selftest_engines_open(test, "networks", &engines))
         return;
-    check_families(test, &teams);
-    ctkd__selftest_teams_close(&teams);
+    check_families(test, &engines);
+    ctkd__selftest_engines_close(&engines);
 }

@@ -233,29 +233,27 @@ static bool has_inference(const struct ctkd__op_case *of)
 }
 
 static ctkd_status compile_training(struct rig *rig, const struct variant *v,
-                                    struct ctkd__workers *workers, struct ctkd__training **out,
+                                    const struct ctkd__engine *engine, struct ctkd__training **out,
                                     ctkd_error *err)
 {
-    const struct ctkd__training_config config = { .kernels = v->kernels,
-                                                  .workers = workers,
-                                                  .batch_max = N,
-                                                  .conv = v->conv,
-                                                  .outputs = rig->training.outputs,
-                                                  .n_outputs = rig->training.n_outputs,
-                                                  .no_logits = true,
-                                                  .input_gradients = true };
+    struct ctkd__training_config config = ctkd__engine_training(engine, "selftest", N);
+    config.kernels = v->kernels;
+    config.conv = v->conv;
+    config.outputs = rig->training.outputs;
+    config.n_outputs = rig->training.n_outputs;
+    config.no_logits = config.input_gradients = true;
     return ctkd__training_create(rig->training.graph, rig->weights, &config, out, err);
 }
 
 static ctkd_status compile_inference(struct rig *rig, const struct variant *v,
-                                     struct ctkd__workers *workers, ctkd_error *err)
+                                     const struct ctkd__engine *engine, ctkd_error *err)
 {
-    const struct ctkd__inference_config config = { .kernels = v->kernels,
-                                                   .workers = workers,
-                                                   .conv = v->conv,
-                                                   .outputs = rig->inference.outputs,
-                                                   .n_outputs = 1,
-                                                   .no_logits = true };
+    struct ctkd__inference_config config = ctkd__engine_inference(engine, "selftest");
+    config.kernels = v->kernels;
+    config.conv = v->conv;
+    config.outputs = rig->inference.outputs;
+    config.n_outputs = 1;
+    config.no_logits = true;
     ctkd_status status = ctkd__selftest_build(v->of, true, &rig->inference, err);
     if (status == CTKD_OK)
         status = ctkd__weights_create(rig->inference.graph, v->kernels->block, &rig->folded, err);
@@ -264,7 +262,7 @@ static ctkd_status compile_inference(struct rig *rig, const struct variant *v,
     return status;
 }
 
-static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest_teams *teams,
+static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest_engines *engines,
                             struct rig **out, ctkd_error *err)
 {
     struct rig *const rig = *out = calloc(1, sizeof *rig);
@@ -281,11 +279,11 @@ static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest
     if (status == CTKD_OK)
         status = add_outputs(rig, err);
     if (status == CTKD_OK)
-        status = compile_training(rig, v, teams->one, &rig->one, err);
+        status = compile_training(rig, v, &engines->one, &rig->one, err);
     if (status == CTKD_OK)
-        status = compile_training(rig, v, teams->all, &rig->all, err);
+        status = compile_training(rig, v, &engines->all, &rig->all, err);
     if (status == CTKD_OK && has_inference(v->of))
-        status = compile_inference(rig, v, teams->all, err);
+        status = compile_inference(rig, v, &engines->all, err);
     return status;
 }
 
@@ -506,13 +504,13 @@ struct worst {
     size_t variants;
 };
 
-static ctkd_status measure(const struct variant *v, const struct ctkd__selftest_teams *teams,
+static ctkd_status measure(const struct variant *v, const struct ctkd__selftest_engines *engines,
                            struct tried *tried, struct kept *kept, struct errors *errors,
                            ctkd_error *err)
 {
     struct rig *rig;
     *errors = (struct errors){ 0 };
-    ctkd_status status = rig_open(v, teams, &rig, err);
+    ctkd_status status = rig_open(v, engines, &rig, err);
     if (status == CTKD_OK)
         status = differentiate(rig, errors, err);
     if (status == CTKD_OK)
@@ -523,15 +521,16 @@ static ctkd_status measure(const struct variant *v, const struct ctkd__selftest_
     return status;
 }
 
-static ctkd_status try_variant(const struct variant *v, const struct ctkd__selftest_teams *teams,
-                               struct tried *tried, struct worst *worst, ctkd_error *err)
+static ctkd_status try_variant(const struct variant *v,
+                               const struct ctkd__selftest_engines *engines, struct tried *tried,
+                               struct worst *worst, ctkd_error *err)
 {
     struct errors found;
     char name[80];
     snprintf(name, sizeof name, "%s%s%s", v->kernels->name,
              strcmp(v->conv, "auto") != 0 ? " and " : "",
              strcmp(v->conv, "auto") != 0 ? v->conv : "");
-    const ctkd_status status = measure(v, teams, tried, &worst->kept, &found, err);
+    const ctkd_status status = measure(v, engines, tried, &worst->kept, &found, err);
     worst->variants++;
     if (ctkd__selftest_worse(found.gradient, worst->errors.gradient)) {
         worst->errors.gradient = found.gradient;
@@ -546,19 +545,19 @@ static ctkd_status try_variant(const struct variant *v, const struct ctkd__selft
 
 /* A case with every instruction set and every implementation of its convolutions. */
 static ctkd_status try_case(const struct ctkd__op_case *of,
-                            const struct ctkd__selftest_teams *teams, struct tried *tried,
+                            const struct ctkd__selftest_engines *engines, struct tried *tried,
                             struct worst *worst, ctkd_error *err)
 {
     struct ctkd__built_case built;
     ctkd_status status = ctkd__selftest_build(of, false, &built, err);
     for (size_t i = 0; ctkd__kernels_list()[i] && status == CTKD_OK; i++) {
         struct variant v = { of, ctkd__kernels_list()[i], "auto" };
-        status = try_variant(&v, teams, tried, worst, err);
+        status = try_variant(&v, engines, tried, worst, err);
         for (size_t c = 0; ctkd__conv_list()[c] && status == CTKD_OK; c++) {
             v.conv = ctkd__conv_list()[c]->name;
             if (!applies(ctkd__conv_list()[c], built.graph, v.kernels))
                 continue;
-            status = try_variant(&v, teams, tried, worst, err);
+            status = try_variant(&v, engines, tried, worst, err);
             tried->convs[c]++;
         }
     }
@@ -567,14 +566,14 @@ static ctkd_status try_case(const struct ctkd__op_case *of,
 }
 
 static void check_case(struct ctkd__selftest *test, const struct ctkd__op_case *of,
-                       const struct ctkd__selftest_teams *teams, struct tried *tried)
+                       const struct ctkd__selftest_engines *engines, struct tried *tried)
 {
     struct worst worst = { 0 };
     char what[96];
     ctkd_error err = { 0 };
     snprintf(what, sizeof what, "op %s", of->name);
     const double limit = is_block(of) ? block_limit : gradient_limit;
-    if (try_case(of, teams, tried, &worst, &err) != CTKD_OK)
+    if (try_case(of, engines, tried, &worst, &err) != CTKD_OK)
         ctkd__selftest_say(test, false, what, "%s", err.message);
     else
         ctkd__selftest_say(
@@ -611,13 +610,13 @@ static void say_tried(struct ctkd__selftest *test, const struct tried *tried)
 void ctkd__selftest_ops(struct ctkd__selftest *test)
 {
     struct tried tried = { 0 };
-    struct ctkd__selftest_teams teams;
-    if (!ctkd__selftest_teams_open(test, "ops", &teams))
+    struct ctkd__selftest_engines engines;
+    if (!ctkd__selftest_engines_open(test, "ops", &engines))
         return;
     for (const struct ctkd__op_case *of = ctkd__selftest_cases();
          of->name && !(test->failures && test->first_failure_ends); of++)
-        check_case(test, of, &teams, &tried);
+        check_case(test, of, &engines, &tried);
     if (!(test->failures && test->first_failure_ends))
         say_tried(test, &tried);
-    ctkd__selftest_teams_close(&teams);
+    ctkd__selftest_engines_close(&engines);
 }

@@ -12,6 +12,7 @@
 #include "run/checkpoint.h"
 #include "run/loop.h"
 #include "selftest/selftest.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -182,7 +183,7 @@ static ctkd_status train(const struct plan *plan, ctkd_error *err)
                                          .run = &run,
                                          .command = "selftest",
                                          .teacher_score = plan->distil ? &teacher : NULL,
-                                         .began = ctkd__loop_clock(),
+                                         .began = ctkd__clock_seconds(),
                                          .resumed = plan->resume };
         if (status == CTKD_OK)
             status = ctkd__loop_run(&loop, err);

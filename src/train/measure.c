@@ -10,9 +10,10 @@ ctkd_status ctkd__measure_open(const struct ctkd__config *config, struct ctkd__m
                                ctkd_error *err)
 {
     *out = (struct ctkd__measure){ .config = config };
+    const struct ctkd__engine_config engine = ctkd__config_engine(config);
     ctkd_status status = ctkd__data_open(config, false, false, &out->data, err);
     if (status == CTKD_OK)
-        status = ctkd__engine_open(config, &out->engine, err);
+        status = ctkd__engine_open(&engine, &out->engine, err);
     if (status != CTKD_OK)
         ctkd__measure_close(out);
     return status;

@@ -9,7 +9,7 @@
 struct ctkd__measure {
     const struct ctkd__config *config; /* borrowed */
     struct ctkd__data data;
-    struct ctkd__inference_config engine;
+    struct ctkd__engine engine;
 };
 
 struct ctkd__measurement {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "train/pool.h"
+#include "util/clock.h"
 #include "util/error.h"
 
 struct method_loss {
@@ -351,10 +352,10 @@ ctkd_status ctkd__method_losses_evaluate(struct ctkd__method_losses *losses,
         step->losses[i] = NAN;
         if (!in_stage(losses, item->method) || !of_view(item->method, step->view))
             continue;
-        const uint64_t start = losses->args.profile ? ctkd__profile_now_ns() : 0;
+        const uint64_t start = losses->args.profile ? ctkd__clock_ns() : 0;
         const ctkd_status status = evaluate(losses, item, step, &step->losses[i]);
         if (losses->args.profile)
-            ctkd__profile_add_all(losses->args.profile, item->row, ctkd__profile_now_ns() - start,
+            ctkd__profile_add_all(losses->args.profile, item->row, ctkd__clock_ns() - start,
                                   step->batch->n);
         if (status != CTKD_OK) {
             step->failed = i;

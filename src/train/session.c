@@ -94,47 +94,15 @@ void ctkd__data_close(struct ctkd__data *data)
     *data = (struct ctkd__data){ 0 };
 }
 
-/* Recorded choices, and (train.tune) room for those that are measured. */
-static ctkd_status open_choices(const struct ctkd__config *config,
-                                struct ctkd__inference_config *engine, ctkd_error *err)
+struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config)
 {
-    engine->choices = calloc(1, sizeof *engine->choices);
-    if (!engine->choices)
-        return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
-    engine->choices->measure = config->train.tune;
-    if (!config->train.choices[0])
-        return CTKD_OK;
-    const ctkd_status status = ctkd__choices_read(config->train.choices, engine->choices, err);
-    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "train.choices");
-}
-
-ctkd_status ctkd__engine_open(const struct ctkd__config *config,
-                              struct ctkd__inference_config *engine, ctkd_error *err)
-{
-    *engine = (struct ctkd__inference_config){ .conv = config->train.conv };
-    ctkd_status status = ctkd__kernels_select(config->train.isa, &engine->kernels, err);
-    if (status == CTKD_OK)
-        status = ctkd__workers_create((size_t)config->train.threads, &engine->workers, err);
-    if (status == CTKD_OK && config->train.profile) {
-        status = ctkd__profile_create(ctkd__workers_count(engine->workers), &engine->profile);
-        if (status != CTKD_OK)
-            ctkd__fail(err, status, "train.profile: %s", ctkd_status_text(status));
-    }
-    if (status == CTKD_OK && (config->train.tune || config->train.choices[0]))
-        status = open_choices(config, engine, err);
-    if (status != CTKD_OK)
-        ctkd__engine_close(engine);
-    return status;
-}
-
-void ctkd__engine_close(struct ctkd__inference_config *engine)
-{
-    if (engine->choices)
-        ctkd__choices_fini(engine->choices);
-    free(engine->choices);
-    ctkd__profile_destroy(engine->profile);
-    ctkd__workers_destroy(engine->workers);
-    *engine = (struct ctkd__inference_config){ 0 };
+    return (struct ctkd__engine_config){ .isa = config->train.isa,
+                                         .threads = (size_t)config->train.threads,
+                                         .conv = config->train.conv,
+                                         .choices = config->train.choices,
+                                         .measure = config->train.tune,
+                                         .profile = config->train.profile,
+                                         .keys = "train." };
 }
 
 struct ctkd__weights ctkd__session_student(const struct ctkd__session *session)
@@ -232,13 +200,9 @@ static ctkd_status open_training(struct ctkd__session *session, bool initial,
                                  struct ctkd__training **out, ctkd_error *err)
 {
     const struct ctkd__config *config = session->config;
-    struct ctkd__training_config training = { .kernels = session->engine.kernels,
-                                              .workers = session->engine.workers,
-                                              .batch_max = (size_t)config->train.batch,
-                                              .conv = config->train.conv,
-                                              .choices = session->engine.choices,
-                                              .profile = session->engine.profile,
-                                              .no_logits = initial };
+    struct ctkd__training_config training =
+        ctkd__engine_training(&session->engine, "student", (size_t)config->train.batch);
+    training.no_logits = initial;
     if (session->adaptors) {
         const struct ctkd__stage_reads *const reads =
             initial ? &session->adaptors->initial : &session->adaptors->main;
@@ -276,9 +240,9 @@ static ctkd_status open_student(struct ctkd__session *session, bool distil, ctkd
         status = open_training(session, true, &session->initial_training, err);
     if (status == CTKD_OK) {
         /* Evaluation is not part of a step: its rows stay out of the profile. */
-        struct ctkd__inference_config engine = session->engine;
-        engine.profile = NULL;
-        status = ctkd__inference_create(session->graph, &engine, &session->inference, err);
+        struct ctkd__inference_config alone = ctkd__engine_inference(&session->engine, "student");
+        alone.profile = NULL;
+        status = ctkd__inference_create(session->graph, &alone, &session->inference, err);
     }
     return status;
 }
@@ -424,8 +388,9 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                  &session->data, err);
     if (status == CTKD_OK)
         digest_data(session);
+    const struct ctkd__engine_config engine = ctkd__config_engine(config);
     if (status == CTKD_OK)
-        status = ctkd__engine_open(config, &session->engine, err);
+        status = ctkd__engine_open(&engine, &session->engine, err);
     if (status == CTKD_OK && distil)
         status = open_teacher(session, err);
     if (status == CTKD_OK)

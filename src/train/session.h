@@ -20,11 +20,9 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
 void ctkd__data_take_classes(struct ctkd__data *data, const struct ctkd__network_info *network);
 void ctkd__data_close(struct ctkd__data *data);
 
-/* Kernels, workers and, when asked for, a profile and choices of convolutions. `config` is
-   borrowed until close. */
-ctkd_status ctkd__engine_open(const struct ctkd__config *config,
-                              struct ctkd__inference_config *engine, ctkd_error *err);
-void ctkd__engine_close(struct ctkd__inference_config *engine);
+/* The engine that the section `train` of a configuration asks for; its texts are the
+   configuration's. */
+struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config);
 
 /* SHA-256 of what a data set holds, in hexadecimal. */
 struct ctkd__data_digest {
@@ -35,7 +33,7 @@ struct ctkd__session {
     const struct ctkd__config *config; /* borrowed */
     struct ctkd__data data;
     struct ctkd__data_digest digest; /* of data.dataset */
-    struct ctkd__inference_config engine;
+    struct ctkd__engine engine;
     struct ctkd__network_info info;    /* of the student */
     char note[CTKD__NOTE_BYTES];       /* on student.init, as of a teacher */
     struct ctkd__graph *graph;         /* of the student alone */

@@ -9,6 +9,7 @@
 #include "ctkd/curriculum.h"
 #include "ctkd/loss.h"
 #include "train/sgd.h"
+#include "util/clock.h"
 #include "util/error.h"
 
 struct ctkd__training_step {
@@ -367,7 +368,7 @@ static ctkd_status add_kd(struct ctkd__training_step *d, struct position at, siz
 {
     const float weight = d->args.methods->kd_weight;
     const size_t n = at.batch->n, k = d->args.classes;
-    const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
+    const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     ctkd_status status = ctkd_kd_loss(n, k, d->s, d->t, d->tau, n_tau, d->kd_form, &report->loss_kd,
                                       d->ds_part, NULL, d->dtau);
     status = checked(at, "loss_kd", status, report->loss_kd, err);
@@ -379,7 +380,7 @@ static ctkd_status add_kd(struct ctkd__training_step *d, struct position at, siz
     if (tells_balance(at))
         report->gradient_kd = norm_of(n * k, weight, d->ds_part);
     if (d->args.profile)
-        ctkd__profile_add_all(d->args.profile, d->row_kd, ctkd__profile_now_ns() - start, n);
+        ctkd__profile_add_all(d->args.profile, d->row_kd, ctkd__clock_ns() - start, n);
     return CTKD_OK;
 }
 
@@ -446,7 +447,7 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
                                    struct ctkd__step_report *report, ctkd_error *err)
 {
     const size_t n = batch->n, k = d->args.classes;
-    const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
+    const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     ctkd_status status = ctkd_cross_entropy(n, k, d->s, batch->labels, &report->loss_ce, d->ds);
     status = checked(at, "loss_ce", status, report->loss_ce, err);
     if (status != CTKD_OK)
@@ -455,7 +456,7 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
         report->correct += ctkd__label_rank(k, d->s + i * k, batch->labels[i]) == 0;
     report->loss = report->loss_ce;
     if (d->args.profile)
-        ctkd__profile_add_all(d->args.profile, d->row_labels, ctkd__profile_now_ns() - start, n);
+        ctkd__profile_add_all(d->args.profile, d->row_labels, ctkd__clock_ns() - start, n);
     if (d->args.teacher) {
         const float weight = d->args.config->method.ce_weight;
         scale(n * k, weight, d->ds);
@@ -583,12 +584,11 @@ ctkd_status ctkd__step_run(struct ctkd__training_step *d, const struct ctkd__bat
         status = make_gradients(d, at, report, err);
     if (status != CTKD_OK)
         return status;
-    const uint64_t start = d->args.profile ? ctkd__profile_now_ns() : 0;
+    const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     for (size_t i = 0; i < d->n_groups; i++)
         d->groups[i].lr = (float)(lr_factor * (double)d->base_lr[i]);
     ctkd__sgd_update(d->groups, d->n_groups, d->args.workers);
     if (d->args.profile)
-        ctkd__profile_add_all(d->args.profile, d->row_sgd, ctkd__profile_now_ns() - start,
-                              batch->n);
+        ctkd__profile_add_all(d->args.profile, d->row_sgd, ctkd__clock_ns() - start, batch->n);
     return CTKD_OK;
 }

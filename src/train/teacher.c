@@ -132,14 +132,15 @@ static ctkd_status set_constants(struct ctkd__teacher *teacher,
 }
 
 static ctkd_status compile(struct ctkd__teacher *teacher, const struct ctkd__tensors *tensors,
-                           const struct ctkd__inference_config *engine, ctkd_error *err)
+                           const struct ctkd__engine *engine, ctkd_error *err)
 {
+    const struct ctkd__inference_config config = ctkd__engine_inference(engine, teacher->role);
     ctkd_status status =
         ctkd__weights_create(teacher->graph, engine->kernels->block, &teacher->weights, err);
     if (status == CTKD_OK)
         status = ctkd__weights_import(teacher->weights, tensors, err);
     if (status == CTKD_OK)
-        status = ctkd__inference_create(teacher->graph, engine, &teacher->inference, err);
+        status = ctkd__inference_create(teacher->graph, &config, &teacher->inference, err);
     if (status == CTKD_OK)
         status = ctkd__inference_load(teacher->inference, teacher->weights, err);
     if (status != CTKD_OK)
@@ -192,14 +193,15 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
 }
 
 ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
-                               const struct ctkd__inference_config *engine,
-                               struct ctkd__teacher **out, ctkd_error *err)
+                               const struct ctkd__engine *engine, struct ctkd__teacher **out,
+                               ctkd_error *err)
 {
     *out = NULL;
     struct ctkd__weights_file file = { 0 };
     struct ctkd__teacher *teacher = calloc(1, sizeof *teacher);
     if (!teacher)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", args->path);
+    teacher->role = args->role;
     teacher->batch_max = args->batch_max;
     ctkd_status status = read_network(teacher, args, &file, err);
     if (status == CTKD_OK)
@@ -232,9 +234,9 @@ void ctkd__teacher_close(struct ctkd__teacher *teacher)
 
 /* Compiled again: values that are kept change what can be fused. */
 static ctkd_status compile_watching(struct ctkd__teacher *teacher, const int *nodes, size_t count,
-                                    const struct ctkd__inference_config *engine, ctkd_error *err)
+                                    const struct ctkd__engine *engine, ctkd_error *err)
 {
-    struct ctkd__inference_config config = *engine;
+    struct ctkd__inference_config config = ctkd__engine_inference(engine, teacher->role);
     struct ctkd__inference *inference;
     config.outputs = nodes;
     config.n_outputs = count;
@@ -253,7 +255,7 @@ static ctkd_status no_memory(const struct ctkd__teacher *teacher, ctkd_error *er
 }
 
 ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,
-                                const struct ctkd__inference_config *engine, ctkd_error *err)
+                                const struct ctkd__engine *engine, ctkd_error *err)
 {
     if (count == 0)
         return CTKD_OK;
@@ -274,18 +276,14 @@ ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes,
 }
 
 ctkd_status ctkd__teacher_watch_training(struct ctkd__teacher *teacher, const int *nodes,
-                                         size_t count, const struct ctkd__inference_config *engine,
+                                         size_t count, const struct ctkd__engine *engine,
                                          ctkd_error *err)
 {
-    const struct ctkd__training_config config = { .kernels = engine->kernels,
-                                                  .workers = engine->workers,
-                                                  .batch_max = teacher->batch_max,
-                                                  .conv = engine->conv,
-                                                  .choices = engine->choices,
-                                                  .profile = engine->profile,
-                                                  .outputs = nodes,
-                                                  .n_outputs = count,
-                                                  .forward_only = true };
+    struct ctkd__training_config config =
+        ctkd__engine_training(engine, teacher->role, teacher->batch_max);
+    config.outputs = nodes;
+    config.n_outputs = count;
+    config.forward_only = true;
     const ctkd_status status =
         ctkd__training_create(teacher->graph, teacher->weights, &config, &teacher->training, err);
     if (status != CTKD_OK)

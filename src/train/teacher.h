@@ -8,13 +8,13 @@
 #ifndef CTKD_TRAIN_TEACHER_H
 #define CTKD_TRAIN_TEACHER_H
 
-#include "nn/compile/inference.h"
-#include "nn/compile/training.h"
+#include "nn/engine.h"
 #include "train/evaluate.h"
 #include "weights/weights_file.h"
 
 struct ctkd__teacher_args {
-    const char *role;       /* first level of the keys that messages name: "teacher" or "student" */
+    const char *role;       /* first level of the keys that messages name, and of
+                               rows in a profile: "teacher" or "student"; kept */
     const char *path;       /* run directory or weights file of any format */
     const char *network;    /* "": as the file says */
     const char *weights;    /* which set of them in the file; "" or NULL: the preferred one */
@@ -31,6 +31,7 @@ enum ctkd__source { CTKD__SOURCE_FILE, CTKD__SOURCE_DATA, CTKD__SOURCE_KEYS };
 const char *ctkd__source_text(enum ctkd__source source);
 
 struct ctkd__teacher {
+    const char *role; /* of its arguments */
     char file[1024];
     char note[CTKD__NOTE_BYTES]; /* what was guessed about the weights; "": nothing */
     struct ctkd__network_info info;
@@ -50,8 +51,8 @@ struct ctkd__teacher {
 
 /* Errors say what the file holds and what the data set needs: classes, channels, size, names. */
 ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
-                               const struct ctkd__inference_config *engine,
-                               struct ctkd__teacher **out, ctkd_error *err);
+                               const struct ctkd__engine *engine, struct ctkd__teacher **out,
+                               ctkd_error *err);
 void ctkd__teacher_close(struct ctkd__teacher *teacher);
 
 /* Has its images normalised otherwise from now on: comma lists as teacher.mean and .std, "" for no
@@ -65,12 +66,12 @@ void ctkd__teacher_restore(struct ctkd__teacher *teacher, const struct ctkd__net
 
 /* Has the values of these nodes of teacher->graph kept in taps from now on. At most once. */
 ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,
-                                const struct ctkd__inference_config *engine, ctkd_error *err);
+                                const struct ctkd__engine *engine, ctkd_error *err);
 
 /* The same, and answers are those of a network in training: its batch norms use the statistics of
    the batch. Its running statistics stay as they are: only _predict reads them. */
 ctkd_status ctkd__teacher_watch_training(struct ctkd__teacher *teacher, const int *nodes,
-                                         size_t count, const struct ctkd__inference_config *engine,
+                                         size_t count, const struct ctkd__engine *engine,
                                          ctkd_error *err);
 
 /* Makes all weights and running statistics read-only memory until close. */

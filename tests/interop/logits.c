@@ -21,8 +21,8 @@ static ctkd_status write_floats(const char *path, const float *values, size_t n,
 }
 
 static ctkd_status answer(const char *path, const struct ctkd__data *data,
-                          const struct ctkd__inference_config *engine,
-                          const struct ctkd__batch *batch, ctkd_error *err)
+                          const struct ctkd__engine *engine, const struct ctkd__batch *batch,
+                          ctkd_error *err)
 {
     const struct ctkd__teacher_args args = { .role = "teacher",
                                              .path = path,
@@ -51,13 +51,14 @@ static ctkd_status answer(const char *path, const struct ctkd__data *data,
 static ctkd_status run(int argc, char **argv, struct ctkd__config *config, ctkd_error *err)
 {
     struct ctkd__data data = { 0 };
-    struct ctkd__inference_config engine = { 0 };
+    struct ctkd__engine engine = { 0 };
     struct ctkd__batch batch = { .n = 0 };
     ctkd_status status = ctkd__arguments_apply(argc, argv, config, err);
     if (status == CTKD_OK)
         status = ctkd__data_open(config, false, false, &data, err);
+    const struct ctkd__engine_config asked = ctkd__config_engine(config);
     if (status == CTKD_OK)
-        status = ctkd__engine_open(config, &engine, err);
+        status = ctkd__engine_open(&asked, &engine, err);
     if (status == CTKD_OK) {
         ctkd__loader_start(data.test, 1, 0);
         if (!ctkd__loader_next(data.test, &batch))

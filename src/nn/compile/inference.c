@@ -12,6 +12,7 @@
 #include "nn/compile/program.h"
 #include "nn/conv/conv.h"
 #include "nn/round.h"
+#include "util/clock.h"
 #include "util/error.h"
 
 static const double epsilon = CTKD__BATCH_NORM_EPSILON;
@@ -202,7 +203,7 @@ static ctkd_status create_ops(struct ctkd__inference *inf, ctkd_error *err)
         if (status)
             return status;
         op->row = ctkd__profile_row(
-            inf->config.profile, "teacher",
+            inf->config.profile, inf->config.name ? inf->config.name : "network",
             op->instruction.kind == CTKD__INSTRUCTION_CONV
                 ? "conv forward"
                 : ctkd__instruction_text(op->instruction.kind),
@@ -752,11 +753,10 @@ static void run_worker(void *context, size_t worker)
         const size_t left = inf->n - first;
         const struct chunk_view v = { inf, worker, first, left < inf->part ? left : inf->part };
         for (int i = 0; i < inf->program.count; i++) {
-            const uint64_t start = profile ? ctkd__profile_now_ns() : 0;
+            const uint64_t start = profile ? ctkd__clock_ns() : 0;
             run_op(&v, &inf->ops[i]);
             if (profile)
-                ctkd__profile_add(profile, inf->ops[i].row, worker, ctkd__profile_now_ns() - start,
-                                  v.n);
+                ctkd__profile_add(profile, inf->ops[i].row, worker, ctkd__clock_ns() - start, v.n);
         }
     }
 }

@@ -16,6 +16,7 @@
 struct ctkd__inference;
 
 struct ctkd__inference_config {
+    const char *name; /* of its rows in the profile ("teacher"); NULL: "network"; kept */
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
     size_t chunk; /* images per pass of a worker; 0: chosen by the network */

@@ -133,7 +133,7 @@ static bool is_conv(const struct ctkd__training_op *op)
 
 static const char *profile_name(const struct ctkd__training *t)
 {
-    return t->config.forward_only ? "teacher" : "student";
+    return t->config.name ? t->config.name : "network";
 }
 
 static const char *const conv_directions[] = { "conv forward", "conv backward data",

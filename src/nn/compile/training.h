@@ -17,6 +17,7 @@
 struct ctkd__training;
 
 struct ctkd__training_config {
+    const char *name; /* of its rows in the profile ("student"); NULL: "network"; kept */
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
     size_t batch_max;

@@ -1,4 +1,5 @@
 #include "nn/compile/training_view.h"
+#include "util/clock.h"
 
 #include <math.h>
 #include <string.h>
@@ -167,11 +168,11 @@ static const float *packed_weights(const struct ctkd__view *v, enum ctkd__conv_d
     if (impl->packed_bytes(conv) == 0)
         return weights;
     float *const packed = t->packed[t->packs[v->worker]++ % 2];
-    const uint64_t start = t->config.profile ? ctkd__profile_now_ns() : 0;
+    const uint64_t start = t->config.profile ? ctkd__clock_ns() : 0;
     impl->pack(conv, weights, packed, v->worker, ctkd__workers_count(t->config.workers));
     if (t->config.profile)
         ctkd__profile_add(t->config.profile, v->op->rows[3 + direction], v->worker,
-                          ctkd__profile_now_ns() - start, v->n);
+                          ctkd__clock_ns() - start, v->n);
     ctkd__view_meet(v);
     return packed;
 }
@@ -180,7 +181,7 @@ static void run_conv(const struct ctkd__view *v, enum ctkd__conv_direction direc
                      struct ctkd__conv_call *call)
 {
     const struct ctkd__conv *const conv = v->op->conv[direction];
-    const uint64_t start = v->training->config.profile ? ctkd__profile_now_ns() : 0;
+    const uint64_t start = v->training->config.profile ? ctkd__clock_ns() : 0;
     call->n = v->n;
     call->worker = v->worker;
     call->scratch = v->training->scratch[v->worker];
@@ -189,7 +190,7 @@ static void run_conv(const struct ctkd__view *v, enum ctkd__conv_direction direc
         v->training->statuses[v->worker] = status;
     if (v->training->config.profile)
         ctkd__profile_add(v->training->config.profile, v->op->rows[direction], v->worker,
-                          ctkd__profile_now_ns() - start, v->n);
+                          ctkd__clock_ns() - start, v->n);
 }
 
 static void conv_forward(const struct ctkd__view *v)
@@ -433,11 +434,10 @@ static const struct ctkd__passes *functions_of(const struct ctkd__training_op *o
 static void timed(const struct ctkd__view *v, void (*fn)(const struct ctkd__view *v), int row)
 {
     struct ctkd__profile *const profile = v->training->config.profile;
-    const uint64_t start = profile ? ctkd__profile_now_ns() : 0;
+    const uint64_t start = profile ? ctkd__clock_ns() : 0;
     fn(v);
     if (profile && !v->op->conv[CTKD__CONV_BACKWARD_WEIGHTS]) /* convolutions time their parts */
-        ctkd__profile_add(profile, v->op->rows[row], v->worker, ctkd__profile_now_ns() - start,
-                          v->n);
+        ctkd__profile_add(profile, v->op->rows[row], v->worker, ctkd__clock_ns() - start, v->n);
 }
 
 void ctkd__training_op_forward(struct ctkd__training *training, struct ctkd__training_op *op,

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "nn/arena.h"
+#include "util/clock.h"
 #include "util/error.h"
 
 enum { MEASURED_NS = 4000000, RUNS_MIN = 3 }; /* of each candidate */
@@ -85,13 +85,6 @@ static void arrays_close(struct arrays *a)
     ctkd__pages_release(a->scratch, a->scratch_bytes);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* Fastest of several runs, packing included (it is part of every step). */
 static ctkd_status time_candidate(const struct ctkd__conv *conv, struct arrays *a, uint64_t *best)
 {
@@ -110,16 +103,16 @@ static ctkd_status time_candidate(const struct ctkd__conv *conv, struct arrays *
                                            : r->direction == CTKD__CONV_BACKWARD_DATA ? a->x
                                                                                       : a->weights,
                                     .scratch = a->scratch };
-    const uint64_t begin = now_ns();
+    const uint64_t begin = ctkd__clock_ns();
     *best = UINT64_MAX;
-    for (int i = 0; i < RUNS_MIN || now_ns() - begin < MEASURED_NS; i++) {
-        const uint64_t start = now_ns();
+    for (int i = 0; i < RUNS_MIN || ctkd__clock_ns() - begin < MEASURED_NS; i++) {
+        const uint64_t start = ctkd__clock_ns();
         if (packs)
             base->impl->pack(conv, a->weights, a->packed, 0, 1);
         const ctkd_status status = base->impl->run(conv, &call);
         if (status)
             return status;
-        const uint64_t ns = now_ns() - start;
+        const uint64_t ns = ctkd__clock_ns() - start;
         *best = ns < *best ? ns : *best;
     }
     return CTKD_OK;

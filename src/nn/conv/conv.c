@@ -59,6 +59,15 @@ static bool known(const char *name)
     return found;
 }
 
+ctkd_status ctkd__conv_check(const char *name, ctkd_error *err)
+{
+    if (known(name))
+        return CTKD_OK;
+    return ctkd__fail(err, CTKD_ENOTFOUND,
+                      "%s, expected auto, winograd, depthwise, gemm, expanded, im2col or dnnl",
+                      name);
+}
+
 bool ctkd__conv_supported(const char *name, const struct ctkd__conv_request *request)
 {
     struct ctkd__conv_request plain = *request; /* a prologue must not change who was asked for */
@@ -71,11 +80,9 @@ ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request 
                               struct ctkd__conv **out, ctkd_error *err)
 {
     *out = NULL;
-    if (!known(name))
-        return ctkd__fail(err, CTKD_ENOTFOUND,
-                          "train.conv: %s, expected auto, winograd, "
-                          "depthwise, gemm, expanded, im2col or dnnl",
-                          name);
+    const ctkd_status unknown = ctkd__conv_check(name, err);
+    if (unknown)
+        return unknown;
     const bool automatic = is_automatic(name);
     const struct ctkd__choice *choice = NULL;
     struct ctkd__conv_request decided = *request;

@@ -95,6 +95,9 @@ static inline const struct ctkd__conv_base *ctkd__conv_base(const struct ctkd__c
 /* Every implementation, the general ones last; NULL-terminated. */
 const struct ctkd__conv_impl *const *ctkd__conv_list(void);
 
+/* CTKD_ENOTFOUND where `name` is no implementation, "auto" or NULL. */
+ctkd_status ctkd__conv_check(const char *name, ctkd_error *err);
+
 /* Makes a convolution with the implementation of that name where it applies; elsewhere, and for
    "auto" or NULL, with the recorded choice of request->choices, else the first of the list that
    applies. CTKD_ENOTFOUND: unknown name. */

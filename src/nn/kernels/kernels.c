@@ -75,15 +75,14 @@ static ctkd_status select_by_name(const char *name, const struct ctkd__kernels *
 {
     const enum ctkd__cpu_level level = level_of(name);
     if (level == CTKD__CPU_LEVELS)
-        return ctkd__fail(err, CTKD_ENOTFOUND,
-                          "train.isa: %s, expected auto, avx512, avx2 or portable", name);
+        return ctkd__fail(err, CTKD_ENOTFOUND, "%s, expected auto, avx512, avx2 or portable", name);
     if (!built[level] || !ctkd__cpu_has(level))
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
-                          "train.isa: %s: this CPU has no such instructions; the best it has is %s",
-                          name, ctkd__kernels_list()[0]->name);
+                          "%s: this CPU has no such instructions; the best it has is %s", name,
+                          ctkd__kernels_list()[0]->name);
     if (!ctkd__cpu_may_use(level))
-        return ctkd__fail(err, CTKD_EUNSUPPORTED, "train.isa: %s: " CTKD__CPU_CAP "=%s excludes it",
-                          name, ctkd__cpu_cap());
+        return ctkd__fail(err, CTKD_EUNSUPPORTED, "%s: " CTKD__CPU_CAP "=%s excludes it", name,
+                          ctkd__cpu_cap());
     *out = built[level];
     return CTKD_OK;
 }

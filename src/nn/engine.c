@@ -1,0 +1,104 @@
+#include "nn/engine.h"
+
+#include <stdlib.h>
+
+#include "util/error.h"
+
+/* Puts the name of the setting that is refused before its message. */
+static ctkd_status name_setting(const struct ctkd__engine_config *config, const char *setting,
+                                ctkd_status status, ctkd_error *err)
+{
+    if (status == CTKD_OK)
+        return status;
+    return ctkd__fail_within(err, status, "%s%s", config->keys ? config->keys : "", setting);
+}
+
+static ctkd_status open_kernels(const struct ctkd__engine_config *config,
+                                struct ctkd__engine *engine, ctkd_error *err)
+{
+    const ctkd_status status = ctkd__kernels_select(config->isa, &engine->kernels, err);
+    /* An unknown cap is a mistake in the environment, not in the setting. */
+    return ctkd__cpu_cap_known() ? name_setting(config, "isa", status, err) : status;
+}
+
+static ctkd_status open_profile(const struct ctkd__engine_config *config,
+                                struct ctkd__engine *engine, ctkd_error *err)
+{
+    if (!config->profile)
+        return CTKD_OK;
+    const ctkd_status status =
+        ctkd__profile_create(ctkd__workers_count(engine->workers), &engine->profile);
+    if (status != CTKD_OK)
+        ctkd__fail(err, status, "%s", ctkd_status_text(status));
+    return name_setting(config, "profile", status, err);
+}
+
+static ctkd_status open_choices(const struct ctkd__engine_config *config,
+                                struct ctkd__engine *engine, ctkd_error *err)
+{
+    const bool recorded = config->choices && config->choices[0];
+    if (!recorded && !config->measure)
+        return CTKD_OK;
+    engine->choices = calloc(1, sizeof *engine->choices);
+    if (!engine->choices)
+        return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
+    engine->choices->measure = config->measure;
+    if (!recorded)
+        return CTKD_OK;
+    return name_setting(config, "choices",
+                        ctkd__choices_read(config->choices, engine->choices, err), err);
+}
+
+ctkd_status ctkd__engine_open(const struct ctkd__engine_config *config, struct ctkd__engine *out,
+                              ctkd_error *err)
+{
+    *out = (struct ctkd__engine){ .conv = config->conv ? config->conv : "auto" };
+    ctkd_status status = open_kernels(config, out, err);
+    if (status == CTKD_OK)
+        status = name_setting(config, "conv", ctkd__conv_check(out->conv, err), err);
+    if (status == CTKD_OK)
+        status = name_setting(config, "threads",
+                              ctkd__workers_create(config->threads, &out->workers, err), err);
+    if (status == CTKD_OK)
+        out->cpus = *ctkd__workers_cpus(out->workers);
+    if (status == CTKD_OK)
+        status = open_profile(config, out, err);
+    if (status == CTKD_OK)
+        status = open_choices(config, out, err);
+    if (status != CTKD_OK)
+        ctkd__engine_close(out);
+    return status;
+}
+
+void ctkd__engine_close(struct ctkd__engine *engine)
+{
+    if (engine->choices)
+        ctkd__choices_fini(engine->choices);
+    free(engine->choices);
+    ctkd__profile_destroy(engine->profile);
+    ctkd__workers_destroy(engine->workers);
+    *engine = (struct ctkd__engine){ 0 };
+}
+
+struct ctkd__inference_config ctkd__engine_inference(const struct ctkd__engine *engine,
+                                                     const char *name)
+{
+    return (struct ctkd__inference_config){ .name = name,
+                                            .kernels = engine->kernels,
+                                            .workers = engine->workers,
+                                            .conv = engine->conv,
+                                            .choices = engine->choices,
+                                            .profile = engine->profile };
+}
+
+struct ctkd__training_config ctkd__engine_training(const struct ctkd__engine *engine,
+                                                   const char *name, size_t batch_max)
+{
+    return (struct ctkd__training_config){ .name = name,
+                                           .kernels = engine->kernels,
+                                           .workers = engine->workers,
+                                           .batch_max = batch_max,
+                                           .conv = engine->conv,
+                                           .choices = engine->choices,
+                                           .profile = engine->profile };
+}
