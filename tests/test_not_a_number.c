@@ -38,7 +38,7 @@ static void pointwise(const struct ctkd__kernels *k)
 {
     const size_t b = k->block, at = pixel * b + lane, count = HW * b;
     const struct ctkd__extent extent = { 1, 1, HW };
-    float x[PLANE], ones[PLANE], y[PLANE], scale[BLOCK], shift[BLOCK];
+    float x[PLANE], ones[PLANE], dy[PLANE], y[PLANE], scale[BLOCK], shift[BLOCK];
     fill(x, count, at);
     for (size_t i = 0; i < PLANE; i++)
         ones[i] = 1;
@@ -61,6 +61,14 @@ static void pointwise(const struct ctkd__kernels *k)
     check_one_nan(y, count, at);
     k->pointwise->relu_backward(count, ones, x, NULL, y); /* where y > 0, dy itself */
     check_one_nan(y, count, at);
+    /* PyTorch 2.13: 3 goes back through relu(NaN), 0 through relu of what is not above 0. */
+    for (size_t i = 0; i < PLANE; i++)
+        dy[i] = 3;
+    fill(x, count, at);
+    x[at == 0 ? 1 : 0] = -1;
+    k->pointwise->relu_backward(count, x, dy, NULL, y);
+    for (size_t i = 0; i < count; i++)
+        assert_true(y[i] == (i == at || x[i] > 0 ? 3.0f : 0.0f));
 }
 
 static void passes_of_one_value_keep_nan(void **state)

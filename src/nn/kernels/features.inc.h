@@ -206,7 +206,8 @@ static void ft__activate(struct ctkd__extent extent, size_t channels, enum ctkd_
     }
 }
 
-/* f'(x) g; at its kinks 0, as in PyTorch (LEAKY_RELU: the slope). */
+/* f'(x) g; at its kinks 0, as in PyTorch (LEAKY_RELU: the slope). Behind NaN
+   RELU6 and HARD_SWISH give 0: PyTorch 2.13 gives 0, g or NaN there, as its vectors end. */
 ALWAYS_INLINE vf ft__slope(enum ctkd__activation kind, vf slope, vf value, vf g)
 {
     const vi low = value > v_set(-3.0f), high = value < v_set(3.0f);

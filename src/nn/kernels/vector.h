@@ -63,15 +63,15 @@ ALWAYS_INLINE vf v_relu(vf x)
 {
     return (vf)_mm512_max_ps(_mm512_setzero_ps(), (__m512)x);
 }
-ALWAYS_INLINE vf v_keep_if_positive(vf x, vf condition) /* condition > 0 ? x : 0 */
+ALWAYS_INLINE vf v_keep_if_positive(vf x, vf condition) /* condition > 0 or NaN ? x : 0 */
 {
     return (vf)_mm512_maskz_mov_ps(
-        _mm512_cmp_ps_mask((__m512)condition, _mm512_setzero_ps(), _CMP_GT_OQ), (__m512)x);
+        _mm512_cmp_ps_mask((__m512)condition, _mm512_setzero_ps(), _CMP_NLE_UQ), (__m512)x);
 }
 #else
 ALWAYS_INLINE vf v_keep_if_positive(vf x, vf condition)
 {
-    return (vf)((vi)x & (condition > v_zero()));
+    return (vf)((vi)x & ~(condition <= v_zero()));
 }
 #if VB == 8 && defined(__AVX2__)
 ALWAYS_INLINE vf v_relu(vf x)
