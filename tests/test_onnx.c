@@ -359,6 +359,12 @@ static void weights_files_that_are_missing_short_or_elsewhere_are_named(void **s
     check_external_refused(external_of("a", 2, "none.data", "0", "8"),
                            "none.data: No such file or directory; expected the file with the");
     check_external_refused(external_of("a", 2, ".", "0", "8"), "not a regular file");
+    static const char pointer[] =
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345678\n";
+    scratch_write("pointer.data", pointer, sizeof pointer - 1);
+    check_external_refused(external_of("a", 2, "pointer.data", "4096", "8"),
+                           "pointer.data: found a Git LFS pointer (`git lfs pull` fetches the "
+                           "file), expected the weights (external data)");
     scratch_write("short.data", "0123456789", 10);
     check_external_refused(external_of("a", 2, "short.data", "4", "8"),
                            "short.data has 10 bytes, expected 8 from byte 4 on");

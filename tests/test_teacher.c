@@ -175,7 +175,7 @@ static void weights_may_know_more_classes_than_the_labels(void **state)
                                            .mean = "",
                                            .std = "",
                                            .images = &images,
-                                           .more_classes = true,
+                                           .classes_max = 256,
                                            .batch_max = N };
         images.classes = 2;
         check_ok(ctkd__teacher_open(&args, &engine, &teacher, &err), &err);
@@ -184,7 +184,11 @@ static void weights_may_know_more_classes_than_the_labels(void **state)
         images.classes = 12;
         assert_int_equal(ctkd__teacher_open(&args, &engine, &teacher, &err), CTKD_ESHAPE);
         images.classes = 2;
-        args.more_classes = false;
+        args.classes_max = 9; /* 10 are more than labels of nine values can say */
+        assert_int_equal(ctkd__teacher_open(&args, &engine, &teacher, &err), CTKD_ESHAPE);
+        assert_non_null(strstr(err.message, "network of 10 classes, but the labels of "));
+        assert_non_null(strstr(err.message, " say 2 and can say 9 at most"));
+        args.classes_max = 2;
         assert_int_equal(ctkd__teacher_open(&args, &engine, &teacher, &err), CTKD_ESHAPE);
     }
 }

@@ -371,7 +371,7 @@ static ctkd_status check_kind(const char *path, ctkd_error *err)
 static ctkd_status check_member(const struct ctkd__member *member, ctkd_error *err)
 {
     const char *const kind = ctkd__file_stand_in(member->bytes, member->size);
-    return kind ? ctkd__fail(err, CTKD_EFORMAT, "%s: this is %s, expected the data file %s",
+    return kind ? ctkd__fail(err, CTKD_EFORMAT, "%s: found %s, expected the data file %s",
                              member->place, kind, member->name)
                 : CTKD_OK;
 }

@@ -11,6 +11,7 @@
 
 #include "io/manifest.h"
 #include "util/error.h"
+#include "util/file_kind.h"
 #include "util/text.h"
 
 /* Tensors that share bytes are rare but allowed; a small file must not fill the memory. */
@@ -118,6 +119,13 @@ static ctkd_status open_file(struct ctkd__onnx_external *external, const char *n
         return ctkd__fail(err, CTKD_EFORMAT,
                           "%s: %s: %s: not a regular file, expected the weights (external data)",
                           external->model, name, path);
+    unsigned char first[CTKD__FILE_KIND_BYTES];
+    const ssize_t n = pread(file, first, sizeof first, 0);
+    const char *const stand_in = n > 0 ? ctkd__file_stand_in(first, (size_t)n) : NULL;
+    if (stand_in)
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: %s: %s: found %s, expected the weights (external data)",
+                          external->model, name, path, stand_in);
     external->size = (uint64_t)info.st_size;
     return see_file(external, &info, err);
 }

@@ -67,7 +67,15 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
                                           ctkd__loader_samples(loader), dataset->classes, train);
     const size_t no_test =
         empty_classes(&dataset->test, NULL, dataset->test.count, dataset->classes, test);
-    if (no_train)
+    const bool by_teacher =
+        session->teacher && session->config->data.classes == 0 && dataset->classes_open && no_train;
+    if (by_teacher && !limited) /* the labels alone would have made them fewer */
+        say(findings, true, "data",
+            "%zu of %zu classes have no training image (label %s): the student gets %zu outputs "
+            "because the teacher has as many; data.classes=%zu confirms that, and a student of "
+            "fewer needs a teacher of fewer",
+            no_train, dataset->classes, train, dataset->classes, dataset->classes);
+    else if (no_train)
         say(findings, true, "data",
             "%zu of %zu classes have no training image (label %s): is %s the one that was "
             "meant?",
@@ -425,11 +433,12 @@ void ctkd__preflight_balance(const struct ctkd__session *session,
         return;
     if (most->norm > balance_limit * least->norm)
         say(findings, true, "balance",
-            "gradients on the logits at step 1: %s: the %s term has next to no say against %s; "
+            "gradients on the logits at the first step: %s: the %s term has next to no say against "
+            "%s; "
             "%s and %s change that",
             text, least->name, most->name, least->key, most->key);
     else
-        say(findings, false, "balance", "gradients on the logits at step 1: %s", text);
+        say(findings, false, "balance", "gradients on the logits at the first step: %s", text);
 }
 
 /* --- cost */
@@ -455,6 +464,7 @@ void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost
         steps += (double)config->method.initial_epochs * per_epoch;
     if (config->train.max_steps > 0)
         steps = fmin(steps, (double)config->train.max_steps);
+    steps = fmax(steps - (double)session->state.step, 0); /* those of a run that is resumed */
     const double evaluations =
         ceil(fmin(epochs, steps / per_epoch) / (double)config->train.eval_every);
     const double limit = 60 * (double)config->train.max_minutes, memory = memory_limit();

@@ -40,7 +40,7 @@ ctkd_status ctkd__measure_network(struct ctkd__measure *measure, enum ctkd__meas
         .mean = mean,
         .std = std,
         .images = &measure->data.images,
-        .more_classes = measure->data.dataset->classes_open,
+        .classes_max = ctkd__data_classes_max(&measure->data),
         .batch_max = (size_t)config->train.batch
     };
     return ctkd__teacher_open(&args, &measure->engine, out, err);

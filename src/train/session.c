@@ -86,6 +86,12 @@ void ctkd__data_take_classes(struct ctkd__data *data, const struct ctkd__network
     data->dataset->classes = data->images.classes = network->classes;
 }
 
+size_t ctkd__data_classes_max(const struct ctkd__data *data)
+{
+    const struct ctkd__dataset_def *const def = ctkd__dataset_find(data->dataset->name);
+    return data->dataset->classes_open && def ? def->classes_max : data->images.classes;
+}
+
 void ctkd__data_close(struct ctkd__data *data)
 {
     ctkd__loader_destroy(data->train);
@@ -256,7 +262,7 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
                                              .mean = config->teacher.mean,
                                              .std = config->teacher.std,
                                              .images = &session->data.images,
-                                             .more_classes = session->data.dataset->classes_open,
+                                             .classes_max = ctkd__data_classes_max(&session->data),
                                              .batch_max = (size_t)config->train.batch };
     const ctkd_status status = ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
     if (status == CTKD_OK)

@@ -18,6 +18,9 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
 /* The classes that a network knows, where the labels leave open how many there are and it knows
  * more. */
 void ctkd__data_take_classes(struct ctkd__data *data, const struct ctkd__network_info *network);
+/* How many classes such a network may know: as many as labels can say, or exactly those of the
+   data. */
+size_t ctkd__data_classes_max(const struct ctkd__data *data);
 void ctkd__data_close(struct ctkd__data *data);
 
 /* The engine that the section `train` of a configuration asks for; its texts are the

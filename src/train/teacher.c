@@ -28,8 +28,16 @@ static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__
     const struct ctkd__network_info *info = &teacher->info;
     const struct ctkd__network_info *images = args->images;
     const char *set = images->dataset;
-    const bool may_have_more = args->more_classes && info->classes > images->classes;
-    if (info->classes != 0 && info->classes != images->classes && !may_have_more)
+    const bool more = args->classes_max > images->classes;
+    if (more && info->classes > args->classes_max)
+        return ctkd__fail(
+            err, CTKD_ESHAPE,
+            "%s: network of %zu classes, but the labels of %s say %zu and can say %zu "
+            "at most: expected a network of %zu classes, such as this one with its "
+            "last layer trained anew",
+            teacher->file, info->classes, set, images->classes, args->classes_max, images->classes);
+    if (info->classes != 0 && info->classes != images->classes &&
+        !(more && info->classes > images->classes))
         return ctkd__fail(err, CTKD_ESHAPE, "%s: network of %zu classes, but data set %s has %zu",
                           teacher->file, info->classes, set, images->classes);
     ctkd_status status =
@@ -173,7 +181,7 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
     if (status != CTKD_OK) /* EINVAL: there is no such set */
         return status == CTKD_EINVAL ? ctkd__fail_within(err, status, "%s", key) : status;
     snprintf(teacher->file, sizeof teacher->file, "%s", file->path);
-    if (args->more_classes)
+    if (args->classes_max > images->classes)
         sizes.classes = classes_of_weights(&file->tensors, images->classes);
     teacher->info = file->info;
     status = check_info(teacher, args, err);
@@ -182,11 +190,12 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
                                           teacher->note, err);
     char other[CTKD__NOTE_BYTES];
     ctkd__sets_text(&file->sets, key, other, sizeof other);
-    if (status == CTKD_ESHAPE && other[0]) /* perhaps it is another set that fits */
-        return ctkd__fail_within(err, status, "%s", other);
+    if (status == CTKD_ESHAPE && other[0]) /* they were tried */
+        return ctkd__fail_within(err, status, "%s, but none of them fits", other);
     if (status != CTKD_OK)
-        return status == CTKD_EINVAL ? ctkd__fail_within(err, status, "%s.network", args->role)
-                                     : status;
+        return status == CTKD_EINVAL || status == CTKD_ENOTFOUND
+                   ? ctkd__fail_within(err, status, "%s.network", args->role)
+                   : status;
     teacher->info = file->info;
     ctkd__note_sets(teacher->note, &file->sets, key);
     return check_info(teacher, args, err); /* a model of free size says its classes only now */

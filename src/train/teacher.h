@@ -20,9 +20,9 @@ struct ctkd__teacher_args {
     const char *weights;    /* which set of them in the file; "" or NULL: the preferred one */
     const char *mean, *std; /* teacher.mean and .std; "": as the file says, else as `images` */
     const struct ctkd__network_info
-        *images;       /* dataset, classes, size and constants of the batches */
-    bool more_classes; /* it may have more classes than `images`, whose labels say at least how many
-                        */
+        *images;        /* dataset, classes, size and constants of the batches */
+    size_t classes_max; /* it may have so many: more than `images` where the labels say only at
+                           least how many there are */
     size_t batch_max;
 };
 

@@ -192,7 +192,7 @@ static ctkd_status find_network(struct ctkd__weights_file *file, bool *guessed, 
     if (found)
         snprintf(file->info.network, sizeof file->info.network, "%s", found);
     else if (count == 0)
-        return ctkd__fail(err, CTKD_EINVAL,
+        return ctkd__fail(err, CTKD_ENOTFOUND,
                           "%s does not name its network and fits none of `ctkd models`; expected "
                           "its name (network)",
                           file->path);
@@ -229,9 +229,9 @@ static ctkd_status build_and_match(struct ctkd__weights_file *file, bool importe
                                    guessed ? ", a guess by the folder's name" : "");
 }
 
-ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char *network,
-                                     const struct ctkd__model_args *sizes, struct ctkd__graph **out,
-                                     char note[CTKD__NOTE_BYTES], ctkd_error *err)
+static ctkd_status find_graph(struct ctkd__weights_file *file, const char *network,
+                              const struct ctkd__model_args *sizes, struct ctkd__graph **out,
+                              char note[CTKD__NOTE_BYTES], ctkd_error *err)
 {
     struct ctkd__network_info *const info = &file->info;
     *out = NULL;
@@ -266,4 +266,55 @@ ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char
     if (status == CTKD_OK && file->note[0])
         ctkd__note_add(note, "%s", file->note);
     return status;
+}
+
+/* Whether these weights fit no network, or not the one that is named: another set may. */
+static bool is_misfit(ctkd_status status)
+{
+    return status == CTKD_ESHAPE || status == CTKD_ENOTFOUND;
+}
+
+/* The first of the file's other sets that fits, read anew into *file. */
+static ctkd_status try_other_sets(struct ctkd__weights_file *file, const char *network,
+                                  const struct ctkd__model_args *sizes, struct ctkd__graph **out,
+                                  char note[CTKD__NOTE_BYTES])
+{
+    const struct ctkd__sets sets = file->sets;
+    ctkd_status status = CTKD_ESHAPE;
+    for (size_t i = 0; i < sets.count && is_misfit(status); i++) {
+        struct ctkd__weights_file other;
+        if (i == sets.taken)
+            continue;
+        status = ctkd__weights_file_read_set(file->path, sets.items[i].name, &other, NULL);
+        if (status == CTKD_OK)
+            status = find_graph(&other, network, sizes, out, note, NULL);
+        if (status != CTKD_OK) {
+            ctkd__weights_file_fini(&other);
+            continue;
+        }
+        other.sets.asked = false; /* so that the choice is said */
+        ctkd__weights_file_fini(file);
+        *file = other;
+        ctkd__note_add(note, "the weights of %s do not fit", sets.items[sets.taken].name);
+    }
+    return status;
+}
+
+ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char *network,
+                                     const struct ctkd__model_args *sizes, struct ctkd__graph **out,
+                                     char note[CTKD__NOTE_BYTES], ctkd_error *err)
+{
+    const struct ctkd__network_info info = file->info;
+    const ctkd_status status = find_graph(file, network, sizes, out, note, err);
+    if (!is_misfit(status) || file->sets.count < 2 || file->sets.asked)
+        return status;
+    const ctkd_error first = err ? *err : (ctkd_error){ 0 };
+    const ctkd_status other = try_other_sets(file, network, sizes, out, note);
+    if (other == CTKD_OK)
+        return CTKD_OK;
+    file->info = info;
+    note[0] = '\0';
+    if (err)
+        *err = first;
+    return other == CTKD_ENOMEM ? ctkd__fail(err, other, "%s: out of memory", file->path) : status;
 }

@@ -49,6 +49,10 @@ ctkd_status ctkd__weights_file_resolve(struct ctkd__weights_file *file,
  * info, else the one network that fits, of several or none that of file->guess (`note` says so);
  * info.network says which it became. An imported graph that is not exactly the network of info
  * (folded, or not one of ours) is taken as it is: file->graph is then NULL. *out is the caller's.
+ *
+ * Where the set of weights was not asked for by its name and does not fit, the file's others are
+ * read and tried in order; the first that fits becomes *file, which `note` says. CTKD_ESHAPE: none
+ * does; CTKD_ENOTFOUND: no network is named, and none has such parameters.
  */
 ctkd_status ctkd__weights_file_graph(struct ctkd__weights_file *file, const char *network,
                                      const struct ctkd__model_args *sizes, struct ctkd__graph **out,

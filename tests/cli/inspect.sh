@@ -147,6 +147,37 @@ grep -qF "$said (teacher.weights=model_ema takes these)" stderr || fail "distill
 expect 1 "$ctkd" eval both.safetensors data.set=$set student.weights=ema
 grep -q "student.weights: both.safetensors: weights 'ema' are not in the file, expected model, model_ema" stderr ||
     fail "no such weights"
+# The set that is preferred does not fit: the others are tried, and which one was taken is said.
+python3 - both.safetensors misfit.safetensors <<'PY'
+import json, struct, sys
+file = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", file[:8])[0]
+header = {name: entry for name, entry in json.loads(file[8:8 + size]).items() if name != "model.bn1.weight"}
+data, at, out = b"", 0, {}
+for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+    begin, stop = entry["data_offsets"]
+    out[name] = dict(entry, data_offsets=[at, at + stop - begin])
+    data += file[8 + size + begin:8 + size + stop]
+    at += stop - begin
+text = json.dumps(out).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + data)
+PY
+other='the weights of model do not fit; the weights are those of model_ema; the file also has model'
+# shellcheck disable=SC2086
+for network in "" student.network=resnet8; do
+    expect 0 "$ctkd" eval misfit.safetensors $own $network
+    grep -qF "$other (student.weights=model takes these)" stderr || fail "another set: $(cat stderr)"
+    ! grep -q 'top-1 10.00 %' stdout || fail "eval: the average that fits"
+done
+expect 0 "$ctkd" convert misfit.safetensors misfit.onnx channels=1 height=16
+grep -qF "$other (weights=model takes these)" stderr || fail "convert: another set"
+# shellcheck disable=SC2086
+expect 1 "$ctkd" eval misfit.safetensors $own student.network=resnet8 student.weights=model
+grep -q 'does not fit: 1 missing (bn1.weight' stderr || fail "asked for, and not replaced"
+# shellcheck disable=SC2086
+expect 1 "$ctkd" eval misfit.safetensors $own student.network=resnet20
+grep -qF 'but none of them fits: misfit.safetensors (resnet20): does not fit' stderr || fail "none fits: $(cat stderr)"
 # shellcheck disable=SC2086
 expect 0 "$ctkd" train $small student.init=both.safetensors student.weights=model_ema train.epochs=1 optimizer.lr=0 \
     run.dir=started
@@ -156,7 +187,7 @@ expect 1 "$ctkd" inspect a.onnx weights=model
 grep -q "a.onnx: weights 'model' found, but an ONNX model has one set of weights" stderr || fail "ONNX"
 
 # A file that is something else is called what it is, wherever it is given; a pipe is refused.
-lfs='this is a Git LFS pointer (`git lfs pull` fetches the file), expected'
+lfs='found a Git LFS pointer (`git lfs pull` fetches the file), expected'
 mkdir pointers
 for name in a.pth a.yaml pointers/{train,t10k}-{images-idx3,labels-idx1}-ubyte a.tar; do
     printf 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345678\n' >"pointers/$(basename $name)"
@@ -171,11 +202,11 @@ grep -qF "pointers/a.yaml: $lfs a configuration in YAML" stderr || fail "configu
 expect 2 "$ctkd" train ./a.onnx
 grep -q "a.onnx: found an ONNX model, expected a configuration in YAML" stderr || fail "a model is no configuration"
 expect 1 "$ctkd" inspect /dev/null
-grep -q "/dev/null: a device or socket, expected a regular file" stderr || fail "device"
+grep -q "/dev/null: found a device or socket, expected a regular file" stderr || fail "device"
 expect 1 "$ctkd" inspect <(cat a.onnx)
 grep -q ": found a pipe, expected a regular file, because it is read more than once" stderr || fail "pipe"
 expect 1 "$ctkd" eval a.onnx data.set=mnist:<(cat a.onnx)
-grep -q ": a pipe, expected a regular file" stderr || fail "data from a pipe"
+grep -q ": found a pipe, expected a regular file" stderr || fail "data from a pipe"
 "$ctkd" inspect /dev/stdin <a.onnx >stdout || fail "a file as standard input"
 grep -q '^  fits       resnet8$' stdout || fail "a file as standard input: network"
 

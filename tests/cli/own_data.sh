@@ -36,8 +36,10 @@ expect 0 "$ctkd" train data.set=mnist:ten $small run.dir=teacher10
 expect 0 "$ctkd" convert teacher10/last.safetensors ten.pth
 for teacher in teacher10 ten.pth; do
     expect 0 "$ctkd" distill data.set=mnist:two teacher.path=$teacher teacher.tolerance=100 $small run.dir=student10
-    grep -q '^note: data: 8 of 10 classes have no training image (label 2, 3, 4, 5 and 4 more)' stderr || fail "classes without images"
+    grep -q '^note: data: 8 of 10 classes have no training image (label 2, 3, 4, 5 and 4 more): the student gets 10 outputs because the teacher has as many; data.classes=10 confirms that' stderr || fail "classes without images"
     outputs student10/last.safetensors 10
+    expect 0 "$ctkd" distill data.set=mnist:two data.classes=10 teacher.path=$teacher teacher.tolerance=100 $small run.dir=student10 run.force=true
+    ! grep -q 'because the teacher' stderr || fail "data.classes=10 was asked for"
     expect 0 "$ctkd" eval student10 data.set=mnist:two
 done
 
