@@ -49,6 +49,43 @@ static void parts_are_left_out_in_their_order(void **state)
                "initial epoch 113/240  step 517/782  412 img/s  loss 1.2345  ETA 11:23:45");
 }
 
+static void an_epoch_s_line_is_as_long_as_the_terminal_is_wide(void **state)
+{
+    (void)state;
+    static const struct ctkd__epoch_line line = { .epoch = 113,
+                                                  .epochs = 240,
+                                                  .lr = 0.05,
+                                                  .loss = 1.2345,
+                                                  .train_top1 = 61.234,
+                                                  .has_test = true,
+                                                  .test_top1 = 58,
+                                                  .best_top1 = 58.1,
+                                                  .has_tau = true,
+                                                  .tau = 12.345,
+                                                  .lambda = 0.8512,
+                                                  .images_per_second = 412.4,
+                                                  .eta = "1:23:45" };
+    static const char full[] =
+        "epoch 113/240  lr 0.05  loss 1.2345  train 61.23 %  test 58.00 % (best 58.10 %)  tau "
+        "12.35  lambda 0.851  412 img/s  ETA 1:23:45";
+    char text[256];
+    assert_int_equal(ctkd__epoch_line_text(&line, SIZE_MAX, text, sizeof text), strlen(full));
+    assert_string_equal(text, full);
+    ctkd__epoch_line_text(&line, 79, text, sizeof text);
+    assert_string_equal(text,
+                        "epoch 113/240  train 61.23 %  test 58.00 % (best 58.10 %)  ETA 1:23:45");
+    ctkd__epoch_line_text(&line, 40, text, sizeof text);
+    assert_string_equal(text, "epoch 113/240  test 58.00 %");
+    for (size_t columns = 0; columns < 200; columns++)
+        assert_true(ctkd__epoch_line_text(&line, columns, text, sizeof text) <= columns);
+    struct ctkd__epoch_line initial = line;
+    initial.initial = true;
+    initial.has_test = initial.has_tau = false;
+    ctkd__epoch_line_text(&initial, SIZE_MAX, text, sizeof text);
+    assert_string_equal(text,
+                        "initial epoch 113/240  lr 0.05  loss 1.2345  412 img/s  ETA 1:23:45");
+}
+
 static void no_line_is_longer_than_there_is_room(void **state)
 {
     (void)state;
@@ -98,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_are_left_out_in_their_order),
+        cmocka_unit_test(an_epoch_s_line_is_as_long_as_the_terminal_is_wide),
         cmocka_unit_test(no_line_is_longer_than_there_is_room),
         cmocka_unit_test(the_terminal_is_asked_each_time),
     };

@@ -105,6 +105,14 @@ ctkd_status ctkd__cli_scan(const struct ctkd__command *command, int argc, char *
     return CTKD_OK;
 }
 
+void ctkd__cli_note_unused(const struct ctkd__command *command, int argc, char **argv)
+{
+    char unused[512];
+    ctkd__arguments_unused(argc, argv, command->keys, unused, sizeof unused);
+    if (unused[0])
+        fprintf(stderr, "note: `ctkd %s` does not use %s\n", command->name, unused);
+}
+
 ctkd_status ctkd__cli_configure(int argc, char **argv, const struct ctkd__arguments *arguments,
                                 bool distil, struct ctkd__config *config, ctkd_error *err)
 {

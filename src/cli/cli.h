@@ -24,6 +24,7 @@ struct ctkd__command {
     const char *arguments;      /* of the usage line */
     const char *summary;        /* one line */
     const char *details;        /* paragraphs of its --help; may be NULL */
+    const char *const *keys;    /* those that it uses, by how they begin; NULL: all */
     bool options;               /* takes settings; --help ends with the keys of a configuration */
     bool json, preset, dry_run; /* takes the switches of these names */
     bool weights;               /* takes weights files; --help lists their formats */
@@ -62,6 +63,9 @@ ctkd_status ctkd__cli_scan(const struct ctkd__command *command, int argc, char *
    its exit status. */
 bool ctkd__cli_names(const struct ctkd__command *command, int argc, char **argv, size_t positionals,
                      struct ctkd__arguments *arguments, int *status);
+
+/* Tells on stderr which keys of the command line the command does not use. */
+void ctkd__cli_note_unused(const struct ctkd__command *command, int argc, char **argv);
 
 /* The preset, a CONFIG when one is given, and the settings beside it; tells on stderr what they
    imply. */

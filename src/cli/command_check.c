@@ -105,6 +105,7 @@ static int configure_and_check(const struct ctkd__command *command, int argc, ch
             CTKD_OK ||
         ctkd__arguments_apply(argc, argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
+    ctkd__cli_note_unused(command, argc, argv);
     if (check(arguments.positionals[0], config, arguments.json, &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
     return CTKD__EXIT_DONE;
@@ -121,6 +122,10 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     return status;
 }
 
+static const char *const keys[] = { "data.",         "teacher.",   "train.batch", "train.threads",
+                                    "train.isa",     "train.conv", "train.tune",  "train.choices",
+                                    "train.profile", NULL };
+
 const struct ctkd__command ctkd__command_check = {
     .name = "check",
     .arguments = "TEACHER DATA [key=value ...] [--json]",
@@ -135,6 +140,7 @@ const struct ctkd__command ctkd__command_check = {
         "the settings to use are printed. Takes the keys of `ctkd distill`: teacher.network "
         "names the network\n"
         "where the file does not.",
+    .keys = keys,
     .options = true,
     .json = true,
     .weights = true,

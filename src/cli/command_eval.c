@@ -205,6 +205,7 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
         return ctkd__cli_failed(&err);
     if (ctkd__arguments_apply(argc, argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
+    ctkd__cli_note_unused(command, argc, argv);
     struct ctkd__measurement found;
     char note[CTKD__NOTE_BYTES];
     const char *constants;
@@ -233,6 +234,13 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     return status;
 }
 
+static const char *const keys[] = {
+    "data.",       "student.network", "student.weights", "teacher.mean",
+    "teacher.std", "train.batch",     "train.threads",   "train.isa",
+    "train.conv",  "train.tune",      "train.choices",   "train.profile",
+    NULL
+};
+
 const struct ctkd__command ctkd__command_eval = {
     .name = "eval",
     .arguments = "RUN_OR_FILE [key=value ...] [--json]",
@@ -249,6 +257,7 @@ const struct ctkd__command ctkd__command_eval = {
         "ones are tried (see `ctkd check`); a note says which is taken. With --json one object is "
         "printed:\n"
         "network, dataset, top1, top5, loss, n, constants.",
+    .keys = keys,
     .options = true,
     .json = true,
     .weights = true,

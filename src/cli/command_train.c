@@ -162,6 +162,8 @@ static int try_out(const struct ctkd__command *command, struct ctkd__config *con
 {
     ctkd_error err = { 0 };
     ctkd_status status = resume ? CTKD_OK : ctkd__run_check(config, &err);
+    if (status == CTKD_OK)
+        status = ctkd__run_check_free(config, &err);
     if (status == CTKD_OK) /* as the run would record it */
         status = ctkd__sections_set(ctkd__config_sections(config), "dry run", "run.force", "false",
                                     &err);

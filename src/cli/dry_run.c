@@ -37,11 +37,11 @@ static void print_networks(const struct ctkd__session *session,
 
 /* Where the run would write, and what becomes of what is there. */
 static void print_directory(const struct ctkd__config *config, const struct ctkd__session *session,
-                            bool resume)
+                            const struct ctkd__run_state *resumed)
 {
-    if (resume)
+    if (resumed)
         printf("# %-14s %s, resumed at epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 "\n",
-               "run directory", config->run.dir, session->state.epoch, session->state.epoch_step,
+               "run directory", config->run.dir, resumed->epoch, resumed->epoch_step,
                session->schedule.steps_per_epoch);
     else
         printf("# %-14s %s%s\n", "run directory", config->run.dir,
@@ -50,7 +50,7 @@ static void print_directory(const struct ctkd__config *config, const struct ctkd
 
 static void print(const struct ctkd__command *command, const struct ctkd__config *config,
                   const struct ctkd__session *session, const struct ctkd__examination *found,
-                  bool resume)
+                  const struct ctkd__run_state *resumed)
 {
     printf("# ctkd %s --dry-run: nothing was started or written; this output is a CONFIG\n",
            command->name);
@@ -60,9 +60,9 @@ static void print(const struct ctkd__command *command, const struct ctkd__config
         printf("# %-14s %s%s\n", finding->check, finding->problem ? "PROBLEM: " : "",
                finding->text);
     }
-    printf("# %-14s %.1f for all epochs, from the steps measured here\n", "minutes",
-           found->cost.run / 60);
-    print_directory(config, session, resume);
+    printf("# %-14s %.1f for %s, from the steps measured here\n", "minutes", found->cost.run / 60,
+           resumed ? "the rest" : "all epochs");
+    print_directory(config, session, resumed);
     ctkd__sections_write_yaml(ctkd__config_sections(config), stdout);
 }
 
@@ -71,17 +71,19 @@ ctkd_status ctkd__dry_run(const struct ctkd__command *command, const struct ctkd
 {
     struct ctkd__session *session = NULL;
     struct ctkd__examination found;
+    struct ctkd__run_state state; /* before the steps of the examination */
     ctkd_status status = ctkd__session_open(config, distil, &session, err);
-    if (status == CTKD_OK)
-        status = ctkd__examine(session, &found, err);
-    if (status == CTKD_OK && resume) { /* behind the steps, which it undoes */
+    if (status == CTKD_OK && resume) { /* the rest of the run is examined */
         char note[CTKD__CHECKPOINT_NOTE];
         uint64_t log_bytes;
         status = ctkd__checkpoint_load(session, command->name, config->run.dir, &log_bytes, note,
                                        sizeof note, err);
+        state = session->state;
     }
     if (status == CTKD_OK)
-        print(command, config, session, &found, resume);
+        status = ctkd__examine(session, &found, err);
+    if (status == CTKD_OK)
+        print(command, config, session, &found, resume ? &state : NULL);
     ctkd__session_close(session);
     return status;
 }

@@ -403,6 +403,39 @@ ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__conf
     return status;
 }
 
+/* Appends a key that none of the prefixes begins and that is not there yet. */
+static void add_unused(const char *key, size_t length, const char *const *prefixes, char *text,
+                       size_t bytes)
+{
+    const size_t used = strlen(text);
+    for (const char *const *prefix = prefixes; *prefix; prefix++)
+        if (strncmp(key, *prefix, strlen(*prefix)) == 0)
+            return;
+    for (const char *at = text; *at; at += strcspn(at, ",")) {
+        at += strspn(at, ", ");
+        if (strcspn(at, ",") == length && memcmp(at, key, length) == 0)
+            return;
+    }
+    snprintf(text + used, bytes - used, "%s%.*s", used ? ", " : "", (int)length, key);
+}
+
+const char *ctkd__arguments_unused(int argc, char *const *argv, const char *const *prefixes,
+                                   char *text, size_t bytes)
+{
+    text[0] = '\0';
+    for (int i = 0; i < argc;) {
+        struct argument argument = { .used = 1 };
+        if (is_flag(argv[i])) {
+            if (read_flag(argc - i, argv + i, &argument, NULL) == CTKD_OK && argument.alias)
+                add_unused(argument.alias->key, strlen(argument.alias->key), prefixes, text, bytes);
+        } else if (strchr(argv[i], '=')) {
+            add_unused(argv[i], strcspn(argv[i], "="), prefixes, text, bytes);
+        }
+        i += argument.used;
+    }
+    return text;
+}
+
 enum ctkd__preset ctkd__arguments_preset(const struct ctkd__arguments *arguments)
 {
     if (arguments->preset != CTKD__PRESET_AUTO)

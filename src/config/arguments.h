@@ -49,6 +49,11 @@ ctkd_status ctkd__arguments_configure(int argc, char *const *argv,
                                       struct ctkd__config *config, char note[CTKD__ARGUMENTS_NOTE],
                                       ctkd_error *err);
 
+/* The keys of the command line that begin with none of `prefixes` (NULL ends them), in `text` as a
+   comma list without repetition; "" when there is none. Returns text. */
+const char *ctkd__arguments_unused(int argc, char *const *argv, const char *const *prefixes,
+                                   char *text, size_t bytes);
+
 /* Second pass: applies every setting, in order. */
 ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__config *config,
                                   ctkd_error *err);

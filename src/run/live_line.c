@@ -5,49 +5,85 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-/* The parts in their order; the one of the highest rank goes first when there is no room. */
-enum { EPOCH, STEP, SPEED, LOSS, TAU, LAMBDA, ETA, PARTS, PART_BYTES = 64 };
-static const int ranks[PARTS] = {
-    [EPOCH] = 0, [ETA] = 1, [STEP] = 2, [LOSS] = 3, [SPEED] = 4, [TAU] = 5, [LAMBDA] = 6
+enum { PART_BYTES = 64 };
+
+/* A part of a line; the one of the highest rank goes first when there is no room. */
+struct part {
+    int rank;
+    char text[PART_BYTES];
 };
 
-static void write_parts(const struct ctkd__live_line *line, char parts[PARTS][PART_BYTES])
+/* The parts in their order, without those for which there is no room; the last one is cut. */
+static size_t fit(struct part *parts, size_t count, size_t columns, char *out, size_t bytes)
 {
-    memset(parts, 0, PARTS * sizeof *parts);
-    snprintf(parts[EPOCH], PART_BYTES, "%sepoch %" PRIu64 "/%" PRIu64,
-             line->initial ? "initial " : "", line->epoch, line->epochs);
-    snprintf(parts[STEP], PART_BYTES, "  step %" PRIu64 "/%" PRIu64, line->step, line->steps);
-    snprintf(parts[SPEED], PART_BYTES, "  %.0f img/s", line->images_per_second);
-    snprintf(parts[LOSS], PART_BYTES, "  loss %.4f", line->loss);
-    snprintf(parts[ETA], PART_BYTES, "  ETA %s", line->eta);
-    if (!line->has_tau)
-        return;
-    snprintf(parts[TAU], PART_BYTES, "  tau %.2f", line->tau);
-    snprintf(parts[LAMBDA], PART_BYTES, "  lambda %.3f", line->lambda);
+    size_t length = 0, used = 0;
+    for (size_t i = 0; i < count; i++)
+        length += strlen(parts[i].text);
+    for (int rank = (int)count - 1; rank > 0 && length > columns; rank--)
+        for (size_t i = 0; i < count; i++)
+            if (parts[i].rank == rank) {
+                length -= strlen(parts[i].text);
+                parts[i].text[0] = '\0';
+            }
+    const size_t room = columns < bytes - 1 ? columns : bytes - 1;
+    for (size_t i = 0; i < count; i++) {
+        const size_t n = strnlen(parts[i].text, room - used);
+        memcpy(out + used, parts[i].text, n);
+        used += n;
+    }
+    out[used] = '\0';
+    return used;
 }
 
 size_t ctkd__live_line_text(const struct ctkd__live_line *line, size_t columns, char *out,
                             size_t bytes)
 {
-    char parts[PARTS][PART_BYTES];
-    size_t length = 0, used = 0;
-    write_parts(line, parts);
-    for (size_t i = 0; i < PARTS; i++)
-        length += strlen(parts[i]);
-    for (int rank = PARTS - 1; rank > 0 && length > columns; rank--)
-        for (size_t i = 0; i < PARTS; i++)
-            if (ranks[i] == rank) {
-                length -= strlen(parts[i]);
-                parts[i][0] = '\0';
-            }
-    const size_t room = columns < bytes - 1 ? columns : bytes - 1;
-    for (size_t i = 0; i < PARTS; i++) {
-        const size_t n = strnlen(parts[i], room - used);
-        memcpy(out + used, parts[i], n);
-        used += n;
+    enum { EPOCH, STEP, SPEED, LOSS, TAU, LAMBDA, ETA, PARTS };
+    struct part parts[PARTS] = {
+        [EPOCH] = { .rank = 0 }, [ETA] = { .rank = 1 },   [STEP] = { .rank = 2 },
+        [LOSS] = { .rank = 3 },  [SPEED] = { .rank = 4 }, [TAU] = { .rank = 5 },
+        [LAMBDA] = { .rank = 6 }
+    };
+    snprintf(parts[EPOCH].text, PART_BYTES, "%sepoch %" PRIu64 "/%" PRIu64,
+             line->initial ? "initial " : "", line->epoch, line->epochs);
+    snprintf(parts[STEP].text, PART_BYTES, "  step %" PRIu64 "/%" PRIu64, line->step, line->steps);
+    snprintf(parts[SPEED].text, PART_BYTES, "  %.0f img/s", line->images_per_second);
+    snprintf(parts[LOSS].text, PART_BYTES, "  loss %.4f", line->loss);
+    snprintf(parts[ETA].text, PART_BYTES, "  ETA %s", line->eta);
+    if (line->has_tau) {
+        snprintf(parts[TAU].text, PART_BYTES, "  tau %.2f", line->tau);
+        snprintf(parts[LAMBDA].text, PART_BYTES, "  lambda %.3f", line->lambda);
     }
-    out[used] = '\0';
-    return used;
+    return fit(parts, PARTS, columns, out, bytes);
+}
+
+size_t ctkd__epoch_line_text(const struct ctkd__epoch_line *line, size_t columns, char *out,
+                             size_t bytes)
+{
+    enum { EPOCH, LR, LOSS, TRAIN, TEST, BEST, TAU, LAMBDA, SPEED, ETA, PARTS };
+    struct part parts[PARTS] = {
+        [EPOCH] = { .rank = 0 }, [TEST] = { .rank = 1 },   [TRAIN] = { .rank = 2 },
+        [ETA] = { .rank = 3 },   [BEST] = { .rank = 4 },   [LOSS] = { .rank = 5 },
+        [TAU] = { .rank = 6 },   [LAMBDA] = { .rank = 7 }, [SPEED] = { .rank = 8 },
+        [LR] = { .rank = 9 }
+    };
+    snprintf(parts[EPOCH].text, PART_BYTES, "%sepoch %" PRIu64 "/%" PRIu64,
+             line->initial ? "initial " : "", line->epoch, line->epochs);
+    snprintf(parts[LR].text, PART_BYTES, "  lr %.4g", line->lr);
+    snprintf(parts[LOSS].text, PART_BYTES, "  loss %.4f", line->loss);
+    if (!line->initial)
+        snprintf(parts[TRAIN].text, PART_BYTES, "  train %.2f %%", line->train_top1);
+    if (line->has_test) {
+        snprintf(parts[TEST].text, PART_BYTES, "  test %.2f %%", line->test_top1);
+        snprintf(parts[BEST].text, PART_BYTES, " (best %.2f %%)", line->best_top1);
+    }
+    if (line->has_tau) {
+        snprintf(parts[TAU].text, PART_BYTES, "  tau %.2f", line->tau);
+        snprintf(parts[LAMBDA].text, PART_BYTES, "  lambda %.3f", line->lambda);
+    }
+    snprintf(parts[SPEED].text, PART_BYTES, "  %.0f img/s", line->images_per_second);
+    snprintf(parts[ETA].text, PART_BYTES, "  ETA %s", line->eta);
+    return fit(parts, PARTS, columns, out, bytes);
 }
 
 size_t ctkd__live_line_columns(FILE *terminal)

@@ -24,6 +24,25 @@ struct ctkd__live_line {
 size_t ctkd__live_line_text(const struct ctkd__live_line *line, size_t columns, char *out,
                             size_t bytes);
 
+/* The line that stays behind when an epoch has ended. */
+struct ctkd__epoch_line {
+    bool initial;
+    uint64_t epoch, epochs;
+    double lr, loss, train_top1; /* percent, of the images as they were augmented */
+    bool has_test;
+    double test_top1, best_top1; /* percent */
+    bool has_tau;
+    double tau, lambda;
+    double images_per_second;
+    const char *eta;
+};
+
+/* "epoch 3/240  lr 0.05  loss 1.2345  train 61.23 %  test 58.00 % (best 58.10 %)  tau 4.20  lambda
+   0.310  412 img/s  ETA 1:23:45" in the same way; left out in the order lr, speed, lambda, tau,
+   loss, best, ETA, train, test. SIZE_MAX columns: a file has room. */
+size_t ctkd__epoch_line_text(const struct ctkd__epoch_line *line, size_t columns, char *out,
+                             size_t bytes);
+
 /* Columns that may be used: those that the terminal has now, but the last, behind which some break
    the line; where it does not say, those of $COLUMNS, or 80. */
 size_t ctkd__live_line_columns(FILE *terminal);

@@ -88,12 +88,6 @@ static const char *eta(const struct progress *p, char *text, size_t bytes)
     return text;
 }
 
-static void show_tau(FILE *out, bool teacher, double tau, double lambda)
-{
-    if (teacher)
-        fprintf(out, "  tau %.2f  lambda %.3f", tau, lambda);
-}
-
 static void show_step(struct progress *p, const struct ctkd__step_report *report)
 {
     const struct ctkd__run_state *state = &p->loop->session->state;
@@ -129,23 +123,28 @@ static void show_epoch(const struct progress *p, const struct ctkd__step_report 
     const struct ctkd__epoch_sums *sums = &state->sums;
     const double images = (double)sums->images;
     FILE *out = p->loop->progress;
-    char time[32];
+    char time[32], text[256];
     if (!out)
         return;
-    if (initial(p)) {
-        fprintf(out,
-                "%sinitial epoch %" PRIu64 "/%" PRIu64 "  lr %.4g  loss %.4f  %.0f img/s  ETA %s\n",
-                p->live ? "\r\033[K" : "", state->epoch, epochs_of(p), (double)last->lr,
-                sums->loss / images, images / sums->seconds, eta(p, time, sizeof time));
-        return;
-    }
-    fprintf(out, "%sepoch %" PRIu64 "/%" PRIu64 "  lr %.4g  loss %.4f  train %.2f %%",
-            p->live ? "\r\033[K" : "", state->epoch, p->loop->session->schedule.epochs,
-            (double)last->lr, sums->loss / images, 100.0 * (double)sums->correct / images);
-    if (test)
-        fprintf(out, "  test %.2f %% (best %.2f %%)", test->top1, state->best_top1);
-    show_tau(out, state->temperature, sums->tau / images, (double)last->lambda);
-    fprintf(out, "  %.0f img/s  ETA %s\n", images / sums->seconds, eta(p, time, sizeof time));
+    const struct ctkd__epoch_line line = {
+        .initial = initial(p),
+        .epoch = state->epoch,
+        .epochs = epochs_of(p),
+        .lr = (double)last->lr,
+        .loss = sums->loss / images,
+        .train_top1 = 100.0 * (double)sums->correct / images,
+        .has_test = test != NULL,
+        .test_top1 = test ? test->top1 : 0,
+        .best_top1 = state->best_top1,
+        .has_tau = state->temperature && !initial(p),
+        .tau = sums->tau / images,
+        .lambda = (double)last->lambda,
+        .images_per_second = images / sums->seconds,
+        .eta = eta(p, time, sizeof time),
+    };
+    ctkd__epoch_line_text(&line, p->live ? ctkd__live_line_columns(out) : SIZE_MAX, text,
+                          sizeof text);
+    fprintf(out, "%s%s\n", p->live ? "\r\033[K" : "", text);
     fflush(out);
 }
 

@@ -39,7 +39,8 @@ void ctkd__preflight_balance(const struct ctkd__session *session,
                              const struct ctkd__step_report *first,
                              struct ctkd__findings *findings);
 
-/* Time and memory of the whole run, from what a step and an evaluation took, in seconds. */
+/* Time and memory of the run, or of the rest of one that is resumed (session->state), from what a
+   step and an evaluation took, in seconds. */
 struct ctkd__cost {
     double step, evaluation; /* measured */
     double run;              /* estimated, seconds */

@@ -219,6 +219,22 @@ static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
     return CTKD_OK;
 }
 
+ctkd_status ctkd__run_check_free(const struct ctkd__config *config, ctkd_error *err)
+{
+    struct ctkd__run run = { .lock = -1, .config = config };
+    char path[PATH_BYTES];
+    ctkd_status status = CTKD_OK;
+    snprintf(run.dir, sizeof run.dir, "%s", config->run.dir);
+    path_of(run.dir, "run.lock", path, sizeof path);
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return CTKD_OK; /* no run has been here */
+    if (flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        status = refuse_locked(&run, file, err);
+    close(file);
+    return status;
+}
+
 ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *config,
                            ctkd_error *err)
 {

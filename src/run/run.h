@@ -29,6 +29,9 @@ ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_err
    cannot be written or created. Writes nothing. */
 ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err);
 
+/* CTKD_EEXIST when another process works on the run of run.dir; writes nothing and keeps no lock. */
+ctkd_status ctkd__run_check_free(const struct ctkd__config *config, ctkd_error *err);
+
 /* Makes the directory (and its parents), removes the files of a run that is replaced, writes
    config.yaml (run.force is false from then on) and opens the log. */
 ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,

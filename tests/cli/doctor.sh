@@ -26,6 +26,18 @@ done
 grep -q '^0 problems$' stdout || fail "count"
 [ ! -e runs ] || fail "doctor wrote a run"
 
+# A teacher that is not a number is refused with its tensor, as it is by every command.
+python3 - teacher/last.safetensors nan.safetensors <<'PY'
+import json, struct, sys
+file = bytearray(open(sys.argv[1], "rb").read())
+size = struct.unpack("<Q", file[:8])[0]
+at = 8 + size + json.loads(file[8:8 + size])["layer2.0.conv1.weight"]["data_offsets"][0]
+file[at:at + 4] = struct.pack("<f", float("nan"))
+open(sys.argv[2], "wb").write(file)
+PY
+expect_error 1 "ctkd: nan.safetensors: layer2.0.conv1.weight: element 0 is nan, expected a finite number" \
+    "$ctkd" doctor $small teacher.path=nan.safetensors
+
 # problem CHECK WORDS SETTING...: exit status 1 and that line; a run with it prints the same as a note.
 problem() {
     local check=$1 words=$2

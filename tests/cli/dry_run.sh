@@ -40,7 +40,16 @@ expect 0 "$ctkd" train $small run.dir=teacher --force --dry-run
 grep -q '^# run directory  teacher, whose run is replaced$' stdout && grep -q '^  force: false$' stdout || fail "--force"
 expect 0 "$ctkd" train teacher/config.yaml --resume train.epochs=5 --dry-run
 grep -q '^# run directory  teacher, resumed at epoch 3, step 0 of 7$' stdout || fail "--resume: $(grep '^# run' stdout)"
+grep -Eq '^# time +about .*: 21 steps of [0-9.]+ ms, 3 evaluations' stdout || fail "--resume: $(grep '^# time' stdout), expected the rest"
+grep -Eq '^# minutes +[0-9.]+ for the rest, ' stdout || fail "--resume: $(grep '^# minutes' stdout)"
 [ "$(find teacher -type f -exec cksum {} + | sort)" = "$sum" ] || fail "the run was touched"
+
+# A run that another process works on.
+for action in --resume --force; do
+    status=0
+    flock teacher/run.lock "$ctkd" train teacher/config.yaml $action train.epochs=5 --dry-run >stdout 2>stderr || status=$?
+    [ $status = 1 ] && grep -q '^ctkd: run.dir: teacher is in use by process ' stderr || fail "$action of a run in use: $status $(cat stderr)"
+done
 
 # What would refuse the run does so here, and nothing is left.
 # shellcheck disable=SC2086

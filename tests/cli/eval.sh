@@ -60,3 +60,9 @@ silent run/best.safetensors
 # A run's own configuration that cannot be read is an error, not another data set.
 echo 'train: {epoch: 3}' >run/config.yaml
 expect_error 1 "ctkd: run/config.yaml:1: train.epoch: unknown key, did you mean train.epochs?" "$ctkd" eval run/best.safetensors
+
+# Keys that say nothing about an evaluation are named; those that do are not.
+expect 0 "$ctkd" eval other data.set=mnist:data train.threads=1 train.epochs=3 --learning_rate 0.1 train.epochs=4
+[ "$(cat stderr)" = 'note: `ctkd eval` does not use train.epochs, optimizer.lr' ] || fail "keys of eval: $(cat stderr)"
+expect 0 "$ctkd" check other mnist:data data.channels=3 train.batch=8 teacher.tolerance=3 method.name=dkd
+[ "$(cat stderr)" = 'note: `ctkd check` does not use method.name' ] || fail "keys of check: $(cat stderr)"
