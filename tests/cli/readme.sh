@@ -45,7 +45,7 @@ cp elsewhere/last.safetensors teacher.safetensors
 build/ctkd convert elsewhere teacher.pth
 build/ctkd convert elsewhere teacher.onnx
 
-commands=$(sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$source/README.md")
+commands=$(sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$source/README.md" | sed -e ':join' -e '/\\$/{N;s/ *\\\n */ /;b join' -e '}')
 [ "$(wc -l <<<"$commands")" -ge 10 ] || { echo "README.md: fewer commands than expected"; exit 1; }
 unset CTKD_BUILD CTKD_RUNS # of whoever runs the tests
 export CTKD_SETUP=no
