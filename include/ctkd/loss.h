@@ -256,7 +256,14 @@ typedef struct ctkd_loss_def {
     /** Fills it for a new run. */
     void (*state_init)(const void *config, const ctkd_loss_shape *shape, uint64_t seed,
                        float *state);
-    /** Evaluates; `config` holds config_size bytes set through `options`. */
+    /**
+     * Evaluates: args->loss, and the gradients that are not NULL, are overwritten. `config` holds
+     * config_size bytes set through `options`. Calls may run side by side on different outputs,
+     * workspaces and states.
+     * @return CTKD_OK; CTKD_EINVAL (a size of 0, a missing array, tau not positive and finite),
+     *         CTKD_ERANGE (a label or an id outside, sizes that overflow), CTKD_ESHAPE (maps that are
+     *         not those of `plan`); on error no output is written and the state does not move
+     */
     ctkd_status (*eval)(const void *config, const ctkd_loss_args *args);
 } ctkd_loss_def;
 

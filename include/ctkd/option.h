@@ -3,6 +3,8 @@
  *
  * A table describes the fields of a plain struct: name, type, default, range, help. The same table
  * sets defaults, checks values, and is what a command line, a config reader or a binding reads.
+ * Tables are constant and outlive everything that reads them; no function keeps a pointer. All may
+ * run side by side on different configs.
  */
 #ifndef CTKD_OPTION_H
 #define CTKD_OPTION_H

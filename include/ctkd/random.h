@@ -3,6 +3,7 @@
  *
  * Every draw is a pure function of (seed, purpose, major, minor): no state, so that results do not
  * depend on threads, order or resumption. major is below 2^56: purpose takes the top 8 bits.
+ * Arguments are not checked; all functions may run side by side.
  */
 #ifndef CTKD_RANDOM_H
 #define CTKD_RANDOM_H

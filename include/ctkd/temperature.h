@@ -2,8 +2,14 @@
  * @file temperature.h  The learnable temperature (Li et al., AAAI 2023, arXiv:2211.16231).
  *
  *   tau = tau_min + tau_span * sigmoid(theta)
- * FIXED: a constant tau, no parameters. GLOBAL: one theta (sec. 3.2). INSTANCE: one theta per
- * sample, theta_i = w2 . relu(W1 x_i + b1) + b2, x_i = [softmax(t_i); softmax(s_i)].
+ *
+ *   FIXED     a constant tau, no parameters
+ *   GLOBAL    one theta (sec. 3.2)
+ *   INSTANCE  one theta per sample: theta_i = w2 . relu(W1 x_i + b1) + b2,
+ *             x_i = [softmax(t_i); softmax(s_i)]
+ *
+ * A module is not locked: one thread at a time. Nothing but create allocates. Structs with a
+ * `size`: see ctkd/loss.h.
  */
 #ifndef CTKD_TEMPERATURE_H
 #define CTKD_TEMPERATURE_H
@@ -66,6 +72,8 @@ typedef struct ctkd_temperature ctkd_temperature;
 
 /**
  * Creates a temperature module; all memory it will ever need is taken here, in one block.
+ * @param config  copied; the allocator's functions and context are kept until destroy
+ * @param out     the caller destroys it (ctkd_temperature_destroy)
  * @return CTKD_OK, CTKD_EINVAL (a field out of its range, NULL argument), CTKD_ENOMEM;
  *         *out is NULL on failure.
  */
@@ -81,8 +89,10 @@ CTKD_API size_t ctkd_temperature_count(const ctkd_temperature *temperature, size
  * Temperatures of a batch; keeps what backward needs.
  * @param s, t  student and teacher logits, [n, k] row-major; read by INSTANCE only, else may be
  *              NULL
- * @param tau   out, ctkd_temperature_count(temperature, n) values; overwritten
- * @return CTKD_OK, or CTKD_EINVAL (n is 0 or above n_max, NULL arguments); no output on error.
+ * @param tau   out, ctkd_temperature_count(temperature, n) values; overwritten; must not overlap
+ *              s or t
+ * @return CTKD_OK, or CTKD_EINVAL (n is 0, INSTANCE: n above n_max; NULL arguments); no output on
+ *         error. A logit that is NaN makes its tau NaN.
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_temperature_forward(ctkd_temperature *temperature,
                                                              size_t n, const float *s,
@@ -94,7 +104,7 @@ CTKD_API CTKD_NODISCARD ctkd_status ctkd_temperature_forward(ctkd_temperature *t
  * @param dtau    ctkd_temperature_count(temperature, n) values, not reversed
  * @param lambda  reversal strength, >= 0
  * @param ds      [n, k], accumulated: adds the path through INSTANCE's input when `through` is
- *                set; NULL to skip
+ *                set, else it is left alone; NULL to skip
  * @return CTKD_OK, or CTKD_EINVAL (NULL dtau, lambda negative or not finite, n differs from the
  *         last forward); nothing is written on error.
  */
@@ -112,6 +122,8 @@ CTKD_API float ctkd_temperature_theta_gradient(const ctkd_temperature *temperatu
  * The learnable parameters and their gradient, as flat arrays owned by the module until destroy.
  * GLOBAL: [theta]. INSTANCE: [W1 (H x 2k), b1 (H), w2 (H), b2 (1)]. FIXED: count 0.
  * An optimiser reads *gradient and writes *parameters between backward and the next forward.
+ * @param parameters, gradient  out, not NULL; the arrays of the returned number of values, or NULL
+ *                              for FIXED
  */
 CTKD_API size_t ctkd_temperature_parameters(ctkd_temperature *temperature, float **parameters,
                                             float **gradient);
@@ -120,10 +132,12 @@ CTKD_API size_t ctkd_temperature_parameters(ctkd_temperature *temperature, float
  * Gradient reversal:  g <- -lambda * g.  Identity in the forward direction (CTKD sec. 3.2;
  * Ganin & Lempitsky 2015).
  * @param lambda  strength, >= 0: this function applies the minus sign
+ * @param g       [n], overwritten; may be NULL when n is 0
  */
 CTKD_API void ctkd_gradient_reverse(size_t n, float lambda, float *g);
 
-/** tau_min + tau_span * sigmoid(theta), equation (1) of doc/methods.md, "Temperature". */
+/** tau_min + tau_span * sigmoid(theta), equation (1) of doc/methods.md, "Temperature". Arguments
+    are not checked. */
 CTKD_API float ctkd_tau_from_theta(float theta, float tau_min, float tau_span);
 
 #ifdef __cplusplus
