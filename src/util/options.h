@@ -52,8 +52,8 @@ ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *whe
  * Reads a YAML file: nested maps of scalars, and lists of scalars (joined with commas for a
  * STRING). A top-level `base: FILE` or `base: [FILE, ...]` (relative to this file) is read first,
  * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. Nothing, `~` and `null`
- * without quotes are the default of their key. Duplicate keys, anchors,
- * aliases, tags, tabs and what does not fit its key are errors with file and line.
+ * without quotes are the default of their key. Duplicate keys, anchors, aliases, tags, tabs and
+ * what does not fit its key are errors with file and line.
  */
 ctkd_status ctkd__sections_read_yaml(struct ctkd__sections sections, const char *path,
                                      ctkd_error *err);

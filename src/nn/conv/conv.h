@@ -5,7 +5,8 @@
  * [n][c][h][w]. Weights are in the layout of the flat block (weights.c), C channels of a group:
  *   blocked  [O/B][C/B][k][k][B c][B o]
  *   compact  [O/B][k][k][C][B o], for plain input, depthwise convolutions (C is 1), and groups
- * whose channels are not multiples of B on both sides: a block of outputs then crosses groups.
+ *            whose channels are not multiples of B on both sides: a block of outputs then crosses
+ *            groups.
  */
 #ifndef CTKD_NN_CONV_H
 #define CTKD_NN_CONV_H
