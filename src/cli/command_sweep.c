@@ -88,7 +88,7 @@ static ctkd_status add_arm(struct request *r, const char *name, struct arm **out
     return CTKD_OK;
 }
 
-/* "configs/cifar100/a-b/kd.yaml" is the arm "kd". */
+/* "configs/cifar100/PAIR/kd.yaml" is the arm "kd". */
 static ctkd_status arm_of_config(struct request *r, const char *path, ctkd_error *err)
 {
     char name[NAME_BYTES];
