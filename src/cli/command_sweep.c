@@ -1,8 +1,6 @@
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "cli/stop.h"
@@ -10,6 +8,7 @@
 #include "run/run.h"
 #include "run/sweep.h"
 #include "util/error.h"
+#include "util/file.h"
 
 enum { ARMS_MAX = 64, WORDS_MAX = 128, SEEDS_MAX = 1000, NAME_BYTES = 128 };
 
@@ -340,26 +339,13 @@ static void show(void *context, const struct ctkd__sweep_run *run)
     }
 }
 
-static ctkd_status make_folder(const char *path, ctkd_error *err)
-{
-    char part[1024];
-    for (const char *at = path; *at; at++) {
-        if (at[1] && at[1] != '/')
-            continue;
-        snprintf(part, sizeof part, "%.*s", (int)(at + 1 - path), path);
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return ctkd__fail(err, CTKD_EIO, "cannot create %s: %s", part, strerror(errno));
-    }
-    return CTKD_OK;
-}
-
 static ctkd_status execute(const struct request *r, struct ctkd__sweep *sweep, ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < r->n_arms && !status; i++) {
         char folder[1024];
         snprintf(folder, sizeof folder, "%s/%s", r->dir, r->arms[i].name);
-        status = make_folder(folder, err);
+        status = ctkd__folders_create(folder, err);
     }
     const size_t skipped = count_in(sweep, CTKD__SWEEP_DONE);
     if (!status && skipped)

@@ -243,3 +243,10 @@ const char *ctkd__json_rows_string(const struct ctkd__json_rows *rows, size_t ro
 {
     return json_string_value(json_object_get(json_array_get(rows->array, row), key));
 }
+
+bool ctkd__json_rows_is_epoch(const struct ctkd__json_rows *rows, size_t row)
+{
+    const char *const kind = ctkd__json_rows_string(rows, row, "kind");
+    const char *const stage = ctkd__json_rows_string(rows, row, "stage");
+    return kind && strcmp(kind, "epoch") == 0 && !(stage && strcmp(stage, "initial") == 0);
+}

@@ -46,6 +46,9 @@ struct ctkd__json_rows;
 ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctkd_error *err);
 void ctkd__json_rows_destroy(struct ctkd__json_rows *rows);
 size_t ctkd__json_rows_count(const struct ctkd__json_rows *rows);
+/* Whether a row of a run's log is an epoch of the main stage: those of an initial stage count for
+   themselves. */
+bool ctkd__json_rows_is_epoch(const struct ctkd__json_rows *rows, size_t row);
 /* A member of a row: NaN or NULL when it is absent, null or of another type. A boolean is 0 or 1.
  */
 double ctkd__json_rows_number(const struct ctkd__json_rows *rows, size_t row, const char *key);

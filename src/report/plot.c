@@ -58,21 +58,13 @@ struct frame {
     double top;
 };
 
-static bool is_epoch(const struct run *run, size_t row)
-{
-    /* Epochs of an initial stage count for themselves and have none of what is drawn. */
-    const char *kind = ctkd__json_rows_string(run->rows, row, "kind");
-    const char *stage = ctkd__json_rows_string(run->rows, row, "stage");
-    return kind && strcmp(kind, "epoch") == 0 && !(stage && strcmp(stage, "initial") == 0);
-}
-
 static struct axis range_of(const struct run *runs, size_t count, const char *const *keys,
                             size_t n_keys)
 {
     struct axis axis = { INFINITY, -INFINITY };
     for (size_t r = 0; r < count; r++)
         for (size_t i = 0; i < ctkd__json_rows_count(runs[r].rows); i++)
-            for (size_t k = 0; k < n_keys && is_epoch(&runs[r], i); k++) {
+            for (size_t k = 0; k < n_keys && ctkd__json_rows_is_epoch(runs[r].rows, i); k++) {
                 const double value =
                     keys[k] ? ctkd__json_rows_number(runs[r].rows, i, keys[k]) : (double)NAN;
                 if (!isfinite(value))
@@ -146,7 +138,7 @@ static void draw_points(FILE *out, const struct frame *f, const struct run *run,
     for (size_t i = 0; i < n; i++) {
         const size_t row = backwards ? n - 1 - i : i;
         const double value = ctkd__json_rows_number(run->rows, row, key);
-        if (!is_epoch(run, row) || !isfinite(value))
+        if (!ctkd__json_rows_is_epoch(run->rows, row) || !isfinite(value))
             continue;
         fprintf(out, "%c%.1f %.1f", *begun ? 'L' : 'M',
                 x_of(f, ctkd__json_rows_number(run->rows, row, "epoch")), y_of(f, value));
@@ -233,7 +225,7 @@ static ctkd_status read_run(const char *dir, struct run *run, ctkd_error *err)
     if (status != CTKD_OK)
         return status;
     for (size_t i = 0; i < ctkd__json_rows_count(run->rows); i++)
-        if (is_epoch(run, i))
+        if (ctkd__json_rows_is_epoch(run->rows, i))
             return CTKD_OK;
     return ctkd__fail(err, CTKD_EFORMAT, "%s: no finished epoch found, expected one or more", path);
 }

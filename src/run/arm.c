@@ -67,13 +67,6 @@ ctkd_status ctkd__arm_differences(const struct ctkd__config *a, const struct ctk
 
 /* --- one run */
 
-static bool is_epoch(const struct ctkd__json_rows *rows, size_t row)
-{
-    const char *const kind = ctkd__json_rows_string(rows, row, "kind");
-    const char *const stage = ctkd__json_rows_string(rows, row, "stage");
-    return kind && strcmp(kind, "epoch") == 0 && !(stage && strcmp(stage, "initial") == 0);
-}
-
 static bool least_is_best(const char *metric)
 {
     return strstr(metric, "loss") != NULL;
@@ -86,7 +79,7 @@ static double choose(const struct ctkd__json_rows *rows, const char *metric,
     double value = (double)NAN;
     *epochs = 0;
     for (size_t i = 0; i < ctkd__json_rows_count(rows); i++) {
-        if (!is_epoch(rows, i))
+        if (!ctkd__json_rows_is_epoch(rows, i))
             continue;
         const double now = ctkd__json_rows_number(rows, i, metric);
         const double epoch = ctkd__json_rows_number(rows, i, "epoch");

@@ -135,24 +135,6 @@ ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
     return CTKD_OK;
 }
 
-static ctkd_status make_directories(const char *dir, ctkd_error *err)
-{
-    char path[1024];
-    snprintf(path, sizeof path, "%s", dir);
-    for (char *at = path + 1;; at++) {
-        const char kept = *at;
-        if (kept != '/' && kept != '\0')
-            continue;
-        *at = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            return ctkd__fail(err, CTKD_EIO, "run.dir: cannot create %s: %s", path,
-                              strerror(errno));
-        if (kept == '\0')
-            return CTKD_OK;
-        *at = '/';
-    }
-}
-
 static ctkd_status write_config(const struct ctkd__run *run, const struct ctkd__config *config,
                                 ctkd_error *err)
 {
@@ -266,7 +248,7 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
     char path[PATH_BYTES];
     ctkd_status status = ctkd__run_check(config, err);
     if (status == CTKD_OK)
-        status = make_directories(run->dir, err);
+        status = ctkd__folders_create(run->dir, err);
     if (status == CTKD_OK)
         status = lock(run, err);
     for (size_t i = 0; i < N_FILES && status == CTKD_OK; i++) {

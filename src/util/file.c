@@ -80,6 +80,21 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
 }
 
 /* A file system that cannot sync a folder says EINVAL. */
+ctkd_status ctkd__folders_create(const char *path, ctkd_error *err)
+{
+    char part[4096];
+    if (strlen(path) >= sizeof part)
+        return ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", path);
+    for (const char *at = path; *at; at++) {
+        if (at[1] && at[1] != '/')
+            continue;
+        snprintf(part, sizeof part, "%.*s", (int)(at + 1 - path), path);
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return ctkd__fail(err, CTKD_EIO, "cannot create %s: %s", part, strerror(errno));
+    }
+    return CTKD_OK;
+}
+
 int ctkd__folder_sync(const char *path)
 {
     char copy[sizeof((struct ctkd__new_file *)0)->path];

@@ -19,6 +19,9 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
 ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err);
 void ctkd__new_file_abandon(struct ctkd__new_file *file);
 
+/* Creates a folder and those above it that are missing. */
+ctkd_status ctkd__folders_create(const char *path, ctkd_error *err);
+
 /* Makes a rename to `path` durable: syncs its folder. -1 with errno on failure. */
 int ctkd__folder_sync(const char *path);
 
