@@ -2,23 +2,18 @@
 # The command as on a CPU with fewer instructions: CTKD_MAX_ISA holds our kernels below it, ONEDNN_MAX_CPU_ISA the
 # library's. What is lacking is one line and a status, and reference code of the library never runs unsaid.
 set -uo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
+. "$source/tests/support/tiny_data.bash"
 failures=0
 
 fail() {
     echo "FAILED: $*"
     failures=$((failures + 1))
 }
-# grey images in the format of MNIST: class k has a bright row k
-be32() { printf "\\x$(printf '%02x' $(($1 >> 24 & 255)))\\x$(printf '%02x' $(($1 >> 16 & 255)))\\x$(printf '%02x' $(($1 >> 8 & 255)))\\x$(printf '%02x' $(($1 & 255)))"; }
-mkdir grey
-for set in train t10k; do
-    { be32 2051; be32 20; be32 28; be32 28; for i in $(seq 0 19); do for y in $(seq 0 27); do [ "$y" = $((i % 10)) ] && printf '\377%.0s' $(seq 28) || printf '\020%.0s' $(seq 28); done; done; } >grey/$set-images-idx3-ubyte
-    { be32 2049; be32 20; for i in $(seq 0 19); do printf "\\x0$((i % 10))"; done; } >grey/$set-labels-idx1-ubyte
-done
+tiny_data grey 28 20 20
 short="train data.set=mnist:grey student.network=resnet8 train.epochs=1 train.batch=10 schedule.kind=constant run.dir=run run.force=true"
 
 # $1: the cap; $2: train.isa; $3: extended regular expression of the one line on stderr

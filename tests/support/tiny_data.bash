@@ -1,35 +1,40 @@
 # For tests of the command: a data set in MNIST's format, and checks. The caller has `set -euo pipefail`.
 
 # tiny_data FOLDER SIDE TRAIN TEST: every class has its own grey, in stripes of its own. TINY_CLASSES: 1 to 10, else 10.
+# No process is started for it: there are thousands of rows, and tests begin with this.
 tiny_data() {
+    local class y x row grey images=()
     mkdir -p "$1"
     for class in 0 1 2 3 4 5 6 7 8 9; do
         for ((y = 0; y < $2; y++)); do
             grey=$((y * (class + 1) / $2 % 2 ? 60 + 20 * class : 20))
-            head -c "$2" /dev/zero | tr '\0' "\\$(printf %o "$grey")"
-        done >"$1/image.$class"
+            printf -v row '\\x%02x' "$grey"
+            for ((x = 0; x < $2; x++)); do images[class]+=$row; done
+        done
     done
     tiny_part "$1" train "$2" "$3"
     tiny_part "$1" t10k "$2" "$4"
-    rm "$1"/image.*
 }
 
-# big_endian N: four bytes.
+# big_endian N...: four bytes of each, as escapes in `bytes`.
 big_endian() {
-    printf "\\x$(printf %02x $(($1 >> 24)))\\x$(printf %02x $(($1 >> 16 & 255)))"
-    printf "\\x$(printf %02x $(($1 >> 8 & 255)))\\x$(printf %02x $(($1 & 255)))"
+    local n byte
+    bytes=
+    for n in "$@"; do
+        printf -v byte '\\x%02x' $((n >> 24 & 255)) $((n >> 16 & 255)) $((n >> 8 & 255)) $((n & 255))
+        bytes+=$byte
+    done
 }
 
-# tiny_part FOLDER NAME SIDE COUNT
+# tiny_part FOLDER NAME SIDE COUNT, of the images of tiny_data
 tiny_part() {
-    {
-        big_endian 2051 && big_endian "$4" && big_endian "$3" && big_endian "$3"
-        for ((i = 0; i < $4; i++)); do cat "$1/image.$((i % ${TINY_CLASSES:-10}))"; done
-    } >"$1/$2-images-idx3-ubyte"
-    {
-        big_endian 2049 && big_endian "$4"
-        for ((i = 0; i < $4; i++)); do printf "\\x0$((i % ${TINY_CLASSES:-10}))"; done
-    } >"$1/$2-labels-idx1-ubyte"
+    local bytes i
+    big_endian 2051 "$4" "$3" "$3"
+    for ((i = 0; i < $4; i++)); do bytes+=${images[i % ${TINY_CLASSES:-10}]}; done
+    printf %b "$bytes" >"$1/$2-images-idx3-ubyte"
+    big_endian 2049 "$4"
+    for ((i = 0; i < $4; i++)); do bytes+="\\x0$((i % ${TINY_CLASSES:-10}))"; done
+    printf %b "$bytes" >"$1/$2-labels-idx1-ubyte"
 }
 
 fail() {
