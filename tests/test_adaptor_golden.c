@@ -254,12 +254,10 @@ static void check_run(struct pair *pair, const ctkd_loss_def *def, const char *r
                       const char *settings)
 {
     struct ctkd__config *config = config_of(pair, def->name, settings);
-    struct ctkd__session *session;
-    ctkd_error err = { 0 };
     const unsigned stages = def->stages ? def->stages : CTKD_STAGE_MAIN;
     char initial[64];
     snprintf(initial, sizeof initial, "%s.initial", run);
-    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    struct ctkd__session *session = tiny_session(config, true);
     note_ops(pair, session);
     draw_weights(pair, STUDENT, session->weights);
     if (session->state.n_method_state > 0)
@@ -422,7 +420,6 @@ static size_t check_values(const struct pair *pair, const char *run,
 
 static void check_initial_stage(struct pair *pair, const char *method)
 {
-    struct ctkd__session *session;
     struct ctkd__tensors before = { 0 }, after = { 0 };
     ctkd_error err = { 0 };
     char run[32], key[64], settings[160];
@@ -435,7 +432,7 @@ static void check_initial_stage(struct pair *pair, const char *method)
     struct ctkd__config *const config = config_of(pair, method, settings);
     snprintf(key, sizeof key, "%s.losses", run);
     const float *const losses = golden_get(pair->golden, key, STEPS);
-    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    struct ctkd__session *session = tiny_session(config, true);
     draw_weights(pair, STUDENT, session->weights);
     reset_norms(session);
     check_ok(ctkd__weights_export(session->weights, &before, &err), &err);

@@ -31,14 +31,6 @@ static struct ctkd__config *config_of(const char *folder, const ctkd_loss_def *d
     return tiny_small_config(folder, all);
 }
 
-static struct ctkd__session *open_session(const struct ctkd__config *config)
-{
-    struct ctkd__session *session;
-    ctkd_error err = { 0 };
-    check_ok(ctkd__session_open(config, true, &session, &err), &err);
-    return session;
-}
-
 static struct ctkd__batch batch_of(struct ctkd__session *session)
 {
     struct ctkd__batch batch;
@@ -128,7 +120,7 @@ static void check_along_gradient(struct ctkd__session *session, unsigned stage)
 static void check_method(const char *folder, const ctkd_loss_def *def, const char *teacher)
 {
     struct ctkd__config *config = config_of(folder, def, teacher, "");
-    struct ctkd__session *session = open_session(config);
+    struct ctkd__session *session = tiny_session(config, true);
     const unsigned stages = def->stages ? def->stages : CTKD_STAGE_MAIN;
     if (stages & CTKD_STAGE_INITIAL)
         check_along_gradient(session, CTKD_STAGE_INITIAL);
@@ -156,7 +148,7 @@ static void adaptors_are_no_part_of_the_student(void **state)
         if (strcmp((*def)->name, "kd") == 0)
             continue; /* in a configuration it is method.kd_weight */
         struct ctkd__config *config = config_of(*state, *def, teachers[0], "");
-        struct ctkd__session *session = open_session(config);
+        struct ctkd__session *session = tiny_session(config, true);
         const struct ctkd__weights student = ctkd__session_student(session);
         struct ctkd__tensors list = { 0 };
         ctkd_error err = { 0 };
@@ -177,7 +169,7 @@ static void an_initial_stage_moves_what_its_method_declares(void **state)
         if (!((*def)->stages & CTKD_STAGE_INITIAL))
             continue;
         struct ctkd__config *config = config_of(*state, *def, teachers[0], "optimizer.lr=0.01");
-        struct ctkd__session *session = open_session(config);
+        struct ctkd__session *session = tiny_session(config, true);
         const struct ctkd__batch batch = batch_of(session);
         const struct ctkd__weights *const weights = session->weights;
         struct ctkd__step_report report;
@@ -253,7 +245,7 @@ static void a_parameter_moves_where_a_gradient_arrives(void **state)
             continue;
         struct ctkd__config *config =
             config_of(*state, *def, teachers[0], "optimizer.lr=0.01 optimizer.weight_decay=0.1");
-        struct ctkd__session *session = open_session(config);
+        struct ctkd__session *session = tiny_session(config, true);
         if (session->initial_step)
             check_moves(session, (*def)->name, CTKD_STAGE_INITIAL);
         check_moves(session, (*def)->name, CTKD_STAGE_MAIN);
@@ -275,7 +267,7 @@ static void gradients_of_several_methods_add_up(void **state)
                  : i == 1 ? "3"
                           : "50");
         struct ctkd__config *config = config_of(*state, ctkd_loss_list()[0], teachers[0], settings);
-        struct ctkd__session *session = open_session(config);
+        struct ctkd__session *session = tiny_session(config, true);
         const struct ctkd__batch batch = batch_of(session);
         n = session->weights->n_values;
         loss_of(session, session->step, &batch, session->state.method_state);
@@ -299,7 +291,7 @@ static void losses_beside(const char *folder, const char *names, const char *set
     snprintf(all, sizeof all, "method.kd_weight=1 method.name=%s method.weight= %s", names,
              settings);
     struct ctkd__config *config = config_of(folder, ctkd_loss_list()[0], teachers[0], all);
-    struct ctkd__session *session = open_session(config);
+    struct ctkd__session *session = tiny_session(config, true);
     const struct ctkd__batch batch = batch_of(session);
     struct ctkd__step_report report;
     ctkd_error err = { 0 };

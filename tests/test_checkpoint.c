@@ -276,10 +276,9 @@ static bool documented(const char *key)
 
 static struct ctkd__session *session_with_checkpoint(const struct ctkd__config *config)
 {
-    struct ctkd__session *session;
     struct ctkd__run directory;
     ctkd_error err = { 0 };
-    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    struct ctkd__session *session = tiny_session(config, true);
     check_ok(ctkd__run_create(&directory, config, &err), &err);
     check_ok(ctkd__checkpoint_save(session, "distill", directory.dir, 0, &err), &err);
     ctkd__run_close(&directory);
@@ -362,9 +361,8 @@ static void a_key_that_differs_is_refused_by_name_unless_it_is_listed_as_free(vo
 static void check_refused(const char *settings, const char *command, const char *reason)
 {
     struct ctkd__config *config = config_of(settings);
-    struct ctkd__session *session;
     ctkd_error err = { 0 };
-    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    struct ctkd__session *session = tiny_session(config, true);
     const struct result before = result_of(session);
     const ctkd_status status = load(session, command, &err);
     const struct result after = result_of(session);

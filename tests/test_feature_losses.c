@@ -7,6 +7,7 @@
 
 #include "ctkd/loss.h"
 #include "support/feature_case.h"
+#include "support/slope.h"
 
 static const unsigned stages[] = { CTKD_STAGE_INITIAL, CTKD_STAGE_MAIN };
 
@@ -34,24 +35,11 @@ static void for_each_case(void (*check)(struct feature_case *c))
     assert_true(count > 0);
 }
 
-static double loss_of(struct feature_case *c)
+static double loss_of(void *context)
 {
+    struct feature_case *const c = context;
     assert_int_equal(feature_case_evaluate(c), CTKD_OK);
     return (double)c->loss;
-}
-
-/* Five-point central difference, whose error is O(h^4). */
-static double difference_at(struct feature_case *c, float *x, float h)
-{
-    const float at = *x, offsets[4] = { -2, -1, 1, 2 };
-    const double weights[4] = { 1, -8, 8, -1 };
-    double sum = 0;
-    for (size_t j = 0; j < 4; j++) {
-        *x = at + offsets[j] * h;
-        sum += weights[j] * loss_of(c);
-    }
-    *x = at;
-    return sum / (12 * (double)h);
 }
 
 static const float coarse_step = 0.03125f, fine_step = 0.0078125f;
@@ -72,8 +60,9 @@ static void check_gradient(struct feature_case *c, float *x, const float *gradie
         norm += (double)actual[i] * (double)actual[i] / (double)count;
     size_t kinks = 0;
     for (size_t i = 0; i < count; i++) {
-        const double coarse = difference_at(c, &x[i], coarse_step);
-        const double fine = difference_at(c, &x[i], fine_step), d = (double)actual[i] - coarse;
+        const double coarse = slope_of_float(loss_of, c, &x[i], coarse_step);
+        const double fine = slope_of_float(loss_of, c, &x[i], fine_step),
+                     d = (double)actual[i] - coarse;
         if (fabs(coarse - fine) >
             0.008 * (sqrt(norm) + fabs(fine)) + rounding / (double)fine_step) {
             kinks++;

@@ -10,8 +10,9 @@
 #include "nn/compile/program.h"
 #include "nn/compile/training.h"
 #include "support/reference.h"
+#include "support/slope.h"
 
-enum { N_MAX = 4, OUTPUTS_MAX = 8, PROBES = 9 };
+enum { N_MAX = 4, OUTPUTS_MAX = 8 };
 
 /* What a network under test declares beside its nodes. */
 struct network {
@@ -373,8 +374,16 @@ static void give_sides(const struct rig *rig, size_t n)
             reference_side_input(rig->reference, i, n * image_floats(rig->graph, i), rig->sides[i]);
 }
 
-static double loss(const struct rig *rig, size_t n)
+/* A rig's loss over n images. */
+struct rig_loss {
+    const struct rig *rig;
+    size_t n;
+};
+
+static double loss_of(void *context)
 {
+    const struct rig *const rig = ((struct rig_loss *)context)->rig;
+    const size_t n = ((struct rig_loss *)context)->n;
     double **const values = reference_values(rig->reference, n, rig->x, 1), sum = 0;
     for (int i = 0; i < rig->graph->n_nodes; i++) {
         const bool batch = rig->graph->nodes[i].op != CTKD__OP_PARAMETER;
@@ -386,58 +395,30 @@ static double loss(const struct rig *rig, size_t n)
     return sum;
 }
 
-static double slope(const struct rig *rig, size_t n, double *value)
-{
-    const double old = *value, h = 1e-6 * (1 + fabs(old));
-    *value = old + h;
-    const double up = loss(rig, n);
-    *value = old - h;
-    const double down = loss(rig, n);
-    *value = old;
-    return (up - down) / (2 * h);
-}
-
 /* Slopes of some elements of parameters and side inputs, found once for a batch size. */
 struct slopes {
-    double *of_parameter, *of_side; /* [n][PROBES + 1] */
+    double (*of_parameter)[SLOPES], (*of_side)[SLOPES];
 };
 
 static struct slopes find_slopes(const struct rig *rig, size_t n)
 {
-    struct slopes slopes = {
-        calloc((size_t)rig->graph->n_parameters * (PROBES + 1), sizeof(double)),
-        calloc((size_t)rig->graph->n_nodes * (PROBES + 1), sizeof(double)),
-    };
+    const struct ctkd__graph *const graph = rig->graph;
+    struct rig_loss loss = { rig, n };
+    struct slopes slopes;
+    slopes.of_parameter = calloc((size_t)graph->n_parameters, sizeof *slopes.of_parameter);
+    slopes.of_side = calloc((size_t)graph->n_nodes, sizeof *slopes.of_side);
+    assert_true(slopes.of_parameter && slopes.of_side);
     give_sides(rig, n);
-    for (int p = 0; p < rig->graph->n_parameters; p++) {
-        const size_t count = ctkd__parameter_elements(&rig->graph->parameters[p]);
-        for (size_t i = 0, k = 0; i < count; i += 1 + count / PROBES, k++)
-            if (!is_buffer(&rig->graph->parameters[p]))
-                slopes.of_parameter[(size_t)p * (PROBES + 1) + k] =
-                    slope(rig, n, &rig->reference->parameters[p][i]);
-    }
-    for (int s = 0; s < rig->graph->n_nodes; s++) {
-        const size_t count = n * image_floats(rig->graph, s);
-        for (size_t i = 0, k = 0; rig->sides[s] && i < count; i += 1 + count / PROBES, k++)
-            slopes.of_side[(size_t)s * (PROBES + 1) + k] =
-                slope(rig, n, &rig->reference->side_inputs[s][i]);
-    }
+    for (int p = 0; p < graph->n_parameters; p++)
+        if (!is_buffer(&graph->parameters[p]))
+            slopes_of_doubles(loss_of, &loss, rig->reference->parameters[p],
+                              ctkd__parameter_elements(&graph->parameters[p]),
+                              slopes.of_parameter[p]);
+    for (int s = 0; s < graph->n_nodes; s++)
+        if (rig->sides[s])
+            slopes_of_doubles(loss_of, &loss, rig->reference->side_inputs[s],
+                              n * image_floats(graph, s), slopes.of_side[s]);
     return slopes;
-}
-
-static void check_slopes(const struct rig *rig, const char *what, const float *gradient,
-                         size_t count, const double *slopes)
-{
-    double difference = 0, norm = 0;
-    for (size_t i = 0, k = 0; i < count; i += 1 + count / PROBES, k++) {
-        const double d = (double)gradient[i] - slopes[k];
-        difference += d * d;
-        norm += slopes[k] * slopes[k];
-    }
-    /* A bias before a batch norm has no gradient at all: compare with the loss's scale then. */
-    if (!(sqrt(difference) <= 3e-5 * (sqrt(norm) + 1.0)))
-        fail_msg("%s: %s: gradient differs by %.3g of %.3g", rig->name, what, sqrt(difference),
-                 sqrt(norm));
 }
 
 /* The engine on a rig. */
@@ -564,15 +545,15 @@ static void check_gradients(const struct rig *rig, struct engine *engine, size_t
     for (int p = 0; p < rig->graph->n_parameters; p++) {
         const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
         if (!is_buffer(parameter))
-            check_slopes(rig, parameter->name, ctkd__tensors_find(&list, parameter->name)->data,
-                         ctkd__parameter_elements(parameter),
-                         slopes->of_parameter + (size_t)p * (PROBES + 1));
+            slopes_check(ctkd__tensors_find(&list, parameter->name)->data,
+                         ctkd__parameter_elements(parameter), slopes->of_parameter[p], 3e-5,
+                         "%s: %s", rig->name, parameter->name);
     }
     for (int s = 0; s < rig->graph->n_nodes; s++)
         if (rig->sides[s])
-            check_slopes(
-                rig, rig->graph->nodes[s].name, ctkd__training_input_gradient(engine->training, s),
-                n * image_floats(rig->graph, s), slopes->of_side + (size_t)s * (PROBES + 1));
+            slopes_check(ctkd__training_input_gradient(engine->training, s),
+                         n * image_floats(rig->graph, s), slopes->of_side[s], 3e-5, "%s: %s",
+                         rig->name, rig->graph->nodes[s].name);
     ctkd__tensors_fini(&list);
 }
 

@@ -11,7 +11,7 @@
 #include "nn/conv/conv.h"
 #include "support/engine_rig.h"
 
-enum { N = 4, K = 5, PROBES = 12 };
+enum { N = 4, K = 5 };
 
 /* One case: a 1x1 stem, batch norm and ReLU (so that a prologue is possible), the convolution in
    question, a batch norm, a 1x1, and the classifier. */
@@ -97,47 +97,6 @@ static void check_logits(const struct rig *rig, const float *logits, int trainin
     engine_rig_check_logits(&rig->engine, N, K, logits, training, 1e-5);
 }
 
-/* Central differences of some elements of every parameter: slow, hence found once for a layer. */
-static double *slopes_of(struct rig *rig)
-{
-    double *const slopes =
-        calloc((size_t)rig->engine.graph->n_parameters * (PROBES + 1), sizeof *slopes);
-    for (int p = 0; p < rig->engine.graph->n_parameters; p++) {
-        const struct ctkd__parameter *const parameter = &rig->engine.graph->parameters[p];
-        const size_t count = ctkd__parameter_elements(parameter);
-        double *slope = slopes + (size_t)p * (PROBES + 1);
-        for (size_t i = 0; i < count && parameter->role <= CTKD__ROLE_BIAS; i += 1 + count / PROBES)
-            *slope++ = reference_slope(rig->engine.reference, p, i, N, rig->engine.x, rig->r);
-    }
-    return slopes;
-}
-
-static void check_gradient(const struct rig *rig, const struct ctkd__training *training,
-                           const double *slopes, size_t layer, const char *how)
-{
-    struct ctkd__tensors list = { 0 };
-    ctkd_error err;
-    check_ok(ctkd__training_export_gradient(training, &list, &err), &err);
-    for (int p = 0; p < rig->engine.graph->n_parameters; p++) {
-        const struct ctkd__parameter *const parameter = &rig->engine.graph->parameters[p];
-        const struct ctkd__tensor *const tensor = ctkd__tensors_find(&list, parameter->name);
-        if (parameter->role > CTKD__ROLE_BIAS)
-            continue;
-        const size_t count = ctkd__parameter_elements(parameter);
-        const double *slope = slopes + (size_t)p * (PROBES + 1);
-        double difference = 0, norm = 0;
-        for (size_t i = 0; i < count; i += 1 + count / PROBES, slope++) {
-            const double d = (double)((const float *)tensor->data)[i] - *slope;
-            difference += d * d;
-            norm += *slope * *slope;
-        }
-        if (!(sqrt(difference) <= 2e-5 * (sqrt(norm) + 1.0)))
-            fail_msg("layer %zu, %s: %s: gradient differs by %.3g of %.3g", layer, how,
-                     parameter->name, sqrt(difference), sqrt(norm));
-    }
-    ctkd__tensors_fini(&list);
-}
-
 /* Padding channels and lanes must have no gradient: an optimiser would fill them. */
 static void check_padding(const struct rig *rig, const struct ctkd__training *training)
 {
@@ -160,7 +119,7 @@ static void check_padding(const struct rig *rig, const struct ctkd__training *tr
 }
 
 static void check_layer(size_t layer, const struct ctkd__kernels *kernels, size_t threads,
-                        const char *how, double **slopes)
+                        const char *how, double (**slopes)[SLOPES])
 {
     struct rig rig = rig_open(&layers[layer], kernels, threads);
     struct ctkd__training *training;
@@ -171,13 +130,15 @@ static void check_layer(size_t layer, const struct ctkd__kernels *kernels, size_
     check_ok(ctkd__training_create(rig.engine.graph, rig.engine.weights, &config, &training, &err),
              &err);
     if (!*slopes)
-        *slopes = slopes_of(&rig);
+        *slopes = engine_rig_slopes(&rig.engine, N, rig.r);
+    char what[64];
+    snprintf(what, sizeof what, "layer %zu, %s", layer, how);
     float logits[N * K];
     for (int step = 0; step < 2; step++) { /* nothing may be left over from the first */
         check_ok(ctkd__training_forward(training, N, rig.engine.x, logits, &err), &err);
         check_logits(&rig, logits, 1);
         check_ok(ctkd__training_backward(training, rig.r, &err), &err);
-        check_gradient(&rig, training, *slopes, layer, how);
+        engine_rig_check_gradients(&rig.engine, training, *slopes, 2e-5, what);
     }
     check_padding(&rig, training);
     ctkd__training_destroy(training);
@@ -188,7 +149,7 @@ static void gradients_match_central_differences(void **state)
 {
     (void)state;
     for (size_t layer = 0; layer < sizeof layers / sizeof *layers; layer++) {
-        double *slopes = NULL;
+        double(*slopes)[SLOPES] = NULL;
         for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++) {
             for (size_t threads = 1; threads <= 3; threads += 2) {
                 check_layer(layer, ctkd__kernels_list()[isa], threads, "auto", &slopes);

@@ -4,6 +4,7 @@
 
 #include "ctkd/loss.h"
 #include "support/check.h"
+#include "support/slope.h"
 
 enum { N = 6, K = 9, NK = N * K, CONFIG_BYTES = 256, WORKSPACE = 16 * NK };
 
@@ -93,25 +94,27 @@ static void fill_logits(float *s, float *t)
     fill_uniform(t, NK, 2, -4, 4);
 }
 
-/* Five-point central differences of the loss with respect to each of `size` values at x, which s, t
-   or tau is: the error is O(step^4), so that steps can be large enough for a float loss. */
-static void check_gradient(const ctkd_loss_def *def, const float *s, const float *t,
-                           const float *tau, size_t n_tau, float *x, size_t size, float step,
-                           const float *gradient)
+/* A loss at values that s, t and tau point to. */
+struct point {
+    const ctkd_loss_def *def;
+    const float *s, *t, *tau;
+    size_t n_tau;
+};
+
+static double loss_of(void *context)
 {
-    const float offsets[4] = { -2, -1, 1, 2 };
-    const double weights[4] = { 1, -8, 8, -1 };
+    const struct point *const p = context;
+    return (double)loss_at(p->def, p->s, p->t, p->tau, p->n_tau);
+}
+
+/* x: s, t or tau of the point. */
+static void check_gradient(struct point *point, float *x, size_t size, const float *gradient)
+{
+    const float step = 0.0625f;
     float expected[NK];
-    for (size_t i = 0; i < size; i++) {
-        const float at = x[i], h = x == tau ? step * at : step;
-        double sum = 0;
-        for (size_t j = 0; j < 4; j++) {
-            x[i] = at + offsets[j] * h;
-            sum += weights[j] * (double)loss_at(def, s, t, tau, n_tau);
-        }
-        x[i] = at;
-        expected[i] = (float)(sum / (12 * (double)h));
-    }
+    for (size_t i = 0; i < size; i++)
+        expected[i] =
+            (float)slope_of_float(loss_of, point, &x[i], x == point->tau ? step * x[i] : step);
     check_relative(gradient, expected, size, 1e-3);
 }
 
@@ -121,10 +124,11 @@ static void check_gradients(const ctkd_loss_def *def, float *tau, size_t n_tau)
     struct outputs out;
     fill_logits(s, t);
     assert_int_equal(evaluate(def, s, t, tau, n_tau, &out), CTKD_OK);
-    check_gradient(def, s, t, tau, n_tau, s, NK, 0.0625f, out.ds);
-    check_gradient(def, s, t, tau, n_tau, t, NK, 0.0625f, out.dt);
+    struct point point = { def, s, t, tau, n_tau };
+    check_gradient(&point, s, NK, out.ds);
+    check_gradient(&point, t, NK, out.dt);
     if (def->needs & CTKD_NEEDS_TAU)
-        check_gradient(def, s, t, tau, n_tau, tau, n_tau, 0.0625f, out.dtau);
+        check_gradient(&point, tau, n_tau, out.dtau);
 }
 
 static void gradients_of_every_loss_match_central_differences(void **state)

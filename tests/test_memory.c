@@ -377,13 +377,12 @@ static void every_request_of_a_checkpoint_has_its_message(void **state)
 {
     (void)state;
     char settings[1600];
-    ctkd_error err = { 0 };
     const struct ctkd__network_info info = tiny_network_info();
     tiny_network_write(in_folder("t.safetensors"), 77, &info);
     temp_folder_add(folder, "saved");
     snprintf(settings, sizeof settings, "teacher.path=%s/t.safetensors train.threads=1", folder);
     struct ctkd__config *config = tiny_config(folder, settings);
-    check_ok(ctkd__session_open(config, true, &kept, &err), &err);
+    kept = tiny_session(config, true);
     sweep("checkpoint", save_and_load, in_folder("saved"), 10000);
     ctkd__session_close(kept);
     ctkd__config_destroy(config);

@@ -38,10 +38,9 @@ static void write_files(const char *folder)
 {
     const struct ctkd__network_info info = tiny_network_info();
     ctkd_error err = { 0 };
-    struct ctkd__session *session;
     tiny_data_write(folder, 64, 20);
     struct ctkd__config *config = tiny_config(folder, "data.augment=none optimizer.lr=0.05");
-    check_ok(ctkd__session_open(config, false, &session, &err), &err);
+    struct ctkd__session *session = tiny_session(config, false);
     struct ctkd__step_report last;
     for (uint64_t epoch = 1; epoch <= 30; epoch++)
         run_epoch(session, session->step, epoch, &last);
@@ -60,11 +59,9 @@ struct course {
 static struct course train(const char *folder, const char *method, const char *settings)
 {
     struct ctkd__config *config = config_of(folder, method, settings);
-    struct ctkd__session *session;
     struct ctkd__step_report last;
     struct course course;
-    ctkd_error err = { 0 };
-    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    struct ctkd__session *session = tiny_session(config, true);
     if (session->initial_step)
         run_epoch(session, session->initial_step, 1, &last);
     session->state.stage = CTKD_STAGE_MAIN;
@@ -135,11 +132,9 @@ static void check_said(const char *folder, const char *method, const char *setti
 {
     static struct ctkd__findings findings;
     struct ctkd__config *config = config_of(folder, method, settings);
-    struct ctkd__session *session;
-    ctkd_error err = { 0 };
     const struct ctkd__finding *found = NULL;
     findings = (struct ctkd__findings){ 0 };
-    check_ok(ctkd__session_open(config, true, &session, &err), &err);
+    struct ctkd__session *session = tiny_session(config, true);
     ctkd__preflight_session(session, &findings);
     for (size_t i = 0; i < findings.count; i++)
         if (strcmp(findings.items[i].check, "temperature") == 0)

@@ -84,14 +84,6 @@ static void a_file_in_the_way_is_named(void **state)
     ctkd__config_destroy(config);
 }
 
-static struct ctkd__session *open_session(const struct ctkd__config *config)
-{
-    struct ctkd__session *session;
-    ctkd_error err = { 0 };
-    check_ok(ctkd__session_open(config, false, &session, &err), &err);
-    return session;
-}
-
 static ctkd_status run_loop(struct ctkd__session *session, const volatile sig_atomic_t *stop,
                             ctkd_error *err)
 {
@@ -120,7 +112,7 @@ static void loop_learns_logs_and_saves(void **state)
     struct ctkd__config *config =
         run_config(*state, "train.epochs=4 train.eval_every=2 train.log_every=20 optimizer.lr=0.02 "
                            "data.augment=none");
-    struct ctkd__session *session = open_session(config);
+    struct ctkd__session *session = tiny_session(config, false);
     ctkd_error err = { 0 };
     check_ok(run_loop(session, NULL, &err), &err);
 
@@ -171,7 +163,7 @@ static void a_stopped_loop_saves_what_it_has(void **state)
 {
     tiny_data_write(*state, 64, 20);
     struct ctkd__config *config = run_config(*state, "train.epochs=3");
-    struct ctkd__session *session = open_session(config);
+    struct ctkd__session *session = tiny_session(config, false);
     const volatile sig_atomic_t stop = 1;
     ctkd_error err = { 0 };
     assert_int_equal(run_loop(session, &stop, &err), CTKD_EINTERRUPTED);
@@ -188,7 +180,7 @@ static void max_steps_ends_a_run_early(void **state)
 {
     tiny_data_write(*state, 64, 20);
     struct ctkd__config *config = run_config(*state, "train.epochs=9 train.max_steps=6");
-    struct ctkd__session *session = open_session(config);
+    struct ctkd__session *session = tiny_session(config, false);
     ctkd_error err = { 0 };
     check_ok(run_loop(session, NULL, &err), &err);
     assert_int_equal(session->state.step, 6); /* 4 + 2 */
@@ -204,7 +196,7 @@ static void max_steps_ends_a_run_early(void **state)
 static void write_to_terminal(const char *folder, unsigned short columns, char *out, size_t bytes)
 {
     struct ctkd__config *config = run_config(folder, "train.epochs=2 run.force=true");
-    struct ctkd__session *session = open_session(config);
+    struct ctkd__session *session = tiny_session(config, false);
     struct ctkd__run run;
     ctkd_error err = { 0 };
     const struct winsize size = { .ws_col = columns, .ws_row = 24 };
@@ -261,7 +253,7 @@ static void student_starts_from_a_file(void **state)
     snprintf(settings, sizeof settings, "student.init=%s", temp_path(*state, "i.safetensors"));
     struct ctkd__config *drawn = tiny_config(*state, "train.seed=9");
     struct ctkd__config *read = tiny_config(*state, settings);
-    struct ctkd__session *a = open_session(drawn), *b = open_session(read);
+    struct ctkd__session *a = tiny_session(drawn, false), *b = tiny_session(read, false);
     assert_memory_equal(a->weights->values, b->weights->values,
                         a->weights->n_values * sizeof(float));
     ctkd__session_close(a);

@@ -13,14 +13,6 @@
 
 enum { BATCH = 16 };
 
-static struct ctkd__session *open_session(const struct ctkd__config *config, bool distil)
-{
-    struct ctkd__session *session;
-    ctkd_error err = { 0 };
-    check_ok(ctkd__session_open(config, distil, &session, &err), &err);
-    return session;
-}
-
 /* The folder's data and teacher with further settings. */
 static struct ctkd__config *config_with(const char *folder, const char *settings)
 {
@@ -93,7 +85,7 @@ static void expect_losses(struct ctkd__session *session, const struct ctkd__batc
 static void compare_step(const char *folder, const char *settings, bool distil, float dkd_weight)
 {
     struct ctkd__config *config = config_with(folder, settings);
-    struct ctkd__session *own = open_session(config, distil), *ref = open_session(config, distil);
+    struct ctkd__session *own = tiny_session(config, distil), *ref = tiny_session(config, distil);
     const struct ctkd__batch batch = first_batch(own), same = first_batch(ref);
     struct ctkd__step_report report;
     struct expectation e;
@@ -172,7 +164,7 @@ static void compare_theta(const char *folder, const char *settings, uint64_t epo
                           double decay)
 {
     struct ctkd__config *config = config_with(folder, settings);
-    struct ctkd__session *session = open_session(config, true);
+    struct ctkd__session *session = tiny_session(config, true);
     const struct ctkd__batch batch = first_batch(session);
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
@@ -221,7 +213,7 @@ static void a_step_that_is_not_finite_is_named_and_changes_nothing(void **state)
         char settings[64];
         snprintf(settings, sizeof settings, "temperature.kind=%s", kinds[i]);
         struct ctkd__config *config = config_with(*state, settings);
-        struct ctkd__session *session = open_session(config, true);
+        struct ctkd__session *session = tiny_session(config, true);
         const struct ctkd__batch batch = first_batch(session);
         struct ctkd__weights *teacher = session->teacher->weights;
         struct ctkd__step_report report;
@@ -250,7 +242,7 @@ static void a_step_that_is_not_finite_is_named_and_changes_nothing(void **state)
 static void student_that_is_not_finite_is_named(void **state)
 {
     struct ctkd__config *config = config_with(*state, "");
-    struct ctkd__session *session = open_session(config, false);
+    struct ctkd__session *session = tiny_session(config, false);
     const struct ctkd__batch batch = first_batch(session);
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
@@ -265,7 +257,7 @@ static void student_that_is_not_finite_is_named(void **state)
 static void dkd_is_refused_for_two_classes(void **state)
 {
     struct ctkd__config *config = config_with(*state, "--distill dkd -b 1");
-    struct ctkd__session *session = open_session(config, true);
+    struct ctkd__session *session = tiny_session(config, true);
     const struct ctkd__step_args args = { .config = config,
                                           .stage = CTKD_STAGE_MAIN,
                                           .methods = &session->methods,
@@ -295,7 +287,7 @@ static void a_clipped_gradient_has_the_norm_that_was_asked_for(void **state)
         snprintf(all, sizeof all, "optimizer.momentum=0 optimizer.weight_decay=0 optimizer.lr=2 %s",
                  settings[c]);
         struct ctkd__config *config = config_with(*state, all);
-        struct ctkd__session *session = open_session(config, true);
+        struct ctkd__session *session = tiny_session(config, true);
         const struct ctkd__batch batch = first_batch(session);
         const size_t n = session->weights->n_values;
         float *before = copy_of(session->weights->values, n);

@@ -106,7 +106,7 @@ struct network {
     const char *name;
     int (*build)(struct ctkd__graph *g);
     double gradient_tolerance;
-    double *slopes[N_MAX + 1]; /* of the probed elements, by batch: found once, they are slow */
+    double (*slopes[N_MAX + 1])[SLOPES]; /* by batch: found once, they are slow */
 };
 
 static struct network networks[] = {
@@ -152,56 +152,16 @@ static void check_logits(const struct rig *rig, size_t n, const float *logits, i
     engine_rig_check_logits(&rig->engine, n, K, logits, training, tolerance);
 }
 
-enum { PROBES = 12 }; /* elements of a parameter, at most, plus one */
-
-static const double *slopes_of(struct network *network, struct rig *rig, size_t n)
-{
-    if (network->slopes[n])
-        return network->slopes[n];
-    network->slopes[n] =
-        calloc((size_t)rig->engine.graph->n_parameters * (PROBES + 1), sizeof *network->slopes[n]);
-    for (int p = 0; p < rig->engine.graph->n_parameters; p++) {
-        const struct ctkd__parameter *const parameter = &rig->engine.graph->parameters[p];
-        if (parameter->role == CTKD__ROLE_MEAN || parameter->role == CTKD__ROLE_VARIANCE)
-            continue;
-        const size_t count = ctkd__parameter_elements(parameter);
-        double *slope = network->slopes[n] + (size_t)p * (PROBES + 1);
-        for (size_t i = 0; i < count; i += 1 + count / PROBES)
-            *slope++ = reference_slope(rig->engine.reference, p, i, n, rig->engine.x, rig->r);
-    }
-    return network->slopes[n];
-}
-
 /* Some elements of every parameter; the norm over them is compared, so that small ones do not
  * matter. */
 static void check_gradient(struct rig *rig, struct network *network, size_t n)
 {
-    const double *const slopes = slopes_of(network, rig, n);
-    struct ctkd__tensors list = { 0 };
-    ctkd_error err;
-    check_ok(ctkd__training_export_gradient(rig->training, &list, &err), &err);
-    for (int p = 0; p < rig->engine.graph->n_parameters; p++) {
-        const struct ctkd__parameter *const parameter = &rig->engine.graph->parameters[p];
-        const struct ctkd__tensor *const tensor = ctkd__tensors_find(&list, parameter->name);
-        if (parameter->role == CTKD__ROLE_MEAN || parameter->role == CTKD__ROLE_VARIANCE) {
-            assert_null(tensor);
-            continue;
-        }
-        assert_non_null(tensor);
-        const size_t count = ctkd__parameter_elements(parameter);
-        const double *slope = slopes + (size_t)p * (PROBES + 1);
-        double difference = 0, norm = 0;
-        for (size_t i = 0; i < count; i += 1 + count / PROBES, slope++) {
-            const double d = (double)((const float *)tensor->data)[i] - *slope;
-            difference += d * d;
-            norm += *slope * *slope;
-        }
-        /* A bias before a batch norm has no gradient at all: compare with the loss's scale then. */
-        if (!(sqrt(difference) <= network->gradient_tolerance * (sqrt(norm) + 1.0)))
-            fail_msg("%s, batch %zu: %s: gradient differs by %.3g of %.3g", network->name, n,
-                     parameter->name, sqrt(difference), sqrt(norm));
-    }
-    ctkd__tensors_fini(&list);
+    char what[64];
+    snprintf(what, sizeof what, "%s, batch %zu", network->name, n);
+    if (!network->slopes[n])
+        network->slopes[n] = engine_rig_slopes(&rig->engine, n, rig->r);
+    engine_rig_check_gradients(&rig->engine, rig->training, network->slopes[n],
+                               network->gradient_tolerance, what);
 }
 
 static void check_network(struct network *network, const struct ctkd__kernels *kernels,

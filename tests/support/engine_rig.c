@@ -5,6 +5,11 @@
 
 #include "support/check.h"
 
+static bool is_buffer(const struct ctkd__parameter *parameter)
+{
+    return parameter->role == CTKD__ROLE_MEAN || parameter->role == CTKD__ROLE_VARIANCE;
+}
+
 /* Weights as drawn, vectors moved away from their constants: no symmetric starting point. */
 static struct reference *start(const struct engine_rig *rig)
 {
@@ -13,9 +18,8 @@ static struct reference *start(const struct engine_rig *rig)
     assert_non_null(plain);
     for (int i = 0; i < graph->n_parameters; i++) {
         const struct ctkd__parameter *const p = &graph->parameters[i];
-        const bool buffer = p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
-        float *const flat =
-            (buffer ? rig->weights->buffers : rig->weights->values) + rig->weights->offsets[i];
+        float *const flat = (is_buffer(p) ? rig->weights->buffers : rig->weights->values) +
+                            rig->weights->offsets[i];
         plain[i] = calloc(ctkd__parameter_elements(p), sizeof(float));
         assert_non_null(plain[i]);
         ctkd__weights_unpack(rig->weights, i, flat, plain[i]);
@@ -70,4 +74,50 @@ void engine_rig_check_logits(const struct engine_rig *rig, size_t n, size_t k, c
     check_relative(logits, narrow, n * k, tolerance);
     free(expected);
     free(narrow);
+}
+
+struct rig_loss {
+    const struct engine_rig *rig;
+    size_t n;
+    const float *weights;
+};
+
+static double loss_of(void *context)
+{
+    const struct rig_loss *const loss = context;
+    return reference_loss(loss->rig->reference, loss->n, loss->rig->x, loss->weights);
+}
+
+double (*engine_rig_slopes(const struct engine_rig *rig, size_t n, const float *weights))[SLOPES]
+{
+    struct rig_loss loss = { rig, n, weights };
+    double(*const slopes)[SLOPES] = calloc((size_t)rig->graph->n_parameters, sizeof *slopes);
+    assert_non_null(slopes);
+    for (int p = 0; p < rig->graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+        if (!is_buffer(parameter))
+            slopes_of_doubles(loss_of, &loss, rig->reference->parameters[p],
+                              ctkd__parameter_elements(parameter), slopes[p]);
+    }
+    return slopes;
+}
+
+void engine_rig_check_gradients(const struct engine_rig *rig, const struct ctkd__training *training,
+                                double (*slopes)[SLOPES], double tolerance, const char *what)
+{
+    struct ctkd__tensors list = { 0 };
+    ctkd_error err;
+    check_ok(ctkd__training_export_gradient(training, &list, &err), &err);
+    for (int p = 0; p < rig->graph->n_parameters; p++) {
+        const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
+        const struct ctkd__tensor *const tensor = ctkd__tensors_find(&list, parameter->name);
+        if (is_buffer(parameter)) {
+            assert_null(tensor);
+            continue;
+        }
+        assert_non_null(tensor);
+        slopes_check(tensor->data, ctkd__parameter_elements(parameter), slopes[p], tolerance,
+                     "%s: %s", what, parameter->name);
+    }
+    ctkd__tensors_fini(&list);
 }

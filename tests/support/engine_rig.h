@@ -3,10 +3,12 @@
 #ifndef CTKD_TESTS_ENGINE_RIG_H
 #define CTKD_TESTS_ENGINE_RIG_H
 
+#include "nn/compile/training.h"
 #include "nn/kernels/kernels.h"
 #include "nn/weights.h"
 #include "nn/workers.h"
 #include "support/reference.h"
+#include "support/slope.h"
 
 struct engine_rig {
     struct ctkd__graph *graph;
@@ -24,5 +26,12 @@ void engine_rig_close(struct engine_rig *rig);
 /* Logits of the first n images against those in double; k classes. */
 void engine_rig_check_logits(const struct engine_rig *rig, size_t n, size_t k, const float *logits,
                              int training, double tolerance);
+
+/* Slopes of sum(logits * weights) over n images by elements of every trained parameter (buffers have
+   zeros): slow, so found once; freed by the caller. */
+double (*engine_rig_slopes(const struct engine_rig *rig, size_t n, const float *weights))[SLOPES];
+/* The gradients of a program that has run backward, against these; buffers have none. */
+void engine_rig_check_gradients(const struct engine_rig *rig, const struct ctkd__training *training,
+                                double (*slopes)[SLOPES], double tolerance, const char *what);
 
 #endif

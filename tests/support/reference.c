@@ -354,15 +354,3 @@ double reference_loss(const struct reference *r, size_t n, const float *x, const
     free(logits);
     return loss;
 }
-
-double reference_slope(struct reference *r, int p, size_t i, size_t n, const float *x,
-                       const float *weights)
-{
-    double *const value = &r->parameters[p][i], old = *value, h = 1e-6 * (1 + fabs(old));
-    *value = old + h;
-    const double up = reference_loss(r, n, x, weights);
-    *value = old - h;
-    const double down = reference_loss(r, n, x, weights);
-    *value = old;
-    return (up - down) / (2 * h);
-}

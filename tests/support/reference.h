@@ -28,8 +28,5 @@ void reference_forward(const struct reference *reference, size_t n, const float 
 /* sum(logits * weights) in training mode. */
 double reference_loss(const struct reference *reference, size_t n, const float *x,
                       const float *weights);
-/* Central difference of reference_loss by element `i` of parameter `p`. */
-double reference_slope(struct reference *reference, int p, size_t i, size_t n, const float *x,
-                       const float *weights);
 
 #endif

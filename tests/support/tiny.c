@@ -84,6 +84,14 @@ struct ctkd__config *tiny_small_config(const char *folder, const char *settings)
     return configure(folder, settings, true);
 }
 
+struct ctkd__session *tiny_session(const struct ctkd__config *config, bool distil)
+{
+    struct ctkd__session *session;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__session_open(config, distil, &session, &err), &err);
+    return session;
+}
+
 struct ctkd__network_info tiny_network_info(void)
 {
     return (struct ctkd__network_info){ .network = "resnet8",

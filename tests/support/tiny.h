@@ -17,6 +17,9 @@ struct ctkd__config *tiny_config(const char *folder, const char *settings);
 /* Before `settings` also few negatives and the like, for the time of runs. */
 struct ctkd__config *tiny_small_config(const char *folder, const char *settings);
 
+/* Opens a session of a configuration; a failure fails the test. Closed by the caller. */
+struct ctkd__session *tiny_session(const struct ctkd__config *config, bool distil);
+
 /* The network that info names, drawn from `seed`, with metadata that fit the data of
    tiny_data_write; none named: a
    resnet8, as tiny_network_info has it. */
