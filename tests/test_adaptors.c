@@ -335,7 +335,7 @@ static void networks_that_do_not_fit_a_method_are_refused_with_the_reason(void *
         assert_non_null(strstr(err.message, cases[i].method));
         assert_non_null(strstr(err.message, cases[i].teacher));
         if (!strstr(err.message, cases[i].reason))
-            fail_msg("'%s' found, expected it to say '%s'", err.message, cases[i].reason);
+            fail_msg("found '%s', expected it to say '%s'", err.message, cases[i].reason);
         ctkd__config_destroy(config);
     }
 }

@@ -106,13 +106,13 @@ static void a_name_that_is_nearly_right_is_offered(void **state)
     static const struct {
         const char *there, *expected;
     } cases[] = {
-        { "train_images-idx3-ubyte", "; did you mean train_images-idx3-ubyte? Rename it" },
-        { "Train-images-idx3-ubyte.gz", "; did you mean Train-images-idx3-ubyte.gz? Rename it" },
-        { "train-images-idx3-ubyte.zip", "; did you mean train-images-idx3-ubyte.zip? Unpack it" },
+        { "train_images-idx3-ubyte", "; did you mean train_images-idx3-ubyte? Rename it." },
+        { "Train-images-idx3-ubyte.gz", "; did you mean Train-images-idx3-ubyte.gz? Rename it." },
+        { "train-images-idx3-ubyte.zip", "; did you mean train-images-idx3-ubyte.zip? Unpack it." },
         { "emnist-letters-train-images-idx3-ubyte.gz",
-          "; did you mean emnist-letters-train-images-idx3-ubyte.gz? Rename it" },
-        { "train-labels-idx1-ubyte.gz", "expected one" }, /* another member */
-        { "weights", "expected one" },
+          "; did you mean emnist-letters-train-images-idx3-ubyte.gz? Rename it." },
+        { "train-labels-idx1-ubyte.gz", "expected one of them" }, /* another member */
+        { "weights", "expected one of them" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char folder[1024];
@@ -146,7 +146,7 @@ static void another_name_of_a_member_is_taken_after_its_first(void **state)
     temp_write_tar(*state, "both.tar", files, 2);
     assert_int_equal(ctkd__archive_read(temp_path(*state, "both.tar"), no_places, &member, 1, &err),
                      CTKD_EFORMAT);
-    assert_non_null(strstr(err.message, "small.bin occurs twice"));
+    assert_non_null(strstr(err.message, "found small.bin twice"));
 }
 
 static void a_member_that_occurs_twice_is_refused(void **state)
@@ -163,7 +163,7 @@ static void a_member_longer_than_its_limit_is_refused_with_both_sizes(void **sta
     const struct temp_file files[] = { { "small.bin", "123456", SMALL + 1 },
                                        { "large.bin", large, LARGE } };
     temp_write_tar(*state, "long.tar.gz", files, 2);
-    check_refused(temp_path(*state, "long.tar.gz"), CTKD_EFORMAT, "small.bin: 6 bytes",
+    check_refused(temp_path(*state, "long.tar.gz"), CTKD_EFORMAT, "small.bin: found 6 bytes",
                   "at most 5");
     /* A gzip file does not say its size beforehand. */
     temp_write_gz(*state, "small.bin.gz", large, LARGE);
@@ -326,14 +326,15 @@ static void damage_is_called_what_it_is(void **state)
     assert_non_null(more);
     memcpy(more, bytes, size);
     bytes[size - 5] ^= 1;
-    check_bytes_refused(*state, false, bytes, size,
-                        "large.bin.gz: damaged: its contents do not match gzip's check sum");
+    check_bytes_refused(
+        *state, false, bytes, size,
+        "large.bin.gz: the file is damaged: its contents do not match gzip's checksum");
     bytes[size - 5] ^= 1;
     bytes[size - 4] ^= 1;
-    check_bytes_refused(*state, false, bytes, size, "not as long as gzip's end says");
-    check_bytes_refused(*state, false, bytes, size - 9, "cut off inside its gzip data");
-    check_bytes_refused(*state, false, "", 0, "large.bin.gz: not compressed");
-    check_bytes_refused(*state, false, "plain", 5, "large.bin.gz: not compressed");
+    check_bytes_refused(*state, false, bytes, size, "length that gzip's trailer states");
+    check_bytes_refused(*state, false, bytes, size - 9, "it ends inside its gzip data");
+    check_bytes_refused(*state, false, "", 0, "large.bin.gz: found uncompressed data");
+    check_bytes_refused(*state, false, "plain", 5, "large.bin.gz: found uncompressed data");
     more[size + 19] = 'x';
     check_bytes_refused(*state, false, more, size + 20, "something follows the end of its gzip");
     more[size] = 'x';
@@ -342,7 +343,8 @@ static void damage_is_called_what_it_is(void **state)
     free(bytes);
     bytes = golden_bytes("pair.tar.gz", &size);
     bytes[size - 8] ^= 1;
-    check_bytes_refused(*state, true, bytes, size, "pair.tar: damaged: its contents do not match");
+    check_bytes_refused(*state, true, bytes, size,
+                        "pair.tar: the file is damaged: its contents do not match");
     free(bytes);
 }
 

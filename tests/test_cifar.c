@@ -182,9 +182,9 @@ static void a_fraction_of_a_record_is_refused_with_both_sizes(void **state)
     static const size_t sizes[] = { 0, 1, 2, RECORD100 - 1, RECORD100 + 1, 2 * RECORD100 - 1 };
     const uint8_t labels[] = { 4, 57, 0, 3 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        char text[100];
-        snprintf(text, sizeof text, "c100.tar: train.bin: %zu bytes, expected a multiple of 3074",
-                 sizes[i]);
+        char text[160];
+        snprintf(text, sizeof text,
+                 "c100.tar: train.bin: found %zu bytes, expected a multiple of 3074", sizes[i]);
         write_cifar100(*state, "c100.tar", sizes[i], labels);
         check_refused("cifar100", temp_path(*state, "c100.tar"), CTKD_EFORMAT, text);
     }
@@ -195,16 +195,16 @@ static void a_label_out_of_range_is_named_with_its_record(void **state)
     const uint8_t fine[] = { 4, 57, 0, 100 }, coarse[] = { 20, 57, 0, 3 };
     write_cifar100(*state, "fine.tar", 2 * RECORD100, fine);
     check_refused("cifar100", temp_path(*state, "fine.tar"), CTKD_ERANGE,
-                  "train.bin: record 1: fine label 100, expected 0..99");
+                  "train.bin: record 1: found fine label 100, expected 0..99");
     write_cifar100(*state, "coarse.tar", 2 * RECORD100, coarse);
     check_refused("cifar100", temp_path(*state, "coarse.tar"), CTKD_ERANGE,
-                  "train.bin: record 0: coarse label 20, expected 0..19");
+                  "train.bin: record 0: found coarse label 20, expected 0..19");
     struct set set;
     set10_make(&set, "");
     set.bytes[2][0] = 10; /* test_batch.bin is at 4 of the shuffled order, data_batch_2 at 2 */
     temp_write_tar(*state, "ten.tar.gz", set.files, 6);
-    char text[100];
-    snprintf(text, sizeof text, "%s: record 0: label 10, expected 0..9", set.names[2]);
+    char text[160];
+    snprintf(text, sizeof text, "%s: record 0: found label 10, expected 0..9", set.names[2]);
     check_refused("cifar10", temp_path(*state, "ten.tar.gz"), CTKD_ERANGE, text);
     set10_free(&set);
 }
@@ -219,7 +219,7 @@ static void a_file_larger_than_published_is_refused(void **state)
     set.files[0].size = (size_t)10001 * RECORD10;
     temp_write_tar(*state, "large.tar.gz", set.files, 6);
     check_refused("cifar10", temp_path(*state, "large.tar.gz"), CTKD_EFORMAT,
-                  "30733073 bytes or more, expected at most 30730000");
+                  "found 30733073 bytes or more, expected at most 30730000");
     free(bytes);
     set10_free(&set);
 }
@@ -358,7 +358,7 @@ static void coarse_labels_of_another_set_are_refused(void **state)
     assert_int_equal(ctkd__dataset_open("cifar10:x", CTKD__LABELS_COARSE, 0, &dataset, &err),
                      CTKD_EINVAL);
     assert_string_equal(err.message,
-                        "data set cifar10 has one kind of labels, expected data.labels=fine");
+                        "data set cifar10 has one kind of labels; expected data.labels=fine");
     assert_null(dataset);
 }
 
@@ -415,14 +415,15 @@ static void check_changed(void **state, const char *from, const char *to, size_t
 
 static void a_python_file_that_lies_is_refused_with_its_field(void **state)
 {
-    const char *const array = "bad.tar: test: data is something else, expected an array of bytes "
-                              "[n, 3072]";
+    const char *const array =
+        "bad.tar: test: found something else as data, expected an array of bytes "
+        "[n, 3072]";
     check_changed(state,
                   "U\x04"
                   "data",
                   "U\x04"
                   "dat_",
-                  6, CTKD_EFORMAT, "bad.tar: test: no data");
+                  6, CTKD_EFORMAT, "bad.tar: test: found no data");
     check_changed(state, "M\x00\x0c\x86", "M\x01\x0c\x86", 4, CTKD_EFORMAT, array);
     check_changed(state, "K\x02M\x00\x0c", "K\x03M\x00\x0c", 5, CTKD_EFORMAT, array);
     check_changed(state, "u1K", "i1K", 3, CTKD_EFORMAT, array);
@@ -430,28 +431,28 @@ static void a_python_file_that_lies_is_refused_with_its_field(void **state)
     check_changed(state, "u1K", "u0K", 3, CTKD_EFORMAT, array);
     check_changed(state, "_reconstruct", "_reconstrucT", 12, CTKD_EFORMAT, array);
     check_changed(state, "fine_labels", "fine_label_", 11, CTKD_EFORMAT,
-                  "bad.tar: test: no fine_labels, expected a list of labels");
+                  "bad.tar: test: found no fine_labels, expected a list of labels");
     check_changed(state, "](K\x13K\x03", "}(K\x13K\x03", 6, CTKD_EFORMAT, "not a container");
     check_changed(state,
                   "K\x13K\x03"
                   "e",
                   "K\x13N0e", 5, CTKD_EFORMAT,
-                  "bad.tar: test: 1 coarse_labels, expected 2 as data has rows");
+                  "bad.tar: test: found 1 coarse_labels, expected 2 as data has rows");
     check_changed(state, "K\x13K\x03", "NNNN", 4, CTKD_EFORMAT,
-                  "bad.tar: test: 4 coarse_labels, expected 2 as data has rows");
+                  "bad.tar: test: found 4 coarse_labels, expected 2 as data has rows");
     check_changed(state,
                   "K\x63K\x03"
                   "e",
                   "NN0Ne", 5, CTKD_ERANGE,
-                  "bad.tar: test: record 0: fine label -1, expected 0..99");
+                  "bad.tar: test: record 0: found fine label -1, expected 0..99");
     check_changed(state, "K\x63", "K\x64", 2, CTKD_ERANGE,
-                  "bad.tar: test: record 0: fine label 100, expected 0..99");
+                  "bad.tar: test: record 0: found fine label 100, expected 0..99");
     check_changed(state, "K\x13", "K\x14", 2, CTKD_ERANGE,
-                  "bad.tar: test: record 0: coarse label 20, expected 0..19");
+                  "bad.tar: test: record 0: found coarse label 20, expected 0..19");
     struct pickled plain = { .size = 0 };
     PUT(&plain, "\x80\x02N.");
     check_pickle_refused(state, &plain, CTKD_EFORMAT,
-                         "bad.tar: test: a pickle without a dict, expected one with data");
+                         "bad.tar: test: found a pickle without a dict, expected a dict with data");
     plain.size--;
     check_pickle_refused(state, &plain, CTKD_EFORMAT, "bad.tar: test: pickle, byte 3: cut off");
 }

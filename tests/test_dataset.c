@@ -41,7 +41,7 @@ static void an_unknown_name_offers_the_nearest(void **state)
 {
     (void)state;
     check_refused("fashon-mnist:somewhere", CTKD_ENOTFOUND,
-                  "data.set: no data set is called fashon-mnist, did you mean fashion-mnist?");
+                  "data.set: unknown data set 'fashon-mnist', did you mean fashion-mnist?");
     check_refused("", CTKD_ENOTFOUND, "data.set: '' names no data set");
     check_refused(":folder", CTKD_ENOTFOUND, "data.set: ':folder' names no data set");
     check_refused("imagenet", CTKD_ENOTFOUND, "names no data set, expected NAME or NAME:PATH");
@@ -63,8 +63,8 @@ static void only_sets_of_ones_own_have_other_classes(void **state)
     ctkd_error err = { 0 };
     assert_int_equal(ctkd__dataset_open("cifar10:x", CTKD__LABELS_FINE, 2, &dataset, &err),
                      CTKD_EINVAL);
-    assert_string_equal(err.message, "data.classes: 2 found, but data set cifar10 has 10 classes, "
-                                     "expected 0 or that");
+    assert_string_equal(err.message, "data.classes: found 2, but data set cifar10 has 10 classes; "
+                                     "expected that number or 0");
     assert_int_equal(ctkd__dataset_open("cifar100:x", CTKD__LABELS_COARSE, 100, &dataset, &err),
                      CTKD_EINVAL);
     assert_int_equal(ctkd__dataset_open("cifar100:x", CTKD__LABELS_COARSE, 20, &dataset, &err),

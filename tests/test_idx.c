@@ -78,7 +78,7 @@ static void files_cut_anywhere_or_one_byte_too_long_are_refused(void **state)
     }
     struct files files = files_make();
     files.pixels_size = 15;
-    check_refused(&files, CTKD_EFORMAT, "IMAGES: 15 bytes, expected a header of 16");
+    check_refused(&files, CTKD_EFORMAT, "IMAGES: found 15 bytes, expected a header of 16");
 }
 
 static void a_wrong_magic_is_refused_with_both_values(void **state)
@@ -86,10 +86,12 @@ static void a_wrong_magic_is_refused_with_both_values(void **state)
     (void)state;
     struct files files = files_make();
     files.pixels[3] = 1;
-    check_refused(&files, CTKD_EFORMAT, "IMAGES: magic 0x00000801, expected 0x00000803");
+    check_refused(&files, CTKD_EFORMAT,
+                  "IMAGES: found magic number 0x00000801, expected 0x00000803");
     files = files_make();
     files.labels[2] = 9; /* signed bytes */
-    check_refused(&files, CTKD_EFORMAT, "LABELS: magic 0x00000901, expected 0x00000801");
+    check_refused(&files, CTKD_EFORMAT,
+                  "LABELS: found magic number 0x00000901, expected 0x00000801");
 }
 
 static void a_lying_count_is_refused(void **state)
@@ -97,13 +99,14 @@ static void a_lying_count_is_refused(void **state)
     (void)state;
     struct files files = files_make();
     files.pixels[7] = 4;
-    check_refused(&files, CTKD_EFORMAT,
-                  "IMAGES: 24 bytes after the header, expected 32 for 4 items as it says");
-    files = files_make();
-    files.labels[4] = 1;
     check_refused(
         &files, CTKD_EFORMAT,
-        "LABELS: 3 bytes after the header, expected 16777219 for 16777219 items as it says");
+        "IMAGES: found 24 bytes after the header, expected 32 for the 4 items that it states");
+    files = files_make();
+    files.labels[4] = 1;
+    check_refused(&files, CTKD_EFORMAT,
+                  "LABELS: found 3 bytes after the header, expected 16777219 for the 16777219 "
+                  "items that it states");
     files = files_make();
     memset(files.pixels + 4, 0xff, 12); /* the product does not fit */
     assert_int_equal(parse(&files, &(struct ctkd__images){ 0 }, NULL), CTKD_EFORMAT);
@@ -114,7 +117,7 @@ static void a_lying_count_is_refused(void **state)
     files = files_make();
     files.labels[7] = 2;
     files.labels_size = LABELS_SIZE - 1;
-    check_refused(&files, CTKD_EFORMAT, "LABELS: 2 labels, expected 3 as IMAGES has images");
+    check_refused(&files, CTKD_EFORMAT, "LABELS: found 2 labels, expected 3 as IMAGES has images");
 }
 
 static void a_label_out_of_range_is_named_with_its_record(void **state)
@@ -122,7 +125,7 @@ static void a_label_out_of_range_is_named_with_its_record(void **state)
     (void)state;
     struct files files = files_make();
     files.labels[9] = 12;
-    check_refused(&files, CTKD_ERANGE, "LABELS: record 1: label 12, expected 0..9");
+    check_refused(&files, CTKD_ERANGE, "LABELS: record 1: found label 12, expected 0..9");
 }
 
 static void write_part(const char *folder, const char *images, const char *labels,
@@ -269,7 +272,8 @@ static void images_of_several_channels_are_read_as_planes_or_interleaved(void **
     assert_int_equal(
         ctkd__idx_parse("I", file, 20 + 75, "L", labels, sizeof labels, 2, &images, &err),
         CTKD_EFORMAT);
-    assert_string_equal(err.message, "I: images of 5x3x5, expected 1..4 channels first or last");
+    assert_string_equal(err.message,
+                        "I: found images of 5x3x5, expected 1..4 channels first or last");
 }
 
 static void parts_of_different_shapes_are_refused(void **state)
@@ -286,7 +290,7 @@ static void parts_of_different_shapes_are_refused(void **state)
     ctkd_error err;
     assert_int_equal(ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, &err), CTKD_ESHAPE);
     assert_non_null(
-        strstr(err.message, "t10k-images-idx3-ubyte.gz: images of 1x4x2, expected 1x2x4"));
+        strstr(err.message, "t10k-images-idx3-ubyte.gz: found images of 1x4x2, expected 1x2x4"));
     assert_null(dataset);
 }
 

@@ -100,7 +100,7 @@ static void bad_lines_are_named(void **state)
     struct ctkd__json_rows *rows = NULL;
     ctkd_error err;
     assert_int_equal(ctkd__jsonl_read(scratch_text("bad", "{}\n[1]\n"), &rows, &err), CTKD_EFORMAT);
-    assert_non_null(strstr(err.message, "bad:2: a value, expected a JSON object"));
+    assert_non_null(strstr(err.message, "bad:2: found a value, expected a JSON object"));
     assert_int_equal(ctkd__jsonl_read(scratch_text("bad", "{}\n\n{\"a\": }\n"), &rows, &err),
                      CTKD_EFORMAT);
     assert_non_null(strstr(err.message, "bad:3: "));

@@ -142,8 +142,8 @@ static void other_names_match_by_order_and_shape(void **state)
     struct ctkd__tensors list = listed("");
     rename_to(&list, 0, "stem.weight");
     rename_to(&list, 5, "body.weight");
-    check_matches(&list, "2 of 8 parameters are taken by order, their shapes agree but not their "
-                         "names (conv1.weight from stem.weight)");
+    check_matches(&list, "2 of 8 parameters are matched by order: their shapes agree but not their "
+                         "names (conv1.weight with stem.weight)");
 }
 
 static void order_wants_the_same_kind_and_shape(void **state)
@@ -151,15 +151,16 @@ static void order_wants_the_same_kind_and_shape(void **state)
     (void)state;
     struct ctkd__tensors list = listed("");
     rename_to(&list, 1, "norm.gamma"); /* [4], but no weight by its name */
-    check_refused(&list, "does not fit: 1 missing (bn1.weight), 1 unexpected (norm.gamma), "
-                         "0 of another shape");
+    check_refused(&list,
+                  "the weights do not fit: 1 missing (bn1.weight), 1 unexpected (norm.gamma), "
+                  "0 of another shape");
     list = listed("");
     rename_to(&list, 0, "b.weight"); /* both at once, so that they would be exchanged */
     rename_to(&list, 5, "a.weight");
     const struct ctkd__tensor first = list.items[0];
     list.items[0] = list.items[5];
     list.items[5] = first;
-    check_refused(&list, "does not fit: 2 missing (conv1.weight, conv2.weight), "
+    check_refused(&list, "the weights do not fit: 2 missing (conv1.weight, conv2.weight), "
                          "2 unexpected (a.weight, b.weight), 0 of another shape");
 }
 
@@ -171,9 +172,10 @@ static void differences_are_counted_and_the_first_are_named(void **state)
     for (size_t i = 5; i < COUNT; i++)
         put(&list, "", published[i].name, published[i].rank, published[i].shape);
     put(&list, "", "extra", 0, NULL);
-    check_refused(&list, "does not fit: 4 missing (bn1.weight, bn1.bias, bn1.running_mean, ...), "
-                         "1 unexpected (extra), 1 of another shape (conv1.weight F32 [4, 1, 1, 1], "
-                         "expected F32 [4, 3, 1, 1])");
+    check_refused(
+        &list, "the weights do not fit: 4 missing (bn1.weight, bn1.bias, bn1.running_mean, ...), "
+               "1 unexpected (extra), 1 of another shape (conv1.weight: found F32 [4, 1, 1, 1], "
+               "expected F32 [4, 3, 1, 1])");
 }
 
 static void of_the_batch_counts_one_stays(void **state)

@@ -233,9 +233,10 @@ static void sizes_are_not_believed(void **state)
     struct bytes model = model_of(&node, &tensor, 13);
     assert_int_equal(read_error(model.text, model.n).status, CTKD_OK);
     tensor = tensor_of(2, 3, 1, 23);
-    check_tensor_refused(&tensor, "m.onnx: w: 23 bytes of data, expected 24");
+    check_tensor_refused(&tensor, "m.onnx: w: found 23 bytes of data, expected 24");
     tensor = tensor_of(1u << 30, 1u << 30, 1, 24);
-    check_tensor_refused(&tensor, "m.onnx: w: 24 bytes of data, expected 4611686018427387904");
+    check_tensor_refused(&tensor,
+                         "m.onnx: w: found 24 bytes of data, expected 4611686018427387904");
     tensor = tensor_of(UINT64_C(1) << 40, UINT64_C(1) << 40, 1, 24);
     check_tensor_refused(&tensor, "an impossible shape of 'w'");
     tensor = tensor_of(2, (uint64_t)-3, 1, 24);
@@ -245,10 +246,10 @@ static void sizes_are_not_believed(void **state)
     tensor = tensor_of(2, 3, 1, 24);
     for (int i = 0; i < 7; i++)
         put_int(&tensor, TENSOR_DIMS, 1);
-    check_tensor_refused(&tensor, "m.onnx: w: rank 9, expected at most 8");
+    check_tensor_refused(&tensor, "m.onnx: w: found rank 9, expected at most 8");
     tensor = (struct bytes){ .n = 0 };
     put_int(&tensor, TENSOR_TYPE, 1);
-    check_tensor_refused(&tensor, "an initialiser named ''");
+    check_tensor_refused(&tensor, "two initialisers named ''");
 }
 
 /* --- weights beside the model */
@@ -373,17 +374,19 @@ static void weights_files_that_are_missing_short_or_elsewhere_are_named(void **s
     check_external_refused(external_of("a", UINT64_C(1) << 50, "short.data", NULL, NULL),
                            "short.data has 10 bytes, expected 4503599627370496 from byte 0 on");
     check_external_refused(external_of("a", 2, "short.data", "0", "9"),
-                           "beside.onnx: a: 9 bytes of data, expected 8");
+                           "beside.onnx: a: found 9 bytes of data, expected 8");
     check_external_refused(external_of("a", 2, "short.data", "-1", "8"),
-                           "offset '-1' found, expected a number of bytes");
+                           "found offset '-1', expected a number of bytes");
     check_external_refused(external_of("a", 2, "short.data", "0", "8 "),
-                           "length '8 ' found, expected a number of bytes");
+                           "found length '8 ', expected a number of bytes");
     scratch_write("short.data.sha256",
                   "0000000000000000000000000000000000000000000000000000000000000000  short.data\n",
                   77);
-    check_external_refused(external_of("a", 2, "short.data", "0", "8"), "short.data: SHA-256 is ");
+    check_external_refused(external_of("a", 2, "short.data", "0", "8"),
+                           "short.data: found SHA-256 ");
     const struct bytes inner = external_of("a", 2, "short.data", "0", "8");
-    check_tensor_refused(&inner, "m.onnx: a: stored in another file (external data), but the mo");
+    check_tensor_refused(
+        &inner, "m.onnx: a: found external data, which only a model read from a file can have");
 }
 
 static void a_small_weights_file_does_not_fill_the_memory(void **state)
@@ -404,7 +407,8 @@ static void a_small_weights_file_does_not_fill_the_memory(void **state)
     ctkd__onnx_fini(&model);
     err = read_with(tensors, TENSORS, &model);
     assert_int_equal(err.status, CTKD_EFORMAT);
-    assert_non_null(strstr(err.message, "w8: more than 4 times the bytes of all its files"));
+    assert_non_null(strstr(err.message,
+                           "w8: the model refers to more than 4 times the bytes of all its files"));
 }
 
 static void narrow_types_may_come_in_a_list_of_integers(void **state)
@@ -456,17 +460,18 @@ static void what_is_not_a_model_of_known_operators_is_named(void **state)
     check_refused(&model, "m.onnx: operator set 1000, expected 9 to 26");
     put_text(&node, NODE_DOMAIN, "com.microsoft");
     model = model_of(&node, NULL, 13);
-    check_refused(&model, "m.onnx: node act (com.microsoft.Relu): expected operators of ONNX");
+    check_refused(&model, "m.onnx: node act (com.microsoft.Relu): found another operator domain, "
+                          "expected that of ONNX");
     node = node_of("Relu", "bell\a", "y");
     model = model_of(&node, NULL, 13);
-    check_refused(&model, "a name of other than printable characters");
+    check_refused(&model, "a name with unprintable characters");
     node = node_of("Relu", "act", "");
     model = model_of(&node, NULL, 13);
-    check_refused(&model, "a node without output, 'Relu'");
+    check_refused(&model, "a node without an output, 'Relu'");
     assert_int_equal(read_error("", 0).status, CTKD_EFORMAT);
     assert_int_equal(read_error("\x08\x08", 2).status, CTKD_EFORMAT);
     const ctkd_error err = read_error("not a model", 11);
-    assert_non_null(strstr(err.message, "m.onnx: 11 bytes that are not an ONNX model"));
+    assert_non_null(strstr(err.message, "m.onnx: found 11 bytes that are not an ONNX model"));
 }
 
 int main(void)

@@ -261,9 +261,9 @@ static void other_files_are_called_what_they_are(void **state)
         { "\0\0\0\x1c"
           "ftypavif",
           12, "AVIF or HEIF is not supported" },
-        { "<!DOCTYPE html>", 15, "not an image (first bytes 3c 21 44)" },
+        { "<!DOCTYPE html>", 15, "found no image (first bytes 3c 21 44)" },
         { "P6\n2 2\n65535\n", 13, "values up to 65535" },
-        { "P6\n0 2\n255\n", 11, "no width, height" },
+        { "P6\n0 2\n255\n", 11, "does not begin with width, height" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct ctkd__picture_file file = { "a/b.jpg", (const uint8_t *)cases[i].bytes,
@@ -293,8 +293,9 @@ static void a_picture_above_the_limit_is_refused_unread(void **state)
     const struct ctkd__picture_file large = { "bomb.ppm", (const uint8_t *)ppm, strlen(ppm) };
     assert_int_equal(ctkd__picture_decode(rig->readers[0], &large, NULL, &picture, &err),
                      CTKD_ERANGE);
-    assert_string_equal(err.message, "bomb.ppm: 20000 x 20000 pixels, expected at most 1048576 "
-                                     "(data.max_pixels)");
+    assert_string_equal(err.message,
+                        "bomb.ppm: found 20000 x 20000 pixels, expected at most 1048576 "
+                        "(data.max_pixels)");
 }
 
 static void boxes_outside_are_refused(void **state)

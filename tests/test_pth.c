@@ -181,17 +181,19 @@ static void damage_is_named(void **state)
 {
     (void)state;
     check_changed("\x6c\xfc\x9c", "\x6c\xfc\x9d", 3,
-                  "x.pth: a pickle without PyTorch's magic number, expected a checkpoint");
-    check_changed("M\xe9\x03.", "M\xea\x03.", 4, "x.pth: protocol 1002, expected 1001");
+                  "x.pth: found a pickle without PyTorch's magic number, expected a checkpoint");
+    check_changed("M\xe9\x03.", "M\xea\x03.", 4, "x.pth: found protocol 1002, expected 1001");
     check_changed("little_endian", "little_endiaN", 13,
-                  "x.pth: not marked as little-endian, expected little_endian: True");
-    check_changed("_rebuild_tensor_v2", "_rebuild_qtensorXX", 18,
-                  "x.pth: conv.weight: made by torch._utils._rebuild_qtensorXX, expected a dense "
-                  "tensor");
+                  "x.pth: found no mark of byte order, expected little_endian: True");
+    check_changed(
+        "_rebuild_tensor_v2", "_rebuild_qtensorXX", 18,
+        "x.pth: conv.weight: found a tensor of torch._utils._rebuild_qtensorXX, expected a dense "
+        "tensor");
     check_changed("torch._utils", "torch._otils", 12,
-                  "x.pth: no named tensors found in dicts or modules, expected a state dict");
-    check_changed("transposed", "trans\xffosed", 10,
-                  "x.pth: trans\xffosed: name, expected at most 511 bytes of UTF-8 text");
+                  "x.pth: found no named tensors in dicts or modules, expected a state dict");
+    check_changed(
+        "transposed", "trans\xffosed", 10,
+        "x.pth: trans\xffosed: found an invalid name, expected at most 511 bytes of UTF-8 text");
 }
 
 /* A legacy file of this object and one storage "0" of four floats, read for its error. */
@@ -239,9 +241,10 @@ static void check_object(const char *object, size_t n, const char *message)
 static void lying_sizes_are_refused_before_memory_is_taken(void **state)
 {
     (void)state;
-    const char *const beyond = "x.pth: a: reaches beyond the 4 elements of its storage";
-    const char *const bad = "x.pth: a: bad offset, size or stride, expected at most 8 dimensions";
-    const char *const more = "x.pth: a: more elements than a file of this size can hold";
+    const char *const beyond = "x.pth: a: the tensor reaches beyond the 4 elements of its storage";
+    const char *const bad =
+        "x.pth: a: found an invalid offset, size or stride, expected at most 8 dimensions";
+    const char *const more = "x.pth: a: found more elements than a file of this size can hold";
     CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "K\x04", "K\x01"), "");
     CHECK_OBJECT(TENSOR(FLOATS, "K\x03", "K\x01", "K\x63"), "");
     CHECK_OBJECT(TENSOR(FLOATS, "K\xff", "K\x00", "K\x01"), ""); /* no elements, no reach */
@@ -267,18 +270,18 @@ static void lying_sizes_are_refused_before_memory_is_taken(void **state)
 static void storages_must_be_there_and_known(void **state)
 {
     (void)state;
-    const char *const kinds = "of an unknown kind, expected float, double, half, bfloat16, "
+    const char *const kinds = "found an unknown type, expected float, double, half, bfloat16, "
                               "integers or bool";
     char message[256];
     snprintf(message, sizeof message, "x.pth: storage 0: %s", kinds);
     CHECK_OBJECT(TENSOR(STORAGE("FloatStorage", "1"), "K\x00", "K\x04", "K\x01"), message);
     CHECK_OBJECT(TENSOR(STORAGE("OddStorage", "0"), "K\x00", "K\x04", "K\x01"), message);
     CHECK_OBJECT(NAMED TENSOR(STORAGE("FloatStorage", "1"), "K\x00", "K\x04", "K\x01"),
-                 "x.pth: a: its storage 1 is not in the file");
-    snprintf(message, sizeof message, "x.pth: a: storage %s", kinds);
+                 "x.pth: a: the file lacks its storage 1");
+    snprintf(message, sizeof message, "x.pth: a: storage: %s", kinds);
     CHECK_OBJECT(NAMED TENSOR(STORAGE("OddStorage", "0"), "K\x00", "K\x04", "K\x01"), message);
     CHECK_OBJECT(TENSOR(STORAGE("DoubleStorage", "0"), "K\x00", "K\x04", "K\x01"),
-                 "x.pth: storage 0: cut off, 4 elements of 8 bytes in 24 bytes");
+                 "x.pth: storage 0: truncated, found 4 elements of 8 bytes in 24 bytes");
 }
 
 static void a_part_of_a_storage_begins_at_its_offset(void **state)
@@ -301,7 +304,7 @@ static void files_without_a_state_dict_and_cycles_are_refused(void **state)
 {
     (void)state;
     const char *const none =
-        "x.pth: no named tensors found in dicts or modules, expected a state dict";
+        "x.pth: found no named tensors in dicts or modules, expected a state dict";
     CHECK_OBJECT(NAMED "}q\x01(U\x05modelh\x01U\x03neth\x01K\x01h\x01u.", none);
     CHECK_OBJECT(NAMED "N.", none);
     CHECK_OBJECT(NAMED "}(K\x01NNK\x02u.", none);
@@ -385,7 +388,7 @@ static void a_changed_weight_of_the_zip_form_is_noticed(void **state)
         const ctkd_error err =
             read_changed(files[i], "\x00\x3c\x54\xb5", "\x01\x3c\x54\xb5", 4); /* "half" */
         assert_int_equal(err.status, CTKD_EFORMAT);
-        if (!strstr(err.message, "x.pth: zip archive damaged: ZIP bad CRC"))
+        if (!strstr(err.message, "x.pth: the zip archive is damaged: ZIP bad CRC"))
             fail_msg("%s", err.message);
     }
 }

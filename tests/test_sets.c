@@ -166,8 +166,8 @@ static void the_set_that_is_asked_for_is_taken(void **state)
             assert_true(*(float *)list.items[k].data == asked[i].value);
         assert_string_equal(ctkd__sets_text(&sets, "teacher.weights", text, sizeof text),
                             i > 1 ? ""
-                                  : "the weights are those of model; the file also has model_ema "
-                                    "(teacher.weights=model_ema takes these)");
+                                  : "using the weights of model; the file also has model_ema "
+                                    "(teacher.weights=model_ema selects these)");
         ctkd__tensors_fini(&list);
     }
 }
@@ -179,13 +179,14 @@ static void a_set_that_is_not_there_is_refused_with_those_that_are(void **state)
     struct ctkd__sets sets;
     ctkd_error err = { 0 };
     assert_int_equal(ctkd__sets_take(&list, "ema", "x.pth", &sets, &err), CTKD_EINVAL);
-    assert_string_equal(err.message, "x.pth: weights 'ema' are not in the file, expected model, "
+    assert_string_equal(err.message, "x.pth: found no weights 'ema', expected model, "
                                      "model_ema");
     assert_int_equal(list.count, 8);
     check_ok(ctkd__sets_take(&list, "model", "x.pth", &sets, &err), &err);
     assert_int_equal(ctkd__sets_take(&list, "model", "x.pth", &sets, &err), CTKD_EINVAL);
-    assert_string_equal(err.message, "x.pth: weights 'model' found, but the file has one set of "
-                                     "weights, which has no name");
+    assert_string_equal(err.message,
+                        "x.pth: found weights 'model', but the file has a single set of "
+                        "weights without a name");
     ctkd__tensors_fini(&list);
 }
 

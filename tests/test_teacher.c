@@ -54,7 +54,7 @@ static void assert_refused(const char *path, const struct ctkd__network_info *im
     const ctkd_status status = open_teacher(path, images, network, mean, &teacher, &err);
     assert_null(teacher);
     if (status == CTKD_OK || !strstr(err.message, part))
-        fail_msg("'%s' found, expected a message with '%s'", err.message, part);
+        fail_msg("found '%s', expected a message with '%s'", err.message, part);
 }
 
 static void file_keeps_weights_and_metadata(void **state)
@@ -325,7 +325,7 @@ static void teacher_far_below_its_promise_stops_the_run(void **state)
     ctkd_error err = { 0 };
     check_ok(ctkd__teacher_check(&teacher, 71.5, 0, 1, &err), &err);
     assert_int_equal(ctkd__teacher_check(&teacher, 70.5, 0, 1, &err), CTKD_ERANGE);
-    assert_non_null(strstr(err.message, "70.50 % found, expected 72.00 %"));
+    assert_non_null(strstr(err.message, "found test top-1 70.50 %, expected 72.00 %"));
     check_ok(ctkd__teacher_check(&teacher, 70.5, 71, 1, &err), &err);
     assert_int_equal(ctkd__teacher_check(&teacher, 70.5, 80, 1, &err), CTKD_ERANGE);
     teacher.info.has_top1 = false; /* nothing promised */

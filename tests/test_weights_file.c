@@ -192,12 +192,12 @@ static void a_model_of_free_size_waits_for_one(void **state)
 
     check_ok(ctkd__weights_file_read(path, &file, &err), &err);
     assert_int_equal(ctkd__weights_file_resolve(&file, &none, &err), CTKD_EFORMAT);
-    assert_non_null(strstr(err.message, "its height and width are free, expected a size"));
+    assert_non_null(strstr(err.message, "its height and width are free; set a size"));
     ctkd__weights_file_fini(&file);
 
     assert_int_equal(ctkd__convert(path, scratch_path("sized.pth"), &options, note, &err),
                      CTKD_EINVAL);
-    assert_non_null(strstr(err.message, "the height of its images is free, expected height=SIZE"));
+    assert_non_null(strstr(err.message, "the height of its images is free; set height=SIZE"));
     options.height = 8;
     check_ok(ctkd__convert(path, scratch_path("sized.onnx"), &options, note, &err), &err);
     check_ok(ctkd__weights_file_read(scratch_path("sized.onnx"), &file, &err), &err);
@@ -206,7 +206,7 @@ static void a_model_of_free_size_waits_for_one(void **state)
     options.channels = 1;
     assert_int_equal(ctkd__convert(path, scratch_path("sized.onnx"), &options, note, &err),
                      CTKD_EINVAL);
-    assert_non_null(strstr(err.message, "3 channels found, expected 1"));
+    assert_non_null(strstr(err.message, "found 3 channels, expected 1"));
 }
 
 static void a_folded_model_is_taken_as_it_is(void **state)
@@ -230,7 +230,7 @@ static void a_folded_model_is_taken_as_it_is(void **state)
     assert_int_equal(ctkd__weights_file_graph(&file, "resnet8", &open_sizes, &graph, note, &err),
                      CTKD_ESHAPE);
     assert_null(graph);
-    assert_non_null(strstr(err.message, "(resnet8): does not fit: "));
+    assert_non_null(strstr(err.message, "(resnet8): the weights do not fit: "));
     ctkd__weights_file_fini(&file);
 }
 
@@ -274,7 +274,8 @@ static void a_file_that_says_nothing_is_the_network_that_fits(void **state)
     check_ok(ctkd__weights_file_read(scratch_path("bare.pth"), &file, &err), &err);
     assert_int_equal(ctkd__weights_file_graph(&file, "resnet8", &other, &graph, note, &err),
                      CTKD_ESHAPE);
-    assert_non_null(strstr(err.message, "2 of another shape (fc.weight F32 [10, 64], expected"));
+    assert_non_null(
+        strstr(err.message, "2 of another shape (fc.weight: found F32 [10, 64], expected"));
     ctkd__weights_file_fini(&file);
 }
 
@@ -380,10 +381,11 @@ static void a_guess_is_called_one(void **state)
             ctkd__weights_file_graph(&file, "", &open_sizes, &graph, note, &err);
         assert_int_equal(status, i == 0 ? CTKD_OK : CTKD_ESHAPE);
         if (i == 0)
-            assert_non_null(strstr(note, "taken by order"));
-        assert_non_null(strstr(i == 0 ? note : err.message,
-                               i == 0 ? "; its network, resnet8, is a guess by the folder's name"
-                                      : "(resnet20, a guess by the folder's name): does not fit"));
+            assert_non_null(strstr(note, "matched by order"));
+        assert_non_null(
+            strstr(i == 0 ? note : err.message,
+                   i == 0 ? "; its network, resnet8, is guessed from the folder's name"
+                          : "(resnet20, guessed from the folder's name): the weights do not fit"));
         ctkd__graph_destroy(graph);
         ctkd__weights_file_fini(&file);
     }
@@ -405,7 +407,7 @@ static void a_size_that_no_file_says_is_not_written(void **state)
             ctkd_error err = { 0 };
             options.network = named ? network : empty;
             check_ok(ctkd__convert(bare, scratch_path(name), &options, note, &err), &err);
-            assert_true((strstr(note, "the model is for 32x32, a guess (height and") != NULL) ==
+            assert_true((strstr(note, "the model assumes 32x32 (set height and") != NULL) ==
                         sized);
             check_ok(ctkd__weights_file_read(scratch_path(name), &file, &err), &err);
             assert_int_equal(file.info.height, sized ? 32 : 0);
@@ -497,7 +499,7 @@ static void a_file_without_tensors_is_no_weights(void **state)
     check_ok(ctkd__safetensors_write(scratch_path("none.safetensors"), &none, &err), &err);
     assert_int_equal(ctkd__weights_file_read(scratch_path("none.safetensors"), &file, &err),
                      CTKD_EFORMAT);
-    assert_non_null(strstr(err.message, "none.safetensors: no tensors found, expected weights"));
+    assert_non_null(strstr(err.message, "none.safetensors: found no tensors, expected weights"));
 }
 
 int main(void)

@@ -87,7 +87,8 @@ static ctkd_status refuse_switch(const char *flag, size_t offset, ctkd_error *er
                                      ctkd__commands[i]->name);
             separator = ", ";
         }
-    return ctkd__fail(err, CTKD_EINVAL, "%s found, which these commands take: %s", flag, takers);
+    return ctkd__fail(err, CTKD_EINVAL, "found %s, which only these commands take: %s", flag,
+                      takers);
 }
 
 ctkd_status ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
@@ -118,7 +119,7 @@ ctkd_status ctkd__cli_configure(int argc, char **argv, const struct ctkd__argume
 {
     char note[CTKD__ARGUMENTS_NOTE];
     if (arguments->n_positionals > 1)
-        return ctkd__fail(err, CTKD_EINVAL, "'%s' found, expected one CONFIG and key=value",
+        return ctkd__fail(err, CTKD_EINVAL, "found '%s', expected one CONFIG and key=value",
                           arguments->positionals[1]);
     const ctkd_status status =
         ctkd__arguments_configure(argc, argv, arguments, distil, config, note, err);
@@ -144,13 +145,13 @@ static bool take_name(const struct ctkd__command *command, const char *text, siz
         return false;
     } else if (strchr(text, '=') && access(text, F_OK) != 0) {
         if (positionals == 0)
-            ctkd__fail(err, CTKD_EINVAL, "'%.80s' found, expected no argument", text);
+            ctkd__fail(err, CTKD_EINVAL, "found '%.80s', expected no argument", text);
         else
-            ctkd__fail(err, CTKD_EINVAL, "'%.80s' found, expected a name; usage: ctkd %s %s", text,
+            ctkd__fail(err, CTKD_EINVAL, "found '%.80s', expected a name; usage: ctkd %s %s", text,
                        command->name, command->arguments);
         return false;
     } else if (out->n_positionals == positionals) {
-        ctkd__fail(err, CTKD_EINVAL, "'%.80s' found, expected %s", text,
+        ctkd__fail(err, CTKD_EINVAL, "found '%.80s', expected %s", text,
                    positionals > 1 ? "fewer names"
                    : positionals   ? "one name"
                                    : "no argument");

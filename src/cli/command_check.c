@@ -97,7 +97,7 @@ static int configure_and_check(const struct ctkd__command *command, int argc, ch
     if (arguments.help)
         return ctkd__cli_help(command);
     if (arguments.n_positionals != 2) {
-        ctkd__fail(&err, CTKD_EINVAL, "%zu names found, expected TEACHER and DATA",
+        ctkd__fail(&err, CTKD_EINVAL, "found %zu names, expected TEACHER and DATA",
                    arguments.n_positionals);
         return ctkd__cli_misused(command, &err);
     }

@@ -31,7 +31,7 @@ static ctkd_status read_arguments(int argc, char **argv, struct ctkd__sections s
             snprintf(key, sizeof key, "%.*s", (int)(equals - argv[i]), argv[i]);
             status = ctkd__sections_set(sections, "command line", key, equals + 1, err);
         } else if (n == 2) {
-            status = ctkd__fail(err, CTKD_EINVAL, "'%s' found, expected IN and OUT", argv[i]);
+            status = ctkd__fail(err, CTKD_EINVAL, "found '%s', expected IN and OUT", argv[i]);
         } else {
             files[n++] = argv[i];
         }
@@ -39,7 +39,7 @@ static ctkd_status read_arguments(int argc, char **argv, struct ctkd__sections s
             return status;
     }
     return n == 2 ? CTKD_OK
-                  : ctkd__fail(err, CTKD_EINVAL, "%zu files found, expected IN and OUT", n);
+                  : ctkd__fail(err, CTKD_EINVAL, "found %zu files, expected IN and OUT", n);
 }
 
 static int convert(const struct ctkd__command *command, int argc, char **argv,

@@ -194,7 +194,7 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
     if (arguments.help)
         return ctkd__cli_help(command);
     if (arguments.n_positionals != 1) {
-        ctkd__fail(&err, CTKD_EINVAL, "%zu files found, expected one RUN_OR_FILE",
+        ctkd__fail(&err, CTKD_EINVAL, "found %zu files, expected one RUN_OR_FILE",
                    arguments.n_positionals);
         return ctkd__cli_misused(command, &err);
     }

@@ -182,7 +182,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     if (!ctkd__cli_names(command, argc, argv, 1, &arguments, &misuse))
         return misuse;
     if (arguments.n_positionals != 1) {
-        ctkd__fail(&err, CTKD_EINVAL, "%zu files found, expected one RUN_OR_FILE",
+        ctkd__fail(&err, CTKD_EINVAL, "found %zu files, expected one RUN_OR_FILE",
                    arguments.n_positionals);
         return ctkd__cli_misused(command, &err);
     }

@@ -67,7 +67,7 @@ static ctkd_status unknown_method(const char *name, ctkd_error *err)
     for (size_t i = 0; ctkd_loss_list()[i] && i + 1 < sizeof names / sizeof *names; i++)
         names[i] = ctkd_loss_list()[i]->name;
     const char *nearest = ctkd__nearest(name, names);
-    return ctkd__fail(err, CTKD_ENOTFOUND, "no loss is called '%s'%s%s%s", name,
+    return ctkd__fail(err, CTKD_ENOTFOUND, "unknown loss '%s'%s%s%s", name,
                       nearest ? ", did you mean '" : "", nearest ? nearest : "",
                       nearest ? "'?" : "; `ctkd methods` lists them");
 }

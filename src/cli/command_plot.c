@@ -20,14 +20,14 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
             status = ctkd__fail(&err, CTKD_EINVAL, "unknown option '%s', expected RUN... -o FILE",
                                 argv[i]);
         else if (count == CTKD__PLOT_RUNS_MAX)
-            status = ctkd__fail(&err, CTKD_EINVAL, "'%s' found, expected at most %d runs", argv[i],
+            status = ctkd__fail(&err, CTKD_EINVAL, "found '%s', expected at most %d runs", argv[i],
                                 CTKD__PLOT_RUNS_MAX);
         else
             runs[count++] = argv[i];
     }
     if (status == CTKD_OK && (!file || count == 0))
-        status = ctkd__fail(&err, CTKD_EINVAL, "%s, expected RUN... -o FILE",
-                            file ? "no run found" : "no -o FILE found");
+        status = ctkd__fail(&err, CTKD_EINVAL, "found %s, expected RUN... -o FILE",
+                            file ? "no run" : "no -o FILE");
     if (status != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     status = ctkd__plot_runs(runs, count, file, &err);

@@ -19,7 +19,7 @@ static const struct ctkd__alias aliases[] = {
     { "--alpha", "method.kd_weight", NULL, NULL },
     { "-b", "method.weight", NULL, NULL },
     { "--beta", "method.weight", NULL, NULL },
-    { "--distill", "method.name", NULL, "by the published names too; kd is none" },
+    { "--distill", "method.name", NULL, "published names too; kd means none" },
     { "--dkd_alpha", "method.dkd.alpha", NULL, NULL },
     { "--dkd_beta", "method.dkd.beta", NULL, NULL },
     { "--hint_layer", "method.fitnet.hint", NULL, NULL },
@@ -29,15 +29,15 @@ static const struct ctkd__alias aliases[] = {
     { "--nce_t", "method.crd.temperature", NULL, NULL },
     { "--nce_m", "method.crd.momentum", NULL, NULL },
     { "--init_epochs", "method.initial_epochs", NULL, NULL },
-    { "--kd_T", "temperature.tau", NULL, "used when the kind is fixed" },
-    { "--have_mlp", "temperature.kind", NULL, "0 is fixed; 1 is what --mlp_name says" },
+    { "--kd_T", "temperature.tau", NULL, "applies to kind fixed" },
+    { "--have_mlp", "temperature.kind", NULL, "0 is fixed; 1 follows --mlp_name" },
     { "--mlp_name", "temperature.kind", NULL, "global or instance" },
     { "--t_start", "temperature.tau_min", NULL, NULL },
     { "--t_end", "temperature.tau_span", NULL, "a range, not an end" },
     { "--cosine_decay", "temperature.curriculum", NULL, "1 is cosine, 0 is linear_official" },
     { "--decay_loops", "temperature.curriculum_epochs", NULL, NULL },
-    { "--decay_max", "temperature.lambda_min", NULL, "sign exchanged: published 0 is lambda 0" },
-    { "--decay_min", "temperature.lambda_max", NULL, "sign exchanged: published -1 is lambda 1" },
+    { "--decay_max", "temperature.lambda_min", NULL, "sign reversed: published 0 is lambda 0" },
+    { "--decay_min", "temperature.lambda_max", NULL, "sign reversed: published -1 is lambda 1" },
     { "--model", "student.network", NULL, NULL },
     { "--model_s", "student.network", NULL, NULL },
     { "--path_t", "teacher.path", NULL, NULL },
@@ -50,7 +50,7 @@ static const struct ctkd__alias aliases[] = {
     { "--weight_decay", "optimizer.weight_decay", NULL, NULL },
     { "--momentum", "optimizer.momentum", NULL, NULL },
     { "--trial", "train.seed", NULL, NULL },
-    { "--experiments_dir", "run.dir", NULL, "with the next, DIR/NAME" },
+    { "--experiments_dir", "run.dir", NULL, "with the next flag: DIR/NAME" },
     { "--experiments_name", "run.name", NULL, NULL },
     { "--force", "run.force", "true", NULL },
     { "--resume", "run.resume", "yes", NULL },
@@ -173,18 +173,18 @@ static ctkd_status check_blanks(int argc, char *const *argv, int i, ctkd_error *
     const char *const next = i + 1 < argc ? argv[i + 1] : NULL;
     if (word[strspn(word, " \t\r\n")] == '\0')
         return ctkd__fail(err, CTKD_EINVAL,
-                          "command line: an argument without text found; a backslash that "
+                          "command line: found an argument without text; a backslash that "
                           "continues a line must be its last character");
     if (equals == word)
         return ctkd__fail(err, CTKD_EINVAL,
-                          "command line: '%.60s' found%s%.60s%s, expected a setting in one word "
+                          "command line: found '%.60s'%s%.60s%s, expected a setting in one word "
                           "without blanks, such as train.epochs=3",
                           word, i ? " after '" : "", i ? argv[i - 1] : "", i ? "'" : "");
     if (!equals || equals[1] || !next || strchr(next, '=') || access(next, F_OK) == 0 ||
         (is_flag(next) && !strchr(".0123456789", next[1])))
         return CTKD_OK;
     return ctkd__fail(err, CTKD_EINVAL,
-                      "command line: '%.60s %.60s' found, expected a setting in one word without "
+                      "command line: found '%.60s %.60s', expected a setting in one word without "
                       "blanks: %.60s%.60s",
                       word, next, word, next);
 }
@@ -199,8 +199,9 @@ static ctkd_status read_preset(const char *name, enum ctkd__preset *out, ctkd_er
         }
     const char *nearest = ctkd__nearest(name, names);
     return ctkd__fail(err, CTKD_ERANGE,
-                      "command line: --preset: %.60s, expected auto, ctkd or published%s%s%s", name,
-                      nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+                      "command line: --preset: found %.60s, expected auto, ctkd or published%s%s%s",
+                      name, nearest ? "; did you mean " : "", nearest ? nearest : "",
+                      nearest ? "?" : "");
 }
 
 /* What a flag says that is not a setting. */
@@ -236,8 +237,8 @@ ctkd_status ctkd__arguments_scan(int argc, char *const *argv, struct ctkd__argum
             status = check_blanks(argc, argv, i, err);
             if (status == CTKD_OK && !strchr(argv[i], '=')) {
                 if (out->n_positionals == CTKD__POSITIONALS_MAX)
-                    return ctkd__fail(err, CTKD_EINVAL, "command line: too many files at '%s'",
-                                      argv[i]);
+                    return ctkd__fail(err, CTKD_EINVAL,
+                                      "command line: found too many files at '%s'", argv[i]);
                 out->positionals[out->n_positionals++] = argv[i];
             }
         }
@@ -266,7 +267,7 @@ static ctkd_status expect_switch(const struct argument *argument, ctkd_error *er
 {
     if (strcmp(argument->value, "0") == 0 || strcmp(argument->value, "1") == 0)
         return CTKD_OK;
-    return ctkd__fail(err, CTKD_ERANGE, "%s: '%s' found, expected 0 or 1", argument->alias->flag,
+    return ctkd__fail(err, CTKD_ERANGE, "%s: found '%s', expected 0 or 1", argument->alias->flag,
                       argument->value);
 }
 
@@ -278,12 +279,12 @@ static ctkd_status negate(const struct argument *argument, char *text, size_t by
     char *end;
     const double value = strtod(argument->value, &end);
     if (end == argument->value || *end || !isfinite(value))
-        return ctkd__fail(err, CTKD_ERANGE, "%s: '%s' found, expected a number from -10000 to 0",
+        return ctkd__fail(err, CTKD_ERANGE, "%s: found '%s', expected a number from -10000 to 0",
                           argument->alias->flag, argument->value);
     if (value > 0)
         return ctkd__fail(err, CTKD_ERANGE,
-                          "%s: %g found, expected 0 or below: the published value is -lambda, and "
-                          "above 0 it would minimise over the temperature",
+                          "%s: found %g, expected 0 or below: the published value is -lambda, and "
+                          "a value above 0 would minimise over the temperature",
                           argument->alias->flag, value);
     snprintf(text, bytes, "%.9g", value == 0 ? 0 : -value); /* not "-0" */
     return CTKD_OK;
@@ -308,8 +309,8 @@ static ctkd_status join_names(struct argument *argument, const char *name, char 
         return CTKD_OK;
     const int n = snprintf(text, bytes, "%s/%s", argument->value, name);
     if (n < 0 || (size_t)n >= bytes)
-        return ctkd__fail(err, CTKD_ERANGE, "--experiments_dir: the name is longer than %zu bytes",
-                          bytes - 1);
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "--experiments_dir: found a name of more than %zu bytes", bytes - 1);
     argument->value = text;
     return CTKD_OK;
 }
@@ -376,7 +377,7 @@ static ctkd_status apply_setting(const char *setting, struct ctkd__config *confi
     const size_t length = strcspn(setting, "=");
     char key[128];
     if (length >= sizeof key)
-        return ctkd__fail(err, CTKD_ENOTFOUND, "command line: key of '%.60s...' is too long",
+        return ctkd__fail(err, CTKD_ENOTFOUND, "command line: the key of '%.60s...' is too long",
                           setting);
     memcpy(key, setting, length);
     key[length] = '\0';
@@ -473,13 +474,13 @@ static ctkd_status follow_published(int argc, char *const *argv, struct ctkd__co
     if (rate > 0 && !has_setting(argc, argv, "optimizer.lr")) {
         config->optimizer.lr = rate;
         add_note(note,
-                 "optimizer.lr=%g: the published scripts set it for %s whatever --learning_rate "
-                 "says; optimizer.lr= sets another\n",
+                 "optimizer.lr=%g: the published scripts use this rate for %s whatever "
+                 "--learning_rate says; set optimizer.lr for another\n",
                  (double)rate, config->student.network);
     }
     if (value_of(argc, argv, "--mlp_name") && !value_of(argc, argv, "--have_mlp") &&
         !has_setting(argc, argv, "temperature.kind")) {
-        add_note(note, "temperature.kind=fixed: --mlp_name counts with --have_mlp 1 only\n");
+        add_note(note, "temperature.kind=fixed: --mlp_name takes effect only with --have_mlp 1\n");
         return ctkd__sections_set(sections, "preset published", "temperature.kind", "fixed", err);
     }
     return CTKD_OK;
@@ -496,8 +497,8 @@ ctkd_status ctkd__arguments_configure(int argc, char *const *argv,
     note[0] = '\0';
     if (published) {
         add_note(note,
-                 "preset published: what is not set is as in the published %s; --preset ctkd takes "
-                 "our defaults\n",
+                 "preset published: unset keys take the values of the published %s; --preset ctkd "
+                 "takes those of ctkd\n",
                  distil ? "train_student.py (batch 128, learning rate 0.1, temperature 4, ...)"
                         : "train_teacher.py (resnet110, cifar100:data, ...)");
         status = ctkd__published_defaults(config, distil, err);
@@ -509,6 +510,6 @@ ctkd_status ctkd__arguments_configure(int argc, char *const *argv,
     if (status == CTKD_OK && published && !has_file)
         status = follow_published(argc, argv, config, note, err);
     if (arguments->idle[0])
-        add_note(note, "these flags change nothing here: %s\n", arguments->idle);
+        add_note(note, "these flags have no effect here: %s\n", arguments->idle);
     return status;
 }

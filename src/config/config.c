@@ -47,37 +47,45 @@ static const ctkd_option options[] = {
     CHOICE(data.augment, CTKD__AUGMENT_CROP_FLIP, augment_names,
            "training views: pad 4, random crop and flip; or none"),
     CHOICE(data.labels, CTKD__LABELS_FINE, labels_names,
-           "of a data set with two kinds of labels: CIFAR-100's 100 classes or its 20 coarse ones"),
+           "labels of a data set with two kinds: CIFAR-100's 100 classes or its 20 coarse ones"),
     I64(data.classes, 0, 0, 256,
-        "classes of a set of one's own (mnist:PATH); 0: as labels and teacher say"),
+        "number of classes of your own data set (mnist:PATH); 0: from labels and teacher"),
     I64(data.limit, 0, 0, 1e9, "training samples used, in the classes' proportions; 0: all"),
     I64(data.test_limit, 0, 0, 1e9, "test samples used; 0: all"),
-    I64(data.channels, 0, 0, CTKD__CHANNELS_MAX, "0: as the data; 3 repeats one grey channel"),
-    I64(data.pad_to, 0, 0, 4096, "zero-pad images to this side; 0: as the data"),
-    STRING(data.mean, "", "means after /255, comma list; empty: the data set's own"),
-    STRING(data.std, "", "deviations after /255, comma list; empty: the data set's own"),
+    I64(data.channels, 0, 0, CTKD__CHANNELS_MAX,
+        "channels of the network's input; 3 repeats one grey channel; 0: as in the data"),
+    I64(data.pad_to, 0, 0, 4096, "zero-pad images to this side length; 0: no padding"),
+    STRING(data.mean, "", "channel means of pixels / 255, comma list; empty: the data set's own"),
+    STRING(data.std, "",
+           "channel deviations of pixels / 255, comma list; empty: the data set's own"),
 
     PATH(teacher.path, "",
          "run directory, or weights of the teacher (formats: `ctkd convert --help`)"),
     STRING(teacher.network, "", "teacher's network; empty: as its file says"),
     STRING(teacher.weights, "",
            "which of several sets of weights in its file, as `ctkd inspect` lists them"),
-    STRING(teacher.mean, "", "means the teacher was trained with; empty: its file's, else data's"),
-    STRING(teacher.std, "", "deviations the teacher was trained with; empty: as teacher.mean"),
+    STRING(teacher.mean, "",
+           "channel means that the teacher was trained with; empty: from its file, else data.mean"),
+    STRING(teacher.std, "",
+           "channel deviations that the teacher was trained with; empty: from its file, else "
+           "data.std"),
     F32(teacher.expect_top1, 0, 0, 100, "expected test top-1 in percent; 0: as its file says"),
-    F32(teacher.tolerance, 1, 0, 100, "points below the expectation that stop the run"),
+    F32(teacher.tolerance, 1, 0, 100,
+        "percentage points below the expectation at which the run stops"),
 
-    STRING(student.network, "resnet20", "network that is trained (see `ctkd models`)"),
+    STRING(student.network, "resnet20", "network to train (see `ctkd models`)"),
     PATH(student.init, "", "run directory or weights to start from; empty: drawn from seed"),
-    STRING(student.weights, "", "as teacher.weights, of student.init and of what `eval` measures"),
+    STRING(student.weights, "",
+           "as teacher.weights, for student.init and for the file that `eval` measures"),
 
     STRING(method.name, "none",
            "losses beside CE and KD (see `ctkd methods`), comma list; or none"),
     F32(method.ce_weight, 0.1, 0, 1e6, "weight of the cross-entropy (gamma)"),
     F32(method.kd_weight, 0.9, 0, 1e6, "weight of the KD loss (alpha)"),
     STRING(method.weight, "",
-           "weight of each of these losses (beta), comma list; empty: their own"),
-    I64(method.warmup_epochs, 0, 0, 1e6, "method.weight grows as min(epoch / this, 1); 0: off"),
+           "weight of each of these losses (beta), comma list; empty: their defaults"),
+    I64(method.warmup_epochs, 0, 0, 1e6,
+        "epochs over which method.weight grows, as min(epoch / this, 1); 0: none"),
     I64(method.initial_epochs, 30, 0, 1e6,
         "epochs of the initial stage of methods that have one, before train.epochs"),
     F32(method.initial_lr, -1, -1, 1e3, "constant learning rate of that stage; -1: optimizer.lr"),
@@ -86,15 +94,16 @@ static const ctkd_option options[] = {
 
     CHOICE(temperature.kind, CTKD__KIND_AUTO, kind_names,
            "one constant, one learnable, or one learnable per sample; auto: fixed with a method "
-           "whose loss grows with tau without end (dist), else global"),
+           "whose loss grows without bound in tau (dist), else global"),
     F32(temperature.tau, 4, 1e-3, 1e4, "the temperature of kind fixed"),
     F32(temperature.tau_min, 1, 1e-3, 1e4, "lower end of a learnable temperature"),
     F32(temperature.tau_span, 20, 1e-3, 1e4, "its range: tau_min < tau < tau_min + tau_span"),
-    F32(temperature.theta_init, 1, -50, 50, "start of theta; tau = tau_min + span * sigmoid"),
+    F32(temperature.theta_init, 1, -50, 50,
+        "initial theta; tau = tau_min + tau_span * sigmoid(theta)"),
     I64(temperature.hidden, 0, 0, 1 << 20, "hidden width of kind instance; 0: classes"),
     BOOL(temperature.from_logits, false, "kind instance reads logits instead of probabilities"),
     BOOL(temperature.through, false, "kind instance sends gradient to the student's logits"),
-    F32(temperature.bias_init, 1, -50, 50, "kind instance: start of the last bias"),
+    F32(temperature.bias_init, 1, -50, 50, "kind instance: initial value of the last bias"),
     BOOL(temperature.set_bias, false, "kind instance: use bias_init instead of a drawn bias"),
     CHOICE(temperature.curriculum, CTKD_CURRICULUM_COSINE, curriculum_names,
            "how the reversal strength lambda grows with the epoch"),
@@ -110,36 +119,39 @@ static const ctkd_option options[] = {
     F32(optimizer.weight_decay, 5e-4, 0, 1e3, "weight decay, of all parameters"),
     BOOL(optimizer.nesterov, false, "Nesterov's form of momentum"),
     F32(optimizer.clip_norm, 0, 0, 1e6,
-        "largest L2 norm of the student's gradient; 0: not clipped"),
+        "largest L2 norm of the student's gradient; 0: no clipping"),
 
-    CHOICE(schedule.kind, CTKD__SCHEDULE_STEP, schedule_names, "course of the learning rate"),
+    CHOICE(schedule.kind, CTKD__SCHEDULE_STEP, schedule_names, "schedule of the learning rate"),
     STRING(schedule.milestones, "150,180,210", "kind step: epochs after which it decays"),
     F32(schedule.factor, 0.1, 0, 1, "kind step: factor of each decay"),
     F32(schedule.lr_min, 0, 0, 1e3, "kind cosine: learning rate at the end"),
     I64(schedule.warmup_epochs, 0, 0, 1e6, "linear growth from 0 over this many epochs"),
 
     I64(train.epochs, 240, 1, 1e6, "epochs"),
-    I64(train.batch, 64, 1, 65536, "images of a step"),
+    I64(train.batch, 64, 1, 65536, "images per step"),
     I64(train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
     I64(train.threads, 0, 0, CTKD__WORKERS_MAX,
         "worker threads; 0: physical cores, or a container's CPU quota where that is less"),
     STRING(train.isa, "auto", "instruction set of the kernels: auto, portable, avx2, avx512"),
     STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),
     BOOL(train.tune, false,
-         "time the convolutions at the start; choices go to <run.dir>/choices.txt"),
-    PATH(train.choices, "", "take the convolutions recorded in this file; empty: the defaults"),
+         "time the convolutions at the start and write the choices to <run.dir>/choices.txt"),
+    PATH(train.choices, "", "use the convolutions recorded in this file; empty: the defaults"),
     I64(train.eval_every, 1, 1, 1e6, "epochs between evaluations; the last is always evaluated"),
     I64(train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
     BOOL(train.profile, false, "print where the time of a step went"),
     I64(train.max_steps, 0, 0, 9007199254740992.0, "stop after this many steps; 0: no limit"),
-    F32(train.max_minutes, 0, 0, 1e6, "save and stop before this much time is over; 0: no limit"),
-    I64(train.checkpoint_every, 0, 0, 1e9, "steps between extra checkpoints; 0: every epoch only"),
+    F32(train.max_minutes, 0, 0, 1e6,
+        "save and stop before this many minutes have passed; 0: no limit"),
+    I64(train.checkpoint_every, 0, 0, 1e9,
+        "steps between extra checkpoints; 0: only after each epoch"),
 
     PATH(run.dir, "", "run directory; empty: runs/<run.name>"),
-    STRING(run.name, "", "empty: made from command, data, networks, method and seed"),
+    STRING(run.name, "",
+           "name of the run; empty: composed of command, data, networks, method and seed"),
     BOOL(run.force, false, "replace the run that the directory holds"),
     CHOICE(run.resume, CTKD__RESUME_NO, resume_names,
-           "go on with the run that the directory holds; auto: if there is one"),
+           "continue the run that the directory holds; auto: if there is one"),
     CTKD_OPT_END,
 };
 
@@ -241,19 +253,21 @@ ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, c
         return status;
     if (config->schedule.lr_min > config->optimizer.lr)
         return ctkd__fail(err, CTKD_ERANGE,
-                          "schedule.lr_min: %g is above optimizer.lr %g, expected at most that",
+                          "schedule.lr_min: found %g, expected at most optimizer.lr (%g)",
                           (double)config->schedule.lr_min, (double)config->optimizer.lr);
     if (config->optimizer.nesterov && config->optimizer.momentum <= 0)
         return ctkd__fail(err, CTKD_ERANGE,
-                          "optimizer.nesterov: optimizer.momentum is 0, expected above 0");
+                          "optimizer.nesterov: found optimizer.momentum 0, expected above 0");
     if (!distil)
         return CTKD_OK;
     if (!config->teacher.path[0])
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "teacher.path: empty, expected a run directory or a weights file");
+        return ctkd__fail(
+            err, CTKD_EINVAL,
+            "teacher.path: found nothing, expected a run directory or a weights file");
     if (config->temperature.lambda_max < config->temperature.lambda_min)
         return ctkd__fail(
-            err, CTKD_ERANGE, "temperature.lambda_max: %g is below temperature.lambda_min %g",
+            err, CTKD_ERANGE,
+            "temperature.lambda_max: found %g, expected at least temperature.lambda_min (%g)",
             (double)config->temperature.lambda_max, (double)config->temperature.lambda_min);
     struct ctkd__methods methods;
     return ctkd__methods_resolve(config, &methods, err);
@@ -271,12 +285,12 @@ ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size
         const bool first = *count == 0;
         if (end == at || errno || value < 1 || (*end && *end != ',') || (*end && !end[1]) ||
             (!first && (uint64_t)value <= milestones[*count - 1]))
-            return ctkd__fail(err, CTKD_ERANGE,
-                              "schedule.milestones: '%s' found, expected ascending epochs such as "
-                              "150,180,210",
-                              text);
+            return ctkd__fail(
+                err, CTKD_ERANGE,
+                "schedule.milestones: found '%s', expected ascending epochs such as 150,180,210",
+                text);
         if (*count == CTKD__MILESTONES_MAX)
-            return ctkd__fail(err, CTKD_ERANGE, "schedule.milestones: more than %d epochs",
+            return ctkd__fail(err, CTKD_ERANGE, "schedule.milestones: found more than %d epochs",
                               CTKD__MILESTONES_MAX);
         milestones[(*count)++] = (uint64_t)value;
         at = *end ? end + 1 : end;

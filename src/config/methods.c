@@ -33,7 +33,7 @@ static ctkd_status unknown(const char *name, ctkd_error *err)
         names[i + 1] = ctkd_loss_list()[i]->name;
     const char *nearest = ctkd__nearest(name, names);
     return ctkd__fail(
-        err, CTKD_ENOTFOUND, "method.name: no loss is called '%s'%s%s%s; `ctkd methods` lists them",
+        err, CTKD_ENOTFOUND, "method.name: unknown loss '%s'%s%s%s; `ctkd methods` lists them",
         name, nearest ? ", did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
 }
 
@@ -44,8 +44,8 @@ static ctkd_status parse_weight(const char *part, float *weight, ctkd_error *err
     const float value = strtof(part, &end);
     if (end == part || *end || !(value >= 0 && value <= 1e6f))
         return ctkd__fail(err, CTKD_ERANGE,
-                          "method.weight: '%s' found, expected a number from 0 to 1e+06 for each "
-                          "method, or nothing for their own",
+                          "method.weight: found '%s', expected a number from 0 to 1e+06 for each "
+                          "method, or nothing for their defaults",
                           part);
     *weight = value;
     return CTKD_OK;
@@ -66,9 +66,11 @@ static ctkd_status add(const struct ctkd__config *config, const char *name, cons
         return unknown(name, err);
     for (size_t i = 0; i < out->count; i++)
         if (out->items[i].def == def)
-            return ctkd__fail(err, CTKD_EINVAL, "method.name: %s twice, expected each once", name);
+            return ctkd__fail(err, CTKD_EINVAL, "method.name: found %s twice, expected it once",
+                              name);
     if (out->count == CTKD__METHODS_MAX)
-        return ctkd__fail(err, CTKD_ERANGE, "method.name: more than %d methods", CTKD__METHODS_MAX);
+        return ctkd__fail(err, CTKD_ERANGE, "method.name: found more than %d methods",
+                          CTKD__METHODS_MAX);
     const float own = weight ? *weight : def->weight;
     if (!(own > 0))
         return ctkd__fail(err, CTKD_ERANGE,
@@ -94,13 +96,14 @@ static ctkd_status none(const struct ctkd__config *config, ctkd_error *err)
             return status;
     }
     if (weight > 0)
-        return ctkd__fail(err, CTKD_ERANGE,
-                          "method.weight: %g found, but method.name is none; expected 0 or a loss",
-                          (double)weight);
+        return ctkd__fail(
+            err, CTKD_ERANGE,
+            "method.weight: found %g, but method.name is none; expected weight 0 or a loss",
+            (double)weight);
     if (config->method.ce_weight <= 0 && config->method.kd_weight <= 0)
         return ctkd__fail(
             err, CTKD_ERANGE,
-            "method: ce_weight, kd_weight and weight are all 0, expected one above 0");
+            "method: found 0 for ce_weight, kd_weight and weight, expected one above 0");
     return CTKD_OK;
 }
 
@@ -121,8 +124,8 @@ ctkd_status ctkd__methods_resolve(const struct ctkd__config *config, struct ctkd
         return none(config, err);
     if (weights[0] && count_parts(weights) != count_parts(names))
         return ctkd__fail(err, CTKD_EINVAL,
-                          "method.weight: %zu weights for %zu methods, expected one for each, or "
-                          "nothing for their own",
+                          "method.weight: found %zu weights for %zu methods, expected one for "
+                          "each, or nothing for their defaults",
                           count_parts(weights), count_parts(names));
     const char *weight_at = weights[0] ? weights : NULL;
     char name[NAME_BYTES], part[NAME_BYTES];

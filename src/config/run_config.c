@@ -87,7 +87,7 @@ ctkd_status ctkd__run_config_read(const char *path, struct ctkd__config *config,
         const char *const slash = length && path[length - 1] == '/' ? "" : "/";
         const int n = snprintf(inside, sizeof inside, "%s%sconfig.yaml", path, slash);
         if (n < 0 || (size_t)n >= sizeof inside)
-            return ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", path);
+            return ctkd__fail(err, CTKD_ERANGE, "%s: the file name is too long", path);
         path = inside;
     }
     const ctkd_status status = ctkd__sections_read_yaml(ctkd__config_sections(config), path, err);

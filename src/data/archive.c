@@ -66,8 +66,9 @@ static ctkd_status tar_failure(const struct source *source, const char *path, ct
             *err = source->failure;
         return source->failure.status;
     }
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: %s, expected a .tar, .tar.gz or .tar.xz archive",
-                      path, archive_error_string(source->tar));
+    return ctkd__fail(err, CTKD_EFORMAT,
+                      "%s: found %s, expected a .tar, .tar.gz or .tar.xz archive", path,
+                      archive_error_string(source->tar));
 }
 
 /* On failure `source` holds what source_close takes. */
@@ -104,7 +105,7 @@ static ctkd_status source_read(struct source *source, const char *place, uint8_t
 
 static ctkd_status too_long(const struct ctkd__member *member, uint64_t found, ctkd_error *err)
 {
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: %llu bytes or more, expected at most %zu",
+    return ctkd__fail(err, CTKD_EFORMAT, "%s: found %llu bytes or more, expected at most %zu",
                       member->place, (unsigned long long)found, member->limit);
 }
 
@@ -180,7 +181,7 @@ static ctkd_status entry_read(struct source *source, const char *path, struct ar
                               struct ctkd__member *member, ctkd_error *err)
 {
     if (member->bytes)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: %s occurs twice, expected once", path,
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found %s twice, expected it once", path,
                           member->name);
     snprintf(member->place, sizeof member->place, "%.*s: %.40s", CTKD__PLACE_MAX - 50, path,
              member->name);
@@ -206,8 +207,9 @@ static ctkd_status tar_members(struct source *source, const char *path,
         return status;
     for (size_t i = 0; i < count; i++)
         if (!members[i].bytes)
-            return ctkd__fail(err, CTKD_ENOTFOUND, "%s: no member %s, expected it in the archive",
-                              path, members[i].name);
+            return ctkd__fail(err, CTKD_ENOTFOUND,
+                              "%s: found no member %s, expected it in the archive", path,
+                              members[i].name);
     return CTKD_OK;
 }
 
@@ -232,8 +234,8 @@ static ctkd_status file_read(const char *path, bool called_gz, struct ctkd__memb
     ctkd_status status = ctkd__compressed_open(path, &source.file, err);
     if (status == CTKD_OK && called_gz && !ctkd__compressed_is(source.file))
         status = ctkd__fail(err, CTKD_EFORMAT,
-                            "%s: not compressed, expected gzip data as its name says; without .gz "
-                            "in its name it is read as it is",
+                            "%s: found uncompressed data, expected gzip data as its name says; "
+                            "remove .gz from the name to have it read as it is",
                             path);
     if (status == CTKD_OK)
         status = member_read(&source, -1, member, err);
@@ -307,7 +309,7 @@ static void folder_nearly(const char *folder, const struct ctkd__member *members
         if (distance >= least)
             continue;
         least = distance;
-        snprintf(out, NAME_BYTES + 64, "; did you mean %s? %s it", at->d_name,
+        snprintf(out, NAME_BYTES + 64, "; did you mean %s? %s it.", at->d_name,
                  packed ? "Unpack" : "Rename");
     }
     if (listing)
@@ -322,8 +324,9 @@ static ctkd_status folder_read(const char *folder, struct ctkd__member *members,
         bool called_gz;
         if (!folder_find(folder, &members[i], path, &called_gz)) {
             folder_nearly(folder, members, count, i, nearly);
-            return ctkd__fail(err, CTKD_ENOTFOUND, "%s: no file %s or %s.gz, expected one%s",
-                              folder, members[i].name, members[i].name, nearly);
+            return ctkd__fail(err, CTKD_ENOTFOUND,
+                              "%s: found neither %s nor %s.gz, expected one of them%s", folder,
+                              members[i].name, members[i].name, nearly);
         }
         const ctkd_status status = file_read(path, called_gz, &members[i], err);
         if (status != CTKD_OK)

@@ -62,8 +62,9 @@ ctkd_status ctkd__cifar_count(const char *place, size_t size,
     *count = size / record;
     if (size > 0 && size % record == 0)
         return CTKD_OK;
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: %zu bytes, expected a multiple of %zu, one record",
-                      place, size, record);
+    return ctkd__fail(err, CTKD_EFORMAT,
+                      "%s: found %zu bytes, expected a multiple of %zu, which is one record", place,
+                      size, record);
 }
 
 ctkd_status ctkd__cifar_unpack(const char *place, const uint8_t *bytes, size_t count,

@@ -41,8 +41,9 @@ static ctkd_status find_pixels(struct batch *batch, const value *dict, ctkd_erro
         pixels->item_bytes == 1 && pixels->rank == 2 && pixels->shape[0] > 0 &&
         pixels->shape[1] == CTKD__CIFAR_PIXELS)
         return CTKD_OK;
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: %s, expected an array of bytes [n, %d]", batch->place,
-                      data ? "data is something else" : "no data", CTKD__CIFAR_PIXELS);
+    return ctkd__fail(err, CTKD_EFORMAT, "%s: found %s, expected an array of bytes [n, %d]",
+                      batch->place, data ? "something else as data" : "no data",
+                      CTKD__CIFAR_PIXELS);
 }
 
 static ctkd_status find_labels(struct batch *batch, const value *dict, size_t kind,
@@ -57,10 +58,10 @@ static ctkd_status find_labels(struct batch *batch, const value *dict, size_t ki
     else if (list && ctkd__pickle_array_parse(list, array) && array->rank == 1)
         count = array->count;
     else
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: %s %s, expected a list of labels", batch->place,
-                          list ? "a strange" : "no", key);
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found %s %s, expected a list of labels",
+                          batch->place, list ? "a strange" : "no", key);
     if (count != batch->pixels.shape[0])
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: %zu %s, expected %zu as data has rows",
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found %zu %s, expected %zu as data has rows",
                           batch->place, count, key, batch->pixels.shape[0]);
     return CTKD_OK;
 }
@@ -76,7 +77,8 @@ static ctkd_status batch_open(struct batch *batch, const struct ctkd__member *fi
     if (status != CTKD_OK)
         return status;
     if (root->kind != CTKD__PICKLE_DICT)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: a pickle without a dict, expected one with data",
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: found a pickle without a dict, expected a dict with data",
                           file->place);
     status = find_pixels(batch, root, err);
     for (size_t kind = 0; kind < labels->count && status == CTKD_OK; kind++)

@@ -43,7 +43,7 @@ static ctkd_status refill(struct ctkd__compressed *file, ctkd_error *err)
 
 static ctkd_status damaged(struct ctkd__compressed *file, const char *why, ctkd_error *err)
 {
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: damaged: %s", file->path, why);
+    return ctkd__fail(err, CTKD_EFORMAT, "%s: the file is damaged: %s", file->path, why);
 }
 
 /* --- gzip: members one behind the other (RFC 1952), then nothing or zeros */
@@ -55,9 +55,9 @@ static ctkd_status gzip_failure(struct ctkd__compressed *file, int result, ctkd_
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", file->path);
     const char *const why = file->gzip.msg ? file->gzip.msg : "invalid gzip data";
     if (strcmp(why, "incorrect data check") == 0)
-        return damaged(file, "its contents do not match gzip's check sum (CRC-32)", err);
+        return damaged(file, "its contents do not match gzip's checksum (CRC-32)", err);
     if (strcmp(why, "incorrect length check") == 0)
-        return damaged(file, "its contents are not as long as gzip's end says", err);
+        return damaged(file, "its contents do not have the length that gzip's trailer states", err);
     return damaged(file, why, err);
 }
 
@@ -78,7 +78,7 @@ static ctkd_status gzip_next(struct ctkd__compressed *file, ctkd_error *err)
         return CTKD_OK;
     }
     if (padded || file->block[file->at] != 0x1f)
-        return damaged(file, "something follows the end of its gzip data, expected nothing", err);
+        return damaged(file, "more bytes follow the end of its gzip data", err);
     file->between = false;
     const int result = inflateReset(&file->gzip);
     return result == Z_OK ? CTKD_OK : gzip_failure(file, result, err);
@@ -94,7 +94,7 @@ static ctkd_status gzip_read(struct ctkd__compressed *file, uint8_t *out, size_t
         if (file->ended)
             break;
         if (file->filled == 0)
-            return damaged(file, "cut off inside its gzip data", err);
+            return damaged(file, "it ends inside its gzip data", err);
         const size_t room = size - *got < UINT_MAX ? size - *got : UINT_MAX;
         file->gzip.next_in = file->block + file->at;
         file->gzip.avail_in = (uInt)(file->filled - file->at);

@@ -42,10 +42,10 @@ static ctkd_status unknown_name(const char *spec, const char *name, ctkd_error *
     const char *nearest = ctkd__nearest(name, names);
     const bool path = strchr(name, '/') || name[0] == '.';
     if (nearest && !path)
-        return ctkd__fail(err, CTKD_ENOTFOUND,
-                          "data.set: no data set is called %s, did you mean %s?", name, nearest);
+        return ctkd__fail(err, CTKD_ENOTFOUND, "data.set: unknown data set '%s', did you mean %s?",
+                          name, nearest);
     return ctkd__fail(err, CTKD_ENOTFOUND,
-                      "data.set: '%.200s' %s, expected NAME or NAME:PATH with a name of %s", spec,
+                      "data.set: '%.200s' %s, expected NAME or NAME:PATH with NAME one of %s", spec,
                       path ? "is a path without a name" : "names no data set", all);
 }
 
@@ -73,14 +73,15 @@ static ctkd_status classes_check(const struct ctkd__dataset_def *def, size_t pub
     if (classes == 0 || classes == published)
         return CTKD_OK;
     if (def->classes_max == 0)
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "data.classes: %zu found, but data set %s has %zu classes, expected 0 or "
-                          "that",
-                          classes, def->name, published);
+        return ctkd__fail(
+            err, CTKD_EINVAL,
+            "data.classes: found %zu, but data set %s has %zu classes; expected that number or 0",
+            classes, def->name, published);
     if (classes < 2 || classes > def->classes_max)
-        return ctkd__fail(err, CTKD_ERANGE,
-                          "data.classes: %zu found, expected 2..%zu, or 0 for what the labels say",
-                          classes, def->classes_max);
+        return ctkd__fail(
+            err, CTKD_ERANGE,
+            "data.classes: found %zu, expected 2..%zu, or 0 to take the number from the labels",
+            classes, def->classes_max);
     return CTKD_OK;
 }
 
@@ -96,7 +97,7 @@ ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels, size_
     const bool coarse = labels == CTKD__LABELS_COARSE;
     if (coarse && def->coarse_classes == 0)
         return ctkd__fail(err, CTKD_EINVAL,
-                          "data set %s has one kind of labels, expected data.labels=fine",
+                          "data set %s has one kind of labels; expected data.labels=fine",
                           def->name);
     const size_t published = coarse ? def->coarse_classes : def->classes;
     status = classes_check(def, published, classes, err);
@@ -114,8 +115,9 @@ ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels, size_
     if (status != CTKD_OK) {
         ctkd__dataset_close(dataset);
         if (path == def->default_path)
-            return ctkd__fail_within(err, status, "%s (where a package puts it; else %s:PATH)",
-                                     def->name, def->name);
+            return ctkd__fail_within(
+                err, status, "%s (in the place where a package installs it; %s:PATH names another)",
+                def->name, def->name);
         return status;
     }
     *out = dataset;

@@ -25,14 +25,14 @@ static ctkd_status idx_header(const char *place, const uint8_t *bytes, size_t si
     if (size < header && ctkd__file_kind(bytes, size))
         return ctkd__file_kind_fail(place, bytes, size, "an IDX file of unsigned bytes", err);
     if (size < header)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: %zu bytes, expected a header of %zu", place, size,
-                          header);
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found %zu bytes, expected a header of %zu", place,
+                          size, header);
     const uint32_t magic = 0x0800u + (uint32_t)dimensions;
     if (big_endian(bytes) != magic && ctkd__file_kind(bytes, size))
         return ctkd__file_kind_fail(place, bytes, size, "an IDX file of unsigned bytes", err);
     if (big_endian(bytes) != magic)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: magic 0x%08x, expected 0x%08x", place,
-                          big_endian(bytes), magic);
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found magic number 0x%08x, expected 0x%08x",
+                          place, big_endian(bytes), magic);
     size_t expected = 1;
     bool fits = true;
     for (size_t i = 0; i < dimensions; i++) {
@@ -43,10 +43,10 @@ static ctkd_status idx_header(const char *place, const uint8_t *bytes, size_t si
         fits = fits && !__builtin_mul_overflow(expected, sizes[i], &expected);
     }
     if (!fits || expected != size - header)
-        return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: %zu bytes after the header, expected %s%zu for %zu items as it says",
-                          place, size - header, fits ? "" : "above ", fits ? expected : SIZE_MAX,
-                          sizes[0]);
+        return ctkd__fail(
+            err, CTKD_EFORMAT,
+            "%s: found %zu bytes after the header, expected %s%zu for the %zu items that it states",
+            place, size - header, fits ? "" : "above ", fits ? expected : SIZE_MAX, sizes[0]);
     *body = bytes + header;
     return CTKD_OK;
 }
@@ -61,8 +61,8 @@ static ctkd_status idx_shape(const char *place, size_t rank, const size_t *sizes
     const size_t channels = rank == 3 ? 1 : *interleaved ? sizes[3] : sizes[1];
     if (channels > CTKD__CHANNELS_MAX)
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: images of %zux%zux%zu, expected 1..%d channels first or last", place,
-                          sizes[1], sizes[2], sizes[3], CTKD__CHANNELS_MAX);
+                          "%s: found images of %zux%zux%zu, expected 1..%d channels first or last",
+                          place, sizes[1], sizes[2], sizes[3], CTKD__CHANNELS_MAX);
     images->count = sizes[0];
     images->channels = channels;
     images->height = side[0];
@@ -99,7 +99,7 @@ ctkd_status ctkd__idx_parse(const char *pixels_place, const uint8_t *pixels, siz
     if (status != CTKD_OK)
         return status;
     if (count[0] != shape[0])
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: %zu labels, expected %zu as %s has images",
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found %zu labels, expected %zu as %s has images",
                           labels_place, count[0], shape[0], pixels_place);
     for (size_t i = 0; i < count[0]; i++) {
         status = ctkd__label_check(labels_place, i, "label", label[i], classes, err);
@@ -161,10 +161,10 @@ static ctkd_status idx_load(const struct ctkd__dataset_def *def, const char *pat
         status = idx_parse_part(files + 2, classes, &dataset->test, err);
     if (status == CTKD_OK && (train->channels != test->channels || train->height != test->height ||
                               train->width != test->width))
-        status =
-            ctkd__fail(err, CTKD_ESHAPE, "%s: images of %zux%zux%zu, expected %zux%zux%zu as in %s",
-                       files[2].place, test->channels, test->height, test->width, train->channels,
-                       train->height, train->width, files[0].place);
+        status = ctkd__fail(err, CTKD_ESHAPE,
+                            "%s: found images of %zux%zux%zu, expected %zux%zux%zu as in %s",
+                            files[2].place, test->channels, test->height, test->width,
+                            train->channels, train->height, train->width, files[0].place);
     for (size_t c = 1; c < CTKD__CHANNELS_MAX; c++) { /* of other images nothing better is known */
         dataset->mean[c] = def->mean[0];
         dataset->std[c] = def->std[0];

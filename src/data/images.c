@@ -10,10 +10,10 @@ ctkd_status ctkd__images_alloc(const char *place, struct ctkd__images *images, c
     if (__builtin_mul_overflow(images->count, images->channels, &bytes) ||
         __builtin_mul_overflow(bytes, images->height, &bytes) ||
         __builtin_mul_overflow(bytes, images->width, &bytes) || bytes == 0)
-        return ctkd__fail(
-            err, CTKD_EFORMAT,
-            "%s: %zu images of %zux%zux%zu, expected at least one and a size that fits", place,
-            images->count, images->channels, images->height, images->width);
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: found %zu images of %zux%zux%zu, expected at least one, and no more "
+                          "than memory can hold",
+                          place, images->count, images->channels, images->height, images->width);
     images->pixels = malloc(bytes);
     images->labels = calloc(images->count, sizeof *images->labels);
     if (images->pixels && images->labels)
@@ -35,6 +35,6 @@ ctkd_status ctkd__label_check(const char *place, size_t record, const char *kind
 {
     if (label >= 0 && (uint64_t)label < classes)
         return CTKD_OK;
-    return ctkd__fail(err, CTKD_ERANGE, "%s: record %zu: %s %jd, expected 0..%zu", place, record,
-                      kind, (intmax_t)label, classes - 1);
+    return ctkd__fail(err, CTKD_ERANGE, "%s: record %zu: found %s %jd, expected 0..%zu", place,
+                      record, kind, (intmax_t)label, classes - 1);
 }

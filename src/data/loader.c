@@ -151,46 +151,47 @@ static ctkd_status config_check(const struct ctkd__images *images,
                                 const struct ctkd__loader_config *config, ctkd_error *err)
 {
     if (config->batch == 0)
-        return ctkd__fail(err, CTKD_EINVAL, "loader: batch 0, expected at least 1");
+        return ctkd__fail(err, CTKD_EINVAL, "loader: found batch 0, expected at least 1");
     if (images->count == 0 || images->count >= UINT32_MAX)
-        return ctkd__fail(err, CTKD_ERANGE, "loader: %zu images, expected 1..%u", images->count,
-                          UINT32_MAX - 1);
+        return ctkd__fail(err, CTKD_ERANGE, "loader: found %zu images, expected 1..%u",
+                          images->count, UINT32_MAX - 1);
     if (config->limit > images->count)
-        return ctkd__fail(err, CTKD_ERANGE, "loader: limit %zu, expected at most the %zu images",
-                          config->limit, images->count);
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "loader: found limit %zu, expected at most the %zu images", config->limit,
+                          images->count);
     if (config->augment && config->crop_padding > SIDE_MAX)
-        return ctkd__fail(err, CTKD_ERANGE, "loader: crop padding %zu, expected 0..%d",
+        return ctkd__fail(err, CTKD_ERANGE, "loader: found crop padding %zu, expected 0..%d",
                           config->crop_padding, SIDE_MAX);
     if (config->pad_to && (config->pad_to < images->height || config->pad_to < images->width ||
                            config->pad_to > SIDE_MAX))
-        return ctkd__fail(
-            err, CTKD_ERANGE, "loader: pad_to %zu, expected 0 or %zu..%d for images of %zux%zu",
-            config->pad_to, images->height > images->width ? images->height : images->width,
-            SIDE_MAX, images->height, images->width);
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "loader: found pad_to %zu, expected 0 or %zu..%d for images of %zux%zu",
+                          config->pad_to,
+                          images->height > images->width ? images->height : images->width, SIDE_MAX,
+                          images->height, images->width);
     if (images->channels == 0 || images->channels > CTKD__CHANNELS_MAX ||
         config->channels > CTKD__CHANNELS_MAX ||
         (config->channels && images->channels != 1 && config->channels != images->channels))
-        return ctkd__fail(
-            err, CTKD_ESHAPE,
-            "loader: %zu channels from images of %zu, expected the same or 1 repeated "
-            "up to %d times",
-            config->channels, images->channels, CTKD__CHANNELS_MAX);
+        return ctkd__fail(err, CTKD_ESHAPE,
+                          "loader: found %zu channels from images of %zu, expected the same number "
+                          "or 1 repeated up to %d times",
+                          config->channels, images->channels, CTKD__CHANNELS_MAX);
     if (config->strong && images->channels != 1 && images->channels != 3)
         return ctkd__fail(err, CTKD_ESHAPE,
-                          "loader: strong view of images of %zu channels, expected 1 or 3",
+                          "loader: found a strong view of images of %zu channels, expected 1 or 3",
                           images->channels);
     for (size_t c = 0; c < images->channels; c++) {
         if (!isfinite(config->mean[c]) || !isfinite(config->std[c]) || config->std[c] <= 0.0f)
-            return ctkd__fail(
-                err, CTKD_EINVAL,
-                "loader: channel %zu: mean %g, std %g, expected finite and std above 0", c,
-                (double)config->mean[c], (double)config->std[c]);
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "loader: channel %zu: found mean %g and std %g, expected finite "
+                              "values and std above 0",
+                              c, (double)config->mean[c], (double)config->std[c]);
         float table[256];
         ctkd__normalise_table(config->mean[c], config->std[c], table);
         if (!isfinite(table[0]) || !isfinite(table[255]))
             return ctkd__fail(err, CTKD_ERANGE,
-                              "loader: channel %zu: mean %g, std %g make values beyond what a "
-                              "float holds",
+                              "loader: channel %zu: mean %g and std %g give values that exceed the "
+                              "range of a float",
                               c, (double)config->mean[c], (double)config->std[c]);
     }
     return CTKD_OK;
@@ -298,7 +299,8 @@ ctkd_status ctkd__loader_create(const struct ctkd__images *images,
     }
     const int result = thread_start(loader);
     if (result != 0) {
-        status = ctkd__fail(err, CTKD_EBACKEND, "loader: no background thread, error %d", result);
+        status = ctkd__fail(err, CTKD_EBACKEND,
+                            "loader: cannot start a background thread (error %d)", result);
         goto fail;
     }
     *out = loader;

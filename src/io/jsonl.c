@@ -182,7 +182,7 @@ static ctkd_status parse_lines(const char *path, const char *text, json_t *rows,
         if (!json_is_object(row)) {
             const char *found = row ? "a value" : why.text;
             const ctkd_status status = ctkd__fail(
-                err, CTKD_EFORMAT, "%s:%zu: %s, expected a JSON object", path, line, found);
+                err, CTKD_EFORMAT, "%s:%zu: found %s, expected a JSON object", path, line, found);
             json_decref(row);
             return status;
         }
@@ -205,7 +205,8 @@ ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctk
     if (!rows || !array)
         status = ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
     else if (strlen(text) != bytes)
-        status = ctkd__fail(err, CTKD_EFORMAT, "%s: a NUL byte, expected lines of JSON", path);
+        status =
+            ctkd__fail(err, CTKD_EFORMAT, "%s: found a NUL byte, expected lines of JSON", path);
     else
         status = parse_lines(path, text, array, err);
     free(text);

@@ -36,8 +36,8 @@ static ctkd_status verify(const char *path, const char *manifest, const char *ex
     if (status != CTKD_OK)
         return status;
     if (strncasecmp(found, expected, DIGITS) != 0)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: SHA-256 is %s, expected %.64s (%s)", path, found,
-                          expected, manifest);
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found SHA-256 %s, expected %.64s (%s)", path,
+                          found, expected, manifest);
     out->verified = true;
     return CTKD_OK;
 }

@@ -51,7 +51,7 @@ ctkd_status ctkd__onnx_place_set(struct ctkd__onnx_place *place, const char *mod
     const unsigned long long number = strtoull(value, &end, 10);
     if (value[0] < '0' || value[0] > '9' || *end || errno)
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: %s: external data: %s '%.40s' found, expected a number of bytes",
+                          "%s: %s: external data: found %s '%.40s', expected a number of bytes",
                           model, name, is_length ? "length" : "offset",
                           ctkd__text_is_line(value) ? value : "?");
     *(is_length ? &place->length : &place->offset) = number;
@@ -116,9 +116,10 @@ static ctkd_status open_file(struct ctkd__onnx_external *external, const char *n
     external->file = file;
     snprintf(external->path, sizeof external->path, "%s", path);
     if (!S_ISREG(info.st_mode))
-        return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: %s: %s: not a regular file, expected the weights (external data)",
-                          external->model, name, path);
+        return ctkd__fail(
+            err, CTKD_EFORMAT,
+            "%s: %s: %s: not a regular file, expected one with the weights (external data)",
+            external->model, name, path);
     unsigned char first[CTKD__FILE_KIND_BYTES];
     const ssize_t n = pread(file, first, sizeof first, 0);
     const char *const stand_in = n > 0 ? ctkd__file_stand_in(first, (size_t)n) : NULL;
@@ -138,8 +139,8 @@ ctkd_status ctkd__onnx_external_find(struct ctkd__onnx_external *external,
     const char *const model = external->model;
     if (!is_inside(place->location))
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: %s: external data in '%.80s', expected the name of a file in the "
-                          "model's folder",
+                          "%s: %s: found external data in '%.80s', expected the name of a file in "
+                          "the model's folder",
                           model, name,
                           place->location && ctkd__text_is_line(place->location) ? place->location
                                                                                  : "");
@@ -147,8 +148,9 @@ ctkd_status ctkd__onnx_external_find(struct ctkd__onnx_external *external,
     const int n = snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash + 1 - model) : 0, model,
                            place->location);
     if (n < 0 || (size_t)n >= sizeof path)
-        return ctkd__fail(err, CTKD_ERANGE, "%s: %s: the name of its file is longer than %zu bytes",
-                          model, name, sizeof path - 1);
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "%s: %s: the name of its data file is longer than %zu bytes", model, name,
+                          sizeof path - 1);
     if (strcmp(path, external->path) != 0) {
         const ctkd_status status = open_file(external, name, path, err);
         if (status != CTKD_OK)
@@ -160,8 +162,8 @@ ctkd_status ctkd__onnx_external_find(struct ctkd__onnx_external *external,
                           model, name, path, external->size, bytes, place->offset);
     if (bytes > external->left)
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: %s: more than %d times the bytes of %s are asked for", model, name,
-                          TIMES_READ, external->n_seen > 1 ? "all its files" : path);
+                          "%s: %s: the model refers to more than %d times the bytes of %s", model,
+                          name, TIMES_READ, external->n_seen > 1 ? "all its files" : path);
     external->left -= bytes;
     return CTKD_OK;
 }
@@ -178,7 +180,7 @@ ctkd_status ctkd__onnx_external_read(struct ctkd__onnx_external *external,
             continue;
         if (n <= 0)
             return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", external->path,
-                              n < 0 ? strerror(errno) : "it became shorter");
+                              n < 0 ? strerror(errno) : "the file was truncated meanwhile");
         done += (size_t)n;
     }
     return CTKD_OK;

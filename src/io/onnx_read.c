@@ -52,7 +52,7 @@ static void budget_free(void *context, void *pointer)
 
 static ctkd_status damaged(const struct reader *r, const char *what, const char *name)
 {
-    return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s '%.60s' found, expected a valid ONNX model",
+    return ctkd__fail(r->err, CTKD_EFORMAT, "%s: found %s '%.60s', expected a valid ONNX model",
                       r->name, what, ctkd__text_is_line(name) ? name : "?");
 }
 
@@ -62,7 +62,7 @@ static const char *text_of(const struct reader *r, const char *text)
     if (!text)
         text = "";
     if (!ctkd__text_is_line(text)) {
-        damaged(r, "a name of other than printable characters", "");
+        damaged(r, "a name with unprintable characters", "");
         return NULL;
     }
     const char *const copy = text[0] ? ctkd__onnx_text(r->out, text) : "";
@@ -139,10 +139,10 @@ static ctkd_status find_place(const struct reader *r, const Ctkd__Onnx__Tensor *
     if (!found->is_external)
         return CTKD_OK;
     if (!r->external)
-        return ctkd__fail(r->err, CTKD_EFORMAT,
-                          "%s: %s: stored in another file (external data), but the model is not "
-                          "read from a file",
-                          r->name, name);
+        return ctkd__fail(
+            r->err, CTKD_EFORMAT,
+            "%s: %s: found external data, which only a model read from a file can have", r->name,
+            name);
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < t->n_external_data && status == CTKD_OK; i++) {
         const char *const key = t->external_data[i]->key, *const value = t->external_data[i]->value;
@@ -167,8 +167,8 @@ static ctkd_status check_size(const struct reader *r, const Ctkd__Onnx__Tensor *
     if (found->is_external)
         stored = found->place.has_length ? found->place.length : found->bytes;
     if (stored != found->bytes)
-        return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s: %zu bytes of data, expected %zu", r->name,
-                          name, stored, found->bytes);
+        return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s: found %zu bytes of data, expected %zu",
+                          r->name, name, stored, found->bytes);
     return found->is_external
                ? ctkd__onnx_external_find(r->external, &found->place, name, found->bytes, r->err)
                : CTKD_OK;
@@ -179,13 +179,13 @@ static ctkd_status find_tensor(const struct reader *r, const Ctkd__Onnx__Tensor 
 {
     *found = (struct found){ .bytes = 0 };
     if (!ctkd__text_is_line(name) || !name[0])
-        return damaged(r, "an initialiser named", name);
+        return damaged(r, "two initialisers named", name);
     const ctkd_status status = find_place(r, t, name, found);
     if (status != CTKD_OK)
         return status;
     if (t->n_dims > CTKD__RANK_MAX)
-        return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s: rank %zu, expected at most %d", r->name,
-                          name, t->n_dims, CTKD__RANK_MAX);
+        return ctkd__fail(r->err, CTKD_EFORMAT, "%s: %s: found rank %zu, expected at most %d",
+                          r->name, name, t->n_dims, CTKD__RANK_MAX);
     if (!source_of(t, &found->source))
         return ctkd__fail(r->err, CTKD_EFORMAT,
                           "%s: %s: data type %" PRId32 ", expected floats or integers of at most "
@@ -228,7 +228,7 @@ static ctkd_status add_tensor(struct reader *r, const Ctkd__Onnx__Tensor *t, con
 static ctkd_status add_constant(struct reader *r, const Ctkd__Onnx__Node *node)
 {
     if (node->n_output != 1 || node->n_attribute != 1 || !node->attribute[0]->name)
-        return damaged(r, "a Constant without its one value,", node->name ? node->name : "");
+        return damaged(r, "a Constant without a single value,", node->name ? node->name : "");
     const Ctkd__Onnx__Attribute *const a = node->attribute[0];
     Ctkd__Onnx__Tensor t = CTKD__ONNX__TENSOR__INIT;
     int64_t length = 1;
@@ -247,7 +247,7 @@ static ctkd_status add_constant(struct reader *r, const Ctkd__Onnx__Node *node)
         t.data_type = 1, t.float_data = a->floats, t.n_float_data = a->n_floats;
         t.n_dims = 1, length = (int64_t)a->n_floats;
     } else {
-        return damaged(r, "a Constant of the kind", a->name);
+        return damaged(r, "a Constant of kind", a->name);
     }
     return add_tensor(r, &t, node->output[0]);
 }
@@ -270,7 +270,7 @@ static ctkd_status read_attribute(const struct reader *r, const Ctkd__Onnx__Attr
         if (s && from->s.len)
             memcpy(s, from->s.data, from->s.len);
         if (s && !ctkd__text_is_line(s))
-            return damaged(r, "an unreadable text in attribute", to->name ? to->name : "");
+            return damaged(r, "unreadable text in attribute", to->name ? to->name : "");
         to->s = s;
     } else if (to->kind == CTKD__ONNX_TENSOR && from->t && from->t->data_type == DATA_INT64) {
         const Ctkd__Onnx__Tensor *const t = from->t;
@@ -302,10 +302,11 @@ static ctkd_status foreign(const struct reader *r, const Ctkd__Onnx__Node *node)
                                   node->domain, node->op_type ? node->op_type : "" };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!ctkd__text_is_line(texts[i]))
-            return damaged(r, "a name of other than printable characters", "");
-    return ctkd__fail(r->err, CTKD_EFORMAT,
-                      "%s: node %.80s (%.40s.%.40s): expected operators of ONNX itself", r->name,
-                      texts[0], texts[1], texts[2]);
+            return damaged(r, "a name with unprintable characters", "");
+    return ctkd__fail(
+        r->err, CTKD_EFORMAT,
+        "%s: node %.80s (%.40s.%.40s): found another operator domain, expected that of ONNX",
+        r->name, texts[0], texts[1], texts[2]);
 }
 
 static ctkd_status read_node(struct reader *r, const Ctkd__Onnx__Node *from)
@@ -328,7 +329,7 @@ static ctkd_status read_node(struct reader *r, const Ctkd__Onnx__Node *from)
     if (!to->op || !to->name || !to->inputs || !to->outputs)
         return CTKD_EFORMAT;
     if (to->n_outputs == 0 || !to->outputs[0][0])
-        return damaged(r, "a node without output,", to->op);
+        return damaged(r, "a node without an output,", to->op);
     out->n_nodes++;
     for (size_t i = 0; i < from->n_attribute; i++) {
         const ctkd_status status =
@@ -434,8 +435,8 @@ static ctkd_status read_model(const char *name, const void *bytes, size_t size,
         if (budget.no_memory)
             return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", name);
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: %zu bytes that are not an ONNX model, or not all of one", name,
-                          size);
+                          "%s: found %zu bytes that are not an ONNX model, or a truncated one",
+                          name, size);
     }
     ctkd_status status = read_opset(&r, model);
     if (status == CTKD_OK)

@@ -70,7 +70,7 @@ static ctkd_status fill_tensor(const struct ctkd__tensor *from, Ctkd__Onnx__Tens
                                ctkd_error *err)
 {
     if (from->type != CTKD__F32 && from->type != CTKD__I64)
-        return ctkd__fail(err, CTKD_EINVAL, "%s: type %s, expected F32 or I64", from->name,
+        return ctkd__fail(err, CTKD_EINVAL, "%s: found type %s, expected F32 or I64", from->name,
                           ctkd__dtype_text(from->type));
     to->name = from->name;
     to->has_data_type = true;
@@ -155,8 +155,9 @@ static ctkd_status write_model(const char *path, const Ctkd__Onnx__Model *messag
     struct ctkd__new_file file;
     const size_t size = ctkd__onnx__model__get_packed_size(message);
     if (size > INT_MAX)
-        return ctkd__fail(err, CTKD_EINVAL, "%s: %zu bytes, but an ONNX file has at most %d", path,
-                          size, INT_MAX);
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%s: found %zu bytes, expected at most %d in an ONNX file", path, size,
+                          INT_MAX);
     const ctkd_status status = ctkd__new_file_open(&file, path, err);
     if (status != CTKD_OK)
         return status;

@@ -88,31 +88,32 @@ static ctkd_status read_view(const struct reader *reader, const char *name,
     if (!ctkd__pickle_is_global(tensor->callable, "torch._utils", "_rebuild_tensor_v2") &&
         !ctkd__pickle_is_global(tensor->callable, "torch._utils", "_rebuild_tensor"))
         return ctkd__fail(reader->err, CTKD_EUNSUPPORTED,
-                          "%s: %s: made by torch._utils.%.*s, expected a dense tensor",
+                          "%s: %s: found a tensor of torch._utils.%.*s, expected a dense tensor",
                           reader->name, name, shown(tensor->callable->name_length),
                           tensor->callable->name);
     if (tensor->args->count < 4 || !ctkd__pth_id_parse(args[0], &id))
         return ctkd__fail(reader->err, CTKD_EUNSUPPORTED,
-                          "%s: %s: storage of an unknown kind, expected float, double, half, "
+                          "%s: %s: storage: found an unknown type, expected float, double, half, "
                           "bfloat16, integers or bool",
                           reader->name, name);
     const struct ctkd__pth_storage *storage = ctkd__pth_find(&reader->container, id.key);
     if (!storage)
-        return ctkd__fail(reader->err, CTKD_EFORMAT, "%s: %s: its storage %.*s is not in the file",
+        return ctkd__fail(reader->err, CTKD_EFORMAT, "%s: %s: the file lacks its storage %.*s",
                           reader->name, name, shown(id.key->length), id.key->text);
     size_t offset = id.view_offset;
     if (args[1]->kind != CTKD__PICKLE_INT || args[1]->integer < 0 ||
         __builtin_add_overflow(offset, (size_t)args[1]->integer, &offset) ||
         !read_sizes(args[2], &view->rank, view->shape) ||
         !read_sizes(args[3], &strides, view->stride) || strides != view->rank)
-        return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %s: bad offset, size or stride, expected at most %d dimensions",
-                          reader->name, name, CTKD__RANK_MAX);
+        return ctkd__fail(
+            reader->err, CTKD_EFORMAT,
+            "%s: %s: found an invalid offset, size or stride, expected at most %d dimensions",
+            reader->name, name, CTKD__RANK_MAX);
     const size_t numel = storage->size / ctkd__dtype_bytes(id.type);
     if (!fits(view, offset, numel))
         return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %s: reaches beyond the %zu elements of its storage", reader->name,
-                          name, numel);
+                          "%s: %s: the tensor reaches beyond the %zu elements of its storage",
+                          reader->name, name, numel);
     view->type = id.type;
     view->storage = storage;
     view->bytes = (const unsigned char *)storage->bytes;
@@ -220,9 +221,10 @@ static ctkd_status read_tensor(struct reader *reader, const struct ctkd__pth_ent
     struct view view;
     struct ctkd__tensor *tensor = NULL;
     if (strlen(entry->name) != entry->length || !ctkd__text_is_line(name))
-        return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %.80s: name, expected at most 511 bytes of UTF-8 text", reader->name,
-                          name);
+        return ctkd__fail(
+            reader->err, CTKD_EFORMAT,
+            "%s: %.80s: found an invalid name, expected at most 511 bytes of UTF-8 text",
+            reader->name, name);
     ctkd_status status = read_view(reader, name, &entry->tensor, &view);
     if (status != CTKD_OK)
         return status;
@@ -230,8 +232,8 @@ static ctkd_status read_tensor(struct reader *reader, const struct ctkd__pth_ent
     const size_t element = whole ? sizeof(int64_t) : sizeof(float);
     if (view.elements > reader->budget / element)
         return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %s: more elements than a file of this size can hold", reader->name,
-                          name);
+                          "%s: %s: found more elements than a file of this size can hold",
+                          reader->name, name);
     reader->budget -= view.elements * element;
     status = ctkd__tensors_add(reader->out, name, whole ? CTKD__I64 : CTKD__F32, view.rank,
                                view.shape, &tensor, reader->err);
@@ -330,7 +332,7 @@ static ctkd_status find_set(struct reader *reader, const char *wanted, struct ct
     ctkd_status status = ctkd__sets_find(reader->members, tree->count, sets, reader->err);
     if (status == CTKD_OK && sets->count == 0)
         status = ctkd__fail(reader->err, CTKD_EFORMAT,
-                            "%s: no named tensors found in dicts or modules, expected a state dict",
+                            "%s: found no named tensors in dicts or modules, expected a state dict",
                             reader->name);
     if (status == CTKD_OK)
         status = ctkd__sets_choose(sets, wanted, reader->name, reader->err);

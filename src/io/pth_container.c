@@ -80,7 +80,7 @@ static struct ctkd__pth_storage *add_storage(struct ctkd__pth_container *contain
                                              const char *name, ctkd_error *err)
 {
     if (container->count == STORAGES_MAX) {
-        ctkd__fail(err, CTKD_EFORMAT, "%s: more than %d storages", name, STORAGES_MAX);
+        ctkd__fail(err, CTKD_EFORMAT, "%s: found more than %d storages", name, STORAGES_MAX);
         return NULL;
     }
     if (container->count == container->capacity) {
@@ -122,7 +122,7 @@ struct zip {
 static ctkd_status zip_failure(const struct zip *zip)
 {
     const char *why = archive_error_string(zip->archive);
-    return ctkd__fail(zip->err, CTKD_EFORMAT, "%s: zip archive damaged: %s", zip->name,
+    return ctkd__fail(zip->err, CTKD_EFORMAT, "%s: the zip archive is damaged: %s", zip->name,
                       why ? why : "unreadable");
 }
 
@@ -137,8 +137,9 @@ static ctkd_status read_blocks(struct zip *zip, struct part *part)
     while ((result = archive_read_data_block(zip->archive, &block, &length, &offset)) ==
            ARCHIVE_OK) {
         if (offset < 0 || (uint64_t)offset != used || length > part->size - used)
-            return ctkd__fail(zip->err, CTKD_EFORMAT, "%s: %.80s: more bytes than its %zu",
-                              zip->name, part->name, part->size);
+            return ctkd__fail(zip->err, CTKD_EFORMAT,
+                              "%s: %.80s: found more bytes than its declared %zu", zip->name,
+                              part->name, part->size);
         const char *const at = block;
         if (length == part->size && at >= zip->bytes && at < zip->bytes + zip->size)
             part->bytes = at;
@@ -157,8 +158,8 @@ static ctkd_status unpack(struct zip *zip, struct archive_entry *entry, const ch
     const int64_t claimed = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;
     if (claimed < 0 || (uint64_t)claimed > zip->budget)
         return ctkd__fail(zip->err, CTKD_EFORMAT,
-                          "%s: %.80s: %jd bytes unpacked, expected at most %zu more", zip->name,
-                          path, (intmax_t)claimed, zip->budget);
+                          "%s: %.80s: found %jd unpacked bytes, expected at most %zu more",
+                          zip->name, path, (intmax_t)claimed, zip->budget);
     const size_t name_size = strlen(path) + 1;
     part->size = (size_t)claimed;
     part->owned = malloc(part->size + name_size); /* pages that are not written cost nothing */
@@ -193,7 +194,7 @@ static ctkd_status keep(struct zip *zip, const struct part *part, const char *in
         free(part->owned);
         return little ? CTKD_OK
                       : ctkd__fail(zip->err, CTKD_EUNSUPPORTED,
-                                   "%s: byteorder is not little, expected little", zip->name);
+                                   "%s: found another byteorder, expected little", zip->name);
     }
     if (strcmp(inner, "data.pkl") == 0) {
         zip->container->owned_pickle = part->owned;
@@ -202,7 +203,7 @@ static ctkd_status keep(struct zip *zip, const struct part *part, const char *in
     }
     if (has_key(zip->container, inner + strlen("data/"))) {
         const ctkd_status status =
-            ctkd__fail(zip->err, CTKD_EFORMAT, "%s: zip archive damaged: %.80s occurs twice",
+            ctkd__fail(zip->err, CTKD_EFORMAT, "%s: the zip archive is damaged: %.80s occurs twice",
                        zip->name, part->name);
         free(part->owned);
         return status;
@@ -277,7 +278,7 @@ static ctkd_status open_zip(struct ctkd__pth_container *container, const char *n
         return status;
     if (!zip.pickle.bytes)
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: %s without data.pkl, expected a PyTorch checkpoint", name,
+                          "%s: found %s without data.pkl, expected a PyTorch checkpoint", name,
                           ctkd__file_kind(bytes, size));
     return ctkd__pickle_read(&container->pickle, name, zip.pickle.bytes, zip.pickle.size, &used,
                              &container->root, err);
@@ -306,17 +307,18 @@ static ctkd_status read_storage(struct ctkd__pth_container *container, const cha
     const int length = key->length < 40 ? (int)key->length : 40;
     if (key->kind != CTKD__PICKLE_STRING || !find_id(container, key, &id))
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: storage %.*s: of an unknown kind, expected "
-                          "float, double, half, bfloat16, integers or bool",
+                          "%s: storage %.*s: found an unknown type, expected float, double, half, "
+                          "bfloat16, integers or bool",
                           name, key->kind == CTKD__PICKLE_STRING ? length : 0, key->text);
     const size_t left = (size_t)(end - *bytes);
     for (size_t i = 8; i-- > 0 && left >= 8;)
         numel = numel << 8 | (unsigned char)(*bytes)[i];
     const size_t element = ctkd__dtype_bytes(id.type);
     if (left < 8 || numel > (left - 8) / element)
-        return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: storage %.*s: cut off, %ju elements of %zu bytes in %zu bytes", name,
-                          length, key->text, (uintmax_t)numel, element, left);
+        return ctkd__fail(
+            err, CTKD_EFORMAT,
+            "%s: storage %.*s: truncated, found %ju elements of %zu bytes in %zu bytes", name,
+            length, key->text, (uintmax_t)numel, element, left);
     struct ctkd__pth_storage *storage = add_storage(container, name, err);
     if (!storage)
         return container->count == STORAGES_MAX ? CTKD_EFORMAT : CTKD_ENOMEM;
@@ -354,18 +356,19 @@ static ctkd_status open_legacy(struct ctkd__pth_container *container, const char
         bytes += used;
         if (i == MAGIC && (values[i]->length != sizeof magic - 1 ||
                            memcmp(values[i]->text, magic, sizeof magic - 1) != 0))
-            return ctkd__fail(err, CTKD_EFORMAT,
-                              "%s: a pickle without PyTorch's magic number, expected a checkpoint",
-                              name);
+            return ctkd__fail(
+                err, CTKD_EFORMAT,
+                "%s: found a pickle without PyTorch's magic number, expected a checkpoint", name);
         if (i == PROTOCOL && (values[i]->kind != CTKD__PICKLE_INT || values[i]->integer != 1001))
-            return ctkd__fail(err, CTKD_EUNSUPPORTED, "%s: protocol %jd, expected 1001", name,
+            return ctkd__fail(err, CTKD_EUNSUPPORTED, "%s: found protocol %jd, expected 1001", name,
                               (intmax_t)values[i]->integer);
     }
     if (!is_little_endian(values[SYSTEM]))
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
-                          "%s: not marked as little-endian, expected little_endian: True", name);
+                          "%s: found no mark of byte order, expected little_endian: True", name);
     if (values[KEYS]->kind != CTKD__PICKLE_LIST)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: no list of storages after the object", name);
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found no list of storages after the object",
+                          name);
     container->root = values[OBJECT];
     for (size_t i = 0; i < values[KEYS]->count; i++) {
         const ctkd_status status =

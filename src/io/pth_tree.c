@@ -102,8 +102,8 @@ static bool reserve(struct walk *walk)
     if (tree->count < tree->capacity)
         return true;
     if (tree->count == ENTRIES_MAX) {
-        walk->status = ctkd__fail(walk->err, CTKD_EFORMAT, "%s: more than %d tensors", walk->name,
-                                  ENTRIES_MAX);
+        walk->status = ctkd__fail(walk->err, CTKD_EFORMAT, "%s: found more than %d tensors",
+                                  walk->name, ENTRIES_MAX);
         return false;
     }
     const size_t capacity = tree->capacity ? 2 * tree->capacity : 128;

@@ -266,17 +266,17 @@ static ctkd_status check_list(const char *path, const struct ctkd__tensors *list
     uint64_t total = 0;
     for (size_t i = 0; i < list->n_metadata; i++)
         if (!ctkd__text_is_utf8(list->keys[i]) || !ctkd__text_is_utf8(list->values[i]))
-            return ctkd__fail(err, CTKD_EINVAL, "%s: metadata %.80s: expected UTF-8", path,
-                              list->keys[i]);
+            return ctkd__fail(err, CTKD_EINVAL, "%s: metadata %.80s: found text that is not UTF-8",
+                              path, list->keys[i]);
     for (size_t i = 0; i < list->count; i++) {
         if (!ctkd__text_is_utf8(list->items[i].name))
-            return ctkd__fail(err, CTKD_EINVAL, "%s: name %.80s: expected UTF-8", path,
-                              list->items[i].name);
+            return ctkd__fail(err, CTKD_EINVAL, "%s: name %.80s: found text that is not UTF-8",
+                              path, list->items[i].name);
         total += list->items[i].bytes;
     }
     if (total > limit || list->count > UINT16_MAX - 3)
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
-                          "%s: %zu tensors of %ju bytes, expected at most %d and %ju; "
+                          "%s: found %zu tensors of %ju bytes, expected at most %d and %ju; "
                           ".safetensors takes more",
                           path, list->count, (uintmax_t)total, UINT16_MAX - 3, (uintmax_t)limit);
     return CTKD_OK;

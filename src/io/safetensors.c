@@ -43,9 +43,10 @@ static ctkd_status no_header(const struct reader *reader, uint64_t bytes, uint64
     const char *const kind = ctkd__file_kind(first, n);
     if (kind && !(n > 8 && first[8] == '{'))
         return ctkd__file_kind_fail(reader->path, first, n, "a .safetensors file", reader->err);
-    return ctkd__fail(reader->err, CTKD_EFORMAT,
-                      "%s: header length %ju, expected at most %ju (not a safetensors file?)",
-                      reader->path, (uintmax_t)bytes, (uintmax_t)most);
+    return ctkd__fail(
+        reader->err, CTKD_EFORMAT,
+        "%s: found header length %ju, expected at most %ju (is it a safetensors file?)",
+        reader->path, (uintmax_t)bytes, (uintmax_t)most);
 }
 
 /* Opens the file and parses its header; sizes are checked against the file before they are
@@ -59,7 +60,7 @@ static ctkd_status read_header(struct reader *reader)
     const uint64_t file_bytes = (uint64_t)info.st_size;
     if (file_bytes < sizeof length || fread(length, 1, sizeof length, reader->stream) != 8)
         return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %ju bytes, expected a safetensors header of at least 8",
+                          "%s: found %ju bytes, expected a safetensors header of at least 8",
                           reader->path, (uintmax_t)file_bytes);
     uint64_t bytes = 0;
     for (int i = 7; i >= 0; i--)
@@ -86,12 +87,14 @@ static ctkd_status read_metadata(struct reader *reader, json_t *metadata)
     const char *key;
     json_t *value;
     if (!json_is_object(metadata))
-        return ctkd__fail(reader->err, CTKD_EFORMAT, "%s: %s: not a map of strings", reader->path,
+        return ctkd__fail(reader->err, CTKD_EFORMAT,
+                          "%s: %s: found something else, expected a map of strings", reader->path,
                           metadata_key);
     json_object_foreach(metadata, key, value)
     {
         if (!json_is_string(value))
-            return ctkd__fail(reader->err, CTKD_EFORMAT, "%s: %s: %.80s: not a string",
+            return ctkd__fail(reader->err, CTKD_EFORMAT,
+                              "%s: %s: %.80s: found something else, expected a string",
                               reader->path, metadata_key, key);
         const ctkd_status status =
             ctkd__tensors_set(reader->list, key, json_string_value(value), reader->err);
@@ -135,19 +138,20 @@ static ctkd_status read_entry(struct reader *reader, const char *name, json_t *e
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
     if (!find_dtype(dtype, &type))
         return ctkd__fail(reader->err, dtype ? CTKD_EUNSUPPORTED : CTKD_EFORMAT,
-                          "%s: %.80s: dtype %.20s, expected F32, F64, F16, BF16, I64, I32, I16, "
-                          "I8, U8 or BOOL",
-                          reader->path, name, dtype ? dtype : "missing");
+                          "%s: %.80s: found dtype %.20s, expected F32, F64, F16, BF16, I64, I32, "
+                          "I16, I8, U8 or BOOL",
+                          reader->path, name, dtype ? dtype : "none");
     const int rank = read_sizes(json_object_get(entry, "shape"), CTKD__RANK_MAX, shape);
     if (rank < 0)
-        return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %.80s: shape, expected at most %d whole numbers >= 0", reader->path,
-                          name, CTKD__RANK_MAX);
+        return ctkd__fail(
+            reader->err, CTKD_EFORMAT,
+            "%s: %.80s: found an invalid shape, expected at most %d whole numbers >= 0",
+            reader->path, name, CTKD__RANK_MAX);
     if (read_sizes(json_object_get(entry, "data_offsets"), 2, at) != 2 || at[0] > at[1] ||
         (uint64_t)at[1] > reader->data_bytes)
         return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %.80s: data_offsets, expected begin <= end <= %zu", reader->path,
-                          name, reader->data_bytes);
+                          "%s: %.80s: found invalid data_offsets, expected begin <= end <= %zu",
+                          reader->path, name, reader->data_bytes);
     const struct extent extent = { (size_t)at[0], (size_t)at[1], reader->list->count };
     size_t bytes = ctkd__dtype_bytes(type);
     for (int i = 0; i < rank; i++) /* before memory is taken; a saturated product cannot match */
@@ -155,12 +159,13 @@ static ctkd_status read_entry(struct reader *reader, const char *name, json_t *e
             bytes = SIZE_MAX;
     if (bytes != extent.end - extent.begin)
         return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %.80s: data_offsets span %zu bytes, expected %zu for its shape",
+                          "%s: %.80s: found data_offsets of %zu bytes, expected %zu for its shape",
                           reader->path, name, extent.end - extent.begin, bytes);
     if (bytes > reader->data_bytes - reader->taken) /* a small file must not take much memory */
-        return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %.80s: tensors up to here overlap, the file has %zu bytes of data",
-                          reader->path, name, reader->data_bytes);
+        return ctkd__fail(
+            reader->err, CTKD_EFORMAT,
+            "%s: %.80s: the tensors up to here overlap: the file has %zu bytes of data",
+            reader->path, name, reader->data_bytes);
     reader->taken += bytes;
     struct ctkd__tensor *tensor = NULL;
     const ctkd_status status =
@@ -189,12 +194,13 @@ static ctkd_status check_extents(const struct reader *reader)
         const struct extent *extent = &reader->extents[i];
         if (extent->begin != at)
             return ctkd__fail(reader->err, CTKD_EFORMAT,
-                              "%s: %.80s: data begins at %zu, expected %zu", reader->path,
+                              "%s: %.80s: found data beginning at %zu, expected %zu", reader->path,
                               reader->list->items[extent->item].name, extent->begin, at);
         at = extent->end;
     }
     if (at != reader->data_bytes)
-        return ctkd__fail(reader->err, CTKD_EFORMAT, "%s: %zu bytes of data, tensors cover %zu",
+        return ctkd__fail(reader->err, CTKD_EFORMAT,
+                          "%s: found %zu bytes of data, expected %zu as the tensors cover",
                           reader->path, reader->data_bytes, at);
     return CTKD_OK;
 }
@@ -204,8 +210,8 @@ static ctkd_status read_data(const struct reader *reader)
     for (size_t i = 0; i < reader->list->count; i++) {
         const struct ctkd__tensor *tensor = &reader->list->items[reader->extents[i].item];
         if (fread(tensor->data, 1, tensor->bytes, reader->stream) != tensor->bytes)
-            return ctkd__fail(reader->err, CTKD_EIO, "%s: %.80s: data cannot be read", reader->path,
-                              tensor->name);
+            return ctkd__fail(reader->err, CTKD_EIO, "%s: %.80s: cannot read the data",
+                              reader->path, tensor->name);
     }
     return CTKD_OK;
 }

@@ -45,12 +45,11 @@ ctkd_status ctkd__sealed_read(const char *path, struct ctkd__tensors *list, ctkd
     const char *expected = ctkd__tensors_get(list, checksum_key);
     checksum(list, found);
     if (!expected)
-        status = ctkd__fail(err, CTKD_EFORMAT, "%s: metadata has no checksum", path);
+        status = ctkd__fail(err, CTKD_EFORMAT, "%s: found no checksum in the metadata", path);
     else if (strcmp(found, expected) != 0)
-        status =
-            ctkd__fail(err, CTKD_EFORMAT,
-                       "%s: damaged: its contents have the SHA-256 %.16s..., expected %.16s...",
-                       path, found, expected);
+        status = ctkd__fail(err, CTKD_EFORMAT,
+                            "%s: the file is damaged: found SHA-256 %.16s..., expected %.16s...",
+                            path, found, expected);
     if (status != CTKD_OK)
         ctkd__tensors_fini(list);
     return status;

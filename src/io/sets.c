@@ -338,12 +338,12 @@ ctkd_status ctkd__sets_choose(struct ctkd__sets *sets, const char *wanted, const
         }
     list_names(sets, SIZE_MAX, names, sizeof names);
     if (sets->count == 1 && !sets->items[0].name[0])
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "%s: weights '%.60s' found, but the file has one set of weights, which "
-                          "has no name",
-                          file, wanted);
-    return ctkd__fail(err, CTKD_EINVAL, "%s: weights '%.60s' are not in the file, expected %s",
-                      file, wanted, names);
+        return ctkd__fail(
+            err, CTKD_EINVAL,
+            "%s: found weights '%.60s', but the file has a single set of weights without a name",
+            file, wanted);
+    return ctkd__fail(err, CTKD_EINVAL, "%s: found no weights '%.60s', expected %s", file, wanted,
+                      names);
 }
 
 static void keep(struct ctkd__tensors *list, const struct ctkd__set_member *members,
@@ -390,7 +390,7 @@ const char *ctkd__sets_text(const struct ctkd__sets *sets, const char *key, char
         return text;
     const char *const other = sets->items[sets->taken == 0].name;
     list_names(sets, sets->taken, others, sizeof others);
-    snprintf(text, bytes, "the weights are those of %s; the file also has %s (%s=%s takes %s)",
+    snprintf(text, bytes, "using the weights of %s; the file also has %s (%s=%s selects %s)",
              sets->items[sets->taken].name, others, key, other,
              sets->count == 2 ? "these" : "the first of them");
     return text;

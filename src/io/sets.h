@@ -54,7 +54,7 @@ ctkd_status ctkd__sets_take(struct ctkd__tensors *list, const char *wanted, cons
                             struct ctkd__sets *out, ctkd_error *err);
 
 /* Which of several sets was taken without being asked for, and the key that takes another:
-   "the weights are those of model; ..."; "" when there was no choice. Returns text. */
+   "using the weights of model; ..."; "" when there was no choice. Returns text. */
 const char *ctkd__sets_text(const struct ctkd__sets *sets, const char *key, char *text,
                             size_t bytes);
 

@@ -227,7 +227,7 @@ static ctkd_status read_run(const char *dir, struct run *run, ctkd_error *err)
     for (size_t i = 0; i < ctkd__json_rows_count(run->rows); i++)
         if (ctkd__json_rows_is_epoch(run->rows, i))
             return CTKD_OK;
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: no finished epoch found, expected one or more", path);
+    return ctkd__fail(err, CTKD_EFORMAT, "%s: found no finished epoch, expected one or more", path);
 }
 
 /* SVG is all that is written: another ending would lie. A device or a pipe has any name. */
@@ -239,9 +239,7 @@ static ctkd_status check_ending(const char *file, ctkd_error *err)
         (stat(file, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)))
         return CTKD_OK;
     return ctkd__fail(err, CTKD_EINVAL,
-                      "%s: expected a name in .svg, or - for standard output (SVG is what is "
-                      "drawn)",
-                      file);
+                      "%s: expected a name that ends in .svg, or - for standard output", file);
 }
 
 ctkd_status ctkd__plot_runs(const char *const *names, size_t count, const char *file,
@@ -254,13 +252,13 @@ ctkd_status ctkd__plot_runs(const char *const *names, size_t count, const char *
     if (status != CTKD_OK)
         return status;
     if (count == 0 || count > CTKD__PLOT_RUNS_MAX)
-        return ctkd__fail(err, CTKD_EINVAL, "%zu runs found, expected 1 to %d", count,
+        return ctkd__fail(err, CTKD_EINVAL, "found %zu runs, expected 1 to %d", count,
                           CTKD__PLOT_RUNS_MAX);
     for (size_t i = 0; i < count && status == CTKD_OK; i++)
         status = read_run(names[i], &runs[i], err);
     const size_t n_shown = status == CTKD_OK ? find_panels(runs, count, shown) : 0;
     if (status == CTKD_OK && n_shown == 0)
-        status = ctkd__fail(err, CTKD_EFORMAT, "%s: no value to draw in its epochs", names[0]);
+        status = ctkd__fail(err, CTKD_EFORMAT, "%s: its epochs have no values to draw", names[0]);
     if (status == CTKD_OK)
         status = ctkd__new_file_open(&out, file, err);
     if (status == CTKD_OK) {

@@ -363,7 +363,7 @@ ctkd_status ctkd__teacher_check(const struct ctkd__teacher *teacher, double top1
     if (top1 >= expected - tolerance)
         return CTKD_OK;
     return ctkd__fail(err, CTKD_ERANGE,
-                      "%s: test top-1 %.2f %% found, expected %.2f %% (%s) within %.2f points "
+                      "%s: found test top-1 %.2f %%, expected %.2f %% (%s) within %.2f points "
                       "(teacher.tolerance): wrong data, normalisation or weights; `ctkd check` "
                       "tries the usual normalisations",
                       teacher->file, top1, expected,

@@ -14,21 +14,25 @@ typedef struct ctkd__convert_options options;
     }
 
 const ctkd_option ctkd__convert_table[] = {
-    CTKD_OPT_CHOICE(options, format, 0, ctkd__weights_format_choice,
-                    "of OUT; auto: as its ending says, which - (standard output) has not"),
-    TEXT(network, "network of the weights (see `ctkd models`); empty: as the file says, or fits"),
+    CTKD_OPT_CHOICE(
+        options, format, 0, ctkd__weights_format_choice,
+        "format of OUT; auto: by the ending of its name, which - (standard output) lacks"),
+    TEXT(network,
+         "network of the weights (see `ctkd models`); empty: the one the file names or fits"),
     TEXT(weights,
          "which of several sets of weights, as `ctkd inspect` lists them; empty: the first"),
-    CTKD_OPT_I64(options, classes, 0, 0, 1 << 22, "0: as the file says, or its last layer"),
+    CTKD_OPT_I64(options, classes, 0, 0, 1 << 22,
+                 "number of classes; 0: as the file says, or as its last layer has"),
     CTKD_OPT_I64(options, channels, 0, 0, CTKD__CHANNELS_MAX,
-                 "of the images; 0: as the file says, or its first layer"),
+                 "channels of the images; 0: as the file says, or as its first layer has"),
     CTKD_OPT_I64(options, height, 0, 0, 8192,
-                 "of the images; 0: as the file says, or as published"),
-    CTKD_OPT_I64(options, width, 0, 0, 8192, "of the images; 0: as height"),
-    TEXT(mean, "means that images are normalised with, comma list; empty: as the file says"),
-    TEXT(std, "deviations that images are normalised with; empty: as the file says"),
-    CTKD_OPT_BOOL(options, fold, 0, ".onnx: batch norms become part of the convolutions"),
-    CTKD_OPT_BOOL(options, normalise, 0, ".onnx: takes pixels / 255 and normalises them itself"),
+                 "height height of the images; 0: as the file says, or as published"),
+    CTKD_OPT_I64(options, width, 0, 0, 8192, "width of the images; 0: the height"),
+    TEXT(mean, "channel means for normalisation, comma list; empty: as the file says"),
+    TEXT(std, "channel deviations for normalisation; empty: as the file says"),
+    CTKD_OPT_BOOL(options, fold, 0, ".onnx: fold batch norms into the convolutions"),
+    CTKD_OPT_BOOL(options, normalise, 0,
+                  ".onnx: the model takes pixels / 255 and normalises them itself"),
     CTKD_OPT_END,
 };
 
@@ -46,7 +50,7 @@ static ctkd_status apply_options(const options *o, struct ctkd__network_info *in
         status = ctkd__text_floats("std", o->std, channels, info->std, err);
     for (size_t c = 0; c < channels && status == CTKD_OK; c++)
         if (!(info->std[c] > 0))
-            status = ctkd__fail(err, CTKD_ERANGE, "std: %g found, expected above 0",
+            status = ctkd__fail(err, CTKD_ERANGE, "std: found %g, expected above 0",
                                 (double)info->std[c]);
     info->has_constants = true;
     return status;
@@ -68,13 +72,13 @@ static ctkd_status take_sizes(const options *o, struct ctkd__weights_file *file,
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         if (sizes[i].asked == 0 && file->model && *sizes[i].size == 0 && i > 0)
             return ctkd__fail(err, CTKD_EINVAL,
-                              "%s: the %s of its images is free, expected %s=SIZE for the new file",
+                              "%s: the %s of its images is free; set %s=SIZE for the new file",
                               file->path, sizes[i].key, sizes[i].key);
         if (sizes[i].asked == 0)
             continue;
         if ((file->graph || (file->model && *sizes[i].size)) &&
             *sizes[i].size != (size_t)sizes[i].asked)
-            return ctkd__fail(err, CTKD_EINVAL, "%s: %zu %s found, expected %zu", file->path,
+            return ctkd__fail(err, CTKD_EINVAL, "%s: found %zu %s, expected %zu", file->path,
                               *sizes[i].size, sizes[i].key, (size_t)sizes[i].asked);
         *sizes[i].size = (size_t)sizes[i].asked;
     }
@@ -138,7 +142,7 @@ static ctkd_status name_network(struct ctkd__weights_file *file, ctkd_error *err
     if ((info->channels && info->channels != found.channels) ||
         (info->classes && info->classes != found.classes))
         return ctkd__fail(err, CTKD_ESHAPE,
-                          "%s: %zu channels and %zu classes found, expected %zu and %zu",
+                          "%s: found %zu channels and %zu classes, expected %zu and %zu",
                           file->path, found.channels, found.classes, info->channels, info->classes);
     snprintf(info->network, sizeof info->network, "%s", names[0]);
     info->channels = found.channels;
@@ -156,8 +160,8 @@ static void own_size(struct ctkd__weights_file *file, bool with_network, size_t 
         return;
     if (with_network) {
         ctkd__note_add(note,
-                       "the file does not say the images' size: the model is for %zux%zu, a guess "
-                       "(height and width set another)",
+                       "the file does not state the image size: the model assumes %zux%zu (set "
+                       "height and width for another)",
                        info->height, info->width);
         return;
     }
@@ -211,8 +215,9 @@ static ctkd_status format_of(const char *out, const options *o,
     }
     *format = ctkd__weights_formats()[o->format - 1];
     return by_name && by_name != *format
-               ? ctkd__fail(err, CTKD_EINVAL, "%s: format=%s found, expected that of the ending",
-                            out, (*format)->name)
+               ? ctkd__fail(err, CTKD_EINVAL,
+                            "%s: found format=%s, expected the format of the ending", out,
+                            (*format)->name)
                : CTKD_OK;
 }
 

@@ -173,8 +173,8 @@ static void match_order(struct match *m, char note[CTKD__NOTE_BYTES])
     }
     if (pairs > 0)
         snprintf(note, CTKD__NOTE_BYTES,
-                 "%d of %d parameters are taken by order, their shapes agree but not their names "
-                 "(%.60s from %.60s)",
+                 "%d of %d parameters are matched by order: their shapes agree but not their names "
+                 "(%.60s with %.60s)",
                  pairs, m->graph->n_parameters, m->graph->parameters[first].name,
                  m->tensors->items[m->tensor_of[first]].name);
 }
@@ -217,7 +217,7 @@ static ctkd_status difference(const struct match *m, ctkd_error *err)
         struct ctkd__tensor expected = { .rank = p->rank };
         for (int k = 0; k < p->rank; k++)
             expected.shape[k] = (int64_t)p->shape[k];
-        snprintf(item, sizeof item, "%.40s %s %.40s, expected F32 %.40s", p->name,
+        snprintf(item, sizeof item, "%.40s: found %s %.40s, expected F32 %.40s", p->name,
                  ctkd__dtype_text(found->type), ctkd__tensor_shape_text(found, a, sizeof a),
                  ctkd__tensor_shape_text(&expected, b, sizeof b));
         if (!same_shape(p, found))
@@ -225,7 +225,7 @@ static ctkd_status difference(const struct match *m, ctkd_error *err)
     }
     for (size_t i = next_free(m, 0); i < m->tensors->count; i = next_free(m, i + 1))
         add_item(&unexpected, m->tensors->items[i].name);
-    return ctkd__fail(err, CTKD_ESHAPE, "does not fit: %s, %s, %s",
+    return ctkd__fail(err, CTKD_ESHAPE, "the weights do not fit: %s, %s, %s",
                       items_text(&missing, "missing", a), items_text(&unexpected, "unexpected", b),
                       items_text(&misshapen, "of another shape", c));
 }

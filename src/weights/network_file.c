@@ -28,14 +28,14 @@ ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, c
     for (size_t i = directory ? 1 : 0; i < sizeof names / sizeof *names; i++) {
         const int n = snprintf(out, bytes, "%s%s", path, names[i]);
         if (n < 0 || (size_t)n >= bytes)
-            return ctkd__fail(err, CTKD_ERANGE, "%s: the name is longer than %zu bytes", path,
+            return ctkd__fail(err, CTKD_ERANGE, "%s: found a name of more than %zu bytes", path,
                               bytes);
         if (!directory || stat(out, &info) == 0)
             return CTKD_OK;
     }
     return ctkd__fail(err, CTKD_EIO,
-                      "%s: a directory without last.safetensors or ckpt_epoch_240.pth, expected a "
-                      "run directory",
+                      "%s: found a directory without last.safetensors or ckpt_epoch_240.pth, "
+                      "expected a run directory",
                       path);
 }
 
@@ -49,7 +49,7 @@ static ctkd_status read_count(const struct ctkd__tensors *tensors, const char *f
     errno = 0;
     const unsigned long long value = strtoull(text, &end, 10);
     if (end == text || *end || errno || text[0] == '-' || value > UINT32_MAX)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: metadata %s: '%.40s' found, expected a number",
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: metadata %s: found '%.40s', expected a number",
                           file, key, text);
     *out = value;
     return CTKD_OK;
@@ -73,7 +73,7 @@ static ctkd_status read_constants(const struct ctkd__tensors *tensors, const cha
         return CTKD_OK;
     if (info->channels == 0 || info->channels > CTKD__CHANNELS_MAX)
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: metadata channels: %zu found beside mean and std, expected 1 to %d",
+                          "%s: metadata channels: found %zu beside mean and std, expected 1 to %d",
                           file, info->channels, CTKD__CHANNELS_MAX);
     if (ctkd__text_floats("metadata mean", mean, info->channels, info->mean, err) != CTKD_OK ||
         ctkd__text_floats("metadata std", std, info->channels, info->std, err) != CTKD_OK)
@@ -81,7 +81,7 @@ static ctkd_status read_constants(const struct ctkd__tensors *tensors, const cha
     for (size_t c = 0; c < info->channels; c++)
         if (!(info->std[c] > 0))
             return ctkd__fail(err, CTKD_EFORMAT,
-                              "%s: metadata std: '%.60s' found, expected above 0", file, std);
+                              "%s: metadata std: found '%.60s', expected above 0", file, std);
     info->has_constants = true;
     return CTKD_OK;
 }
@@ -95,7 +95,7 @@ static ctkd_status read_top1(const struct ctkd__tensors *tensors, const char *fi
     char *end;
     info->top1 = strtod(text, &end);
     if (end == text || *end || !(info->top1 >= 0 && info->top1 <= 100))
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: metadata top1: '%.40s' found, expected 0 to 100",
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: metadata top1: found '%.40s', expected 0 to 100",
                           file, text);
     info->has_top1 = true;
     return CTKD_OK;

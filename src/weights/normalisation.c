@@ -42,8 +42,8 @@ enum ctkd__pixels ctkd__normalisation_question(size_t channels, float *mean, flo
         largest = fmaxf(largest, fmaxf(mean[c], std[c]));
     if (largest < bytes_least || !ctkd__normalisation_fits(channels, mean, std, 0, 255)) {
         snprintf(note, bytes,
-                 "it normalises with mean %s and deviation %s, which images of pixels of 0 to 1 do "
-                 "not have: `ctkd check` tries others",
+                 "it normalises with mean %s and deviation %s, which is unusual for pixels from 0 "
+                 "to 1: `ctkd check` tries others",
                  means, deviations);
         return CTKD__PIXELS_UNKNOWN;
     }
@@ -52,8 +52,8 @@ enum ctkd__pixels ctkd__normalisation_question(size_t channels, float *mean, flo
         std[c] = (float)((double)std[c] / 255);
     }
     snprintf(note, bytes,
-             "it normalises with mean %s and deviation %s, which pixels of 0 to 1 cannot have: it "
-             "is given pixels of 0 to 255",
+             "it normalises with mean %s and deviation %s, which is impossible for pixels from 0 "
+             "to 1: it gets pixels from 0 to 255",
              means, deviations);
     return CTKD__PIXELS_BYTES;
 }

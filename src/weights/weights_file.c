@@ -72,10 +72,10 @@ static ctkd_status read_tensors(struct ctkd__weights_file *file, const char *wan
                                 ctkd_error *err)
 {
     if (wanted[0] && !file->format->holds_sets) /* its graph says which constants are meant */
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "%s: weights '%.60s' found, but %s has one set of weights, which has no "
-                          "name",
-                          file->path, wanted, file->format->noun);
+        return ctkd__fail(
+            err, CTKD_EINVAL,
+            "%s: found weights '%.60s', but %s has a single set of weights without a name",
+            file->path, wanted, file->format->noun);
     ctkd_status status = file->format->read(file, wanted, err);
     if (status == CTKD_OK)
         status = ctkd__network_info_get(file->model ? &file->model->initialisers : &file->tensors,
@@ -159,7 +159,7 @@ ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
     if (status == CTKD_OK)
         status = check_finite(out->path, &out->tensors, err);
     if (status == CTKD_OK && !out->model && out->tensors.count == 0)
-        status = ctkd__fail(err, CTKD_EFORMAT, "%s: no tensors found, expected weights", out->path);
+        status = ctkd__fail(err, CTKD_EFORMAT, "%s: found no tensors, expected weights", out->path);
     if (status != CTKD_OK) {
         ctkd__weights_file_fini(out);
         return status;
@@ -192,15 +192,15 @@ static ctkd_status find_network(struct ctkd__weights_file *file, bool *guessed, 
     if (found)
         snprintf(file->info.network, sizeof file->info.network, "%s", found);
     else if (count == 0)
-        return ctkd__fail(err, CTKD_ENOTFOUND,
-                          "%s does not name its network and fits none of `ctkd models`; expected "
-                          "its name (network)",
-                          file->path);
+        return ctkd__fail(
+            err, CTKD_ENOTFOUND,
+            "%s: the file does not name its network and fits none of `ctkd models`; set network",
+            file->path);
     else
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "%s does not name its network and fits %zu, such as %s and %s; expected "
-                          "its name (network)",
-                          file->path, count, names[0], names[1]);
+        return ctkd__fail(
+            err, CTKD_EINVAL,
+            "%s: the file does not name its network and fits %zu, such as %s and %s; set network",
+            file->path, count, names[0], names[1]);
     return CTKD_OK;
 }
 
@@ -226,7 +226,7 @@ static ctkd_status build_and_match(struct ctkd__weights_file *file, bool importe
     return status == CTKD_OK
                ? CTKD_OK
                : ctkd__fail_within(err, status, "%s (%s%s)", file->path, file->info.network,
-                                   guessed ? ", a guess by the folder's name" : "");
+                                   guessed ? ", guessed from the folder's name" : "");
 }
 
 static ctkd_status find_graph(struct ctkd__weights_file *file, const char *network,
@@ -256,7 +256,7 @@ static ctkd_status find_graph(struct ctkd__weights_file *file, const char *netwo
     if (status == CTKD_OK && info->network[0])
         status = build_and_match(file, imported, guessed, out, note, err);
     if (status == CTKD_OK && guessed && *out)
-        ctkd__note_add(note, "its network, %s, is a guess by the folder's name", info->network);
+        ctkd__note_add(note, "its network, %s, is guessed from the folder's name", info->network);
     if (status == CTKD_OK && guessed && !*out)
         info->network[0] = '\0';
     if (status == CTKD_OK && !*out) {

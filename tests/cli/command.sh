@@ -72,9 +72,9 @@ done
 # --- usage: exit status 2
 refuses 2 "unknown command 'distil', did you mean 'distill'" distil
 refuses 2 'temperature.tau_mim: unknown key, did you mean temperature.tau_min' train temperature.tau_mim=1
-refuses 2 'train.batch: .?0' train train.batch=0
+refuses 2 'train.batch: found 0' train train.batch=0
 refuses 2 'optimizer.lr: .*nan' train optimizer.lr=nan
-refuses 2 'teacher.path: empty' distill
+refuses 2 'teacher.path: found nothing' distill
 echo 'train: {epochs: 3, batsh: 4}' >bad.yaml
 refuses 2 'bad.yaml:1: train.batsh: unknown key, did you mean train.batch' train bad.yaml
 
@@ -83,7 +83,7 @@ refuses 1 'none.yaml' train none.yaml
 refuses 1 'resnet21.*did you mean' train $data student.network=resnet21
 refuses 1 'run-a.*holds a run|run-a: ' train $short run.dir=run-a
 refuses 1 'nowhere' train data.set=cifar10:nowhere
-refuses 1 'no data set is called cifar11, did you mean cifar10' train data.set=cifar11
+refuses 1 'unknown data set .cifar11., did you mean cifar10' train data.set=cifar11
 refuses 1 'network of 10 classes, but data set cifar100 has 100' distill $short data.set=cifar100:hundred teacher.path=teacher run.dir=x
 refuses 1 'nowhere.safetensors: No such file' distill $short teacher.path=nowhere.safetensors run.dir=x
 refuses 1 'resnet20' distill $short teacher.path=teacher teacher.network=resnet20 run.dir=x
@@ -93,7 +93,7 @@ truncate -s 1000 cut/data_batch_3.bin
 refuses 1 'data_batch_3.bin' train data.set=cifar10:cut
 cp -r ten label
 printf '\x0c' | dd of=label/data_batch_2.bin bs=1 seek=3073 conv=notrunc 2>/dev/null
-refuses 1 'data_batch_2.bin: record 1: label 12, expected 0\.\.9' train data.set=cifar10:label
+refuses 1 'data_batch_2.bin: record 1: found label 12, expected 0\.\.9' train data.set=cifar10:label
 head -c 100 /dev/urandom >foreign.tar.gz
 refuses 1 'foreign.tar.gz' train data.set=cifar10:foreign.tar.gz
 head -c 500 teacher/last.safetensors >cut.safetensors

@@ -70,14 +70,14 @@ convert folded.onnx folded.safetensors
 grep -q '"conv1.bias"' folded.safetensors || fail "folded.safetensors has no bias"
 grep -q '"network":""' folded.safetensors || fail "folded.safetensors says that it is resnet8"
 expect 1 "$ctkd" convert folded.safetensors again.onnx
-grep -q '^ctkd: folded.safetensors does not name its network and fits none of `ctkd models`' stderr || fail "folded"
+grep -q '^ctkd: folded.safetensors: the file does not name its network and fits none of `ctkd models`' stderr || fail "folded"
 expect 1 "$ctkd" convert folded.safetensors again.onnx network=resnet8 classes=10 channels=1
-grep -q '^ctkd: folded.safetensors (resnet8): does not fit: [0-9]* missing (bn1.weight, ' stderr || fail "network=resnet8"
+grep -q '^ctkd: folded.safetensors (resnet8): the weights do not fit: [0-9]* missing (bn1.weight, ' stderr || fail "network=resnet8"
 
 # What is asked for is not overruled by the file.
-expect_error 1 "ctkd: b.onnx: 10 classes found, expected 7" "$ctkd" convert b.onnx f.safetensors classes=7
+expect_error 1 "ctkd: b.onnx: found 10 classes, expected 7" "$ctkd" convert b.onnx f.safetensors classes=7
 expect 1 "$ctkd" convert a.pth f.onnx classes=7
-grep -q '^ctkd: a.pth (resnet8): does not fit: 0 missing, 0 unexpected, 2 of another shape (fc.weight F32' stderr ||
+grep -q '^ctkd: a.pth (resnet8): the weights do not fit: 0 missing, 0 unexpected, 2 of another shape (fc.weight: found F32' stderr ||
     fail "classes=7"
 convert start.safetensors wide.onnx height=24 width=32 mean=0.5 std=0.25 normalise=true
 expect 0 "$ctkd" convert wide.onnx wide.safetensors
@@ -85,10 +85,10 @@ grep -q '"height":"24"' wide.safetensors && grep -q '"mean":"0.5"' wide.safetens
 
 # Usage and damage.
 expect 2 "$ctkd" convert a.pth
-grep -q '^ctkd convert: 1 files found, expected IN and OUT' stderr || fail "one file"
+grep -q '^ctkd convert: found 1 files, expected IN and OUT' stderr || fail "one file"
 expect_error 1 "ctkd: out.bin: expected a name in .safetensors, .pth, .pt, .th or .onnx" "$ctkd" convert a.pth out.bin
-expect_error 1 "ctkd: -: standard output, expected format=safetensors, pth or onnx with it" "$ctkd" convert a.pth -
-expect_error 1 "ctkd: out.pth: format=onnx found, expected that of the ending" "$ctkd" convert a.pth out.pth format=onnx
+expect_error 1 "ctkd: -: standard output has no ending; set format=safetensors, pth or onnx" "$ctkd" convert a.pth -
+expect_error 1 "ctkd: out.pth: found format=onnx, expected the format of the ending" "$ctkd" convert a.pth out.pth format=onnx
 [ ! -e - ] && [ ! -e out.bin ] || fail "a file was written after an error"
 
 # Standard output and a name without an ending hold the same bytes as a file; a link stays one.
@@ -103,9 +103,9 @@ status=0
 mkdir elsewhere && echo old >elsewhere/weights.pth && ln -s elsewhere/weights.pth link.pth
 convert a.pth link.pth
 [ -L link.pth ] && cmp elsewhere/weights.pth plain.pth || fail "a link was replaced"
-expect_error 1 "ctkd: out.pth: fold and normalise are for .onnx" "$ctkd" convert a.pth out.pth --fold
+expect_error 1 "ctkd: out.pth: fold and normalise apply to .onnx only" "$ctkd" convert a.pth out.pth --fold
 head -c 1000 b.onnx >cut.onnx
-expect_error 1 "ctkd: cut.onnx: 1000 bytes that are not an ONNX model, or not all of one" "$ctkd" convert cut.onnx out.pth
+expect_error 1 "ctkd: cut.onnx: found 1000 bytes that are not an ONNX model, or a truncated one" "$ctkd" convert cut.onnx out.pth
 echo hello >text.pth
 expect_error 1 "ctkd: text.pth: found a text file, expected a .safetensors file, a PyTorch checkpoint or an ONNX model" \
     "$ctkd" convert text.pth out.onnx

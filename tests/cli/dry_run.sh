@@ -88,7 +88,7 @@ for n in 1 2; do
         --experiments_dir 'tea-res56-stu-res20/kd/global_T/your_experiment_name' --experiments_name "fold-$n"
     [ -s "tea-res56-stu-res20/kd/global_T/your_experiment_name/fold-$n/last.safetensors" ] || fail "fold-$n"
     grep -q '^note: preset published: .*train_student.py' stderr || fail "the preset is not told"
-    grep -q '^note: these flags change nothing here: --save_model$' stderr || fail "--save_model is not named"
+    grep -q '^note: these flags have no effect here: --save_model$' stderr || fail "--save_model is not named"
 done
 # shellcheck disable=SC2086
 expect 0 "$ctkd" train $ours --model resnet8 --batch_size 64 --epochs 240 --learning_rate 0.05 --lr_decay_epochs '150,180,210' \

@@ -55,17 +55,17 @@ text += b" " * (-len(text) % 8)
 open("renamed.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + b[8 + n:])
 PY
 expect 1 "$ctkd" check renamed.safetensors $set train.threads=1
-grep -q '^ctkd: teacher.network: renamed.safetensors does not name its network' stderr || fail "check: $(cat stderr)"
+grep -q '^ctkd: teacher.network: renamed.safetensors: the file does not name its network' stderr || fail "check: $(cat stderr)"
 expect 0 "$ctkd" check renamed.safetensors $set train.threads=1 teacher.network=resnet8 teacher.path=other \
     student.network=resnet14 method.name=dkd method.weight=1
 grep -q '^  network    resnet8, ' stdout || fail "check: teacher.network"
 expect 1 "$ctkd" check renamed.safetensors $set train.threads=1 student.network=resnet8 # that is another network
 expect 1 "$ctkd" eval renamed.safetensors data.set=$set
-grep -q '^ctkd: student.network: renamed.safetensors does not name its network' stderr || fail "eval: $(cat stderr)"
+grep -q '^ctkd: student.network: renamed.safetensors: the file does not name its network' stderr || fail "eval: $(cat stderr)"
 for command in doctor "distill run.dir=renamed train.epochs=1"; do
     # shellcheck disable=SC2086
     expect 1 "$ctkd" $command $small teacher.path=renamed.safetensors
-    grep -q '^ctkd: teacher.network: renamed.safetensors does not name its network' stderr || fail "$command: $(cat stderr)"
+    grep -q '^ctkd: teacher.network: renamed.safetensors: the file does not name its network' stderr || fail "$command: $(cat stderr)"
     # shellcheck disable=SC2086
     "$ctkd" $command $small teacher.path=renamed.safetensors teacher.network=resnet8 teacher.mean=0 teacher.std=1 >stdout 2>stderr ||
         [ "$command" = doctor ] || fail "$command: teacher.network" # doctor finds problems of its own
@@ -124,11 +124,11 @@ grep -Eq '^  weights    model, [0-9]+ tensors, shown here$' stdout || fail "sets
 grep -Eq '^  weights    model_ema, [0-9]+ tensors \(weights=NAME takes them\)$' stdout || fail "sets: the other"
 expect 0 "$ctkd" inspect both.safetensors weights=model_ema --json
 grep -q '"weights": "model_ema", "sets": "model,model_ema"' stdout || fail "sets: --json"
-said='the weights are those of model; the file also has model_ema'
+said='using the weights of model; the file also has model_ema'
 own="data.set=$set data.mean=0 data.std=1"
 # shellcheck disable=SC2086
 expect 0 "$ctkd" eval both.safetensors $own
-grep -qF "$said (student.weights=model_ema takes these)" stderr || fail "eval: which weights"
+grep -qF "$said (student.weights=model_ema selects these)" stderr || fail "eval: which weights"
 grep -q 'top-1 10.00 %' stdout || fail "eval: the model, which is all zeros"
 # shellcheck disable=SC2086
 expect 0 "$ctkd" eval both.safetensors $own student.weights=model_ema
@@ -140,12 +140,12 @@ expect 0 "$ctkd" convert both.safetensors average.pth weights=model_ema
 expect 0 "$ctkd" eval average.pth $own
 ! grep -q 'top-1 10.00 %' stdout || fail "convert: the average"
 expect 0 "$ctkd" convert both.safetensors model.pth
-grep -qF "$said (weights=model_ema takes these)" stderr || fail "convert: which weights"
+grep -qF "$said (weights=model_ema selects these)" stderr || fail "convert: which weights"
 # shellcheck disable=SC2086
 expect 0 "$ctkd" distill $small teacher.path=both.safetensors train.epochs=1 train.max_steps=1 run.dir=d
-grep -qF "$said (teacher.weights=model_ema takes these)" stderr || fail "distill: which weights"
+grep -qF "$said (teacher.weights=model_ema selects these)" stderr || fail "distill: which weights"
 expect 1 "$ctkd" eval both.safetensors data.set=$set student.weights=ema
-grep -q "student.weights: both.safetensors: weights 'ema' are not in the file, expected model, model_ema" stderr ||
+grep -q "student.weights: both.safetensors: found no weights 'ema', expected model, model_ema" stderr ||
     fail "no such weights"
 # The set that is preferred does not fit: the others are tried, and which one was taken is said.
 python3 - both.safetensors misfit.safetensors <<'PY'
@@ -184,7 +184,7 @@ expect 0 "$ctkd" train $small student.init=both.safetensors student.weights=mode
 ! grep -q "$said" stderr || fail "train: asked for"
 expect 0 "$ctkd" eval started # student.weights of the run is not about its result
 expect 1 "$ctkd" inspect a.onnx weights=model
-grep -q "a.onnx: weights 'model' found, but an ONNX model has one set of weights" stderr || fail "ONNX"
+grep -q "a.onnx: found weights 'model', but an ONNX model has a single set of weights" stderr || fail "ONNX"
 
 # A file that is something else is called what it is, wherever it is given; a pipe is refused.
 lfs='found a Git LFS pointer (`git lfs pull` fetches the file), expected'
@@ -238,4 +238,4 @@ mkdir -p save/models/resnet8_vanilla
 "$ctkd" convert run save/models/resnet8_vanilla/ckpt_epoch_240.pth
 expect 0 "$ctkd" inspect save/models/resnet8_vanilla
 grep -q '^  says       network resnet8$' stdout || fail "published folder"
-expect_error 2 "ctkd check: 1 names found, expected TEACHER and DATA" "$ctkd" check a.onnx
+expect_error 2 "ctkd check: found 1 names, expected TEACHER and DATA" "$ctkd" check a.onnx

@@ -33,12 +33,12 @@ expect_error 2 "ctkd train: command line: train.epoch: unknown key, did you mean
     "$ctkd" train train.epoch=3
 expect 2 "$ctkd" train train.epochs=0
 grep -q '^ctkd train: command line: train.epochs: .*from 1 to 1000000' stderr || fail "range of train.epochs"
-expect_error 2 "ctkd methods: no loss is called 'dkk', did you mean 'dkd'?" "$ctkd" methods dkk
-expect_error 2 "ctkd models: 'x=1' found, expected no argument" "$ctkd" models x=1
-expect_error 2 "ctkd distill: teacher.path: empty, expected a run directory or a weights file" "$ctkd" distill
-expect_error 2 "ctkd train: --json found, which these commands take: eval, inspect, check, doctor" "$ctkd" train --json
-expect_error 2 "ctkd eval: --dry-run found, which these commands take: train, distill" "$ctkd" eval --dry-run x
-expect_error 2 "ctkd check: --preset found, which these commands take: train, distill, doctor" "$ctkd" check --preset ctkd x y
+expect_error 2 "ctkd methods: unknown loss 'dkk', did you mean 'dkd'?" "$ctkd" methods dkk
+expect_error 2 "ctkd models: found 'x=1', expected no argument" "$ctkd" models x=1
+expect_error 2 "ctkd distill: teacher.path: found nothing, expected a run directory or a weights file" "$ctkd" distill
+expect_error 2 "ctkd train: found --json, which only these commands take: eval, inspect, check, doctor" "$ctkd" train --json
+expect_error 2 "ctkd eval: found --dry-run, which only these commands take: train, distill" "$ctkd" eval --dry-run x
+expect_error 2 "ctkd check: found --preset, which only these commands take: train, distill, doctor" "$ctkd" check --preset ctkd x y
 
 # No command takes what it does not know, and none exits as if it had understood.
 for command in models methods datasets inspect selftest; do
@@ -47,9 +47,9 @@ for command in models methods datasets inspect selftest; do
         grep -q "^ctkd $command: unknown option '$strange'.*; usage: ctkd $command" stderr || fail "$command $strange: $(cat stderr)"
     done
     expect 2 "$ctkd" $command no.such=3
-    grep -q "^ctkd $command: 'no.such=3' found, expected " stderr || fail "$command no.such=3: $(cat stderr)"
+    grep -q "^ctkd $command: found 'no.such=3', expected " stderr || fail "$command no.such=3: $(cat stderr)"
 done
-expect_error 2 "ctkd inspect: 'weight=x' found, expected a name; usage: ctkd inspect RUN_OR_FILE [weights=NAME] [--json]" \
+expect_error 2 "ctkd inspect: found 'weight=x', expected a name; usage: ctkd inspect RUN_OR_FILE [weights=NAME] [--json]" \
     "$ctkd" inspect x weight=x
 expect 2 "$ctkd" inspect x --jsom && grep -q "did you mean '--json'" stderr || fail "inspect --jsom"
 for command in train distill eval check doctor convert; do
@@ -61,11 +61,11 @@ expect 2 "$ctkd" plot a --no-such
 expect 2 "$ctkd" plot a no.such=3
 
 # The key at fault is the one that is named.
-expect_error 1 "ctkd: data.set: '$folder/data' is a path without a name, expected NAME or NAME:PATH with a name of fashion-mnist, mnist, cifar10, cifar100" \
+expect_error 1 "ctkd: data.set: '$folder/data' is a path without a name, expected NAME or NAME:PATH with NAME one of fashion-mnist, mnist, cifar10, cifar100" \
     "$ctkd" train data.set="$folder/data" student.network=resnet8
 expect 1 "$ctkd" train data.set=mnist:data student.network=./resnet8
 grep -q '^ctkd: student.network: ./resnet8: no such network' stderr || fail "a path as network: $(cat stderr)"
-expect_error 2 "ctkd train: command line: 'optimizer.lr= 0.1' found, expected a setting in one word without blanks: optimizer.lr=0.1" \
+expect_error 2 "ctkd train: command line: found 'optimizer.lr= 0.1', expected a setting in one word without blanks: optimizer.lr=0.1" \
     "$ctkd" train optimizer.lr= 0.1
 expect 2 "$ctkd" distill teacher.path=x method.name=dkk method.weight=1
 grep -q "^ctkd distill: method.name: .*'dkk', did you mean 'dkd'" stderr || fail "method.name"

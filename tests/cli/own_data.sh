@@ -50,9 +50,9 @@ expect_error 1 "ctkd: teacher2/last.safetensors: network of 2 classes, but data 
     "$ctkd" distill data.set=mnist:ten teacher.path=teacher2 $small run.dir=r
 expect_error 1 "ctkd: teacher10/last.safetensors: network of 10 classes, but data set mnist has 2" \
     "$ctkd" distill data.set=mnist:two data.classes=2 teacher.path=teacher10 $small run.dir=r
-expect_error 1 "ctkd: three/train-labels-idx1-ubyte: record 2: label 2, expected 0..1" \
+expect_error 1 "ctkd: three/train-labels-idx1-ubyte: record 2: found label 2, expected 0..1" \
     "$ctkd" train data.set=mnist:three data.classes=2 $small run.dir=r
-expect_error 1 "ctkd: data.classes: 1 found, expected 2..256, or 0 for what the labels say" \
+expect_error 1 "ctkd: data.classes: found 1, expected 2..256, or 0 to take the number from the labels" \
     "$ctkd" train data.set=mnist:three data.classes=1 $small run.dir=r
 expect 0 "$ctkd" train data.set=mnist:two data.classes=200 $small run.dir=many
 outputs many/last.safetensors 200
@@ -84,10 +84,10 @@ for part in train t10k; do
 done
 expect 0 "$ctkd" eval teacher2 data.set=mnist:dots
 mv dots/train-images.idx3-ubyte dots/train_images.idx3
-expect_error 1 "ctkd: dots: no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz, expected one" \
+expect_error 1 "ctkd: dots: found neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz, expected one of them" \
     "$ctkd" eval teacher2 data.set=mnist:dots
 mv dots/train_images.idx3 dots/train_images-idx3-ubyte
-expect_error 1 "ctkd: dots: no file train-images-idx3-ubyte or train-images-idx3-ubyte.gz, expected one; did you mean train_images-idx3-ubyte? Rename it" \
+expect_error 1 "ctkd: dots: found neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz, expected one of them; did you mean train_images-idx3-ubyte? Rename it." \
     "$ctkd" eval teacher2 data.set=mnist:dots
 
 # A damaged .gz: one bit of a label.
@@ -96,6 +96,6 @@ gzip -n t10k-labels-idx1-ubyte
 size=$(stat -c %s t10k-labels-idx1-ubyte.gz)
 printf '\x01' | dd of=t10k-labels-idx1-ubyte.gz bs=1 seek=$((size - 8)) conv=notrunc 2>/dev/null
 cd ..
-expect_error 1 "ctkd: damaged/t10k-labels-idx1-ubyte.gz: damaged: its contents do not match gzip's check sum (CRC-32)" \
+expect_error 1 "ctkd: damaged/t10k-labels-idx1-ubyte.gz: the file is damaged: its contents do not match gzip's checksum (CRC-32)" \
     "$ctkd" eval teacher2 data.set=mnist:damaged
 echo "own data: classes, names and sums as said"

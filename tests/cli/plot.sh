@@ -37,10 +37,10 @@ mkdir pictures && ln -s pictures/one.svg link.svg
 expect 0 "$ctkd" plot global -o link.svg
 [ -L link.svg ] && cmp pictures/one.svg one.svg || fail "a link was replaced"
 for file in one.png one svg .svg; do
-    expect_error 1 "ctkd: $file: expected a name in .svg, or - for standard output (SVG is what is drawn)" "$ctkd" plot global -o $file
+    expect_error 1 "ctkd: $file: expected a name that ends in .svg, or - for standard output" "$ctkd" plot global -o $file
 done
-expect_error 2 "ctkd plot: no -o FILE found, expected RUN... -o FILE" "$ctkd" plot global
+expect_error 2 "ctkd plot: found no -o FILE, expected RUN... -o FILE" "$ctkd" plot global
 expect 1 "$ctkd" plot nowhere -o x.svg
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e x.svg ] || fail "no such run"
 : >global/log.jsonl
-expect_error 1 "ctkd: global/log.jsonl: no finished epoch found, expected one or more" "$ctkd" plot global -o x.svg
+expect_error 1 "ctkd: global/log.jsonl: found no finished epoch, expected one or more" "$ctkd" plot global -o x.svg

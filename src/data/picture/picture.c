@@ -60,8 +60,9 @@ static bool is_webp(const uint8_t *bytes, size_t size)
 {
     return begins(bytes, size, "RIFF", 4) && size >= 12 && memcmp(bytes + 8, "WEBP", 4) == 0;
 }
-static const struct ctkd__picture_format ctkd__picture_webp = { .name = "WebP (built without it)",
-                                                                .detect = is_webp };
+static const struct ctkd__picture_format ctkd__picture_webp = {
+    .name = "WebP (this build has no WebP support)", .detect = is_webp
+};
 #endif
 
 static const struct ctkd__picture_format *const formats[] = {
@@ -93,11 +94,11 @@ static ctkd_status find_format(const struct ctkd__picture_file *file,
     if (file->size == 0)
         return ctkd__fail(err, CTKD_EFORMAT, "%s: the file is empty, expected an image",
                           file->name);
-    return ctkd__fail(err, CTKD_EFORMAT,
-                      "%s: not an image (first bytes %02x %02x %02x), expected JPEG, PNG, WebP or "
-                      "PPM",
-                      file->name, file->bytes[0], file->size > 1 ? file->bytes[1] : 0,
-                      file->size > 2 ? file->bytes[2] : 0);
+    return ctkd__fail(
+        err, CTKD_EFORMAT,
+        "%s: found no image (first bytes %02x %02x %02x), expected JPEG, PNG, WebP or PPM",
+        file->name, file->bytes[0], file->size > 1 ? file->bytes[1] : 0,
+        file->size > 2 ? file->bytes[2] : 0);
 }
 
 /* --- for the formats */
@@ -206,7 +207,7 @@ ctkd_status ctkd__picture_decode(struct ctkd__picture_reader *reader,
         return status;
     if (info.width > reader->pixels_max / info.height)
         return ctkd__fail(
-            err, CTKD_ERANGE, "%s: %zu x %zu pixels, expected at most %llu (data.max_pixels)",
+            err, CTKD_ERANGE, "%s: found %zu x %zu pixels, expected at most %llu (data.max_pixels)",
             file->name, info.width, info.height, (unsigned long long)reader->pixels_max);
     struct ctkd__picture_job job = { .file = *file,
                                      .box = { 0, 0, info.width, info.height },
@@ -218,7 +219,8 @@ ctkd_status ctkd__picture_decode(struct ctkd__picture_reader *reader,
             box->height > info.height || box->left > info.width - box->width ||
             box->top > info.height - box->height)
             return ctkd__fail(
-                err, CTKD_ERANGE, "%s: box of %zu x %zu at %zu, %zu, expected inside %zu x %zu",
+                err, CTKD_ERANGE,
+                "%s: found a box of %zu x %zu at %zu, %zu, expected one inside %zu x %zu",
                 file->name, box->width, box->height, box->left, box->top, info.width, info.height);
         job.box = *box;
     }

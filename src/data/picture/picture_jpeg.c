@@ -95,8 +95,9 @@ static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__pic
     const int components = d.info.num_components;
     jpeg_destroy_decompress(&d.info);
     if (components != 1 && components != 3 && components != 4)
-        return ctkd__fail(err, CTKD_EUNSUPPORTED, "%s: JPEG of %d components, expected 1, 3 or 4",
-                          file->name, components);
+        return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                          "%s: found a JPEG of %d components, expected 1, 3 or 4", file->name,
+                          components);
     return CTKD_OK;
 }
 
@@ -228,7 +229,8 @@ static ctkd_status decode(const struct ctkd__picture_job *job, struct ctkd__pict
     jpeg_destroy_decompress(&d.info);
     if (!made)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", job->file.name);
-    return d.ends_early ? ctkd__picture_damaged(&job->file, "JPEG", "ends early", err) : CTKD_OK;
+    return d.ends_early ? ctkd__picture_damaged(&job->file, "JPEG", "the file ends early", err)
+                        : CTKD_OK;
 }
 
 const struct ctkd__picture_format ctkd__picture_jpeg = { "JPEG", is_jpeg, probe, decode };

@@ -33,7 +33,7 @@ static void read_bytes(png_structp png, png_bytep out, size_t n)
 {
     struct decoder *const d = png_get_io_ptr(png);
     if (n > d->file->size - d->at)
-        png_error(png, "ends early");
+        png_error(png, "the file ends early");
     memcpy(out, d->file->bytes + d->at, n);
     d->at += n;
 }

@@ -41,11 +41,11 @@ static ctkd_status read_header(const struct ctkd__picture_file *file, struct hea
     if (!read_number(file, &out->at, &out->width) || !read_number(file, &out->at, &out->height) ||
         !read_number(file, &out->at, &out->maximum) || out->width == 0 || out->height == 0 ||
         out->maximum == 0)
-        return ctkd__picture_damaged(file, "PNM",
-                                     "no width, height and largest value at the beginning", err);
+        return ctkd__picture_damaged(
+            file, "PNM", "the file does not begin with width, height and largest value", err);
     if (out->maximum > 255)
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
-                          "%s: PNM with values up to %zu, expected at most 255", file->name,
+                          "%s: found a PNM with values up to %zu, expected at most 255", file->name,
                           out->maximum);
     out->at++; /* one blank, then the values */
     return CTKD_OK;
@@ -90,9 +90,10 @@ static ctkd_status decode(const struct ctkd__picture_job *job, struct ctkd__pict
     for (size_t i = 0; i < n; i += stored) {
         size_t value;
         if (!read_value(&job->file, &header, &value))
-            return ctkd__picture_damaged(&job->file, "PNM", "ends early", err);
+            return ctkd__picture_damaged(&job->file, "PNM", "the file ends early", err);
         if (value > header.maximum)
-            return ctkd__picture_damaged(&job->file, "PNM", "a value above the largest", err);
+            return ctkd__picture_damaged(&job->file, "PNM", "a value exceeds the stated maximum",
+                                         err);
         const double scaled = (double)value / (double)header.maximum * 255.0;
         memset(pixels + i, (int)nearbyint(scaled), stored); /* halves to even, as Pillow */
     }

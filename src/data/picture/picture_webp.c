@@ -16,10 +16,10 @@ static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__pic
 {
     WebPBitstreamFeatures features;
     if (WebPGetFeatures(file->bytes, file->size, &features) != VP8_STATUS_OK)
-        return ctkd__picture_damaged(file, "WebP", "no readable header", err);
+        return ctkd__picture_damaged(file, "WebP", "the header is unreadable", err);
     if (features.has_animation)
-        return ctkd__fail(err, CTKD_EUNSUPPORTED, "%s: animated WebP, expected one image",
-                          file->name);
+        return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                          "%s: found an animated WebP, expected a single image", file->name);
     *out = (struct ctkd__picture_info){ .format = "WebP",
                                         .width = (size_t)features.width,
                                         .height = (size_t)features.height,
@@ -39,7 +39,7 @@ static ctkd_status decode(const struct ctkd__picture_job *job, struct ctkd__pict
     if (!pixels)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", job->file.name);
     if (!WebPDecodeRGBInto(job->file.bytes, job->file.size, pixels, size, (int)stride))
-        return ctkd__picture_damaged(&job->file, "WebP", "damaged, or ends early", err);
+        return ctkd__picture_damaged(&job->file, "WebP", "the data are invalid or end early", err);
     ctkd__picture_view(pixels, stride, &job->box, out);
     return CTKD_OK;
 }

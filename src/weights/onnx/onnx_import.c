@@ -354,20 +354,20 @@ void ctkd__onnx_take_size(struct ctkd__onnx_model *model, size_t channels, size_
 static ctkd_status check_input(const struct ctkd__import *im, const struct ctkd__onnx_value *input)
 {
     if (input->rank != 4)
-        return ctkd__fail(im->err, CTKD_EFORMAT,
-                          "%s: input %.80s: rank %d found, expected [batch, channels, height, "
-                          "width]",
-                          im->file, input->name, input->rank);
+        return ctkd__fail(
+            im->err, CTKD_EFORMAT,
+            "%s: input %.80s: found rank %d, expected [batch, channels, height, width]", im->file,
+            input->name, input->rank);
     for (int i = 0; i < 3; i++)
         if (input->shape[i + 1] < 1)
             return ctkd__fail(im->err, CTKD_EFORMAT,
-                              "%s: input %.80s: its %s are free, expected a size for them",
-                              im->file, input->name, i ? "height and width" : "channels");
+                              "%s: input %.80s: its %s are free; set a size for them", im->file,
+                              input->name, i ? "height and width" : "channels");
     if (input->type && input->type != CTKD__ONNX_TYPE_UINT8 && !ctkd__import_is_float(input->type))
-        return ctkd__fail(im->err, CTKD_EFORMAT,
-                          "%s: input %.80s: element type %d found, expected floats (1, 10, 11, 16) "
-                          "or bytes (2)",
-                          im->file, input->name, input->type);
+        return ctkd__fail(
+            im->err, CTKD_EFORMAT,
+            "%s: input %.80s: found element type %d, expected floats (1, 10, 11, 16) or bytes (2)",
+            im->file, input->name, input->type);
     return CTKD_OK;
 }
 
@@ -376,7 +376,7 @@ static void add_input(struct ctkd__import *im)
     const struct ctkd__onnx_model *const model = im->model;
     if (model->n_inputs != 1 || model->n_outputs != 1) {
         im->status = ctkd__fail(im->err, CTKD_EFORMAT,
-                                "%s: %zu inputs and %zu outputs, expected images and logits",
+                                "%s: found %zu inputs and %zu outputs, expected images and logits",
                                 im->file, model->n_inputs, model->n_outputs);
         return;
     }
@@ -450,7 +450,7 @@ static ctkd_status count_names(struct ctkd__import *im)
     }
     if (model->n_nodes > NODES_MAX || n > 4 * NODES_MAX || outputs > 4 * NODES_MAX)
         return ctkd__fail(im->err, CTKD_EFORMAT,
-                          "%s: %zu nodes with %zu inputs, expected at most %d", im->file,
+                          "%s: found %zu nodes with %zu inputs, expected at most %d", im->file,
                           model->n_nodes, n, NODES_MAX);
     resolve_constants(im); /* its work grows with the square of what was just limited */
     im->counted = calloc(n, sizeof *im->counted);

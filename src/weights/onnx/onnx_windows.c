@@ -148,7 +148,7 @@ void ctkd__op_conv(import *im)
         return;
     if (w.kernel[0] != (size_t)weight->shape[2] || w.kernel[1] != (size_t)weight->shape[3] ||
         !square_of(x, &w, &kernel, &padding) || kernel > KERNEL_MAX) {
-        ctkd__import_fail(im, "kernel %lldx%lld with these paddings and strides cannot be had here",
+        ctkd__import_fail(im, "kernel %lldx%lld with these paddings and strides is not supported",
                           (long long)weight->shape[2], (long long)weight->shape[3]);
         return;
     }
@@ -244,7 +244,7 @@ void ctkd__op_average_pool(import *im)
     /* What is beyond never counts. */
     args.count_padding = !beyond && (zeros || counts || !own);
     if ((own && zeros && !counts) || (beyond && (zeros || (own && counts))))
-        ctkd__import_fail(im, "some zeros around the image count and others do not");
+        ctkd__import_fail(im, "the mean counts some zeros around the image but not others");
     else
         ctkd__import_output(im, 0, ctkd__graph_average_pool(im->graph, from, &args));
 }
