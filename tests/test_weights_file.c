@@ -407,8 +407,7 @@ static void a_size_that_no_file_says_is_not_written(void **state)
             ctkd_error err = { 0 };
             options.network = named ? network : empty;
             check_ok(ctkd__convert(bare, scratch_path(name), &options, note, &err), &err);
-            assert_true((strstr(note, "the model assumes 32x32 (set height and") != NULL) ==
-                        sized);
+            assert_true((strstr(note, "the model assumes 32x32 (set height and") != NULL) == sized);
             check_ok(ctkd__weights_file_read(scratch_path(name), &file, &err), &err);
             assert_int_equal(file.info.height, sized ? 32 : 0);
             assert_int_equal(file.info.width, sized ? 32 : 0);

@@ -205,7 +205,7 @@ static ctkd_status format_of(const char *out, const options *o,
     char names[160];
     if (o->format == 0 && strcmp(out, "-") == 0)
         return ctkd__fail(
-            err, CTKD_EINVAL, "-: standard output, expected format=%s with it",
+            err, CTKD_EINVAL, "-: standard output has no ending; set format=%s",
             ctkd__weights_format_list(CTKD__FORMAT_NAMES, false, names, sizeof names));
     const struct ctkd__weights_format *by_name = NULL;
     const ctkd_status status = ctkd__weights_format_of_name(out, &by_name, o->format ? NULL : err);

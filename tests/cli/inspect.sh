@@ -184,7 +184,7 @@ expect 0 "$ctkd" train $small student.init=both.safetensors student.weights=mode
 ! grep -q "$said" stderr || fail "train: asked for"
 expect 0 "$ctkd" eval started # student.weights of the run is not about its result
 expect 1 "$ctkd" inspect a.onnx weights=model
-grep -q "a.onnx: found weights 'model', but an ONNX model has a single set of weights" stderr || fail "ONNX"
+grep -q "a.onnx: found weights .model., but an ONNX model has a single set of weights" stderr || fail "ONNX"
 
 # A file that is something else is called what it is, wherever it is given; a pipe is refused.
 lfs='found a Git LFS pointer (`git lfs pull` fetches the file), expected'
