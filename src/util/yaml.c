@@ -409,8 +409,10 @@ static ctkd_status read_file(struct ctkd__sections sections, const char *path,
         status = ctkd__file_read(path, FILE_LIMIT, &text, &bytes, err);
     if (status == CTKD_OK)
         status = check_kind(path, text, bytes, err);
-    if (status != CTKD_OK)
+    if (status != CTKD_OK) {
+        free(text);
         return parent ? ctkd__fail_within(err, status, "%s: base", parent->path) : status;
+    }
     if (yaml_parser_initialize(&source.parser)) {
         yaml_parser_set_input_string(&source.parser, (const unsigned char *)text, bytes);
         status = read_document(&source, err);
