@@ -1,4 +1,4 @@
-#include "nn/graph.h"
+#include "nn/graph_build.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 static const size_t elements_max = (size_t)1 << 31;
 
 static const char *const op_texts[CTKD__OP_COUNT] = {
-#define OP_TEXT(name, text) text,
+#define OP_TEXT(op, name, instruction) #name,
     CTKD__OP_LIST(OP_TEXT)
 #undef OP_TEXT
 };
@@ -68,9 +68,8 @@ static bool product_fits(size_t a, size_t b, size_t c, size_t d)
     return true;
 }
 
-/* Appends a node with its output's shape; -1 after an error. b is -1 for ops with one input. */
-static int append(struct ctkd__graph *graph, enum ctkd__op op, const char *name, int a, int b,
-                  const size_t shape[3])
+int ctkd__build_node(struct ctkd__graph *graph, enum ctkd__op op, const char *name, int a, int b,
+                     const size_t shape[3])
 {
     if (graph->status)
         return -1;
@@ -100,17 +99,15 @@ static int append(struct ctkd__graph *graph, enum ctkd__op op, const char *name,
     return graph->n_nodes++;
 }
 
-/* Appends a node without a name of its own: "layer1.0.bn2" becomes "layer1.0.bn2.add". */
-static int append_after(struct ctkd__graph *graph, enum ctkd__op op, int a, int b,
-                        const size_t shape[3])
+int ctkd__build_after(struct ctkd__graph *graph, enum ctkd__op op, int a, int b,
+                      const size_t shape[3])
 {
     char name[sizeof graph->nodes->name];
     snprintf(name, sizeof name, "%.80s.%s", graph->nodes[a].name, ctkd__op_text(op));
-    return append(graph, op, name, a, b, shape);
+    return ctkd__build_node(graph, op, name, a, b, shape);
 }
 
-/* False when the graph has failed before, or fails now because x is no node of it. */
-static bool usable(struct ctkd__graph *graph, int x, const char *what)
+bool ctkd__build_usable(struct ctkd__graph *graph, int x, const char *what)
 {
     if (graph->status)
         return false;
@@ -125,9 +122,8 @@ static bool usable(struct ctkd__graph *graph, int x, const char *what)
     return graph->status == CTKD_OK;
 }
 
-/* A parameter of the last node. `suffix` completes its name: ".weight", or "". */
-static void add_parameter(struct ctkd__graph *graph, enum ctkd__role role, const char *suffix,
-                          int rank, const size_t shape[4], enum ctkd__init init, float value)
+void ctkd__build_parameter(struct ctkd__graph *graph, enum ctkd__role role, const char *suffix,
+                           int rank, const size_t shape[4], enum ctkd__init init, float value)
 {
     if (graph->status)
         return;
@@ -153,20 +149,7 @@ static void add_parameter(struct ctkd__graph *graph, enum ctkd__role role, const
     graph->nodes[node].parameters[role] = graph->n_parameters++;
 }
 
-int ctkd__graph_input(struct ctkd__graph *graph, size_t c, size_t h, size_t w)
-{
-    if (graph->status)
-        return -1;
-    if (graph->n_nodes != 0) {
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_EINVAL,
-                       "input: node %d, expected the input to be the first node", graph->n_nodes);
-        return -1;
-    }
-    return append(graph, CTKD__OP_INPUT, "input", -1, -1, (const size_t[3]){ c, h, w });
-}
-
-static bool same_size(struct ctkd__graph *graph, const char *what, int a, int b)
+bool ctkd__build_same_size(struct ctkd__graph *graph, const char *what, int a, int b)
 {
     const struct ctkd__node *const p = &graph->nodes[a], *const q = &graph->nodes[b];
     if (p->h == q->h && p->w == q->w)
@@ -179,9 +162,8 @@ static bool same_size(struct ctkd__graph *graph, const char *what, int a, int b)
     return false;
 }
 
-/* Checks a window over x and gives the output's size; false after an error. */
-static bool window(struct ctkd__graph *graph, int x, const char *name,
-                   const struct ctkd__pool_args *args, size_t *h, size_t *w)
+bool ctkd__build_window(struct ctkd__graph *graph, int x, const char *name,
+                        const struct ctkd__pool_args *args, size_t *h, size_t *w)
 {
     const struct ctkd__node *const from = &graph->nodes[x];
     const size_t before = args->padding[0], behind = args->padding[1], kernel = args->kernel;
@@ -205,78 +187,14 @@ static bool window(struct ctkd__graph *graph, int x, const char *name,
     return true;
 }
 
-int ctkd__graph_conv(struct ctkd__graph *graph, int x, const char *name,
-                     const struct ctkd__conv_args *args)
-{
-    const struct ctkd__pool_args windows = {
-        args->kernel, args->stride, { args->padding, args->padding }, false
-    };
-    size_t h, w;
-    if (!usable(graph, x, name) || !window(graph, x, name, &windows, &h, &w))
-        return -1;
-    const size_t c = graph->nodes[x].c, groups = args->groups ? args->groups : 1;
-    if (c % groups != 0 || args->out % groups != 0) {
-        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "%s: %zu to %zu channels in %zu groups, expected multiples",
-                                   name, c, args->out, groups);
-        return -1;
-    }
-    const int y = append(graph, CTKD__OP_CONV, name, x, -1, (const size_t[3]){ args->out, h, w });
-    if (y < 0)
-        return -1;
-    struct ctkd__node *const node = &graph->nodes[y];
-    node->kernel = args->kernel, node->stride = args->stride;
-    node->padding = args->padding, node->groups = groups;
-    const size_t shape[4] = { args->out, c / groups, args->kernel, args->kernel };
-    add_parameter(graph, CTKD__ROLE_WEIGHT, ".weight", 4, shape, args->init, args->value);
-    if (args->bias)
-        add_parameter(graph, CTKD__ROLE_BIAS, ".bias", 1, shape, args->bias_init, args->bias_value);
-    return graph->status ? -1 : y;
-}
-
-int ctkd__graph_batch_norm(struct ctkd__graph *graph, int x, const char *name)
-{
-    if (!usable(graph, x, name))
-        return -1;
-    const size_t shape[4] = { graph->nodes[x].c, graph->nodes[x].h, graph->nodes[x].w };
-    const int y = append(graph, CTKD__OP_BATCH_NORM, name, x, -1, shape);
-    add_parameter(graph, CTKD__ROLE_WEIGHT, ".weight", 1, shape, CTKD__INIT_CONSTANT, 1);
-    add_parameter(graph, CTKD__ROLE_BIAS, ".bias", 1, shape, CTKD__INIT_CONSTANT, 0);
-    add_parameter(graph, CTKD__ROLE_MEAN, ".running_mean", 1, shape, CTKD__INIT_CONSTANT, 0);
-    add_parameter(graph, CTKD__ROLE_VARIANCE, ".running_var", 1, shape, CTKD__INIT_CONSTANT, 1);
-    return graph->status ? -1 : y;
-}
-
-int ctkd__graph_relu(struct ctkd__graph *graph, int x)
-{
-    if (!usable(graph, x, "relu"))
-        return -1;
-    const struct ctkd__node *const from = &graph->nodes[x];
-    return append_after(graph, CTKD__OP_RELU, x, -1,
-                        (const size_t[3]){ from->c, from->h, from->w });
-}
-
-int ctkd__graph_add(struct ctkd__graph *graph, int a, int b)
-{
-    if (!usable(graph, a, "add") || !usable(graph, b, "add"))
-        return -1;
-    const struct ctkd__node *const p = &graph->nodes[a], *const q = &graph->nodes[b];
-    if (p->c != q->c || p->h != q->h || p->w != q->w) {
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_ESHAPE, "add: %s is %zux%zux%zu and %s is %zux%zux%zu",
-                       p->name, p->c, p->h, p->w, q->name, q->c, q->h, q->w);
-        return -1;
-    }
-    return append_after(graph, CTKD__OP_ADD, a, b, (const size_t[3]){ p->c, p->h, p->w });
-}
-
-static int pool(struct ctkd__graph *graph, enum ctkd__op op, int x,
-                const struct ctkd__pool_args *args)
+int ctkd__build_pool(struct ctkd__graph *graph, enum ctkd__op op, int x,
+                     const struct ctkd__pool_args *args)
 {
     size_t h, w;
-    if (!usable(graph, x, ctkd__op_text(op)) || !window(graph, x, ctkd__op_text(op), args, &h, &w))
+    if (!ctkd__build_usable(graph, x, ctkd__op_text(op)) ||
+        !ctkd__build_window(graph, x, ctkd__op_text(op), args, &h, &w))
         return -1;
-    const int y = append_after(graph, op, x, -1, (const size_t[3]){ graph->nodes[x].c, h, w });
+    const int y = ctkd__build_after(graph, op, x, -1, (const size_t[3]){ graph->nodes[x].c, h, w });
     if (y < 0)
         return -1;
     struct ctkd__node *const node = &graph->nodes[y];
@@ -286,238 +204,9 @@ static int pool(struct ctkd__graph *graph, enum ctkd__op op, int x,
     return y;
 }
 
-int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, const struct ctkd__pool_args *args)
-{
-    return pool(graph, CTKD__OP_MAX_POOL, x, args);
-}
-
-int ctkd__graph_average_pool(struct ctkd__graph *graph, int x, const struct ctkd__pool_args *args)
-{
-    return pool(graph, CTKD__OP_AVERAGE_POOL, x, args);
-}
-
-int ctkd__graph_global_pool(struct ctkd__graph *graph, int x)
-{
-    if (!usable(graph, x, "global_pool"))
-        return -1;
-    return append_after(graph, CTKD__OP_GLOBAL_POOL, x, -1,
-                        (const size_t[3]){ graph->nodes[x].c, 1, 1 });
-}
-
-int ctkd__graph_linear(struct ctkd__graph *graph, int x, const char *name, size_t out,
-                       enum ctkd__init weight_init, float weight_value, enum ctkd__init bias_init,
-                       float bias_value)
-{
-    if (!usable(graph, x, name))
-        return -1;
-    const struct ctkd__node *const from = &graph->nodes[x];
-    if (from->h != 1 || from->w != 1) {
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_ESHAPE, "%s: input %s is %zux%zux%zu, expected %zux1x1",
-                       name, from->name, from->c, from->h, from->w, from->c);
-        return -1;
-    }
-    const size_t shape[4] = { out, from->c };
-    const int y = append(graph, CTKD__OP_LINEAR, name, x, -1, (const size_t[3]){ out, 1, 1 });
-    add_parameter(graph, CTKD__ROLE_WEIGHT, ".weight", 2, shape, weight_init, weight_value);
-    add_parameter(graph, CTKD__ROLE_BIAS, ".bias", 1, shape, bias_init, bias_value);
-    return graph->status ? -1 : y;
-}
-
-int ctkd__graph_subsample(struct ctkd__graph *graph, int x, size_t out, size_t stride)
-{
-    if (!usable(graph, x, "subsample"))
-        return -1;
-    const struct ctkd__node *const from = &graph->nodes[x];
-    if (stride == 0 || out < from->c) {
-        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
-                                   "subsample: %zu to %zu channels, stride %zu; expected at least "
-                                   "as many channels and a stride of at least 1",
-                                   from->c, out, stride);
-        return -1;
-    }
-    const size_t shape[3] = { out, (from->h - 1) / stride + 1, (from->w - 1) / stride + 1 };
-    const int y = append_after(graph, CTKD__OP_SUBSAMPLE, x, -1, shape);
-    if (y >= 0)
-        graph->nodes[y].stride = stride;
-    return y;
-}
-
-int ctkd__graph_concat(struct ctkd__graph *graph, int a, int b)
-{
-    if (!usable(graph, a, "concat") || !usable(graph, b, "concat") ||
-        !same_size(graph, "concat", a, b))
-        return -1;
-    const struct ctkd__node *const p = &graph->nodes[a], *const q = &graph->nodes[b];
-    return append_after(graph, CTKD__OP_CONCAT, a, b, (const size_t[3]){ p->c + q->c, p->h, p->w });
-}
-
-int ctkd__graph_slice(struct ctkd__graph *graph, int x, size_t first, size_t count)
-{
-    if (!usable(graph, x, "slice"))
-        return -1;
-    const struct ctkd__node *const from = &graph->nodes[x];
-    if (count == 0 || first >= from->c || count > from->c - first) {
-        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "slice: %zu channels from %zu on of %s, which has %zu", count,
-                                   first, from->name, from->c);
-        return -1;
-    }
-    const int y =
-        append_after(graph, CTKD__OP_SLICE, x, -1, (const size_t[3]){ count, from->h, from->w });
-    if (y >= 0)
-        graph->nodes[y].channel = first;
-    return y;
-}
-
-int ctkd__graph_shuffle(struct ctkd__graph *graph, int x, size_t groups)
-{
-    if (!usable(graph, x, "shuffle"))
-        return -1;
-    const struct ctkd__node *const from = &graph->nodes[x];
-    if (groups == 0 || from->c % groups != 0) {
-        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "shuffle: %zu channels of %s in %zu groups, expected a multiple",
-                                   from->c, from->name, groups);
-        return -1;
-    }
-    const int y = append_after(graph, CTKD__OP_SHUFFLE, x, -1,
-                               (const size_t[3]){ from->c, from->h, from->w });
-    if (y >= 0)
-        graph->nodes[y].groups = groups;
-    return y;
-}
-
-int ctkd__graph_activate(struct ctkd__graph *graph, int x, enum ctkd__activation kind, float slope)
-{
-    if (!usable(graph, x, "activate"))
-        return -1;
-    if ((int)kind < CTKD__RELU6 || kind > CTKD__HARD_SWISH || !isfinite(slope)) {
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_EINVAL,
-                       "activate: kind %d, slope %g; expected kind 0 to %d and a finite slope",
-                       (int)kind, (double)slope, (int)CTKD__HARD_SWISH);
-        return -1;
-    }
-    const struct ctkd__node *const from = &graph->nodes[x];
-    const int y = append_after(graph, CTKD__OP_ACTIVATE, x, -1,
-                               (const size_t[3]){ from->c, from->h, from->w });
-    if (y < 0)
-        return -1;
-    graph->nodes[y].activation = kind;
-    graph->nodes[y].slope = slope;
-    return y;
-}
-
-static int to_size(struct ctkd__graph *graph, enum ctkd__op op, int x, size_t h, size_t w)
-{
-    if (!usable(graph, x, ctkd__op_text(op)))
-        return -1;
-    const struct ctkd__node *const from = &graph->nodes[x];
-    if (from->h == h && from->w == w)
-        return x;
-    return append_after(graph, op, x, -1, (const size_t[3]){ from->c, h, w });
-}
-
-int ctkd__graph_pool_to(struct ctkd__graph *graph, int x, size_t h, size_t w)
-{
-    return to_size(graph, CTKD__OP_POOL_TO, x, h, w);
-}
-
-int ctkd__graph_resize(struct ctkd__graph *graph, int x, size_t h, size_t w)
-{
-    return to_size(graph, CTKD__OP_RESIZE, x, h, w);
-}
-
-int ctkd__graph_scale_by(struct ctkd__graph *graph, int x, int gate, size_t channel)
-{
-    if (!usable(graph, x, "scale_by") || !usable(graph, gate, "scale_by") ||
-        !same_size(graph, "scale_by", x, gate))
-        return -1;
-    const struct ctkd__node *const from = &graph->nodes[x];
-    if (channel >= graph->nodes[gate].c) {
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_ESHAPE, "scale_by: channel %zu of %s, which has %zu",
-                       channel, graph->nodes[gate].name, graph->nodes[gate].c);
-        return -1;
-    }
-    const int y = append_after(graph, CTKD__OP_SCALE_BY, x, gate,
-                               (const size_t[3]){ from->c, from->h, from->w });
-    if (y >= 0)
-        graph->nodes[y].channel = channel;
-    return y;
-}
-
-int ctkd__graph_multiply(struct ctkd__graph *graph, int x, int y)
-{
-    if (!usable(graph, x, "multiply") || !usable(graph, y, "multiply"))
-        return -1;
-    const struct ctkd__node *const p = &graph->nodes[x], *const q = &graph->nodes[y];
-    const bool same = p->h == q->h && p->w == q->w, vector = q->h == 1 && q->w == 1;
-    if (p->c != q->c || (!same && !vector)) {
-        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "multiply: %s is %zux%zux%zu and %s is %zux%zux%zu, expected "
-                                   "the same shape or %zux1x1",
-                                   p->name, p->c, p->h, p->w, q->name, q->c, q->h, q->w, p->c);
-        return -1;
-    }
-    return append_after(graph, CTKD__OP_MULTIPLY, x, y, (const size_t[3]){ p->c, p->h, p->w });
-}
-
-/* The side of a transposed convolution's output; 0 when nothing is left of it. */
-static size_t transposed_side(size_t side, const struct ctkd__conv_args *args)
-{
-    const size_t whole = (side - 1) * args->stride + args->kernel;
-    return whole > 2 * args->padding ? whole - 2 * args->padding : 0;
-}
-
-int ctkd__graph_transposed_conv(struct ctkd__graph *graph, int x, const char *name,
-                                const struct ctkd__conv_args *args)
-{
-    if (!usable(graph, x, name))
-        return -1;
-    if (args->kernel == 0 || args->stride == 0 || args->padding >= args->kernel ||
-        args->groups > 1) {
-        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
-                                   "%s: kernel %zu, stride %zu, padding %zu, groups %zu; expected "
-                                   "kernel and stride of at least 1, padding less than kernel, one "
-                                   "group",
-                                   name, args->kernel, args->stride, args->padding, args->groups);
-        return -1;
-    }
-    const size_t c = graph->nodes[x].c;
-    const size_t out[4] = { args->out, transposed_side(graph->nodes[x].h, args),
-                            transposed_side(graph->nodes[x].w, args) };
-    const int y = append(graph, CTKD__OP_TRANSPOSED_CONV, name, x, -1, out);
-    if (y < 0)
-        return -1;
-    struct ctkd__node *const node = &graph->nodes[y];
-    node->kernel = args->kernel, node->stride = args->stride, node->padding = args->padding;
-    const size_t shape[4] = { c, args->out, args->kernel, args->kernel };
-    add_parameter(graph, CTKD__ROLE_WEIGHT, ".weight", 4, shape, args->init, args->value);
-    if (args->bias)
-        add_parameter(graph, CTKD__ROLE_BIAS, ".bias", 1, out, args->bias_init, args->bias_value);
-    return graph->status ? -1 : y;
-}
-
-int ctkd__graph_parameter(struct ctkd__graph *graph, const char *name, size_t count, float value)
-{
-    const size_t shape[4] = { count, 1, 1 };
-    const int y = append(graph, CTKD__OP_PARAMETER, name, -1, -1, shape);
-    if (y >= 0)
-        add_parameter(graph, CTKD__ROLE_WEIGHT, "", 1, shape, CTKD__INIT_CONSTANT, value);
-    return graph->status ? -1 : y;
-}
-
-int ctkd__graph_side_input(struct ctkd__graph *graph, const char *name, size_t c, size_t h,
-                           size_t w)
-{
-    return append(graph, CTKD__OP_SIDE_INPUT, name, -1, -1, (const size_t[3]){ c, h, w });
-}
-
 void ctkd__graph_list_last(struct ctkd__graph *graph, int x)
 {
-    if (!usable(graph, x, "list_last"))
+    if (!ctkd__build_usable(graph, x, "list_last"))
         return;
     for (int role = 0; role < CTKD__ROLE_COUNT; role++) {
         const int from = graph->nodes[x].parameters[role], last = graph->n_parameters - 1;
@@ -586,7 +275,7 @@ ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error
     if (graph->status == CTKD_OK && logits == -1 && graph->n_taps == 0)
         graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
                                    "network: neither logits nor taps, expected one of them");
-    if (logits != -1 && usable(graph, logits, "logits") &&
+    if (logits != -1 && ctkd__build_usable(graph, logits, "logits") &&
         graph->nodes[logits].op != CTKD__OP_LINEAR)
         graph->status =
             ctkd__fail(&graph->error, CTKD_EINVAL, "logits: %s is of kind %s, expected linear",
@@ -636,10 +325,9 @@ size_t ctkd__graph_macs(const struct ctkd__graph *graph)
         const struct ctkd__node *const node = &graph->nodes[i];
         const bool transposed = node->op == CTKD__OP_TRANSPOSED_CONV;
         const struct ctkd__node *const over = transposed ? &graph->nodes[node->inputs[0]] : node;
-        if (transposed || node->op == CTKD__OP_CONV || node->op == CTKD__OP_LINEAR)
-            macs +=
-                over->h * over->w *
-                ctkd__parameter_elements(&graph->parameters[node->parameters[CTKD__ROLE_WEIGHT]]);
+        const int weight = node->parameters[CTKD__ROLE_WEIGHT];
+        if (weight >= 0 && graph->parameters[weight].rank > 1) /* no scale of channels */
+            macs += over->h * over->w * ctkd__parameter_elements(&graph->parameters[weight]);
     }
     return macs;
 }
@@ -648,7 +336,7 @@ size_t ctkd__graph_state_tensors(const struct ctkd__graph *graph)
 {
     size_t tensors = (size_t)graph->n_parameters;
     for (int i = 0; i < graph->n_nodes; i++)
-        tensors += graph->nodes[i].op == CTKD__OP_BATCH_NORM; /* num_batches_tracked */
+        tensors += graph->nodes[i].parameters[CTKD__ROLE_MEAN] >= 0; /* num_batches_tracked */
     return tensors;
 }
 

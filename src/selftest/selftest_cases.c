@@ -14,13 +14,18 @@
 
 /* Channels fill no whole blocks where the name does not say so. */
 static const struct ctkd__op_case cases[] = {
-    { "relu", CTKD__OP_RELU, SIZE(20, 5, 5) },
-    { "relu6", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__RELU6 },
-    { "leaky_relu", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__LEAKY_RELU },
-    { "sigmoid", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__SIGMOID },
-    { "hard_sigmoid", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__HARD_SIGMOID },
-    { "hard_swish", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__HARD_SWISH },
+    { "relu", CTKD__OP_RELU, SIZE(20, 5, 5), .kinks = true },
+    { "relu6", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__RELU6, .kinks = true },
+    { "leaky_relu", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__LEAKY_RELU,
+      .kinks = true },
+    { "sigmoid", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__SIGMOID, .kinks = true },
+    { "hard_sigmoid", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__HARD_SIGMOID,
+      .kinks = true },
+    { "hard_swish", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__HARD_SWISH,
+      .kinks = true },
     { "add", CTKD__OP_ADD, SIZE(20, 5, 5), .two = true },
+    { "add, relu behind", CTKD__OP_ADD, SIZE(20, 5, 5), .two = true, .kinks = true,
+      .relu_behind = true },
     { "multiply", CTKD__OP_MULTIPLY, SIZE(20, 5, 5), .two = true },
     { "multiply by a vector", CTKD__OP_MULTIPLY, SIZE(20, 5, 5), .two = true, .vector = true },
     { "scale_by", CTKD__OP_SCALE_BY, SIZE(20, 5, 5), .two = true },
@@ -29,7 +34,7 @@ static const struct ctkd__op_case cases[] = {
     { "slice", CTKD__OP_SLICE, SIZE(20, 5, 5) },
     { "shuffle", CTKD__OP_SHUFFLE, SIZE(20, 5, 5) },
     { "subsample", CTKD__OP_SUBSAMPLE, SIZE(20, 5, 6) },
-    { "max_pool", CTKD__OP_MAX_POOL, SIZE(20, 7, 6) },
+    { "max_pool", CTKD__OP_MAX_POOL, SIZE(20, 7, 6), .kinks = true },
     { "average_pool", CTKD__OP_AVERAGE_POOL, SIZE(20, 7, 6) },
     { "average_pool, padding counted", CTKD__OP_AVERAGE_POOL, SIZE(20, 7, 6), .counted = true },
     { "global_pool", CTKD__OP_GLOBAL_POOL, SIZE(20, 5, 5) },
@@ -75,27 +80,27 @@ const struct ctkd__op_case *ctkd__selftest_cases(void)
 
 /* What is fused: a batch norm that the next convolution applies while it reads, a sum and a ReLU in
    a batch norm's step; for inference batch norms in the weights of convolutions. */
-static int build_block(struct ctkd__graph *g, const struct ctkd__op_case *of, int x)
+static int build_block(struct ctkd__graph *g, const struct ctkd__op_case *tested, int x)
 {
-    const struct ctkd__conv_args pointwise = { .out = of->conv.out, .kernel = 1, .stride = 1 };
-    int y = ctkd__graph_batch_norm(g, ctkd__graph_conv(g, x, "a", &of->conv), "na");
+    const struct ctkd__conv_args pointwise = { .out = tested->conv.out, .kernel = 1, .stride = 1 };
+    int y = ctkd__graph_batch_norm(g, ctkd__graph_conv(g, x, "a", &tested->conv), "na");
     y = ctkd__graph_batch_norm(g, ctkd__graph_conv(g, ctkd__graph_relu(g, y), "b", &pointwise),
                                "nb");
     const int shortcut = ctkd__graph_batch_norm(g, ctkd__graph_conv(g, x, "c", &pointwise), "nc");
     y = ctkd__graph_relu(g, ctkd__graph_add(g, y, shortcut));
     return ctkd__graph_relu(
-        g, ctkd__graph_batch_norm(g, ctkd__graph_conv(g, y, "d", &of->conv), "nd"));
+        g, ctkd__graph_batch_norm(g, ctkd__graph_conv(g, y, "d", &tested->conv), "nd"));
 }
 
 /* The op of a case on its sources. Without a default: a new op is missing here. */
-static int build_op(struct ctkd__graph *g, const struct ctkd__op_case *of, int x, int y)
+static int build_op(struct ctkd__graph *g, const struct ctkd__op_case *tested, int x, int y)
 {
-    switch (of->op) {
+    switch (tested->op) {
     case CTKD__OP_INPUT: /* are the sources */
     case CTKD__OP_SIDE_INPUT:
         break;
     case CTKD__OP_CONV:
-        return ctkd__graph_conv(g, x, "conv", &of->conv);
+        return ctkd__graph_conv(g, x, "conv", &tested->conv);
     case CTKD__OP_BATCH_NORM:
         return ctkd__graph_batch_norm(g, x, "norm");
     case CTKD__OP_RELU:
@@ -110,59 +115,62 @@ static int build_op(struct ctkd__graph *g, const struct ctkd__op_case *of, int x
         return ctkd__graph_linear(g, x, "linear", 11, CTKD__INIT_CONSTANT, 0, CTKD__INIT_CONSTANT,
                                   0);
     case CTKD__OP_SUBSAMPLE:
-        return ctkd__graph_subsample(g, x, of->c + 10, 2);
+        return ctkd__graph_subsample(g, x, tested->c + 10, 2);
     case CTKD__OP_CONCAT:
         return ctkd__graph_concat(g, x, y);
     case CTKD__OP_SLICE:
-        return ctkd__graph_slice(g, x, 3, of->c - 5);
+        return ctkd__graph_slice(g, x, 3, tested->c - 5);
     case CTKD__OP_SHUFFLE:
         return ctkd__graph_shuffle(g, x, 4);
     case CTKD__OP_ACTIVATE:
-        return ctkd__graph_activate(g, x, of->activation, 0.1f);
+        return ctkd__graph_activate(g, x, tested->activation, 0.1f);
     case CTKD__OP_AVERAGE_POOL:
-        return ctkd__graph_average_pool(g, x,
-                                        &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, of->counted });
+        return ctkd__graph_average_pool(
+            g, x, &(struct ctkd__pool_args){ 3, 2, { 1, 1 }, tested->counted });
     case CTKD__OP_POOL_TO:
-        return ctkd__graph_pool_to(g, x, of->h - 2, of->w / 2);
+        return ctkd__graph_pool_to(g, x, tested->h - 2, tested->w / 2);
     case CTKD__OP_RESIZE: /* larger one way, smaller the other */
-        return ctkd__graph_resize(g, x, 2 * of->h - 1, of->w - 1);
+        return ctkd__graph_resize(g, x, 2 * tested->h - 1, tested->w - 1);
     case CTKD__OP_SCALE_BY:
-        return ctkd__graph_scale_by(g, x, y, of->c - 2);
+        return ctkd__graph_scale_by(g, x, y, tested->c - 2);
     case CTKD__OP_MULTIPLY:
-        return ctkd__graph_multiply(g, x, of->vector ? ctkd__graph_global_pool(g, y) : y);
+        return ctkd__graph_multiply(g, x, tested->vector ? ctkd__graph_global_pool(g, y) : y);
     case CTKD__OP_TRANSPOSED_CONV:
-        return ctkd__graph_transposed_conv(g, x, "conv", &of->conv);
+        return ctkd__graph_transposed_conv(g, x, "conv", &tested->conv);
     case CTKD__OP_PARAMETER:
-        return ctkd__graph_parameter(g, "parameter", of->c, 0);
+        return ctkd__graph_parameter(g, "parameter", tested->c, 0);
     case CTKD__OP_COUNT:
-        return build_block(g, of, x);
+        return build_block(g, tested, x);
     }
     return -1;
 }
 
-ctkd_status ctkd__selftest_build(const struct ctkd__op_case *of, bool inference,
+ctkd_status ctkd__selftest_build(const struct ctkd__op_case *tested, bool inference,
                                  struct ctkd__built_case *out, ctkd_error *err)
 {
     *out = (struct ctkd__built_case){ .n_outputs = 1 };
     if (ctkd__graph_create(&out->graph) != CTKD_OK)
         return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
     struct ctkd__graph *const g = out->graph;
-    const size_t channels = of->images ? of->c : 2 * of->c;
-    const int images = of->images || inference ? ctkd__graph_input(g, channels, of->h, of->w) : -1;
+    const size_t channels = tested->images ? tested->c : 2 * tested->c;
+    const int images =
+        tested->images || inference ? ctkd__graph_input(g, channels, tested->h, tested->w) : -1;
     for (size_t i = 0; i < 2; i++) {
         const char name[] = { 'x', (char)('0' + i), 0 };
-        if (i == 1 && !of->two)
+        if (i == 1 && !tested->two)
             out->sources[i] = out->sources[0];
-        else if (of->images)
+        else if (tested->images)
             out->sources[i] = images;
         else if (inference)
-            out->sources[i] = ctkd__graph_slice(g, images, i * of->c, of->c);
+            out->sources[i] = ctkd__graph_slice(g, images, i * tested->c, tested->c);
         else
-            out->sources[i] = ctkd__graph_side_input(g, name, of->c, of->h, of->w);
+            out->sources[i] = ctkd__graph_side_input(g, name, tested->c, tested->h, tested->w);
     }
-    out->outputs[0] = build_op(g, of, out->sources[0], out->sources[1]);
+    out->outputs[0] = build_op(g, tested, out->sources[0], out->sources[1]);
+    if (tested->relu_behind)
+        out->outputs[0] = ctkd__graph_relu(g, out->outputs[0]);
     ctkd__graph_tap(g, "y", out->outputs[0]);
-    if (of->read_outside && !inference) {
+    if (tested->read_outside && !inference) {
         out->outputs[out->n_outputs++] = out->sources[0];
         ctkd__graph_tap(g, "x", out->sources[0]);
     }

@@ -15,6 +15,8 @@ struct ctkd__op_case {
     enum ctkd__activation activation;
     struct ctkd__conv_args conv;
     bool vector, counted; /* multiply: by c x 1 x 1; average_pool: with its padding */
+    bool kinks;           /* sources keep away from multiples of 0.5 and from each other */
+    bool relu_behind;     /* the output is that of a ReLU on the op */
     bool read_outside;    /* the first source is an output too: gradients are added there */
 };
 
@@ -30,7 +32,7 @@ struct ctkd__built_case {
 };
 
 /* out->graph is destroyed by the caller, whatever the status. */
-ctkd_status ctkd__selftest_build(const struct ctkd__op_case *of, bool inference,
+ctkd_status ctkd__selftest_build(const struct ctkd__op_case *tested, bool inference,
                                  struct ctkd__built_case *out, ctkd_error *err);
 
 #endif

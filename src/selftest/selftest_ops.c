@@ -33,7 +33,7 @@ static const double gradient_limit = 1e-4, block_limit = 2e-3, value_limit = 1e-
 /* --- a case compiled */
 
 struct variant {
-    const struct ctkd__op_case *of;
+    const struct ctkd__op_case *tested;
     const struct ctkd__kernels *kernels;
     const char *conv;
 };
@@ -47,7 +47,7 @@ struct variable {
 };
 
 struct rig {
-    const struct ctkd__op_case *of;
+    const struct ctkd__op_case *tested;
     struct ctkd__built_case training, inference;
     struct ctkd__weights *weights, *folded; /* of the one graph, of the other */
     struct ctkd__training *one, *all; /* by one worker, whose passes are differentiated; by all */
@@ -86,32 +86,27 @@ static void rig_close(struct rig *rig)
     free(rig);
 }
 
-static bool is_block(const struct ctkd__op_case *of)
+static bool is_block(const struct ctkd__op_case *tested)
 {
-    return of->op == CTKD__OP_COUNT;
-}
-
-static bool has_kinks(const struct ctkd__op_case *of)
-{
-    return of->op == CTKD__OP_RELU || of->op == CTKD__OP_ACTIVATE || of->op == CTKD__OP_MAX_POOL;
+    return tested->op == CTKD__OP_COUNT;
 }
 
 /* Of the differences. What is linear in each of its inputs is told exactly by any step, and best by
    a large one; twice 0.03 is less than the distance of a kink; a block is far from linear. */
-static float step_of(const struct ctkd__op_case *of)
+static float step_of(const struct ctkd__op_case *tested)
 {
-    if (is_block(of))
+    if (is_block(tested))
         return 0.00390625f;
-    return has_kinks(of) || of->op == CTKD__OP_BATCH_NORM ? 0.03125f : 1;
+    return tested->kinks || tested->op == CTKD__OP_BATCH_NORM ? 0.03125f : 1;
 }
 
 /* For each channel of an image another order of the same distances from another start: 0.125 away
    from the multiples of 0.5, where activations have their kinks, and 0.5 from each other for
    pools. */
-static void fill_apart(const struct ctkd__op_case *of, uint64_t seed, float *x)
+static void fill_apart(const struct ctkd__op_case *tested, uint64_t seed, float *x)
 {
-    const size_t hw = of->h * of->w;
-    for (size_t plane = 0; plane < N * of->c; plane++, x += hw) {
+    const size_t hw = tested->h * tested->w;
+    for (size_t plane = 0; plane < N * tested->c; plane++, x += hw) {
         const uint32_t start = ctkd_random_below(seed, CTKD_RANDOM_TEST, plane, hw, 9);
         for (size_t i = 0; i < hw; i++)
             x[i] = 0.5f * ((float)i - (float)(hw / 2) + (float)start - 4) + 0.125f;
@@ -125,12 +120,12 @@ static void fill_apart(const struct ctkd__op_case *of, uint64_t seed, float *x)
     }
 }
 
-static void fill_source(const struct ctkd__op_case *of, uint64_t seed, float *x)
+static void fill_source(const struct ctkd__op_case *tested, uint64_t seed, float *x)
 {
-    if (has_kinks(of))
-        fill_apart(of, seed, x);
+    if (tested->kinks)
+        fill_apart(tested, seed, x);
     else
-        for (size_t i = 0; i < N * of->c * of->h * of->w; i++)
+        for (size_t i = 0; i < N * tested->c * tested->h * tested->w; i++)
             x[i] = ctkd_random_normal(seed, CTKD_RANDOM_TEST, 0, i);
 }
 
@@ -189,17 +184,17 @@ static ctkd_status add_parameters(struct rig *rig, ctkd_error *err)
 /* The sources, as variables where they are side inputs, and as channels of the images. */
 static ctkd_status add_sources(struct rig *rig, ctkd_error *err)
 {
-    const struct ctkd__op_case *const of = rig->of;
-    const size_t floats = of->c * of->h * of->w, parts = of->images ? 1 : 2;
+    const struct ctkd__op_case *const tested = rig->tested;
+    const size_t floats = tested->c * tested->h * tested->w, parts = tested->images ? 1 : 2;
     float x[VALUES_MAX];
     if (N * floats > VALUES_MAX)
         return ctkd__fail(err, CTKD_ERANGE, "%zu values, expected at most %d", N * floats,
                           VALUES_MAX);
-    for (size_t i = 0; i < (of->two ? 2 : 1); i++) {
-        fill_source(of, i, x);
+    for (size_t i = 0; i < (tested->two ? 2 : 1); i++) {
+        fill_source(tested, i, x);
         for (size_t n = 0; n < N; n++)
             memcpy(rig->images + (n * parts + i) * floats, x + n * floats, floats * sizeof *x);
-        if (of->images)
+        if (tested->images)
             continue;
         struct variable *const v =
             add_variable(rig, rig->training.graph->nodes[rig->training.sources[i]].name, (int)i, -1,
@@ -227,9 +222,9 @@ static ctkd_status add_outputs(struct rig *rig, ctkd_error *err)
 }
 
 /* A parameter has no value in inference. */
-static bool has_inference(const struct ctkd__op_case *of)
+static bool has_inference(const struct ctkd__op_case *tested)
 {
-    return of->op != CTKD__OP_PARAMETER;
+    return tested->op != CTKD__OP_PARAMETER;
 }
 
 static ctkd_status compile_training(struct rig *rig, const struct variant *v,
@@ -254,7 +249,7 @@ static ctkd_status compile_inference(struct rig *rig, const struct variant *v,
     config.outputs = rig->inference.outputs;
     config.n_outputs = 1;
     config.no_logits = true;
-    ctkd_status status = ctkd__selftest_build(v->of, true, &rig->inference, err);
+    ctkd_status status = ctkd__selftest_build(v->tested, true, &rig->inference, err);
     if (status == CTKD_OK)
         status = ctkd__weights_create(rig->inference.graph, v->kernels->block, &rig->folded, err);
     if (status == CTKD_OK)
@@ -268,8 +263,8 @@ static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest
     struct rig *const rig = *out = calloc(1, sizeof *rig);
     if (!rig)
         return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
-    rig->of = v->of;
-    ctkd_status status = ctkd__selftest_build(v->of, false, &rig->training, err);
+    rig->tested = v->tested;
+    ctkd_status status = ctkd__selftest_build(v->tested, false, &rig->training, err);
     if (status == CTKD_OK)
         status = ctkd__weights_create(rig->training.graph, v->kernels->block, &rig->weights, err);
     if (status == CTKD_OK)
@@ -282,7 +277,7 @@ static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest
         status = compile_training(rig, v, &engines->one, &rig->one, err);
     if (status == CTKD_OK)
         status = compile_training(rig, v, &engines->all, &rig->all, err);
-    if (status == CTKD_OK && has_inference(v->of))
+    if (status == CTKD_OK && has_inference(v->tested))
         status = compile_inference(rig, v, &engines->all, err);
     return status;
 }
@@ -340,7 +335,7 @@ static ctkd_status slopes(struct rig *rig, const struct variable *v, uint64_t se
 {
     static const float offsets[4] = { -2, -1, 1, 2 };
     static const double factors[4] = { 1, -8, 8, -1 };
-    const float step = step_of(rig->of);
+    const float step = step_of(rig->tested);
     struct ctkd__weights *const w = rig->weights;
     ctkd_status status = CTKD_OK;
     *actual = *expected = 0;
@@ -381,7 +376,7 @@ static ctkd_status differentiate(struct rig *rig, struct errors *errors, ctkd_er
         largest = fmax(largest, norm[i]);
     }
     for (size_t i = 0; i < rig->n_variables; i++) {
-        const double floor = is_block(rig->of) ? 0.1 * largest : 0;
+        const double floor = is_block(rig->tested) ? 0.1 * largest : 0;
         const double relative = error[i] / (norm[i] + floor);
         if (ctkd__selftest_worse(relative, errors->gradient)) {
             errors->gradient = relative;
@@ -544,14 +539,14 @@ static ctkd_status try_variant(const struct variant *v,
 }
 
 /* A case with every instruction set and every implementation of its convolutions. */
-static ctkd_status try_case(const struct ctkd__op_case *of,
+static ctkd_status try_case(const struct ctkd__op_case *tested,
                             const struct ctkd__selftest_engines *engines, struct tried *tried,
                             struct worst *worst, ctkd_error *err)
 {
     struct ctkd__built_case built;
-    ctkd_status status = ctkd__selftest_build(of, false, &built, err);
+    ctkd_status status = ctkd__selftest_build(tested, false, &built, err);
     for (size_t i = 0; ctkd__kernels_list()[i] && status == CTKD_OK; i++) {
-        struct variant v = { of, ctkd__kernels_list()[i], "auto" };
+        struct variant v = { tested, ctkd__kernels_list()[i], "auto" };
         status = try_variant(&v, engines, tried, worst, err);
         for (size_t c = 0; ctkd__conv_list()[c] && status == CTKD_OK; c++) {
             v.conv = ctkd__conv_list()[c]->name;
@@ -565,15 +560,15 @@ static ctkd_status try_case(const struct ctkd__op_case *of,
     return status;
 }
 
-static void check_case(struct ctkd__selftest *test, const struct ctkd__op_case *of,
+static void check_case(struct ctkd__selftest *test, const struct ctkd__op_case *tested,
                        const struct ctkd__selftest_engines *engines, struct tried *tried)
 {
     struct worst worst = { 0 };
     char what[96];
     ctkd_error err = { 0 };
-    snprintf(what, sizeof what, "op %s", of->name);
-    const double limit = is_block(of) ? block_limit : gradient_limit;
-    if (try_case(of, engines, tried, &worst, &err) != CTKD_OK)
+    snprintf(what, sizeof what, "op %s", tested->name);
+    const double limit = is_block(tested) ? block_limit : gradient_limit;
+    if (try_case(tested, engines, tried, &worst, &err) != CTKD_OK)
         ctkd__selftest_say(test, false, what, "%s", err.message);
     else
         ctkd__selftest_say(
@@ -613,9 +608,9 @@ void ctkd__selftest_ops(struct ctkd__selftest *test)
     struct ctkd__selftest_engines engines;
     if (!ctkd__selftest_engines_open(test, "ops", &engines))
         return;
-    for (const struct ctkd__op_case *of = ctkd__selftest_cases();
-         of->name && !(test->failures && test->first_failure_ends); of++)
-        check_case(test, of, &engines, &tried);
+    for (const struct ctkd__op_case *tested = ctkd__selftest_cases();
+         tested->name && !(test->failures && test->first_failure_ends); tested++)
+        check_case(test, tested, &engines, &tried);
     if (!(test->failures && test->first_failure_ends))
         say_tried(test, &tried);
     ctkd__selftest_engines_close(&engines);

@@ -7,8 +7,6 @@ static size_t blocks_of(size_t channels, size_t block)
     return (channels + block - 1) / block;
 }
 
-/* --- channels */
-
 /* The entry of `sources` for a block of an operand; a new one behind the last if there is none. */
 static struct ctkd__channel_source *source_of(struct ctkd__channel_source *sources, size_t *count,
                                               const struct ctkd__channel *from, size_t block)
@@ -91,47 +89,4 @@ void ctkd__channel_plan_fini(struct ctkd__channel_plan *plan)
     free(plan->first);
     free(plan->sources);
     *plan = (struct ctkd__channel_plan){ 0 };
-}
-
-/* --- windows */
-
-/* Rows (or columns) of the window of output row `at`, of `out` over `in`. */
-static void window_of(const struct ctkd__node *node, size_t at, size_t in, size_t out,
-                      size_t window[2])
-{
-    if (node->op == CTKD__OP_AVERAGE_POOL) {
-        const size_t begin = at * node->stride, end = begin + node->kernel;
-        window[0] = begin > node->padding ? begin - node->padding : 0;
-        window[1] = end - node->padding < in ? end - node->padding : in;
-    } else if (node->op == CTKD__OP_POOL_TO) {
-        window[0] = at * in / out;
-        window[1] = ((at + 1) * in + out - 1) / out;
-    } else { /* RESIZE: the nearest pixel */
-        window[0] = at * in / out;
-        window[1] = window[0] + 1;
-    }
-}
-
-ctkd_status ctkd__windows_create(const struct ctkd__node *node, const struct ctkd__node *in,
-                                 struct ctkd__windows *out)
-{
-    *out = (struct ctkd__windows){ .h = in->h, .w = in->w, .oh = node->h, .ow = node->w };
-    size_t *const bounds = calloc(2 * (node->h + node->w), sizeof *bounds);
-    if (!bounds)
-        return CTKD_ENOMEM;
-    for (size_t y = 0; y < node->h; y++)
-        window_of(node, y, in->h, node->h, bounds + 2 * y);
-    for (size_t x = 0; x < node->w; x++)
-        window_of(node, x, in->w, node->w, bounds + 2 * (node->h + x));
-    out->rows = bounds;
-    out->columns = bounds + 2 * node->h;
-    if (node->op == CTKD__OP_AVERAGE_POOL && node->count_padding)
-        out->factor = 1.0f / (float)(node->kernel * node->kernel);
-    return CTKD_OK;
-}
-
-void ctkd__windows_fini(struct ctkd__windows *windows)
-{
-    free((void *)(uintptr_t)windows->rows);
-    *windows = (struct ctkd__windows){ 0 };
 }

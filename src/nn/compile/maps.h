@@ -17,7 +17,8 @@ ctkd_status ctkd__channel_plan_backward(const struct ctkd__channel *channels, si
                                         struct ctkd__channel_plan *out);
 void ctkd__channel_plan_fini(struct ctkd__channel_plan *plan);
 
-/* Windows of an AVERAGE_POOL, POOL_TO or RESIZE node over its input. CTKD_ENOMEM. */
+/* Windows of an AVERAGE_POOL, POOL_TO or RESIZE node over its input. CTKD_ENOMEM.
+   op_average.c */
 ctkd_status ctkd__windows_create(const struct ctkd__node *node, const struct ctkd__node *in,
                                  struct ctkd__windows *out);
 void ctkd__windows_fini(struct ctkd__windows *windows);

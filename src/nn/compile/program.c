@@ -2,28 +2,28 @@
 
 #include <stdlib.h>
 
-static const char *const texts[CTKD__INSTRUCTION_KINDS] = {
-    [CTKD__INSTRUCTION_CONV] = "conv",
-    [CTKD__INSTRUCTION_NORM] = "batch norm",
-    [CTKD__INSTRUCTION_ADD] = "add",
-    [CTKD__INSTRUCTION_RELU] = "relu",
-    [CTKD__INSTRUCTION_MAX_POOL] = "max pool",
-    [CTKD__INSTRUCTION_GLOBAL_POOL] = "global pool",
-    [CTKD__INSTRUCTION_LINEAR] = "linear",
-    [CTKD__INSTRUCTION_SUBSAMPLE] = "subsample",
-    [CTKD__INSTRUCTION_INPUT] = "input",
-    [CTKD__INSTRUCTION_CHANNELS] = "channels",
-    [CTKD__INSTRUCTION_ACTIVATE] = "activate",
-    [CTKD__INSTRUCTION_AVERAGE] = "average",
-    [CTKD__INSTRUCTION_SCALE_BY] = "scale by",
-    [CTKD__INSTRUCTION_MULTIPLY] = "multiply",
-    [CTKD__INSTRUCTION_TRANSPOSED_CONV] = "transposed conv",
-    [CTKD__INSTRUCTION_OUTPUT] = "output",
+#include "nn/compile/instructions.h"
+
+static const enum ctkd__instruction_kind op_instructions[CTKD__OP_COUNT] = {
+#define OP_INSTRUCTION(op, name, instruction) [CTKD__OP_##op] = CTKD__INSTRUCTION_##instruction,
+    CTKD__OP_LIST(OP_INSTRUCTION)
+#undef OP_INSTRUCTION
 };
 
-const char *ctkd__instruction_text(enum ctkd__instruction_kind kind)
+enum ctkd__instruction_kind ctkd__op_instruction(enum ctkd__op op)
 {
-    return texts[kind];
+    return op_instructions[op];
+}
+
+static const struct ctkd__instruction_def *const defs[CTKD__INSTRUCTION_KINDS] = {
+#define INSTRUCTION_DEF(kind, name) &ctkd__instruction_##name,
+    CTKD__INSTRUCTION_LIST(INSTRUCTION_DEF)
+#undef INSTRUCTION_DEF
+};
+
+const struct ctkd__instruction_def *ctkd__instruction_def(enum ctkd__instruction_kind kind)
+{
+    return defs[kind];
 }
 
 /* What is known of a node while instructions are made. */
@@ -98,74 +98,11 @@ static bool ends_norm_or_conv(const struct fusion *f, int node)
     return ends_norm(f, node) || f->graph->nodes[node].op == CTKD__OP_CONV;
 }
 
-static enum ctkd__instruction_kind kind_of(enum ctkd__op op)
-{
-    switch (op) {
-    case CTKD__OP_CONV:
-        return CTKD__INSTRUCTION_CONV;
-    case CTKD__OP_BATCH_NORM:
-        return CTKD__INSTRUCTION_NORM;
-    case CTKD__OP_ADD:
-        return CTKD__INSTRUCTION_ADD;
-    case CTKD__OP_RELU:
-        return CTKD__INSTRUCTION_RELU;
-    case CTKD__OP_MAX_POOL:
-        return CTKD__INSTRUCTION_MAX_POOL;
-    case CTKD__OP_GLOBAL_POOL:
-        return CTKD__INSTRUCTION_GLOBAL_POOL;
-    case CTKD__OP_LINEAR:
-        return CTKD__INSTRUCTION_LINEAR;
-    case CTKD__OP_SUBSAMPLE:
-        return CTKD__INSTRUCTION_SUBSAMPLE;
-    case CTKD__OP_CONCAT:
-    case CTKD__OP_SLICE:
-    case CTKD__OP_SHUFFLE:
-        return CTKD__INSTRUCTION_CHANNELS;
-    case CTKD__OP_ACTIVATE:
-        return CTKD__INSTRUCTION_ACTIVATE;
-    case CTKD__OP_AVERAGE_POOL:
-    case CTKD__OP_POOL_TO:
-    case CTKD__OP_RESIZE:
-        return CTKD__INSTRUCTION_AVERAGE;
-    case CTKD__OP_SCALE_BY:
-        return CTKD__INSTRUCTION_SCALE_BY;
-    case CTKD__OP_MULTIPLY:
-        return CTKD__INSTRUCTION_MULTIPLY;
-    case CTKD__OP_TRANSPOSED_CONV:
-        return CTKD__INSTRUCTION_TRANSPOSED_CONV;
-    case CTKD__OP_INPUT:
-    case CTKD__OP_SIDE_INPUT:
-        return CTKD__INSTRUCTION_INPUT;
-    case CTKD__OP_PARAMETER:
-    case CTKD__OP_COUNT:
-        break; /* a parameter has no instruction */
-    }
-    return CTKD__INSTRUCTION_KINDS;
-}
-
 /* --- maps of channels */
 
 static bool is_map(const struct fusion *f, int node)
 {
-    return kind_of(f->graph->nodes[node].op) == CTKD__INSTRUCTION_CHANNELS;
-}
-
-/* Channel `c` of a map's output, in terms of its direct operands. */
-static struct ctkd__channel direct_channel(const struct ctkd__graph *graph, int node, size_t c)
-{
-    const struct ctkd__node *const n = &graph->nodes[node];
-    const size_t first = graph->nodes[n->inputs[0]].c;
-    size_t from = c;
-    uint32_t operand = 0;
-    if (n->op == CTKD__OP_SLICE) {
-        from = n->channel + c;
-    } else if (n->op == CTKD__OP_SHUFFLE) { /* [groups][c / groups] transposed */
-        from = c % n->groups * (n->c / n->groups) + c / n->groups;
-    } else if (c >= first) {
-        from = c - first;
-        operand = 1;
-    }
-    return (struct ctkd__channel){ operand, (uint32_t)from };
+    return ctkd__op_instruction(f->graph->nodes[node].op) == CTKD__INSTRUCTION_CHANNELS;
 }
 
 /* The operand number of `source` in a map, which may take it as a new one; false when it has two
@@ -189,7 +126,7 @@ static bool compose(struct fusion *f, int node)
     const int *const inputs = f->graph->nodes[node].inputs;
     map->sources[0] = map->sources[1] = -1;
     for (size_t c = 0; c < f->graph->nodes[node].c; c++) {
-        struct ctkd__channel from = direct_channel(f->graph, node, c);
+        struct ctkd__channel from = ctkd__direct_channel(f->graph, node, c);
         int source = inputs[from.operand];
         const struct known *const before = &f->known[source];
         if (before->seen_through) {
@@ -223,7 +160,7 @@ static void take_directly(struct fusion *f, int node)
     for (int i = 0; i < 2; i++)
         map->sources[i] = f->graph->nodes[node].inputs[i];
     for (size_t c = 0; c < f->graph->nodes[node].c; c++)
-        map->channels[c] = direct_channel(f->graph, node, c);
+        map->channels[c] = ctkd__direct_channel(f->graph, node, c);
 }
 
 static void find_seen_through(struct fusion *f)
@@ -271,7 +208,7 @@ static bool make_maps(struct fusion *f, struct ctkd__program *out)
 static void fuse_from(struct fusion *f, int node)
 {
     const struct ctkd__node *const n = &f->graph->nodes[node];
-    struct ctkd__instruction instruction = { .kind = kind_of(n->op),
+    struct ctkd__instruction instruction = { .kind = ctkd__op_instruction(n->op),
                                              .node = node,
                                              .norm = -1,
                                              .input = n->inputs[0],
@@ -339,7 +276,8 @@ static bool has_instruction(const struct fusion *f, int node)
     const enum ctkd__op op = f->graph->nodes[node].op;
     if (!f->known[node].needed || f->known[node].absorbed || f->known[node].seen_through)
         return false;
-    return op == CTKD__OP_INPUT ? images_are_blocked(f, node) : op != CTKD__OP_PARAMETER;
+    return op == CTKD__OP_INPUT ? images_are_blocked(f, node)
+                                : ctkd__op_instruction(op) != CTKD__INSTRUCTION_NONE;
 }
 
 static void list_instructions(const struct fusion *f, struct ctkd__program *out)

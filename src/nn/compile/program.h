@@ -7,28 +7,6 @@
 
 #include "nn/graph.h"
 
-enum ctkd__instruction_kind {
-    CTKD__INSTRUCTION_CONV, /* inference: with batch norm folded, residual and ReLU */
-    CTKD__INSTRUCTION_NORM, /* batch norm, then residual, then ReLU */
-    CTKD__INSTRUCTION_ADD,  /* add, then ReLU */
-    CTKD__INSTRUCTION_RELU,
-    CTKD__INSTRUCTION_MAX_POOL,
-    CTKD__INSTRUCTION_GLOBAL_POOL,
-    CTKD__INSTRUCTION_LINEAR,
-    CTKD__INSTRUCTION_SUBSAMPLE,
-    CTKD__INSTRUCTION_INPUT,    /* plain images or side input, made blocked */
-    CTKD__INSTRUCTION_CHANNELS, /* concat, slice, shuffle and chains of them: a map of channels */
-    CTKD__INSTRUCTION_ACTIVATE,
-    CTKD__INSTRUCTION_AVERAGE, /* average pool, pool to a size, resize: means over windows */
-    CTKD__INSTRUCTION_SCALE_BY,
-    CTKD__INSTRUCTION_MULTIPLY,
-    CTKD__INSTRUCTION_TRANSPOSED_CONV,
-    CTKD__INSTRUCTION_OUTPUT, /* a value that is read from outside, made plain */
-    CTKD__INSTRUCTION_KINDS
-};
-
-const char *ctkd__instruction_text(enum ctkd__instruction_kind kind);
-
 /* Where a channel comes from: the instruction's input (0) or its residual (1), and which channel
  * there. */
 struct ctkd__channel {
@@ -71,6 +49,8 @@ ctkd_status ctkd__program_create(const struct ctkd__graph *graph,
    which can apply it while it reads (`takes` tells): then its output need not be stored. */
 bool ctkd__program_read_by_convs(const struct ctkd__program *program, int norm,
                                  bool (*takes)(void *context, int instruction), void *context);
+/* Channel `c` of the output of a CHANNELS op in terms of its operands. op_channels.c */
+struct ctkd__channel ctkd__direct_channel(const struct ctkd__graph *graph, int node, size_t c);
 void ctkd__program_fini(struct ctkd__program *program);
 
 #endif

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/compile/training_ops.h"
+#include "nn/compile/training_internal.h"
 #include "util/error.h"
 
 static size_t image_floats(const struct ctkd__node *node)
@@ -13,18 +13,18 @@ static size_t image_floats(const struct ctkd__node *node)
 
 static bool is_parameter(const struct ctkd__training *t, size_t index)
 {
-    return t->graph->nodes[t->outputs[index]].op == CTKD__OP_PARAMETER;
+    return t->lowering.graph->nodes[t->outputs[index]].op == CTKD__OP_PARAMETER;
 }
 
 static size_t parameter_offset(const struct ctkd__training *t, size_t index)
 {
-    const struct ctkd__node *const node = &t->graph->nodes[t->outputs[index]];
+    const struct ctkd__node *const node = &t->lowering.graph->nodes[t->outputs[index]];
     return t->weights->offsets[node->parameters[CTKD__ROLE_WEIGHT]];
 }
 
 static size_t plain_bytes(const struct ctkd__training *t, int node)
 {
-    return t->config.batch_max * image_floats(&t->graph->nodes[node]) * sizeof(float);
+    return t->config.batch_max * image_floats(&t->lowering.graph->nodes[node]) * sizeof(float);
 }
 
 static ctkd_status allocate_outputs(struct ctkd__training *t)
@@ -50,13 +50,13 @@ static ctkd_status allocate_outputs(struct ctkd__training *t)
 
 static ctkd_status allocate_side_inputs(struct ctkd__training *t)
 {
-    const size_t nodes = (size_t)t->graph->n_nodes;
+    const size_t nodes = (size_t)t->lowering.graph->n_nodes;
     t->side_inputs = calloc(nodes, sizeof *t->side_inputs);
     t->dside_inputs = calloc(nodes, sizeof *t->dside_inputs);
     if (!t->side_inputs || !t->dside_inputs)
         return CTKD_ENOMEM;
-    for (int i = 0; i < t->graph->n_nodes && t->config.input_gradients; i++) {
-        if (t->graph->nodes[i].op != CTKD__OP_SIDE_INPUT || t->value_op[i] < 0)
+    for (int i = 0; i < t->lowering.graph->n_nodes && t->config.input_gradients; i++) {
+        if (t->lowering.graph->nodes[i].op != CTKD__OP_SIDE_INPUT || t->lowering.value_op[i] < 0)
             continue;
         t->dside_inputs[i] = ctkd__pages_allocate(plain_bytes(t, i));
         if (!t->dside_inputs[i])
@@ -77,7 +77,7 @@ void ctkd__training_outputs_destroy(struct ctkd__training *t)
 {
     for (size_t i = 0; t->outputs && t->output_values && i < t->config.n_outputs; i++)
         ctkd__pages_release(t->output_values[i], plain_bytes(t, t->outputs[i]));
-    for (int i = 0; t->dside_inputs && i < t->graph->n_nodes; i++)
+    for (int i = 0; t->dside_inputs && i < t->lowering.graph->n_nodes; i++)
         ctkd__pages_release(t->dside_inputs[i], plain_bytes(t, i));
     free(t->outputs);
     free(t->output_values);
@@ -91,18 +91,18 @@ size_t ctkd__training_outputs_bytes(const struct ctkd__training *t)
     size_t bytes = 0;
     for (size_t i = 0; i < t->config.n_outputs; i++)
         bytes += t->output_values[i] ? plain_bytes(t, t->outputs[i]) : 0;
-    for (int i = 0; i < t->graph->n_nodes; i++)
+    for (int i = 0; i < t->lowering.graph->n_nodes; i++)
         bytes += t->dside_inputs[i] ? plain_bytes(t, i) : 0;
     return bytes;
 }
 
 ctkd_status ctkd__training_outputs_check(const struct ctkd__training *t, ctkd_error *err)
 {
-    for (int i = 0; i < t->graph->n_nodes; i++)
-        if (t->graph->nodes[i].op == CTKD__OP_SIDE_INPUT && t->value_op[i] >= 0 &&
+    for (int i = 0; i < t->lowering.graph->n_nodes; i++)
+        if (t->lowering.graph->nodes[i].op == CTKD__OP_SIDE_INPUT && t->lowering.value_op[i] >= 0 &&
             !t->side_inputs[i])
             return ctkd__fail(err, CTKD_EINVAL, "training: side input %s was not given",
-                              t->graph->nodes[i].name);
+                              t->lowering.graph->nodes[i].name);
     return CTKD_OK;
 }
 
@@ -110,7 +110,7 @@ void ctkd__training_outputs_forget(struct ctkd__training *t)
 {
     for (size_t i = 0; i < t->config.n_outputs; i++)
         t->doutputs[i] = NULL;
-    for (int i = 0; i < t->graph->n_nodes; i++)
+    for (int i = 0; i < t->lowering.graph->n_nodes; i++)
         t->side_inputs[i] = NULL;
 }
 
@@ -119,10 +119,11 @@ void ctkd__training_parameter_gradients(struct ctkd__training *t)
     for (size_t i = 0; i < t->config.n_outputs; i++)
         if (is_parameter(t, i))
             memset(t->gradients[0] + parameter_offset(t, i), 0,
-                   t->graph->nodes[t->outputs[i]].c * sizeof(float));
+                   t->lowering.graph->nodes[t->outputs[i]].c * sizeof(float));
     for (size_t i = 0; i < t->config.n_outputs; i++) /* one parameter may be two outputs */
         for (size_t c = 0;
-             is_parameter(t, i) && t->doutputs[i] && c < t->graph->nodes[t->outputs[i]].c; c++)
+             is_parameter(t, i) && t->doutputs[i] && c < t->lowering.graph->nodes[t->outputs[i]].c;
+             c++)
             t->gradients[0][parameter_offset(t, i) + c] += t->doutputs[i][c];
 }
 

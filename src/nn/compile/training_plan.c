@@ -1,113 +1,47 @@
 /* Where the values and the gradients of a training program live. */
 #include <stdlib.h>
 
-#include "nn/compile/training_ops.h"
+#include "nn/compile/training_internal.h"
 
 /* --- memory: forward instruction i happens at time i, its backward at time 2 * count - i */
 
 static size_t backward_time(const struct ctkd__training *t, int i)
 {
-    return (size_t)(2 * t->program.count - i);
+    return (size_t)(2 * t->lowering.program.count - i);
 }
 
 static int add_buffer(struct ctkd__training *t, size_t image_bytes, size_t time, bool *short_of)
 {
-    const int buffer = ctkd__arena_add(&t->plan, image_bytes * t->slice_max, time);
+    const int buffer = ctkd__arena_add(&t->lowering.plan, image_bytes * t->lowering.images, time);
     *short_of |= buffer < 0;
     return buffer;
-}
-
-static int buffer_of_value(const struct ctkd__training *t, int value)
-{
-    if (value < 0 || t->value_op[value] < 0)
-        return CTKD__NO_BUFFER;
-    const struct ctkd__training_op *const op = &t->ops[t->value_op[value]];
-    return op->virtual_output ? op->x : op->y;
-}
-
-/* Convolutions read the images as they are given. */
-static bool reads_images(const struct ctkd__training *t, const struct ctkd__training_op *op)
-{
-    return op->instruction.kind == CTKD__INSTRUCTION_CONV &&
-           t->graph->nodes[op->instruction.input].op == CTKD__OP_INPUT;
 }
 
 static void use(struct ctkd__training *t, int buffer, size_t time)
 {
     if (buffer != CTKD__NO_BUFFER)
-        ctkd__arena_use(&t->plan, buffer, time);
-}
-
-static bool is_sigmoid(const struct ctkd__training_op *op)
-{
-    return op->instruction.kind == CTKD__INSTRUCTION_ACTIVATE &&
-           op->node->activation == CTKD__SIGMOID;
-}
-
-static bool backward_reads_input(const struct ctkd__training_op *op)
-{
-    switch (op->instruction.kind) {
-    case CTKD__INSTRUCTION_CONV:
-    case CTKD__INSTRUCTION_NORM:
-    case CTKD__INSTRUCTION_LINEAR:
-    case CTKD__INSTRUCTION_SCALE_BY:
-    case CTKD__INSTRUCTION_MULTIPLY:
-    case CTKD__INSTRUCTION_TRANSPOSED_CONV:
-        return true;
-    case CTKD__INSTRUCTION_ACTIVATE:
-        return !is_sigmoid(op);
-    default:
-        return false;
-    }
-}
-
-static bool backward_reads_residual(const struct ctkd__training_op *op)
-{
-    return op->instruction.kind == CTKD__INSTRUCTION_SCALE_BY ||
-           op->instruction.kind == CTKD__INSTRUCTION_MULTIPLY;
-}
-
-static bool backward_reads_output(const struct ctkd__training_op *op)
-{
-    const enum ctkd__instruction_kind kind = op->instruction.kind;
-    if (op->instruction.relu)
-        return kind == CTKD__INSTRUCTION_ADD ||
-               (kind == CTKD__INSTRUCTION_NORM && op->instruction.residual >= 0);
-    return kind == CTKD__INSTRUCTION_RELU || is_sigmoid(op);
-}
-
-/* Logits are the caller's, unless an instruction reads them again; outputs have memory of their
- * own. */
-static bool stores_value(const struct ctkd__training *t, const struct ctkd__training_op *op)
-{
-    if (op->virtual_output || op->instruction.kind == CTKD__INSTRUCTION_OUTPUT)
-        return false;
-    bool read = !op->is_logits;
-    for (int i = 0; i < t->program.count && !read; i++)
-        read = t->ops[i].instruction.input == op->instruction.output ||
-               t->ops[i].instruction.residual == op->instruction.output;
-    return read;
+        ctkd__arena_use(&t->lowering.plan, buffer, time);
 }
 
 /* Activations: each lives from its instruction to the last one that reads it, forward or backward.
  */
 static bool plan_values(struct ctkd__training *t)
 {
+    struct ctkd__lowering *const l = &t->lowering;
     bool short_of = false;
-    for (int i = 0; i < t->program.count && !short_of; i++) {
-        struct ctkd__training_op *const op = &t->ops[i];
-        const size_t now = (size_t)i, later = t->config.forward_only ? now : backward_time(t, i);
-        op->x = reads_images(t, op) ? CTKD__NO_BUFFER : buffer_of_value(t, op->instruction.input);
-        op->residual = buffer_of_value(t, op->instruction.residual);
-        op->y = op->index = CTKD__NO_BUFFER;
-        use(t, op->x, backward_reads_input(op) ? later : now);
-        use(t, op->residual, backward_reads_residual(op) ? later : now);
-        if (!stores_value(t, op))
+    for (int i = 0; i < l->program.count && !short_of; i++) {
+        struct ctkd__lowered *const op = &l->ops[i];
+        const size_t now = (size_t)i, later = l->forward_only ? now : backward_time(t, i);
+        const unsigned reads = ctkd__backward_reads(op);
+        const bool is_stored = ctkd__lowering_place_operands(l, op);
+        use(t, op->x, reads & CTKD__READS_X ? later : now);
+        use(t, op->residual, reads & CTKD__READS_RESIDUAL ? later : now);
+        if (!is_stored)
             continue;
         op->y = add_buffer(t, op->out_floats * sizeof(float), now, &short_of);
-        if (!short_of && backward_reads_output(op))
+        if (!short_of && reads & CTKD__READS_Y)
             use(t, op->y, later);
-        if (op->instruction.kind == CTKD__INSTRUCTION_MAX_POOL) {
+        if (op->def->keeps_index) {
             op->index = add_buffer(t, op->out_floats, now, &short_of);
             if (!short_of)
                 use(t, op->index, later);
@@ -122,8 +56,8 @@ static bool plan_values(struct ctkd__training *t)
    gradient is asked for. */
 static void find_needs(struct ctkd__training *t)
 {
-    for (int i = 0; i < t->graph->n_nodes; i++) {
-        const struct ctkd__node *const node = &t->graph->nodes[i];
+    for (int i = 0; i < t->lowering.graph->n_nodes; i++) {
+        const struct ctkd__node *const node = &t->lowering.graph->nodes[i];
         bool needs = node->parameters[CTKD__ROLE_WEIGHT] >= 0 ||
                      (node->op == CTKD__OP_SIDE_INPUT && t->config.input_gradients);
         for (int j = 0; j < 2; j++)
@@ -188,7 +122,7 @@ static struct ctkd__gradient share(struct ctkd__training *t, struct gradient_pla
 /* Where the gradient behind the ReLU of a sum is stored: in place of dy if nobody else needs that.
  */
 static int masked_buffer(struct ctkd__training *t, struct gradient_plan *plan,
-                         const struct ctkd__training_op *op, size_t time, bool *short_of)
+                         const struct ctkd__lowered *op, size_t time, bool *short_of)
 {
     if (!op->instruction.relu || plan->holders[op->dy] == 0)
         return op->dy;
@@ -200,7 +134,7 @@ static int masked_buffer(struct ctkd__training *t, struct gradient_plan *plan,
 
 /* The gradient of an instruction's output ends here. */
 static void take_gradient(struct ctkd__training *t, struct gradient_plan *plan,
-                          struct ctkd__training_op *op, size_t now)
+                          struct ctkd__lowered *op, size_t now)
 {
     const int value = op->instruction.output;
     op->dy = value >= 0 ? plan->of_value[value] : CTKD__NO_BUFFER;
@@ -213,11 +147,10 @@ static void take_gradient(struct ctkd__training *t, struct gradient_plan *plan,
 
 /* Instructions that add a residual hand it their own gradient; the others compute one. */
 static void plan_residual_gradient(struct ctkd__training *t, struct gradient_plan *plan,
-                                   struct ctkd__training_op *op, size_t now, bool *short_of)
+                                   struct ctkd__lowered *op, size_t now, bool *short_of)
 {
     const int residual = op->instruction.residual;
-    if (op->instruction.kind == CTKD__INSTRUCTION_NORM ||
-        op->instruction.kind == CTKD__INSTRUCTION_ADD) {
+    if (op->def->adds_residual) {
         op->masked = masked_buffer(t, plan, op, now, short_of);
         if (*short_of)
             return;
@@ -230,40 +163,33 @@ static void plan_residual_gradient(struct ctkd__training *t, struct gradient_pla
     }
 }
 
+/* Where dx may not take the place of dy, dy must outlive the instruction, even where an earlier
+   gradient of the input is in its buffer: y = conv(x) + x hands x the gradient that the convolution
+   reads. */
 static void plan_input_gradient(struct ctkd__training *t, struct gradient_plan *plan,
-                                struct ctkd__training_op *op, size_t now, bool *short_of)
+                                struct ctkd__lowered *op, size_t now, bool *short_of)
 {
     const int input = op->instruction.input;
-    /* May dx take the place of dy? Where each value depends on one of dy alone. Otherwise dy must
-       outlive the instruction, even where an earlier gradient of the input is in its buffer: y =
-       conv(x) + x hands x the gradient that the convolution reads. */
-    int spare = CTKD__NO_BUFFER, read = op->dy;
-    switch (op->instruction.kind) {
-    case CTKD__INSTRUCTION_ADD:
-        op->dx = share(t, plan, input, op->in_floats, op->masked, now, short_of);
-        return;
-    case CTKD__INSTRUCTION_NORM:
-        spare = op->instruction.residual >= 0 ? op->masked : op->dy;
-        read = CTKD__NO_BUFFER;
+    const bool is_sum = op->def->adds_residual && op->instruction.residual >= 0;
+    const int masked = is_sum ? op->masked : op->dy;
+    switch (op->def->dx) {
+    case CTKD__DX_IS_DY:
+        op->dx = share(t, plan, input, op->in_floats, masked, now, short_of);
         break;
-    case CTKD__INSTRUCTION_RELU:
-    case CTKD__INSTRUCTION_ACTIVATE:
-        spare = op->dy;
-        read = CTKD__NO_BUFFER;
+    case CTKD__DX_IN_PLACE:
+        op->dx = target(t, plan, input, op->in_floats, CTKD__NO_BUFFER, masked, now, short_of);
         break;
-    default:
+    case CTKD__DX_APART:
+        op->dx = target(t, plan, input, op->in_floats, op->dy, CTKD__NO_BUFFER, now, short_of);
         break;
     }
-    op->dx = target(t, plan, input, op->in_floats, read, spare, now, short_of);
 }
 
 static void plan_op_gradient(struct ctkd__training *t, struct gradient_plan *plan, int i,
                              bool *short_of)
 {
-    struct ctkd__training_op *const op = &t->ops[i];
+    struct ctkd__lowered *const op = &t->lowering.ops[i];
     const size_t now = backward_time(t, i);
-    op->masked = CTKD__NO_BUFFER;
-    op->dx = op->dr = (struct ctkd__gradient){ CTKD__NO_BUFFER, CTKD__NO_BUFFER };
     take_gradient(t, plan, op, now);
     if (op->instruction.kind == CTKD__INSTRUCTION_OUTPUT)
         op->has_backward = needs(t, op->instruction.input);
@@ -278,33 +204,23 @@ static void plan_op_gradient(struct ctkd__training *t, struct gradient_plan *pla
 static bool plan_gradients(struct ctkd__training *t)
 {
     find_needs(t);
-    const size_t nodes = (size_t)t->graph->n_nodes;
-    const size_t buffers_max = t->plan.count + 4 * (size_t)t->program.count;
+    const size_t nodes = (size_t)t->lowering.graph->n_nodes;
+    const size_t buffers_max = t->lowering.plan.count + 4 * (size_t)t->lowering.program.count;
     struct gradient_plan plan = { malloc(nodes * sizeof(int)), calloc(buffers_max, sizeof(int)) };
     bool short_of = !plan.of_value || !plan.holders;
     for (size_t i = 0; !short_of && i < nodes; i++)
         plan.of_value[i] = CTKD__NO_BUFFER;
-    for (int i = t->program.count - 1; i >= 0 && !short_of; i--)
+    for (int i = t->lowering.program.count - 1; i >= 0 && !short_of; i--)
         plan_op_gradient(t, &plan, i, &short_of);
     free(plan.of_value);
     free(plan.holders);
     return !short_of;
 }
 
-static void plan_no_gradients(struct ctkd__training *t)
-{
-    for (int i = 0; i < t->program.count; i++)
-        t->ops[i].dx = t->ops[i].dr = (struct ctkd__gradient){ CTKD__NO_BUFFER, CTKD__NO_BUFFER };
-}
-
 bool ctkd__training_plan(struct ctkd__training *t)
 {
-    if (!plan_values(t))
+    if (!plan_values(t) || (!t->lowering.forward_only && !plan_gradients(t)))
         return false;
-    if (t->config.forward_only)
-        plan_no_gradients(t);
-    else if (!plan_gradients(t))
-        return false;
-    ctkd__arena_plan(&t->plan);
+    ctkd__arena_plan(&t->lowering.plan);
     return true;
 }

@@ -187,8 +187,9 @@ static void add_subsample(struct exporter *e, int i, const char *x)
     add_node(e, "Pad", i, 2, pad);
 }
 
-static void add_linear(struct exporter *e, int i)
+static void add_linear(struct exporter *e, int i, const char *x)
 {
+    (void)x;
     char name[NAME_BYTES];
     const char *inputs[] = { flattened(e, e->graph->nodes[i].inputs[0], name),
                              parameter_name(e, i, CTKD__ROLE_WEIGHT),
@@ -294,72 +295,102 @@ static void add_pool_to(struct exporter *e, int i, const char *x)
     ctkd__onnx_set_ints(e->out, "strides", 2, size);
 }
 
+/* Nodes that are one operator of the operands. */
+static void add_same(struct exporter *e, const char *kind, int i)
+{
+    const struct ctkd__node *const node = &e->graph->nodes[i];
+    const char *inputs[2] = { NULL, NULL };
+    size_t n = 0;
+    while (n < 2 && node->inputs[n] >= 0) {
+        inputs[n] = e->values[node->inputs[n]];
+        n++;
+    }
+    add_node(e, kind, i, n, inputs);
+}
+
+static void add_norm(struct exporter *e, int i, const char *x)
+{
+    if (e->norm_of[e->graph->nodes[i].inputs[0]] == i)
+        strcpy(e->values[i], x);
+    else
+        add_batch_norm(e, i, x);
+}
+
+static void add_relu(struct exporter *e, int i, const char *x)
+{
+    (void)x;
+    add_same(e, "Relu", i);
+}
+
+static void add_sum(struct exporter *e, int i, const char *x)
+{
+    (void)x;
+    add_same(e, "Add", i);
+}
+
+static void add_product(struct exporter *e, int i, const char *x)
+{
+    (void)x;
+    add_same(e, "Mul", i);
+}
+
+static void add_global_pool(struct exporter *e, int i, const char *x)
+{
+    (void)x;
+    add_same(e, "GlobalAveragePool", i);
+}
+
+static void add_max_pool(struct exporter *e, int i, const char *x)
+{
+    (void)x;
+    add_same(e, "MaxPool", i);
+    set_window(e, &e->graph->nodes[i]);
+}
+
+static void add_average_pool(struct exporter *e, int i, const char *x)
+{
+    (void)x;
+    add_same(e, "AveragePool", i);
+    set_window(e, &e->graph->nodes[i]);
+    ctkd__onnx_set_int(e->out, "count_include_pad", e->graph->nodes[i].count_padding);
+}
+
+static void add_concat(struct exporter *e, int i, const char *x)
+{
+    (void)x;
+    add_same(e, "Concat", i);
+    ctkd__onnx_set_int(e->out, "axis", 1);
+}
+
+/* Ops that are not here have no ONNX form. */
+static void (*const forms[CTKD__OP_COUNT])(struct exporter *e, int i, const char *x) = {
+    [CTKD__OP_CONV] = add_conv,
+    [CTKD__OP_BATCH_NORM] = add_norm,
+    [CTKD__OP_RELU] = add_relu,
+    [CTKD__OP_ADD] = add_sum,
+    [CTKD__OP_MAX_POOL] = add_max_pool,
+    [CTKD__OP_GLOBAL_POOL] = add_global_pool,
+    [CTKD__OP_LINEAR] = add_linear,
+    [CTKD__OP_SUBSAMPLE] = add_subsample,
+    [CTKD__OP_CONCAT] = add_concat,
+    [CTKD__OP_SLICE] = add_slice,
+    [CTKD__OP_SHUFFLE] = add_shuffle,
+    [CTKD__OP_ACTIVATE] = add_activate,
+    [CTKD__OP_AVERAGE_POOL] = add_average_pool,
+    [CTKD__OP_POOL_TO] = add_pool_to,
+    [CTKD__OP_MULTIPLY] = add_product,
+};
+
 static void add_any(struct exporter *e, int i)
 {
     const struct ctkd__node *const node = &e->graph->nodes[i];
-    const char *const x = e->values[node->inputs[0]];
-    const char *inputs[] = { x, node->inputs[1] >= 0 ? e->values[node->inputs[1]] : NULL };
-    e->flat[i] = e->flat[node->inputs[0]];
-    switch (node->op) {
-    case CTKD__OP_CONV:
-        add_conv(e, i, x);
-        break;
-    case CTKD__OP_BATCH_NORM:
-        if (e->norm_of[node->inputs[0]] == i)
-            strcpy(e->values[i], x);
-        else
-            add_batch_norm(e, i, x);
-        break;
-    case CTKD__OP_RELU:
-        add_node(e, "Relu", i, 1, inputs);
-        break;
-    case CTKD__OP_ADD:
-        add_node(e, "Add", i, 2, inputs);
-        break;
-    case CTKD__OP_MAX_POOL:
-        add_node(e, "MaxPool", i, 1, inputs);
-        set_window(e, node);
-        break;
-    case CTKD__OP_GLOBAL_POOL:
-        add_node(e, "GlobalAveragePool", i, 1, inputs);
-        break;
-    case CTKD__OP_LINEAR:
-        add_linear(e, i);
-        break;
-    case CTKD__OP_SUBSAMPLE:
-        add_subsample(e, i, x);
-        break;
-    case CTKD__OP_CONCAT:
-        add_node(e, "Concat", i, 2, inputs);
-        ctkd__onnx_set_int(e->out, "axis", 1);
-        break;
-    case CTKD__OP_SLICE:
-        add_slice(e, i, x);
-        break;
-    case CTKD__OP_SHUFFLE:
-        add_shuffle(e, i, x);
-        break;
-    case CTKD__OP_ACTIVATE:
-        add_activate(e, i, x);
-        break;
-    case CTKD__OP_AVERAGE_POOL:
-        add_node(e, "AveragePool", i, 1, inputs);
-        set_window(e, node);
-        ctkd__onnx_set_int(e->out, "count_include_pad", node->count_padding);
-        break;
-    case CTKD__OP_POOL_TO:
-        add_pool_to(e, i, x);
-        break;
-    case CTKD__OP_MULTIPLY:
-        add_node(e, "Mul", i, 2, inputs);
-        break;
-    case CTKD__OP_INPUT:
-    case CTKD__OP_COUNT:
-        break;
-    default:
+    if (!forms[node->op]) {
         e->status = ctkd__fail(e->err, CTKD_EUNSUPPORTED, "%s: kind %s has no ONNX form here",
                                node->name, ctkd__op_text(node->op));
+        return;
     }
+    e->flat[i] = e->flat[node->inputs[0]];
+    forms[node->op](e, i, e->values[node->inputs[0]]);
 }
 
 /* --- the whole */

@@ -1,0 +1,147 @@
+/*
+ * What a training and an inference program have in common: the instructions of a graph with their
+ * extents, maps, convolutions and buffers, and the memory and the runs of the workers.
+ */
+#ifndef CTKD_NN_LOWERING_H
+#define CTKD_NN_LOWERING_H
+
+#include "nn/arena.h"
+#include "nn/compile/maps.h"
+#include "nn/compile/program.h"
+#include "nn/conv/choices.h"
+#include "nn/conv/conv.h"
+#include "nn/profile.h"
+#include "nn/workers.h"
+
+enum { CTKD__NO_BUFFER = -1 };
+
+struct ctkd__instruction_def; /* instructions.h */
+
+/* A gradient that an instruction writes: out = base + contribution; base may be none or out itself.
+ */
+struct ctkd__gradient {
+    int out, base;
+};
+
+/* An instruction as a program runs it. */
+struct ctkd__lowered {
+    struct ctkd__instruction instruction;
+    const struct ctkd__instruction_def *def;
+    const struct ctkd__node *node;                 /* the instruction's */
+    const struct ctkd__node *in;                   /* of its input; of an INPUT its output */
+    const struct ctkd__node *out;                  /* of its output; of an OUTPUT its input */
+    size_t in_blocks, in_hw, out_blocks, out_hw;   /* extents, blocked */
+    size_t in_floats, out_floats, residual_floats; /* of an image, blocked */
+    bool is_logits;
+
+    /* Buffers of the workers' arenas. x is CTKD__NO_BUFFER for images that are read as they are. */
+    int x, residual, y;
+
+    /* CONV: an implementation per direction, those that the program needs. TRANSPOSED_CONV: of the
+       convolution that it transposes, whose output is its input. */
+    struct ctkd__conv *conv[3];
+    const struct ctkd__lowered *prologue; /* the NORM that this conv applies while it reads x */
+    bool virtual_output;                  /* NORM: only as a prologue, y is never stored */
+
+    struct ctkd__channel_plan channels, dchannels[2]; /* CHANNELS: forward, towards each operand */
+    struct ctkd__windows windows;                     /* AVERAGE */
+
+    int rows[5]; /* of the profile: forward, backward (data), backward weights; packing for the
+                    first two */
+
+    /* --- training only */
+
+    bool has_backward;            /* a gradient reaches it, and goes on or trains something */
+    int index;                    /* MAX_POOL: buffer of the winners, a byte each */
+    int dy, masked;               /* gradient of y; NORM, ADD: behind the ReLU's mask */
+    struct ctkd__gradient dx, dr; /* of the input and of the residual */
+    double *forward_sums, *backward_sums; /* NORM: [workers][2 C] */
+    float *coefficients;                  /* NORM: [workers][7 C] */
+
+    /* --- inference only */
+
+    float *weights; /* packed; or of LINEAR */
+    float *bias;    /* convs, LINEAR; NORM: shift */
+    float *scale;   /* NORM */
+    size_t weights_bytes;
+};
+
+struct ctkd__lowering {
+    /* Set before ctkd__lowering_create. */
+    const struct ctkd__graph *graph;
+    const struct ctkd__kernels *kernels;
+    struct ctkd__workers *workers;
+    const char *conv;
+    struct ctkd__choices *choices;
+    struct ctkd__profile *profile;
+    const char *program_name; /* "training": begins messages */
+    const char *profile_name; /* the group of its rows */
+    bool inference;           /* batch norms are folded, residuals and ReLUs go into convolutions */
+    bool forward_only;        /* no convolution is asked for gradients */
+    bool no_logits;
+    size_t images; /* of a call in a worker at most */
+
+    struct ctkd__program program;
+    struct ctkd__lowered *ops; /* [program.count] */
+    int *value_op;             /* [nodes] which of them writes a node's value; -1 */
+    struct ctkd__arena plan;
+    char **arenas, **scratch; /* [workers] */
+    size_t scratch_bytes;     /* of each */
+    ctkd_status *statuses;    /* [workers] of the present run */
+};
+
+/* Whether a program of the graph with these outputs computes anything, and each is a node. */
+ctkd_status ctkd__lowering_check(const struct ctkd__lowering *lowering, const int *outputs,
+                                 size_t n_outputs, ctkd_error *err);
+/* Makes the program and all of its instructions but their convolutions, buffers and rows.
+   CTKD_ENOMEM. */
+ctkd_status ctkd__lowering_create(struct ctkd__lowering *lowering, const int *outputs,
+                                  size_t n_outputs);
+/* Takes the memory of the workers, after ctkd__arena_plan. CTKD_ENOMEM. */
+ctkd_status ctkd__lowering_allocate(struct ctkd__lowering *lowering);
+void ctkd__lowering_fini(struct ctkd__lowering *lowering);
+
+size_t ctkd__lowering_workers(const struct ctkd__lowering *lowering);
+/* Of all workers. */
+size_t ctkd__lowering_bytes(const struct ctkd__lowering *lowering);
+
+/* --- values */
+
+/* The buffer that holds a node's value; CTKD__NO_BUFFER for images and nothing. */
+int ctkd__lowering_value_buffer(const struct ctkd__lowering *lowering, int value);
+/* Sets x and residual, and whether y needs a buffer: logits are the caller's unless an instruction
+   reads them again, outputs have memory of their own. */
+bool ctkd__lowering_place_operands(const struct ctkd__lowering *lowering, struct ctkd__lowered *op);
+
+/* --- convolutions */
+
+bool ctkd__lowered_is_conv(const struct ctkd__lowered *op);
+/* What a CONV, or the convolution that a TRANSPOSED_CONV transposes, asks for in a direction. */
+struct ctkd__conv_request ctkd__lowering_conv_request(const struct ctkd__lowering *lowering,
+                                                      const struct ctkd__lowered *op,
+                                                      enum ctkd__conv_direction direction,
+                                                      bool prologue);
+/* Makes op->conv[direction]. */
+ctkd_status ctkd__lowering_create_conv(const struct ctkd__lowering *lowering,
+                                       struct ctkd__lowered *op,
+                                       enum ctkd__conv_direction direction, ctkd_error *err);
+/* Makes what calls with n images need. */
+ctkd_status ctkd__lowering_prepare(struct ctkd__lowering *lowering, size_t n, ctkd_error *err);
+/* Tells the profile which code runs: a library names it only when that was prepared. */
+void ctkd__lowering_name_code(const struct ctkd__lowering *lowering);
+/* Scratch memory grows with what was prepared; `least` bytes at least. CTKD_ENOMEM. */
+ctkd_status ctkd__lowering_grow_scratch(struct ctkd__lowering *lowering, size_t least);
+/* How many convolutions, by direction, run reference code; the first's layer and direction. */
+size_t ctkd__lowering_references(const struct ctkd__lowering *lowering,
+                                 char first[CTKD__REFERENCE_BYTES]);
+/* "conv forward", "conv backward data", "conv backward weights". */
+const char *ctkd__conv_direction_text(enum ctkd__conv_direction direction);
+
+/* --- runs */
+
+/* Runs fn in all workers; fails when it has set the status of one. */
+ctkd_status ctkd__lowering_run(struct ctkd__lowering *lowering,
+                               void (*fn)(void *context, size_t worker), void *context,
+                               ctkd_error *err);
+
+#endif

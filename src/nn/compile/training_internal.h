@@ -1,0 +1,95 @@
+/* The inside of a training program, for the files that compile it and for the instructions. */
+#ifndef CTKD_NN_TRAINING_INTERNAL_H
+#define CTKD_NN_TRAINING_INTERNAL_H
+
+#include "nn/compile/instructions.h"
+#include "nn/compile/training.h"
+
+struct ctkd__training {
+    struct ctkd__lowering lowering;
+    struct ctkd__weights *weights;
+    struct ctkd__training_config config;
+    float **gradients; /* [workers][n_values] */
+    float *packed[2];  /* convolutions' weights, alternating */
+    size_t packed_bytes;
+    double *norm_doubles;
+    float *norm_floats;
+    size_t norm_doubles_count, norm_floats_count;
+
+    int *outputs;              /* [n_outputs] nodes; the config's own array is not kept */
+    bool *needs_gradient;      /* [nodes] something before or at the node is trained */
+    float **output_values;     /* [n_outputs] plain, of the last forward; NULL: a parameter */
+    const float **doutputs;    /* [n_outputs] the caller's, plain */
+    const float **side_inputs; /* [nodes] the caller's, plain */
+    float **dside_inputs;      /* [nodes] plain; NULL: not asked for */
+
+    /* Of the present batch. */
+    size_t n;
+    const float *x;
+    float *logits;
+    const float *dlogits;
+    unsigned *packs; /* [workers] how often weights were packed: picks the buffer */
+};
+
+/* The images of a worker in a batch of n: contiguous, as even as can be. */
+static inline size_t ctkd__slice_begin(size_t n, size_t workers, size_t worker)
+{
+    return n * worker / workers;
+}
+
+/* training_plan.c: buffers and the paths of the gradients; false when memory is short. */
+bool ctkd__training_plan(struct ctkd__training *training);
+
+/* training_outputs.c: memory of outputs and side inputs, and what the caller must have given. */
+ctkd_status ctkd__training_outputs_create(struct ctkd__training *training, ctkd_error *err);
+void ctkd__training_outputs_destroy(struct ctkd__training *training);
+ctkd_status ctkd__training_outputs_check(const struct ctkd__training *training, ctkd_error *err);
+void ctkd__training_outputs_forget(struct ctkd__training *training);
+/* Gradients of parameters that are read as outputs, in worker 0's slice. */
+void ctkd__training_parameter_gradients(struct ctkd__training *training);
+size_t ctkd__training_outputs_bytes(const struct ctkd__training *training);
+
+/* --- for the instructions */
+
+static inline struct ctkd__view ctkd__view_of_worker(struct ctkd__training *training,
+                                                     const struct ctkd__lowered *op, size_t worker)
+{
+    const size_t workers = ctkd__lowering_workers(&training->lowering);
+    const size_t first = ctkd__slice_begin(training->n, workers, worker);
+    const struct ctkd__kernels *const kernels = training->lowering.kernels;
+    return (struct ctkd__view){ .lowering = &training->lowering,
+                                .op = op,
+                                .worker = worker,
+                                .first = first,
+                                .n = ctkd__slice_begin(training->n, workers, worker + 1) - first,
+                                .images = training->x,
+                                .logits = training->logits,
+                                .outputs = training->output_values,
+                                .kernels = kernels->pointwise,
+                                .features = kernels->features,
+                                .training = training };
+}
+
+/* The place of a parameter in a block that is laid out as the weights' values or buffers; NULL: the
+   node has none. */
+static inline float *ctkd__view_part(const struct ctkd__view *v, enum ctkd__role role, float *block)
+{
+    const int index = v->op->node->parameters[role];
+    return index < 0 ? NULL : block + v->training->weights->offsets[index];
+}
+
+static inline float *ctkd__view_parameter(const struct ctkd__view *v, enum ctkd__role role)
+{
+    return ctkd__view_part(v, role, v->training->weights->values);
+}
+
+static inline float *ctkd__view_gradient(const struct ctkd__view *v, enum ctkd__role role)
+{
+    return ctkd__view_part(v, role, v->training->gradients[v->worker]);
+}
+
+/* The batch norm of `op` as the last forward pass had it. op_batch_norm.c */
+struct ctkd__affine ctkd__norm_batch_affine(const struct ctkd__training *training,
+                                            const struct ctkd__lowered *op, size_t worker);
+
+#endif
