@@ -21,7 +21,7 @@ cd "$folder/tree/python"
 PYTHONPATH=build_backend "$python" -c "import ctkd_build, sys; ctkd_build.build_sdist(sys.argv[1])" "$folder" >"$folder/log" 2>&1 ||
     { cat "$folder/log"; echo "the sdist does not build"; exit 1; }
 cd "$folder"
-rm -rf "$folder/tree" # the wheel is built from the sdist alone
+mv "$folder/tree" "$folder/checkout" # the wheel is built from the sdist alone
 "$python" -m pip wheel --quiet --no-deps --no-build-isolation -w "$folder" "$folder"/ctkd-*.tar.gz
 case $(ls "$folder"/*.whl) in
 */ctkd-*-py3-none-*.whl) ;;
@@ -32,4 +32,8 @@ esac
 # The packages that it needs are there without being copied.
 "$python" -c "import site, sys; print(*[p for p in sys.path if p.endswith('-packages')], sep='\n')" \
     >"$("$folder/fresh/bin/python" -c "import sysconfig; print(sysconfig.get_path('purelib'))")/others.pth"
+# README.md's line, as it stands there but for the network.
+(cd "$folder/checkout" && PATH=$folder/fresh/bin:$PATH PIP_NO_BUILD_ISOLATION=0 PIP_NO_DEPS=1 PIP_FORCE_REINSTALL=1 pip install ./python) \
+    >"$folder/log" 2>&1 || { cat "$folder/log"; echo "pip install ./python fails"; exit 1; }
+rm -rf "$folder/checkout"
 TORCHINDUCTOR_CACHE_DIR=$folder/inductor "$folder/fresh/bin/python" -m pytest -q -p no:cacheprovider "$source/tests/python"

@@ -55,6 +55,10 @@ while read -r command; do
         grep -q "^step .* scripts/test\$" "$source/.ci/run"
         continue
     fi
+    if [ "$command" = "pip install ./python" ]; then # needs packages: python.sh runs it, where they are
+        grep -q 'install ./python' "$source/tests/cli/python.sh"
+        continue
+    fi
     bash -euc "$command" >output 2>&1 </dev/null || { cat output; echo "README.md: '$command' failed"; exit 1; }
 done <<<"$commands"
 # The demonstration's table has its four rows and a temperature for each epoch.
