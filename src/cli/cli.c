@@ -33,6 +33,11 @@ int ctkd__cli_help(const struct ctkd__command *command)
         printf("\n%s\n", command->details);
     if (command->weights)
         print_formats();
+    if (command->settings) {
+        const struct ctkd__section section = { "", command->settings, NULL };
+        printf("\nSettings, as key=value:\n\n");
+        ctkd__sections_help((struct ctkd__sections){ &section, 1 }, command->flags, stdout);
+    }
     if (!command->options)
         return CTKD__EXIT_DONE;
     struct ctkd__config *config;

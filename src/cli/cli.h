@@ -21,10 +21,12 @@ enum ctkd__exit {
 /* One subcommand: `ctkd`, `ctkd --help` and the help of each are made from its entry. */
 struct ctkd__command {
     const char *name;
-    const char *arguments;      /* of the usage line */
-    const char *summary;        /* one line */
-    const char *details;        /* paragraphs of its --help; may be NULL */
-    const char *const *keys;    /* those that it uses, by how they begin; NULL: all */
+    const char *arguments;           /* of the usage line */
+    const char *summary;             /* one line */
+    const char *details;             /* paragraphs of its --help; may be NULL */
+    const ctkd_option *settings;     /* of its own, as key=value; may be NULL */
+    const struct ctkd__alias *flags; /* that set them; may be NULL */
+    const char *const *keys;         /* those that it uses, by how they begin; NULL: all */
     bool options;               /* takes settings; --help ends with the keys of a configuration */
     bool json, preset, dry_run; /* takes the switches of these names */
     bool weights;               /* takes weights files; --help lists their formats */

@@ -49,12 +49,8 @@ static int convert(const struct ctkd__command *command, int argc, char **argv,
     char note[CTKD__NOTE_BYTES];
     ctkd_error err = { 0 };
     for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            const int status = ctkd__cli_help(command);
-            printf("\nSettings, as key=value:\n\n");
-            ctkd__sections_help(sections, flags, stdout);
-            return status;
-        }
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return ctkd__cli_help(command);
     if (read_arguments(argc, argv, sections, files, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     if (ctkd__convert(files[0], files[1], options, note, &err) != CTKD_OK)
@@ -86,6 +82,8 @@ const struct ctkd__command ctkd__command_convert = {
         "IN is a run directory or weights; its format is found by its contents, that of OUT "
         "by its\n"
         "ending (.onnx: opset 13, any batch size). OUT may be - for standard output, with format=.",
+    .settings = ctkd__convert_table,
+    .flags = flags,
     .weights = true,
     .run = run,
 };

@@ -197,6 +197,12 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 
+static const ctkd_option settings[] = {
+    { "weights", CTKD_OPTION_STRING, 0, 0, 0, 0, "", NULL,
+      "which of several sets of weights is shown; empty: the first" },
+    CTKD_OPT_END,
+};
+
 const struct ctkd__command ctkd__command_inspect = {
     .name = "inspect",
     .arguments = "RUN_OR_FILE [weights=NAME] [--json]",
@@ -209,6 +215,7 @@ const struct ctkd__command ctkd__command_inspect = {
         "or that of weights=NAME. Half-precision tensors are shown as they are read, as "
         "F32.",
     .json = true,
+    .settings = settings,
     .weights = true,
     .run = run,
 };

@@ -86,8 +86,10 @@ grep -q '"height":"24"' wide.safetensors && grep -q '"mean":"0.5"' wide.safetens
 # Usage and damage.
 expect 2 "$ctkd" convert a.pth
 grep -q '^ctkd convert: found 1 files, expected IN and OUT' stderr || fail "one file"
-expect_error 1 "ctkd: out.bin: expected a name in .safetensors, .pth, .pt, .th or .onnx" "$ctkd" convert a.pth out.bin
-expect_error 1 "ctkd: -: standard output has no ending; set format=safetensors, pth or onnx" "$ctkd" convert a.pth -
+expect 1 "$ctkd" convert a.pth out.bin # which formats there are is in their list, not here
+grep -Eq '^ctkd: out.bin: expected a name in (.*, )?.safetensors, .pth, .pt, .th(,.*)? or \.[a-z]+$' stderr || fail "$(cat stderr)"
+expect 1 "$ctkd" convert a.pth -
+grep -Eq '^ctkd: -: standard output has no ending; set format=(.*, )?safetensors, pth(,.*)? or [a-z]+$' stderr || fail "$(cat stderr)"
 expect_error 1 "ctkd: out.pth: found format=onnx, expected the format of the ending" "$ctkd" convert a.pth out.pth format=onnx
 [ ! -e - ] && [ ! -e out.bin ] || fail "a file was written after an error"
 
@@ -107,6 +109,6 @@ expect_error 1 "ctkd: out.pth: fold and normalise apply to .onnx only" "$ctkd" c
 head -c 1000 b.onnx >cut.onnx
 expect_error 1 "ctkd: cut.onnx: found 1000 bytes that are not an ONNX model, or a truncated one" "$ctkd" convert cut.onnx out.pth
 echo hello >text.pth
-expect_error 1 "ctkd: text.pth: found a text file, expected a .safetensors file, a PyTorch checkpoint or an ONNX model" \
-    "$ctkd" convert text.pth out.onnx
+expect 1 "$ctkd" convert text.pth out.onnx
+grep -Eq '^ctkd: text.pth: found a text file, expected (.*, )?a .safetensors file, a PyTorch checkpoint' stderr || fail "$(cat stderr)"
 [ ! -e out.pth ] && [ ! -e out.onnx ] || fail "a file was written after an error"
