@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "io/sealed.h"
-#include "run/checkpoint.h"
 #include "run/loop.h"
+#include "run/start.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
 #include "util/clock.h"
@@ -92,22 +92,6 @@ static struct result result_of(const struct ctkd__session *session)
     return result;
 }
 
-static ctkd_status open_run(const struct ctkd__config *config, bool resume,
-                            struct ctkd__session *session, struct ctkd__run *run, ctkd_error *err)
-{
-    char note[CTKD__CHECKPOINT_NOTE];
-    uint64_t bytes;
-    if (!resume)
-        return ctkd__run_create(run, config, err);
-    ctkd_status status = ctkd__run_open(run, config, err);
-    if (status == CTKD_OK)
-        status =
-            ctkd__checkpoint_load(session, "distill", run->dir, &bytes, note, sizeof note, err);
-    if (status == CTKD_OK)
-        status = ctkd__run_continue_log(run, config, bytes, err);
-    return status;
-}
-
 /* Runs to the end or to train.max_steps. False: the configuration is refused when it is opened
    (a method that the networks do not fit); then nothing was run. */
 static bool run(const char *settings, bool resume, FILE *progress, struct result *result)
@@ -120,7 +104,9 @@ static bool run(const char *settings, bool resume, FILE *progress, struct result
     const bool opened = ctkd__config_check(config, true, &err) == CTKD_OK &&
                         ctkd__session_open(config, true, &session, &err) == CTKD_OK;
     if (opened) {
-        check_ok(open_run(config, resume, session, &directory, &err), &err);
+        char note[CTKD__CHECKPOINT_NOTE];
+        const struct ctkd__start start = { "distill", resume, session };
+        check_ok(ctkd__start_run(&start, &directory, note, &err), &err);
         const struct ctkd__loop loop = { .session = session,
                                          .run = &directory,
                                          .command = "distill",

@@ -8,26 +8,27 @@
 #include "train/measure.h"
 #include "train/teacher.h"
 #include "util/error.h"
+#include "util/run_files.h"
 #include "weights/weights_file.h"
 
-/* A file beside `file`. */
-static bool find_beside(const char *file, const char *name, char *out, size_t bytes)
+/* The file of a run directory beside `file`. */
+static bool find_beside(const char *file, enum ctkd__run_file other, char *out, size_t bytes)
 {
     const char *slash = strrchr(file, '/');
     const int folder = slash ? (int)(slash + 1 - file) : 0;
-    const int n = snprintf(out, bytes, "%.*s%s", folder, file, name);
+    const int n = snprintf(out, bytes, "%.*s%s", folder, file, ctkd__run_file_name(other));
     return n > 0 && (size_t)n < bytes && access(out, R_OK) == 0;
 }
 
 /* Whether `file` is one that a run leaves in its directory. */
 static bool is_of_run(const char *file)
 {
-    static const char *const names[] = { "last.safetensors", "best.safetensors" };
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
     char path[1100];
-    return (strcmp(name, names[0]) == 0 || strcmp(name, names[1]) == 0) &&
-           (find_beside(file, "log.jsonl", path, sizeof path) ||
-            find_beside(file, "last.ckpt", path, sizeof path));
+    return (strcmp(name, ctkd__run_file_name(CTKD__RUN_LAST)) == 0 ||
+            strcmp(name, ctkd__run_file_name(CTKD__RUN_BEST)) == 0) &&
+           (find_beside(file, CTKD__RUN_LOG, path, sizeof path) ||
+            find_beside(file, CTKD__RUN_CHECKPOINT, path, sizeof path));
 }
 
 /* Whether what the weights say of themselves is what the configuration trained: what neither of
@@ -113,7 +114,7 @@ static ctkd_status configure_from(const char *path, struct ctkd__config *config,
         return status;
     const struct ctkd__network_info info = weights.info;
     ctkd__weights_file_fini(&weights);
-    if (find_beside(file, "config.yaml", yaml, sizeof yaml))
+    if (find_beside(file, CTKD__RUN_CONFIG, yaml, sizeof yaml))
         status = read_run_config(file, yaml, &info, config, &used, err);
     if (status == CTKD_OK && used) /* the run's is about the file that it began with */
         status =

@@ -4,9 +4,9 @@
 
 #include "cli/dry_run.h"
 #include "cli/stop.h"
-#include "run/checkpoint.h"
 #include "run/loop.h"
 #include "run/preflight.h"
+#include "run/start.h"
 #include "util/clock.h"
 #include "util/error.h"
 
@@ -48,35 +48,16 @@ static void show_teacher(const struct ctkd__session *session, const struct ctkd_
         fprintf(stderr, "teacher in training: statistics of each batch in its batch norms\n");
 }
 
-/* Opens the run directory: a new run, or the one that it holds, whose state the session takes. */
-static ctkd_status open_run(const struct ctkd__command *command, const struct ctkd__config *config,
-                            bool resume, struct ctkd__session *session, struct ctkd__run *run,
-                            ctkd_error *err)
+static void show_resumed(const struct ctkd__session *session, const struct ctkd__run *run,
+                         const char *note)
 {
-    if (!resume) {
-        const ctkd_status status = ctkd__run_create(run, config, err);
-        return status == CTKD_OK && config->train.tune
-                   ? ctkd__run_save_choices(run, session->engine.choices, err)
-                   : status;
-    }
-    char note[CTKD__CHECKPOINT_NOTE];
-    uint64_t log_bytes;
-    ctkd_status status = ctkd__run_open(run, config, err);
-    if (status == CTKD_OK)
-        status = ctkd__checkpoint_load(session, command->name, run->dir, &log_bytes, note,
-                                       sizeof note, err);
-    if (status == CTKD_OK)
-        status = ctkd__run_continue_log(run, config, log_bytes, err);
-    if (status != CTKD_OK)
-        return status;
     ctkd__cli_note(run->dir, note);
     fprintf(stderr, "resumed: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 "\n",
             session->state.epoch, session->state.epoch_step, session->schedule.steps_per_epoch);
-    return CTKD_OK;
 }
 
-static ctkd_status train(const struct ctkd__command *command, const struct ctkd__config *config,
-                         bool resume, double began, struct ctkd__session *session, ctkd_error *err)
+static ctkd_status train(const struct ctkd__command *command, bool resume, double began,
+                         struct ctkd__session *session, ctkd_error *err)
 {
     struct ctkd__score teacher;
     ctkd_status status = CTKD_OK;
@@ -87,8 +68,12 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
         show_teacher(session, &teacher);
     }
     struct ctkd__run run;
-    status = open_run(command, config, resume, session, &run, err);
+    char note[CTKD__CHECKPOINT_NOTE];
+    const struct ctkd__start start = { command->name, resume, session };
+    status = ctkd__start_run(&start, &run, note, err);
     if (status == CTKD_OK) {
+        if (resume)
+            show_resumed(session, &run, note);
         show_session(session, &run);
         if (!resume)
             status = show_problems(session, &teacher, err);
@@ -119,51 +104,12 @@ static ctkd_status configure(int argc, char **argv, const struct ctkd__arguments
     return status;
 }
 
-/* The convolutions that the run measured when it began: measured again they might differ. */
-static ctkd_status use_recorded_choices(struct ctkd__config *config, ctkd_error *err)
-{
-    char path[1100];
-    snprintf(path, sizeof path, "%s/choices.txt", config->run.dir);
-    config->train.tune = false;
-    return ctkd__sections_set(ctkd__config_sections(config), config->run.dir, "train.choices", path,
-                              err);
-}
-
-/* What run.resume means for this directory. A run that was killed before its first checkpoint has
-   nothing to go on with: it starts again. */
-static ctkd_status settle_resume(struct ctkd__config *config, bool *resume, ctkd_error *err)
-{
-    const int asked = config->run.resume;
-    config->run.resume = CTKD__RESUME_NO; /* it is of this call, not of the run */
-    *resume = asked != CTKD__RESUME_NO && ctkd__checkpoint_exists(config->run.dir);
-    if (asked == CTKD__RESUME_NO)
-        return CTKD_OK;
-    if (!*resume && asked == CTKD__RESUME_YES && !ctkd__run_begun(config))
-        return ctkd__fail(err, CTKD_ENOTFOUND,
-                          "run.dir: %s holds no run, expected one to go on with (--resume=auto "
-                          "starts it)",
-                          config->run.dir);
-    if (!*resume && !config->run.force && ctkd__run_ended(config))
-        return ctkd__fail(
-            err, CTKD_EEXIST,
-            "run.dir: %s holds a run that has ended without last.ckpt, which resuming "
-            "needs; --force replaces it",
-            config->run.dir);
-    if (!*resume)
-        config->run.force = true;
-    if (*resume && config->train.tune)
-        return use_recorded_choices(config, err);
-    return CTKD_OK;
-}
-
 /* The run that the command line asks for, to be tried out: what would refuse it does so here. */
 static int try_out(const struct ctkd__command *command, struct ctkd__config *config, bool distil,
                    bool resume)
 {
     ctkd_error err = { 0 };
-    ctkd_status status = resume ? CTKD_OK : ctkd__run_check(config, &err);
-    if (status == CTKD_OK)
-        status = ctkd__run_check_free(config, &err);
+    ctkd_status status = ctkd__run_check_free(config, &err);
     if (status == CTKD_OK) /* as the run would record it */
         status = ctkd__sections_set(ctkd__config_sections(config), "dry run", "run.force", "false",
                                     &err);
@@ -186,18 +132,15 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
         return ctkd__cli_misused(command, &err);
     const double began = ctkd__clock_seconds();
     bool resume;
-    ctkd_status status = settle_resume(config, &resume, &err);
+    ctkd_status status = ctkd__start_plan(config, &resume, &err);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);
     if (arguments.dry_run)
         return try_out(command, config, distil, resume);
     ctkd__stop_watch();
-    if (!resume)
-        status = ctkd__run_check(config, &err); /* before minutes are spent on data */
+    status = ctkd__session_open(config, distil, &session, &err);
     if (status == CTKD_OK)
-        status = ctkd__session_open(config, distil, &session, &err);
-    if (status == CTKD_OK)
-        status = train(command, config, resume, began, session, &err);
+        status = train(command, resume, began, session, &err);
     ctkd__session_close(session);
     if (status == CTKD_OK)
         return CTKD__EXIT_DONE;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,24 +14,34 @@
 #include "util/error.h"
 #include "util/text.h"
 
-#define F32(field, value, lo, hi, help)                                                            \
-    CTKD_OPT_F32(struct ctkd__config, field, value, lo, hi, help)
-#define I64(field, value, lo, hi, help)                                                            \
-    CTKD_OPT_I64(struct ctkd__config, field, value, lo, hi, help)
-#define BOOL(field, value, help) CTKD_OPT_BOOL(struct ctkd__config, field, value, help)
-#define CHOICE(field, value, names, help)                                                          \
-    CTKD_OPT_CHOICE(struct ctkd__config, field, value, names, help)
-#define STRING(field, text, help)                                                                  \
-    {                                                                                              \
-#field, CTKD_OPTION_STRING, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL,   \
-            (help)                                                                                 \
-    }
+/* A key, and whether it may differ when a run is resumed: because it does not change the weights,
+   or because the checkpoint compares what it resolves to. */
+struct key {
+    ctkd_option option;
+    bool may_differ;
+};
 
-#define PATH(field, text, help)                                                                    \
-    {                                                                                              \
-#field, CTKD_OPTION_PATH, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL,     \
-            (help)                                                                                 \
-    }
+/* clang-format takes #field for a directive. */
+/* clang-format off */
+#define ROW_F32(field, value, lo, hi, help)                                                        \
+    CTKD_OPT_F32(struct ctkd__config, field, value, lo, hi, help)
+#define ROW_I64(field, value, lo, hi, help)                                                        \
+    CTKD_OPT_I64(struct ctkd__config, field, value, lo, hi, help)
+#define ROW_BOOL(field, value, help) CTKD_OPT_BOOL(struct ctkd__config, field, value, help)
+#define ROW_CHOICE(field, value, names, help)                                                      \
+    CTKD_OPT_CHOICE(struct ctkd__config, field, value, names, help)
+#define ROW_TEXT(type, field, text, help)                                                          \
+    { #field, type, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL, (help) }
+#define ROW_STRING(field, text, help) ROW_TEXT(CTKD_OPTION_STRING, field, text, help)
+#define ROW_PATH(field, text, help) ROW_TEXT(CTKD_OPTION_PATH, field, text, help)
+#define F32(...) { ROW_F32(__VA_ARGS__), false }
+#define I64(...) { ROW_I64(__VA_ARGS__), false }
+#define BOOL(...) { ROW_BOOL(__VA_ARGS__), false }
+#define CHOICE(...) { ROW_CHOICE(__VA_ARGS__), false }
+#define STRING(...) { ROW_STRING(__VA_ARGS__), false }
+#define PATH(...) { ROW_PATH(__VA_ARGS__), false }
+#define MAY_DIFFER(type, ...) { ROW_##type(__VA_ARGS__), true }
+/* clang-format on */
 
 /* In the order of the enumerators that the fields hold. */
 static const char *const augment_names[] = { "crop_flip", "none", NULL };
@@ -42,8 +53,8 @@ static const char *const curriculum_names[] = { "cosine", "linear", "linear_offi
 static const char *const resume_names[] = { "no", "yes", "auto", NULL };
 static const char *const schedule_names[] = { "step", "cosine", "constant", NULL };
 
-static const ctkd_option options[] = {
-    PATH(data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
+static const struct key keys[] = {
+    MAY_DIFFER(PATH, data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
     CHOICE(data.augment, CTKD__AUGMENT_CROP_FLIP, augment_names,
            "training views: pad 4, random crop and flip; or none"),
     CHOICE(data.labels, CTKD__LABELS_FINE, labels_names,
@@ -59,8 +70,8 @@ static const ctkd_option options[] = {
     STRING(data.std, "",
            "channel deviations of pixels / 255, comma list; empty: the data set's own"),
 
-    PATH(teacher.path, "",
-         "run directory, or weights of the teacher (formats: `ctkd convert --help`)"),
+    MAY_DIFFER(PATH, teacher.path, "",
+               "run directory, or weights of the teacher (formats: `ctkd convert --help`)"),
     STRING(teacher.network, "", "teacher's network; empty: as its file says"),
     STRING(teacher.weights, "",
            "which of several sets of weights in its file, as `ctkd inspect` lists them"),
@@ -69,9 +80,10 @@ static const ctkd_option options[] = {
     STRING(teacher.std, "",
            "channel deviations that the teacher was trained with; empty: from its file, else "
            "data.std"),
-    F32(teacher.expect_top1, 0, 0, 100, "expected test top-1 in percent; 0: as its file says"),
-    F32(teacher.tolerance, 1, 0, 100,
-        "percentage points below the expectation at which the run stops"),
+    MAY_DIFFER(F32, teacher.expect_top1, 0, 0, 100,
+               "expected test top-1 in percent; 0: as its file says"),
+    MAY_DIFFER(F32, teacher.tolerance, 1, 0, 100,
+               "percentage points below the expectation at which the run stops"),
 
     STRING(student.network, "resnet20", "network to train (see `ctkd models`)"),
     PATH(student.init, "", "run directory or weights to start from; empty: drawn from seed"),
@@ -130,30 +142,54 @@ static const ctkd_option options[] = {
     I64(train.epochs, 240, 1, 1e6, "epochs"),
     I64(train.batch, 64, 1, 65536, "images per step"),
     I64(train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
-    I64(train.threads, 0, 0, CTKD__WORKERS_MAX,
-        "worker threads; 0: physical cores, or a container's CPU quota where that is less"),
-    STRING(train.isa, "auto", "instruction set of the kernels: auto, portable, avx2, avx512"),
+    MAY_DIFFER(I64, train.threads, 0, 0, CTKD__WORKERS_MAX,
+               "worker threads; 0: physical cores, or a container's CPU quota where that is less"),
+    MAY_DIFFER(STRING, train.isa, "auto",
+               "instruction set of the kernels: auto, portable, avx2, avx512"),
     STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),
-    BOOL(train.tune, false,
-         "time the convolutions at the start and write the choices to <run.dir>/choices.txt"),
-    PATH(train.choices, "", "use the convolutions recorded in this file; empty: the defaults"),
+    MAY_DIFFER(BOOL, train.tune, false,
+               "time the convolutions at the start and write the choices to <run.dir>/choices.txt"),
+    MAY_DIFFER(PATH, train.choices, "",
+               "use the convolutions recorded in this file; empty: the defaults"),
     I64(train.eval_every, 1, 1, 1e6, "epochs between evaluations; the last is always evaluated"),
-    I64(train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
-    BOOL(train.profile, false, "print where the time of a step went"),
-    I64(train.max_steps, 0, 0, 9007199254740992.0, "stop after this many steps; 0: no limit"),
-    F32(train.max_minutes, 0, 0, 1e6,
-        "save and stop before this many minutes have passed; 0: no limit"),
-    I64(train.checkpoint_every, 0, 0, 1e9,
-        "steps between extra checkpoints; 0: only after each epoch"),
+    MAY_DIFFER(I64, train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
+    MAY_DIFFER(BOOL, train.profile, false, "print where the time of a step went"),
+    MAY_DIFFER(I64, train.max_steps, 0, 0, 9007199254740992.0,
+               "stop after this many steps; 0: no limit"),
+    MAY_DIFFER(F32, train.max_minutes, 0, 0, 1e6,
+               "save and stop before this many minutes have passed; 0: no limit"),
+    MAY_DIFFER(I64, train.checkpoint_every, 0, 0, 1e9,
+               "steps between extra checkpoints; 0: only after each epoch"),
 
-    PATH(run.dir, "", "run directory; empty: runs/<run.name>"),
-    STRING(run.name, "",
-           "name of the run; empty: composed of command, data, networks, method and seed"),
-    BOOL(run.force, false, "replace the run that the directory holds"),
-    CHOICE(run.resume, CTKD__RESUME_NO, resume_names,
-           "continue the run that the directory holds; auto: if there is one"),
-    CTKD_OPT_END,
+    MAY_DIFFER(PATH, run.dir, "", "run directory; empty: runs/<run.name>"),
+    MAY_DIFFER(STRING, run.name, "",
+               "name of the run; empty: composed of command, data, networks, method and seed"),
+    MAY_DIFFER(BOOL, run.force, false, "replace the run that the directory holds"),
+    MAY_DIFFER(CHOICE, run.resume, CTKD__RESUME_NO, resume_names,
+               "continue the run that the directory holds; auto: if there is one"),
 };
+enum { KEYS = sizeof keys / sizeof *keys };
+
+/* The same as the table that readers of options take. */
+static ctkd_option options[KEYS + 1];
+static pthread_once_t options_once = PTHREAD_ONCE_INIT;
+
+static void fill_options(void)
+{
+    for (size_t i = 0; i < KEYS; i++)
+        options[i] = keys[i].option;
+    options[KEYS] = (ctkd_option)CTKD_OPT_END;
+}
+
+bool ctkd__config_may_differ(const struct ctkd__config *config, const char *key)
+{
+    if (strcmp(key, "train.epochs") == 0) /* the cosine's course depends on them */
+        return config->schedule.kind != CTKD__SCHEDULE_COSINE;
+    for (size_t i = 0; i < KEYS; i++)
+        if (strcmp(key, keys[i].option.name) == 0)
+            return keys[i].may_differ;
+    return false;
+}
 
 static size_t loss_count(void)
 {
@@ -192,6 +228,7 @@ ctkd_status ctkd__config_create(struct ctkd__config **out, ctkd_error *err)
         status = ctkd__fail(err, CTKD_ENOMEM, "configuration: out of memory");
         goto fail;
     }
+    pthread_once(&options_once, fill_options);
     config->sections[0] = (struct ctkd__section){ "", options, config };
     config->n_sections = 1;
     for (const ctkd_loss_def *const *loss = ctkd_loss_list(); *loss; loss++)

@@ -101,6 +101,10 @@ ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config);
  */
 ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err);
 
+/* Whether a key may have another value when a run is resumed (doc/config.md lists them). False for
+   the options of losses and for what is no key. */
+bool ctkd__config_may_differ(const struct ctkd__config *config, const char *key);
+
 /* schedule.milestones as ascending epochs; at most CTKD__MILESTONES_MAX. */
 ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size_t *count,
                                     ctkd_error *err);

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "util/error.h"
+#include "util/run_files.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -19,20 +19,18 @@ static bool is_directory(const char *path)
    they also lie beside a recipe. */
 static bool find_run(const char *path, char *dir, size_t bytes)
 {
-    static const char *const marks[] = { "log.jsonl", "summary.json", "last.ckpt", "previous.ckpt",
-                                         "run.lock" };
+    static const enum ctkd__run_file marks[] = { CTKD__RUN_LOG, CTKD__RUN_SUMMARY,
+                                                 CTKD__RUN_CHECKPOINT, CTKD__RUN_PREVIOUS,
+                                                 CTKD__RUN_LOCK };
     const char *const slash = strrchr(path, '/'), *const name = slash ? slash + 1 : path;
     const int n = slash == path ? snprintf(dir, bytes, "/")
                   : slash       ? snprintf(dir, bytes, "%.*s", (int)(slash - path), path)
                                 : snprintf(dir, bytes, ".");
-    if (strcmp(name, "config.yaml") != 0 || n < 0 || (size_t)n >= bytes)
+    if (strcmp(name, ctkd__run_file_name(CTKD__RUN_CONFIG)) != 0 || n < 0 || (size_t)n >= bytes)
         return false;
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        char mark[PATH_BYTES + 16];
-        snprintf(mark, sizeof mark, "%s/%s", dir, marks[i]);
-        if (access(mark, F_OK) == 0)
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (ctkd__run_file_exists(dir, marks[i]))
             return true;
-    }
     return false;
 }
 
@@ -85,7 +83,8 @@ ctkd_status ctkd__run_config_read(const char *path, struct ctkd__config *config,
     if (is_directory(path)) {
         const size_t length = strlen(path);
         const char *const slash = length && path[length - 1] == '/' ? "" : "/";
-        const int n = snprintf(inside, sizeof inside, "%s%sconfig.yaml", path, slash);
+        const int n = snprintf(inside, sizeof inside, "%s%s%s", path, slash,
+                               ctkd__run_file_name(CTKD__RUN_CONFIG));
         if (n < 0 || (size_t)n >= sizeof inside)
             return ctkd__fail(err, CTKD_ERANGE, "%s: the file name is too long", path);
         path = inside;

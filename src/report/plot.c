@@ -9,6 +9,7 @@
 #include "io/jsonl.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/run_files.h"
 
 enum {
     WIDTH = 760,
@@ -219,7 +220,7 @@ static void draw(FILE *out, const struct run *runs, size_t count, const struct p
 static ctkd_status read_run(const char *dir, struct run *run, ctkd_error *err)
 {
     char path[1100];
-    snprintf(path, sizeof path, "%s/log.jsonl", dir);
+    ctkd__run_file_path(dir, CTKD__RUN_LOG, path, sizeof path);
     run->dir = dir;
     const ctkd_status status = ctkd__jsonl_read(path, &run->rows, err);
     if (status != CTKD_OK)

@@ -11,6 +11,7 @@
 #include "io/jsonl.h"
 #include "util/error.h"
 #include "util/options_inner.h"
+#include "util/run_files.h"
 
 enum { PATH_BYTES = 1024 };
 
@@ -99,7 +100,7 @@ static ctkd_status read_run(const char *dir, const char *metric, enum ctkd__arm_
     char log[PATH_BYTES + 16];
     double epochs = 0;
     snprintf(out->dir, sizeof out->dir, "%s", dir);
-    snprintf(log, sizeof log, "%s/log.jsonl", dir);
+    ctkd__run_file_path(dir, CTKD__RUN_LOG, log, sizeof log);
     ctkd_status status = ctkd__config_create(&out->config, err);
     if (!status)
         status = ctkd__run_config_read(dir, out->config, err);
@@ -122,10 +123,10 @@ static bool is_run(const char *dir)
 {
     struct stat info;
     char path[PATH_BYTES + 16];
-    snprintf(path, sizeof path, "%s/config.yaml", dir);
+    ctkd__run_file_path(dir, CTKD__RUN_CONFIG, path, sizeof path);
     if (stat(path, &info) != 0)
         return false;
-    snprintf(path, sizeof path, "%s/log.jsonl", dir);
+    ctkd__run_file_path(dir, CTKD__RUN_LOG, path, sizeof path);
     return stat(path, &info) == 0;
 }
 

@@ -12,18 +12,12 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/options_inner.h"
+#include "util/run_files.h"
 #include "util/sha256.h"
 
 /* Changes with the meaning of anything below. */
 static const char format[] = "ctkd checkpoint 3";
-static const char last_name[] = "last.ckpt", previous_name[] = "previous.ckpt",
-                  new_name[] = "new.ckpt";
-enum { PATH_BYTES = 1024 + 64 };
-
-static void path_of(const char *dir, const char *file, char *out, size_t bytes)
-{
-    snprintf(out, bytes, "%s/%s", dir, file);
-}
+enum { PATH_BYTES = CTKD__RUN_PATH_BYTES };
 
 /* --- what is saved: flat blocks of floats, and numbers */
 
@@ -59,8 +53,9 @@ static size_t blocks_of(struct ctkd__session *session, struct block *blocks)
     return n;
 }
 
-/* Every number of the state, X(field, its type); integers below 2^53 are exact in a double. */
-#define NUMBERS(X)                                                                                 \
+/* Every number of the state, X(field, its type), up to the losses of the methods and behind them;
+   integers below 2^53 are exact in a double. */
+#define NUMBERS_BEFORE(X)                                                                          \
     X(weights->batches_tracked, int64_t)                                                           \
     X(stage, unsigned)                                                                             \
     X(epoch, uint64_t)                                                                             \
@@ -72,15 +67,9 @@ static size_t blocks_of(struct ctkd__session *session, struct block *blocks)
     X(sums.loss, double)                                                                           \
     X(sums.loss_ce, double)                                                                        \
     X(sums.loss_kd, double)                                                                        \
-    X(sums.loss_method, double)                                                                    \
-    X(sums.losses[0], double)                                                                      \
-    X(sums.losses[1], double)                                                                      \
-    X(sums.losses[2], double)                                                                      \
-    X(sums.losses[3], double)                                                                      \
-    X(sums.losses[4], double)                                                                      \
-    X(sums.losses[5], double)                                                                      \
-    X(sums.losses[6], double)                                                                      \
-    X(sums.losses[7], double)                                                                      \
+    X(sums.loss_method, double)
+
+#define NUMBERS_BEHIND(X)                                                                          \
     X(sums.tau, double)                                                                            \
     X(sums.tau_gradient, double)                                                                   \
     X(sums.tau_min, float)                                                                         \
@@ -95,15 +84,21 @@ static size_t blocks_of(struct ctkd__session *session, struct block *blocks)
     X(test.top5, double)                                                                           \
     X(test.loss, double)
 
+enum { LOSSES = sizeof((struct ctkd__epoch_sums *)0)->losses / sizeof(double) };
+_Static_assert(LOSSES == 8, "one loss more is another format: give it the next number above");
+
 #define COUNT(field, type) +1
-enum { LOG_BYTES_AT = 0 NUMBERS(COUNT), N_NUMBERS };
+enum { LOG_BYTES_AT = NUMBERS_BEFORE(COUNT) + LOSSES NUMBERS_BEHIND(COUNT), N_NUMBERS };
 #undef COUNT
 
 static void pack_numbers(const struct ctkd__run_state *state, uint64_t log_bytes, double *out)
 {
     size_t i = 0;
 #define PACK(field, type) out[i++] = (double)state->field;
-    NUMBERS(PACK)
+    NUMBERS_BEFORE(PACK)
+    for (size_t j = 0; j < LOSSES; j++)
+        out[i++] = state->sums.losses[j];
+    NUMBERS_BEHIND(PACK)
 #undef PACK
     out[i] = (double)log_bytes;
 }
@@ -112,32 +107,15 @@ static void unpack_numbers(const double *values, struct ctkd__run_state *state, 
 {
     size_t i = 0;
 #define UNPACK(field, type) state->field = (type)values[i++];
-    NUMBERS(UNPACK)
+    NUMBERS_BEFORE(UNPACK)
+    for (size_t j = 0; j < LOSSES; j++)
+        state->sums.losses[j] = values[i++];
+    NUMBERS_BEHIND(UNPACK)
 #undef UNPACK
     *log_bytes = (uint64_t)values[LOG_BYTES_AT];
 }
 
 /* --- what must be the same */
-
-/* Keys that do not change the weights, or whose effect is compared by itself. */
-static const char *const free_keys[] = {
-    "train.max_steps",   "train.max_minutes", "train.checkpoint_every",
-    "train.log_every",   "train.profile",     "train.tune",
-    "train.choices",     "train.threads",     "train.isa",
-    "run.dir",           "run.name",          "run.force",
-    "run.resume",        "teacher.path",      "teacher.expect_top1",
-    "teacher.tolerance", "data.set",
-};
-
-static bool may_differ(const struct ctkd__config *config, const char *key)
-{
-    if (strcmp(key, "train.epochs") == 0)
-        return config->schedule.kind != CTKD__SCHEDULE_COSINE;
-    for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++)
-        if (strcmp(key, free_keys[i]) == 0)
-            return true;
-    return false;
-}
 
 static ctkd_status set_number(struct ctkd__tensors *list, const char *key, size_t value,
                               ctkd_error *err)
@@ -234,7 +212,8 @@ static ctkd_status compare(const struct ctkd__session *session, const char *comm
     ctkd_status status = describe(session, command, &now, err);
     for (size_t i = 0; i < now.n_metadata && status == CTKD_OK; i++) {
         const char *key = now.keys[i], *was = ctkd__tensors_get(then, key);
-        if (may_differ(session->config, key) || (was && strcmp(was, now.values[i]) == 0))
+        if (ctkd__config_may_differ(session->config, key) ||
+            (was && strcmp(was, now.values[i]) == 0))
             continue;
         status = ctkd__fail(err, CTKD_EINVAL,
                             "%s: %s: the run has '%.200s', expected '%.200s' to go on with it",
@@ -273,9 +252,9 @@ ctkd_status ctkd__checkpoint_save(struct ctkd__session *session, const char *com
                                   const char *dir, uint64_t log_bytes, ctkd_error *err)
 {
     char path[PATH_BYTES], last[PATH_BYTES], previous[PATH_BYTES];
-    path_of(dir, new_name, path, sizeof path);
-    path_of(dir, last_name, last, sizeof last);
-    path_of(dir, previous_name, previous, sizeof previous);
+    ctkd__run_file_path(dir, CTKD__RUN_NEW_CHECKPOINT, path, sizeof path);
+    ctkd__run_file_path(dir, CTKD__RUN_CHECKPOINT, last, sizeof last);
+    ctkd__run_file_path(dir, CTKD__RUN_PREVIOUS, previous, sizeof previous);
     struct ctkd__tensors list = { 0 };
     ctkd_status status = fill(session, command, log_bytes, &list, err);
     if (status == CTKD_OK)
@@ -295,10 +274,8 @@ ctkd_status ctkd__checkpoint_save(struct ctkd__session *session, const char *com
 
 bool ctkd__checkpoint_exists(const char *dir)
 {
-    char last[PATH_BYTES], previous[PATH_BYTES];
-    path_of(dir, last_name, last, sizeof last);
-    path_of(dir, previous_name, previous, sizeof previous);
-    return access(last, F_OK) == 0 || access(previous, F_OK) == 0;
+    return ctkd__run_file_exists(dir, CTKD__RUN_CHECKPOINT) ||
+           ctkd__run_file_exists(dir, CTKD__RUN_PREVIOUS);
 }
 
 static ctkd_status find_tensor(const char *path, const struct ctkd__tensors *list, const char *name,
@@ -368,11 +345,11 @@ ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *com
     struct ctkd__tensors list = { 0 };
     ctkd_error why = { 0 };
     note[0] = '\0';
-    path_of(dir, last_name, path, sizeof path);
+    ctkd__run_file_path(dir, CTKD__RUN_CHECKPOINT, path, sizeof path);
     ctkd_status status = ctkd__sealed_read(path, &list, &why);
     if (status != CTKD_OK) {
         ctkd_error nor = { 0 };
-        path_of(dir, previous_name, path, sizeof path);
+        ctkd__run_file_path(dir, CTKD__RUN_PREVIOUS, path, sizeof path);
         if (ctkd__sealed_read(path, &list, &nor) != CTKD_OK)
             return ctkd__fail(err, status, "%s; and %s", why.message, nor.message);
         snprintf(note, bytes, "%s; going on from %s", why.message, path);

@@ -235,7 +235,7 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
 }
 
 /* Weights with what is known of them at this point. */
-static ctkd_status save(const struct progress *p, const char *name, uint64_t epoch,
+static ctkd_status save(const struct progress *p, enum ctkd__run_file file, uint64_t epoch,
                         const struct ctkd__score *test, ctkd_error *err)
 {
     const struct ctkd__session *session = p->loop->session;
@@ -244,7 +244,7 @@ static ctkd_status save(const struct progress *p, const char *name, uint64_t epo
     info.has_top1 = test != NULL;
     info.top1 = test ? test->top1 : 0;
     const struct ctkd__weights student = ctkd__session_student(session);
-    return ctkd__run_save(p->loop->run, name, &student, &info, err);
+    return ctkd__run_save(p->loop->run, file, &student, &info, err);
 }
 
 /* A learnable temperature that no longer moves is said once, in words. */
@@ -307,10 +307,10 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     if (due && counts && state->test.top1 > state->best_top1) {
         state->best_top1 = state->test.top1;
         state->best_epoch = state->epoch;
-        status = save(p, "best", state->epoch, test, err);
+        status = save(p, CTKD__RUN_BEST, state->epoch, test, err);
     }
     if (status == CTKD_OK)
-        status = save(p, "last", state->epoch, test, err);
+        status = save(p, CTKD__RUN_LAST, state->epoch, test, err);
     state->seconds = p->seconds_before + ctkd__clock_seconds() - p->began;
     if (status == CTKD_OK)
         status = ctkd__run_log_epoch(p->loop->run, state, &session->methods, last, test, err);
@@ -352,16 +352,16 @@ static ctkd_status interrupt(struct progress *p, ctkd_error *err)
     ctkd_status status = save_checkpoint(p, err);
     state->evaluated = false; /* the weights have moved since */
     if (status == CTKD_OK)
-        status = save(p, "last", state->epoch - 1, NULL, err);
+        status = save(p, CTKD__RUN_LAST, state->epoch - 1, NULL, err);
     if (status == CTKD_OK)
         status = finish(p, true, err);
     if (status != CTKD_OK)
         return status;
-    return ctkd__fail(err, CTKD_EINTERRUPTED,
-                      "%s at epoch %" PRIu64 ", step %" PRIu64
-                      "; go on with: ctkd %s %s/config.yaml --resume",
-                      p->late ? "train.max_minutes reached" : "interrupted", state->epoch,
-                      state->epoch_step, loop->command, loop->run->dir);
+    return ctkd__fail(
+        err, CTKD_EINTERRUPTED,
+        "%s at epoch %" PRIu64 ", step %" PRIu64 "; go on with: ctkd %s %s/%s --resume",
+        p->late ? "train.max_minutes reached" : "interrupted", state->epoch, state->epoch_step,
+        loop->command, loop->run->dir, ctkd__run_file_name(CTKD__RUN_CONFIG));
 }
 
 /* To the next epoch, or to the first of the main stage, which begins with an optimiser at rest. */

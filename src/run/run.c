@@ -15,12 +15,9 @@
 #include "train/step.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/run_files.h"
 
-/* Everything that this module writes; any of them marks a directory that holds a run. */
-static const char *const files[] = { "config.yaml",      "log.jsonl",        "summary.json",
-                                     "last.safetensors", "best.safetensors", "choices.txt",
-                                     "last.ckpt",        "previous.ckpt",    "new.ckpt" };
-enum { N_FILES = sizeof files / sizeof *files, PATH_BYTES = 1024 + 64 };
+enum { PATH_BYTES = CTKD__RUN_PATH_BYTES };
 
 static ctkd_status set_string(char **field, const char *text, ctkd_error *err)
 {
@@ -89,11 +86,6 @@ ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_err
     return status;
 }
 
-static void path_of(const char *dir, const char *file, char *out, size_t bytes)
-{
-    snprintf(out, bytes, "%s/%s", dir, file);
-}
-
 /* Whether `dir` is a folder that may be written, or can become one: the nearest folder above that
    is there decides. */
 static ctkd_status check_writable(const char *dir, ctkd_error *err)
@@ -123,15 +115,12 @@ ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
     const ctkd_status status = check_writable(config->run.dir, err);
     if (status != CTKD_OK)
         return status;
-    for (size_t i = 0; i < N_FILES && !config->run.force; i++) {
-        char path[PATH_BYTES];
-        path_of(config->run.dir, files[i], path, sizeof path);
-        if (access(path, F_OK) == 0)
+    for (unsigned i = 0; i < CTKD__RUN_FILES_WRITTEN && !config->run.force; i++)
+        if (ctkd__run_file_exists(config->run.dir, i))
             return ctkd__fail(err, CTKD_EEXIST,
                               "run.dir: %s holds a run (%s), expected a new directory; --resume "
                               "goes on with it, --force replaces it",
-                              config->run.dir, files[i]);
-    }
+                              config->run.dir, ctkd__run_file_name(i));
     return CTKD_OK;
 }
 
@@ -140,7 +129,7 @@ static ctkd_status write_config(const struct ctkd__run *run, const struct ctkd__
 {
     char path[PATH_BYTES];
     struct ctkd__new_file file;
-    path_of(run->dir, "config.yaml", path, sizeof path);
+    ctkd__run_file_path(run->dir, CTKD__RUN_CONFIG, path, sizeof path);
     const ctkd_status status = ctkd__new_file_open(&file, path, err);
     if (status != CTKD_OK)
         return status;
@@ -153,7 +142,7 @@ ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctk
 {
     char path[PATH_BYTES];
     struct ctkd__new_file file;
-    path_of(run->dir, "choices.txt", path, sizeof path);
+    ctkd__run_file_path(run->dir, CTKD__RUN_CHOICES, path, sizeof path);
     const ctkd_status status = ctkd__new_file_open(&file, path, err);
     if (status != CTKD_OK)
         return status;
@@ -175,7 +164,7 @@ static ctkd_status refuse_locked(const struct ctkd__run *run, int file, ctkd_err
 static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
 {
     char path[PATH_BYTES], host[64] = "", text[128];
-    path_of(run->dir, "run.lock", path, sizeof path);
+    ctkd__run_file_path(run->dir, CTKD__RUN_LOCK, path, sizeof path);
     const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0)
         return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
@@ -207,7 +196,7 @@ ctkd_status ctkd__run_check_free(const struct ctkd__config *config, ctkd_error *
     char path[PATH_BYTES];
     ctkd_status status = CTKD_OK;
     snprintf(run.dir, sizeof run.dir, "%s", config->run.dir);
-    path_of(run.dir, "run.lock", path, sizeof path);
+    ctkd__run_file_path(run.dir, CTKD__RUN_LOCK, path, sizeof path);
     const int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return CTKD_OK; /* no run has been here */
@@ -230,7 +219,7 @@ ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__con
 {
     char path[PATH_BYTES];
     struct stat info;
-    path_of(run->dir, "log.jsonl", path, sizeof path);
+    ctkd__run_file_path(run->dir, CTKD__RUN_LOG, path, sizeof path);
     if (stat(path, &info) == 0 && (uint64_t)info.st_size > bytes &&
         truncate(path, (off_t)bytes) != 0)
         return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
@@ -251,8 +240,8 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
         status = ctkd__folders_create(run->dir, err);
     if (status == CTKD_OK)
         status = lock(run, err);
-    for (size_t i = 0; i < N_FILES && status == CTKD_OK; i++) {
-        path_of(run->dir, files[i], path, sizeof path);
+    for (unsigned i = 0; i < CTKD__RUN_FILES_WRITTEN && status == CTKD_OK; i++) {
+        ctkd__run_file_path(run->dir, i, path, sizeof path);
         if (unlink(path) != 0 && errno != ENOENT)
             status = ctkd__fail(err, CTKD_EIO, "cannot replace %s: %s", path, strerror(errno));
     }
@@ -262,7 +251,7 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
     if (status == CTKD_OK)
         status = write_config(run, config, err);
     if (status == CTKD_OK) {
-        path_of(run->dir, "log.jsonl", path, sizeof path);
+        ctkd__run_file_path(run->dir, CTKD__RUN_LOG, path, sizeof path);
         status = ctkd__jsonl_open(&run->log, path, false, err);
     }
     return status;
@@ -276,21 +265,14 @@ void ctkd__run_close(struct ctkd__run *run)
     run->lock = -1;
 }
 
-static bool has_file(const struct ctkd__config *config, const char *file)
-{
-    char path[PATH_BYTES];
-    path_of(config->run.dir, file, path, sizeof path);
-    return access(path, F_OK) == 0;
-}
-
 bool ctkd__run_ended(const struct ctkd__config *config)
 {
-    return has_file(config, "summary.json");
+    return ctkd__run_file_exists(config->run.dir, CTKD__RUN_SUMMARY);
 }
 
 bool ctkd__run_begun(const struct ctkd__config *config)
 {
-    return has_file(config, "config.yaml");
+    return ctkd__run_file_exists(config->run.dir, CTKD__RUN_CONFIG);
 }
 
 static double mean(double sum, uint64_t n)
@@ -416,13 +398,12 @@ ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_sta
     return ctkd__jsonl_end(log, err);
 }
 
-ctkd_status ctkd__run_save(const struct ctkd__run *run, const char *name,
+ctkd_status ctkd__run_save(const struct ctkd__run *run, enum ctkd__run_file file,
                            const struct ctkd__weights *weights,
                            const struct ctkd__network_info *info, ctkd_error *err)
 {
-    char file[64], path[PATH_BYTES];
-    snprintf(file, sizeof file, "%s.safetensors", name);
-    path_of(run->dir, file, path, sizeof path);
+    char path[PATH_BYTES];
+    ctkd__run_file_path(run->dir, file, path, sizeof path);
     return ctkd__network_file_write(path, weights, info, err);
 }
 
@@ -463,7 +444,7 @@ ctkd_status ctkd__run_summarise(const struct ctkd__run *run, const struct ctkd__
 {
     char path[PATH_BYTES];
     struct ctkd__new_file file;
-    path_of(run->dir, "summary.json", path, sizeof path);
+    ctkd__run_file_path(run->dir, CTKD__RUN_SUMMARY, path, sizeof path);
     ctkd_status status = ctkd__new_file_open(&file, path, err);
     if (status != CTKD_OK)
         return status;

@@ -1,6 +1,5 @@
 /*
- * The directory of a run: config.yaml (resolved), log.jsonl, last.safetensors, best.safetensors,
- * summary.json. A directory that holds a run is never written into without run.force.
+ * The directory of a run, with the files of util/run_files.h. A directory that holds a run is never written into without run.force.
  */
 #ifndef CTKD_RUN_RUN_H
 #define CTKD_RUN_RUN_H
@@ -11,6 +10,7 @@
 #include "nn/conv/choices.h"
 #include "train/evaluate.h"
 #include "train/state.h"
+#include "util/run_files.h"
 #include "weights/network_file.h"
 
 struct ctkd__step_report;
@@ -66,8 +66,8 @@ ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_sta
                                const struct ctkd__methods *methods,
                                const struct ctkd__step_report *report, ctkd_error *err);
 
-/* NAME.safetensors */
-ctkd_status ctkd__run_save(const struct ctkd__run *run, const char *name,
+/* Weights: CTKD__RUN_LAST or CTKD__RUN_BEST. */
+ctkd_status ctkd__run_save(const struct ctkd__run *run, enum ctkd__run_file file,
                            const struct ctkd__weights *weights,
                            const struct ctkd__network_info *info, ctkd_error *err);
 

@@ -14,6 +14,7 @@
 #include "run/arm.h"
 #include "util/cpu.h"
 #include "util/error.h"
+#include "util/run_files.h"
 
 /* --- what is finished */
 
@@ -31,7 +32,7 @@ ctkd_status ctkd__sweep_finished(const struct ctkd__sweep_run *run, bool *finish
     struct ctkd__arm arm;
     char log[1064];
     *finished = false;
-    snprintf(log, sizeof log, "%s/log.jsonl", run->dir);
+    ctkd__run_file_path(run->dir, CTKD__RUN_LOG, log, sizeof log);
     if (access(log, F_OK) != 0)
         return CTKD_OK;
     /* Every epoch has its number; an unfinished run is no arm, and is resumed. */

@@ -9,12 +9,13 @@
 #include "config/methods.h"
 #include "ctkd/random.h"
 #include "io/sealed.h"
-#include "run/checkpoint.h"
 #include "run/loop.h"
+#include "run/start.h"
 #include "selftest/selftest.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/run_files.h"
 
 enum {
     SIDE = 16,
@@ -146,22 +147,6 @@ static ctkd_status configure(const struct plan *plan, struct ctkd__config *confi
     return status;
 }
 
-static ctkd_status open_run(const struct plan *plan, struct ctkd__session *session,
-                            struct ctkd__run *run, ctkd_error *err)
-{
-    char note[CTKD__CHECKPOINT_NOTE];
-    uint64_t log_bytes;
-    if (!plan->resume)
-        return ctkd__run_create(run, session->config, err);
-    ctkd_status status = ctkd__run_open(run, session->config, err);
-    if (status == CTKD_OK)
-        status = ctkd__checkpoint_load(session, "selftest", run->dir, &log_bytes, note, sizeof note,
-                                       err);
-    if (status == CTKD_OK)
-        status = ctkd__run_continue_log(run, session->config, log_bytes, err);
-    return status;
-}
-
 /* A run, or its rest, as `ctkd train` and `ctkd distill` do it. */
 static ctkd_status train(const struct plan *plan, ctkd_error *err)
 {
@@ -178,7 +163,9 @@ static ctkd_status train(const struct plan *plan, ctkd_error *err)
         status = ctkd__session_check_teacher(session, &teacher, err);
     if (status == CTKD_OK) {
         struct ctkd__run run;
-        status = open_run(plan, session, &run, err);
+        char note[CTKD__CHECKPOINT_NOTE];
+        const struct ctkd__start start = { "selftest", plan->resume, session };
+        status = ctkd__start_run(&start, &run, note, err);
         const struct ctkd__loop loop = { .session = session,
                                          .run = &run,
                                          .command = "selftest",
@@ -204,7 +191,9 @@ static ctkd_status same_weights(const char *folder, const char *a, const char *b
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < 2 && status == CTKD_OK; i++) {
         char path[PATH_BYTES];
-        snprintf(path, sizeof path, "%s/%s/last.safetensors", folder, runs[i]);
+        char dir[PATH_BYTES - 64];
+        snprintf(dir, sizeof dir, "%s/%s", folder, runs[i]);
+        ctkd__run_file_path(dir, CTKD__RUN_LAST, path, sizeof path);
         status = ctkd__file_read(path, FILE_LIMIT, &text[i], &bytes[i], err);
     }
     if (status == CTKD_OK)

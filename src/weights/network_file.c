@@ -12,11 +12,12 @@
 #include "io/safetensors.h"
 #include "util/error.h"
 #include "util/file_kind.h"
+#include "util/run_files.h"
 #include "util/text.h"
 
 ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, ctkd_error *err)
 {
-    static const char *const names[] = { "", "/last.safetensors", "/ckpt_epoch_240.pth" };
+    const char *const names[] = { "", ctkd__run_file_name(CTKD__RUN_LAST), "ckpt_epoch_240.pth" };
     struct stat info;
     if (stat(path, &info) != 0)
         return ctkd__fail(err, CTKD_EIO, "%s: %s, expected a run directory or a weights file", path,
@@ -26,7 +27,7 @@ ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, c
         return status;
     const bool directory = S_ISDIR(info.st_mode);
     for (size_t i = directory ? 1 : 0; i < sizeof names / sizeof *names; i++) {
-        const int n = snprintf(out, bytes, "%s%s", path, names[i]);
+        const int n = snprintf(out, bytes, "%s%s%s", path, i ? "/" : "", names[i]);
         if (n < 0 || (size_t)n >= bytes)
             return ctkd__fail(err, CTKD_ERANGE, "%s: found a name of more than %zu bytes", path,
                               bytes);
@@ -34,9 +35,8 @@ ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, c
             return CTKD_OK;
     }
     return ctkd__fail(err, CTKD_EIO,
-                      "%s: found a directory without last.safetensors or ckpt_epoch_240.pth, "
-                      "expected a run directory",
-                      path);
+                      "%s: found a directory without %s or %s, expected a run directory", path,
+                      names[1], names[2]);
 }
 
 static ctkd_status read_count(const struct ctkd__tensors *tensors, const char *file,

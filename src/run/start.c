@@ -1,0 +1,67 @@
+#include "run/start.h"
+
+#include "util/error.h"
+#include "util/run_files.h"
+
+/* The convolutions that the run measured when it began: measured again they might differ. */
+static ctkd_status use_recorded_choices(struct ctkd__config *config, ctkd_error *err)
+{
+    char path[CTKD__RUN_PATH_BYTES];
+    ctkd__run_file_path(config->run.dir, CTKD__RUN_CHOICES, path, sizeof path);
+    config->train.tune = false;
+    return ctkd__sections_set(ctkd__config_sections(config), config->run.dir, "train.choices", path,
+                              err);
+}
+
+/* A directory without a checkpoint: whether a run may begin in it. */
+static ctkd_status plan_again(struct ctkd__config *config, int asked, ctkd_error *err)
+{
+    if (asked == CTKD__RESUME_YES && !ctkd__run_begun(config))
+        return ctkd__fail(err, CTKD_ENOTFOUND,
+                          "run.dir: %s holds no run, expected one to go on with (--resume=auto "
+                          "starts it)",
+                          config->run.dir);
+    if (!config->run.force && ctkd__run_ended(config))
+        return ctkd__fail(err, CTKD_EEXIST,
+                          "run.dir: %s holds a run that has ended without %s, which resuming "
+                          "needs; --force replaces it",
+                          config->run.dir, ctkd__run_file_name(CTKD__RUN_CHECKPOINT));
+    config->run.force = true;
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__start_plan(struct ctkd__config *config, bool *resume, ctkd_error *err)
+{
+    const int asked = config->run.resume;
+    config->run.resume = CTKD__RESUME_NO; /* it is of this call, not of the run */
+    *resume = asked != CTKD__RESUME_NO && ctkd__checkpoint_exists(config->run.dir);
+    if (*resume)
+        return config->train.tune ? use_recorded_choices(config, err) : CTKD_OK;
+    const ctkd_status status = asked == CTKD__RESUME_NO ? CTKD_OK : plan_again(config, asked, err);
+    return status == CTKD_OK ? ctkd__run_check(config, err) : status;
+}
+
+static ctkd_status create(struct ctkd__session *session, struct ctkd__run *run, ctkd_error *err)
+{
+    const ctkd_status status = ctkd__run_create(run, session->config, err);
+    return status == CTKD_OK && session->config->train.tune
+               ? ctkd__run_save_choices(run, session->engine.choices, err)
+               : status;
+}
+
+ctkd_status ctkd__start_run(const struct ctkd__start *start, struct ctkd__run *run,
+                            char note[CTKD__CHECKPOINT_NOTE], ctkd_error *err)
+{
+    struct ctkd__session *const session = start->session;
+    uint64_t log_bytes;
+    note[0] = '\0';
+    if (!start->resume)
+        return create(session, run, err);
+    ctkd_status status = ctkd__run_open(run, session->config, err);
+    if (status == CTKD_OK)
+        status = ctkd__checkpoint_load(session, start->command, run->dir, &log_bytes, note,
+                                       CTKD__CHECKPOINT_NOTE, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_continue_log(run, session->config, log_bytes, err);
+    return status;
+}

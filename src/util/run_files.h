@@ -1,0 +1,36 @@
+/* The files of a run directory: the one place that knows their names. */
+#ifndef CTKD_UTIL_RUN_FILES_H
+#define CTKD_UTIL_RUN_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* X(name of its enumerator, name): first what a run writes, any of which shows that a directory
+   holds one, then what stays when a run is replaced. */
+#define CTKD__RUN_FILE_LIST(X)                                                                     \
+    X(CONFIG, "config.yaml")      /* resolved */                                                   \
+    X(LOG, "log.jsonl")           /* a line for each epoch, and for some steps */                  \
+    X(SUMMARY, "summary.json")    /* of a run that has ended */                                    \
+    X(LAST, "last.safetensors")   /* weights */                                                    \
+    X(BEST, "best.safetensors")   /* of the epoch with the best top-1 */                           \
+    X(CHOICES, "choices.txt")     /* convolutions, with train.tune */                              \
+    X(CHECKPOINT, "last.ckpt")    /* what --resume needs */                                        \
+    X(PREVIOUS, "previous.ckpt")  /* the checkpoint before, should that one be damaged */          \
+    X(NEW_CHECKPOINT, "new.ckpt") /* while a checkpoint is written */                              \
+    X(LOCK, "run.lock")           /* held by the process that trains */
+
+#define CTKD__RUN_FILE_ENUM(word, name) CTKD__RUN_##word,
+enum ctkd__run_file { CTKD__RUN_FILE_LIST(CTKD__RUN_FILE_ENUM) CTKD__RUN_FILES };
+#undef CTKD__RUN_FILE_ENUM
+enum { CTKD__RUN_FILES_WRITTEN = CTKD__RUN_LOCK };
+
+const char *ctkd__run_file_name(enum ctkd__run_file file);
+
+/* DIR/NAME into `out`, cut where `bytes` are too few; returns out. */
+enum { CTKD__RUN_PATH_BYTES = 1024 + 64 }; /* run.dir is shorter than 1024 bytes */
+const char *ctkd__run_file_path(const char *dir, enum ctkd__run_file file, char *out, size_t bytes);
+
+/* Whether the directory has that file; false where its path does not fit PATH_MAX. */
+bool ctkd__run_file_exists(const char *dir, enum ctkd__run_file file);
+
+#endif
