@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "nn/cpus.h"
 #include "nn/workers.h"
@@ -132,6 +133,79 @@ static void as_many_as_documented_and_not_one_more(void **state)
     ctkd__workers_destroy(team);
 }
 
+/* --- barriers */
+
+enum { ROUNDS = 200, CROWD = 64 };
+
+struct rounds {
+    struct ctkd__workers *team;
+    size_t slow; /* this worker is late in every round */
+    atomic_uint arrived[ROUNDS];
+    atomic_uint early; /* passed a barrier before all were there */
+};
+
+static void go_round(void *context, size_t worker)
+{
+    struct rounds *const rounds = context;
+    for (size_t i = 0; i < ROUNDS; i++) {
+        if (worker == rounds->slow && i % 50 == 0) /* the others have gone to sleep */
+            nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+        atomic_fetch_add(&rounds->arrived[i], 1);
+        ctkd__workers_barrier(rounds->team);
+        if (atomic_load(&rounds->arrived[i]) != ctkd__workers_count(rounds->team))
+            atomic_fetch_add(&rounds->early, 1);
+    }
+}
+
+static double processor_seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void nobody_passes_a_barrier_before_all_are_there(void **state)
+{
+    (void)state;
+    static const size_t counts[] = { 1, 2, 3, CROWD };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (size_t slow = 0; slow < counts[i] && slow < 2; slow++) {
+            struct rounds rounds = { .team = make(counts[i]), .slow = slow };
+            ctkd__workers_run(rounds.team, go_round, &rounds);
+            assert_int_equal(rounds.early, 0);
+            ctkd__workers_destroy(rounds.team);
+        }
+}
+
+struct nap {
+    struct ctkd__workers *team;
+};
+
+/* The first worker is at work for long, here without a processor; the others wait for it. */
+static void wait_for_the_first(void *context, size_t worker)
+{
+    struct nap *const nap = context;
+    if (worker == 0)
+        nanosleep(&(struct timespec){ .tv_nsec = 800000000 }, NULL);
+    ctkd__workers_barrier(nap->team);
+}
+
+/* A wait costs no processor time but for its beginning. */
+static void who_waits_long_at_a_barrier_sleeps(void **state)
+{
+    (void)state;
+    static const size_t counts[] = { 2, CROWD };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct nap nap = { make(counts[i]) };
+        const double before = processor_seconds();
+        ctkd__workers_run(nap.team, wait_for_the_first, &nap);
+        const double spent = processor_seconds() - before;
+        if (spent > 0.4)
+            fail_msg("%zu threads: %.2f s of processor time in 0.8 s of waiting", counts[i], spent);
+        ctkd__workers_destroy(nap.team);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +213,8 @@ int main(void)
         cmocka_unit_test(a_second_living_team_finds_the_same_cpus),
         cmocka_unit_test(only_a_team_that_takes_every_core_is_pinned),
         cmocka_unit_test(as_many_as_documented_and_not_one_more),
+        cmocka_unit_test(nobody_passes_a_barrier_before_all_are_there),
+        cmocka_unit_test(who_waits_long_at_a_barrier_sleeps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

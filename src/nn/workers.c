@@ -1,10 +1,14 @@
 #include "nn/workers.h"
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -13,8 +17,10 @@
 #include "nn/cpus.h"
 #include "util/error.h"
 
-/* Spins this often before giving the core away, and yields this often before sleeping. */
-enum { SPINS = 4000, YIELDS = 200 };
+/* A waiting thread spins this often before it gives its core away, and yields this often before it
+   sleeps: for a job, which may be far away, and at a barrier, where the others are at work. A team
+   with more threads than cores waits for threads that need the very core it spins on. */
+enum { SPINS = 4000, JOB_YIELDS = 200, BARRIER_YIELDS = 2000, CROWDED_YIELDS = 2 };
 
 struct member {
     struct ctkd__workers *team;
@@ -30,7 +36,9 @@ struct ctkd__workers {
     void (*fn)(void *context, size_t worker);
     void *context;
     atomic_uint job;            /* counts jobs; a change starts the team */
+    bool crowded;               /* more threads than cores */
     atomic_uint arrived, phase; /* the barrier */
+    atomic_uint sleepers;       /* threads that may sleep until phase changes */
     atomic_int stop;
     size_t started;
     pthread_mutex_t lock;
@@ -114,18 +122,28 @@ static void release_maker(void)
     ctkd__dnnl_use_threads(before.openmp_threads);
 }
 
-/* Waits until *value differs from `old`: spins, yields, and at last sleeps. */
-static unsigned wait_for_job(struct ctkd__workers *team, unsigned old)
+/* Waits until *value differs from `old`; false: it has spun and yielded, and the same is there. */
+static bool wait_awake(const struct ctkd__workers *team, atomic_uint *value, unsigned old,
+                       int yields)
 {
-    for (int i = 0; i < SPINS + YIELDS; i++) {
-        const unsigned now = atomic_load_explicit(&team->job, memory_order_acquire);
-        if (now != old)
-            return now;
-        if (i < SPINS)
+    const int spins = team->crowded ? 0 : SPINS;
+    yields = team->crowded ? CROWDED_YIELDS : yields;
+    for (int i = 0; i < spins + yields; i++) {
+        if (atomic_load_explicit(value, memory_order_acquire) != old)
+            return true;
+        if (i < spins)
             pause_briefly();
         else
             sched_yield();
     }
+    return false;
+}
+
+/* The number of the job behind `old`, once there is one. */
+static unsigned wait_for_job(struct ctkd__workers *team, unsigned old)
+{
+    if (wait_awake(team, &team->job, old, JOB_YIELDS))
+        return atomic_load_explicit(&team->job, memory_order_acquire);
     pthread_mutex_lock(&team->lock);
     while (atomic_load(&team->job) == old)
         pthread_cond_wait(&team->changed, &team->lock);
@@ -143,7 +161,7 @@ static void *serve(void *argument)
         if (atomic_load(&team->stop))
             return NULL;
         team->fn(team->context, member->index);
-        ctkd__workers_meet(team);
+        ctkd__workers_barrier(team);
     }
 }
 
@@ -171,6 +189,7 @@ ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_
     team->count = count ? count : team->cpus.threads;
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
+    team->crowded = team->count > team->cpus.cores;
     place_members(team);
     settle_maker(&team->members[0]);
     for (team->started = 1; team->started < team->count; team->started++) {
@@ -224,21 +243,30 @@ bool ctkd__workers_pinned(const struct ctkd__workers *team)
     return team->members[0].cpu >= 0;
 }
 
-void ctkd__workers_meet(struct ctkd__workers *team)
+/* Sleeps until the phase is another. The kernel looks at the phase again before the thread sleeps,
+   and whoever changes it looks for sleepers afterwards: one of the two sees the other. */
+static void sleep_at_barrier(struct ctkd__workers *team, unsigned phase)
+{
+    atomic_fetch_add(&team->sleepers, 1);
+    while (atomic_load(&team->phase) == phase)
+        syscall(SYS_futex, &team->phase, FUTEX_WAIT_PRIVATE, phase, NULL, NULL, 0);
+    atomic_fetch_sub(&team->sleepers, 1);
+}
+
+void ctkd__workers_barrier(struct ctkd__workers *team)
 {
     if (team->count == 1)
         return;
     const unsigned phase = atomic_load_explicit(&team->phase, memory_order_acquire);
     if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == team->count) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        atomic_fetch_add_explicit(&team->phase, 1, memory_order_release);
+        atomic_fetch_add(&team->phase, 1);
+        if (atomic_load(&team->sleepers))
+            syscall(SYS_futex, &team->phase, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
         return;
     }
-    for (int i = 0; atomic_load_explicit(&team->phase, memory_order_acquire) == phase; i++)
-        if (i < SPINS)
-            pause_briefly();
-        else
-            sched_yield();
+    if (!wait_awake(team, &team->phase, phase, BARRIER_YIELDS))
+        sleep_at_barrier(team, phase);
 }
 
 void ctkd__workers_run(struct ctkd__workers *team, void (*fn)(void *context, size_t worker),
@@ -249,5 +277,5 @@ void ctkd__workers_run(struct ctkd__workers *team, void (*fn)(void *context, siz
     if (team->count > 1)
         start_job(team);
     fn(context, 0);
-    ctkd__workers_meet(team);
+    ctkd__workers_barrier(team);
 }

@@ -1,4 +1,5 @@
-/* A fixed team of threads that run the same function and meet at barriers. */
+/* A fixed team of threads that run the same function and wait for each other at barriers.
+ */
 #ifndef CTKD_NN_WORKERS_H
 #define CTKD_NN_WORKERS_H
 
@@ -36,7 +37,8 @@ void ctkd__workers_allowed(cpu_set_t *out);
 /* Runs fn(context, worker) in every worker and returns when all are done. */
 void ctkd__workers_run(struct ctkd__workers *workers, void (*fn)(void *context, size_t worker),
                        void *context);
-/* Called by every worker inside fn: waits for all. Spins, then yields. */
-void ctkd__workers_meet(struct ctkd__workers *workers);
+/* Called by every worker inside fn: waits for all. Spins, then yields, then sleeps; a team
+   with more threads than cores sleeps almost at once. */
+void ctkd__workers_barrier(struct ctkd__workers *workers);
 
 #endif

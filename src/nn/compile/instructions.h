@@ -121,7 +121,7 @@ static inline struct ctkd__extent ctkd__view_out_extent(const struct ctkd__view 
 /* Waits for the other workers. */
 static inline void ctkd__view_meet(const struct ctkd__view *v)
 {
-    ctkd__workers_meet(v->lowering->workers);
+    ctkd__workers_barrier(v->lowering->workers);
 }
 
 /* A parameter of a node in the flat blocks of the weights; NULL: it has none. */
