@@ -180,8 +180,11 @@ static ctkd_status watch_teacher(struct ctkd__session *session, ctkd_error *err)
     if (!adaptors->batch_statistics)
         return ctkd__teacher_watch(teacher, adaptors->taps, adaptors->n_taps, &session->engine,
                                    err);
-    const ctkd_status status = ctkd__teacher_watch_training(
-        teacher, adaptors->taps, adaptors->n_taps, &session->engine, err);
+    ctkd_status status = ctkd__teacher_watch(teacher, NULL, 0, &session->engine, err);
+    if (status != CTKD_OK)
+        return status;
+    status = ctkd__teacher_watch_training(teacher, adaptors->taps, adaptors->n_taps,
+                                          &session->engine, err);
     return status == CTKD_OK ? prepare_last(session, teacher->training, err) : status;
 }
 
@@ -263,7 +266,8 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
                                              .std = config->teacher.std,
                                              .images = &session->data.images,
                                              .classes_max = ctkd__data_classes_max(&session->data),
-                                             .batch_max = (size_t)config->train.batch };
+                                             .batch_max = (size_t)config->train.batch,
+                                             .compiled_by_watch = true };
     const ctkd_status status = ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
     if (status == CTKD_OK)
         ctkd__data_take_classes(&session->data, &session->teacher->info);

@@ -139,21 +139,33 @@ static ctkd_status set_constants(struct ctkd__teacher *teacher,
     return ctkd__teacher_normalise(teacher, args->images, args->mean, args->std, err);
 }
 
-static ctkd_status compile(struct ctkd__teacher *teacher, const struct ctkd__tensors *tensors,
-                           const struct ctkd__engine *engine, ctkd_error *err)
+static ctkd_status import(struct ctkd__teacher *teacher, const struct ctkd__tensors *tensors,
+                          const struct ctkd__engine *engine, ctkd_error *err)
 {
-    const struct ctkd__inference_config config = ctkd__engine_inference(engine, teacher->role);
     ctkd_status status =
         ctkd__weights_create(teacher->graph, engine->kernels->block, &teacher->weights, err);
     if (status == CTKD_OK)
         status = ctkd__weights_import(teacher->weights, tensors, err);
-    if (status == CTKD_OK)
-        status = ctkd__inference_create(teacher->graph, &config, &teacher->inference, err);
-    if (status == CTKD_OK)
-        status = ctkd__inference_load(teacher->inference, teacher->weights, err);
     if (status != CTKD_OK)
         ctkd__fail_within(err, status, "%s (%s)", teacher->file, teacher->info.network);
     return status;
+}
+
+/* Compiles the program, in place of one before: values that are kept change what can be fused. */
+static ctkd_status compile_watching(struct ctkd__teacher *teacher, const int *nodes, size_t count,
+                                    const struct ctkd__engine *engine, ctkd_error *err)
+{
+    struct ctkd__inference_config config = ctkd__engine_inference(engine, teacher->role);
+    struct ctkd__inference *inference;
+    config.outputs = nodes;
+    config.n_outputs = count;
+    ctkd_status status = ctkd__inference_create(teacher->graph, &config, &inference, err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "%s (%s)", teacher->file, teacher->info.network);
+    ctkd__inference_destroy(teacher->inference);
+    teacher->inference = inference;
+    status = ctkd__inference_load(inference, teacher->weights, err);
+    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", teacher->file);
 }
 
 /* The classes of weights that do not say them: as the data when a matrix has that many rows, else
@@ -216,7 +228,9 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
     if (status == CTKD_OK)
         status = set_constants(teacher, args, err);
     if (status == CTKD_OK)
-        status = compile(teacher, &file.tensors, engine, err);
+        status = import(teacher, &file.tensors, engine, err);
+    if (status == CTKD_OK && !args->compiled_by_watch)
+        status = compile_watching(teacher, NULL, 0, engine, err);
     ctkd__weights_file_fini(&file);
     if (status == CTKD_OK)
         *out = teacher;
@@ -241,23 +255,6 @@ void ctkd__teacher_close(struct ctkd__teacher *teacher)
     free(teacher);
 }
 
-/* Compiled again: values that are kept change what can be fused. */
-static ctkd_status compile_watching(struct ctkd__teacher *teacher, const int *nodes, size_t count,
-                                    const struct ctkd__engine *engine, ctkd_error *err)
-{
-    struct ctkd__inference_config config = ctkd__engine_inference(engine, teacher->role);
-    struct ctkd__inference *inference;
-    config.outputs = nodes;
-    config.n_outputs = count;
-    ctkd_status status = ctkd__inference_create(teacher->graph, &config, &inference, err);
-    if (status != CTKD_OK)
-        return ctkd__fail_within(err, status, "%s", teacher->file);
-    ctkd__inference_destroy(teacher->inference);
-    teacher->inference = inference;
-    status = ctkd__inference_load(inference, teacher->weights, err);
-    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", teacher->file);
-}
-
 static ctkd_status no_memory(const struct ctkd__teacher *teacher, ctkd_error *err)
 {
     return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for features", teacher->file);
@@ -267,7 +264,7 @@ ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes,
                                 const struct ctkd__engine *engine, ctkd_error *err)
 {
     if (count == 0)
-        return CTKD_OK;
+        return teacher->inference ? CTKD_OK : compile_watching(teacher, NULL, 0, engine, err);
     teacher->n_taps = count;
     teacher->taps = calloc(count, sizeof *teacher->taps);
     teacher->tap_memory = calloc(count, sizeof *teacher->tap_memory);

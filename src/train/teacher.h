@@ -24,6 +24,8 @@ struct ctkd__teacher_args {
     size_t classes_max; /* it may have so many: more than `images` where the labels say only at
                            least how many there are */
     size_t batch_max;
+    bool
+        compiled_by_watch; /* ctkd__teacher_watch follows and compiles it; nothing answers before */
 };
 
 /* Where a normalisation comes from. */
@@ -64,7 +66,8 @@ ctkd_status ctkd__teacher_normalise(struct ctkd__teacher *teacher,
 void ctkd__teacher_restore(struct ctkd__teacher *teacher, const struct ctkd__network_info *images,
                            const struct ctkd__network_info *info, enum ctkd__source constants);
 
-/* Has the values of these nodes of teacher->graph kept in taps from now on. At most once. */
+/* Has the values of these nodes of teacher->graph kept in taps from now on, and compiles it where
+   it was opened with compiled_by_watch. At most once with a node. */
 ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,
                                 const struct ctkd__engine *engine, ctkd_error *err);
 
