@@ -68,7 +68,7 @@ static void a_refused_setting_is_named_as_the_caller_names_it(void **state)
 {
     const char *const missing = temp_path(*state, "choices.txt");
     char no_file[1100];
-    snprintf(no_file, sizeof no_file, "run.choices: %s", missing);
+    snprintf(no_file, sizeof no_file, "run.choices: cannot open %s", missing);
     const struct {
         struct ctkd__engine_config config;
         ctkd_status status;
