@@ -336,9 +336,9 @@ static void damage_is_called_what_it_is(void **state)
     check_bytes_refused(*state, false, "", 0, "large.bin.gz: found uncompressed data");
     check_bytes_refused(*state, false, "plain", 5, "large.bin.gz: found uncompressed data");
     more[size + 19] = 'x';
-    check_bytes_refused(*state, false, more, size + 20, "something follows the end of its gzip");
+    check_bytes_refused(*state, false, more, size + 20, "more bytes follow the end of its gzip");
     more[size] = 'x';
-    check_bytes_refused(*state, false, more, size + 20, "something follows the end of its gzip");
+    check_bytes_refused(*state, false, more, size + 20, "more bytes follow the end of its gzip");
     free(more);
     free(bytes);
     bytes = golden_bytes("pair.tar.gz", &size);

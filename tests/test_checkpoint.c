@@ -369,7 +369,7 @@ static void what_is_compared_beside_the_keys_is_refused_too(void **state)
     ctkd__session_close(session_with_checkpoint(config));
     ctkd__config_destroy(config);
     check_refused("train.isa=portable train.threads=1", "distill",
-                  ": threads: the run has '1', expected '2' to go on with it");
+                  ": threads: the run has '1', expected '2' to resume it");
     check_refused("train.isa=portable", "train",
                   ": command: the run has 'train', expected 'distill'");
     const struct ctkd__kernels *best;
@@ -443,14 +443,14 @@ static void less_than_what_was_done_is_refused(void **state)
     } cases[] = {
         { 5, 0, 16, 4, 0, NULL },
         { 5, 0, 16, 3, 0,
-          "train.epochs: 3 found, but the run has already ended epoch 4; expected "
+          "train.epochs: found 3, but the run has already ended epoch 4; expected "
           "at least 4" },
         { 5, 1, 17, 5, 0, NULL },
         { 5, 1, 17, 4, 0,
-          "train.epochs: 4 found, but the run has begun epoch 5; expected at least 5" },
+          "train.epochs: found 4, but the run has begun epoch 5; expected at least 5" },
         { 5, 1, 17, 9, 17, NULL },
         { 5, 1, 17, 9, 16,
-          "train.max_steps: 16 found, but the run has made 17 steps; expected at "
+          "train.max_steps: found 16, but the run has made 17 steps; expected at "
           "least as many, or 0 for no limit" },
     };
     struct ctkd__config *config = config_of("");
@@ -552,7 +552,7 @@ static void a_temperature_at_an_end_or_collapsed_is_said_once(void **state)
     (void)state;
     assert_int_equal(times_said("temperature.kind=global temperature.theta_init=-20",
                                 "note: tau stayed at its lower end (1 to 1, of 1 to 21) during "
-                                "epoch 1: it teaches nothing more there"),
+                                "epoch 1, where it can no longer adapt"),
                      1);
     assert_int_equal(times_said("temperature.kind=instance temperature.set_bias=true "
                                 "temperature.bias_init=40",

@@ -80,8 +80,8 @@ static void a_refused_setting_is_named_as_the_caller_names_it(void **state)
         { { .conv = "fft", .keys = "run." }, CTKD_ENOTFOUND, "run.conv: fft, expected auto, " },
         { { .threads = 1025, .keys = "run." },
           CTKD_EINVAL,
-          "run.threads: 1025 threads found, expected at most 1024" },
-        { { .threads = 1025 }, CTKD_EINVAL, "threads: 1025 threads found, " },
+          "run.threads: found 1025 threads, expected at most 1024" },
+        { { .threads = 1025 }, CTKD_EINVAL, "threads: found 1025 threads, " },
         { { .choices = missing, .profile = true, .keys = "run." }, CTKD_EIO, no_file },
     };
     const struct caller before = caller_now();

@@ -450,14 +450,15 @@ static void a_wrong_config_is_refused_with_its_field(void **state)
     check_refused(config, CTKD_ESHAPE, "1 channels from images of 3");
     config = config_make(8);
     config.std[2] = 0;
-    check_refused(config, CTKD_EINVAL, "channel 2: mean 0.3, std 0");
+    check_refused(config, CTKD_EINVAL, "channel 2: found mean 0.3 and std 0");
     config = config_make(8);
     config.mean[1] = NAN;
     check_refused(config, CTKD_EINVAL, "channel 1");
     config = config_make(8);
     config.mean[1] = 1e30f;
     config.std[1] = 1e-20f;
-    check_refused(config, CTKD_ERANGE, "channel 1: mean 1e+30, std 1e-20 make values beyond");
+    check_refused(config, CTKD_ERANGE,
+                  "channel 1: mean 1e+30 and std 1e-20 give values that exceed");
 }
 
 int main(void)

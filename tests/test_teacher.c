@@ -131,16 +131,17 @@ static void teacher_that_does_not_fit_the_data_is_refused(void **state)
     struct ctkd__network_info info = tiny_network_info(), images = info;
     tiny_network_write(file, 1, &info);
     images.classes = 100;
-    assert_refused(file, &images, "", "", "network of 10 classes, but data set mnist has 100");
+    assert_refused(file, &images, "", "",
+                   "found a network of 10 classes, but data set mnist has 100");
     images = info;
     images.channels = 3;
-    assert_refused(file, &images, "", "", "1 channels, but the images of mnist are of 3");
+    assert_refused(file, &images, "", "", "1 channels, but the images of mnist have 3");
     images = info;
     images.height = 32;
-    assert_refused(file, &images, "", "", "16 rows, but the images of mnist are of 32");
+    assert_refused(file, &images, "", "", "16 rows, but the images of mnist have 32");
     images = info;
     images.width = 32;
-    assert_refused(file, &images, "", "", "16 columns, but the images of mnist are of 32");
+    assert_refused(file, &images, "", "", "16 columns, but the images of mnist have 32");
     assert_refused(file, &info, "resnet14", "", "t.safetensors (resnet14): ");
     assert_refused(file, &info, "resnet9", "", "did you mean");
     assert_refused(file, &info, "", "0.1,0.2", "teacher.mean");

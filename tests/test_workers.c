@@ -127,7 +127,7 @@ static void as_many_as_documented_and_not_one_more(void **state)
     ctkd_error err = { 0 };
     assert_int_equal(ctkd__workers_create(CTKD__WORKERS_MAX + 1, &team, &err), CTKD_EINVAL);
     assert_null(team);
-    assert_string_equal(err.message, "1025 threads found, expected at most 1024");
+    assert_string_equal(err.message, "found 1025 threads, expected at most 1024");
     team = make(300);
     assert_int_equal(ctkd__workers_count(team), 300);
     ctkd__workers_destroy(team);

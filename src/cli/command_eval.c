@@ -67,11 +67,10 @@ static ctkd_status read_run_config(const char *file, const char *yaml,
         return ctkd__run_config_read(yaml, config, err);
     if (read != CTKD_OK && of_run)
         return read;
-    fprintf(stderr, "note: %s is not of the run that %s is from (%s), and is not used\n", yaml,
-            file,
-            read != CTKD_OK ? "no configuration of ctkd"
+    fprintf(stderr, "note: %s does not belong to the run of %s (%s) and is not used\n", yaml, file,
+            read != CTKD_OK ? "it is not a configuration of ctkd"
             : contradicts   ? "it names another network or data set"
-                            : "no run left it there");
+                            : "no run wrote it there");
     return CTKD_OK;
 }
 

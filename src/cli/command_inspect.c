@@ -31,7 +31,7 @@ static bool is_checkpoint(const struct contents *contents)
 
 static const char *format_of(const struct contents *contents)
 {
-    return is_checkpoint(contents) ? "checkpoint of a run (--resume goes on from it)"
+    return is_checkpoint(contents) ? "checkpoint of a run (--resume continues from it)"
                                    : contents->file.format->title;
 }
 

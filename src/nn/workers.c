@@ -180,7 +180,7 @@ ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_
 {
     *out = NULL;
     if (count > CTKD__WORKERS_MAX)
-        return ctkd__fail(err, CTKD_EINVAL, "%zu threads found, expected at most %d", count,
+        return ctkd__fail(err, CTKD_EINVAL, "found %zu threads, expected at most %d", count,
                           CTKD__WORKERS_MAX);
     struct ctkd__workers *const team = calloc(1, sizeof *team);
     if (!team)

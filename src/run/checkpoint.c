@@ -216,8 +216,8 @@ static ctkd_status compare(const struct ctkd__session *session, const char *comm
             (was && strcmp(was, now.values[i]) == 0))
             continue;
         status = ctkd__fail(err, CTKD_EINVAL,
-                            "%s: %s: the run has '%.200s', expected '%.200s' to go on with it",
-                            path, key, now.values[i], was ? was : "(nothing)");
+                            "%s: %s: the run has '%.200s', expected '%.200s' to resume it", path,
+                            key, now.values[i], was ? was : "(nothing)");
     }
     ctkd__tensors_fini(&now);
     return status;
@@ -302,13 +302,13 @@ static ctkd_status check_plan(const struct ctkd__session *session, const char *p
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
     if (epochs > session->schedule.epochs)
         return ctkd__fail(err, CTKD_EINVAL,
-                          "%s: train.epochs: %" PRIu64 " found, but the run has %s epoch %" PRIu64
+                          "%s: train.epochs: found %" PRIu64 ", but the run has %s epoch %" PRIu64
                           "; expected at least %" PRIu64,
                           path, session->schedule.epochs,
                           then.epoch_step ? "begun" : "already ended", epochs, epochs);
     if (limit && then.step > limit)
         return ctkd__fail(err, CTKD_EINVAL,
-                          "%s: train.max_steps: %" PRIu64 " found, but the run has made %" PRIu64
+                          "%s: train.max_steps: found %" PRIu64 ", but the run has made %" PRIu64
                           " steps; expected at least as many, or 0 for no limit",
                           path, limit, then.step);
     return CTKD_OK;
@@ -352,7 +352,7 @@ ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *com
         ctkd__run_file_path(dir, CTKD__RUN_PREVIOUS, path, sizeof path);
         if (ctkd__sealed_read(path, &list, &nor) != CTKD_OK)
             return ctkd__fail(err, status, "%s; and %s", why.message, nor.message);
-        snprintf(note, bytes, "%s; going on from %s", why.message, path);
+        snprintf(note, bytes, "%s; resuming from %s", why.message, path);
     }
     status = compare(session, command, path, &list, err);
     if (status == CTKD_OK)

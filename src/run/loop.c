@@ -269,15 +269,15 @@ static void watch_temperature(struct progress *p)
     if (collapsed && !at_low && !at_high) {
         fprintf(out,
                 "%snote: every sample had the same tau (%.4g) during epoch %" PRIu64
-                ": the temperature per sample has collapsed into one; temperature.set_bias and "
-                ".from_logits change its start\n",
+                ": the per-sample temperature has collapsed to a single value; change its start "
+                "with temperature.set_bias or .from_logits\n",
                 p->live ? "\r\033[K" : "", (double)state->sums.tau_min, state->epoch);
         return;
     }
     fprintf(out,
             "%snote: tau stayed at its %s end (%.3g to %.3g, of %g to %g) during epoch %" PRIu64
-            ": it teaches nothing more there; temperature.lr, .tau_min, .tau_span and .lambda_max "
-            "change that\n",
+            ", where it can no longer adapt; change temperature.lr, .tau_min, .tau_span or "
+            ".lambda_max\n",
             p->live ? "\r\033[K" : "", at_low ? "lower" : "upper", (double)state->sums.tau_min,
             (double)state->sums.tau_max, (double)low, (double)(low + span), state->epoch);
 }
@@ -359,7 +359,7 @@ static ctkd_status interrupt(struct progress *p, ctkd_error *err)
         return status;
     return ctkd__fail(
         err, CTKD_EINTERRUPTED,
-        "%s at epoch %" PRIu64 ", step %" PRIu64 "; go on with: ctkd %s %s/%s --resume",
+        "%s at epoch %" PRIu64 ", step %" PRIu64 "; resume with: ctkd %s %s/%s --resume",
         p->late ? "train.max_minutes reached" : "interrupted", state->epoch, state->epoch_step,
         loop->command, loop->run->dir, ctkd__run_file_name(CTKD__RUN_CONFIG));
 }

@@ -82,7 +82,7 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
             no_train, dataset->classes, train, limited ? "data.limit" : "data.set");
     if (no_test && !no_train)
         say(findings, true, "data",
-            "%zu of %zu classes have no test image (label %s): the accuracy says nothing of them",
+            "%zu of %zu classes have no test image (label %s): the accuracy does not cover them",
             no_test, dataset->classes, test);
     if (!no_train && !no_test)
         say(findings, false, "data",
@@ -136,7 +136,7 @@ static void check_normalisation(const struct ctkd__session *session,
     if (constant)
         say(findings, true, "normalisation",
             "every pixel of a channel has the same value in all training images (means %s, "
-            "deviations %s): there is nothing to learn from it; expected images that differ",
+            "deviations %s): such a channel carries no information; expected images that differ",
             means, deviations);
     else if (plausible)
         say(findings, false, "normalisation", "mean and deviation of the images as loaded: %s",
@@ -157,12 +157,12 @@ static void check_batches(const struct ctkd__session *session, struct ctkd__find
         return;
     if (batch == 1)
         say(findings, true, "batch",
-            "train.batch=1: a method that compares the images of a batch with each other finds "
-            "none to compare; expected 2 or more");
+            "train.batch=1: a method that compares the images of a batch with each other has none "
+            "to compare; expected 2 or more");
     else if (samples % batch == 1)
         say(findings, true, "batch",
-            "the last batch of every epoch has one image, and a method that compares images with "
-            "each other finds none to compare there: data.limit=%zu leaves it out",
+            "the last batch of every epoch has a single image, so a method that compares images "
+            "with each other has none to compare: data.limit=%zu leaves it out",
             samples - 1);
 }
 
@@ -178,15 +178,15 @@ static void check_growing(const struct ctkd__session *session, struct ctkd__find
     if (config->temperature.kind == CTKD__KIND_AUTO) {
         const size_t at = findings->count;
         say(findings, false, "temperature",
-            "fixed at %g: the loss of %s grows as tau^2 without end, so that a learned temperature "
-            "would run to its upper end and the student diverge; temperature.kind=global or "
-            "instance asks for one all the same",
+            "fixed at %g: the loss of %s grows as tau^2 without bound, so a learned temperature "
+            "would run to its upper end and the student would diverge; temperature.kind=global or "
+            "instance overrides this",
             (double)config->temperature.tau, def->name);
         if (findings->count > at)
             findings->items[at].said = true;
     } else if (config->temperature.kind != CTKD__KIND_FIXED) {
         say(findings, true, "temperature",
-            "the loss of %s grows as tau^2 without end: a learned temperature runs to its upper "
+            "the loss of %s grows as tau^2 without bound: a learned temperature runs to its upper "
             "end (%g), and the student may diverge; expected temperature.kind=fixed, or a low "
             "temperature.tau_span and theta_init",
             def->name, (double)(config->temperature.tau_min + config->temperature.tau_span));
@@ -206,11 +206,11 @@ static void check_temperature(const struct ctkd__session *session, struct ctkd__
         used = used || session->methods.items[i].def->needs & CTKD_NEEDS_TAU;
     if (!used)
         say(findings, true, "temperature",
-            "no term of the loss uses tau, so it learns nothing: temperature.kind=fixed, or "
+            "no term of the loss uses tau, so it learns nothing: set temperature.kind=fixed, or "
             "method.kd_weight above 0");
     else if (config->temperature.lambda_max <= 0)
         say(findings, true, "temperature",
-            "temperature.lambda_max is 0: tau never moves; temperature.kind=fixed says so, or "
+            "temperature.lambda_max is 0, so tau never moves: set temperature.kind=fixed, or "
             "lambda_max=1");
 }
 
@@ -222,12 +222,12 @@ static void check_schedule(const struct ctkd__session *session, struct ctkd__fin
     if (schedule->kind == CTKD__SCHEDULE_STEP && schedule->n_milestones &&
         schedule->milestones[0] >= schedule->epochs)
         say(findings, true, "schedule",
-            "the learning rate never decays: schedule.milestones=%s, train.epochs=%llu; "
-            "schedule.kind=constant if that is meant, or schedule.kind=cosine",
+            "the learning rate never decays: schedule.milestones=%s, train.epochs=%llu; set "
+            "schedule.kind=constant if that is intended, else schedule.kind=cosine",
             config->schedule.milestones, epochs);
     else if (schedule->warmup_epochs >= schedule->epochs)
         say(findings, true, "schedule",
-            "schedule.warmup_epochs=%llu is the whole run of train.epochs=%llu",
+            "schedule.warmup_epochs=%llu covers all of train.epochs=%llu",
             (unsigned long long)schedule->warmup_epochs, epochs);
     else
         say(findings, false, "schedule", "%llu epochs of %llu steps", epochs,
@@ -321,8 +321,8 @@ static void check_disk(const struct ctkd__session *session, struct ctkd__finding
     const double available = (double)disk.f_bavail * (double)disk.f_frsize;
     if (available < needed)
         say(findings, true, "disk",
-            "run.dir: %s: %.1f MB free, the run needs about %.1f MB: make room, or take another "
-            "run.dir",
+            "run.dir: %s: %.1f MB free, the run needs about %.1f MB: free some space, or set "
+            "another run.dir",
             dir, 1e-6 * available, 1e-6 * needed);
     else
         say(findings, false, "disk", "%s: needs about %.1f MB, %.1f GB free", dir, 1e-6 * needed,
@@ -352,7 +352,7 @@ static void check_convolutions(const struct ctkd__session *session, struct ctkd_
     else
         say(findings, true, "convolutions",
             "train.conv: %s: oneDNN has only its reference code, which is 10 to 100 times slower, "
-            "for the %s's %s (%zu in all); train.conv=auto takes other kernels where there are any",
+            "for the %s's %s (%zu in all); train.conv=auto uses other kernels where they exist",
             session->config->train.conv, student ? "student" : "teacher", student ? first : other,
             count);
 }
@@ -393,7 +393,7 @@ ctkd_status ctkd__preflight_teacher(struct ctkd__session *session, const struct 
     else if (ctkd__normalisation_near_chance(score->top1, classes))
         say(findings, true, "teacher",
             "%s: test top-1 %.2f %%, chance is %.2f %%: wrong weights or data set; no known "
-            "normalisation does better (`ctkd check` tells)",
+            "normalisation does better (see `ctkd check`)",
             teacher->file, score->top1, 100.0 / (double)classes);
     else
         say(findings, false, "teacher", "%s: test top-1 %.2f %% of %zu images, constants %s",
@@ -433,9 +433,8 @@ void ctkd__preflight_balance(const struct ctkd__session *session,
         return;
     if (most->norm > balance_limit * least->norm)
         say(findings, true, "balance",
-            "gradients on the logits at the first step: %s: the %s term has next to no say against "
-            "%s; "
-            "%s and %s change that",
+            "gradients on the logits at the first step: %s: the %s term has almost no influence "
+            "beside %s; %s and %s change that",
             text, least->name, most->name, least->key, most->key);
     else
         say(findings, false, "balance", "gradients on the logits at the first step: %s", text);
@@ -476,15 +475,15 @@ void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost
     duration(cost->run, total, sizeof total);
     if (limit > 0 && cost->run > limit)
         say(findings, true, "time",
-            "about %s, but train.max_minutes=%g stops it before: go on with --resume until it is "
-            "done",
+            "about %s, but train.max_minutes=%g stops it earlier: continue with --resume until it "
+            "is done",
             total, (double)config->train.max_minutes);
     else
         say(findings, false, "time", "about %s: %.0f steps of %.1f ms, %.0f evaluations of %.1f s",
             total, steps, 1e3 * cost->step, evaluations, cost->evaluation);
     if (cost->memory_bytes > 0.9 * memory)
         say(findings, true, "memory",
-            "%.2f GB of %.2f GB that this process may have: a smaller train.batch needs less",
+            "%.2f GB of the %.2f GB that this process may use: a smaller train.batch needs less",
             1e-9 * cost->memory_bytes, 1e-9 * memory);
     else
         say(findings, false, "memory", "%.2f GB of %.2f GB", 1e-9 * cost->memory_bytes,

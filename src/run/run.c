@@ -75,14 +75,14 @@ ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_err
         status = set_string(&config->run.name, text, err);
     }
     if (status == CTKD_OK && strchr(config->run.name, '/'))
-        return ctkd__fail(err, CTKD_EINVAL, "run.name: '%s' found, expected a name without '/'",
+        return ctkd__fail(err, CTKD_EINVAL, "run.name: found '%s', expected a name without '/'",
                           config->run.name);
     if (status == CTKD_OK && !config->run.dir[0]) {
         snprintf(text, sizeof text, "runs/%s", config->run.name);
         status = set_string(&config->run.dir, text, err);
     }
     if (status == CTKD_OK && strlen(config->run.dir) >= sizeof((struct ctkd__run *)0)->dir)
-        status = ctkd__fail(err, CTKD_ERANGE, "run.dir: the name is too long");
+        status = ctkd__fail(err, CTKD_ERANGE, "run.dir: the path is too long");
     return status;
 }
 
@@ -119,7 +119,7 @@ ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
         if (ctkd__run_file_exists(config->run.dir, i))
             return ctkd__fail(err, CTKD_EEXIST,
                               "run.dir: %s holds a run (%s), expected a new directory; --resume "
-                              "goes on with it, --force replaces it",
+                              "continues it, --force replaces it",
                               config->run.dir, ctkd__run_file_name(i));
     return CTKD_OK;
 }
@@ -156,8 +156,9 @@ static ctkd_status refuse_locked(const struct ctkd__run *run, int file, ctkd_err
     char owner[128] = "";
     const ssize_t n = pread(file, owner, sizeof owner - 1, 0);
     owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
-    return ctkd__fail(err, CTKD_EEXIST, "run.dir: %s is in use by %s, expected one process",
-                      run->dir, owner[0] ? owner : "another process");
+    return ctkd__fail(err, CTKD_EEXIST,
+                      "run.dir: %s is in use by %s; only one process may write it", run->dir,
+                      owner[0] ? owner : "another process");
 }
 
 /* An advisory lock ends with its process, however that dies: a file that is left means nothing. */

@@ -25,7 +25,7 @@ static ctkd_status set_constants(const struct ctkd__config *config,
         status = ctkd__text_floats("data.std", config->data.std, channels, loader->std, err);
     for (size_t c = 0; c < channels && status == CTKD_OK; c++)
         if (!(loader->std[c] > 0))
-            status = ctkd__fail(err, CTKD_ERANGE, "data.std: %g found, expected above 0",
+            status = ctkd__fail(err, CTKD_ERANGE, "data.std: found %g, expected above 0",
                                 (double)loader->std[c]);
     for (size_t c = 1; c < CTKD__CHANNELS_MAX && channels == 1; c++) {
         loader->mean[c] = loader->mean[0];
@@ -230,8 +230,8 @@ static ctkd_status open_student(struct ctkd__session *session, bool distil, ctkd
     *info = session->data.images;
     if (info->classes < 2)
         return ctkd__fail(err, CTKD_ERANGE,
-                          "data.set: every label of %s is 0, expected at least two classes "
-                          "(data.classes, where some have no images)",
+                          "data.set: found label 0 only in %s, expected at least two classes (set "
+                          "data.classes where some have no images)",
                           config->data.set);
     snprintf(info->network, sizeof info->network, "%s", config->student.network);
     ctkd_status status = build_student(session, &session->graph, err);

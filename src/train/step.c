@@ -255,8 +255,8 @@ static ctkd_status not_finite(struct position at, const char *quantity, ctkd_err
                          at.batch->ids[i]);
     return ctkd__fail(err, CTKD_ENAN,
                       "epoch %" PRIu64 ", step %" PRIu64
-                      " (samples %s%s): %s is not finite; no weight was changed, the last "
-                      "checkpoint is whole (%s)",
+                      " (samples %s%s): %s is not finite; no weight was changed, and the last "
+                      "checkpoint is intact (%s)",
                       at.epoch, at.step, ids, at.batch->n > 4 ? ", ..." : "", quantity, remedy);
 }
 
@@ -268,8 +268,8 @@ static ctkd_status check_logits(struct position at, const char *whose, size_t k,
         if (!isfinite(logits[i]))
             return ctkd__fail(err, CTKD_ENAN,
                               "epoch %" PRIu64 ", step %" PRIu64 ": %s logit %zu of sample %" PRIu64
-                              " is %s, expected a finite one; no weight was changed, the last "
-                              "checkpoint is whole (%s)",
+                              " is %s, expected a finite one; no weight was changed, and the last "
+                              "checkpoint is intact (%s)",
                               at.epoch, at.step, whose, i % k, at.batch->ids[i / k],
                               isnan(logits[i]) ? "NaN" : "infinite", why);
     return CTKD_OK;

@@ -17,8 +17,8 @@ static ctkd_status expect_side(const struct ctkd__teacher *teacher, const char *
     if (found == 0 || found == expected)
         return CTKD_OK;
     return ctkd__fail(err, CTKD_ESHAPE,
-                      "%s: network of %zu %s, but the images of %s are of %zu (data.channels and "
-                      "data.pad_to change them)",
+                      "%s: found a network of %zu %s, but the images of %s have %zu (data.channels "
+                      "and data.pad_to change them)",
                       teacher->file, found, what, dataset, expected);
 }
 
@@ -38,7 +38,8 @@ static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__
             teacher->file, info->classes, set, images->classes, args->classes_max, images->classes);
     if (info->classes != 0 && info->classes != images->classes &&
         !(more && info->classes > images->classes))
-        return ctkd__fail(err, CTKD_ESHAPE, "%s: network of %zu classes, but data set %s has %zu",
+        return ctkd__fail(err, CTKD_ESHAPE,
+                          "%s: found a network of %zu classes, but data set %s has %zu",
                           teacher->file, info->classes, set, images->classes);
     ctkd_status status =
         expect_side(teacher, "channels", info->channels, images->channels, set, err);
@@ -67,9 +68,10 @@ static ctkd_status rescale_to_own(struct ctkd__teacher *teacher,
         teacher->scale[c] = (float)(std / (double)info->std[c]);
         teacher->shift[c] = (float)((mean - (double)info->mean[c]) / (double)info->std[c]);
         if (!isfinite(teacher->scale[c]) || !isfinite(teacher->shift[c]))
-            return ctkd__fail(err, CTKD_ERANGE,
-                              "%s: mean %g and deviation %g make values beyond what a float holds",
-                              teacher->file, (double)info->mean[c], (double)info->std[c]);
+            return ctkd__fail(
+                err, CTKD_ERANGE,
+                "%s: mean %g and deviation %g give values that exceed the range of a float",
+                teacher->file, (double)info->mean[c], (double)info->std[c]);
         teacher->rescales |= info->mean[c] != images->mean[c] || info->std[c] != images->std[c];
     }
     if (!teacher->rescales || teacher->x)
@@ -87,18 +89,17 @@ static ctkd_status check_given(const struct ctkd__network_info *info, ctkd_error
     char note[CTKD__NOTE_BYTES];
     for (size_t c = 0; c < info->channels; c++)
         if (!(info->std[c] > 0))
-            return ctkd__fail(err, CTKD_ERANGE, "teacher.std: %g found, expected above 0",
+            return ctkd__fail(err, CTKD_ERANGE, "teacher.std: found %g, expected above 0",
                               (double)info->std[c]);
     memcpy(mean, info->mean, sizeof mean);
     memcpy(std, info->std, sizeof std);
     if (ctkd__normalisation_question(info->channels, mean, std, note, sizeof note) !=
         CTKD__PIXELS_BYTES)
         return CTKD_OK;
-    return ctkd__fail(
-        err, CTKD_ERANGE,
-        "teacher.mean, teacher.std: %g and %g found, expected those of pixels of 0 to "
-        "1; did you mean %.4g and %.4g?",
-        (double)info->mean[0], (double)info->std[0], (double)mean[0], (double)std[0]);
+    return ctkd__fail(err, CTKD_ERANGE,
+                      "teacher.mean, teacher.std: found %g and %g, expected those of pixels from 0 "
+                      "to 1; did you mean %.4g and %.4g?",
+                      (double)info->mean[0], (double)info->std[0], (double)mean[0], (double)std[0]);
 }
 
 ctkd_status ctkd__teacher_normalise(struct ctkd__teacher *teacher,

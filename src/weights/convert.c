@@ -233,7 +233,7 @@ ctkd_status ctkd__convert(const char *in, const char *out, const options *o,
         return status;
     if (!format->holds_network && (o->fold || o->normalise))
         return ctkd__fail(
-            err, CTKD_EINVAL, "%s: fold and normalise are for %s", out,
+            err, CTKD_EINVAL, "%s: fold and normalise apply to %s only", out,
             ctkd__weights_format_list(CTKD__FORMAT_ENDINGS, true, endings, sizeof endings));
     status = ctkd__weights_file_read_set(in, o->weights, &file, err);
     if (status == CTKD_OK)

@@ -49,16 +49,16 @@ problem() {
 }
 problem normalisation 'are 5.* data.mean=0.3[0-9]* data.std=0.3[0-9]* would fit' data.mean=0.1 data.std=0.04
 problem schedule 'never decays: schedule.milestones=150,180,210, train.epochs=3' schedule.kind=step
-problem schedule 'is the whole run' schedule.warmup_epochs=3
+problem schedule 'covers all of train.epochs' schedule.warmup_epochs=3
 problem temperature 'no term of the loss uses tau' method.kd_weight=0
 problem temperature 'tau never moves' temperature.lambda_max=0
 problem threads 'but this process has [0-9]+ cores' train.threads=$(($(nproc) + 1))
-problem balance 'the cross-entropy term has next to no say against KD; method.ce_weight' method.ce_weight=1e-6
-problem balance 'the method term has next to no say' method.name=dkd method.weight=1e-6
-problem balance 'the method term has next to no say' method.name=dkd method.weight=1e-6 method.warmup_epochs=10
+problem balance 'the cross-entropy term has almost no influence beside KD; method.ce_weight' method.ce_weight=1e-6
+problem balance 'the method term has almost no influence' method.name=dkd method.weight=1e-6
+problem balance 'the method term has almost no influence' method.name=dkd method.weight=1e-6 method.warmup_epochs=10
 expect 0 $doctor method.name=dkd method.weight=1 method.warmup_epochs=100000 # a warm-up is not a small weight
 expect 1 $doctor train.max_minutes=0.001 train.epochs=100
-grep -Eq '^PROBLEM +time .*train.max_minutes=0.001 stops it before' stdout || fail "time"
+grep -Eq '^PROBLEM +time .*train.max_minutes=0.001 stops it earlier' stdout || fail "time"
 expect 0 "$ctkd" train $small run.dir=untrained train.max_steps=1 optimizer.lr=0
 problem teacher 'chance is 10.00 %: wrong weights' teacher.path=untrained teacher.tolerance=100
 printf '\x00\x00\x08\x01\x00\x00\x00\x64' >labels

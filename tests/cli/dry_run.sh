@@ -32,7 +32,7 @@ grep -v '^#' run.yaml | cmp - new/deep/config.yaml || fail "another configuratio
 
 # A run that is there: refused, replaced or gone on with, as a run would be.
 # shellcheck disable=SC2086
-expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --resume goes on with it, --force replaces it" \
+expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --resume continues it, --force replaces it" \
     "$ctkd" train $small run.dir=teacher --dry-run
 sum=$(find teacher -type f -exec cksum {} + | sort)
 # shellcheck disable=SC2086

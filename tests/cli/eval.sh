@@ -21,7 +21,7 @@ silent() { # FILE: is scored by the run's configuration alone, without a word
 }
 said() { # FILE WHY: the config.yaml beside it is not used; the file names a data set without its path
     expect 1 "$ctkd" eval "$1"
-    grep -q "^note: .*config.yaml is not of the run that $1 is from ($2), and is not used\$" stderr || fail "$1: no '$2'"
+    grep -q "^note: .*config.yaml does not belong to the run of $1 ($2) and is not used\$" stderr || fail "$1: no '$2'"
     expect 0 "$ctkd" eval "$1" data.set=mnist:data data.channels=3
     grep -q '^resnet8 on mnist: .* n 20$' stdout || fail "$1: $(cat stdout)"
 }
@@ -33,7 +33,7 @@ silent run/student.pth
 
 mkdir foreign && cp run/last.safetensors foreign/model.safetensors
 echo 'learning_rate: 0.1' >foreign/config.yaml # another program's
-said foreign/model.safetensors "no configuration of ctkd"
+said foreign/model.safetensors "it is not a configuration of ctkd"
 cp other/config.yaml foreign/config.yaml # of another network
 said foreign/model.safetensors "it names another network or data set"
 cp other/log.jsonl foreign/ && mv foreign/model.safetensors foreign/best.safetensors # in another run's directory
@@ -54,7 +54,7 @@ text += b" " * (-len(text) % 8)
 open("mute.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + b[8 + n:])
 PYTHON
 cp mute.safetensors run/mute.safetensors
-said run/mute.safetensors "no run left it there"
+said run/mute.safetensors "no run wrote it there"
 mv run/mute.safetensors run/best.safetensors
 silent run/best.safetensors
 # A run's own configuration that cannot be read is an error, not another data set.

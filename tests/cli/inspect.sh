@@ -163,21 +163,21 @@ text = json.dumps(out).encode()
 text += b" " * (-len(text) % 8)
 open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + data)
 PY
-other='the weights of model do not fit; the weights are those of model_ema; the file also has model'
+other='the weights of model do not fit; using the weights of model_ema; the file also has model'
 # shellcheck disable=SC2086
 for network in "" student.network=resnet8; do
     expect 0 "$ctkd" eval misfit.safetensors $own $network
-    grep -qF "$other (student.weights=model takes these)" stderr || fail "another set: $(cat stderr)"
+    grep -qF "$other (student.weights=model selects these)" stderr || fail "another set: $(cat stderr)"
     ! grep -q 'top-1 10.00 %' stdout || fail "eval: the average that fits"
 done
 expect 0 "$ctkd" convert misfit.safetensors misfit.onnx channels=1 height=16
-grep -qF "$other (weights=model takes these)" stderr || fail "convert: another set"
+grep -qF "$other (weights=model selects these)" stderr || fail "convert: another set"
 # shellcheck disable=SC2086
 expect 1 "$ctkd" eval misfit.safetensors $own student.network=resnet8 student.weights=model
-grep -q 'does not fit: 1 missing (bn1.weight' stderr || fail "asked for, and not replaced"
+grep -q 'the weights do not fit: 1 missing (bn1.weight' stderr || fail "asked for, and not replaced"
 # shellcheck disable=SC2086
 expect 1 "$ctkd" eval misfit.safetensors $own student.network=resnet20
-grep -qF 'but none of them fits: misfit.safetensors (resnet20): does not fit' stderr || fail "none fits: $(cat stderr)"
+grep -qF 'but none of them fits: misfit.safetensors (resnet20): the weights do not fit' stderr || fail "none fits: $(cat stderr)"
 # shellcheck disable=SC2086
 expect 0 "$ctkd" train $small student.init=both.safetensors student.weights=model_ema train.epochs=1 optimizer.lr=0 \
     run.dir=started

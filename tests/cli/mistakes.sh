@@ -85,15 +85,15 @@ expect_error 1 "ctkd: student.network: resnet21: no such network, did you mean r
 [ ! -e never ] || fail "a run that did not start made its directory"
 # shellcheck disable=SC2086
 expect 0 "$ctkd" train $small run.dir=teacher
-expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --resume goes on with it, --force replaces it" \
+expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --resume continues it, --force replaces it" \
     "$ctkd" train $small run.dir=teacher
 # shellcheck disable=SC2086
 expect 0 "$ctkd" train $small run.dir=teacher --force
-expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --resume goes on with it, --force replaces it" \
+expect_error 1 "ctkd: run.dir: teacher holds a run (config.yaml), expected a new directory; --resume continues it, --force replaces it" \
     "$ctkd" train teacher/config.yaml # a recorded run replaces nothing
 cp -r teacher ended && rm ended/*.ckpt
 for how in --resume --resume=auto; do
-    expect_error 1 "ctkd: run.dir: ended holds a run that has ended without last.ckpt, which resuming needs; --force replaces it" \
+    expect_error 1 "ctkd: run.dir: ended holds a finished run without last.ckpt, which resuming needs; --force replaces it" \
         "$ctkd" train ended/config.yaml run.dir=ended $how
 done
 expect 0 "$ctkd" inspect teacher/last.safetensors --json
@@ -101,7 +101,7 @@ mkdir a=b && cp teacher/last.safetensors a=b/
 expect 0 "$ctkd" inspect a=b/last.safetensors
 # shellcheck disable=SC2086
 expect 1 "$ctkd" distill $small teacher.path=teacher data.pad_to=32
-grep -q '^ctkd: teacher/last.safetensors: network of 16 rows, but the images of mnist are of 32 ' stderr ||
+grep -q '^ctkd: teacher/last.safetensors: found a network of 16 rows, but the images of mnist have 32 ' stderr ||
     fail "teacher of another size"
 
 # Nowhere to write: one line, whether the disk is full or a limit is reached.
@@ -127,5 +127,5 @@ kill -TERM "$trainer" # once: a second signal would end it at once
 status=0
 wait "$trainer" || status=$?
 [ "$status" = 143 ] || fail "interrupted: status $status"
-grep -q '^ctkd: interrupted at epoch [0-9]*, step [0-9]*; go on with: ctkd train stopped/config.yaml --resume$' stderr || fail "interrupted"
+grep -q '^ctkd: interrupted at epoch [0-9]*, step [0-9]*; resume with: ctkd train stopped/config.yaml --resume$' stderr || fail "interrupted"
 grep -q '"status": "interrupted"' stopped/summary.json || fail "interrupted: summary.json"

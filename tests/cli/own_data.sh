@@ -44,11 +44,11 @@ for teacher in teacher10 ten.pth; do
 done
 
 # One that knows less, and keys that say otherwise.
-expect_error 1 "ctkd: teacher2/last.safetensors: network of 2 classes, but data set mnist has 3" \
+expect_error 1 "ctkd: teacher2/last.safetensors: found a network of 2 classes, but data set mnist has 3" \
     "$ctkd" distill data.set=mnist:three teacher.path=teacher2 $small run.dir=r
-expect_error 1 "ctkd: teacher2/last.safetensors: network of 2 classes, but data set mnist has 10" \
+expect_error 1 "ctkd: teacher2/last.safetensors: found a network of 2 classes, but data set mnist has 10" \
     "$ctkd" distill data.set=mnist:ten teacher.path=teacher2 $small run.dir=r
-expect_error 1 "ctkd: teacher10/last.safetensors: network of 10 classes, but data set mnist has 2" \
+expect_error 1 "ctkd: teacher10/last.safetensors: found a network of 10 classes, but data set mnist has 2" \
     "$ctkd" distill data.set=mnist:two data.classes=2 teacher.path=teacher10 $small run.dir=r
 expect_error 1 "ctkd: three/train-labels-idx1-ubyte: record 2: found label 2, expected 0..1" \
     "$ctkd" train data.set=mnist:three data.classes=2 $small run.dir=r
@@ -58,7 +58,7 @@ expect 0 "$ctkd" train data.set=mnist:two data.classes=200 $small run.dir=many
 outputs many/last.safetensors 200
 grep -q '^note: data: 198 of 200 classes have no training image (label 2, 3, 4, 5 and 194 more)' stderr || fail "198 classes"
 TINY_CLASSES=1 tiny_data one 16 20 20
-expect_error 1 "ctkd: data.set: every label of mnist:one is 0, expected at least two classes (data.classes, where some have no images)" \
+expect_error 1 "ctkd: data.set: found label 0 only in mnist:one, expected at least two classes (set data.classes where some have no images)" \
     "$ctkd" train data.set=mnist:one $small run.dir=r
 mkdir untested && cp three/train-* untested && cp two/t10k-* untested
 expect 0 "$ctkd" train data.set=mnist:untested $small run.dir=r
@@ -72,7 +72,7 @@ expect 0 "$ctkd" train data.set=mnist:small data.limit=32 $small run.dir=r
 expect_error 1 "ctkd: layer3.0.bn1: batch norm over a single value, one image of 1x1, whose deviation is undefined; expected at least two images in a batch" \
     "$ctkd" train data.set=mnist:small $small run.dir=r train.batch=1
 expect 0 "$ctkd" distill data.set=mnist:ten data.limit=33 teacher.path=teacher10 teacher.tolerance=100 method.name=sp $small run.dir=r
-grep -q '^note: batch: the last batch of every epoch has one image, .* data.limit=32 leaves it out' stderr || fail "a last batch of one"
+grep -q '^note: batch: the last batch of every epoch has a single image, .* data.limit=32 leaves it out' stderr || fail "a last batch of one"
 expect 0 "$ctkd" distill data.set=mnist:ten data.limit=32 teacher.path=teacher10 teacher.tolerance=100 method.name=sp $small run.dir=r
 ! grep -q '^note: batch:' stderr || fail "no batch of one"
 

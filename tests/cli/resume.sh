@@ -97,11 +97,11 @@ done
 # Refusals name the difference; nothing is touched.
 kept="longer/config.yaml longer/log.jsonl longer/summary.json longer/last.ckpt longer/last.safetensors"
 sum=$(cat $kept | sha256sum)
-expect_error 1 "ctkd: longer/last.ckpt: optimizer.lr: the run has '0.1', expected '0.05' to go on with it" \
+expect_error 1 "ctkd: longer/last.ckpt: optimizer.lr: the run has '0.1', expected '0.05' to resume it" \
     $run run.dir=longer train.epochs=5 optimizer.lr=0.1 --resume
-expect_error 1 "ctkd: longer/last.ckpt: threads: the run has '1', expected '2' to go on with it" \
+expect_error 1 "ctkd: longer/last.ckpt: threads: the run has '1', expected '2' to resume it" \
     $run run.dir=longer train.epochs=5 train.threads=1 --resume
-expect_error 1 "ctkd: run.dir: nowhere holds no run, expected one to go on with (--resume=auto starts it)" \
+expect_error 1 "ctkd: run.dir: nowhere holds no run to resume (--resume=auto starts one)" \
     $run run.dir=nowhere --resume
 [ "$sum" = "$(cat $kept | sha256sum)" ] || fail "a refusal changed the run"
 expect 0 $run run.dir=auto train.epochs=2 --resume=auto
@@ -112,7 +112,7 @@ same whole auto "--resume=auto from nothing"
 cp -r longer damaged
 printf x | dd of=damaged/last.ckpt bs=1 seek=20000 conv=notrunc 2>/dev/null
 expect 0 $run run.dir=damaged train.epochs=4 --resume
-grep -q '^damaged: damaged/last.ckpt: .*; going on from damaged/previous.ckpt$' stderr || fail "damage is not reported"
+grep -q '^damaged: damaged/last.ckpt: .*; resuming from damaged/previous.ckpt$' stderr || fail "damage is not reported"
 same whole damaged "from previous.ckpt"
 head -c 1000 longer/last.ckpt >damaged/last.ckpt
 rm damaged/previous.ckpt
@@ -122,7 +122,7 @@ expect 1 $run run.dir=damaged train.epochs=4 --resume
 # Time: stops before the limit, saved, status 75.
 long="$ctkd train $small schedule.kind=constant train.epochs=100000"
 expect 75 $long run.dir=timed train.max_minutes=0.05
-grep -q 'train.max_minutes reached at epoch .*; go on with: ctkd train timed/config.yaml --resume$' stderr ||
+grep -q 'train.max_minutes reached at epoch .*; resume with: ctkd train timed/config.yaml --resume$' stderr ||
     fail "max_minutes: message"
 expect 75 "$ctkd" train timed/config.yaml --resume # as the message says
 
@@ -137,7 +137,7 @@ for signal in INT TERM; do
         sleep 0.05
     done
     expect 1 $long run.dir=signal run.force=true
-    grep -Eq "^ctkd: run.dir: signal is in use by process $trainer on .*, expected one process" stderr ||
+    grep -Eq "^ctkd: run.dir: signal is in use by process $trainer on .*; only one process may write it" stderr ||
         fail "two processes on one directory"
     kill -$signal $trainer
     status=0
