@@ -14,17 +14,17 @@ static void constants_of_pixels_of_another_range_are_recognised(void **state)
         { 0.5f, 1, 0.5f, 1, "" },               /* a mean is subtracted and nothing else */
         { 0, 1 / 255.0f, 0, 1 / 255.0f, "" },   /* the network multiplies by 255 */
         { 1, 0.5f, 1, 0.5f, "" },
-        { 33.3285f, 78.5655f, 0.1307f, 0.3081f, "given pixels of 0 to 255" },
-        { 127.5f, 127.5f, 0.5f, 0.5f, "given pixels of 0 to 255" },
-        { 0, 255, 0, 1, "given pixels of 0 to 255" },
+        { 33.3285f, 78.5655f, 0.1307f, 0.3081f, "gets pixels from 0 to 255" },
+        { 127.5f, 127.5f, 0.5f, 0.5f, "gets pixels from 0 to 255" },
+        { 0, 255, 0, 1, "gets pixels from 0 to 255" },
         { 123.675f, 58.395f, 0.485f, 0.229f, "mean 123.675,123.675,123.675 and deviation" },
-        { 103.9f, 1, 103.9f / 255, 1 / 255.0f, "given pixels of 0 to 255" },
+        { 103.9f, 1, 103.9f / 255, 1 / 255.0f, "gets pixels from 0 to 255" },
         /* a network that computes with its input: what it says is kept, and questioned */
-        { -1, 2, -1, 2, "which images of pixels of 0 to 1 do not have" },
-        { 0, 1.43f, 0, 1.43f, "which images of pixels of 0 to 1 do not have" },
-        { 0, 4, 0, 4, "which images of pixels of 0 to 1 do not have" },
-        { -300, 2, -300, 2, "which images of pixels of 0 to 1 do not have" },
-        { 300, 80, 300, 80, "which images of pixels of 0 to 1 do not have" },
+        { -1, 2, -1, 2, "which is unusual for pixels from 0 to 1" },
+        { 0, 1.43f, 0, 1.43f, "which is unusual for pixels from 0 to 1" },
+        { 0, 4, 0, 4, "which is unusual for pixels from 0 to 1" },
+        { -300, 2, -300, 2, "which is unusual for pixels from 0 to 1" },
+        { 300, 80, 300, 80, "which is unusual for pixels from 0 to 1" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         float mean[3] = { cases[i].mean, cases[i].mean, cases[i].mean };

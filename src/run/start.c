@@ -18,12 +18,11 @@ static ctkd_status plan_again(struct ctkd__config *config, int asked, ctkd_error
 {
     if (asked == CTKD__RESUME_YES && !ctkd__run_begun(config))
         return ctkd__fail(err, CTKD_ENOTFOUND,
-                          "run.dir: %s holds no run, expected one to go on with (--resume=auto "
-                          "starts it)",
+                          "run.dir: %s holds no run to resume (--resume=auto starts one)",
                           config->run.dir);
     if (!config->run.force && ctkd__run_ended(config))
         return ctkd__fail(err, CTKD_EEXIST,
-                          "run.dir: %s holds a run that has ended without %s, which resuming "
+                          "run.dir: %s holds a finished run without %s, which resuming "
                           "needs; --force replaces it",
                           config->run.dir, ctkd__run_file_name(CTKD__RUN_CHECKPOINT));
     config->run.force = true;

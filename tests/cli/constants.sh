@@ -40,7 +40,7 @@ expect 0 "$ctkd" eval inside.safetensors data.set=$set train.threads=1 --json
 mv stdout expected
 sed -i -E 's/"(mean|std)": ?"0.200000003"/"\1":"51.00000000"/g' inside.safetensors
 expect 0 "$ctkd" eval inside.safetensors data.set=$set train.threads=1 --json
-grep -q 'with mean 51 and deviation 51, which pixels of 0 to 1 cannot have: it is given pixels of 0 to 255$' stderr ||
+grep -q 'with mean 51 and deviation 51, which is impossible for pixels from 0 to 1: it gets pixels from 0 to 255$' stderr ||
     fail "eval: what was converted is said: $(cat stderr)"
 cmp stdout expected || fail "eval: the converted constants are the same"
 expect 0 "$ctkd" inspect inside.safetensors
