@@ -99,7 +99,7 @@ static bool run(const char *settings, bool resume, FILE *progress, struct result
     struct ctkd__config *config = config_of(settings);
     struct ctkd__session *session = NULL;
     struct ctkd__run directory;
-    const struct ctkd__score teacher = { .n = 1 };
+    const struct ctkd__scores teacher = { .n = 1 };
     ctkd_error err = { 0 };
     const bool opened = ctkd__config_check(config, true, &err) == CTKD_OK &&
                         ctkd__session_open(config, true, &session, &err) == CTKD_OK;
@@ -110,7 +110,7 @@ static bool run(const char *settings, bool resume, FILE *progress, struct result
         const struct ctkd__loop loop = { .session = session,
                                          .run = &directory,
                                          .command = "distill",
-                                         .teacher_score = &teacher,
+                                         .teacher_scores = &teacher,
                                          .began = ctkd__clock_seconds(),
                                          .resumed = resume,
                                          .progress = progress };

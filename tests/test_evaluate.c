@@ -53,19 +53,19 @@ static void score_is_over_all_images_and_a_short_last_batch(void **state)
     struct ctkd__data data = open_data(*state, 50, ""); /* batches of 16, 16, 16, 2 */
     float logits[16 * TINY_CLASSES];
     size_t seen = 0;
-    struct ctkd__score score;
+    struct ctkd__scores scores;
     ctkd_error err = { 0 };
     check_ok(
-        ctkd__evaluate(data.test, TINY_CLASSES, predict_by_position, &seen, logits, &score, &err),
+        ctkd__evaluate(data.test, TINY_CLASSES, predict_by_position, &seen, logits, &scores, &err),
         &err);
     double loss = 0;
     for (int rank = 0; rank < 10; rank++)
         loss += log(1 + rank * exp(1) + (9 - rank) * exp(-1)) / 10;
-    assert_int_equal(score.n, 50);
+    assert_int_equal(scores.n, 50);
     assert_int_equal(seen, 50);
-    check_close(score.top1, 10, 1e-12, 0);
-    check_close(score.top5, 50, 1e-12, 0);
-    check_close(score.loss, loss, 1e-6, 0);
+    check_close(scores.top1, 10, 1e-12, 0);
+    check_close(scores.top5, 50, 1e-12, 0);
+    check_close(scores.loss, loss, 1e-6, 0);
     ctkd__data_close(&data);
 }
 
@@ -98,10 +98,10 @@ static void an_infinite_logit_is_an_error_that_names_it(void **state)
     struct ctkd__data data = open_data(*state, 20, "");
     float logits[16 * TINY_CLASSES];
     size_t seen = 0;
-    struct ctkd__score score;
+    struct ctkd__scores scores;
     ctkd_error err = { 0 };
     assert_int_equal(
-        ctkd__evaluate(data.test, TINY_CLASSES, predict_infinity, &seen, logits, &score, &err),
+        ctkd__evaluate(data.test, TINY_CLASSES, predict_infinity, &seen, logits, &scores, &err),
         CTKD_ENAN);
     assert_string_equal(err.message,
                         "evaluation: logit 3 of image 17 is -inf, expected a finite one");
@@ -112,10 +112,10 @@ static void a_network_that_answers_nan_is_an_error(void **state)
 {
     struct ctkd__data data = open_data(*state, 20, "");
     float logits[16 * TINY_CLASSES];
-    struct ctkd__score score;
+    struct ctkd__scores scores;
     ctkd_error err = { 0 };
     assert_int_equal(
-        ctkd__evaluate(data.test, TINY_CLASSES, predict_nan, NULL, logits, &score, &err),
+        ctkd__evaluate(data.test, TINY_CLASSES, predict_nan, NULL, logits, &scores, &err),
         CTKD_ENAN);
     assert_string_equal(err.message,
                         "evaluation: logit 0 of image 0 is nan, expected a finite one");

@@ -324,13 +324,13 @@ static void teacher_far_below_its_promise_stops_the_run(void **state)
     struct ctkd__teacher teacher = { .file = "t.safetensors",
                                      .info = { .has_top1 = true, .top1 = 72 } };
     ctkd_error err = { 0 };
-    check_ok(ctkd__teacher_check(&teacher, 71.5, 0, 1, &err), &err);
-    assert_int_equal(ctkd__teacher_check(&teacher, 70.5, 0, 1, &err), CTKD_ERANGE);
+    check_ok(ctkd__teacher_check_top1(&teacher, 71.5, 0, 1, &err), &err);
+    assert_int_equal(ctkd__teacher_check_top1(&teacher, 70.5, 0, 1, &err), CTKD_ERANGE);
     assert_non_null(strstr(err.message, "found test top-1 70.50 %, expected 72.00 %"));
-    check_ok(ctkd__teacher_check(&teacher, 70.5, 71, 1, &err), &err);
-    assert_int_equal(ctkd__teacher_check(&teacher, 70.5, 80, 1, &err), CTKD_ERANGE);
+    check_ok(ctkd__teacher_check_top1(&teacher, 70.5, 71, 1, &err), &err);
+    assert_int_equal(ctkd__teacher_check_top1(&teacher, 70.5, 80, 1, &err), CTKD_ERANGE);
     teacher.info.has_top1 = false; /* nothing promised */
-    check_ok(ctkd__teacher_check(&teacher, 1, 0, 1, &err), &err);
+    check_ok(ctkd__teacher_check_top1(&teacher, 1, 0, 1, &err), &err);
 }
 
 int main(void)

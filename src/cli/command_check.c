@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "io/jsonl.h"
-#include "train/measure.h"
+#include "train/evaluator.h"
 #include "train/teacher.h"
 #include "util/error.h"
 
@@ -20,7 +20,7 @@ static void print_trials(const struct ctkd__teacher *network, const struct ctkd_
                trials->items[i].top1, trials->n);
 }
 
-static ctkd_status report(const struct ctkd__measurement *found, const struct ctkd__trials *trials,
+static ctkd_status report(const struct ctkd__evaluation *found, const struct ctkd__trials *trials,
                           bool as_json, ctkd_error *err)
 {
     const struct ctkd__trial *const best = &trials->items[trials->best];
@@ -32,14 +32,14 @@ static ctkd_status report(const struct ctkd__measurement *found, const struct ct
         ctkd__jsonl_string(&json, "constants", best->name);
         ctkd__jsonl_string(&json, "mean", best->mean);
         ctkd__jsonl_string(&json, "std", best->std);
-        ctkd__jsonl_number(&json, "top1", found->score.top1);
+        ctkd__jsonl_number(&json, "top1", found->scores.top1);
         ctkd__jsonl_number(&json, "promised_top1",
                            found->promised ? found->info.top1 : (double)NAN);
-        ctkd__jsonl_integer(&json, "n", (int64_t)found->score.n);
+        ctkd__jsonl_integer(&json, "n", (int64_t)found->scores.n);
         return ctkd__jsonl_end(&json, err);
     }
     printf("  accuracy   top-1 %.2f %%, top-5 %.2f %% of %zu images, constants %s\n",
-           found->score.top1, found->score.top5, found->score.n, best->name);
+           found->scores.top1, found->scores.top5, found->scores.n, best->name);
     if (found->promised)
         printf("  promised   top-1 %.2f %%\n", found->info.top1);
     if (trials->best)
@@ -48,41 +48,41 @@ static ctkd_status report(const struct ctkd__measurement *found, const struct ct
 }
 
 /* All constants on a part of the test images, the best of them on all. */
-static ctkd_status measure_best(struct ctkd__measure *measure, struct ctkd__teacher *network,
-                                bool as_json, ctkd_error *err)
+static ctkd_status evaluate_best(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
+                                 bool as_json, ctkd_error *err)
 {
     struct ctkd__trials trials;
-    struct ctkd__measurement found;
-    ctkd_status status = ctkd__measure_try(measure, network, &trials, err);
+    struct ctkd__evaluation found;
+    ctkd_status status = ctkd__evaluator_try_normalisations(evaluator, network, &trials, err);
     if (status == CTKD_OK && !as_json)
         print_trials(network, &trials);
     if (status == CTKD_OK && trials.best)
-        status =
-            ctkd__teacher_normalise(network, &measure->data.images, trials.items[trials.best].mean,
-                                    trials.items[trials.best].std, err);
+        status = ctkd__teacher_normalise(network, &evaluator->data.images,
+                                         trials.items[trials.best].mean,
+                                         trials.items[trials.best].std, err);
     if (status == CTKD_OK)
-        status = ctkd__measure_run(measure, network, &found, err);
+        status = ctkd__evaluator_run(evaluator, network, &found, err);
     return status == CTKD_OK ? report(&found, &trials, as_json, err) : status;
 }
 
 static ctkd_status check(const char *path, const struct ctkd__config *config, bool as_json,
                          ctkd_error *err)
 {
-    struct ctkd__measure measure;
+    struct ctkd__evaluator evaluator;
     struct ctkd__teacher *network;
     char file[1024];
     ctkd_status status =
         ctkd__network_file_find(path, file, sizeof file, err); /* before the data */
     if (status == CTKD_OK)
-        status = ctkd__measure_open(config, &measure, err);
+        status = ctkd__evaluator_open(config, &evaluator, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__measure_network(&measure, CTKD__MEASURE_TEACHER, path, config->teacher.mean,
-                                   config->teacher.std, &network, err);
+    status = ctkd__evaluator_network(&evaluator, CTKD__EVALUATED_TEACHER, path,
+                                     config->teacher.mean, config->teacher.std, &network, err);
     if (status == CTKD_OK)
-        status = measure_best(&measure, network, as_json, err);
+        status = evaluate_best(&evaluator, network, as_json, err);
     ctkd__teacher_close(network);
-    ctkd__measure_close(&measure);
+    ctkd__evaluator_close(&evaluator);
     return status;
 }
 

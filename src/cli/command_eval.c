@@ -5,7 +5,7 @@
 
 #include "config/run_config.h"
 #include "io/jsonl.h"
-#include "train/measure.h"
+#include "train/evaluator.h"
 #include "train/teacher.h"
 #include "util/error.h"
 #include "util/run_files.h"
@@ -123,16 +123,16 @@ static ctkd_status configure_from(const char *path, struct ctkd__config *config,
 
 /* Where the data set's constants are but a guess and give next to nothing, the usual ones are
    tried, and the best of them is taken. `note` says so. */
-static ctkd_status doubt(struct ctkd__measure *measure, struct ctkd__teacher *network,
-                         struct ctkd__measurement *found, char note[CTKD__NOTE_BYTES],
+static ctkd_status doubt(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
+                         struct ctkd__evaluation *found, char note[CTKD__NOTE_BYTES],
                          ctkd_error *err)
 {
     struct ctkd__trials trials;
     note[0] = '\0';
     if (network->constants != CTKD__SOURCE_DATA ||
-        !ctkd__normalisation_doubtful(found->score.top1, found->info.classes))
+        !ctkd__normalisation_doubtful(found->scores.top1, found->info.classes))
         return CTKD_OK;
-    ctkd_status status = ctkd__measure_try(measure, network, &trials, err);
+    ctkd_status status = ctkd__evaluator_try_normalisations(evaluator, network, &trials, err);
     if (status != CTKD_OK || trials.best == 0)
         return status;
     const struct ctkd__trial *const best = &trials.items[trials.best];
@@ -141,44 +141,44 @@ static ctkd_status doubt(struct ctkd__measure *measure, struct ctkd__teacher *ne
              "taken, which gives %.2f %% of %zu images, against %.2f %% with %s",
              best->name, best->mean, best->std, best->top1, trials.n, trials.items[0].top1,
              trials.items[0].name);
-    status = ctkd__teacher_normalise(network, &measure->data.images, best->mean, best->std, err);
-    return status == CTKD_OK ? ctkd__measure_run(measure, network, found, err) : status;
+    status = ctkd__teacher_normalise(network, &evaluator->data.images, best->mean, best->std, err);
+    return status == CTKD_OK ? ctkd__evaluator_run(evaluator, network, found, err) : status;
 }
 
 static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
-                            struct ctkd__measurement *found, char note[CTKD__NOTE_BYTES],
+                            struct ctkd__evaluation *found, char note[CTKD__NOTE_BYTES],
                             const char **constants, ctkd_error *err)
 {
-    struct ctkd__measure measure;
+    struct ctkd__evaluator evaluator;
     struct ctkd__teacher *network;
-    ctkd_status status = ctkd__measure_open(config, &measure, err);
+    ctkd_status status = ctkd__evaluator_open(config, &evaluator, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__measure_network(&measure, CTKD__MEASURE_STUDENT, path, config->teacher.mean,
-                                   config->teacher.std, &network, err);
+    status = ctkd__evaluator_network(&evaluator, CTKD__EVALUATED_STUDENT, path,
+                                     config->teacher.mean, config->teacher.std, &network, err);
     if (status == CTKD_OK)
-        status = ctkd__measure_run(&measure, network, found, err);
+        status = ctkd__evaluator_run(&evaluator, network, found, err);
     if (status == CTKD_OK)
-        status = doubt(&measure, network, found, note, err);
+        status = doubt(&evaluator, network, found, note, err);
     if (status == CTKD_OK)
         *constants = note[0] ? "tried" : ctkd__source_text(network->constants);
     ctkd__teacher_close(network);
-    ctkd__measure_close(&measure);
+    ctkd__evaluator_close(&evaluator);
     return status;
 }
 
 static ctkd_status print_json(const struct ctkd__network_info *info,
-                              const struct ctkd__score *score, const char *constants,
+                              const struct ctkd__scores *scores, const char *constants,
                               ctkd_error *err)
 {
     struct ctkd__jsonl json = { .stream = stdout };
     ctkd__jsonl_begin(&json);
     ctkd__jsonl_string(&json, "network", info->network);
     ctkd__jsonl_string(&json, "dataset", info->dataset);
-    ctkd__jsonl_number(&json, "top1", score->top1);
-    ctkd__jsonl_number(&json, "top5", score->top5);
-    ctkd__jsonl_number(&json, "loss", score->loss);
-    ctkd__jsonl_integer(&json, "n", (int64_t)score->n);
+    ctkd__jsonl_number(&json, "top1", scores->top1);
+    ctkd__jsonl_number(&json, "top5", scores->top5);
+    ctkd__jsonl_number(&json, "loss", scores->loss);
+    ctkd__jsonl_integer(&json, "n", (int64_t)scores->n);
     ctkd__jsonl_string(&json, "constants", constants);
     return ctkd__jsonl_end(&json, err);
 }
@@ -206,20 +206,20 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
     if (ctkd__arguments_apply(argc, argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     ctkd__cli_note_unused(command, argc, argv);
-    struct ctkd__measurement found;
+    struct ctkd__evaluation found;
     char note[CTKD__NOTE_BYTES];
     const char *constants;
     ctkd_status status = evaluate(arguments.positionals[0], config, &found, note, &constants, &err);
     const struct ctkd__network_info *info = &found.info;
-    const struct ctkd__score *score = &found.score;
+    const struct ctkd__scores *scores = &found.scores;
     if (status == CTKD_OK)
         ctkd__cli_note(found.file, found.note), ctkd__cli_note(found.file, note);
     if (status == CTKD_OK && arguments.json)
-        status = print_json(info, score, constants, &err);
+        status = print_json(info, scores, constants, &err);
     else if (status == CTKD_OK)
         printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n",
-               info->network[0] ? info->network : "(imported)", info->dataset, score->top1,
-               score->top5, score->loss, score->n);
+               info->network[0] ? info->network : "(imported)", info->dataset, scores->top1,
+               scores->top5, scores->loss, scores->n);
     return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 

@@ -24,7 +24,7 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
 }
 
 /* What `ctkd doctor` would call a problem, and how to mend it. */
-static ctkd_status show_problems(struct ctkd__session *session, const struct ctkd__score *teacher,
+static ctkd_status show_problems(struct ctkd__session *session, const struct ctkd__scores *teacher,
                                  ctkd_error *err)
 {
     struct ctkd__findings findings = { 0 };
@@ -38,12 +38,12 @@ static ctkd_status show_problems(struct ctkd__session *session, const struct ctk
     return status;
 }
 
-static void show_teacher(const struct ctkd__session *session, const struct ctkd__score *score)
+static void show_teacher(const struct ctkd__session *session, const struct ctkd__scores *scores)
 {
     ctkd__cli_note(session->teacher->file, session->teacher->note);
     fprintf(stderr, "teacher %s (%s): test top-1 %.2f %%, top-5 %.2f %%, loss %.4f\n",
-            session->teacher->info.network, session->teacher->file, score->top1, score->top5,
-            score->loss);
+            session->teacher->info.network, session->teacher->file, scores->top1, scores->top5,
+            scores->loss);
     if (session->teacher->training)
         fprintf(stderr, "teacher in training: statistics of each batch in its batch norms\n");
 }
@@ -59,10 +59,10 @@ static void show_resumed(const struct ctkd__session *session, const struct ctkd_
 static ctkd_status train(const struct ctkd__command *command, bool resume, double began,
                          struct ctkd__session *session, ctkd_error *err)
 {
-    struct ctkd__score teacher;
+    struct ctkd__scores teacher;
     ctkd_status status = CTKD_OK;
     if (session->teacher) {
-        status = ctkd__session_check_teacher(session, &teacher, err);
+        status = ctkd__session_evaluate_teacher(session, &teacher, err);
         if (status != CTKD_OK)
             return status;
         show_teacher(session, &teacher);
@@ -80,7 +80,7 @@ static ctkd_status train(const struct ctkd__command *command, bool resume, doubl
         const struct ctkd__loop loop = { .session = session,
                                          .run = &run,
                                          .command = command->name,
-                                         .teacher_score = session->teacher ? &teacher : NULL,
+                                         .teacher_scores = session->teacher ? &teacher : NULL,
                                          .stop = ctkd__stop_asked(),
                                          .began = began,
                                          .resumed = resume,

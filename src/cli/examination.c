@@ -47,12 +47,12 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__step_re
 ctkd_status ctkd__examine(struct ctkd__session *session, struct ctkd__examination *out,
                           ctkd_error *err)
 {
-    struct ctkd__score score;
+    struct ctkd__scores scores;
     *out = (struct ctkd__examination){ .cost = { 0 } };
     ctkd_status status = CTKD_OK;
     ctkd__preflight_session(session, &out->findings);
     if (session->teacher)
-        status = ctkd__session_check_teacher(session, &out->teacher, err);
+        status = ctkd__session_evaluate_teacher(session, &out->teacher, err);
     if (status == CTKD_OK && session->teacher)
         status = ctkd__preflight_teacher(session, &out->teacher, &out->findings, err);
     if (status == CTKD_OK)
@@ -61,7 +61,7 @@ ctkd_status ctkd__examine(struct ctkd__session *session, struct ctkd__examinatio
         return status;
     ctkd__preflight_balance(session, &out->first, &out->findings);
     const double start = ctkd__clock_seconds();
-    status = ctkd__session_evaluate(session, &score, err);
+    status = ctkd__session_evaluate(session, &scores, err);
     out->cost.evaluation = ctkd__clock_seconds() - start;
     if (status == CTKD_OK)
         ctkd__preflight_cost(session, &out->cost, &out->findings);

@@ -7,7 +7,7 @@
 struct ctkd__examination {
     struct ctkd__findings findings;
     struct ctkd__cost cost;
-    struct ctkd__score teacher;     /* with a teacher */
+    struct ctkd__scores teacher;    /* with a teacher */
     struct ctkd__step_report first; /* of the first step */
 };
 

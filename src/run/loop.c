@@ -117,7 +117,7 @@ static void show_step(struct progress *p, const struct ctkd__step_report *report
 }
 
 static void show_epoch(const struct progress *p, const struct ctkd__step_report *last,
-                       const struct ctkd__score *test)
+                       const struct ctkd__scores *test)
 {
     const struct ctkd__run_state *state = &p->loop->session->state;
     const struct ctkd__epoch_sums *sums = &state->sums;
@@ -236,7 +236,7 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
 
 /* Weights with what is known of them at this point. */
 static ctkd_status save(const struct progress *p, enum ctkd__run_file file, uint64_t epoch,
-                        const struct ctkd__score *test, ctkd_error *err)
+                        const struct ctkd__scores *test, ctkd_error *err)
 {
     const struct ctkd__session *session = p->loop->session;
     struct ctkd__network_info info = session->info;
@@ -294,7 +294,7 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     /* What train.max_steps cut short is not the best of a run that goes on and never sees it. */
     const bool counts = (planned && state->epoch_step == session->schedule.steps_per_epoch) ||
                         state->best_epoch == 0;
-    const struct ctkd__score *test = NULL;
+    const struct ctkd__scores *test = NULL;
     ctkd_status status = CTKD_OK;
     const double begin = ctkd__clock_seconds();
     state->evaluated = due;
@@ -332,7 +332,7 @@ static ctkd_status finish(const struct progress *p, bool interrupted, ctkd_error
         .config = session->config,
         .student = &session->info,
         .teacher = session->teacher ? &session->teacher->info : NULL,
-        .teacher_score = loop->teacher_score,
+        .teacher_scores = loop->teacher_scores,
         .methods = &session->methods,
         .test = session->state.evaluated ? &session->state.test : NULL,
         .state = &session->state,

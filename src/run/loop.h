@@ -10,11 +10,11 @@
 struct ctkd__loop {
     struct ctkd__session *session;
     struct ctkd__run *run;
-    const char *command;                     /* for the summary: "train" or "distill" */
-    const struct ctkd__score *teacher_score; /* NULL without a teacher */
-    const volatile sig_atomic_t *stop;       /* looked at after every step; NULL: never stopped */
-    double began;                            /* ctkd__clock_seconds when train.max_minutes began */
-    bool resumed;                            /* session->state is that of the last checkpoint */
+    const char *command;                       /* for the summary: "train" or "distill" */
+    const struct ctkd__scores *teacher_scores; /* NULL without a teacher */
+    const volatile sig_atomic_t *stop;         /* looked at after every step; NULL: never stopped */
+    double began;   /* ctkd__clock_seconds when train.max_minutes began */
+    bool resumed;   /* session->state is that of the last checkpoint */
     FILE *progress; /* one live line on a terminal, else one line an epoch; NULL: none */
 };
 

@@ -369,14 +369,15 @@ void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__f
     check_convolutions(session, findings);
 }
 
-ctkd_status ctkd__preflight_teacher(struct ctkd__session *session, const struct ctkd__score *score,
+ctkd_status ctkd__preflight_teacher(struct ctkd__session *session,
+                                    const struct ctkd__scores *scores,
                                     struct ctkd__findings *findings, ctkd_error *err)
 {
     struct ctkd__trials trials = { .count = 0 };
     const struct ctkd__teacher *const teacher = session->teacher;
     const size_t classes = session->info.classes;
     ctkd_status status = CTKD_OK;
-    if (ctkd__normalisation_doubtful(score->top1, classes))
+    if (ctkd__normalisation_doubtful(scores->top1, classes))
         status = ctkd__normalisation_try(session->teacher, session->data.test,
                                          &session->data.images, &trials, err);
     if (session->engine.profile) /* not part of a step */
@@ -388,16 +389,16 @@ ctkd_status ctkd__preflight_teacher(struct ctkd__session *session, const struct 
         say(findings, true, "teacher",
             "%s: test top-1 %.2f %% with %s (its constants), but %.2f %% of %zu images with %s: "
             "teacher.mean=%s teacher.std=%s",
-            teacher->file, score->top1, trials.items[0].name, best->top1, trials.n, best->name,
+            teacher->file, scores->top1, trials.items[0].name, best->top1, trials.n, best->name,
             best->mean, best->std);
-    else if (ctkd__normalisation_near_chance(score->top1, classes))
+    else if (ctkd__normalisation_near_chance(scores->top1, classes))
         say(findings, true, "teacher",
             "%s: test top-1 %.2f %%, chance is %.2f %%: wrong weights or data set; no known "
             "normalisation does better (see `ctkd check`)",
-            teacher->file, score->top1, 100.0 / (double)classes);
+            teacher->file, scores->top1, 100.0 / (double)classes);
     else
         say(findings, false, "teacher", "%s: test top-1 %.2f %% of %zu images, constants %s",
-            teacher->file, score->top1, score->n, ctkd__source_text(teacher->constants));
+            teacher->file, scores->top1, scores->n, ctkd__source_text(teacher->constants));
     return CTKD_OK;
 }
 

@@ -30,7 +30,8 @@ void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__f
 
 /* The teacher's accuracy against chance and, where it is low, against what it is with the usual
    normalisations (train/normalisation_trials.h). */
-ctkd_status ctkd__preflight_teacher(struct ctkd__session *session, const struct ctkd__score *score,
+ctkd_status ctkd__preflight_teacher(struct ctkd__session *session,
+                                    const struct ctkd__scores *scores,
                                     struct ctkd__findings *findings, ctkd_error *err);
 
 /* The terms of the loss at the first step: norms of their weighted gradients on the student's

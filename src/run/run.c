@@ -339,7 +339,7 @@ static void log_stage(struct ctkd__jsonl *log, const struct ctkd__run_state *sta
 ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
                                 const struct ctkd__methods *methods,
                                 const struct ctkd__step_report *last,
-                                const struct ctkd__score *test, ctkd_error *err)
+                                const struct ctkd__scores *test, ctkd_error *err)
 {
     const struct ctkd__epoch_sums *sums = &state->sums;
     const bool teacher = state->temperature != NULL && state->stage == CTKD_STAGE_MAIN;
@@ -414,7 +414,7 @@ static void summarise_teacher(struct ctkd__jsonl *json, const struct ctkd__summa
         return;
     char methods[256];
     ctkd__jsonl_string(json, "teacher", summary->teacher->network);
-    ctkd__jsonl_number(json, "teacher_top1", summary->teacher_score->top1);
+    ctkd__jsonl_number(json, "teacher_top1", summary->teacher_scores->top1);
     ctkd__jsonl_string(json, "method",
                        ctkd__methods_text(summary->methods, methods, sizeof methods));
     ctkd__jsonl_string(json, "temperature", ctkd__methods_temperature_text(summary->config));
@@ -422,7 +422,7 @@ static void summarise_teacher(struct ctkd__jsonl *json, const struct ctkd__summa
 
 static void summarise_student(struct ctkd__jsonl *json, const struct ctkd__summary *summary)
 {
-    const struct ctkd__score *test = summary->test;
+    const struct ctkd__scores *test = summary->test;
     const struct ctkd__run_state *state = summary->state;
     const double none = (double)NAN; /* written as null */
     ctkd__jsonl_string(json, "network", summary->student->network);

@@ -60,7 +60,7 @@ ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctk
 ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
                                 const struct ctkd__methods *methods,
                                 const struct ctkd__step_report *last,
-                                const struct ctkd__score *test, ctkd_error *err);
+                                const struct ctkd__scores *test, ctkd_error *err);
 /* One for a step. */
 ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_state *state,
                                const struct ctkd__methods *methods,
@@ -76,9 +76,9 @@ struct ctkd__summary {
     const char *command, *status; /* "distill"; "done" or "interrupted" */
     const struct ctkd__config *config;
     const struct ctkd__network_info *student, *teacher; /* teacher: NULL without one */
-    const struct ctkd__score *teacher_score;            /* NULL without one */
+    const struct ctkd__scores *teacher_scores;          /* NULL without one */
     const struct ctkd__methods *methods;                /* with a teacher */
-    const struct ctkd__score *test; /* last evaluation; NULL when there was none */
+    const struct ctkd__scores *test; /* last evaluation; NULL when there was none */
     const struct ctkd__run_state *state;
     double images_per_second; /* of training steps */
     size_t parameters, threads;

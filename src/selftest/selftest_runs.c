@@ -158,9 +158,9 @@ static ctkd_status train(const struct plan *plan, ctkd_error *err)
     status = configure(plan, config, err);
     if (status == CTKD_OK)
         status = ctkd__session_open(config, plan->distil, &session, err);
-    struct ctkd__score teacher = { 0 };
+    struct ctkd__scores teacher = { 0 };
     if (status == CTKD_OK && plan->distil)
-        status = ctkd__session_check_teacher(session, &teacher, err);
+        status = ctkd__session_evaluate_teacher(session, &teacher, err);
     if (status == CTKD_OK) {
         struct ctkd__run run;
         char note[CTKD__CHECKPOINT_NOTE];
@@ -169,7 +169,7 @@ static ctkd_status train(const struct plan *plan, ctkd_error *err)
         const struct ctkd__loop loop = { .session = session,
                                          .run = &run,
                                          .command = "selftest",
-                                         .teacher_score = plan->distil ? &teacher : NULL,
+                                         .teacher_scores = plan->distil ? &teacher : NULL,
                                          .began = ctkd__clock_seconds(),
                                          .resumed = plan->resume };
         if (status == CTKD_OK)

@@ -29,7 +29,8 @@ static ctkd_status check_logits(size_t n, size_t k, const float *logits, size_t 
 }
 
 ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__predict predict,
-                           void *context, float *logits, struct ctkd__score *score, ctkd_error *err)
+                           void *context, float *logits, struct ctkd__scores *scores,
+                           ctkd_error *err)
 {
     struct ctkd__batch batch;
     size_t n = 0, top1 = 0, top5 = 0;
@@ -61,9 +62,9 @@ ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__pr
     }
     if (n == 0)
         return ctkd__fail(err, CTKD_EINVAL, "evaluation: the data set has no test images");
-    *score = (struct ctkd__score){ .n = n,
-                                   .top1 = 100.0 * (double)top1 / (double)n,
-                                   .top5 = 100.0 * (double)top5 / (double)n,
-                                   .loss = loss / (double)n };
+    *scores = (struct ctkd__scores){ .n = n,
+                                     .top1 = 100.0 * (double)top1 / (double)n,
+                                     .top5 = 100.0 * (double)top5 / (double)n,
+                                     .loss = loss / (double)n };
     return CTKD_OK;
 }

@@ -4,7 +4,7 @@
 
 #include "data/loader.h"
 
-struct ctkd__score {
+struct ctkd__scores {
     size_t n;
     double top1, top5; /* percent */
     double loss;       /* mean cross-entropy, nats */
@@ -21,7 +21,7 @@ size_t ctkd__label_rank(size_t k, const float *logits, int32_t label);
 /* Predicts one epoch of the loader in order. `logits` is room for the loader's batch. CTKD_ENAN: a
    logit is not finite. */
 ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__predict predict,
-                           void *context, float *logits, struct ctkd__score *score,
+                           void *context, float *logits, struct ctkd__scores *scores,
                            ctkd_error *err);
 
 #endif

@@ -438,13 +438,13 @@ void ctkd__session_close(struct ctkd__session *session)
     free(session);
 }
 
-ctkd_status ctkd__session_check_teacher(struct ctkd__session *session, struct ctkd__score *score,
-                                        ctkd_error *err)
+ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
+                                           struct ctkd__scores *scores, ctkd_error *err)
 {
     const struct ctkd__config *config = session->config;
     const ctkd_status status =
         ctkd__evaluate(session->data.test, session->info.classes, ctkd__teacher_predict,
-                       session->teacher, session->logits, score, err);
+                       session->teacher, session->logits, scores, err);
     if (session->engine.profile) /* evaluation is not part of a step */
         ctkd__profile_reset(session->engine.profile);
     if (status != CTKD_OK)
@@ -452,9 +452,9 @@ ctkd_status ctkd__session_check_teacher(struct ctkd__session *session, struct ct
     /* On a part of the test images the top-1 is an estimate: allow three standard errors more. */
     double tolerance = (double)config->teacher.tolerance;
     if (config->data.test_limit > 0)
-        tolerance += 3 * 50 / sqrt((double)score->n);
-    return ctkd__teacher_check(session->teacher, score->top1, (double)config->teacher.expect_top1,
-                               tolerance, err);
+        tolerance += 3 * 50 / sqrt((double)scores->n);
+    return ctkd__teacher_check_top1(session->teacher, scores->top1,
+                                    (double)config->teacher.expect_top1, tolerance, err);
 }
 
 static ctkd_status predict_student(void *context, size_t n, const float *x, float *logits,
@@ -463,7 +463,7 @@ static ctkd_status predict_student(void *context, size_t n, const float *x, floa
     return ctkd__inference_run(context, n, x, logits, err);
 }
 
-ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__score *score,
+ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *scores,
                                    ctkd_error *err)
 {
     const struct ctkd__weights student = ctkd__session_student(session);
@@ -471,5 +471,5 @@ ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__s
     if (status != CTKD_OK)
         return status;
     return ctkd__evaluate(session->data.test, session->info.classes, predict_student,
-                          session->inference, session->logits, score, err);
+                          session->inference, session->logits, scores, err);
 }

@@ -59,15 +59,15 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
 void ctkd__session_close(struct ctkd__session *session);
 
 /* Measures the teacher on the test images and stops when it is far below what its file or the
-   configuration promises. `score` is written in both cases. */
-ctkd_status ctkd__session_check_teacher(struct ctkd__session *session, struct ctkd__score *score,
-                                        ctkd_error *err);
+   configuration promises. `scores` is written in both cases. */
+ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
+                                           struct ctkd__scores *scores, ctkd_error *err);
 
 /* The student's part of the weights, which are shared with session->weights. */
 struct ctkd__weights ctkd__session_student(const struct ctkd__session *session);
 
 /* The student with its present weights on the test images. */
-ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__score *score,
+ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *scores,
                                    ctkd_error *err);
 
 #endif

@@ -30,9 +30,9 @@ struct ctkd__run_state {
     struct ctkd__epoch_sums sums;
     double best_top1; /* percent; -1 before the first evaluation */
     uint64_t best_epoch;
-    bool evaluated;          /* test is of the weights at the end of the last epoch */
-    struct ctkd__score test; /* last evaluation */
-    double seconds;          /* of the whole run, up to the end of the last epoch */
+    bool evaluated;           /* test is of the weights at the end of the last epoch */
+    struct ctkd__scores test; /* last evaluation */
+    double seconds;           /* of the whole run, up to the end of the last epoch */
 
     struct ctkd__weights *weights;
     float *velocity;               /* [weights->n_values] */

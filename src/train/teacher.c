@@ -352,8 +352,8 @@ ctkd_status ctkd__teacher_answer(struct ctkd__teacher *teacher, size_t n, const 
                                        err);
 }
 
-ctkd_status ctkd__teacher_check(const struct ctkd__teacher *teacher, double top1, double expected,
-                                double tolerance, ctkd_error *err)
+ctkd_status ctkd__teacher_check_top1(const struct ctkd__teacher *teacher, double top1,
+                                     double expected, double tolerance, ctkd_error *err)
 {
     const bool own = expected == 0 && teacher->info.has_top1;
     if (own)

@@ -90,7 +90,7 @@ ctkd_status ctkd__teacher_predict(void *teacher, size_t n, const float *x, float
 
 /* CTKD_ERANGE when top1 is more than `tolerance` points below `expected`, or below what the file
    says when expected is 0. */
-ctkd_status ctkd__teacher_check(const struct ctkd__teacher *teacher, double top1, double expected,
-                                double tolerance, ctkd_error *err);
+ctkd_status ctkd__teacher_check_top1(const struct ctkd__teacher *teacher, double top1,
+                                     double expected, double tolerance, ctkd_error *err);
 
 #endif

@@ -1,0 +1,75 @@
+#include "train/evaluator.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "train/teacher.h"
+#include "util/error.h"
+
+ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd__evaluator *out,
+                                 ctkd_error *err)
+{
+    *out = (struct ctkd__evaluator){ .config = config };
+    const struct ctkd__engine_config engine = ctkd__config_engine(config);
+    ctkd_status status = ctkd__data_open(config, false, false, &out->data, err);
+    if (status == CTKD_OK)
+        status = ctkd__engine_open(&engine, &out->engine, err);
+    if (status != CTKD_OK)
+        ctkd__evaluator_close(out);
+    return status;
+}
+
+void ctkd__evaluator_close(struct ctkd__evaluator *evaluator)
+{
+    ctkd__engine_close(&evaluator->engine);
+    ctkd__data_close(&evaluator->data);
+    *evaluator = (struct ctkd__evaluator){ 0 };
+}
+
+ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
+                                    enum ctkd__evaluated_role role, const char *path,
+                                    const char *mean, const char *std, struct ctkd__teacher **out,
+                                    ctkd_error *err)
+{
+    const struct ctkd__config *config = evaluator->config;
+    const bool teacher = role == CTKD__EVALUATED_TEACHER;
+    const struct ctkd__teacher_args args = {
+        .role = teacher ? "teacher" : "student",
+        .path = path,
+        .network = teacher ? config->teacher.network : config->student.network,
+        .weights = teacher ? config->teacher.weights : config->student.weights,
+        .mean = mean,
+        .std = std,
+        .images = &evaluator->data.images,
+        .classes_max = ctkd__data_classes_max(&evaluator->data),
+        .batch_max = (size_t)config->train.batch
+    };
+    return ctkd__teacher_open(&args, &evaluator->engine, out, err);
+}
+
+ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
+                                struct ctkd__evaluation *out, ctkd_error *err)
+{
+    *out = (struct ctkd__evaluation){ 0 };
+    snprintf(out->file, sizeof out->file, "%s", network->file);
+    snprintf(out->note, sizeof out->note, "%s", network->note);
+    out->info = network->info;
+    out->promised = network->info.has_top1;
+    snprintf(out->info.dataset, sizeof out->info.dataset, "%s", evaluator->data.images.dataset);
+    const size_t classes = network->info.classes;
+    float *const logits = calloc(network->batch_max * classes, sizeof *logits);
+    const ctkd_status status =
+        logits ? ctkd__evaluate(evaluator->data.test, classes, ctkd__teacher_predict, network,
+                                logits, &out->scores, err)
+               : ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
+    free(logits);
+    return status;
+}
+
+ctkd_status ctkd__evaluator_try_normalisations(struct ctkd__evaluator *evaluator,
+                                               struct ctkd__teacher *network,
+                                               struct ctkd__trials *out, ctkd_error *err)
+{
+    return ctkd__normalisation_try(network, evaluator->data.test, &evaluator->data.images, out,
+                                   err);
+}
