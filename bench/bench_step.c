@@ -162,7 +162,7 @@ static void open_teacher(struct rig *rig, const struct arguments *a,
     rig->teacher.role = "teacher";
     rig->teacher.batch_max = a->batch;
     if (a->batch_statistics)
-        must(ctkd__teacher_watch_training(&rig->teacher, NULL, 0, &rig->engine, &err), &err);
+        must(ctkd__teacher_use_batch_statistics(&rig->teacher, NULL, 0, &rig->engine, &err), &err);
 }
 
 static void open_student(struct rig *rig, const struct arguments *a,
@@ -239,7 +239,7 @@ static void step(struct rig *rig, const struct arguments *a, float *logits)
     ctkd_error err;
     struct ctkd__step_report report;
     if (strcmp(a->mode, "teacher") == 0)
-        must(ctkd__teacher_answer(&rig->teacher, a->batch, rig->batch.x, logits, &err), &err);
+        must(ctkd__teacher_forward(&rig->teacher, a->batch, rig->batch.x, logits, &err), &err);
     else
         must(ctkd__step_run(rig->step, &rig->batch, 5, 1.0, &report, &err), &err);
 }

@@ -34,7 +34,7 @@ static struct ctkd__data open_data(const char *folder, size_t n_test, const char
 
 /* Images come in the file's order with label i % 10; `context` counts them. The i-th image has its
    label at rank i % 10. */
-static ctkd_status predict_by_position(void *context, size_t n, const float *x, float *logits,
+static ctkd_status forward_by_position(void *context, size_t n, const float *x, float *logits,
                                        ctkd_error *err)
 {
     (void)x;
@@ -56,7 +56,7 @@ static void score_is_over_all_images_and_a_short_last_batch(void **state)
     struct ctkd__scores scores;
     ctkd_error err = { 0 };
     check_ok(
-        ctkd__evaluate(data.test, TINY_CLASSES, predict_by_position, &seen, logits, &scores, &err),
+        ctkd__evaluate(data.test, TINY_CLASSES, forward_by_position, &seen, logits, &scores, &err),
         &err);
     double loss = 0;
     for (int rank = 0; rank < 10; rank++)
@@ -69,7 +69,7 @@ static void score_is_over_all_images_and_a_short_last_batch(void **state)
     ctkd__data_close(&data);
 }
 
-static ctkd_status predict_nan(void *context, size_t n, const float *x, float *logits,
+static ctkd_status forward_nan(void *context, size_t n, const float *x, float *logits,
                                ctkd_error *err)
 {
     (void)context;
@@ -81,7 +81,7 @@ static ctkd_status predict_nan(void *context, size_t n, const float *x, float *l
 }
 
 /* The loss of such logits would be finite: only the class of image 17 is. */
-static ctkd_status predict_infinity(void *context, size_t n, const float *x, float *logits,
+static ctkd_status forward_infinity(void *context, size_t n, const float *x, float *logits,
                                     ctkd_error *err)
 {
     size_t *seen = context;
@@ -101,21 +101,21 @@ static void an_infinite_logit_is_an_error_that_names_it(void **state)
     struct ctkd__scores scores;
     ctkd_error err = { 0 };
     assert_int_equal(
-        ctkd__evaluate(data.test, TINY_CLASSES, predict_infinity, &seen, logits, &scores, &err),
+        ctkd__evaluate(data.test, TINY_CLASSES, forward_infinity, &seen, logits, &scores, &err),
         CTKD_ENAN);
     assert_string_equal(err.message,
                         "evaluation: logit 3 of image 17 is -inf, expected a finite one");
     ctkd__data_close(&data);
 }
 
-static void a_network_that_answers_nan_is_an_error(void **state)
+static void a_network_whose_logits_are_nan_is_an_error(void **state)
 {
     struct ctkd__data data = open_data(*state, 20, "");
     float logits[16 * TINY_CLASSES];
     struct ctkd__scores scores;
     ctkd_error err = { 0 };
     assert_int_equal(
-        ctkd__evaluate(data.test, TINY_CLASSES, predict_nan, NULL, logits, &scores, &err),
+        ctkd__evaluate(data.test, TINY_CLASSES, forward_nan, NULL, logits, &scores, &err),
         CTKD_ENAN);
     assert_string_equal(err.message,
                         "evaluation: logit 0 of image 0 is nan, expected a finite one");
@@ -145,7 +145,7 @@ int main(void)
         cmocka_unit_test(rank_counts_the_classes_that_come_before_the_label),
         cmocka_unit_test(rank_of_a_broken_row_is_last),
         TEST(score_is_over_all_images_and_a_short_last_batch),
-        TEST(a_network_that_answers_nan_is_an_error),
+        TEST(a_network_whose_logits_are_nan_is_an_error),
         TEST(an_infinite_logit_is_an_error_that_names_it),
         TEST(data_describe_the_images_as_loaded),
     };

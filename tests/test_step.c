@@ -68,7 +68,7 @@ static void expect_losses(struct ctkd__session *session, const struct ctkd__batc
     if (!session->teacher)
         return;
     ctkd_temperature *temperature = session->state.temperature;
-    check_ok(ctkd__teacher_predict(session->teacher, n, batch->x, e->t, &err), &err);
+    check_ok(ctkd__teacher_forward_evaluation(session->teacher, n, batch->x, e->t, &err), &err);
     e->n_tau = ctkd_temperature_count(temperature, n);
     check_ok(ctkd_temperature_forward(temperature, n, e->s, e->t, e->tau), &err);
     check_ok(ctkd_kd_loss(n, k, e->s, e->t, e->tau, e->n_tau, ctkd__config_kd_form(config), &e->kd,

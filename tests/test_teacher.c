@@ -226,7 +226,7 @@ static void truncated_file_is_refused_at_every_length(void **state)
 }
 
 /* Logits of raw images by a teacher whose batches are normalised with (mean, std). */
-static void predict_raw(const char *file, float mean, float std, const char *own_mean,
+static void forward_raw(const char *file, float mean, float std, const char *own_mean,
                         const float *raw, float *logits)
 {
     struct ctkd__network_info images = tiny_network_info();
@@ -239,7 +239,7 @@ static void predict_raw(const char *file, float mean, float std, const char *own
     for (size_t i = 0; i < N * PIXELS; i++)
         x[i] = (raw[i] - mean) / std;
     check_ok(open_teacher(file, &images, "", own_mean, &teacher, &err), &err);
-    check_ok(ctkd__teacher_predict(teacher, N, x, logits, &err), &err);
+    check_ok(ctkd__teacher_forward_evaluation(teacher, N, x, logits, &err), &err);
     ctkd__teacher_close(teacher);
     free(x);
 }
@@ -251,20 +251,20 @@ static void teacher_sees_images_as_it_was_trained(void **state)
     float raw[N * PIXELS], expected[N * TINY_CLASSES], other[N * TINY_CLASSES];
     tiny_network_write(file, 1, &info);
     fill_uniform(raw, N * PIXELS, 3, 0, 1);
-    predict_raw(file, info.mean[0], info.std[0], "", raw, expected);
-    predict_raw(file, 0.5f, 0.25f, "", raw, other); /* the student's constants differ */
+    forward_raw(file, info.mean[0], info.std[0], "", raw, expected);
+    forward_raw(file, 0.5f, 0.25f, "", raw, other); /* the student's constants differ */
     check_relative(other, expected, N * TINY_CLASSES, 1e-5);
-    predict_raw(file, info.mean[0], info.std[0], "0.9", raw, other); /* overridden by the key */
+    forward_raw(file, info.mean[0], info.std[0], "0.9", raw, other); /* overridden by the key */
     double difference = 0;
     for (size_t i = 0; i < N * TINY_CLASSES; i++)
         difference += fabs((double)(other[i] - expected[i]));
     assert_true(difference > 1e-3);
 }
 
-/* A batch as a program of `teacher` in training answers it that moves its statistics, which those
+/* The forward pass of a program of `teacher` in training that moves its statistics, which those
    of the teacher itself are compared with. */
-static void answer_moving(const struct ctkd__teacher *teacher, const float *x, int node,
-                          float *logits, float *tap)
+static void forward_moving(const struct ctkd__teacher *teacher, const float *x, int node,
+                           float *logits, float *tap)
 {
     const struct ctkd__training_config t = { .kernels = engine.kernels,
                                              .workers = engine.workers,
@@ -282,7 +282,7 @@ static void answer_moving(const struct ctkd__teacher *teacher, const float *x, i
 }
 
 /* Its weights are protected: a write would end the test. */
-static void teacher_in_training_answers_by_the_batch_and_predicts_as_ever(void **state)
+static void teacher_with_batch_statistics_keeps_its_running_ones(void **state)
 {
     enum { TAP = N * 64 * 4 * 4 };
     const char *file = temp_path(*state, "t.safetensors");
@@ -300,18 +300,18 @@ static void teacher_in_training_answers_by_the_batch_and_predicts_as_ever(void *
     for (size_t i = 0; i < N * PIXELS; i++)
         own[i] = (x[i] * 0.25f + 0.5f - info.mean[0]) / info.std[0];
     const int node = ctkd__graph_find_tap(still->graph, "pre3");
-    check_ok(ctkd__teacher_predict(still, N, x, expected, &err), &err);
-    check_ok(ctkd__teacher_watch_training(still, &node, 1, &engine, &err), &err);
+    check_ok(ctkd__teacher_forward_evaluation(still, N, x, expected, &err), &err);
+    check_ok(ctkd__teacher_use_batch_statistics(still, &node, 1, &engine, &err), &err);
     check_ok(ctkd__teacher_protect(still, &err), &err);
     for (size_t i = 0; i < 2; i++) { /* what it saw before plays no part */
-        check_ok(ctkd__teacher_answer(still, 1, x, alone, &err), &err);
-        check_ok(ctkd__teacher_answer(still, N, x, logits, &err), &err);
+        check_ok(ctkd__teacher_forward(still, 1, x, alone, &err), &err);
+        check_ok(ctkd__teacher_forward(still, N, x, logits, &err), &err);
     }
     assert_true(fabs((double)(alone[0] - logits[0])) > 1e-3);
     float evaluated[N * TINY_CLASSES];
-    check_ok(ctkd__teacher_predict(still, N, x, evaluated, &err), &err);
+    check_ok(ctkd__teacher_forward_evaluation(still, N, x, evaluated, &err), &err);
     assert_memory_equal(evaluated, expected, sizeof expected);
-    answer_moving(moving, own, node, expected, tap);
+    forward_moving(moving, own, node, expected, tap);
     check_relative(logits, expected, N * TINY_CLASSES, 1e-5);
     check_relative(still->taps[0], tap, TAP, 1e-5);
     ctkd__teacher_close(still);
@@ -345,7 +345,7 @@ int main(void)
         TEST(network_is_named_by_file_or_key_or_is_the_one_that_fits),
         TEST(truncated_file_is_refused_at_every_length),
         TEST(teacher_sees_images_as_it_was_trained),
-        TEST(teacher_in_training_answers_by_the_batch_and_predicts_as_ever),
+        TEST(teacher_with_batch_statistics_keeps_its_running_ones),
         cmocka_unit_test(teacher_far_below_its_promise_stops_the_run),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);

@@ -28,7 +28,7 @@ static ctkd_status check_logits(size_t n, size_t k, const float *logits, size_t 
     return CTKD_OK;
 }
 
-ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__predict predict,
+ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__forward forward,
                            void *context, float *logits, struct ctkd__scores *scores,
                            ctkd_error *err)
 {
@@ -37,7 +37,7 @@ ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__pr
     double loss = 0;
     ctkd__loader_start(loader, 1, 0);
     while (ctkd__loader_next(loader, &batch)) {
-        ctkd_status status = predict(context, batch.n, batch.x, logits, err);
+        ctkd_status status = forward(context, batch.n, batch.x, logits, err);
         if (status != CTKD_OK)
             return status;
         status = check_logits(batch.n, classes, logits, n, err);

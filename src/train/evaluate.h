@@ -11,16 +11,16 @@ struct ctkd__scores {
 };
 
 /* x [n][c][h][w] -> logits [n][k] */
-typedef ctkd_status (*ctkd__predict)(void *context, size_t n, const float *x, float *logits,
+typedef ctkd_status (*ctkd__forward)(void *context, size_t n, const float *x, float *logits,
                                      ctkd_error *err);
 
 /* Classes that come before the label's: greater logits, and equal ones of a lower index. A NaN in
    the row puts the label last (k): a broken network is never right. */
 size_t ctkd__label_rank(size_t k, const float *logits, int32_t label);
 
-/* Predicts one epoch of the loader in order. `logits` is room for the loader's batch. CTKD_ENAN: a
+/* Runs one epoch of the loader in order. `logits` is room for the loader's batch. CTKD_ENAN: a
    logit is not finite. */
-ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__predict predict,
+ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__forward forward,
                            void *context, float *logits, struct ctkd__scores *scores,
                            ctkd_error *err);
 

@@ -59,8 +59,8 @@ ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__
     const size_t classes = network->info.classes;
     float *const logits = calloc(network->batch_max * classes, sizeof *logits);
     const ctkd_status status =
-        logits ? ctkd__evaluate(evaluator->data.test, classes, ctkd__teacher_predict, network,
-                                logits, &out->scores, err)
+        logits ? ctkd__evaluate(evaluator->data.test, classes, ctkd__teacher_forward_evaluation,
+                                network, logits, &out->scores, err)
                : ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
     free(logits);
     return status;

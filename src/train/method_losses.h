@@ -37,7 +37,7 @@ size_t ctkd__method_losses_state(const struct ctkd__method_losses *losses);
 /* Fills them for a new run. */
 void ctkd__method_losses_state_init(const struct ctkd__method_losses *losses, float *state);
 
-/* Gives the training program what it needs of the teacher's answer; before its forward pass. */
+/* Gives the training program what it needs of the teacher's taps, before its forward pass. */
 void ctkd__method_losses_give_inputs(const struct ctkd__method_losses *losses);
 
 /* What the methods of a step are given and add to. */

@@ -66,7 +66,8 @@ static ctkd_status count_hits(struct ctkd__teacher *teacher, struct ctkd__loader
     for (size_t k = 0; ctkd__loader_next(loader, &batch); k++) {
         if (k % stride)
             continue;
-        const ctkd_status status = ctkd__teacher_predict(teacher, batch.n, batch.x, logits, err);
+        const ctkd_status status =
+            ctkd__teacher_forward_evaluation(teacher, batch.n, batch.x, logits, err);
         if (status != CTKD_OK)
             return status;
         for (size_t i = 0; i < batch.n; i++)

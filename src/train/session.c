@@ -173,22 +173,22 @@ static ctkd_status prepare_last(const struct ctkd__session *session,
                              ctkd__loader_samples(session->data.train));
 }
 
-static ctkd_status watch_teacher(struct ctkd__session *session, ctkd_error *err)
+static ctkd_status prepare_teacher(struct ctkd__session *session, ctkd_error *err)
 {
     const struct ctkd__adaptors *const adaptors = session->adaptors;
     struct ctkd__teacher *const teacher = session->teacher;
     if (!adaptors->batch_statistics)
-        return ctkd__teacher_watch(teacher, adaptors->taps, adaptors->n_taps, &session->engine,
-                                   err);
-    ctkd_status status = ctkd__teacher_watch(teacher, NULL, 0, &session->engine, err);
+        return ctkd__teacher_keep_taps(teacher, adaptors->taps, adaptors->n_taps, &session->engine,
+                                       err);
+    ctkd_status status = ctkd__teacher_keep_taps(teacher, NULL, 0, &session->engine, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__teacher_watch_training(teacher, adaptors->taps, adaptors->n_taps,
-                                          &session->engine, err);
+    status = ctkd__teacher_use_batch_statistics(teacher, adaptors->taps, adaptors->n_taps,
+                                                &session->engine, err);
     return status == CTKD_OK ? prepare_last(session, teacher->training, err) : status;
 }
 
-/* What the methods put on the student, and what they watch of the teacher. */
+/* What the methods put on the student, and which taps of the teacher they read. */
 static ctkd_status open_methods(struct ctkd__session *session, ctkd_error *err)
 {
     struct ctkd__graph *joint = NULL;
@@ -202,7 +202,7 @@ static ctkd_status open_methods(struct ctkd__session *session, ctkd_error *err)
                                               .teacher = session->teacher->graph,
                                               .teacher_weights = session->teacher->weights };
     status = ctkd__adaptors_create(&args, &session->adaptors, err);
-    return status == CTKD_OK ? watch_teacher(session, err) : status;
+    return status == CTKD_OK ? prepare_teacher(session, err) : status;
 }
 
 static ctkd_status open_training(struct ctkd__session *session, bool initial,
@@ -267,7 +267,7 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
                                              .images = &session->data.images,
                                              .classes_max = ctkd__data_classes_max(&session->data),
                                              .batch_max = (size_t)config->train.batch,
-                                             .compiled_by_watch = true };
+                                             .compiled_by_taps = true };
     const ctkd_status status = ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
     if (status == CTKD_OK)
         ctkd__data_take_classes(&session->data, &session->teacher->info);
@@ -443,7 +443,7 @@ ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
 {
     const struct ctkd__config *config = session->config;
     const ctkd_status status =
-        ctkd__evaluate(session->data.test, session->info.classes, ctkd__teacher_predict,
+        ctkd__evaluate(session->data.test, session->info.classes, ctkd__teacher_forward_evaluation,
                        session->teacher, session->logits, scores, err);
     if (session->engine.profile) /* evaluation is not part of a step */
         ctkd__profile_reset(session->engine.profile);
@@ -457,7 +457,7 @@ ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
                                     (double)config->teacher.expect_top1, tolerance, err);
 }
 
-static ctkd_status predict_student(void *context, size_t n, const float *x, float *logits,
+static ctkd_status forward_student(void *context, size_t n, const float *x, float *logits,
                                    ctkd_error *err)
 {
     return ctkd__inference_run(context, n, x, logits, err);
@@ -470,6 +470,6 @@ ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__s
     const ctkd_status status = ctkd__inference_load(session->inference, &student, err);
     if (status != CTKD_OK)
         return status;
-    return ctkd__evaluate(session->data.test, session->info.classes, predict_student,
+    return ctkd__evaluate(session->data.test, session->info.classes, forward_student,
                           session->inference, session->logits, scores, err);
 }

@@ -492,10 +492,10 @@ static ctkd_status check_gradient(struct ctkd__training_step *d, struct position
 }
 
 /* The teacher's logits and features of a view of the batch. */
-static ctkd_status ask_teacher(struct ctkd__training_step *d, struct position at, const float *x,
-                               ctkd_error *err)
+static ctkd_status forward_teacher(struct ctkd__training_step *d, struct position at,
+                                   const float *x, ctkd_error *err)
 {
-    const ctkd_status status = ctkd__teacher_answer(d->args.teacher, at.batch->n, x, d->t, err);
+    const ctkd_status status = ctkd__teacher_forward(d->args.teacher, at.batch->n, x, d->t, err);
     if (status != CTKD_OK)
         return status;
     return check_logits(at, "teacher's", d->args.classes, d->t,
@@ -509,7 +509,7 @@ static ctkd_status pass(struct ctkd__training_step *d, struct position at, ctkd_
     const struct ctkd__batch *const batch = at.batch;
     const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
     float *const logits = in_initial(d) ? NULL : d->s, *const ds = in_initial(d) ? NULL : d->ds;
-    ctkd_status status = d->args.teacher ? ask_teacher(d, at, x, err) : CTKD_OK;
+    ctkd_status status = d->args.teacher ? forward_teacher(d, at, x, err) : CTKD_OK;
     if (status == CTKD_OK && d->args.method_losses)
         ctkd__method_losses_give_inputs(d->args.method_losses);
     if (status == CTKD_OK)

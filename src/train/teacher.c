@@ -153,8 +153,8 @@ static ctkd_status import(struct ctkd__teacher *teacher, const struct ctkd__tens
 }
 
 /* Compiles the program, in place of one before: values that are kept change what can be fused. */
-static ctkd_status compile_watching(struct ctkd__teacher *teacher, const int *nodes, size_t count,
-                                    const struct ctkd__engine *engine, ctkd_error *err)
+static ctkd_status compile_with_taps(struct ctkd__teacher *teacher, const int *nodes, size_t count,
+                                     const struct ctkd__engine *engine, ctkd_error *err)
 {
     struct ctkd__inference_config config = ctkd__engine_inference(engine, teacher->role);
     struct ctkd__inference *inference;
@@ -230,8 +230,8 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
         status = set_constants(teacher, args, err);
     if (status == CTKD_OK)
         status = import(teacher, &file.tensors, engine, err);
-    if (status == CTKD_OK && !args->compiled_by_watch)
-        status = compile_watching(teacher, NULL, 0, engine, err);
+    if (status == CTKD_OK && !args->compiled_by_taps)
+        status = compile_with_taps(teacher, NULL, 0, engine, err);
     ctkd__weights_file_fini(&file);
     if (status == CTKD_OK)
         *out = teacher;
@@ -261,11 +261,11 @@ static ctkd_status no_memory(const struct ctkd__teacher *teacher, ctkd_error *er
     return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for features", teacher->file);
 }
 
-ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,
-                                const struct ctkd__engine *engine, ctkd_error *err)
+ctkd_status ctkd__teacher_keep_taps(struct ctkd__teacher *teacher, const int *nodes, size_t count,
+                                    const struct ctkd__engine *engine, ctkd_error *err)
 {
     if (count == 0)
-        return teacher->inference ? CTKD_OK : compile_watching(teacher, NULL, 0, engine, err);
+        return teacher->inference ? CTKD_OK : compile_with_taps(teacher, NULL, 0, engine, err);
     teacher->n_taps = count;
     teacher->taps = calloc(count, sizeof *teacher->taps);
     teacher->tap_memory = calloc(count, sizeof *teacher->tap_memory);
@@ -279,12 +279,12 @@ ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes,
             return no_memory(teacher, err);
         teacher->taps[i] = teacher->tap_memory[i];
     }
-    return compile_watching(teacher, nodes, count, engine, err);
+    return compile_with_taps(teacher, nodes, count, engine, err);
 }
 
-ctkd_status ctkd__teacher_watch_training(struct ctkd__teacher *teacher, const int *nodes,
-                                         size_t count, const struct ctkd__engine *engine,
-                                         ctkd_error *err)
+ctkd_status ctkd__teacher_use_batch_statistics(struct ctkd__teacher *teacher, const int *nodes,
+                                               size_t count, const struct ctkd__engine *engine,
+                                               ctkd_error *err)
 {
     struct ctkd__training_config config =
         ctkd__engine_training(engine, teacher->role, teacher->batch_max);
@@ -335,15 +335,15 @@ static const float *own_view(struct ctkd__teacher *teacher, size_t n, const floa
     return teacher->x;
 }
 
-ctkd_status ctkd__teacher_predict(void *context, size_t n, const float *x, float *logits,
-                                  ctkd_error *err)
+ctkd_status ctkd__teacher_forward_evaluation(void *context, size_t n, const float *x, float *logits,
+                                             ctkd_error *err)
 {
     struct ctkd__teacher *teacher = context;
     return ctkd__inference_run(teacher->inference, n, own_view(teacher, n, x), logits, err);
 }
 
-ctkd_status ctkd__teacher_answer(struct ctkd__teacher *teacher, size_t n, const float *x,
-                                 float *logits, ctkd_error *err)
+ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
+                                  float *logits, ctkd_error *err)
 {
     const float *const own = own_view(teacher, n, x);
     if (teacher->training)

@@ -25,7 +25,7 @@ struct ctkd__teacher_args {
                            least how many there are */
     size_t batch_max;
     bool
-        compiled_by_watch; /* ctkd__teacher_watch follows and compiles it; nothing answers before */
+        compiled_by_taps; /* ctkd__teacher_keep_taps follows and compiles it; nothing answers before */
 };
 
 /* Where a normalisation comes from. */
@@ -67,26 +67,26 @@ void ctkd__teacher_restore(struct ctkd__teacher *teacher, const struct ctkd__net
                            const struct ctkd__network_info *info, enum ctkd__source constants);
 
 /* Has the values of these nodes of teacher->graph kept in taps from now on, and compiles it where
-   it was opened with compiled_by_watch. At most once with a node. */
-ctkd_status ctkd__teacher_watch(struct ctkd__teacher *teacher, const int *nodes, size_t count,
-                                const struct ctkd__engine *engine, ctkd_error *err);
+   it was opened with compiled_by_taps. At most once with a node. */
+ctkd_status ctkd__teacher_keep_taps(struct ctkd__teacher *teacher, const int *nodes, size_t count,
+                                    const struct ctkd__engine *engine, ctkd_error *err);
 
 /* The same, and answers are those of a network in training: its batch norms use the statistics of
    the batch. Its running statistics stay as they are: only _predict reads them. */
-ctkd_status ctkd__teacher_watch_training(struct ctkd__teacher *teacher, const int *nodes,
-                                         size_t count, const struct ctkd__engine *engine,
-                                         ctkd_error *err);
+ctkd_status ctkd__teacher_use_batch_statistics(struct ctkd__teacher *teacher, const int *nodes,
+                                               size_t count, const struct ctkd__engine *engine,
+                                               ctkd_error *err);
 
 /* Makes all weights and running statistics read-only memory until close. */
 ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err);
 
 /* As _predict, but for batch statistics where they are asked for, and taps. */
-ctkd_status ctkd__teacher_answer(struct ctkd__teacher *teacher, size_t n, const float *x,
-                                 float *logits, ctkd_error *err);
+ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
+                                  float *logits, ctkd_error *err);
 
-/* A ctkd__predict whose context is the teacher, in evaluation mode; n <= batch_max. */
-ctkd_status ctkd__teacher_predict(void *teacher, size_t n, const float *x, float *logits,
-                                  ctkd_error *err);
+/* A ctkd__forward whose context is the teacher, in evaluation mode; n <= batch_max. */
+ctkd_status ctkd__teacher_forward_evaluation(void *teacher, size_t n, const float *x, float *logits,
+                                             ctkd_error *err);
 
 /* CTKD_ERANGE when top1 is more than `tolerance` points below `expected`, or below what the file
    says when expected is 0. */

@@ -39,7 +39,7 @@ static ctkd_status answer(const char *path, const struct ctkd__data *data,
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
     ctkd_status status = ctkd__teacher_open(&args, engine, &teacher, err);
     if (status == CTKD_OK)
-        status = ctkd__teacher_predict(teacher, batch->n, batch->x, logits, err);
+        status = ctkd__teacher_forward_evaluation(teacher, batch->n, batch->x, logits, err);
     ctkd__teacher_close(teacher);
     snprintf(to, sizeof to, "%s.logits", path);
     if (status == CTKD_OK)
