@@ -17,7 +17,7 @@ static const struct ctkd__network_info info = { .network = "x",
                                                 .channels = 3,
                                                 .height = SIDE,
                                                 .width = SIDE,
-                                                .has_constants = true,
+                                                .has_normalisation = true,
                                                 .mean = { 0.49f, 0.48f, 0.45f },
                                                 .std = { 0.2f, 0.25f, 0.3f } };
 
@@ -91,7 +91,7 @@ static void check_round(const struct ctkd__graph *graph, const struct ctkd__tens
 
     assert_int_equal(found.classes, CLASSES);
     assert_int_equal(found.height, SIDE);
-    assert_true(found.has_constants);
+    assert_true(found.has_normalisation);
     assert_memory_equal(found.mean, info.mean, 3 * sizeof *info.mean);
     assert_memory_equal(found.std, info.std, 3 * sizeof *info.std);
     if (!fold)
@@ -224,11 +224,11 @@ static void models_of_others_answer_as_onnx_runtime(void **state)
         ctkd__onnx_take_size(&model, 3, 8, 8);
         check_ok(ctkd__onnx_import(path, &model, &graph, &tensors, &found, &err), &err);
         assert_int_equal(found.classes, KINDS);
-        assert_true(found.has_constants == (i == 0 || of_bytes));
+        assert_true(found.has_normalisation == (i == 0 || of_bytes));
         for (size_t k = 0; k < SIZE; k++) {
             const size_t c = k / PLANE % 3;
             const float pixel = of_bytes ? bytes[k] / 255 : values[k];
-            x[k] = found.has_constants ? (pixel - found.mean[c]) / found.std[c] : pixel;
+            x[k] = found.has_normalisation ? (pixel - found.mean[c]) / found.std[c] : pixel;
         }
         compute(graph, &tensors, IMAGES, x, logits);
         /* ONNX Runtime rounds to half precision in between */
@@ -561,7 +561,7 @@ static void export_wants_every_parameter_and_the_constants(void **state)
     struct ctkd__network_info without = info;
     struct ctkd__onnx_model model = { 0 };
     ctkd_error err;
-    without.has_constants = false;
+    without.has_normalisation = false;
     struct ctkd__export_args args = { graph, &tensors, &without, false, true };
     assert_int_equal(ctkd__onnx_export(&args, &model, &err), CTKD_EINVAL);
     assert_non_null(strstr(err.message, "normalise: the network's mean and std are not known"));

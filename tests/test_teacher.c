@@ -75,7 +75,7 @@ static void file_keeps_weights_and_metadata(void **state)
     assert_int_equal(read.height, TINY_SIDE);
     assert_int_equal(read.width, TINY_SIDE);
     assert_int_equal(read.epoch, 240);
-    assert_true(read.has_top1 && read.has_constants);
+    assert_true(read.has_top1 && read.has_normalisation);
     check_close(read.top1, 91.25, 0, 0);
     check_close(read.mean[0], info.mean[0], 0, 0);
     check_close(read.std[0], info.std[0], 0, 0);

@@ -419,7 +419,7 @@ static void a_size_that_no_file_says_is_not_written(void **state)
                 for (size_t k = 0; k < sizeof unknown / sizeof *unknown; k++)
                     assert_null(ctkd__tensors_get(&file.tensors, unknown[k]));
             }
-            assert_false(file.info.has_constants);
+            assert_false(file.info.has_normalisation);
             ctkd__weights_file_fini(&file);
         }
 }

@@ -129,7 +129,7 @@ static ctkd_status doubt(struct ctkd__evaluator *evaluator, struct ctkd__teacher
 {
     struct ctkd__trials trials;
     note[0] = '\0';
-    if (network->constants != CTKD__SOURCE_DATA ||
+    if (network->normalisation_source != CTKD__SOURCE_DATA ||
         !ctkd__normalisation_doubtful(found->scores.top1, found->info.classes))
         return CTKD_OK;
     ctkd_status status = ctkd__evaluator_try_normalisations(evaluator, network, &trials, err);
@@ -147,7 +147,7 @@ static ctkd_status doubt(struct ctkd__evaluator *evaluator, struct ctkd__teacher
 
 static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
                             struct ctkd__evaluation *found, char note[CTKD__NOTE_BYTES],
-                            const char **constants, ctkd_error *err)
+                            const char **normalisation, ctkd_error *err)
 {
     struct ctkd__evaluator evaluator;
     struct ctkd__teacher *network;
@@ -161,14 +161,14 @@ static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
     if (status == CTKD_OK)
         status = doubt(&evaluator, network, found, note, err);
     if (status == CTKD_OK)
-        *constants = note[0] ? "tried" : ctkd__source_text(network->constants);
+        *normalisation = note[0] ? "tried" : ctkd__source_text(network->normalisation_source);
     ctkd__teacher_close(network);
     ctkd__evaluator_close(&evaluator);
     return status;
 }
 
 static ctkd_status print_json(const struct ctkd__network_info *info,
-                              const struct ctkd__scores *scores, const char *constants,
+                              const struct ctkd__scores *scores, const char *normalisation,
                               ctkd_error *err)
 {
     struct ctkd__jsonl json = { .stream = stdout };
@@ -179,7 +179,7 @@ static ctkd_status print_json(const struct ctkd__network_info *info,
     ctkd__jsonl_number(&json, "top5", scores->top5);
     ctkd__jsonl_number(&json, "loss", scores->loss);
     ctkd__jsonl_integer(&json, "n", (int64_t)scores->n);
-    ctkd__jsonl_string(&json, "constants", constants);
+    ctkd__jsonl_string(&json, "constants", normalisation);
     return ctkd__jsonl_end(&json, err);
 }
 
@@ -208,14 +208,15 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
     ctkd__cli_note_unused(command, argc, argv);
     struct ctkd__evaluation found;
     char note[CTKD__NOTE_BYTES];
-    const char *constants;
-    ctkd_status status = evaluate(arguments.positionals[0], config, &found, note, &constants, &err);
+    const char *normalisation;
+    ctkd_status status =
+        evaluate(arguments.positionals[0], config, &found, note, &normalisation, &err);
     const struct ctkd__network_info *info = &found.info;
     const struct ctkd__scores *scores = &found.scores;
     if (status == CTKD_OK)
         ctkd__cli_note(found.file, found.note), ctkd__cli_note(found.file, note);
     if (status == CTKD_OK && arguments.json)
-        status = print_json(info, scores, constants, &err);
+        status = print_json(info, scores, normalisation, &err);
     else if (status == CTKD_OK)
         printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n",
                info->network[0] ? info->network : "(imported)", info->dataset, scores->top1,

@@ -89,7 +89,7 @@ static void print_info(const struct contents *contents)
     else if (info->classes)
         printf("  says       %zu classes, %zu channels, images of any size\n", info->classes,
                info->channels);
-    for (size_t c = 0; info->has_constants && c < info->channels; c++)
+    for (size_t c = 0; info->has_normalisation && c < info->channels; c++)
         printf("  says       channel %zu: mean %.6g, deviation %.6g\n", c, (double)info->mean[c],
                (double)info->std[c]);
     if (contents->file.note[0])

@@ -398,7 +398,8 @@ ctkd_status ctkd__preflight_teacher(struct ctkd__session *session,
             teacher->file, scores->top1, 100.0 / (double)classes);
     else
         say(findings, false, "teacher", "%s: test top-1 %.2f %% of %zu images, constants %s",
-            teacher->file, scores->top1, scores->n, ctkd__source_text(teacher->constants));
+            teacher->file, scores->top1, scores->n,
+            ctkd__source_text(teacher->normalisation_source));
     return CTKD_OK;
 }
 

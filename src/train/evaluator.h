@@ -27,8 +27,8 @@ ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd_
                                  ctkd_error *err);
 void ctkd__evaluator_close(struct ctkd__evaluator *evaluator);
 
-/* Opens the network of `path` for the evaluator's images. It is the student's or the teacher's of the
-   configuration: `role` is the section whose keys say what its file does not. mean, std: as
+/* Opens the network of `path` for the evaluator's images. It is the student's or the teacher's of
+   the configuration: `role` is the section whose keys say what its file does not. mean, std: as
    teacher.mean and .std, "": as the file says, else as the data set. */
 ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
                                     enum ctkd__evaluated_role role, const char *path,

@@ -314,7 +314,7 @@ static ctkd_status evaluate(struct ctkd__method_losses *losses, struct method_lo
     /* An initial stage is of the method's loss as it is, as published. */
     const float weight = losses->args.stage == CTKD_STAGE_INITIAL
                              ? 1
-                             : (float)(step->grown * (double)item->method->weight);
+                             : (float)(step->warmup_factor * (double)item->method->weight);
     if (logits)
         ctkd__add_scaled(args.n * args.k, weight, losses->ds, step->ds);
     if (tau)

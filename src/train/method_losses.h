@@ -47,7 +47,7 @@ struct ctkd__method_losses_step {
     size_t n_tau;
     uint64_t step; /* of the run, counted from 0 */
     ctkd_view view;
-    double grown;                    /* factor of the weights: method.warmup_epochs */
+    double warmup_factor;            /* factor of the weights: method.warmup_epochs */
     float *state;                    /* of ctkd__method_losses_state values */
     float *ds, *dtau;                /* added to; NULL in an initial stage */
     float losses[CTKD__METHODS_MAX]; /* out, unweighted; NaN where a method has none in the stage */

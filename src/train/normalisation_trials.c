@@ -44,8 +44,8 @@ static void list_candidates(const struct ctkd__teacher *teacher,
     *out = (struct ctkd__trials){ .count = 0 };
     ctkd__normalisation_list(channels, teacher->info.mean, mean, sizeof mean);
     ctkd__normalisation_list(channels, teacher->info.std, std, sizeof std);
-    add(out, ctkd__source_text(teacher->constants), mean, std);
-    if (teacher->constants != CTKD__SOURCE_DATA) {
+    add(out, ctkd__source_text(teacher->normalisation_source), mean, std);
+    if (teacher->normalisation_source != CTKD__SOURCE_DATA) {
         ctkd__normalisation_list(channels, images->mean, mean, sizeof mean);
         ctkd__normalisation_list(channels, images->std, std, sizeof std);
         add(out, ctkd__source_text(CTKD__SOURCE_DATA), mean, std);
@@ -91,7 +91,7 @@ ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__
                                     struct ctkd__trials *out, ctkd_error *err)
 {
     const struct ctkd__network_info own = teacher->info;
-    const enum ctkd__source constants = teacher->constants;
+    const enum ctkd__source normalisation_source = teacher->normalisation_source;
     const size_t samples = ctkd__loader_samples(loader), batches = ctkd__loader_batches(loader);
     const size_t wanted = samples > SUBSET ? (batches * SUBSET + samples - 1) / samples : batches;
     const size_t classes = teacher->info.classes; /* may be more than the labels have */
@@ -112,7 +112,7 @@ ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__
     }
     if (status == CTKD_OK && out->n)
         choose(out);
-    ctkd__teacher_restore(teacher, images, &own, constants);
+    ctkd__teacher_restore(teacher, images, &own, normalisation_source);
     free(logits);
     return status;
 }

@@ -12,9 +12,9 @@
 
 /* Constants of the data's channels; a grey channel that is repeated has its one in every channel.
  */
-static ctkd_status set_constants(const struct ctkd__config *config,
-                                 const struct ctkd__dataset *dataset,
-                                 struct ctkd__loader_config *loader, ctkd_error *err)
+static ctkd_status set_normalisation(const struct ctkd__config *config,
+                                     const struct ctkd__dataset *dataset,
+                                     struct ctkd__loader_config *loader, ctkd_error *err)
 {
     const size_t channels = dataset->train.channels;
     memcpy(loader->mean, dataset->mean, sizeof loader->mean);
@@ -42,7 +42,7 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     images->channels = ctkd__loader_channels(data->test);
     images->height = ctkd__loader_height(data->test);
     images->width = ctkd__loader_width(data->test);
-    images->has_constants = true;
+    images->has_normalisation = true;
     memcpy(images->mean, loader->mean, sizeof images->mean);
     memcpy(images->std, loader->std, sizeof images->std);
 }
@@ -60,7 +60,7 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
         ctkd__dataset_open(config->data.set, (enum ctkd__labels)config->data.labels,
                            (size_t)config->data.classes, &data->dataset, err);
     if (status == CTKD_OK)
-        status = set_constants(config, data->dataset, &test, err);
+        status = set_normalisation(config, data->dataset, &test, err);
     if (status == CTKD_OK)
         status = ctkd__loader_create(&data->dataset->test, &test, &data->test, err);
     if (status == CTKD_OK && training) {

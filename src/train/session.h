@@ -10,7 +10,7 @@ struct ctkd__data {
     struct ctkd__dataset *dataset;
     struct ctkd__loader *train; /* NULL when not asked for */
     struct ctkd__loader *test;
-    struct ctkd__network_info images; /* dataset, classes, size and constants as loaded */
+    struct ctkd__network_info images; /* dataset, classes, size and normalisation as loaded */
 };
 /* views: the training images come with a strong view each. */
 ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,

@@ -21,15 +21,17 @@ struct ctkd__training_step {
     float *tau, *dtau;
     const float **slices; /* of the student's gradient: for each group, one of each worker */
     const float *temperature_slices[2];
-    struct ctkd__sgd_group *groups;  /* parts of the flat block, then the temperature */
-    float *base_lr;                  /* of each group */
-    size_t n_groups, n_student;      /* all; those of the flat block */
-    double *norm_sums;               /* [workers] */
-    float *carry, *carry_theta;      /* the strong view's gradients; NULL: one view */
+    struct ctkd__sgd_group *groups; /* parts of the flat block, then the temperature */
+    float *base_lr;                 /* of each group */
+    size_t n_groups, n_student;     /* all; those of the flat block */
+    double *norm_sums;              /* [workers] */
+    /* of the last step's strong view; NULL: one view */
+    float *strong_view_gradient, *strong_view_theta_gradient;
     int row_labels, row_kd, row_sgd; /* of the profile */
 };
 
-static float own_or(float own, float student)
+/* A rate of its own where it has one (>= 0), else the student's. */
+static float own_or_student(float own, float student)
 {
     return own >= 0 ? own : student;
 }
@@ -48,16 +50,16 @@ static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
     const float **const slices = d->slices + d->n_groups * (workers + 1);
     for (size_t w = 0; w < workers; w++)
         slices[w] = ctkd__training_gradient(d->args.training, w) + first;
-    slices[workers] = d->carry ? d->carry + first : NULL;
+    slices[workers] = d->strong_view_gradient ? d->strong_view_gradient + first : NULL;
     d->base_lr[d->n_groups] = in_initial(d)
-                                  ? own_or(config->method.initial_lr, config->optimizer.lr)
+                                  ? own_or_student(config->method.initial_lr, config->optimizer.lr)
                                   : config->optimizer.lr;
     d->groups[d->n_groups++] =
         (struct ctkd__sgd_group){ .values = state->weights->values + first,
                                   .velocity = state->velocity + first,
                                   .gradients = slices,
                                   .n = end - first,
-                                  .n_gradients = workers + (d->carry != NULL),
+                                  .n_gradients = workers + (d->strong_view_gradient != NULL),
                                   .momentum = config->optimizer.momentum,
                                   .weight_decay = config->optimizer.weight_decay,
                                   .nesterov = config->optimizer.nesterov,
@@ -97,16 +99,17 @@ static void make_temperature_group(struct ctkd__training_step *d)
     if (n == 0)
         return;
     d->temperature_slices[0] = gradient;
-    d->temperature_slices[1] = d->carry_theta;
-    d->base_lr[d->n_groups] = own_or(config->temperature.lr, config->optimizer.lr);
+    d->temperature_slices[1] = d->strong_view_theta_gradient;
+    d->base_lr[d->n_groups] = own_or_student(config->temperature.lr, config->optimizer.lr);
     d->groups[d->n_groups++] = (struct ctkd__sgd_group){
         .values = values,
         .velocity = state->temperature_velocity,
         .gradients = d->temperature_slices,
         .n = n,
-        .n_gradients = d->carry_theta ? 2 : 1,
-        .momentum = own_or(config->temperature.momentum, config->optimizer.momentum),
-        .weight_decay = own_or(config->temperature.weight_decay, config->optimizer.weight_decay),
+        .n_gradients = d->strong_view_theta_gradient ? 2 : 1,
+        .momentum = own_or_student(config->temperature.momentum, config->optimizer.momentum),
+        .weight_decay =
+            own_or_student(config->temperature.weight_decay, config->optimizer.weight_decay),
         .nesterov = config->optimizer.nesterov,
         .scale = 1,
     };
@@ -134,9 +137,10 @@ static bool allocate(struct ctkd__training_step *d)
         float *values, *gradient;
         const size_t n =
             ctkd_temperature_parameters(d->args.state->temperature, &values, &gradient);
-        d->carry = calloc(d->args.state->weights->n_values, sizeof *d->carry);
-        d->carry_theta = calloc(n + 1, sizeof *d->carry_theta);
-        if (!d->carry || !d->carry_theta)
+        d->strong_view_gradient =
+            calloc(d->args.state->weights->n_values, sizeof *d->strong_view_gradient);
+        d->strong_view_theta_gradient = calloc(n + 1, sizeof *d->strong_view_theta_gradient);
+        if (!d->strong_view_gradient || !d->strong_view_theta_gradient)
             return false;
     }
     d->t = d->s + batch * k;
@@ -191,8 +195,8 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
         return;
     free(d->s);
     free(d->norm_sums);
-    free(d->carry);
-    free(d->carry_theta);
+    free(d->strong_view_gradient);
+    free(d->strong_view_theta_gradient);
     free(d->slices);
     free(d->groups);
     free(d->base_lr);
@@ -201,7 +205,7 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
 
 const float *ctkd__step_strong_gradient(const struct ctkd__training_step *d)
 {
-    return d->carry;
+    return d->strong_view_gradient;
 }
 
 ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t classes,
@@ -246,44 +250,46 @@ struct position {
 static const char remedy[] =
     "a lower optimizer.lr, optimizer.clip_norm or schedule.warmup_epochs may help";
 
-static ctkd_status not_finite(struct position at, const char *quantity, ctkd_error *err)
+static ctkd_status not_finite(struct position position, const char *quantity, ctkd_error *err)
 {
     char ids[96];
     int used = 0;
-    for (size_t i = 0; i < at.batch->n && i < 4; i++)
+    for (size_t i = 0; i < position.batch->n && i < 4; i++)
         used += snprintf(ids + used, sizeof ids - (size_t)used, "%s%" PRIu64, i ? ", " : "",
-                         at.batch->ids[i]);
+                         position.batch->ids[i]);
     return ctkd__fail(err, CTKD_ENAN,
                       "epoch %" PRIu64 ", step %" PRIu64
                       " (samples %s%s): %s is not finite; no weight was changed, and the last "
                       "checkpoint is intact (%s)",
-                      at.epoch, at.step, ids, at.batch->n > 4 ? ", ..." : "", quantity, remedy);
+                      position.epoch, position.step, ids, position.batch->n > 4 ? ", ..." : "",
+                      quantity, remedy);
 }
 
 /* Names the first sample with such a logit. */
-static ctkd_status check_logits(struct position at, const char *whose, size_t k,
+static ctkd_status check_logits(struct position position, const char *whose, size_t k,
                                 const float *logits, const char *why, ctkd_error *err)
 {
-    for (size_t i = 0; i < at.batch->n * k; i++)
+    for (size_t i = 0; i < position.batch->n * k; i++)
         if (!isfinite(logits[i]))
             return ctkd__fail(err, CTKD_ENAN,
                               "epoch %" PRIu64 ", step %" PRIu64 ": %s logit %zu of sample %" PRIu64
                               " is %s, expected a finite one; no weight was changed, and the last "
                               "checkpoint is intact (%s)",
-                              at.epoch, at.step, whose, i % k, at.batch->ids[i / k],
-                              isnan(logits[i]) ? "NaN" : "infinite", why);
+                              position.epoch, position.step, whose, i % k,
+                              position.batch->ids[i / k], isnan(logits[i]) ? "NaN" : "infinite",
+                              why);
     return CTKD_OK;
 }
 
 /* A status of libctkd, and the value that it computed, as one error. */
-static ctkd_status checked(struct position at, const char *quantity, ctkd_status status,
+static ctkd_status checked(struct position position, const char *quantity, ctkd_status status,
                            float value, ctkd_error *err)
 {
     if (status == CTKD_ENAN || (status == CTKD_OK && !isfinite(value)))
-        return not_finite(at, quantity, err);
+        return not_finite(position, quantity, err);
     if (status != CTKD_OK)
-        return ctkd__fail(err, status, "epoch %" PRIu64 ", step %" PRIu64 ": %s: %s", at.epoch,
-                          at.step, quantity, ctkd_status_text(status));
+        return ctkd__fail(err, status, "epoch %" PRIu64 ", step %" PRIu64 ": %s: %s",
+                          position.epoch, position.step, quantity, ctkd_status_text(status));
     return CTKD_OK;
 }
 
@@ -293,18 +299,18 @@ static void scale(size_t n, float weight, float *values)
         values[i] *= weight;
 }
 
-static ctkd_status find_tau(struct ctkd__training_step *d, struct position at, size_t n,
+static ctkd_status find_tau(struct ctkd__training_step *d, struct position position, size_t n,
                             size_t *n_tau, struct ctkd__step_report *report, ctkd_error *err)
 {
     ctkd_temperature *temperature = d->args.state->temperature;
     *n_tau = ctkd_temperature_count(temperature, n);
-    ctkd_status status =
-        checked(at, "tau", ctkd_temperature_forward(temperature, n, d->s, d->t, d->tau), 0, err);
+    ctkd_status status = checked(
+        position, "tau", ctkd_temperature_forward(temperature, n, d->s, d->t, d->tau), 0, err);
     double sum = 0;
     report->tau_min = INFINITY;
     report->tau_max = -INFINITY;
     for (size_t i = 0; i < *n_tau && status == CTKD_OK; i++) {
-        status = checked(at, "tau", CTKD_OK, d->tau[i], err);
+        status = checked(position, "tau", CTKD_OK, d->tau[i], err);
         sum += (double)d->tau[i];
         report->tau_min = fminf(report->tau_min, d->tau[i]);
         report->tau_max = fmaxf(report->tau_max, d->tau[i]);
@@ -323,7 +329,7 @@ static float norm_of(size_t n, float weight, const float *values)
 
 /* The losses of the methods onto ds and dtau (NULL: an initial stage), and the report. */
 static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd__batch *batch,
-                               ctkd_view view, size_t n_tau, struct position at,
+                               ctkd_view view, size_t n_tau, struct position position,
                                struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__methods *methods = d->args.methods;
@@ -337,7 +343,7 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
         .n_tau = n_tau,
         .step = d->args.state->step,
         .view = view,
-        .grown = warmup > 0 && !initial ? fmin((double)at.epoch / warmup, 1) : 1,
+        .warmup_factor = warmup > 0 && !initial ? fmin((double)position.epoch / warmup, 1) : 1,
         .state = d->args.state->method_state,
         .ds = initial ? NULL : d->ds,
         .dtau = initial ? NULL : d->dtau,
@@ -347,7 +353,7 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
         char quantity[64];
         snprintf(quantity, sizeof quantity, "loss of method %s",
                  methods->items[step.failed].def->name);
-        return checked(at, quantity, status, NAN, err);
+        return checked(position, quantity, status, NAN, err);
     }
     for (size_t i = 0; i < methods->count; i++)
         report->losses[i] = step.losses[i];
@@ -357,27 +363,27 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
 }
 
 /* Only the first step tells the balance of the losses; the others do not pay for it. */
-static bool tells_balance(struct position at)
+static bool tells_balance(struct position position)
 {
-    return at.epoch == 1 && at.step == 1;
+    return position.epoch == 1 && position.step == 1;
 }
 
 /* The KD loss onto ds, and dtau. */
-static ctkd_status add_kd(struct ctkd__training_step *d, struct position at, size_t n_tau,
+static ctkd_status add_kd(struct ctkd__training_step *d, struct position position, size_t n_tau,
                           struct ctkd__step_report *report, ctkd_error *err)
 {
     const float weight = d->args.methods->kd_weight;
-    const size_t n = at.batch->n, k = d->args.classes;
+    const size_t n = position.batch->n, k = d->args.classes;
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     ctkd_status status = ctkd_kd_loss(n, k, d->s, d->t, d->tau, n_tau, d->kd_form, &report->loss_kd,
                                       d->ds_part, NULL, d->dtau);
-    status = checked(at, "loss_kd", status, report->loss_kd, err);
+    status = checked(position, "loss_kd", status, report->loss_kd, err);
     if (status != CTKD_OK)
         return status;
     ctkd__add_scaled(n * k, weight, d->ds_part, d->ds);
     scale(n_tau, weight, d->dtau);
     report->loss += weight * report->loss_kd;
-    if (tells_balance(at))
+    if (tells_balance(position))
         report->gradient_kd = norm_of(n * k, weight, d->ds_part);
     if (d->args.profile)
         ctkd__profile_add_all(d->args.profile, d->row_kd, ctkd__clock_ns() - start, n);
@@ -386,23 +392,23 @@ static ctkd_status add_kd(struct ctkd__training_step *d, struct position at, siz
 
 /* Adds the KD loss and the methods' own to ds (which has the cross-entropy) and makes dtau. */
 static ctkd_status teach(struct ctkd__training_step *d, const struct ctkd__batch *batch,
-                         ctkd_view view, struct position at, struct ctkd__step_report *report,
+                         ctkd_view view, struct position position, struct ctkd__step_report *report,
                          ctkd_error *err)
 {
     const size_t n = batch->n, k = d->args.classes;
     size_t n_tau = 0;
-    ctkd_status status = find_tau(d, at, n, &n_tau, report, err);
+    ctkd_status status = find_tau(d, position, n, &n_tau, report, err);
     if (status != CTKD_OK)
         return status;
     if (view == CTKD_VIEW_STRONG) /* the KD loss that is always there is of the usual view */
         memset(d->dtau, 0, n_tau * sizeof *d->dtau);
     else
-        status = add_kd(d, at, n_tau, report, err);
-    const bool tells = tells_balance(at) && view != CTKD_VIEW_STRONG;
+        status = add_kd(d, position, n_tau, report, err);
+    const bool tells = tells_balance(position) && view != CTKD_VIEW_STRONG;
     if (tells)
         memcpy(d->ds_part, d->ds, n * k * sizeof *d->ds);
     if (status == CTKD_OK && d->args.method_losses)
-        status = add_methods(d, batch, view, n_tau, at, report, err);
+        status = add_methods(d, batch, view, n_tau, position, report, err);
     if (tells && d->args.method_losses) {
         ctkd__add_scaled(n * k, -1, d->ds, d->ds_part);
         report->gradient_method = norm_of(n * k, 1, d->ds_part);
@@ -416,16 +422,16 @@ static ctkd_status teach(struct ctkd__training_step *d, const struct ctkd__batch
     /* Before the student's backward pass: with temperature.through this adds to ds. */
     status =
         ctkd_temperature_backward(d->args.state->temperature, n, d->dtau, report->lambda, d->ds);
-    return checked(at, "gradient of tau", status, report->tau_gradient, err);
+    return checked(position, "gradient of tau", status, report->tau_gradient, err);
 }
 
-static ctkd_status check_theta(const struct ctkd__training_step *d, struct position at,
+static ctkd_status check_theta(const struct ctkd__training_step *d, struct position position,
                                ctkd_error *err)
 {
     for (size_t g = d->n_student; g < d->n_groups; g++)
         for (size_t i = 0; i < d->groups[g].n; i++)
             if (!isfinite(d->temperature_slices[0][i]))
-                return not_finite(at, "gradient of theta", err);
+                return not_finite(position, "gradient of theta", err);
     return CTKD_OK;
 }
 
@@ -435,21 +441,22 @@ static void count_taus(struct ctkd__training_step *d, size_t n)
     struct ctkd__run_state *state = d->args.state;
     const struct ctkd__config *config = d->args.config;
     for (size_t i = 0; i < n; i++) {
-        const float at = (d->tau[i] - config->temperature.tau_min) / config->temperature.tau_span;
-        const float bin = fminf(fmaxf(at, 0) * CTKD__TAU_BINS, CTKD__TAU_BINS - 1);
+        const float fraction =
+            (d->tau[i] - config->temperature.tau_min) / config->temperature.tau_span;
+        const float bin = fminf(fmaxf(fraction, 0) * CTKD__TAU_BINS, CTKD__TAU_BINS - 1);
         state->tau_counts[(size_t)bin] += 1;
     }
 }
 
 /* Losses of a batch whose logits are there: ds, the report, the temperature's gradient. */
 static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct ctkd__batch *batch,
-                                   ctkd_view view, struct position at,
+                                   ctkd_view view, struct position position,
                                    struct ctkd__step_report *report, ctkd_error *err)
 {
     const size_t n = batch->n, k = d->args.classes;
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     ctkd_status status = ctkd_cross_entropy(n, k, d->s, batch->labels, &report->loss_ce, d->ds);
-    status = checked(at, "loss_ce", status, report->loss_ce, err);
+    status = checked(position, "loss_ce", status, report->loss_ce, err);
     if (status != CTKD_OK)
         return status;
     for (size_t i = 0; i < n; i++)
@@ -460,24 +467,24 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
     if (d->args.teacher) {
         const float weight = d->args.config->method.ce_weight;
         scale(n * k, weight, d->ds);
-        if (tells_balance(at))
+        if (tells_balance(position))
             report->gradient_ce = norm_of(n * k, 1, d->ds);
         report->loss *= weight;
-        status = teach(d, batch, view, at, report, err);
+        status = teach(d, batch, view, position, report, err);
         if (status == CTKD_OK)
-            status = check_theta(d, at, err);
+            status = check_theta(d, position, err);
         if (status == CTKD_OK && view != CTKD_VIEW_STRONG &&
             d->args.config->temperature.kind == CTKD_TEMPERATURE_INSTANCE)
             count_taus(d, n);
     }
     if (status == CTKD_OK)
-        status = checked(at, "loss", CTKD_OK, report->loss, err);
+        status = checked(position, "loss", CTKD_OK, report->loss, err);
     return status;
 }
 
 /* The student's gradient is finite and, when asked for, scaled to a norm of at most clip_norm:
    scale = clip_norm / (norm + 1e-6), as torch.nn.utils.clip_grad_norm_. */
-static ctkd_status check_gradient(struct ctkd__training_step *d, struct position at,
+static ctkd_status check_gradient(struct ctkd__training_step *d, struct position position,
                                   ctkd_error *err)
 {
     const double limit = (double)d->args.config->optimizer.clip_norm;
@@ -485,84 +492,88 @@ static ctkd_status check_gradient(struct ctkd__training_step *d, struct position
     for (size_t i = 0; i < d->n_student; i++)
         norm = hypot(norm, ctkd__sgd_norm(&d->groups[i], d->args.workers, d->norm_sums));
     if (!isfinite(norm))
-        return not_finite(at, "gradient of the student", err);
+        return not_finite(position, "gradient of the student", err);
     for (size_t i = 0; i < d->n_student; i++)
         d->groups[i].scale = limit > 0 ? (float)fmin(limit / (norm + 1e-6), 1) : 1;
     return CTKD_OK;
 }
 
 /* The teacher's logits and features of a view of the batch. */
-static ctkd_status forward_teacher(struct ctkd__training_step *d, struct position at,
+static ctkd_status forward_teacher(struct ctkd__training_step *d, struct position position,
                                    const float *x, ctkd_error *err)
 {
-    const ctkd_status status = ctkd__teacher_forward(d->args.teacher, at.batch->n, x, d->t, err);
+    const ctkd_status status =
+        ctkd__teacher_forward(d->args.teacher, position.batch->n, x, d->t, err);
     if (status != CTKD_OK)
         return status;
-    return check_logits(at, "teacher's", d->args.classes, d->t,
+    return check_logits(position, "teacher's", d->args.classes, d->t,
                         "damaged weights, or a wrong teacher.mean or .std", err);
 }
 
 /* Forward passes, losses and gradients of one view; no parameter has moved yet. */
-static ctkd_status pass(struct ctkd__training_step *d, struct position at, ctkd_view view,
+static ctkd_status pass(struct ctkd__training_step *d, struct position position, ctkd_view view,
                         struct ctkd__step_report *report, ctkd_error *err)
 {
-    const struct ctkd__batch *const batch = at.batch;
+    const struct ctkd__batch *const batch = position.batch;
     const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
     float *const logits = in_initial(d) ? NULL : d->s, *const ds = in_initial(d) ? NULL : d->ds;
-    ctkd_status status = d->args.teacher ? forward_teacher(d, at, x, err) : CTKD_OK;
+    ctkd_status status = d->args.teacher ? forward_teacher(d, position, x, err) : CTKD_OK;
     if (status == CTKD_OK && d->args.method_losses)
         ctkd__method_losses_give_inputs(d->args.method_losses);
     if (status == CTKD_OK)
         status = ctkd__training_forward(d->args.training, batch->n, x, logits, err);
     if (status == CTKD_OK && logits)
-        status = check_logits(at, "student's", d->args.classes, logits, remedy, err);
+        status = check_logits(position, "student's", d->args.classes, logits, remedy, err);
     if (status == CTKD_OK)
-        status = in_initial(d) ? add_methods(d, batch, view, 0, at, report, err)
-                               : evaluate_losses(d, batch, view, at, report, err);
+        status = in_initial(d) ? add_methods(d, batch, view, 0, position, report, err)
+                               : evaluate_losses(d, batch, view, position, report, err);
     if (status == CTKD_OK)
         status = ctkd__training_backward(d->args.training, ds, err);
     return status;
 }
 
 /* Keeps the gradients of the strong view: the optimiser adds them to those of the usual one. */
-static void carry_gradients(struct ctkd__training_step *d)
+static void keep_strong_view_gradient(struct ctkd__training_step *d)
 {
     const size_t n = d->args.state->weights->n_values;
-    memcpy(d->carry, ctkd__training_gradient(d->args.training, 0), n * sizeof *d->carry);
+    memcpy(d->strong_view_gradient, ctkd__training_gradient(d->args.training, 0),
+           n * sizeof *d->strong_view_gradient);
     for (size_t w = 1; w < ctkd__workers_count(d->args.workers); w++)
-        ctkd__add_scaled(n, 1, ctkd__training_gradient(d->args.training, w), d->carry);
+        ctkd__add_scaled(n, 1, ctkd__training_gradient(d->args.training, w),
+                         d->strong_view_gradient);
     for (size_t g = d->n_student; g < d->n_groups; g++)
-        memcpy(d->carry_theta, d->temperature_slices[0], d->groups[g].n * sizeof *d->carry_theta);
+        memcpy(d->strong_view_theta_gradient, d->temperature_slices[0],
+               d->groups[g].n * sizeof *d->strong_view_theta_gradient);
 }
 
 /* The report of a step is that of its usual view, with the losses of both. */
-static ctkd_status make_gradients(struct ctkd__training_step *d, struct position at,
+static ctkd_status make_gradients(struct ctkd__training_step *d, struct position position,
                                   struct ctkd__step_report *report, ctkd_error *err)
 {
-    if (!d->carry) {
-        const ctkd_status status = pass(d, at, CTKD_VIEW_ONLY, report, err);
-        return status == CTKD_OK ? check_gradient(d, at, err) : status;
+    if (!d->strong_view_gradient) {
+        const ctkd_status status = pass(d, position, CTKD_VIEW_ONLY, report, err);
+        return status == CTKD_OK ? check_gradient(d, position, err) : status;
     }
     struct ctkd__step_report strong = *report;
-    ctkd_status status = pass(d, at, CTKD_VIEW_STRONG, &strong, err);
+    ctkd_status status = pass(d, position, CTKD_VIEW_STRONG, &strong, err);
     if (status != CTKD_OK)
         return status;
-    carry_gradients(d);
-    status = pass(d, at, CTKD_VIEW_WEAK, report, err);
+    keep_strong_view_gradient(d);
+    status = pass(d, position, CTKD_VIEW_WEAK, report, err);
     report->loss += strong.loss;
     report->loss_ce += strong.loss_ce;
     report->tau_gradient += strong.tau_gradient;
     report->loss_method += strong.loss_method;
     for (size_t i = 0; i < d->args.methods->count; i++)
         report->losses[i] += isfinite(strong.losses[i]) ? strong.losses[i] : 0;
-    return status == CTKD_OK ? check_gradient(d, at, err) : status;
+    return status == CTKD_OK ? check_gradient(d, position, err) : status;
 }
 
 ctkd_status ctkd__step_run(struct ctkd__training_step *d, const struct ctkd__batch *batch,
                            uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
                            ctkd_error *err)
 {
-    const struct position at = { epoch, d->args.state->epoch_step + 1, batch };
+    const struct position position = { epoch, d->args.state->epoch_step + 1, batch };
     ctkd_status status = CTKD_OK;
     *report = (struct ctkd__step_report){ .loss_kd = NAN,
                                           .loss_method = NAN,
@@ -578,10 +589,10 @@ ctkd_status ctkd__step_run(struct ctkd__training_step *d, const struct ctkd__bat
         report->loss_ce = report->lambda = NAN;
     } else if (d->args.teacher) {
         status = ctkd__step_lambda(d->args.config, epoch, &report->lambda);
-        status = checked(at, "lambda", status, report->lambda, err);
+        status = checked(position, "lambda", status, report->lambda, err);
     }
     if (status == CTKD_OK)
-        status = make_gradients(d, at, report, err);
+        status = make_gradients(d, position, report, err);
     if (status != CTKD_OK)
         return status;
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;

@@ -111,31 +111,32 @@ ctkd_status ctkd__teacher_normalise(struct ctkd__teacher *teacher,
     if (status == CTKD_OK)
         status = ctkd__text_floats("teacher.std", std, info->channels, info->std, err);
     if (status == CTKD_OK && (mean[0] || std[0])) {
-        teacher->constants = CTKD__SOURCE_KEYS;
+        teacher->normalisation_source = CTKD__SOURCE_KEYS;
         status = check_given(info, err);
     }
     return status == CTKD_OK ? rescale_to_own(teacher, images, err) : status;
 }
 
 void ctkd__teacher_restore(struct ctkd__teacher *teacher, const struct ctkd__network_info *images,
-                           const struct ctkd__network_info *info, enum ctkd__source constants)
+                           const struct ctkd__network_info *info,
+                           enum ctkd__source normalisation_source)
 {
     memcpy(teacher->info.mean, info->mean, sizeof info->mean);
     memcpy(teacher->info.std, info->std, sizeof info->std);
-    teacher->constants = constants;
-    /* It asks for no memory: what these constants need was there before. */
+    teacher->normalisation_source = normalisation_source;
+    /* It asks for no memory: what this normalisation needs was there before. */
     (void)!rescale_to_own(teacher, images, NULL);
 }
 
-static ctkd_status set_constants(struct ctkd__teacher *teacher,
-                                 const struct ctkd__teacher_args *args, ctkd_error *err)
+static ctkd_status set_normalisation(struct ctkd__teacher *teacher,
+                                     const struct ctkd__teacher_args *args, ctkd_error *err)
 {
     struct ctkd__network_info *const info = &teacher->info;
-    if (!info->has_constants) {
+    if (!info->has_normalisation) {
         memcpy(info->mean, args->images->mean, sizeof info->mean);
         memcpy(info->std, args->images->std, sizeof info->std);
-        info->has_constants = true;
-        teacher->constants = CTKD__SOURCE_DATA;
+        info->has_normalisation = true;
+        teacher->normalisation_source = CTKD__SOURCE_DATA;
     }
     return ctkd__teacher_normalise(teacher, args->images, args->mean, args->std, err);
 }
@@ -227,7 +228,7 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
     teacher->batch_max = args->batch_max;
     ctkd_status status = read_network(teacher, args, &file, err);
     if (status == CTKD_OK)
-        status = set_constants(teacher, args, err);
+        status = set_normalisation(teacher, args, err);
     if (status == CTKD_OK)
         status = import(teacher, &file.tensors, engine, err);
     if (status == CTKD_OK && !args->compiled_by_taps)

@@ -1,9 +1,8 @@
 /*
  * A trained network from a file, compiled for inference: the teacher, and what `ctkd eval`
- * evaluates. Where a method asks for it, what a step asks of it is answered by a second program,
- * with the batch's statistics in its batch norms. It answers images as the student's loader
- * normalises them and honours the normalisation that it was trained with: x_own = x * scale + shift
- * per channel.
+ * evaluates. Where a method asks for it, the forward pass of a step is a second program's, with the
+ * batch's statistics in its batch norms. It takes images as the student's loader normalises them
+ * and honours the normalisation that it was trained with: x_own = x * scale + shift per channel.
  */
 #ifndef CTKD_TRAIN_TEACHER_H
 #define CTKD_TRAIN_TEACHER_H
@@ -20,12 +19,12 @@ struct ctkd__teacher_args {
     const char *weights;    /* which set of them in the file; "" or NULL: the preferred one */
     const char *mean, *std; /* teacher.mean and .std; "": as the file says, else as `images` */
     const struct ctkd__network_info
-        *images;        /* dataset, classes, size and constants of the batches */
+        *images;        /* dataset, classes, size and normalisation of the batches */
     size_t classes_max; /* it may have so many: more than `images` where the labels say only at
                            least how many there are */
     size_t batch_max;
-    bool
-        compiled_by_taps; /* ctkd__teacher_keep_taps follows and compiles it; nothing answers before */
+    /* ctkd__teacher_keep_taps follows and compiles it; no forward pass comes before */
+    bool compiled_by_taps;
 };
 
 /* Where a normalisation comes from. */
@@ -41,12 +40,12 @@ struct ctkd__teacher {
     struct ctkd__weights *weights;
     struct ctkd__inference *inference;
     struct ctkd__training *training; /* forward only, of batch statistics; NULL: not asked for */
-    enum ctkd__source constants;     /* whose mean and std info has */
+    enum ctkd__source normalisation_source; /* whose mean and std info has */
     bool rescales;
     float scale[CTKD__CHANNELS_MAX], shift[CTKD__CHANNELS_MAX];
-    float *x; /* a rescaled batch; NULL when the constants agree */
+    float *x; /* a rescaled batch; NULL when the normalisations agree */
     size_t batch_max;
-    const float **taps; /* [n_taps] of [n][c][h][w]: features of the last answer */
+    const float **taps; /* [n_taps] of [n][c][h][w]: of the last _forward */
     float **tap_memory; /* of the inference program's; the training program has its own */
     size_t n_taps;
 };
@@ -64,15 +63,16 @@ ctkd_status ctkd__teacher_normalise(struct ctkd__teacher *teacher,
                                     const char *std, ctkd_error *err);
 /* Back to the mean and std of `info`, which were the teacher's before. */
 void ctkd__teacher_restore(struct ctkd__teacher *teacher, const struct ctkd__network_info *images,
-                           const struct ctkd__network_info *info, enum ctkd__source constants);
+                           const struct ctkd__network_info *info,
+                           enum ctkd__source normalisation_source);
 
-/* Has the values of these nodes of teacher->graph kept in taps from now on, and compiles it where
-   it was opened with compiled_by_taps. At most once with a node. */
+/* From now on _forward keeps the values of these nodes of teacher->graph in taps; compiles the
+   teacher where it was opened with compiled_by_taps. At most once with a node. */
 ctkd_status ctkd__teacher_keep_taps(struct ctkd__teacher *teacher, const int *nodes, size_t count,
                                     const struct ctkd__engine *engine, ctkd_error *err);
 
-/* The same, and answers are those of a network in training: its batch norms use the statistics of
-   the batch. Its running statistics stay as they are: only _predict reads them. */
+/* The same, and _forward is that of a network in training: its batch norms use the statistics of
+   the batch. Its running statistics stay as they are: only _forward_evaluation reads them. */
 ctkd_status ctkd__teacher_use_batch_statistics(struct ctkd__teacher *teacher, const int *nodes,
                                                size_t count, const struct ctkd__engine *engine,
                                                ctkd_error *err);
@@ -80,11 +80,11 @@ ctkd_status ctkd__teacher_use_batch_statistics(struct ctkd__teacher *teacher, co
 /* Makes all weights and running statistics read-only memory until close. */
 ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err);
 
-/* As _predict, but for batch statistics where they are asked for, and taps. */
+/* The forward pass of a step: with batch statistics where a method asks for them, and taps. */
 ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
                                   float *logits, ctkd_error *err);
 
-/* A ctkd__forward whose context is the teacher, in evaluation mode; n <= batch_max. */
+/* A ctkd__forward whose context is the teacher: in evaluation mode, without taps; n <= batch_max. */
 ctkd_status ctkd__teacher_forward_evaluation(void *teacher, size_t n, const float *x, float *logits,
                                              ctkd_error *err);
 

@@ -42,7 +42,7 @@ static ctkd_status apply_options(const options *o, struct ctkd__network_info *in
     if (o->mean[0] == '\0' && o->std[0] == '\0')
         return CTKD_OK;
     if (channels == 0 || channels > CTKD__CHANNELS_MAX ||
-        (!info->has_constants && (!o->mean[0] || !o->std[0])))
+        (!info->has_normalisation && (!o->mean[0] || !o->std[0])))
         return ctkd__fail(err, CTKD_EINVAL, "mean, std: expected both, for 1 to %d channels",
                           CTKD__CHANNELS_MAX);
     ctkd_status status = ctkd__text_floats("mean", o->mean, channels, info->mean, err);
@@ -52,7 +52,7 @@ static ctkd_status apply_options(const options *o, struct ctkd__network_info *in
         if (!(info->std[c] > 0))
             status = ctkd__fail(err, CTKD_ERANGE, "std: found %g, expected above 0",
                                 (double)info->std[c]);
-    info->has_constants = true;
+    info->has_normalisation = true;
     return status;
 }
 

@@ -20,7 +20,7 @@ void ctkd__onnx_take_size(struct ctkd__onnx_model *model, size_t channels, size_
 
 /*
  * A classifier of the operators listed in onnx_import.c as a graph, its parameters, and what the
- * model says of its input: sizes, classes, the constants of a normalisation at its beginning (for
+ * model says of its input: sizes, classes, a normalisation at its beginning (for
  * pixels / 255). Softmax at the end is dropped. Operators that are not listed are errors that name
  * the node. Half precision becomes float, Casts to it change nothing; a model of bytes has images
  * of 0 to 255. `model` gets its half-precision tensors widened, and no size of its images may be

@@ -22,7 +22,7 @@ struct ctkd__export_args {
     const struct ctkd__tensors *tensors;
     const struct ctkd__network_info *info; /* with `holds_network`: becomes metadata */
     bool fold;                             /* batch norms into the convolutions before them */
-    bool normalise; /* the model takes pixels / 255 and applies info's constants itself */
+    bool normalise; /* the model takes pixels / 255 and applies info's normalisation itself */
 };
 
 struct ctkd__weights_format {

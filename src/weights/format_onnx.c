@@ -55,7 +55,7 @@ static ctkd_status import_model(struct ctkd__weights_file *file, ctkd_error *err
         return status;
     info->channels = found.channels, info->height = found.height, info->width = found.width;
     info->classes = found.classes;
-    info->has_constants = found.has_constants;
+    info->has_normalisation = found.has_normalisation;
     memcpy(info->mean, found.mean, sizeof found.mean);
     memcpy(info->std, found.std, sizeof found.std);
     return CTKD_OK;

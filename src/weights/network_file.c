@@ -64,8 +64,8 @@ static ctkd_status read_size(const struct ctkd__tensors *tensors, const char *fi
     return status;
 }
 
-static ctkd_status read_constants(const struct ctkd__tensors *tensors, const char *file,
-                                  struct ctkd__network_info *info, ctkd_error *err)
+static ctkd_status read_normalisation(const struct ctkd__tensors *tensors, const char *file,
+                                      struct ctkd__network_info *info, ctkd_error *err)
 {
     const char *mean = ctkd__tensors_get(tensors, "mean");
     const char *std = ctkd__tensors_get(tensors, "std");
@@ -82,7 +82,7 @@ static ctkd_status read_constants(const struct ctkd__tensors *tensors, const cha
         if (!(info->std[c] > 0))
             return ctkd__fail(err, CTKD_EFORMAT,
                               "%s: metadata std: found '%.60s', expected above 0", file, std);
-    info->has_constants = true;
+    info->has_normalisation = true;
     return CTKD_OK;
 }
 
@@ -119,7 +119,7 @@ ctkd_status ctkd__network_info_get(const struct ctkd__tensors *tensors, const ch
     if (status == CTKD_OK)
         status = read_count(tensors, file, "epoch", &info->epoch, err);
     if (status == CTKD_OK)
-        status = read_constants(tensors, file, info, err);
+        status = read_normalisation(tensors, file, info, err);
     if (status == CTKD_OK)
         status = read_top1(tensors, file, info, err);
     return status;
@@ -180,7 +180,7 @@ ctkd_status ctkd__network_info_set(const struct ctkd__network_info *info,
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value)
             set(list, &status, err, sizes[i].key, "%zu", sizes[i].value);
-    if (info->has_constants) {
+    if (info->has_normalisation) {
         set_floats(list, &status, err, "mean", info->channels, info->mean);
         set_floats(list, &status, err, "std", info->channels, info->std);
     }

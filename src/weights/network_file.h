@@ -12,7 +12,7 @@
 struct ctkd__network_info {
     char network[64], dataset[64];
     size_t classes, channels, height, width;
-    bool has_constants;
+    bool has_normalisation;
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX]; /* of the images it was trained with */
     bool has_top1;
     double top1; /* test top-1, percent */

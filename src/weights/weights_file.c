@@ -39,10 +39,10 @@ static ctkd_status check_finite(const char *path, const struct ctkd__tensors *te
 }
 
 /* Whoever divides by 255 himself has constants of pixels of 0 to 255. */
-static void question_constants(struct ctkd__weights_file *file)
+static void question_normalisation(struct ctkd__weights_file *file)
 {
     struct ctkd__network_info *const info = &file->info;
-    if (info->has_constants)
+    if (info->has_normalisation)
         (void)ctkd__normalisation_question(info->channels, info->mean, info->std, file->note,
                                            sizeof file->note);
 }
@@ -58,7 +58,7 @@ ctkd_status ctkd__weights_file_resolve(struct ctkd__weights_file *file,
     take_size(&info->width, sizes->width);
     const ctkd_status status = file->format->import(file, true, err);
     if (status == CTKD_OK)
-        question_constants(file);
+        question_normalisation(file);
     return status;
 }
 
@@ -83,7 +83,7 @@ static ctkd_status read_tensors(struct ctkd__weights_file *file, const char *wan
     if (status == CTKD_OK && file->model)
         status = file->format->import(file, false, err);
     if (status == CTKD_OK)
-        question_constants(file);
+        question_normalisation(file);
     return status;
 }
 

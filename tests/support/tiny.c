@@ -100,7 +100,7 @@ struct ctkd__network_info tiny_network_info(void)
                                         .channels = 1,
                                         .height = TINY_SIDE,
                                         .width = TINY_SIDE,
-                                        .has_constants = true,
+                                        .has_normalisation = true,
                                         .mean = { 0.1307f },
                                         .std = { 0.3081f } };
 }

@@ -455,7 +455,7 @@ static ctkd_status check_args(const struct ctkd__export_args *args, ctkd_error *
             ctkd__tensor_elements(tensor) != ctkd__parameter_elements(p))
             return ctkd__fail(err, CTKD_EINVAL, "%s: missing or misshapen", p->name);
     }
-    if (args->normalise && !args->info->has_constants)
+    if (args->normalise && !args->info->has_normalisation)
         return ctkd__fail(err, CTKD_EINVAL,
                           "normalise: the network's mean and std are not known, expected both");
     return CTKD_OK;

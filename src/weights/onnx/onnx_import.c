@@ -533,7 +533,7 @@ static void import(struct ctkd__import *im)
     if (im->status == CTKD_OK)
         finish(im);
     if (im->normalises) {
-        im->info->has_constants = true;
+        im->info->has_normalisation = true;
     } else { /* outside: what the metadata say */
         memcpy(im->info->mean, said.mean, sizeof said.mean);
         memcpy(im->info->std, said.std, sizeof said.std);
