@@ -43,13 +43,13 @@ static void what_lies_in_the_directory_decides_how_a_run_begins(void **state)
     } cases[] = {
         { NULL, "", CTKD_OK, false, false, NULL },
         { NULL, "run.resume=auto", CTKD_OK, false, true, NULL },
-        { NULL, "run.resume=yes", CTKD_ENOTFOUND, false, false, "holds no run, expected one" },
+        { NULL, "run.resume=yes", CTKD_ENOTFOUND, false, false, "holds no run to resume" },
         /* killed before its first checkpoint */
         { "run/config.yaml", "run.resume=yes", CTKD_OK, false, true, NULL },
         { "run/config.yaml", "", CTKD_EEXIST, false, false, "holds a run (config.yaml)" },
         { "run/config.yaml", "run.force=true", CTKD_OK, false, true, NULL },
         { "run/summary.json", "run.resume=auto", CTKD_EEXIST, false, false,
-          "has ended without last.ckpt" },
+          "finished run without last.ckpt" },
         { "run/summary.json", "run.resume=auto run.force=true", CTKD_OK, false, true, NULL },
         { "run/previous.ckpt", "run.resume=yes", CTKD_OK, true, false, NULL },
         { "run/last.ckpt", "run.resume=auto", CTKD_OK, true, false, NULL },
