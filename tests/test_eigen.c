@@ -1,7 +1,7 @@
 /* Eigenvectors of small symmetric matrices. */
 #include "support/check.h"
 
-#include "lib/eigen.h"
+#include "lib/math/eigen.h"
 
 enum { MOST = 33 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/each.h"
-#include "lib/matrix.h"
+#include "lib/math/matrix.h"
 
 /* Sizes below, at and above the tiles' and tasks' edges. */
 static const size_t sizes[] = { 1, 3, 4, 8, 17, 33, 257, 300 };

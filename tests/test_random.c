@@ -1,5 +1,5 @@
 #include "ctkd/random.h"
-#include "lib/philox.h"
+#include "lib/math/philox.h"
 #include "support/check.h"
 
 static void philox_gives_the_published_known_answers(void **state)

@@ -1,4 +1,4 @@
-#include "lib/rows.h"
+#include "lib/math/rows.h"
 #include "support/check.h"
 
 static void a_kl_term_keeps_its_digits_at_every_distance(void **state)

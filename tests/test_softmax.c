@@ -1,5 +1,5 @@
 /* A row's probabilities and the way back through them. */
-#include "lib/softmax.h"
+#include "lib/math/softmax.h"
 
 #include "support/check.h"
 

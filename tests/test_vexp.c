@@ -1,4 +1,4 @@
-#include "lib/vexp.h"
+#include "lib/math/vexp.h"
 
 #include "ctkd/loss.h"
 #include "support/check.h"

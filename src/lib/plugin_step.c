@@ -2,9 +2,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "lib/clones.h"
 #include "lib/logits.h"
 #include "lib/loss/pooled.h"
+#include "lib/math/clones.h"
 #include "lib/plugin_inner.h"
 #include "lib/refuse.h"
 

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "lib/philox.h"
+#include "lib/math/philox.h"
 
 static void multiply(uint32_t a, uint32_t b, uint32_t *high, uint32_t *low)
 {

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "ctkd/random.h"
+#include "lib/math/rows.h"
 #include "lib/memory.h"
-#include "lib/rows.h"
 
 /* The two-layer network of INSTANCE, and every array of its block; widths are inputs = 2k, hidden.
  */

@@ -12,7 +12,7 @@ cat >"$work/hash.c" <<'END2'
 #include <stdio.h>
 
 #include "ctkd/ctkd.h"
-#include "lib/rows.h"
+#include "lib/math/rows.h"
 
 enum { N = 19, K = 1203 };
 
@@ -68,7 +68,7 @@ int main(void)
 }
 END2
 files=("$work/hash.c")
-for name in each random rows vexp loss/cross_entropy loss/dkd loss/kd; do
+for name in each random math/rows math/vexp loss/cross_entropy loss/dkd loss/kd; do
     files+=("$source/src/lib/$name.c")
 done
 expected=

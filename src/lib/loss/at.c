@@ -8,7 +8,7 @@
 #include "ctkd/loss.h"
 #include "lib/each.h"
 #include "lib/maps.h"
-#include "lib/matrix.h"
+#include "lib/math/matrix.h"
 #include "lib/memory.h"
 
 struct at_config {

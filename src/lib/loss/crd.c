@@ -26,10 +26,10 @@
 #include <string.h>
 
 #include "ctkd/random.h"
-#include "lib/clones.h"
 #include "lib/each.h"
 #include "lib/maps.h"
-#include "lib/matrix.h"
+#include "lib/math/clones.h"
+#include "lib/math/matrix.h"
 #include "lib/memory.h"
 
 enum crd_mode { CRD_EXACT, CRD_RELAX };

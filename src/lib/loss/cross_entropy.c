@@ -1,11 +1,11 @@
 #include <math.h>
 
 #include "ctkd/loss.h"
-#include "lib/clones.h"
 #include "lib/each.h"
 #include "lib/loss/pooled.h"
-#include "lib/rows.h"
-#include "lib/vexp.h"
+#include "lib/math/clones.h"
+#include "lib/math/rows.h"
+#include "lib/math/vexp.h"
 
 struct cross_entropy {
     size_t n, k;

@@ -10,9 +10,9 @@
 #include <math.h>
 
 #include "ctkd/loss.h"
+#include "lib/math/rows.h"
+#include "lib/math/softmax.h"
 #include "lib/memory.h"
-#include "lib/rows.h"
-#include "lib/softmax.h"
 
 struct dist_config {
     float inter, intra;

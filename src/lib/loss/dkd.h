@@ -2,7 +2,7 @@
 #ifndef CTKD_LIB_LOSS_DKD_H
 #define CTKD_LIB_LOSS_DKD_H
 
-#include "lib/rows.h"
+#include "lib/math/rows.h"
 
 struct ctkd__dkd_outputs {
     struct ctkd__row_gradient ds, dt; /**< of the batch mean, hence over n; all classes */

@@ -6,10 +6,10 @@
  * the student's layers below the classifier in a stage of its own; the main stage has no term.
  */
 #include "ctkd/loss.h"
-#include "lib/clones.h"
 #include "lib/each.h"
 #include "lib/maps.h"
-#include "lib/matrix.h"
+#include "lib/math/clones.h"
+#include "lib/math/matrix.h"
 #include "lib/memory.h"
 
 enum { BLOCK = 256 }; /* entries whose differences wait for their sum */

@@ -14,7 +14,7 @@
 #include "ctkd/loss.h"
 #include "lib/each.h"
 #include "lib/maps.h"
-#include "lib/matrix.h"
+#include "lib/math/matrix.h"
 #include "lib/memory.h"
 #include "lib/pairs.h"
 #include "lib/taps.h"

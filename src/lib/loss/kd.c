@@ -1,7 +1,7 @@
 #include "ctkd/loss.h"
 #include "lib/each.h"
 #include "lib/loss/pooled.h"
-#include "lib/rows.h"
+#include "lib/math/rows.h"
 
 struct kd {
     size_t n, k;

@@ -18,9 +18,9 @@
 
 #include "ctkd/loss.h"
 #include "lib/each.h"
-#include "lib/eigen.h"
 #include "lib/maps.h"
-#include "lib/matrix.h"
+#include "lib/math/eigen.h"
+#include "lib/math/matrix.h"
 #include "lib/memory.h"
 
 static const double narrowest = 1e-7; /* gap of eigenvalues, of the largest one */

@@ -8,8 +8,8 @@
 
 #include "ctkd/loss.h"
 #include "lib/loss/dkd.h"
+#include "lib/math/standardise.h"
 #include "lib/memory.h"
-#include "lib/standardise.h"
 
 enum lskd_base { LSKD_KD, LSKD_DKD };
 

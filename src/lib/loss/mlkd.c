@@ -21,17 +21,17 @@
  *   dq    = 2/k [ q W q' q - q W p' p + (q q' q - q p' p) W ],  W = diag(mc)
  * BC and CC keep their divisors n and k, so that both forms have one scale.
  *
- * With the option `standardise` the KD terms are of Z(s), Z(t) as in LSKD (lib/standardise.h), BC
+ * With the option `standardise` the KD terms are of Z(s), Z(t) as in LSKD (lib/math/standardise.h), BC
  * and CC of s, t.
  */
 #include <math.h>
 
 #include "ctkd/loss.h"
 #include "lib/each.h"
+#include "lib/math/rows.h"
+#include "lib/math/softmax.h"
+#include "lib/math/standardise.h"
 #include "lib/memory.h"
-#include "lib/rows.h"
-#include "lib/softmax.h"
-#include "lib/standardise.h"
 
 struct mlkd_config {
     bool mask, standardise;

@@ -12,7 +12,7 @@
 #include "ctkd/loss.h"
 #include "lib/each.h"
 #include "lib/maps.h"
-#include "lib/matrix.h"
+#include "lib/math/matrix.h"
 #include "lib/memory.h"
 
 /* Sizes of a pair of maps. */

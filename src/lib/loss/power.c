@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "lib/rows.h"
+#include "lib/math/rows.h"
 
 struct power_row {
     size_t k;

@@ -10,7 +10,7 @@
 
 #include "ctkd/loss.h"
 #include "lib/maps.h"
-#include "lib/matrix.h"
+#include "lib/math/matrix.h"
 #include "lib/memory.h"
 #include "lib/pairs.h"
 

@@ -12,9 +12,9 @@
 #include "ctkd/loss.h"
 #include "lib/each.h"
 #include "lib/maps.h"
+#include "lib/math/rows.h"
 #include "lib/memory.h"
 #include "lib/pairs.h"
-#include "lib/rows.h"
 #include "lib/taps.h"
 
 static const double variance_least = 1e-5;

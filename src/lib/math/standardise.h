@@ -1,6 +1,6 @@
 /** @file standardise.h  Logit standardisation (Sun et al. 2024) of a row, and the way back. */
-#ifndef CTKD_LIB_STANDARDISE_H
-#define CTKD_LIB_STANDARDISE_H
+#ifndef CTKD_LIB_MATH_STANDARDISE_H
+#define CTKD_LIB_MATH_STANDARDISE_H
 
 #include <stddef.h>
 

@@ -6,8 +6,8 @@
  * the KL is a sum of non-negative terms p (r + e^-r - 1), r = log p/q, and r comes from differences
  * of logits, so tau^2 KL is right even at temperatures where KL itself is far below rounding.
  */
-#ifndef CTKD_LIB_ROWS_H
-#define CTKD_LIB_ROWS_H
+#ifndef CTKD_LIB_MATH_ROWS_H
+#define CTKD_LIB_MATH_ROWS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,11 +1,11 @@
-#include "lib/matrix.h"
+#include "lib/math/matrix.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "lib/clones.h"
 #include "lib/each.h"
+#include "lib/math/clones.h"
 
 /* The product is made of tiles of HEIGHT rows and WIDTH columns, which stay in registers over
    DEPTH products; b's part of them is copied once for all rows. A task has TASK_ROWS rows or

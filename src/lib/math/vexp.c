@@ -1,8 +1,8 @@
-#include "lib/vexp.h"
+#include "lib/math/vexp.h"
 
 #include <math.h>
 
-#include "lib/clones.h"
+#include "lib/math/clones.h"
 
 CTKD__CLONES static void exp_row_clones(size_t n, const float *x, double max, double scale,
                                         double *restrict y)

@@ -1,6 +1,6 @@
 /** @file softmax.h  A row's probabilities in double, and the way back through them. */
-#ifndef CTKD_LIB_SOFTMAX_H
-#define CTKD_LIB_SOFTMAX_H
+#ifndef CTKD_LIB_MATH_SOFTMAX_H
+#define CTKD_LIB_MATH_SOFTMAX_H
 
 #include <stddef.h>
 

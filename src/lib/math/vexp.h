@@ -6,8 +6,8 @@
  * (glibc's is below 1.2e-16): some 1.04 units in the last place, from the last addition (half a
  * unit), the rounding of r and of the polynomial.
  */
-#ifndef CTKD_LIB_VEXP_H
-#define CTKD_LIB_VEXP_H
+#ifndef CTKD_LIB_MATH_VEXP_H
+#define CTKD_LIB_MATH_VEXP_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,10 +1,10 @@
-#include "lib/rows.h"
+#include "lib/math/rows.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "lib/clones.h"
-#include "lib/vexp.h"
+#include "lib/math/clones.h"
+#include "lib/math/vexp.h"
 
 /* Classes whose terms are made at once, in the nearest cache; a multiple of CTKD__LANES. */
 enum { BLOCK = 128 };

@@ -1,6 +1,6 @@
-#include "lib/softmax.h"
+#include "lib/math/softmax.h"
 
-#include "lib/vexp.h"
+#include "lib/math/vexp.h"
 
 void ctkd__softmax(size_t k, const float *x, double tau, double *p)
 {

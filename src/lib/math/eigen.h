@@ -1,6 +1,6 @@
 /** @file eigen.h  Eigenvalues and eigenvectors of small symmetric matrices, in double. */
-#ifndef CTKD_LIB_EIGEN_H
-#define CTKD_LIB_EIGEN_H
+#ifndef CTKD_LIB_MATH_EIGEN_H
+#define CTKD_LIB_MATH_EIGEN_H
 
 #include <stddef.h>
 

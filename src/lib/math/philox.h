@@ -1,6 +1,6 @@
 /** @file philox.h  The bare Philox 4x32-10 block function; ctkd/random.h is built on it. */
-#ifndef CTKD_LIB_PHILOX_H
-#define CTKD_LIB_PHILOX_H
+#ifndef CTKD_LIB_MATH_PHILOX_H
+#define CTKD_LIB_MATH_PHILOX_H
 
 #include <stdint.h>
 

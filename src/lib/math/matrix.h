@@ -4,8 +4,8 @@
  * Every entry of a product is summed in an order that depends on its length alone, not on threads,
  * instruction sets or the other entries.
  */
-#ifndef CTKD_LIB_MATRIX_H
-#define CTKD_LIB_MATRIX_H
+#ifndef CTKD_LIB_MATH_MATRIX_H
+#define CTKD_LIB_MATH_MATRIX_H
 
 #include <stddef.h>
 

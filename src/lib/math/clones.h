@@ -7,8 +7,8 @@
  * indirect functions, which the sanitizers do not bear. Of static functions only: GCC shows the
  * others to users of the shared library, whatever their visibility.
  */
-#ifndef CTKD_LIB_CLONES_H
-#define CTKD_LIB_CLONES_H
+#ifndef CTKD_LIB_MATH_CLONES_H
+#define CTKD_LIB_MATH_CLONES_H
 
 #include <stdlib.h> /* __GLIBC__ */
 

@@ -1,4 +1,4 @@
-#include "lib/eigen.h"
+#include "lib/math/eigen.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "lib/standardise.h"
+#include "lib/math/standardise.h"
 
 #include <math.h>
 
