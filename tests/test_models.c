@@ -458,9 +458,9 @@ static void an_unknown_name_offers_the_nearest(void **state)
     (void)state;
     const struct ctkd__model_args args = { 3, 32, 32, 10 };
     check_refused("resnet21", args, CTKD_ENOTFOUND,
-                  "resnet21: no such network, did you mean resnet20?");
+                  "unknown network 'resnet21', did you mean 'resnet20'?");
     check_refused("transformer-xxl", args, CTKD_ENOTFOUND,
-                  "transformer-xxl: no such network, `ctkd models` lists them");
+                  "unknown network 'transformer-xxl'; `ctkd models` lists them");
 }
 
 static void sizes_without_sense_are_refused(void **state)

@@ -66,10 +66,7 @@ static ctkd_status unknown_method(const char *name, ctkd_error *err)
     const char *names[64] = { NULL };
     for (size_t i = 0; ctkd_loss_list()[i] && i + 1 < sizeof names / sizeof *names; i++)
         names[i] = ctkd_loss_list()[i]->name;
-    const char *nearest = ctkd__nearest(name, names);
-    return ctkd__fail(err, CTKD_ENOTFOUND, "unknown loss '%s'%s%s%s", name,
-                      nearest ? ", did you mean '" : "", nearest ? nearest : "",
-                      nearest ? "'?" : "; `ctkd methods` lists them");
+    return ctkd__unknown("loss", name, names, "`ctkd methods` lists them", err);
 }
 
 static int run(const struct ctkd__command *command, int argc, char **argv)

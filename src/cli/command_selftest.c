@@ -93,10 +93,9 @@ static ctkd_status check_part(const char *name, ctkd_error *err)
         if (strcmp(names[i], name) == 0)
             return CTKD_OK;
     }
-    const char *const nearest = ctkd__nearest(name, names);
-    return ctkd__fail(err, CTKD_ENOTFOUND, "no part is called '%s', expected one of %s%s%s%s", name,
-                      all, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-                      nearest ? "'?" : "");
+    char otherwise[192];
+    snprintf(otherwise, sizeof otherwise, "expected one of %s", all);
+    return ctkd__unknown("part", name, names, otherwise, err);
 }
 
 static int run(const struct ctkd__command *command, int argc, char **argv)

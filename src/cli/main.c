@@ -39,11 +39,9 @@ static int unknown_command(const char *name)
     const char *names[N_COMMANDS + 1] = { NULL };
     for (size_t i = 0; i < N_COMMANDS; i++)
         names[i] = ctkd__commands[i]->name;
-    const char *nearest = ctkd__nearest(name, names);
-    if (nearest)
-        fprintf(stderr, "ctkd: unknown command '%s', did you mean '%s'?\n", name, nearest);
-    else
-        fprintf(stderr, "ctkd: unknown command '%s'; `ctkd --help` lists them\n", name);
+    ctkd_error err = { 0 };
+    ctkd__unknown("command", name, names, "`ctkd --help` lists them", &err);
+    fprintf(stderr, "ctkd: %s\n", err.message);
     return CTKD__EXIT_USAGE;
 }
 

@@ -131,10 +131,9 @@ static ctkd_status unknown_flag(const char *flag, ctkd_error *err)
         names[n++] = idle->flag;
     for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
         names[n++] = alias->flag;
-    const char *nearest = ctkd__nearest(flag, names);
-    return ctkd__fail(err, CTKD_ENOTFOUND, "command line: unknown option '%s'%s%s%s", flag,
-                      nearest ? ", did you mean '" : "", nearest ? nearest : "",
-                      nearest ? "'?" : "; settings are written key=value");
+    return ctkd__fail_within(
+        err, ctkd__unknown("option", flag, names, "settings are written key=value", err),
+        "command line");
 }
 
 /* Takes apart the flag at argv[0]. */

@@ -31,10 +31,8 @@ static ctkd_status unknown(const char *name, ctkd_error *err)
     const char *names[64] = { "none" };
     for (size_t i = 0; ctkd_loss_list()[i] && i + 2 < sizeof names / sizeof *names; i++)
         names[i + 1] = ctkd_loss_list()[i]->name;
-    const char *nearest = ctkd__nearest(name, names);
-    return ctkd__fail(
-        err, CTKD_ENOTFOUND, "method.name: unknown loss '%s'%s%s%s; `ctkd methods` lists them",
-        name, nearest ? ", did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    return ctkd__fail_within(
+        err, ctkd__unknown("loss", name, names, "`ctkd methods` lists them", err), "method.name");
 }
 
 /* One number of method.weight. */

@@ -39,14 +39,16 @@ static ctkd_status unknown_name(const char *spec, const char *name, ctkd_error *
         names[i] = list[i]->name;
         used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
     }
-    const char *nearest = ctkd__nearest(name, names);
     const bool path = strchr(name, '/') || name[0] == '.';
-    if (nearest && !path)
-        return ctkd__fail(err, CTKD_ENOTFOUND, "data.set: unknown data set '%s', did you mean %s?",
-                          name, nearest);
-    return ctkd__fail(err, CTKD_ENOTFOUND,
-                      "data.set: '%.200s' %s, expected NAME or NAME:PATH with NAME one of %s", spec,
-                      path ? "is a path without a name" : "names no data set", all);
+    if (path)
+        return ctkd__fail(err, CTKD_ENOTFOUND,
+                          "data.set: '%.200s' is a path without a name, expected NAME or NAME:PATH "
+                          "with NAME one of %s",
+                          spec, all);
+    char otherwise[256];
+    snprintf(otherwise, sizeof otherwise, "expected NAME or NAME:PATH with NAME one of %s", all);
+    return ctkd__fail_within(err, ctkd__unknown("data set", name, names, otherwise, err),
+                             "data.set");
 }
 
 /* Splits NAME[:PATH]; the path of a name alone is where a package puts the files. */

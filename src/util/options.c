@@ -105,6 +105,16 @@ const char *ctkd__nearest(const char *name, const char *const *names)
     return nearest && ctkd__is_near(name, least) ? nearest : NULL;
 }
 
+ctkd_status ctkd__unknown(const char *what, const char *name, const char *const *names,
+                          const char *otherwise, ctkd_error *err)
+{
+    const char *const nearest = ctkd__nearest(name, names);
+    return nearest
+               ? ctkd__fail(err, CTKD_ENOTFOUND, "unknown %s '%.80s', did you mean '%s'?", what,
+                            name, nearest)
+               : ctkd__fail(err, CTKD_ENOTFOUND, "unknown %s '%.80s'; %s", what, name, otherwise);
+}
+
 static const char *last_part(const char *key)
 {
     const char *dot = strrchr(key, '.');

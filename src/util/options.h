@@ -67,5 +67,9 @@ void ctkd__sections_help(struct ctkd__sections sections, const struct ctkd__alia
 
 /* The nearest of NULL-terminated names to `name` (edit distance), or NULL when none is near. */
 const char *ctkd__nearest(const char *name, const char *const *names);
+/* CTKD_ENOTFOUND: "unknown WHAT 'NAME', did you mean 'X'?", or where no name is near "unknown WHAT
+   'NAME'; OTHERWISE". */
+ctkd_status ctkd__unknown(const char *what, const char *name, const char *const *names,
+                          const char *otherwise, ctkd_error *err);
 
 #endif

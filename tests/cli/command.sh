@@ -83,7 +83,7 @@ refuses 1 'none.yaml' train none.yaml
 refuses 1 'resnet21.*did you mean' train $data student.network=resnet21
 refuses 1 'run-a.*holds a run|run-a: ' train $short run.dir=run-a
 refuses 1 'nowhere' train data.set=cifar10:nowhere
-refuses 1 'unknown data set .cifar11., did you mean cifar10' train data.set=cifar11
+refuses 1 'unknown data set .cifar11., did you mean .cifar10.' train data.set=cifar11
 refuses 1 'found a network of 10 classes, but data set cifar100 has 100' distill $short data.set=cifar100:hundred teacher.path=teacher run.dir=x
 refuses 1 'nowhere.safetensors: No such file' distill $short teacher.path=nowhere.safetensors run.dir=x
 refuses 1 'resnet20' distill $short teacher.path=teacher teacher.network=resnet20 run.dir=x

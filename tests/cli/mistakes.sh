@@ -71,7 +71,7 @@ expect 2 "$ctkd" plot a no.such=3
 expect_error 1 "ctkd: data.set: '$folder/data' is a path without a name, expected NAME or NAME:PATH with NAME one of fashion-mnist, mnist, cifar10, cifar100" \
     "$ctkd" train data.set="$folder/data" student.network=resnet8
 expect 1 "$ctkd" train data.set=mnist:data student.network=./resnet8
-grep -q '^ctkd: student.network: ./resnet8: no such network' stderr || fail "a path as network: $(cat stderr)"
+grep -q '^ctkd: student.network: unknown network '\''./resnet8'\''' stderr || fail "a path as network: $(cat stderr)"
 expect_error 2 "ctkd train: command line: found 'optimizer.lr= 0.1', expected a setting in one word without blanks: optimizer.lr=0.1" \
     "$ctkd" train optimizer.lr= 0.1
 expect 2 "$ctkd" distill teacher.path=x method.name=dkk method.weight=1
@@ -80,7 +80,7 @@ grep -q "^ctkd distill: method.name: .*'dkk', did you mean 'dkd'" stderr || fail
 # Work.
 expect_error 1 "ctkd: nothing: No such file or directory, expected a run directory or a weights file" \
     "$ctkd" eval nothing
-expect_error 1 "ctkd: student.network: resnet21: no such network, did you mean resnet20?" \
+expect_error 1 "ctkd: student.network: unknown network 'resnet21', did you mean 'resnet20'?" \
     "$ctkd" train data.set=mnist:data student.network=resnet21 run.dir=never
 [ ! -e never ] || fail "a run that did not start made its directory"
 # shellcheck disable=SC2086

@@ -53,12 +53,10 @@ static ctkd_status unknown(const char *name, ctkd_error *err)
     for (size_t i = 0, n = 0; families[i]; i++)
         for (const struct ctkd__model *model = families[i]->models; model->name; model++)
             names[n++] = model->name;
-    const char *const nearest = ctkd__nearest(name, names);
+    const ctkd_status status =
+        ctkd__unknown("network", name, names, "`ctkd models` lists them", err);
     free(names);
-    if (nearest)
-        return ctkd__fail(err, CTKD_ENOTFOUND, "%s: no such network, did you mean %s?", name,
-                          nearest);
-    return ctkd__fail(err, CTKD_ENOTFOUND, "%s: no such network, `ctkd models` lists them", name);
+    return status;
 }
 
 static ctkd_status check_args(const char *name, const struct ctkd__model_family *family,
