@@ -170,6 +170,16 @@ def exported(name, side=SIDE, **options):
         warnings.simplefilter("ignore")
         torch.onnx.export(model.eval(), (torch.zeros(N, 3, side, side),), os.path.join(HERE, name + ".onnx"),
                           input_names=["x"], verbose=False, **options)
+    without_traces(os.path.join(HERE, name + ".onnx"))
+
+
+def without_traces(path):
+    """The exporter writes the stack of each node, with paths of the machine that it ran on."""
+    model = onnx.load(path, load_external_data=False)
+    for node in model.graph.node:
+        for entry in [e for e in node.metadata_props if "stack_trace" in e.key]:
+            node.metadata_props.remove(entry)
+    onnx.save(model, path)
 
 
 def half():
