@@ -143,7 +143,8 @@ static const struct key keys[] = {
     I64(train.batch, 64, 1, 65536, "images per step"),
     I64(train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
     MAY_DIFFER(I64, train.threads, 0, 0, CTKD__WORKERS_MAX,
-               "worker threads; 0: physical cores, or a container's CPU quota where that is less"),
+               "worker threads, at most one for each image of train.batch; 0: physical cores, or a "
+               "container's CPU quota where that is less"),
     MAY_DIFFER(STRING, train.isa, "auto",
                "instruction set of the kernels: auto, portable, avx2, avx512"),
     STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),

@@ -102,8 +102,12 @@ void ctkd__data_close(struct ctkd__data *data)
 
 struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config)
 {
+    /* Each thread owns whole images: more threads than images would have none. The sums keep their
+       order, and with it their bits. */
+    const int64_t threads =
+        config->train.threads < config->train.batch ? config->train.threads : config->train.batch;
     return (struct ctkd__engine_config){ .isa = config->train.isa,
-                                         .threads = (size_t)config->train.threads,
+                                         .threads = (size_t)threads,
                                          .conv = config->train.conv,
                                          .choices = config->train.choices,
                                          .measure = config->train.tune,

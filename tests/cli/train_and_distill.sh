@@ -84,3 +84,10 @@ sed -n '/^## What log.jsonl holds/,$p' "$source/doc/config.md" | sed -n 's/^| \(
 cat keys/log.jsonl | grep -o '"[a-z0-9_]*": ' | tr -d '": ' | sed 's/^loss_\(ab\|dkd\)$/loss_NAME/' | sort -u >logged
 diff documented logged || fail "doc/config.md lists other keys of log.jsonl (<) than a log has (>)"
 ! grep '"kind": "epoch"' keys/log.jsonl | grep -qv '"teacher_hits": null,' || fail "hits in a store that is not there"
+
+# Of more threads than images in a batch those without an image are not started, and the bits are the same.
+for threads in 20 1024; do
+    expect 0 "$ctkd" train common.yaml train.threads=$threads train.epochs=1 run.dir=threads$threads
+    grep -q ' kernels, 20 threads, ' stderr || fail "20 threads: $(cat stderr)"
+done
+cmp threads20/last.safetensors threads1024/last.safetensors || fail "idle threads change the weights"
