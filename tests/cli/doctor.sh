@@ -56,7 +56,7 @@ problem threads 'but this process has [0-9]+ cores' train.threads=$(($(nproc) + 
 problem balance 'the cross-entropy term has almost no influence beside KD; method.ce_weight' method.ce_weight=1e-6
 problem balance 'the method term has almost no influence' method.name=dkd method.weight=1e-6
 problem balance 'the method term has almost no influence' method.name=dkd method.weight=1e-6 method.warmup_epochs=10
-expect 0 $doctor method.name=dkd method.weight=1 method.warmup_epochs=100000 # a warm-up is not a small weight
+expect 0 $doctor method.name=dkd method.weight=1 method.ce_weight=1 method.warmup_epochs=100000 # a warm-up is not a small weight
 expect 1 $doctor train.max_minutes=0.001 train.epochs=100
 grep -Eq '^PROBLEM +time .*train.max_minutes=0.001 stops it earlier' stdout || fail "time"
 expect 0 "$ctkd" train $small run.dir=untrained train.max_steps=1 optimizer.lr=0
