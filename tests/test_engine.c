@@ -8,32 +8,8 @@
 
 #include "nn/engine.h"
 #include "nn/models/models.h"
+#include "support/caller.h"
 #include "support/temp_files.h"
-
-/* What opening an engine may change in its caller. */
-struct caller {
-    cpu_set_t cpus;
-    bool denormals;
-    int openmp_threads;
-};
-
-static struct caller caller_now(void)
-{
-    struct caller caller;
-    volatile float small = 1e-30f, factor = 1e-10f;
-    caller.denormals = small * factor != 0;
-    caller.openmp_threads = omp_get_max_threads();
-    assert_int_equal(sched_getaffinity(0, sizeof caller.cpus, &caller.cpus), 0);
-    return caller;
-}
-
-static void check_caller(const struct caller *expected)
-{
-    const struct caller found = caller_now();
-    assert_true(CPU_EQUAL(&found.cpus, &expected->cpus));
-    assert_int_equal(found.denormals, expected->denormals);
-    assert_int_equal(found.openmp_threads, expected->openmp_threads);
-}
 
 static struct ctkd__engine open_engine(const struct ctkd__engine_config *config)
 {

@@ -1,3 +1,4 @@
+#include "support/caller.h"
 #include "support/check.h"
 
 #include <omp.h>
@@ -8,31 +9,6 @@
 #include "nn/cpus.h"
 #include "nn/workers.h"
 
-/* What a thread can be found in: its CPUs, whether denormals survive, its OpenMP threads. */
-struct mode {
-    cpu_set_t cpus;
-    bool denormals;
-    int openmp_threads;
-};
-
-static struct mode mode_now(void)
-{
-    struct mode mode;
-    volatile float small = 1e-30f, factor = 1e-10f;
-    mode.denormals = small * factor != 0;
-    mode.openmp_threads = omp_get_max_threads();
-    assert_int_equal(sched_getaffinity(0, sizeof mode.cpus, &mode.cpus), 0);
-    return mode;
-}
-
-static void check_mode(const struct mode *expected)
-{
-    const struct mode found = mode_now();
-    assert_true(CPU_EQUAL(&found.cpus, &expected->cpus));
-    assert_int_equal(found.denormals, expected->denormals);
-    assert_int_equal(found.openmp_threads, expected->openmp_threads);
-}
-
 static struct ctkd__workers *make(size_t count)
 {
     struct ctkd__workers *team;
@@ -42,14 +18,14 @@ static struct ctkd__workers *make(size_t count)
 }
 
 struct seen {
-    struct mode modes[64];
+    struct caller modes[64];
     atomic_uint calls;
 };
 
 static void look(void *context, size_t worker)
 {
     struct seen *seen = context;
-    seen->modes[worker] = mode_now();
+    seen->modes[worker] = caller_now();
     atomic_fetch_add(&seen->calls, 1);
 }
 
@@ -65,20 +41,20 @@ static void the_maker_is_afterwards_what_it_was_before(void **state)
 {
     (void)state;
     omp_set_num_threads(3);
-    const struct mode before = mode_now();
+    const struct caller before = caller_now();
     assert_true(before.denormals);
     for (size_t count = 0; count <= 3; count++) {
         struct ctkd__workers *team = make(count);
-        assert_false(mode_now().denormals);
-        assert_int_equal(mode_now().openmp_threads, 1);
+        assert_false(caller_now().denormals);
+        assert_int_equal(caller_now().openmp_threads, 1);
         ctkd__workers_destroy(team);
-        check_mode(&before);
+        check_caller(&before);
     }
     struct ctkd__workers *a = make(0), *b = make(1);
     ctkd__workers_destroy(a); /* in the order in which they were made */
-    assert_false(mode_now().denormals);
+    assert_false(caller_now().denormals);
     ctkd__workers_destroy(b);
-    check_mode(&before);
+    check_caller(&before);
 }
 
 static void a_second_living_team_finds_the_same_cpus(void **state)

@@ -82,7 +82,6 @@ static const char *cell(const struct column *c, const struct ctkd__comparison *a
 
 struct table {
     const char *begin, *between, *end; /* of a row */
-    const char *percent;
     bool pads;
 };
 
@@ -156,7 +155,7 @@ static void write_verdicts(const struct ctkd__comparison *arms, size_t count,
 static void write_text(const struct ctkd__comparison *arms, size_t count,
                        const struct ctkd__compare_options *o, FILE *out)
 {
-    const struct table table = { "", "  ", "\n", "%", true };
+    const struct table table = { "", "  ", "\n", true };
     fprintf(out, "%s, %s; differences from %s, with bootstrap intervals of %.0f %%\n\n", o->metric,
             o->choice, arms[0].name, 100 * (1 - o->level));
     write_table(&table, arms, count, "", out);
@@ -171,7 +170,7 @@ static void write_text(const struct ctkd__comparison *arms, size_t count,
 static void write_markdown(const struct ctkd__comparison *arms, size_t count,
                            const struct ctkd__compare_options *o, FILE *out)
 {
-    const struct table table = { "| ", " | ", " |\n", "%", true };
+    const struct table table = { "| ", " | ", " |\n", true };
     char rule[512] = "|---";
     for (size_t c = 0; c < N_COLUMNS; c++)
         if (columns[c].title)
@@ -184,7 +183,7 @@ static void write_markdown(const struct ctkd__comparison *arms, size_t count,
 
 static void write_latex(const struct ctkd__comparison *arms, size_t count, FILE *out)
 {
-    const struct table table = { "", " & ", " \\\\\n", "\\%", false };
+    const struct table table = { "", " & ", " \\\\\n", false };
     fputs("\\begin{tabular}{l", out);
     for (size_t c = 0; c < N_COLUMNS; c++)
         if (columns[c].title)
