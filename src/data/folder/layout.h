@@ -1,0 +1,58 @@
+/*
+ * Which files of a tree are the training and the test images of which class.
+ *
+ *   train/CLASS/... and val/, valid/, validation/ or test/CLASS/...
+ *   CLASS/... alone: of each class the share `holdout` becomes test images, chosen by a hash of the
+ *   name, so that files that are added later leave the others where they are
+ *
+ * A class is a folder; what lies in folders below it belongs to it. Classes are numbered in the
+ * order of their names. Files are known as images by the endings of their names here; what is in
+ * them decides when they are read.
+ */
+#ifndef CTKD_DATA_LAYOUT_H
+#define CTKD_DATA_LAYOUT_H
+
+#include "data/folder/tree.h"
+#include "util/names.h"
+
+enum ctkd__class_order { CTKD__CLASS_ORDER_BYTES, CTKD__CLASS_ORDER_NATURAL };
+
+struct ctkd__layout_options {
+    enum ctkd__class_order
+        class_order;        /* natural: numbers in names by their value, a2 before a10 */
+    const char *class_file; /* names of the classes, in the order of their labels; NULL or "": the
+                               folders */
+    const char *exclude;    /* file with a relative name a line, which are left out; NULL or "" */
+    double holdout;         /* 0.1; between 0 and 1 */
+    bool allow_empty;       /* a class without images in a part is none of the errors below */
+};
+
+/* Images of one part; ids are positions here, in the order of labels, then of names. */
+struct ctkd__layout_part {
+    size_t count;
+    uint32_t *files; /* [count] indices in the tree */
+    int32_t *labels; /* [count] */
+};
+
+struct ctkd__layout {
+    const struct ctkd__names *classes;
+    struct ctkd__layout_part train, test;
+    bool held_out;        /* test images are a share of the training folder's */
+    size_t excluded;      /* files that the list of `exclude` names */
+    char not_read[160];   /* "1 GIF, 3 TIFF": images of formats that are not read; "": none */
+    char list_sha256[65]; /* of the names and labels of both parts */
+};
+
+/*
+ * The tree is not kept.
+ *
+ *   CTKD_EFORMAT  no such layout, a class without images, classes of the test images that have no
+ *                 training images or the other way round
+ *   CTKD_EIO      class_file or exclude cannot be read
+ */
+ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
+                              const struct ctkd__layout_options *options, struct ctkd__layout *out,
+                              ctkd_error *err);
+void ctkd__layout_fini(struct ctkd__layout *layout);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * The files under a path, by name: of a folder, or of a .zip or .tar that is read in place. Files
+ * of the same names have the same indices whichever of them holds these: the order is that of the
+ * bytes of their names, part by part ("a/z" before "a-b/a").
+ */
+#ifndef CTKD_DATA_TREE_H
+#define CTKD_DATA_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ctkd/status.h"
+
+/* The bytes of a file, freed by ctkd__tree_bytes_free. */
+struct ctkd__tree_bytes {
+    uint8_t *bytes;
+    size_t size;
+};
+void ctkd__tree_bytes_free(struct ctkd__tree_bytes *bytes);
+
+/* Read only after open: any number of threads may use it. */
+struct ctkd__tree;
+
+/*
+ * Names that begin with a dot are left out, with all that is below them; links are followed.
+ *
+ *   CTKD_EIO      cannot be read: the message names the file or the folder
+ *   CTKD_EFORMAT  a damaged archive; a link that leads back to a folder above it
+ *   CTKD_ENOMEM
+ */
+ctkd_status ctkd__tree_open(const char *path, struct ctkd__tree **out, ctkd_error *err);
+void ctkd__tree_close(struct ctkd__tree *tree);
+
+const char *ctkd__tree_path(const struct ctkd__tree *tree); /* as given to open */
+size_t ctkd__tree_count(const struct ctkd__tree *tree);
+/* Relative to the path: "train/ants/1.jpg". Until close. */
+const char *ctkd__tree_name(const struct ctkd__tree *tree, size_t i);
+/* Index of a name; the count where there is none. */
+size_t ctkd__tree_find(const struct ctkd__tree *tree, const char *name);
+/* Files first to *end - 1 have names that begin with `prefix` and a slash ("": all). */
+size_t ctkd__tree_below(const struct ctkd__tree *tree, const char *prefix, size_t *end);
+
+/* All bytes of file i; of more than `limit` none is read, and that is CTKD_ERANGE. */
+ctkd_status ctkd__tree_read(const struct ctkd__tree *tree, size_t i, size_t limit,
+                            struct ctkd__tree_bytes *out, ctkd_error *err);
+/* What messages call file i: "PATH/train/ants/1.jpg", "PATH.zip: train/ants/1.jpg". */
+void ctkd__tree_place(const struct ctkd__tree *tree, size_t i, char *out, size_t bytes);
+
+#endif

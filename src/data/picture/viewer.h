@@ -1,0 +1,40 @@
+/*
+ * What a network sees of an image file: torchvision's RandomResizedCrop and flip in training,
+ * Resize and CenterCrop in evaluation, as bytes (doc/images.md). A training view is a function of
+ * (seed, epoch, id) and the file alone.
+ */
+#ifndef CTKD_DATA_VIEWER_H
+#define CTKD_DATA_VIEWER_H
+
+#include "data/picture/picture.h"
+#include "data/picture/resize.h"
+
+struct ctkd__view_settings {
+    size_t size;                   /* side of a view, 224 */
+    size_t resize;                 /* short side in evaluation, >= size: 256 */
+    struct ctkd__crop_ranges crop; /* of training views */
+    enum ctkd__resize_order order; /* of the two directions of a resize */
+    uint64_t pixels_max;           /* images of more are refused: 179 million */
+};
+/* 224 and 256, torchvision's ranges, horizontal first. */
+struct ctkd__view_settings ctkd__view_settings_defaults(void);
+/* The short side for views of `size`: 256 for 224, in proportion for others (size / 0.875,
+   truncated). */
+size_t ctkd__view_resize_for(size_t size);
+
+/* Buffers of one thread, used again for every file. */
+struct ctkd__viewer;
+/* CTKD_EINVAL: a size of 0, resize below it, ranges that are none. */
+ctkd_status ctkd__viewer_create(const struct ctkd__view_settings *settings,
+                                struct ctkd__viewer **out, ctkd_error *err);
+void ctkd__viewer_destroy(struct ctkd__viewer *viewer);
+
+/* Both write R, G, B planes [3][size][size]. Errors of ctkd__picture_decode. */
+ctkd_status ctkd__viewer_training(struct ctkd__viewer *viewer,
+                                  const struct ctkd__picture_file *file, uint64_t seed,
+                                  uint64_t epoch, uint64_t id, uint8_t *out, ctkd_error *err);
+ctkd_status ctkd__viewer_evaluation(struct ctkd__viewer *viewer,
+                                    const struct ctkd__picture_file *file, uint8_t *out,
+                                    ctkd_error *err);
+
+#endif

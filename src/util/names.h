@@ -1,0 +1,34 @@
+/*
+ * Lists of names, such as those of a data set's classes. A list is kept until the process ends, and
+ * equal lists are one: whoever describes a network may copy the pointer, and two pointers say
+ * whether two lists are equal. A process meets few of them.
+ */
+#ifndef CTKD_UTIL_NAMES_H
+#define CTKD_UTIL_NAMES_H
+
+#include <stddef.h>
+
+#include "ctkd/status.h"
+
+struct ctkd__names {
+    size_t count;
+    const char *const *items;
+    const char *text; /* one name a line, each with its line end */
+};
+
+/*
+ * From text with a name in each line; a last line without an end counts, empty lines at the end do
+ * not. `place` begins messages.
+ *
+ *   CTKD_EFORMAT  no name, an empty one, one that occurs twice, or one that is no line of UTF-8
+ *   CTKD_ENOMEM
+ */
+ctkd_status ctkd__names_of_text(const char *place, const char *text, const struct ctkd__names **out,
+                                ctkd_error *err);
+/* Of a file. CTKD_EIO: cannot be read. */
+ctkd_status ctkd__names_of_file(const char *path, const struct ctkd__names **out, ctkd_error *err);
+
+/* Index of a name; the count where there is none. */
+size_t ctkd__names_find(const struct ctkd__names *names, const char *name);
+
+#endif
