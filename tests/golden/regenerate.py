@@ -13,9 +13,10 @@ import runpy
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-MODULES = {"pillow": "PIL"}  # where a package's name is not its module's
+MODULES = {"pillow": "PIL", "scikit-learn": "sklearn"}  # where a package's name is not its module's
 NAMES = {"mpmath": "mpmath", "numpy": "NumPy", "onnx": "ONNX", "onnxruntime": "ONNX Runtime", "pillow": "Pillow",
-         "safetensors": "safetensors", "scipy": "SciPy", "torch": "PyTorch"}
+         "safetensors": "safetensors", "scikit-learn": "scikit-learn", "scipy": "SciPy", "torch": "PyTorch",
+         "torchmetrics": "torchmetrics"}
 
 
 def texts():
