@@ -4,38 +4,63 @@
 
 #include "nn/models/models.h"
 
-/* Published sizes at 100 classes and 32x32x3: parameters, 10^6 multiply-adds, tensors of the state
- * dict. */
+/* Published sizes at 100 classes and 32x32x3, or 1000 classes and 224x224x3: parameters, 10^6
+   multiply-adds, tensors of the state dict. */
 static const struct expected {
     const char *name;
     size_t parameters;
     double megamacs;
     size_t tensors;
 } expected[] = {
-    { "resnet8", 83892, 12.51, 56 },         { "resnet14", 181108, 26.66, 92 },
-    { "resnet20", 278324, 40.82, 128 },      { "resnet32", 472756, 69.13, 200 },
-    { "resnet44", 667188, 97.44, 272 },      { "resnet56", 861620, 125.75, 344 },
-    { "resnet110", 1736564, 253.16, 668 },   { "resnet8x4", 1233540, 177.07, 62 },
-    { "resnet32x4", 7433860, 1083.04, 206 }, { "resnet8x4_double", 4875428, 706.46, 62 },
-    { "resnet20a", 275572, 40.56, 116 },     { "resnet32a", 470004, 68.87, 188 },
-    { "resnet44a", 664436, 97.18, 260 },     { "resnet56a", 858868, 125.49, 332 },
-    { "resnet110a", 1733812, 252.89, 656 },  { "wrn_16_1", 180916, 26.66, 82 },
-    { "wrn_16_2", 703284, 101.12, 83 },      { "wrn_40_1", 569780, 83.29, 226 },
-    { "wrn_40_2", 2255156, 327.61, 227 },    { "vgg8", 3965028, 96.19, 37 },
-    { "vgg11", 9277284, 209.44, 58 },        { "vgg13", 9462180, 284.94, 72 },
-    { "vgg16", 14774436, 398.18, 93 },       { "vgg19", 20086692, 511.43, 114 },
-    { "ResNet18", 11220132, 555.47, 122 },   { "ResNet50", 23705252, 1298.01, 320 },
-    { "MobileNetV2", 812836, 6.52, 320 },    { "ShuffleV1", 949258, 38.69, 296 },
+    { "resnet8", 83892, 12.51, 56 },
+    { "resnet14", 181108, 26.66, 92 },
+    { "resnet20", 278324, 40.82, 128 },
+    { "resnet32", 472756, 69.13, 200 },
+    { "resnet44", 667188, 97.44, 272 },
+    { "resnet56", 861620, 125.75, 344 },
+    { "resnet110", 1736564, 253.16, 668 },
+    { "resnet8x4", 1233540, 177.07, 62 },
+    { "resnet32x4", 7433860, 1083.04, 206 },
+    { "resnet8x4_double", 4875428, 706.46, 62 },
+    { "resnet20a", 275572, 40.56, 116 },
+    { "resnet32a", 470004, 68.87, 188 },
+    { "resnet44a", 664436, 97.18, 260 },
+    { "resnet56a", 858868, 125.49, 332 },
+    { "resnet110a", 1733812, 252.89, 656 },
+    { "wrn_16_1", 180916, 26.66, 82 },
+    { "wrn_16_2", 703284, 101.12, 83 },
+    { "wrn_40_1", 569780, 83.29, 226 },
+    { "wrn_40_2", 2255156, 327.61, 227 },
+    { "vgg8", 3965028, 96.19, 37 },
+    { "vgg11", 9277284, 209.44, 58 },
+    { "vgg13", 9462180, 284.94, 72 },
+    { "vgg16", 14774436, 398.18, 93 },
+    { "vgg19", 20086692, 511.43, 114 },
+    { "ResNet18", 11220132, 555.47, 122 },
+    { "ResNet50", 23705252, 1298.01, 320 },
+    { "MobileNetV2", 812836, 6.52, 320 },
+    { "ShuffleV1", 949258, 38.69, 296 },
     { "ShuffleV2", 1355528, 44.50, 338 },
+    { "resnet18", 11689512, 1814.07, 122 },
+    { "resnet34", 21797672, 3663.76, 218 },
+    { "resnet50", 25557032, 4089.18, 320 },
+    { "resnet101", 44549160, 7801.41, 626 },
+    { "resnet152", 60192808, 11513.63, 932 },
+    { "wide_resnet50_2", 68883240, 11398.02, 320 },
+    { "resnext50_32x4d", 25028904, 4230.48, 320 },
 };
+
+static struct ctkd__graph *build_args(const char *name, const struct ctkd__model_args *args)
+{
+    struct ctkd__graph *graph;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__model_build(name, args, &graph, &err), &err);
+    return graph;
+}
 
 static struct ctkd__graph *build(const char *name, size_t channels, size_t side, size_t classes)
 {
-    const struct ctkd__model_args args = { channels, side, side, classes };
-    struct ctkd__graph *graph;
-    ctkd_error err = { 0 };
-    check_ok(ctkd__model_build(name, &args, &graph, &err), &err);
-    return graph;
+    return build_args(name, &(struct ctkd__model_args){ channels, side, side, classes });
 }
 
 static void each_network_has_its_published_size(void **state)
@@ -51,7 +76,8 @@ static void each_network_has_its_published_size(void **state)
                 row++;
             if (row == expected + sizeof expected / sizeof expected[0])
                 fail_msg("%s: no expected size", model->name);
-            struct ctkd__graph *const graph = build(model->name, 3, 32, 100);
+            const struct ctkd__model_args args = ctkd__model_published(ctkd__model_families()[f]);
+            struct ctkd__graph *const graph = build_args(model->name, &args);
             const size_t parameters = ctkd__graph_trainable(graph);
             const size_t tensors = ctkd__graph_state_tensors(graph);
             const double megamacs = (double)ctkd__graph_macs(graph) / 1e6;
@@ -72,11 +98,12 @@ static void classes_and_channels_change_only_the_ends(void **state)
     for (size_t f = 0; ctkd__model_families()[f]; f++)
         for (const struct ctkd__model *model = ctkd__model_families()[f]->models; model->name;
              model++) {
-            struct ctkd__graph *const base = build(model->name, 3, 32, 100);
+            const size_t side = ctkd__model_families()[f]->side;
+            struct ctkd__graph *const base = build(model->name, 3, side, 100);
             const size_t features = base->nodes[base->nodes[base->output].inputs[0]].c;
             const size_t *const stem = base->parameters[0].shape;
             for (size_t i = 0; i < 4; i++) {
-                struct ctkd__graph *const graph = build(model->name, 1, 28, classes[i]);
+                struct ctkd__graph *const graph = build(model->name, 1, side - 4, classes[i]);
                 assert_int_equal(graph->nodes[graph->output].c, classes[i]);
                 assert_int_equal(graph->n_parameters, base->n_parameters);
                 assert_int_equal(ctkd__graph_trainable(graph) + 2 * stem[0] * stem[2] * stem[3] +
@@ -212,6 +239,21 @@ static void names_of_large_networks_are_in_the_published_order(void **state)
                         "layer1.0.shortcut.0.weight", "layer1.0.shortcut.1.running_var",
                         "layer1.1.conv1.weight", "layer3.5.bn3.bias", "layer4.2.bn3.running_var",
                         "linear.weight", "linear.bias", NULL });
+    check_some_keys("resnet34", (const char *const[]){
+                                    "conv1.weight", "bn1.running_var", "layer1.0.conv1.weight",
+                                    "layer1.0.bn2.running_var", "layer1.1.conv1.weight",
+                                    "layer2.0.bn2.running_var", "layer2.0.downsample.0.weight",
+                                    "layer2.0.downsample.1.running_var", "layer2.1.conv1.weight",
+                                    "layer3.5.bn2.bias", "layer4.2.bn2.running_var", "fc.weight",
+                                    "fc.bias", NULL });
+    check_some_keys("resnext50_32x4d",
+                    (const char *const[]){
+                        "conv1.weight", "bn1.running_var", "layer1.0.conv1.weight",
+                        "layer1.0.bn1.weight", "layer1.0.conv2.weight", "layer1.0.bn2.weight",
+                        "layer1.0.conv3.weight", "layer1.0.bn3.running_var",
+                        "layer1.0.downsample.0.weight", "layer1.0.downsample.1.running_var",
+                        "layer1.1.conv1.weight", "layer3.5.bn3.bias", "layer4.2.bn3.running_var",
+                        "fc.weight", "fc.bias", NULL });
     check_some_keys("MobileNetV2",
                     (const char *const[]){
                         "conv1.0.weight", "conv1.1.running_var", "blocks.0.0.conv.0.weight",
@@ -339,6 +381,17 @@ static void taps_of_large_networks_have_their_published_shapes(void **state)
     for (size_t i = 1; i < 10; i++)
         resnet[i].c /= 4;
     check_taps("ResNet18", 32, resnet, 10);
+    struct tap photographs[] = {
+        { "f0", 64, 56, CTKD__OP_MAX_POOL }, { "f1", 64, 56, CTKD__OP_RELU },
+        { "f2", 128, 28, CTKD__OP_RELU },    { "f3", 256, 14, CTKD__OP_RELU },
+        { "f4", 512, 7, CTKD__OP_RELU },     { "pre1", 64, 56, CTKD__OP_ADD },
+        { "pre2", 128, 28, CTKD__OP_ADD },   { "pre3", 256, 14, CTKD__OP_ADD },
+        { "pre4", 512, 7, CTKD__OP_ADD },    { "f5", 512, 1, CTKD__OP_GLOBAL_POOL },
+    };
+    check_taps("resnet34", 224, photographs, 10);
+    for (size_t i = 1; i < 10; i++)
+        photographs[i].c *= 4;
+    check_taps("resnext50_32x4d", 224, photographs, 10);
     const struct tap mobilenet[] = {
         { "f0", 16, 16, CTKD__OP_RELU },         { "f1", 12, 16, CTKD__OP_ADD },
         { "f2", 16, 8, CTKD__OP_ADD },           { "f3", 48, 4, CTKD__OP_ADD },
@@ -417,6 +470,14 @@ static void initial_values_are_the_published_ones(void **state)
         { "ResNet50", "layer1.0.conv3.weight", CTKD__INIT_NORMAL, 0.088388348 },
         { "ResNet50", "linear.weight", CTKD__INIT_UNIFORM, 0.022097087 },
         { "ResNet50", "linear.bias", CTKD__INIT_UNIFORM, 0.022097087 },
+        { "resnet18", "conv1.weight", CTKD__INIT_NORMAL, 0.025253814 },
+        { "resnet18", "layer4.0.downsample.0.weight", CTKD__INIT_NORMAL, 0.0625 },
+        { "resnet18", "fc.weight", CTKD__INIT_UNIFORM, 0.044194174 },
+        { "resnet18", "fc.bias", CTKD__INIT_UNIFORM, 0.044194174 },
+        { "wide_resnet50_2", "layer1.0.conv2.weight", CTKD__INIT_NORMAL, 0.041666667 },
+        /* all output channels count, though each group has only some */
+        { "resnext50_32x4d", "layer1.0.conv2.weight", CTKD__INIT_NORMAL, 0.041666667 },
+        { "resnext50_32x4d", "layer1.0.conv3.weight", CTKD__INIT_NORMAL, 0.088388348 },
         { "MobileNetV2", "conv1.0.weight", CTKD__INIT_NORMAL, 0.117851130 },
         /* all output channels count, even where each reads only one input */
         { "MobileNetV2", "blocks.6.0.conv.3.weight", CTKD__INIT_NORMAL, 0.021516574 },

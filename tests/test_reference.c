@@ -34,6 +34,18 @@ static struct ctkd__graph *build(const char *name, size_t channels)
     return graph;
 }
 
+/* Networks of more parameters have only more of the layers that others of their family have; their
+   memory alone would take as long as all others. */
+static const size_t large = 30000000;
+
+static bool is_large(const char *name)
+{
+    struct ctkd__graph *const graph = build(name, 3);
+    const bool answer = ctkd__graph_trainable(graph) > large;
+    ctkd__graph_destroy(graph);
+    return answer;
+}
+
 /* References of the training program with that choice of convolutions, in batches of 5 and 2. */
 static size_t training_references(const struct engine *engine, const char *name, size_t channels,
                                   const char *conv, char first[CTKD__REFERENCE_BYTES])
@@ -90,7 +102,7 @@ static void every_network_runs_optimised_code(void **state)
     char first[CTKD__REFERENCE_BYTES];
     for (size_t i = 0; ctkd__model_families()[i]; i++)
         for (const struct ctkd__model *m = ctkd__model_families()[i]->models; m->name; m++)
-            for (size_t channels = 1; channels <= 3; channels += 2) {
+            for (size_t channels = 1; channels <= 3 && !is_large(m->name); channels += 2) {
                 size_t count = training_references(&engine, m->name, channels, "auto", first);
                 if (count)
                     fail_msg("%s, %zu channels: %zu references in training: %s", m->name, channels,

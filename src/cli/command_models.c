@@ -2,18 +2,10 @@
 
 #include "nn/models/models.h"
 
-/* The images that a family's published numbers are for. */
-static struct ctkd__model_args published_args(const struct ctkd__model_family *family)
-{
-    if (family->side_min > 32)
-        return (struct ctkd__model_args){ 3, 224, 224, 1000 };
-    return (struct ctkd__model_args){ 3, 32, 32, 100 };
-}
-
 static ctkd_status print_model(const struct ctkd__model_family *family, const char *name,
                                ctkd_error *err)
 {
-    const struct ctkd__model_args args = published_args(family);
+    const struct ctkd__model_args args = ctkd__model_published(family);
     struct ctkd__graph *graph;
     const ctkd_status status = ctkd__model_build(name, &args, &graph, err);
     if (status != CTKD_OK)
@@ -36,7 +28,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
         return status;
     for (const struct ctkd__model_family *const *family = ctkd__model_families(); *family;
          family++) {
-        const struct ctkd__model_args args = published_args(*family);
+        const struct ctkd__model_args args = ctkd__model_published(*family);
         printf("%s (%s), for %zu x %zu images and %zu classes\n", (*family)->title,
                (*family)->source, args.height, args.width, args.classes);
         printf("  %-18s %11s  %10s  %s\n", "name", "parameters", "10^6 MACs", "taps");

@@ -94,7 +94,7 @@ static struct ctkd__model_args sizes_of(const options *o, const struct ctkd__wei
     const char *const network = o->network[0] ? o->network : said;
     ctkd__match_sizes(&file->tensors, &sizes.channels, &sizes.classes);
     ctkd__model_find(network, &family);
-    sizes.height = sizes.width = family && family->side_min > 32 ? 224 : 32;
+    sizes.height = sizes.width = family ? family->side : 32;
     return sizes;
 }
 

@@ -97,7 +97,7 @@ ctkd_status ctkd__match_networks(const struct ctkd__tensors *tensors, size_t max
         return CTKD_OK;
     for (const struct ctkd__model_family *const *family = ctkd__model_families(); *family;
          family++) {
-        args.height = args.width = (*family)->side_min > 32 ? 224 : 32;
+        args.height = args.width = (*family)->side;
         for (const struct ctkd__model *model = (*family)->models; model->name; model++) {
             struct ctkd__graph *graph;
             ctkd_error ignored;

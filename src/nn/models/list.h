@@ -7,4 +7,5 @@
     X(resnet_four)                                                                                 \
     X(mobilenet_v2)                                                                                \
     X(shuffle_v1)                                                                                  \
-    X(shuffle_v2)
+    X(shuffle_v2)                                                                                  \
+    X(resnet_imagenet)

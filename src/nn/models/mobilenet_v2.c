@@ -83,5 +83,6 @@ const struct ctkd__model_family ctkd__model_mobilenet_v2 = {
     .source = "Sandler et al. 2018, arXiv:1801.04381; Tian et al. 2020, arXiv:1910.10699",
     .models = models,
     .build = build,
+    .side = 32,
     .side_min = 16,
 };

@@ -41,6 +41,14 @@ const struct ctkd__model *ctkd__model_find(const char *name,
     return NULL;
 }
 
+struct ctkd__model_args ctkd__model_published(const struct ctkd__model_family *family)
+{
+    return (struct ctkd__model_args){ .channels = 3,
+                                      .height = family->side,
+                                      .width = family->side,
+                                      .classes = family->side == 32 ? 100 : 1000 };
+}
+
 static ctkd_status unknown(const char *name, ctkd_error *err)
 {
     size_t count = 0;

@@ -12,7 +12,7 @@ struct ctkd__model_args {
 /* A variant: a row of its family's table. Columns that a family does not use are 0. */
 struct ctkd__model {
     const char *name;
-    size_t depth, width;
+    size_t depth, width, groups;
     const size_t *counts;
 };
 
@@ -22,12 +22,17 @@ struct ctkd__model_family {
     /* Returns the node of the logits. Need not look for errors: the graph keeps the first one. */
     int (*build)(struct ctkd__graph *graph, const struct ctkd__model *model,
                  const struct ctkd__model_args *args);
+    size_t side;     /* height and width of the images that published numbers are for: 32 or 224 */
     size_t side_min; /* smallest height and width that the strides leave at least one pixel of */
 };
 
 const struct ctkd__model_family *const *ctkd__model_families(void); /* NULL-terminated */
 const struct ctkd__model *ctkd__model_find(const char *name,
                                            const struct ctkd__model_family **family);
+
+/* The images and classes that a family's published numbers are for: 3 x 32 x 32 and 100, or
+   3 x 224 x 224 and 1000. */
+struct ctkd__model_args ctkd__model_published(const struct ctkd__model_family *family);
 
 /* Builds a network by name. An unknown name offers the nearest. *out is NULL on failure. */
 ctkd_status ctkd__model_build(const char *name, const struct ctkd__model_args *args,

@@ -81,5 +81,6 @@ const struct ctkd__model_family ctkd__model_resnet = {
     .source = "He et al. 2016, arXiv:1512.03385; Tian et al. 2020, arXiv:1910.10699",
     .models = models,
     .build = build,
+    .side = 32,
     .side_min = 4,
 };

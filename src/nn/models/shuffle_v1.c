@@ -87,5 +87,6 @@ const struct ctkd__model_family ctkd__model_shuffle_v1 = {
     .source = "Zhang et al. 2018, arXiv:1707.01083; Tian et al. 2020, arXiv:1910.10699",
     .models = models,
     .build = build,
+    .side = 32,
     .side_min = 8,
 };

@@ -114,5 +114,6 @@ const struct ctkd__model_family ctkd__model_shuffle_v2 = {
     .source = "Ma et al. 2018, arXiv:1807.11164; Tian et al. 2020, arXiv:1910.10699",
     .models = models,
     .build = build,
+    .side = 32,
     .side_min = 8,
 };

@@ -78,5 +78,6 @@ const struct ctkd__model_family ctkd__model_vgg = {
     .source = "Simonyan & Zisserman 2015, arXiv:1409.1556; Tian et al. 2020, arXiv:1910.10699",
     .models = models,
     .build = build,
+    .side = 32,
     .side_min = 8,
 };

@@ -70,5 +70,6 @@ const struct ctkd__model_family ctkd__model_wrn = {
     .source = "Zagoruyko & Komodakis 2016, arXiv:1605.07146",
     .models = models,
     .build = build,
+    .side = 32,
     .side_min = 4,
 };
