@@ -314,7 +314,7 @@ static void an_ignored_label_leaves_the_sample_to_kd(void **state)
     batch.labels = some;
     ctkd_error err;
     assert_int_equal(ctkd_plugin_evaluate(plugin, &batch, NULL, NULL, NULL, &err), CTKD_ERANGE);
-    assert_string_equal(err.message, "labels: label -99 of sample 1, expected an index below k");
+    assert_string_equal(err.message, "labels: found -99 for sample 1, expected an index below k");
     ctkd_plugin_destroy(plugin);
 }
 
@@ -590,9 +590,10 @@ static void a_config_that_is_refused_says_why(void **state)
     } wrong[] = {
         { "momentun", "1", "unknown option \"momentun\"; did you mean \"momentum\"?" },
         { "curriculum", "sine",
-          "curriculum: \"sine\" is none of cosine, linear, linear_official, none" },
-        { "method", "dkk", "method: no loss is called \"dkk\"" },
-        { "learning_rate", "-1", "learning_rate: \"-1\" is not a number from 0 to 3.40282e+38" },
+          "curriculum: found \"sine\", expected one of cosine, linear, linear_official, none" },
+        { "method", "dkk", "method: unknown loss \"dkk\"" },
+        { "learning_rate", "-1",
+          "learning_rate: found \"-1\", expected a number from 0 to 3.40282e+38" },
     };
     ctkd_plugin_config config = ctkd_plugin_defaults(N, K);
     const ctkd_plugin_config before = config;
@@ -605,13 +606,14 @@ static void a_config_that_is_refused_says_why(void **state)
     ctkd_plugin *plugin;
     config.temperature.tau_min = 0;
     assert_int_equal(ctkd_plugin_create_checked(&config, &plugin, &err), CTKD_EINVAL);
-    assert_string_equal(err.message,
-                        "temperature.tau_min: 0, expected a number from 1.4013e-45 to 3.40282e+38");
+    assert_string_equal(
+        err.message,
+        "temperature.tau_min: found 0, expected a number from 1.4013e-45 to 3.40282e+38");
     config = before;
     config.method = "fitnet";
     assert_int_equal(ctkd_plugin_create_checked(&config, &plugin, &err), CTKD_EINVAL);
-    assert_string_equal(err.message, "method: fitnet reads more than logits and labels; call its "
-                                     "eval in the loop");
+    assert_string_equal(err.message, "method: fitnet reads more than logits and labels, which is "
+                                     "all that a plugin has; call its eval in your loop");
     assert_null(plugin);
 }
 
@@ -632,17 +634,19 @@ static void bad_batches_are_refused_and_write_nothing(void **state)
         ctkd_status status;
         const char *message;
     } cases[] = {
-        { good, CTKD_EINVAL, "n: 0, expected 1 to 6" },
-        { good, CTKD_EINVAL, "t: logits are NULL" },
-        { good, CTKD_EINVAL, "labels and labels64: expected one of them" },
-        { good, CTKD_EINVAL, "labels: NULL, but ce_weight is not 0" },
+        { good, CTKD_EINVAL, "n: found 0, expected 1 to 6" },
+        { good, CTKD_EINVAL, "t: found NULL, expected logits" },
+        { good, CTKD_EINVAL, "labels and labels64: found both, expected one" },
+        { good, CTKD_EINVAL,
+          "labels: found NULL, expected labels or soft labels because ce_weight is not 0" },
         { good, CTKD_EUNSUPPORTED,
-          "weights: dist compares samples with each other and takes none" },
-        { good, CTKD_EINVAL, "epoch: 0, but they are counted from 1" },
+          "weights: expected NULL, because dist compares samples with each other" },
+        { good, CTKD_EINVAL, "epoch: found 0, expected a number counted from 1" },
         { good, CTKD_ERANGE,
-          "soft_labels: value -1 of sample 0, expected a finite number from 0 on" },
-        { good, CTKD_EINVAL, "batch: its size is of another version" },
-        { good, CTKD_EINVAL, "s_type, t_type: not a type of logits" },
+          "soft_labels: found -1 for sample 0, expected a finite number of at least 0" },
+        { good, CTKD_EINVAL,
+          "batch: size: smaller than in version 0.1.0, expected sizeof the struct" },
+        { good, CTKD_EINVAL, "s_type: found 3, expected 0 to 2, a ctkd_logit_type" },
     };
     cases[0].batch.n = 0;
     cases[1].batch.t = NULL;

@@ -138,11 +138,11 @@ static void a_wrong_text_says_what_is_expected(void **state)
         ctkd_status status;
         const char *message;
     } wrong[] = {
-        { "rate", "3", CTKD_ERANGE, "rate: \"3\" is not a number from 0 to 2" },
-        { "rate", "fast", CTKD_ERANGE, "rate: \"fast\" is not a number from 0 to 2" },
-        { "count", "2.5", CTKD_ERANGE, "count: \"2.5\" is not an integer from 1 to 9" },
-        { "on", "yes", CTKD_ERANGE, "on: \"yes\" is neither true nor false" },
-        { "kind", "oval", CTKD_ERANGE, "kind: \"oval\" is none of round, square" },
+        { "rate", "3", CTKD_ERANGE, "rate: found \"3\", expected a number from 0 to 2" },
+        { "rate", "fast", CTKD_ERANGE, "rate: found \"fast\", expected a number from 0 to 2" },
+        { "count", "2.5", CTKD_ERANGE, "count: found \"2.5\", expected an integer from 1 to 9" },
+        { "on", "yes", CTKD_ERANGE, "on: found \"yes\", expected true or false" },
+        { "kind", "oval", CTKD_ERANGE, "kind: found \"oval\", expected one of round, square" },
         { "coutn", "1", CTKD_ENOTFOUND, "unknown option \"coutn\"; did you mean \"count\"?" },
         { "temperature", "1", CTKD_ENOTFOUND, "unknown option \"temperature\"" },
     };

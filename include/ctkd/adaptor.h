@@ -5,22 +5,22 @@
  * A method's `plan` (ctkd/loss.h) calls the functions of a ctkd_builder; the trainer implements
  * them on its own layers: ctkd does so in src/train/adaptors.c, any other framework in its own
  * terms. The trainer runs the adaptors forward, hands what was read to the loss, and sends the
- * loss's gradients back. Adaptors are trained with the student, saved with the run, and no part of
- * the student that leaves it.
+ * loss's gradients back. Adaptors are trained with the student and saved with the run, but are no
+ * part of the exported student.
  *
  * Values are handles >= 0 of maps [n, c, h, w] (a vector has h = w = 1); a handle belongs to the
  * method whose `plan` made it and ends with that call.
  *
  * Errors are sticky. The first one sets `status` and `message`; from then on every function that
  * returns a handle returns -1, the others do nothing, `size` gives zeros, and none overwrites
- * status or message. So `plan` may pass on handles without a look at them, and returns
- * builder->status at its end; it must look before it loops over sizes or divides by them. A
- * handle of -1 is taken everywhere; any other number that the builder did not return is a fault
- * of the method.
+ * status or message. So `plan` may pass handles on without checking them, and returns
+ * builder->status at its end; it must check before it loops over sizes or divides by them. Every
+ * function accepts the handle -1; any other number that the builder did not return is a fault of
+ * the method.
  *
- * Threads: a builder is for the one thread that called `plan`. It is the trainer's, lives for that
- * call and must not be kept. Names, messages and ctkd_conv are copied or used during the call; a
- * method frees nothing.
+ * Threads: a builder belongs to the trainer. Only the thread that called `plan` uses it, and it
+ * must not be kept after that call. Names, messages and ctkd_conv are copied or used during the
+ * call; a method frees nothing.
  */
 #ifndef CTKD_ADAPTOR_H
 #define CTKD_ADAPTOR_H
@@ -37,8 +37,9 @@ extern "C" {
 typedef enum ctkd_side { CTKD_STUDENT, CTKD_TEACHER } ctkd_side;
 
 /**
- * How weights start (doc/methods.md, "Initial values"); fan_in = c kernel^2, of a transposed
- * convolution out kernel^2. Biases are drawn from U(-1/sqrt(fan_in), 1/sqrt(fan_in)) in every case.
+ * Initial values of weights (doc/methods.md, "Initial values"); fan_in = c kernel^2, for a
+ * transposed convolution out kernel^2. Biases are drawn from U(-1/sqrt(fan_in), 1/sqrt(fan_in)) in
+ * every case.
  */
 typedef enum ctkd_start {
     CTKD_START_DEFAULT,        /**< U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the frameworks' default */
@@ -70,14 +71,14 @@ struct ctkd_builder {
     char message[256];  /**< why, when status is not CTKD_OK; a terminated string, may be empty */
 
     /** Number of features of a network: 0 is the stem, count - 2 the last map, count - 1 the pooled
-        vector (doc/methods.md, "Taps"). Answers after an error too. */
+        vector (doc/methods.md, "Taps"). It may be called after an error too. */
     size_t (*taps)(ctkd_builder *b, ctkd_side side);
     /**
      * Feature `index`; below 0 from the end: -1 the pooled vector, -2 the last map.
-     * @param pre  its form before the ReLU. A teacher's then comes with the weights of the batch
-     *             norm before it where it has one (ctkd_map.norm_weight).
-     * @return a map [n, c, h, w], the same handle or another one for the same feature;
-     *         CTKD_ESHAPE: no such feature, or no such form of it
+     * @param pre  true: its value before the ReLU. That of a teacher then comes with the weights of
+     *             the batch norm before it, if there is one (ctkd_map.norm_weight).
+     * @return a map [n, c, h, w], the same handle or another one for the same feature; CTKD_ESHAPE:
+     *         there is no such feature, or it has no value before a ReLU
      */
     int (*tap)(ctkd_builder *b, ctkd_side side, int index, bool pre);
     /** Whether a teacher's tap comes with the weights of a batch norm (`tap`); false for any other
@@ -88,17 +89,17 @@ struct ctkd_builder {
 
     /*
      * Layers. x is [n, c, h, w]; each returns a new value of the shape that it states, or -1. Sizes
-     * that do not fit are CTKD_ESHAPE, arguments out of range CTKD_EINVAL, no memory CTKD_ENOMEM.
-     * `name` names the layer's parameters in checkpoints: unique within the method ("regressor.0"),
-     * at most 60 bytes.
+     * that do not fit give CTKD_ESHAPE, arguments out of range CTKD_EINVAL, and a failed allocation
+     * CTKD_ENOMEM. `name` names the layer's parameters in checkpoints: unique within the method
+     * ("regressor.0"), at most 60 bytes.
      */
 
     /** Convolution with zero padding: [n, out, (h + 2 padding - kernel)/stride + 1, likewise w]. */
     int (*conv)(ctkd_builder *b, int x, const char *name, const ctkd_conv *conv);
     /** Transposed convolution: [n, out, (h - 1) stride - 2 padding + kernel, likewise w]. */
     int (*transposed_conv)(ctkd_builder *b, int x, const char *name, const ctkd_conv *conv);
-    /** Batch norm over n, h and w with the statistics of the batch, weight 1 and bias 0 at the
-        start; the shape of x. */
+    /** Batch norm over n, h and w with the statistics of the batch, initially with weight 1 and
+        bias 0; the shape of x. */
     int (*batch_norm)(ctkd_builder *b, int x, const char *name);
     /** The shape of x. `slope` is finite and read by CTKD_LEAKY_RELU alone. */
     int (*activate)(ctkd_builder *b, int x, ctkd_activation kind, float slope);
@@ -117,23 +118,23 @@ struct ctkd_builder {
         c = count without n. Layers do not take it. */
     int (*parameter)(ctkd_builder *b, const char *name, size_t count, float value);
 
-    /** Layers and parameters made from here on are trained in these CTKD_STAGE_* only; before the
-        first call: in every stage. */
+    /** Layers and parameters made after this call are trained in these CTKD_STAGE_* only; those
+        made before the first call are trained in every stage. */
     void (*train_in)(ctkd_builder *b, unsigned stages);
     /**
      * The next map that eval gets in these stages: maps come in the order of the calls.
      * @param x         any value; the trainer owns the memory that eval sees, until eval returns
-     * @param gradient  eval writes dx, [n, c, h, w] as x. Without, dx is NULL and nothing flows
-     *                  back.
+     * @param gradient  true: eval writes dx, [n, c, h, w] as x; false: dx is NULL and no gradient
+     *                  flows back.
      */
     void (*read)(ctkd_builder *b, int x, unsigned stages, bool gradient);
-    /** The method's own error: sets status CTKD_ESHAPE and message, formatted as by printf and cut
-        to its size, unless there is an error already; returns -1. */
+    /** Reports an error of the method: sets status CTKD_ESHAPE and message, formatted as by printf
+        and cut to its size, unless there is an error already; returns -1. */
     int (*refuse)(ctkd_builder *b, const char *format, ...);
 
-    /** The teacher's batch norms use the statistics of each batch, as in training, in place of its
-        running ones, for its features and its logits. There is one teacher: all losses of a run
-        see this one. Nothing of the teacher changes. */
+    /** The teacher's batch norms use the statistics of each batch, as in training, instead of their
+        running statistics, for its features and its logits. A run has one teacher, so all its
+        losses see this one. The teacher itself does not change. */
     void (*batch_statistics)(ctkd_builder *b);
 };
 

@@ -1,8 +1,8 @@
-/** @file export.h  Which names of libctkd its users see. */
+/** @file export.h  Which names libctkd exports. */
 #ifndef CTKD_EXPORT_H
 #define CTKD_EXPORT_H
 
-/** In front of every public function: the library hides all other names. */
+/** Precedes every public function; all other names are hidden. */
 #if defined(__GNUC__)
 #define CTKD_API __attribute__((visibility("default")))
 #else

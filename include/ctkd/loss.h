@@ -36,7 +36,7 @@ CTKD_API CTKD_NODISCARD ctkd_status ctkd_cross_entropy(size_t n, size_t k, const
 /**
  * Cross-entropy with soft labels (mixup, label smoothing, a set of soft targets), batch mean:
  *   L = 1/n sum_i (Y_i lse(s_i) - sum_j y_ij s_ij),  ds_i = (Y_i softmax(s_i) - y_i)/n,
- *   Y_i = sum_j y_ij  (1 for a distribution; nothing asks for that)
+ *   Y_i = sum_j y_ij  (1 for a distribution, which is not required)
  * @param y  [n, k], finite and >= 0
  * Other arguments as ctkd_cross_entropy. CTKD_ERANGE: a y that is negative or not finite.
  */
@@ -86,7 +86,8 @@ CTKD_API CTKD_NODISCARD ctkd_status ctkd_kd_loss(size_t n, size_t k, const float
  * Arguments as ctkd_kd_loss.
  * @param labels  [n], each in 0..k-1
  * @return as ctkd_kd_loss; CTKD_EINVAL also for k < 3 (with two classes NCKD has one class and is
- *         constant 0), alpha or beta negative or not finite; CTKD_ERANGE for a label outside.
+ *         constant 0), alpha or beta negative or not finite; CTKD_ERANGE for a label outside
+ *         0..k-1.
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_dkd_loss(size_t n, size_t k, const float *s,
                                                   const float *t, const int32_t *labels,
@@ -112,9 +113,9 @@ enum {
     CTKD_NONNEGATIVE = 1u << 2,
     /** L grows as tau^2 for large tau, with no maximum between: a temperature that climbs it runs
        to the upper end of its range, and the loss outgrows everything else. A fixed temperature
-       suits such a loss. Without it, tau^2 L tends to a constant. */
+       suits such a loss. Without this flag L tends to a constant for large tau. */
     CTKD_GROWS_WITH_TAU = 1u << 3,
-    /** The mean over the samples of a loss of each: samples can be weighed. */
+    /** The loss is the mean of one loss per sample, so samples can be weighted. */
     CTKD_ROWWISE = 1u << 4
 };
 
@@ -124,11 +125,11 @@ enum {
     CTKD_STAGE_MAIN = 1u << 1
 };
 
-/** Which view of the images an evaluation is of. The loss of a step is the sum over its views. */
+/** Which view of the images an evaluation reads. The loss of a step is the sum over its views. */
 typedef enum ctkd_view {
-    CTKD_VIEW_ONLY, /**< there is one; a loss with CTKD_NEEDS_VIEWS lets it stand for both */
+    CTKD_VIEW_ONLY, /**< there is only one; a loss with CTKD_NEEDS_VIEWS uses it for both */
     CTKD_VIEW_WEAK,
-    CTKD_VIEW_STRONG /**< strongly augmented; of losses with CTKD_NEEDS_VIEWS alone */
+    CTKD_VIEW_STRONG /**< strongly augmented; only for losses with CTKD_NEEDS_VIEWS */
 } ctkd_view;
 
 /**
@@ -151,14 +152,14 @@ typedef struct ctkd_head {
     const float *bias;   /**< [k] */
 } ctkd_head;
 
-/** The training set as a loss that keeps state of its samples sees it. */
+/** The training set, for a loss that keeps state about its samples. */
 typedef struct ctkd_samples {
-    size_t count;          /**< of the set */
+    size_t count;          /**< number of samples in the set */
     const int32_t *labels; /**< [count], each in 0..k-1 */
-    uint64_t seed, step;   /**< of the run's draws; step counts all steps from 0 */
+    uint64_t seed, step;   /**< seed of the run's draws; number of the step, from 0 */
 } ctkd_samples;
 
-/** Somebody else's threads. Results never depend on how many there are. */
+/** Threads that the caller lends. Results never depend on their number. */
 typedef struct ctkd_pool {
     void *context;
     /** Calls body(argument, i) once for each i below count, in any order, at once or in turn;
@@ -168,9 +169,8 @@ typedef struct ctkd_pool {
 } ctkd_pool;
 
 /**
- * Somebody else's matrix product (a BLAS's sgemm), for the losses that spend their time in products
- * of features: NST, FSP, SP, PKT. Their values then have its rounding; without it they do not
- * change.
+ * A matrix product that the caller lends (sgemm of a BLAS), for the losses that spend their time in
+ * products of features: NST, FSP, SP, PKT and SRRL. Their values then have its rounding.
  */
 typedef struct ctkd_multiplier {
     void *context;
@@ -185,13 +185,13 @@ typedef struct ctkd_multiplier {
 
 /*
  * Structs with a `size` may grow at their end in later versions. Its value is the sizeof of the
- * struct as its writer was compiled, so that members which the writer did not know are not read; 0
- * means the struct as it is in 0.1.0. Structs without one keep their members within a major
+ * struct that its writer was compiled with, so that members which the writer did not know are not
+ * read; 0 means the struct of version 0.1.0. Structs without one keep their members within a major
  * version.
  */
 
-/** What the sizes of a loss's state and scratch memory depend on: n_max samples, k classes, maps
-    without their values. */
+/** What the sizes of a loss's state and scratch memory depend on: the largest batch n, k classes,
+    and the sizes of the maps. */
 typedef struct ctkd_loss_shape {
     size_t size; /**< sizeof(ctkd_loss_shape), or 0: see above */
     size_t n, k;
@@ -218,12 +218,12 @@ typedef struct ctkd_loss_args {
     const ctkd_head *head;       /**< NULL unless needed */
     const uint64_t *ids;         /**< [n], each below samples->count; NULL unless needed */
     const ctkd_samples *samples; /**< NULL unless needed */
-    float *state;          /**< of ctkd_loss_def.state values; read and moved; NULL if that is 0 */
-    const ctkd_pool *pool; /**< NULL: everything in the calling thread */
-    const ctkd_multiplier *multiplier; /**< NULL: products of its own */
+    float *state; /**< of ctkd_loss_def.state values; read and updated; NULL if that is 0 */
+    const ctkd_pool *pool;             /**< NULL: everything in the calling thread */
+    const ctkd_multiplier *multiplier; /**< NULL: the loss computes its own products */
 } ctkd_loss_args;
 
-/** One entry of the registry: all that a command, a config check or a test knows of a loss. */
+/** One entry of the registry: all that a command, a config check or a test knows about a loss. */
 typedef struct ctkd_loss_def {
     size_t size;         /**< sizeof(ctkd_loss_def), or 0: see above */
     const char *name;    /**< as in a config */
@@ -237,23 +237,23 @@ typedef struct ctkd_loss_def {
     size_t config_size;
     /** Weight that the source gives to this loss (beta), for listings and recipes. */
     float weight;
-    /** Stages that the loss has a value in; 0 means CTKD_STAGE_MAIN. */
+    /** Stages in which the loss has a value; 0 means CTKD_STAGE_MAIN. */
     unsigned stages;
     /** With CTKD_STAGE_INITIAL: whether that stage trains the student's layers below its classifier
         (else only the method's own parameters). */
     bool initial_trains_student;
     /** With CTKD_NEEDS_MAPS: picks taps, puts adaptors on them and lists what eval reads
-        (ctkd/adaptor.h). CTKD_ESHAPE when the two networks do not fit: ctkd_builder.message says
-        why. */
+        (ctkd/adaptor.h). CTKD_ESHAPE when the two networks do not fit; ctkd_builder.message then
+        says why. */
     ctkd_status (*plan)(const void *config, ctkd_builder *builder);
     /** Values of scratch memory that eval needs, 0 if that overflows size_t; NULL: none. Its
-       contents need not be kept between calls. That of a loss on logits alone does not depend on
-       its options: config may be NULL then. */
+        contents need not be kept between calls. The number for a loss on logits alone does not
+        depend on its options, so config may be NULL then. */
     size_t (*workspace)(const void *config, const ctkd_loss_shape *shape);
-    /** Values of state, which must be kept between calls and belong into a checkpoint; as
-     * workspace. */
+    /** Values of state, which must be kept between calls and belong in a checkpoint; otherwise as
+     * `workspace`. */
     size_t (*state)(const void *config, const ctkd_loss_shape *shape);
-    /** Fills it for a new run. */
+    /** Sets the state at the start of a run. */
     void (*state_init)(const void *config, const ctkd_loss_shape *shape, uint64_t seed,
                        float *state);
     /**
@@ -261,13 +261,15 @@ typedef struct ctkd_loss_def {
      * config_size bytes set through `options`. Calls may run side by side on different outputs,
      * workspaces and states.
      * @return CTKD_OK; CTKD_EINVAL (a size of 0, a missing array, tau not positive and finite),
-     *         CTKD_ERANGE (a label or an id outside, sizes that overflow), CTKD_ESHAPE (maps that are
-     *         not those of `plan`); on error no output is written and the state does not move
+     *         CTKD_ERANGE (a label or an id out of range, sizes that overflow), CTKD_ESHAPE (maps
+     *         that are not those of `plan`); on error no output is written and the state does not
+     *         change
      */
     ctkd_status (*eval)(const void *config, const ctkd_loss_args *args);
 } ctkd_loss_def;
 
-/** Values that args.workspace needs: 0 when the loss needs none. CTKD_ERANGE: they overflow. */
+/** Values that args.workspace needs; 0 when the loss needs none. CTKD_ERANGE: the number
+    overflows. */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def,
                                                         const void *config,
                                                         const ctkd_loss_shape *shape,

@@ -1,10 +1,10 @@
 /**
  * @file option.h  Typed option tables.
  *
- * A table describes the fields of a plain struct: name, type, default, range, help. The same table
- * sets defaults, checks values, and is what a command line, a config reader or a binding reads.
- * Tables are constant and outlive everything that reads them; no function keeps a pointer. All may
- * run side by side on different configs.
+ * A table describes the fields of a plain struct: name, type, default, range, help. It sets
+ * defaults and checks values, and a command line, a config reader or a binding reads it. Tables are
+ * constant and outlive everything that reads them. No function keeps a pointer, and all functions
+ * may run side by side on different configs.
  */
 #ifndef CTKD_OPTION_H
 #define CTKD_OPTION_H
@@ -60,18 +60,18 @@ CTKD_API const ctkd_option *ctkd_option_find(const ctkd_option *options, const c
 /**
  * Sets one numeric option (F32, I64, BOOL, CHOICE by index).
  * @return CTKD_OK, CTKD_ENOTFOUND (no such name), CTKD_ERANGE (outside its range, not finite, not
- *         whole where it must be), CTKD_EINVAL (a STRING or PATH, or NULL config).
+ *         an integer where one is required), CTKD_EINVAL (a STRING or PATH, or NULL config).
  *         Unchanged on error.
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_option_set(const ctkd_option *options, void *config,
                                                     const char *name, double value);
 
 /**
- * Sets one numeric option from text, as a command line or a binding has it: a decimal number with a
+ * Sets one numeric option from the text of a command line or a binding: a decimal number with a
  * point in every locale ("0.5", "1e-3"), true or false (also 1 or 0), or a name of a CHOICE.
  * @param err  may be NULL; says what was found and what was expected, and names the nearest option
  *             when the name is unknown
- * @return as ctkd_option_set; CTKD_ERANGE also for text that is no value. Unchanged on error.
+ * @return as ctkd_option_set; CTKD_ERANGE also for text that is not a value. Unchanged on error.
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_option_set_text(const ctkd_option *options, void *config,
                                                          const char *name, const char *text,

@@ -27,7 +27,7 @@ extern "C" {
     X(EEXIST, -8, "already exists")                                                                \
     X(ENAN, -9, "not a finite number")                                                             \
     X(EUNSUPPORTED, -10, "not supported")                                                          \
-    X(EBACKEND, -11, "a library underneath failed")                                                \
+    X(EBACKEND, -11, "an underlying library failed")                                               \
     X(EINTERRUPTED, -12, "interrupted")
 
 /** 0 is success, every failure is negative. */

@@ -30,7 +30,7 @@ typedef enum ctkd_temperature_kind {
     CTKD_TEMPERATURE_INSTANCE
 } ctkd_temperature_kind;
 
-/** Memory functions; both or neither: NULL members mean malloc and free. `context` goes to both. */
+/** Memory functions: both set, or both NULL for malloc and free. `context` is passed to both. */
 typedef struct ctkd_allocator {
     void *(*allocate)(void *context, size_t bytes);
     void (*release)(void *context, void *memory);
@@ -43,17 +43,17 @@ typedef struct ctkd_temperature_config {
     float tau;        /**< FIXED: the temperature, > 0; default 4 */
     float tau_min;    /**< > 0; default 1 (published t_start) */
     float tau_span;   /**< > 0; default 20 (published t_end, which is a range, not an end) */
-    float theta_init; /**< GLOBAL: start of theta; default 1, so that tau starts at 15.62 */
+    float theta_init; /**< GLOBAL: initial theta; default 1, so that tau starts at 15.62 */
     size_t n_max;     /**< INSTANCE: largest batch; >= 1 */
     size_t k;         /**< INSTANCE: classes; >= 1 */
     size_t hidden;    /**< INSTANCE: hidden width H; 0 means k */
     bool from_logits; /**< INSTANCE: x is [t; s] instead of their softmaxes; default false */
-    bool through;     /**< INSTANCE: let dx reach the student's logits; default false */
-    float bias_init;  /**< INSTANCE: start of b2 when set_bias; 1 starts tau at 15.62 */
+    bool through;     /**< INSTANCE: send gradient to the student's logits; default false */
+    float bias_init;  /**< INSTANCE: initial b2 with set_bias; 1 starts tau at 15.62 */
     bool set_bias;    /**< INSTANCE: use bias_init instead of the uniform draw; default false */
-    uint64_t seed;    /**< of INSTANCE's initial weights, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) */
+    uint64_t seed;    /**< seed of INSTANCE's initial weights, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) */
     ctkd_allocator allocator;
-    uint64_t reserved[8]; /**< 0: room for later members, because other structs hold this one */
+    uint64_t reserved[8]; /**< 0; room for later members, because other structs contain this one */
 } ctkd_temperature_config;
 
 /** Writes the published setting: GLOBAL, tau in (1, 21), theta 1.
@@ -71,7 +71,7 @@ static inline ctkd_temperature_config ctkd_temperature_defaults(void)
 typedef struct ctkd_temperature ctkd_temperature;
 
 /**
- * Creates a temperature module; all memory it will ever need is taken here, in one block.
+ * Creates a temperature module and allocates all its memory, in one block.
  * @param config  copied; the allocator's functions and context are kept until destroy
  * @param out     the caller destroys it (ctkd_temperature_destroy)
  * @return CTKD_OK, CTKD_EINVAL (a field out of its range, NULL argument), CTKD_ENOMEM;
@@ -104,7 +104,7 @@ CTKD_API CTKD_NODISCARD ctkd_status ctkd_temperature_forward(ctkd_temperature *t
  * @param dtau    ctkd_temperature_count(temperature, n) values, not reversed
  * @param lambda  reversal strength, >= 0
  * @param ds      [n, k], accumulated: adds the path through INSTANCE's input when `through` is
- *                set, else it is left alone; NULL to skip
+ *                set, else unchanged; NULL to skip
  * @return CTKD_OK, or CTKD_EINVAL (NULL dtau, lambda negative or not finite, n differs from the
  *         last forward); nothing is written on error.
  */

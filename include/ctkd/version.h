@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* The one place: the build, the packages and the command read these three lines. */
+/* The version is written here only: the build, the packages and the command read these lines. */
 #define CTKD_VERSION_MAJOR 0
 #define CTKD_VERSION_MINOR 1
 #define CTKD_VERSION_PATCH 0

@@ -64,8 +64,9 @@ size_t ctkd__maps_end(ctkd_builder *builder)
     const size_t fewer = s < t ? s : t;
     if (fewer >= 3)
         return fewer - 1;
-    (void)builder->refuse(builder, "%s has %zu features, expected a stem, a map and a vector",
-                          s < t ? "student" : "teacher", fewer);
+    (void)builder->refuse(
+        builder, "the %s has %zu features, expected at least 3 (stem, map and pooled vector)",
+        s < t ? "student" : "teacher", fewer);
     return 1;
 }
 

@@ -66,10 +66,12 @@ static ctkd_status refuse_value(const ctkd_option *option, const char *text, ctk
     switch (option->type) {
     case CTKD_OPTION_STRING:
     case CTKD_OPTION_PATH:
-        return CTKD__REFUSE(err, CTKD_EINVAL, option->name, ": is a text, which is not set here");
+        return CTKD__REFUSE(
+            err, CTKD_EINVAL, option->name,
+            ": the option holds text, expected one that holds a number, a choice or a flag");
     case CTKD_OPTION_BOOL:
-        return CTKD__REFUSE(err, CTKD_ERANGE, option->name, ": \"", text,
-                            "\" is neither true nor false");
+        return CTKD__REFUSE(err, CTKD_ERANGE, option->name, ": found \"", text,
+                            "\", expected true or false");
     case CTKD_OPTION_CHOICE:
         for (size_t i = 0, used = 0; option->choices[i]; i++) {
             const size_t length = strlen(option->choices[i]);
@@ -79,13 +81,13 @@ static ctkd_status refuse_value(const ctkd_option *option, const char *text, ctk
             memcpy(choices + used + 2, option->choices[i], length + 1);
             used += length + 2;
         }
-        return CTKD__REFUSE(err, CTKD_ERANGE, option->name, ": \"", text, "\" is none of ",
-                            choices[0] ? choices + 2 : "");
+        return CTKD__REFUSE(err, CTKD_ERANGE, option->name, ": found \"", text,
+                            "\", expected one of ", choices[0] ? choices + 2 : "");
     case CTKD_OPTION_F32:
     case CTKD_OPTION_I64:
         break;
     }
-    return CTKD__REFUSE(err, CTKD_ERANGE, option->name, ": \"", text, "\" is not ",
+    return CTKD__REFUSE(err, CTKD_ERANGE, option->name, ": found \"", text, "\", expected ",
                         option->type == CTKD_OPTION_F32 ? "a number" : "an integer", " from ",
                         ctkd__number_text(option->min, low), " to ",
                         ctkd__number_text(option->max, high));
@@ -95,7 +97,7 @@ ctkd_status ctkd_option_set_text(const ctkd_option *options, void *config, const
                                  const char *text, ctkd_error *err)
 {
     if (!config || !name || !text)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "an option needs a config, a name and a text");
+        return CTKD__REFUSE(err, CTKD_EINVAL, "found NULL, expected a config, a name and a text");
     const ctkd_option *option = ctkd_option_find(options, name);
     if (!option)
         return refuse_name(options, name, err);

@@ -49,28 +49,30 @@ static ctkd_status find_method(struct ctkd_plugin *plugin, const ctkd_plugin_con
             ctkd__struct_read(&plugin->own, sizeof plugin->own, sizeof plugin->own,
                               config->method_def, config->method_def->size);
         if (status != CTKD_OK)
-            return CTKD__REFUSE(err, status, "method_def: its size is of another version");
+            return ctkd__refuse_struct(err, status, "method_def");
         plugin->method = &plugin->own;
     } else if (config->method) {
         plugin->method = ctkd_loss_find(config->method);
         if (!plugin->method)
-            return CTKD__REFUSE(err, CTKD_ENOTFOUND, "method: no loss is called \"", config->method,
+            return CTKD__REFUSE(err, CTKD_ENOTFOUND, "method: unknown loss \"", config->method,
                                 "\"");
     }
     if (!plugin->method)
         return CTKD_OK;
     const unsigned more = CTKD_NEEDS_MAPS | CTKD_NEEDS_IDS | CTKD_NEEDS_HEAD;
     const char *const name = plugin->method->name ? plugin->method->name : "method_def";
-    char least[CTKD__NUMBER_BYTES];
+    char found[CTKD__NUMBER_BYTES], least[CTKD__NUMBER_BYTES];
     if (!plugin->method->eval)
-        return CTKD__REFUSE(err, CTKD_EINVAL, name, ": eval is NULL");
+        return CTKD__REFUSE(err, CTKD_EINVAL, name, ": eval: found NULL, expected a function");
     if (config->k < plugin->method->classes_min)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "k: ", name, " needs ",
-                            ctkd__number_text((double)plugin->method->classes_min, least),
-                            " classes");
+        return CTKD__REFUSE(
+            err, CTKD_EINVAL, "k: found ", ctkd__number_text((double)config->k, found),
+            " classes, expected at least ",
+            ctkd__number_text((double)plugin->method->classes_min, least), " for ", name);
     if ((plugin->method->needs & more) || plugin->method->state)
         return CTKD__REFUSE(err, CTKD_EINVAL, "method: ", name,
-                            " reads more than logits and labels; call its eval in the loop");
+                            " reads more than logits and labels, which is all that a plugin has; "
+                            "call its eval in your loop");
     const ctkd_loss_shape shape = { .size = sizeof shape, .n = config->n_max, .k = config->k };
     if (ctkd_loss_workspace(plugin->method, NULL, &shape, &plugin->workspace_size) != CTKD_OK)
         return CTKD__REFUSE(err, CTKD_ENOMEM, "out of memory");
@@ -102,10 +104,10 @@ ctkd_status ctkd_plugin_create_checked(const ctkd_plugin_config *from, ctkd_plug
                                        ctkd_error *err)
 {
     if (!out)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "out is NULL");
+        return CTKD__REFUSE(err, CTKD_EINVAL, "out: found NULL, expected a place for the plugin");
     *out = NULL;
     if (!from)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "config is NULL");
+        return CTKD__REFUSE(err, CTKD_EINVAL, "config: found NULL, expected a configuration");
     struct ctkd_plugin plugin = { 0 };
     ctkd_status status = ctkd__plugin_config_read(from, &plugin.config, err);
     if (status != CTKD_OK)
@@ -157,10 +159,10 @@ ctkd_status ctkd_plugin_set_method_text(ctkd_plugin *plugin, const char *name, c
                                         ctkd_error *err)
 {
     if (!plugin)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "plugin is NULL");
+        return CTKD__REFUSE(err, CTKD_EINVAL, "plugin: found NULL, expected a plugin");
     if (!plugin->method)
-        return CTKD__REFUSE(err, CTKD_ENOTFOUND,
-                            "the plugin has no method whose options could be set");
+        return CTKD__REFUSE(err, CTKD_ENOTFOUND, "option \"", name ? name : "",
+                            "\": the plugin has no method, expected one whose option it is");
     return ctkd_option_set_text(plugin->method->options, plugin->method_config, name, text, err);
 }
 

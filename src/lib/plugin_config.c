@@ -39,29 +39,35 @@ static const ctkd_option options[] = {
     CHOICE(kd_form, CTKD_KD_EXACT, kd_forms,
            "exact: KL(p||q); epsilon: the published instance-wise form with p + 1e-7"),
     { "method", CTKD_OPTION_STRING, offsetof(struct settings, method), 0, 0, 0, "", NULL,
-      "a further loss of logits by its name; empty for none" },
-    F32(method_weight, 0, 0, FLT_MAX, "its weight, beta"),
+      "name of a further loss of logits; empty: none" },
+    F32(method_weight, 0, 0, FLT_MAX, "weight of that loss, beta"),
     CHOICE(temperature.kind, CTKD_TEMPERATURE_GLOBAL, kinds,
-           "one constant, one that is learnt, or one per sample from a small network"),
+           "fixed: a constant; global: one learned value; instance: one per sample from a small "
+           "network"),
     F32(temperature.tau, 4, 0x1p-149, FLT_MAX, "kind fixed: the temperature"),
-    F32(temperature.tau_min, 1, 0x1p-149, FLT_MAX, "lower end of the learnt temperature"),
-    F32(temperature.tau_span, 20, 0x1p-149, FLT_MAX, "its upper end less the lower one"),
-    F32(temperature.theta_init, 1, -FLT_MAX, FLT_MAX, "kind global: start of theta"),
-    I64(temperature.hidden, 0, 0, 0x1p53, "kind instance: hidden width; 0 is the classes"),
-    BOOL(temperature.from_logits, 0, "kind instance: its input is the logits, not their softmax"),
-    BOOL(temperature.through, 0, "kind instance: its gradient reaches the student's logits"),
-    BOOL(temperature.set_bias, 0, "kind instance: the last bias starts at bias_init"),
-    F32(temperature.bias_init, 1, -FLT_MAX, FLT_MAX, "kind instance: start of the last bias"),
-    I64(temperature.seed, 0, 0, 0x1p53, "kind instance: seed of its initial weights"),
-    CHOICE(curriculum, CTKD_CURRICULUM_COSINE, curricula, "how lambda grows"),
+    F32(temperature.tau_min, 1, 0x1p-149, FLT_MAX, "lower end of a learned temperature"),
+    F32(temperature.tau_span, 20, 0x1p-149, FLT_MAX,
+        "width of its range: tau_min < tau < tau_min + tau_span"),
+    F32(temperature.theta_init, 1, -FLT_MAX, FLT_MAX, "kind global: initial theta"),
+    I64(temperature.hidden, 0, 0, 0x1p53, "kind instance: hidden width; 0: the number of classes"),
+    BOOL(temperature.from_logits, 0,
+         "kind instance: the network reads logits instead of probabilities"),
+    BOOL(temperature.through, 0,
+         "kind instance: the network sends gradient to the student's logits"),
+    BOOL(temperature.set_bias, 0, "kind instance: use bias_init instead of a drawn bias"),
+    F32(temperature.bias_init, 1, -FLT_MAX, FLT_MAX,
+        "kind instance: initial value of the last bias"),
+    I64(temperature.seed, 0, 0, 0x1p53, "kind instance: seed of the network's initial weights"),
+    CHOICE(curriculum, CTKD_CURRICULUM_COSINE, curricula, "how the reversal strength lambda grows"),
     I64(curriculum_epochs, 10, 0, 0x1p53, "epochs until lambda_max; 0: from the start"),
-    I64(curriculum_steps, 0, 0, 0x1p53, "above 0: steps until lambda_max, in place of epochs"),
+    I64(curriculum_steps, 0, 0, 0x1p53,
+        "steps until lambda_max, in place of curriculum_epochs; 0: count epochs"),
     F32(lambda_min, 0, 0, FLT_MAX, "lambda where the curriculum starts"),
     F32(lambda_max, 1, 0, FLT_MAX, "lambda where the curriculum ends"),
-    F32(learning_rate, 0.05, 0, FLT_MAX, "of theta's SGD"),
-    F32(momentum, 0.9, 0, 0x1.fffffep-1, "of theta's SGD, below 1"),
-    F32(weight_decay, 5e-4, 0, FLT_MAX, "of theta's SGD"),
-    I64(ignored_label, -0x1p63, -0x1p63, 0x1p53, "samples with this label have none"),
+    F32(learning_rate, 0.05, 0, FLT_MAX, "learning rate of theta's SGD"),
+    F32(momentum, 0.9, 0, 0x1.fffffep-1, "momentum of theta's SGD, below 1"),
+    F32(weight_decay, 5e-4, 0, FLT_MAX, "weight decay of theta's SGD"),
+    I64(ignored_label, -0x1p63, -0x1p63, 0x1p53, "samples with this label count as unlabelled"),
     CTKD_OPT_END,
 };
 
@@ -150,7 +156,7 @@ void ctkd_plugin_config_init(ctkd_plugin_config *config, size_t size, size_t rep
     for (const ctkd_option *option = options; option->name; option++)
         if (option->type != CTKD_OPTION_STRING &&
             ctkd_option_set(options, &s, option->name, option->value) != CTKD_OK)
-            assert(!"a default fits its range");
+            assert(!"every default lies in its range");
     store(&s, &own);
     own.size = size;
     give(config, size, &own, sizeof own);
@@ -160,16 +166,16 @@ ctkd_status ctkd_plugin_config_set(ctkd_plugin_config *config, const char *name,
                                    ctkd_error *err)
 {
     if (!config || !name || !text)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "an option needs a config, a name and a text");
+        return CTKD__REFUSE(err, CTKD_EINVAL, "found NULL, expected a config, a name and a text");
     ctkd_plugin_config own;
     const size_t size = config->size ? config->size : sizeof own;
     ctkd_status status = ctkd__struct_read(&own, sizeof own, sizeof own, config, size);
     if (status != CTKD_OK)
-        return CTKD__REFUSE(err, status, "config: its size is of another version");
+        return ctkd__refuse_struct(err, status, "config");
     if (strcmp(name, "method") == 0) {
         const ctkd_loss_def *def = ctkd_loss_find(text);
         if (!def && text[0])
-            return CTKD__REFUSE(err, CTKD_ENOTFOUND, "method: no loss is called \"", text, "\"");
+            return CTKD__REFUSE(err, CTKD_ENOTFOUND, "method: unknown loss \"", text, "\"");
         config->method = def ? def->name : NULL;
         return CTKD_OK;
     }
@@ -182,7 +188,7 @@ ctkd_status ctkd_plugin_config_set(ctkd_plugin_config *config, const char *name,
 
 /* --- checks at create */
 
-static double value_of(const ctkd_option *option, const struct settings *s)
+static double field_value(const ctkd_option *option, const struct settings *s)
 {
     const char *const field = (const char *)s + option->offset;
     float f32;
@@ -230,18 +236,20 @@ static ctkd_status check_ranges(const ctkd_plugin_config *config, ctkd_error *er
         if (option->type == CTKD_OPTION_STRING || option->type == CTKD_OPTION_BOOL ||
             !is_read(option->name, &config->temperature))
             continue;
-        const double value = value_of(option, &s);
+        const double value = field_value(option, &s);
         if (option->type == CTKD_OPTION_I64) /* any: sizes end in out of memory, not here */
             continue;
         char found[CTKD__NUMBER_BYTES], low[CTKD__NUMBER_BYTES], high[CTKD__NUMBER_BYTES];
         if (ctkd_option_set(options, &unused, option->name, value) == CTKD_OK)
             continue;
         if (option->type == CTKD_OPTION_CHOICE)
-            return CTKD__REFUSE(err, CTKD_EINVAL, option->name, ": ",
-                                ctkd__number_text(value, found), " is none of its values");
-        return CTKD__REFUSE(err, CTKD_EINVAL, option->name, ": ", ctkd__number_text(value, found),
-                            ", expected a number from ", ctkd__number_text(option->min, low),
-                            " to ", ctkd__number_text(option->max, high));
+            return CTKD__REFUSE(err, CTKD_EINVAL, option->name, ": found ",
+                                ctkd__number_text(value, found),
+                                ", expected the index of a choice");
+        return CTKD__REFUSE(err, CTKD_EINVAL, option->name, ": found ",
+                            ctkd__number_text(value, found), ", expected a number from ",
+                            ctkd__number_text(option->min, low), " to ",
+                            ctkd__number_text(option->max, high));
     }
     return CTKD_OK;
 }
@@ -252,18 +260,23 @@ ctkd_status ctkd__plugin_config_read(const ctkd_plugin_config *from, ctkd_plugin
     const ctkd_status status =
         ctkd__struct_read(config, sizeof *config, sizeof *config, from, from->size);
     if (status != CTKD_OK)
-        return CTKD__REFUSE(err, status, "config: its size is of another version");
+        return ctkd__refuse_struct(err, status, "config");
     config->temperature.n_max = config->n_max;
     config->temperature.k = config->k;
     if (config->n_max == 0)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "n_max: 0, expected the largest batch");
+        return CTKD__REFUSE(err, CTKD_EINVAL,
+                            "n_max: found 0, expected the size of the largest batch");
     if (config->k == 0)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "k: 0, expected the number of classes");
+        return CTKD__REFUSE(err, CTKD_EINVAL, "k: found 0, expected the number of classes");
     if (config->method && config->method_def)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "method and method_def: expected one of them");
+        return CTKD__REFUSE(err, CTKD_EINVAL,
+                            "method and method_def: found both, expected at most one");
     if (!config->method && !config->method_def && config->method_weight != 0)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "method_weight: set, but there is no method");
+        return CTKD__REFUSE(err, CTKD_EINVAL,
+                            "method_weight: found a weight without a method, expected 0");
     if (config->lambda_max < config->lambda_min)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "lambda_max: below lambda_min");
+        return CTKD__REFUSE(
+            err, CTKD_EINVAL,
+            "lambda_max: found a value below lambda_min, expected at least lambda_min");
     return check_ranges(config, err);
 }

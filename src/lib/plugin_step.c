@@ -44,8 +44,9 @@ static ctkd_status refuse_at(ctkd_error *err, ctkd_status status, const char *wh
                              size_t sample, const char *expected)
 {
     char value[CTKD__NUMBER_BYTES], at[CTKD__NUMBER_BYTES];
-    return CTKD__REFUSE(err, status, what, " ", ctkd__number_text(found, value), " of sample ",
-                        ctkd__number_text((double)sample, at), expected);
+    return CTKD__REFUSE(err, status, what, ": found ", ctkd__number_text(found, value),
+                        " for sample ", ctkd__number_text((double)sample, at), ", expected ",
+                        expected);
 }
 
 static ctkd_status check_batch(const ctkd_plugin *plugin, const ctkd_plugin_batch *b,
@@ -54,26 +55,31 @@ static ctkd_status check_batch(const ctkd_plugin *plugin, const ctkd_plugin_batc
     const ctkd_plugin_config *const c = &plugin->config;
     char found[CTKD__NUMBER_BYTES], most[CTKD__NUMBER_BYTES];
     if (b->n == 0 || b->n > c->n_max)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "n: ", ctkd__number_text((double)b->n, found),
+        return CTKD__REFUSE(err, CTKD_EINVAL, "n: found ", ctkd__number_text((double)b->n, found),
                             ", expected 1 to ", ctkd__number_text((double)c->n_max, most));
     if (!b->s || !b->t)
-        return CTKD__REFUSE(err, CTKD_EINVAL, b->s ? "t" : "s", ": logits are NULL");
+        return CTKD__REFUSE(err, CTKD_EINVAL, b->s ? "t" : "s", ": found NULL, expected logits");
     if (b->s_type > CTKD_BF16 || b->t_type > CTKD_BF16)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "s_type, t_type: not a type of logits");
+        return CTKD__REFUSE(
+            err, CTKD_EINVAL, b->s_type > CTKD_BF16 ? "s_type" : "t_type", ": found ",
+            ctkd__number_text((double)(b->s_type > CTKD_BF16 ? b->s_type : b->t_type), found),
+            ", expected 0 to 2, a ctkd_logit_type");
     if (b->labels && b->labels64)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "labels and labels64: expected one of them");
+        return CTKD__REFUSE(err, CTKD_EINVAL, "labels and labels64: found both, expected one");
     const bool hard = b->labels || b->labels64;
     if (!hard && !b->soft_labels && c->ce_weight != 0)
-        return CTKD__REFUSE(err, CTKD_EINVAL, "labels: NULL, but ce_weight is not 0");
+        return CTKD__REFUSE(
+            err, CTKD_EINVAL,
+            "labels: found NULL, expected labels or soft labels because ce_weight is not 0");
     if (!hard && plugin->method && (plugin->method->needs & CTKD_NEEDS_LABELS))
-        return CTKD__REFUSE(err, CTKD_EINVAL, "labels: NULL, but ", plugin->method->name,
-                            " reads them");
+        return CTKD__REFUSE(err, CTKD_EINVAL, "labels: found NULL, expected labels for ",
+                            plugin->method->name);
     if (b->weights && plugin->method && !(plugin->method->properties & CTKD_ROWWISE))
-        return CTKD__REFUSE(err, CTKD_EUNSUPPORTED, "weights: ", plugin->method->name,
-                            " compares samples with each other and takes none");
+        return CTKD__REFUSE(err, CTKD_EUNSUPPORTED, "weights: expected NULL, because ",
+                            plugin->method->name, " compares samples with each other");
     if (c->curriculum_steps ? b->step == 0 : b->epoch == 0)
         return CTKD__REFUSE(err, CTKD_EINVAL, c->curriculum_steps ? "step" : "epoch",
-                            ": 0, but they are counted from 1");
+                            ": found 0, expected a number counted from 1");
     return CTKD_OK;
 }
 
@@ -93,16 +99,15 @@ static ctkd_status check_values(const ctkd_plugin *plugin, const ctkd_plugin_bat
         const int64_t label = hard ? label_at(b, i) : 0;
         const bool ignored = hard && label == plugin->config.ignored_label;
         if (hard && !ignored && (label < 0 || (uint64_t)label >= k))
-            return refuse_at(err, CTKD_ERANGE, "labels: label", (double)label, i,
-                             ", expected an index below k");
+            return refuse_at(err, CTKD_ERANGE, "labels", (double)label, i, "an index below k");
         if (b->weights && !(b->weights[i] >= 0 && b->weights[i] <= FLT_MAX))
-            return refuse_at(err, CTKD_ERANGE, "weights: weight", (double)b->weights[i], i,
-                             ", expected a finite number from 0 on");
+            return refuse_at(err, CTKD_ERANGE, "weights", (double)b->weights[i], i,
+                             "a finite number of at least 0");
         for (size_t j = 0; b->soft_labels && !ignored && j < k; j++) {
             const float y = b->soft_labels[i * k + j];
             if (!(y >= 0 && y <= FLT_MAX))
-                return refuse_at(err, CTKD_ERANGE, "soft_labels: value", (double)y, i,
-                                 ", expected a finite number from 0 on");
+                return refuse_at(err, CTKD_ERANGE, "soft_labels", (double)y, i,
+                                 "a finite number of at least 0");
         }
     }
     return CTKD_OK;
@@ -313,7 +318,7 @@ static ctkd_status measure(ctkd_plugin *plugin, const ctkd_plugin_batch *b, bool
     if (status != CTKD_OK)
         return CTKD__REFUSE(err, status, "temperature: ", ctkd_status_text(status));
     if (!ctkd__all_finite(n_tau, plugin->tau)) /* logits that are not */
-        return refuse_not_finite(err, "a temperature, and so a logit,");
+        return refuse_not_finite(err, "a temperature, and therefore a logit,");
     describe_tau(now, n_tau, plugin->tau);
     if (rows->counted == 0)
         return CTKD_OK;
@@ -356,11 +361,10 @@ static ctkd_status read_batch(const ctkd_plugin *plugin, const ctkd_plugin_batch
                               ctkd_plugin_batch *batch, ctkd_error *err)
 {
     if (!plugin || !from)
-        return CTKD__REFUSE(err, CTKD_EINVAL, plugin ? "batch" : "plugin", " is NULL");
+        return CTKD__REFUSE(err, CTKD_EINVAL, plugin ? "batch" : "plugin", ": found NULL");
     const ctkd_status status =
         ctkd__struct_read(batch, sizeof *batch, sizeof *batch, from, from->size);
-    return status == CTKD_OK ? CTKD_OK
-                             : CTKD__REFUSE(err, status, "batch: its size is of another version");
+    return status == CTKD_OK ? CTKD_OK : ctkd__refuse_struct(err, status, "batch");
 }
 
 ctkd_status ctkd_plugin_evaluate(ctkd_plugin *plugin, const ctkd_plugin_batch *from, float *ds,
@@ -385,7 +389,7 @@ ctkd_status ctkd_plugin_apply(ctkd_plugin *plugin, const float *dtheta, float sc
                               ctkd_error *err)
 {
     if (!plugin || (!dtheta && plugin->count > 0))
-        return CTKD__REFUSE(err, CTKD_EINVAL, plugin ? "dtheta" : "plugin", " is NULL");
+        return CTKD__REFUSE(err, CTKD_EINVAL, plugin ? "dtheta" : "plugin", ": found NULL");
     const double rate = (double)plugin->config.learning_rate;
     const double momentum = (double)plugin->config.momentum;
     const double decay = (double)plugin->config.weight_decay;

@@ -21,6 +21,14 @@ ctkd_status ctkd__refuse(ctkd_error *err, ctkd_status status, ...)
     return status;
 }
 
+ctkd_status ctkd__refuse_struct(ctkd_error *err, ctkd_status status, const char *what)
+{
+    return CTKD__REFUSE(err, status, what,
+                        status == CTKD_EUNSUPPORTED
+                            ? ": size: the struct uses members of a later version of libctkd"
+                            : ": size: smaller than in version 0.1.0, expected sizeof the struct");
+}
+
 static char *put_digits(char *at, uint64_t value)
 {
     char digits[20];

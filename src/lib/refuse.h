@@ -1,6 +1,5 @@
 /**
- * @file refuse.h  Failing with a reason. libctkd has no stdio: a message is put together from
- * parts.
+ * @file refuse.h  Failing with a reason. libctkd has no stdio, so a message is joined from parts.
  */
 #ifndef CTKD_LIB_REFUSE_H
 #define CTKD_LIB_REFUSE_H
@@ -12,16 +11,17 @@
 
 enum { CTKD__NUMBER_BYTES = 32 };
 
-/** Writes `value` as %.6g does, whatever the locale; returns out. */
+/** Writes `value` as %.6g does, in any locale; returns out. */
 const char *ctkd__number_text(double value, char out[CTKD__NUMBER_BYTES]);
 
-/** Reads a decimal number that is all of `text`, with a point in every locale; within an ulp, and
-    exactly up to 15 digits and powers of ten up to 22. False: it is none. */
+/** Reads a decimal number that is all of `text`, with a point in every locale; within an ulp, and exactly up to 15 digits and powers of ten up to 22. False if it is not a number. */
 bool ctkd__number_read(const char *text, double *value);
 
-/** Writes status and the parts (up to a NULL) as one line into err (may be NULL), cut to its room;
-    returns status. */
+/** Writes status and the parts (up to a NULL) as one line into err (may be NULL), cut to its size; returns status. */
 ctkd_status ctkd__refuse(ctkd_error *err, ctkd_status status, ...);
+
+/** The message of a failed ctkd__struct_read; `what` names the struct. */
+ctkd_status ctkd__refuse_struct(ctkd_error *err, ctkd_status status, const char *what);
 
 /** The sentinel is part of the name, so that it cannot be forgotten. */
 #define CTKD__REFUSE(err, status, ...)                                                             \

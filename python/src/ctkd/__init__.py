@@ -1,4 +1,4 @@
-"""Losses for knowledge distillation with exact gradients, and a temperature that is learnt (libctkd).
+"""Losses for knowledge distillation with exact gradients, and a learned temperature (libctkd).
 
 Functions: kd, dkd, cross_entropy, and loss(name, ...) for every loss of logits; methods() lists them. Plugin is the
 curriculum temperature for a training loop; for PyTorch see ctkd.torch.CTKDLoss.

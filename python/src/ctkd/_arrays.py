@@ -1,4 +1,4 @@
-"""Other people's arrays as NumPy's, copied only where the library needs another layout or type."""
+"""Arrays of any library as NumPy arrays, copied only where libctkd needs another layout or type."""
 from __future__ import annotations
 
 from typing import Any, Optional, Tuple
@@ -25,7 +25,7 @@ def as_numpy(x: Any) -> np.ndarray:
         except (BufferError, RuntimeError, TypeError) as reason:
             device = x.__dlpack_device__()[0] if hasattr(x, "__dlpack_device__") else 1
             if device != 1:
-                raise ValueError("an array lies on another device than the CPU; ctkd reads the CPU's memory") from reason
+                raise ValueError("found an array on another device, expected one in the CPU's memory") from reason
     return np.asarray(x)
 
 
@@ -38,13 +38,13 @@ def logits(x: Any, name: str, like: Optional[np.ndarray] = None) -> Tuple[np.nda
     array = as_numpy(x)
     if array.ndim != 2 or (like is not None and array.shape != like.shape):
         wanted = "[n, k]" if like is None else str(list(like.shape))
-        raise ValueError(f"{name}: shape {list(array.shape)}, expected {wanted}")
+        raise ValueError(f"{name}: found shape {list(array.shape)}, expected {wanted}")
     if isinstance(array, _Bits) or array.dtype.name == "bfloat16":
         return np.ascontiguousarray(array).view(np.ndarray), BF16
     if array.dtype == np.float16:
         return np.ascontiguousarray(array), F16
     if array.dtype.kind not in "fiu":
-        raise TypeError(f"{name}: {array.dtype} is no type of logits")
+        raise TypeError(f"{name}: found {array.dtype}, expected numbers")
     return np.ascontiguousarray(array, dtype=np.float32), F32
 
 
@@ -52,9 +52,9 @@ def vector(x: Any, n: int, dtype: Any, name: str) -> np.ndarray:
     """[n] of a type; labels must be whole numbers."""
     array = as_numpy(x)
     if array.shape != (n,):
-        raise ValueError(f"{name}: shape {list(array.shape)}, expected [{n}]")
+        raise ValueError(f"{name}: found shape {list(array.shape)}, expected [{n}]")
     if np.dtype(dtype).kind == "i" and array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: {array.dtype} is no type of labels; expected whole numbers")
+        raise TypeError(f"{name}: found {array.dtype}, expected whole numbers")
     return np.ascontiguousarray(array, dtype=dtype)
 
 

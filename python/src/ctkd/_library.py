@@ -1,4 +1,4 @@
-"""libctkd as ctypes sees it: the structs of include/ctkd/*.h, the functions, and errors as exceptions."""
+"""libctkd through ctypes: the structs of include/ctkd/*.h, the functions, and errors as exceptions."""
 from __future__ import annotations
 
 import ctypes
@@ -15,7 +15,7 @@ class Error(Exception):
 
 
 class InvalidArgument(Error, ValueError):
-    """A value that is out of range, of the wrong shape, or no number."""
+    """A value that is out of range, of the wrong shape, or not a number."""
 
 
 class NotFound(Error, KeyError):
@@ -30,7 +30,7 @@ class NotFinite(Error, ArithmeticError):
 
 
 class OutOfMemory(Error, MemoryError):
-    """The library could not allocate."""
+    """The library could not allocate memory."""
 
 
 _KINDS = {-1: InvalidArgument, -2: OutOfMemory, -3: InvalidArgument, -4: NotFound, -5: InvalidArgument,
@@ -134,7 +134,7 @@ def check(status: int, error: Optional[CError] = None, what: str = "") -> None:
 
 
 def version() -> str:
-    """Version of the library that was loaded."""
+    """Version of the loaded library."""
     return lib.ctkd_version().decode()
 
 

@@ -33,14 +33,14 @@ class Method(NamedTuple):
     formula: str
     source: str
     weight: float
-    """The one that the source gives to this loss."""
+    """The weight that the source gives to this loss."""
     needs_labels: bool
     needs_tau: bool
     options: Dict[str, Dict[str, Any]]
 
 
 def methods() -> List[Method]:
-    """Every loss that reads logits and labels alone: what `loss` and `Plugin(method=...)` take."""
+    """Every loss that reads logits and labels alone, for `loss` and `Plugin(method=...)`."""
     found, table, i = [], c.lib.ctkd_loss_list(), 0
     while table[i]:
         entry = table[i].contents
@@ -55,9 +55,9 @@ def methods() -> List[Method]:
 def _find(name: str) -> Any:
     found = c.lib.ctkd_loss_find(name.encode())
     if not found:
-        raise c.NotFound(f'no loss is called "{name}"; there are {", ".join(m.name for m in methods())}')
+        raise c.NotFound(f'unknown loss "{name}", expected one of {", ".join(m.name for m in methods())}')
     if found.contents.needs & _MORE_THAN_LOGITS:
-        raise c.InvalidArgument(f"{name} reads more than logits and labels; here are "
+        raise c.InvalidArgument(f"{name} reads more than logits and labels, expected one of "
                                 f"{', '.join(m.name for m in methods())}")
     return found
 
@@ -85,9 +85,9 @@ def loss(method: str, s: Any, t: Any, tau: Any = 4.0, labels: Any = None, **opti
     Evaluates a loss of the registry.
 
     s, t: student and teacher logits [n, k]; anything with the buffer protocol or DLPack on the CPU.
-    tau: one temperature > 0, or [n]; methods without one do not read it.
+    tau: one temperature > 0, or [n]; methods without a temperature do not read it.
     labels: [n] whole numbers in 0..k-1, for methods that need them.
-    options: those of the method, `methods()` lists them.
+    options: options of the method, which `methods()` lists.
     """
     definition = _find(method)
     needs = definition.contents.needs
@@ -99,13 +99,13 @@ def loss(method: str, s: Any, t: Any, tau: Any = 4.0, labels: Any = None, **opti
         if not np.isfinite(array).all():
             raise c.NotFinite(f"{name} logits: a value is not finite")
     if k < definition.contents.classes_min:
-        raise c.InvalidArgument(f"{method}: {k} classes, expected {definition.contents.classes_min} or more")
+        raise c.InvalidArgument(f"{method}: found {k} classes, expected {definition.contents.classes_min} or more")
     taus = np.atleast_1d(np.ascontiguousarray(tau, dtype=np.float32))
     if taus.shape not in ((1,), (n,)) or not (np.isfinite(taus) & (taus > 0)).all():
         raise c.InvalidArgument(f"tau: expected one temperature or {n}, each positive and finite")
     wants_labels = bool(needs & c.NEEDS_LABELS)
     if wants_labels and labels is None:
-        raise c.InvalidArgument(f"{method} needs labels")
+        raise c.InvalidArgument(f"labels: found none, expected some, because {method} needs labels")
     y = _labels(labels, n, k) if labels is not None else None
     config = _config(definition, options)
     shape = c.LossShape(size=ctypes.sizeof(c.LossShape), n=n, k=k)
@@ -127,7 +127,7 @@ def _labels(labels: Any, n: int, k: int) -> np.ndarray:
     wide = vector(labels, n, np.int64, "labels")
     if n and (wide.min() < 0 or wide.max() >= k):
         wrong = int(wide[(wide < 0) | (wide >= k)][0])
-        raise c.InvalidArgument(f"labels: {wrong}, expected 0 to {k - 1}")
+        raise c.InvalidArgument(f"labels: found {wrong}, expected 0 to {k - 1}")
     return wide.astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""ctkd_plugin: cross-entropy, KD and one more loss under a temperature that is learnt."""
+"""ctkd_plugin: cross-entropy, KD and one more loss under a learned temperature."""
 from __future__ import annotations
 
 import ctypes
@@ -17,7 +17,7 @@ class Evaluation(NamedTuple):
     ds: np.ndarray
     """dL/d(student logits), [n, k], float32."""
     dtheta: np.ndarray
-    """-lambda dL/dtheta: the gradient already reversed, on which an optimiser descends."""
+    """-lambda dL/dtheta: the already reversed gradient, which an optimiser descends."""
     report: Dict[str, float]
     """loss_ce, loss_kd, loss_method (unweighted), tau_mean, tau_min, tau_max, lambda, theta_gradient (dL/dtheta before
     reversal), counted and labelled (samples)."""
@@ -28,7 +28,7 @@ def report_of(report: c.Report) -> Dict[str, float]:
 
 
 def options() -> Dict[str, Dict[str, Any]]:
-    """What `Plugin` takes by name: default, range or choices, help."""
+    """The settings of `Plugin` by name: default, range or choices, help."""
     return c.describe(c.lib.ctkd_plugin_options())
 
 
@@ -50,17 +50,17 @@ def create(n_max: int, k: int, settings: Dict[str, Any], method_options: Dict[st
 
 class Plugin:
     """
-    L = ce_weight CE(s, y) + kd_weight KD(s, t, tau) + method_weight L_method, with tau from a temperature that is moved
-    by SGD on the reversed gradient.
+    L = ce_weight CE(s, y) + kd_weight KD(s, t, tau) + method_weight L_method, where tau is a temperature that SGD
+    moves along the reversed gradient.
 
-    n_max: largest batch; k: classes. Settings are those of `ctkd.options()` by name; one with a dot is given as
-    `**{"temperature.tau_span": 9}`. method_options: those of the method. One thread at a time.
+    n_max: largest batch; k: classes. Settings are those of `ctkd.options()` by name; pass one with a dot as
+    `**{"temperature.tau_span": 9}`. method_options: options of the method. One thread at a time.
     """
 
     def __init__(self, n_max: int, k: int, *, method_options: Optional[Dict[str, Any]] = None, **settings: Any) -> None:
         self._handle: Optional[ctypes.c_void_p] = None
         if n_max < 1 or k < 1:
-            raise c.InvalidArgument(f"n_max is {n_max} and k is {k}; expected 1 or more")
+            raise c.InvalidArgument(f"found n_max {n_max} and k {k}, expected 1 or more")
         self.n_max, self.k = n_max, k
         self._handle = create(n_max, k, settings, method_options or {})
         self._count = c.lib.ctkd_plugin_theta_count(self._handle)
@@ -76,17 +76,17 @@ class Plugin:
         Loss and gradients of a batch; moves nothing.
 
         labels: [n] whole numbers; soft_labels: [n, k] for the cross-entropy; mask: [n], 0 leaves a sample out; weights:
-        [n] for losses that are a mean over samples. epoch counts from 1, and so does step, which is read with
-        curriculum_steps alone.
+        [n] for losses that are a mean over samples. epoch and step count from 1; step is only read with
+        curriculum_steps.
         """
         error, report = c.CError(), c.Report()
         student, s_kind = logits(s, "student logits")
         teacher, t_kind = logits(t, "teacher logits", student)
         n, k = student.shape
         if k != self.k:
-            raise c.InvalidArgument(f"student logits: {k} classes, expected {self.k}")
+            raise c.InvalidArgument(f"student logits: found {k} classes, expected {self.k}")
         if epoch < 0 or step < 0:
-            raise c.InvalidArgument(f"epoch is {epoch} and step is {step}; both count from 1")
+            raise c.InvalidArgument(f"found epoch {epoch} and step {step}, expected numbers counted from 1")
         y = None if labels is None else vector(labels, n, np.int64, "labels")
         soft = None if soft_labels is None else np.ascontiguousarray(_two_d(soft_labels, student), np.float32)
         m = None if mask is None else np.ascontiguousarray(vector(mask, n, np.bool_, "mask"), np.uint8)
@@ -100,14 +100,14 @@ class Plugin:
         return Evaluation(report.loss, ds, dtheta, report_of(report))
 
     def apply(self, dtheta: Any, scale: float = 1.0) -> None:
-        """Moves theta by SGD on scale * dtheta: the sum over micro-batches or ranks with 1/their number."""
+        """Moves theta by SGD on scale * dtheta; for a sum over micro-batches or ranks, scale is 1 over their number."""
         error = c.CError()
         c.check(c.lib.ctkd_plugin_apply(self._handle, pointer(vector(dtheta, self._count, np.float32, "dtheta")),
                                         scale, error), error)
 
     @property
     def theta(self) -> np.ndarray:
-        """A copy of what is learnt; assign to replace it."""
+        """A copy of the learned values; assign to replace them."""
         out = np.zeros(self._count, np.float32)
         c.check(c.lib.ctkd_plugin_theta_read(self._handle, pointer(out)))
         return out
@@ -118,7 +118,7 @@ class Plugin:
         c.check(c.lib.ctkd_plugin_theta_write(self._handle, pointer(array)), what="theta")
 
     def set_learning_rate(self, rate: float) -> None:
-        """Of theta: call it when the student's changes."""
+        """Sets theta's learning rate; call it when the student's changes."""
         c.check(c.lib.ctkd_plugin_set_learning_rate(self._handle, rate), what=f"learning rate {rate}")
 
     def state(self) -> bytes:
@@ -128,12 +128,12 @@ class Plugin:
         return memory.raw
 
     def restore(self, state: bytes) -> None:
-        """Takes what `state` gave, of a plugin of the same kind."""
+        """Restores what `state` returned for a plugin of the same kind."""
         c.check(c.lib.ctkd_plugin_restore(self._handle, bytes(state), len(state)), what="state")
 
 
 def _two_d(x: Any, like: np.ndarray) -> np.ndarray:
     array = as_numpy(x)
     if array.shape != like.shape:
-        raise ValueError(f"soft labels: shape {list(array.shape)}, expected {list(like.shape)}")
+        raise ValueError(f"soft labels: found shape {list(array.shape)}, expected {list(like.shape)}")
     return array

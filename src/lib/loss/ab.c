@@ -21,7 +21,8 @@ static ctkd_status ab_plan(const void *config, ctkd_builder *b)
     const size_t student = b->taps(b, CTKD_STUDENT), teacher = b->taps(b, CTKD_TEACHER);
     const size_t end = ctkd__maps_end(b);
     if (b->status == CTKD_OK && student != teacher)
-        (void)b->refuse(b, "student has %zu features and teacher %zu, expected as many of each",
+        (void)b->refuse(b,
+                        "the student has %zu features and the teacher %zu, expected equal numbers",
                         student, teacher);
     b->train_in(b, CTKD_STAGE_INITIAL);
     for (size_t i = 1; i < end; i++) {

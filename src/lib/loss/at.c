@@ -136,7 +136,8 @@ static ctkd_status at_eval(const void *config, const ctkd_loss_args *a)
 }
 
 static const ctkd_option at_options[] = {
-    CTKD_OPT_I64(struct at_config, power, 2, 1, 8, "p: the power of a feature in its attention"),
+    CTKD_OPT_I64(struct at_config, power, 2, 1, 8,
+                 "power p that features are raised to in the attention map"),
     CTKD_OPT_END,
 };
 

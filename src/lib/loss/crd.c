@@ -483,13 +483,16 @@ static ctkd_status crd_eval(const void *config, const ctkd_loss_args *a)
 static const char *const crd_modes[] = { "exact", "relax", NULL };
 
 static const ctkd_option crd_options[] = {
-    CTKD_OPT_I64(struct crd_config, dim, 128, 1, 65536, "values of an embedding"),
+    CTKD_OPT_I64(struct crd_config, dim, 128, 1, 65536, "length of an embedding"),
     CTKD_OPT_I64(struct crd_config, negatives, 16384, 1, 1 << 24,
-                 "samples of other classes that each one is compared with"),
-    CTKD_OPT_CHOICE(struct crd_config, mode, CRD_EXACT, crd_modes,
-                    "the positive: the sample itself, or any of its class"),
-    CTKD_OPT_F32(struct crd_config, temperature, 0.07, 0.02, 100, "T of the scores, not tau"),
-    CTKD_OPT_F32(struct crd_config, momentum, 0.5, 0, 1, "what a row of memory keeps of itself"),
+                 "number of samples of other classes that each sample is compared with"),
+    CTKD_OPT_CHOICE(
+        struct crd_config, mode, CRD_EXACT, crd_modes,
+        "the positive of a sample: exact: the sample itself; relax: any sample of its class"),
+    CTKD_OPT_F32(struct crd_config, temperature, 0.07, 0.02, 100,
+                 "temperature T of the scores, unrelated to tau"),
+    CTKD_OPT_F32(struct crd_config, momentum, 0.5, 0, 1,
+                 "share of its old value that a row of the memory bank keeps"),
     CTKD_OPT_END,
 };
 

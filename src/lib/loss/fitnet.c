@@ -19,7 +19,7 @@ static ctkd_status fitnet_plan(const void *config, ctkd_builder *b)
     const struct fitnet_config *fitnet = config;
     const size_t end = ctkd__maps_end(b);
     if (b->status == CTKD_OK && (size_t)fitnet->hint >= end)
-        (void)b->refuse(b, "hint: %d, expected a map that both networks have: 0 to %zu",
+        (void)b->refuse(b, "hint: found %d, expected a map that both networks have, 0 to %zu",
                         (int)fitnet->hint, end - 1);
     int t = b->tap(b, CTKD_TEACHER, (int)fitnet->hint, false);
     const int x = b->tap(b, CTKD_STUDENT, (int)fitnet->hint, false);
@@ -51,7 +51,8 @@ static ctkd_status fitnet_eval(const void *config, const ctkd_loss_args *a)
 }
 
 static const ctkd_option fitnet_options[] = {
-    CTKD_OPT_I64(struct fitnet_config, hint, 2, 0, 64, "the map that is compared: 0 is the stem"),
+    CTKD_OPT_I64(struct fitnet_config, hint, 2, 0, 64,
+                 "index of the map that is compared; 0 is the stem"),
     CTKD_OPT_END,
 };
 

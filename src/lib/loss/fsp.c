@@ -45,8 +45,8 @@ static ctkd_status fsp_plan(const void *config, ctkd_builder *builder)
                       &w);
         if (c != teacher_c)
             (void)builder->refuse(builder,
-                                  "feature %zu: student has %zu channels, teacher %zu; fsp needs "
-                                  "equal numbers",
+                                  "feature %zu: the student has %zu channels and the teacher %zu, "
+                                  "expected equal numbers",
                                   i, c, teacher_c);
     }
     for (size_t i = 0; i + 1 < end; i++) {

@@ -50,7 +50,7 @@ static ctkd_status ft_plan(const void *config, ctkd_builder *b)
     b->size(b, t, &c, &h, &w);
     b->size(b, s, &width, &h, &w);
     if (b->status == CTKD_OK && c < 2)
-        (void)b->refuse(b, "the teacher's last map has one channel, expected two or more");
+        (void)b->refuse(b, "the teacher's last map has one channel, expected at least 2");
     const size_t half = c / 2;
     b->train_in(b, CTKD_STAGE_INITIAL);
     int factor = three_layers(b, t, "encoder", ENCODER, (const size_t[3]){ c, half, half });

@@ -53,7 +53,9 @@ static ctkd_status kdsvd_plan(const void *config, ctkd_builder *builder)
     const struct kdsvd_config *kdsvd = config;
     const size_t end = ctkd__maps_end(builder);
     if (end < 3)
-        (void)builder->refuse(builder, "kdsvd compares consecutive maps, but there are only %zu",
+        (void)builder->refuse(builder,
+                              "found %zu map besides the stem, expected at least 2, because kdsvd "
+                              "compares consecutive maps",
                               end - 1);
     for (size_t i = 1; i < end; i++) {
         size_t c, h, w = SIZE_MAX, teacher_w = SIZE_MAX;
@@ -63,8 +65,8 @@ static ctkd_status kdsvd_plan(const void *config, ctkd_builder *builder)
         w = w < teacher_w ? w : teacher_w;
         if (w < (size_t)kdsvd->k)
             (void)builder->refuse(builder,
-                                  "feature %zu is %zu wide, but kdsvd is to compare %lld vectors",
-                                  i, w, (long long)kdsvd->k);
+                                  "feature %zu: found width %zu, expected at least k, %lld", i, w,
+                                  (long long)kdsvd->k);
     }
     ctkd__read_map_pairs(builder);
     return builder->status;
@@ -297,7 +299,8 @@ static ctkd_status kdsvd_eval(const void *config, const ctkd_loss_args *a)
 }
 
 static const ctkd_option kdsvd_options[] = {
-    CTKD_OPT_I64(struct kdsvd_config, k, 1, 1, 64, "singular vectors of the teacher's maps"),
+    CTKD_OPT_I64(struct kdsvd_config, k, 1, 1, 64,
+                 "number of singular vectors of a map that are compared"),
     CTKD_OPT_END,
 };
 

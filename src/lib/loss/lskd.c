@@ -97,7 +97,7 @@ static const char *const lskd_bases[] = { "kd", "dkd", NULL };
 
 static const ctkd_option lskd_options[] = {
     CTKD_OPT_CHOICE(struct lskd_config, base, LSKD_KD, lskd_bases,
-                    "the loss of the standardised logits; dkd needs three classes"),
+                    "loss of the standardised logits; dkd needs at least 3 classes"),
     CTKD_OPT_F32(struct lskd_config, alpha, 1.0, 0.0, 1e6, "base dkd: weight of the target class"),
     CTKD_OPT_F32(struct lskd_config, beta, 8.0, 0.0, 1e6, "base dkd: weight of the other classes"),
     CTKD_OPT_END,

@@ -361,10 +361,10 @@ static ctkd_status mlkd_eval(const void *config, const ctkd_loss_args *a)
 
 static const ctkd_option mlkd_options[] = {
     CTKD_OPT_BOOL(struct mlkd_config, mask, 0,
-                  "leave confident samples and classes out one by one; false: weigh all by the "
+                  "true: leave out each confident sample and class; false: weight all terms by the "
                   "share of the others, as published"),
     CTKD_OPT_BOOL(struct mlkd_config, standardise, 0,
-                  "KD terms on standardised logits (LSKD on MLKD); BC and CC stay as they are"),
+                  "use standardised logits in the KD terms (LSKD on MLKD), not in BC and CC"),
     CTKD_OPT_END,
 };
 

@@ -25,8 +25,8 @@ struct ofd_config {
 
 static const ctkd_option ofd_options[] = {
     CTKD_OPT_BOOL(struct ofd_config, batch_statistics, 1,
-                  "the teacher's batch norms use the batch's statistics, as published; false: its "
-                  "running ones"),
+                  "true: the teacher's batch norms use the statistics of the batch, as published; "
+                  "false: their running statistics"),
     CTKD_OPT_END,
 };
 
@@ -42,8 +42,8 @@ static ctkd_status ofd_plan(const void *config, ctkd_builder *b)
         const int t = b->tap(b, CTKD_TEACHER, at, true);
         if (b->status == CTKD_OK && !b->has_norm(b, t))
             b->refuse(b,
-                      "feature %d of the teacher has no batch norm before its ReLU, whose "
-                      "weights give the margin",
+                      "feature %d: the teacher has no batch norm before its ReLU, expected one, "
+                      "because its weights give the margin",
                       at);
         size_t c = 0, h, w;
         b->size(b, t, &c, &h, &w);

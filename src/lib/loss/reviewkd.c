@@ -65,8 +65,8 @@ static ctkd_status reviewkd_plan(const void *config, ctkd_builder *b)
     const size_t taps = b->taps(b, CTKD_STUDENT), teacher_taps = b->taps(b, CTKD_TEACHER);
     if (b->status == CTKD_OK && (taps < 3 || taps != teacher_taps))
         (void)b->refuse(b,
-                        "student has %zu features and teacher %zu, expected as many of each, 3 or "
-                        "more",
+                        "the student has %zu features and the teacher %zu, expected equal numbers "
+                        "of at least 3",
                         taps, teacher_taps);
     size_t mid = 0, h, w;
     int r = -1;
@@ -133,7 +133,7 @@ static ctkd_status reviewkd_eval(const void *config, const ctkd_loss_args *a)
 
 static const ctkd_option reviewkd_options[] = {
     CTKD_OPT_BOOL(struct reviewkd_config, student_pre, 0,
-                  "the student's maps before their ReLU, as published for ImageNet"),
+                  "read the student's maps before their ReLU, as published for ImageNet"),
     CTKD_OPT_END,
 };
 

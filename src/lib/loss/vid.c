@@ -132,8 +132,7 @@ static ctkd_status vid_eval(const void *config, const ctkd_loss_args *a)
 }
 
 static const ctkd_option vid_options[] = {
-    CTKD_OPT_F32(struct vid_config, variance, 5.0, 0.01, 1e6,
-                 "variance that every channel starts with"),
+    CTKD_OPT_F32(struct vid_config, variance, 5.0, 0.01, 1e6, "initial variance of every channel"),
     CTKD_OPT_END,
 };
 

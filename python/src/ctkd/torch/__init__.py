@@ -1,4 +1,4 @@
-"""CTKD for PyTorch: `CTKDLoss`, a criterion with a temperature that is learnt."""
+"""CTKD for PyTorch: `CTKDLoss`, a criterion with a learned temperature."""
 from ._loss import CTKDLoss
 
 __all__ = ["CTKDLoss"]

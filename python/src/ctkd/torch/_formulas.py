@@ -101,7 +101,7 @@ def _strength(settings: Settings, epoch: int, moves: Tensor) -> Union[float, Ten
     n = settings["curriculum_steps"]
     if not n:
         if epoch < 1 and settings["curriculum_epochs"]:
-            raise c.InvalidArgument(f"epoch is {epoch}; it counts from 1")
+            raise c.InvalidArgument(f"epoch: found {epoch}, expected a number counted from 1")
         return settings.strength(epoch)
     at = (moves + 1).to(torch.float64).clamp(max=n)
     grown = {"cosine": (1 - torch.cos(math.pi * at / n)) / 2, "linear": at / n, "none": torch.ones_like(at),
@@ -120,8 +120,8 @@ def _describe(tau: Tensor, counted: Tensor) -> Tuple[Tensor, ...]:
 def check_supported(settings: Settings) -> None:
     method = settings["method"]
     if method and method not in METHODS:
-        raise NotImplementedError(f"method {method} is not written in operations of PyTorch ({' and '.join(METHODS)} are): "
-                                  "move the logits to the CPU for it")
+        raise NotImplementedError(f"method: found {method}, expected {' or '.join(METHODS)}, which are written in "
+                                  "operations of PyTorch; move the logits to the CPU for other methods")
 
 
 def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tensor], mask: Optional[Tensor],
@@ -161,7 +161,7 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
     parts = []
     y = soft.to(double) if soft is not None else hot.to(double) if hot is not None else None
     if y is None and settings["ce_weight"]:
-        raise c.InvalidArgument("labels or soft labels are missing")
+        raise c.InvalidArgument("target: found none, expected labels or soft labels")
     if y is None:
         parts.append(torch.zeros((), **here))
     else:
@@ -175,7 +175,7 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
         terms.append((settings["method_weight"], kd(s, t, tau, **options), over_counted))
     elif settings["method"] == "dkd":
         if hot is None:
-            raise c.InvalidArgument("labels are missing: dkd reads them")
+            raise c.InvalidArgument("target: found no labels, expected some, because dkd reads them")
         terms.append((settings["method_weight"], dkd(s, t, tau, hot, **options), over_labelled))
     for weight, term, chosen in terms:
         parts.append((chosen * term.loss).sum())

@@ -17,7 +17,7 @@ REPORT = ("loss", "loss_ce", "loss_kd", "loss_method", "tau_mean", "tau_min", "t
 
 
 class _Evaluator:
-    """A plugin without a memory of its own: theta comes with each batch. Larger batches make it anew."""
+    """A plugin that keeps no theta: it comes with each batch. A larger batch creates the plugin again."""
 
     def __init__(self, text: str, k: int) -> None:
         self.settings, self.k, self.n_max = settings_of(text), k, 0
@@ -67,7 +67,7 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
     with evaluator.lock:
         evaluator.reserve(n)
         if theta.numel() != evaluator.count:
-            raise c.InvalidArgument(f"theta has {theta.numel()} values, expected {evaluator.count} for {k} classes")
+            raise c.InvalidArgument(f"theta: found {theta.numel()} values, expected {evaluator.count} for {k} classes")
         batch, error, report = evaluator.batch, evaluator.error, evaluator.report
         batch.n, batch.s, batch.t, batch.s_type, batch.t_type = n, s.data_ptr(), t.data_ptr(), TYPES[s.dtype], TYPES[t.dtype]
         batch.labels64, batch.soft_labels = _pointer(labels), _pointer(soft)

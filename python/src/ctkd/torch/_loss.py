@@ -26,16 +26,16 @@ def _f32(x: float) -> float:
 class CTKDLoss(nn.Module):
     """
     L = ce_weight CE(s, y) + kd_weight KD(s, t, tau) + method_weight L_method(s, t, y, tau), a scalar that backpropagates
-    into the student's logits, with tau = tau_min + tau_span sigmoid(theta) learnt against the student: theta's gradient
+    into the student's logits, with tau = tau_min + tau_span sigmoid(theta) learned against the student: theta's gradient
     is reversed, with a strength lambda that grows over the curriculum (Li et al. 2023).
 
     temperature: "global" (one theta), "instance" (one per sample, from a small network; needs `classes`), or a number.
     train_temperature: "self": theta moves by SGD with learning_rate, momentum, weight_decay in each `accumulate`-th
-    backward pass in training mode, by the mean over these passes and over the ranks of torch.distributed, whatever a loss
-    is scaled by. "optimizer": theta is a parameter with the gradient already reversed; your optimiser moves it.
-    curriculum: "cosine", "linear", "linear_official", "none", over curriculum_epochs, or over curriculum_steps (of `accumulate` backward
-    passes each).
-    method: a further loss of ctkd.methods(), by default with the weight of its source; method_options are its own.
+    backward pass in training mode, by the mean over these passes and over the ranks of torch.distributed; the scale of a
+    loss has no effect. "optimizer": theta is a parameter whose gradient is already reversed; your optimiser moves it.
+    curriculum: "cosine", "linear", "linear_official", "none", over curriculum_epochs or
+    curriculum_steps (of `accumulate` backward passes each).
+    method: a further loss of ctkd.methods(), by default with the weight of its source; method_options are its options.
     temperature_options: hidden, from_logits, through, set_bias, bias_init, seed (ctkd.options(), "temperature.").
     backend: "auto": libctkd for tensors on the CPU, else operations of PyTorch; "torch": these everywhere.
     """
@@ -52,15 +52,15 @@ class CTKDLoss(nn.Module):
         super().__init__()
         kind = temperature if isinstance(temperature, str) else "fixed"
         if kind not in ("global", "instance", "fixed") or temperature == "fixed":
-            raise ValueError(f'temperature is "{temperature}"; expected "global", "instance" or a number')
+            raise ValueError(f'temperature: found "{temperature}", expected "global", "instance" or a number')
         if train_temperature not in ("self", "optimizer"):
-            raise ValueError(f'train_temperature is "{train_temperature}"; expected "self" or "optimizer"')
+            raise ValueError(f'train_temperature: found "{train_temperature}", expected "self" or "optimizer"')
         if backend not in ("auto", "torch"):
-            raise ValueError(f'backend is "{backend}"; expected "auto" or "torch"')
+            raise ValueError(f'backend: found "{backend}", expected "auto" or "torch"')
         if accumulate < 1:
-            raise ValueError(f"accumulate is {accumulate}; expected 1 or more")
+            raise ValueError(f"accumulate: found {accumulate}, expected 1 or more")
         if kind == "instance" and classes is None:
-            raise ValueError('temperature="instance" needs classes: its network reads them')
+            raise ValueError('classes: found None, expected their number, because temperature="instance" needs it')
         if method and method_weight is None:
             method_weight = {entry.name: entry.weight for entry in methods()}.get(method, 1.0)
         settings: Dict[str, Any] = {
@@ -112,25 +112,26 @@ class CTKDLoss(nn.Module):
                 epoch: Optional[int] = None, mask: Optional[Tensor] = None, weights: Optional[Tensor] = None) -> Tensor:
         """
         student_logits, teacher_logits: [n, k]. target: labels [n], or soft labels [n, k] of a floating type. epoch counts
-        from 1; needed in training while the curriculum is in epochs. mask [n]: 0 leaves a sample out. weights [n]: of
-        samples.
+        from 1; needed in training while the curriculum is in epochs. mask [n]: 0 leaves a sample out. weights [n]: one
+        per sample.
         """
         if student_logits.dim() != 2 or student_logits.shape != teacher_logits.shape:
-            raise ValueError(f"student logits have the shape {list(student_logits.shape)} and the teacher's "
-                             f"{list(teacher_logits.shape)}; expected [n, k] of both")
+            raise ValueError(f"found student logits of shape {list(student_logits.shape)} and teacher logits of shape "
+                             f"{list(teacher_logits.shape)}, expected [n, k] for both")
         if epoch is None:
             if self.training and self._needs_epoch:
-                raise TypeError("the curriculum is in epochs: pass epoch=, counted from 1, or set curriculum_steps")
+                raise TypeError("epoch: found None, expected a number counted from 1, because the curriculum is in "
+                                "epochs; set curriculum_steps to count steps")
             epoch = 1
         labels = soft = None
         if target is not None:
             expected = student_logits.shape if target.is_floating_point() else student_logits.shape[:1]
             if target.shape != expected:
-                raise ValueError(f"target has the shape {list(target.shape)}, expected {list(expected)}")
+                raise ValueError(f"target: found shape {list(target.shape)}, expected {list(expected)}")
             labels, soft = (None, target) if target.is_floating_point() else (target, None)
         for name, x in (("mask", mask), ("weights", weights)):
             if x is not None and x.shape != student_logits.shape[:1]:
-                raise ValueError(f"{name} has the shape {list(x.shape)}, expected {list(student_logits.shape[:1])}")
+                raise ValueError(f"{name}: found shape {list(x.shape)}, expected {list(student_logits.shape[:1])}")
         grads = torch.is_grad_enabled() and (student_logits.requires_grad or self.theta.requires_grad)
         handle = self._handle if self.training else 0
         arguments = (student_logits, self.theta, teacher_logits, labels, soft, mask, weights, self.moves, self._text,
@@ -206,14 +207,14 @@ class CTKDLoss(nn.Module):
 
     @property
     def report(self) -> Dict[str, float]:
-        """Of the last batch: loss and its unweighted parts, tau_mean, tau_min, tau_max, lambda, theta_gradient."""
+        """Report of the last batch: loss and its unweighted parts, tau_mean, tau_min, tau_max, lambda, theta_gradient."""
         if self._last is None:
             raise RuntimeError("there is no report before the first batch")
         return dict(zip(REPORT, self._last.tolist()))
 
     @property
     def tau(self) -> float:
-        """The temperature as it is now; with one per sample, the mean of the last batch."""
+        """The current temperature; with one per sample, its mean over the last batch."""
         settings = settings_of(self._text)
         if self.temperature == "fixed":
             return settings["temperature.tau"]

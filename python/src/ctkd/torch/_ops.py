@@ -1,4 +1,4 @@
-"""The evaluation as an operator of PyTorch: differentiable once, and whole under torch.compile."""
+"""The evaluation as an operator of PyTorch: differentiable once, and without a graph break under torch.compile."""
 from __future__ import annotations
 
 import weakref

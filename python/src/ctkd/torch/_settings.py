@@ -1,4 +1,4 @@
-"""What an evaluation depends on beside tensors, as one text: operators of PyTorch take no objects."""
+"""What an evaluation depends on besides tensors, as one string, because operators of PyTorch take no objects."""
 from __future__ import annotations
 
 import ctypes
