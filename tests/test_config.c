@@ -360,7 +360,7 @@ static void wrong_settings_are_refused_with_a_hint(void **state)
     assert_refused("--decay_loops 2.5", "temperature.curriculum_epochs");
     assert_refused("--preset publishd", "did you mean published?");
     assert_refused("--preset", "--preset needs a value");
-    assert_refused("--dry-rum", "'--dry-run'");
+    assert_refused("--batch-sise 3", "'--batch_size'");
     assert_refused("--save-model=1", "takes no value");
 }
 

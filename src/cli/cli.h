@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "cli/flags.h"
 #include "cli/list.h"
 #include "config/arguments.h"
 
@@ -21,15 +22,16 @@ enum ctkd__exit {
 /* One subcommand: `ctkd`, `ctkd --help` and the help of each are made from its entry. */
 struct ctkd__command {
     const char *name;
-    const char *arguments;           /* of the usage line */
-    const char *summary;             /* one line */
-    const char *details;             /* paragraphs of its --help; may be NULL */
-    const ctkd_option *settings;     /* of its own, as key=value; may be NULL */
-    const struct ctkd__alias *flags; /* that set them; may be NULL */
-    const char *const *keys;         /* those that it uses, by how they begin; NULL: all */
-    bool options;               /* takes settings; --help ends with the keys of a configuration */
-    bool json, preset, dry_run; /* takes the switches of these names */
-    bool weights;               /* takes weights files; --help lists their formats */
+    const char *arguments;          /* of the usage line: names, settings, a flag that must be */
+    const char *summary;            /* one line */
+    const char *details;            /* paragraphs of its --help; may be NULL */
+    const struct ctkd__flag *flags; /* its own, beside --help; may be NULL */
+    size_t names_min, names_max;    /* how many names (files, runs ...) it takes */
+    const ctkd_option *settings;    /* of its own, as key=value; may be NULL */
+    const char *const *keys;        /* those that it uses, by how they begin; NULL: all */
+    bool options;         /* takes a configuration's settings; --help ends with its keys */
+    bool passes_settings; /* takes settings, which it reads itself */
+    bool weights;         /* takes weights files; --help lists their formats */
     /* argv[0] is the first argument after the name; the exit status is returned. */
     int (*run)(const struct ctkd__command *command, int argc, char **argv);
 };
@@ -55,26 +57,22 @@ int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err
 /* Tells on stderr what was guessed about weights; nothing when there is nothing. */
 void ctkd__cli_note(const char *file, const char *note);
 
-/* The first pass over the arguments of a command with options; switches that it does not take are
-   refused, with the commands that take them. */
-ctkd_status ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
-                           struct ctkd__arguments *arguments, ctkd_error *err);
-
-/* For commands without options: at most `positionals` names, --help, --json where it is taken. A
-   name with '=' is one of a file that is there. True when the command goes on; otherwise *status is
-   its exit status. */
-bool ctkd__cli_names(const struct ctkd__command *command, int argc, char **argv, size_t positionals,
-                     struct ctkd__arguments *arguments, int *status);
+/* A line of a command with options: reads it, splits it and scans what belongs to the configuration
+   (arguments.h), which is then argv[0, n_configuration). False as ctkd__line_read. */
+bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
+                    struct ctkd__line *line, struct ctkd__arguments *arguments, int *status);
 
 /* Tells on stderr which keys of the command line the command does not use. */
-void ctkd__cli_note_unused(const struct ctkd__command *command, int argc, char **argv);
+void ctkd__cli_note_unused(const struct ctkd__line *line);
 
 /* The preset, a CONFIG when one is given, and the settings beside it; tells on stderr what they
    imply. */
-ctkd_status ctkd__cli_configure(int argc, char **argv, const struct ctkd__arguments *arguments,
-                                bool distil, struct ctkd__config *config, ctkd_error *err);
+ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
+                                const struct ctkd__arguments *arguments, bool distil,
+                                struct ctkd__config *config, ctkd_error *err);
 
 /* `ctkd train` and `ctkd distill`. */
+extern const struct ctkd__flag ctkd__train_flags[];
 int ctkd__cli_train(const struct ctkd__command *command, bool distil, int argc, char **argv);
 
 #endif

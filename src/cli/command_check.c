@@ -86,27 +86,25 @@ static ctkd_status check(const char *path, const struct ctkd__config *config, bo
     return status;
 }
 
+enum { JSON };
+static const struct ctkd__flag flags[] = { [JSON] = CTKD__FLAG_JSON, CTKD__FLAG_END };
+
 static int configure_and_check(const struct ctkd__command *command, int argc, char **argv,
                                struct ctkd__config *config)
 {
+    struct ctkd__line line;
     struct ctkd__arguments arguments;
     ctkd_error err = { 0 };
+    int ended;
     const struct ctkd__sections sections = ctkd__config_sections(config);
-    if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    if (arguments.help)
-        return ctkd__cli_help(command);
-    if (arguments.n_positionals != 2) {
-        ctkd__fail(&err, CTKD_EINVAL, "found %zu names, expected TEACHER and DATA",
-                   arguments.n_positionals);
-        return ctkd__cli_misused(command, &err);
-    }
+    if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended))
+        return ended;
     if (ctkd__sections_set(sections, "DATA", "data.set", arguments.positionals[1], &err) !=
             CTKD_OK ||
-        ctkd__arguments_apply(argc, argv, config, &err) != CTKD_OK)
+        ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(command, argc, argv);
-    if (check(arguments.positionals[0], config, arguments.json, &err) != CTKD_OK)
+    ctkd__cli_note_unused(&line);
+    if (check(arguments.positionals[0], config, ctkd__line_has(&line, JSON), &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
     return CTKD__EXIT_DONE;
 }
@@ -128,7 +126,7 @@ static const char *const keys[] = { "data.",         "teacher.",   "train.batch"
 
 const struct ctkd__command ctkd__command_check = {
     .name = "check",
-    .arguments = "TEACHER DATA [key=value ...] [--json]",
+    .arguments = "TEACHER DATA [key=value ...]",
     .summary = "what a teacher is, how good it is, and which normalisation it wants",
     .details =
         "TEACHER is a run directory or a file of weights, DATA a data set "
@@ -142,7 +140,9 @@ const struct ctkd__command ctkd__command_check = {
         "where the file does not.",
     .keys = keys,
     .options = true,
-    .json = true,
+    .flags = flags,
+    .names_min = 2,
+    .names_max = 2,
     .weights = true,
     .run = run,
 };

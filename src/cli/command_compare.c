@@ -18,79 +18,56 @@ struct request {
     struct ctkd__compare_options options;
 };
 
-static const struct {
-    const char *flag;
-    enum ctkd__compare_format format;
-} formats[] = { { "--markdown", CTKD__COMPARE_MARKDOWN },
-                { "--latex", CTKD__COMPARE_LATEX },
-                { "--csv", CTKD__COMPARE_CSV },
-                { "--json", CTKD__COMPARE_JSON } };
+enum { METRIC, BEST, MARGIN, ALLOW, MARKDOWN, LATEX, CSV, JSON };
+static const struct ctkd__flag flags[] = {
+    [METRIC] = { "--metric", NULL, "KEY", "compare KEY of log.jsonl instead of test_top1", NULL },
+    [BEST] = { "--best", NULL, NULL, "take the best epoch of each run instead of the last", NULL },
+    [MARGIN] = { "--margin", NULL, "POINTS",
+                 "say how many pairs a difference of POINTS needs (default 0.3)", NULL },
+    [ALLOW] = { "--allow", NULL, "KEY",
+                "compare arms that differ in KEY too (or all keys that begin with it)", NULL },
+    [MARKDOWN] = { "--markdown", NULL, NULL, "print a table in Markdown", NULL },
+    [LATEX] = { "--latex", NULL, NULL, "print a table in LaTeX", NULL },
+    [CSV] = { "--csv", NULL, NULL, "print comma-separated values", NULL },
+    [JSON] = { "--json", NULL, NULL, "print one JSON object for each arm", NULL },
+    CTKD__FLAG_END,
+};
 
-static bool take_format(const char *flag, enum ctkd__compare_format *format)
+static ctkd_status parse(const struct ctkd__line *line, struct request *r, ctkd_error *err)
 {
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (strcmp(flag, formats[i].flag) == 0) {
-            *format = formats[i].format;
-            return true;
+    struct ctkd__word word;
+    for (int at = 0; ctkd__line_next(line, &at, &word);)
+        switch (word.flag) {
+        case CTKD__WORD_NAME:
+            r->paths[r->count++] = word.text; /* names_max of them */
+            break;
+        case METRIC:
+            r->options.metric = word.text;
+            break;
+        case BEST:
+            r->choice = CTKD__ARM_BEST;
+            r->options.choice = "best epoch, chosen on the test images (it flatters)";
+            break;
+        case ALLOW:
+            if (r->n_allowed == ALLOWED_MAX)
+                return ctkd__fail(err, CTKD_EINVAL, "found --allow %s, expected at most %d keys",
+                                  word.text, ALLOWED_MAX);
+            r->allowed[r->n_allowed++] = word.text;
+            break;
+        case MARKDOWN:
+            r->format = CTKD__COMPARE_MARKDOWN;
+            break;
+        case LATEX:
+            r->format = CTKD__COMPARE_LATEX;
+            break;
+        case CSV:
+            r->format = CTKD__COMPARE_CSV;
+            break;
+        case JSON:
+            r->format = CTKD__COMPARE_JSON;
+            break;
         }
-    return false;
-}
-
-static ctkd_status take_number(const char *flag, const char *text, double *out, ctkd_error *err)
-{
-    char *end;
-    const double value = strtod(text, &end);
-    if (end == text || *end || !(value > 0 && value < 1e6))
-        return ctkd__fail(err, CTKD_EINVAL, "%s: found '%s', expected a number above 0", flag,
-                          text);
-    *out = value;
-    return CTKD_OK;
-}
-
-static ctkd_status take_flag(struct request *r, int argc, char **argv, int *at, ctkd_error *err)
-{
-    const char *const flag = argv[*at];
-    if (take_format(flag, &r->format))
-        return CTKD_OK;
-    if (strcmp(flag, "--best") == 0) {
-        r->choice = CTKD__ARM_BEST;
-        r->options.choice = "best epoch, chosen on the test images (it flatters)";
-        return CTKD_OK;
-    }
-    const bool metric = strcmp(flag, "--metric") == 0, margin = strcmp(flag, "--margin") == 0;
-    const bool allow = strcmp(flag, "--allow") == 0;
-    if (!metric && !margin && !allow)
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "unknown option '%s', expected --metric, --margin, --allow, --best, "
-                          "--markdown, --latex, --csv or --json",
-                          flag);
-    if (*at + 1 >= argc)
-        return ctkd__fail(err, CTKD_EINVAL, "%s: found nothing behind it, expected a value", flag);
-    const char *const value = argv[++*at];
-    if (margin)
-        return take_number(flag, value, &r->options.margin, err);
-    if (metric)
-        r->options.metric = value;
-    else if (r->n_allowed < ALLOWED_MAX)
-        r->allowed[r->n_allowed++] = value;
-    return CTKD_OK;
-}
-
-static ctkd_status parse(int argc, char **argv, struct request *r, ctkd_error *err)
-{
-    ctkd_status status = CTKD_OK;
-    for (int i = 0; i < argc && !status; i++) {
-        if (argv[i][0] == '-')
-            status = take_flag(r, argc, argv, &i, err);
-        else if (r->count == ARMS_MAX)
-            status = ctkd__fail(err, CTKD_EINVAL, "found '%s', expected at most %d arms", argv[i],
-                                ARMS_MAX);
-        else
-            r->paths[r->count++] = argv[i];
-    }
-    if (!status && r->count < 2)
-        status = ctkd__fail(err, CTKD_EINVAL, "found %zu arms, expected two or more", r->count);
-    return status;
+    return ctkd__line_number(line, MARGIN, 1e-6, 1e6, &r->options.margin, err);
 }
 
 /* --- what arms differ in */
@@ -197,11 +174,12 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
                                             .draws = 10000,
                                             .metric = "test_top1",
                                             .choice = "last epoch" } };
+    struct ctkd__line line;
     ctkd_error err = { 0 };
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return ctkd__cli_help(command);
-    if (parse(argc, argv, &request, &err) != CTKD_OK)
+    int ended;
+    if (!ctkd__line_read(command, argc, argv, &line, &ended))
+        return ended;
+    if (parse(&line, &request, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     const ctkd_status status = compare(&request, arms, &err);
     for (size_t i = 0; i < request.count; i++)
@@ -211,8 +189,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_compare = {
     .name = "compare",
-    .arguments = "ARM ARM... [--metric KEY] [--best] [--margin POINTS] [--allow KEY] "
-                 "[--markdown|--latex|--csv|--json]",
+    .arguments = "ARM ARM...",
     .summary = "means and paired differences of arms over seeds, with intervals and a verdict",
     .details =
         "ARM is a folder of run directories that differ in train.seed alone, or one run. The "
@@ -228,5 +205,8 @@ const struct ctkd__command ctkd__command_compare = {
         "\n"
         "Arms may differ in method and temperature; a difference in any other key that changes\n"
         "results is refused unless --allow KEY (or the first part of a key) names it.",
+    .flags = flags,
+    .names_min = 2,
+    .names_max = ARMS_MAX,
     .run = run,
 };

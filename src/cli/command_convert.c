@@ -1,61 +1,34 @@
 #include "cli/cli.h"
 
-#include <string.h>
-
 #include "util/error.h"
 #include "weights/convert.h"
 
-static const struct ctkd__alias flags[] = {
-    { "--fold", "fold", "true", "" },
-    { "--normalise", "normalise", "true", "" },
-    { NULL, NULL, NULL, NULL },
+enum { FOLD, NORMALISE };
+static const struct ctkd__flag flags[] = {
+    [FOLD] = { "--fold", NULL, NULL, "the same as fold=true", NULL },
+    [NORMALISE] = { "--normalise", NULL, NULL, "the same as normalise=true", NULL },
+    CTKD__FLAG_END,
 };
 
-static ctkd_status read_arguments(int argc, char **argv, struct ctkd__sections sections,
-                                  const char *files[2], ctkd_error *err)
+static ctkd_status configure(const struct ctkd__line *line, struct ctkd__sections sections,
+                             ctkd_error *err)
 {
-    size_t n = 0;
-    for (int i = 0; i < argc; i++) {
-        const char *const equals = strchr(argv[i], '=');
-        const struct ctkd__alias *flag = flags;
-        while (flag->flag && strcmp(flag->flag, argv[i]) != 0)
-            flag++;
-        ctkd_status status = CTKD_OK;
-        if (flag->flag) {
-            status = ctkd__sections_set(sections, "command line", flag->key, flag->value, err);
-        } else if (argv[i][0] == '-' && argv[i][1]) {
-            status = ctkd__fail(err, CTKD_EINVAL, "unknown option '%s', expected %s or %s", argv[i],
-                                flags[0].flag, flags[1].flag);
-        } else if (equals) {
-            char key[64];
-            snprintf(key, sizeof key, "%.*s", (int)(equals - argv[i]), argv[i]);
-            status = ctkd__sections_set(sections, "command line", key, equals + 1, err);
-        } else if (n == 2) {
-            status = ctkd__fail(err, CTKD_EINVAL, "found '%s', expected IN and OUT", argv[i]);
-        } else {
-            files[n++] = argv[i];
-        }
-        if (status != CTKD_OK)
-            return status;
-    }
-    return n == 2 ? CTKD_OK
-                  : ctkd__fail(err, CTKD_EINVAL, "found %zu files, expected IN and OUT", n);
+    ctkd_status status = ctkd__line_apply(line, sections, err);
+    if (status == CTKD_OK && ctkd__line_has(line, FOLD))
+        status = ctkd__sections_set(sections, "--fold", "fold", "true", err);
+    if (status == CTKD_OK && ctkd__line_has(line, NORMALISE))
+        status = ctkd__sections_set(sections, "--normalise", "normalise", "true", err);
+    return status;
 }
 
-static int convert(const struct ctkd__command *command, int argc, char **argv,
-                   struct ctkd__sections sections, const struct ctkd__convert_options *options)
+static int convert(const struct ctkd__line *line, const struct ctkd__convert_options *options)
 {
-    const char *files[2];
+    const char *const in = ctkd__line_name(line, 0);
     char note[CTKD__NOTE_BYTES];
     ctkd_error err = { 0 };
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return ctkd__cli_help(command);
-    if (read_arguments(argc, argv, sections, files, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    if (ctkd__convert(files[0], files[1], options, note, &err) != CTKD_OK)
+    if (ctkd__convert(in, ctkd__line_name(line, 1), options, note, &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
-    ctkd__cli_note(files[0], note);
+    ctkd__cli_note(in, note);
     return CTKD__EXIT_DONE;
 }
 
@@ -64,12 +37,17 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     struct ctkd__convert_options options = { 0 };
     const struct ctkd__section section = { "", ctkd__convert_table, &options };
     const struct ctkd__sections sections = { &section, 1 };
+    struct ctkd__line line;
     ctkd_error err = { 0 };
     int status;
-    if (ctkd__sections_defaults(sections, &err) == CTKD_OK)
-        status = convert(command, argc, argv, sections, &options);
-    else
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
+        return status;
+    if (ctkd__sections_defaults(sections, &err) != CTKD_OK)
         status = ctkd__cli_failed(&err);
+    else if (configure(&line, sections, &err) != CTKD_OK)
+        status = ctkd__cli_misused(command, &err);
+    else
+        status = convert(&line, &options);
     ctkd__sections_fini(sections);
     return status;
 }
@@ -82,8 +60,10 @@ const struct ctkd__command ctkd__command_convert = {
         "IN is a run directory or weights; its format is found by its contents, that of OUT "
         "by its\n"
         "ending (.onnx: opset 13, any batch size). OUT may be - for standard output, with format=.",
-    .settings = ctkd__convert_table,
     .flags = flags,
+    .names_min = 2,
+    .names_max = 2,
+    .settings = ctkd__convert_table,
     .weights = true,
     .run = run,
 };

@@ -4,9 +4,9 @@
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
-    struct ctkd__arguments arguments;
+    struct ctkd__line line;
     int status;
-    if (!ctkd__cli_names(command, argc, argv, 0, &arguments, &status))
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
         return status;
     for (const struct ctkd__dataset_def *const *def = ctkd__dataset_list(); *def; def++) {
         const struct ctkd__dataset_def *d = *def;

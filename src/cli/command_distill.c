@@ -7,7 +7,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_distill = {
     .name = "distill",
-    .arguments = "[CONFIG] teacher.path=RUN_OR_FILE [key=value ...] [--dry-run]",
+    .arguments = "[CONFIG] teacher.path=RUN_OR_FILE [key=value ...]",
     .summary = "train a student from a teacher",
     .details = "loss = method.ce_weight * CE + method.kd_weight * KD(tau) + method.weight * "
                "method's own.\n"
@@ -15,9 +15,9 @@ const struct ctkd__command ctkd__command_distill = {
                "below what\n"
                "its file or teacher.expect_top1 promises. The run directory and --dry-run are as "
                "of `ctkd train`.",
+    .flags = ctkd__train_flags,
+    .names_max = 1,
     .options = true,
-    .preset = true,
-    .dry_run = true,
     .weights = true,
     .run = run,
 };

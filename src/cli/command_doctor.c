@@ -37,31 +37,35 @@ static ctkd_status print_json(const struct ctkd__session *session,
 }
 
 /* Whether the command line is one of `ctkd distill`, as far as the published defaults go. */
-static bool names_teacher(int argc, char **argv)
+static bool names_teacher(const struct ctkd__line *line)
 {
     struct ctkd__config *config;
     bool found = false;
     if (ctkd__config_create(&config, NULL) != CTKD_OK)
         return false;
-    if (ctkd__arguments_apply(argc, argv, config, NULL) == CTKD_OK)
+    if (ctkd__arguments_apply(line->n_configuration, line->argv, config, NULL) == CTKD_OK)
         found = config->teacher.path[0] != '\0';
     ctkd__config_destroy(config);
     return found;
 }
 
+enum { JSON };
+static const struct ctkd__flag flags[] = { [JSON] = CTKD__FLAG_JSON,
+                                           CTKD__FLAG_PRESET,
+                                           CTKD__FLAG_END };
+
 static int configure_and_examine(const struct ctkd__command *command, int argc, char **argv,
                                  struct ctkd__config *config)
 {
+    struct ctkd__line line;
     struct ctkd__arguments arguments;
     struct ctkd__session *session = NULL;
     struct ctkd__examination found;
     ctkd_error err = { 0 };
-    if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    if (arguments.help)
-        return ctkd__cli_help(command);
-    if (ctkd__cli_configure(argc, argv, &arguments, names_teacher(argc, argv), config, &err) !=
-        CTKD_OK)
+    int ended;
+    if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended))
+        return ended;
+    if (ctkd__cli_configure(&line, &arguments, names_teacher(&line), config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     const bool distil = config->teacher.path[0];
     if (ctkd__config_check(config, distil, &err) != CTKD_OK ||
@@ -70,7 +74,7 @@ static int configure_and_examine(const struct ctkd__command *command, int argc, 
     ctkd_status status = ctkd__session_open(config, distil, &session, &err);
     if (status == CTKD_OK)
         status = ctkd__examine(session, &found, &err);
-    if (status == CTKD_OK && arguments.json)
+    if (status == CTKD_OK && ctkd__line_has(&line, JSON))
         status = print_json(session, &found, &err);
     else if (status == CTKD_OK)
         print_lines(&found);
@@ -93,7 +97,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_doctor = {
     .name = "doctor",
-    .arguments = "[CONFIG] [key=value ...] [--json]",
+    .arguments = "[CONFIG] [key=value ...]",
     .summary = "examine a run before it costs anything: data, teacher, balance, time, memory, disk",
     .details =
         "Takes what `ctkd train` or (with a teacher.path) `ctkd distill` takes, makes a few "
@@ -102,7 +106,7 @@ const struct ctkd__command ctkd__command_doctor = {
         "is a problem.\n"
         "A run looks at the same things at its beginning and prints only the problems.",
     .options = true,
-    .json = true,
-    .preset = true,
+    .flags = flags,
+    .names_max = 1,
     .run = run,
 };

@@ -183,29 +183,27 @@ static ctkd_status print_json(const struct ctkd__network_info *info,
     return ctkd__jsonl_end(&json, err);
 }
 
+enum { JSON };
+static const struct ctkd__flag flags[] = { [JSON] = CTKD__FLAG_JSON, CTKD__FLAG_END };
+
 static int configure_and_evaluate(const struct ctkd__command *command, int argc, char **argv,
                                   struct ctkd__config *config)
 {
+    struct ctkd__line line;
     struct ctkd__arguments arguments;
     ctkd_error err = { 0 };
+    int ended;
     const struct ctkd__sections sections = ctkd__config_sections(config);
-    if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    if (arguments.help)
-        return ctkd__cli_help(command);
-    if (arguments.n_positionals != 1) {
-        ctkd__fail(&err, CTKD_EINVAL, "found %zu files, expected one RUN_OR_FILE",
-                   arguments.n_positionals);
-        return ctkd__cli_misused(command, &err);
-    }
+    if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended))
+        return ended;
     /* A run's teacher.mean is about its teacher, not about what is measured here. */
     if (configure_from(arguments.positionals[0], config, &err) != CTKD_OK ||
         ctkd__sections_set(sections, "run", "teacher.mean", "", &err) != CTKD_OK ||
         ctkd__sections_set(sections, "run", "teacher.std", "", &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
-    if (ctkd__arguments_apply(argc, argv, config, &err) != CTKD_OK)
+    if (ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(command, argc, argv);
+    ctkd__cli_note_unused(&line);
     struct ctkd__evaluation found;
     char note[CTKD__NOTE_BYTES];
     const char *normalisation;
@@ -215,7 +213,7 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
     const struct ctkd__scores *scores = &found.scores;
     if (status == CTKD_OK)
         ctkd__cli_note(found.file, found.note), ctkd__cli_note(found.file, note);
-    if (status == CTKD_OK && arguments.json)
+    if (status == CTKD_OK && ctkd__line_has(&line, JSON))
         status = print_json(info, scores, normalisation, &err);
     else if (status == CTKD_OK)
         printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n",
@@ -244,7 +242,7 @@ static const char *const keys[] = {
 
 const struct ctkd__command ctkd__command_eval = {
     .name = "eval",
-    .arguments = "RUN_OR_FILE [key=value ...] [--json]",
+    .arguments = "RUN_OR_FILE [key=value ...]",
     .summary = "top-1, top-5 and loss of a network on a data set's test images",
     .details =
         "RUN_OR_FILE is a run directory (its last.safetensors) or a file of weights.\n"
@@ -260,7 +258,9 @@ const struct ctkd__command ctkd__command_eval = {
         "network, dataset, top1, top5, loss, n, constants.",
     .keys = keys,
     .options = true,
-    .json = true,
+    .flags = flags,
+    .names_min = 1,
+    .names_max = 1,
     .weights = true,
     .run = run,
 };

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "io/jsonl.h"
@@ -158,38 +159,27 @@ static ctkd_status print_json(struct contents *contents, ctkd_error *err)
     return ctkd__jsonl_end(&json, err);
 }
 
-/* Takes weights=NAME out of the arguments, its only setting. */
-static const char *take_weights(int *argc, char **argv)
-{
-    const char *weights = "";
-    int kept = 0;
-    for (int i = 0; i < *argc; i++)
-        if (strncmp(argv[i], "weights=", 8) == 0)
-            weights = argv[i] + 8;
-        else
-            argv[kept++] = argv[i];
-    *argc = kept;
-    return weights;
-}
+enum { JSON };
+static const struct ctkd__flag flags[] = { [JSON] = CTKD__FLAG_JSON, CTKD__FLAG_END };
 
-static int run(const struct ctkd__command *command, int argc, char **argv)
+struct inspection {
+    char *weights;
+};
+static const ctkd_option settings[] = {
+    { "weights", CTKD_OPTION_STRING, offsetof(struct inspection, weights), 0, 0, 0, "", NULL,
+      "which of several sets of weights is shown; empty: the first" },
+    CTKD_OPT_END,
+};
+
+static int inspect(const struct ctkd__line *line, const struct inspection *inspection)
 {
-    const char *const weights = take_weights(&argc, argv);
-    struct ctkd__arguments arguments;
     struct contents contents;
     ctkd_error err = { 0 };
-    int misuse;
-    if (!ctkd__cli_names(command, argc, argv, 1, &arguments, &misuse))
-        return misuse;
-    if (arguments.n_positionals != 1) {
-        ctkd__fail(&err, CTKD_EINVAL, "found %zu files, expected one RUN_OR_FILE",
-                   arguments.n_positionals);
-        return ctkd__cli_misused(command, &err);
-    }
-    ctkd_status status = read_contents(arguments.positionals[0], weights, &contents, &err);
+    ctkd_status status =
+        read_contents(ctkd__line_name(line, 0), inspection->weights, &contents, &err);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);
-    if (arguments.json)
+    if (ctkd__line_has(line, JSON))
         status = print_json(&contents, &err);
     else
         print_text(&contents);
@@ -197,15 +187,29 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 
-static const ctkd_option settings[] = {
-    { "weights", CTKD_OPTION_STRING, 0, 0, 0, 0, "", NULL,
-      "which of several sets of weights is shown; empty: the first" },
-    CTKD_OPT_END,
-};
+static int run(const struct ctkd__command *command, int argc, char **argv)
+{
+    struct inspection inspection = { NULL };
+    const struct ctkd__section section = { "", settings, &inspection };
+    const struct ctkd__sections sections = { &section, 1 };
+    struct ctkd__line line;
+    ctkd_error err = { 0 };
+    int status;
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
+        return status;
+    if (ctkd__sections_defaults(sections, &err) != CTKD_OK)
+        status = ctkd__cli_failed(&err);
+    else if (ctkd__line_apply(&line, sections, &err) != CTKD_OK)
+        status = ctkd__cli_misused(command, &err);
+    else
+        status = inspect(&line, &inspection);
+    ctkd__sections_fini(sections);
+    return status;
+}
 
 const struct ctkd__command ctkd__command_inspect = {
     .name = "inspect",
-    .arguments = "RUN_OR_FILE [weights=NAME] [--json]",
+    .arguments = "RUN_OR_FILE [weights=NAME]",
     .summary = "what a weights file or checkpoint holds, and which network it fits",
     .details =
         "Format, tensors with shapes and types, metadata, checksum, and the networks of `ctkd "
@@ -214,7 +218,9 @@ const struct ctkd__command ctkd__command_inspect = {
         "first is shown,\n"
         "or that of weights=NAME. Half-precision tensors are shown as they are read, as "
         "F32.",
-    .json = true,
+    .flags = flags,
+    .names_min = 1,
+    .names_max = 1,
     .settings = settings,
     .weights = true,
     .run = run,

@@ -71,15 +71,16 @@ static ctkd_status unknown_method(const char *name, ctkd_error *err)
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
-    struct ctkd__arguments arguments;
+    struct ctkd__line line;
     ctkd_error err = { 0 };
     int status;
-    if (!ctkd__cli_names(command, argc, argv, 1, &arguments, &status))
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
         return status;
-    if (arguments.n_positionals == 1) {
-        const ctkd_loss_def *loss = ctkd_loss_find(arguments.positionals[0]);
+    const char *const name = ctkd__line_name(&line, 0);
+    if (name) {
+        const ctkd_loss_def *loss = ctkd_loss_find(name);
         if (!loss) {
-            unknown_method(arguments.positionals[0], &err);
+            unknown_method(name, &err);
             return ctkd__cli_misused(command, &err);
         }
         print_method(loss);
@@ -98,5 +99,6 @@ const struct ctkd__command ctkd__command_methods = {
         "Cross-entropy and KD are in every distillation, with method.ce_weight and "
         "method.kd_weight;\n"
         "method.name adds these losses, each with its method.weight: a list such as pkt,crd.",
+    .names_max = 1,
     .run = run,
 };

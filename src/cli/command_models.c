@@ -21,10 +21,10 @@ static ctkd_status print_model(const struct ctkd__model_family *family, const ch
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
-    struct ctkd__arguments arguments;
+    struct ctkd__line line;
     ctkd_error err = { 0 };
     int status;
-    if (!ctkd__cli_names(command, argc, argv, 0, &arguments, &status))
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
         return status;
     for (const struct ctkd__model_family *const *family = ctkd__model_families(); *family;
          family++) {

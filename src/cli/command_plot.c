@@ -1,37 +1,34 @@
 #include "cli/cli.h"
 
-#include <string.h>
-
 #include "report/plot.h"
 #include "util/error.h"
 
+enum { OUTPUT };
+static const struct ctkd__flag flags[] = {
+    [OUTPUT] = { "--output", "-o", "FILE", "write the picture to FILE; - is standard output",
+                 NULL },
+    CTKD__FLAG_END,
+};
+
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
-    const char *runs[CTKD__PLOT_RUNS_MAX], *file = NULL;
-    size_t count = 0;
+    const char *runs[CTKD__PLOT_RUNS_MAX];
+    struct ctkd__line line;
     ctkd_error err = { 0 };
-    ctkd_status status = CTKD_OK;
-    for (int i = 0; i < argc && status == CTKD_OK; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return ctkd__cli_help(command);
-        if (strcmp(argv[i], "-o") == 0 && i + 1 < argc)
-            file = argv[++i];
-        else if (argv[i][0] == '-')
-            status = ctkd__fail(&err, CTKD_EINVAL, "unknown option '%s', expected RUN... -o FILE",
-                                argv[i]);
-        else if (count == CTKD__PLOT_RUNS_MAX)
-            status = ctkd__fail(&err, CTKD_EINVAL, "found '%s', expected at most %d runs", argv[i],
-                                CTKD__PLOT_RUNS_MAX);
-        else
-            runs[count++] = argv[i];
-    }
-    if (status == CTKD_OK && (!file || count == 0))
-        status = ctkd__fail(&err, CTKD_EINVAL, "found %s, expected RUN... -o FILE",
-                            file ? "no run" : "no -o FILE");
-    if (status != CTKD_OK)
+    int status;
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
+        return status;
+    const char *const file = ctkd__line_value(&line, OUTPUT);
+    const size_t count = ctkd__line_names(&line);
+    for (size_t i = 0; i < count; i++)
+        runs[i] = ctkd__line_name(&line, i);
+    if (!file) {
+        ctkd__fail(&err, CTKD_EINVAL, "found no -o FILE; usage: ctkd %s %s", command->name,
+                   command->arguments);
         return ctkd__cli_misused(command, &err);
-    status = ctkd__plot_runs(runs, count, file, &err);
-    return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
+    }
+    return ctkd__plot_runs(runs, count, file, &err) == CTKD_OK ? CTKD__EXIT_DONE
+                                                               : ctkd__cli_failed(&err);
 }
 
 const struct ctkd__command ctkd__command_plot = {
@@ -41,5 +38,8 @@ const struct ctkd__command ctkd__command_plot = {
     .details = "RUN is a run directory; up to eight share the picture. The band around tau is the "
                "range within an epoch.\nWhat no run has a value for is left out. - is standard "
                "output.",
+    .flags = flags,
+    .names_min = 1,
+    .names_max = CTKD__PLOT_RUNS_MAX,
     .run = run,
 };

@@ -100,14 +100,14 @@ static ctkd_status check_part(const char *name, ctkd_error *err)
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
-    struct ctkd__arguments arguments;
+    struct ctkd__line line;
     struct stat info;
     ctkd_error err = { 0 };
     int status;
-    if (!ctkd__cli_names(command, argc, argv, 2, &arguments, &status))
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
         return status;
-    const char *const dir = arguments.n_positionals ? arguments.positionals[0] : ".";
-    const char *const part = arguments.n_positionals > 1 ? arguments.positionals[1] : NULL;
+    const char *const dir = ctkd__line_names(&line) ? ctkd__line_name(&line, 0) : ".";
+    const char *const part = ctkd__line_name(&line, 1);
     if (stat(dir, &info) != 0 || !S_ISDIR(info.st_mode)) {
         ctkd__fail(&err, CTKD_ENOTFOUND, "%s: expected a folder to write into", dir);
         return ctkd__cli_misused(command, &err);
@@ -140,5 +140,6 @@ const struct ctkd__command ctkd__command_selftest = {
         "  networks  every instruction set against the portable kernels\n"
         "  writing   a file and its folder: written, synced, renamed, read back\n"
         "  runs      training that repeats, and resumes with every method, to the same bits",
+    .names_max = 2,
     .run = run,
 };

@@ -30,8 +30,20 @@ struct request {
     int64_t seeds[SEEDS_MAX];
     size_t n_seeds;
     const char *dir;
-    double jobs;
+    long long jobs;
     bool print;
+};
+
+enum { ARM, SEEDS, JOBS, DIR_OF_RUNS, PRINT };
+static const struct ctkd__flag flags[] = {
+    [ARM] = { "--arm", NULL, "NAME", "begin an arm; the settings behind it are its own", NULL },
+    [SEEDS] = { "--seeds", NULL, "LIST", "run each arm with these seeds: 1..8 or 1,2,5 (default 1)",
+                NULL },
+    [JOBS] = { "--jobs", NULL, "N", "run N at a time, on cores of their own (default 1)", NULL },
+    [DIR_OF_RUNS] = { "--dir", NULL, "DIR", "write the runs into DIR (default runs/sweep)", NULL },
+    [PRINT] = { "--print", NULL, NULL,
+                "print the command lines of the runs that are left and run nothing", NULL },
+    CTKD__FLAG_END,
 };
 
 /* --- the command line */
@@ -103,59 +115,49 @@ static ctkd_status arm_of_config(struct request *r, const char *path, ctkd_error
     return status;
 }
 
-static ctkd_status take_value(struct request *r, const char *flag, const char *value,
-                              struct arm **own, ctkd_error *err)
+static ctkd_status take_config(struct request *r, const char *path, ctkd_error *err)
 {
-    if (strcmp(flag, "--arm") == 0)
-        return add_arm(r, value, own, err);
-    if (strcmp(flag, "--seeds") == 0)
-        return take_seeds(value, r, err);
-    if (strcmp(flag, "--dir") == 0) {
-        r->dir = value;
-        return CTKD_OK;
-    }
-    char *end;
-    r->jobs = strtod(value, &end);
-    return end != value && !*end && r->jobs >= 1 && r->jobs <= 1024
-               ? CTKD_OK
-               : ctkd__fail(err, CTKD_EINVAL, "--jobs: found '%s', expected a number from 1",
-                            value);
+    if (r->n_configs == ARMS_MAX)
+        return ctkd__fail(err, CTKD_EINVAL, "found '%s', expected at most %d CONFIGs", path,
+                          ARMS_MAX);
+    r->configs[r->n_configs++] = path;
+    return CTKD_OK;
 }
 
-static bool takes_value(const char *flag)
-{
-    return strcmp(flag, "--arm") == 0 || strcmp(flag, "--seeds") == 0 ||
-           strcmp(flag, "--dir") == 0 || strcmp(flag, "--jobs") == 0;
-}
-
-static ctkd_status parse_words(int argc, char **argv, struct request *r, ctkd_error *err)
+static ctkd_status parse_words(const struct ctkd__line *line, struct request *r, ctkd_error *err)
 {
     struct arm *own = NULL; /* the --arm whose settings follow */
+    struct ctkd__word word;
     ctkd_status status = CTKD_OK;
-    for (int i = 0; i < argc && !status; i++) {
-        const char *const word = argv[i];
-        if (strcmp(word, "--print") == 0)
+    for (int at = 0; status == CTKD_OK && ctkd__line_next(line, &at, &word);)
+        switch (word.flag) {
+        case CTKD__WORD_NAME:
+            status = take_config(r, word.text, err);
+            break;
+        case CTKD__WORD_SETTING:
+            status = own ? take_word(word.text, own->settings, &own->n_settings, err)
+                         : take_word(word.text, r->common, &r->n_common, err);
+            break;
+        case ARM:
+            status = add_arm(r, word.text, &own, err);
+            break;
+        case SEEDS:
+            status = take_seeds(word.text, r, err);
+            break;
+        case DIR_OF_RUNS:
+            r->dir = word.text;
+            break;
+        case PRINT:
             r->print = true;
-        else if (takes_value(word) && i + 1 < argc)
-            status = take_value(r, word, argv[++i], &own, err);
-        else if (word[0] == '-')
-            status = ctkd__fail(err, CTKD_EINVAL,
-                                "unknown option '%s', expected --arm NAME, --seeds, --jobs, --dir "
-                                "or --print",
-                                word);
-        else if (strchr(word, '='))
-            status = own ? take_word(word, own->settings, &own->n_settings, err)
-                         : take_word(word, r->common, &r->n_common, err);
-        else if (r->n_configs < ARMS_MAX)
-            r->configs[r->n_configs++] = word;
-    }
-    return status;
+            break;
+        }
+    return status == CTKD_OK ? ctkd__line_whole(line, JOBS, 1, 1024, &r->jobs, err) : status;
 }
 
 /* Every CONFIG is an arm; with --arm, one CONFIG is the ground of them all. */
-static ctkd_status parse(int argc, char **argv, struct request *r, ctkd_error *err)
+static ctkd_status parse(const struct ctkd__line *line, struct request *r, ctkd_error *err)
 {
-    ctkd_status status = parse_words(argc, argv, r, err);
+    ctkd_status status = parse_words(line, r, err);
     if (!status && r->n_arms && r->n_configs > 1)
         return ctkd__fail(err, CTKD_EINVAL, "found %zu CONFIGs beside --arm, expected one",
                           r->n_configs);
@@ -369,14 +371,12 @@ static ctkd_status execute(const struct request *r, struct ctkd__sweep *sweep, c
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
     struct ctkd__sweep sweep = { .runs = NULL };
-    struct request *const request = calloc(1, sizeof *request);
+    struct ctkd__line line;
     ctkd_error err = { 0 };
     int status = CTKD__EXIT_DONE;
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            free(request);
-            return ctkd__cli_help(command);
-        }
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
+        return status;
+    struct request *const request = calloc(1, sizeof *request);
     if (!request) {
         ctkd__fail(&err, CTKD_ENOMEM, "sweep: out of memory");
         return ctkd__cli_failed(&err);
@@ -385,7 +385,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     request->jobs = 1;
     request->n_seeds = 1;
     request->seeds[0] = 1;
-    if (parse(argc, argv, request, &err) || plan(request, &sweep, &err)) {
+    if (parse(&line, request, &err) || plan(request, &sweep, &err)) {
         status = ctkd__cli_misused(command, &err);
     } else if (request->print) {
         for (size_t i = 0; i < sweep.count; i++)
@@ -408,8 +408,8 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_sweep = {
     .name = "sweep",
-    .arguments = "CONFIG... | [CONFIG] --arm NAME [key=value ...] ... [key=value ...] "
-                 "[--seeds 1..8] [--jobs N] [--dir DIR] [--print]",
+    .arguments = "CONFIG... [key=value ...] | [CONFIG] [key=value ...] --arm NAME "
+                 "[key=value ...] ...",
     .summary = "several arms over several seeds, each run on cores of its own",
     .details =
         "Each CONFIG is an arm, called as its file; or each --arm, whose settings follow it, on "
@@ -427,5 +427,8 @@ const struct ctkd__command ctkd__command_sweep = {
         "--print writes the command lines of the runs that are left, for GNU parallel or job "
         "arrays.\n"
         "Exit status: 0 all finished, 1 a run failed, 75 a run stopped early, 130 or 143 stopped.",
+    .flags = flags,
+    .names_max = ARMS_MAX,
+    .passes_settings = true,
     .run = run,
 };

@@ -10,6 +10,15 @@
 #include "util/clock.h"
 #include "util/error.h"
 
+enum { DRY_RUN };
+const struct ctkd__flag ctkd__train_flags[] = {
+    [DRY_RUN] = { "--dry-run", NULL, NULL,
+                  "check everything and print the run as it would be, but start and write nothing",
+                  NULL },
+    CTKD__FLAG_PRESET,
+    CTKD__FLAG_END,
+};
+
 static void show_session(const struct ctkd__session *session, const struct ctkd__run *run)
 {
     const struct ctkd__network_info *info = &session->info;
@@ -93,10 +102,10 @@ static ctkd_status train(const struct ctkd__command *command, bool resume, doubl
 }
 
 /* The configuration of a run. */
-static ctkd_status configure(int argc, char **argv, const struct ctkd__arguments *arguments,
+static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__arguments *arguments,
                              bool distil, struct ctkd__config *config, ctkd_error *err)
 {
-    ctkd_status status = ctkd__cli_configure(argc, argv, arguments, distil, config, err);
+    ctkd_status status = ctkd__cli_configure(line, arguments, distil, config, err);
     if (status == CTKD_OK)
         status = ctkd__config_check(config, distil, err);
     if (status == CTKD_OK)
@@ -121,21 +130,21 @@ static int try_out(const struct ctkd__command *command, struct ctkd__config *con
 static int configure_and_train(const struct ctkd__command *command, bool distil, int argc,
                                char **argv, struct ctkd__config *config)
 {
+    struct ctkd__line line;
     struct ctkd__arguments arguments;
     struct ctkd__session *session = NULL;
     ctkd_error err = { 0 };
-    if (ctkd__cli_scan(command, argc, argv, &arguments, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    if (arguments.help)
-        return ctkd__cli_help(command);
-    if (configure(argc, argv, &arguments, distil, config, &err) != CTKD_OK)
+    int ended;
+    if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended))
+        return ended;
+    if (configure(&line, &arguments, distil, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     const double began = ctkd__clock_seconds();
     bool resume;
     ctkd_status status = ctkd__start_plan(config, &resume, &err);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);
-    if (arguments.dry_run)
+    if (ctkd__line_has(&line, DRY_RUN))
         return try_out(command, config, distil, resume);
     ctkd__stop_watch();
     status = ctkd__session_open(config, distil, &session, &err);
@@ -168,7 +177,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_train = {
     .name = "train",
-    .arguments = "[CONFIG] [key=value ...] [--dry-run]",
+    .arguments = "[CONFIG] [key=value ...]",
     .summary = "train a network on labels (teachers, baselines)",
     .details =
         "CONFIG is a YAML file, or a run directory for the config.yaml in it, which is that run's "
@@ -186,8 +195,8 @@ const struct ctkd__command ctkd__command_train = {
         "saving; 75 saved,\n"
         "to be resumed later: train.max_minutes, SIGUSR1, SIGUSR2 or SIGXCPU; 1 failed; 2 wrong "
         "usage.",
+    .flags = ctkd__train_flags,
+    .names_max = 1,
     .options = true,
-    .preset = true,
-    .dry_run = true,
     .run = run,
 };

@@ -58,9 +58,7 @@ static const struct ctkd__alias aliases[] = {
     { NULL, NULL, NULL, NULL },
 };
 
-/* What is not a setting; the second ones with a value. */
-static const char *const switches[] = { "--help", "-h", "--json", "--dry-run", NULL };
-static const char preset_flag[] = "--preset";
+static const char preset_flag[] = "--preset"; /* sets no key */
 
 const struct ctkd__alias *ctkd__argument_aliases(void)
 {
@@ -81,8 +79,7 @@ struct argument {
     int used; /* arguments: 1 or 2 */
 };
 
-/* Whether `text`[0, length) is the flag; '-' and '_' are the same behind the first two. */
-static bool is_same(const char *flag, const char *text, size_t length)
+bool ctkd__arguments_same_flag(const char *flag, const char *text, size_t length)
 {
     if (strlen(flag) != length || strncmp(flag, text, length < 2 ? length : 2) != 0)
         return false;
@@ -92,11 +89,16 @@ static bool is_same(const char *flag, const char *text, size_t length)
     return true;
 }
 
+bool ctkd__arguments_is_preset(const char *text, size_t length)
+{
+    return ctkd__arguments_same_flag(preset_flag, text, length);
+}
+
 /* Finds `text`[0, length) in the tables: whether it is there, and whether it takes a value. */
 static bool find_flag(const char *text, size_t length, struct argument *out, bool *takes_value)
 {
     for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
-        if (is_same(alias->flag, text, length)) {
+        if (ctkd__arguments_same_flag(alias->flag, text, length)) {
             *takes_value = !alias->value;
             out->alias = alias;
             out->flag = alias->flag;
@@ -104,33 +106,30 @@ static bool find_flag(const char *text, size_t length, struct argument *out, boo
             return true;
         }
     for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag; idle++)
-        if (is_same(idle->flag, text, length)) {
+        if (ctkd__arguments_same_flag(idle->flag, text, length)) {
             *takes_value = idle->takes_value;
             out->idle = true;
             out->flag = idle->flag;
             return true;
         }
-    for (size_t i = 0; switches[i]; i++)
-        if (is_same(switches[i], text, length)) {
-            *takes_value = false;
-            out->flag = switches[i];
-            return true;
-        }
-    *takes_value = is_same(preset_flag, text, length);
+    *takes_value = ctkd__arguments_is_preset(text, length);
     out->flag = preset_flag;
     return *takes_value;
+}
+
+void ctkd__arguments_flag_names(const char **names, size_t capacity)
+{
+    size_t n = 0;
+    for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag && n < capacity; idle++)
+        names[n++] = idle->flag;
+    for (const struct ctkd__alias *alias = aliases; alias->flag && n < capacity; alias++)
+        names[n++] = alias->flag;
 }
 
 static ctkd_status unknown_flag(const char *flag, ctkd_error *err)
 {
     const char *names[sizeof aliases / sizeof *aliases + 32] = { preset_flag };
-    size_t n = 1;
-    for (size_t i = 0; switches[i]; i++)
-        names[n++] = switches[i];
-    for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag; idle++)
-        names[n++] = idle->flag;
-    for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
-        names[n++] = alias->flag;
+    ctkd__arguments_flag_names(names + 1, sizeof names / sizeof *names - 2);
     return ctkd__fail_within(
         err, ctkd__unknown("option", flag, names, "settings are written key=value", err),
         "command line");
@@ -164,6 +163,14 @@ static ctkd_status read_flag(int argc, char *const *argv, struct argument *out, 
     return CTKD_OK;
 }
 
+ctkd_status ctkd__arguments_read_flag(int argc, char *const *argv, int *used, ctkd_error *err)
+{
+    struct argument argument;
+    const ctkd_status status = read_flag(argc, argv, &argument, err);
+    *used = argument.used;
+    return status;
+}
+
 /* Blanks around '=' make several arguments of one setting, and a blank behind the backslash at the
    end of a line is an argument. */
 static ctkd_status check_blanks(int argc, char *const *argv, int i, ctkd_error *err)
@@ -188,15 +195,16 @@ static ctkd_status check_blanks(int argc, char *const *argv, int i, ctkd_error *
                       word, next, word, next);
 }
 
+const char *const ctkd__preset_names[] = { "auto", "ctkd", "published", NULL };
+
 static ctkd_status read_preset(const char *name, enum ctkd__preset *out, ctkd_error *err)
 {
-    static const char *const names[] = { "auto", "ctkd", "published", NULL };
-    for (int i = 0; names[i]; i++)
-        if (strcmp(name, names[i]) == 0) {
+    for (int i = 0; ctkd__preset_names[i]; i++)
+        if (strcmp(name, ctkd__preset_names[i]) == 0) {
             *out = (enum ctkd__preset)i;
             return CTKD_OK;
         }
-    const char *nearest = ctkd__nearest(name, names);
+    const char *nearest = ctkd__nearest(name, ctkd__preset_names);
     return ctkd__fail(err, CTKD_ERANGE,
                       "command line: --preset: found %.60s, expected auto, ctkd or published%s%s%s",
                       name, nearest ? "; did you mean " : "", nearest ? nearest : "",
@@ -208,9 +216,6 @@ static ctkd_status note_flag(const struct argument *argument, const char *writte
                              struct ctkd__arguments *out, ctkd_error *err)
 {
     const char *const flag = argument->flag;
-    out->help |= strcmp(flag, "--help") == 0 || strcmp(flag, "-h") == 0;
-    out->json |= strcmp(flag, "--json") == 0;
-    out->dry_run |= strcmp(flag, "--dry-run") == 0;
     /* Of the aliases those with a fixed value are our own. */
     out->published |= argument->idle || (argument->alias && !argument->alias->value);
     if (argument->idle) {
@@ -365,7 +370,7 @@ static ctkd_status offer_flag(const char *key, ctkd_status status, ctkd_error *e
 {
     for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
         if (!alias->value && strncmp(alias->flag, "--", 2) == 0 &&
-            is_same(alias->flag + 2, key, strlen(key)))
+            ctkd__arguments_same_flag(alias->flag + 2, key, strlen(key)))
             return ctkd__fail(err, status, "command line: %s: unknown key, did you mean %s or %s?",
                               key, alias->key, alias->flag);
     return status;

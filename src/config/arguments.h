@@ -18,11 +18,12 @@ enum { CTKD__POSITIONALS_MAX = 4 };
 
 enum ctkd__preset { CTKD__PRESET_AUTO, CTKD__PRESET_CTKD, CTKD__PRESET_PUBLISHED };
 
+extern const char *const ctkd__preset_names[]; /* by enum ctkd__preset; ends with NULL */
+
 /* What is not a setting. */
 struct ctkd__arguments {
     const char *positionals[CTKD__POSITIONALS_MAX];
     size_t n_positionals;
-    bool help, json, dry_run;
     enum ctkd__preset preset; /* as --preset says */
     bool published;           /* a flag of the published scripts is there */
     char idle[320];           /* those that change nothing here, as they are written */
@@ -30,6 +31,15 @@ struct ctkd__arguments {
 
 /* The flags with the keys that they set; ends with a NULL flag. */
 const struct ctkd__alias *ctkd__argument_aliases(void);
+
+/* Whether `text`[0, length) is the flag; '-' and '_' are the same behind the first two. */
+bool ctkd__arguments_same_flag(const char *flag, const char *text, size_t length);
+bool ctkd__arguments_is_preset(const char *text, size_t length);
+/* The flag at argv[0], without effect: how many arguments it uses, 1 or 2. CTKD_ENOTFOUND: none that
+   a configuration takes. */
+ctkd_status ctkd__arguments_read_flag(int argc, char *const *argv, int *used, ctkd_error *err);
+/* The flags of a configuration but --preset, which sets no key; NULL is not appended. */
+void ctkd__arguments_flag_names(const char **names, size_t capacity);
 
 /* First pass. CTKD_ENOTFOUND: an unknown flag (the nearest is offered); CTKD_EINVAL: a flag without
    its value, a setting that blanks take apart, or too many positionals. argv[0] is the first

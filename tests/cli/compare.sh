@@ -68,5 +68,5 @@ mkdir empty
 expect_error 1 "ctkd: empty: found no finished run (0 unfinished), expected a run directory or a folder of them" "$ctkd" compare empty kd
 expect 1 "$ctkd" compare nowhere kd
 grep -q '^ctkd: nowhere: cannot open' stderr || fail "$(cat stderr)"
-expect_error 2 "ctkd compare: found 1 arms, expected two or more" "$ctkd" compare kd
+expect_error 2 "ctkd compare: found 1 name, expected at least 2; usage: ctkd compare ARM ARM..." "$ctkd" compare kd
 expect 2 "$ctkd" compare kd ctkd --mean

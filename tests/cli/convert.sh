@@ -85,7 +85,7 @@ grep -q '"height":"24"' wide.safetensors && grep -q '"mean":"0.5"' wide.safetens
 
 # Usage and damage.
 expect 2 "$ctkd" convert a.pth
-grep -q '^ctkd convert: found 1 files, expected IN and OUT' stderr || fail "one file"
+grep -q '^ctkd convert: found 1 name, expected 2; usage: ctkd convert IN OUT' stderr || fail "one file"
 expect 1 "$ctkd" convert a.pth out.bin # which formats there are is in their list, not here
 grep -Eq '^ctkd: out.bin: expected a name in (.*, )?.safetensors, .pth, .pt, .th(,.*)? or \.[a-z]+$' stderr || fail "$(cat stderr)"
 expect 1 "$ctkd" convert a.pth -

@@ -59,7 +59,7 @@ done
     expect_error 1 "ctkd: no-teacher: No such file or directory, expected a run directory or a weights file" \
         "$ctkd" distill $small teacher.path=no-teacher run.dir=x --dry-run
     expect 1 "$ctkd" distill $small teacher.path=teacher teacher.expect_top1=100 teacher.tolerance=0 run.dir=x --dry-run
-    expect_error 2 "ctkd train: command line: --dry-run takes no value" "$ctkd" train --dry-run=1
+    expect_error 2 "ctkd train: --dry-run takes no value" "$ctkd" train --dry-run=1
 }
 if [ "$(id -u)" != 0 ]; then
     mkdir locked && chmod 500 locked

@@ -239,4 +239,4 @@ mkdir -p save/models/resnet8_vanilla
 "$ctkd" convert run save/models/resnet8_vanilla/ckpt_epoch_240.pth
 expect 0 "$ctkd" inspect save/models/resnet8_vanilla
 grep -q '^  says       network resnet8$' stdout || fail "published folder"
-expect_error 2 "ctkd check: found 1 names, expected TEACHER and DATA" "$ctkd" check a.onnx
+expect_error 2 "ctkd check: found 1 name, expected 2; usage: ctkd check TEACHER DATA [key=value ...]" "$ctkd" check a.onnx

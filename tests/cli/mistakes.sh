@@ -35,7 +35,7 @@ expect 0 "$ctkd" datasets && grep -q '^cifar100: ' stdout || fail "datasets"
 
 # Usage.
 expect 2 "$ctkd"
-expect_error 2 "ctkd train: command line: unknown option '--kd_t', did you mean '--kd_T'?" "$ctkd" train --kd_t 4
+expect_error 2 "ctkd train: unknown option '--kd_t', did you mean '--kd_T'?" "$ctkd" train --kd_t 4
 expect_error 2 "ctkd train: command line: train.epoch: unknown key, did you mean train.epochs?" \
     "$ctkd" train train.epoch=3
 expect 2 "$ctkd" train train.epochs=0
@@ -43,7 +43,8 @@ grep -q '^ctkd train: command line: train.epochs: .*from 1 to 1000000' stderr ||
 expect_error 2 "ctkd methods: unknown loss 'dkk', did you mean 'dkd'?" "$ctkd" methods dkk
 expect_error 2 "ctkd models: found 'x=1', expected no argument" "$ctkd" models x=1
 expect_error 2 "ctkd distill: teacher.path: found nothing, expected a run directory or a weights file" "$ctkd" distill
-expect_error 2 "ctkd train: found --json, which only these commands take: eval, inspect, check, doctor" "$ctkd" train --json
+expect 2 "$ctkd" train --json
+grep -q '^ctkd train: found --json, which only these commands take: eval, .*inspect, .*doctor' stderr || fail "train --json"
 expect_error 2 "ctkd eval: found --dry-run, which only these commands take: train, distill" "$ctkd" eval --dry-run x
 expect_error 2 "ctkd check: found --preset, which only these commands take: train, distill, doctor" "$ctkd" check --preset ctkd x y
 
@@ -51,12 +52,12 @@ expect_error 2 "ctkd check: found --preset, which only these commands take: trai
 for command in models methods datasets inspect selftest; do
     for strange in --jsom --epochs -x; do
         expect 2 "$ctkd" $command $strange
-        grep -q "^ctkd $command: unknown option '$strange'.*; usage: ctkd $command" stderr || fail "$command $strange: $(cat stderr)"
+        grep -q "^ctkd $command: unknown option '$strange'[;,] " stderr || fail "$command $strange: $(cat stderr)"
     done
     expect 2 "$ctkd" $command no.such=3
-    grep -q "^ctkd $command: found 'no.such=3', expected " stderr || fail "$command no.such=3: $(cat stderr)"
+    grep -q "^ctkd $command: found \('no.such=3'\|0 names\), expected " stderr || fail "$command no.such=3: $(cat stderr)"
 done
-expect_error 2 "ctkd inspect: found 'weight=x', expected a name; usage: ctkd inspect RUN_OR_FILE [weights=NAME] [--json]" \
+expect_error 2 "ctkd inspect: command line: weight: unknown key, did you mean weights?" \
     "$ctkd" inspect x weight=x
 expect 2 "$ctkd" inspect x --jsom && grep -q "did you mean '--json'" stderr || fail "inspect --jsom"
 for command in train distill eval check doctor convert; do
