@@ -9,7 +9,7 @@
 #include "nn/compile/inference.h"
 #include "nn/compile/program.h"
 #include "nn/compile/training.h"
-#include "support/reference.h"
+#include "selftest/selftest_reference.h"
 #include "support/slope.h"
 
 enum { N_MAX = 4, OUTPUTS_MAX = 8 };
@@ -271,7 +271,7 @@ struct rig {
     const char *name;
     struct network net;
     struct ctkd__graph *graph;
-    struct reference *reference;
+    struct ctkd__reference *reference;
     float **plain;   /* [parameters] */
     float *x;        /* images; NULL: none */
     float **sides;   /* [nodes] */
@@ -323,7 +323,7 @@ static struct rig rig_open(size_t which)
     networks[which].build(&rig.net);
     check_ok(ctkd__graph_finish(rig.graph, rig.net.logits, &err), &err);
     rig_parameters(&rig);
-    rig.reference = reference_create(rig.graph, rig.plain);
+    check_ok(ctkd__reference_create(rig.graph, rig.plain, &rig.reference), NULL);
     const size_t nodes = (size_t)rig.graph->n_nodes;
     rig.sides = calloc(nodes, sizeof *rig.sides);
     rig.weights = calloc(nodes, sizeof *rig.weights);
@@ -354,7 +354,7 @@ static void rig_close(struct rig *rig)
     free(rig->sides);
     free(rig->weights);
     free(rig->x);
-    reference_destroy(rig->reference);
+    ctkd__reference_destroy(rig->reference);
     ctkd__graph_destroy(rig->graph);
 }
 
@@ -371,7 +371,9 @@ static void give_sides(const struct rig *rig, size_t n)
 {
     for (int i = 0; i < rig->graph->n_nodes; i++)
         if (rig->sides[i])
-            reference_side_input(rig->reference, i, n * image_floats(rig->graph, i), rig->sides[i]);
+            check_ok(ctkd__reference_side_input(rig->reference, i, n * image_floats(rig->graph, i),
+                                                rig->sides[i]),
+                     NULL);
 }
 
 /* A rig's loss over n images. */
@@ -384,14 +386,14 @@ static double loss_of(void *context)
 {
     const struct rig *const rig = ((struct rig_loss *)context)->rig;
     const size_t n = ((struct rig_loss *)context)->n;
-    double **const values = reference_values(rig->reference, n, rig->x, 1), sum = 0;
+    double **const values = ctkd__reference_values(rig->reference, n, rig->x, true), sum = 0;
     for (int i = 0; i < rig->graph->n_nodes; i++) {
         const bool batch = rig->graph->nodes[i].op != CTKD__OP_PARAMETER;
         for (size_t j = 0; rig->weights[i] && j < (batch ? n : 1) * image_floats(rig->graph, i);
              j++)
             sum += times_read(rig, i) * values[i][j] * (double)rig->weights[i][j];
     }
-    reference_free_values(rig->reference, values);
+    ctkd__reference_free_values(rig->reference, values);
     return sum;
 }
 
@@ -503,13 +505,13 @@ static void check_forward(const struct rig *rig, struct engine *engine, size_t n
     float logits[N_MAX * 7];
     forward(rig, engine, n, rig->net.no_logits ? NULL : logits);
     give_sides(rig, n);
-    double **const values = reference_values(rig->reference, n, rig->x, 1);
+    double **const values = ctkd__reference_values(rig->reference, n, rig->x, true);
     if (!rig->net.no_logits)
         check_value(rig, rig->net.logits, n, logits, values[rig->net.logits]);
     for (size_t i = 0; i < rig->net.n_outputs; i++)
         check_value(rig, rig->net.outputs[i], n, ctkd__training_output(engine->training, i),
                     values[rig->net.outputs[i]]);
-    reference_free_values(rig->reference, values);
+    ctkd__reference_free_values(rig->reference, values);
 }
 
 /* What pads a parameter to whole blocks has no gradient: the optimiser would move it. */
@@ -623,7 +625,7 @@ static void inference_gives_logits_and_outputs(void **state)
                 for (size_t i = 0; i < rig.net.n_outputs; i++)
                     outputs[i] =
                         calloc(N_MAX * image_floats(rig.graph, rig.net.outputs[i]), sizeof(float));
-                double **const values = reference_values(rig.reference, N_MAX, rig.x, 0);
+                double **const values = ctkd__reference_values(rig.reference, N_MAX, rig.x, false);
                 check_ok(
                     ctkd__inference_run_outputs(inference, N_MAX, rig.x, logits, outputs, &err),
                     &err);
@@ -636,7 +638,7 @@ static void inference_gives_logits_and_outputs(void **state)
                 check_value(&rig, rig.net.logits, N_MAX, logits, values[rig.net.logits]);
                 for (size_t i = 0; i < rig.net.n_outputs; i++)
                     free(outputs[i]);
-                reference_free_values(rig.reference, values);
+                ctkd__reference_free_values(rig.reference, values);
                 ctkd__inference_destroy(inference);
                 engine_close(&engine);
             }

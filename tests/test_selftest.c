@@ -8,6 +8,7 @@
 #include "nn/compile/training.h"
 #include "run/checkpoint.h"
 #include "selftest/selftest.h"
+#include "selftest/selftest_cases.h"
 #include "support/scratch.h"
 #include "train/sgd.h"
 
@@ -26,6 +27,9 @@ const float *__real_ctkd__training_input_gradient(const struct ctkd__training *t
 ctkd_status __real_ctkd__inference_run_outputs(struct ctkd__inference *inference, size_t n,
                                                const float *x, float *logits, float *const *outputs,
                                                ctkd_error *err);
+void __real_ctkd__selftest_compute(const struct ctkd__reference *reference,
+                                   const struct ctkd__node *node, size_t n, bool training,
+                                   double *const *values, double *y);
 int __real_ctkd__graph_shuffle(struct ctkd__graph *graph, int x, size_t groups);
 
 /* Many runs: nothing here depends on a disk that keeps its word. */
@@ -43,6 +47,7 @@ static enum {
     WEIGHT_GRADIENT,
     INPUT_GRADIENT,
     INFERENCE,
+    DEFINITION,
     UNTRIED_OP,
     PATH,
     REPETITION,
@@ -129,6 +134,18 @@ ctkd_status __wrap_ctkd__inference_run_outputs(struct ctkd__inference *inference
     if (broken == INFERENCE && calls++ == 0)
         outputs[0][0] = NAN;
     return status;
+}
+
+/* As if the engine's batch norm had another epsilon, in every way that it is computed. */
+void __wrap_ctkd__selftest_compute(const struct ctkd__reference *reference,
+                                   const struct ctkd__node *node, size_t n, bool training,
+                                   double *const *values, double *y)
+{
+    __real_ctkd__selftest_compute(reference, node, n, training, values, y);
+    for (size_t i = 0; broken == DEFINITION && node->op == CTKD__OP_BATCH_NORM &&
+                       i < n * node->c * node->h * node->w;
+         i++)
+        y[i] *= 1.0001;
 }
 
 /* As if no graph of the selftest had this op. */
@@ -244,6 +261,15 @@ static void a_nan_that_comes_once_is_found(void **state)
     check_found(&found, "op relu: gradients 0.0e+00 of central differences, values nan");
 }
 
+static void an_op_that_is_not_what_its_definition_says_is_found(void **state)
+{
+    (void)state;
+    broken = DEFINITION;
+    const struct found found = run(ctkd__selftest_ops);
+    check_found(&found, "op batch_norm: gradients ");
+    assert_non_null(strstr(found.first, "values 1.0e-04 of those in double"));
+}
+
 static void an_op_that_nothing_tries_is_a_failure(void **state)
 {
     (void)state;
@@ -297,6 +323,7 @@ int main(void)
         cmocka_unit_test(a_wrong_gradient_of_an_ops_weights_is_found),
         cmocka_unit_test(one_wrong_value_of_an_ops_gradient_is_found),
         cmocka_unit_test(a_nan_that_comes_once_is_found),
+        cmocka_unit_test(an_op_that_is_not_what_its_definition_says_is_found),
         cmocka_unit_test(an_op_that_nothing_tries_is_a_failure),
         cmocka_unit_test(a_path_that_differs_is_found),
         cmocka_unit_test(runs_that_do_not_repeat_are_found),

@@ -3,8 +3,9 @@
  *
  * Adding an op takes three files: here its word, the instruction that runs it and its builder; one
  * in src/nn/ops, which defines the builder and, unless the op runs an instruction that exists, that
- * instruction (compile/instructions.h); and a case in src/selftest/selftest_cases.c. The compiler,
- * the linker, test_ops and `ctkd selftest` each name what is missing.
+ * instruction (compile/instructions.h); and src/selftest/selftest_cases.c, which has a case and the
+ * op's values in double. The compiler, the linker, test_ops and `ctkd selftest` each name what is
+ * missing.
  *
  * Builders take the index of a node and return the index of the new one. Errors are sticky: after
  * the first one every builder returns -1 and ctkd__graph_finish gives the reason, so that a model

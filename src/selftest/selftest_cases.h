@@ -1,11 +1,12 @@
 /*
- * The graphs that the selftest tries ops in: one op alone in each, on sources that are side inputs
- * (or images), and one block of several.
+ * What the selftest and the tests know of each op, independently of its file: the graphs that try
+ * it, one op alone in each, on sources that are side inputs (or images), one block of several, and
+ * what the op gives in double.
  */
 #ifndef CTKD_SELFTEST_SELFTEST_CASES_H
 #define CTKD_SELFTEST_SELFTEST_CASES_H
 
-#include "nn/graph.h"
+#include "selftest/selftest_reference.h"
 
 struct ctkd__op_case {
     const char *name;
@@ -34,5 +35,10 @@ struct ctkd__built_case {
 /* out->graph is destroyed by the caller, whatever the status. */
 ctkd_status ctkd__selftest_build(const struct ctkd__op_case *tested, bool inference,
                                  struct ctkd__built_case *out, ctkd_error *err);
+
+/* y = the value of a node for n images, computed plainly from the values of the nodes before it;
+   y, [n][c][h][w], holds zeros, or the images of an input. */
+void ctkd__selftest_compute(const struct ctkd__reference *reference, const struct ctkd__node *node,
+                            size_t n, bool training, double *const *values, double *y);
 
 #endif

@@ -53,17 +53,12 @@ struct rig {
     struct ctkd__training *one, *all; /* by one worker, whose passes are differentiated; by all */
     struct ctkd__inference *answer;
     float images[N * VALUES_MAX];
-    float r[2][VALUES_MAX]; /* the loss is the sum of r * output */
+    float r[2][VALUES_MAX];            /* the loss is the sum of r * output */
+    struct ctkd__reference *reference; /* of the graph for training */
     size_t n_outputs[2];
     float signs[VALUES_MAX], moved[VALUES_MAX];
     size_t n_variables;
     struct variable variables[VARIABLES_MAX];
-};
-
-/* The first output of a case. */
-struct kept {
-    bool any;
-    float y[VALUES_MAX];
 };
 
 /* What a case came to. */
@@ -76,6 +71,7 @@ static void rig_close(struct rig *rig)
 {
     if (!rig)
         return;
+    ctkd__reference_destroy(rig->reference);
     ctkd__inference_destroy(rig->answer);
     ctkd__training_destroy(rig->one);
     ctkd__training_destroy(rig->all);
@@ -177,6 +173,7 @@ static ctkd_status add_parameters(struct rig *rig, ctkd_error *err)
             v->values[j] = parameter_value(graph, i, j);
         ctkd__weights_pack(rig->weights, i, v->values,
                            rig->weights->values + rig->weights->offsets[i]);
+        ctkd__reference_parameter(rig->reference, i, v->n, v->values);
     }
     return CTKD_OK;
 }
@@ -202,6 +199,9 @@ static ctkd_status add_sources(struct rig *rig, ctkd_error *err)
         if (!v)
             return CTKD_ERANGE;
         memcpy(v->values, x, N * floats * sizeof *x);
+        if (ctkd__reference_side_input(rig->reference, rig->training.sources[i], v->n, x) !=
+            CTKD_OK)
+            return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
     }
     return CTKD_OK;
 }
@@ -267,6 +267,9 @@ static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest
     ctkd_status status = ctkd__selftest_build(v->tested, false, &rig->training, err);
     if (status == CTKD_OK)
         status = ctkd__weights_create(rig->training.graph, v->kernels->block, &rig->weights, err);
+    if (status == CTKD_OK &&
+        ctkd__reference_create(rig->training.graph, NULL, &rig->reference) != CTKD_OK)
+        status = ctkd__fail(err, CTKD_ENOMEM, "out of memory");
     if (status == CTKD_OK)
         status = add_sources(rig, err);
     if (status == CTKD_OK)
@@ -386,14 +389,14 @@ static ctkd_status differentiate(struct rig *rig, struct errors *errors, ctkd_er
     return status;
 }
 
-/* --- values: all ways to the same output */
+/* --- values: all ways to an output */
 
-static double difference(const float *a, const float *b, size_t n)
+static double difference(const float *a, const double *b, size_t n)
 {
     double error = 0, norm = 0;
     for (size_t i = 0; i < n; i++) {
-        error += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-        norm += (double)b[i] * (double)b[i];
+        error += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        norm += b[i] * b[i];
     }
     return sqrt(error / norm);
 }
@@ -430,30 +433,25 @@ static ctkd_status infer(struct rig *rig, float *y, ctkd_error *err)
     return status;
 }
 
-/* All ways to a case's output against the first one's by one worker, which the first call keeps:
-   every instruction set and convolution, all workers, inference. */
-static ctkd_status compare_values(struct rig *rig, struct kept *kept, struct errors *errors,
-                                  ctkd_error *err)
+/* All ways to a case's output against what it is in double: by one worker, by all, in inference. */
+static ctkd_status compare_values(struct rig *rig, struct errors *errors, ctkd_error *err)
 {
     const size_t n = rig->n_outputs[0];
     struct ctkd__training *const programs[] = { rig->one, rig->all };
-    ctkd_status status = CTKD_OK;
-    for (size_t i = 0; i < 3 && status == CTKD_OK; i++) {
+    double **const expected = ctkd__reference_values(rig->reference, N, rig->images, true);
+    ctkd_status status = expected ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "out of memory");
+    for (size_t i = 0; i < (rig->answer ? 3 : 2) && status == CTKD_OK; i++) {
         float y[VALUES_MAX];
-        if (i == 2 && !rig->answer)
-            break;
         status = i == 2 ? infer(rig, y, err) : forward(rig, programs[i], NULL, NULL, err);
         if (status != CTKD_OK)
             break;
         if (i < 2)
             memcpy(y, ctkd__training_output(programs[i], 0), n * sizeof *y);
-        if (!kept->any)
-            memcpy(kept->y, y, n * sizeof *y);
-        kept->any = true;
-        const double error = difference(y, kept->y, n);
+        const double error = difference(y, expected[rig->training.outputs[0]], n);
         if (ctkd__selftest_worse(error, errors->value))
             errors->value = error;
     }
+    ctkd__reference_free_values(rig->reference, expected);
     return status;
 }
 
@@ -493,15 +491,13 @@ static bool applies(const struct ctkd__conv_impl *impl, const struct ctkd__graph
 
 /* The worst of the variants of a case so far. */
 struct worst {
-    struct kept kept;
     struct errors errors;
     char gradient_at[208], value_at[88];
     size_t variants;
 };
 
 static ctkd_status measure(const struct variant *v, const struct ctkd__selftest_engines *engines,
-                           struct tried *tried, struct kept *kept, struct errors *errors,
-                           ctkd_error *err)
+                           struct tried *tried, struct errors *errors, ctkd_error *err)
 {
     struct rig *rig;
     *errors = (struct errors){ 0 };
@@ -509,7 +505,7 @@ static ctkd_status measure(const struct variant *v, const struct ctkd__selftest_
     if (status == CTKD_OK)
         status = differentiate(rig, errors, err);
     if (status == CTKD_OK)
-        status = compare_values(rig, kept, errors, err);
+        status = compare_values(rig, errors, err);
     for (int i = 0; status == CTKD_OK && i < rig->training.graph->n_nodes; i++)
         tried->ops[rig->training.graph->nodes[i].op] = true;
     rig_close(rig);
@@ -525,7 +521,7 @@ static ctkd_status try_variant(const struct variant *v,
     snprintf(name, sizeof name, "%s%s%s", v->kernels->name,
              strcmp(v->conv, "auto") != 0 ? " and " : "",
              strcmp(v->conv, "auto") != 0 ? v->conv : "");
-    const ctkd_status status = measure(v, engines, tried, &worst->kept, &found, err);
+    const ctkd_status status = measure(v, engines, tried, &found, err);
     worst->variants++;
     if (ctkd__selftest_worse(found.gradient, worst->errors.gradient)) {
         worst->errors.gradient = found.gradient;
@@ -573,7 +569,7 @@ static void check_case(struct ctkd__selftest *test, const struct ctkd__op_case *
     else
         ctkd__selftest_say(
             test, worst.errors.gradient <= limit && worst.errors.value <= value_limit, what,
-            "gradients %.1e of central differences%s, values %.1e of each other%s; %zu ways",
+            "gradients %.1e of central differences%s, values %.1e of those in double%s; %zu ways",
             worst.errors.gradient, worst.gradient_at, worst.errors.value, worst.value_at,
             worst.variants);
 }

@@ -11,7 +11,7 @@ static bool is_buffer(const struct ctkd__parameter *parameter)
 }
 
 /* Weights as drawn, vectors moved away from their constants: no symmetric starting point. */
-static struct reference *start(const struct engine_rig *rig)
+static struct ctkd__reference *start(const struct engine_rig *rig)
 {
     const struct ctkd__graph *const graph = rig->graph;
     float **const plain = calloc((size_t)graph->n_parameters, sizeof *plain);
@@ -28,7 +28,8 @@ static struct reference *start(const struct engine_rig *rig)
                 plain[i][j] += 0.3f * sinf((float)(3 * j + 7 * (size_t)i));
         ctkd__weights_pack(rig->weights, i, plain[i], flat);
     }
-    struct reference *const reference = reference_create(graph, plain);
+    struct ctkd__reference *reference;
+    check_ok(ctkd__reference_create(graph, plain, &reference), NULL);
     for (int i = 0; i < graph->n_parameters; i++)
         free(plain[i]);
     free(plain);
@@ -55,7 +56,7 @@ struct engine_rig engine_rig_open(struct ctkd__graph *graph, int logits,
 
 void engine_rig_close(struct engine_rig *rig)
 {
-    reference_destroy(rig->reference);
+    ctkd__reference_destroy(rig->reference);
     ctkd__weights_destroy(rig->weights);
     ctkd__workers_destroy(rig->workers);
     ctkd__graph_destroy(rig->graph);
@@ -63,17 +64,16 @@ void engine_rig_close(struct engine_rig *rig)
 }
 
 void engine_rig_check_logits(const struct engine_rig *rig, size_t n, size_t k, const float *logits,
-                             int training, double tolerance)
+                             bool training, double tolerance)
 {
-    double *const expected = calloc(n * k, sizeof *expected);
-    float *const narrow = calloc(n * k, sizeof *narrow);
-    assert_true(expected && narrow);
-    reference_forward(rig->reference, n, rig->x, training, expected);
+    double **const values = ctkd__reference_values(rig->reference, n, rig->x, training);
+    float *const expected = calloc(n * k, sizeof *expected);
+    assert_true(values && expected);
     for (size_t i = 0; i < n * k; i++)
-        narrow[i] = (float)expected[i];
-    check_relative(logits, narrow, n * k, tolerance);
+        expected[i] = (float)values[rig->graph->output][i];
+    check_relative(logits, expected, n * k, tolerance);
     free(expected);
-    free(narrow);
+    ctkd__reference_free_values(rig->reference, values);
 }
 
 struct rig_loss {
@@ -85,7 +85,15 @@ struct rig_loss {
 static double loss_of(void *context)
 {
     const struct rig_loss *const loss = context;
-    return reference_loss(loss->rig->reference, loss->n, loss->rig->x, loss->weights);
+    const struct ctkd__reference *const r = loss->rig->reference;
+    const int logits = r->graph->output;
+    const size_t count = loss->n * r->graph->nodes[logits].c;
+    double **const values = ctkd__reference_values(r, loss->n, loss->rig->x, true), sum = 0;
+    assert_non_null(values);
+    for (size_t i = 0; i < count; i++)
+        sum += values[logits][i] * (double)loss->weights[i];
+    ctkd__reference_free_values(r, values);
+    return sum;
 }
 
 double (*engine_rig_slopes(const struct engine_rig *rig, size_t n, const float *weights))[SLOPES]

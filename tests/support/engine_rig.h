@@ -7,14 +7,14 @@
 #include "nn/kernels/kernels.h"
 #include "nn/weights.h"
 #include "nn/workers.h"
-#include "support/reference.h"
+#include "selftest/selftest_reference.h"
 #include "support/slope.h"
 
 struct engine_rig {
     struct ctkd__graph *graph;
     struct ctkd__workers *workers;
     struct ctkd__weights *weights;
-    struct reference *reference;
+    struct ctkd__reference *reference;
     float *x; /* n images */
 };
 
@@ -25,7 +25,7 @@ void engine_rig_close(struct engine_rig *rig);
 
 /* Logits of the first n images against those in double; k classes. */
 void engine_rig_check_logits(const struct engine_rig *rig, size_t n, size_t k, const float *logits,
-                             int training, double tolerance);
+                             bool training, double tolerance);
 
 /* Slopes of sum(logits * weights) over n images by elements of every trained parameter (buffers have
    zeros): slow, so found once; freed by the caller. */
