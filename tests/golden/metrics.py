@@ -40,9 +40,9 @@ def case(name, s, t, y):
     emit(f"{name}.logits", s)
     emit(f"{name}.teacher", t)
     emit(f"{name}.labels", y)
-    emit(f"{name}.scores", [100 * metrics.accuracy_score(y, predicted), -np.mean(log_softmax(s, 1)[np.arange(len(y)), y]),  # scikit-learn's log_loss clips
-                           
-                            np.mean(((p - one_hot) ** 2).sum(1)), ece, *macro])
+    nll = -np.mean(log_softmax(s, 1)[np.arange(len(y)), y])  # scikit-learn's log_loss clips
+    brier = np.mean(((p - one_hot) ** 2).sum(1))
+    emit(f"{name}.scores", [100 * metrics.accuracy_score(y, predicted), nll, brier, ece, *macro])
     emit(f"{name}.precision", precision)
     emit(f"{name}.recall", recall)
     emit(f"{name}.f1", f1)
