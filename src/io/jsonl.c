@@ -170,10 +170,12 @@ struct ctkd__json_rows {
     json_t *array;
 };
 
-static ctkd_status parse_lines(const char *path, const char *text, json_t *rows, ctkd_error *err)
+static ctkd_status parse_lines(const char *path, const char *text, size_t bytes, json_t *rows,
+                               ctkd_error *err)
 {
-    const char *end;
-    for (size_t line = 1; (end = strchr(text, '\n')) != NULL; text = end + 1, line++) {
+    const char *const limit = text + bytes, *end;
+    for (size_t line = 1; (end = memchr(text, '\n', (size_t)(limit - text))) != NULL;
+         text = end + 1, line++) {
         json_error_t why;
         const size_t n = (size_t)(end - text);
         if (strspn(text, " \t\r") >= n)
@@ -192,24 +194,20 @@ static ctkd_status parse_lines(const char *path, const char *text, json_t *rows,
     return CTKD_OK;
 }
 
-ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctkd_error *err)
+ctkd_status ctkd__jsonl_parse(const char *path, const char *text, size_t n,
+                              struct ctkd__json_rows **out, ctkd_error *err)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    *out = NULL;
-    ctkd_status status = ctkd__file_read(path, log_limit, &text, &bytes, err);
-    if (status != CTKD_OK)
-        return status;
     struct ctkd__json_rows *rows = calloc(1, sizeof *rows);
     json_t *array = json_array();
+    ctkd_status status;
+    *out = NULL;
     if (!rows || !array)
         status = ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
-    else if (strlen(text) != bytes)
+    else if (memchr(text, '\0', n))
         status =
             ctkd__fail(err, CTKD_EFORMAT, "%s: found a NUL byte, expected lines of JSON", path);
     else
-        status = parse_lines(path, text, array, err);
-    free(text);
+        status = parse_lines(path, text, n, array, err);
     if (status != CTKD_OK) {
         json_decref(array);
         free(rows);
@@ -218,6 +216,18 @@ ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctk
     rows->array = array;
     *out = rows;
     return CTKD_OK;
+}
+
+ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctkd_error *err)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    *out = NULL;
+    ctkd_status status = ctkd__file_read(path, log_limit, &text, &bytes, err);
+    if (status == CTKD_OK)
+        status = ctkd__jsonl_parse(path, text, bytes, out, err);
+    free(text);
+    return status;
 }
 
 void ctkd__json_rows_destroy(struct ctkd__json_rows *rows)
@@ -243,6 +253,15 @@ double ctkd__json_rows_number(const struct ctkd__json_rows *rows, size_t row, co
 const char *ctkd__json_rows_string(const struct ctkd__json_rows *rows, size_t row, const char *key)
 {
     return json_string_value(json_object_get(json_array_get(rows->array, row), key));
+}
+
+const char *ctkd__json_rows_key(const struct ctkd__json_rows *rows, size_t row, size_t at)
+{
+    json_t *const object = json_array_get(rows->array, row);
+    void *member = json_object_iter(object);
+    for (; member && at > 0; at--)
+        member = json_object_iter_next(object, member);
+    return json_object_iter_key(member);
 }
 
 bool ctkd__json_rows_is_epoch(const struct ctkd__json_rows *rows, size_t row)

@@ -44,6 +44,9 @@ ctkd_status ctkd__jsonl_end(struct ctkd__jsonl *log, ctkd_error *err);
  * out. */
 struct ctkd__json_rows;
 ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctkd_error *err);
+/* The same from `text` of n bytes; `path` stands in messages. */
+ctkd_status ctkd__jsonl_parse(const char *path, const char *text, size_t n,
+                              struct ctkd__json_rows **out, ctkd_error *err);
 void ctkd__json_rows_destroy(struct ctkd__json_rows *rows);
 size_t ctkd__json_rows_count(const struct ctkd__json_rows *rows);
 /* Whether a row of a run's log is an epoch of the main stage: those of an initial stage count for
@@ -53,5 +56,8 @@ bool ctkd__json_rows_is_epoch(const struct ctkd__json_rows *rows, size_t row);
  */
 double ctkd__json_rows_number(const struct ctkd__json_rows *rows, size_t row, const char *key);
 const char *ctkd__json_rows_string(const struct ctkd__json_rows *rows, size_t row, const char *key);
+/* The key of a row's member number `at`, in the order in which they are written; NULL behind the
+   last. */
+const char *ctkd__json_rows_key(const struct ctkd__json_rows *rows, size_t row, size_t at);
 
 #endif

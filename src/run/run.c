@@ -227,6 +227,8 @@ ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__con
     ctkd_status status = write_config(run, config, err);
     if (status == CTKD_OK)
         status = ctkd__jsonl_open(&run->log, path, true, err);
+    if (status == CTKD_OK)
+        status = ctkd__results_open(&run->results, run->dir, config, err);
     return status;
 }
 
@@ -255,11 +257,14 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
         ctkd__run_file_path(run->dir, CTKD__RUN_LOG, path, sizeof path);
         status = ctkd__jsonl_open(&run->log, path, false, err);
     }
+    if (status == CTKD_OK)
+        status = ctkd__results_open(&run->results, run->dir, config, err);
     return status;
 }
 
 void ctkd__run_close(struct ctkd__run *run)
 {
+    ctkd__results_close(&run->results);
     ctkd__jsonl_close(&run->log);
     if (run->lock >= 0)
         close(run->lock); /* unlocks */
@@ -369,7 +374,8 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
     ctkd__jsonl_number(log, "images_per_second", (double)sums->images / sums->seconds);
     ctkd__jsonl_number(log, "teacher_hits", none); /* there is no store of a teacher's answers */
     ctkd__jsonl_number(log, "seconds", state->seconds);
-    return ctkd__jsonl_end(log, err);
+    const ctkd_status status = ctkd__jsonl_end(log, err);
+    return status == CTKD_OK ? ctkd__results_follow(&run->results, state, err) : status;
 }
 
 ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_state *state,
@@ -396,7 +402,8 @@ ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_sta
     for (size_t i = 0; i < CTKD__METHODS_MAX; i++)
         losses[i] = (double)report->losses[i];
     log_losses(log, methods, losses, 1);
-    return ctkd__jsonl_end(log, err);
+    const ctkd_status status = ctkd__jsonl_end(log, err);
+    return status == CTKD_OK ? ctkd__results_follow(&run->results, state, err) : status;
 }
 
 ctkd_status ctkd__run_save(const struct ctkd__run *run, enum ctkd__run_file file,

@@ -8,6 +8,7 @@
 #include "config/methods.h"
 #include "io/jsonl.h"
 #include "nn/conv/choices.h"
+#include "run/results.h"
 #include "train/evaluate.h"
 #include "train/state.h"
 #include "util/run_files.h"
@@ -18,6 +19,7 @@ struct ctkd__step_report;
 struct ctkd__run {
     char dir[1024];
     struct ctkd__jsonl log;
+    struct ctkd__results results;      /* what is made from the log */
     int lock;                          /* descriptor; -1: not locked */
     const struct ctkd__config *config; /* borrowed */
 };

@@ -8,16 +8,18 @@
 /* X(name of its enumerator, name): first what a run writes, any of which shows that a directory
    holds one, then what stays when a run is replaced. */
 #define CTKD__RUN_FILE_LIST(X)                                                                     \
-    X(CONFIG, "config.yaml")      /* resolved */                                                   \
-    X(LOG, "log.jsonl")           /* a line for each epoch, and for some steps */                  \
-    X(SUMMARY, "summary.json")    /* of a run that has ended */                                    \
-    X(LAST, "last.safetensors")   /* weights */                                                    \
-    X(BEST, "best.safetensors")   /* of the epoch with the best top-1 */                           \
-    X(CHOICES, "choices.txt")     /* convolutions, with train.tune */                              \
-    X(CHECKPOINT, "last.ckpt")    /* what --resume needs */                                        \
-    X(PREVIOUS, "previous.ckpt")  /* the checkpoint before, should that one be damaged */          \
-    X(NEW_CHECKPOINT, "new.ckpt") /* while a checkpoint is written */                              \
-    X(LOCK, "run.lock")           /* held by the process that trains */
+    X(CONFIG, "config.yaml")              /* resolved */                                           \
+    X(LOG, "log.jsonl")                   /* a line for each epoch, and for some steps */          \
+    X(RESULTS, "results.csv")             /* the epochs of the log, for spreadsheets */            \
+    X(EVENTS, "events.out.tfevents.ctkd") /* the log for TensorBoard */                            \
+    X(SUMMARY, "summary.json")            /* of a run that has ended */                            \
+    X(LAST, "last.safetensors")           /* weights */                                            \
+    X(BEST, "best.safetensors")           /* of the epoch with the best top-1 */                   \
+    X(CHOICES, "choices.txt")             /* convolutions, with train.tune */                      \
+    X(CHECKPOINT, "last.ckpt")            /* what --resume needs */                                \
+    X(PREVIOUS, "previous.ckpt")          /* the checkpoint before, should that one be damaged */  \
+    X(NEW_CHECKPOINT, "new.ckpt")         /* while a checkpoint is written */                      \
+    X(LOCK, "run.lock")                   /* held by the process that trains */
 
 #define CTKD__RUN_FILE_ENUM(word, name) CTKD__RUN_##word,
 enum ctkd__run_file { CTKD__RUN_FILE_LIST(CTKD__RUN_FILE_ENUM) CTKD__RUN_FILES };
