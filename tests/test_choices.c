@@ -113,9 +113,9 @@ static void damaged_files_and_unknown_names_are_refused_in_one_line(void **state
     assert_int_equal(ctkd__choices_read("/nonexistent/choices.txt", &choices, &err), CTKD_EIO);
     const struct ctkd__conv_request request = request_of(best_kernels(), 3);
     assert_int_equal(ctkd__conv_create("fft", &request, &conv, &err), CTKD_ENOTFOUND);
-    assert_string_equal(err.message,
-                        "fft, expected auto, winograd, depthwise, gemm, expanded, im2col or "
-                        "dnnl");
+    assert_string_equal(err.message, "unknown implementation 'fft'; expected auto, winograd, "
+                                     "depthwise, gemm, expanded, im2col or "
+                                     "dnnl");
 }
 
 int main(void)

@@ -52,8 +52,10 @@ static void a_refused_setting_is_named_as_the_caller_names_it(void **state)
     } cases[] = {
         { { .isa = "mmx", .keys = "run." },
           CTKD_ENOTFOUND,
-          "run.isa: mmx, expected auto, avx512, avx2 or portable" },
-        { { .conv = "fft", .keys = "run." }, CTKD_ENOTFOUND, "run.conv: fft, expected auto, " },
+          "run.isa: unknown instruction set 'mmx'; expected auto, avx512, avx2 or portable" },
+        { { .conv = "fft", .keys = "run." },
+          CTKD_ENOTFOUND,
+          "run.conv: unknown implementation 'fft'; expected auto, " },
         { { .threads = 1025, .keys = "run." },
           CTKD_EINVAL,
           "run.threads: found 1025 threads, expected at most 1024" },

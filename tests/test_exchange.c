@@ -188,8 +188,9 @@ static void an_op_without_an_onnx_form_is_named(void **state)
         draw_weights(g, &tensors);
         const struct ctkd__export_args args = { g, &tensors, &info, false, false };
         assert_int_equal(ctkd__onnx_export(&args, &model, &err), CTKD_EUNSUPPORTED);
-        assert_non_null(strstr(err.message, i ? "kind resize has no ONNX form here"
-                                              : "16x16 to 5x5 has no ONNX form here"));
+        assert_non_null(
+            strstr(err.message, i ? "found kind resize, which cannot be exported to ONNX"
+                                  : "found a resize from 16x16 to 5x5, which has no form in ONNX"));
         ctkd__graph_destroy(g);
         ctkd__tensors_fini(&tensors);
     }
@@ -283,11 +284,11 @@ static void an_operator_that_is_not_known_is_named_with_its_node(void **state)
     (void)state;
     struct ctkd__onnx_model model;
     ctkd__onnx_add(begin(&model), "Einsum", "block3/attention", 1, (const char *[]){ "x" }, "y");
-    end_refused(&model, "m.onnx: node block3/attention (Einsum): an operator that is not supp");
+    end_refused(&model, "m.onnx: node block3/attention (Einsum): this operator is not supported");
     add(begin(&model), "Einsum", "x", "y"); /* nodes without a name are known by their output */
     end_refused(&model, "m.onnx: node y (Einsum): ");
     add(begin(&model), "Einsum", "x", "z"); /* nothing asks for what this one makes */
-    end_refused(&model, "m.onnx: output y is not computed");
+    end_refused(&model, "m.onnx: output y: found no node that computes it, expected one");
 }
 
 static void what_cannot_be_had_is_named_with_its_node(void **state)
@@ -295,29 +296,31 @@ static void what_cannot_be_had_is_named_with_its_node(void **state)
     (void)state;
     struct ctkd__onnx_model model;
     add(begin(&model), "Relu", "z", "y");
-    end_refused(&model, "node y (Relu): input 0 is missing or not computed before");
+    end_refused(&model, "node y (Relu): found no value for input 0, expected one that an earlier");
     add(begin(&model), "Relu", "w", "y");
-    end_refused(&model, "node y (Relu): input 0 is a constant, expected a computed value");
+    end_refused(&model, "node y (Relu): found a constant as input 0, expected a computed value");
     ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "w" }, "y");
-    end_refused(&model, "node c (Conv): input 1 is not a constant float tensor of rank 4");
+    end_refused(&model,
+                "node c (Conv): found another input 1, expected a constant float tensor of rank 4");
     ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
     ctkd__onnx_set_int(&model, "group", 2);
-    end_refused(&model, "node c (Conv): weight for 3 input channels in 2 groups");
+    end_refused(&model, "node c (Conv): found a weight for 3 input channels in 2 groups");
     ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
     ctkd__onnx_set_int(&model, "strides", 2);
-    end_refused(&model, "node c (Conv): attribute strides of kind 2, expected 7");
+    end_refused(&model, "node c (Conv): attribute strides: found kind 2, expected 7");
     ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
     ctkd__onnx_set_ints(&model, "strides", 2, (const int64_t[]){ 0, 0 });
-    end_refused(&model, "node c (Conv): kernel, stride or dilation of 0");
+    end_refused(&model, "node c (Conv): found a kernel, stride or dilation of 0");
     ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
     ctkd__onnx_set_ints(&model, "kernel_shape", 2, (const int64_t[]){ 3, 3 });
-    end_refused(&model, "node c (Conv): kernel 1x1 with these paddings");
+    end_refused(&model, "node c (Conv): found kernel 1x1 with paddings");
     ctkd__onnx_add(begin(&model), "Gemm", "g", 2, (const char *[]){ "x", "w" }, "y");
     ctkd__onnx_set_int(&model, "transB", 1);
-    end_refused(&model,
-                "node g (Gemm): weight for vectors of 3, but the input is 3x8x8 and not fl");
+    end_refused(
+        &model,
+        "node g (Gemm): found a weight for vectors of 3, but an input of 3x8x8 that is not");
     add(begin(&model), "MaxPool", "x", "y");
-    end_refused(&model, "node y (MaxPool): kernel, stride or dilation of 0");
+    end_refused(&model, "node y (MaxPool): found a kernel, stride or dilation of 0");
 }
 
 static void add_with(struct ctkd__onnx_model *model, const char *op, const char *ints_name,
@@ -363,27 +366,31 @@ static void channels_that_do_not_add_up_are_named(void **state)
     struct ctkd__onnx_model model;
     add_with(begin(&model), "Split", "parts", 2, (const int64_t[]){ 1, 1 }, "x", "y");
     ctkd__onnx_set_int(&model, "axis", 1);
-    end_refused(&model, "node y (Split): expected the 3 channels in at most 8 parts");
+    end_refused(&model,
+                "node y (Split): found other parts, expected the 3 channels in at most 8 parts");
     add(begin(&model), "Split", "x", "y");
     ctkd__onnx_set_int(&model, "axis", 2);
-    end_refused(&model, "node y (Split): expected the 3 channels");
+    end_refused(&model, "node y (Split): found other parts, expected the 3 channels");
     ctkd__onnx_add(begin(&model), "Concat", "", 2, (const char *[]){ "x", "x" }, "y");
     ctkd__onnx_set_int(&model, "axis", 2);
-    end_refused(&model, "node y (Concat): expected along the channels");
+    end_refused(&model, "node y (Concat): found another axis, expected that of the channels");
     add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 2, 1, 8, 8 }, "x", "y");
-    end_refused(&model, "node y (Reshape): to a shape of rank 5 that is neither flat nor a chan");
+    end_refused(&model, "node y (Reshape): found a shape of rank 5, expected a flat one or that of "
+                        "a channel shuffle");
     add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 3, 1, 8, 8 }, "x", "z");
     add(&model, "Relu", "z", "y");
-    end_refused(&model, "node y (Relu): an input of rank 5, expected that within a channel shuf");
+    end_refused(&model,
+                "node y (Relu): found an input of rank 5, expected one only in a channel shuffle");
     add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 3, 1, 8, 8 }, "x", "z");
     add(&model, "Transpose", "z", "y");
     ctkd__onnx_set_ints(&model, "perm", 5, (const int64_t[]){ 0, 1, 2, 3, 4 });
-    end_refused(&model, "node y (Transpose): expected within a channel shuffle only");
+    end_refused(&model, "node y (Transpose): found outside a channel shuffle, expected inside one");
     add(begin(&model), "Transpose", "x", "y");
-    end_refused(&model, "node y (Transpose): expected within a channel shuffle only");
+    end_refused(&model, "node y (Transpose): found outside a channel shuffle, expected inside one");
     add(begin(&model), "Shape", "x", "shape");
     add_with(&model, "Mul", "sizes", 1, (const int64_t[]){ 2 }, "shape", "y");
-    end_refused(&model, "node y (Mul): of integers, expected sizes other than the batch");
+    end_refused(&model, "node y (Mul): found integers that cannot be computed, expected sizes "
+                        "other than the batch");
 }
 
 static void flatten(struct ctkd__onnx_model *model)
@@ -398,24 +405,27 @@ static void what_would_be_computed_otherwise_is_refused(void **state)
     struct ctkd__onnx_model model;
     add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 3, 1, 8, 8 }, "x", "z");
     add_factor(&model, "z", "y");
-    end_refused(&model, "node y (Mul): an input of rank 5, expected that within a channel shuf");
+    end_refused(&model,
+                "node y (Mul): found an input of rank 5, expected one only in a channel shuffle");
     flatten(&model);
     add(&model, "Softmax", "f", "p");
     add_factor(&model, "p", "y");
-    end_refused(&model, "node y (Mul): the value behind a Softmax, expected the model's end");
+    end_refused(
+        &model,
+        "node y (Mul): found the value of a Softmax as input, expected the end of the model");
     flatten(&model);
     add(&model, "Split", "f", "y");
     ctkd__onnx_set_int(&model, "axis", 1);
-    end_refused(&model, "node y (Split): parts of flattened images");
+    end_refused(&model, "node y (Split): found parts of flattened images");
     flatten(&model);
     add_slice(&model, "f", "y");
-    end_refused(&model, "node y (Slice): parts of flattened images");
+    end_refused(&model, "node y (Slice): found parts of flattened images");
     flatten(&model);
     ctkd__onnx_add(&model, "Mul", "", 2, (const char *[]){ "x", "f" }, "y");
-    end_refused(&model, "node y (Mul): of an image and a vector, expected two of a kind");
+    end_refused(&model, "node y (Mul): found an image and a vector, expected two of a kind");
     add(begin(&model), "GlobalAveragePool", "x", "g");
     add_with(&model, "Squeeze", "axes", 1, (const int64_t[]){ 2 }, "g", "y");
-    end_refused(&model, "node y (Squeeze): expected height and width to go, and nothing else");
+    end_refused(&model, "node y (Squeeze): found other axes, expected height and width");
 }
 
 /* x -> BatchNormalization -> pool -> flat, of three channels. */
@@ -470,8 +480,9 @@ static void any_epsilon_is_kept_whatever_the_variance(void **state)
         ctkd__onnx_fini(&model);
     }
     struct ctkd__onnx_model model;
-    end_refused(normalise(&model, -0.5f, 1e-5f),
-                "node bn (BatchNormalization): variance -0.5 of channel 0, expected at least 0");
+    end_refused(
+        normalise(&model, -0.5f, 1e-5f),
+        "node bn (BatchNormalization): found variance -0.5 of channel 0, expected at least 0");
 }
 
 static void functions_that_are_not_ours_are_named(void **state)
@@ -479,21 +490,25 @@ static void functions_that_are_not_ours_are_named(void **state)
     (void)state;
     struct ctkd__onnx_model model;
     add(begin(&model), "Clip", "x", "y");
-    end_refused(&model, "node y (Clip): expected between 0 and 6 (ReLU6), or from 0 on");
+    end_refused(&model,
+                "node y (Clip): found other bounds, expected 0 and 6 (ReLU6) or 0 alone (ReLU)");
     add(begin(&model), "HardSigmoid", "x", "y");
-    end_refused(&model, "node y (HardSigmoid): alpha 0.2, expected 1/6 and a beta of 0.5");
+    end_refused(&model, "node y (HardSigmoid): found alpha 0.2, expected 1/6 and a beta of 0.5");
     ctkd__onnx_add(begin(&model), "Div", "", 2, (const char *[]){ "x", "x" }, "y");
-    end_refused(&model, "node y (Div): of two computed values, expected a constant");
+    end_refused(&model, "node y (Div): found two computed values, expected a constant");
     add(begin(&model), "AveragePool", "x", "y");
     ctkd__onnx_set_ints(&model, "kernel_shape", 2, (const int64_t[]){ 3, 2 });
-    end_refused(&model, "node y (AveragePool): a window that is dilated, not square or padded un");
+    end_refused(
+        &model,
+        "node y (AveragePool): found a window that is dilated, not square or padded unequally");
     add_with(begin(&model), "Pad", "pads", 8, (const int64_t[]){ 0, 0, 1, 1, 0, 0, 1, 1 }, "x",
              "p");
     add(&model, "AveragePool", "p", "y");
     ctkd__onnx_set_ints(&model, "kernel_shape", 2, (const int64_t[]){ 5, 5 });
     ctkd__onnx_set_ints(&model, "pads", 4, (const int64_t[]){ 1, 1, 1, 1 });
-    end_refused(&model,
-                "node y (AveragePool): the mean counts some zeros around the image but not");
+    end_refused(
+        &model,
+        "node y (AveragePool): found a mean that counts some zeros around the image but not");
 }
 
 static void begin_with(struct ctkd__onnx_model *model, int rank, const int64_t *shape, int type)
@@ -516,16 +531,16 @@ static void casts_that_change_values_are_named(void **state)
     (void)state;
     struct ctkd__onnx_model model;
     cast_to(begin(&model), "x", CTKD__ONNX_TYPE_INT64, "y");
-    end_refused(&model, "node y (Cast): of images to integers, expected floats");
+    end_refused(&model, "node y (Cast): found a cast of images to integers, expected floats");
     cast_to(begin(&model), "x", 9, "y");
-    end_refused(&model, "node y (Cast): to element type 9, expected floats or integers");
+    end_refused(&model, "node y (Cast): found element type 9, expected floats or integers");
     add(begin(&model), "Shape", "x", "s");
     cast_to(&model, "s", CTKD__ONNX_TYPE_FLOAT, "y");
-    end_refused(&model, "node y (Cast): of a shape to floats, expected integers");
+    end_refused(&model, "node y (Cast): found a cast of a shape to floats, expected integers");
     add_factor(begin(&model), "x", "z");
     *(float *)model.initialisers.items[2].data = INFINITY;
     cast_to(&model, "factor", CTKD__ONNX_TYPE_INT32, "y");
-    end_refused(&model, "node y (Cast): of a constant that is out of the range of integers");
+    end_refused(&model, "node y (Cast): found a constant out of the range of integers");
 }
 
 static void inputs_and_outputs_are_those_of_a_classifier(void **state)
@@ -544,13 +559,14 @@ static void inputs_and_outputs_are_those_of_a_classifier(void **state)
     begin_with(&model, 4, (const int64_t[]){ -1, 3, 8, 8 }, CTKD__ONNX_TYPE_INT64);
     end_refused(&model, "m.onnx: input x: found element type 7, expected floats (1, 10, 11, 16)");
     begin_with(&model, 4, (const int64_t[]){ -1, 3, 8, 8 }, CTKD__ONNX_TYPE_UINT8);
-    end_refused(&model, "node y (Relu): of bytes, expected a Cast to floats before");
+    end_refused(&model,
+                "node y (Relu): found an input of bytes, expected a Cast to floats before it");
     add(begin(&model), "Relu", "x", "z");
-    end_refused(&model, "m.onnx: output y is not computed");
+    end_refused(&model, "m.onnx: output y: found no node that computes it, expected one");
     add(begin(&model), "Softmax", "x", "p");
     ctkd__onnx_set_int(&model, "axis", 1);
     add(&model, "Relu", "p", "y");
-    end_refused(&model, "node y (Relu): the value behind a Softmax");
+    end_refused(&model, "node y (Relu): found the value of a Softmax");
 }
 
 static void export_wants_every_parameter_and_the_constants(void **state)
@@ -564,11 +580,11 @@ static void export_wants_every_parameter_and_the_constants(void **state)
     without.has_normalisation = false;
     struct ctkd__export_args args = { graph, &tensors, &without, false, true };
     assert_int_equal(ctkd__onnx_export(&args, &model, &err), CTKD_EINVAL);
-    assert_non_null(strstr(err.message, "normalise: the network's mean and std are not known"));
+    assert_non_null(strstr(err.message, "normalise: found no mean and std of the network"));
     args.normalise = false;
     tensors.items[0].name[0] = '?';
     assert_int_equal(ctkd__onnx_export(&args, &model, &err), CTKD_EINVAL);
-    assert_non_null(strstr(err.message, "conv1.weight: missing or misshapen"));
+    assert_non_null(strstr(err.message, "conv1.weight: found no tensor of this name and shape"));
     ctkd__graph_destroy(graph);
     ctkd__tensors_fini(&tensors);
 }

@@ -768,7 +768,8 @@ static void what_is_missing_is_named(void **state)
     struct engine engine = engine_open(&rig, portable(), 1);
     ctkd_error err;
     assert_int_equal(ctkd__training_forward(engine.training, 2, rig.x, NULL, &err), CTKD_EINVAL);
-    assert_string_equal(err.message, "training: side input deep was not given");
+    assert_string_equal(err.message,
+                        "training: side input deep: found no value, expected one for this step");
     forward(&rig, &engine, 2, NULL);
     backward(&rig, &engine, true); /* forgets the side input */
     assert_int_equal(ctkd__training_forward(engine.training, 2, rig.x, NULL, &err), CTKD_EINVAL);
@@ -784,19 +785,21 @@ static void what_is_missing_is_named(void **state)
     check_ok(ctkd__weights_create(rig.graph, 8, &weights, &err), &err);
     assert_int_equal(ctkd__training_create(rig.graph, weights, &config, &training, &err),
                      CTKD_EINVAL);
-    assert_non_null(strstr(err.message, "training: output 0 is node "));
+    assert_non_null(strstr(err.message, "training: output 0: found node "));
     config.n_outputs = 0;
     config.no_logits = true;
     assert_int_equal(ctkd__training_create(rig.graph, weights, &config, &training, &err),
                      CTKD_EINVAL);
-    assert_string_equal(err.message, "training: neither logits nor outputs, expected one of them");
+    assert_string_equal(err.message,
+                        "training: found neither logits nor outputs, expected one of them");
     config.no_logits = false;
     check_ok(ctkd__training_create(rig.graph, weights, &config, &training, &err), &err);
     float logits[7];
     assert_int_equal(ctkd__training_forward(training, 1, rig.x, NULL, &err), CTKD_EINVAL);
     check_ok(ctkd__training_forward(training, 1, rig.x, logits, &err), &err);
     assert_int_equal(ctkd__training_backward(training, NULL, &err), CTKD_EINVAL);
-    assert_string_equal(err.message, "training: no gradient of the logits");
+    assert_string_equal(err.message,
+                        "training: gradient of the logits: found NULL, expected values");
     ctkd__training_destroy(training);
     ctkd__weights_destroy(weights);
     ctkd__workers_destroy(config.workers);
@@ -815,12 +818,12 @@ static void inference_refuses_what_is_not_of_an_image(void **state)
     check_ok(ctkd__workers_create(1, &config.workers, &err), &err);
     assert_int_equal(ctkd__inference_create(gates.graph, &config, &inference, &err),
                      CTKD_EUNSUPPORTED);
-    assert_string_equal(err.message,
-                        "inference: side input deep, only training programs have these");
+    assert_string_equal(
+        err.message, "inference: found side input deep, expected none outside a training program");
     config.outputs = alone.net.outputs; /* the parameter */
     assert_int_equal(ctkd__inference_create(alone.graph, &config, &inference, &err), CTKD_EINVAL);
     assert_string_equal(err.message,
-                        "inference: output 0 is the parameter log_scale, expected a value");
+                        "inference: output 0: found the parameter log_scale, expected a value");
     config.n_outputs = 0;
     assert_int_equal(ctkd__inference_create(alone.graph, &config, &inference, &err), CTKD_EINVAL);
     ctkd__workers_destroy(config.workers);

@@ -147,7 +147,7 @@ static void the_first_error_stays(void **state)
     assert_int_equal(z, -1);
     ctkd__graph_tap(graph, "f0", z);
     check_refused(linear(z, 2), CTKD_ESHAPE,
-                  "stem: input 2x2 with padding 1 and 1, expected at least 5x5");
+                  "stem: found an input of 2x2 with padding 1 and 1, expected at least 5x5");
 }
 
 static void adding_different_shapes_is_refused(void **state)
@@ -178,7 +178,7 @@ static void an_unused_branch_is_refused(void **state)
     const int x = ctkd__graph_input(graph, 3, 8, 8);
     conv(x, "forgotten", 4, 3, 1, 1);
     check_refused(linear(ctkd__graph_global_pool(graph, x), 2), CTKD_EINVAL,
-                  "forgotten: output is not used");
+                  "forgotten: found no reader of its output, expected one");
 }
 
 static void a_parameter_name_is_used_once(void **state)
@@ -207,7 +207,7 @@ static void bad_arguments_are_refused(void **state)
     }
     const int x = ctkd__graph_input(graph, 3, 8, 8);
     assert_int_equal(ctkd__graph_subsample(graph, x, 2, 2), -1);
-    check_refused(x, CTKD_EINVAL, "subsample: 3 to 2 channels");
+    check_refused(x, CTKD_EINVAL, "subsample: found 3 to 2 channels");
 }
 
 static void groups_divide_channels(void **state)
@@ -330,18 +330,19 @@ static void feature_ops_name_what_is_wrong(void **state)
         const char *text;
     } bad[] = {
         { bad_concat, CTKD_ESHAPE, "concat: input is 6x9x7 and input.global_pool is 6x1x1" },
-        { bad_slice, CTKD_ESHAPE, "slice: 4 channels from 3 on of input, which has 6" },
-        { empty_slice, CTKD_ESHAPE, "slice: 0 channels from 3 on" },
-        { bad_shuffle, CTKD_ESHAPE, "shuffle: 6 channels of input in 4 groups" },
-        { bad_gate, CTKD_ESHAPE, "scale_by: channel 6 of input, which has 6" },
+        { bad_slice, CTKD_ESHAPE,
+          "slice: found 4 channels from channel 3 of input, expected some of its 6 channels" },
+        { empty_slice, CTKD_ESHAPE, "slice: found 0 channels from channel 3" },
+        { bad_shuffle, CTKD_ESHAPE, "shuffle: found 6 channels of input in 4 groups" },
+        { bad_gate, CTKD_ESHAPE, "scale_by: found channel 6 of input, expected a channel below 6" },
         { bad_product, CTKD_ESHAPE, "expected the same shape or 6x1x1" },
-        { bad_kind, CTKD_EINVAL, "activate: kind 5, slope 0; expected kind 0 to 4" },
+        { bad_kind, CTKD_EINVAL, "activate: found kind 5 and slope 0, expected kind 0 to 4" },
         { bad_slope, CTKD_EINVAL, "a finite slope" },
-        { bad_pool, CTKD_ESHAPE, "pool_to: output 6x0x3" },
-        { bad_window, CTKD_EINVAL, "average_pool: kernel 3, stride 2, padding 3" },
-        { grouped_transposed, CTKD_EINVAL, "up: kernel 4, stride 2, padding 0, groups 2" },
-        { nothing_left, CTKD_ESHAPE, "up: output 4x0x0" },
-        { parameter_within, CTKD_EINVAL, "multiply: input scale is a parameter" },
+        { bad_pool, CTKD_ESHAPE, "pool_to: found an output of 6x0x3" },
+        { bad_window, CTKD_EINVAL, "average_pool: found kernel 3, stride 2, padding 3" },
+        { grouped_transposed, CTKD_EINVAL, "up: found kernel 4, stride 2, padding 0, groups 2" },
+        { nothing_left, CTKD_ESHAPE, "up: found an output of 4x0x0" },
+        { parameter_within, CTKD_EINVAL, "multiply: found the parameter scale as input" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(bad[i].build(ctkd__graph_input(graph, 6, 9, 7)), -1);
@@ -376,7 +377,7 @@ static void taps_are_found_by_name(void **state)
     assert_int_equal(ctkd__graph_find_tap(graph, "f1"), y);
     assert_int_equal(ctkd__graph_find_tap(graph, "f2"), -1);
     ctkd__graph_tap(graph, "f1", x);
-    check_refused(y, CTKD_EINVAL, "tap f1: name is taken");
+    check_refused(y, CTKD_EINVAL, "tap f1: found a name that is taken");
 }
 
 static void initial_deviations_match_their_formulas(void **state)

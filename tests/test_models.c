@@ -528,13 +528,13 @@ static void sizes_without_sense_are_refused(void **state)
 {
     (void)state;
     check_refused("vgg8", (struct ctkd__model_args){ 3, 32, 7, 10 }, CTKD_ERANGE,
-                  "vgg8: images of 32x7, expected sides of 8 to 8192");
+                  "vgg8: found images of 32x7, expected sides of 8 to 8192");
     check_refused("resnet20", (struct ctkd__model_args){ 3, 3, 32, 10 }, CTKD_ERANGE,
-                  "resnet20: images of 3x32, expected sides of 4 to 8192");
+                  "resnet20: found images of 3x32, expected sides of 4 to 8192");
     check_refused("wrn_16_2", (struct ctkd__model_args){ 0, 32, 32, 10 }, CTKD_ERANGE,
-                  "wrn_16_2: images of 0 channels, expected 1 to 1024");
+                  "wrn_16_2: found images of 0 channels, expected 1 to 1024");
     check_refused("wrn_16_2", (struct ctkd__model_args){ 3, 32, 32, 1 }, CTKD_ERANGE,
-                  "wrn_16_2: 1 classes, expected 2 to 4194304");
+                  "wrn_16_2: found 1 classes, expected 2 to 4194304");
 }
 
 static void the_smallest_images_of_each_family_are_enough(void **state)

@@ -163,12 +163,13 @@ static void damage_is_refused_with_its_place(void **state)
     CHECK_REFUSED("", "x.pth: pickle, byte 0: cut off");
     CHECK_REFUSED("\x80\x02", "x.pth: pickle, byte 2: cut off");
     CHECK_REFUSED("\x80\x02.",
-                  "x.pth: pickle, byte 3: the end leaves no or several values, expected one");
+                  "x.pth: pickle, byte 3: found several values or none at the end, expected one");
     CHECK_REFUSED("\x80\x02NN.",
-                  "x.pth: pickle, byte 5: the end leaves no or several values, expected one");
+                  "x.pth: pickle, byte 5: found several values or none at the end, expected one");
     CHECK_REFUSED("\x80\x02N(.",
-                  "x.pth: pickle, byte 5: the end leaves no or several values, expected one");
-    CHECK_REFUSED("\x80\x01N.", "x.pth: pickle, byte 2: the protocol is unknown, expected 2 to 5");
+                  "x.pth: pickle, byte 5: found several values or none at the end, expected one");
+    CHECK_REFUSED("\x80\x01N.",
+                  "x.pth: pickle, byte 2: found an unknown protocol, expected 2 to 5");
     CHECK_REFUSED("I1\n.", "x.pth: pickle, byte 1: found an unknown operation");
     CHECK_REFUSED("0", "x.pth: pickle, byte 1: the stack is empty");
     CHECK_REFUSED("t", "x.pth: pickle, byte 1: the stack has no mark");
@@ -180,9 +181,11 @@ static void damage_is_refused_with_its_place(void **state)
     CHECK_REFUSED("NNa", "x.pth: pickle, byte 3: found items for a value that is not a container");
     CHECK_REFUSED("}(Nu", "x.pth: pickle, byte 4: found a key without a value");
     CHECK_REFUSED("(Nd", "x.pth: pickle, byte 3: found a key without a value");
-    CHECK_REFUSED("h\x05", "x.pth: pickle, byte 2: bad memo");
-    CHECK_REFUSED("Nr\xff\xff\xff\xff", "x.pth: pickle, byte 6: bad memo");
-    CHECK_REFUSED("NN\x93", "x.pth: pickle, byte 3: the name of a class is not a string");
+    CHECK_REFUSED("h\x05",
+                  "x.pth: pickle, byte 2: found a reference to a value that does not exist");
+    CHECK_REFUSED("Nr\xff\xff\xff\xff",
+                  "x.pth: pickle, byte 6: found a reference to a value that does not exist");
+    CHECK_REFUSED("NN\x93", "x.pth: pickle, byte 3: found a name of a class that is not a string");
     CHECK_REFUSED("X\xff\xff\xff\xff", "x.pth: pickle, byte 5: cut off");
     CHECK_REFUSED("\x8d\xff\xff\xff\xff\xff\xff\xff\xff", "x.pth: pickle, byte 9: cut off");
     CHECK_REFUSED("cos", "x.pth: pickle, byte 1: cut off");
@@ -204,7 +207,7 @@ static void items_named_by_many_dicts_do_not_multiply(void **state)
         memcpy(end, call, sizeof call - 1), end += sizeof call - 1;
     *end++ = '.';
     struct parsed p = parse(bytes, (size_t)(end - bytes));
-    assert_non_null(strstr(p.err.message, "too many dicts repeat the same items"));
+    assert_non_null(strstr(p.err.message, "found too many dicts with the same items"));
     ctkd__pickle_fini(&p.pickle);
     free(bytes);
 }
@@ -268,7 +271,7 @@ static void a_text_named_by_many_calls_is_not_multiplied(void **state)
     for (int i = 0; i < CALLS; i++)
         memcpy(end, call, sizeof call - 1), end += sizeof call - 1;
     struct parsed p = parse(bytes, (size_t)(end - bytes));
-    assert_non_null(strstr(p.err.message, "too many byte strings repeat the same text"));
+    assert_non_null(strstr(p.err.message, "found too many byte strings with the same text"));
     ctkd__pickle_fini(&p.pickle);
 }
 
@@ -285,7 +288,8 @@ static void millions_of_values_are_refused(void **state)
     ctkd__pickle_fini(&p.pickle);
     memcpy(bytes, "Nr\x00\x00\x20\x00", 6); /* a memo beyond as many */
     p = parse(bytes, MANY);
-    assert_string_equal(p.err.message, "x.pth: pickle, byte 6: bad memo");
+    assert_string_equal(p.err.message,
+                        "x.pth: pickle, byte 6: found a reference to a value that does not exist");
     ctkd__pickle_fini(&p.pickle);
     free(bytes);
 }

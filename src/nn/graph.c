@@ -74,14 +74,15 @@ int ctkd__build_node(struct ctkd__graph *graph, enum ctkd__op op, const char *na
     if (graph->status)
         return -1;
     if (strlen(name) >= sizeof graph->nodes->name) {
-        graph->status = ctkd__fail(&graph->error, CTKD_ERANGE, "%s: name of %zu bytes, at most %zu",
-                                   name, strlen(name), sizeof graph->nodes->name - 1);
+        graph->status = ctkd__fail(&graph->error, CTKD_ERANGE,
+                                   "%s: found a name of %zu bytes, expected at most %zu", name,
+                                   strlen(name), sizeof graph->nodes->name - 1);
         return -1;
     }
     if (!product_fits(shape[0], shape[1], shape[2], 1)) {
         graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "%s: output %zux%zux%zu, expected 1 to %zu elements", name,
-                                   shape[0], shape[1], shape[2], elements_max);
+                                   "%s: found an output of %zux%zux%zu, expected 1 to %zu elements",
+                                   name, shape[0], shape[1], shape[2], elements_max);
         return -1;
     }
     struct ctkd__node *const nodes =
@@ -113,11 +114,11 @@ bool ctkd__build_usable(struct ctkd__graph *graph, int x, const char *what)
         return false;
     if (x < 0 || x >= graph->n_nodes)
         graph->status =
-            ctkd__fail(&graph->error, CTKD_EINVAL, "%s: input is node %d, expected 0 to %d", what,
-                       x, graph->n_nodes - 1);
+            ctkd__fail(&graph->error, CTKD_EINVAL, "%s: found node %d as input, expected 0 to %d",
+                       what, x, graph->n_nodes - 1);
     else if (graph->nodes[x].op == CTKD__OP_PARAMETER)
         graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
-                                   "%s: input %s is a parameter, which only outputs read", what,
+                                   "%s: found the parameter %s as input, expected a value", what,
                                    graph->nodes[x].name);
     return graph->status == CTKD_OK;
 }
@@ -143,7 +144,7 @@ void ctkd__build_parameter(struct ctkd__graph *graph, enum ctkd__role role, cons
     if (!product_fits(parameter->shape[0], parameter->shape[1], parameter->shape[2],
                       parameter->shape[3]))
         graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "%s: shape [%zu,%zu,%zu,%zu], expected 1 to %zu elements",
+                                   "%s: found shape [%zu,%zu,%zu,%zu], expected 1 to %zu elements",
                                    parameter->name, parameter->shape[0], parameter->shape[1],
                                    parameter->shape[2], parameter->shape[3], elements_max);
     graph->nodes[node].parameters[role] = graph->n_parameters++;
@@ -168,18 +169,19 @@ bool ctkd__build_window(struct ctkd__graph *graph, int x, const char *name,
     const struct ctkd__node *const from = &graph->nodes[x];
     const size_t before = args->padding[0], behind = args->padding[1], kernel = args->kernel;
     if (kernel == 0 || args->stride == 0 || before >= kernel || behind >= kernel) {
-        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
-                                   "%s: kernel %zu, stride %zu, padding %zu and %zu; expected "
-                                   "kernel and stride of at least 1, padding less than kernel",
-                                   name, kernel, args->stride, before, behind);
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_EINVAL,
+                       "%s: found kernel %zu, stride %zu, padding %zu and %zu, expected kernel and "
+                       "stride of at least 1 and padding below the kernel",
+                       name, kernel, args->stride, before, behind);
         return false;
     }
     const size_t rows = from->h + before + behind, columns = from->w + before + behind;
     if (rows < kernel || columns < kernel) {
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_ESHAPE,
-                       "%s: input %zux%zu with padding %zu and %zu, expected at least %zux%zu",
-                       name, from->h, from->w, before, behind, kernel, kernel);
+        graph->status = ctkd__fail(
+            &graph->error, CTKD_ESHAPE,
+            "%s: found an input of %zux%zu with padding %zu and %zu, expected at least %zux%zu",
+            name, from->h, from->w, before, behind, kernel, kernel);
         return false;
     }
     *h = (rows - kernel) / args->stride + 1;
@@ -226,14 +228,16 @@ void ctkd__graph_list_last(struct ctkd__graph *graph, int x)
 void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x)
 {
     if (graph->status == CTKD_OK && (x < 0 || x >= graph->n_nodes))
-        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL, "tap %s: node %d, expected 0 to %d",
-                                   name, x, graph->n_nodes - 1);
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_EINVAL, "tap %s: found node %d, expected 0 to %d", name,
+                       x, graph->n_nodes - 1);
     if (graph->status)
         return;
     if (strlen(name) >= sizeof graph->taps->name || ctkd__graph_find_tap(graph, name) >= 0) {
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_EINVAL, "tap %s: name is taken or longer than %zu bytes",
-                       name, sizeof graph->taps->name - 1);
+        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
+                                   "tap %s: found a name that is taken or too long, expected a new "
+                                   "one of at most %zu bytes",
+                                   name, sizeof graph->taps->name - 1);
         return;
     }
     struct ctkd__tap *const taps = grown(graph, graph->taps, graph->n_taps, sizeof *graph->taps);
@@ -249,7 +253,8 @@ static ctkd_status check_names(const struct ctkd__graph *graph, ctkd_error *err)
     for (int i = 0; i < graph->n_parameters; i++)
         for (int j = 0; j < i; j++)
             if (strcmp(graph->parameters[i].name, graph->parameters[j].name) == 0)
-                return ctkd__fail(err, CTKD_EEXIST, "%s: two parameters have this name",
+                return ctkd__fail(err, CTKD_EEXIST,
+                                  "%s: found two parameters of this name, expected one",
                                   graph->parameters[i].name);
     return CTKD_OK;
 }
@@ -265,7 +270,8 @@ static ctkd_status check_used(const struct ctkd__graph *graph, ctkd_error *err)
         for (int j = 0; j < graph->n_taps && !used; j++)
             used = graph->taps[j].node == i;
         if (!used)
-            return ctkd__fail(err, CTKD_EINVAL, "%s: output is not used", graph->nodes[i].name);
+            return ctkd__fail(err, CTKD_EINVAL, "%s: found no reader of its output, expected one",
+                              graph->nodes[i].name);
     }
     return CTKD_OK;
 }
@@ -274,11 +280,11 @@ ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error
 {
     if (graph->status == CTKD_OK && logits == -1 && graph->n_taps == 0)
         graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
-                                   "network: neither logits nor taps, expected one of them");
+                                   "network: found neither logits nor taps, expected one of them");
     if (logits != -1 && ctkd__build_usable(graph, logits, "logits") &&
         graph->nodes[logits].op != CTKD__OP_LINEAR)
         graph->status =
-            ctkd__fail(&graph->error, CTKD_EINVAL, "logits: %s is of kind %s, expected linear",
+            ctkd__fail(&graph->error, CTKD_EINVAL, "logits: found %s of kind %s, expected linear",
                        graph->nodes[logits].name, ctkd__op_text(graph->nodes[logits].op));
     if (graph->status == CTKD_OK) {
         graph->output = logits;

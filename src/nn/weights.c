@@ -95,7 +95,7 @@ ctkd_status ctkd__weights_protect(struct ctkd__weights *weights, ctkd_error *err
 {
     return set_read_only(weights, true)
                ? CTKD_OK
-               : ctkd__fail(err, CTKD_EIO, "weights: cannot make memory read-only: %s",
+               : ctkd__fail(err, CTKD_EIO, "weights: cannot make their memory read-only: %s",
                             strerror(errno));
 }
 
@@ -241,15 +241,16 @@ static ctkd_status check_import(const struct ctkd__weights *weights,
         const struct ctkd__parameter *const p = &graph->parameters[i];
         const struct ctkd__tensor *const tensor = ctkd__tensors_find(list, p->name);
         if (!tensor)
-            return ctkd__fail(err, CTKD_ENOTFOUND, "%s: missing", p->name);
+            return ctkd__fail(err, CTKD_ENOTFOUND, "%s: found no tensor of this name, expected one",
+                              p->name);
         char found[96], expected[96];
         ctkd__tensor_shape_text(tensor, found, sizeof found);
         shape_text(p, expected, sizeof expected);
         if (!same_shape(p, tensor))
-            return ctkd__fail(err, CTKD_ESHAPE, "%s: shape %s, expected %s", p->name, found,
+            return ctkd__fail(err, CTKD_ESHAPE, "%s: found shape %s, expected %s", p->name, found,
                               expected);
         if (tensor->type != CTKD__F32)
-            return ctkd__fail(err, CTKD_EFORMAT, "%s: type %s, expected F32", p->name,
+            return ctkd__fail(err, CTKD_EFORMAT, "%s: found type %s, expected F32", p->name,
                               ctkd__dtype_text(tensor->type));
         for (size_t j = 0; p->role == CTKD__ROLE_VARIANCE && j < p->shape[0]; j++)
             if (!(((const float *)tensor->data)[j] >= 0))
@@ -263,7 +264,7 @@ static ctkd_status check_import(const struct ctkd__weights *weights,
             known = strcmp(graph->parameters[j].name, list->items[i].name) == 0;
         if (!known)
             return ctkd__fail(err, CTKD_EFORMAT,
-                              "%s: unexpected, the network has no such parameter",
+                              "%s: found a tensor that is no parameter of the network",
                               list->items[i].name);
     }
     return CTKD_OK;

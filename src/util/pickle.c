@@ -273,7 +273,7 @@ static void push_stack_global(struct machine *m)
     if (!name || !module)
         return;
     if (name->kind != CTKD__PICKLE_STRING || module->kind != CTKD__PICKLE_STRING) {
-        fail(m, CTKD_EFORMAT, "the name of a class is not a string");
+        fail(m, CTKD_EFORMAT, "found a name of a class that is not a string");
         return;
     }
     value *v = push_new(m, CTKD__PICKLE_GLOBAL);
@@ -309,7 +309,7 @@ static void fill_ordered(struct machine *m, value *v)
         v->args->kind != CTKD__PICKLE_TUPLE || v->args->count != 1)
         return;
     const value *list = v->args->items[0];
-    if (!count_copies(m, list->count, "too many dicts repeat the same items"))
+    if (!count_copies(m, list->count, "found too many dicts with the same items"))
         return;
     for (size_t i = 0; i < list->count && list->kind == CTKD__PICKLE_LIST; i++)
         if (is_pair(list->items[i]))
@@ -349,7 +349,7 @@ static void decode_bytes(struct machine *m, value *v)
         args->kind != CTKD__PICKLE_TUPLE || args->count != 2 ||
         args->items[0]->kind != CTKD__PICKLE_STRING ||
         !ctkd__pickle_is_string(args->items[1], "latin1") ||
-        !count_copies(m, args->items[0]->length, "too many byte strings repeat the same text"))
+        !count_copies(m, args->items[0]->length, "found too many byte strings with the same text"))
         return;
     struct ctkd__pickle_bytes *copy = malloc(sizeof *copy + args->items[0]->length);
     if (!copy) {
@@ -428,7 +428,7 @@ static void memo_put(struct machine *m, uint64_t index)
     if (m->status != CTKD_OK)
         return;
     if (m->count <= fence(m) || index >= m->size || index >= PUSHES_MAX) {
-        fail(m, CTKD_EFORMAT, "bad memo");
+        fail(m, CTKD_EFORMAT, "found a reference to a value that does not exist");
         return;
     }
     value **memo = reserve(m, m->memo, &m->memo_capacity, (size_t)index + 1);
@@ -442,7 +442,7 @@ static void memo_put(struct machine *m, uint64_t index)
 static void memo_get(struct machine *m, uint64_t index)
 {
     if (m->status == CTKD_OK && (index >= m->memo_capacity || !m->memo[index]))
-        fail(m, CTKD_EFORMAT, "bad memo");
+        fail(m, CTKD_EFORMAT, "found a reference to a value that does not exist");
     else if (m->status == CTKD_OK)
         push(m, m->memo[index]);
 }
@@ -467,7 +467,7 @@ static void check_protocol(struct machine *m)
 {
     const uint64_t protocol = take_number(m, 1);
     if (protocol < 2 || protocol > 5)
-        fail(m, CTKD_EUNSUPPORTED, "the protocol is unknown, expected 2 to 5");
+        fail(m, CTKD_EUNSUPPORTED, "found an unknown protocol, expected 2 to 5");
 }
 
 /* Operations on plain values; false when the code is none of them. */
@@ -615,7 +615,7 @@ ctkd_status ctkd__pickle_read(struct ctkd__pickle *pickle, const char *name, con
     *out = NULL;
     run(&m);
     if (m.status == CTKD_OK && (m.count != 1 || m.n_marks != 0))
-        fail(&m, CTKD_EFORMAT, "the end leaves no or several values, expected one");
+        fail(&m, CTKD_EFORMAT, "found several values or none at the end, expected one");
     if (m.status == CTKD_OK) {
         *out = m.stack[0];
         *used = m.at;

@@ -25,8 +25,8 @@ refuses() {
 }
 refuses portable avx2 '^ctkd: train.isa: avx2: (CTKD_MAX_ISA=portable excludes it|this CPU has no such instructions)'
 refuses avx2 avx512 '^ctkd: train.isa: avx512: (CTKD_MAX_ISA=avx2 excludes it|this CPU has no such instructions)'
-refuses sse9 auto '^ctkd: CTKD_MAX_ISA: sse9, expected avx512, avx2 or portable$'
-refuses portable sse9 '^ctkd: train.isa: sse9, expected auto, avx512, avx2 or portable$'
+refuses sse9 auto '^ctkd: CTKD_MAX_ISA: found sse9, expected avx512, avx2 or portable$'
+refuses portable sse9 "^ctkd: train.isa: unknown instruction set 'sse9'; expected auto, avx512, avx2 or portable\$"
 
 # $1: the cap; the rest: variables and the command: it works with those kernels
 works_with() {

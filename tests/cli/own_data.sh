@@ -66,10 +66,10 @@ grep -q '^note: data: 1 of 3 classes have no test image (label 2)' stderr || fai
 
 # What is not defined over one image: a batch norm at 1x1, and relations between images.
 tiny_data small 4 33 20
-expect_error 1 "ctkd: train.batch: 1 of 33 images in the last batch: layer3.0.bn1: batch norm over a single value, one image of 1x1, whose deviation is undefined; expected at least two images in a batch" \
+expect_error 1 "ctkd: train.batch: 1 of 33 images in the last batch: layer3.0.bn1: found one image of 1x1, which has no deviation for a batch norm, expected at least two images in a batch" \
     "$ctkd" train data.set=mnist:small $small run.dir=r
 expect 0 "$ctkd" train data.set=mnist:small data.limit=32 $small run.dir=r
-expect_error 1 "ctkd: layer3.0.bn1: batch norm over a single value, one image of 1x1, whose deviation is undefined; expected at least two images in a batch" \
+expect_error 1 "ctkd: layer3.0.bn1: found one image of 1x1, which has no deviation for a batch norm, expected at least two images in a batch" \
     "$ctkd" train data.set=mnist:small $small run.dir=r train.batch=1
 expect 0 "$ctkd" distill data.set=mnist:ten data.limit=33 teacher.path=teacher10 teacher.tolerance=100 method.name=sp $small run.dir=r
 grep -q '^note: batch: the last batch of every epoch has a single image, .* data.limit=32 leaves it out' stderr || fail "a last batch of one"

@@ -259,7 +259,7 @@ def test_bad_settings_are_refused(settings, kind, text):
 
 
 @pytest.mark.parametrize("change, kind, text", [
-    ({"epoch": None}, TypeError, "pass epoch="), ({"epoch": 0}, ctkd.Error, "epoch"),
+    ({"epoch": None}, TypeError, "epoch: found None"), ({"epoch": 0}, ctkd.Error, "epoch"),
     ({"teacher_logits": T[0][:3]}, ValueError, "shape"), ({"target": LABELS[0][:3]}, ValueError, "target"),
     ({"target": None}, ctkd.Error, "labels"), ({"target": LABELS[0] + K}, ctkd.Error, "label"),
     ({"student_logits": S[0] * float("nan")}, ctkd.NotFinite, "finite"), ({"mask": torch.ones(2)}, ValueError, "mask"),

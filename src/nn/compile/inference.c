@@ -169,7 +169,7 @@ static ctkd_status check_request(const struct ctkd__lowering *l,
         const struct ctkd__node *const node = &l->graph->nodes[config->outputs[i]];
         if (node->op == CTKD__OP_PARAMETER)
             return ctkd__fail(err, CTKD_EINVAL,
-                              "inference: output %zu is the parameter %s, expected a value", i,
+                              "inference: output %zu: found the parameter %s, expected a value", i,
                               node->name);
     }
     return status;
@@ -179,9 +179,10 @@ static ctkd_status check_inputs(const struct ctkd__lowering *l, ctkd_error *err)
 {
     for (int i = 0; i < l->program.count; i++)
         if (l->ops[i].out->op == CTKD__OP_SIDE_INPUT)
-            return ctkd__fail(err, CTKD_EUNSUPPORTED,
-                              "inference: side input %s, only training programs have these",
-                              l->ops[i].out->name);
+            return ctkd__fail(
+                err, CTKD_EUNSUPPORTED,
+                "inference: found side input %s, expected none outside a training program",
+                l->ops[i].out->name);
     return CTKD_OK;
 }
 
@@ -329,9 +330,10 @@ ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, c
                                         float *logits, float *const *outputs, ctkd_error *err)
 {
     if (n == 0)
-        return ctkd__fail(err, CTKD_EINVAL, "inference: no images");
+        return ctkd__fail(err, CTKD_EINVAL, "inference: found 0 images, expected at least 1");
     if (!logits && !inf->lowering.no_logits)
-        return ctkd__fail(err, CTKD_EINVAL, "inference: no room for the logits");
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "inference: logits: found NULL, expected room for them");
     const size_t workers = ctkd__lowering_workers(&inf->lowering);
     const size_t share = (n + workers - 1) / workers, chunk = inf->lowering.images;
     inf->part = share < chunk ? share : chunk;

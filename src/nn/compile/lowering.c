@@ -85,10 +85,11 @@ ctkd_status ctkd__lowering_check(const struct ctkd__lowering *l, const int *outp
 {
     for (size_t i = 0; i < n_outputs; i++)
         if (outputs[i] < 0 || outputs[i] >= l->graph->n_nodes)
-            return ctkd__fail(err, CTKD_EINVAL, "%s: output %zu is node %d, expected 0 to %d",
+            return ctkd__fail(err, CTKD_EINVAL, "%s: output %zu: found node %d, expected 0 to %d",
                               l->program_name, i, outputs[i], l->graph->n_nodes - 1);
     if (n_outputs == 0 && l->no_logits)
-        return ctkd__fail(err, CTKD_EINVAL, "%s: neither logits nor outputs, expected one of them",
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%s: found neither logits nor outputs, expected one of them",
                           l->program_name);
     return CTKD_OK;
 }

@@ -185,8 +185,8 @@ static ctkd_status check_norms(const struct ctkd__training *t, size_t n, ctkd_er
         if (t->lowering.ops[i].instruction.kind == CTKD__INSTRUCTION_NORM &&
             n * t->lowering.ops[i].in_hw == 1)
             return ctkd__fail(err, CTKD_ERANGE,
-                              "%s: batch norm over a single value, one image of 1x1, whose "
-                              "deviation is undefined; expected at least two images in a batch",
+                              "%s: found one image of 1x1, which has no deviation for a batch "
+                              "norm, expected at least two images in a batch",
                               t->lowering.ops[i].node->name);
     return CTKD_OK;
 }
@@ -194,7 +194,7 @@ static ctkd_status check_norms(const struct ctkd__training *t, size_t n, ctkd_er
 ctkd_status ctkd__training_prepare(struct ctkd__training *t, size_t n, ctkd_error *err)
 {
     if (n == 0 || n > t->config.batch_max)
-        return ctkd__fail(err, CTKD_EINVAL, "training: batch of %zu, expected 1 to %zu", n,
+        return ctkd__fail(err, CTKD_EINVAL, "training: found a batch of %zu, expected 1 to %zu", n,
                           t->config.batch_max);
     const ctkd_status norms = check_norms(t, n, err);
     if (norms != CTKD_OK)
@@ -344,7 +344,8 @@ ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const flo
 {
     ctkd_status status = ctkd__training_outputs_check(t, err);
     if (!status && !logits && !t->lowering.no_logits)
-        status = ctkd__fail(err, CTKD_EINVAL, "training: no room for the logits");
+        status =
+            ctkd__fail(err, CTKD_EINVAL, "training: logits: found NULL, expected room for them");
     if (!status)
         status = ctkd__training_prepare(t, n, err);
     if (status)
@@ -360,12 +361,15 @@ ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const flo
 ctkd_status ctkd__training_backward(struct ctkd__training *t, const float *dlogits, ctkd_error *err)
 {
     if (t->n == 0)
-        return ctkd__fail(err, CTKD_EINVAL, "training: backward without a forward");
+        return ctkd__fail(
+            err, CTKD_EINVAL,
+            "training: found a backward pass without a forward pass, expected one before it");
     if (t->lowering.forward_only)
         return ctkd__fail(err, CTKD_EINVAL,
-                          "training: backward, but the program goes forward only");
+                          "training: found a backward pass in a program that only runs forward");
     if (!dlogits && !t->lowering.no_logits)
-        return ctkd__fail(err, CTKD_EINVAL, "training: no gradient of the logits");
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "training: gradient of the logits: found NULL, expected values");
     t->dlogits = dlogits;
     const ctkd_status status = ctkd__lowering_run(&t->lowering, backward_worker, t, err);
     ctkd__training_outputs_forget(t);

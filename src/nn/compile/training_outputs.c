@@ -101,7 +101,8 @@ ctkd_status ctkd__training_outputs_check(const struct ctkd__training *t, ctkd_er
     for (int i = 0; i < t->lowering.graph->n_nodes; i++)
         if (t->lowering.graph->nodes[i].op == CTKD__OP_SIDE_INPUT && t->lowering.value_op[i] >= 0 &&
             !t->side_inputs[i])
-            return ctkd__fail(err, CTKD_EINVAL, "training: side input %s was not given",
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "training: side input %s: found no value, expected one for this step",
                               t->lowering.graph->nodes[i].name);
     return CTKD_OK;
 }

@@ -1,5 +1,6 @@
 #include "nn/conv/choices.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,7 +131,8 @@ static ctkd_status measure_candidate(const struct ctkd__conv_impl *impl,
     if (!status && !arrays_open(&arrays, request, conv))
         status = ctkd__fail(err, CTKD_ENOMEM, "choice of convolutions: out of memory");
     if (!status && time_candidate(conv, &arrays, ns))
-        status = ctkd__fail(err, CTKD_EBACKEND, "choice of convolutions: %s failed", impl->name);
+        status = ctkd__fail(err, CTKD_EBACKEND,
+                            "choice of convolutions: the implementation %s failed", impl->name);
     arrays_close(&arrays);
     ctkd__conv_destroy(conv);
     return status;
@@ -221,15 +223,16 @@ static ctkd_status read_line(const char *path, size_t number, char *line, struct
     int at = 0;
     if (sscanf(line, "%15s %zu %n", choice.impl, &choice.tile_block, &at) != 2 || !at ||
         strlen(line + at) == 0 || strlen(line + at) >= sizeof choice.key)
-        return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s:%zu: \"%.40s\", expected an implementation, a tile block and a layer",
-                          path, number, line);
+        return ctkd__fail(
+            err, CTKD_EFORMAT,
+            "%s:%zu: found \"%.40s\", expected an implementation, a tile block and a layer", path,
+            number, line);
     snprintf(choice.key, sizeof choice.key, "%s", line + at);
     for (size_t i = 0; ctkd__conv_list()[i]; i++)
         if (strcmp(ctkd__conv_list()[i]->name, choice.impl) == 0)
             return add(out, &choice, err);
     return ctkd__fail(err, CTKD_EFORMAT,
-                      "%s:%zu: implementation %s, expected winograd, depthwise, "
+                      "%s:%zu: found implementation %s, expected winograd, depthwise, "
                       "gemm, expanded, im2col or dnnl",
                       path, number, choice.impl);
 }
@@ -238,7 +241,7 @@ ctkd_status ctkd__choices_read(const char *path, struct ctkd__choices *out, ctkd
 {
     FILE *const file = fopen(path, "r");
     if (!file)
-        return ctkd__fail(err, CTKD_EIO, "cannot open %s", path);
+        return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", path, strerror(errno));
     char line[256];
     ctkd_status status = CTKD_OK;
     for (size_t number = 1; !status && fgets(line, sizeof line, file); number++)

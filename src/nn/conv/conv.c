@@ -5,6 +5,7 @@
 
 #include "nn/conv/choices.h"
 #include "util/error.h"
+#include "util/options.h"
 
 extern const struct ctkd__conv_impl ctkd__conv_winograd, ctkd__conv_depthwise, ctkd__conv_gemm,
     ctkd__conv_expanded, ctkd__conv_im2col, ctkd__conv_dnnl;
@@ -63,9 +64,11 @@ ctkd_status ctkd__conv_check(const char *name, ctkd_error *err)
 {
     if (known(name))
         return CTKD_OK;
-    return ctkd__fail(err, CTKD_ENOTFOUND,
-                      "%s, expected auto, winograd, depthwise, gemm, expanded, im2col or dnnl",
-                      name);
+    const char *names[sizeof list / sizeof *list + 1] = { "auto" };
+    for (size_t i = 0; list[i]; i++)
+        names[i + 1] = list[i]->name;
+    return ctkd__unknown("implementation", name, names,
+                         "expected auto, winograd, depthwise, gemm, expanded, im2col or dnnl", err);
 }
 
 bool ctkd__conv_supported(const char *name, const struct ctkd__conv_request *request)
@@ -95,7 +98,8 @@ ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request 
     const struct ctkd__conv_impl *const chosen = choose(choice ? choice->impl : name, request);
     if (!chosen)
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
-                          "no convolution for %zu -> %zu channels, kernel %zu, stride %zu",
+                          "found no implementation of a convolution from %zu to %zu channels with "
+                          "kernel %zu and stride %zu",
                           request->shape.c, request->shape.o, request->shape.kernel,
                           request->shape.stride);
     return chosen->create(&decided, out, err);

@@ -94,8 +94,8 @@ static ctkd_status failed(const struct dnnl *conv, dnnl_status_t status, ctkd_er
     if (status == dnnl_out_of_memory)
         return ctkd__fail(err, CTKD_ENOMEM, "oneDNN: out of memory");
     return ctkd__fail(err, CTKD_EBACKEND,
-                      "oneDNN: convolution %zu -> %zu, kernel %zu, stride %zu, input %zu x %zu: "
-                      "status %d",
+                      "oneDNN: a convolution from %zu to %zu channels, kernel %zu, stride %zu, "
+                      "input %zux%zu, failed with status %d",
                       s->c, s->o, s->kernel, s->stride, s->h, s->w, (int)status);
 }
 

@@ -5,6 +5,7 @@
 
 #include "util/cpu.h"
 #include "util/error.h"
+#include "util/options.h"
 
 #define KERNELS(isa, b)                                                                            \
     static const struct ctkd__kernels isa = { #isa,                                                \
@@ -73,9 +74,11 @@ const char *ctkd__kernels_why_not(const char *name)
 static ctkd_status select_by_name(const char *name, const struct ctkd__kernels **out,
                                   ctkd_error *err)
 {
+    static const char *const names[] = { "auto", "avx512", "avx2", "portable", NULL };
     const enum ctkd__cpu_level level = level_of(name);
     if (level == CTKD__CPU_LEVELS)
-        return ctkd__fail(err, CTKD_ENOTFOUND, "%s, expected auto, avx512, avx2 or portable", name);
+        return ctkd__unknown("instruction set", name, names,
+                             "expected auto, avx512, avx2 or portable", err);
     if (!built[level] || !ctkd__cpu_has(level))
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
                           "%s: this CPU has no such instructions; the best it has is %s", name,
@@ -92,7 +95,8 @@ ctkd_status ctkd__kernels_select(const char *name, const struct ctkd__kernels **
 {
     if (!ctkd__cpu_cap_known())
         return ctkd__fail(err, CTKD_ENOTFOUND,
-                          CTKD__CPU_CAP ": %s, expected avx512, avx2 or portable", ctkd__cpu_cap());
+                          CTKD__CPU_CAP ": found %s, expected avx512, avx2 or portable",
+                          ctkd__cpu_cap());
     if (name && *name && strcmp(name, "auto") != 0)
         return select_by_name(name, out, err);
     *out = ctkd__kernels_list()[0];

@@ -71,16 +71,17 @@ static ctkd_status check_args(const char *name, const struct ctkd__model_family 
                               const struct ctkd__model_args *args, ctkd_error *err)
 {
     if (args->channels < 1 || args->channels > CHANNELS_MAX)
-        return ctkd__fail(err, CTKD_ERANGE, "%s: images of %zu channels, expected 1 to %d", name,
-                          args->channels, CHANNELS_MAX);
+        return ctkd__fail(err, CTKD_ERANGE, "%s: found images of %zu channels, expected 1 to %d",
+                          name, args->channels, CHANNELS_MAX);
     if (args->classes < 2 || args->classes > CLASSES_MAX)
-        return ctkd__fail(err, CTKD_ERANGE, "%s: %zu classes, expected 2 to %d", name,
+        return ctkd__fail(err, CTKD_ERANGE, "%s: found %zu classes, expected 2 to %d", name,
                           args->classes, CLASSES_MAX);
     const size_t least = family->side_min;
     if (args->height < least || args->width < least || args->height > SIDE_MAX ||
         args->width > SIDE_MAX)
-        return ctkd__fail(err, CTKD_ERANGE, "%s: images of %zux%zu, expected sides of %zu to %d",
-                          name, args->height, args->width, least, SIDE_MAX);
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "%s: found images of %zux%zu, expected sides of %zu to %d", name,
+                          args->height, args->width, least, SIDE_MAX);
     return CTKD_OK;
 }
 

@@ -9,10 +9,10 @@ int ctkd__graph_activate(struct ctkd__graph *graph, int x, enum ctkd__activation
     if (!ctkd__build_usable(graph, x, "activate"))
         return -1;
     if ((int)kind < CTKD__RELU6 || kind > CTKD__HARD_SWISH || !isfinite(slope)) {
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_EINVAL,
-                       "activate: kind %d, slope %g; expected kind 0 to %d and a finite slope",
-                       (int)kind, (double)slope, (int)CTKD__HARD_SWISH);
+        graph->status = ctkd__fail(
+            &graph->error, CTKD_EINVAL,
+            "activate: found kind %d and slope %g, expected kind 0 to %d and a finite slope",
+            (int)kind, (double)slope, (int)CTKD__HARD_SWISH);
         return -1;
     }
     const struct ctkd__node *const from = &graph->nodes[x];

@@ -10,7 +10,8 @@ int ctkd__graph_add(struct ctkd__graph *graph, int a, int b)
     const struct ctkd__node *const p = &graph->nodes[a], *const q = &graph->nodes[b];
     if (p->c != q->c || p->h != q->h || p->w != q->w) {
         graph->status =
-            ctkd__fail(&graph->error, CTKD_ESHAPE, "add: %s is %zux%zux%zu and %s is %zux%zux%zu",
+            ctkd__fail(&graph->error, CTKD_ESHAPE,
+                       "add: %s is %zux%zux%zu and %s is %zux%zux%zu, expected the same shape",
                        p->name, p->c, p->h, p->w, q->name, q->c, q->h, q->w);
         return -1;
     }

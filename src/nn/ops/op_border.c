@@ -11,9 +11,9 @@ int ctkd__graph_input(struct ctkd__graph *graph, size_t c, size_t h, size_t w)
     if (graph->status)
         return -1;
     if (graph->n_nodes != 0) {
-        graph->status =
-            ctkd__fail(&graph->error, CTKD_EINVAL,
-                       "input: node %d, expected the input to be the first node", graph->n_nodes);
+        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
+                                   "input: found it at node %d, expected it to be the first node",
+                                   graph->n_nodes);
         return -1;
     }
     return ctkd__build_node(graph, CTKD__OP_INPUT, "input", -1, -1, (const size_t[3]){ c, h, w });

@@ -22,9 +22,10 @@ int ctkd__graph_slice(struct ctkd__graph *graph, int x, size_t first, size_t cou
         return -1;
     const struct ctkd__node *const from = &graph->nodes[x];
     if (count == 0 || first >= from->c || count > from->c - first) {
-        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "slice: %zu channels from %zu on of %s, which has %zu", count,
-                                   first, from->name, from->c);
+        graph->status = ctkd__fail(
+            &graph->error, CTKD_ESHAPE,
+            "slice: found %zu channels from channel %zu of %s, expected some of its %zu channels",
+            count, first, from->name, from->c);
         return -1;
     }
     const int y = ctkd__build_after(graph, CTKD__OP_SLICE, x, -1,
@@ -40,9 +41,10 @@ int ctkd__graph_shuffle(struct ctkd__graph *graph, int x, size_t groups)
         return -1;
     const struct ctkd__node *const from = &graph->nodes[x];
     if (groups == 0 || from->c % groups != 0) {
-        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "shuffle: %zu channels of %s in %zu groups, expected a multiple",
-                                   from->c, from->name, groups);
+        graph->status = ctkd__fail(
+            &graph->error, CTKD_ESHAPE,
+            "shuffle: found %zu channels of %s in %zu groups, expected a multiple of the groups",
+            from->c, from->name, groups);
         return -1;
     }
     const int y = ctkd__build_after(graph, CTKD__OP_SHUFFLE, x, -1,

@@ -21,9 +21,10 @@ int ctkd__graph_conv(struct ctkd__graph *graph, int x, const char *name,
         return -1;
     const size_t c = graph->nodes[x].c, groups = args->groups ? args->groups : 1;
     if (c % groups != 0 || args->out % groups != 0) {
-        graph->status = ctkd__fail(&graph->error, CTKD_ESHAPE,
-                                   "%s: %zu to %zu channels in %zu groups, expected multiples",
-                                   name, c, args->out, groups);
+        graph->status = ctkd__fail(
+            &graph->error, CTKD_ESHAPE,
+            "%s: found %zu to %zu channels in %zu groups, expected multiples of the groups", name,
+            c, args->out, groups);
         return -1;
     }
     const int y =
@@ -55,11 +56,11 @@ int ctkd__graph_transposed_conv(struct ctkd__graph *graph, int x, const char *na
         return -1;
     if (args->kernel == 0 || args->stride == 0 || args->padding >= args->kernel ||
         args->groups > 1) {
-        graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
-                                   "%s: kernel %zu, stride %zu, padding %zu, groups %zu; expected "
-                                   "kernel and stride of at least 1, padding less than kernel, one "
-                                   "group",
-                                   name, args->kernel, args->stride, args->padding, args->groups);
+        graph->status =
+            ctkd__fail(&graph->error, CTKD_EINVAL,
+                       "%s: found kernel %zu, stride %zu, padding %zu, groups %zu, expected kernel "
+                       "and stride of at least 1, padding below the kernel and one group",
+                       name, args->kernel, args->stride, args->padding, args->groups);
         return -1;
     }
     const size_t c = graph->nodes[x].c;

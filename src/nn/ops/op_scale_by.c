@@ -10,8 +10,9 @@ int ctkd__graph_scale_by(struct ctkd__graph *graph, int x, int gate, size_t chan
     const struct ctkd__node *const from = &graph->nodes[x];
     if (channel >= graph->nodes[gate].c) {
         graph->status =
-            ctkd__fail(&graph->error, CTKD_ESHAPE, "scale_by: channel %zu of %s, which has %zu",
-                       channel, graph->nodes[gate].name, graph->nodes[gate].c);
+            ctkd__fail(&graph->error, CTKD_ESHAPE,
+                       "scale_by: found channel %zu of %s, expected a channel below %zu", channel,
+                       graph->nodes[gate].name, graph->nodes[gate].c);
         return -1;
     }
     const int y = ctkd__build_after(graph, CTKD__OP_SCALE_BY, x, gate,

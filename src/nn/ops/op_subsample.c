@@ -9,8 +9,8 @@ int ctkd__graph_subsample(struct ctkd__graph *graph, int x, size_t out, size_t s
     const struct ctkd__node *const from = &graph->nodes[x];
     if (stride == 0 || out < from->c) {
         graph->status = ctkd__fail(&graph->error, CTKD_EINVAL,
-                                   "subsample: %zu to %zu channels, stride %zu; expected at least "
-                                   "as many channels and a stride of at least 1",
+                                   "subsample: found %zu to %zu channels and stride %zu, expected "
+                                   "at least as many channels and a stride of at least 1",
                                    from->c, out, stride);
         return -1;
     }

@@ -34,7 +34,7 @@ static void cast_constant(struct ctkd__import *im, const struct ctkd__tensor *fr
     const bool is_float = ctkd__import_is_float(type);
     struct ctkd__tensor *to;
     if (n > CONSTANT_MAX) {
-        ctkd__import_fail(im, "of a constant of %zu elements, expected at most %d", n,
+        ctkd__import_fail(im, "found a constant of %zu elements, expected at most %d", n,
                           CONSTANT_MAX);
         return;
     }
@@ -51,7 +51,7 @@ static void cast_constant(struct ctkd__import *im, const struct ctkd__tensor *fr
         int64_t *const value = (int64_t *)to->data + i;
         if (!to_integer(&source, i, value) ||
             (type == CTKD__ONNX_TYPE_INT32 && *value != (int32_t)*value)) {
-            ctkd__import_fail(im, "of a constant that is out of the range of integers");
+            ctkd__import_fail(im, "found a constant out of the range of integers");
             return;
         }
     }
@@ -62,7 +62,8 @@ void ctkd__op_cast(struct ctkd__import *im)
     const int64_t to = ctkd__import_int(im, "to", 0);
     const struct ctkd__tensor *const constant = ctkd__import_constant(im, 0);
     if (!ctkd__import_is_float(to) && !is_integer(to)) {
-        ctkd__import_fail(im, "to element type %lld, expected floats or integers", (long long)to);
+        ctkd__import_fail(im, "found element type %lld, expected floats or integers",
+                          (long long)to);
         return;
     }
     if (constant) {
@@ -73,8 +74,8 @@ void ctkd__op_cast(struct ctkd__import *im)
     if (!x)
         return;
     if (x->is_ints != is_integer(to))
-        ctkd__import_fail(im, x->is_ints ? "of a shape to floats, expected integers"
-                                         : "of images to integers, expected floats");
+        ctkd__import_fail(im, x->is_ints ? "found a cast of a shape to floats, expected integers"
+                                         : "found a cast of images to integers, expected floats");
     else if (x->is_bytes) {
         struct ctkd__import_value *const y = ctkd__import_continue(im, ctkd__import_input(im, 0));
         if (y)

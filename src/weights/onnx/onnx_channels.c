@@ -47,7 +47,7 @@ void ctkd__channels_transpose(import *im)
         return;
     if (x->stage != CTKD__IMPORT_GROUPED || !ctkd__import_sizes(im, "perm", 5, perm) ||
         memcmp(perm, swap, sizeof swap) != 0) {
-        ctkd__import_fail(im, "expected within a channel shuffle only");
+        ctkd__import_fail(im, "found outside a channel shuffle, expected inside one");
         return;
     }
     value *const y = ctkd__import_continue(im, x);
@@ -70,7 +70,7 @@ void ctkd__channels_concat(import *im)
         first = first ? first : x;
     }
     if (!first || !ctkd__import_axis_is(ctkd__import_int(im, "axis", 0), first->flat ? 2 : 4, 1)) {
-        ctkd__import_fail(im, "expected along the channels");
+        ctkd__import_fail(im, "found another axis, expected that of the channels");
         return;
     }
     value *const y = ctkd__import_output(im, 0, all);
@@ -90,7 +90,8 @@ static bool is_read(const import *im, const char *name)
 static int settle_whole(import *im, value *x)
 {
     if (x->flat && x->h * x->w > 1)
-        ctkd__import_fail(im, "parts of flattened images, expected of images or vectors");
+        ctkd__import_fail(im,
+                          "found parts of flattened images, expected parts of images or vectors");
     return ctkd__import_settle(im, x, false);
 }
 
@@ -132,8 +133,8 @@ void ctkd__op_split(import *im)
     const bool flat = x->flat;
     if (!ctkd__import_axis_is(ctkd__import_int(im, "axis", 0), flat ? 2 : 4, 1) ||
         !part_sizes(im, x->c, sizes)) {
-        ctkd__import_fail(im, "expected the %zu channels in at most %d parts", x->c,
-                          CTKD__IMPORT_INTS_MAX);
+        ctkd__import_fail(im, "found other parts, expected the %zu channels in at most %d parts",
+                          x->c, CTKD__IMPORT_INTS_MAX);
         return;
     }
     size_t first = 0;
@@ -158,7 +159,7 @@ bool ctkd__channels_slice(import *im)
         return false;
     if (im->node->n_inputs > 4 &&
         (!ctkd__import_ints(im, 4, 1, &step, &n[3]) || n[3] != 1 || step != 1)) {
-        ctkd__import_fail(im, "expected channels side by side");
+        ctkd__import_fail(im, "found a step between channels, expected adjacent ones");
         return true;
     }
     const int from = settle_whole(im, x);
@@ -168,7 +169,7 @@ bool ctkd__channels_slice(import *im)
     begin = begin < -c ? 0 : begin < 0 ? begin + c : begin;
     end = end < -c ? 0 : end < 0 ? end + c : end > c ? c : end;
     if (begin >= end) {
-        ctkd__import_fail(im, "no channel of %zu, expected at least one", x->c);
+        ctkd__import_fail(im, "found none of the %zu channels, expected at least one", x->c);
         return true;
     }
     const bool flat = x->flat;
@@ -215,7 +216,7 @@ void ctkd__op_clip(import *im)
         return;
     }
     if (!known || least != 0 || most < 3e38) {
-        ctkd__import_fail(im, "expected between 0 and 6 (ReLU6), or from 0 on");
+        ctkd__import_fail(im, "found other bounds, expected 0 and 6 (ReLU6) or 0 alone (ReLU)");
         return;
     }
     value *const x = ctkd__import_input(im, 0);
@@ -236,7 +237,7 @@ void ctkd__op_hard_sigmoid(import *im)
 {
     const double alpha = ctkd__import_float(im, "alpha", 0.2);
     if (fabs(alpha - 1.0 / 6) > 1e-6 || ctkd__import_float(im, "beta", 0.5) != 0.5)
-        ctkd__import_fail(im, "alpha %g, expected 1/6 and a beta of 0.5", alpha);
+        ctkd__import_fail(im, "found alpha %g, expected 1/6 and a beta of 0.5", alpha);
     else
         activate(im, CTKD__HARD_SIGMOID, 0);
 }

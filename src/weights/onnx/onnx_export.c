@@ -284,7 +284,8 @@ static void add_pool_to(struct exporter *e, int i, const char *x)
     const struct ctkd__node *const from = &e->graph->nodes[node->inputs[0]];
     if (from->h % node->h != 0 || from->w % node->w != 0) {
         e->status =
-            ctkd__fail(e->err, CTKD_EUNSUPPORTED, "%s: %zux%zu to %zux%zu has no ONNX form here",
+            ctkd__fail(e->err, CTKD_EUNSUPPORTED,
+                       "%s: found a resize from %zux%zu to %zux%zu, which has no form in ONNX here",
                        node->name, from->h, from->w, node->h, node->w);
         return;
     }
@@ -385,8 +386,9 @@ static void add_any(struct exporter *e, int i)
 {
     const struct ctkd__node *const node = &e->graph->nodes[i];
     if (!forms[node->op]) {
-        e->status = ctkd__fail(e->err, CTKD_EUNSUPPORTED, "%s: kind %s has no ONNX form here",
-                               node->name, ctkd__op_text(node->op));
+        e->status = ctkd__fail(e->err, CTKD_EUNSUPPORTED,
+                               "%s: found kind %s, which cannot be exported to ONNX", node->name,
+                               ctkd__op_text(node->op));
         return;
     }
     e->flat[i] = e->flat[node->inputs[0]];
@@ -453,11 +455,12 @@ static ctkd_status check_args(const struct ctkd__export_args *args, ctkd_error *
         const struct ctkd__tensor *const tensor = ctkd__tensors_find(args->tensors, p->name);
         if (!tensor || tensor->type != CTKD__F32 ||
             ctkd__tensor_elements(tensor) != ctkd__parameter_elements(p))
-            return ctkd__fail(err, CTKD_EINVAL, "%s: missing or misshapen", p->name);
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "%s: found no tensor of this name and shape, expected one", p->name);
     }
     if (args->normalise && !args->info->has_normalisation)
         return ctkd__fail(err, CTKD_EINVAL,
-                          "normalise: the network's mean and std are not known, expected both");
+                          "normalise: found no mean and std of the network, expected both");
     return CTKD_OK;
 }
 

@@ -48,9 +48,10 @@ struct ctkd__import_value *ctkd__import_input(struct ctkd__import *im, size_t i)
     if (index >= 0)
         return &im->values[index];
     if (i < im->node->n_inputs && ctkd__tensors_find(im->constants, im->node->inputs[i]))
-        ctkd__import_fail(im, "input %zu is a constant, expected a computed value", i);
+        ctkd__import_fail(im, "found a constant as input %zu, expected a computed value", i);
     else
-        ctkd__import_fail(im, "input %zu is missing or not computed before", i);
+        ctkd__import_fail(
+            im, "found no value for input %zu, expected one that an earlier node computes", i);
     return NULL;
 }
 
@@ -67,7 +68,8 @@ const struct ctkd__tensor *ctkd__import_weight(struct ctkd__import *im, size_t i
     if (tensor && tensor->type == CTKD__F32 && tensor->rank == rank &&
         ctkd__tensor_elements(tensor) > 0)
         return tensor;
-    ctkd__import_fail(im, "input %zu is not a constant float tensor of rank %d", i, rank);
+    ctkd__import_fail(im, "found another input %zu, expected a constant float tensor of rank %d", i,
+                      rank);
     return NULL;
 }
 
@@ -172,7 +174,7 @@ static void settle_input(struct ctkd__import *im, const struct ctkd__import_valu
 {
     struct ctkd__network_info *const info = im->info;
     if (x->c > CTKD__CHANNELS_MAX) {
-        ctkd__import_fail(im, "normalisation of %zu channels, expected at most %d", x->c,
+        ctkd__import_fail(im, "found a normalisation of %zu channels, expected at most %d", x->c,
                           CTKD__CHANNELS_MAX);
         return;
     }
@@ -182,11 +184,12 @@ static void settle_input(struct ctkd__import *im, const struct ctkd__import_valu
                      shift = x->affine ? x->affine[2 * c + 1] : 0;
         const float mean = (float)(-shift / scale), std = (float)(1 / scale);
         if (!(scale > 0) || !isfinite(mean) || !(std > 0)) {
-            ctkd__import_fail(im, "the input is multiplied by %g, expected above 0", scale);
+            ctkd__import_fail(im, "found an input multiplied by %g, expected a factor above 0",
+                              scale);
             return;
         }
         if (im->input_settled && (info->mean[c] != mean || info->std[c] != std)) {
-            ctkd__import_fail(im, "the input is normalised in two ways");
+            ctkd__import_fail(im, "found two normalisations of the input, expected one");
             return;
         }
         info->mean[c] = mean;
@@ -271,7 +274,8 @@ void ctkd__import_alias(struct ctkd__import *im, size_t input)
 {
     const int index = input < im->node->n_inputs ? find_value(im, im->node->inputs[input]) : -1;
     if (index < 0) {
-        ctkd__import_fail(im, "input %zu is missing or not computed before", input);
+        ctkd__import_fail(
+            im, "found no value for input %zu, expected one that an earlier node computes", input);
         return;
     }
     for (const char *const *name = im->counted; *name; name++)
@@ -285,36 +289,37 @@ int ctkd__import_settle(struct ctkd__import *im, struct ctkd__import_value *x, b
     if (im->status != CTKD_OK)
         return -1;
     if (x->is_ints || x->ends) {
-        ctkd__import_fail(im, x->ends ? "the value behind a Softmax, expected the model's end there"
-                                      : "a shape, expected an image or a vector");
+        ctkd__import_fail(
+            im, x->ends
+                    ? "found the value of a Softmax as input, expected the end of the model there"
+                    : "found a shape as input, expected an image or a vector");
         return -1;
     }
     if (x->is_bytes) {
-        ctkd__import_fail(im, "of bytes, expected a Cast to floats before");
+        ctkd__import_fail(im, "found an input of bytes, expected a Cast to floats before it");
         return -1;
     }
     const bool has_zeros = x->pads[0] || x->pads[1] || x->pads[2] || x->pads[3];
     if (has_zeros && !keep_zeros) {
-        ctkd__import_fail(im, "zeros padded around its input, expected that before Conv only");
+        ctkd__import_fail(im,
+                          "found zeros padded around its input, expected them before a Conv only");
         return -1;
     }
     if (x->stage != CTKD__IMPORT_PLAIN) {
-        ctkd__import_fail(im, "an input of rank 5, expected that within a channel shuffle only");
+        ctkd__import_fail(im, "found an input of rank 5, expected one only in a channel shuffle");
         return -1;
     }
     settle_affine(im, x);
     if (x->steps[0] != x->steps[1])
-        ctkd__import_fail(im,
-                          "every %zu-th row and every %zu-th column of its input, expected one "
-                          "distance",
-                          x->steps[0], x->steps[1]);
+        ctkd__import_fail(
+            im, "found every %zu-th row and every %zu-th column of its input, expected equal steps",
+            x->steps[0], x->steps[1]);
     if (im->status == CTKD_OK && (x->steps[0] != 1 || x->pad_before || x->pad_after)) {
         const size_t out = x->c + x->pad_before + x->pad_after;
         if (x->pad_before != (out - x->c) / 2) {
-            ctkd__import_fail(im,
-                              "%zu channels of zeros before and %zu behind, expected equally "
-                              "many",
-                              x->pad_before, x->pad_after);
+            ctkd__import_fail(
+                im, "found %zu channels of zeros before and %zu behind, expected equal numbers",
+                x->pad_before, x->pad_after);
             return -1;
         }
         x->node = ctkd__graph_subsample(im->graph, x->node, out, x->steps[0]);
@@ -493,8 +498,9 @@ static void finish(struct ctkd__import *im)
     const char *const name = im->model->outputs[0].name;
     const int index = find_value(im, name);
     if (index < 0) {
-        im->status =
-            ctkd__fail(im->err, CTKD_EFORMAT, "%s: output %.80s is not computed", im->file, name);
+        im->status = ctkd__fail(im->err, CTKD_EFORMAT,
+                                "%s: output %.80s: found no node that computes it, expected one",
+                                im->file, name);
         return;
     }
     struct ctkd__import_value *const value = &im->values[index];

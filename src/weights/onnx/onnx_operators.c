@@ -17,7 +17,7 @@ static const struct ctkd__onnx_attribute *attribute_of(import *im, const char *n
 {
     const struct ctkd__onnx_attribute *const a = ctkd__onnx_attribute(im->node, name);
     if (a && a->kind != kind)
-        ctkd__import_fail(im, "attribute %.40s of kind %d, expected %d", name, (int)a->kind,
+        ctkd__import_fail(im, "attribute %.40s: found kind %d, expected %d", name, (int)a->kind,
                           (int)kind);
     return a && a->kind == kind ? a : NULL;
 }
@@ -51,8 +51,10 @@ bool ctkd__import_sizes(import *im, const char *name, size_t count, size_t *out)
         out[i] = (size_t)a->ints[i];
     }
     if (!good)
-        ctkd__import_fail(im, "%s: expected %zu numbers of 0 to %d (images of two dimensions)",
-                          name, count, CTKD__IMPORT_WINDOW_MAX);
+        ctkd__import_fail(
+            im,
+            "%s: found other values, expected %zu numbers from 0 to %d (images of two dimensions)",
+            name, count, CTKD__IMPORT_WINDOW_MAX);
     return good;
 }
 
@@ -83,7 +85,8 @@ void ctkd__import_bias(import *im, int node, size_t input, size_t n)
         return;
     const struct ctkd__tensor *const bias = ctkd__import_weight(im, input, 1);
     if (bias && (size_t)bias->shape[0] != n)
-        ctkd__import_fail(im, "bias of %lld, expected %zu", (long long)bias->shape[0], n);
+        ctkd__import_fail(im, "found a bias of %lld values, expected %zu",
+                          (long long)bias->shape[0], n);
     else if (bias)
         memcpy(to, bias->data, bias->bytes);
 }
@@ -96,7 +99,7 @@ static void settle_epsilon(import *im, size_t channels, float *weight, float *va
     for (size_t c = 0; c < channels; c++) {
         const double own = (double)variance[c] + (double)epsilon;
         if (!(variance[c] >= 0 && own > 0)) {
-            ctkd__import_fail(im, "variance %g of channel %zu, expected at least 0",
+            ctkd__import_fail(im, "found variance %g of channel %zu, expected at least 0",
                               (double)variance[c], c);
             return;
         }
@@ -116,11 +119,11 @@ static void op_batch_norm(import *im)
     for (size_t i = 0; i < 4; i++) {
         sources[i] = ctkd__import_weight(im, i + 1, 1);
         if (sources[i] && x && (size_t)sources[i]->shape[0] != x->c + x->pad_before + x->pad_after)
-            ctkd__import_fail(im, "input %zu of %lld, expected %zu", i + 1,
+            ctkd__import_fail(im, "input %zu: found %lld values, expected %zu", i + 1,
                               (long long)sources[i]->shape[0], x->c);
     }
     if (ctkd__import_int(im, "training_mode", 0) != 0)
-        ctkd__import_fail(im, "in training mode, expected a model exported for inference");
+        ctkd__import_fail(im, "found training mode, expected a model exported for inference");
     const int from = im->status == CTKD_OK ? ctkd__import_settle(im, x, false) : -1;
     if (from < 0)
         return;
@@ -151,7 +154,8 @@ static int linear_node(import *im, const value *x, int from, const char *weight,
         return ctkd__graph_linear(im->graph, from, name, out, CTKD__INIT_CONSTANT, 0,
                                   CTKD__INIT_CONSTANT, 0);
     if (x->h != x->w) {
-        ctkd__import_fail(im, "flattened images of %zux%zu, expected square ones", x->h, x->w);
+        ctkd__import_fail(im, "found flattened images of %zux%zu, expected square ones", x->h,
+                          x->w);
         return -1;
     }
     const struct ctkd__conv_args args = {
@@ -170,8 +174,8 @@ static void add_linear(import *im, value *x, const struct ctkd__tensor *weight, 
     const size_t in = (size_t)weight->shape[transposed ? 1 : 0];
     const size_t out = (size_t)weight->shape[transposed ? 0 : 1], size = x->c * x->h * x->w;
     if (!x->flat || in != size) {
-        ctkd__import_fail(im, "weight for vectors of %zu, but the input is %zux%zux%zu%s", in, x->c,
-                          x->h, x->w, x->flat ? "" : " and not flattened");
+        ctkd__import_fail(im, "found a weight for vectors of %zu, but an input of %zux%zux%zu%s",
+                          in, x->c, x->h, x->w, x->flat ? "" : " that is not flattened");
         return;
     }
     const int y = linear_node(im, x, from, weight->name, out);
@@ -195,7 +199,7 @@ static void op_gemm(import *im)
     if (!x || !weight)
         return;
     if (ctkd__import_int(im, "transA", 0) != 0 || ctkd__import_float(im, "beta", 1) != 1)
-        ctkd__import_fail(im, "transA or beta, expected a linear layer");
+        ctkd__import_fail(im, "found transA or beta, expected a linear layer");
     else
         add_linear(im, x, weight, ctkd__import_int(im, "transB", 0) != 0,
                    ctkd__import_float(im, "alpha", 1));
@@ -240,8 +244,10 @@ static bool per_channel(import *im, const value *x, const struct ctkd__tensor *c
     for (int i = 0; i < constant->rank && good && n != 1; i++)
         good = constant->shape[i] == (i == channel ? c : 1);
     if (!good || (n != 1 && n != x->c))
-        ctkd__import_fail(im, "constant %.80s does not give one number to each of %zu channels",
-                          constant->name, x->c);
+        ctkd__import_fail(
+            im,
+            "found another shape of constant %.80s, expected one number for each of %zu channels",
+            constant->name, x->c);
     return im->status == CTKD_OK;
 }
 
@@ -256,7 +262,7 @@ static void add_affine(import *im, size_t constant_input)
         return;
     const char op = im->node->op[0]; /* Add, Sub, Mul, Div */
     if (constant_input == 0 && op == 'D') {
-        ctkd__import_fail(im, "a constant is divided by the input, expected the reverse");
+        ctkd__import_fail(im, "found a constant divided by the input, expected the reverse");
         return;
     }
     value *const y = ctkd__import_continue(im, x);
@@ -316,7 +322,8 @@ static bool add_integers(import *im)
     for (size_t i = 0; i < count && y && good; i++)
         good = compute(im->node->op[0], a[n == 1 ? 0 : i], b[m == 1 ? 0 : i], &y->ints[i]);
     if (!good) {
-        ctkd__import_fail(im, "of integers, expected sizes other than the batch");
+        ctkd__import_fail(
+            im, "found integers that cannot be computed, expected sizes other than the batch");
     } else if (y) {
         y->is_ints = true;
         y->n_ints = count;
@@ -338,11 +345,11 @@ static void op_arithmetic(import *im)
         return;
     const char op = im->node->op[0];
     if (op != 'A' && op != 'M') {
-        ctkd__import_fail(im, "of two computed values, expected a constant");
+        ctkd__import_fail(im, "found two computed values, expected a constant");
         return;
     }
     if (a->flat != b->flat) {
-        ctkd__import_fail(im, "of an image and a vector, expected two of a kind");
+        ctkd__import_fail(im, "found an image and a vector, expected two of a kind");
         return;
     }
     const int p = ctkd__import_settle(im, a, false), q = ctkd__import_settle(im, b, false);
@@ -371,7 +378,7 @@ static void op_softmax(import *im)
         return;
     if (!ctkd__import_axis_is(ctkd__import_int(im, "axis", im->model->opset < 13 ? 1 : -1),
                               x->flat ? 2 : 4, 1)) {
-        ctkd__import_fail(im, "expected over the classes");
+        ctkd__import_fail(im, "found another axis, expected that of the classes");
         return;
     }
     value *const y = ctkd__import_continue(im, x);
@@ -427,5 +434,5 @@ void ctkd__import_node(import *im)
             operators[i].translate(im);
             return;
         }
-    ctkd__import_fail(im, "an operator that is not supported here");
+    ctkd__import_fail(im, "this operator is not supported");
 }

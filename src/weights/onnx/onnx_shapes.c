@@ -23,7 +23,7 @@ void ctkd__op_flatten(import *im)
 {
     value *const x = ctkd__import_input(im, 0);
     if (x && !ctkd__import_axis_is(ctkd__import_int(im, "axis", 1), x->flat ? 2 : 4, 1))
-        ctkd__import_fail(im, "axis, expected 1");
+        ctkd__import_fail(im, "found another axis, expected 1");
     else if (x)
         make_flat(im, x);
 }
@@ -42,7 +42,7 @@ static void reshape_image(import *im)
     if (!x)
         return;
     if (!ctkd__import_ints(im, 1, CTKD__IMPORT_INTS_MAX, to, &n)) {
-        ctkd__import_fail(im, "a computed shape, expected a constant one");
+        ctkd__import_fail(im, "found a computed shape, expected a constant one");
         return;
     }
     if ((n == 5 || (n == 4 && x->stage != CTKD__IMPORT_PLAIN)) && is_batch(im, to[0]) &&
@@ -58,8 +58,8 @@ static void reshape_image(import *im)
         if (y)
             y->flat = false;
     } else {
-        ctkd__import_fail(im, "to a shape of rank %zu that is neither flat nor a channel shuffle",
-                          n);
+        ctkd__import_fail(
+            im, "found a shape of rank %zu, expected a flat one or that of a channel shuffle", n);
     }
 }
 
@@ -86,9 +86,10 @@ void ctkd__op_squeeze(import *im)
     value *const x = ctkd__import_input(im, 0);
     const bool every = im->node->n_inputs < 2 && !ctkd__onnx_attribute(im->node, "axes");
     if (x && (x->flat || x->h != 1 || x->w != 1))
-        ctkd__import_fail(im, "of %zux%zux%zu, expected images of one pixel", x->c, x->h, x->w);
+        ctkd__import_fail(im, "found images of %zux%zux%zu, expected images of one pixel", x->c,
+                          x->h, x->w);
     else if (x && !(every ? x->c > 1 && im->batch != 1 : ctkd__import_over_pixels(im)))
-        ctkd__import_fail(im, "expected height and width to go, and nothing else");
+        ctkd__import_fail(im, "found other axes, expected height and width");
     else if (x)
         make_flat(im, x);
 }
@@ -102,7 +103,8 @@ static void slice_image(import *im)
     for (size_t i = 0; i < 4; i++)
         if (!ctkd__import_ints(im, i + 1, 4, lists[i], &counts[i]) ||
             (i > 0 && counts[i] != counts[0]))
-            ctkd__import_fail(im, "starts, ends, axes and steps are not constants of one length");
+            ctkd__import_fail(
+                im, "found other starts, ends, axes and steps, expected constants of one length");
     if (!x || im->status != CTKD_OK)
         return;
     if ((x->pad_before || x->pad_after) && ctkd__import_settle(im, x, false) < 0)
@@ -118,7 +120,9 @@ static void slice_image(import *im)
             steps[axis - 2] = (size_t)lists[3][i];
     }
     if (!good) {
-        ctkd__import_fail(im, "expected rows and columns at equal distances from the first on");
+        ctkd__import_fail(
+            im,
+            "found another part of the rows and columns, expected every n-th from the first on");
         return;
     }
     value *const y = ctkd__import_continue(im, x);
@@ -147,7 +151,8 @@ void ctkd__op_pad(import *im)
     for (size_t i = 0; i < n && good; i++)
         good = pads[i] >= 0 && pads[i] <= CTKD__IMPORT_WINDOW_MAX && (i % 4 != 0 || pads[i] == 0);
     if (!x || !good || x->flat) {
-        ctkd__import_fail(im, "expected a constant number of zeros around images");
+        ctkd__import_fail(
+            im, "found another padding, expected a constant number of zeros around images");
         return;
     }
     if (ctkd__import_has_zeros(x) && ctkd__import_settle(im, x, false) < 0)
@@ -181,7 +186,7 @@ void ctkd__op_shape(import *im)
     if (!x)
         return;
     if (x->is_ints || x->stage != CTKD__IMPORT_PLAIN || x->steps[0] != 1 || x->steps[1] != 1) {
-        ctkd__import_fail(im, "expected the shape of an image or vector");
+        ctkd__import_fail(im, "found another shape, expected that of an image or vector");
         return;
     }
     const int64_t sizes[4] = {
@@ -204,7 +209,7 @@ static void take_ints(import *im, int64_t begin, int64_t end)
     size_t n;
     if (!ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, ints, &n) || begin < 0 ||
         end > (int64_t)n || begin > end) {
-        ctkd__import_fail(im, "expected a part of a shape");
+        ctkd__import_fail(im, "found something else, expected a part of a shape");
         return;
     }
     put_ints(im, (size_t)(end - begin), ints + begin);
@@ -215,7 +220,7 @@ void ctkd__op_gather(import *im)
     int64_t index[1];
     size_t n;
     if (!ctkd__import_ints(im, 1, 1, index, &n) || n != 1)
-        ctkd__import_fail(im, "expected one element of a shape");
+        ctkd__import_fail(im, "found another index, expected one element of a shape");
     else
         take_ints(im, index[0], index[0] + 1);
 }
@@ -230,7 +235,7 @@ void ctkd__op_concat(import *im)
     }
     for (size_t i = 0; i < im->node->n_inputs; i++) {
         if (!ctkd__import_ints(im, i, CTKD__IMPORT_INTS_MAX - count, all + count, &n)) {
-            ctkd__import_fail(im, "expected parts of a shape");
+            ctkd__import_fail(im, "found something else, expected parts of a shape");
             return;
         }
         count += n;
@@ -246,7 +251,8 @@ void ctkd__op_constant_of_shape(import *im)
     if (!ctkd__import_ints(im, 0, 1, &size, &n) || n != 1 || size < 0 ||
         size > CTKD__IMPORT_INTS_MAX || !fill || fill->kind != CTKD__ONNX_TENSOR ||
         fill->count != 1) {
-        ctkd__import_fail(im, "expected a list of at most %d integers", CTKD__IMPORT_INTS_MAX);
+        ctkd__import_fail(im, "found something else, expected a list of at most %d integers",
+                          CTKD__IMPORT_INTS_MAX);
         return;
     }
     for (int64_t i = 0; i < size; i++)
@@ -262,7 +268,7 @@ void ctkd__op_same_ints(import *im)
     if (ctkd__import_ints(im, 0, CTKD__IMPORT_INTS_MAX, ints, &n))
         take_ints(im, 0, (int64_t)n);
     else
-        ctkd__import_fail(im, "expected a part of a shape");
+        ctkd__import_fail(im, "found something else, expected a part of a shape");
 }
 
 /* --- matrices of integers: how PyTorch's tracer turns the pads of F.pad around */
@@ -276,7 +282,7 @@ static void reshape_ints(import *im, const value *x)
                       (rank == 1 || (to[1] == 2 && x->n_ints % 2 == 0));
     value *const y = good ? put_ints(im, x->n_ints, x->ints) : NULL;
     if (!good)
-        ctkd__import_fail(im, "expected integers in rows of two, or as a list");
+        ctkd__import_fail(im, "found another form, expected integers in rows of two or as a list");
     else if (y)
         y->columns = rank == 1 ? 0 : 2;
 }
@@ -290,7 +296,8 @@ static void reverse_rows(import *im, const value *x)
         good = good && ctkd__import_ints(im, i + 1, 1, &part[i], &n) && n == 1;
     if (!good || part[0] != -1 || part[1] > -CTKD__IMPORT_INTS_MAX || part[2] != 0 ||
         part[3] != -1) {
-        ctkd__import_fail(im, "of a matrix of integers, expected its rows in reverse order");
+        ctkd__import_fail(
+            im, "found another part of a matrix of integers, expected its rows in reverse order");
         return;
     }
     for (size_t i = 0; i < x->n_ints; i++)
@@ -305,7 +312,7 @@ static void transpose_ints(import *im, const value *x)
     int64_t ints[CTKD__IMPORT_INTS_MAX];
     size_t perm[2] = { 1, 0 };
     if (!x->columns || !ctkd__import_sizes(im, "perm", 2, perm) || perm[0] != 1 || perm[1] != 0) {
-        ctkd__import_fail(im, "of integers, expected a matrix");
+        ctkd__import_fail(im, "found a list of integers, expected a matrix");
         return;
     }
     const size_t rows = x->n_ints / x->columns;
@@ -350,5 +357,5 @@ void ctkd__op_slice(import *im)
              ctkd__import_ints(im, 2, 1, end, &m) && m == 1)
         take_ints(im, begin[0], end[0]);
     else
-        ctkd__import_fail(im, "expected a part of a shape");
+        ctkd__import_fail(im, "found something else, expected a part of a shape");
 }

@@ -34,8 +34,8 @@ static bool auto_pad(import *im, const size_t in[2], struct window *w)
         return true;
     const bool lower = strcmp(mode, "SAME_LOWER") == 0;
     if (!lower && strcmp(mode, "SAME_UPPER") != 0) {
-        ctkd__import_fail(im, "auto_pad %.20s, expected NOTSET, VALID, SAME_UPPER or SAME_LOWER",
-                          mode);
+        ctkd__import_fail(
+            im, "found auto_pad %.20s, expected NOTSET, VALID, SAME_UPPER or SAME_LOWER", mode);
         return false;
     }
     for (int d = 0; d < 2; d++) {
@@ -60,7 +60,7 @@ static bool window_of(import *im, const value *x, size_t rows, size_t columns, s
     const size_t in[2] = { x->h + x->pads[0] + x->pads[2], x->w + x->pads[1] + x->pads[3] };
     for (int d = 0; d < 2; d++)
         if (w->kernel[d] == 0 || w->stride[d] == 0 || w->dilation[d] == 0) {
-            ctkd__import_fail(im, "kernel, stride or dilation of 0, expected at least 1");
+            ctkd__import_fail(im, "found a kernel, stride or dilation of 0, expected at least 1");
             return false;
         }
     if (!auto_pad(im, in, w))
@@ -71,12 +71,14 @@ static bool window_of(import *im, const value *x, size_t rows, size_t columns, s
                             ctkd__import_int(im, "ceil_mode", 0) != 0);
         w->pads[d] += x->pads[d], w->pads[d + 2] += x->pads[d + 2];
         if (w->out[d] == 0) {
-            ctkd__import_fail(im, "kernel of %zu on %zu pixels", reach, in[d]);
+            ctkd__import_fail(im,
+                              "found a kernel that spans %zu of %zu pixels, expected a smaller one",
+                              reach, in[d]);
             return false;
         }
     }
     if (w->stride[0] != w->stride[1]) {
-        ctkd__import_fail(im, "strides %zu and %zu, expected the same twice", w->stride[0],
+        ctkd__import_fail(im, "found strides %zu and %zu, expected equal ones", w->stride[0],
                           w->stride[1]);
         return false;
     }
@@ -128,7 +130,8 @@ static bool fits_channels(import *im, const value *x, const struct ctkd__tensor 
     if (groups >= 1 && groups <= (int64_t)x->c && (int64_t)x->c % groups == 0 &&
         weight->shape[0] % groups == 0 && weight->shape[1] == (int64_t)x->c / groups)
         return true;
-    ctkd__import_fail(im, "weight for %lld input channels in %lld groups, but the input has %zu",
+    ctkd__import_fail(im,
+                      "found a weight for %lld input channels in %lld groups, but an input of %zu",
                       (long long)weight->shape[1], (long long)groups, x->c);
     return false;
 }
@@ -148,7 +151,8 @@ void ctkd__op_conv(import *im)
         return;
     if (w.kernel[0] != (size_t)weight->shape[2] || w.kernel[1] != (size_t)weight->shape[3] ||
         !square_of(x, &w, &kernel, &padding) || kernel > KERNEL_MAX) {
-        ctkd__import_fail(im, "kernel %lldx%lld with these paddings and strides is not supported",
+        ctkd__import_fail(im,
+                          "found kernel %lldx%lld with paddings and strides that are not supported",
                           (long long)weight->shape[2], (long long)weight->shape[3]);
         return;
     }
@@ -184,7 +188,9 @@ static bool pool_of(import *im, const value *x, const struct window *w, struct c
                 *out = (struct ctkd__pool_args){ k, s, { p, behind }, false };
                 return true;
             }
-    ctkd__import_fail(im, "a window that is dilated, not square or padded unequally");
+    ctkd__import_fail(
+        im,
+        "found a window that is dilated, not square or padded unequally, which is not supported");
     return false;
 }
 
@@ -244,7 +250,8 @@ void ctkd__op_average_pool(import *im)
     /* What is beyond never counts. */
     args.count_padding = !beyond && (zeros || counts || !own);
     if ((own && zeros && !counts) || (beyond && (zeros || (own && counts))))
-        ctkd__import_fail(im, "the mean counts some zeros around the image but not others");
+        ctkd__import_fail(im, "found a mean that counts some zeros around the image but not "
+                              "others, which is not supported");
     else
         ctkd__import_output(im, 0, ctkd__graph_average_pool(im->graph, from, &args));
 }
@@ -255,7 +262,7 @@ void ctkd__op_reduce_mean(import *im)
     if (!x)
         return;
     if (x->flat || !ctkd__import_over_pixels(im))
-        ctkd__import_fail(im, "expected the mean over height and width");
+        ctkd__import_fail(im, "found another mean, expected that over height and width");
     else
         add_global_pool(im, x, ctkd__import_int(im, "keepdims", 1) == 0);
 }
