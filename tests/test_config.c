@@ -7,11 +7,15 @@
 #include <unistd.h>
 
 #include "config/arguments.h"
+#include "config/epochs.h"
 #include "config/methods.h"
 #include "ctkd/curriculum.h"
 #include "ctkd/temperature.h"
 
 enum { ARGUMENTS_MAX = 64 };
+
+/* The schedule of the published parsers, whatever --epochs says. */
+#define PUBLISHED_EPOCHS "schedule.milestones=150,180,210 temperature.curriculum_epochs=10 "
 
 static struct ctkd__config *config_create(void)
 {
@@ -106,6 +110,21 @@ static void defaults_are_the_published_recipe(void **state)
     ctkd__config_destroy(config);
 }
 
+static void the_last_part_of_a_key_is_enough_where_it_is_unique(void **state)
+{
+    (void)state;
+    assert_same("epochs=30 batch=16", "train.epochs=30 train.batch=16");
+    assert_same("dkd.alpha=2", "method.dkd.alpha=2");
+    assert_same("method=dkd", "method.name=dkd"); /* the name of a section is that */
+    struct ctkd__config *config = config_create();
+    char *line[] = { (char *)(uintptr_t) "epochs=3", (char *)(uintptr_t) "train.epochs=4" };
+    const char *const none[] = { NULL };
+    char text[64];
+    assert_string_equal(ctkd__arguments_unused(2, line, config, none, text, sizeof text),
+                        "train.epochs");
+    ctkd__config_destroy(config);
+}
+
 static void published_flags_mean_their_keys(void **state)
 {
     (void)state;
@@ -192,7 +211,8 @@ static void published_command_line_is_understood(void **state)
     assert_same("--path_t t.safetensors --distill kd --model_s resnet20 -r 0.1 -a 0.9 -b 0 "
                 "--trial 1 --have_mlp 1 --mlp_name global --cosine_decay 1 --decay_max 0 "
                 "--decay_min -1 --decay_loops 10 --save_model",
-                "teacher.path=t.safetensors train.seed=1 method.weight=0 temperature.kind=global");
+                "teacher.path=t.safetensors train.seed=1 method.weight=0 temperature.kind=global "
+                "temperature.curriculum_epochs=10");
 }
 
 /* --distill of CTKD's and RepDistiller's train_student.py: each is a method of the registry. */
@@ -240,7 +260,7 @@ static void published_scripts_run_with_the_published_defaults(void **state)
     (void)state;
     static const char distill[] = "data.set=cifar100:data student.network=resnet8 train.batch=128 "
                                   "optimizer.lr=0.1 temperature.kind=fixed method.dkd.beta=2 "
-                                  "teacher.path=t ";
+                                  "teacher.path=t " PUBLISHED_EPOCHS;
     char line[768];
     assert_configured("--path-t t", true, distill, "preset published");
     snprintf(line, sizeof line,
@@ -271,10 +291,11 @@ static void published_scripts_run_with_the_published_defaults(void **state)
                       "--lr_decay_epochs 150,180,210 --lr_decay_rate 0.1 --experiments_dir "
                       "baseline/resnet56 --experiments_name fold-1",
                       false,
-                      "data.set=cifar100:data student.network=resnet56 "
-                      "run.dir=baseline/resnet56/fold-1 run.name=fold-1",
+                      PUBLISHED_EPOCHS "data.set=cifar100:data student.network=resnet56 "
+                                       "run.dir=baseline/resnet56/fold-1 run.name=fold-1",
                       "train_teacher.py");
-    assert_configured("--print-freq 1", false, "data.set=cifar100:data student.network=resnet110",
+    assert_configured("--print-freq 1", false,
+                      PUBLISHED_EPOCHS "data.set=cifar100:data student.network=resnet110",
                       "--print-freq");
     assert_configured("--print_freq=1 --save_freq 1 --tb_freq 1 --dist-url a:1 --deterministic "
                       "--no_edge_transform --preset ctkd",
@@ -287,10 +308,12 @@ static void preset_is_chosen_and_own_lines_stay_as_they_are(void **state)
     assert_configured("train.epochs=3 --force --resume", true, "train.epochs=3 --force --resume",
                       NULL);
     assert_configured("--preset published", false,
-                      "data.set=cifar100:data student.network=resnet110", "preset published");
+                      PUBLISHED_EPOCHS "data.set=cifar100:data student.network=resnet110",
+                      "preset published");
     assert_configured("--preset=ctkd --epochs 3", true, "train.epochs=3", NULL);
     assert_configured("--preset auto --epochs 3 data.set=x", false,
-                      "train.epochs=3 data.set=x student.network=resnet110", "--preset ctkd");
+                      PUBLISHED_EPOCHS "train.epochs=3 data.set=x student.network=resnet110",
+                      "--preset ctkd");
     char path[] = "ctkd-config-XXXXXX"; /* a CONFIG is what a line is based on */
     const int fd = mkstemp(path);
     assert_true(fd >= 0 && write(fd, "train: {batch: 7}\n", 18) == 18 && close(fd) == 0);
@@ -298,7 +321,9 @@ static void preset_is_chosen_and_own_lines_stay_as_they_are(void **state)
     snprintf(line, sizeof line, "%s --epochs 3", path);
     assert_configured(line, true, "train.batch=7 train.epochs=3", NULL);
     snprintf(line, sizeof line, "--preset published %s", path);
-    assert_configured(line, false, "data.set=cifar100:data student.network=resnet110 train.batch=7",
+    assert_configured(line, false,
+                      PUBLISHED_EPOCHS
+                      "data.set=cifar100:data student.network=resnet110 train.batch=7",
                       "preset published");
     unlink(path);
 }
@@ -308,20 +333,23 @@ static void small_networks_learn_at_the_published_rate(void **state)
 {
     (void)state;
     static const char *const names[] = { "MobileNetV2", "ShuffleV1", "ShuffleV2" };
-    char line[128], own[192];
+    char line[128], own[256];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(line, sizeof line, "--model %s --learning_rate 0.05", names[i]);
-        snprintf(own, sizeof own, "data.set=cifar100:data student.network=%s optimizer.lr=0.01",
+        snprintf(own, sizeof own,
+                 PUBLISHED_EPOCHS "data.set=cifar100:data student.network=%s optimizer.lr=0.01",
                  names[i]);
         assert_configured(line, false, own, "optimizer.lr=0.01");
         snprintf(line, sizeof line, "--model %s optimizer.lr=0.3", names[i]);
-        snprintf(own, sizeof own, "data.set=cifar100:data student.network=%s optimizer.lr=0.3",
+        snprintf(own, sizeof own,
+                 PUBLISHED_EPOCHS "data.set=cifar100:data student.network=%s optimizer.lr=0.3",
                  names[i]);
         assert_configured(line, false, own, "preset published");
         snprintf(line, sizeof line, "student.network=%s", names[i]);
         assert_configured(line, false, line, NULL);
     }
     assert_configured("--mlp_name global", true,
+                      PUBLISHED_EPOCHS
                       "data.set=cifar100:data student.network=resnet8 train.batch=128 "
                       "optimizer.lr=0.1 temperature.kind=fixed method.dkd.beta=2",
                       "only with --have_mlp 1");
@@ -356,8 +384,12 @@ static void wrong_settings_are_refused_with_a_hint(void **state)
     assert_refused("optimizer.lr= train.epochs=3", "optimizer.lr: found nothing");
     assert_refused("batch_size=3", "did you mean train.batch or --batch_size?");
     assert_refused("path-t=3", "did you mean teacher.path or --path_t?");
-    assert_refused("lr=3", "did you mean optimizer.lr or temperature.lr?");
-    assert_refused("--decay_loops 2.5", "temperature.curriculum_epochs");
+    assert_refused("lr=3", "command line: lr: found the last part of 2 keys, expected one of "
+                           "temperature.lr, optimizer.lr");
+    assert_refused("lr_decay_epochs=3", "did you mean schedule.milestones or --lr_decay_epochs?");
+    assert_refused("pochs=3", "unknown key");
+    assert_refused(".epochs=3", "unknown key");
+    assert_refused("kd.alpha=3", "unknown key");
     assert_refused("--preset publishd", "did you mean published?");
     assert_refused("--preset", "--preset needs a value");
     assert_refused("--batch-sise 3", "'--batch_size'");
@@ -394,6 +426,13 @@ static void check_refuses_what_contradicts_itself(void **state)
     assert_check_refuses("schedule.milestones=3,", false, "schedule.milestones");
     assert_check_refuses("schedule.milestones=x", false, "schedule.milestones");
     assert_check_refuses("schedule.milestones=0", false, "schedule.milestones");
+    assert_check_refuses("schedule.milestones=0.5,30", false, "or ascending fractions of the run");
+    assert_check_refuses("schedule.milestones=0.5,0.25", false, "schedule.milestones");
+    assert_check_refuses("schedule.milestones=2.5", false, "schedule.milestones");
+    assert_check_refuses("schedule.milestones=-0.5", false, "schedule.milestones");
+    assert_check_refuses("--decay_loops 2.5", false, "curriculum_epochs: found 2.5, expected a");
+    assert_check_refuses("method.warmup_epochs=1.5", false, "method.warmup_epochs");
+    assert_check_refuses("schedule.warmup_epochs=1.5", false, "schedule.warmup_epochs");
     assert_check_refuses("schedule.lr_min=1", false, "schedule.lr_min");
     assert_check_refuses("optimizer.nesterov=true optimizer.momentum=0", false, "nesterov");
     assert_check_refuses("teacher.path=t temperature.lambda_min=2", true, "lambda_max");
@@ -519,9 +558,7 @@ static int parse_config(const char *path, const struct stat *info, int type)
     struct ctkd__config *config = config_create();
     ctkd_error err = { 0 };
     check_ok(ctkd__sections_read_yaml(ctkd__config_sections(config), path, &err), &err);
-    uint64_t milestones[CTKD__MILESTONES_MAX];
-    size_t count;
-    check_ok(ctkd__config_milestones(config->schedule.milestones, milestones, &count, &err), &err);
+    check_ok(ctkd__epochs_check(config, &err), &err);
     ctkd__config_destroy(config);
     n_configs++;
     return 0;
@@ -538,6 +575,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_the_published_recipe),
+        cmocka_unit_test(the_last_part_of_a_key_is_enough_where_it_is_unique),
         cmocka_unit_test(published_flags_mean_their_keys),
         cmocka_unit_test(published_command_line_is_understood),
         cmocka_unit_test(every_published_method_is_known),

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "config/epochs.h"
 #include "config/methods.h"
 #include "ctkd/temperature.h"
 
@@ -86,7 +87,7 @@ static void check_recipe(const char *set, const char *const pair[2], const struc
     assert_int_equal(methods.count, recipe->weight > 0);
     if (methods.count)
         check_close(methods.items[0].weight, recipe->weight, 1e-7, 0);
-    assert_int_equal(config->method.warmup_epochs, 0);
+    check_close(config->method.warmup_epochs, 0, 0, 0);
     assert_int_equal(config->temperature.kind, recipe->kind);
     check_close(config->temperature.tau, 4, 1e-7, 0);
     check_close(config->temperature.tau_min, 1, 1e-7, 0);
@@ -178,7 +179,8 @@ static void recipes_of_methods_have_the_published_numbers(void **state)
         check_close(config->optimizer.lr, v->lr, 1e-6, 0);
         check_close(config->method.initial_lr, v->initial_lr, 1e-6, 0);
         assert_int_equal(config->train.epochs, v->epochs);
-        assert_int_equal(config->method.warmup_epochs, v->warmup);
+        check_ok(ctkd__epochs_resolve(config, NULL), NULL);
+        check_close(config->method.warmup_epochs, v->warmup, 0, 0);
         assert_string_equal(config->schedule.milestones, "150,180,210");
         assert_int_equal(methods.count, v->count);
         for (size_t m = 0; m < v->count; m++)
@@ -202,14 +204,32 @@ static void every_network_has_a_vanilla_recipe(void **state)
             }
 }
 
-static void cifar100_has_the_published_schedule(void **state)
+static void recipes_have_their_schedule_and_keep_its_shape_in_a_shorter_run(void **state)
 {
     (void)state;
-    struct ctkd__config *config = read_recipe("cifar100/resnet56-resnet20/kd+ctkd.yaml", true);
-    assert_int_equal(config->train.epochs, 240);
-    assert_string_equal(config->schedule.milestones, "150,180,210");
-    assert_int_equal(config->temperature.curriculum_epochs, 10);
-    ctkd__config_destroy(config);
+    static const struct {
+        const char *set;
+        int64_t epochs, shorter;
+        const char *milestones, *shorter_milestones;
+        double curriculum, shorter_curriculum;
+    } cases[] = { { "cifar100", 240, 30, "150,180,210", "19,23,26", 10, 1 },
+                  { "cifar10", 24, 240, "15,18,21", "150,180,210", 5, 50 },
+                  { "fashion-mnist", 6, 3, "3,4,5", "2,2,2", 3, 2 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char file[256];
+        snprintf(file, sizeof file, "%s/resnet56-resnet20/kd+ctkd.yaml", cases[i].set);
+        struct ctkd__config *config = read_recipe(file, true), *shorter = read_recipe(file, true);
+        assert_int_equal(config->train.epochs, cases[i].epochs);
+        shorter->train.epochs = cases[i].shorter;
+        check_ok(ctkd__epochs_resolve(config, NULL), NULL);
+        check_ok(ctkd__epochs_resolve(shorter, NULL), NULL);
+        assert_string_equal(config->schedule.milestones, cases[i].milestones);
+        check_close(config->temperature.curriculum_epochs, cases[i].curriculum, 0, 0);
+        assert_string_equal(shorter->schedule.milestones, cases[i].shorter_milestones);
+        check_close(shorter->temperature.curriculum_epochs, cases[i].shorter_curriculum, 0, 0);
+        ctkd__config_destroy(config);
+        ctkd__config_destroy(shorter);
+    }
 }
 
 static float loss_option(const struct ctkd__config *config, const ctkd_loss_def *loss,
@@ -288,7 +308,7 @@ int main(void)
         cmocka_unit_test(every_method_has_a_file_with_its_weight),
         cmocka_unit_test(recipes_of_methods_have_the_published_numbers),
         cmocka_unit_test(logit_standardisation_has_its_bases),
-        cmocka_unit_test(cifar100_has_the_published_schedule),
+        cmocka_unit_test(recipes_have_their_schedule_and_keep_its_shape_in_a_shorter_run),
         cmocka_unit_test(dkd_has_the_weights_of_the_ctkd_scripts),
         cmocka_unit_test(a_foreign_teacher_keeps_its_own_normalisation),
     };

@@ -40,10 +40,10 @@ bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
     return false;
 }
 
-void ctkd__cli_note_unused(const struct ctkd__line *line)
+void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__config *config)
 {
     char unused[512];
-    ctkd__arguments_unused(line->n_configuration, line->argv, line->command->keys, unused,
+    ctkd__arguments_unused(line->n_configuration, line->argv, config, line->command->keys, unused,
                            sizeof unused);
     if (unused[0])
         fprintf(stderr, "note: `ctkd %s` does not use %s\n", line->command->name, unused);

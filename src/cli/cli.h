@@ -63,7 +63,7 @@ bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
                     struct ctkd__line *line, struct ctkd__arguments *arguments, int *status);
 
 /* Tells on stderr which keys of the command line the command does not use. */
-void ctkd__cli_note_unused(const struct ctkd__line *line);
+void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__config *config);
 
 /* The preset, a CONFIG when one is given, and the settings beside it; tells on stderr what they
    imply. */

@@ -203,7 +203,7 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
         return ctkd__cli_failed(&err);
     if (ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(&line);
+    ctkd__cli_note_unused(&line, config);
     struct ctkd__evaluation found;
     char note[CTKD__NOTE_BYTES];
     const char *normalisation;

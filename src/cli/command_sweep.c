@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/dry_run.h"
 #include "cli/stop.h"
 #include "run/arm.h"
 #include "run/run.h"
@@ -31,10 +32,10 @@ struct request {
     size_t n_seeds;
     const char *dir;
     long long jobs;
-    bool print;
+    bool print, dry_run;
 };
 
-enum { ARM, SEEDS, JOBS, DIR_OF_RUNS, PRINT };
+enum { ARM, SEEDS, JOBS, DIR_OF_RUNS, PRINT, DRY_RUN };
 static const struct ctkd__flag flags[] = {
     [ARM] = { "--arm", NULL, "NAME", "begin an arm; the settings behind it are its own", NULL },
     [SEEDS] = { "--seeds", NULL, "LIST", "run each arm with these seeds: 1..8 or 1,2,5 (default 1)",
@@ -43,6 +44,10 @@ static const struct ctkd__flag flags[] = {
     [DIR_OF_RUNS] = { "--dir", NULL, "DIR", "write the runs into DIR (default runs/sweep)", NULL },
     [PRINT] = { "--print", NULL, NULL,
                 "print the command lines of the runs that are left and run nothing", NULL },
+    [DRY_RUN] = { "--dry-run", NULL, NULL,
+                  "try a few steps of each arm's first run that is left and print the expected "
+                  "minutes; starts and writes nothing",
+                  NULL },
     CTKD__FLAG_END,
 };
 
@@ -149,6 +154,9 @@ static ctkd_status parse_words(const struct ctkd__line *line, struct request *r,
             break;
         case PRINT:
             r->print = true;
+            break;
+        case DRY_RUN:
+            r->dry_run = true;
             break;
         }
     return status == CTKD_OK ? ctkd__line_whole(line, JOBS, 1, 1024, &r->jobs, err) : status;
@@ -391,6 +399,9 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
         for (size_t i = 0; i < sweep.count; i++)
             if (sweep.runs[i].state == CTKD__SWEEP_WAITING)
                 print_command(&sweep.runs[i]);
+    } else if (request->dry_run) {
+        if (ctkd__dry_run_sweep(&sweep, request->n_arms, &err) != CTKD_OK)
+            status = ctkd__cli_failed(&err);
     } else {
         sweep.jobs = (size_t)request->jobs;
         const ctkd_status failed = execute(request, &sweep, &err);

@@ -1,10 +1,13 @@
 #include "cli/dry_run.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "cli/examination.h"
 #include "run/checkpoint.h"
 #include "run/run.h"
+#include "run/start.h"
+#include "util/error.h"
 
 static void print_network(const char *role, const struct ctkd__network_info *info,
                           const struct ctkd__graph *graph)
@@ -66,24 +69,85 @@ static void print(const struct ctkd__command *command, const struct ctkd__config
     ctkd__sections_write_yaml(ctkd__config_sections(config), stdout);
 }
 
+/* Opens the session of a run and tries a few steps of it, or of its rest. *state is as before
+   these steps. */
+static ctkd_status try_run(const char *command, const struct ctkd__config *config, bool distil,
+                           bool resume, struct ctkd__session **session,
+                           struct ctkd__run_state *state, struct ctkd__examination *found,
+                           ctkd_error *err)
+{
+    ctkd_status status = ctkd__session_open(config, distil, session, err);
+    if (status == CTKD_OK && resume) {
+        char note[CTKD__CHECKPOINT_NOTE];
+        uint64_t log_bytes;
+        status = ctkd__checkpoint_load(*session, command, config->run.dir, &log_bytes, note,
+                                       sizeof note, err);
+    }
+    if (status != CTKD_OK)
+        return status;
+    *state = (*session)->state;
+    return ctkd__examine(*session, found, err);
+}
+
 ctkd_status ctkd__dry_run(const struct ctkd__command *command, const struct ctkd__config *config,
                           bool distil, bool resume, ctkd_error *err)
 {
     struct ctkd__session *session = NULL;
     struct ctkd__examination found;
-    struct ctkd__run_state state; /* before the steps of the examination */
-    ctkd_status status = ctkd__session_open(config, distil, &session, err);
-    if (status == CTKD_OK && resume) { /* the rest of the run is examined */
-        char note[CTKD__CHECKPOINT_NOTE];
-        uint64_t log_bytes;
-        status = ctkd__checkpoint_load(session, command->name, config->run.dir, &log_bytes, note,
-                                       sizeof note, err);
-        state = session->state;
-    }
-    if (status == CTKD_OK)
-        status = ctkd__examine(session, &found, err);
+    struct ctkd__run_state state;
+    const ctkd_status status =
+        try_run(command->name, config, distil, resume, &session, &state, &found, err);
     if (status == CTKD_OK)
         print(command, config, session, &found, resume ? &state : NULL);
     ctkd__session_close(session);
     return status;
+}
+
+/* What is left of an arm, judged by its first run that is not finished, tried as it would run. */
+static ctkd_status try_arm(struct ctkd__sweep_run *run, struct ctkd__examination *found,
+                           ctkd_error *err)
+{
+    struct ctkd__session *session = NULL;
+    struct ctkd__run_state state;
+    bool resume;
+    const char *const command = run->argv[1];
+    ctkd_status status = ctkd__start_plan(run->config, &resume, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_check_free(run->config, err);
+    if (status == CTKD_OK)
+        status = try_run(command, run->config, strcmp(command, "distill") == 0, resume, &session,
+                         &state, found, err);
+    ctkd__session_close(session);
+    return status == CTKD_OK ? CTKD_OK : ctkd__fail_within(err, status, "%s", run->arm);
+}
+
+ctkd_status ctkd__dry_run_sweep(struct ctkd__sweep *sweep, size_t n_arms, ctkd_error *err)
+{
+    double minutes = 0;
+    size_t problems = 0;
+    for (size_t arm = 0; arm < n_arms; arm++) {
+        struct ctkd__examination found = { 0 };
+        struct ctkd__sweep_run *first = NULL;
+        size_t left = 0;
+        for (size_t i = sweep->count; i > 0; i--)
+            if ((i - 1) % n_arms == arm && sweep->runs[i - 1].state == CTKD__SWEEP_WAITING) {
+                first = &sweep->runs[i - 1];
+                left++;
+            }
+        const ctkd_status status = first ? try_arm(first, &found, err) : CTKD_OK;
+        if (status != CTKD_OK)
+            return status;
+        printf("%s: %zu of %zu runs left, %.1f minutes each\n", sweep->runs[arm].arm, left,
+               sweep->count / n_arms, found.cost.run / 60);
+        for (size_t i = 0; i < found.findings.count; i++)
+            if (found.findings.items[i].problem)
+                printf("  PROBLEM: %s: %s\n", found.findings.items[i].check,
+                       found.findings.items[i].text);
+        minutes += found.cost.run / 60 * (double)left;
+        problems += found.findings.problems;
+    }
+    printf("%.1f minutes in all, from steps measured on all cores; %zu problem%s; nothing was "
+           "started or written\n",
+           minutes, problems, problems == 1 ? "" : "s");
+    return CTKD_OK;
 }

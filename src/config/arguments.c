@@ -376,18 +376,29 @@ static ctkd_status offer_flag(const char *key, ctkd_status status, ctkd_error *e
     return status;
 }
 
-static ctkd_status apply_setting(const char *setting, struct ctkd__config *config, ctkd_error *err)
+/* The key of `key=value`, whose last part is enough where no other key ends so. */
+static ctkd_status find_key(const char *setting, const struct ctkd__config *config,
+                            char key[CTKD__KEY_MAX], ctkd_error *err)
 {
     const size_t length = strcspn(setting, "=");
-    char key[128];
-    if (length >= sizeof key)
+    char written[CTKD__KEY_MAX];
+    if (length >= sizeof written)
         return ctkd__fail(err, CTKD_ENOTFOUND, "command line: the key of '%.60s...' is too long",
                           setting);
-    memcpy(key, setting, length);
-    key[length] = '\0';
-    const ctkd_status status = ctkd__sections_set(ctkd__config_sections(config), "command line",
-                                                  key, setting + length + 1, err);
-    return status == CTKD_ENOTFOUND ? offer_flag(key, status, err) : status;
+    memcpy(written, setting, length);
+    written[length] = '\0';
+    const ctkd_status status =
+        ctkd__sections_complete(ctkd__config_sections(config), "command line", written, key, err);
+    return status == CTKD_ENOTFOUND ? offer_flag(written, status, err) : status;
+}
+
+static ctkd_status apply_setting(const char *setting, struct ctkd__config *config, ctkd_error *err)
+{
+    char key[CTKD__KEY_MAX];
+    const ctkd_status status = find_key(setting, config, key, err);
+    return status == CTKD_OK ? ctkd__sections_set(ctkd__config_sections(config), "command line",
+                                                  key, strchr(setting, '=') + 1, err)
+                             : status;
 }
 
 ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__config *config,
@@ -409,10 +420,9 @@ ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__conf
 }
 
 /* Appends a key that none of the prefixes begins and that is not there yet. */
-static void add_unused(const char *key, size_t length, const char *const *prefixes, char *text,
-                       size_t bytes)
+static void add_unused(const char *key, const char *const *prefixes, char *text, size_t bytes)
 {
-    const size_t used = strlen(text);
+    const size_t used = strlen(text), length = strlen(key);
     for (const char *const *prefix = prefixes; *prefix; prefix++)
         if (strncmp(key, *prefix, strlen(*prefix)) == 0)
             return;
@@ -421,20 +431,21 @@ static void add_unused(const char *key, size_t length, const char *const *prefix
         if (strcspn(at, ",") == length && memcmp(at, key, length) == 0)
             return;
     }
-    snprintf(text + used, bytes - used, "%s%.*s", used ? ", " : "", (int)length, key);
+    snprintf(text + used, bytes - used, "%s%s", used ? ", " : "", key);
 }
 
-const char *ctkd__arguments_unused(int argc, char *const *argv, const char *const *prefixes,
-                                   char *text, size_t bytes)
+const char *ctkd__arguments_unused(int argc, char *const *argv, const struct ctkd__config *config,
+                                   const char *const *prefixes, char *text, size_t bytes)
 {
+    char key[CTKD__KEY_MAX];
     text[0] = '\0';
     for (int i = 0; i < argc;) {
         struct argument argument = { .used = 1 };
         if (is_flag(argv[i])) {
             if (read_flag(argc - i, argv + i, &argument, NULL) == CTKD_OK && argument.alias)
-                add_unused(argument.alias->key, strlen(argument.alias->key), prefixes, text, bytes);
-        } else if (strchr(argv[i], '=')) {
-            add_unused(argv[i], strcspn(argv[i], "="), prefixes, text, bytes);
+                add_unused(argument.alias->key, prefixes, text, bytes);
+        } else if (strchr(argv[i], '=') && find_key(argv[i], config, key, NULL) == CTKD_OK) {
+            add_unused(key, prefixes, text, bytes);
         }
         i += argument.used;
     }
@@ -449,11 +460,13 @@ enum ctkd__preset ctkd__arguments_preset(const struct ctkd__arguments *arguments
                                                                  : CTKD__PRESET_CTKD;
 }
 
-static bool has_setting(int argc, char *const *argv, const char *key)
+static bool has_setting(int argc, char *const *argv, const struct ctkd__config *config,
+                        const char *key)
 {
-    const size_t length = strlen(key);
+    char found[CTKD__KEY_MAX];
     for (int i = 0; i < argc; i++)
-        if (strncmp(argv[i], key, length) == 0 && argv[i][length] == '=')
+        if (!is_flag(argv[i]) && strchr(argv[i], '=') &&
+            find_key(argv[i], config, found, NULL) == CTKD_OK && strcmp(found, key) == 0)
             return true;
     return false;
 }
@@ -475,7 +488,7 @@ static ctkd_status follow_published(int argc, char *const *argv, struct ctkd__co
 {
     const struct ctkd__sections sections = ctkd__config_sections(config);
     const float rate = ctkd__published_rate(config->student.network);
-    if (rate > 0 && !has_setting(argc, argv, "optimizer.lr")) {
+    if (rate > 0 && !has_setting(argc, argv, config, "optimizer.lr")) {
         config->optimizer.lr = rate;
         add_note(note,
                  "optimizer.lr=%g: the published scripts use this rate for %s whatever "
@@ -483,7 +496,7 @@ static ctkd_status follow_published(int argc, char *const *argv, struct ctkd__co
                  (double)rate, config->student.network);
     }
     if (value_of(argc, argv, "--mlp_name") && !value_of(argc, argv, "--have_mlp") &&
-        !has_setting(argc, argv, "temperature.kind")) {
+        !has_setting(argc, argv, config, "temperature.kind")) {
         add_note(note, "temperature.kind=fixed: --mlp_name takes effect only with --have_mlp 1\n");
         return ctkd__sections_set(sections, "preset published", "temperature.kind", "fixed", err);
     }

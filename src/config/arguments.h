@@ -1,6 +1,7 @@
 /*
- * The command line over a configuration: files, `key=value`, and the spellings of the published
- * scripts (-r, --kd_T, --decay_loops ...), with '-' and '_' alike. Two passes, so that a CONFIG
+ * The command line over a configuration: files, `key=value` (of the key its last part, where that
+ * is unique), and the spellings of the published scripts (-r, --kd_T, --decay_loops ...), with '-'
+ * and '_' alike. Two passes, so that a CONFIG
  * file may stand anywhere and every setting beside it overrides it, in order.
  *
  * A command line with flags of the published scripts and without a CONFIG begins with the defaults
@@ -61,8 +62,8 @@ ctkd_status ctkd__arguments_configure(int argc, char *const *argv,
 
 /* The keys of the command line that begin with none of `prefixes` (NULL ends them), in `text` as a
    comma list without repetition; "" when there is none. Returns text. */
-const char *ctkd__arguments_unused(int argc, char *const *argv, const char *const *prefixes,
-                                   char *text, size_t bytes);
+const char *ctkd__arguments_unused(int argc, char *const *argv, const struct ctkd__config *config,
+                                   const char *const *prefixes, char *text, size_t bytes);
 
 /* Second pass: applies every setting, in order. */
 ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__config *config,

@@ -1,12 +1,12 @@
 #include "config/config.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/epochs.h"
 #include "config/methods.h"
 #include "ctkd/curriculum.h"
 #include "ctkd/temperature.h"
@@ -96,8 +96,9 @@ static const struct key keys[] = {
     F32(method.kd_weight, 0.9, 0, 1e6, "weight of the KD loss (alpha)"),
     STRING(method.weight, "",
            "weight of each of these losses (beta), comma list; empty: their defaults"),
-    I64(method.warmup_epochs, 0, 0, 1e6,
-        "epochs over which method.weight grows, as min(epoch / this, 1); 0: none"),
+    F32(method.warmup_epochs, 0, 0, 1e6,
+        "epochs (below 1: fraction of train.epochs) over which method.weight grows, as min(epoch / "
+        "this, 1); 0: none"),
     I64(method.initial_epochs, 30, 0, 1e6,
         "epochs of the initial stage of methods that have one, before train.epochs"),
     F32(method.initial_lr, -1, -1, 1e3, "constant learning rate of that stage; -1: optimizer.lr"),
@@ -119,7 +120,8 @@ static const struct key keys[] = {
     BOOL(temperature.set_bias, false, "kind instance: use bias_init instead of a drawn bias"),
     CHOICE(temperature.curriculum, CTKD_CURRICULUM_COSINE, curriculum_names,
            "how the reversal strength lambda grows with the epoch"),
-    I64(temperature.curriculum_epochs, 10, 0, 1e6, "epochs until lambda_max; 0: from the start"),
+    F32(temperature.curriculum_epochs, 0.0417, 0, 1e6,
+        "epochs (below 1: fraction of train.epochs) until lambda_max; 0: from the start"),
     F32(temperature.lambda_min, 0, 0, 1e4, "lambda where the curriculum starts"),
     F32(temperature.lambda_max, 1, 0, 1e4, "lambda where the curriculum ends"),
     F32(temperature.lr, -1, -1, 1e3, "learning rate on the same schedule; -1: the student's"),
@@ -134,10 +136,13 @@ static const struct key keys[] = {
         "largest L2 norm of the student's gradient; 0: no clipping"),
 
     CHOICE(schedule.kind, CTKD__SCHEDULE_STEP, schedule_names, "schedule of the learning rate"),
-    STRING(schedule.milestones, "150,180,210", "kind step: epochs after which it decays"),
+    STRING(schedule.milestones, "0.625,0.75,0.875",
+           "kind step: epochs after which it decays, such as 150,180,210, or fractions of "
+           "train.epochs"),
     F32(schedule.factor, 0.1, 0, 1, "kind step: factor of each decay"),
     F32(schedule.lr_min, 0, 0, 1e3, "kind cosine: learning rate at the end"),
-    I64(schedule.warmup_epochs, 0, 0, 1e6, "linear growth from 0 over this many epochs"),
+    F32(schedule.warmup_epochs, 0, 0, 1e6,
+        "linear growth from 0 over this many epochs (below 1: fraction of train.epochs)"),
 
     I64(train.epochs, 240, 1, 1e6, "epochs"),
     I64(train.batch, 64, 1, 65536, "images per step"),
@@ -283,10 +288,7 @@ ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config)
 
 ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err)
 {
-    uint64_t milestones[CTKD__MILESTONES_MAX];
-    size_t count;
-    ctkd_status status =
-        ctkd__config_milestones(config->schedule.milestones, milestones, &count, err);
+    const ctkd_status status = ctkd__epochs_check(config, err);
     if (status != CTKD_OK)
         return status;
     if (config->schedule.lr_min > config->optimizer.lr)
@@ -309,29 +311,4 @@ ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, c
             (double)config->temperature.lambda_max, (double)config->temperature.lambda_min);
     struct ctkd__methods methods;
     return ctkd__methods_resolve(config, &methods, err);
-}
-
-ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size_t *count,
-                                    ctkd_error *err)
-{
-    *count = 0;
-    const char *at = text;
-    while (*at) {
-        char *end;
-        errno = 0;
-        const long long value = strtoll(at, &end, 10);
-        const bool first = *count == 0;
-        if (end == at || errno || value < 1 || (*end && *end != ',') || (*end && !end[1]) ||
-            (!first && (uint64_t)value <= milestones[*count - 1]))
-            return ctkd__fail(
-                err, CTKD_ERANGE,
-                "schedule.milestones: found '%s', expected ascending epochs such as 150,180,210",
-                text);
-        if (*count == CTKD__MILESTONES_MAX)
-            return ctkd__fail(err, CTKD_ERANGE, "schedule.milestones: found more than %d epochs",
-                              CTKD__MILESTONES_MAX);
-        milestones[(*count)++] = (uint64_t)value;
-        at = *end ? end + 1 : end;
-    }
-    return CTKD_OK;
 }

@@ -46,7 +46,8 @@ struct ctkd__config {
     struct {
         char *name, *weight; /* lists: methods.h */
         float ce_weight, kd_weight;
-        int64_t warmup_epochs, initial_epochs;
+        float warmup_epochs; /* epochs.h, as the two below */
+        int64_t initial_epochs;
         float initial_lr;
         int kd_form; /* enum ctkd__kd_form_choice */
     } method;
@@ -57,7 +58,7 @@ struct ctkd__config {
         bool from_logits, through, set_bias;
         float bias_init;
         int curriculum; /* ctkd_curriculum */
-        int64_t curriculum_epochs;
+        float curriculum_epochs;
         float lambda_min, lambda_max;
         float lr, weight_decay, momentum;
     } temperature;
@@ -68,8 +69,7 @@ struct ctkd__config {
     struct {
         int kind; /* enum ctkd__schedule_kind */
         char *milestones;
-        float factor, lr_min;
-        int64_t warmup_epochs;
+        float factor, lr_min, warmup_epochs;
     } schedule;
     struct {
         int64_t epochs, batch, seed, threads, eval_every, log_every, max_steps, checkpoint_every;
@@ -104,9 +104,5 @@ ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, c
 /* Whether a key may have another value when a run is resumed (doc/config.md lists them). False for
    the options of losses and for what is no key. */
 bool ctkd__config_may_differ(const struct ctkd__config *config, const char *key);
-
-/* schedule.milestones as ascending epochs; at most CTKD__MILESTONES_MAX. */
-ctkd_status ctkd__config_milestones(const char *text, uint64_t *milestones, size_t *count,
-                                    ctkd_error *err);
 
 #endif

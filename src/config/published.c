@@ -36,6 +36,11 @@ ctkd_status ctkd__published_defaults(struct ctkd__config *config, bool distil, c
         { "train.batch", "128" },        { "optimizer.lr", "0.1" },
         { "temperature.kind", "fixed" }, { "method.dkd.beta", "2" },
     };
+    /* Epochs, whatever --epochs says. */
+    static const char *const both[][2] = {
+        { "schedule.milestones", "150,180,210" },
+        { "temperature.curriculum_epochs", "10" },
+    };
     static const char *const teacher[][2] = {
         { "data.set", "cifar100:data" },
         { "student.network", "resnet110" },
@@ -46,6 +51,9 @@ ctkd_status ctkd__published_defaults(struct ctkd__config *config, bool distil, c
     for (size_t i = 0; i < n && status == CTKD_OK; i++)
         status = ctkd__sections_set(ctkd__config_sections(config), "preset published", pairs[i][0],
                                     pairs[i][1], err);
+    for (size_t i = 0; i < sizeof both / sizeof *both && status == CTKD_OK; i++)
+        status = ctkd__sections_set(ctkd__config_sections(config), "preset published", both[i][0],
+                                    both[i][1], err);
     return status;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "config/epochs.h"
 #include "nn/cpus.h"
 #include "train/normalisation_trials.h"
 #include "util/cgroup.h"
@@ -414,7 +415,8 @@ void ctkd__preflight_balance(const struct ctkd__session *session,
                              const struct ctkd__step_report *first, struct ctkd__findings *findings)
 {
     /* At its full weight, whatever the warm-up has made of it so far. */
-    const double warmup = fmax((double)session->config->method.warmup_epochs, 1);
+    const struct ctkd__config *config = session->config;
+    const double warmup = fmax((double)ctkd__epochs_of(config, config->method.warmup_epochs), 1);
     const struct term terms[] = {
         { "cross-entropy", "method.ce_weight", (double)first->gradient_ce },
         { "KD", "method.kd_weight", (double)first->gradient_kd },

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config/epochs.h"
 #include "ctkd/ctkd.h"
 #include "train/step.h"
 #include "util/error.h"
@@ -83,7 +84,7 @@ ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_err
     }
     if (status == CTKD_OK && strlen(config->run.dir) >= sizeof((struct ctkd__run *)0)->dir)
         status = ctkd__fail(err, CTKD_ERANGE, "run.dir: the path is too long");
-    return status;
+    return status == CTKD_OK ? ctkd__epochs_resolve(config, err) : status;
 }
 
 /* Whether `dir` is a folder that may be written, or can become one: the nearest folder above that

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "config/epochs.h"
+
 static const double pi = 3.14159265358979323846;
 
 ctkd_status ctkd__schedule_init(struct ctkd__schedule *schedule, const struct ctkd__config *config,
@@ -14,10 +16,9 @@ ctkd_status ctkd__schedule_init(struct ctkd__schedule *schedule, const struct ct
         .floor = base > 0 ? (double)config->schedule.lr_min / base : 0,
         .epochs = (uint64_t)config->train.epochs,
         .steps_per_epoch = steps_per_epoch,
-        .warmup_epochs = (uint64_t)config->schedule.warmup_epochs,
+        .warmup_epochs = ctkd__epochs_of(config, config->schedule.warmup_epochs),
     };
-    return ctkd__config_milestones(config->schedule.milestones, schedule->milestones,
-                                   &schedule->n_milestones, err);
+    return ctkd__epochs_milestones(config, schedule->milestones, &schedule->n_milestones, err);
 }
 
 static double step_factor(const struct ctkd__schedule *schedule, uint64_t epoch)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/epochs.h"
 #include "ctkd/curriculum.h"
 #include "ctkd/loss.h"
 #include "train/sgd.h"
@@ -234,11 +235,10 @@ ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t cla
 ctkd_status ctkd__step_lambda(const struct ctkd__config *config, uint64_t epoch, float *lambda)
 {
     /* 0 epochs divide by zero in the published code; here the curve has ended before it began. */
-    const bool none = config->temperature.curriculum_epochs == 0;
+    const uint64_t epochs = ctkd__epochs_of(config, config->temperature.curriculum_epochs);
     return ctkd_curriculum_lambda(
-        none ? CTKD_CURRICULUM_NONE : (ctkd_curriculum)config->temperature.curriculum, epoch,
-        (size_t)config->temperature.curriculum_epochs, config->temperature.lambda_min,
-        config->temperature.lambda_max, lambda);
+        epochs == 0 ? CTKD_CURRICULUM_NONE : (ctkd_curriculum)config->temperature.curriculum, epoch,
+        (size_t)epochs, config->temperature.lambda_min, config->temperature.lambda_max, lambda);
 }
 
 /* Where a step is, for its messages. */
@@ -333,7 +333,8 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
                                struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__methods *methods = d->args.methods;
-    const double warmup = (double)d->args.config->method.warmup_epochs;
+    const struct ctkd__config *config = d->args.config;
+    const double warmup = (double)ctkd__epochs_of(config, config->method.warmup_epochs);
     const bool initial = in_initial(d);
     struct ctkd__method_losses_step step = {
         .batch = batch,

@@ -219,6 +219,40 @@ ctkd_status ctkd__options_unknown(struct ctkd__sections sections, const char *wh
                       list);
 }
 
+/* Whether `key` ends in `end`, from a dot on. */
+static bool ends_in(const char *key, const char *end)
+{
+    const size_t n = strlen(key), m = strlen(end);
+    return m > 0 && n > m && key[n - m - 1] == '.' && strcmp(key + n - m, end) == 0;
+}
+
+ctkd_status ctkd__sections_complete(struct ctkd__sections sections, const char *where,
+                                    const char *key, char out[CTKD__KEY_MAX], ctkd_error *err)
+{
+    struct ctkd__option_at at;
+    char list[sizeof err->message] = "";
+    size_t count = 0, used = 0;
+    snprintf(out, CTKD__KEY_MAX, "%s", key);
+    if (ctkd__options_find(sections, key, &at) || ctkd__options_find_name(sections, key, &at))
+        return CTKD_OK;
+    at = (struct ctkd__option_at){ 0 };
+    while (ctkd__options_next(sections, &at)) {
+        if (!ends_in(at.key, key))
+            continue;
+        snprintf(out, CTKD__KEY_MAX, "%s", at.key);
+        if (used < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", count ? ", " : "",
+                                     at.key);
+        count++;
+    }
+    if (count == 0)
+        return ctkd__options_unknown(sections, where, key, err);
+    return count == 1 ? CTKD_OK
+                      : ctkd__fail(err, CTKD_EINVAL,
+                                   "%s: %.80s: found the last part of %zu keys, expected one of %s",
+                                   where, key, count, list);
+}
+
 const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t bytes)
 {
     size_t used = 0;

@@ -44,6 +44,13 @@ void ctkd__sections_fini(struct ctkd__sections sections);
 ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where, const char *key,
                                const char *value, ctkd_error *err);
 
+/* The key that `key` means on a command line, into out: itself where it is one (or the name of a
+   section), else the only known key that ends in it behind a dot ("epochs" is "train.epochs").
+   CTKD_EINVAL: several end so, all of them are listed; CTKD_ENOTFOUND: none, as in _set. */
+enum { CTKD__KEY_MAX = 128 };
+ctkd_status ctkd__sections_complete(struct ctkd__sections sections, const char *where,
+                                    const char *key, char out[CTKD__KEY_MAX], ctkd_error *err);
+
 /* Sets one key to its default. */
 ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *where, const char *key,
                                  ctkd_error *err);

@@ -6,7 +6,7 @@
 
 #include "util/options.h"
 
-enum { CTKD__OPTION_KEY_MAX = 128 };
+enum { CTKD__OPTION_KEY_MAX = CTKD__KEY_MAX };
 
 /* One option while walking; all zeros to begin. */
 struct ctkd__option_at {

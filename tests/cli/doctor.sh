@@ -48,7 +48,7 @@ problem() {
     grep -Eq "^note: $check: .*$words" stderr || fail "$*: the run does not say it"
 }
 problem normalisation 'are 5.* data.mean=0.3[0-9]* data.std=0.3[0-9]* would fit' data.mean=0.1 data.std=0.04
-problem schedule 'never decays: schedule.milestones=150,180,210, train.epochs=3' schedule.kind=step
+problem schedule 'never decays: schedule.milestones=150,180,210, train.epochs=3' schedule.kind=step schedule.milestones=150,180,210
 problem schedule 'covers all of train.epochs' schedule.warmup_epochs=3
 problem temperature 'no term of the loss uses tau' method.kd_weight=0
 problem temperature 'tau never moves' temperature.lambda_max=0
@@ -84,7 +84,7 @@ if mount -t tmpfs -o size=512k none disk 2>/dev/null; then
 fi
 
 # One JSON object; labels alone have neither teacher nor balance.
-expect 1 $doctor --json schedule.kind=step
+expect 1 $doctor --json schedule.kind=step schedule.milestones=9
 grep -Eq '^\{"problems": 1, "data": "ok", .*"schedule": "the learning rate never decays.*"teacher_top1": [0-9.]+, .*"run_seconds": [0-9.]+.*\}$' \
     stdout || fail "--json: $(cat stdout)"
 [ "$(wc -l <stdout)" = 1 ] || fail "--json: more than one line"

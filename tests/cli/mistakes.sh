@@ -45,7 +45,7 @@ expect_error 2 "ctkd models: found 'x=1', expected no argument" "$ctkd" models x
 expect_error 2 "ctkd distill: teacher.path: found nothing, expected a run directory or a weights file" "$ctkd" distill
 expect 2 "$ctkd" train --json
 grep -q '^ctkd train: found --json, which only these commands take: eval, .*inspect, .*doctor' stderr || fail "train --json"
-expect_error 2 "ctkd eval: found --dry-run, which only these commands take: train, distill" "$ctkd" eval --dry-run x
+expect_error 2 "ctkd eval: found --dry-run, which only these commands take: train, distill, sweep" "$ctkd" eval --dry-run x
 expect_error 2 "ctkd check: found --preset, which only these commands take: train, distill, doctor" "$ctkd" check --preset ctkd x y
 
 # No command takes what it does not know, and none exits as if it had understood.

@@ -23,6 +23,15 @@ grep -q "^ctkd distill base.yaml teacher.path=teacher .* train.seed=2 'run.dir=p
 grep '^ctkd train' stdout | grep 'seed=1 ' | sed "s#^ctkd#$ctkd#" >line
 bash line 2>stderr
 
+# What it would be: one line for each arm and the minutes in all, nothing written; what refuses an arm does so.
+expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir printed --dry-run
+grep -Eq '^labels: 1 of 2 runs left, [0-9.]+ minutes each$' stdout && grep -Eq '^k d: 2 of 2 runs left, [0-9.]+ minutes each$' stdout &&
+    grep -Eq '^[0-9.]+ minutes in all, .* nothing was started or written$' stdout || fail "--dry-run: $(cat stdout)"
+[ ! -e "printed/k d" ] && [ ! -e printed/labels/seed-2 ] || fail "--dry-run wrote something"
+expect_error 1 "ctkd: bad: nowhere: No such file or directory" \
+    "$ctkd" sweep base.yaml --arm bad data.set=mnist:nowhere --dir dry --dry-run
+[ ! -e dry ] || fail "--dry-run made a folder"
+
 expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir whole
 cmp printed/labels/seed-1/last.safetensors whole/labels/seed-1/last.safetensors || fail "the printed line made another run"
 [ "$(grep -c ': done' stderr)" = 4 ] && grep -q '^labels seed 2: done (3 of 4)  test [0-9.]* %$' stderr || fail "$(cat stderr)"
