@@ -36,4 +36,4 @@ esac
 (cd "$folder/checkout" && PATH=$folder/fresh/bin:$PATH PIP_NO_BUILD_ISOLATION=0 PIP_NO_DEPS=1 PIP_FORCE_REINSTALL=1 pip install ./python) \
     >"$folder/log" 2>&1 || { cat "$folder/log"; echo "pip install ./python fails"; exit 1; }
 rm -rf "$folder/checkout"
-TORCHINDUCTOR_CACHE_DIR=$folder/inductor "$folder/fresh/bin/python" -m pytest -q -p no:cacheprovider "$source/tests/python"
+TORCHINDUCTOR_CACHE_DIR=$folder/inductor "$folder/fresh/bin/python" -m pytest -q -rs -p no:cacheprovider "$source/tests/python"

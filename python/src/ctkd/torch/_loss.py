@@ -95,6 +95,7 @@ class CTKDLoss(nn.Module):
             self.register_buffer("pending", torch.zeros_like(theta))
         self.register_buffer("moves", torch.zeros((), dtype=torch.int64))
         self._waiting = 0
+        self._epoch: Optional[int] = None
         self._last: Optional[Tensor] = None
         self._register()
 
@@ -108,6 +109,10 @@ class CTKDLoss(nn.Module):
         super().__setstate__(state)
         self._register()
 
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch, from 1, of calls without `epoch=`: for loops that call a criterion with arguments of their own."""
+        self._epoch = epoch
+
     def forward(self, student_logits: Tensor, teacher_logits: Tensor, target: Optional[Tensor] = None, *,
                 epoch: Optional[int] = None, mask: Optional[Tensor] = None, weights: Optional[Tensor] = None) -> Tensor:
         """
@@ -119,9 +124,11 @@ class CTKDLoss(nn.Module):
             raise ValueError(f"found student logits of shape {list(student_logits.shape)} and teacher logits of shape "
                              f"{list(teacher_logits.shape)}, expected [n, k] for both")
         if epoch is None:
+            epoch = self._epoch
+        if epoch is None:
             if self.training and self._needs_epoch:
                 raise TypeError("epoch: found None, expected a number counted from 1, because the curriculum is in "
-                                "epochs; set curriculum_steps to count steps")
+                                "epochs; call set_epoch before each epoch, or set curriculum_steps to count steps")
             epoch = 1
         labels = soft = None
         if target is not None:

@@ -1,0 +1,1 @@
+"""CTKD in other people's training loops: one module for each, which imports its framework."""
