@@ -55,9 +55,9 @@ static void score_is_over_all_images_and_a_short_last_batch(void **state)
     size_t seen = 0;
     struct ctkd__scores scores;
     ctkd_error err = { 0 };
-    check_ok(
-        ctkd__evaluate(data.test, TINY_CLASSES, forward_by_position, &seen, logits, &scores, &err),
-        &err);
+    check_ok(ctkd__evaluate(data.test, TINY_CLASSES, forward_by_position, &seen, logits, &scores,
+                            NULL, &err),
+             &err);
     double loss = 0;
     for (int rank = 0; rank < 10; rank++)
         loss += log(1 + rank * exp(1) + (9 - rank) * exp(-1)) / 10;
@@ -100,9 +100,9 @@ static void an_infinite_logit_is_an_error_that_names_it(void **state)
     size_t seen = 0;
     struct ctkd__scores scores;
     ctkd_error err = { 0 };
-    assert_int_equal(
-        ctkd__evaluate(data.test, TINY_CLASSES, forward_infinity, &seen, logits, &scores, &err),
-        CTKD_ENAN);
+    assert_int_equal(ctkd__evaluate(data.test, TINY_CLASSES, forward_infinity, &seen, logits,
+                                    &scores, NULL, &err),
+                     CTKD_ENAN);
     assert_string_equal(err.message,
                         "evaluation: logit 3 of image 17 is -inf, expected a finite one");
     ctkd__data_close(&data);
@@ -115,7 +115,7 @@ static void a_network_whose_logits_are_nan_is_an_error(void **state)
     struct ctkd__scores scores;
     ctkd_error err = { 0 };
     assert_int_equal(
-        ctkd__evaluate(data.test, TINY_CLASSES, forward_nan, NULL, logits, &scores, &err),
+        ctkd__evaluate(data.test, TINY_CLASSES, forward_nan, NULL, logits, &scores, NULL, &err),
         CTKD_ENAN);
     assert_string_equal(err.message,
                         "evaluation: logit 0 of image 0 is nan, expected a finite one");

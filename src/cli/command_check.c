@@ -61,7 +61,7 @@ static ctkd_status evaluate_best(struct ctkd__evaluator *evaluator, struct ctkd_
                                          trials.items[trials.best].mean,
                                          trials.items[trials.best].std, err);
     if (status == CTKD_OK)
-        status = ctkd__evaluator_run(evaluator, network, &found, err);
+        status = ctkd__evaluator_run(evaluator, network, &found, NULL, err);
     return status == CTKD_OK ? report(&found, &trials, as_json, err) : status;
 }
 

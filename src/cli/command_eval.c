@@ -1,13 +1,17 @@
 #include "cli/cli.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "config/run_config.h"
 #include "io/jsonl.h"
+#include "io/npy.h"
+#include "report/metrics_write.h"
 #include "train/evaluator.h"
 #include "train/teacher.h"
 #include "util/error.h"
+#include "util/file.h"
 #include "util/run_files.h"
 #include "weights/weights_file.h"
 
@@ -121,70 +125,176 @@ static ctkd_status configure_from(const char *path, struct ctkd__config *config,
     return status != CTKD_OK || used ? status : set_from_metadata(&info, config, err);
 }
 
+/* What is asked for, and what was found. */
+struct evaluated {
+    bool details;
+    const char *teacher, *dump; /* NULL: not asked for */
+    struct ctkd__evaluation found;
+    char note[CTKD__NOTE_BYTES]; /* on the normalisation; "": nothing */
+    const char *normalisation;
+    struct ctkd__predictions student_predictions, teacher_predictions;
+    struct ctkd__metrics metrics;
+};
+
 /* Where the data set's constants are but a guess and give next to nothing, the usual ones are
-   tried, and the best of them is taken. `note` says so. */
+   tried, and the best of them is taken. The note says so. */
 static ctkd_status doubt(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
-                         struct ctkd__evaluation *found, char note[CTKD__NOTE_BYTES],
-                         ctkd_error *err)
+                         struct evaluated *e, ctkd_error *err)
 {
     struct ctkd__trials trials;
-    note[0] = '\0';
     if (network->normalisation_source != CTKD__SOURCE_DATA ||
-        !ctkd__normalisation_doubtful(found->scores.top1, found->info.classes))
+        !ctkd__normalisation_doubtful(e->found.scores.top1, e->found.info.classes))
         return CTKD_OK;
     ctkd_status status = ctkd__evaluator_try_normalisations(evaluator, network, &trials, err);
     if (status != CTKD_OK || trials.best == 0)
         return status;
     const struct ctkd__trial *const best = &trials.items[trials.best];
-    snprintf(note, CTKD__NOTE_BYTES,
+    snprintf(e->note, sizeof e->note,
              "does not say how its images are normalised: %s (teacher.mean=%s teacher.std=%s) is "
              "taken, which gives %.2f %% of %zu images, against %.2f %% with %s",
              best->name, best->mean, best->std, best->top1, trials.n, trials.items[0].top1,
              trials.items[0].name);
     status = ctkd__teacher_normalise(network, &evaluator->data.images, best->mean, best->std, err);
-    return status == CTKD_OK ? ctkd__evaluator_run(evaluator, network, found, err) : status;
-}
-
-static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
-                            struct ctkd__evaluation *found, char note[CTKD__NOTE_BYTES],
-                            const char **normalisation, ctkd_error *err)
-{
-    struct ctkd__evaluator evaluator;
-    struct ctkd__teacher *network;
-    ctkd_status status = ctkd__evaluator_open(config, &evaluator, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__evaluator_network(&evaluator, CTKD__EVALUATED_STUDENT, path,
-                                     config->teacher.mean, config->teacher.std, &network, err);
+    ctkd__predictions_free(&e->student_predictions);
+    return ctkd__evaluator_run(evaluator, network, &e->found, &e->student_predictions, err);
+}
+
+static ctkd_status evaluate_student(struct ctkd__evaluator *evaluator, const char *path,
+                                    struct evaluated *e, ctkd_error *err)
+{
+    struct ctkd__teacher *network;
+    const struct ctkd__config *const config = evaluator->config;
+    ctkd_status status =
+        ctkd__evaluator_network(evaluator, CTKD__EVALUATED_STUDENT, path, config->teacher.mean,
+                                config->teacher.std, &network, err);
     if (status == CTKD_OK)
-        status = ctkd__evaluator_run(&evaluator, network, found, err);
+        status = ctkd__evaluator_run(evaluator, network, &e->found, &e->student_predictions, err);
     if (status == CTKD_OK)
-        status = doubt(&evaluator, network, found, note, err);
+        status = doubt(evaluator, network, e, err);
     if (status == CTKD_OK)
-        *normalisation = note[0] ? "tried" : ctkd__source_text(network->normalisation_source);
+        e->normalisation = e->note[0] ? "tried" : ctkd__source_text(network->normalisation_source);
     ctkd__teacher_close(network);
-    ctkd__evaluator_close(&evaluator);
     return status;
 }
 
-static ctkd_status print_json(const struct ctkd__network_info *info,
-                              const struct ctkd__scores *scores, const char *normalisation,
-                              ctkd_error *err)
+static ctkd_status evaluate_teacher(struct ctkd__evaluator *evaluator, struct evaluated *e,
+                                    ctkd_error *err)
 {
+    struct ctkd__teacher *network;
+    struct ctkd__evaluation found;
+    ctkd_status status = ctkd__evaluator_network(evaluator, CTKD__EVALUATED_TEACHER, e->teacher, "",
+                                                 "", &network, err);
+    if (status == CTKD_OK)
+        status = ctkd__evaluator_run(evaluator, network, &found, &e->teacher_predictions, err);
+    ctkd__teacher_close(network);
+    if (status == CTKD_OK && e->teacher_predictions.classes != e->student_predictions.classes)
+        return ctkd__fail(err, CTKD_EINVAL, "%s: found %zu classes, expected the student's %zu",
+                          e->teacher, e->teacher_predictions.classes,
+                          e->student_predictions.classes);
+    return status;
+}
+
+static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
+                            struct evaluated *e, ctkd_error *err)
+{
+    struct ctkd__evaluator evaluator;
+    ctkd_status status = ctkd__evaluator_open(config, &evaluator, err);
+    if (status != CTKD_OK)
+        return status;
+    status = evaluate_student(&evaluator, path, e, err);
+    if (status == CTKD_OK && e->teacher)
+        status = evaluate_teacher(&evaluator, e, err);
+    ctkd__evaluator_close(&evaluator);
+    const struct ctkd__predictions *const p = &e->student_predictions;
+    if (status == CTKD_OK && e->details)
+        status = ctkd__metrics(p->n, p->classes, p->logits, p->labels,
+                               e->teacher_predictions.logits, &e->metrics, err);
+    return status;
+}
+
+/* --- logits as files */
+
+static ctkd_status dump_integers(const char *path, const int32_t *values, size_t n, ctkd_error *err)
+{
+    int64_t *const wide = calloc(n, sizeof *wide);
+    if (!wide)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
+    for (size_t i = 0; i < n; i++)
+        wide[i] = values ? values[i] : (int64_t)i;
+    const ctkd_status status = ctkd__npy_write_integers(path, wide, n, err);
+    free(wide);
+    return status;
+}
+
+static ctkd_status dump_logits(const char *path, const struct ctkd__predictions *p, ctkd_error *err)
+{
+    return p->n ? ctkd__npy_write_floats(path, p->logits, p->n, p->classes, err) : CTKD_OK;
+}
+
+static ctkd_status dump(const struct evaluated *e, ctkd_error *err)
+{
+    static const char *const names[] = { "logits", "labels", "ids", "teacher_logits" };
+    char paths[4][1100];
+    const struct ctkd__predictions *const p = &e->student_predictions;
+    if (strlen(e->dump) >= 1024)
+        return ctkd__fail(err, CTKD_EINVAL, "--dump: the name has %zu bytes, expected at most 1023",
+                          strlen(e->dump));
+    for (size_t i = 0; i < 4; i++)
+        snprintf(paths[i], sizeof paths[i], "%s/%s.npy", e->dump, names[i]);
+    ctkd_status status = ctkd__folders_create(e->dump, err);
+    if (status == CTKD_OK)
+        status = dump_logits(paths[0], p, err);
+    if (status == CTKD_OK)
+        status = dump_integers(paths[1], p->labels, p->n, err);
+    if (status == CTKD_OK)
+        status = dump_integers(paths[2], NULL, p->n, err);
+    return status == CTKD_OK ? dump_logits(paths[3], &e->teacher_predictions, err) : status;
+}
+
+/* --- output */
+
+static ctkd_status print_json(const struct evaluated *e, ctkd_error *err)
+{
+    const struct ctkd__scores *const scores = &e->found.scores;
     struct ctkd__jsonl json = { .stream = stdout };
     ctkd__jsonl_begin(&json);
-    ctkd__jsonl_string(&json, "network", info->network);
-    ctkd__jsonl_string(&json, "dataset", info->dataset);
+    ctkd__jsonl_string(&json, "network", e->found.info.network);
+    ctkd__jsonl_string(&json, "dataset", e->found.info.dataset);
     ctkd__jsonl_number(&json, "top1", scores->top1);
     ctkd__jsonl_number(&json, "top5", scores->top5);
     ctkd__jsonl_number(&json, "loss", scores->loss);
     ctkd__jsonl_integer(&json, "n", (int64_t)scores->n);
-    ctkd__jsonl_string(&json, "constants", normalisation);
+    ctkd__jsonl_string(&json, "constants", e->normalisation);
+    if (e->details)
+        ctkd__metrics_json(&e->metrics, NULL, &json);
     return ctkd__jsonl_end(&json, err);
 }
 
-enum { JSON };
-static const struct ctkd__flag flags[] = { [JSON] = CTKD__FLAG_JSON, CTKD__FLAG_END };
+static void print_text(const struct evaluated *e)
+{
+    const struct ctkd__scores *const scores = &e->found.scores;
+    printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n",
+           e->found.info.network[0] ? e->found.info.network : "(imported)", e->found.info.dataset,
+           scores->top1, scores->top5, scores->loss, scores->n);
+    if (e->details)
+        ctkd__metrics_print(&e->metrics, NULL, e->teacher, stdout);
+}
+
+enum { DETAILS, TEACHER, DUMP, JSON };
+static const struct ctkd__flag flags[] = {
+    [DETAILS] = { "--details", NULL, NULL,
+                  "add precision, recall and F1 of each class, confusions, calibration, NLL and "
+                  "Brier score",
+                  NULL },
+    [TEACHER] = { "--teacher", NULL, "RUN_OR_FILE",
+                  "evaluate this network too and add how far the student agrees with it", NULL },
+    [DUMP] = { "--dump", NULL, "DIR",
+               "write logits.npy, labels.npy and ids.npy (and teacher_logits.npy) into DIR", NULL },
+    [JSON] = CTKD__FLAG_JSON,
+    CTKD__FLAG_END,
+};
 
 static int configure_and_evaluate(const struct ctkd__command *command, int argc, char **argv,
                                   struct ctkd__config *config)
@@ -204,21 +314,22 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
     if (ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     ctkd__cli_note_unused(&line, config);
-    struct ctkd__evaluation found;
-    char note[CTKD__NOTE_BYTES];
-    const char *normalisation;
-    ctkd_status status =
-        evaluate(arguments.positionals[0], config, &found, note, &normalisation, &err);
-    const struct ctkd__network_info *info = &found.info;
-    const struct ctkd__scores *scores = &found.scores;
+    struct evaluated e = { .details =
+                               ctkd__line_has(&line, DETAILS) || ctkd__line_has(&line, TEACHER),
+                           .teacher = ctkd__line_value(&line, TEACHER),
+                           .dump = ctkd__line_value(&line, DUMP) };
+    ctkd_status status = evaluate(arguments.positionals[0], config, &e, &err);
     if (status == CTKD_OK)
-        ctkd__cli_note(found.file, found.note), ctkd__cli_note(found.file, note);
+        ctkd__cli_note(e.found.file, e.found.note), ctkd__cli_note(e.found.file, e.note);
+    if (status == CTKD_OK && e.dump)
+        status = dump(&e, &err);
     if (status == CTKD_OK && ctkd__line_has(&line, JSON))
-        status = print_json(info, scores, normalisation, &err);
+        status = print_json(&e, &err);
     else if (status == CTKD_OK)
-        printf("%s on %s: top-1 %.2f %%, top-5 %.2f %%, loss %.4f, n %zu\n",
-               info->network[0] ? info->network : "(imported)", info->dataset, scores->top1,
-               scores->top5, scores->loss, scores->n);
+        print_text(&e);
+    ctkd__metrics_free(&e.metrics);
+    ctkd__predictions_free(&e.student_predictions);
+    ctkd__predictions_free(&e.teacher_predictions);
     return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 
@@ -233,12 +344,11 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     return status;
 }
 
-static const char *const keys[] = {
-    "data.",       "student.network", "student.weights", "teacher.mean",
-    "teacher.std", "train.batch",     "train.threads",   "train.isa",
-    "train.conv",  "train.tune",      "train.choices",   "train.profile",
-    NULL
-};
+static const char *const keys[] = { "data.",           "student.network", "student.weights",
+                                    "teacher.mean",    "teacher.std",     "teacher.network",
+                                    "teacher.weights", "train.batch",     "train.threads",
+                                    "train.isa",       "train.conv",      "train.tune",
+                                    "train.choices",   "train.profile",   NULL };
 
 const struct ctkd__command ctkd__command_eval = {
     .name = "eval",
@@ -255,7 +365,9 @@ const struct ctkd__command ctkd__command_eval = {
         "little, the known\n"
         "ones are tried (see `ctkd check`); a note says which is taken. With --json one object is "
         "printed:\n"
-        "network, dataset, top1, top5, loss, n, constants.",
+        "network, dataset, top1, top5, loss, n, constants; with --details also nll, brier, ece,\n"
+        "macro_precision, macro_recall, macro_f1, per_class, confusions, reliability, agreement.\n"
+        "doc/runs.md defines them.",
     .keys = keys,
     .options = true,
     .flags = flags,

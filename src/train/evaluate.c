@@ -1,6 +1,8 @@
 #include "train/evaluate.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "ctkd/loss.h"
 #include "util/error.h"
@@ -28,9 +30,35 @@ static ctkd_status check_logits(size_t n, size_t k, const float *logits, size_t 
     return CTKD_OK;
 }
 
+void ctkd__predictions_free(struct ctkd__predictions *predictions)
+{
+    free(predictions->logits);
+    free(predictions->labels);
+    *predictions = (struct ctkd__predictions){ 0 };
+}
+
+static ctkd_status keep(struct ctkd__predictions *kept, const struct ctkd__batch *batch,
+                        size_t classes, const float *logits, ctkd_error *err)
+{
+    const size_t n = kept->n + batch->n;
+    float *const more = realloc(kept->logits, n * classes * sizeof *more);
+    if (more)
+        kept->logits = more;
+    int32_t *const labels = realloc(kept->labels, n * sizeof *labels);
+    if (labels)
+        kept->labels = labels;
+    if (!more || !labels)
+        return ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
+    memcpy(more + kept->n * classes, logits, batch->n * classes * sizeof *more);
+    memcpy(labels + kept->n, batch->labels, batch->n * sizeof *labels);
+    kept->n = n;
+    kept->classes = classes;
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__forward forward,
                            void *context, float *logits, struct ctkd__scores *scores,
-                           ctkd_error *err)
+                           struct ctkd__predictions *kept, ctkd_error *err)
 {
     struct ctkd__batch batch;
     size_t n = 0, top1 = 0, top5 = 0;
@@ -41,6 +69,8 @@ ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__fo
         if (status != CTKD_OK)
             return status;
         status = check_logits(batch.n, classes, logits, n, err);
+        if (status == CTKD_OK && kept)
+            status = keep(kept, &batch, classes, logits, err);
         if (status != CTKD_OK)
             return status;
         float mean = 0;

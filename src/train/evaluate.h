@@ -10,6 +10,14 @@ struct ctkd__scores {
     double loss;       /* mean cross-entropy, nats */
 };
 
+/* Logits and labels of all evaluated images, in order. All zeros: none yet. */
+struct ctkd__predictions {
+    size_t n, classes;
+    float *logits;   /* [n][classes] */
+    int32_t *labels; /* [n] */
+};
+void ctkd__predictions_free(struct ctkd__predictions *predictions);
+
 /* x [n][c][h][w] -> logits [n][k] */
 typedef ctkd_status (*ctkd__forward)(void *context, size_t n, const float *x, float *logits,
                                      ctkd_error *err);
@@ -18,10 +26,11 @@ typedef ctkd_status (*ctkd__forward)(void *context, size_t n, const float *x, fl
    the row puts the label last (k): a broken network is never right. */
 size_t ctkd__label_rank(size_t k, const float *logits, int32_t label);
 
-/* Runs one epoch of the loader in order. `logits` is room for the loader's batch. CTKD_ENAN: a
-   logit is not finite. */
+/* Runs one epoch of the loader in order. `logits` is room for the loader's batch. `kept` takes the
+   predictions, also those before an error; NULL: they are not kept. CTKD_ENAN: a logit is not
+   finite. */
 ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__forward forward,
                            void *context, float *logits, struct ctkd__scores *scores,
-                           ctkd_error *err);
+                           struct ctkd__predictions *kept, ctkd_error *err);
 
 #endif

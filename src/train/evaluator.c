@@ -48,7 +48,8 @@ ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
 }
 
 ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
-                                struct ctkd__evaluation *out, ctkd_error *err)
+                                struct ctkd__evaluation *out, struct ctkd__predictions *kept,
+                                ctkd_error *err)
 {
     *out = (struct ctkd__evaluation){ 0 };
     snprintf(out->file, sizeof out->file, "%s", network->file);
@@ -60,7 +61,7 @@ ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__
     float *const logits = calloc(network->batch_max * classes, sizeof *logits);
     const ctkd_status status =
         logits ? ctkd__evaluate(evaluator->data.test, classes, ctkd__teacher_forward_evaluation,
-                                network, logits, &out->scores, err)
+                                network, logits, &out->scores, kept, err)
                : ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
     free(logits);
     return status;

@@ -34,9 +34,10 @@ ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
                                     enum ctkd__evaluated_role role, const char *path,
                                     const char *mean, const char *std, struct ctkd__teacher **out,
                                     ctkd_error *err);
-/* Its scores on all images. */
+/* Its scores on all images. `kept`: NULL, or takes the predictions (train/evaluate.h). */
 ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
-                                struct ctkd__evaluation *out, ctkd_error *err);
+                                struct ctkd__evaluation *out, struct ctkd__predictions *kept,
+                                ctkd_error *err);
 /* How the known normalisations do (train/normalisation_trials.h). */
 ctkd_status ctkd__evaluator_try_normalisations(struct ctkd__evaluator *evaluator,
                                                struct ctkd__teacher *network,

@@ -448,7 +448,7 @@ ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
     const struct ctkd__config *config = session->config;
     const ctkd_status status =
         ctkd__evaluate(session->data.test, session->info.classes, ctkd__teacher_forward_evaluation,
-                       session->teacher, session->logits, scores, err);
+                       session->teacher, session->logits, scores, NULL, err);
     if (session->engine.profile) /* evaluation is not part of a step */
         ctkd__profile_reset(session->engine.profile);
     if (status != CTKD_OK)
@@ -475,5 +475,5 @@ ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__s
     if (status != CTKD_OK)
         return status;
     return ctkd__evaluate(session->data.test, session->info.classes, forward_student,
-                          session->inference, session->logits, scores, err);
+                          session->inference, session->logits, scores, NULL, err);
 }

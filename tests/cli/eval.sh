@@ -66,3 +66,17 @@ expect 0 "$ctkd" eval other data.set=mnist:data train.threads=1 train.epochs=3 -
 [ "$(cat stderr)" = 'note: `ctkd eval` does not use train.epochs, optimizer.lr' ] || fail "keys of eval: $(cat stderr)"
 expect 0 "$ctkd" check other mnist:data data.channels=3 train.batch=8 teacher.tolerance=3 method.name=dkd
 [ "$(cat stderr)" = 'note: `ctkd check` does not use method.name' ] || fail "keys of check: $(cat stderr)"
+
+# Details add to what is printed, and files of logits that cannot be written are named.
+expect 0 "$ctkd" eval other data.set=mnist:data
+cp stdout plain
+expect 0 "$ctkd" eval other data.set=mnist:data --teacher other --dump dump
+head -n 1 stdout | cmp - plain || fail "details change the scores"
+for line in '^NLL [0-9.]* nats, Brier score' '^class  *images  *precision' '^9  *[0-9]* ' '^confidence  *images' '^beside other$' \
+    '^all images  *[0-9]*  100.00 %  *0.0000 nats'; do
+    grep -Eq "$line" stdout || fail "no line '$line' in: $(cat stdout)"
+done
+[ "$(ls dump)" = $'ids.npy\nlabels.npy\nlogits.npy\nteacher_logits.npy' ] || fail "dump holds $(ls dump)"
+: >file
+expect 1 "$ctkd" eval other data.set=mnist:data --dump file/in
+grep -q '^ctkd: .*file' stderr || fail "the folder is not named: $(cat stderr)"

@@ -24,5 +24,6 @@ run() {
 run random_models.py "$build/interop_logits" "$folder" 0 300
 run random_checkpoints.py "$build/ctkd" "$folder" 0 100
 run tensorboard_runs.py "$build/ctkd" "$folder"
+run evaluation.py "$build/ctkd" "$folder"
 run interop.py "$build/ctkd" "$build/interop_logits" "$folder"
 exit $status
