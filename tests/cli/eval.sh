@@ -73,7 +73,7 @@ cp stdout plain
 expect 0 "$ctkd" eval other data.set=mnist:data --teacher other --dump dump
 head -n 1 stdout | cmp - plain || fail "details change the scores"
 for line in '^NLL [0-9.]* nats, Brier score' '^class  *images  *precision' '^9  *[0-9]* ' '^confidence  *images' '^beside other$' \
-    '^all images  *[0-9]*  100.00 %  *0.0000 nats'; do
+    '^all images  *[0-9]*  *100.00 %  *0.0000 nats'; do
     grep -Eq "$line" stdout || fail "no line '$line' in: $(cat stdout)"
 done
 [ "$(ls dump)" = $'ids.npy\nlabels.npy\nlogits.npy\nteacher_logits.npy' ] || fail "dump holds $(ls dump)"
