@@ -187,8 +187,8 @@ static void weights_may_know_more_classes_than_the_labels(void **state)
         images.classes = 2;
         args.classes_max = 9; /* 10 are more than labels of nine values can say */
         assert_int_equal(ctkd__teacher_open(&args, &engine, &teacher, &err), CTKD_ESHAPE);
-        assert_non_null(strstr(err.message, "network of 10 classes, but the labels of "));
-        assert_non_null(strstr(err.message, " say 2 and can say 9 at most"));
+        assert_non_null(strstr(err.message, "found a network of 10 classes, but the labels of "));
+        assert_non_null(strstr(err.message, " are of 2 classes and allow 9 at most"));
         args.classes_max = 2;
         assert_int_equal(ctkd__teacher_open(&args, &engine, &teacher, &err), CTKD_ESHAPE);
     }

@@ -73,13 +73,12 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
     if (by_teacher && !limited) /* the labels alone would have made them fewer */
         say(findings, true, "data",
             "%zu of %zu classes have no training image (label %s): the student gets %zu outputs "
-            "because the teacher has as many; data.classes=%zu confirms that, and a student of "
-            "fewer needs a teacher of fewer",
+            "because the teacher has as many; data.classes=%zu confirms that, and a student with "
+            "fewer needs a teacher with fewer",
             no_train, dataset->classes, train, dataset->classes, dataset->classes);
     else if (no_train)
         say(findings, true, "data",
-            "%zu of %zu classes have no training image (label %s): is %s the one that was "
-            "meant?",
+            "%zu of %zu classes have no training image (label %s): is %s the right data set?",
             no_train, dataset->classes, train, limited ? "data.limit" : "data.set");
     if (no_test && !no_train)
         say(findings, true, "data",

@@ -27,7 +27,7 @@ static const struct ctkd__op_case cases[] = {
     { "hard_swish", CTKD__OP_ACTIVATE, SIZE(20, 5, 5), .activation = CTKD__HARD_SWISH,
       .kinks = true },
     { "add", CTKD__OP_ADD, SIZE(20, 5, 5), .two = true },
-    { "add, relu behind", CTKD__OP_ADD, SIZE(20, 5, 5), .two = true, .kinks = true,
+    { "add, then relu", CTKD__OP_ADD, SIZE(20, 5, 5), .two = true, .kinks = true,
       .relu_behind = true },
     { "multiply", CTKD__OP_MULTIPLY, SIZE(20, 5, 5), .two = true },
     { "multiply by a vector", CTKD__OP_MULTIPLY, SIZE(20, 5, 5), .two = true, .vector = true },

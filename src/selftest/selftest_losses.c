@@ -100,7 +100,7 @@ static ctkd_status set_options(struct loss_case *c, ctkd_error *err)
     for (const ctkd_option *o = c->def->options; o && o->name; o++)
         if (ctkd__selftest_smaller(o, &value) &&
             ctkd_option_set(c->def->options, c->config, o->name, value) != CTKD_OK)
-            return ctkd__fail(err, CTKD_ERANGE, "option %s cannot be set", o->name);
+            return ctkd__fail(err, CTKD_ERANGE, "cannot set option %s", o->name);
     return CTKD_OK;
 }
 
@@ -166,7 +166,7 @@ static ctkd_status make_state(struct loss_case *c, ctkd_error *err)
     if (status == CTKD_OK)
         status = ctkd_loss_state(c->def, c->config, &shape, &c->n_state);
     if (status != CTKD_OK)
-        return ctkd__fail(err, status, "state of no size");
+        return ctkd__fail(err, status, "the size of its workspace or state overflows");
     c->workspace = calloc(workspace + 1, sizeof *c->workspace);
     c->state = calloc(c->n_state + 1, sizeof *c->state);
     c->fresh_state = calloc(c->n_state + 1, sizeof *c->fresh_state);
@@ -363,7 +363,7 @@ static void check_all(struct loss_case *c, struct worst *worst)
 {
     static const float taus[] = { 1, 4, 20 };
     if (evaluate(c) != CTKD_OK) {
-        note_error(worst, (double)NAN, "no value");
+        note_error(worst, (double)NAN, "the loss has no value");
         return;
     }
     /* What a first call makes constant is not differentiated. */
@@ -390,8 +390,8 @@ static void check_loss(struct ctkd__selftest *test, const ctkd_loss_def *def, un
     } else {
         check_all(&c, &worst);
         ctkd__selftest_say(test, worst.error <= tolerance && worst.n_inputs > 0, what,
-                           "error %.1e of central differences, the largest of %zu: %s", worst.error,
-                           worst.n_inputs, worst.where);
+                           "differ from central differences by at most %.1e (%s, of %zu inputs)",
+                           worst.error, worst.where, worst.n_inputs);
     }
     close_case(&c);
 }
@@ -470,8 +470,8 @@ void ctkd__selftest_losses(struct ctkd__selftest *test)
                 check_loss(test, *def, stages[i]);
     const double global = temperature_error(CTKD_TEMPERATURE_GLOBAL);
     ctkd__selftest_say(test, global <= tolerance, "temperature global: reversed gradient",
-                       "error %.1e of central differences", global);
+                       "differs from central differences by %.1e", global);
     const double instance = temperature_error(CTKD_TEMPERATURE_INSTANCE);
     ctkd__selftest_say(test, instance <= 1e-2, "temperature instance: reversed gradients",
-                       "error %.1e of central differences", instance);
+                       "differ from central differences by at most %.1e", instance);
 }

@@ -200,7 +200,8 @@ static void check_variant(struct ctkd__selftest *test, const struct variant *v,
            over few values makes large: a deep network's gradients tell less than its logits. */
         ctkd__selftest_say(test, d.logits <= 1e-4 && d.inference <= 1e-4 && d.gradient <= 0.15,
                            what,
-                           "against portable: logits %.1e, inference %.1e, gradients %.1e%s%s",
+                           "differs from portable kernels by %.1e in logits, %.1e in inference, "
+                           "%.1e in gradients%s%s",
                            d.logits, d.inference, d.gradient, d.where[0] ? " at " : "", d.where);
     } else {
         ctkd__selftest_say(test, false, what, "%s", err.message);

@@ -185,7 +185,7 @@ static ctkd_status add_sources(struct rig *rig, ctkd_error *err)
     const size_t floats = tested->c * tested->h * tested->w, parts = tested->images ? 1 : 2;
     float x[VALUES_MAX];
     if (N * floats > VALUES_MAX)
-        return ctkd__fail(err, CTKD_ERANGE, "%zu values, expected at most %d", N * floats,
+        return ctkd__fail(err, CTKD_ERANGE, "found %zu values, expected at most %d", N * floats,
                           VALUES_MAX);
     for (size_t i = 0; i < (tested->two ? 2 : 1); i++) {
         fill_source(tested, i, x);
@@ -212,8 +212,8 @@ static ctkd_status add_outputs(struct rig *rig, ctkd_error *err)
         const struct ctkd__node *const y = &rig->training.graph->nodes[rig->training.outputs[i]];
         const size_t n = y->c * y->h * y->w * (y->op == CTKD__OP_PARAMETER ? 1 : N);
         if (n > VALUES_MAX)
-            return ctkd__fail(err, CTKD_ERANGE, "output of %zu values, expected at most %d", n,
-                              VALUES_MAX);
+            return ctkd__fail(err, CTKD_ERANGE,
+                              "found an output of %zu values, expected at most %d", n, VALUES_MAX);
         rig->n_outputs[i] = n;
         for (size_t j = 0; j < n; j++)
             rig->r[i][j] = ctkd_random_normal(4 + i, CTKD_RANDOM_TEST, 0, j);
@@ -325,7 +325,7 @@ static ctkd_status backward(struct rig *rig, ctkd_error *err)
         if (found)
             memcpy(v->gradient, found, v->n * sizeof *found);
         else
-            status = ctkd__fail(err, CTKD_EINVAL, "%s: no gradient", v->name);
+            status = ctkd__fail(err, CTKD_EINVAL, "%s: found no gradient, expected one", v->name);
     }
     ctkd__tensors_fini(&list);
     return status;
@@ -569,7 +569,8 @@ static void check_case(struct ctkd__selftest *test, const struct ctkd__op_case *
     else
         ctkd__selftest_say(
             test, worst.errors.gradient <= limit && worst.errors.value <= value_limit, what,
-            "gradients %.1e of central differences%s, values %.1e of those in double%s; %zu ways",
+            "gradients differ from central differences by at most %.1e%s, values from those in "
+            "double by %.1e%s; %zu ways",
             worst.errors.gradient, worst.gradient_at, worst.errors.value, worst.value_at,
             worst.variants);
 }

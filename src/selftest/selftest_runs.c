@@ -251,7 +251,8 @@ static void say_resumed(struct ctkd__selftest *test, const char *method, ctkd_st
 {
     char what[96], figure[160];
     snprintf(what, sizeof what, "resuming: distillation, method %s", method);
-    snprintf(figure, sizeof figure, "stopped after %d of %d steps: the same bits%s", CUT, STEPS,
+    snprintf(figure, sizeof figure,
+             "stopped after %d of %d steps and resumed, it ends with the same bits%s", CUT, STEPS,
              others);
     say_same(test, status, same, what, figure, err);
 }
@@ -303,8 +304,8 @@ static void check_writing(struct ctkd__selftest *test, const char *folder)
         statvfs(folder, &disk) == 0 ? 1e-9 * (double)disk.f_bavail * (double)disk.f_frsize : 0;
     if (status == CTKD_OK)
         ctkd__selftest_say(test, true, "writing",
-                           "%s: written, synced, renamed and read back; %.1f GB free", test->dir,
-                           free_gb);
+                           "%s: a file was written, synced, renamed and read back; %.1f GB free",
+                           test->dir, free_gb);
     else
         ctkd__selftest_say(test, false, "writing", "%s", err.message);
 }
@@ -345,7 +346,7 @@ static void in_folder(struct ctkd__selftest *test, const char *part,
     const int length =
         snprintf(folder, sizeof folder, "%s/ctkd-selftest-XXXXXX", test->dir[0] ? test->dir : ".");
     if (length < 0 || (size_t)length >= sizeof folder || !mkdtemp(folder)) {
-        ctkd__selftest_say(test, false, part, "%s: no folder can be made in it: %s", test->dir,
+        ctkd__selftest_say(test, false, part, "%s: cannot create a folder in it: %s", test->dir,
                            strerror(errno));
         return;
     }

@@ -63,7 +63,7 @@ static int add_value(struct builder *b, struct value value)
     if (b->base.status != CTKD_OK)
         return -1;
     if (b->n_values == VALUES_MAX)
-        return refuse(&b->base, "more than %d values", VALUES_MAX);
+        return refuse(&b->base, "found more than %d values, which is the limit", VALUES_MAX);
     b->values[b->n_values] = value;
     return b->n_values++;
 }
@@ -127,7 +127,8 @@ static int teacher_tap(struct builder *b, int node, bool pre)
         if (to->taps[i] == node)
             return add_value(b, (struct value){ .node = -1, .tap = (int)i, .pre = pre });
     if (to->n_taps == CTKD__TAPS_MAX)
-        return refuse(&b->base, "more than %d features of the teacher", CTKD__TAPS_MAX);
+        return refuse(&b->base, "found more than %d features of the teacher, which is the limit",
+                      CTKD__TAPS_MAX);
     to->taps[to->n_taps] = node;
     to->sides[to->n_taps] = -1;
     return add_value(b, (struct value){ .node = -1, .tap = (int)to->n_taps++, .pre = pre });
@@ -283,7 +284,7 @@ static int activate(ctkd_builder *base, int x, ctkd_activation kind, float slope
     case CTKD_SIGMOID:
         return add_node(b, ctkd__graph_activate(graph, from, CTKD__SIGMOID, 0));
     }
-    return refuse(base, "activation %d, expected CTKD_RELU to CTKD_SIGMOID", (int)kind);
+    return refuse(base, "found activation %d, expected CTKD_RELU to CTKD_SIGMOID", (int)kind);
 }
 
 static int add(ctkd_builder *base, int x, int y)
@@ -373,7 +374,7 @@ static int output_of(struct builder *b, struct ctkd__stage_reads *stage, int nod
 static void read_in(struct builder *b, struct ctkd__stage_reads *stage, int x, bool gradient)
 {
     if (stage->n_reads == CTKD__READS_MAX) {
-        refuse(&b->base, "more than %d maps", CTKD__READS_MAX);
+        refuse(&b->base, "found more than %d maps, which is the limit", CTKD__READS_MAX);
         return;
     }
     const struct value *const value = &b->values[x];

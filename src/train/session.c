@@ -173,8 +173,8 @@ static ctkd_status prepare_last(const struct ctkd__session *session,
     const ctkd_status status = rest ? ctkd__training_prepare(training, rest, err) : CTKD_OK;
     if (status != CTKD_ERANGE)
         return status;
-    return ctkd__fail_within(err, status, "train.batch: %zu of %zu images in the last batch", rest,
-                             ctkd__loader_samples(session->data.train));
+    return ctkd__fail_within(err, status, "train.batch: the last batch holds %zu of %zu images",
+                             rest, ctkd__loader_samples(session->data.train));
 }
 
 static ctkd_status prepare_teacher(struct ctkd__session *session, ctkd_error *err)
@@ -234,8 +234,8 @@ static ctkd_status open_student(struct ctkd__session *session, bool distil, ctkd
     *info = session->data.images;
     if (info->classes < 2)
         return ctkd__fail(err, CTKD_ERANGE,
-                          "data.set: found label 0 only in %s, expected at least two classes (set "
-                          "data.classes where some have no images)",
+                          "data.set: found only label 0 in %s, expected at least two classes (set "
+                          "data.classes if some have no images)",
                           config->data.set);
     snprintf(info->network, sizeof info->network, "%s", config->student.network);
     ctkd_status status = build_student(session, &session->graph, err);

@@ -30,12 +30,12 @@ static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__
     const char *set = images->dataset;
     const bool more = args->classes_max > images->classes;
     if (more && info->classes > args->classes_max)
-        return ctkd__fail(
-            err, CTKD_ESHAPE,
-            "%s: network of %zu classes, but the labels of %s say %zu and can say %zu "
-            "at most: expected a network of %zu classes, such as this one with its "
-            "last layer trained anew",
-            teacher->file, info->classes, set, images->classes, args->classes_max, images->classes);
+        return ctkd__fail(err, CTKD_ESHAPE,
+                          "%s: found a network of %zu classes, but the labels of %s are of %zu "
+                          "classes and allow %zu at most, expected a network of %zu classes, such "
+                          "as this one with a new last layer",
+                          teacher->file, info->classes, set, images->classes, args->classes_max,
+                          images->classes);
     if (info->classes != 0 && info->classes != images->classes &&
         !(more && info->classes > images->classes))
         return ctkd__fail(err, CTKD_ESHAPE,

@@ -58,7 +58,7 @@ expect 0 "$ctkd" train data.set=mnist:two data.classes=200 $small run.dir=many
 outputs many/last.safetensors 200
 grep -q '^note: data: 198 of 200 classes have no training image (label 2, 3, 4, 5 and 194 more)' stderr || fail "198 classes"
 TINY_CLASSES=1 tiny_data one 16 20 20
-expect_error 1 "ctkd: data.set: found label 0 only in mnist:one, expected at least two classes (set data.classes where some have no images)" \
+expect_error 1 "ctkd: data.set: found only label 0 in mnist:one, expected at least two classes (set data.classes if some have no images)" \
     "$ctkd" train data.set=mnist:one $small run.dir=r
 mkdir untested && cp three/train-* untested && cp two/t10k-* untested
 expect 0 "$ctkd" train data.set=mnist:untested $small run.dir=r
@@ -66,7 +66,7 @@ grep -q '^note: data: 1 of 3 classes have no test image (label 2)' stderr || fai
 
 # What is not defined over one image: a batch norm at 1x1, and relations between images.
 tiny_data small 4 33 20
-expect_error 1 "ctkd: train.batch: 1 of 33 images in the last batch: layer3.0.bn1: found one image of 1x1, which has no deviation for a batch norm, expected at least two images in a batch" \
+expect_error 1 "ctkd: train.batch: the last batch holds 1 of 33 images: layer3.0.bn1: found one image of 1x1, which has no deviation for a batch norm, expected at least two images in a batch" \
     "$ctkd" train data.set=mnist:small $small run.dir=r
 expect 0 "$ctkd" train data.set=mnist:small data.limit=32 $small run.dir=r
 expect_error 1 "ctkd: layer3.0.bn1: found one image of 1x1, which has no deviation for a batch norm, expected at least two images in a batch" \
