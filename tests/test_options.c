@@ -270,14 +270,14 @@ static void help_shows_range_default_and_aliases(void **state)
     size_t bytes = 0;
     fixture_init(&f);
     FILE *out = open_memstream(&text, &bytes);
-    ctkd__sections_help(f.sections, aliases, out);
+    ctkd__sections_help(f.sections, aliases, NULL, out);
     fclose(out);
-    assert_non_null(strstr(text, "  temperature.tau                the temperature; a number from "
-                                 "0.1 to 100 (default 4); also --kd_T\n"));
-    assert_non_null(strstr(text, "one of fixed, global, instance (default global); also "
-                                 "--instance = instance, published name\n"));
-    assert_non_null(strstr(text, "  optimizer.lr "));
-    assert_non_null(strstr(text, "(default \"runs\")\n"));
+    assert_non_null(strstr(text, "  temperature.tau (a number from 0.1 to 100; default 4)\n"
+                                 "      the temperature; also --kd_T\n"));
+    assert_non_null(strstr(text, "(one of fixed, global, instance; default global)\n"));
+    assert_non_null(strstr(text, "; also --instance for instance (published name)\n"));
+    assert_non_null(strstr(text, "  optimizer.lr ("));
+    assert_non_null(strstr(text, "; default \"runs\")\n"));
     free(text);
     ctkd__sections_fini(f.sections);
 }

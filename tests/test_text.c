@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "support/check.h"
 #include "util/text.h"
 
@@ -36,12 +38,49 @@ static void edits_are_counted(void **state)
     assert_false(ctkd__is_near("abc", 2));
 }
 
+/* The text as it is written behind a heading. */
+static void check_wrapped(const char *heading, const char *text, size_t indent,
+                          const char *expected)
+{
+    char *found = NULL;
+    size_t bytes = 0;
+    FILE *const out = open_memstream(&found, &bytes);
+    fputs(heading, out);
+    ctkd__text_wrap(text, indent, strlen(heading), out);
+    fclose(out);
+    assert_string_equal(found, expected);
+    free(found);
+}
+
+static void text_is_wrapped_at_80(void **state)
+{
+    (void)state;
+    char eighty[82], expected[200];
+    memset(eighty, 'x', 81);
+    eighty[39] = ' ';
+    eighty[80] = '\0'; /* two words that fill a line */
+    snprintf(expected, sizeof expected, "%s\n", eighty);
+    check_wrapped("", eighty, 0, expected);
+    snprintf(expected, sizeof expected, " %.39s\n %s\n", eighty, eighty + 40);
+    check_wrapped("", eighty, 1, expected);
+    eighty[39] = 'x';
+    snprintf(expected, sizeof expected, "  a\n  %s\n  b\n", eighty);
+    char long_word[100];
+    snprintf(long_word, sizeof long_word, "a %s b", eighty);
+    check_wrapped("", long_word, 2, expected); /* is not broken */
+    check_wrapped("head", "text of two\nlines", 6, "head  text of two lines\n");
+    check_wrapped("heading ", "text", 8, "heading text\n");
+    check_wrapped("a long heading", "text", 4, "a long heading\n    text\n");
+    check_wrapped("", "", 4, "\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_utf8_without_controls_is_a_line),
         cmocka_unit_test(utf8_may_have_controls),
         cmocka_unit_test(edits_are_counted),
+        cmocka_unit_test(text_is_wrapped_at_80),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

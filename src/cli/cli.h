@@ -23,8 +23,9 @@ enum ctkd__exit {
 struct ctkd__command {
     const char *name;
     const char *arguments;          /* of the usage line: names, settings, a flag that must be */
-    const char *summary;            /* one line */
-    const char *details;            /* paragraphs of its --help; may be NULL */
+    const char *summary;            /* one line, which begins with a verb */
+    const char *details;            /* paragraphs, divided by empty lines; a line that begins with a
+                                       blank stays as it is, others are filled; may be NULL */
     const struct ctkd__flag *flags; /* its own, beside --help; may be NULL */
     size_t names_min, names_max;    /* how many names (files, runs ...) it takes */
     const ctkd_option *settings;    /* of its own, as key=value; may be NULL */

@@ -127,17 +127,13 @@ static const char *const keys[] = { "data.",         "teacher.",   "train.batch"
 const struct ctkd__command ctkd__command_check = {
     .name = "check",
     .arguments = "TEACHER DATA [key=value ...]",
-    .summary = "what a teacher is, how good it is, and which normalisation it wants",
-    .details =
-        "TEACHER is a run directory or a file of weights, DATA a data set "
-        "as data.set takes it.\n"
-        "The known constants (pixels of 0 to 1, -1 to 1 and 0 to 255 among them) are tried on "
-        "some 1000 test\n"
-        "images, the best on all; where they are clearly better than what the file or the "
-        "data set says,\n"
-        "the settings to use are printed. Takes the keys of `ctkd distill`: teacher.network "
-        "names the network\n"
-        "where the file does not.",
+    .summary = "measure a teacher and find the normalisation that it expects",
+    .details = "TEACHER is a run directory or a file of weights; DATA is a data set, written as "
+               "for data.set. teacher.network names the network where the file does not.\n\n"
+               "The known normalisation constants, among them those for pixels from 0 to 1, from "
+               "-1 to 1 and from 0 to 255, are tried on some 1000 test images, and the best of "
+               "them on all. Where they are clearly better than those of the file or the data set, "
+               "the settings to use are printed.",
     .keys = keys,
     .options = true,
     .flags = flags,

@@ -190,21 +190,16 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_compare = {
     .name = "compare",
     .arguments = "ARM ARM...",
-    .summary = "means and paired differences of arms over seeds, with intervals and a verdict",
-    .details =
-        "ARM is a folder of run directories that differ in train.seed alone, or one run. The "
-        "first\n"
-        "arm is the reference; the others are paired with it by seed. Of each run the last "
-        "epoch's\n"
-        "test_top1 counts; --metric takes another key of log.jsonl, --best the best epoch.\n"
-        "\n"
-        "Intervals cover 95 %: BCa bootstrap of the mean difference (10000 draws, the same every\n"
-        "time). p is that of the exact sign-flip test, adjusted over the arms by Holm's method.\n"
-        "\"detectable\" is the difference that as many pairs find with probability 0.8 at level\n"
-        "0.05; --margin (0.3) asks how many pairs a difference of that size needs.\n"
-        "\n"
-        "Arms may differ in method and temperature; a difference in any other key that changes\n"
-        "results is refused unless --allow KEY (or the first part of a key) names it.",
+    .summary = "compare arms over seeds, with intervals and a verdict",
+    .details = "ARM is a folder of run directories that differ in train.seed alone, or one run. "
+               "The first arm is the reference, and the others are paired with it by seed. The "
+               "test_top1 of the last epoch of each run is compared.\n\n"
+               "Intervals cover 95 %: BCa bootstrap of the mean difference, with 10000 draws that "
+               "are the same every time. p is that of the exact sign-flip test, adjusted over the "
+               "arms by Holm's method. \"detectable\" is the difference that this many pairs find "
+               "with probability 0.8 at level 0.05.\n\n"
+               "Arms may differ in method and temperature. A difference in any other key that "
+               "changes results is refused unless --allow names it.",
     .flags = flags,
     .names_min = 2,
     .names_max = ARMS_MAX,

@@ -56,10 +56,9 @@ const struct ctkd__command ctkd__command_convert = {
     .name = "convert",
     .arguments = "IN OUT [key=value ...]",
     .summary = "convert weights from one format to another",
-    .details =
-        "IN is a run directory or weights; its format is found by its contents, that of OUT "
-        "by its\n"
-        "ending (.onnx: opset 13, any batch size). OUT may be - for standard output, with format=.",
+    .details = "IN is a run directory or a file of weights, whose format is known by its contents. "
+               "The ending of OUT says the format of the output (.onnx: opset 13, any batch size). "
+               "OUT may be - for standard output; format= then says the format.",
     .flags = flags,
     .names_min = 2,
     .names_max = 2,

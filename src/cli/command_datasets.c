@@ -31,6 +31,6 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_datasets = {
     .name = "datasets",
     .arguments = "",
-    .summary = "list the data sets with size, source and the files that are read",
+    .summary = "list the data sets with size, source and files",
     .run = run,
 };

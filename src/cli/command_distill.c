@@ -9,12 +9,11 @@ const struct ctkd__command ctkd__command_distill = {
     .name = "distill",
     .arguments = "[CONFIG] teacher.path=RUN_OR_FILE [key=value ...]",
     .summary = "train a student from a teacher",
-    .details = "loss = method.ce_weight * CE + method.kd_weight * KD(tau) + method.weight * "
-               "method's own.\n"
-               "The teacher is measured on the test images first; the run stops when it is far "
-               "below what\n"
-               "its file or teacher.expect_top1 promises. The run directory and --dry-run are as "
-               "of `ctkd train`.",
+    .details = "The loss is method.ce_weight * CE + method.kd_weight * KD(tau), and for each loss "
+               "of method.name its method.weight * loss.\n\n"
+               "The teacher is measured on the test images first. The run stops when the teacher "
+               "is far below what its file or teacher.expect_top1 promises. CONFIG, the run "
+               "directory, --dry-run and the exit status are those of `ctkd train`.",
     .flags = ctkd__train_flags,
     .names_max = 1,
     .options = true,

@@ -98,13 +98,12 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_doctor = {
     .name = "doctor",
     .arguments = "[CONFIG] [key=value ...]",
-    .summary = "examine a run before it costs anything: data, teacher, balance, time, memory, disk",
-    .details =
-        "Takes what `ctkd train` or (with a teacher.path) `ctkd distill` takes, makes a few "
-        "steps, writes\n"
-        "nothing. One line per check, ok or PROBLEM with what to do; exit status 1 when there "
-        "is a problem.\n"
-        "A run looks at the same things at its beginning and prints only the problems.",
+    .summary = "examine a run before it costs anything",
+    .details = "Doctor takes what `ctkd train` takes or, with a teacher.path, `ctkd distill`. It "
+               "makes a few steps, writes nothing, and looks at data, teacher, balance of the "
+               "losses, time, memory and disk. Each check is a line, ok or PROBLEM with what to "
+               "do; the exit status is 1 when there is a problem.\n\n"
+               "A run looks at the same things at its beginning and prints the problems only.",
     .options = true,
     .flags = flags,
     .names_max = 1,

@@ -353,21 +353,18 @@ static const char *const keys[] = { "data.",           "student.network", "stude
 const struct ctkd__command ctkd__command_eval = {
     .name = "eval",
     .arguments = "RUN_OR_FILE [key=value ...]",
-    .summary = "top-1, top-5 and loss of a network on a data set's test images",
+    .summary = "measure a network on the test images of a data set",
     .details =
-        "RUN_OR_FILE is a run directory (its last.safetensors) or a file of weights.\n"
-        "The data set is that of the run (config.yaml beside weights that a run left there, or "
-        "that agree\n"
-        "with it), or the one the file names; data.set=NAME:PATH overrides it.\n"
-        "student.network names the network where the file does not, teacher.mean and teacher.std "
-        "how its\n"
-        "images are normalised. Where nothing says the latter and the data set's constants give "
-        "little, the known\n"
-        "ones are tried (see `ctkd check`); a note says which is taken. With --json one object is "
-        "printed:\n"
-        "network, dataset, top1, top5, loss, n, constants; with --details also nll, brier, ece,\n"
-        "macro_precision, macro_recall, macro_f1, per_class, confusions, reliability, agreement.\n"
-        "doc/runs.md defines them.",
+        "RUN_OR_FILE is a run directory (its last.safetensors) or a file of weights. The data set "
+        "is that of the run, as a config.yaml beside the weights says that agrees with them, or "
+        "the one that the file names; data.set=NAME:PATH overrides it.\n\n"
+        "student.network names the network where the file does not; teacher.mean and teacher.std "
+        "say how its images are normalised. Where nothing says how and the constants of the data "
+        "set give poor results, the known ones are tried (see `ctkd check`), and a note says which "
+        "were used.\n\n"
+        "With --json one object is printed: network, dataset, top1, top5, loss, n, constants; with "
+        "--details also nll, brier, ece, macro_precision, macro_recall, macro_f1, per_class, "
+        "confusions, reliability and agreement, which doc/runs.md defines.",
     .keys = keys,
     .options = true,
     .flags = flags,

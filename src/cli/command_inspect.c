@@ -210,14 +210,12 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_inspect = {
     .name = "inspect",
     .arguments = "RUN_OR_FILE [weights=NAME]",
-    .summary = "what a weights file or checkpoint holds, and which network it fits",
-    .details =
-        "Format, tensors with shapes and types, metadata, checksum, and the networks of `ctkd "
-        "models` whose\n"
-        "parameters the file has. Of several sets of weights, such as a model and its average, the "
-        "first is shown,\n"
-        "or that of weights=NAME. Half-precision tensors are shown as they are read, as "
-        "F32.",
+    .summary = "show what a weights file holds and which network it fits",
+    .details = "The output has the format, the tensors with shapes and types, the metadata, the "
+               "check sum, and the networks of `ctkd models` whose parameters the file has. Of "
+               "several sets of weights, such as a model and its running average, the first is "
+               "shown, or the one that weights=NAME names. Half-precision tensors are shown as "
+               "F32, to which they are converted when they are read.",
     .flags = flags,
     .names_min = 1,
     .names_max = 1,

@@ -95,10 +95,9 @@ const struct ctkd__command ctkd__command_methods = {
     .name = "methods",
     .arguments = "[NAME]",
     .summary = "list the distillation losses with formula, source and options",
-    .details =
-        "Cross-entropy and KD are in every distillation, with method.ce_weight and "
-        "method.kd_weight;\n"
-        "method.name adds these losses, each with its method.weight: a list such as pkt,crd.",
+    .details = "Every distillation has cross-entropy and KD, with the weights method.ce_weight and "
+               "method.kd_weight. method.name adds one of these losses, or several (pkt,crd), each "
+               "with its method.weight.",
     .names_max = 1,
     .run = run,
 };

@@ -33,11 +33,11 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_plot = {
     .name = "plot",
-    .arguments = "RUN... -o FILE.svg|-",
-    .summary = "temperature, lambda and accuracy of runs over epochs, as SVG",
-    .details = "RUN is a run directory; up to eight share the picture. The band around tau is the "
-               "range within an epoch.\nWhat no run has a value for is left out. - is standard "
-               "output.",
+    .arguments = "RUN... -o FILE",
+    .summary = "draw temperature, lambda and accuracy of runs over epochs",
+    .details =
+        "Each RUN is a run directory; up to eight share the picture, an SVG file. The band around "
+        "tau is its range within an epoch. A curve that no run has values for is left out.",
     .flags = flags,
     .names_min = 1,
     .names_max = CTKD__PLOT_RUNS_MAX,

@@ -127,19 +127,17 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_selftest = {
     .name = "selftest",
     .arguments = "[DIR [PART]]",
-    .summary = "prove this installation: gradients, kernels, repetition, resuming, files",
-    .details =
-        "DIR (default: here) is where runs will be written; the test works in a folder of "
-        "its own in it\n"
-        "and removes that. One line per verdict, ok or FAILED, with the figure; exit status "
-        "1 when one\n"
-        "failed. A bug report should hold this output.\n\n"
-        "PART (default: all, in this order):\n"
-        "  losses    gradients of every loss and of the temperature, by central differences\n"
-        "  ops       the same of every layer, with every instruction set and convolution\n"
-        "  networks  every instruction set against the portable kernels\n"
-        "  writing   a file and its folder: written, synced, renamed, read back\n"
-        "  runs      training that repeats, and resumes with every method, to the same bits",
+    .summary = "prove that this installation computes correctly",
+    .details = "DIR (the current directory by default) is where you will write runs; the test "
+               "works in a folder of its own in it and removes that folder. Each verdict is a "
+               "line, ok or FAILED, with the figure; the exit status is 1 when one failed. Please "
+               "send this output with a bug report.\n\n"
+               "PART is one of these; all run in this order by default:\n"
+               "  losses    gradients of every loss and of the temperature, by differences\n"
+               "  ops       the same for every layer, instruction set and convolution\n"
+               "  networks  every instruction set against the portable kernels\n"
+               "  writing   a file and its folder: written, synced, renamed, read back\n"
+               "  runs      training that repeats, and resumes with every method, bit for bit",
     .names_max = 2,
     .run = run,
 };

@@ -421,23 +421,18 @@ const struct ctkd__command ctkd__command_sweep = {
     .name = "sweep",
     .arguments = "CONFIG... [key=value ...] | [CONFIG] [key=value ...] --arm NAME "
                  "[key=value ...] ...",
-    .summary = "several arms over several seeds, each run on cores of its own",
-    .details =
-        "Each CONFIG is an arm, called as its file; or each --arm, whose settings follow it, on "
-        "one\n"
-        "common CONFIG. Settings before the first --arm are for all arms. An arm with a "
-        "teacher.path\n"
-        "distils, one without trains on labels. Runs are ordinary run directories,\n"
-        "DIR/ARM/seed-N (DIR is runs/sweep), with what they write to the terminal beside them in\n"
-        "seed-N.console; `ctkd compare DIR/ARM DIR/ARM` reads them.\n"
-        "\n"
-        "--jobs N runs share the cores without overlap. Finished runs are skipped and stopped or\n"
-        "killed ones resumed, so that the same command again completes a sweep, bit for bit. "
-        "SIGINT\n"
-        "and SIGTERM stop and save all runs. A run that fails does not stop the others.\n"
-        "--print writes the command lines of the runs that are left, for GNU parallel or job "
-        "arrays.\n"
-        "Exit status: 0 all finished, 1 a run failed, 75 a run stopped early, 130 or 143 stopped.",
+    .summary = "run several arms over several seeds, each run on cores of its own",
+    .details = "Each CONFIG is an arm, named after its file. Or each --arm is one, whose own "
+               "settings follow it, on a common CONFIG. Settings before the first --arm are for "
+               "all arms. An arm with a teacher.path distils; one without trains on labels.\n\n"
+               "Runs are ordinary run directories, DIR/ARM/seed-N; what they write to the terminal "
+               "is in seed-N.console beside them. `ctkd compare DIR/ARM DIR/ARM` reads them.\n\n"
+               "Finished runs are skipped, stopped and killed ones resumed, so that the same "
+               "command completes a sweep, bit for bit. SIGINT and SIGTERM stop and save all runs. "
+               "A run that fails does not stop the others. The output of --print is for GNU "
+               "parallel or a job array.\n\n"
+               "Exit status: 0 all runs are finished; 1 a run failed; 75 a run stopped early; 130 "
+               "and 143 the sweep was stopped.",
     .flags = flags,
     .names_max = ARMS_MAX,
     .passes_settings = true,

@@ -178,23 +178,20 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_train = {
     .name = "train",
     .arguments = "[CONFIG] [key=value ...]",
-    .summary = "train a network on labels (teachers, baselines)",
-    .details =
-        "CONFIG is a YAML file, or a run directory for the config.yaml in it, which is that run's "
-        "wherever\n"
-        "it has been copied or moved to. student.network is the network that is trained. The run\n"
-        "directory then holds config.yaml, log.jsonl, summary.json, last.safetensors and\n"
-        "best.safetensors (of the epoch with the best test top-1, over all epochs) and last.ckpt, "
-        "with\n"
-        "which --resume goes on, bit for bit.\n"
-        "--dry-run resolves the run, checks data, weights and run.dir, and prints the "
-        "configuration with\n"
-        "parameters, MACs, memory and the expected minutes of a few measured steps; it starts and "
-        "writes\nnothing, and its output is a CONFIG.\n"
-        "Exit status: 0 done; 129, 130 or 143 stopped by SIGHUP, SIGINT or SIGTERM after "
-        "saving; 75 saved,\n"
-        "to be resumed later: train.max_minutes, SIGUSR1, SIGUSR2 or SIGXCPU; 1 failed; 2 wrong "
-        "usage.",
+    .summary = "train a network on labels: a teacher or a baseline",
+    .details = "CONFIG is a YAML file, or a run directory, which stands for the config.yaml in it, "
+               "wherever the directory has been copied or moved. student.network names the network "
+               "that is trained.\n\n"
+               "The run directory then holds config.yaml, log.jsonl, summary.json, "
+               "last.safetensors, best.safetensors (the weights of the epoch with the best test "
+               "top-1) and last.ckpt, from which --resume continues bit for bit.\n\n"
+               "--dry-run prints the resolved configuration with the parameters, multiply-adds, "
+               "memory and, from a few measured steps, the expected minutes of the run. Its output "
+               "is a CONFIG.\n\n"
+               "Exit status: 0 the run is done; 75 it was saved and can be resumed later "
+               "(train.max_minutes, SIGUSR1, SIGUSR2, SIGXCPU); 129, 130 and 143 it was saved "
+               "after SIGHUP, SIGINT and SIGTERM; 1 it failed; 2 the command line or the "
+               "configuration is wrong.",
     .flags = ctkd__train_flags,
     .names_max = 1,
     .options = true,

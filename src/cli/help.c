@@ -1,100 +1,136 @@
 #include "cli/cli.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "config/published.h"
+#include "util/text.h"
 #include "weights/format.h"
 
-enum { WIDTH = 80 }; /* of a terminal */
-
-/* Prints text at column `indent`, in lines of WIDTH; the first begins at column `at`. */
-static void print_wrapped(const char *text, size_t indent, size_t at)
+/* Paragraphs as in ctkd__command.details. */
+static void print_paragraphs(const char *text)
 {
-    if (at > indent) {
-        putchar('\n');
-        at = 0;
-    }
-    printf("%*s", (int)(indent - at), "");
-    for (size_t column = indent; *text;) {
-        const size_t word = strcspn(text, " ");
-        if (column > indent && column + 1 + word > WIDTH) {
-            printf("\n%*s", (int)indent, "");
-            column = indent;
-        } else if (column > indent) {
-            putchar(' ');
-            column++;
+    while (*text) {
+        const char *end = strstr(text, "\n\n"), *table = strstr(text, "\n ");
+        char paragraph[1200];
+        if (text[0] == ' ') { /* a line as it is */
+            const size_t length = strcspn(text, "\n");
+            printf("%.*s\n", (int)length, text);
+            text += length + (text[length] == '\n');
+            continue;
         }
-        printf("%.*s", (int)word, text);
-        column += word;
-        text += word + strspn(text + word, " ");
+        if (!end || (table && table < end))
+            end = table;
+        const size_t length = end ? (size_t)(end - text) : strlen(text);
+        snprintf(paragraph, sizeof paragraph, "%.*s", (int)length, text);
+        putchar('\n');
+        ctkd__text_wrap(paragraph, 0, 0, stdout);
+        text += length;
+        text += strspn(text, "\n");
     }
-    putchar('\n');
 }
 
-/* "  -o, --output FILE      write the table to FILE" */
+/* "  -o, --output FILE     write the table to FILE" */
 static void print_flag(const struct ctkd__flag *flag)
 {
     const int used =
-        printf("  %s%s%s%s%s", flag->letter ? flag->letter : "   ", flag->letter ? ", " : " ",
+        printf("  %s%s%s%s%s ", flag->letter ? flag->letter : "  ", flag->letter ? ", " : "  ",
                flag->name, flag->value ? " " : "", flag->value ? flag->value : "");
-    print_wrapped(flag->help, 24, used < 23 ? (size_t)used : WIDTH);
+    ctkd__text_wrap(flag->help, 24, (size_t)used, stdout);
 }
 
-static void print_flags(const struct ctkd__flag *flags)
+/* Those of the command; of the flags of keys only those that are our own, with a fixed value. */
+static void print_flags(const struct ctkd__command *command)
 {
     static const struct ctkd__flag help = { "--help", "-h", NULL, "show this help", NULL };
     printf("\nOptions:\n");
-    for (; flags && flags->name; flags++)
-        print_flag(flags);
+    for (const struct ctkd__flag *flag = command->flags; flag && flag->name; flag++)
+        print_flag(flag);
+    for (const struct ctkd__alias *alias = ctkd__argument_aliases(); alias->flag; alias++) {
+        char text[80];
+        const struct ctkd__flag flag = { alias->flag, NULL, NULL, text, NULL };
+        snprintf(text, sizeof text, "set %s=%s", alias->key, alias->value ? alias->value : "");
+        if (command->options && !command->keys && alias->value)
+            print_flag(&flag);
+    }
     print_flag(&help);
 }
 
-/* "  pth          .pth .pt .th  several sets of weights" */
+/* "  pth          .pth .pt .th   tensors in one or more sets, with metadata" */
 static void print_formats(void)
 {
     printf("\nWeights are files of these formats, known by their contents:\n");
     for (const struct ctkd__weights_format *const *f = ctkd__weights_formats(); *f; f++) {
-        char endings[64] = "";
+        char endings[64] = "", text[160];
         size_t used = 0;
         for (const char *const *ending = (*f)->endings; *ending && used < sizeof endings; ending++)
             used += (size_t)snprintf(endings + used, sizeof endings - used, "%s%s", used ? " " : "",
                                      *ending);
-        printf("  %-12s %-14s tensors%s%s%s\n", (*f)->name, endings,
-               (*f)->holds_sets ? " in one or more sets" : "",
-               (*f)->holds_metadata ? ", what they are of as metadata" : "",
-               (*f)->holds_network ? ", and the network itself" : "");
+        const int column = printf("  %-12s %-14s ", (*f)->name, endings);
+        snprintf(text, sizeof text, "tensors%s%s%s", (*f)->holds_sets ? " in one or more sets" : "",
+                 (*f)->holds_metadata ? ", with metadata" : "",
+                 (*f)->holds_network ? " and the network itself" : "");
+        ctkd__text_wrap(text, 30, (size_t)column, stdout);
     }
+}
+
+/* What the flags of the published scripts mean here. */
+static void print_published(const struct ctkd__command *command)
+{
+    char text[1024];
+    size_t used = (size_t)snprintf(text, sizeof text,
+                                   "The flags of the published scripts, written with - or _, set "
+                                   "the keys beside which they stand below. These change nothing "
+                                   "here:");
+    for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag && used < sizeof text;
+         idle++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s %s%s",
+                                 idle == ctkd__idle_flags ? "" : ",", idle->flag,
+                                 idle[1].flag ? "" : ".");
+    putchar('\n');
+    ctkd__text_wrap(text, 0, 0, stdout);
+    if (ctkd__flag_find(command->flags, "--preset", strlen("--preset")) < 0)
+        return;
+    putchar('\n');
+    ctkd__text_wrap("With one of them and without a CONFIG, a key that is not set has the default "
+                    "of the published parser (--preset published); --preset ctkd takes the "
+                    "defaults below.",
+                    0, 0, stdout);
+}
+
+static int print_keys(const struct ctkd__command *command)
+{
+    struct ctkd__config *config;
+    ctkd_error err = { 0 };
+    if (ctkd__config_create(&config, &err) != CTKD_OK)
+        return ctkd__cli_failed(&err);
+    printf("\nKeys, as key=value or in a YAML file (dots nest):\n\n");
+    ctkd__sections_help(ctkd__config_sections(config), ctkd__argument_aliases(), command->keys,
+                        stdout);
+    ctkd__config_destroy(config);
+    return CTKD__EXIT_DONE;
 }
 
 int ctkd__cli_help(const struct ctkd__command *command)
 {
-    printf("usage: ctkd %s %s\n\n%s.\n", command->name, command->arguments, command->summary);
+    char text[400];
+    snprintf(text, sizeof text, "%s %s", command->name, command->arguments);
+    const int column = printf("usage: ctkd ");
+    ctkd__text_wrap(text, (size_t)column, (size_t)column, stdout);
+    printf("\n%c%s.\n", toupper((unsigned char)command->summary[0]), command->summary + 1);
     if (command->details)
-        printf("\n%s\n", command->details);
-    print_flags(command->flags);
+        print_paragraphs(command->details);
+    print_flags(command);
     if (command->weights)
         print_formats();
     if (command->settings) {
         const struct ctkd__section section = { "", command->settings, NULL };
         printf("\nSettings, as key=value:\n\n");
-        ctkd__sections_help((struct ctkd__sections){ &section, 1 }, NULL, stdout);
+        ctkd__sections_help((struct ctkd__sections){ &section, 1 }, NULL, NULL, stdout);
     }
     if (!command->options)
         return CTKD__EXIT_DONE;
-    struct ctkd__config *config;
-    ctkd_error err = { 0 };
-    if (ctkd__config_create(&config, &err) != CTKD_OK)
-        return ctkd__cli_failed(&err);
-    printf("\nFlags of the published scripts, with - or _, set the keys beside which they stand; "
-           "these change\nnothing here:");
-    for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag; idle++)
-        printf("%s %s", idle == ctkd__idle_flags ? "" : ",", idle->flag);
-    printf(".\n");
-    if (ctkd__flag_find(command->flags, "--preset", strlen("--preset")) >= 0)
-        printf("With one of them and without a CONFIG, what is not set is as in the published "
-               "parser\n(--preset published); --preset ctkd takes the defaults below.\n");
-    printf("\nKeys, as key=value or in a YAML file (dots nest):\n\n");
-    ctkd__sections_help(ctkd__config_sections(config), ctkd__argument_aliases(), stdout);
-    ctkd__config_destroy(config);
-    return CTKD__EXIT_DONE;
+    if (!command->keys)
+        print_published(command);
+    return print_keys(command);
 }

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/stop.h"
 #include "ctkd/ctkd.h"
+#include "util/text.h"
 
 #define ADDRESS(word) &ctkd__command_##word,
 const struct ctkd__command *const ctkd__commands[] = { CTKD__COMMAND_LIST(ADDRESS) NULL };
@@ -21,17 +22,32 @@ const struct ctkd__command *ctkd__command_find(const char *name)
     return NULL;
 }
 
+/* Names and summaries, in columns. */
+static void print_commands(FILE *out)
+{
+    size_t widest = 0;
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strlen(ctkd__commands[i]->name) > widest)
+            widest = strlen(ctkd__commands[i]->name);
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        const int column = fprintf(out, "  %s  ", ctkd__commands[i]->name);
+        ctkd__text_wrap(ctkd__commands[i]->summary, widest + 4, (size_t)column, out);
+    }
+}
+
 static void usage(FILE *out)
 {
     fprintf(out, "usage: ctkd COMMAND [ARGUMENT ...]\n"
                  "\nCurriculum temperature for knowledge distillation, on CPUs.\n\nCommands:\n");
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-9s %s\n", ctkd__commands[i]->name, ctkd__commands[i]->summary);
-    fprintf(out,
-            "\n`ctkd COMMAND --help` shows what a command takes, `ctkd --version` the version.\n"
-            "Exit status: 0 done, 1 the work failed, 2 wrong usage; of a run after saving: 129, "
-            "130 and\n143 stopped by SIGHUP, SIGINT and SIGTERM, 75 stopped by "
-            "train.max_minutes, SIGUSR1,\nSIGUSR2 or SIGXCPU.\n");
+    print_commands(out);
+    fputc('\n', out);
+    ctkd__text_wrap("`ctkd COMMAND --help` shows what a command takes, `ctkd --version` prints the "
+                    "version.",
+                    0, 0, out);
+    ctkd__text_wrap("Exit status: 0 the work is done, 1 it failed, 2 the command line is wrong. A "
+                    "run that was saved and can be resumed ends with 75 (train.max_minutes, "
+                    "SIGUSR1, SIGUSR2, SIGXCPU), 129, 130 or 143 (SIGHUP, SIGINT, SIGTERM).",
+                    0, 0, out);
 }
 
 static int unknown_command(const char *name)

@@ -68,9 +68,10 @@ ctkd_status ctkd__sections_read_yaml(struct ctkd__sections sections, const char 
 /* Writes all keys with their values, as YAML that _read_yaml takes and that gives the same bits. */
 void ctkd__sections_write_yaml(struct ctkd__sections sections, FILE *out);
 
-/* One line per key: name, type and range, default, help, aliases. For --help. */
+/* For --help, in lines of 80 characters: name, type and range, default; below it help and aliases.
+   Of the keys only those that begin with one of `prefixes` (NULL ends them; NULL itself: all). */
 void ctkd__sections_help(struct ctkd__sections sections, const struct ctkd__alias *aliases,
-                         FILE *out);
+                         const char *const *prefixes, FILE *out);
 
 /* The nearest of NULL-terminated names to `name` (edit distance), or NULL when none is near. */
 const char *ctkd__nearest(const char *name, const char *const *names);

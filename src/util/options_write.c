@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "util/options_inner.h"
+#include "util/text.h"
 
 /* A float's shortest decimal, not %.9g: 0.1f as "0.100000001" would be above a range that ends at
  * 0.1. */
@@ -117,20 +118,53 @@ static const char *default_text(const ctkd_option *option, char *text, size_t by
     return text;
 }
 
+/* "a whole number from 1 to 65536"; of text only that it is text. */
+static const char *kind_text(const ctkd_option *option, char *text, size_t bytes)
+{
+    if (option->type == CTKD_OPTION_STRING)
+        return "text";
+    return option->type == CTKD_OPTION_PATH ? "a path" : ctkd__option_expected(option, text, bytes);
+}
+
+/* Appends "; also --mode, --kind (published name)" for the flags that set the key. */
+static void append_aliases(const char *key, const struct ctkd__alias *aliases, char *text,
+                           size_t bytes)
+{
+    const char *separator = "; also ";
+    for (const struct ctkd__alias *alias = aliases; alias && alias->flag; alias++) {
+        const size_t used = strlen(text);
+        if (strcmp(alias->key, key) != 0)
+            continue;
+        const bool says_value = !alias->value || strchr(alias->flag, '=');
+        snprintf(text + used, bytes - used, "%s%s%s%s%s%s%s", separator, alias->flag,
+                 says_value ? "" : " for ", says_value ? "" : alias->value, alias->note ? " (" : "",
+                 alias->note ? alias->note : "", alias->note ? ")" : "");
+        separator = ", ";
+    }
+}
+
+static bool begins_with_one(const char *key, const char *const *prefixes)
+{
+    for (; *prefixes; prefixes++)
+        if (strncmp(key, *prefixes, strlen(*prefixes)) == 0)
+            return true;
+    return false;
+}
+
 void ctkd__sections_help(struct ctkd__sections sections, const struct ctkd__alias *aliases,
-                         FILE *out)
+                         const char *const *prefixes, FILE *out)
 {
     struct ctkd__option_at at = { 0 };
     while (ctkd__options_next(sections, &at)) {
-        char expected[256], text[128];
-        fprintf(out, "  %-30s %s; %s (default %s)", at.key, at.option->help,
-                ctkd__option_expected(at.option, expected, sizeof expected),
-                default_text(at.option, text, sizeof text));
-        for (const struct ctkd__alias *alias = aliases; alias && alias->flag; alias++)
-            if (strcmp(alias->key, at.key) == 0)
-                fprintf(out, "; also %s%s%s%s%s", alias->flag, alias->value ? " = " : "",
-                        alias->value ? alias->value : "", alias->note ? ", " : "",
-                        alias->note ? alias->note : "");
-        fputc('\n', out);
+        char expected[256], value[128], text[1024];
+        if (prefixes && !begins_with_one(at.key, prefixes))
+            continue;
+        snprintf(text, sizeof text, "%s (%s; default %s)", at.key,
+                 kind_text(at.option, expected, sizeof expected),
+                 default_text(at.option, value, sizeof value));
+        ctkd__text_wrap(text, 2, 0, out);
+        snprintf(text, sizeof text, "%s", at.option->help);
+        append_aliases(at.key, aliases, text, sizeof text);
+        ctkd__text_wrap(text, 6, 0, out);
     }
 }

@@ -105,3 +105,30 @@ ctkd_status ctkd__text_floats(const char *key, const char *text, size_t count, f
         out[i] = values[n == 1 ? 0 : i];
     return CTKD_OK;
 }
+
+void ctkd__text_wrap(const char *text, size_t indent, size_t column, FILE *out)
+{
+    static const char blanks[] = " \n";
+    enum { WIDTH = 80 };
+    bool first = true;
+    if (column > indent) {
+        fputc('\n', out);
+        column = 0;
+    }
+    text += strspn(text, blanks);
+    while (*text) {
+        const size_t word = strcspn(text, blanks);
+        if (!first && column + 1 + word > WIDTH) {
+            fputc('\n', out);
+            column = 0;
+            first = true;
+        }
+        const size_t gap = !first ? 1 : column < indent ? indent - column : 0;
+        fprintf(out, "%*s%.*s", (int)gap, "", (int)word, text);
+        column += gap + word;
+        first = false;
+        text += word;
+        text += strspn(text, blanks);
+    }
+    fputc('\n', out);
+}

@@ -1,10 +1,12 @@
-/* Text that comes from outside: UTF-8, and names that are nearly right. */
+/* Text that comes from outside: UTF-8, and names that are nearly right. Text that goes out: lines of
+ * a terminal. */
 #ifndef CTKD_UTIL_TEXT_H
 #define CTKD_UTIL_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "ctkd/status.h"
 
@@ -28,5 +30,10 @@ bool ctkd__is_near(const char *name, size_t distance);
    messages call it. */
 ctkd_status ctkd__text_floats(const char *key, const char *text, size_t count, float *out,
                               ctkd_error *err);
+
+/* Writes the words of `text` in lines of at most 80 characters that begin at column `indent`, and a
+   line break. `column` is where the output stands: behind a heading that ends before `indent` the
+   text begins in the same line. A word that is longer than a line is not broken. */
+void ctkd__text_wrap(const char *text, size_t indent, size_t column, FILE *out);
 
 #endif

@@ -26,7 +26,7 @@ const ctkd_option ctkd__convert_table[] = {
     CTKD_OPT_I64(options, channels, 0, 0, CTKD__CHANNELS_MAX,
                  "channels of the images; 0: as the file says, or as its first layer has"),
     CTKD_OPT_I64(options, height, 0, 0, 8192,
-                 "height height of the images; 0: as the file says, or as published"),
+                 "height of the images; 0: as the file says, or as published"),
     CTKD_OPT_I64(options, width, 0, 0, 8192, "width of the images; 0: the height"),
     TEXT(mean, "channel means for normalisation, comma list; empty: as the file says"),
     TEXT(std, "channel deviations for normalisation; empty: as the file says"),

@@ -12,15 +12,20 @@ small="data.set=mnist:data student.network=resnet8 train.threads=1 train.epochs=
 
 # Help and lists come from the tables and go to stdout.
 expect 0 "$ctkd" --help
-commands=$(sed -n '/^Commands:$/,/^$/s/^  \([a-z]*\) .*/\1/p' stdout)
+commands=$(sed -n '/^Commands:$/,/^$/s/^  \([a-z-]*\) .*/\1/p' stdout)
 [ "$(wc -w <<<"$commands")" -ge 12 ] || fail "commands: $commands"
 for command in $commands; do
     expect 0 "$ctkd" $command --help
     grep -q "^usage: ctkd $command" stdout || fail "$command --help"
+    wide=$(awk 'length > 80' stdout)
+    [ -z "$wide" ] || fail "$command --help: lines of more than 80 characters: $wide"
 done
+expect 0 "$ctkd" --help
+wide=$(awk 'length > 80' stdout)
+[ -z "$wide" ] || fail "--help: lines of more than 80 characters: $wide"
 for command in convert inspect; do # settings of their own, and the formats
     expect 0 "$ctkd" $command --help
-    grep -Eq '^  weights +which of several sets' stdout && grep -Eq '^  pth +\.pth \.pt \.th ' stdout || fail "$command --help"
+    grep -q '^  weights (text; default "")$' stdout && grep -Eq '^  pth +\.pth \.pt \.th ' stdout || fail "$command --help"
 done
 expect 0 "$ctkd" train --help
 for key in data.set temperature.tau_span method.dkd.beta --t_end; do

@@ -39,7 +39,7 @@ expect 0 "$ctkd" plot global -o link.svg
 for file in one.png one svg .svg; do
     expect_error 1 "ctkd: $file: expected a name that ends in .svg, or - for standard output" "$ctkd" plot global -o $file
 done
-expect_error 2 "ctkd plot: found no -o FILE; usage: ctkd plot RUN... -o FILE.svg|-" "$ctkd" plot global
+expect_error 2 "ctkd plot: found no -o FILE; usage: ctkd plot RUN... -o FILE" "$ctkd" plot global
 expect 1 "$ctkd" plot nowhere -o x.svg
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e x.svg ] || fail "no such run"
 : >global/log.jsonl
