@@ -155,7 +155,7 @@ static struct ctkd__config *config_of(const struct pair *pair, const char *metho
 
 static void note_ops(struct pair *pair, const struct ctkd__session *session)
 {
-    const struct ctkd__graph *const graph = session->adaptors->graph;
+    const struct ctkd__graph *const graph = session->network;
     for (int i = session->graph->n_nodes; i < graph->n_nodes; i++) {
         const struct ctkd__node *const node = &graph->nodes[i];
         pair->used[node->op] = true;

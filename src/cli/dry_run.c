@@ -27,7 +27,7 @@ static void print_networks(const struct ctkd__session *session,
     if (!teacher)
         return;
     const size_t own = ctkd__graph_trainable(session->graph);
-    const size_t all = ctkd__graph_trainable(session->adaptors->graph);
+    const size_t all = ctkd__graph_trainable(session->network);
     if (all > own)
         printf("# %-14s %zu parameters beside the student's, which stay with the run\n", "adaptors",
                all - own);

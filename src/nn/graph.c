@@ -297,6 +297,16 @@ ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error
     return CTKD_OK;
 }
 
+struct ctkd__graph ctkd__graph_first(const struct ctkd__graph *graph, int nodes, int parameters,
+                                     int taps)
+{
+    struct ctkd__graph first = *graph;
+    first.n_nodes = nodes;
+    first.n_parameters = parameters;
+    first.n_taps = taps;
+    return first;
+}
+
 float ctkd__init_he_out(size_t kernel, size_t out)
 {
     return (float)sqrt(2.0 / ((double)kernel * (double)kernel * (double)out));

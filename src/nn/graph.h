@@ -56,6 +56,12 @@ ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error
 float ctkd__init_he_out(size_t kernel, size_t out); /* NORMAL: sqrt(2 / (k k out)) */
 float ctkd__init_default(size_t fan_in);            /* UNIFORM: 1 / sqrt(fan_in) */
 
+/* The first `nodes` nodes, `parameters` parameters and `taps` taps of a graph as one of its own, with
+   the same logits: a network without what was built behind it. It borrows them, so the graph must
+   not grow any more; nothing is to be freed. */
+struct ctkd__graph ctkd__graph_first(const struct ctkd__graph *graph, int nodes, int parameters,
+                                     int taps);
+
 size_t ctkd__parameter_elements(const struct ctkd__parameter *parameter);
 size_t ctkd__graph_trainable(const struct ctkd__graph *graph); /* elements of weights and biases */
 /* Multiply-adds of convolutions and linear layers for one image. */

@@ -193,8 +193,8 @@ static const double *values_of(const struct ctkd__reference *r, const struct ctk
 static void conv(const struct ctkd__reference *r, const struct ctkd__node *in,
                  const struct ctkd__node *node, size_t n, const double *x, double *y)
 {
-    const double *const w = values_of(r, node, CTKD__ROLE_WEIGHT), *const b = values_of(
-                                                                       r, node, CTKD__ROLE_BIAS);
+    const double *const w = values_of(r, node, CTKD__ROLE_WEIGHT);
+    const double *const b = values_of(r, node, CTKD__ROLE_BIAS);
     const size_t k = node->kernel, depth = in->c / node->groups;
     for (size_t i = 0; i < n; i++)
         for (size_t o = 0; o < node->c; o++)
@@ -286,8 +286,8 @@ static void linear(const struct ctkd__reference *r, const struct ctkd__node *in,
 static void transposed_conv(const struct ctkd__reference *r, const struct ctkd__node *in,
                             const struct ctkd__node *node, size_t n, const double *x, double *y)
 {
-    const double *const w = values_of(r, node, CTKD__ROLE_WEIGHT), *const b = values_of(
-                                                                       r, node, CTKD__ROLE_BIAS);
+    const double *const w = values_of(r, node, CTKD__ROLE_WEIGHT);
+    const double *const b = values_of(r, node, CTKD__ROLE_BIAS);
     const size_t k = node->kernel, hw = node->h * node->w;
     for (size_t i = 0; i < n * node->c * hw; i++)
         y[i] = b ? b[i / hw % node->c] : 0;

@@ -58,7 +58,7 @@ struct loss_case {
     double *workspace;
     float *state, *fresh_state;
     size_t n_state;
-    struct ctkd__graph *teacher;
+    struct ctkd__graph *student, *teacher;
     struct ctkd__weights *teacher_weights; /* maps have weights of its batch norms */
     struct ctkd__adaptors *adaptors;
 };
@@ -117,12 +117,11 @@ static ctkd_status plan(struct loss_case *c, ctkd_error *err)
     if (status == CTKD_OK)
         status = ctkd__weights_create(c->teacher, 8, &c->teacher_weights, err);
     if (status == CTKD_OK)
-        status = build_toy(&args.student, err);
-    if (status != CTKD_OK) {
-        ctkd__graph_destroy(args.student);
+        status = build_toy(&c->student, err);
+    if (status != CTKD_OK)
         return status;
-    }
     fill(c->teacher_weights->values, c->teacher_weights->n_values, 3, 0.2f, 1);
+    args.student = c->student;
     args.teacher = c->teacher;
     args.teacher_weights = c->teacher_weights;
     return ctkd__adaptors_create(&args, &c->adaptors, err);
@@ -200,6 +199,7 @@ static void close_case(struct loss_case *c)
     }
     ctkd__adaptors_destroy(c->adaptors);
     ctkd__weights_destroy(c->teacher_weights);
+    ctkd__graph_destroy(c->student);
     ctkd__graph_destroy(c->teacher);
     free(c->config);
     free(c->workspace);

@@ -516,10 +516,10 @@ ctkd_status ctkd__adaptors_create(const struct ctkd__adaptors_args *args,
     if (!to || !b) {
         free(to);
         free(b);
-        ctkd__graph_destroy(args->student);
         return ctkd__fail(err, CTKD_ENOMEM, "adaptors: out of memory");
     }
     to->graph = args->student;
+    const struct ctkd__graph alone = *args->student;
     start_builder(b, to, args);
     mark_student(b);
     ctkd_status status = CTKD_OK;
@@ -527,6 +527,7 @@ ctkd_status ctkd__adaptors_create(const struct ctkd__adaptors_args *args,
         status = plan(b, i, err);
     if (status == CTKD_OK)
         status = ctkd__graph_finish(to->graph, to->graph->output, err);
+    to->student = ctkd__graph_first(to->graph, alone.n_nodes, alone.n_parameters, alone.n_taps);
     if (status == CTKD_OK && leave_out_unreached(to) != CTKD_OK)
         status = ctkd__fail(err, CTKD_ENOMEM, "adaptors: out of memory");
     free(b);
@@ -541,7 +542,6 @@ void ctkd__adaptors_destroy(struct ctkd__adaptors *adaptors)
 {
     if (!adaptors)
         return;
-    ctkd__graph_destroy(adaptors->graph);
     free(adaptors->trained_in);
     free(adaptors);
 }

@@ -1,8 +1,9 @@
 /*
  * What the methods of a run read of the two networks, and their adaptors as layers behind the
- * student's: the trainer's side of ctkd/adaptor.h. The student's nodes and parameters stay the
- * first of the joint graph, in their order, so that a graph of the student alone shares its
- * weights.
+ * student's: the trainer's side of ctkd/adaptor.h. A graph says names and shapes alone: methods are
+ * planned on those of student and teacher before anything is compiled. The student's nodes and
+ * parameters stay the first of the joint graph, in their order: the student alone is a part of it
+ * and shares its weights.
  */
 #ifndef CTKD_TRAIN_ADAPTORS_H
 #define CTKD_TRAIN_ADAPTORS_H
@@ -30,9 +31,10 @@ struct ctkd__stage_reads {
 };
 
 struct ctkd__adaptors {
-    struct ctkd__graph *graph; /* student, then adaptors; owned */
-    int taps[CTKD__TAPS_MAX];  /* nodes of the teacher's graph whose values are needed */
-    int sides[CTKD__TAPS_MAX]; /* node of the joint graph that the tap enters at, or -1 */
+    struct ctkd__graph *graph;  /* student, then adaptors; borrowed */
+    struct ctkd__graph student; /* the student alone, a part of `graph` */
+    int taps[CTKD__TAPS_MAX];   /* nodes of the teacher's graph whose values are needed */
+    int sides[CTKD__TAPS_MAX];  /* node of the joint graph that the tap enters at, or -1 */
     size_t n_taps;
     bool batch_statistics; /* the teacher's, as ctkd_builder.batch_statistics */
     struct ctkd__stage_reads initial, main;
@@ -44,7 +46,7 @@ struct ctkd__adaptors {
 
 struct ctkd__adaptors_args {
     const struct ctkd__methods *methods;
-    struct ctkd__graph *student; /* finished; taken over, also on failure */
+    struct ctkd__graph *student; /* finished; grows by the adaptors; borrowed until destroy */
     const char *student_name, *teacher_name;
     const struct ctkd__graph *teacher;
     const struct ctkd__weights *teacher_weights; /* borrowed until destroy */

@@ -151,8 +151,7 @@ static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
     return status;
 }
 
-static ctkd_status build_student(struct ctkd__session *session, struct ctkd__graph **out,
-                                 ctkd_error *err)
+static ctkd_status build_student(struct ctkd__session *session, ctkd_error *err)
 {
     const struct ctkd__network_info *const info = &session->info;
     const struct ctkd__model_args model = { .channels = info->channels,
@@ -160,7 +159,8 @@ static ctkd_status build_student(struct ctkd__session *session, struct ctkd__gra
                                             .width = info->width,
                                             .classes = info->classes };
     const ctkd_status status =
-        ctkd__model_build(session->config->student.network, &model, out, err);
+        ctkd__model_build(session->config->student.network, &model, &session->network, err);
+    session->graph = session->network;
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "student.network");
 }
 
@@ -195,18 +195,17 @@ static ctkd_status prepare_teacher(struct ctkd__session *session, ctkd_error *er
 /* What the methods put on the student, and which taps of the teacher they read. */
 static ctkd_status open_methods(struct ctkd__session *session, ctkd_error *err)
 {
-    struct ctkd__graph *joint = NULL;
-    ctkd_status status = build_student(session, &joint, err);
-    if (status != CTKD_OK)
-        return status;
     const struct ctkd__adaptors_args args = { .methods = &session->methods,
-                                              .student = joint,
+                                              .student = session->network,
                                               .student_name = session->info.network,
                                               .teacher_name = session->teacher->info.network,
                                               .teacher = session->teacher->graph,
                                               .teacher_weights = session->teacher->weights };
-    status = ctkd__adaptors_create(&args, &session->adaptors, err);
-    return status == CTKD_OK ? prepare_teacher(session, err) : status;
+    const ctkd_status status = ctkd__adaptors_create(&args, &session->adaptors, err);
+    if (status != CTKD_OK)
+        return status;
+    session->graph = &session->adaptors->student;
+    return prepare_teacher(session, err);
 }
 
 static ctkd_status open_training(struct ctkd__session *session, bool initial,
@@ -223,7 +222,7 @@ static ctkd_status open_training(struct ctkd__session *session, bool initial,
         training.n_outputs = reads->n_outputs;
     }
     const ctkd_status status =
-        ctkd__training_create(session->weights->graph, session->weights, &training, out, err);
+        ctkd__training_create(session->network, session->weights, &training, out, err);
     return status == CTKD_OK ? prepare_last(session, *out, err) : status;
 }
 
@@ -238,13 +237,13 @@ static ctkd_status open_student(struct ctkd__session *session, bool distil, ctkd
                           "data.classes if some have no images)",
                           config->data.set);
     snprintf(info->network, sizeof info->network, "%s", config->student.network);
-    ctkd_status status = build_student(session, &session->graph, err);
+    ctkd_status status = build_student(session, err);
     if (status == CTKD_OK && distil)
         status = open_methods(session, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__weights_create(distil ? session->adaptors->graph : session->graph,
-                                  session->engine.kernels->block, &session->weights, err);
+    status = ctkd__weights_create(session->network, session->engine.kernels->block,
+                                  &session->weights, err);
     if (status == CTKD_OK)
         status = start_weights(session, err);
     if (status == CTKD_OK)
@@ -435,7 +434,7 @@ void ctkd__session_close(struct ctkd__session *session)
     ctkd__training_destroy(session->initial_training);
     ctkd__weights_destroy(session->weights);
     ctkd__adaptors_destroy(session->adaptors);
-    ctkd__graph_destroy(session->graph);
+    ctkd__graph_destroy(session->network);
     ctkd__teacher_close(session->teacher);
     ctkd__engine_close(&session->engine);
     ctkd__data_close(&session->data);

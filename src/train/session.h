@@ -39,12 +39,13 @@ struct ctkd__session {
     struct ctkd__engine engine;
     struct ctkd__network_info info;    /* of the student */
     char note[CTKD__NOTE_BYTES];       /* on student.init, as of a teacher */
-    struct ctkd__graph *graph;         /* of the student alone */
+    struct ctkd__graph *network;       /* the student, and what methods put on it */
+    const struct ctkd__graph *graph;   /* of the student alone: the first part of `network` */
     struct ctkd__inference *inference; /* of the student, for evaluation */
     struct ctkd__teacher *teacher;     /* NULL: trained on labels alone */
     struct ctkd__methods methods;      /* with a teacher */
-    struct ctkd__adaptors *adaptors;   /* with a teacher: the student's graph and what is on it */
-    struct ctkd__weights *weights;     /* of adaptors->graph, or of graph */
+    struct ctkd__adaptors *adaptors;   /* with a teacher */
+    struct ctkd__weights *weights;     /* of network */
     struct ctkd__run_state state;
     struct ctkd__training *training, *initial_training; /* initial: NULL without such a stage */
     struct ctkd__method_losses *method_losses, *initial_method_losses; /* NULL without a method */
