@@ -34,10 +34,13 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_plot = {
     .name = "plot",
     .arguments = "RUN... -o FILE",
-    .summary = "draw temperature, lambda and accuracy of runs over epochs",
+    .summary = "draw loss, accuracy, temperature and lambda over epochs",
     .details =
-        "Each RUN is a run directory; up to eight share the picture, an SVG file. The band around "
-        "tau is its range within an epoch. A curve that no run has values for is left out.",
+        "Each RUN is a run directory, or a folder of runs that differ in their seed, which is "
+        "drawn as their mean with its range. Up to eight share the picture. The band around tau "
+        "of one run is the range within an epoch. A panel that no run has values for is left out. "
+        "The ending of FILE, .svg or .png, says what is written; PNG needs the program "
+        "rsvg-convert (Debian: librsvg2-bin).",
     .flags = flags,
     .names_min = 1,
     .names_max = CTKD__PLOT_RUNS_MAX,

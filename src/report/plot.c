@@ -1,15 +1,16 @@
 #include "report/plot.h"
 
+#include <errno.h>
 #include <math.h>
-#include <stdio.h>
+#include <spawn.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "io/jsonl.h"
 #include "util/error.h"
 #include "util/file.h"
-#include "util/run_files.h"
 
 enum {
     WIDTH = 760,
@@ -22,13 +23,16 @@ enum {
     TICKS = 4
 };
 
-/* A panel: a member of the log's epochs, and the band around it when the log has one. */
+/* A panel: members of the log's epochs that share an axis, the first as a line, the second as a
+   dashed one; and the band around the first when a run's log has one. */
 static const struct panel {
-    const char *title, *key, *low, *high;
+    const char *title, *key, *dashed, *low, *high;
 } panels[] = {
-    { "temperature tau", "tau", "tau_min", "tau_max" },
-    { "reversal strength lambda", "lambda", NULL, NULL },
-    { "test top-1, %", "test_top1", NULL, NULL },
+    { "loss", "loss", NULL, NULL, NULL },
+    { "top-1, %: on test images (line), on training batches (dashed)", "test_top1", "train_top1",
+      NULL, NULL },
+    { "temperature tau", "tau", NULL, "tau_min", "tau_max" },
+    { "reversal strength lambda", "lambda", NULL, NULL, NULL },
 };
 enum { N_PANELS = sizeof panels / sizeof *panels };
 
@@ -41,14 +45,10 @@ static const char *const colours[CTKD__PLOT_RUNS_MAX] = { "#0072b2", "#d55e00", 
 static const char style[] =
     "<style>text{font:12px "
     "sans-serif;fill:#333}.title{font-weight:bold}.grid{stroke:#ddd;fill:none}"
-    ".line{fill:none;stroke-width:2;stroke-linejoin:round}.band{opacity:.18;stroke:none}"
+    ".line{fill:none;stroke-width:2;stroke-linejoin:round}.dashed{stroke-dasharray:3 "
+    "3;stroke-width:1.5}.band{opacity:.18;stroke:none}"
     ".back{fill:#fff}"
     "@media(prefers-color-scheme:dark){text{fill:#ccc}.grid{stroke:#444}.back{fill:#181818}}";
-
-struct run {
-    const char *dir;
-    struct ctkd__json_rows *rows;
-};
 
 struct axis {
     double low, high;
@@ -59,21 +59,44 @@ struct frame {
     double top;
 };
 
-static struct axis range_of(const struct run *runs, size_t count, const char *const *keys,
-                            size_t n_keys)
+static void widen(struct axis *axis, double value)
+{
+    if (!isfinite(value))
+        return;
+    axis->low = fmin(axis->low, value);
+    axis->high = fmax(axis->high, value);
+}
+
+static struct ctkd__curve_point point_of(const struct ctkd__curves *curves, size_t at,
+                                         const struct panel *panel)
+{
+    return ctkd__curves_point(curves, at, panel->key, panel->low, panel->high);
+}
+
+/* Ends in no order where no curve has a value. */
+static struct axis range_of(const struct ctkd__curves *curves, size_t count,
+                            const struct panel *panel)
 {
     struct axis axis = { INFINITY, -INFINITY };
-    for (size_t r = 0; r < count; r++)
-        for (size_t i = 0; i < ctkd__json_rows_count(runs[r].rows); i++)
-            for (size_t k = 0; k < n_keys && ctkd__json_rows_is_epoch(runs[r].rows, i); k++) {
-                const double value =
-                    keys[k] ? ctkd__json_rows_number(runs[r].rows, i, keys[k]) : (double)NAN;
-                if (!isfinite(value))
-                    continue;
-                axis.low = fmin(axis.low, value);
-                axis.high = fmax(axis.high, value);
-            }
+    for (size_t c = 0; c < count; c++)
+        for (size_t i = 0; i < curves[c].n_epochs; i++) {
+            const struct ctkd__curve_point point = point_of(&curves[c], i, panel);
+            widen(&axis, point.value);
+            widen(&axis, point.low);
+            widen(&axis, point.high);
+            if (panel->dashed)
+                widen(&axis, ctkd__curves_point(&curves[c], i, panel->dashed, NULL, NULL).value);
+        }
     return axis;
+}
+
+static struct axis epochs_of(const struct ctkd__curves *curves, size_t count)
+{
+    struct axis axis = { INFINITY, -INFINITY };
+    for (size_t c = 0; c < count; c++)
+        for (size_t i = 0; i < curves[c].n_epochs; i++)
+            widen(&axis, ctkd__curves_epoch(&curves[c], i));
+    return axis.high > axis.low ? axis : (struct axis){ axis.low - 1, axis.low + 1 };
 }
 
 /* The nearest of 1, 2, 5 times a power of ten at or above `step`. */
@@ -129,126 +152,226 @@ static void draw_grid(FILE *out, const struct frame *f, const struct panel *pane
             fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.6g</text>\n", x,
                     f->top + PANEL + 14, i * x_step);
     }
+    if (numbers_below)
+        fprintf(out,
+                "<text class=\"title\" x=\"%d\" y=\"%.1f\" text-anchor=\"middle\">epoch</text>\n",
+                LEFT + (WIDTH - LEFT - RIGHT) / 2, f->top + PANEL + 30);
 }
 
-/* One member of the epochs as points, forwards or backwards; *begun: a point is there already. */
-static void draw_points(FILE *out, const struct frame *f, const struct run *run, const char *key,
-                        bool backwards, bool *begun)
+enum part { VALUE, DASHED, LOW, HIGH };
+
+/* One part of a panel's curve as points, forwards or backwards; *begun: a point is there already. */
+static void draw_points(FILE *out, const struct frame *f, const struct ctkd__curves *curves,
+                        const struct panel *panel, enum part part, bool *begun)
 {
-    const size_t n = ctkd__json_rows_count(run->rows);
-    for (size_t i = 0; i < n; i++) {
-        const size_t row = backwards ? n - 1 - i : i;
-        const double value = ctkd__json_rows_number(run->rows, row, key);
-        if (!ctkd__json_rows_is_epoch(run->rows, row) || !isfinite(value))
+    for (size_t i = 0; i < curves->n_epochs; i++) {
+        const size_t at = part == HIGH ? curves->n_epochs - 1 - i : i;
+        const struct ctkd__curve_point point =
+            part == DASHED ? ctkd__curves_point(curves, at, panel->dashed, NULL, NULL)
+                           : point_of(curves, at, panel);
+        const double value = part == LOW ? point.low : part == HIGH ? point.high : point.value;
+        if (!isfinite(value))
             continue;
-        fprintf(out, "%c%.1f %.1f", *begun ? 'L' : 'M',
-                x_of(f, ctkd__json_rows_number(run->rows, row, "epoch")), y_of(f, value));
+        fprintf(out, "%c%.1f %.1f", *begun ? 'L' : 'M', x_of(f, ctkd__curves_epoch(curves, at)),
+                y_of(f, value));
         *begun = true;
     }
 }
 
-static void draw_run(FILE *out, const struct frame *f, const struct run *run,
-                     const struct panel *panel, size_t colour)
+static void draw_line(FILE *out, const struct frame *f, const struct ctkd__curves *curves,
+                      const struct panel *panel, enum part part, size_t colour)
 {
     bool begun = false;
-    if (panel->low) {
-        fprintf(out, "<path class=\"band b%zu\" d=\"", colour);
-        draw_points(out, f, run, panel->low, false, &begun);
-        draw_points(out, f, run, panel->high, true, &begun);
-        fprintf(out, "%s\"/>\n", begun ? "Z" : "");
-    }
-    begun = false;
-    fprintf(out, "<path class=\"line c%zu\" d=\"", colour);
-    draw_points(out, f, run, panel->key, false, &begun);
+    fprintf(out, "<path class=\"line%s c%zu\" d=\"", part == DASHED ? " dashed" : "", colour);
+    draw_points(out, f, curves, panel, part, &begun);
     fprintf(out, "\"/>\n");
 }
 
-static void draw_legend(FILE *out, const char *name, size_t colour, size_t y)
+static void draw_curves(FILE *out, const struct frame *f, const struct ctkd__curves *curves,
+                        const struct panel *panel, size_t colour)
+{
+    bool begun = false;
+    if (panel->low || curves->n_runs > 1) {
+        fprintf(out, "<path class=\"band b%zu\" d=\"", colour);
+        draw_points(out, f, curves, panel, LOW, &begun);
+        draw_points(out, f, curves, panel, HIGH, &begun);
+        fprintf(out, "%s\"/>\n", begun ? "Z" : "");
+    }
+    draw_line(out, f, curves, panel, VALUE, colour);
+    if (panel->dashed)
+        draw_line(out, f, curves, panel, DASHED, colour);
+}
+
+void ctkd__markup_text(const char *text, FILE *out)
+{
+    for (; *text; text++)
+        switch (*text) {
+        case '<':
+            fputs("&lt;", out);
+            break;
+        case '>':
+            fputs("&gt;", out);
+            break;
+        case '&':
+            fputs("&amp;", out);
+            break;
+        case '"':
+            fputs("&quot;", out);
+            break;
+        case '\'':
+            fputs("&#39;", out);
+            break;
+        default:
+            fputc(*text, out);
+        }
+}
+
+static void draw_legend(FILE *out, const struct ctkd__curves *curves, size_t colour, size_t y)
 {
     fprintf(out, "<path class=\"line c%zu\" d=\"M%d %zuh24\"/><text x=\"%d\" y=\"%zu\">", colour,
             LEFT, y, LEFT + 32, y + 4);
-    for (; *name; name++)
-        if (*name == '<' || *name == '&')
-            fputs(*name == '<' ? "&lt;" : "&amp;", out);
-        else
-            fputc(*name, out);
+    ctkd__markup_text(curves->name, out);
+    if (curves->n_runs > 1)
+        fprintf(out, " (mean and range of %zu seeds)", curves->n_runs);
     fprintf(out, "</text>\n");
 }
 
 /* The panels that some run has a value for: one on labels alone has no temperature. */
-static size_t find_panels(const struct run *runs, size_t count, const struct panel *found[N_PANELS])
+static size_t find_panels(const struct ctkd__curves *curves, size_t count,
+                          const struct panel *found[N_PANELS])
 {
     size_t n = 0;
     for (size_t p = 0; p < N_PANELS; p++) {
-        const struct axis range = range_of(runs, count, &panels[p].key, 1);
+        const struct axis range = range_of(curves, count, &panels[p]);
         if (range.low <= range.high)
             found[n++] = &panels[p];
     }
     return n;
 }
 
-static void draw(FILE *out, const struct run *runs, size_t count, const struct panel *const *shown,
-                 size_t n_shown)
+bool ctkd__plot_write(const struct ctkd__curves *curves, size_t count, FILE *out)
 {
-    const size_t below = TOP + n_shown * (PANEL + GAP);
+    const struct panel *shown[N_PANELS];
+    const size_t n_shown = find_panels(curves, count, shown);
+    const size_t below = TOP + n_shown * (PANEL + GAP) + LEGEND;
     const size_t height = below + LEGEND * count + 10;
-    const char *const epoch[] = { "epoch" };
-    struct axis x = range_of(runs, count, epoch, 1);
-    if (x.high <= x.low)
-        x = (struct axis){ x.low - 1, x.low + 1 };
+    const struct axis x = epochs_of(curves, count);
+    if (n_shown == 0)
+        return false;
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %zu\" width=\"%d\" "
             "height=\"%zu\">\n%s",
             WIDTH, height, WIDTH, height, style);
-    for (size_t r = 0; r < count; r++)
-        fprintf(out, ".c%zu{stroke:%s}.b%zu{fill:%s}", r, colours[r], r, colours[r]);
+    for (size_t c = 0; c < count; c++)
+        fprintf(out, ".c%zu{stroke:%s}.b%zu{fill:%s}", c, colours[c], c, colours[c]);
     fprintf(out, "</style>\n<rect class=\"back\" width=\"100%%\" height=\"100%%\"/>\n");
     for (size_t p = 0; p < n_shown; p++) {
-        const char *const keys[] = { shown[p]->key, shown[p]->low, shown[p]->high };
         double step;
-        const struct axis y = rounded(range_of(runs, count, keys, 3), &step);
+        const struct axis y = rounded(range_of(curves, count, shown[p]), &step);
         const struct frame f = { x, y, (double)(TOP + p * (PANEL + GAP)) };
         draw_grid(out, &f, shown[p], step, p + 1 == n_shown);
-        for (size_t r = 0; r < count; r++)
-            draw_run(out, &f, &runs[r], shown[p], r);
+        for (size_t c = 0; c < count; c++)
+            draw_curves(out, &f, &curves[c], shown[p], c);
     }
-    for (size_t r = 0; r < count; r++)
-        draw_legend(out, runs[r].dir, r, below + LEGEND * r);
+    for (size_t c = 0; c < count; c++)
+        draw_legend(out, &curves[c], c, below + LEGEND * c);
     fprintf(out, "</svg>\n");
+    return true;
 }
 
-static ctkd_status read_run(const char *dir, struct run *run, ctkd_error *err)
+/* --- files */
+
+static bool ends_in(const char *file, const char *ending)
 {
-    char path[1100];
-    ctkd__run_file_path(dir, CTKD__RUN_LOG, path, sizeof path);
-    run->dir = dir;
-    const ctkd_status status = ctkd__jsonl_read(path, &run->rows, err);
-    if (status != CTKD_OK)
-        return status;
-    for (size_t i = 0; i < ctkd__json_rows_count(run->rows); i++)
-        if (ctkd__json_rows_is_epoch(run->rows, i))
-            return CTKD_OK;
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: found no finished epoch, expected one or more", path);
+    const size_t n = strlen(file), m = strlen(ending);
+    return n > m && strcasecmp(file + n - m, ending) == 0;
 }
 
-/* SVG is all that is written: another ending would lie. A device or a pipe has any name. */
+/* Any other ending would lie about what is written. A device or a pipe has any name. */
 static ctkd_status check_ending(const char *file, ctkd_error *err)
 {
     struct stat info;
-    const size_t n = strlen(file);
-    if (strcmp(file, "-") == 0 || (n > 4 && strcasecmp(file + n - 4, ".svg") == 0) ||
+    if (strcmp(file, "-") == 0 || ends_in(file, ".svg") || ends_in(file, ".png") ||
         (stat(file, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)))
         return CTKD_OK;
     return ctkd__fail(err, CTKD_EINVAL,
-                      "%s: expected a name that ends in .svg, or - for standard output", file);
+                      "%s: expected a name that ends in .svg or .png, or - for standard output",
+                      file);
+}
+
+/* Runs rsvg-convert, which reads the SVG from `picture` and writes what it makes to `out`. */
+static ctkd_status convert_to_png(FILE *picture, FILE *out, const char *file, ctkd_error *err)
+{
+    char *const argv[] = { "rsvg-convert", "--format=png", "--zoom=2", NULL };
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int ended = -1;
+    rewind(picture);
+    fflush(out);
+    if (posix_spawn_file_actions_init(&actions) != 0)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", file);
+    posix_spawn_file_actions_adddup2(&actions, fileno(picture), STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, fileno(out), STDOUT_FILENO);
+    const int why = posix_spawnp(&child, argv[0], &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (why != 0)
+        return ctkd__fail(err, CTKD_EIO,
+                          "%s: PNG needs the program rsvg-convert (Debian: librsvg2-bin), which "
+                          "cannot be run: %s",
+                          file, strerror(why));
+    while (waitpid(child, &ended, 0) < 0 && errno == EINTR)
+        ;
+    return ended == 0 ? CTKD_OK
+                      : ctkd__fail(err, CTKD_EIO, "%s: rsvg-convert failed with status %d", file,
+                                   WIFEXITED(ended) ? WEXITSTATUS(ended) : -1);
+}
+
+static ctkd_status write_png(const struct ctkd__curves *curves, size_t count, FILE *out,
+                             const char *file, ctkd_error *err)
+{
+    FILE *const picture = tmpfile();
+    if (!picture)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot create a temporary file: %s", file,
+                          strerror(errno));
+    ctkd__plot_write(curves, count, picture);
+    const ctkd_status status =
+        fflush(picture) == 0 && !ferror(picture)
+            ? convert_to_png(picture, out, file, err)
+            : ctkd__fail(err, CTKD_EIO, "%s: cannot write a temporary file", file);
+    fclose(picture);
+    return status;
+}
+
+static bool has_values(const struct ctkd__curves *curves, size_t count)
+{
+    const struct panel *shown[N_PANELS];
+    return find_panels(curves, count, shown) > 0;
+}
+
+static ctkd_status write_file(const struct ctkd__curves *curves, size_t count, const char *file,
+                              ctkd_error *err)
+{
+    struct ctkd__new_file out;
+    if (!has_values(curves, count))
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: its epochs have no values to draw",
+                          curves[0].name);
+    ctkd_status status = ctkd__new_file_open(&out, file, err);
+    if (status != CTKD_OK)
+        return status;
+    if (ends_in(file, ".png"))
+        status = write_png(curves, count, out.stream, file, err);
+    else
+        ctkd__plot_write(curves, count, out.stream);
+    if (status == CTKD_OK)
+        return ctkd__new_file_commit(&out, err);
+    ctkd__new_file_abandon(&out);
+    return status;
 }
 
 ctkd_status ctkd__plot_runs(const char *const *names, size_t count, const char *file,
                             ctkd_error *err)
 {
-    struct run runs[CTKD__PLOT_RUNS_MAX] = { { 0 } };
-    const struct panel *shown[N_PANELS];
-    struct ctkd__new_file out;
+    struct ctkd__curves curves[CTKD__PLOT_RUNS_MAX] = { { .n_runs = 0 } };
     ctkd_status status = check_ending(file, err);
     if (status != CTKD_OK)
         return status;
@@ -256,17 +379,10 @@ ctkd_status ctkd__plot_runs(const char *const *names, size_t count, const char *
         return ctkd__fail(err, CTKD_EINVAL, "found %zu runs, expected 1 to %d", count,
                           CTKD__PLOT_RUNS_MAX);
     for (size_t i = 0; i < count && status == CTKD_OK; i++)
-        status = read_run(names[i], &runs[i], err);
-    const size_t n_shown = status == CTKD_OK ? find_panels(runs, count, shown) : 0;
-    if (status == CTKD_OK && n_shown == 0)
-        status = ctkd__fail(err, CTKD_EFORMAT, "%s: its epochs have no values to draw", names[0]);
+        status = ctkd__curves_read(names[i], &curves[i], err);
     if (status == CTKD_OK)
-        status = ctkd__new_file_open(&out, file, err);
-    if (status == CTKD_OK) {
-        draw(out.stream, runs, count, shown, n_shown);
-        status = ctkd__new_file_commit(&out, err);
-    }
+        status = write_file(curves, count, file, err);
     for (size_t i = 0; i < count; i++)
-        ctkd__json_rows_destroy(runs[i].rows);
+        ctkd__curves_free(&curves[i]);
     return status;
 }

@@ -1,17 +1,25 @@
-/* Curves of runs as one SVG: temperature, reversal strength and accuracy over epochs (the
- * "temperature learning curves" of Li et al. 2023). */
+/* Curves of runs and arms as SVG or PNG: loss, accuracy, temperature and reversal strength over
+ * epochs (the "temperature learning curves" of Li et al. 2023). */
 #ifndef CTKD_REPORT_PLOT_H
 #define CTKD_REPORT_PLOT_H
 
-#include <stddef.h>
+#include <stdio.h>
 
-#include "ctkd/status.h"
+#include "report/curves.h"
 
 enum { CTKD__PLOT_RUNS_MAX = 8 };
 
-/* Draws the epochs in log.jsonl of 1 to CTKD__PLOT_RUNS_MAX run directories into a new file. Light
-   and dark follow the viewer. CTKD_EFORMAT: a log without epochs. */
+/* Draws 1 to CTKD__PLOT_RUNS_MAX runs or arms into a new file, whose ending says how: .svg, whose
+   colours follow the viewer's light or dark, or .png, light, for which the program rsvg-convert
+   must be installed. "-", a device or a pipe: SVG. CTKD_EFORMAT: a log without epochs, or none has
+   a value to draw. */
 ctkd_status ctkd__plot_runs(const char *const *runs, size_t count, const char *file,
                             ctkd_error *err);
+
+/* The same as an element <svg> of a page. False: there is nothing to draw. */
+bool ctkd__plot_write(const struct ctkd__curves *curves, size_t count, FILE *out);
+
+/* Text with <, >, & and quotes as entities, for SVG and HTML. */
+void ctkd__markup_text(const char *text, FILE *out);
 
 #endif

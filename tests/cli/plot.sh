@@ -16,29 +16,54 @@ for kind in global instance; do
 done
 expect 0 "$ctkd" plot 'a&b' global instance -o curves.svg
 python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse("curves.svg")' || fail "not well-formed"
-[ "$(grep -c 'class="line' curves.svg)" = 12 ] || fail "three lines in three panels and the legend"
+[ "$(grep -c 'class="line' curves.svg)" = 18 ] || fail "three lines in four panels, dashed ones in one, and the legend"
 for c in 1 2; do # four epochs of the distilled runs: a move and three lines in each panel
-    [ "$(grep -Ec "class=\"line c$c\" d=\"M[^\"L]*(L[^\"L]*){3}\"" curves.svg)" = 3 ] || fail "curves of run $c"
+    [ "$(grep -Ec "class=\"line c$c\" d=\"M[^\"L]*(L[^\"L]*){3}\"" curves.svg)" = 4 ] || fail "curves of run $c"
 done
 ! grep -q 'nan\|inf"' curves.svg || fail "a number is not finite"
 grep -q 'a&amp;b' curves.svg || fail "a name is not escaped"
 
-# Labels alone have one panel, and no run needs one that is empty.
-for runs in "a&b 1 0" "global 3 1"; do
+# Labels alone have two panels, and no run needs one that is empty.
+for runs in "a&b 2 0" "global 4 1"; do
     read -r run panels learned <<<"$runs"
     expect 0 "$ctkd" plot "$run" -o one.svg
-    [ "$(grep -c 'class="title"' one.svg)" = "$panels" ] || fail "$run: panels: $(grep 'class="title"' one.svg)"
+    [ "$(grep -c 'class="title".*</text>' one.svg)" = $((panels + 1)) ] || fail "$run: panels: $(grep 'class="title"' one.svg)"
     [ "$(grep -c 'temperature tau' one.svg)" = "$learned" ] || fail "$run: temperature"
-    [ "$(grep -c 'test top-1' one.svg)" = 1 ] || fail "$run: accuracy"
+    [ "$(grep -c '>top-1, %' one.svg)" = 1 ] && [ "$(grep -c '>epoch<' one.svg)" = 1 ] || fail "$run: accuracy"
 done
 expect 0 "$ctkd" plot global -o -
 cmp stdout one.svg || fail "standard output has another picture"
 mkdir pictures && ln -s pictures/one.svg link.svg
 expect 0 "$ctkd" plot global -o link.svg
 [ -L link.svg ] && cmp pictures/one.svg one.svg || fail "a link was replaced"
-for file in one.png one svg .svg; do
-    expect_error 1 "ctkd: $file: expected a name that ends in .svg, or - for standard output" "$ctkd" plot global -o $file
+for file in one.jpg one svg .svg .png; do
+    expect_error 1 "ctkd: $file: expected a name that ends in .svg or .png, or - for standard output" "$ctkd" plot global -o $file
 done
+
+# An arm is the mean of its seeds, with their range as a band in every panel.
+mkdir arm && cp -r global arm/seed-1 && cp -r global arm/seed-2
+python3 - <<'PYTHON'
+import json, re
+rows = [json.loads(line) for line in open("arm/seed-2/log.jsonl")]
+for row in rows:
+    row["test_top1"] += 10
+open("arm/seed-2/log.jsonl", "w").write("".join(json.dumps(row) + "\n" for row in rows))
+PYTHON
+expect 0 "$ctkd" plot arm -o arm.svg
+grep -q 'arm (mean and range of 2 seeds)' arm.svg || fail "the arm is not named as one"
+[ "$(grep -c 'class="band' arm.svg)" = 4 ] || fail "bands of an arm"
+mkdir empty
+expect_error 1 "ctkd: empty: found no log.jsonl here or one folder below, expected a run or an arm" "$ctkd" plot empty -o x.svg
+
+# PNG is made by rsvg-convert, and only there.
+if command -v rsvg-convert >program; then
+    expect 0 "$ctkd" plot global -o one.png
+    [ "$(head -c 8 one.png | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ] || fail "one.png is not a PNG"
+fi
+mkdir path
+expect 1 env PATH="$PWD/path" "$ctkd" plot global -o two.png
+grep -q '^ctkd: two.png: PNG needs the program rsvg-convert (Debian: librsvg2-bin)' stderr || fail "$(cat stderr)"
+[ ! -e two.png ] || fail "two.png was left"
 expect_error 2 "ctkd plot: found no -o FILE; usage: ctkd plot RUN... -o FILE" "$ctkd" plot global
 expect 1 "$ctkd" plot nowhere -o x.svg
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e x.svg ] || fail "no such run"

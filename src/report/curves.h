@@ -1,0 +1,38 @@
+/*
+ * Values over the epochs of one run, or of the runs of an arm: a folder of run directories that
+ * differ in their seed (`ctkd sweep` makes them).
+ */
+#ifndef CTKD_REPORT_CURVES_H
+#define CTKD_REPORT_CURVES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "ctkd/status.h"
+#include "io/jsonl.h"
+
+struct ctkd__curves {
+    char name[256];               /* of the directory, as it was given, at its end */
+    struct ctkd__json_rows **log; /* [n_runs] */
+    size_t **epochs;              /* [n_runs][n_epochs]: the row of an epoch in its log */
+    size_t n_runs;
+    size_t n_epochs; /* those that every run has finished */
+};
+
+/* A value at an epoch: of one run with the band that the log has for it, of an arm the mean with the
+   least and the greatest of its runs. NaN: none. */
+struct ctkd__curve_point {
+    double value, low, high;
+};
+
+/* Reads log.jsonl of a run, or of all runs in a folder. CTKD_EFORMAT: no epoch is finished;
+   CTKD_EIO: no log can be read. *out is freed by the caller, also after an error. */
+ctkd_status ctkd__curves_read(const char *path, struct ctkd__curves *out, ctkd_error *err);
+void ctkd__curves_free(struct ctkd__curves *curves);
+
+double ctkd__curves_epoch(const struct ctkd__curves *curves, size_t at);
+/* key: of the log; low, high: keys of its band in a run, or NULL. */
+struct ctkd__curve_point ctkd__curves_point(const struct ctkd__curves *curves, size_t at,
+                                            const char *key, const char *low, const char *high);
+
+#endif
