@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "ctkd/loss.h"
+#include "ctkd/plugin.h"
 #include "nn/arena.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
@@ -195,6 +196,43 @@ static void theta_may_have_options_of_its_own(void **state)
     compare_theta(*state, "temperature.lr=2 temperature.weight_decay=0", 5, 2, 0);
 }
 
+/* The temperature's course is that of a plugin that gets the same logits, and so that of CTKDLoss
+   (tests/python/test_torch.py compares it with the plugin over three epochs, bit for bit). */
+static void theta_of_three_epochs_is_that_of_the_plugin(void **state)
+{
+    struct ctkd__config *config = config_with(*state, "");
+    struct ctkd__session *session = tiny_session(config, true);
+    ctkd_plugin_config plugin_config = ctkd_plugin_defaults(BATCH, TINY_CLASSES);
+    plugin_config.learning_rate = config->optimizer.lr;
+    ctkd_plugin *plugin;
+    check_ok(ctkd_plugin_create(&plugin_config, &plugin), NULL);
+    float s[BATCH * TINY_CLASSES], t[BATCH * TINY_CLASSES], ds[BATCH * TINY_CLASSES], theta = 1;
+    size_t steps = 0;
+    for (uint64_t epoch = 1; epoch <= 3; epoch++) {
+        struct ctkd__batch batch;
+        ctkd__loader_start(session->data.train, epoch, 0);
+        for (; ctkd__loader_next(session->data.train, &batch); steps++) {
+            struct ctkd__step_report report;
+            ctkd_plugin_report same;
+            ctkd_error err = { 0 };
+            check_ok(ctkd__training_forward(session->training, batch.n, batch.x, s, &err), &err);
+            check_ok(ctkd__teacher_forward_evaluation(session->teacher, batch.n, batch.x, t, &err),
+                     &err);
+            check_ok(ctkd_plugin_step(plugin, batch.n, s, t, batch.labels, epoch, ds, &same), NULL);
+            check_ok(ctkd__step_run(session->step, &batch, epoch, 1, &report, &err), &err);
+            check_close(report.loss, same.loss, 1e-6, 0);
+            check_close(report.lambda, same.lambda, 1e-7, 0);
+            check_ok(ctkd_plugin_theta_read(plugin, &theta), NULL);
+            check_close(theta_of(session), theta, 1e-6, 0);
+        }
+    }
+    assert_int_equal(steps, 12);
+    assert_true(fabs((double)theta - 1) > 1e-3);
+    ctkd_plugin_destroy(plugin);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
 static void lambda_of_no_epochs_is_its_end(void **state)
 {
     struct ctkd__config *config =
@@ -340,6 +378,7 @@ int main(void)
         TEST(step_of_dkd_is_the_update_written_out),
         TEST(theta_climbs_the_loss_with_the_students_options),
         TEST(theta_may_have_options_of_its_own),
+        TEST(theta_of_three_epochs_is_that_of_the_plugin),
         TEST(lambda_of_no_epochs_is_its_end),
         TEST(a_step_that_is_not_finite_is_named_and_changes_nothing),
         TEST(student_that_is_not_finite_is_named),
