@@ -48,6 +48,14 @@ static const struct expected {
     { "resnet152", 60192808, 11513.63, 932 },
     { "wide_resnet50_2", 68883240, 11398.02, 320 },
     { "resnext50_32x4d", 25028904, 4230.48, 320 },
+    { "MobileNetV1", 4231976, 568.74, 164 },
+    { "mobilenet_v2", 3504872, 300.77, 314 },
+    { "vgg11_bn", 132868840, 7609.09, 62 },
+    { "vgg13_bn", 133053736, 11308.47, 76 },
+    { "shufflenet_v2_x0_5", 1366792, 40.48, 338 },
+    { "shufflenet_v2_x1_0", 2278604, 144.91, 338 },
+    { "shufflenet_v2_x1_5", 3503624, 295.76, 338 },
+    { "shufflenet_v2_x2_0", 7393996, 583.25, 338 },
 };
 
 static struct ctkd__graph *build_args(const char *name, const struct ctkd__model_args *args)
@@ -254,6 +262,52 @@ static void names_of_large_networks_are_in_the_published_order(void **state)
                         "layer1.0.downsample.0.weight", "layer1.0.downsample.1.running_var",
                         "layer1.1.conv1.weight", "layer3.5.bn3.bias", "layer4.2.bn3.running_var",
                         "fc.weight", "fc.bias", NULL });
+    check_some_keys("MobileNetV1", (const char *const[]){
+                                       "model.0.0.weight", "model.0.1.running_var",
+                                       "model.1.0.weight", "model.1.1.weight", "model.1.3.weight",
+                                       "model.1.4.running_var", "model.2.0.weight",
+                                       "model.13.4.running_var", "fc.weight", "fc.bias", NULL });
+    check_some_keys("mobilenet_v2", (const char *const[]){
+                                        "features.0.0.weight", "features.0.1.running_var",
+                                        "features.1.conv.0.0.weight", "features.1.conv.0.1.bias",
+                                        "features.1.conv.1.weight", "features.1.conv.2.running_var",
+                                        "features.2.conv.0.0.weight", "features.2.conv.1.0.weight",
+                                        "features.2.conv.1.1.weight", "features.2.conv.2.weight",
+                                        "features.2.conv.3.running_var", "features.17.conv.3.bias",
+                                        "features.18.0.weight", "features.18.1.running_var",
+                                        "classifier.1.weight", "classifier.1.bias", NULL });
+    check_some_keys(
+        "vgg11_bn",
+        (const char *const[]){ "features.0.weight", "features.0.bias", "features.1.running_var",
+                               "features.4.weight", "features.5.weight", "features.8.weight",
+                               "features.11.bias", "features.12.running_var", "features.15.weight",
+                               "features.25.weight", "features.26.running_var",
+                               "classifier.0.weight", "classifier.0.bias", "classifier.3.weight",
+                               "classifier.6.weight", "classifier.6.bias", NULL });
+    check_some_keys("vgg13_bn", (const char *const[]){
+                                    "features.0.weight", "features.3.weight", "features.7.weight",
+                                    "features.31.bias", "features.32.running_var",
+                                    "classifier.0.weight", "classifier.6.bias", NULL });
+    check_some_keys("shufflenet_v2_x1_0", (const char *const[]){ "conv1.0.weight",
+                                                                 "conv1.1.running_var",
+                                                                 "stage2.0.branch1.0.weight",
+                                                                 "stage2.0.branch1.1.running_var",
+                                                                 "stage2.0.branch1.2.weight",
+                                                                 "stage2.0.branch1.3.running_var",
+                                                                 "stage2.0.branch2.0.weight",
+                                                                 "stage2.0.branch2.1.weight",
+                                                                 "stage2.0.branch2.3.weight",
+                                                                 "stage2.0.branch2.4.weight",
+                                                                 "stage2.0.branch2.5.weight",
+                                                                 "stage2.0.branch2.6.running_var",
+                                                                 "stage2.1.branch2.0.weight",
+                                                                 "stage3.7.branch2.6.bias",
+                                                                 "stage4.3.branch2.6.running_var",
+                                                                 "conv5.0.weight",
+                                                                 "conv5.1.running_var",
+                                                                 "fc.weight",
+                                                                 "fc.bias",
+                                                                 NULL });
     check_some_keys("MobileNetV2",
                     (const char *const[]){
                         "conv1.0.weight", "conv1.1.running_var", "blocks.0.0.conv.0.weight",
@@ -414,6 +468,46 @@ static void taps_of_large_networks_have_their_published_shapes(void **state)
         { "pre3", 464, 4, CTKD__OP_CONCAT },  { "f4", 1024, 1, CTKD__OP_GLOBAL_POOL },
     };
     check_taps("ShuffleV2", 32, shuffle_v2, 8);
+    const struct tap mobilenet_v1[] = {
+        { "f0", 32, 112, CTKD__OP_RELU },         { "f1", 128, 56, CTKD__OP_RELU },
+        { "f2", 256, 28, CTKD__OP_RELU },         { "f3", 512, 14, CTKD__OP_RELU },
+        { "f4", 1024, 7, CTKD__OP_RELU },         { "pre1", 128, 56, CTKD__OP_BATCH_NORM },
+        { "pre2", 256, 28, CTKD__OP_BATCH_NORM }, { "pre3", 512, 14, CTKD__OP_BATCH_NORM },
+        { "pre4", 1024, 7, CTKD__OP_BATCH_NORM }, { "f5", 1024, 1, CTKD__OP_GLOBAL_POOL },
+    };
+    check_taps("MobileNetV1", 224, mobilenet_v1, 10);
+    const struct tap mobilenet_v2[] = {
+        { "f0", 32, 112, CTKD__OP_ACTIVATE },    { "f1", 24, 56, CTKD__OP_ADD },
+        { "f2", 32, 28, CTKD__OP_ADD },          { "f3", 96, 14, CTKD__OP_ADD },
+        { "f4", 320, 7, CTKD__OP_BATCH_NORM },   { "pre1", 24, 56, CTKD__OP_ADD },
+        { "pre2", 32, 28, CTKD__OP_ADD },        { "pre3", 96, 14, CTKD__OP_ADD },
+        { "pre4", 320, 7, CTKD__OP_BATCH_NORM }, { "f5", 1280, 1, CTKD__OP_GLOBAL_POOL },
+    };
+    check_taps("mobilenet_v2", 224, mobilenet_v2, 10);
+    const struct tap vgg11[] = {
+        { "f0", 64, 224, CTKD__OP_RELU },    { "f1", 64, 112, CTKD__OP_MAX_POOL },
+        { "f2", 128, 112, CTKD__OP_RELU },   { "f3", 256, 56, CTKD__OP_RELU },
+        { "f4", 512, 7, CTKD__OP_MAX_POOL }, { "f5", 25088, 1, CTKD__OP_FLATTEN },
+    };
+    check_taps("vgg11_bn", 224, vgg11, 6);
+    const struct tap vgg13[] = {
+        { "f0", 64, 224, CTKD__OP_RELU },   { "f1", 64, 224, CTKD__OP_RELU },
+        { "f2", 128, 112, CTKD__OP_RELU },  { "f3", 128, 112, CTKD__OP_RELU },
+        { "f4", 512, 7, CTKD__OP_POOL_TO }, { "f5", 25088, 1, CTKD__OP_FLATTEN },
+    };
+    struct tap vgg13_64[6];
+    for (size_t i = 0; i < 6; i++) {
+        vgg13_64[i] = vgg13[i];
+        if (i < 4)
+            vgg13_64[i].side = vgg13[i].side * 64 / 224;
+    }
+    check_taps("vgg13_bn", 64, vgg13_64, 6);
+    const struct tap shufflenet[] = {
+        { "f0", 24, 56, CTKD__OP_MAX_POOL },     { "f1", 116, 28, CTKD__OP_SHUFFLE },
+        { "f2", 232, 14, CTKD__OP_SHUFFLE },     { "f3", 464, 7, CTKD__OP_SHUFFLE },
+        { "f4", 1024, 1, CTKD__OP_GLOBAL_POOL },
+    };
+    check_taps("shufflenet_v2_x1_0", 224, shufflenet, 5);
 }
 
 /* Batch norm, sum and ReLU are neighbours in node order, and every input of a node comes before it:
@@ -478,6 +572,21 @@ static void initial_values_are_the_published_ones(void **state)
         /* all output channels count, though each group has only some */
         { "resnext50_32x4d", "layer1.0.conv2.weight", CTKD__INIT_NORMAL, 0.041666667 },
         { "resnext50_32x4d", "layer1.0.conv3.weight", CTKD__INIT_NORMAL, 0.088388348 },
+        { "MobileNetV1", "model.0.0.weight", CTKD__INIT_UNIFORM, 0.192450090 },
+        { "MobileNetV1", "model.2.0.weight", CTKD__INIT_UNIFORM, 0.333333333 },
+        { "MobileNetV1", "model.2.3.weight", CTKD__INIT_UNIFORM, 0.125 },
+        { "MobileNetV1", "fc.bias", CTKD__INIT_UNIFORM, 0.03125 },
+        { "mobilenet_v2", "features.1.conv.0.0.weight", CTKD__INIT_NORMAL, 0.083333333 },
+        { "mobilenet_v2", "features.18.0.weight", CTKD__INIT_NORMAL, 0.039528471 },
+        { "mobilenet_v2", "classifier.1.weight", CTKD__INIT_NORMAL, 0.01 },
+        { "mobilenet_v2", "classifier.1.bias", CTKD__INIT_CONSTANT, 0 },
+        { "vgg11_bn", "features.4.weight", CTKD__INIT_NORMAL, 0.041666667 },
+        { "vgg11_bn", "features.4.bias", CTKD__INIT_CONSTANT, 0 },
+        { "vgg11_bn", "classifier.0.weight", CTKD__INIT_NORMAL, 0.01 },
+        { "vgg11_bn", "classifier.6.bias", CTKD__INIT_CONSTANT, 0 },
+        { "shufflenet_v2_x0_5", "stage2.0.branch1.0.weight", CTKD__INIT_UNIFORM, 0.333333333 },
+        { "shufflenet_v2_x0_5", "stage2.0.branch2.0.weight", CTKD__INIT_UNIFORM, 0.204124145 },
+        { "shufflenet_v2_x0_5", "fc.weight", CTKD__INIT_UNIFORM, 0.03125 },
         { "MobileNetV2", "conv1.0.weight", CTKD__INIT_NORMAL, 0.117851130 },
         /* all output channels count, even where each reads only one input */
         { "MobileNetV2", "blocks.6.0.conv.3.weight", CTKD__INIT_NORMAL, 0.021516574 },

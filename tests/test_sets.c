@@ -100,14 +100,12 @@ static void no_network_is_taken_apart(void **state)
     (void)state;
     static const char *const prefixes[] = { "",         "module.",     "_orig_mod.", "model.",
                                             "student.", "net.module.", "backbone.",  "encoder." };
-    const struct ctkd__model_args small = { 3, 32, 32, 10 }, large = { 3, 224, 224, 10 };
     for (const struct ctkd__model_family *const *family = ctkd__model_families(); *family; family++)
         for (const struct ctkd__model *model = (*family)->models; model->name; model++) {
+            const struct ctkd__model_args args = ctkd__model_published(*family);
             struct ctkd__graph *graph;
             ctkd_error err = { 0 };
-            check_ok(ctkd__model_build(model->name, (*family)->side_min > 32 ? &large : &small,
-                                       &graph, &err),
-                     &err);
+            check_ok(ctkd__model_build(model->name, &args, &graph, &err), &err);
             for (size_t p = 0; p < sizeof prefixes / sizeof *prefixes; p++) {
                 struct ctkd__tensors list = { 0 };
                 struct ctkd__tensor *tensor;

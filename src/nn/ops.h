@@ -39,6 +39,8 @@
     X(SCALE_BY, scale_by, SCALE_BY)                                                                \
     X(MULTIPLY, multiply, MULTIPLY)                                                                \
     X(TRANSPOSED_CONV, transposed_conv, TRANSPOSED_CONV)                                           \
+    X(DROPOUT, dropout, DROPOUT)                                                                   \
+    X(FLATTEN, flatten, FLATTEN)                                                                   \
     X(PARAMETER, parameter, NONE)                                                                  \
     X(SIDE_INPUT, side_input, INPUT)
 
@@ -59,6 +61,8 @@
     X(SCALE_BY, scale_by)                                                                          \
     X(MULTIPLY, multiply)                                                                          \
     X(TRANSPOSED_CONV, transposed_conv)                                                            \
+    X(DROPOUT, dropout)                                                                            \
+    X(FLATTEN, flatten)                                                                            \
     X(OUTPUT, output) /* a value that is read from outside, made plain */
 
 enum ctkd__op {
@@ -109,9 +113,10 @@ struct ctkd__node {
     int inputs[2];  /* -1: none */
     size_t c, h, w; /* of the output; a vector is c x 1 x 1 */
     size_t kernel, stride, padding, groups; /* convs, pools; stride: subsample; groups: shuffle */
-    size_t channel;                         /* slice: the first; scale_by: of the gate */
-    enum ctkd__activation activation;       /* activate */
-    float slope;
+    size_t channel; /* slice: the first; scale_by: of the gate; dropout: how many come before it */
+    enum ctkd__activation activation; /* activate */
+    float slope;                      /* activate */
+    float rate;                       /* dropout */
     size_t behind;                    /* pools: padding below and on the right */
     bool count_padding;               /* average_pool: a window's divisor is kernel^2 */
     int parameters[CTKD__ROLE_COUNT]; /* indices, -1: none */
@@ -177,6 +182,11 @@ int ctkd__graph_multiply(struct ctkd__graph *graph, int x, int y);
    (side - 1) stride - 2 padding + kernel. */
 int ctkd__graph_transposed_conv(struct ctkd__graph *graph, int x, const char *name,
                                 const struct ctkd__conv_args *args);
+/* Training: each value is 0 with probability rate (0 <= rate < 1) and times 1 / (1 - rate)
+   otherwise (Srivastava et al. 2014), by the draws of ctkd__training_draws. Inference: x. */
+int ctkd__graph_dropout(struct ctkd__graph *graph, int x, float rate);
+/* (c h w) x 1 x 1 in the order of c, h, w; x itself when it is a vector. */
+int ctkd__graph_flatten(struct ctkd__graph *graph, int x);
 /* A trainable vector called `name`, without a batch: count x 1 x 1. Only outputs of a training
    program read it. */
 int ctkd__graph_parameter(struct ctkd__graph *graph, const char *name, size_t count, float value);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ctkd/random.h"
 #include "util/error.h"
 
 #define SIZE(channels, height, width) .c = (channels), .h = (height), .w = (width)
@@ -45,6 +46,8 @@ static const struct ctkd__op_case cases[] = {
     { "resize", CTKD__OP_RESIZE, SIZE(20, 5, 6) },
     { "batch_norm", CTKD__OP_BATCH_NORM, SIZE(20, 5, 5) },
     { "batch_norm, whole blocks", CTKD__OP_BATCH_NORM, SIZE(32, 4, 4), .read_outside = true },
+    { "dropout", CTKD__OP_DROPOUT, SIZE(20, 5, 5) },
+    { "flatten", CTKD__OP_FLATTEN, SIZE(20, 5, 5) },
     { "linear", CTKD__OP_LINEAR, SIZE(20, 1, 1) },
     { "parameter", CTKD__OP_PARAMETER, SIZE(20, 2, 2), .read_outside = true },
     { "conv 3x3", CTKD__OP_CONV, SIZE(20, 7, 6), CONV(12, 3, 1, 1, 1, true) },
@@ -142,6 +145,10 @@ static int build_op(struct ctkd__graph *g, const struct ctkd__op_case *tested, i
         return ctkd__graph_multiply(g, x, tested->vector ? ctkd__graph_global_pool(g, y) : y);
     case CTKD__OP_TRANSPOSED_CONV:
         return ctkd__graph_transposed_conv(g, x, "conv", &tested->conv);
+    case CTKD__OP_DROPOUT:
+        return ctkd__graph_dropout(g, x, 0.25f);
+    case CTKD__OP_FLATTEN:
+        return ctkd__graph_flatten(g, x);
     case CTKD__OP_PARAMETER:
         return ctkd__graph_parameter(g, "parameter", tested->c, 0);
     case CTKD__OP_COUNT:
@@ -392,6 +399,18 @@ static double factor_of(const struct ctkd__graph *g, const struct ctkd__node *no
     return second->h * second->w == hw ? y[i] : y[i / hw];
 }
 
+/* Element i of the batch, by the draws of a program that was given none. */
+static double dropped(const struct ctkd__node *node, size_t i, double x)
+{
+    const size_t each = node->c * node->h * node->w, e = i % each;
+    uint32_t words[4];
+    ctkd_random_u32x4(0, CTKD_RANDOM_DROPOUT, 0,
+                      ((uint64_t)node->channel << 48) + ((uint64_t)(i / each) << 29) + e / 4,
+                      words);
+    return (double)words[e % 4] / 4294967296.0 < (double)node->rate ? 0
+                                                                    : x / (1 - (double)node->rate);
+}
+
 void ctkd__selftest_compute(const struct ctkd__reference *r, const struct ctkd__node *node,
                             size_t n, bool training, double *const *values, double *y)
 {
@@ -449,6 +468,13 @@ void ctkd__selftest_compute(const struct ctkd__reference *r, const struct ctkd__
         break;
     case CTKD__OP_TRANSPOSED_CONV:
         transposed_conv(r, in, node, n, x, y);
+        break;
+    case CTKD__OP_DROPOUT:
+        for (size_t i = 0; i < count; i++)
+            y[i] = training ? dropped(node, i, x[i]) : x[i];
+        break;
+    case CTKD__OP_FLATTEN:
+        memcpy(y, x, count * sizeof *y);
         break;
     case CTKD__OP_PARAMETER:
         memcpy(y, values_of(r, node, CTKD__ROLE_WEIGHT), node->c * sizeof *y);

@@ -221,10 +221,10 @@ static ctkd_status add_outputs(struct rig *rig, ctkd_error *err)
     return CTKD_OK;
 }
 
-/* A parameter has no value in inference. */
+/* A parameter has no value in inference, a dropout another one. */
 static bool has_inference(const struct ctkd__op_case *tested)
 {
-    return tested->op != CTKD__OP_PARAMETER;
+    return tested->op != CTKD__OP_PARAMETER && tested->op != CTKD__OP_DROPOUT;
 }
 
 static ctkd_status compile_training(struct rig *rig, const struct variant *v,

@@ -499,10 +499,22 @@ static ctkd_status check_gradient(struct ctkd__training_step *d, struct position
     return CTKD_OK;
 }
 
+/* The draws of a forward pass in training mode: those of student and teacher, and of both views of
+   a step, are different ones. */
+static void set_draws(const struct ctkd__training_step *d, struct ctkd__training *training,
+                      bool is_teacher, ctkd_view view)
+{
+    const uint64_t pass = (is_teacher ? 2u : 0u) + (view == CTKD_VIEW_STRONG ? 1u : 0u);
+    ctkd__training_draws(training, (uint64_t)d->args.config->train.seed,
+                         4 * d->args.state->step + pass, 0);
+}
+
 /* The teacher's logits and features of a view of the batch. */
 static ctkd_status forward_teacher(struct ctkd__training_step *d, struct position position,
-                                   const float *x, ctkd_error *err)
+                                   ctkd_view view, const float *x, ctkd_error *err)
 {
+    if (d->args.teacher->training)
+        set_draws(d, d->args.teacher->training, true, view);
     const ctkd_status status =
         ctkd__teacher_forward(d->args.teacher, position.batch->n, x, d->t, err);
     if (status != CTKD_OK)
@@ -518,9 +530,10 @@ static ctkd_status pass(struct ctkd__training_step *d, struct position position,
     const struct ctkd__batch *const batch = position.batch;
     const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
     float *const logits = in_initial(d) ? NULL : d->s, *const ds = in_initial(d) ? NULL : d->ds;
-    ctkd_status status = d->args.teacher ? forward_teacher(d, position, x, err) : CTKD_OK;
+    ctkd_status status = d->args.teacher ? forward_teacher(d, position, view, x, err) : CTKD_OK;
     if (status == CTKD_OK && d->args.method_losses)
         ctkd__method_losses_give_inputs(d->args.method_losses);
+    set_draws(d, d->args.training, false, view);
     if (status == CTKD_OK)
         status = ctkd__training_forward(d->args.training, batch->n, x, logits, err);
     if (status == CTKD_OK && logits)

@@ -201,9 +201,11 @@ ctkd_status ctkd__lowering_grow_scratch(struct ctkd__lowering *l, size_t least)
     size_t bytes = least;
     for (int i = 0; i < l->program.count; i++) {
         const struct ctkd__lowered *const op = &l->ops[i];
-        const size_t rows = l->images * op->out->c * sizeof(float); /* of LINEAR, plain */
-        if (op->instruction.kind == CTKD__INSTRUCTION_LINEAR && rows > bytes)
-            bytes = rows;
+        const size_t plain = op->out->c * sizeof(float); /* an image of LINEAR or FLATTEN */
+        if (op->instruction.kind == CTKD__INSTRUCTION_LINEAR && l->images * plain > bytes)
+            bytes = l->images * plain;
+        if (op->instruction.kind == CTKD__INSTRUCTION_FLATTEN && plain > bytes)
+            bytes = plain;
         for (int d = 0; d < 3; d++) {
             const struct ctkd__conv *const conv = op->conv[d];
             const size_t asked = conv ? ctkd__conv_base(conv)->impl->scratch_bytes(conv) : 0;

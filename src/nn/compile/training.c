@@ -339,6 +339,11 @@ static void backward_worker(void *context, size_t worker)
         ctkd__training_parameter_gradients(t);
 }
 
+void ctkd__training_draws(struct ctkd__training *t, uint64_t seed, uint64_t major, size_t first)
+{
+    t->draws = (struct ctkd__draws){ seed, major, first };
+}
+
 ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const float *x,
                                    float *logits, ctkd_error *err)
 {

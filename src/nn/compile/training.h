@@ -46,6 +46,12 @@ void ctkd__training_destroy(struct ctkd__training *training);
    allocates nothing. CTKD_ERANGE: a batch norm would see a single value (one image at 1x1). */
 ctkd_status ctkd__training_prepare(struct ctkd__training *training, size_t n, ctkd_error *err);
 
+/* Draws of the forward passes from now on, in dropout: pure functions of seed, major (below 2^56; a
+   number of the pass), number of the dropout in its graph, element and image, the first of which is
+   image `first` of its batch (images below 2^19). All are 0 until this is called. */
+void ctkd__training_draws(struct ctkd__training *training, uint64_t seed, uint64_t major,
+                          size_t first);
+
 /* x [n][c][h][w] -> logits [n][k]; moves the running statistics, but with forward_only.
    x is kept until backward. logits: NULL with no_logits; x: NULL for a graph without images. It may
    be called again without a backward between. CTKD_EINVAL: a side input was not given. */

@@ -23,6 +23,11 @@ struct ctkd__training {
     const float **side_inputs; /* [nodes] the caller's, plain */
     float **dside_inputs;      /* [nodes] plain; NULL: not asked for */
 
+    struct ctkd__draws {
+        uint64_t seed, major;
+        size_t first; /* the batch's number of image 0 */
+    } draws;
+
     /* Of the present batch. */
     size_t n;
     const float *x;

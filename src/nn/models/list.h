@@ -8,4 +8,8 @@
     X(mobilenet_v2)                                                                                \
     X(shuffle_v1)                                                                                  \
     X(shuffle_v2)                                                                                  \
-    X(resnet_imagenet)
+    X(resnet_imagenet)                                                                             \
+    X(mobilenet_v1)                                                                                \
+    X(mobilenet_v2_imagenet)                                                                       \
+    X(vgg_imagenet)                                                                                \
+    X(shuffle_v2_imagenet)

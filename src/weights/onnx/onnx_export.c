@@ -356,6 +356,20 @@ static void add_average_pool(struct exporter *e, int i, const char *x)
     ctkd__onnx_set_int(e->out, "count_include_pad", e->graph->nodes[i].count_padding);
 }
 
+/* What is the identity in inference. */
+static void add_nothing(struct exporter *e, int i, const char *x)
+{
+    strcpy(e->values[i], x);
+}
+
+static void add_flatten(struct exporter *e, int i, const char *x)
+{
+    (void)x;
+    add_same(e, "Flatten", i);
+    ctkd__onnx_set_int(e->out, "axis", 1);
+    e->flat[i] = true;
+}
+
 static void add_concat(struct exporter *e, int i, const char *x)
 {
     (void)x;
@@ -380,6 +394,8 @@ static void (*const forms[CTKD__OP_COUNT])(struct exporter *e, int i, const char
     [CTKD__OP_AVERAGE_POOL] = add_average_pool,
     [CTKD__OP_POOL_TO] = add_pool_to,
     [CTKD__OP_MULTIPLY] = add_product,
+    [CTKD__OP_DROPOUT] = add_nothing,
+    [CTKD__OP_FLATTEN] = add_flatten,
 };
 
 static void add_any(struct exporter *e, int i)

@@ -145,23 +145,13 @@ static void op_batch_norm(import *im)
         out->flat = x->flat;
 }
 
-/* A linear layer; on the pixels of flattened images it is a convolution over the whole image. */
-static int linear_node(import *im, const value *x, int from, const char *weight, size_t out)
+/* A linear layer, on the pixels of flattened images too. */
+static int linear_node(import *im, int from, const char *weight, size_t out)
 {
     char name[96];
     ctkd__import_name(im, weight, "linear", name);
-    if (x->h == 1 && x->w == 1)
-        return ctkd__graph_linear(im->graph, from, name, out, CTKD__INIT_CONSTANT, 0,
-                                  CTKD__INIT_CONSTANT, 0);
-    if (x->h != x->w) {
-        ctkd__import_fail(im, "found flattened images of %zux%zu, expected square ones", x->h,
-                          x->w);
-        return -1;
-    }
-    const struct ctkd__conv_args args = {
-        .out = out, .kernel = x->h, .stride = 1, .groups = 1, .bias = true
-    };
-    return ctkd__graph_conv(im->graph, from, name, &args);
+    return ctkd__graph_linear(im->graph, ctkd__graph_flatten(im->graph, from), name, out,
+                              CTKD__INIT_CONSTANT, 0, CTKD__INIT_CONSTANT, 0);
 }
 
 /* y = x W + b on vectors. Rows of `weight` are outputs when transposed, else inputs. */
@@ -178,7 +168,7 @@ static void add_linear(import *im, value *x, const struct ctkd__tensor *weight, 
                           in, x->c, x->h, x->w, x->flat ? "" : " that is not flattened");
         return;
     }
-    const int y = linear_node(im, x, from, weight->name, out);
+    const int y = linear_node(im, from, weight->name, out);
     float *const to = ctkd__import_parameter(im, y, CTKD__ROLE_WEIGHT);
     const float *const values = weight->data;
     for (size_t o = 0; o < out && to; o++)
