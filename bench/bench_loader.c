@@ -36,7 +36,7 @@ static int run(const char *what, const struct ctkd__dataset *dataset,
         struct ctkd__batch batch;
         const double begin = now_ms();
         ctkd__loader_start(loader, (uint64_t)e + 1, 0);
-        for (size_t b = 0; ctkd__loader_next(loader, &batch); b++)
+        for (size_t b = 0; ctkd__loader_next(loader, &batch, &err) == CTKD_OK && batch.n; b++)
             if (b == 0)
                 first = now_ms() - begin;
         times[e] = (now_ms() - begin) / (double)ctkd__loader_batches(loader);
@@ -55,7 +55,7 @@ int main(int argc, char **argv)
     struct ctkd__dataset *dataset;
     ctkd_error err;
     const double begin = now_ms();
-    if (ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, &err) != CTKD_OK) {
+    if (ctkd__dataset_open(spec, NULL, &dataset, &err) != CTKD_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }

@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         ctkd_error err = { .status = CTKD_OK };
         char spec[128];
         snprintf(spec, sizeof spec, "%s:%s", sets[i], path);
-        const ctkd_status status = ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, &err);
+        const ctkd_status status = ctkd__dataset_open(spec, NULL, &dataset, &err);
         if (status != err.status || (status == CTKD_OK) != (dataset != NULL))
             abort();
         ctkd__dataset_close(dataset);

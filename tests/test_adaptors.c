@@ -1,6 +1,7 @@
 /* Every method of the registry on two real networks: the gradient of its loss through its adaptors
    and the student, its stages, its state. */
 #include "support/check.h"
+#include "support/next_batch.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,7 +37,7 @@ static struct ctkd__batch batch_of(struct ctkd__session *session)
 {
     struct ctkd__batch batch;
     ctkd__loader_start(session->data.train, 1, 0);
-    assert_true(ctkd__loader_next(session->data.train, &batch));
+    assert_true(next_batch(session->data.train, &batch));
     assert_int_equal(batch.n, BATCH);
     return batch;
 }

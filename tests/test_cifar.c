@@ -63,7 +63,7 @@ static ctkd_status open_at(const char *name, const char *path, struct ctkd__data
 {
     char spec[1100];
     snprintf(spec, sizeof spec, "%s:%s", name, path);
-    return ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, dataset, err);
+    return ctkd__dataset_open(spec, NULL, dataset, err);
 }
 
 static void check_refused(const char *name, const char *path, ctkd_status status, const char *text)
@@ -319,7 +319,8 @@ static ctkd_status open_labels(const char *path, enum ctkd__labels labels,
 {
     char spec[1100];
     snprintf(spec, sizeof spec, "cifar100:%s", path);
-    return ctkd__dataset_open(spec, labels, 0, dataset, err);
+    const struct ctkd__dataset_options options = { .labels = labels };
+    return ctkd__dataset_open(spec, &options, dataset, err);
 }
 
 static void cifar100_has_fine_and_coarse_labels_in_both_forms(void **state)
@@ -355,8 +356,8 @@ static void coarse_labels_of_another_set_are_refused(void **state)
     (void)state;
     struct ctkd__dataset *dataset;
     ctkd_error err;
-    assert_int_equal(ctkd__dataset_open("cifar10:x", CTKD__LABELS_COARSE, 0, &dataset, &err),
-                     CTKD_EINVAL);
+    const struct ctkd__dataset_options coarse = { .labels = CTKD__LABELS_COARSE };
+    assert_int_equal(ctkd__dataset_open("cifar10:x", &coarse, &dataset, &err), CTKD_EINVAL);
     assert_string_equal(err.message,
                         "data set cifar10 has one kind of labels; expected data.labels=fine");
     assert_null(dataset);

@@ -155,7 +155,7 @@ static void both_parts_come_from_a_folder_or_an_archive(void **state)
         snprintf(spec, sizeof spec, "mnist:%s", sources[i]);
         struct ctkd__dataset *dataset;
         ctkd_error err;
-        check_ok(ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, &err), &err);
+        check_ok(ctkd__dataset_open(spec, NULL, &dataset, &err), &err);
         assert_string_equal(dataset->name, "mnist");
         assert_int_equal(dataset->classes, 10);
         assert_int_equal(dataset->train.count, 3);
@@ -171,7 +171,8 @@ static void open_folder(const char *folder, size_t classes, struct ctkd__dataset
     char spec[1100];
     ctkd_error err;
     snprintf(spec, sizeof spec, "mnist:%s", folder);
-    check_ok(ctkd__dataset_open(spec, CTKD__LABELS_FINE, classes, dataset, &err), &err);
+    const struct ctkd__dataset_options options = { .classes = classes };
+    check_ok(ctkd__dataset_open(spec, &options, dataset, &err), &err);
 }
 
 static void labels_say_the_classes_where_nothing_else_does(void **state)
@@ -288,7 +289,7 @@ static void parts_of_different_shapes_are_refused(void **state)
     snprintf(spec, sizeof spec, "mnist:%s", (const char *)*state);
     struct ctkd__dataset *dataset;
     ctkd_error err;
-    assert_int_equal(ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, &err), CTKD_ESHAPE);
+    assert_int_equal(ctkd__dataset_open(spec, NULL, &dataset, &err), CTKD_ESHAPE);
     assert_non_null(
         strstr(err.message, "t10k-images-idx3-ubyte.gz: found images of 1x4x2, expected 1x2x4"));
     assert_null(dataset);
@@ -303,7 +304,7 @@ static void the_packaged_fashion_mnist_is_what_was_published(void **state)
     }
     struct ctkd__dataset *dataset;
     ctkd_error err;
-    check_ok(ctkd__dataset_open("fashion-mnist", CTKD__LABELS_FINE, 0, &dataset, &err), &err);
+    check_ok(ctkd__dataset_open("fashion-mnist", NULL, &dataset, &err), &err);
     const struct ctkd__images *train = &dataset->train;
     assert_int_equal(train->count, 60000);
     assert_int_equal(dataset->test.count, 10000);

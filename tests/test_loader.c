@@ -5,12 +5,13 @@
 
 #include "data/strong_view.h"
 #include "support/check.h"
+#include "support/next_batch.h"
 
 /* Images whose pixels tell which image they are of; classes of 5, 10, 15, ... samples. */
 enum { COUNT = 105, CHANNELS = 3, SIDE = 8, PIXELS = CHANNELS * SIDE * SIDE, CLASSES = 6 };
 static uint8_t pixels[COUNT * PIXELS];
 static int32_t labels[COUNT];
-static const struct ctkd__images images = { COUNT, CHANNELS, SIDE, SIDE, pixels, labels };
+static const struct ctkd__images images = { COUNT, CHANNELS, SIDE, SIDE, pixels, labels, NULL };
 
 static int images_make(void **state)
 {
@@ -60,7 +61,7 @@ static struct epoch *epoch_collect(struct ctkd__loader *loader, uint64_t number,
     assert_non_null(epoch);
     struct ctkd__batch batch;
     ctkd__loader_start(loader, number, first);
-    while (ctkd__loader_next(loader, &batch)) {
+    while (next_batch(loader, &batch)) {
         assert_in_range(epoch->n + batch.n, 1, COUNT);
         memcpy(epoch->ids + epoch->n, batch.ids, batch.n * sizeof *batch.ids);
         memcpy(epoch->labels + epoch->n, batch.labels, batch.n * sizeof *batch.labels);
@@ -70,7 +71,7 @@ static struct epoch *epoch_collect(struct ctkd__loader *loader, uint64_t number,
                    batch.n * PIXELS * sizeof *batch.strong);
         epoch->n += batch.n;
     }
-    assert_false(ctkd__loader_next(loader, &batch)); /* and it stays over */
+    assert_false(next_batch(loader, &batch)); /* and it stays over */
     return epoch;
 }
 
@@ -92,10 +93,10 @@ static void an_epoch_hands_out_every_sample_once_with_its_label(void **state)
     assert_int_equal(ctkd__loader_samples(loader), COUNT);
     assert_int_equal(ctkd__loader_batches(loader), 7);
     struct ctkd__batch batch;
-    assert_false(ctkd__loader_next(loader, &batch)); /* nothing before the start */
+    assert_false(next_batch(loader, &batch)); /* nothing before the start */
     bool seen[COUNT] = { false };
     ctkd__loader_start(loader, 1, 0);
-    for (size_t b = 0; ctkd__loader_next(loader, &batch); b++) {
+    for (size_t b = 0; next_batch(loader, &batch); b++) {
         assert_int_equal(batch.n, b < 6 ? 16 : 9);
         for (size_t i = 0; i < batch.n; i++) {
             assert_in_range(batch.ids[i], 0, COUNT - 1);
@@ -178,7 +179,7 @@ static void a_strong_view_leaves_the_batch_as_it_is_without(void **state)
     struct ctkd__loader *loader = loader_make(&images, &config);
     struct ctkd__batch batch;
     ctkd__loader_start(loader, 4, 0);
-    while (ctkd__loader_next(loader, &batch))
+    while (next_batch(loader, &batch))
         assert_null(batch.strong);
     ctkd__loader_destroy(loader);
     struct epoch *without = epoch_of(&config, 4, 0);
@@ -260,7 +261,7 @@ static void a_start_in_the_middle_of_an_epoch_begins_anew(void **state)
     for (size_t taken = 0; taken < 12; taken++) {
         ctkd__loader_start(loader, 1 + taken, taken % 3);
         for (size_t i = 0; i < taken; i++)
-            assert_true(ctkd__loader_next(loader, &batch));
+            assert_true(next_batch(loader, &batch));
         struct epoch *epoch = epoch_collect(loader, 5, 0);
         assert_memory_equal(epoch, reference, sizeof *epoch);
         free(epoch);
@@ -278,7 +279,7 @@ static void a_batch_stays_untouched_until_the_next_call(void **state)
     static float copy[8 * PIXELS], strong[8 * PIXELS];
     struct ctkd__batch batch;
     ctkd__loader_start(loader, 1, 0);
-    while (ctkd__loader_next(loader, &batch)) {
+    while (next_batch(loader, &batch)) {
         memcpy(copy, batch.x, batch.n * PIXELS * sizeof *copy);
         memcpy(strong, batch.strong, batch.n * PIXELS * sizeof *strong);
         usleep(2000); /* time for the thread to fill whatever it may */
@@ -295,10 +296,10 @@ static void a_slow_step_never_waits_for_the_second_batch(void **state)
     struct ctkd__loader *loader = loader_make(&images, &config);
     struct ctkd__batch batch;
     ctkd__loader_start(loader, 1, 0);
-    assert_true(ctkd__loader_next(loader, &batch));
+    assert_true(next_batch(loader, &batch));
     const uint64_t waited = ctkd__loader_waited_ns(loader);
     size_t late = 0;
-    for (uint64_t before = waited; usleep(20000), ctkd__loader_next(loader, &batch);) {
+    for (uint64_t before = waited; usleep(20000), next_batch(loader, &batch);) {
         late += ctkd__loader_waited_ns(loader) != before;
         before = ctkd__loader_waited_ns(loader);
     }
@@ -318,7 +319,7 @@ static void a_loader_can_be_destroyed_at_any_time(void **state)
         if (taken > 0)
             ctkd__loader_start(loader, taken, 0);
         for (size_t i = 1; i < taken && i < 14; i++)
-            ctkd__loader_next(loader, &batch);
+            next_batch(loader, &batch);
         ctkd__loader_destroy(loader);
     }
 }
@@ -357,7 +358,7 @@ static void one_channel_is_repeated_and_images_are_padded_in_the_centre(void **s
     (void)state;
     uint8_t grey[2 * 3] = { 10, 20, 30, 40, 50, 60 }; /* 2 rows of 3 */
     int32_t label = 4;
-    const struct ctkd__images small = { 1, 1, 2, 3, grey, &label };
+    const struct ctkd__images small = { 1, 1, 2, 3, grey, &label, NULL };
     struct ctkd__loader_config config = {
         .batch = 1, .channels = 3, .pad_to = 6, .mean = { 0.5f }, .std = { 0.5f }
     };
@@ -367,7 +368,7 @@ static void one_channel_is_repeated_and_images_are_padded_in_the_centre(void **s
     assert_int_equal(ctkd__loader_width(loader), 6);
     struct ctkd__batch batch;
     ctkd__loader_start(loader, 1, 0);
-    assert_true(ctkd__loader_next(loader, &batch));
+    assert_true(next_batch(loader, &batch));
     assert_int_equal(batch.labels[0], 4);
     for (size_t i = 0; i < 3 * 36; i++) {
         const size_t row = i % 36 / 6, column = i % 6; /* 2 above, 2 below; 1 left, 2 right */
@@ -382,14 +383,14 @@ static void a_strong_view_of_one_padded_channel_is_repeated(void **state)
 {
     (void)state;
     enum { N = 40, PADDED = 12, AREA = PADDED * PADDED };
-    const struct ctkd__images grey = { N, 1, SIDE, SIDE, pixels, labels };
+    const struct ctkd__images grey = { N, 1, SIDE, SIDE, pixels, labels, NULL };
     const struct ctkd__loader_config config = {
         .batch = N, .strong = true, .channels = 3, .pad_to = PADDED, .seed = 3, .std = { 1.0f }
     };
     struct ctkd__loader *loader = loader_make(&grey, &config);
     struct ctkd__batch batch;
     ctkd__loader_start(loader, 1, 0);
-    assert_true(ctkd__loader_next(loader, &batch));
+    assert_true(next_batch(loader, &batch));
     for (size_t i = 0; i < N; i++) {
         uint8_t bytes[AREA], plane[AREA];
         const struct ctkd__raster image = { 1, PADDED, PADDED, bytes };
@@ -406,7 +407,7 @@ static void a_strong_view_wants_images_of_one_or_three_channels(void **state)
 {
     (void)state;
     for (size_t channels = 1; channels <= 4; channels++) {
-        const struct ctkd__images some = { 2, channels, SIDE, SIDE, pixels, labels };
+        const struct ctkd__images some = { 2, channels, SIDE, SIDE, pixels, labels, NULL };
         const struct ctkd__loader_config config = { .batch = 1,
                                                     .strong = true,
                                                     .std = { 1.0f, 1.0f, 1.0f, 1.0f } };

@@ -15,6 +15,7 @@
 #include "report/plot.h"
 #include "run/checkpoint.h"
 #include "run/run.h"
+#include "support/photos.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
 #include "util/file.h"
@@ -142,7 +143,7 @@ static ctkd_status open_dataset(const char *spec, ctkd_error *err)
 {
     struct ctkd__dataset *dataset;
     struct ctkd__loader *loader = NULL;
-    ctkd_status status = ctkd__dataset_open(spec, CTKD__LABELS_FINE, 0, &dataset, err);
+    ctkd_status status = ctkd__dataset_open(spec, NULL, &dataset, err);
     assert_true(status == CTKD_OK || !dataset);
     const struct ctkd__loader_config config = {
         .batch = 8, .shuffle = true, .limit = 20, .std = { 1, 1, 1, 1 }
@@ -307,6 +308,9 @@ static void data_sets_and_loaders_survive(void **state)
     (void)state;
     char spec[600];
     snprintf(spec, sizeof spec, "mnist:%s", folder);
+    sweep("dataset", open_dataset, spec, 1000);
+    photo_folder_write(in_folder("photos"), 12, 2);
+    snprintf(spec, sizeof spec, "imagefolder:%s", in_folder("photos"));
     sweep("dataset", open_dataset, spec, 1000);
     sweep("archive", read_archive, golden("archives/pair.tar.gz"), 100);
     sweep("archive", read_archive, golden("archives/crc64.tar.xz"), 100);

@@ -1,5 +1,6 @@
 /* Lists of methods, and the temperature that each trains with. */
 #include "support/check.h"
+#include "support/next_batch.h"
 
 #include <stdio.h>
 
@@ -27,7 +28,7 @@ static void run_epoch(struct ctkd__session *session, struct ctkd__training_step 
     struct ctkd__batch batch;
     ctkd_error err = { 0 };
     ctkd__loader_start(session->data.train, epoch, 0);
-    while (ctkd__loader_next(session->data.train, &batch)) {
+    while (next_batch(session->data.train, &batch)) {
         check_ok(ctkd__step_run(step, &batch, epoch, 1, last, &err), &err);
         assert_true(isfinite(last->loss));
     }

@@ -1,4 +1,5 @@
 #include "support/check.h"
+#include "support/next_batch.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ static struct ctkd__batch first_batch(struct ctkd__session *session)
 {
     struct ctkd__batch batch;
     ctkd__loader_start(session->data.train, 1, 0);
-    assert_true(ctkd__loader_next(session->data.train, &batch));
+    assert_true(next_batch(session->data.train, &batch));
     assert_int_equal(batch.n, BATCH);
     return batch;
 }
@@ -211,7 +212,7 @@ static void theta_of_three_epochs_is_that_of_the_plugin(void **state)
     for (uint64_t epoch = 1; epoch <= 3; epoch++) {
         struct ctkd__batch batch;
         ctkd__loader_start(session->data.train, epoch, 0);
-        for (; ctkd__loader_next(session->data.train, &batch); steps++) {
+        for (; next_batch(session->data.train, &batch); steps++) {
             struct ctkd__step_report report;
             ctkd_plugin_report same;
             ctkd_error err = { 0 };

@@ -12,9 +12,12 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
         const struct ctkd__dataset_def *d = *def;
         printf("%s: %s\n", d->name, d->title);
         printf("  source   %s\n", d->source);
-        printf("  images   %zu training, %zu test, %zux%zux%zu, %zu classes\n", d->n_train,
-               d->n_test, d->channels, d->height, d->width, d->classes);
-        if (d->classes_max)
+        if (d->in_files)
+            printf("  images   files of any size (doc/images.md); a class for each folder\n");
+        else
+            printf("  images   %zu training, %zu test, %zux%zux%zu, %zu classes\n", d->n_train,
+                   d->n_test, d->channels, d->height, d->width, d->classes);
+        if (d->classes_max && !d->in_files)
             printf("  own      sets of 2 to %zu classes, as their labels, the teacher or "
                    "data.classes say\n",
                    d->classes_max);

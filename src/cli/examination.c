@@ -27,12 +27,15 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__step_re
     const double began = ctkd__clock_seconds();
     ctkd_status status = CTKD_OK;
     ctkd__loader_start(session->data.train, 1, 0);
-    while (n < STEPS && status == CTKD_OK &&
-           (n < 2 || ctkd__clock_seconds() - began < step_seconds) &&
-           ctkd__loader_next(session->data.train, &batch)) {
+    while (n < STEPS && (n < 2 || ctkd__clock_seconds() - began < step_seconds)) {
+        status = ctkd__loader_next(session->data.train, &batch, err);
+        if (status != CTKD_OK || batch.n == 0)
+            break;
         const double start = ctkd__clock_seconds();
         const double factor = ctkd__schedule_factor(&session->schedule, 1, n);
         status = ctkd__step_run(session->step, &batch, 1, factor, &report, err);
+        if (status != CTKD_OK)
+            break;
         times[n] = ctkd__clock_seconds() - start;
         if (n++ == 0)
             *first = report;

@@ -46,6 +46,8 @@ struct key {
 /* In the order of the enumerators that the fields hold. */
 static const char *const augment_names[] = { "crop_flip", "none", NULL };
 static const char *const labels_names[] = { "fine", "coarse", NULL };
+static const char *const view_names[] = { "auto", "resized_crop", "crop_flip", NULL };
+static const char *const class_order_names[] = { "bytes", "natural", NULL };
 static const char *const kd_form_names[] = { "exact", "epsilon", "auto", NULL };
 static const char *const kind_names[] = { "fixed", "global", "instance", "auto", NULL };
 static const char *const curriculum_names[] = { "cosine", "linear", "linear_official", "none",
@@ -59,8 +61,10 @@ static const struct key keys[] = {
            "training views: pad 4, random crop and flip; or none"),
     CHOICE(data.labels, CTKD__LABELS_FINE, labels_names,
            "labels of a data set with two kinds: CIFAR-100's 100 classes or its 20 coarse ones"),
-    I64(data.classes, 0, 0, 256,
-        "number of classes of your own data set (mnist:PATH); 0: from labels and teacher"),
+    PATH(
+        data.classes, "0",
+        "number of classes of your own data set (mnist:PATH); 0: from labels and teacher; of image "
+        "files a file with the name of a class a line, in the order of their labels"),
     I64(data.limit, 0, 0, 1e9, "training samples used, in the classes' proportions; 0: all"),
     I64(data.test_limit, 0, 0, 1e9, "test samples used; 0: all"),
     I64(data.channels, 0, 0, CTKD__CHANNELS_MAX,
@@ -69,6 +73,28 @@ static const struct key keys[] = {
     STRING(data.mean, "", "channel means of pixels / 255, comma list; empty: the data set's own"),
     STRING(data.std, "",
            "channel deviations of pixels / 255, comma list; empty: the data set's own"),
+    CHOICE(data.view, CTKD__FILE_VIEW_AUTO, view_names,
+           "training views of image files: a random part of the image, resized; crop_flip: each "
+           "image resized once and kept in memory, then data.augment; auto: crop_flip where all "
+           "have one size of at most 96"),
+    I64(data.size, 0, 0, 4096,
+        "side of the views of image files; 0: 224, or for crop_flip the images' own"),
+    I64(data.resize, 0, 0, 8192,
+        "their shorter side before the centre is cropped in evaluation; 0: size / 0.875"),
+    STRING(data.crop_scale, "0.08,1",
+           "least and largest share of the area that resized_crop shows, comma list"),
+    CHOICE(data.class_order, CTKD__CLASS_ORDER_BYTES, class_order_names,
+           "order of the classes of image files: of the bytes of their names, or natural (2 before "
+           "10)"),
+    F32(data.holdout, 0.1, 0.001, 0.9,
+        "share of each class that is held out as test images where there is no validation folder"),
+    BOOL(data.allow_empty, false, "a class may be without images, and keeps its label"),
+    PATH(data.exclude, "", "file with the names of image files to leave out, one a line"),
+    MAY_DIFFER(I64, data.max_pixels, 178956970, 1, 1LL << 32, "larger image files are refused"),
+    MAY_DIFFER(I64, data.readers, 4, 1, 256, "threads that read image files ahead"),
+    MAY_DIFFER(I64, data.threads, 0, 0, 256,
+               "threads that decode image files ahead, for CPUs beyond train.threads; 0: those of "
+               "train.threads decode between steps"),
 
     MAY_DIFFER(PATH, teacher.path, "",
                "run directory, or weights of the teacher (formats: `ctkd convert --help`)"),
@@ -284,6 +310,42 @@ ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config)
         return config->temperature.kind == CTKD_TEMPERATURE_INSTANCE ? CTKD_KD_EPSILON
                                                                      : CTKD_KD_EXACT;
     return config->method.kd_form == CTKD__KD_FORM_EPSILON ? CTKD_KD_EPSILON : CTKD_KD_EXACT;
+}
+
+size_t ctkd__config_classes(const struct ctkd__config *config)
+{
+    const char *const text = config->data.classes;
+    const bool number = strspn(text, "0123456789") == strlen(text) && strlen(text) < 10;
+    return number ? (size_t)strtoul(text, NULL, 10) : 0;
+}
+
+ctkd_status ctkd__config_dataset(const struct ctkd__config *config,
+                                 struct ctkd__dataset_options *out, ctkd_error *err)
+{
+    const char *const classes = config->data.classes, *const scale = config->data.crop_scale;
+    float area[2] = { 0.08f, 1 };
+    if (scale[0] && !strchr(scale, ','))
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "data.crop_scale: found '%.60s', expected two numbers with a comma",
+                          scale);
+    const ctkd_status status = ctkd__text_floats("data.crop_scale", scale, 2, area, err);
+    if (status != CTKD_OK)
+        return status;
+    *out = (struct ctkd__dataset_options){
+        .labels = (enum ctkd__labels)config->data.labels,
+        .classes = ctkd__config_classes(config),
+        .layout = { .class_order = (enum ctkd__class_order)config->data.class_order,
+                    .class_file = classes[strspn(classes, "0123456789")] ? classes : "",
+                    .exclude = config->data.exclude,
+                    .holdout = (double)config->data.holdout,
+                    .allow_empty = config->data.allow_empty },
+        .view = (enum ctkd__file_view)config->data.view,
+        .size = (size_t)config->data.size,
+        .resize = (size_t)config->data.resize,
+        .crop_area = { (double)area[0], (double)area[1] },
+        .pixels_max = (uint64_t)config->data.max_pixels,
+    };
+    return CTKD_OK;
 }
 
 ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err)

@@ -31,10 +31,19 @@ enum { CTKD__MILESTONES_MAX = 32 };
 struct ctkd__config {
     struct {
         char *set;
-        int augment; /* enum ctkd__augment */
-        int labels;  /* enum ctkd__labels */
-        int64_t classes, limit, test_limit, channels, pad_to;
+        int augment;   /* enum ctkd__augment */
+        int labels;    /* enum ctkd__labels */
+        char *classes; /* ctkd__config_dataset */
+        int64_t limit, test_limit, channels, pad_to;
         char *mean, *std;
+        int view;        /* enum ctkd__file_view */
+        int class_order; /* enum ctkd__class_order */
+        int64_t size, resize;
+        char *crop_scale;
+        float holdout;
+        bool allow_empty;
+        char *exclude;
+        int64_t max_pixels, readers, threads;
     } data;
     struct {
         char *path, *network, *weights, *mean, *std;
@@ -96,6 +105,12 @@ struct ctkd__sections ctkd__config_sections(const struct ctkd__config *config);
 const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss_def *loss);
 /* method.kd_form with `auto` resolved: epsilon for an instance temperature, else exact. */
 ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config);
+
+/* What data.* say of opening data.set; strings are the configuration's. CTKD_ERANGE. */
+ctkd_status ctkd__config_dataset(const struct ctkd__config *config,
+                                 struct ctkd__dataset_options *out, ctkd_error *err);
+/* data.classes where it is a number; 0 also where it is a file. */
+size_t ctkd__config_classes(const struct ctkd__config *config);
 
 /* Checks what no single option can say. `distil`: a teacher is needed and the loss weights count.
  */

@@ -126,7 +126,7 @@ static ctkd_status cifar_load(const struct layout *layout, const char *path,
                               struct ctkd__dataset *dataset, ctkd_error *err)
 {
     struct ctkd__member files[FILES_MAX];
-    const struct ctkd__cifar_labels *const labels = layout->labels[dataset->kind_of_labels];
+    const struct ctkd__cifar_labels *const labels = layout->labels[dataset->options.labels];
     const char *const firsts[] = { layout->files[BINARY][0], layout->files[PYTHON][0], NULL };
     /* binary is also what is missed when there is neither */
     const int form = ctkd__archive_which(path, layout->places, firsts) == PYTHON ? PYTHON : BINARY;

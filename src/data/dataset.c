@@ -43,8 +43,8 @@ static ctkd_status unknown_name(const char *spec, const char *name, ctkd_error *
     if (path)
         return ctkd__fail(err, CTKD_ENOTFOUND,
                           "data.set: '%.200s' is a path without a name, expected NAME or NAME:PATH "
-                          "with NAME one of %s",
-                          spec, all);
+                          "with NAME one of %s; imagefolder:%.200s reads a folder for each class",
+                          spec, all, spec);
     char otherwise[256];
     snprintf(otherwise, sizeof otherwise, "expected NAME or NAME:PATH with NAME one of %s", all);
     return ctkd__fail_within(err, ctkd__unknown("data set", name, names, otherwise, err),
@@ -87,16 +87,29 @@ static ctkd_status classes_check(const struct ctkd__dataset_def *def, size_t pub
     return CTKD_OK;
 }
 
-ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels, size_t classes,
+struct ctkd__dataset_options ctkd__dataset_options_defaults(void)
+{
+    return (struct ctkd__dataset_options){
+        .layout = { .holdout = 0.1 },
+        .crop_area = { 0.08, 1 },
+        .pixels_max = ctkd__view_settings_defaults().pixels_max,
+    };
+}
+
+ctkd_status ctkd__dataset_open(const char *spec, const struct ctkd__dataset_options *options,
                                struct ctkd__dataset **out, ctkd_error *err)
 {
+    const struct ctkd__dataset_options defaults = ctkd__dataset_options_defaults();
+    if (!options)
+        options = &defaults;
+    const size_t classes = options->classes;
     *out = NULL;
     const struct ctkd__dataset_def *def = NULL;
     const char *path = NULL;
     ctkd_status status = parse_spec(spec, &def, &path, err);
     if (status != CTKD_OK)
         return status;
-    const bool coarse = labels == CTKD__LABELS_COARSE;
+    const bool coarse = options->labels == CTKD__LABELS_COARSE;
     if (coarse && def->coarse_classes == 0)
         return ctkd__fail(err, CTKD_EINVAL,
                           "data set %s has one kind of labels; expected data.labels=fine",
@@ -110,7 +123,7 @@ ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels, size_
         return ctkd__fail(err, CTKD_ENOMEM, "data set %s: out of memory", spec);
     snprintf(dataset->name, sizeof dataset->name, "%s", def->name);
     dataset->classes = classes || def->classes_max ? classes : published;
-    dataset->kind_of_labels = labels;
+    dataset->options = *options;
     memcpy(dataset->mean, def->mean, sizeof dataset->mean);
     memcpy(dataset->std, def->std, sizeof dataset->std);
     status = def->load(def, path, dataset, err);
@@ -132,5 +145,10 @@ void ctkd__dataset_close(struct ctkd__dataset *dataset)
         return;
     ctkd__images_free(&dataset->train);
     ctkd__images_free(&dataset->test);
+    if (dataset->folder) {
+        ctkd__layout_fini(&dataset->folder->layout);
+        ctkd__tree_close(dataset->folder->tree);
+        free(dataset->folder);
+    }
     free(dataset);
 }

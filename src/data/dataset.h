@@ -1,5 +1,6 @@
 /*
- * Image data sets in memory: bytes as published, labels, and the constants that normalise them.
+ * Image data sets: pixels in memory as published, or files that are read when they are needed;
+ * labels, and the constants that normalise them.
  *
  * A data set is named NAME or NAME:PATH (fashion-mnist, mnist:DIR, cifar10:cifar-10-binary.tar.gz,
  * ...); PATH is a folder that holds the published files (or the published archive), or the archive
@@ -12,25 +13,59 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ctkd/status.h"
+#include "data/folder/layout.h"
+#include "data/source.h"
 
 enum { CTKD__CHANNELS_MAX = 4 };
 
 /* One part (training or test) of a data set. */
 struct ctkd__images {
     size_t count, channels, height, width;
-    uint8_t *pixels; /* [count][channels][height][width] */
+    uint8_t *pixels; /* [count][channels][height][width]; NULL: in files */
     int32_t *labels; /* [count], 0..classes-1 */
+    const struct ctkd__image_source
+        *source; /* of images in files, else NULL; height, width: of views */
 };
 
 /* Which labels of a data set with two kinds are used. */
 enum ctkd__labels { CTKD__LABELS_FINE, CTKD__LABELS_COARSE };
 
+/* How training images of a data set of files are varied. */
+enum ctkd__file_view {
+    CTKD__FILE_VIEW_AUTO, /* crop_flip where all images have one size of at most 96 pixels */
+    CTKD__FILE_VIEW_RESIZED_CROP,
+    /* In memory: each image once as in evaluation, then padded, cropped and flipped as CIFAR. */
+    CTKD__FILE_VIEW_CROP_FLIP
+};
+
+/* What the keys data.* say of opening one. Strings are borrowed; NULL is "". */
+struct ctkd__dataset_options {
+    enum ctkd__labels labels;
+    size_t classes; /* 0: as published, or in a format for sets of one's own as the labels say */
+    /* The rest is of data sets of files. */
+    struct ctkd__layout_options layout;
+    enum ctkd__file_view view;
+    size_t size, resize; /* 0: 224, or the images' own; size / 0.875 */
+    double crop_area[2]; /* smallest and largest share of the area, 0.08 and 1 */
+    uint64_t pixels_max;
+};
+struct ctkd__dataset_options ctkd__dataset_options_defaults(void);
+
+/* What a data set of files holds open. */
+struct ctkd__folder {
+    struct ctkd__tree *tree;
+    struct ctkd__layout layout; /* labels are those of images */
+    struct ctkd__image_source train, test;
+};
+
 struct ctkd__dataset {
     char name[64]; /* of the format: "cifar100" */
     size_t classes;
-    bool classes_open; /* classes is the largest label + 1: a network may know more */
-    enum ctkd__labels kind_of_labels;
+    const struct ctkd__names *class_names; /* NULL: not known */
+    struct ctkd__dataset_options options;
+    struct ctkd__folder *folder; /* NULL: not of files */
+    char note[512];              /* what was found and is not used; "": nothing */
+    bool classes_open;           /* classes is the largest label + 1: a network may know more */
     struct ctkd__images train, test;
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX]; /* published, after /255 */
 };
@@ -45,21 +80,21 @@ struct ctkd__dataset_def {
     size_t classes, channels, height, width, n_train, n_test; /* of the published set */
     size_t coarse_classes;                                    /* 0: there is one kind of labels */
     size_t classes_max; /* most that a set of one's own may have; 0: always as published */
+    bool in_files;      /* image files of any size: classes, sizes and counts above are 0 */
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX];
-    /* Fills train and test of a zeroed data set (name, kind of labels and constants are already
-       set; so is classes, but for 0 where classes_max is above 0: then the labels say). */
+    /* Fills train and test of a zeroed data set (name, options and constants are already set; so is
+       classes, but for 0 where classes_max is above 0: then the labels say). */
     ctkd_status (*load)(const struct ctkd__dataset_def *def, const char *path,
                         struct ctkd__dataset *dataset, ctkd_error *err);
 };
 const struct ctkd__dataset_def *const *ctkd__dataset_list(void); /* NULL-terminated */
 const struct ctkd__dataset_def *ctkd__dataset_find(const char *name);
 
-/* Opens NAME or NAME:PATH and checks every label. classes: how many there are, 0: as published, or
-   in a format for sets of one's own the largest label + 1. *out is NULL on failure. Errors name the
-   file, the field, what was found and what was expected; an unknown NAME offers the nearest one.
-   Coarse labels of a data set that has one kind only, and other classes than a published set has,
-   are CTKD_EINVAL. */
-ctkd_status ctkd__dataset_open(const char *spec, enum ctkd__labels labels, size_t classes,
+/* Opens NAME or NAME:PATH and checks every label. options NULL: the defaults. *out is NULL on
+   failure. Errors name the file, the field, what was found and what was expected; an unknown NAME
+   offers the nearest one. Coarse labels of a data set that has one kind only, and other classes
+   than a published set has, are CTKD_EINVAL. */
+ctkd_status ctkd__dataset_open(const char *spec, const struct ctkd__dataset_options *options,
                                struct ctkd__dataset **out, ctkd_error *err);
 void ctkd__dataset_close(struct ctkd__dataset *dataset);
 

@@ -4,4 +4,5 @@
     X(fashion_mnist)                                                                               \
     X(mnist)                                                                                       \
     X(cifar10)                                                                                     \
-    X(cifar100)
+    X(cifar100)                                                                                    \
+    X(image_folder)

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/augment.h"
 #include "data/strong_view.h"
@@ -14,7 +15,8 @@
 enum {
     AHEAD = 2,         /* batches that wait for the step */
     SLOTS = AHEAD + 1, /* and the one that the step holds */
-    SIDE_MAX = 1 << 16
+    SIDE_MAX = 1 << 16,
+    READERS = 4 /* of files: enough for a disk that answers in turn, and for a network */
 };
 
 struct slot {
@@ -34,7 +36,8 @@ struct ctkd__loader {
     uint8_t *raster, *plane; /* the thread's own, for a strong view: [channels of the data][height]
                                 [width], [height][width]; NULL without */
     struct slot slots[SLOTS];
-    uint64_t waited_ns; /* the caller's own */
+    uint64_t waited_ns;               /* the caller's own */
+    struct ctkd__file_batches *files; /* NULL: images in memory; else slot 0 alone, and no thread */
 
     pthread_t thread;
     pthread_mutex_t lock; /* over all that follows */
@@ -169,6 +172,15 @@ static ctkd_status config_check(const struct ctkd__images *images,
                           config->pad_to,
                           images->height > images->width ? images->height : images->width, SIDE_MAX,
                           images->height, images->width);
+    if (images->source && config->pad_to)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "data.pad_to: found %zu for image files, which are resized; expected 0",
+                          config->pad_to);
+    if (images->source && config->channels && config->channels != images->channels)
+        return ctkd__fail(err, CTKD_ESHAPE,
+                          "data.channels: found %zu for image files, which are read as RGB; "
+                          "expected 3, or 0",
+                          config->channels);
     if (images->channels == 0 || images->channels > CTKD__CHANNELS_MAX ||
         config->channels > CTKD__CHANNELS_MAX ||
         (config->channels && images->channels != 1 && config->channels != images->channels))
@@ -201,7 +213,8 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
 {
     const size_t batch =
         loader->config.batch < loader->samples ? loader->config.batch : loader->samples;
-    /* Images are in memory and pad_to is below SIDE_MAX: this product fits, the next may not. */
+    /* Images are in memory or of a size that views may have, and pad_to is below SIDE_MAX: this
+       product fits, the next may not. */
     const size_t pixels = loader->channels * loader->height * loader->width;
     size_t bytes;
     if (__builtin_mul_overflow(pixels * sizeof(float), batch, &bytes) || bytes > SIZE_MAX - 64)
@@ -210,13 +223,13 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
     loader->chosen = malloc(loader->samples * sizeof *loader->chosen);
     loader->order = malloc(loader->samples * sizeof *loader->order);
     bool complete = loader->chosen && loader->order;
-    if (loader->config.strong) {
+    if (loader->config.strong && !loader->images->source) {
         const size_t plane = loader->height * loader->width;
         loader->raster = malloc(loader->images->channels * plane);
         loader->plane = malloc(plane);
         complete = complete && loader->raster && loader->plane;
     }
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < (loader->images->source ? 1 : SLOTS); i++) {
         struct slot *slot = &loader->slots[i];
         slot->x = aligned_alloc(64, bytes);
         slot->labels = malloc(batch * sizeof *slot->labels);
@@ -255,6 +268,23 @@ static void loader_shape(struct ctkd__loader *loader)
     loader->width = config->pad_to ? config->pad_to : images->width;
     for (size_t c = 0; c < images->channels; c++)
         ctkd__normalise_table(config->mean[c], config->std[c], loader->tables[c]);
+}
+
+static ctkd_status open_files(struct ctkd__loader *loader, ctkd_error *err)
+{
+    const struct ctkd__loader_config *const config = &loader->config;
+    struct ctkd__file_batches_config files = { .source = loader->images->source,
+                                               .batch = config->batch,
+                                               .augment = config->augment,
+                                               .strong = config->strong,
+                                               .seed = config->seed,
+                                               .readers =
+                                                   config->readers ? config->readers : READERS,
+                                               .threads = config->threads };
+    if (files.batch > loader->samples)
+        files.batch = loader->samples;
+    memcpy(files.tables, loader->tables, sizeof files.tables);
+    return ctkd__file_batches_create(&files, &loader->files, err);
 }
 
 /* Signals are the main thread's: an interrupt must end its waiting, not the loader's. */
@@ -297,6 +327,13 @@ ctkd_status ctkd__loader_create(const struct ctkd__images *images,
                    SLOTS, config->batch, loader->channels, loader->height, loader->width);
         goto fail;
     }
+    if (images->source) {
+        status = open_files(loader, err);
+        if (status != CTKD_OK)
+            goto fail;
+        *out = loader;
+        return CTKD_OK;
+    }
     const int result = thread_start(loader);
     if (result != 0) {
         status = ctkd__fail(err, CTKD_EBACKEND,
@@ -310,10 +347,8 @@ fail:
     return status;
 }
 
-void ctkd__loader_destroy(struct ctkd__loader *loader)
+static void thread_stop(struct ctkd__loader *loader)
 {
-    if (!loader)
-        return;
     pthread_mutex_lock(&loader->lock);
     loader->stop = true;
     pthread_cond_signal(&loader->changed);
@@ -321,7 +356,23 @@ void ctkd__loader_destroy(struct ctkd__loader *loader)
     pthread_join(loader->thread, NULL);
     pthread_cond_destroy(&loader->changed);
     pthread_mutex_destroy(&loader->lock);
+}
+
+void ctkd__loader_destroy(struct ctkd__loader *loader)
+{
+    if (!loader)
+        return;
+    if (loader->files)
+        ctkd__file_batches_destroy(loader->files);
+    else
+        thread_stop(loader);
     loader_free(loader);
+}
+
+ctkd_status ctkd__loader_use_team(struct ctkd__loader *loader, const struct ctkd__team *team,
+                                  ctkd_error *err)
+{
+    return loader->files ? ctkd__file_batches_use_team(loader->files, team, err) : CTKD_OK;
 }
 
 size_t ctkd__loader_samples(const struct ctkd__loader *loader)
@@ -356,6 +407,16 @@ size_t ctkd__loader_width(const struct ctkd__loader *loader)
 
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first)
 {
+    if (loader->files) {
+        /* The readers hold the order until they start with another. */
+        ctkd__file_batches_start(loader->files, epoch, NULL, 0, 0);
+        order_make(loader, epoch);
+        loader->generation++;
+        loader->taken = first;
+        const size_t begin = first < loader->batches ? first * loader->config.batch : 0;
+        ctkd__file_batches_start(loader->files, epoch, loader->order, loader->samples, begin);
+        return;
+    }
     pthread_mutex_lock(&loader->lock);
     loader->generation++;
     loader->epoch = epoch;
@@ -364,8 +425,35 @@ void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t firs
     pthread_mutex_unlock(&loader->lock);
 }
 
-bool ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch)
+static ctkd_status next_of_files(struct ctkd__loader *loader, struct ctkd__batch *batch,
+                                 ctkd_error *err)
 {
+    struct slot *const slot = &loader->slots[0];
+    if (loader->generation == 0 || loader->taken >= loader->batches)
+        return CTKD_OK;
+    const size_t begin = loader->taken * loader->config.batch, left = loader->samples - begin;
+    slot->n = left < loader->config.batch ? left : loader->config.batch;
+    const ctkd_status status =
+        ctkd__file_batches_fill(loader->files, slot->n, slot->x, slot->strong, err);
+    if (status != CTKD_OK) {
+        loader->generation = 0; /* nothing follows until the next start */
+        return status;
+    }
+    for (size_t i = 0; i < slot->n; i++) {
+        slot->ids[i] = loader->order[begin + i];
+        slot->labels[i] = loader->images->labels[slot->ids[i]];
+    }
+    loader->taken++;
+    *batch = (struct ctkd__batch){ slot->n, slot->x, slot->labels, slot->ids, slot->strong };
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch,
+                              ctkd_error *err)
+{
+    *batch = (struct ctkd__batch){ 0 };
+    if (loader->files)
+        return next_of_files(loader, batch, err);
     pthread_mutex_lock(&loader->lock);
     const bool more = loader->generation > 0 && loader->taken < loader->batches;
     if (more && loader->filled == loader->taken) {
@@ -380,10 +468,10 @@ bool ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch)
         pthread_cond_signal(&loader->changed);
     }
     pthread_mutex_unlock(&loader->lock);
-    return more;
+    return CTKD_OK;
 }
 
 uint64_t ctkd__loader_waited_ns(const struct ctkd__loader *loader)
 {
-    return loader->waited_ns;
+    return loader->files ? ctkd__file_batches_waited_ns(loader->files) : loader->waited_ns;
 }

@@ -1,7 +1,8 @@
 /*
- * Batches for a network: shuffled order, crop and flip, normalisation; prepared by a background
- * thread two batches ahead, so that a step never waits. Every draw is a pure function of (seed,
- * epoch, sample), so that batches do not depend on threads or on where a run was resumed.
+ * Batches for a network: shuffled order, views, normalisation. Images in memory are prepared by a
+ * background thread two batches ahead, so that a step never waits; files are read ahead and decoded
+ * as data/folder/file_batches.h says. Every draw is a pure function of (seed, epoch, sample), so
+ * that batches do not depend on threads or on where a run was resumed.
  */
 #ifndef CTKD_DATA_LOADER_H
 #define CTKD_DATA_LOADER_H
@@ -9,12 +10,13 @@
 #include <stdbool.h>
 
 #include "data/dataset.h"
+#include "data/folder/file_batches.h"
 
 struct ctkd__loader_config {
     size_t batch; /* >= 1; the last batch of an epoch may be short */
     bool shuffle; /* a new order every epoch (training) */
     /* Zero-pad `crop_padding` on each side, crop at random, flip half of the images
-       (doc/methods.md, "Crop and flip"). */
+       (doc/methods.md, "Crop and flip"); of files a random resized crop, flipped. */
     bool augment;
     size_t crop_padding; /* 4 */
     /* Also the strong view of MLKD (doc/methods.md, "Strong view"; data/strong_view.h), cropped and
@@ -26,13 +28,15 @@ struct ctkd__loader_config {
     size_t channels; /* 0: as the data; 3 repeats one grey channel */
     /* 0: as the data; else images are zero-padded to this side, centred, before augmentation. */
     size_t pad_to;
+    size_t readers; /* of files: threads that read ahead; 0: as many as are usual */
+    size_t threads; /* of files: threads that decode ahead; 0: those of _use_team */
     uint64_t seed;
     /* Of the data's channels, after division by 255. */
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX];
 };
 
 struct ctkd__batch {
-    size_t n;
+    size_t n;              /* 0: the epoch is over */
     const float *x;        /* [n][channels][height][width], normalised */
     const int32_t *labels; /* [n] */
     const uint64_t *ids;   /* [n] index of each sample in the data set's part */
@@ -55,6 +59,11 @@ ctkd_status ctkd__loader_create(const struct ctkd__images *images,
                                 ctkd_error *err);
 void ctkd__loader_destroy(struct ctkd__loader *loader);
 
+/* Files are decoded by this team from now on, before by the caller alone; for images in memory
+   nothing changes. Copied; it must live until the last _next. CTKD_ENOMEM. */
+CTKD_NODISCARD ctkd_status ctkd__loader_use_team(struct ctkd__loader *loader,
+                                                 const struct ctkd__team *team, ctkd_error *err);
+
 size_t ctkd__loader_samples(const struct ctkd__loader *loader); /* per epoch, after limit */
 /* Their indices in the data set's part, ascending; [samples], until destroy. */
 const uint32_t *ctkd__loader_chosen(const struct ctkd__loader *loader);
@@ -66,10 +75,11 @@ size_t ctkd__loader_width(const struct ctkd__loader *loader);
 /* Starts an epoch (counted from 1) at batch `first` (0 at the start; more when a run is resumed),
    also in the middle of another. Until then there are no batches. */
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first);
-/* The next batch, valid until the next call of _next or _start; false when the epoch is over.
- * Allocates nothing. */
-bool ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch);
-/* Nanoseconds that _next has waited for the background thread since create. */
+/* The next batch, valid until the next call of _next or _start; n is 0 when the epoch is over.
+   Fails only where a file cannot be read, with its name. Allocates nothing for images in memory. */
+CTKD_NODISCARD ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch,
+                                             ctkd_error *err);
+/* Nanoseconds that _next has waited for the background thread, or for files, since create. */
 uint64_t ctkd__loader_waited_ns(const struct ctkd__loader *loader);
 
 #endif

@@ -9,9 +9,9 @@
 #include "data/folder/tree.h"
 #include "data/picture/viewer.h"
 
-struct ctkd__source {
+struct ctkd__image_source {
     const struct ctkd__tree *tree; /* borrowed */
-    const uint32_t *files;         /* [images.count] index in the tree of each id; borrowed */
+    const uint32_t *files;         /* [count of the part] index in the tree of each id; borrowed */
     struct ctkd__view_settings views;
 };
 
@@ -19,9 +19,10 @@ struct ctkd__source {
 enum { CTKD__IMAGE_BYTES_MAX = 1 << 30 };
 
 /* The bytes of image `id`; any thread. */
-ctkd_status ctkd__source_read(const struct ctkd__source *source, size_t id,
-                              struct ctkd__tree_bytes *out, ctkd_error *err);
+ctkd_status ctkd__image_source_read(const struct ctkd__image_source *source, size_t id,
+                                    struct ctkd__tree_bytes *out, ctkd_error *err);
 /* What messages call it. */
-void ctkd__source_place(const struct ctkd__source *source, size_t id, char *out, size_t bytes);
+void ctkd__image_source_place(const struct ctkd__image_source *source, size_t id, char *out,
+                              size_t bytes);
 
 #endif

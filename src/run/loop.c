@@ -215,6 +215,19 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     return status;
 }
 
+/* The images of the next step cannot be read: nothing of what was learned is lost. */
+static ctkd_status without_images(struct progress *p, ctkd_status status, ctkd_error *err)
+{
+    const struct ctkd__run_state *const state = &p->loop->session->state;
+    const ctkd_error reason = err ? *err : (ctkd_error){ .status = status };
+    if (save_checkpoint(p, NULL) != CTKD_OK)
+        return status;
+    return ctkd__fail(err, status,
+                      "%s; the run is saved at epoch %" PRIu64 ", step %" PRIu64
+                      " and can be resumed",
+                      reason.message, state->epoch, state->epoch_step);
+}
+
 /* Steps of the epoch under way, until it ends, the run is stopped, or there are enough. */
 static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last, ctkd_error *err)
 {
@@ -224,8 +237,13 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
     /* The views of an initial stage are other draws than those of the main one. */
     const uint64_t views = session->state.epoch + (initial(p) ? (uint64_t)1 << 32 : 0);
     ctkd__loader_start(session->data.train, views, session->state.epoch_step);
-    while (!stopped(p) && !p->finished && ctkd__loader_next(session->data.train, &batch)) {
-        const ctkd_status status = run_step(p, &batch, last, err);
+    while (!stopped(p) && !p->finished) {
+        ctkd_status status = ctkd__loader_next(session->data.train, &batch, err);
+        if (status == CTKD_OK && batch.n == 0)
+            break;
+        if (status != CTKD_OK)
+            return without_images(p, status, err);
+        status = run_step(p, &batch, last, err);
         if (status != CTKD_OK)
             return status;
         p->finished = limit && session->state.step >= limit;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "config/epochs.h"
+#include "data/folder/in_memory.h"
 #include "nn/cpus.h"
 #include "train/normalisation_trials.h"
 #include "util/cgroup.h"
@@ -17,7 +18,7 @@
 /* Terms whose gradients differ by more than this factor: one of them has no say. */
 static const double balance_limit = 100;
 /* Images that are looked at, and how far their mean and deviation may be from 0 and 1. */
-enum { SAMPLE_IMAGES = 1000 };
+enum { SAMPLE_IMAGES = 1000, SAMPLE_FILES = 64 };
 static const double constants_limit = 0.3;
 
 __attribute__((format(printf, 4, 5))) static void say(struct ctkd__findings *findings, bool problem,
@@ -68,8 +69,8 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
                                           ctkd__loader_samples(loader), dataset->classes, train);
     const size_t no_test =
         empty_classes(&dataset->test, NULL, dataset->test.count, dataset->classes, test);
-    const bool by_teacher =
-        session->teacher && session->config->data.classes == 0 && dataset->classes_open && no_train;
+    const bool by_teacher = session->teacher && ctkd__config_classes(session->config) == 0 &&
+                            dataset->classes_open && no_train;
     if (by_teacher && !limited) /* the labels alone would have made them fewer */
         say(findings, true, "data",
             "%zu of %zu classes have no training image (label %s): the student gets %zu outputs "
@@ -84,6 +85,10 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
         say(findings, true, "data",
             "%zu of %zu classes have no test image (label %s): the accuracy does not cover them",
             no_test, dataset->classes, test);
+    if (dataset->note[0])
+        say(findings, false, "data", "%s", dataset->note);
+    if (dataset->note[0] && findings->count)
+        findings->items[findings->count - 1].said = true;
     if (!no_train && !no_test)
         say(findings, false, "data",
             "%s: %zu training and %zu test images in use, every label in 0..%zu, no class without "
@@ -111,10 +116,29 @@ static void measure_channel(const struct ctkd__images *images, size_t c, double 
     *std = sqrt(fmax(squares / count / (255.0 * 255.0) - *mean * *mean, 0));
 }
 
-static void check_normalisation(const struct ctkd__session *session,
-                                struct ctkd__findings *findings)
+/* Some images of files, spread over the set, as they are evaluated; false when one cannot be read,
+   which the run will say, or without memory. The caller frees pixels. */
+static bool sample_files(const struct ctkd__images *images, struct ctkd__images *sample)
 {
-    const struct ctkd__images *images = &session->data.dataset->train;
+    struct ctkd__image_source source = *images->source;
+    const size_t n = images->count < SAMPLE_FILES ? images->count : SAMPLE_FILES;
+    uint32_t *const files = malloc(n * sizeof *files);
+    *sample = *images;
+    sample->count = n;
+    sample->pixels = malloc(n * images->channels * images->height * images->width);
+    bool complete = files && sample->pixels;
+    for (size_t i = 0; complete && i < n; i++)
+        files[i] = images->source->files[i * images->count / n];
+    source.files = files;
+    complete =
+        complete && ctkd__image_source_load(&source, n, NULL, sample->pixels, NULL) == CTKD_OK;
+    free(files);
+    return complete;
+}
+
+static void check_constants(const struct ctkd__session *session, const struct ctkd__images *images,
+                            struct ctkd__findings *findings)
+{
     const struct ctkd__network_info *used = &session->data.images;
     char means[96] = "", deviations[96] = "", found[160] = "";
     int m = 0, d = 0, f = 0;
@@ -146,6 +170,18 @@ static void check_normalisation(const struct ctkd__session *session,
             "mean and deviation of the images as loaded are %s, expected about 0 and 1: "
             "data.mean=%s data.std=%s would fit them",
             found, means, deviations);
+}
+
+static void check_normalisation(const struct ctkd__session *session,
+                                struct ctkd__findings *findings)
+{
+    const struct ctkd__images *const images = &session->data.dataset->train;
+    struct ctkd__images sample = { 0 };
+    if (!images->source)
+        check_constants(session, images, findings);
+    else if (sample_files(images, &sample))
+        check_constants(session, &sample, findings);
+    free(sample.pixels);
 }
 
 /* Relations between the images of a batch are nothing where there is one. */

@@ -64,8 +64,12 @@ ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__fo
     size_t n = 0, top1 = 0, top5 = 0;
     double loss = 0;
     ctkd__loader_start(loader, 1, 0);
-    while (ctkd__loader_next(loader, &batch)) {
-        ctkd_status status = forward(context, batch.n, batch.x, logits, err);
+    for (;;) {
+        ctkd_status status = ctkd__loader_next(loader, &batch, err);
+        if (status == CTKD_OK && batch.n == 0)
+            break;
+        if (status == CTKD_OK)
+            status = forward(context, batch.n, batch.x, logits, err);
         if (status != CTKD_OK)
             return status;
         status = check_logits(batch.n, classes, logits, n, err);

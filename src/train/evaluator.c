@@ -14,6 +14,8 @@ ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd_
     ctkd_status status = ctkd__data_open(config, false, false, &out->data, err);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&engine, &out->engine, err);
+    if (status == CTKD_OK)
+        status = ctkd__data_use_engine(&out->data, &out->engine, err);
     if (status != CTKD_OK)
         ctkd__evaluator_close(out);
     return status;

@@ -63,18 +63,19 @@ static ctkd_status count_hits(struct ctkd__teacher *teacher, struct ctkd__loader
     struct ctkd__batch batch;
     *hits = *n = 0;
     ctkd__loader_start(loader, 1, 0);
-    for (size_t k = 0; ctkd__loader_next(loader, &batch); k++) {
+    for (size_t k = 0;; k++) {
+        ctkd_status status = ctkd__loader_next(loader, &batch, err);
+        if (status != CTKD_OK || batch.n == 0)
+            return status;
         if (k % stride)
             continue;
-        const ctkd_status status =
-            ctkd__teacher_forward_evaluation(teacher, batch.n, batch.x, logits, err);
+        status = ctkd__teacher_forward_evaluation(teacher, batch.n, batch.x, logits, err);
         if (status != CTKD_OK)
             return status;
         for (size_t i = 0; i < batch.n; i++)
             *hits += ctkd__label_rank(classes, logits + i * classes, batch.labels[i]) == 0;
         *n += batch.n;
     }
-    return CTKD_OK;
 }
 
 static void choose(struct ctkd__trials *trials)

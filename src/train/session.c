@@ -55,10 +55,13 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
                                         .limit = (size_t)config->data.test_limit,
                                         .channels = (size_t)config->data.channels,
                                         .pad_to = (size_t)config->data.pad_to,
+                                        .readers = (size_t)config->data.readers,
+                                        .threads = (size_t)config->data.threads,
                                         .seed = (uint64_t)config->train.seed };
-    ctkd_status status =
-        ctkd__dataset_open(config->data.set, (enum ctkd__labels)config->data.labels,
-                           (size_t)config->data.classes, &data->dataset, err);
+    struct ctkd__dataset_options options;
+    ctkd_status status = ctkd__config_dataset(config, &options, err);
+    if (status == CTKD_OK)
+        status = ctkd__dataset_open(config->data.set, &options, &data->dataset, err);
     if (status == CTKD_OK)
         status = set_normalisation(config, data->dataset, &test, err);
     if (status == CTKD_OK)
@@ -90,6 +93,21 @@ size_t ctkd__data_classes_max(const struct ctkd__data *data)
 {
     const struct ctkd__dataset_def *const def = ctkd__dataset_find(data->dataset->name);
     return data->dataset->classes_open && def ? def->classes_max : data->images.classes;
+}
+
+static void run_in_workers(void *workers, void (*fn)(void *argument, size_t worker), void *argument)
+{
+    ctkd__workers_run(workers, fn, argument);
+}
+
+ctkd_status ctkd__data_use_engine(struct ctkd__data *data, const struct ctkd__engine *engine,
+                                  ctkd_error *err)
+{
+    const struct ctkd__team team = { engine->workers, ctkd__workers_count(engine->workers),
+                                     run_in_workers };
+    const ctkd_status status =
+        data->train ? ctkd__loader_use_team(data->train, &team, err) : CTKD_OK;
+    return status == CTKD_OK ? ctkd__loader_use_team(data->test, &team, err) : status;
 }
 
 void ctkd__data_close(struct ctkd__data *data)
@@ -370,10 +388,15 @@ static ctkd_status open_step(struct ctkd__session *session, bool distil, ctkd_er
     return status;
 }
 
-static void digest_images(const struct ctkd__images *images, char *pixels, char *labels)
+/* Of files their names: to read all of them would take as long as an epoch. */
+static void digest_images(const struct ctkd__images *images, const struct ctkd__layout_part *part,
+                          char *pixels, char *labels)
 {
     const size_t image = images->channels * images->height * images->width;
-    ctkd__sha256_bytes(images->pixels, images->count * image, pixels);
+    if (images->source)
+        memcpy(pixels, part->sha256, sizeof part->sha256);
+    else
+        ctkd__sha256_bytes(images->pixels, images->count * image, pixels);
     ctkd__sha256_bytes(images->labels, images->count * sizeof *images->labels, labels);
 }
 
@@ -383,8 +406,11 @@ static void digest_data(struct ctkd__session *session)
 {
     const struct ctkd__dataset *const dataset = session->data.dataset;
     struct ctkd__data_digest *const digest = &session->digest;
-    digest_images(&dataset->train, digest->train_images, digest->train_labels);
-    digest_images(&dataset->test, digest->test_images, digest->test_labels);
+    const struct ctkd__layout *const layout = dataset->folder ? &dataset->folder->layout : NULL;
+    digest_images(&dataset->train, layout ? &layout->train : NULL, digest->train_images,
+                  digest->train_labels);
+    digest_images(&dataset->test, layout ? &layout->test : NULL, digest->test_images,
+                  digest->test_labels);
 }
 
 ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
@@ -404,6 +430,8 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
     const struct ctkd__engine_config engine = ctkd__config_engine(config);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&engine, &session->engine, err);
+    if (status == CTKD_OK)
+        status = ctkd__data_use_engine(&session->data, &session->engine, err);
     if (status == CTKD_OK && distil)
         status = open_teacher(session, err);
     if (status == CTKD_OK)

@@ -15,6 +15,10 @@ struct ctkd__data {
 /* views: the training images come with a strong view each. */
 ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
                             struct ctkd__data *data, ctkd_error *err);
+/* Image files are decoded by the engine's workers from now on, which stay open longer than the last
+   batch is taken. */
+ctkd_status ctkd__data_use_engine(struct ctkd__data *data, const struct ctkd__engine *engine,
+                                  ctkd_error *err);
 /* The classes that a network knows, where the labels leave open how many there are and it knows
  * more. */
 void ctkd__data_take_classes(struct ctkd__data *data, const struct ctkd__network_info *network);

@@ -61,7 +61,8 @@ static ctkd_status run(int argc, char **argv, struct ctkd__config *config, ctkd_
         status = ctkd__engine_open(&asked, &engine, err);
     if (status == CTKD_OK) {
         ctkd__loader_start(data.test, 1, 0);
-        if (!ctkd__loader_next(data.test, &batch))
+        status = ctkd__loader_next(data.test, &batch, err);
+        if (status == CTKD_OK && batch.n == 0)
             status = ctkd__fail(err, CTKD_EINVAL, "no test images");
     }
     if (status == CTKD_OK)

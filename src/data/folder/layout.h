@@ -32,22 +32,24 @@ struct ctkd__layout_part {
     size_t count;
     uint32_t *files; /* [count] indices in the tree */
     int32_t *labels; /* [count] */
+    char sha256[65]; /* of their names within the part */
 };
 
 struct ctkd__layout {
     const struct ctkd__names *classes;
     struct ctkd__layout_part train, test;
-    bool held_out;        /* test images are a share of the training folder's */
-    size_t excluded;      /* files that the list of `exclude` names */
-    char not_read[160];   /* "1 GIF, 3 TIFF": images of formats that are not read; "": none */
-    char list_sha256[65]; /* of the names and labels of both parts */
+    bool held_out;      /* test images are a share of the training folder's */
+    size_t excluded;    /* files that the list of `exclude` names */
+    char not_read[160]; /* "1 GIF, 3 TIFF": images of formats that are not read; "": none */
 };
 
 /*
- * The tree is not kept.
+ * The tree is not kept. Folders around those of the layout (an archive's own) do not matter: names
+ * that are hashed, listed or excluded begin below them.
  *
- *   CTKD_EFORMAT  no such layout, a class without images, classes of the test images that have no
- *                 training images or the other way round
+ *   CTKD_ENOTFOUND  no folders of classes
+ *   CTKD_EFORMAT  another layout, a class without images, classes of the test images that have no
+ *                 training images or the other way round, a name in `exclude` that is no file's
  *   CTKD_EIO      class_file or exclude cannot be read
  */
 ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,

@@ -12,7 +12,9 @@
 
 #include "ctkd/status.h"
 
-/* The bytes of a file, freed by ctkd__tree_bytes_free. */
+enum { CTKD__TREE_PLACE_MAX = 8192 }; /* of a path and a name */
+
+/* The bytes of a file and a zero behind them, freed by ctkd__tree_bytes_free. */
 struct ctkd__tree_bytes {
     uint8_t *bytes;
     size_t size;
@@ -36,7 +38,10 @@ const char *ctkd__tree_path(const struct ctkd__tree *tree); /* as given to open 
 size_t ctkd__tree_count(const struct ctkd__tree *tree);
 /* Relative to the path: "train/ants/1.jpg". Until close. */
 const char *ctkd__tree_name(const struct ctkd__tree *tree, size_t i);
-/* Index of a name; the count where there is none. */
+/* Folders, in the same order; those that are empty too, where an archive says so. */
+size_t ctkd__tree_folders(const struct ctkd__tree *tree);
+const char *ctkd__tree_folder(const struct ctkd__tree *tree, size_t i);
+/* Index of a file's name; the count where there is none. */
 size_t ctkd__tree_find(const struct ctkd__tree *tree, const char *name);
 /* Files first to *end - 1 have names that begin with `prefix` and a slash ("": all). */
 size_t ctkd__tree_below(const struct ctkd__tree *tree, const char *prefix, size_t *end);

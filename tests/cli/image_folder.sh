@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Image folders end to end: training, evaluation and distillation, resumed runs, what is left out, bad files.
+# usage: image_folder.sh BUILD SOURCE
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+. "$source/tests/support/photos.bash"
+photo_folder photos 9 4 ant bee
+pictures=$source/tests/golden/pictures
+cp "$pictures/jpeg_420.jpg" "photos/train/ant/with a blank.jpg"
+cp "$pictures/jpeg_grey.jpg" photos/val/bee/grey.JPEG
+cp "$pictures/png_p.png" photos/train/bee/palette.png
+: >photos/train/ant/anim.gif
+small="student.network=resnet8 data.size=16 train.threads=2 train.batch=4 schedule.kind=constant run.force=true"
+same() { # FILE FILE
+    cmp -s "$1" "$2" || fail "$1 and $2 differ"
+}
+
+# A teacher and its student; the same bits with other readers and threads.
+expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=2 run.dir=teacher
+grep -q '^imagefolder, 20 training and 9 test images of 3x16x16, 2 classes$' stderr || fail "sizes are not said"
+grep -q '^note: data: 1 GIF left out: JPEG, PNG, WebP and PPM are read$' stderr || fail "the GIF is not named"
+expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=2 run.dir=again data.readers=1 data.threads=3
+same teacher/last.safetensors again/last.safetensors
+expect 0 "$ctkd" distill data.set=imagefolder:photos teacher.path=teacher teacher.tolerance=100 $small train.epochs=1 run.dir=student
+expect 0 "$ctkd" eval student
+expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=1 run.dir=in_memory data.view=crop_flip
+expect 0 "$ctkd" datasets
+grep -q '^imagefolder: ' stdout || fail "imagefolder is not listed"
+
+# Interrupted at each step of two epochs, and resumed with other threads.
+for step in 1 2 4 5 6 9; do
+    expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=2 run.dir=cut train.max_steps=$step
+    expect 0 "$ctkd" train cut/config.yaml --resume train.max_steps=0 data.readers=2 data.threads=$((step % 3))
+    same teacher/last.safetensors cut/last.safetensors
+done
+
+# A file that vanishes while a run waits: what was learned is saved, and the run is resumed when the file is back.
+expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=2 run.dir=cut train.max_steps=3
+mv photos/train/ant/3.ppm kept
+ln -s nowhere photos/train/ant/3.ppm
+expect 1 "$ctkd" train cut/config.yaml --resume train.max_steps=0
+grep -q '^ctkd: cannot read photos/train/ant/3.ppm: No such file or directory; the run is saved at epoch [12], step [0-9]* and can be resumed$' stderr || fail "vanished"
+rm photos/train/ant/3.ppm
+expect 1 "$ctkd" train cut/config.yaml --resume train.max_steps=0
+grep -q "^ctkd: cut/last.ckpt: number of training images: the run has '19', expected '20' to resume it\|^ctkd: cut/last.ckpt: training " stderr || fail "another list"
+mv kept photos/train/ant/3.ppm
+expect 0 "$ctkd" train cut/config.yaml --resume train.max_steps=0
+same teacher/last.safetensors cut/last.safetensors
+
+# Classes alone in the folder: a share is held out, and said.
+mkdir flat
+cp -r photos/train/ant photos/train/bee flat
+expect 0 "$ctkd" train data.set=imagefolder:flat $small train.epochs=1 run.dir=r data.holdout=0.3
+grep -q '^note: data: flat has no validation folder: 6 of 20 images are held out as test images (data.holdout=0.3); 1 GIF left out' stderr || fail "held out"
+
+# Bad data: one line that names it.
+try() { # LINE SETTING...: the run is refused with this line
+    expect_error 1 "$1" "$ctkd" train $small run.dir=r "${@:2}"
+}
+for bad in empty:'the file is empty, expected an image' html:'found no image (first bytes 3c 68 74), expected JPEG, PNG, WebP or PPM'; do
+    case ${bad%%:*} in
+    empty) : >photos/train/bee/bad.jpg ;;
+    html) echo '<html></html>' >photos/train/bee/bad.jpg ;;
+    esac
+    expect 1 "$ctkd" train data.set=imagefolder:photos $small run.dir=r
+    tail -n 1 stderr | grep -qF "ctkd: photos/train/bee/bad.jpg: ${bad#*:}" || fail "${bad%%:*}"
+done
+head -c 500 "$pictures/jpeg_420.jpg" >photos/train/bee/bad.jpg
+expect 1 "$ctkd" train data.set=imagefolder:photos $small run.dir=r
+tail -n 1 stderr | grep -q '^ctkd: photos/train/bee/bad.jpg: damaged JPEG of 500 bytes: ' || fail "truncated"
+echo train/bee/bad.jpg >exclude
+expect 0 "$ctkd" train data.set=imagefolder:photos $small run.dir=r train.epochs=1 data.exclude=exclude
+rm photos/train/bee/bad.jpg
+try "ctkd: data.exclude: exclude: found 'train/bee/bad.jpg', expected the name of a file in photos" \
+    data.set=imagefolder:photos data.exclude=exclude
+mv photos/val/bee kept
+try "ctkd: photos/val: found no folder for 1 of 2 classes (bee), expected images of each (data.allow_empty=true allows classes without)" \
+    data.set=imagefolder:photos
+mv kept photos/val/bee
+printf 'bee\nbee\n' >names
+try "ctkd: names: found 'bee' twice, expected names that differ" data.set=imagefolder:photos data.classes=names
+ln -s .. photos/train/bee/up
+try "ctkd: photos/train/bee/up: this link leads back to a folder above it, expected files that have one name" \
+    data.set=imagefolder:photos
+rm photos/train/bee/up
+try "ctkd: data.classes: found 3, but photos has 2 classes; expected that number, 0, or a file with the name of a class a line" \
+    data.set=imagefolder:photos data.classes=3
+try "ctkd: data.resize: found 8, expected 0, or data.size (16) to 32768" data.set=imagefolder:photos data.resize=8
+try "ctkd: data.crop_scale: found '0.5', expected two numbers with a comma" data.set=imagefolder:photos data.crop_scale=0.5
+try "ctkd: data.crop_scale: found 0.5,0.25, expected two shares of the area between 0 and 1, the smaller one first" \
+    data.set=imagefolder:photos data.crop_scale=0.5,0.25
+try "ctkd: data.set: './photos' is a path without a name, expected NAME or NAME:PATH with NAME one of fashion-mnist, mnist, cifar10, cifar100, imagefolder; imagefolder:./photos reads a folder for each class" \
+    data.set=./photos
