@@ -82,44 +82,25 @@ struct source {
 /* ONNX's data types with the list that holds them where there are no raw bytes. */
 static bool source_of(const Ctkd__Onnx__Tensor *t, struct source *out)
 {
-    const struct source f = { t->float_data, t->n_float_data, 4, CTKD__F32 };
-    const struct source d = { t->double_data, t->n_double_data, 8, CTKD__F64 };
-    const struct source l = { t->int64_data, t->n_int64_data, 8, CTKD__I64 };
-    struct source i = { t->int32_data, t->n_int32_data, 4, CTKD__I32 };
-    switch (t->has_data_type ? t->data_type : 0) {
-    case 1:
-        *out = f;
-        return true;
-    case 11:
-        *out = d;
-        return true;
-    case 7:
-        *out = l;
-        return true;
-    case 2:
-        i.type = CTKD__U8;
-        break;
-    case 3:
-        i.type = CTKD__I8;
-        break;
-    case 5:
-        i.type = CTKD__I16;
-        break;
-    case 6:
-        break;
-    case 9:
-        i.type = CTKD__BOOL;
-        break;
-    case 10:
-        i.type = CTKD__F16;
-        break;
-    case 16:
-        i.type = CTKD__BF16;
-        break;
-    default:
+    static const struct {
+        int32_t number;
+        enum ctkd__dtype type;
+    } types[] = { { 1, CTKD__F32 },  { 2, CTKD__U8 },   { 3, CTKD__I8 },   { 5, CTKD__I16 },
+                  { 6, CTKD__I32 },  { 7, CTKD__I64 },  { 9, CTKD__BOOL }, { 10, CTKD__F16 },
+                  { 11, CTKD__F64 }, { 16, CTKD__BF16 } };
+    size_t i = 0;
+    while (i < sizeof types / sizeof *types &&
+           types[i].number != (t->has_data_type ? t->data_type : 0))
+        i++;
+    if (i == sizeof types / sizeof *types)
         return false;
-    }
-    *out = i;
+    *out = (struct source){ t->int32_data, t->n_int32_data, 4, types[i].type };
+    if (out->type == CTKD__F32)
+        *out = (struct source){ t->float_data, t->n_float_data, 4, CTKD__F32 };
+    else if (out->type == CTKD__F64)
+        *out = (struct source){ t->double_data, t->n_double_data, 8, CTKD__F64 };
+    else if (out->type == CTKD__I64)
+        *out = (struct source){ t->int64_data, t->n_int64_data, 8, CTKD__I64 };
     return true;
 }
 

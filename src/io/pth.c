@@ -290,7 +290,14 @@ static ctkd_status read_scalar(struct reader *reader, const value *key, const va
         if (strlen(text) != v->length)
             return CTKD_OK;
         break;
-    default: /* best_acc is a tensor in many a training script */
+    case CTKD__PICKLE_NONE:
+    case CTKD__PICKLE_BYTES:
+    case CTKD__PICKLE_TUPLE:
+    case CTKD__PICKLE_LIST:
+    case CTKD__PICKLE_DICT:
+    case CTKD__PICKLE_GLOBAL:
+    case CTKD__PICKLE_OBJECT: /* best_acc is a tensor in many a training script */
+    case CTKD__PICKLE_PERSISTENT:
         if (!ctkd__pth_tensor_of(v, &tensor) || read_view(&quiet, "", &tensor, &view) != CTKD_OK ||
             view.elements != 1)
             return CTKD_OK;

@@ -9,7 +9,7 @@ ctkd_status ctkd_curriculum_lambda(ctkd_curriculum kind, size_t epoch, size_t n,
     if (!lambda || !isfinite(lambda_min) || !isfinite(lambda_max) || lambda_min < 0 ||
         lambda_max < lambda_min || (n == 0 && kind != CTKD_CURRICULUM_NONE))
         return CTKD_EINVAL;
-    double c;
+    double c = -1;
     switch (kind) {
     case CTKD_CURRICULUM_COSINE: /* the ends are exact: cos(pi) need not be -1 */
         c = epoch < n ? 0.5 * (1.0 - cos(pi * (double)epoch / (double)n)) : 1.0;
@@ -23,9 +23,9 @@ ctkd_status ctkd_curriculum_lambda(ctkd_curriculum kind, size_t epoch, size_t n,
     case CTKD_CURRICULUM_NONE:
         c = 1.0;
         break;
-    default:
-        return CTKD_EINVAL;
     }
+    if (c < 0) /* a number of a caller that is none of the kinds */
+        return CTKD_EINVAL;
     *lambda = (float)((double)lambda_min + ((double)lambda_max - (double)lambda_min) * c);
     return CTKD_OK;
 }

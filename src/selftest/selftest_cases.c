@@ -388,15 +388,23 @@ static void move_channels(const struct ctkd__graph *g, const struct ctkd__node *
     }
 }
 
-static double factor_of(const struct ctkd__graph *g, const struct ctkd__node *node, size_t i,
-                        double *const *values)
+/* Element i of an op of elements. */
+static double element_of(const struct ctkd__graph *g, const struct ctkd__node *node, size_t i,
+                         double *const *values)
 {
+    const double x = values[node->inputs[0]][i];
+    if (node->op == CTKD__OP_RELU)
+        return x > 0 ? x : 0;
+    if (node->op == CTKD__OP_ACTIVATE)
+        return activated(node, x);
+    const double *const y = values[node->inputs[1]];
+    if (node->op == CTKD__OP_ADD)
+        return x + y[i];
     const size_t hw = node->h * node->w;
     const struct ctkd__node *const second = &g->nodes[node->inputs[1]];
-    const double *const y = values[node->inputs[1]];
     if (node->op == CTKD__OP_SCALE_BY)
-        return y[(i / hw / node->c * second->c + node->channel) * hw + i % hw];
-    return second->h * second->w == hw ? y[i] : y[i / hw];
+        return x * y[(i / hw / node->c * second->c + node->channel) * hw + i % hw];
+    return x * (second->h * second->w == hw ? y[i] : y[i / hw]);
 }
 
 /* Element i of the batch, by the draws of a program that was given none. */
@@ -426,12 +434,12 @@ void ctkd__selftest_compute(const struct ctkd__reference *r, const struct ctkd__
         batch_norm(r, node, n, training, x, y);
         break;
     case CTKD__OP_RELU:
-        for (size_t i = 0; i < count; i++)
-            y[i] = x[i] > 0 ? x[i] : 0;
-        break;
     case CTKD__OP_ADD:
+    case CTKD__OP_ACTIVATE:
+    case CTKD__OP_SCALE_BY:
+    case CTKD__OP_MULTIPLY:
         for (size_t i = 0; i < count; i++)
-            y[i] = x[i] + values[node->inputs[1]][i];
+            y[i] = element_of(g, node, i, values);
         break;
     case CTKD__OP_MAX_POOL:
         max_pool(in, node, n, x, y);
@@ -452,19 +460,10 @@ void ctkd__selftest_compute(const struct ctkd__reference *r, const struct ctkd__
     case CTKD__OP_SHUFFLE:
         move_channels(g, node, n, values, y);
         break;
-    case CTKD__OP_ACTIVATE:
-        for (size_t i = 0; i < count; i++)
-            y[i] = activated(node, x[i]);
-        break;
     case CTKD__OP_AVERAGE_POOL:
     case CTKD__OP_POOL_TO:
     case CTKD__OP_RESIZE:
         average(in, node, n, x, y);
-        break;
-    case CTKD__OP_SCALE_BY:
-    case CTKD__OP_MULTIPLY:
-        for (size_t i = 0; i < count; i++)
-            y[i] = x[i] * factor_of(g, node, i, values);
         break;
     case CTKD__OP_TRANSPOSED_CONV:
         transposed_conv(r, in, node, n, x, y);

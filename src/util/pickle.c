@@ -507,9 +507,8 @@ static bool run_plain(struct machine *m, int code)
     case 0x8e: /* BINBYTES8 */
     case 0x96: /* BYTEARRAY8 */
         return push_text(m, CTKD__PICKLE_BYTES, 8), true;
-    default:
-        return false;
     }
+    return false;
 }
 
 /* Operations on tuples, lists, sets and dicts. */
@@ -545,9 +544,8 @@ static bool run_container(struct machine *m, int code)
         return extend(m, CTKD__PICKLE_DICT, m->count - 2), true;
     case 'u': /* SETITEMS */
         return extend(m, CTKD__PICKLE_DICT, pop_mark(m)), true;
-    default:
-        return false;
     }
+    return false;
 }
 
 /* Operations on classes, instances, the memo and the stack itself. */
@@ -587,9 +585,8 @@ static bool run_object(struct machine *m, int code)
         return check_protocol(m), true;
     case 0x95: /* FRAME: a hint for readers of streams */
         return (void)take(m, 8), true;
-    default:
-        return false;
     }
+    return false;
 }
 
 static void run(struct machine *m)

@@ -292,10 +292,9 @@ static bool compute(char op, int64_t a, int64_t b, int64_t *out)
         return !__builtin_sub_overflow(a, b, out);
     case 'M':
         return !__builtin_mul_overflow(a, b, out);
-    default:
-        *out = b ? a / b : 0;
-        return b != 0;
     }
+    *out = b ? a / b : 0; /* Div */
+    return b != 0;
 }
 
 /* Both operands are integers: false, without an error, when they are not. */

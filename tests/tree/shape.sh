@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# usage: shape.sh BUILD SOURCE
+# What keeps the code readable and its lists complete, and the check notices each fault:
+#   no function of src, include and fuzz is longer than 60 lines, from its first line to its closing brace;
+#   no switch of src and include has a `default:`, so that the compiler names each switch that misses a new enumerator
+#   (of bytes of a file the other cases come behind the switch).
+set -euo pipefail
+build=$1 source=$2
+
+# As clang-format writes them: a line with nothing but { opens a function, } in the first column closes it; its first
+# line is the one behind an empty line, a directive, a closing brace, a semicolon or a comment.
+long_functions() { # files
+    awk -v limit=60 '
+        FNR == 1 { first = 1; open = 0 }
+        /^\{$/ { open = first }
+        /^}/ && open { if (FNR - open + 1 > limit) print FILENAME ":" open ": a function of " FNR - open + 1 " lines, expected at most " limit; open = 0 }
+        !open && /^$|^#|^}|;$|\*\/$/ { first = FNR + 1 }' "$@"
+}
+
+defaults() { # files
+    grep -nHE '^[[:space:]]*default:' "$@" | sed -E 's/:[[:space:]]*default:.*/: a default in a switch, expected its cases/' || true
+}
+
+check() { # root; prints what is wrong
+    cd "$1"
+    mapfile -t functions < <(find src include fuzz -name '*.[ch]' 2>/dev/null)
+    mapfile -t switches < <(find src include -name '*.[ch]' 2>/dev/null)
+    long_functions "${functions[@]}"
+    defaults "${switches[@]}"
+}
+
+count=$(find "$source/src" -name '*.[ch]' | wc -l)
+[ "$count" -gt 50 ] || { echo "shape.sh: $count C files found, expected above 50" >&2; exit 1; }
+found=$(check "$source")
+[ -z "$found" ] || { echo "$found"; exit 1; }
+
+planted=$build/planted_shape
+rm -rf "$planted"
+mkdir -p "$planted/src" "$planted/include"
+function_of() { # lines
+    printf 'static int f(int x)\n{\n'
+    for ((i = 3; i < $1; i++)); do echo '    x++;'; done
+    printf '}\n'
+}
+notices() { # expected message; the faulty file is on standard input
+    cat >"$planted/src/x.c"
+    local found
+    found=$(check "$planted")
+    [ "$found" = "$1" ] || { echo "shape.sh: expected '$1', found '$found'" >&2; exit 1; }
+}
+function_of 60 | notices ''
+{ echo '/* why */'; function_of 61; function_of 9; } | notices 'src/x.c:2: a function of 61 lines, expected at most 60'
+printf 'int f(int x)\n{\n    switch (x) {\n    default: /* none */\n        return 1;\n    }\n}\n' |
+    notices 'src/x.c:4: a default in a switch, expected its cases'
+rm -rf "$planted"
