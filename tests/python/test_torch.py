@@ -63,6 +63,11 @@ EVALUATIONS = [
     ({"curriculum_steps": 7, "curriculum": "linear"}, {}, {}), ({"curriculum": "none", "lambda_max": 2.0}, {}, {}),
     ({"curriculum_steps": 3, "curriculum": "linear_official"}, {}, {"empty"}),
     ({"temperature.kind": "instance"}, {}, {"empty"}),
+    *(({"method": name, "method_weight": 0.5, "temperature.kind": kind}, options, batch) for name, options in (
+        ("lskd", {}), ("lskd", {"base": "dkd", "beta": 2.0}), ("ttm", {}), ("wttm", {"exponent": 0.5}), ("dist", {}),
+        ("dist", {"inter": 2.0, "intra": 0.5}), ("mlkd", {}), ("mlkd", {"mask": True, "standardise": True}))
+      for kind, batch in (("global", {}), ("instance", {"mask"}), ("global", {"one"}), ("global", {"empty"}))),
+    *(({"method": name, "method_weight": 0.5}, {}, {"weights", "ignored"}) for name in ("lskd", "ttm", "wttm")),
 ]
 
 
@@ -73,6 +78,7 @@ def test_operations_of_pytorch_agree_with_the_library(settings, options, batch, 
     if "ignored" in batch:
         labels[2] = -100
     mask = torch.arange(N) != 1 if "mask" in batch else torch.zeros(N, dtype=torch.bool) if "empty" in batch else None
+    mask = torch.arange(N) == 1 if "one" in batch else mask
     weights = torch.linspace(0.5, 2, N) if "weights" in batch else None
     soft = torch.softmax(T[1], 1) if "soft" in batch else None
     text = text_of({"ignored_label": -100, **settings}, options, "auto")
@@ -220,10 +226,12 @@ def test_half_of_a_model_leaves_theta_alone():
     assert criterion.half().theta.equal(before) and criterion.double().theta.equal(before)
 
 
-def test_every_method_of_the_library_backpropagates():
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_every_method_of_the_library_backpropagates(backend):
     for method in ctkd.methods():
         s = leaf(S[0])
-        CTKDLoss(4.0, kd_weight=0, ce_weight=0, method=method.name, method_weight=1)(s, T[0], LABELS[0]).backward()
+        criterion = CTKDLoss(4.0, kd_weight=0, ce_weight=0, method=method.name, method_weight=1, backend=backend)
+        criterion(s, T[0], LABELS[0]).backward()
         np.testing.assert_allclose(s.grad, ctkd.loss(method.name, S[0], T[0], 4, LABELS[0]).ds, rtol=1e-6, atol=1e-8)
 
 
@@ -251,11 +259,19 @@ def test_second_derivatives_are_refused_with_a_sentence():
     ({"method": "dkb"}, ctkd.NotFound, "dkb"), ({"method": "crd"}, ctkd.Error, "crd"),
     ({"train_temperature": "no"}, ValueError, "optimizer"), ({"accumulate": 0}, ValueError, "accumulate"),
     ({"momentum": 2.0}, ctkd.Error, "momentum"), ({"method": "dkd", "method_options": {"gamma": 1}}, ctkd.Error, "gamma"),
-    ({"method": "dist", "backend": "torch"}, NotImplementedError, "dist"),
 ])
 def test_bad_settings_are_refused(settings, kind, text):
     with pytest.raises(kind, match=text):
         CTKDLoss(**settings)
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+@pytest.mark.parametrize("method, batch, text", [("dist", {"weights": torch.ones(N)}, "weights"),
+                                                 ("lskd", {"target": torch.softmax(T[1], 1)}, "labels")])
+def test_what_a_method_cannot_read_is_refused(method, batch, text, backend):
+    with pytest.raises(ctkd.Error, match=text):
+        CTKDLoss(method=method, backend=backend)(**{"student_logits": S[0], "teacher_logits": T[0], "target": LABELS[0],
+                                                    "epoch": 1, **batch})
 
 
 @pytest.mark.parametrize("change, kind, text", [

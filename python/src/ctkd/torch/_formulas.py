@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from .. import _library as c
+from .._losses import methods
+from . import _methods
 from ._settings import Settings, settings_of
 
-METHODS = ("kd", "dkd")
+WITH_LABELS = [method.name for method in methods() if method.needs_labels]
 
 
 class Rows(NamedTuple):
@@ -117,11 +119,31 @@ def _describe(tau: Tensor, counted: Tensor) -> Tuple[Tensor, ...]:
         torch.where(counted, tau, math.inf).min(), torch.where(counted, tau, -math.inf).max()))
 
 
-def check_supported(settings: Settings) -> None:
-    method = settings["method"]
-    if method and method not in METHODS:
-        raise NotImplementedError(f"method: found {method}, expected {' or '.join(METHODS)}, which are written in "
-                                  "operations of PyTorch; move the logits to the CPU for other methods")
+def _method(settings: Settings, s: Tensor, t: Tensor, tau: Tensor, hot: Optional[Tensor], mask: Optional[Tensor],
+            weights: Optional[Tensor], over_counted: Tensor, over_labelled: Tensor) -> Tuple[Rows, Tensor]:
+    """The method's rows, and the share of each in the loss. A loss that compares samples is spread over all that count."""
+    name, options = settings["method"], settings.method_options
+    if hot is None and name in WITH_LABELS:
+        raise c.InvalidArgument(f"target: found no labels, expected some, because {name} reads them")
+    chosen = over_labelled if name in WITH_LABELS else over_counted
+    if name == "kd":
+        return kd(s, t, tau, **options), chosen
+    if name == "dkd":
+        return dkd(s, t, tau, hot, **options), chosen
+    if name in _methods.EACH:
+        return Rows(*_methods.with_gradients(_methods.EACH[name], s, t, tau, hot, **options)), chosen
+    if weights is not None:
+        raise c.InvalidArgument(f"weights: expected None, because {name} compares samples with each other")
+    one = torch.ones_like(tau)
+    if mask is None:
+        loss, ds, dtau = _methods.with_gradients(_methods.WHOLE[name], s, t, tau, **options)
+        return Rows(loss / len(s) * one, ds, dtau), one
+    at, = torch.nonzero(mask, as_tuple=True)
+    rows = Rows(torch.zeros_like(tau), torch.zeros_like(s), torch.zeros_like(tau))
+    if len(at):
+        loss, ds, dtau = _methods.with_gradients(_methods.WHOLE[name], s[at], t[at], tau[at], **options)
+        rows = Rows(loss / len(s) * one, rows.ds.index_copy(0, at, ds), rows.dtau.index_copy(0, at, dtau))
+    return rows, one
 
 
 def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tensor], mask: Optional[Tensor],
@@ -129,7 +151,6 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
              grads: bool) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
     """As _library_kernel.evaluate."""
     settings = settings_of(text)
-    check_supported(settings)
     (n, k), double = s.shape, torch.float64
     here = {"dtype": double, "device": s.device}
     counted = torch.ones(n, dtype=torch.bool, device=s.device) if mask is None else mask != 0
@@ -170,13 +191,8 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
         parts.append((chosen * rows).sum())
         ds += settings["ce_weight"] * chosen[:, None] * slope
     terms = [(settings["kd_weight"], kd(s, t, tau, settings["kd_form"]), over_counted)]
-    options = settings.method_options
-    if settings["method"] == "kd":
-        terms.append((settings["method_weight"], kd(s, t, tau, **options), over_counted))
-    elif settings["method"] == "dkd":
-        if hot is None:
-            raise c.InvalidArgument("target: found no labels, expected some, because dkd reads them")
-        terms.append((settings["method_weight"], dkd(s, t, tau, hot, **options), over_labelled))
+    if settings["method"]:
+        terms.append((settings["method_weight"], *_method(settings, s, t, tau, hot, mask, weights, over_counted, over_labelled)))
     for weight, term, chosen in terms:
         parts.append((chosen * term.loss).sum())
         ds += weight * chosen[:, None] * term.ds

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .._losses import methods
 from .._plugin import Plugin
-from . import _formulas, _ops
+from . import _ops
 from ._library_kernel import REPORT
 from ._settings import settings_of, text_of
 
@@ -84,8 +84,6 @@ class CTKDLoss(nn.Module):
             del settings[moved]
         self._text = text_of(settings, method_options or {}, backend)
         self._needs_epoch = kind != "fixed" and curriculum_steps == 0 and curriculum_epochs > 0
-        if backend == "torch":
-            _formulas.check_supported(settings_of(self._text))
         theta = torch.from_numpy(start)
         if train_temperature == "optimizer":
             self.theta = nn.Parameter(theta, requires_grad=kind != "fixed")
