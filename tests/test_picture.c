@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "data/picture/picture.h"
+#include "data/picture/picture_write.h"
 #include "data/picture/resize.h"
 #include "support/check.h"
 #include "support/temp_files.h"
@@ -337,6 +338,30 @@ static void the_orientation_of_exif_is_found(void **state)
     free((void *)(uintptr_t)jpeg.bytes);
 }
 
+static void a_written_picture_is_read_again(void **state)
+{
+    struct rig *const rig = *state;
+    uint8_t pixels[5 * 4 * 3], *png;
+    size_t bytes;
+    struct ctkd__picture picture;
+    ctkd_error err = { 0 };
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)(31 * i);
+    for (size_t channels = 1; channels <= 3; channels += 2) {
+        check_ok(ctkd__picture_write_png(pixels, 5, 4, channels, &png, &bytes, &err), &err);
+        const struct ctkd__picture_file file = { "memory", png, bytes };
+        check_ok(ctkd__picture_decode(rig->readers[0], &file, NULL, &picture, &err), &err);
+        assert_int_equal(picture.width, 5);
+        assert_int_equal(picture.height, 4);
+        for (size_t i = 0; i < 4 * 5 * 3; i++)
+            assert_int_equal(picture.pixels[i / 15 * picture.stride + i % 15],
+                             channels == 3 ? pixels[i] : pixels[i / 3]);
+        free(png);
+    }
+    assert_int_equal(ctkd__picture_write_png(pixels, 5, 4, 2, &png, &bytes, &err), CTKD_EINVAL);
+    assert_int_equal(ctkd__picture_write_png(pixels, 0, 4, 1, &png, &bytes, &err), CTKD_EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_picture_above_the_limit_is_refused_unread),
         cmocka_unit_test(boxes_outside_are_refused),
         cmocka_unit_test(the_orientation_of_exif_is_found),
+        cmocka_unit_test(a_written_picture_is_read_again),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);
 }

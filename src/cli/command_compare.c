@@ -128,19 +128,6 @@ static ctkd_status tell_differences(const struct request *r, const struct ctkd__
 
 /* --- comparing */
 
-static ctkd_status describe(const struct ctkd__arm *arm, struct ctkd__compared_arm *out,
-                            ctkd_error *err)
-{
-    int64_t *const seeds = calloc(arm->count, sizeof *seeds);
-    double *const values = calloc(arm->count, sizeof *values);
-    for (size_t i = 0; seeds && values && i < arm->count; i++) {
-        seeds[i] = arm->runs[i].config->train.seed;
-        values[i] = arm->runs[i].value;
-    }
-    *out = (struct ctkd__compared_arm){ arm->name, seeds, values, arm->count, arm->unfinished };
-    return seeds && values ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "comparison: out of memory");
-}
-
 static ctkd_status compare(const struct request *r, struct ctkd__arm *arms, ctkd_error *err)
 {
     struct ctkd__compared_arm compared[ARMS_MAX] = { { 0 } };
@@ -151,15 +138,13 @@ static ctkd_status compare(const struct request *r, struct ctkd__arm *arms, ctkd
     if (!status)
         status = tell_differences(r, arms, err);
     for (size_t i = 0; i < r->count && !status; i++)
-        status = describe(&arms[i], &compared[i], err);
+        status = ctkd__arm_describe(&arms[i], &compared[i], err);
     if (!status)
         status = ctkd__compare(compared, r->count, &r->options, results, err);
     if (!status)
         status = ctkd__compare_write(results, r->count, &r->options, r->format, stdout, err);
-    for (size_t i = 0; i < r->count; i++) {
-        free((void *)(uintptr_t)compared[i].seeds);
-        free((void *)(uintptr_t)compared[i].values);
-    }
+    for (size_t i = 0; i < r->count; i++)
+        ctkd__arm_describe_free(&compared[i]);
     return status;
 }
 
@@ -168,12 +153,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     struct ctkd__arm arms[ARMS_MAX] = { { .count = 0 } };
     struct request request = { .allowed = { "method", "temperature" },
                                .n_allowed = 2,
-                               .options = { .level = 0.05,
-                                            .power = 0.8,
-                                            .margin = 0.3,
-                                            .draws = 10000,
-                                            .metric = "test_top1",
-                                            .choice = "last epoch" } };
+                               .options = ctkd__compare_defaults };
     struct ctkd__line line;
     ctkd_error err = { 0 };
     int ended;

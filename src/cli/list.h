@@ -8,6 +8,7 @@
     X(inspect)                                                                                     \
     X(check)                                                                                       \
     X(plot)                                                                                        \
+    X(report)                                                                                      \
     X(models)                                                                                      \
     X(methods)                                                                                     \
     X(datasets)                                                                                    \

@@ -8,6 +8,13 @@
 
 enum { EXACT_MAX = 20, SAMPLED_FLIPS = 100000, SEED = 1 };
 
+const struct ctkd__compare_options ctkd__compare_defaults = { .level = 0.05,
+                                                              .power = 0.8,
+                                                              .margin = 0.3,
+                                                              .draws = 10000,
+                                                              .metric = "test_top1",
+                                                              .choice = "last epoch" };
+
 /* Values of the seeds that both arms have: the reference's in x, the arm's in y, y - x in d. */
 struct pairs {
     double *x, *y, *d;

@@ -32,6 +32,8 @@ struct ctkd__compare_options {
     const char *choice; /* how a run's value was chosen: "last epoch" */
 };
 
+extern const struct ctkd__compare_options ctkd__compare_defaults;
+
 /* An arm on its own, and against the reference (the first): pairs of the seeds that both have. */
 struct ctkd__comparison {
     const char *name;

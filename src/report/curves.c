@@ -40,6 +40,8 @@ static ctkd_status add_run(struct ctkd__curves *curves, const char *dir, ctkd_er
     char path[PATH_BYTES + 64];
     struct ctkd__json_rows *log;
     ctkd__run_file_path(dir, CTKD__RUN_LOG, path, sizeof path);
+    if (curves->n_runs == 0)
+        snprintf(curves->first, sizeof curves->first, "%s", dir);
     const ctkd_status status = ctkd__jsonl_read(path, &log, err);
     if (status != CTKD_OK)
         return status;

@@ -13,6 +13,7 @@
 
 struct ctkd__curves {
     char name[256];               /* of the directory, as it was given, at its end */
+    char first[1280];             /* directory of the first run */
     struct ctkd__json_rows **log; /* [n_runs] */
     size_t **epochs;              /* [n_runs][n_epochs]: the row of an epoch in its log */
     size_t n_runs;

@@ -246,3 +246,23 @@ void ctkd__arm_free(struct ctkd__arm *arm)
     free(arm->runs);
     *arm = (struct ctkd__arm){ .count = 0 };
 }
+
+ctkd_status ctkd__arm_describe(const struct ctkd__arm *arm, struct ctkd__compared_arm *out,
+                               ctkd_error *err)
+{
+    int64_t *const seeds = calloc(arm->count, sizeof *seeds);
+    double *const values = calloc(arm->count, sizeof *values);
+    for (size_t i = 0; seeds && values && i < arm->count; i++) {
+        seeds[i] = arm->runs[i].config->train.seed;
+        values[i] = arm->runs[i].value;
+    }
+    *out = (struct ctkd__compared_arm){ arm->name, seeds, values, arm->count, arm->unfinished };
+    return seeds && values ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "comparison: out of memory");
+}
+
+void ctkd__arm_describe_free(struct ctkd__compared_arm *described)
+{
+    free((void *)(uintptr_t)described->seeds);
+    free((void *)(uintptr_t)described->values);
+    *described = (struct ctkd__compared_arm){ 0 };
+}

@@ -6,6 +6,7 @@
 #define CTKD_RUN_ARM_H
 
 #include "config/config.h"
+#include "report/compare.h"
 
 /* One finished run. */
 struct ctkd__arm_run {
@@ -31,6 +32,10 @@ enum ctkd__arm_choice { CTKD__ARM_LAST, CTKD__ARM_BEST };
 ctkd_status ctkd__arm_read(const char *path, const char *metric, enum ctkd__arm_choice choice,
                            struct ctkd__arm *out, ctkd_error *err);
 void ctkd__arm_free(struct ctkd__arm *arm);
+/* Seeds and values of an arm for ctkd__compare; name is the arm's. CTKD_ENOMEM. */
+ctkd_status ctkd__arm_describe(const struct ctkd__arm *arm, struct ctkd__compared_arm *out,
+                               ctkd_error *err);
+void ctkd__arm_describe_free(struct ctkd__compared_arm *described);
 
 /* Calls `found` for each key in which two runs differ, without what changes no result: the seed,
    the directory and name, threads, logging, checkpoints and limits of time, and where the data

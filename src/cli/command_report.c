@@ -1,0 +1,65 @@
+#include "cli/cli.h"
+
+#include "run/run_page.h"
+#include "util/error.h"
+
+enum { SETTINGS_MAX = 16, PICTURES = 24, PICTURES_MAX = 200 };
+
+enum { OUTPUT, WRONG, NO_EVALUATION };
+static const struct ctkd__flag flags[] = {
+    [OUTPUT] = { "--output", "-o", "FILE", "write the page to FILE; - is standard output", NULL },
+    [WRONG] = { "--wrong", NULL, "N", "show N images that the student got wrong (default 24)",
+                NULL },
+    [NO_EVALUATION] = { "--no-evaluation", NULL, NULL,
+                        "do not evaluate the networks: no classes, confusions or images", NULL },
+    CTKD__FLAG_END,
+};
+
+static int run(const struct ctkd__command *command, int argc, char **argv)
+{
+    const char *paths[CTKD__PAGE_RUNS_MAX], *settings[SETTINGS_MAX];
+    struct ctkd__line line;
+    struct ctkd__word word;
+    ctkd_error err = { 0 };
+    double pictures = PICTURES;
+    int status;
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
+        return status;
+    struct ctkd__page_request request = { .paths = paths,
+                                          .settings = settings,
+                                          .evaluates = !ctkd__line_has(&line, NO_EVALUATION) };
+    for (int at = 0; ctkd__line_next(&line, &at, &word);)
+        if (word.flag == CTKD__WORD_NAME)
+            paths[request.count++] = word.text; /* names_max of them */
+        else if (word.flag == CTKD__WORD_SETTING && request.n_settings < SETTINGS_MAX)
+            settings[request.n_settings++] = word.text;
+    const char *const file = ctkd__line_value(&line, OUTPUT);
+    if (ctkd__line_number(&line, WRONG, 0, PICTURES_MAX, &pictures, &err) != CTKD_OK)
+        return ctkd__cli_misused(command, &err);
+    if (!file) {
+        ctkd__fail(&err, CTKD_EINVAL, "found no -o FILE; usage: ctkd %s %s", command->name,
+                   command->arguments);
+        return ctkd__cli_misused(command, &err);
+    }
+    request.pictures = (size_t)pictures;
+    return ctkd__run_page(&request, file, stderr, &err) == CTKD_OK ? CTKD__EXIT_DONE
+                                                                   : ctkd__cli_failed(&err);
+}
+
+const struct ctkd__command ctkd__command_report = {
+    .name = "report",
+    .arguments = "RUN... -o FILE [key=value ...]",
+    .summary = "write one page of HTML on runs, to look at and to hand on",
+    .details =
+        "Each RUN is a run directory, or a folder of runs that differ in their seed. The page has "
+        "curves, scores of classes, confusions, calibration, agreement with the teacher, images "
+        "that the student got wrong, what several arms differ by, and the settings. For this the "
+        "networks are evaluated again on their test images; data.set=NAME:PATH says where these "
+        "lie now, and train.threads how many threads there are. The page needs no other file and "
+        "no network.",
+    .flags = flags,
+    .passes_settings = true,
+    .names_min = 1,
+    .names_max = CTKD__PAGE_RUNS_MAX,
+    .run = run,
+};

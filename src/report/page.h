@@ -1,0 +1,61 @@
+/*
+ * A report on runs as one page of HTML: no scripts, nothing from elsewhere, light and dark and print.
+ * Every text from outside (names, paths, values) is escaped.
+ */
+#ifndef CTKD_REPORT_PAGE_H
+#define CTKD_REPORT_PAGE_H
+
+#include "report/compare.h"
+#include "report/curves.h"
+#include "report/metrics.h"
+
+/* A row of a table of two columns. */
+struct ctkd__page_entry {
+    char *name, *value;
+};
+struct ctkd__page_entries {
+    struct ctkd__page_entry *items;
+    size_t count;
+};
+/* Copies a row to the end. CTKD_ENOMEM. */
+ctkd_status ctkd__page_entries_add(struct ctkd__page_entries *entries, const char *name,
+                                   const char *value, ctkd_error *err);
+void ctkd__page_entries_free(struct ctkd__page_entries *entries);
+
+/* An image that the student got wrong, as it is shown. */
+struct ctkd__page_picture {
+    char *png;                       /* in base64 */
+    size_t id;                       /* its place in the data set */
+    int32_t label, student, teacher; /* classes; teacher -1: none */
+    double confidence;               /* of the student, 0 to 1 */
+};
+
+/* One run; of an arm its first. */
+struct ctkd__page_run {
+    const char *dir;
+    char note[640];                        /* why something is missing; "": nothing is */
+    struct ctkd__json_rows *summary;       /* summary.json; NULL: the run has not ended */
+    struct ctkd__page_entries settings;    /* keys that differ from their defaults */
+    struct ctkd__page_entries environment; /* what it ran on, and the command that repeats it */
+    struct ctkd__metrics metrics;          /* n 0: not evaluated */
+    char teacher[1024];                    /* of metrics.agreement; "": none */
+    const char *const *names;              /* of classes; NULL: numbers */
+    struct ctkd__page_picture *wrong;      /* [n_wrong], most confident first */
+    size_t n_wrong;
+};
+
+struct ctkd__page {
+    const struct ctkd__curves *curves; /* [count] */
+    const struct ctkd__page_run *runs; /* [count] */
+    size_t count;
+    const struct ctkd__comparison *comparison; /* [count]; NULL: not compared */
+    const struct ctkd__compare_options *compare_options;
+};
+
+/* Write errors are the stream's. */
+void ctkd__page_write(const struct ctkd__page *page, FILE *out);
+
+/* The parts of one run that come from its evaluation; used by _write. */
+void ctkd__page_write_evaluation(const struct ctkd__page_run *run, FILE *out);
+
+#endif

@@ -1,0 +1,388 @@
+#include "run/run_page.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nettle/base64.h>
+
+#include "config/arguments.h"
+#include "config/run_config.h"
+#include "data/picture/picture_write.h"
+#include "run/arm.h"
+#include "run/origin.h"
+#include "train/evaluator.h"
+#include "train/teacher.h"
+#include "util/error.h"
+#include "util/file.h"
+#include "util/run_files.h"
+
+enum { SIDE_MAX = 96 }; /* of an embedded picture */
+
+/* --- images that were put into a wrong class */
+
+/* One evaluation of a run. */
+struct reviewed {
+    const struct ctkd__page_request *request;
+    struct ctkd__page_run *run;
+    struct ctkd__evaluator evaluator;
+    struct ctkd__predictions student, teacher;
+};
+
+static double confidence_of(const struct ctkd__predictions *p, size_t image, size_t class)
+{
+    const float *const row = p->logits + image * p->classes;
+    double sum = 0;
+    for (size_t j = 0; j < p->classes; j++)
+        sum += exp((double)row[j] - (double)row[class]);
+    return 1 / sum;
+}
+
+static size_t class_of(const struct ctkd__predictions *p, size_t image)
+{
+    return ctkd__predicted_class(p->classes, p->logits + image * p->classes);
+}
+
+/* The most confident of the wrong ones, by insertion; of equal ones the first. */
+static void choose_wrong(struct reviewed *r)
+{
+    struct ctkd__page_run *const run = r->run;
+    const struct ctkd__predictions *const p = &r->student;
+    for (size_t i = 0; i < p->n; i++) {
+        const size_t class = class_of(p, i);
+        if (class == (size_t)p->labels[i])
+            continue;
+        const double confidence = confidence_of(p, i, class);
+        size_t at = run->n_wrong;
+        while (at > 0 && run->wrong[at - 1].confidence < confidence)
+            at--;
+        if (at == r->request->pictures)
+            continue;
+        run->n_wrong += run->n_wrong < r->request->pictures;
+        memmove(&run->wrong[at + 1], &run->wrong[at], (run->n_wrong - 1 - at) * sizeof *run->wrong);
+        run->wrong[at] = (struct ctkd__page_picture){
+            .id = i,
+            .label = p->labels[i],
+            .student = (int32_t) class,
+            .teacher = r->teacher.n ? (int32_t)class_of(&r->teacher, i) : -1,
+            .confidence = confidence,
+        };
+    }
+}
+
+/* A normalised image as bytes, each the mean of a square, so that no side exceeds SIDE_MAX. */
+static void make_bytes(const struct ctkd__network_info *info, const float *x, size_t factor,
+                       uint8_t *out)
+{
+    const size_t h = info->height, w = info->width;
+    for (size_t y = 0; y < h / factor; y++)
+        for (size_t column = 0; column < w / factor; column++)
+            for (size_t c = 0; c < info->channels; c++) {
+                double sum = 0;
+                for (size_t i = 0; i < factor * factor; i++)
+                    sum += (double)
+                        x[(c * h + y * factor + i / factor) * w + column * factor + i % factor];
+                const double value =
+                    sum / (double)(factor * factor) * (double)info->std[c] + (double)info->mean[c];
+                *out++ = (uint8_t)(255 * fmin(fmax(value, 0), 1) + 0.5);
+            }
+}
+
+static ctkd_status encode(const uint8_t *png, size_t bytes, char **text, ctkd_error *err)
+{
+    *text = calloc(BASE64_ENCODE_RAW_LENGTH(bytes) + 1, 1);
+    if (!*text)
+        return ctkd__fail(err, CTKD_ENOMEM, "report: out of memory");
+    base64_encode_raw(*text, bytes, png);
+    return CTKD_OK;
+}
+
+static ctkd_status make_picture(const struct ctkd__network_info *info, const float *x, char **text,
+                                ctkd_error *err)
+{
+    const size_t side = info->height > info->width ? info->height : info->width;
+    const size_t factor = (side + SIDE_MAX - 1) / SIDE_MAX;
+    const size_t width = info->width / factor, height = info->height / factor;
+    uint8_t *const pixels = calloc(width * height * info->channels + 1, 1), *png = NULL;
+    size_t bytes;
+    if (!pixels)
+        return ctkd__fail(err, CTKD_ENOMEM, "report: out of memory");
+    make_bytes(info, x, factor, pixels);
+    ctkd_status status =
+        ctkd__picture_write_png(pixels, width, height, info->channels, &png, &bytes, err);
+    if (status == CTKD_OK)
+        status = encode(png, bytes, text, err);
+    free(png);
+    free(pixels);
+    return status;
+}
+
+/* A second pass over the images, for those that were chosen. */
+static ctkd_status make_pictures(struct reviewed *r, ctkd_error *err)
+{
+    const struct ctkd__network_info *const info = &r->evaluator.data.images;
+    const size_t one = info->channels * info->height * info->width;
+    struct ctkd__batch batch;
+    ctkd_status status = CTKD_OK;
+    size_t first = 0;
+    ctkd__loader_start(r->evaluator.data.test, 1, 0);
+    while (ctkd__loader_next(r->evaluator.data.test, &batch)) {
+        for (size_t i = 0; i < r->run->n_wrong && status == CTKD_OK; i++) {
+            struct ctkd__page_picture *const p = &r->run->wrong[i];
+            if (p->id < first || p->id >= first + batch.n)
+                continue;
+            const size_t at = p->id - first;
+            status = make_picture(info, batch.x + at * one, &p->png, err);
+        }
+        first += batch.n;
+    }
+    return status;
+}
+
+static ctkd_status add_wrong(struct reviewed *r, ctkd_error *err)
+{
+    const size_t channels = r->evaluator.data.images.channels;
+    r->run->wrong = calloc(r->request->pictures + 1, sizeof *r->run->wrong);
+    if (!r->run->wrong)
+        return ctkd__fail(err, CTKD_ENOMEM, "report: out of memory");
+    if (channels != 1 && channels != 3)
+        return CTKD_OK; /* nothing that a browser could show */
+    choose_wrong(r);
+    return make_pictures(r, err);
+}
+
+/* --- evaluation */
+
+static ctkd_status predict(struct reviewed *r, enum ctkd__evaluated_role role, const char *path,
+                           struct ctkd__predictions *out, ctkd_error *err)
+{
+    struct ctkd__teacher *network;
+    struct ctkd__evaluation found;
+    const struct ctkd__config *const config = r->evaluator.config;
+    const bool teacher = role == CTKD__EVALUATED_TEACHER;
+    ctkd_status status =
+        ctkd__evaluator_network(&r->evaluator, role, path, teacher ? config->teacher.mean : "",
+                                teacher ? config->teacher.std : "", &network, err);
+    if (status == CTKD_OK)
+        status = ctkd__evaluator_run(&r->evaluator, network, &found, out, err);
+    ctkd__teacher_close(network);
+    return status;
+}
+
+/* The teacher may have been moved since: the page does without it then, and says so. */
+static void predict_teacher(struct reviewed *r, const char *path)
+{
+    ctkd_error why = { 0 };
+    if (!path[0])
+        return;
+    ctkd_status status = predict(r, CTKD__EVALUATED_TEACHER, path, &r->teacher, &why);
+    if (status == CTKD_OK && r->teacher.classes != r->student.classes)
+        status = ctkd__fail(&why, CTKD_EINVAL, "it has %zu classes, the student %zu",
+                            r->teacher.classes, r->student.classes);
+    if (status == CTKD_OK) {
+        snprintf(r->run->teacher, sizeof r->run->teacher, "%s", path);
+        return;
+    }
+    ctkd__predictions_free(&r->teacher);
+    snprintf(r->run->note, sizeof r->run->note, "The teacher is not compared: %s", why.message);
+}
+
+static ctkd_status review(struct reviewed *r, const struct ctkd__config *config, ctkd_error *err)
+{
+    ctkd_status status = ctkd__evaluator_open(config, &r->evaluator, err);
+    if (status != CTKD_OK)
+        return status;
+    status = predict(r, CTKD__EVALUATED_STUDENT, r->run->dir, &r->student, err);
+    if (status == CTKD_OK)
+        predict_teacher(r, config->teacher.path);
+    if (status == CTKD_OK)
+        status = ctkd__metrics(r->student.n, r->student.classes, r->student.logits,
+                               r->student.labels, r->teacher.logits, &r->run->metrics, err);
+    if (status == CTKD_OK)
+        status = add_wrong(r, err);
+    ctkd__evaluator_close(&r->evaluator);
+    ctkd__predictions_free(&r->student);
+    ctkd__predictions_free(&r->teacher);
+    return status;
+}
+
+static ctkd_status evaluate(const struct ctkd__page_request *request, struct ctkd__page_run *run,
+                            ctkd_error *err)
+{
+    struct ctkd__config *config;
+    char note[CTKD__NOTE_BYTES];
+    ctkd_status status = ctkd__config_create(&config, err);
+    if (status != CTKD_OK)
+        return status;
+    struct reviewed reviewed = { .request = request, .run = run };
+    status = ctkd__origin_configure(run->dir, config, note, err);
+    for (size_t i = 0; i < request->n_settings && status == CTKD_OK; i++) {
+        char *const setting = (char *)(uintptr_t)request->settings[i];
+        status = ctkd__arguments_apply(1, &setting, config, err);
+    }
+    if (status == CTKD_OK)
+        status = review(&reviewed, config, err);
+    ctkd__config_destroy(config);
+    return status;
+}
+
+/* --- what the directory says */
+
+static ctkd_status add_setting(void *entries, const char *key, const char *unused,
+                               const char *value, ctkd_error *err)
+{
+    (void)unused;
+    return ctkd__page_entries_add(entries, key, value, err);
+}
+
+static ctkd_status add_settings(struct ctkd__page_run *run, ctkd_error *err)
+{
+    struct ctkd__config *defaults = NULL, *config = NULL;
+    char path[CTKD__RUN_PATH_BYTES + 256], seed[32];
+    ctkd__run_file_path(run->dir, CTKD__RUN_CONFIG, path, sizeof path);
+    ctkd_status status = ctkd__config_create(&defaults, err);
+    if (status == CTKD_OK)
+        status = ctkd__config_create(&config, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_config_read(path, config, err);
+    if (status == CTKD_OK)
+        status = ctkd__arm_differences(defaults, config, add_setting, &run->settings, err);
+    if (status == CTKD_OK) {
+        snprintf(seed, sizeof seed, "%lld", (long long)config->train.seed);
+        status = ctkd__page_entries_add(&run->settings, "train.seed", seed, err);
+    }
+    ctkd__config_destroy(config);
+    ctkd__config_destroy(defaults);
+    return status;
+}
+
+/* What summary.json says of the machine, and how the run is made again. */
+static ctkd_status add_environment(struct ctkd__page_run *run, ctkd_error *err)
+{
+    static const char *const keys[] = { "version", "isa", "threads" };
+    char text[CTKD__RUN_PATH_BYTES + 320];
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && status == CTKD_OK; i++) {
+        const char *value = ctkd__json_rows_string(run->summary, 0, keys[i]);
+        const double number = ctkd__json_rows_number(run->summary, 0, keys[i]);
+        snprintf(text, sizeof text, "%.0f", number);
+        if (value || isfinite(number))
+            status = ctkd__page_entries_add(&run->environment, keys[i], value ? value : text, err);
+    }
+    const char *const command = ctkd__json_rows_string(run->summary, 0, "command");
+    snprintf(text, sizeof text, "ctkd %s %s/%s run.dir=NEW", command ? command : "train", run->dir,
+             ctkd__run_file_name(CTKD__RUN_CONFIG));
+    return status == CTKD_OK
+               ? ctkd__page_entries_add(&run->environment, "the same run again", text, err)
+               : status;
+}
+
+static ctkd_status collect(const struct ctkd__page_request *request,
+                           const struct ctkd__curves *curves, struct ctkd__page_run *run,
+                           FILE *notes, ctkd_error *err)
+{
+    char path[CTKD__RUN_PATH_BYTES + 256];
+    ctkd_error why = { 0 };
+    *run = (struct ctkd__page_run){ .dir = curves->first };
+    ctkd_status status = add_settings(run, err);
+    ctkd__run_file_path(run->dir, CTKD__RUN_SUMMARY, path, sizeof path);
+    if (status == CTKD_OK && ctkd__run_file_exists(run->dir, CTKD__RUN_SUMMARY))
+        status = ctkd__jsonl_read(path, &run->summary, err);
+    if (status == CTKD_OK && run->summary && ctkd__json_rows_count(run->summary) > 0)
+        status = add_environment(run, err);
+    if (status != CTKD_OK || !request->evaluates)
+        return status;
+    status = evaluate(request, run, &why);
+    if (status == CTKD_ENOMEM)
+        return ctkd__fail(err, status, "%s", why.message);
+    if (status != CTKD_OK)
+        snprintf(run->note, sizeof run->note, "The run is not evaluated: %s", why.message);
+    if (run->note[0])
+        fprintf(notes, "note: %s: %s\n", run->dir, run->note);
+    return CTKD_OK;
+}
+
+/* --- arms */
+
+/* Arms are compared where there are two or more; where they cannot be (no seed in common, other
+   keys differ), a note says why. */
+static ctkd_status compare(const struct ctkd__page_request *request,
+                           struct ctkd__comparison *results, bool *compared, FILE *notes,
+                           ctkd_error *err)
+{
+    struct ctkd__arm arms[CTKD__PAGE_RUNS_MAX] = { { .count = 0 } };
+    struct ctkd__compared_arm described[CTKD__PAGE_RUNS_MAX] = { { 0 } };
+    ctkd_status status = CTKD_OK;
+    ctkd_error why = { 0 };
+    for (size_t i = 0; i < request->count && status == CTKD_OK; i++) {
+        status = ctkd__arm_read(request->paths[i], ctkd__compare_defaults.metric, CTKD__ARM_LAST,
+                                &arms[i], &why);
+        if (status == CTKD_OK)
+            status = ctkd__arm_describe(&arms[i], &described[i], &why);
+    }
+    if (status == CTKD_OK)
+        status = ctkd__compare(described, request->count, &ctkd__compare_defaults, results, &why);
+    *compared = status == CTKD_OK;
+    for (size_t i = 0; i < request->count; i++) {
+        if (*compared)
+            results[i].name = request->paths[i];
+        ctkd__arm_describe_free(&described[i]);
+        ctkd__arm_free(&arms[i]);
+    }
+    if (status == CTKD_ENOMEM)
+        return ctkd__fail(err, status, "%s", why.message);
+    if (!*compared)
+        fprintf(notes, "note: the runs are not compared: %s\n", why.message);
+    return CTKD_OK;
+}
+
+/* --- the page */
+
+static void free_run(struct ctkd__page_run *run)
+{
+    for (size_t i = 0; i < run->n_wrong; i++)
+        free(run->wrong[i].png);
+    free(run->wrong);
+    ctkd__metrics_free(&run->metrics);
+    ctkd__page_entries_free(&run->settings);
+    ctkd__page_entries_free(&run->environment);
+    ctkd__json_rows_destroy(run->summary);
+}
+
+static ctkd_status write_page(const struct ctkd__page *page, const char *file, ctkd_error *err)
+{
+    struct ctkd__new_file out;
+    const ctkd_status status = ctkd__new_file_open(&out, file, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__page_write(page, out.stream);
+    return ctkd__new_file_commit(&out, err);
+}
+
+ctkd_status ctkd__run_page(const struct ctkd__page_request *request, const char *file, FILE *notes,
+                           ctkd_error *err)
+{
+    struct ctkd__curves curves[CTKD__PAGE_RUNS_MAX] = { { .n_runs = 0 } };
+    struct ctkd__page_run runs[CTKD__PAGE_RUNS_MAX] = { { .dir = NULL } };
+    struct ctkd__comparison results[CTKD__PAGE_RUNS_MAX];
+    bool compared = false;
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < request->count && status == CTKD_OK; i++)
+        status = ctkd__curves_read(request->paths[i], &curves[i], err);
+    for (size_t i = 0; i < request->count && status == CTKD_OK; i++)
+        status = collect(request, &curves[i], &runs[i], notes, err);
+    if (status == CTKD_OK && request->count > 1)
+        status = compare(request, results, &compared, notes, err);
+    const struct ctkd__page page = { .curves = curves,
+                                     .runs = runs,
+                                     .count = request->count,
+                                     .comparison = compared ? results : NULL,
+                                     .compare_options = &ctkd__compare_defaults };
+    if (status == CTKD_OK)
+        status = write_page(&page, file, err);
+    for (size_t i = 0; i < request->count; i++) {
+        free_run(&runs[i]);
+        ctkd__curves_free(&curves[i]);
+    }
+    return status;
+}

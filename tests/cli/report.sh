@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# `ctkd report`: a page that parses, needs nothing else, escapes what comes from outside, and has the numbers of
+# `ctkd eval` and `ctkd compare`; what is missing is said on it.
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+tiny_data data 16 48 20
+small="data.set=mnist:data student.network=resnet8 train.threads=1 train.batch=16 train.epochs=2 schedule.kind=constant"
+# shellcheck disable=SC2086
+expect 0 "$ctkd" train $small run.dir='a&<b>'
+for kind in global instance; do
+    for seed in 1 2; do
+        # shellcheck disable=SC2086
+        expect 0 "$ctkd" distill $small teacher.path='a&<b>' teacher.tolerance=100 temperature.kind=$kind \
+            train.seed=$seed run.dir=$kind/seed-$seed
+    done
+done
+
+# $1: page; the rest: texts that it must hold. Tags are closed, and no reference leads outside.
+page_has() {
+    python3 - "$@" <<'PYTHON'
+import html.parser, sys
+void = {"meta", "img", "br"}
+class Page(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.text = [], ""
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            assert name not in ("href", "srcset", "onload") and not (name == "src" and not value.startswith("data:image/png;base64,")), value
+        assert tag != "script" and tag != "link", tag
+        if tag not in void:
+            self.open.append(tag)
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.open.pop()
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+    def handle_data(self, data):
+        self.text += data
+page = Page()
+text = open(sys.argv[1], encoding="utf-8").read()
+page.feed(text)
+page.close()
+assert page.open == [], page.open
+assert len(text) < 1000000 and "url(" not in text and "@import" not in text
+for expected in sys.argv[2:]:
+    assert expected in page.text, expected
+PYTHON
+}
+
+expect 0 "$ctkd" report 'a&<b>' -o page.html
+page_has page.html 'a&<b>' 'Over the epochs' 'Reliability' 'Images that the student got wrong' 'student.network' || fail "a run's page"
+[ "$(grep -c '<figure>' page.html)" -gt 0 ] && ! grep -q 'a&<b>' page.html || fail "pictures and escapes of a page"
+
+# The numbers are those of eval and compare.
+expect 0 "$ctkd" eval global/seed-1 --teacher 'a&<b>' --json
+read -r top1 nll same < <(python3 -c '
+import json
+found = json.load(open("stdout"))
+print("%.2f %.4f %.2f" % (found["top1"], found["nll"], found["agreement"][0]["same_class"]))')
+expect 0 "$ctkd" compare global instance --json
+verdict=$(python3 -c 'import json; print(json.load(open("stdout"))["arms"][1]["verdict"])')
+expect 0 "$ctkd" report global instance -o arms.html
+[ ! -s stderr ] || fail "notes: $(cat stderr)"
+page_has arms.html "top-1 $top1 %, NLL $nll nats" "$same %" "$verdict" 'mean and range of 2 seeds' || fail "numbers of a page"
+
+# What is not there is left out, and that is said.
+mv 'a&<b>' elsewhere
+expect 0 "$ctkd" report global/seed-1 -o moved.html
+grep -q '^note: global/seed-1: The teacher is not compared: ' stderr || fail "teacher: $(cat stderr)"
+page_has moved.html 'The teacher is not compared' 'Reliability' || fail "a page without its teacher"
+mv data data-elsewhere
+expect 0 "$ctkd" report elsewhere -o lost.html
+grep -q '^note: elsewhere: The run is not evaluated: ' stderr || fail "data: $(cat stderr)"
+page_has lost.html 'The run is not evaluated' 'Over the epochs' || fail "a page without data"
+expect 0 "$ctkd" report elsewhere data.set=mnist:data-elsewhere -o found.html
+[ ! -s stderr ] && page_has found.html Reliability || fail "data.set of a page: $(cat stderr)"
+expect 0 "$ctkd" report elsewhere --no-evaluation -o plain.html
+[ ! -s stderr ] && ! grep -q Reliability plain.html || fail "a page without evaluation"
+
+expect_error 2 "ctkd report: found no -o FILE; usage: ctkd report RUN... -o FILE [key=value ...]" "$ctkd" report global
+expect 1 "$ctkd" report nowhere -o x.html
+[ "$(wc -l <stderr)" = 1 ] && [ ! -e x.html ] || fail "no such run: $(cat stderr)"
