@@ -204,26 +204,15 @@ static void draw_curves(FILE *out, const struct frame *f, const struct ctkd__cur
 
 void ctkd__markup_text(const char *text, FILE *out)
 {
-    for (; *text; text++)
-        switch (*text) {
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        case '\'':
-            fputs("&#39;", out);
-            break;
-        default:
+    static const char special[] = "<>&\"'";
+    static const char *const entities[] = { "&lt;", "&gt;", "&amp;", "&quot;", "&#39;" };
+    for (; *text; text++) {
+        const char *const found = strchr(special, *text);
+        if (found)
+            fputs(entities[found - special], out);
+        else
             fputc(*text, out);
-        }
+    }
 }
 
 static void draw_legend(FILE *out, const struct ctkd__curves *curves, size_t colour, size_t y)

@@ -126,7 +126,8 @@ static ctkd_status make_pictures(struct reviewed *r, ctkd_error *err)
     ctkd_status status = CTKD_OK;
     size_t first = 0;
     ctkd__loader_start(r->evaluator.data.test, 1, 0);
-    while (ctkd__loader_next(r->evaluator.data.test, &batch)) {
+    while ((status = ctkd__loader_next(r->evaluator.data.test, &batch, err)) == CTKD_OK &&
+           batch.n > 0) {
         for (size_t i = 0; i < r->run->n_wrong && status == CTKD_OK; i++) {
             struct ctkd__page_picture *const p = &r->run->wrong[i];
             if (p->id < first || p->id >= first + batch.n)
@@ -134,6 +135,8 @@ static ctkd_status make_pictures(struct reviewed *r, ctkd_error *err)
             const size_t at = p->id - first;
             status = make_picture(info, batch.x + at * one, &p->png, err);
         }
+        if (status != CTKD_OK)
+            break;
         first += batch.n;
     }
     return status;
