@@ -21,6 +21,22 @@ int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err
     return CTKD__EXIT_USAGE;
 }
 
+ctkd_status ctkd__cli_choose(const struct ctkd__command *command, const char *name, size_t *i,
+                             ctkd_error *err)
+{
+    const char *names[64] = { NULL };
+    char otherwise[64];
+    for (*i = 0; *i + 1 < sizeof names / sizeof *names; ++*i) {
+        names[*i] = command->choice(*i);
+        if (!names[*i])
+            break;
+        if (strcmp(names[*i], name) == 0)
+            return CTKD_OK;
+    }
+    snprintf(otherwise, sizeof otherwise, "usage: ctkd %s %s", command->name, command->arguments);
+    return ctkd__unknown("name", name, names, otherwise, err);
+}
+
 void ctkd__cli_note(const char *file, const char *note)
 {
     if (note[0])

@@ -28,8 +28,9 @@ struct ctkd__command {
                                        blank stays as it is, others are filled; may be NULL */
     const struct ctkd__flag *flags; /* its own, beside --help; may be NULL */
     size_t names_min, names_max;    /* how many names (files, runs ...) it takes */
-    const ctkd_option *settings;    /* of its own, as key=value; may be NULL */
-    const char *const *keys;        /* those that it uses, by how they begin; NULL: all */
+    const char *(*choice)(size_t i); /* what a name may be, NULL behind the last; NULL: any */
+    const ctkd_option *settings;     /* of its own, as key=value; may be NULL */
+    const char *const *keys;         /* those that it uses, by how they begin; NULL: all */
     bool options;         /* takes a configuration's settings; --help ends with its keys */
     bool passes_settings; /* takes settings, which it reads itself */
     bool weights;         /* takes weights files; --help lists their formats */
@@ -48,6 +49,20 @@ const struct ctkd__command *ctkd__command_find(const char *name);
 
 /* Prints the help of a command on stdout. */
 int ctkd__cli_help(const struct ctkd__command *command);
+/* The i-th flag that help, manual page and completion show: the command's own, those flags of keys
+   that are our own, --help. False behind the last. `text` is room for its help. */
+enum { CTKD__FLAG_TEXT = 80 };
+bool ctkd__cli_flag(const struct ctkd__command *command, size_t i, struct ctkd__flag *out,
+                    char text[CTKD__FLAG_TEXT]);
+/* "tensors in one or more sets, with metadata"; returns text. */
+struct ctkd__weights_format;
+const char *ctkd__cli_format_text(const struct ctkd__weights_format *format, char *text,
+                                  size_t bytes);
+
+/* The place of `name` among the command's choices; CTKD_ENOTFOUND: it is none, the nearest is
+   offered. */
+ctkd_status ctkd__cli_choose(const struct ctkd__command *command, const char *name, size_t *i,
+                             ctkd_error *err);
 
 /* Prints the one line of a failure and returns the exit status that belongs to it. */
 int ctkd__cli_failed(const ctkd_error *err);

@@ -69,6 +69,11 @@ static ctkd_status unknown_method(const char *name, ctkd_error *err)
     return ctkd__unknown("loss", name, names, "`ctkd methods` lists them", err);
 }
 
+static const char *loss_name(size_t i)
+{
+    return ctkd_loss_list()[i] ? ctkd_loss_list()[i]->name : NULL;
+}
+
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
     struct ctkd__line line;
@@ -99,5 +104,6 @@ const struct ctkd__command ctkd__command_methods = {
                "method.kd_weight. method.name adds one of these losses, or several (pkt,crd), each "
                "with its method.weight.",
     .names_max = 1,
+    .choice = loss_name,
     .run = run,
 };

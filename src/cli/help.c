@@ -39,21 +39,41 @@ static void print_flag(const struct ctkd__flag *flag)
     ctkd__text_wrap(flag->help, 24, (size_t)used, stdout);
 }
 
-/* Those of the command; of the flags of keys only those that are our own, with a fixed value. */
+bool ctkd__cli_flag(const struct ctkd__command *command, size_t i, struct ctkd__flag *out,
+                    char text[CTKD__FLAG_TEXT])
+{
+    for (const struct ctkd__flag *flag = command->flags; flag && flag->name; flag++)
+        if (i-- == 0) {
+            *out = *flag;
+            return true;
+        }
+    const bool all_keys = command->options && !command->keys;
+    for (const struct ctkd__alias *alias = ctkd__argument_aliases(); alias->flag; alias++)
+        if (all_keys && alias->value && i-- == 0) {
+            snprintf(text, CTKD__FLAG_TEXT, "set %s=%s", alias->key, alias->value);
+            *out = (struct ctkd__flag){ alias->flag, NULL, NULL, text, NULL };
+            return true;
+        }
+    *out = (struct ctkd__flag){ "--help", "-h", NULL, "show this help", NULL };
+    return i == 0;
+}
+
 static void print_flags(const struct ctkd__command *command)
 {
-    static const struct ctkd__flag help = { "--help", "-h", NULL, "show this help", NULL };
+    struct ctkd__flag flag;
+    char text[CTKD__FLAG_TEXT];
     printf("\nOptions:\n");
-    for (const struct ctkd__flag *flag = command->flags; flag && flag->name; flag++)
-        print_flag(flag);
-    for (const struct ctkd__alias *alias = ctkd__argument_aliases(); alias->flag; alias++) {
-        char text[80];
-        const struct ctkd__flag flag = { alias->flag, NULL, NULL, text, NULL };
-        snprintf(text, sizeof text, "set %s=%s", alias->key, alias->value ? alias->value : "");
-        if (command->options && !command->keys && alias->value)
-            print_flag(&flag);
-    }
-    print_flag(&help);
+    for (size_t i = 0; ctkd__cli_flag(command, i, &flag, text); i++)
+        print_flag(&flag);
+}
+
+const char *ctkd__cli_format_text(const struct ctkd__weights_format *format, char *text,
+                                  size_t bytes)
+{
+    snprintf(text, bytes, "tensors%s%s%s", format->holds_sets ? " in one or more sets" : "",
+             format->holds_metadata ? ", with metadata" : "",
+             format->holds_network ? " and the network itself" : "");
+    return text;
 }
 
 /* "  pth          .pth .pt .th   tensors in one or more sets, with metadata" */
@@ -67,10 +87,7 @@ static void print_formats(void)
             used += (size_t)snprintf(endings + used, sizeof endings - used, "%s%s", used ? " " : "",
                                      *ending);
         const int column = printf("  %-12s %-14s ", (*f)->name, endings);
-        snprintf(text, sizeof text, "tensors%s%s%s", (*f)->holds_sets ? " in one or more sets" : "",
-                 (*f)->holds_metadata ? ", with metadata" : "",
-                 (*f)->holds_network ? " and the network itself" : "");
-        ctkd__text_wrap(text, 30, (size_t)column, stdout);
+        ctkd__text_wrap(ctkd__cli_format_text(*f, text, sizeof text), 30, (size_t)column, stdout);
     }
 }
 

@@ -15,4 +15,6 @@
     X(selftest)                                                                                    \
     X(doctor)                                                                                      \
     X(sweep)                                                                                       \
-    X(compare)
+    X(compare)                                                                                     \
+    X(completion)                                                                                  \
+    X(man)

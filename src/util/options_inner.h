@@ -32,6 +32,16 @@ const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t 
 /* The option's value as text: the shortest that reads back to the same bits; returns text. */
 const char *ctkd__option_value(const struct ctkd__option_at *at, char *text, size_t bytes);
 
+/* Whether `key` begins with one of `prefixes` (NULL ends them); NULL itself: every key does. */
+bool ctkd__key_begins_with(const char *key, const char *const *prefixes);
+/* What help says of an option. */
+struct ctkd__option_help {
+    char about[400]; /* "a whole number from 1 to 65536; default 64" */
+    char help[1024]; /* its help, and the flags that set it too */
+};
+void ctkd__option_help(const struct ctkd__option_at *at, const struct ctkd__alias *aliases,
+                       struct ctkd__option_help *out);
+
 /* The errors of a value that does not fit and of a key that is not there. */
 ctkd_status ctkd__option_refuse(const struct ctkd__option_at *at, const char *where,
                                 const char *found, ctkd_error *err);

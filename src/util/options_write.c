@@ -143,28 +143,37 @@ static void append_aliases(const char *key, const struct ctkd__alias *aliases, c
     }
 }
 
-static bool begins_with_one(const char *key, const char *const *prefixes)
+bool ctkd__key_begins_with(const char *key, const char *const *prefixes)
 {
-    for (; *prefixes; prefixes++)
+    for (; prefixes && *prefixes; prefixes++)
         if (strncmp(key, *prefixes, strlen(*prefixes)) == 0)
             return true;
-    return false;
+    return !prefixes;
+}
+
+void ctkd__option_help(const struct ctkd__option_at *at, const struct ctkd__alias *aliases,
+                       struct ctkd__option_help *out)
+{
+    char expected[256], value[128];
+    snprintf(out->about, sizeof out->about, "%s; default %s",
+             kind_text(at->option, expected, sizeof expected),
+             default_text(at->option, value, sizeof value));
+    snprintf(out->help, sizeof out->help, "%s", at->option->help);
+    append_aliases(at->key, aliases, out->help, sizeof out->help);
 }
 
 void ctkd__sections_help(struct ctkd__sections sections, const struct ctkd__alias *aliases,
                          const char *const *prefixes, FILE *out)
 {
     struct ctkd__option_at at = { 0 };
+    struct ctkd__option_help help;
     while (ctkd__options_next(sections, &at)) {
-        char expected[256], value[128], text[1024];
-        if (prefixes && !begins_with_one(at.key, prefixes))
+        char heading[CTKD__OPTION_KEY_MAX + sizeof help.about + 4];
+        if (!ctkd__key_begins_with(at.key, prefixes))
             continue;
-        snprintf(text, sizeof text, "%s (%s; default %s)", at.key,
-                 kind_text(at.option, expected, sizeof expected),
-                 default_text(at.option, value, sizeof value));
-        ctkd__text_wrap(text, 2, 0, out);
-        snprintf(text, sizeof text, "%s", at.option->help);
-        append_aliases(at.key, aliases, text, sizeof text);
-        ctkd__text_wrap(text, 6, 0, out);
+        ctkd__option_help(&at, aliases, &help);
+        snprintf(heading, sizeof heading, "%s (%s)", at.key, help.about);
+        ctkd__text_wrap(heading, 2, 0, out);
+        ctkd__text_wrap(help.help, 6, 0, out);
     }
 }
