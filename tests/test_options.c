@@ -275,7 +275,7 @@ static void help_shows_range_default_and_aliases(void **state)
     assert_non_null(strstr(text, "  temperature.tau (a number from 0.1 to 100; default 4)\n"
                                  "      the temperature; also --kd_T\n"));
     assert_non_null(strstr(text, "(one of fixed, global, instance; default global)\n"));
-    assert_non_null(strstr(text, "; also --instance for instance (published name)\n"));
+    assert_non_null(strstr(text, "; also --instance for instance (published\n      name)\n"));
     assert_non_null(strstr(text, "  optimizer.lr ("));
     assert_non_null(strstr(text, "; default \"runs\")\n"));
     free(text);

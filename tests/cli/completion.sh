@@ -112,7 +112,8 @@ for page in pages/*/* "$source/doc/libctkd.3"; do
         [ ! -s warnings ] || fail "$page: $(cat warnings)"
     fi
 done
-"$ctkd" man config | grep -q '^\\fBtrain\.batch\\fR (a whole number' || fail "ctkd man config"
+"$ctkd" man config >page
+grep -q '^\\fBtrain\.batch\\fR (a whole number' page || fail "ctkd man config"
 "$ctkd" man train | cmp -s - <(SOURCE_DATE_EPOCH=$(date +%s) "$ctkd" man train) || fail "the date is not today's"
 if "$ctkd" man trai 2>err; then fail "an unknown page"; fi
 [ "$(cat err)" = "ctkd man: unknown name 'trai', did you mean 'train'?" ] || fail "unknown page: $(cat err)"
