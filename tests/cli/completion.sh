@@ -15,8 +15,8 @@ bash -n ctkd.bash
 # Without the package bash-completion, and with the options of this script (-eu).
 . ./ctkd.bash
 [ "$(complete -p ctkd)" = "complete -F _ctkd ctkd" ] || fail "complete -p: $(complete -p ctkd)"
-mkdir -p configs/base runs
-touch configs/kd.yaml configs/new.yml configs/notes.txt teacher.pth
+mkdir -p recipes/base runs
+touch recipes/kd.yaml recipes/new.yml recipes/notes.txt teacher.pth
 # offers "WORDS" "EXPECTED": of the last word; '=' and ':' are words of their own, as readline divides them.
 offers() {
     local -a COMPREPLY=() expected
@@ -50,8 +50,8 @@ offers "ctkd distill method.name = pkt,dk" "pkt,dkd"
 offers "ctkd distill --distill dk" "dkd"
 offers "ctkd train student.network = resnet8x" "resnet8x4 resnet8x4_double"
 offers "ctkd train data.set = cifar" "cifar10 cifar100"
-offers "ctkd train data.set = cifar100 : conf" "configs"
-offers "ctkd train configs/" "configs/base configs/kd.yaml configs/new.yml"
+offers "ctkd train data.set = cifar100 : reci" "recipes"
+offers "ctkd train recipes/" "recipes/base recipes/kd.yaml recipes/new.yml"
 offers "ctkd distill teacher.path = te" "teacher.pth"
 offers "ctkd eval te" "teacher. teacher.pth"
 offers "ctkd eval temperature.k" "" # eval uses no such key
@@ -60,7 +60,7 @@ offers "ctkd convert format = o" "onnx"
 offers "ctkd plot -o te" "teacher.pth"
 offers "ctkd methods dk" "dkd"
 offers "ctkd models " ""
-offers "ctkd sweep --print configs/k" "configs/kd.yaml"
+offers "ctkd sweep --print recipes/k" "recipes/kd.yaml"
 # Every command, flag and key of the help is there.
 for command in $("$ctkd" --help | sed -n '/^Commands:$/,/^$/s/^  \([a-z-]*\)  .*/\1/p'); do
     [[ " $(_ctkd_commands) " == *" $command "* ]] || fail "$command is not completed"
