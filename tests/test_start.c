@@ -7,6 +7,7 @@
 
 #include "run/loop.h"
 #include "run/start.h"
+#include "support/photos.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
 #include "util/run_files.h"
@@ -113,9 +114,15 @@ static uint64_t train(const char *folder, const char *settings, bool expected)
 
 static void a_run_leaves_no_file_that_the_list_lacks(void **state)
 {
-    tiny_data_write(*state, 40, 10);
-    assert_int_equal(train(*state, "train.max_steps=3 train.tune=true", false), 0);
-    assert_int_equal(train(*state, "run.resume=yes train.tune=true", true), 3);
+    char settings[800];
+    photo_folder_write(temp_path(*state, "photos"), 20, 4);
+    const int n =
+        snprintf(settings, sizeof settings, "data.set=imagefolder:%s data.size=16 train.tune=true",
+                 temp_path(*state, "photos"));
+    snprintf(settings + n, sizeof settings - (size_t)n, " train.max_steps=2");
+    assert_int_equal(train(*state, settings, false), 0);
+    snprintf(settings + n, sizeof settings - (size_t)n, " run.resume=yes");
+    assert_int_equal(train(*state, settings, true), 2);
     DIR *const folder = opendir(temp_path(*state, "run"));
     assert_non_null(folder);
     const struct dirent *entry;

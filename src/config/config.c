@@ -101,6 +101,10 @@ static const struct key keys[] = {
     STRING(teacher.network, "", "teacher's network; empty: as its file says"),
     STRING(teacher.weights, "",
            "which of several sets of weights in its file, as `ctkd inspect` lists them"),
+    PATH(teacher.classes, "",
+         "file with the names of the teacher's outputs, one a line in their order: those of the "
+         "data "
+         "are used; empty: as its file says"),
     STRING(teacher.mean, "",
            "channel means that the teacher was trained with; empty: from its file, else data.mean"),
     STRING(teacher.std, "",

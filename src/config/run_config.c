@@ -66,7 +66,10 @@ static ctkd_status move_run(struct ctkd__config *config, const char *to, ctkd_er
     const struct {
         const char *key, *value;
     } paths[] = { { "data.set", config->data.set },
+                  { "data.classes", config->data.classes },
+                  { "data.exclude", config->data.exclude },
                   { "teacher.path", config->teacher.path },
+                  { "teacher.classes", config->teacher.classes },
                   { "student.init", config->student.init },
                   { "train.choices", config->train.choices } };
     ctkd_status status = CTKD_OK;

@@ -95,7 +95,7 @@ static ctkd_status set_from_metadata(const struct ctkd__network_info *info,
     if (status == CTKD_OK && def && info->channels && info->channels != def->channels)
         status = set_number(config, "data.channels", info->channels, err);
     if (status == CTKD_OK && def && info->height && info->height != def->height)
-        status = set_number(config, "data.pad_to", info->height, err);
+        status = set_number(config, def->in_files ? "data.size" : "data.pad_to", info->height, err);
     return status;
 }
 

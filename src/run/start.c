@@ -1,5 +1,6 @@
 #include "run/start.h"
 
+#include "run/run_data.h"
 #include "util/error.h"
 #include "util/run_files.h"
 
@@ -42,7 +43,9 @@ ctkd_status ctkd__start_plan(struct ctkd__config *config, bool *resume, ctkd_err
 
 static ctkd_status create(struct ctkd__session *session, struct ctkd__run *run, ctkd_error *err)
 {
-    const ctkd_status status = ctkd__run_create(run, session->config, err);
+    ctkd_status status = ctkd__run_create(run, session->config, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_data_save(run->dir, session->data.dataset, err);
     return status == CTKD_OK && session->config->train.tune
                ? ctkd__run_save_choices(run, session->engine.choices, err)
                : status;
@@ -57,6 +60,8 @@ ctkd_status ctkd__start_run(const struct ctkd__start *start, struct ctkd__run *r
     if (!start->resume)
         return create(session, run, err);
     ctkd_status status = ctkd__run_open(run, session->config, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_data_check(run->dir, session->data.dataset, err);
     if (status == CTKD_OK)
         status = ctkd__checkpoint_load(session, start->command, run->dir, &log_bytes, note,
                                        CTKD__CHECKPOINT_NOTE, err);

@@ -151,10 +151,26 @@ static ctkd_status create_item(struct ctkd__method_losses *losses, size_t index,
     return status;
 }
 
+/* A classifier is read as it is: its rows must be the classes of the data. */
+static ctkd_status check_head(const struct ctkd__method_losses_args *args, ctkd_error *err)
+{
+    for (size_t i = 0; args->teacher->columns && i < args->methods->count; i++)
+        if (args->methods->items[i].def->needs & CTKD_NEEDS_HEAD)
+            return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                              "method.name: %s reads the teacher's classifier, but %s has other "
+                              "classes than the data, or in another order; expected the same (a "
+                              "list of them as data.classes sets the order)",
+                              args->methods->items[i].def->name, args->teacher->file);
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__method_losses_create(const struct ctkd__method_losses_args *args,
                                        struct ctkd__method_losses **out, ctkd_error *err)
 {
     *out = NULL;
+    const ctkd_status refused = check_head(args, err);
+    if (refused != CTKD_OK)
+        return refused;
     struct ctkd__method_losses *const losses = calloc(1, sizeof *losses);
     if (!losses)
         return ctkd__fail(err, CTKD_ENOMEM, "methods: out of memory");

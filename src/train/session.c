@@ -39,6 +39,7 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     struct ctkd__network_info *images = &data->images;
     snprintf(images->dataset, sizeof images->dataset, "%s", data->dataset->name);
     images->classes = data->dataset->classes;
+    images->class_names = data->dataset->class_names;
     images->channels = ctkd__loader_channels(data->test);
     images->height = ctkd__loader_height(data->test);
     images->width = ctkd__loader_width(data->test);
@@ -283,6 +284,7 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
     const struct ctkd__teacher_args args = { .role = "teacher",
                                              .path = config->teacher.path,
                                              .network = config->teacher.network,
+                                             .classes = config->teacher.classes,
                                              .mean = config->teacher.mean,
                                              .std = config->teacher.std,
                                              .images = &session->data.images,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "train/class_columns.h"
 #include "train/normalisation_trials.h"
 #include "util/error.h"
 #include "util/text.h"
@@ -16,10 +17,12 @@ static ctkd_status expect_side(const struct ctkd__teacher *teacher, const char *
 {
     if (found == 0 || found == expected)
         return CTKD_OK;
+    const struct ctkd__dataset_def *const def = ctkd__dataset_find(dataset);
     return ctkd__fail(err, CTKD_ESHAPE,
-                      "%s: found a network of %zu %s, but the images of %s have %zu (data.channels "
-                      "and data.pad_to change them)",
-                      teacher->file, found, what, dataset, expected);
+                      "%s: found a network of %zu %s, but the images of %s have %zu (%s)",
+                      teacher->file, found, what, dataset, expected,
+                      def && def->in_files ? "data.size changes them"
+                                           : "data.channels and data.pad_to change them");
 }
 
 static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__teacher_args *args,
@@ -181,24 +184,77 @@ static size_t classes_of_weights(const struct ctkd__tensors *tensors, size_t cla
     return ctkd__match_sizes(tensors, &channels, &found) && found > classes ? found : classes;
 }
 
+/* The names of its outputs against those of the data's classes; `images` gets the number of classes
+   that its graph must have. */
+static ctkd_status match_classes(struct ctkd__teacher *teacher,
+                                 const struct ctkd__teacher_args *args,
+                                 struct ctkd__network_info *images, ctkd_error *err)
+{
+    const struct ctkd__names *own = teacher->info.class_names, *const data = images->class_names;
+    const bool given = args->classes && args->classes[0];
+    ctkd_status status = given ? ctkd__names_of_file(args->classes, &own, err) : CTKD_OK;
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "%s.classes", args->role);
+    if (given && !data)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%s.classes: found '%s', but data set %s has no names of classes",
+                          args->role, args->classes, images->dataset);
+    if (given && teacher->info.classes && own->count != teacher->info.classes)
+        return ctkd__fail(
+            err, CTKD_ESHAPE,
+            "%s.classes: %s: found %zu names, expected %zu, one for each output of %s", args->role,
+            args->classes, own->count, teacher->info.classes, teacher->file);
+    if (!own || !data)
+        return CTKD_OK;
+    status = ctkd__class_columns(teacher->file, own, data, given, &teacher->columns, err);
+    if (status != CTKD_OK || !teacher->columns)
+        return status;
+    teacher->own_classes = images->classes = own->count;
+    teacher->own_logits = malloc(teacher->batch_max * own->count * sizeof *teacher->own_logits);
+    return teacher->own_logits ? CTKD_OK
+                               : ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", teacher->file);
+}
+
+/* What became of the names, for its note. */
+static void note_classes(struct ctkd__teacher *teacher, const struct ctkd__network_info *images)
+{
+    if (teacher->columns && teacher->own_classes > images->classes)
+        ctkd__note_add(teacher->note, "%zu of its %zu outputs are the classes of the data by name",
+                       images->classes, teacher->own_classes);
+    else if (teacher->columns)
+        ctkd__note_add(teacher->note, "its classes come in another order: outputs are matched by "
+                                      "name");
+    else if (images->class_names && !teacher->info.class_names)
+        ctkd__note_add(teacher->note,
+                       "it does not name its classes: output 0 is taken for %.40s, output 1 for "
+                       "%.40s, and so on (%s.classes names them)",
+                       images->class_names->items[0], images->class_names->items[1], teacher->role);
+}
+
 /* Reads the file and finds its graph; what the file leaves open is taken from the images. */
 static ctkd_status read_network(struct ctkd__teacher *teacher,
                                 const struct ctkd__teacher_args *args,
                                 struct ctkd__weights_file *file, ctkd_error *err)
 {
-    const struct ctkd__network_info *images = args->images;
-    struct ctkd__model_args sizes = { images->channels, images->height, images->width,
-                                      images->classes };
+    struct ctkd__network_info images = *args->images;
+    struct ctkd__teacher_args wanted = *args;
+    wanted.images = &images;
     char key[32];
     snprintf(key, sizeof key, "%s.weights", args->role);
     ctkd_status status = ctkd__weights_file_read_set(args->path, args->weights, file, err);
     if (status != CTKD_OK) /* EINVAL: there is no such set */
         return status == CTKD_EINVAL ? ctkd__fail_within(err, status, "%s", key) : status;
     snprintf(teacher->file, sizeof teacher->file, "%s", file->path);
-    if (args->classes_max > images->classes)
-        sizes.classes = classes_of_weights(&file->tensors, images->classes);
     teacher->info = file->info;
-    status = check_info(teacher, args, err);
+    status = match_classes(teacher, args, &images, err);
+    struct ctkd__model_args sizes = { images.channels, images.height, images.width,
+                                      images.classes };
+    if (teacher->columns)
+        wanted.classes_max = images.classes;
+    else if (args->classes_max > images.classes)
+        sizes.classes = classes_of_weights(&file->tensors, images.classes);
+    if (status == CTKD_OK)
+        status = check_info(teacher, &wanted, err);
     if (status == CTKD_OK)
         status = ctkd__weights_file_graph(file, args->network, &sizes, &teacher->graph,
                                           teacher->note, err);
@@ -212,7 +268,13 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
                    : status;
     teacher->info = file->info;
     ctkd__note_sets(teacher->note, &file->sets, key);
-    return check_info(teacher, args, err); /* a model of free size says its classes only now */
+    note_classes(teacher, args->images);
+    status = check_info(teacher, &wanted, err); /* a model of free size says its classes only now */
+    if (status == CTKD_OK && (teacher->columns || teacher->info.class_names == NULL)) {
+        teacher->info.class_names = args->images->class_names;
+        teacher->info.classes = teacher->columns ? args->images->classes : teacher->info.classes;
+    }
+    return status;
 }
 
 ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
@@ -254,6 +316,8 @@ void ctkd__teacher_close(struct ctkd__teacher *teacher)
     free(teacher->tap_memory);
     free(teacher->taps);
     free(teacher->x);
+    free(teacher->columns);
+    free(teacher->own_logits);
     free(teacher);
 }
 
@@ -336,21 +400,42 @@ static const float *own_view(struct ctkd__teacher *teacher, size_t n, const floa
     return teacher->x;
 }
 
+/* Where its own logits go, and from there to those of the data's classes. */
+static float *own_room(const struct ctkd__teacher *teacher, float *logits)
+{
+    return teacher->columns ? teacher->own_logits : logits;
+}
+
+static void take_columns(const struct ctkd__teacher *teacher, size_t n, float *logits)
+{
+    if (teacher->columns)
+        ctkd__class_columns_take(n, teacher->own_classes, teacher->info.classes, teacher->columns,
+                                 teacher->own_logits, logits);
+}
+
 ctkd_status ctkd__teacher_forward_evaluation(void *context, size_t n, const float *x, float *logits,
                                              ctkd_error *err)
 {
     struct ctkd__teacher *teacher = context;
-    return ctkd__inference_run(teacher->inference, n, own_view(teacher, n, x), logits, err);
+    const ctkd_status status = ctkd__inference_run(teacher->inference, n, own_view(teacher, n, x),
+                                                   own_room(teacher, logits), err);
+    if (status == CTKD_OK)
+        take_columns(teacher, n, logits);
+    return status;
 }
 
 ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
                                   float *logits, ctkd_error *err)
 {
     const float *const own = own_view(teacher, n, x);
-    if (teacher->training)
-        return ctkd__training_forward(teacher->training, n, own, logits, err);
-    return ctkd__inference_run_outputs(teacher->inference, n, own, logits, teacher->tap_memory,
-                                       err);
+    float *const room = own_room(teacher, logits);
+    const ctkd_status status = teacher->training
+                                   ? ctkd__training_forward(teacher->training, n, own, room, err)
+                                   : ctkd__inference_run_outputs(teacher->inference, n, own, room,
+                                                                 teacher->tap_memory, err);
+    if (status == CTKD_OK)
+        take_columns(teacher, n, logits);
+    return status;
 }
 
 ctkd_status ctkd__teacher_check_top1(const struct ctkd__teacher *teacher, double top1,

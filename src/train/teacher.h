@@ -12,11 +12,14 @@
 #include "weights/weights_file.h"
 
 struct ctkd__teacher_args {
-    const char *role;       /* first level of the keys that messages name, and of
+    const char *role;    /* first level of the keys that messages name, and of
                                rows in a profile: "teacher" or "student"; kept */
-    const char *path;       /* run directory or weights file of any format */
-    const char *network;    /* "": as the file says */
-    const char *weights;    /* which set of them in the file; "" or NULL: the preferred one */
+    const char *path;    /* run directory or weights file of any format */
+    const char *network; /* "": as the file says */
+    const char *weights; /* which set of them in the file; "" or NULL: the preferred one */
+    /* file with the names of its outputs, of which those of `images` are used; "" or NULL: as the
+       file says, and then it may have no others */
+    const char *classes;
     const char *mean, *std; /* teacher.mean and .std; "": as the file says, else as `images` */
     const struct ctkd__network_info
         *images;        /* dataset, classes, size and normalisation of the batches */
@@ -43,6 +46,11 @@ struct ctkd__teacher {
     enum ctkd__source normalisation_source; /* whose mean and std info has */
     bool rescales;
     float scale[CTKD__CHANNELS_MAX], shift[CTKD__CHANNELS_MAX];
+    /* Where its outputs are not the classes of the data in their order: which of them are, by name
+       (class_columns.h), and its own logits of a batch. info has the classes of the data. */
+    uint32_t *columns;
+    float *own_logits;
+    size_t own_classes;
     float *x; /* a rescaled batch; NULL when the normalisations agree */
     size_t batch_max;
     const float **taps; /* [n_taps] of [n][c][h][w]: of the last _forward */

@@ -16,6 +16,8 @@
     X(LAST, "last.safetensors")           /* weights */                                            \
     X(BEST, "best.safetensors")           /* of the epoch with the best top-1 */                   \
     X(CHOICES, "choices.txt")             /* convolutions, with train.tune */                      \
+    X(CLASSES, "classes.txt")             /* their names, where they have some */                  \
+    X(IMAGES, "images.txt")               /* the images, where they are files */                   \
     X(CHECKPOINT, "last.ckpt")            /* what --resume needs */                                \
     X(PREVIOUS, "previous.ckpt")          /* the checkpoint before, should that one be damaged */  \
     X(NEW_CHECKPOINT, "new.ckpt")         /* while a checkpoint is written */                      \

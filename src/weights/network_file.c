@@ -64,6 +64,24 @@ static ctkd_status read_size(const struct ctkd__tensors *tensors, const char *fi
     return status;
 }
 
+static ctkd_status read_class_names(const struct ctkd__tensors *tensors, const char *file,
+                                    struct ctkd__network_info *info, ctkd_error *err)
+{
+    const char *const text = ctkd__tensors_get(tensors, "class_names");
+    if (!text)
+        return CTKD_OK;
+    const ctkd_status status =
+        ctkd__names_of_text("metadata class_names", text, &info->class_names, err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "%s", file);
+    if (info->classes && info->class_names->count != info->classes)
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: metadata class_names: found %zu names, expected %zu, one for each "
+                          "class",
+                          file, info->class_names->count, info->classes);
+    return CTKD_OK;
+}
+
 static ctkd_status read_normalisation(const struct ctkd__tensors *tensors, const char *file,
                                       struct ctkd__network_info *info, ctkd_error *err)
 {
@@ -110,6 +128,8 @@ ctkd_status ctkd__network_info_get(const struct ctkd__tensors *tensors, const ch
     snprintf(info->network, sizeof info->network, "%s", network ? network : "");
     snprintf(info->dataset, sizeof info->dataset, "%s", dataset ? dataset : "");
     ctkd_status status = read_size(tensors, file, "classes", &info->classes, err);
+    if (status == CTKD_OK)
+        status = read_class_names(tensors, file, info, err);
     if (status == CTKD_OK)
         status = read_size(tensors, file, "channels", &info->channels, err);
     if (status == CTKD_OK)
@@ -180,6 +200,8 @@ ctkd_status ctkd__network_info_set(const struct ctkd__network_info *info,
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value)
             set(list, &status, err, sizes[i].key, "%zu", sizes[i].value);
+    if (info->class_names && status == CTKD_OK)
+        status = ctkd__tensors_set(list, "class_names", info->class_names->text, err);
     if (info->has_normalisation) {
         set_floats(list, &status, err, "mean", info->channels, info->mean);
         set_floats(list, &status, err, "std", info->channels, info->std);

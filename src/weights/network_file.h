@@ -11,6 +11,7 @@
 /* What the metadata say. Strings are empty and numbers 0 where the file says nothing. */
 struct ctkd__network_info {
     char network[64], dataset[64];
+    const struct ctkd__names *class_names; /* of the outputs, in their order; NULL: not known */
     size_t classes, channels, height, width;
     bool has_normalisation;
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX]; /* of the images it was trained with */

@@ -1,0 +1,142 @@
+#include "run/run_data.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/error.h"
+#include "util/file.h"
+#include "util/run_files.h"
+
+enum { PATH_BYTES = CTKD__RUN_PATH_BYTES };
+
+/* --- a list is lines of "train" or "test", the class, and the file, with tabs between them */
+
+struct lister {
+    const struct ctkd__dataset *dataset;
+    int part;
+    size_t id;
+};
+
+static const struct ctkd__layout_part *part_of(const struct lister *lister)
+{
+    const struct ctkd__layout *const layout = &lister->dataset->folder->layout;
+    return lister->part == 0 ? &layout->train : &layout->test;
+}
+
+/* Goes to the next file; false at the end. *label and *name are its own. */
+static bool next_file(struct lister *lister, const char **class, const char **name)
+{
+    while (lister->part < 2 && lister->id == part_of(lister)->count) {
+        lister->part++;
+        lister->id = 0;
+    }
+    if (lister->part == 2)
+        return false;
+    const struct ctkd__layout_part *const part = part_of(lister);
+    *class = lister->dataset->class_names->items[part->labels[lister->id]];
+    *name = ctkd__tree_name(lister->dataset->folder->tree, part->files[lister->id]);
+    lister->id++;
+    return true;
+}
+
+static const char *part_name(const struct lister *lister)
+{
+    return lister->part == 0 ? "train" : "test";
+}
+
+static ctkd_status save_files(const char *dir, const struct ctkd__dataset *dataset, ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct ctkd__new_file file;
+    const char *class, *name;
+    ctkd__run_file_path(dir, CTKD__RUN_IMAGES, path, sizeof path);
+    const ctkd_status status = ctkd__new_file_open(&file, path, err);
+    if (status != CTKD_OK)
+        return status;
+    for (struct lister at = { .dataset = dataset }; next_file(&at, &class, &name);)
+        fprintf(file.stream, "%s\t%s\t%s\n", part_name(&at), class, name);
+    return ctkd__new_file_commit(&file, err);
+}
+
+ctkd_status ctkd__run_data_save(const char *dir, const struct ctkd__dataset *dataset,
+                                ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    struct ctkd__new_file file;
+    if (dataset->class_names) {
+        ctkd__run_file_path(dir, CTKD__RUN_CLASSES, path, sizeof path);
+        ctkd_status status = ctkd__new_file_open(&file, path, err);
+        if (status != CTKD_OK)
+            return status;
+        fputs(dataset->class_names->text, file.stream);
+        status = ctkd__new_file_commit(&file, err);
+        if (status != CTKD_OK)
+            return status;
+    }
+    return dataset->folder ? save_files(dir, dataset, err) : CTKD_OK;
+}
+
+/* The next line without its end; false at the end of the file. */
+static bool next_line(FILE *file, char **line, size_t *bytes)
+{
+    const ssize_t n = getline(line, bytes, file);
+    if (n > 0 && (*line)[n - 1] == '\n')
+        (*line)[n - 1] = '\0';
+    return n > 0;
+}
+
+static void tabs_to_blanks(char *line)
+{
+    for (; line && *line; line++)
+        if (*line == '\t')
+            *line = ' ';
+}
+
+/* The first line that differs; NULL where a list is over. */
+static ctkd_status differs(const char *path, size_t line, char *then, char *now, ctkd_error *err)
+{
+    tabs_to_blanks(then);
+    tabs_to_blanks(now);
+    return ctkd__fail(err, CTKD_EINVAL,
+                      "%s: line %zu: the data have '%.150s', expected '%.150s' as when the run "
+                      "began",
+                      path, line, now ? now : "(no more files)", then ? then : "(no more files)");
+}
+
+static ctkd_status compare(const char *path, FILE *file, const struct ctkd__dataset *dataset,
+                           ctkd_error *err)
+{
+    struct lister at = { .dataset = dataset };
+    char *then = NULL, now[2 * 4096];
+    size_t bytes = 0;
+    ctkd_status status = CTKD_OK;
+    for (size_t line = 1; status == CTKD_OK; line++) {
+        const char *class, *name;
+        const bool was = next_line(file, &then, &bytes), is = next_file(&at, &class, &name);
+        if (!was && !is)
+            break;
+        if (is)
+            snprintf(now, sizeof now, "%s\t%s\t%s", part_name(&at), class, name);
+        if (was != is || strcmp(then, now) != 0)
+            status = differs(path, line, was ? then : NULL, is ? now : NULL, err);
+    }
+    free(then);
+    return status;
+}
+
+ctkd_status ctkd__run_data_check(const char *dir, const struct ctkd__dataset *dataset,
+                                 ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    if (!dataset->folder || !ctkd__run_file_exists(dir, CTKD__RUN_IMAGES))
+        return CTKD_OK;
+    ctkd__run_file_path(dir, CTKD__RUN_IMAGES, path, sizeof path);
+    FILE *const file = fopen(path, "re");
+    if (!file)
+        return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", path, strerror(errno));
+    const ctkd_status status = compare(path, file, dataset, err);
+    fclose(file);
+    return status;
+}
