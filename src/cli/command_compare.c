@@ -8,7 +8,7 @@
 
 enum { ARMS_MAX = 16, ALLOWED_MAX = 32 };
 
-struct request {
+struct compare_request {
     const char *paths[ARMS_MAX];
     size_t count;
     const char *allowed[ALLOWED_MAX]; /* keys, or their first parts, in which arms may differ */
@@ -33,7 +33,7 @@ static const struct ctkd__flag flags[] = {
     CTKD__FLAG_END,
 };
 
-static ctkd_status parse(const struct ctkd__line *line, struct request *r, ctkd_error *err)
+static ctkd_status parse(const struct ctkd__line *line, struct compare_request *r, ctkd_error *err)
 {
     struct ctkd__word word;
     for (int at = 0; ctkd__line_next(line, &at, &word);)
@@ -73,13 +73,13 @@ static ctkd_status parse(const struct ctkd__line *line, struct request *r, ctkd_
 /* --- what arms differ in */
 
 struct differing {
-    const struct request *request;
+    const struct compare_request *request;
     const char *a, *b;
     FILE *out; /* NULL: only the refusals */
     size_t count;
 };
 
-static bool is_allowed(const struct request *r, const char *key)
+static bool is_allowed(const struct compare_request *r, const char *key)
 {
     for (size_t i = 0; i < r->n_allowed; i++) {
         const size_t n = strlen(r->allowed[i]);
@@ -107,7 +107,7 @@ static ctkd_status tell_difference(void *context, const char *key, const char *a
 
 /* One line for each arm on stderr: its keys that differ from the first arm's. Nothing is printed
    when one of them is refused. */
-static ctkd_status tell_differences(const struct request *r, const struct ctkd__arm *arms,
+static ctkd_status tell_differences(const struct compare_request *r, const struct ctkd__arm *arms,
                                     ctkd_error *err)
 {
     FILE *const outputs[] = { NULL, stderr };
@@ -128,7 +128,7 @@ static ctkd_status tell_differences(const struct request *r, const struct ctkd__
 
 /* --- comparing */
 
-static ctkd_status compare(const struct request *r, struct ctkd__arm *arms, ctkd_error *err)
+static ctkd_status compare(const struct compare_request *r, struct ctkd__arm *arms, ctkd_error *err)
 {
     struct ctkd__compared_arm compared[ARMS_MAX] = { { 0 } };
     struct ctkd__comparison results[ARMS_MAX];
@@ -151,7 +151,7 @@ static ctkd_status compare(const struct request *r, struct ctkd__arm *arms, ctkd
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
     struct ctkd__arm arms[ARMS_MAX] = { { .count = 0 } };
-    struct request request = { .allowed = { "method", "temperature" },
+    struct compare_request request = { .allowed = { "method", "temperature" },
                                .n_allowed = 2,
                                .options = ctkd__compare_defaults };
     struct ctkd__line line;

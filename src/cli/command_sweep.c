@@ -21,7 +21,7 @@ struct arm {
     size_t n_settings;
 };
 
-struct request {
+struct sweep_request {
     struct arm arms[ARMS_MAX];
     size_t n_arms;
     const char *configs[ARMS_MAX];
@@ -54,7 +54,7 @@ static const struct ctkd__flag flags[] = {
 /* --- the command line */
 
 /* "1..8", "3" and lists of them: "1..4,7". */
-static ctkd_status take_seeds(const char *text, struct request *r, ctkd_error *err)
+static ctkd_status take_seeds(const char *text, struct sweep_request *r, ctkd_error *err)
 {
     r->n_seeds = 0;
     for (const char *at = text; *at;) {
@@ -88,7 +88,8 @@ static ctkd_status take_word(const char *word, const char **list, size_t *count,
     return CTKD_OK;
 }
 
-static ctkd_status add_arm(struct request *r, const char *name, struct arm **out, ctkd_error *err)
+static ctkd_status add_arm(struct sweep_request *r, const char *name, struct arm **out,
+                           ctkd_error *err)
 {
     if (r->n_arms == ARMS_MAX)
         return ctkd__fail(err, CTKD_EINVAL, "found '%s', expected at most %d arms", name, ARMS_MAX);
@@ -105,7 +106,7 @@ static ctkd_status add_arm(struct request *r, const char *name, struct arm **out
 }
 
 /* "configs/cifar100/PAIR/kd.yaml" is the arm "kd". */
-static ctkd_status arm_of_config(struct request *r, const char *path, ctkd_error *err)
+static ctkd_status arm_of_config(struct sweep_request *r, const char *path, ctkd_error *err)
 {
     char name[NAME_BYTES];
     const char *const slash = strrchr(path, '/');
@@ -120,7 +121,7 @@ static ctkd_status arm_of_config(struct request *r, const char *path, ctkd_error
     return status;
 }
 
-static ctkd_status take_config(struct request *r, const char *path, ctkd_error *err)
+static ctkd_status take_config(struct sweep_request *r, const char *path, ctkd_error *err)
 {
     if (r->n_configs == ARMS_MAX)
         return ctkd__fail(err, CTKD_EINVAL, "found '%s', expected at most %d CONFIGs", path,
@@ -129,7 +130,8 @@ static ctkd_status take_config(struct request *r, const char *path, ctkd_error *
     return CTKD_OK;
 }
 
-static ctkd_status parse_words(const struct ctkd__line *line, struct request *r, ctkd_error *err)
+static ctkd_status parse_words(const struct ctkd__line *line, struct sweep_request *r,
+                               ctkd_error *err)
 {
     struct arm *own = NULL; /* the --arm whose settings follow */
     struct ctkd__word word;
@@ -163,7 +165,7 @@ static ctkd_status parse_words(const struct ctkd__line *line, struct request *r,
 }
 
 /* Every CONFIG is an arm; with --arm, one CONFIG is the ground of them all. */
-static ctkd_status parse(const struct ctkd__line *line, struct request *r, ctkd_error *err)
+static ctkd_status parse(const struct ctkd__line *line, struct sweep_request *r, ctkd_error *err)
 {
     ctkd_status status = parse_words(line, r, err);
     if (!status && r->n_arms && r->n_configs > 1)
@@ -187,7 +189,7 @@ static char *join(const char *key, const char *value)
 }
 
 /* "ctkd", "distill", CONFIG, common settings, those of the arm, seed, directory, --resume=auto. */
-static bool make_arguments(const struct request *r, const struct arm *arm,
+static bool make_arguments(const struct sweep_request *r, const struct arm *arm,
                            struct ctkd__sweep_run *run)
 {
     char seed[32];
@@ -241,7 +243,7 @@ static ctkd_status configure(struct ctkd__sweep_run *run, ctkd_error *err)
     return status ? status : ctkd__run_resolve(run->config, distil, err);
 }
 
-static ctkd_status plan_run(const struct request *r, const struct arm *arm, int64_t seed,
+static ctkd_status plan_run(const struct sweep_request *r, const struct arm *arm, int64_t seed,
                             struct ctkd__sweep_run *run, ctkd_error *err)
 {
     run->arm = arm->name;
@@ -262,7 +264,7 @@ static ctkd_status plan_run(const struct request *r, const struct arm *arm, int6
 }
 
 /* All arms of a seed, then those of the next: what is there early is paired. */
-static ctkd_status plan(const struct request *r, struct ctkd__sweep *sweep, ctkd_error *err)
+static ctkd_status plan(const struct sweep_request *r, struct ctkd__sweep *sweep, ctkd_error *err)
 {
     sweep->runs = calloc(r->n_seeds * r->n_arms, sizeof *sweep->runs);
     if (!sweep->runs)
@@ -349,7 +351,8 @@ static void show(void *context, const struct ctkd__sweep_run *run)
     }
 }
 
-static ctkd_status execute(const struct request *r, struct ctkd__sweep *sweep, ctkd_error *err)
+static ctkd_status execute(const struct sweep_request *r, struct ctkd__sweep *sweep,
+                           ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < r->n_arms && !status; i++) {
@@ -384,7 +387,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     int status = CTKD__EXIT_DONE;
     if (!ctkd__line_read(command, argc, argv, &line, &status))
         return status;
-    struct request *const request = calloc(1, sizeof *request);
+    struct sweep_request *const request = calloc(1, sizeof *request);
     if (!request) {
         ctkd__fail(&err, CTKD_ENOMEM, "sweep: out of memory");
         return ctkd__cli_failed(&err);

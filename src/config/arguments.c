@@ -254,7 +254,7 @@ ctkd_status ctkd__arguments_scan(int argc, char *const *argv, struct ctkd__argum
 }
 
 /* The last value of a flag, or NULL. */
-static const char *value_of(int argc, char *const *argv, const char *flag)
+static const char *last_flag_value(int argc, char *const *argv, const char *flag)
 {
     const char *value = NULL;
     for (int i = 0; i < argc;) {
@@ -333,10 +333,10 @@ static ctkd_status translate(int argc, char *const *argv, struct argument *argum
         argument->value = argument->value[0] == '1' ? "cosine" : "linear_official";
     } else if (strcmp(flag, "--have_mlp") == 0) {
         status = expect_switch(argument, err);
-        const char *name = value_of(argc, argv, "--mlp_name");
+        const char *name = last_flag_value(argc, argv, "--mlp_name");
         argument->value = argument->value[0] == '0' ? "fixed" : name ? name : "global";
     } else if (strcmp(flag, "--mlp_name") == 0) {
-        const char *have = value_of(argc, argv, "--have_mlp"); /* wins, wherever it stands */
+        const char *have = last_flag_value(argc, argv, "--have_mlp"); /* wins, wherever it stands */
         if (have && strcmp(have, "0") == 0)
             argument->value = "fixed";
     } else if (strcmp(flag, "--distill") == 0) {
@@ -344,10 +344,11 @@ static ctkd_status translate(int argc, char *const *argv, struct argument *argum
     } else if (strcmp(flag, "--dataset") == 0) {
         name_data(argument, text, bytes);
     } else if (strcmp(flag, "--experiments_dir") == 0) {
-        status = join_names(argument, value_of(argc, argv, "--experiments_name"), text, bytes, err);
+        status = join_names(argument, last_flag_value(argc, argv, "--experiments_name"), text,
+                            bytes, err);
     } else if (strcmp(flag, "--experiments_name") == 0) {
         const char *const slash = strrchr(argument->value, '/');
-        if (slash && value_of(argc, argv, "--experiments_dir")) /* a part of its path */
+        if (slash && last_flag_value(argc, argv, "--experiments_dir")) /* a part of its path */
             argument->value = slash + 1;
     }
     return status;
@@ -495,7 +496,7 @@ static ctkd_status follow_published(int argc, char *const *argv, struct ctkd__co
                  "--learning_rate says; set optimizer.lr for another\n",
                  (double)rate, config->student.network);
     }
-    if (value_of(argc, argv, "--mlp_name") && !value_of(argc, argv, "--have_mlp") &&
+    if (last_flag_value(argc, argv, "--mlp_name") && !last_flag_value(argc, argv, "--have_mlp") &&
         !has_setting(argc, argv, config, "temperature.kind")) {
         add_note(note, "temperature.kind=fixed: --mlp_name takes effect only with --have_mlp 1\n");
         return ctkd__sections_set(sections, "preset published", "temperature.kind", "fixed", err);

@@ -85,7 +85,7 @@ static ctkd_status add(const struct ctkd__config *config, const char *name, cons
 }
 
 /* "none" may stand with the weight 0 of the published scripts' -b, but with no other. */
-static ctkd_status none(const struct ctkd__config *config, ctkd_error *err)
+static ctkd_status choose_none(const struct ctkd__config *config, ctkd_error *err)
 {
     float weight = 0;
     if (config->method.weight[0]) {
@@ -119,7 +119,7 @@ ctkd_status ctkd__methods_resolve(const struct ctkd__config *config, struct ctkd
     *out = (struct ctkd__methods){ .kd_weight = config->method.kd_weight };
     const char *names = config->method.name, *weights = config->method.weight;
     if (strcmp(names, "none") == 0)
-        return none(config, err);
+        return choose_none(config, err);
     if (weights[0] && count_parts(weights) != count_parts(names))
         return ctkd__fail(err, CTKD_EINVAL,
                           "method.weight: found %zu weights for %zu methods, expected one for "

@@ -18,7 +18,7 @@
 enum { BLOCK_BYTES = 1 << 16, FIRST_BYTES = 1 << 16, PATH_BYTES = 4096, NAME_BYTES = 256 };
 
 /* A tar archive that is read, or a file by itself (tar is NULL). */
-struct source {
+struct archive_source {
     struct ctkd__compressed *file;
     struct archive *tar;
     ctkd_error failure; /* of the file, when the archive asked for more of it */
@@ -47,7 +47,7 @@ static const char *base_name(const char *path)
 /* What libarchive reads next. */
 static la_ssize_t tar_feed(struct archive *tar, void *context, const void **bytes)
 {
-    struct source *source = context;
+    struct archive_source *source = context;
     size_t got;
     if (ctkd__compressed_read(source->file, source->block, BLOCK_BYTES, &got, &source->failure) !=
         CTKD_OK) {
@@ -59,7 +59,8 @@ static la_ssize_t tar_feed(struct archive *tar, void *context, const void **byte
 }
 
 /* Why reading failed: the file itself, or libarchive's reason. */
-static ctkd_status tar_failure(const struct source *source, const char *path, ctkd_error *err)
+static ctkd_status tar_failure(const struct archive_source *source, const char *path,
+                               ctkd_error *err)
 {
     if (source->failure.status != CTKD_OK) {
         if (err)
@@ -72,9 +73,9 @@ static ctkd_status tar_failure(const struct source *source, const char *path, ct
 }
 
 /* On failure `source` holds what source_close takes. */
-static ctkd_status tar_open(const char *path, struct source *source, ctkd_error *err)
+static ctkd_status tar_open(const char *path, struct archive_source *source, ctkd_error *err)
 {
-    *source = (struct source){ 0 };
+    *source = (struct archive_source){ 0 };
     const ctkd_status status = ctkd__compressed_open(path, &source->file, err);
     if (status != CTKD_OK)
         return status;
@@ -87,14 +88,14 @@ static ctkd_status tar_open(const char *path, struct source *source, ctkd_error 
     return CTKD_OK;
 }
 
-static void source_close(struct source *source)
+static void source_close(struct archive_source *source)
 {
     archive_read_free(source->tar);
     ctkd__compressed_close(source->file);
 }
 
-static ctkd_status source_read(struct source *source, const char *place, uint8_t *out, size_t size,
-                               size_t *got, ctkd_error *err)
+static ctkd_status source_read(struct archive_source *source, const char *place, uint8_t *out,
+                               size_t size, size_t *got, ctkd_error *err)
 {
     if (!source->tar)
         return ctkd__compressed_read(source->file, out, size, got, err);
@@ -111,8 +112,8 @@ static ctkd_status too_long(const struct ctkd__member *member, uint64_t found, c
 
 /* Reads a member to its end, never more than one byte beyond the limit. `declared`: its size where
    that is known, else -1. */
-static ctkd_status member_read(struct source *source, int64_t declared, struct ctkd__member *member,
-                               ctkd_error *err)
+static ctkd_status member_read(struct archive_source *source, int64_t declared,
+                               struct ctkd__member *member, ctkd_error *err)
 {
     size_t capacity = FIRST_BYTES;
     if (declared >= 0) {
@@ -167,8 +168,8 @@ static struct ctkd__member *member_find(struct ctkd__member *members, size_t cou
 }
 
 /* Moves to the next entry; *entry is NULL at the end. */
-static ctkd_status entry_next(struct source *source, const char *path, struct archive_entry **entry,
-                              ctkd_error *err)
+static ctkd_status entry_next(struct archive_source *source, const char *path,
+                              struct archive_entry **entry, ctkd_error *err)
 {
     const int result = archive_read_next_header(source->tar, entry);
     if (result >= ARCHIVE_WARN && result != ARCHIVE_EOF) /* a warning is about names or times */
@@ -177,8 +178,9 @@ static ctkd_status entry_next(struct source *source, const char *path, struct ar
     return result == ARCHIVE_EOF ? CTKD_OK : tar_failure(source, path, err);
 }
 
-static ctkd_status entry_read(struct source *source, const char *path, struct archive_entry *entry,
-                              struct ctkd__member *member, ctkd_error *err)
+static ctkd_status entry_read(struct archive_source *source, const char *path,
+                              struct archive_entry *entry, struct ctkd__member *member,
+                              ctkd_error *err)
 {
     if (member->bytes)
         return ctkd__fail(err, CTKD_EFORMAT, "%s: found %s twice, expected it once", path,
@@ -189,7 +191,7 @@ static ctkd_status entry_read(struct source *source, const char *path, struct ar
                        member, err);
 }
 
-static ctkd_status tar_members(struct source *source, const char *path,
+static ctkd_status tar_members(struct archive_source *source, const char *path,
                                struct ctkd__member *members, size_t count, ctkd_error *err)
 {
     struct archive_entry *entry;
@@ -216,7 +218,7 @@ static ctkd_status tar_members(struct source *source, const char *path,
 static ctkd_status tar_read(const char *path, struct ctkd__member *members, size_t count,
                             ctkd_error *err)
 {
-    struct source source;
+    struct archive_source source;
     ctkd_status status = tar_open(path, &source, err);
     if (status == CTKD_OK)
         status = tar_members(&source, path, members, count, err);
@@ -229,7 +231,7 @@ static ctkd_status tar_read(const char *path, struct ctkd__member *members, size
 static ctkd_status file_read(const char *path, bool called_gz, struct ctkd__member *member,
                              ctkd_error *err)
 {
-    struct source source = { 0 };
+    struct archive_source source = { 0 };
     snprintf(member->place, sizeof member->place, "%.*s", CTKD__PLACE_MAX - 1, path);
     ctkd_status status = ctkd__compressed_open(path, &source.file, err);
     if (status == CTKD_OK && called_gz && !ctkd__compressed_is(source.file))
@@ -421,7 +423,7 @@ void ctkd__members_free(struct ctkd__member *members, size_t count)
 
 static size_t tar_which(const char *path, const char *const *names, size_t count)
 {
-    struct source source;
+    struct archive_source source;
     struct archive_entry *entry;
     size_t which = count;
     if (ctkd__file_check_regular(path, NULL) != CTKD_OK) /* a pipe's bytes would be gone */

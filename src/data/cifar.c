@@ -23,7 +23,7 @@ const struct ctkd__cifar_labels ctkd__cifar100_coarse = TWO_LABELS(0);
 const struct ctkd__cifar_labels ctkd__cifar100_fine = TWO_LABELS(1);
 
 /* What is published: the training files in order, then the test file, in two forms. */
-struct layout {
+struct cifar_layout {
     const struct ctkd__cifar_labels *labels[2]; /* by enum ctkd__labels */
     const char *files[2][FILES_MAX];
     size_t count;
@@ -31,7 +31,7 @@ struct layout {
     const char *places[9];
 };
 
-static const struct layout cifar10 = {
+static const struct cifar_layout cifar10 = {
     .labels = { &ctkd__cifar10_labels },
     .files = { { "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
                  "data_batch_5.bin", "test_batch.bin" },
@@ -44,7 +44,7 @@ static const struct layout cifar10 = {
                 "cifar-10-python.tar.xz", "cifar-10-python.tar" },
 };
 
-static const struct layout cifar100 = {
+static const struct cifar_layout cifar100 = {
     .labels = { &ctkd__cifar100_fine, &ctkd__cifar100_coarse },
     .files = { { "train.bin", "test.bin" }, { "train", "test" } },
     .count = 2,
@@ -122,7 +122,7 @@ static size_t size_limit(int form, const struct ctkd__cifar_labels *labels, size
                           : records * (name + 2 * CTKD__CIFAR_PIXELS) + head;
 }
 
-static ctkd_status cifar_load(const struct layout *layout, const char *path,
+static ctkd_status cifar_load(const struct cifar_layout *layout, const char *path,
                               struct ctkd__dataset *dataset, ctkd_error *err)
 {
     struct ctkd__member files[FILES_MAX];

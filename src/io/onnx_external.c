@@ -74,8 +74,8 @@ static bool is_inside(const char *location)
 }
 
 /* A file that is new gets its checksum compared, and adds to what may be asked for. */
-static ctkd_status see_file(struct ctkd__onnx_external *external, const struct stat *info,
-                            ctkd_error *err)
+static ctkd_status check_new_file(struct ctkd__onnx_external *external, const struct stat *info,
+                                  ctkd_error *err)
 {
     struct ctkd__manifest manifest;
     for (size_t i = 0; i < external->n_seen; i++)
@@ -128,7 +128,7 @@ static ctkd_status open_file(struct ctkd__onnx_external *external, const char *n
                           "%s: %s: %s: found %s, expected the weights (external data)",
                           external->model, name, path, stand_in);
     external->size = (uint64_t)info.st_size;
-    return see_file(external, &info, err);
+    return check_new_file(external, &info, err);
 }
 
 ctkd_status ctkd__onnx_external_find(struct ctkd__onnx_external *external,

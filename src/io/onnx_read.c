@@ -20,7 +20,7 @@ static const size_t file_limit = INT_MAX;
    above the last known one may change what a node means. */
 enum { OPSET_MIN = 9, OPSET_MAX = 26, DATA_EXTERNAL = 1, DATA_INT64 = 7 };
 
-struct reader {
+struct onnx_reader {
     const char *name;
     struct ctkd__onnx_external *external; /* NULL: the model is no file, nothing lies beside it */
     struct ctkd__onnx_model *out;
@@ -50,14 +50,14 @@ static void budget_free(void *context, void *pointer)
     free(pointer);
 }
 
-static ctkd_status damaged(const struct reader *r, const char *what, const char *name)
+static ctkd_status damaged(const struct onnx_reader *r, const char *what, const char *name)
 {
     return ctkd__fail(r->err, CTKD_EFORMAT, "%s: found %s '%.60s', expected a valid ONNX model",
                       r->name, what, ctkd__text_is_line(name) ? name : "?");
 }
 
 /* Names go into messages and files: one line of UTF-8. */
-static const char *text_of(const struct reader *r, const char *text)
+static const char *text_of(const struct onnx_reader *r, const char *text)
 {
     if (!text)
         text = "";
@@ -73,14 +73,14 @@ static const char *text_of(const struct reader *r, const char *text)
 
 /* --- tensors */
 
-struct source {
+struct item_list {
     const void *items; /* of the typed list */
     size_t count, size;
     enum ctkd__dtype type;
 };
 
 /* ONNX's data types with the list that holds them where there are no raw bytes. */
-static bool source_of(const Ctkd__Onnx__Tensor *t, struct source *out)
+static bool source_of(const Ctkd__Onnx__Tensor *t, struct item_list *out)
 {
     static const struct {
         int32_t number;
@@ -94,27 +94,27 @@ static bool source_of(const Ctkd__Onnx__Tensor *t, struct source *out)
         i++;
     if (i == sizeof types / sizeof *types)
         return false;
-    *out = (struct source){ t->int32_data, t->n_int32_data, 4, types[i].type };
+    *out = (struct item_list){ t->int32_data, t->n_int32_data, 4, types[i].type };
     if (out->type == CTKD__F32)
-        *out = (struct source){ t->float_data, t->n_float_data, 4, CTKD__F32 };
+        *out = (struct item_list){ t->float_data, t->n_float_data, 4, CTKD__F32 };
     else if (out->type == CTKD__F64)
-        *out = (struct source){ t->double_data, t->n_double_data, 8, CTKD__F64 };
+        *out = (struct item_list){ t->double_data, t->n_double_data, 8, CTKD__F64 };
     else if (out->type == CTKD__I64)
-        *out = (struct source){ t->int64_data, t->n_int64_data, 8, CTKD__I64 };
+        *out = (struct item_list){ t->int64_data, t->n_int64_data, 8, CTKD__I64 };
     return true;
 }
 
 /* A tensor with what is known of it before room is made: bytes inside the model, or a place beside
    it. */
 struct found {
-    struct source source;
+    struct item_list source;
     struct ctkd__onnx_place place;
     bool is_external;
     size_t bytes;
 };
 
-static ctkd_status find_place(const struct reader *r, const Ctkd__Onnx__Tensor *t, const char *name,
-                              struct found *found)
+static ctkd_status find_place(const struct onnx_reader *r, const Ctkd__Onnx__Tensor *t,
+                              const char *name, struct found *found)
 {
     found->is_external = t->has_data_location && t->data_location == DATA_EXTERNAL;
     if (!found->is_external)
@@ -134,8 +134,8 @@ static ctkd_status find_place(const struct reader *r, const Ctkd__Onnx__Tensor *
 }
 
 /* The elements that a shape asks for, compared with what the file has before room is made. */
-static ctkd_status check_size(const struct reader *r, const Ctkd__Onnx__Tensor *t, const char *name,
-                              struct found *found)
+static ctkd_status check_size(const struct onnx_reader *r, const Ctkd__Onnx__Tensor *t,
+                              const char *name, struct found *found)
 {
     size_t elements = 1;
     for (size_t i = 0; i < t->n_dims; i++)
@@ -155,7 +155,7 @@ static ctkd_status check_size(const struct reader *r, const Ctkd__Onnx__Tensor *
                : CTKD_OK;
 }
 
-static ctkd_status find_tensor(const struct reader *r, const Ctkd__Onnx__Tensor *t,
+static ctkd_status find_tensor(const struct onnx_reader *r, const Ctkd__Onnx__Tensor *t,
                                const char *name, struct found *found)
 {
     *found = (struct found){ .bytes = 0 };
@@ -175,14 +175,14 @@ static ctkd_status find_tensor(const struct reader *r, const Ctkd__Onnx__Tensor 
     return check_size(r, t, name, found);
 }
 
-static ctkd_status add_tensor(struct reader *r, const Ctkd__Onnx__Tensor *t, const char *name)
+static ctkd_status add_tensor(struct onnx_reader *r, const Ctkd__Onnx__Tensor *t, const char *name)
 {
     struct found found;
     struct ctkd__tensor *tensor;
     ctkd_status status = find_tensor(r, t, name, &found);
     if (status != CTKD_OK)
         return status;
-    const struct source *const source = &found.source;
+    const struct item_list *const source = &found.source;
     status = ctkd__tensors_add(&r->out->initialisers, name, source->type, (int)t->n_dims, t->dims,
                                &tensor, r->err);
     if (status != CTKD_OK)
@@ -206,7 +206,7 @@ static ctkd_status add_tensor(struct reader *r, const Ctkd__Onnx__Tensor *t, con
 /* --- nodes */
 
 /* A Constant becomes an initialiser that is named as its output. */
-static ctkd_status add_constant(struct reader *r, const Ctkd__Onnx__Node *node)
+static ctkd_status add_constant(struct onnx_reader *r, const Ctkd__Onnx__Node *node)
 {
     if (node->n_output != 1 || node->n_attribute != 1 || !node->attribute[0]->name)
         return damaged(r, "a Constant without a single value,", node->name ? node->name : "");
@@ -233,7 +233,7 @@ static ctkd_status add_constant(struct reader *r, const Ctkd__Onnx__Node *node)
     return add_tensor(r, &t, node->output[0]);
 }
 
-static ctkd_status read_attribute(const struct reader *r, const Ctkd__Onnx__Attribute *from,
+static ctkd_status read_attribute(const struct onnx_reader *r, const Ctkd__Onnx__Attribute *from,
                                   struct ctkd__onnx_attribute *to)
 {
     to->name = text_of(r, from->name);
@@ -266,7 +266,7 @@ static ctkd_status read_attribute(const struct reader *r, const Ctkd__Onnx__Attr
     return to->name ? CTKD_OK : CTKD_EFORMAT;
 }
 
-static const char **read_names(const struct reader *r, size_t count, char **names)
+static const char **read_names(const struct onnx_reader *r, size_t count, char **names)
 {
     const char **const out = ctkd__onnx_allocate(r->out, count, sizeof *out);
     for (size_t i = 0; i < count && out; i++)
@@ -275,7 +275,7 @@ static const char **read_names(const struct reader *r, size_t count, char **name
     return out;
 }
 
-static ctkd_status foreign(const struct reader *r, const Ctkd__Onnx__Node *node)
+static ctkd_status foreign(const struct onnx_reader *r, const Ctkd__Onnx__Node *node)
 {
     const char *const texts[] = { node->name && node->name[0] ? node->name
                                   : node->n_output            ? node->output[0]
@@ -290,7 +290,7 @@ static ctkd_status foreign(const struct reader *r, const Ctkd__Onnx__Node *node)
         r->name, texts[0], texts[1], texts[2]);
 }
 
-static ctkd_status read_node(struct reader *r, const Ctkd__Onnx__Node *from)
+static ctkd_status read_node(struct onnx_reader *r, const Ctkd__Onnx__Node *from)
 {
     struct ctkd__onnx_model *const out = r->out;
     struct ctkd__onnx_node *const to = &out->nodes[out->n_nodes];
@@ -325,7 +325,8 @@ static ctkd_status read_node(struct reader *r, const Ctkd__Onnx__Node *from)
 
 /* --- inputs and outputs */
 
-static ctkd_status read_value(struct reader *r, const Ctkd__Onnx__ValueInfo *from, bool is_input)
+static ctkd_status read_value(struct onnx_reader *r, const Ctkd__Onnx__ValueInfo *from,
+                              bool is_input)
 {
     const Ctkd__Onnx__TensorType *const type = from->type ? from->type->tensor_type : NULL;
     const char *const name = text_of(r, from->name);
@@ -351,7 +352,7 @@ static ctkd_status read_value(struct reader *r, const Ctkd__Onnx__ValueInfo *fro
     return CTKD_OK;
 }
 
-static ctkd_status read_metadata(struct reader *r, const Ctkd__Onnx__Model *model)
+static ctkd_status read_metadata(struct onnx_reader *r, const Ctkd__Onnx__Model *model)
 {
     for (size_t i = 0; i < model->n_metadata_props; i++) {
         const Ctkd__Onnx__StringPair *const pair = model->metadata_props[i];
@@ -366,7 +367,7 @@ static ctkd_status read_metadata(struct reader *r, const Ctkd__Onnx__Model *mode
     return CTKD_OK;
 }
 
-static ctkd_status read_opset(struct reader *r, const Ctkd__Onnx__Model *model)
+static ctkd_status read_opset(struct onnx_reader *r, const Ctkd__Onnx__Model *model)
 {
     int64_t opset = 0;
     for (size_t i = 0; i < model->n_opset_import; i++) {
@@ -381,7 +382,7 @@ static ctkd_status read_opset(struct reader *r, const Ctkd__Onnx__Model *model)
     return CTKD_OK;
 }
 
-static ctkd_status read_graph(struct reader *r, const Ctkd__Onnx__Graph *graph)
+static ctkd_status read_graph(struct onnx_reader *r, const Ctkd__Onnx__Graph *graph)
 {
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < graph->n_initializer && status == CTKD_OK; i++)
@@ -406,7 +407,7 @@ static ctkd_status read_model(const char *name, const void *bytes, size_t size,
                               struct ctkd__onnx_external *external, struct ctkd__onnx_model *out,
                               ctkd_error *err)
 {
-    struct reader r = { name, external, out, err };
+    struct onnx_reader r = { name, external, out, err };
     struct budget budget = { ((size_t)16 << 20) + 4 * size, false };
     ProtobufCAllocator allocator = { budget_alloc, budget_free, &budget };
     Ctkd__Onnx__Model *const model = ctkd__onnx__model__unpack(&allocator, size, bytes);

@@ -28,7 +28,7 @@ struct view {
     const struct ctkd__pth_storage *storage;
 };
 
-struct reader {
+struct pth_reader {
     const char *name;
     struct ctkd__pth_container container;
     struct ctkd__tensors *out;
@@ -78,7 +78,7 @@ static bool fits(const struct view *view, size_t offset, size_t numel)
 }
 
 /* Checks a tensor's storage, offset, sizes and strides; nothing is allocated. */
-static ctkd_status read_view(const struct reader *reader, const char *name,
+static ctkd_status read_view(const struct pth_reader *reader, const char *name,
                              const struct ctkd__pth_tensor *tensor, struct view *view)
 {
     struct ctkd__pth_id id;
@@ -168,7 +168,7 @@ static void copy_view(const struct view *view, bool whole, void *out)
 }
 
 /* The storage that a tensor lies in; NULL when it names none, which read_view reports. */
-static const struct ctkd__pth_storage *storage_of(const struct reader *reader,
+static const struct ctkd__pth_storage *storage_of(const struct pth_reader *reader,
                                                   const struct ctkd__pth_tensor *tensor)
 {
     struct ctkd__pth_id id;
@@ -177,12 +177,12 @@ static const struct ctkd__pth_storage *storage_of(const struct reader *reader,
     return ctkd__pth_find(&reader->container, id.key);
 }
 
-static bool is_taken(const struct reader *reader, size_t entry)
+static bool is_taken(const struct pth_reader *reader, size_t entry)
 {
     return reader->set && reader->members[entry].set == reader->set->id;
 }
 
-static ctkd_status count_uses(struct reader *reader)
+static ctkd_status count_uses(struct pth_reader *reader)
 {
     reader->uses = calloc(reader->container.count + 1, sizeof *reader->uses);
     if (!reader->uses)
@@ -198,7 +198,7 @@ static ctkd_status count_uses(struct reader *reader)
 
 /* Gives the pages of a storage back once its last tensor has its elements, so that the file and
    the tensors are never both whole in memory. The bytes are zero from then on. */
-static void used_up(struct reader *reader, const struct ctkd__pth_storage *storage)
+static void used_up(struct pth_reader *reader, const struct ctkd__pth_storage *storage)
 {
     const size_t least = (size_t)64 << 10, page = (size_t)sysconf(_SC_PAGESIZE);
     if (--reader->uses[storage - reader->container.storages] > 0 || !reader->owns ||
@@ -215,7 +215,7 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static ctkd_status read_tensor(struct reader *reader, const struct ctkd__pth_entry *entry)
+static ctkd_status read_tensor(struct pth_reader *reader, const struct ctkd__pth_entry *entry)
 {
     const char *const name = entry->name + reader->set->cut;
     struct view view;
@@ -246,7 +246,7 @@ static ctkd_status read_tensor(struct reader *reader, const struct ctkd__pth_ent
 
 /* --- the values beside the state dict */
 
-static ctkd_status set_metadata(struct reader *reader, const value *key, const char *text)
+static ctkd_status set_metadata(struct pth_reader *reader, const value *key, const char *text)
 {
     char name[128];
     snprintf(name, sizeof name, "%.*s", (int)(key->length < 127 ? key->length : 127), key->text);
@@ -267,13 +267,13 @@ static void number_text(double number, char *text, size_t bytes)
 }
 
 /* Keeps a number, a text or a tensor of one element as metadata; anything else is left out. */
-static ctkd_status read_scalar(struct reader *reader, const value *key, const value *v)
+static ctkd_status read_scalar(struct pth_reader *reader, const value *key, const value *v)
 {
     char text[512] = "";
     struct view view;
     struct ctkd__pth_tensor tensor;
     float number = 0;
-    struct reader quiet = *reader;
+    struct pth_reader quiet = *reader;
     quiet.err = NULL;
     if (key->kind != CTKD__PICKLE_STRING)
         return CTKD_OK;
@@ -308,7 +308,7 @@ static ctkd_status read_scalar(struct reader *reader, const value *key, const va
     return set_metadata(reader, key, text);
 }
 
-static ctkd_status read_scalars(struct reader *reader, const value *dict)
+static ctkd_status read_scalars(struct pth_reader *reader, const value *dict)
 {
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < dict->count && status == CTKD_OK; i += 2) {
@@ -326,7 +326,7 @@ static ctkd_status read_scalars(struct reader *reader, const value *dict)
 /* --- the whole */
 
 /* Groups the tensors of the tree and chooses a group. */
-static ctkd_status find_set(struct reader *reader, const char *wanted, struct ctkd__sets *sets)
+static ctkd_status find_set(struct pth_reader *reader, const char *wanted, struct ctkd__sets *sets)
 {
     const struct ctkd__pth_tree *const tree = &reader->tree;
     reader->members = calloc(tree->count + 1, sizeof *reader->members);
@@ -347,7 +347,7 @@ static ctkd_status find_set(struct reader *reader, const char *wanted, struct ct
     return status;
 }
 
-static ctkd_status read_state(struct reader *reader)
+static ctkd_status read_state(struct pth_reader *reader)
 {
     ctkd_status status = count_uses(reader);
     for (size_t i = 0; i < reader->tree.count && status == CTKD_OK; i++)
@@ -357,7 +357,7 @@ static ctkd_status read_state(struct reader *reader)
 }
 
 /* The dict or module that the tensors of the chosen set lie in. */
-static const value *state_of(const struct reader *reader)
+static const value *state_of(const struct pth_reader *reader)
 {
     size_t i = 0;
     while (!is_taken(reader, i))
@@ -365,7 +365,7 @@ static const value *state_of(const struct reader *reader)
     return reader->tree.entries[i].dict;
 }
 
-static ctkd_status read_all(struct reader *reader, const char *bytes, size_t size,
+static ctkd_status read_all(struct pth_reader *reader, const char *bytes, size_t size,
                             const char *wanted, struct ctkd__sets *sets)
 {
     ctkd_status status = ctkd__pth_open(&reader->container, reader->name, bytes, size, reader->err);
@@ -386,7 +386,7 @@ static ctkd_status read_file(const char *name, const char *bytes, size_t size, b
                              ctkd_error *err)
 {
     struct ctkd__sets own;
-    struct reader reader = {
+    struct pth_reader reader = {
         .name = name, .out = out, .budget = ctkd__pth_budget(size), .owns = owns, .err = err
     };
     const ctkd_status status = read_all(&reader, bytes, size, wanted, sets ? sets : &own);

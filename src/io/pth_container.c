@@ -103,23 +103,23 @@ static struct ctkd__pth_storage *add_storage(struct ctkd__pth_container *contain
 
 /* An entry taken out. `owned` holds its bytes when they were compressed, then its name; bytes that
    are stored stay where they are. */
-struct part {
+struct zip_part {
     char *owned, *name;
     const char *bytes;
     size_t size;
 };
 
-struct zip {
+struct zip_reader {
     struct ctkd__pth_container *container;
     struct archive *archive;
     const char *name, *bytes; /* the file, [0, size) */
     size_t size;
-    size_t budget;      /* bytes that may still be unpacked */
-    struct part pickle; /* bytes is NULL until it was found */
+    size_t budget;          /* bytes that may still be unpacked */
+    struct zip_part pickle; /* bytes is NULL until it was found */
     ctkd_error *err;
 };
 
-static ctkd_status zip_failure(const struct zip *zip)
+static ctkd_status zip_failure(const struct zip_reader *zip)
 {
     const char *why = archive_error_string(zip->archive);
     return ctkd__fail(zip->err, CTKD_EFORMAT, "%s: the zip archive is damaged: %s", zip->name,
@@ -128,7 +128,7 @@ static ctkd_status zip_failure(const struct zip *zip)
 
 /* The blocks of an entry: a stored one comes whole and in place, others are copied. Reading to the
    end is what checks the sum. */
-static ctkd_status read_blocks(struct zip *zip, struct part *part)
+static ctkd_status read_blocks(struct zip_reader *zip, struct zip_part *part)
 {
     const void *block;
     size_t length, used = 0;
@@ -152,8 +152,8 @@ static ctkd_status read_blocks(struct zip *zip, struct part *part)
     return CTKD_OK;
 }
 
-static ctkd_status unpack(struct zip *zip, struct archive_entry *entry, const char *path,
-                          struct part *part)
+static ctkd_status unpack(struct zip_reader *zip, struct archive_entry *entry, const char *path,
+                          struct zip_part *part)
 {
     const int64_t claimed = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : -1;
     if (claimed < 0 || (uint64_t)claimed > zip->budget)
@@ -187,7 +187,8 @@ static bool has_key(const struct ctkd__pth_container *container, const char *key
 }
 
 /* Keeps what an entry is: the pickle, the order of bytes, or a storage. */
-static ctkd_status keep(struct zip *zip, const struct part *part, const char *inner)
+static ctkd_status keep_entry(struct zip_reader *zip, const struct zip_part *part,
+                              const char *inner)
 {
     if (strcmp(inner, "byteorder") == 0) {
         const bool little = part->size >= 6 && memcmp(part->bytes, "little", 6) == 0;
@@ -221,13 +222,13 @@ static ctkd_status keep(struct zip *zip, const struct part *part, const char *in
     return CTKD_OK;
 }
 
-static ctkd_status read_entry(struct zip *zip, struct archive_entry *entry)
+static ctkd_status read_entry(struct zip_reader *zip, struct archive_entry *entry)
 {
     /* in the C locale a name that is not ASCII exists only as UTF-8 */
     const char *plain = archive_entry_pathname(entry);
     const char *path = plain ? plain : archive_entry_pathname_utf8(entry);
     const char *slash = path ? strchr(path, '/') : NULL;
-    struct part part;
+    struct zip_part part;
     if (!slash)
         return CTKD_OK;
     const char *const inner = slash + 1;
@@ -236,10 +237,10 @@ static ctkd_status read_entry(struct zip *zip, struct archive_entry *entry)
     if (!is_data && !is_pickle && strcmp(inner, "byteorder") != 0)
         return CTKD_OK;
     const ctkd_status status = unpack(zip, entry, path, &part);
-    return status == CTKD_OK ? keep(zip, &part, part.name + (inner - path)) : status;
+    return status == CTKD_OK ? keep_entry(zip, &part, part.name + (inner - path)) : status;
 }
 
-static ctkd_status read_zip_entries(struct zip *zip)
+static ctkd_status read_zip_entries(struct zip_reader *zip)
 {
     struct archive_entry *entry = NULL;
     /* the central directory only: a cut file has none, and its parts should not pass for the whole
@@ -263,13 +264,13 @@ static ctkd_status open_zip(struct ctkd__pth_container *container, const char *n
                             const char *bytes, size_t size, ctkd_error *err)
 {
     size_t used = 0;
-    struct zip zip = { .container = container,
-                       .archive = archive_read_new(),
-                       .name = name,
-                       .bytes = bytes,
-                       .size = size,
-                       .budget = ctkd__pth_budget(size),
-                       .err = err };
+    struct zip_reader zip = { .container = container,
+                              .archive = archive_read_new(),
+                              .name = name,
+                              .bytes = bytes,
+                              .size = size,
+                              .budget = ctkd__pth_budget(size),
+                              .err = err };
     if (!zip.archive)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", name);
     ctkd_status status = read_zip_entries(&zip);

@@ -31,7 +31,7 @@ bool ctkd__pth_is_dict(const value *v)
     return v->kind == CTKD__PICKLE_DICT || (v->kind == CTKD__PICKLE_OBJECT && v->count > 0);
 }
 
-static bool is_of(const value *callable, const char *module)
+static bool is_global(const value *callable, const char *module)
 {
     return callable->kind == CTKD__PICKLE_GLOBAL && callable->length == strlen(module) &&
            memcmp(callable->text, module, callable->length) == 0;
@@ -63,7 +63,7 @@ bool ctkd__pth_tensor_of(const value *v, struct ctkd__pth_tensor *out)
             *out = (struct ctkd__pth_tensor){ args->items[0], args->items[2] };
             continue;
         }
-        return is_of(out->callable, "torch._utils");
+        return is_global(out->callable, "torch._utils");
     }
     return false;
 }
@@ -157,7 +157,7 @@ static void add(struct walk *walk, const struct place *at, const value *key, con
     walk->tree->count++;
 }
 
-static struct place below(const struct place *at, const value *key, bool outer)
+static struct place place_below(const struct place *at, const value *key, bool outer)
 {
     struct place place = { .length = at->length + key->length + 1, .depth = at->depth + 1 };
     join(place.prefix, at->prefix, key, ".");
@@ -190,7 +190,7 @@ static bool is_module(const value *v)
     return attributes && attribute(attributes, "_modules") && attribute(attributes, "_parameters");
 }
 
-static bool may_look(struct walk *walk, const struct place *at, const value *dict)
+static bool may_visit(struct walk *walk, const struct place *at, const value *dict)
 {
     if (walk->status != CTKD_OK || at->depth > DEPTH_MAX || dict->count > walk->visits)
         return false;
@@ -202,7 +202,7 @@ static void add_tensors(struct walk *walk, const struct place *at, const value *
                         const value *dict)
 {
     struct ctkd__pth_tensor tensor;
-    if (!dict || !ctkd__pth_is_dict(dict) || !may_look(walk, at, dict))
+    if (!dict || !ctkd__pth_is_dict(dict) || !may_visit(walk, at, dict))
         return;
     for (size_t i = 0; i + 1 < dict->count && walk->status == CTKD_OK; i += 2)
         if (dict->items[i]->kind == CTKD__PICKLE_STRING &&
@@ -214,16 +214,16 @@ static void add_tensors(struct walk *walk, const struct place *at, const value *
 static void walk_module(struct walk *walk, const struct place *at, const value *module)
 {
     const value *const attributes = attributes_of(module);
-    if (!may_look(walk, at, attributes))
+    if (!may_visit(walk, at, attributes))
         return;
     add_tensors(walk, at, module, attribute(attributes, "_parameters"));
     add_tensors(walk, at, module, attribute(attributes, "_buffers"));
     const value *const modules = attribute(attributes, "_modules");
-    if (!ctkd__pth_is_dict(modules) || !may_look(walk, at, modules))
+    if (!ctkd__pth_is_dict(modules) || !may_visit(walk, at, modules))
         return;
     for (size_t i = 0; i + 1 < modules->count && walk->status == CTKD_OK; i += 2)
         if (modules->items[i]->kind == CTKD__PICKLE_STRING && is_module(modules->items[i + 1])) {
-            const struct place inner = below(at, modules->items[i], false);
+            const struct place inner = place_below(at, modules->items[i], false);
             walk_module(walk, &inner, modules->items[i + 1]);
         }
 }
@@ -233,7 +233,7 @@ static void walk_module(struct walk *walk, const struct place *at, const value *
 static void walk_dict(struct walk *walk, const struct place *at, const value *dict)
 {
     struct ctkd__pth_tensor tensor;
-    if (!may_look(walk, at, dict))
+    if (!may_visit(walk, at, dict))
         return;
     for (size_t i = 0; i + 1 < dict->count && walk->status == CTKD_OK; i += 2) {
         const value *const key = dict->items[i], *const v = dict->items[i + 1];
@@ -242,7 +242,7 @@ static void walk_dict(struct walk *walk, const struct place *at, const value *di
         if (ctkd__pth_tensor_of(v, &tensor)) {
             add(walk, at, key, dict, &tensor);
         } else if ((ctkd__pth_is_dict(v) || is_module(v)) && !is_passed_over(key)) {
-            const struct place inner = below(at, key, true);
+            const struct place inner = place_below(at, key, true);
             if (ctkd__pth_is_dict(v))
                 walk_dict(walk, &inner, v);
             else

@@ -17,27 +17,27 @@ enum { ALIGNMENT = 64 };
 
 /* --- the archive */
 
-struct entry {
+struct zip_entry {
     char name[48];
     uint32_t sum;
     uint64_t size, at; /* at: of the local header */
 };
 
-struct zip {
+struct zip_writer {
     FILE *stream;
     uint64_t at;
-    struct entry *entries;
+    struct zip_entry *entries;
     size_t count;
     uint32_t table[256];
 };
 
-static void put(struct zip *zip, const void *bytes, size_t n)
+static void write_bytes(struct zip_writer *zip, const void *bytes, size_t n)
 {
     fwrite(bytes, 1, n, zip->stream);
     zip->at += n;
 }
 
-static void put_number(struct zip *zip, uint64_t number, int bytes)
+static void put_number(struct zip_writer *zip, uint64_t number, int bytes)
 {
     for (int i = 0; i < bytes; i++)
         fputc((int)(number >> 8 * i & 0xff), zip->stream);
@@ -55,7 +55,7 @@ static void make_table(uint32_t table[256])
     }
 }
 
-static uint32_t crc32_of(const struct zip *zip, const unsigned char *bytes, size_t n)
+static uint32_t crc32_of(const struct zip_writer *zip, const unsigned char *bytes, size_t n)
 {
     uint32_t sum = UINT32_MAX;
     for (size_t i = 0; i < n; i++)
@@ -65,7 +65,7 @@ static uint32_t crc32_of(const struct zip *zip, const unsigned char *bytes, size
 
 /* The fields that a local header and the directory share. The date is the first of 1980: same
    tensors, same file. */
-static void put_fields(struct zip *zip, const struct entry *entry, size_t extra)
+static void put_fields(struct zip_writer *zip, const struct zip_entry *entry, size_t extra)
 {
     put_number(zip, 0, 2);    /* flags */
     put_number(zip, 0, 2);    /* stored */
@@ -78,9 +78,9 @@ static void put_fields(struct zip *zip, const struct entry *entry, size_t extra)
     put_number(zip, extra, 2);
 }
 
-static void put_entry(struct zip *zip, const char *name, const void *bytes, size_t size)
+static void put_entry(struct zip_writer *zip, const char *name, const void *bytes, size_t size)
 {
-    struct entry *entry = &zip->entries[zip->count++];
+    struct zip_entry *entry = &zip->entries[zip->count++];
     snprintf(entry->name, sizeof entry->name, "%s", name);
     entry->sum = crc32_of(zip, bytes, size);
     entry->size = size;
@@ -91,19 +91,19 @@ static void put_entry(struct zip *zip, const char *name, const void *bytes, size
     put_number(zip, 0x04034b50, 4);
     put_number(zip, 20, 2); /* version of the format */
     put_fields(zip, entry, 4 + padding);
-    put(zip, name, strlen(name));
-    put(zip, "FB", 2);
+    write_bytes(zip, name, strlen(name));
+    write_bytes(zip, "FB", 2);
     put_number(zip, padding, 2);
     for (size_t i = 0; i < padding; i++)
-        put(zip, "Z", 1);
-    put(zip, bytes, size);
+        write_bytes(zip, "Z", 1);
+    write_bytes(zip, bytes, size);
 }
 
-static void put_directory(struct zip *zip)
+static void put_directory(struct zip_writer *zip)
 {
     const uint64_t begin = zip->at;
     for (size_t i = 0; i < zip->count; i++) {
-        const struct entry *entry = &zip->entries[i];
+        const struct zip_entry *entry = &zip->entries[i];
         put_number(zip, 0x02014b50, 4);
         put_number(zip, 20, 2); /* made by, needed */
         put_number(zip, 20, 2);
@@ -113,7 +113,7 @@ static void put_directory(struct zip *zip)
         put_number(zip, 0, 2);
         put_number(zip, 0, 4);
         put_number(zip, entry->at, 4);
-        put(zip, entry->name, strlen(entry->name));
+        write_bytes(zip, entry->name, strlen(entry->name));
     }
     const uint64_t size = zip->at - begin;
     put_number(zip, 0x06054b50, 4);
@@ -244,8 +244,8 @@ static void put_pickle(FILE *out, const struct ctkd__tensors *list)
 
 /* --- the whole */
 
-static void put_all(struct zip *zip, const struct ctkd__tensors *list, const char *pickle,
-                    size_t pickle_size)
+static void write_archive(struct zip_writer *zip, const struct ctkd__tensors *list,
+                          const char *pickle, size_t pickle_size)
 {
     char name[48];
     make_table(zip->table);
@@ -290,7 +290,7 @@ ctkd_status ctkd__pth_write(const char *path, const struct ctkd__tensors *list, 
     ctkd_status status = check_list(path, list, err);
     if (status != CTKD_OK)
         return status;
-    struct zip zip = { .entries = calloc(list->count + 3, sizeof *zip.entries) };
+    struct zip_writer zip = { .entries = calloc(list->count + 3, sizeof *zip.entries) };
     FILE *out = open_memstream(&pickle, &pickle_size);
     bool failed = !out || !zip.entries;
     if (out) {
@@ -306,7 +306,7 @@ ctkd_status ctkd__pth_write(const char *path, const struct ctkd__tensors *list, 
     if (status != CTKD_OK)
         goto done;
     zip.stream = file.stream;
-    put_all(&zip, list, pickle, pickle_size);
+    write_archive(&zip, list, pickle, pickle_size);
     status = ctkd__new_file_commit(&file, err);
 done:
     free(pickle);

@@ -23,7 +23,7 @@ struct extent {
     size_t begin, end, item; /* item: index into the list */
 };
 
-struct reader {
+struct safetensors_reader {
     const char *path;
     FILE *stream;
     size_t data_bytes; /* of the file after the header */
@@ -35,7 +35,7 @@ struct reader {
 };
 
 /* The file has no header: what it is instead, or what is wrong with the header's length. */
-static ctkd_status no_header(const struct reader *reader, uint64_t bytes, uint64_t most)
+static ctkd_status no_header(const struct safetensors_reader *reader, uint64_t bytes, uint64_t most)
 {
     unsigned char first[CTKD__FILE_KIND_BYTES];
     rewind(reader->stream);
@@ -51,7 +51,7 @@ static ctkd_status no_header(const struct reader *reader, uint64_t bytes, uint64
 
 /* Opens the file and parses its header; sizes are checked against the file before they are
  * believed. */
-static ctkd_status read_header(struct reader *reader)
+static ctkd_status read_header(struct safetensors_reader *reader)
 {
     unsigned char length[8];
     struct stat info;
@@ -82,7 +82,7 @@ static ctkd_status read_header(struct reader *reader)
     return CTKD_OK;
 }
 
-static ctkd_status read_metadata(struct reader *reader, json_t *metadata)
+static ctkd_status read_metadata(struct safetensors_reader *reader, json_t *metadata)
 {
     const char *key;
     json_t *value;
@@ -131,7 +131,7 @@ static int read_sizes(json_t *array, int most, int64_t *out)
 
 /* The header's entry of one tensor: checked whole, then added to the list with memory for its data.
  */
-static ctkd_status read_entry(struct reader *reader, const char *name, json_t *entry)
+static ctkd_status read_entry(struct safetensors_reader *reader, const char *name, json_t *entry)
 {
     int64_t shape[CTKD__RANK_MAX], at[2];
     enum ctkd__dtype type = CTKD__F32;
@@ -186,7 +186,7 @@ static int compare_extents(const void *a, const void *b)
 
 /* Tensors must tile the data without gaps: gaps could hide things, overlaps could multiply memory.
  */
-static ctkd_status check_extents(const struct reader *reader)
+static ctkd_status check_extents(const struct safetensors_reader *reader)
 {
     size_t at = 0;
     qsort(reader->extents, reader->list->count, sizeof *reader->extents, compare_extents);
@@ -205,7 +205,7 @@ static ctkd_status check_extents(const struct reader *reader)
     return CTKD_OK;
 }
 
-static ctkd_status read_data(const struct reader *reader)
+static ctkd_status read_data(const struct safetensors_reader *reader)
 {
     for (size_t i = 0; i < reader->list->count; i++) {
         const struct ctkd__tensor *tensor = &reader->list->items[reader->extents[i].item];
@@ -216,7 +216,7 @@ static ctkd_status read_data(const struct reader *reader)
     return CTKD_OK;
 }
 
-static ctkd_status read_all(struct reader *reader)
+static ctkd_status read_all(struct safetensors_reader *reader)
 {
     const char *key;
     json_t *value;
@@ -241,7 +241,7 @@ static ctkd_status read_all(struct reader *reader)
 
 ctkd_status ctkd__safetensors_read(const char *path, struct ctkd__tensors *out, ctkd_error *err)
 {
-    struct reader reader = { .path = path, .list = out, .err = err };
+    struct safetensors_reader reader = { .path = path, .list = out, .err = err };
     reader.stream = fopen(path, "rbe");
     if (!reader.stream)
         return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", path, strerror(errno));

@@ -135,7 +135,7 @@ static void make_set(struct finder *f, const size_t *index, size_t n, size_t at)
 /* --- levels */
 
 /* What the names of a level begin with: wrappers, and the rest. */
-struct level {
+struct name_level {
     struct component wrappers[COMPONENTS_MAX];
     size_t count;
     bool common; /* all names begin with wrappers[0] or, without wrappers, with `first` */
@@ -144,7 +144,7 @@ struct level {
     bool rest_is_useful; /* a matrix that no accessory has */
 };
 
-static void add_wrapper(struct level *level, const struct component *c)
+static void add_wrapper(struct name_level *level, const struct component *c)
 {
     size_t i = 0;
     while (i < level->count && !same_component(&level->wrappers[i], c))
@@ -159,10 +159,10 @@ static void add_wrapper(struct level *level, const struct component *c)
     level->wrappers[i].rank = c->rank > level->wrappers[i].rank ? c->rank : level->wrappers[i].rank;
 }
 
-static void survey(const struct finder *f, const size_t *index, size_t n, size_t at,
-                   struct level *out)
+static void survey_level(const struct finder *f, const size_t *index, size_t n, size_t at,
+                         struct name_level *out)
 {
-    *out = (struct level){ .common = true };
+    *out = (struct name_level){ .common = true };
     for (size_t i = 0; i < n; i++) {
         const struct component c = component_of(&f->members[index[i]], at);
         if (i == 0)
@@ -195,7 +195,7 @@ static bool is_around(const struct finder *f, const size_t *index, size_t n, siz
 
 /* Whether the wrappers of a level part it into sets: dicts do, also a student and the like; else
    parts called "net" or "model" may be those of one network with a layer beside them. */
-static bool parts(const struct level *level)
+static bool splits_into_sets(const struct name_level *level)
 {
     bool sure = false;
     for (size_t i = 0; i < level->count; i++) {
@@ -208,7 +208,7 @@ static bool parts(const struct level *level)
 
 /* Whether what has no wrapper is a set too: the network itself beside its average or its teacher,
    but not the layers that a distiller has beside its student. */
-static bool rest_is_set(const struct level *level)
+static bool rest_is_set(const struct name_level *level)
 {
     bool outer = false, student = false;
     for (size_t i = 0; i < level->count; i++) {
@@ -244,11 +244,11 @@ static void split_part(struct finder *f, const size_t *index, size_t n, size_t a
 /* The names of all these members have the same `at` bytes in front. */
 static void split(struct finder *f, const size_t *index, size_t n, size_t at, int depth)
 {
-    struct level level;
-    survey(f, index, n, at, &level);
+    struct name_level level;
+    survey_level(f, index, n, at, &level);
     if (depth == DEPTH_MAX) {
         make_set(f, index, n, at);
-    } else if (parts(&level)) {
+    } else if (splits_into_sets(&level)) {
         for (size_t i = 0; i < level.count; i++)
             split_part(f, index, n, at, depth, &level.wrappers[i]);
         if (rest_is_set(&level))
@@ -346,8 +346,8 @@ ctkd_status ctkd__sets_choose(struct ctkd__sets *sets, const char *wanted, const
                       names);
 }
 
-static void keep(struct ctkd__tensors *list, const struct ctkd__set_member *members,
-                 const struct ctkd__set *set)
+static void keep_set(struct ctkd__tensors *list, const struct ctkd__set_member *members,
+                     const struct ctkd__set *set)
 {
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {
@@ -376,7 +376,7 @@ ctkd_status ctkd__sets_take(struct ctkd__tensors *list, const char *wanted, cons
     if (status == CTKD_OK)
         status = ctkd__sets_choose(out, wanted, file, err);
     if (status == CTKD_OK && out->count > 0)
-        keep(list, members, &out->items[out->taken]);
+        keep_set(list, members, &out->items[out->taken]);
     free(members);
     return status;
 }

@@ -7,7 +7,7 @@
 #include "lib/refuse.h"
 
 /* The fields of ctkd_plugin_config that have a text, in the types that option tables know. */
-struct settings {
+struct plugin_settings {
     float ce_weight, kd_weight, method_weight;
     int kd_form;
     struct {
@@ -28,17 +28,18 @@ static const char *const kd_forms[] = { "exact", "epsilon", NULL };
 static const char *const kinds[] = { "fixed", "global", "instance", NULL };
 static const char *const curricula[] = { "cosine", "linear", "linear_official", "none", NULL };
 
-#define F32(field, def, lo, hi, help) CTKD_OPT_F32(struct settings, field, def, lo, hi, help)
-#define I64(field, def, lo, hi, help) CTKD_OPT_I64(struct settings, field, def, lo, hi, help)
-#define BOOL(field, def, help) CTKD_OPT_BOOL(struct settings, field, def, help)
-#define CHOICE(field, def, names, help) CTKD_OPT_CHOICE(struct settings, field, def, names, help)
+#define F32(field, def, lo, hi, help) CTKD_OPT_F32(struct plugin_settings, field, def, lo, hi, help)
+#define I64(field, def, lo, hi, help) CTKD_OPT_I64(struct plugin_settings, field, def, lo, hi, help)
+#define BOOL(field, def, help) CTKD_OPT_BOOL(struct plugin_settings, field, def, help)
+#define CHOICE(field, def, names, help)                                                            \
+    CTKD_OPT_CHOICE(struct plugin_settings, field, def, names, help)
 
 static const ctkd_option options[] = {
     F32(ce_weight, 0.1, 0, FLT_MAX, "weight of the cross-entropy, gamma"),
     F32(kd_weight, 0.9, 0, FLT_MAX, "weight of the softened KL divergence, alpha"),
     CHOICE(kd_form, CTKD_KD_EXACT, kd_forms,
            "exact: KL(p||q); epsilon: the published instance-wise form with p + 1e-7"),
-    { "method", CTKD_OPTION_STRING, offsetof(struct settings, method), 0, 0, 0, "", NULL,
+    { "method", CTKD_OPTION_STRING, offsetof(struct plugin_settings, method), 0, 0, 0, "", NULL,
       "name of a further loss of logits; empty: none" },
     F32(method_weight, 0, 0, FLT_MAX, "weight of that loss, beta"),
     CHOICE(temperature.kind, CTKD_TEMPERATURE_GLOBAL, kinds,
@@ -81,22 +82,22 @@ static int64_t bounded(uint64_t value)
     return value > (uint64_t)INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
-static struct settings load(const ctkd_plugin_config *c)
+static struct plugin_settings load(const ctkd_plugin_config *c)
 {
     const ctkd_temperature_config *const t = &c->temperature;
-    struct settings s = { .ce_weight = c->ce_weight,
-                          .kd_weight = c->kd_weight,
-                          .method_weight = c->method_weight,
-                          .kd_form = (int)c->kd_form,
-                          .curriculum = (int)c->curriculum,
-                          .curriculum_epochs = bounded(c->curriculum_epochs),
-                          .curriculum_steps = bounded(c->curriculum_steps),
-                          .lambda_min = c->lambda_min,
-                          .lambda_max = c->lambda_max,
-                          .learning_rate = c->learning_rate,
-                          .momentum = c->momentum,
-                          .weight_decay = c->weight_decay,
-                          .ignored_label = c->ignored_label };
+    struct plugin_settings s = { .ce_weight = c->ce_weight,
+                                 .kd_weight = c->kd_weight,
+                                 .method_weight = c->method_weight,
+                                 .kd_form = (int)c->kd_form,
+                                 .curriculum = (int)c->curriculum,
+                                 .curriculum_epochs = bounded(c->curriculum_epochs),
+                                 .curriculum_steps = bounded(c->curriculum_steps),
+                                 .lambda_min = c->lambda_min,
+                                 .lambda_max = c->lambda_max,
+                                 .learning_rate = c->learning_rate,
+                                 .momentum = c->momentum,
+                                 .weight_decay = c->weight_decay,
+                                 .ignored_label = c->ignored_label };
     s.temperature.kind = (int)t->kind;
     s.temperature.tau = t->tau;
     s.temperature.tau_min = t->tau_min;
@@ -111,7 +112,7 @@ static struct settings load(const ctkd_plugin_config *c)
     return s;
 }
 
-static void store(const struct settings *s, ctkd_plugin_config *c)
+static void store(const struct plugin_settings *s, ctkd_plugin_config *c)
 {
     ctkd_temperature_config *const t = &c->temperature;
     c->ce_weight = s->ce_weight;
@@ -141,7 +142,7 @@ static void store(const struct settings *s, ctkd_plugin_config *c)
 }
 
 /* Copies as much of a struct as its reader knows. */
-static void give(void *to, size_t size, const void *own, size_t own_size)
+static void copy_known(void *to, size_t size, const void *own, size_t own_size)
 {
     memset(to, 0, size);
     memcpy(to, own, size < own_size ? size : own_size);
@@ -151,7 +152,7 @@ void ctkd_plugin_config_init(ctkd_plugin_config *config, size_t size, size_t rep
                              size_t n_max, size_t k)
 {
     ctkd_plugin_config own = { .report_size = report_size, .n_max = n_max, .k = k };
-    struct settings s = { 0 };
+    struct plugin_settings s = { 0 };
     ctkd_temperature_config_init(&own.temperature, sizeof own.temperature);
     for (const ctkd_option *option = options; option->name; option++)
         if (option->type != CTKD_OPTION_STRING &&
@@ -159,7 +160,7 @@ void ctkd_plugin_config_init(ctkd_plugin_config *config, size_t size, size_t rep
             assert(!"every default lies in its range");
     store(&s, &own);
     own.size = size;
-    give(config, size, &own, sizeof own);
+    copy_known(config, size, &own, sizeof own);
 }
 
 ctkd_status ctkd_plugin_config_set(ctkd_plugin_config *config, const char *name, const char *text,
@@ -179,7 +180,7 @@ ctkd_status ctkd_plugin_config_set(ctkd_plugin_config *config, const char *name,
         config->method = def ? def->name : NULL;
         return CTKD_OK;
     }
-    struct settings s = load(&own);
+    struct plugin_settings s = load(&own);
     status = ctkd_option_set_text(options, &s, name, text, err);
     if (status == CTKD_OK)
         store(&s, config);
@@ -188,7 +189,7 @@ ctkd_status ctkd_plugin_config_set(ctkd_plugin_config *config, const char *name,
 
 /* --- checks at create */
 
-static double field_value(const ctkd_option *option, const struct settings *s)
+static double field_value(const ctkd_option *option, const struct plugin_settings *s)
 {
     const char *const field = (const char *)s + option->offset;
     float f32;
@@ -230,8 +231,8 @@ static bool is_read(const char *name, const ctkd_temperature_config *t)
 
 static ctkd_status check_ranges(const ctkd_plugin_config *config, ctkd_error *err)
 {
-    const struct settings s = load(config);
-    struct settings unused = s;
+    const struct plugin_settings s = load(config);
+    struct plugin_settings unused = s;
     for (const ctkd_option *option = options; option->name; option++) {
         if (option->type == CTKD_OPTION_STRING || option->type == CTKD_OPTION_BOOL ||
             !is_read(option->name, &config->temperature))

@@ -9,14 +9,14 @@
 static const unsigned char state_magic[8] = "CTKDTAU1";
 enum { STATE_HEADER_BYTES = 8 + 4 * 8, STATE_CHECK_BYTES = 8 };
 
-static unsigned char *put(unsigned char *at, size_t bytes, uint64_t value)
+static unsigned char *put_number(unsigned char *at, size_t bytes, uint64_t value)
 {
     for (size_t i = 0; i < bytes; i++)
         at[i] = (unsigned char)(value >> (8 * i));
     return at + bytes;
 }
 
-static const unsigned char *get(const unsigned char *at, size_t bytes, uint64_t *value)
+static const unsigned char *get_number(const unsigned char *at, size_t bytes, uint64_t *value)
 {
     *value = 0;
     for (size_t i = 0; i < bytes; i++)
@@ -59,15 +59,15 @@ ctkd_status ctkd_plugin_save(const ctkd_plugin *plugin, void *memory, size_t byt
     uint64_t shape[4];
     state_shape(plugin, shape);
     for (size_t i = 0; i < 4; i++)
-        at = put(at, 8, shape[i]);
+        at = put_number(at, 8, shape[i]);
     const float *const arrays[2] = { plugin->parameters, plugin->velocity };
     for (size_t a = 0; a < 2; a++)
         for (size_t i = 0; i < plugin->count; i++) {
             uint32_t bits;
             memcpy(&bits, &arrays[a][i], sizeof bits);
-            at = put(at, 4, bits);
+            at = put_number(at, 4, bits);
         }
-    (void)put(at, 8, fnv1a((size_t)(at - (unsigned char *)memory), memory));
+    (void)put_number(at, 8, fnv1a((size_t)(at - (unsigned char *)memory), memory));
     return CTKD_OK;
 }
 
@@ -81,11 +81,11 @@ ctkd_status ctkd_plugin_restore(ctkd_plugin *plugin, const void *memory, size_t 
     const unsigned char *at = (const unsigned char *)memory + sizeof state_magic;
     uint64_t shape[4], expected[4], check;
     for (size_t i = 0; i < 4; i++)
-        at = get(at, 8, &shape[i]);
+        at = get_number(at, 8, &shape[i]);
     if (shape[3] > (bytes - STATE_HEADER_BYTES - STATE_CHECK_BYTES) / 8)
         return CTKD_EFORMAT;
     const size_t body = STATE_HEADER_BYTES + 8 * (size_t)shape[3];
-    (void)get((const unsigned char *)memory + body, 8, &check);
+    (void)get_number((const unsigned char *)memory + body, 8, &check);
     if (check != fnv1a(body, memory))
         return CTKD_EFORMAT;
     state_shape(plugin, expected);
@@ -95,7 +95,7 @@ ctkd_status ctkd_plugin_restore(ctkd_plugin *plugin, const void *memory, size_t 
     for (size_t a = 0; a < 2; a++)
         for (size_t i = 0; i < plugin->count; i++) {
             uint64_t value;
-            at = get(at, 4, &value);
+            at = get_number(at, 4, &value);
             const uint32_t bits = (uint32_t)value;
             memcpy(&arrays[a][i], &bits, sizeof bits);
         }

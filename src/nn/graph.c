@@ -43,7 +43,7 @@ void ctkd__graph_destroy(struct ctkd__graph *graph)
 
 /* Room for one item more: the capacity is 16 or the next power of two, so it needs no counter.
    NULL, with the graph's status set, when memory is short; the old array stays valid then. */
-static void *grown(struct ctkd__graph *graph, void *items, int count, size_t size)
+static void *grow_if_full(struct ctkd__graph *graph, void *items, int count, size_t size)
 {
     const bool full = count == 0 || (count >= 16 && (count & (count - 1)) == 0);
     if (!full)
@@ -86,7 +86,7 @@ int ctkd__build_node(struct ctkd__graph *graph, enum ctkd__op op, const char *na
         return -1;
     }
     struct ctkd__node *const nodes =
-        grown(graph, graph->nodes, graph->n_nodes, sizeof *graph->nodes);
+        grow_if_full(graph, graph->nodes, graph->n_nodes, sizeof *graph->nodes);
     if (!nodes)
         return -1;
     graph->nodes = nodes;
@@ -130,7 +130,7 @@ void ctkd__build_parameter(struct ctkd__graph *graph, enum ctkd__role role, cons
         return;
     const int node = graph->n_nodes - 1;
     struct ctkd__parameter *const parameters =
-        grown(graph, graph->parameters, graph->n_parameters, sizeof *graph->parameters);
+        grow_if_full(graph, graph->parameters, graph->n_parameters, sizeof *graph->parameters);
     if (!parameters)
         return;
     graph->parameters = parameters;
@@ -240,7 +240,8 @@ void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x)
                                    name, sizeof graph->taps->name - 1);
         return;
     }
-    struct ctkd__tap *const taps = grown(graph, graph->taps, graph->n_taps, sizeof *graph->taps);
+    struct ctkd__tap *const taps =
+        grow_if_full(graph, graph->taps, graph->n_taps, sizeof *graph->taps);
     if (!taps)
         return;
     graph->taps = taps;

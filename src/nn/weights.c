@@ -113,16 +113,16 @@ void ctkd__weights_destroy(struct ctkd__weights *weights)
 
 /* How the row-major elements [o][c][tap] of a parameter lie in its flat form: tap_stride floats
    from one tap to the next, behind first_tap(). */
-struct layout {
+struct flat_layout {
     size_t o, c, taps, block, c_padded, tap_stride;
     bool compact, matrix;
 };
 
-static struct layout layout_of(const struct ctkd__weights *weights, int parameter)
+static struct flat_layout layout_of(const struct ctkd__weights *weights, int parameter)
 {
     const struct ctkd__parameter *const p = &weights->graph->parameters[parameter];
     const size_t b = weights->block;
-    struct layout l = { p->shape[0], 1, 1, b, 1, 1, false, p->rank == 2 };
+    struct flat_layout l = { p->shape[0], 1, 1, b, 1, 1, false, p->rank == 2 };
     if (p->rank == 2) {
         l.c = p->shape[1];
         l.c_padded = ctkd__round_up(l.c, b);
@@ -137,7 +137,7 @@ static struct layout layout_of(const struct ctkd__weights *weights, int paramete
     return l;
 }
 
-static size_t first_tap(const struct layout *l, size_t o, size_t c)
+static size_t first_tap(const struct flat_layout *l, size_t o, size_t c)
 {
     const size_t b = l->block;
     if (l->matrix)
@@ -153,7 +153,7 @@ static size_t first_tap(const struct layout *l, size_t o, size_t c)
 void ctkd__weights_pack(const struct ctkd__weights *weights, int parameter, const float *plain,
                         float *flat)
 {
-    const struct layout l = layout_of(weights, parameter);
+    const struct flat_layout l = layout_of(weights, parameter);
     memset(flat, 0, flat_size(weights, parameter) * sizeof *flat);
     for (size_t o = 0; o < l.o; o++)
         for (size_t c = 0; c < l.c; c++) {
@@ -166,7 +166,7 @@ void ctkd__weights_pack(const struct ctkd__weights *weights, int parameter, cons
 void ctkd__weights_unpack(const struct ctkd__weights *weights, int parameter, const float *flat,
                           float *plain)
 {
-    const struct layout l = layout_of(weights, parameter);
+    const struct flat_layout l = layout_of(weights, parameter);
     for (size_t o = 0; o < l.o; o++)
         for (size_t c = 0; c < l.c; c++) {
             const float *from = flat + first_tap(&l, o, c);
@@ -195,7 +195,7 @@ static float initial_value(const struct ctkd__parameter *p, uint64_t seed, int i
 void ctkd__weights_initialise(struct ctkd__weights *weights, uint64_t seed)
 {
     for (int index = 0; index < weights->graph->n_parameters; index++) {
-        const struct layout l = layout_of(weights, index);
+        const struct flat_layout l = layout_of(weights, index);
         float *const flat = storage(weights, index);
         for (size_t o = 0, i = 0; o < l.o; o++)
             for (size_t c = 0; c < l.c; c++) {

@@ -88,7 +88,7 @@ void ctkd__workers_allowed(cpu_set_t *out)
 }
 
 /* Affinity is a hint: where it cannot be set, that costs speed only. */
-static void settle(const struct member *member)
+static void bind_to_cpu(const struct member *member)
 {
     cpu_set_t set = member->team->cpus.allowed;
     if (member->cpu >= 0) {
@@ -109,7 +109,7 @@ static void settle_maker(const struct member *member)
         before.openmp_threads = ctkd__dnnl_use_threads(1);
     }
     if (member->cpu >= 0)
-        settle(member);
+        bind_to_cpu(member);
     before.teams++;
 }
 
@@ -151,11 +151,11 @@ static unsigned wait_for_job(struct ctkd__workers *team, unsigned old)
     return atomic_load(&team->job);
 }
 
-static void *serve(void *argument)
+static void *worker_main(void *argument)
 {
     struct member *const member = argument;
     struct ctkd__workers *const team = member->team;
-    settle(member);
+    bind_to_cpu(member);
     for (unsigned job = 0;;) {
         job = wait_for_job(team, job);
         if (atomic_load(&team->stop))
@@ -194,7 +194,7 @@ ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_
     settle_maker(&team->members[0]);
     for (team->started = 1; team->started < team->count; team->started++) {
         struct member *const member = &team->members[team->started];
-        const int why = pthread_create(&member->thread, NULL, serve, member);
+        const int why = pthread_create(&member->thread, NULL, worker_main, member);
         if (why != 0) {
             const size_t n = team->started, wanted = team->count;
             ctkd__workers_destroy(team);

@@ -122,8 +122,8 @@ static double least_p(size_t n)
     return n > EXACT_MAX ? 0 : ldexp(2, -(int)n);
 }
 
-static void say_power(const struct ctkd__comparison *a, const struct ctkd__compare_options *o,
-                      char *text, size_t bytes)
+static void describe_power(const struct ctkd__comparison *a, const struct ctkd__compare_options *o,
+                           char *text, size_t bytes)
 {
     int used = snprintf(text, bytes, "%zu seeds detect %.2f", a->difference.n, a->detectable);
     if (a->needed > a->difference.n && used > 0 && (size_t)used < bytes)
@@ -143,7 +143,7 @@ const char *ctkd__compare_verdict(const struct ctkd__comparison *a, const char *
                  a->name, fabs(mean), mean < 0 ? "below" : "above", reference);
         return text;
     }
-    say_power(a, o, power, sizeof power);
+    describe_power(a, o, power, sizeof power);
     if (a->p_holm <= o->level)
         snprintf(text, bytes, "%zu seeds: %s is %.2f %s %s (%.0f %%: %.2f to %.2f, p %.2g)", n,
                  a->name, fabs(mean), mean < 0 ? "below" : "above", reference, cover, a->bca.low,

@@ -21,7 +21,7 @@ enum { PATH_BYTES = CTKD__RUN_PATH_BYTES };
 
 /* --- what is saved: flat blocks of floats, and numbers */
 
-struct block {
+struct saved_block {
     const char *name;
     float *values;
     size_t n;
@@ -29,27 +29,27 @@ struct block {
 enum { BLOCKS_MAX = 8 };
 
 /* A module with something to keep adds its block here. */
-static size_t blocks_of(struct ctkd__session *session, struct block *blocks)
+static size_t blocks_of(struct ctkd__session *session, struct saved_block *blocks)
 {
     struct ctkd__run_state *state = &session->state;
     struct ctkd__weights *weights = session->weights;
     size_t n = 0;
-    blocks[n++] = (struct block){ "weights", weights->values, weights->n_values };
-    blocks[n++] = (struct block){ "buffers", weights->buffers, weights->n_buffers };
-    blocks[n++] = (struct block){ "velocity", state->velocity, weights->n_values };
+    blocks[n++] = (struct saved_block){ "weights", weights->values, weights->n_values };
+    blocks[n++] = (struct saved_block){ "buffers", weights->buffers, weights->n_buffers };
+    blocks[n++] = (struct saved_block){ "velocity", state->velocity, weights->n_values };
     float *values, *gradient;
     const size_t parameters =
         state->temperature ? ctkd_temperature_parameters(state->temperature, &values, &gradient)
                            : 0;
     if (parameters) {
-        blocks[n++] = (struct block){ "temperature", values, parameters };
+        blocks[n++] = (struct saved_block){ "temperature", values, parameters };
         blocks[n++] =
-            (struct block){ "temperature_velocity", state->temperature_velocity, parameters };
+            (struct saved_block){ "temperature_velocity", state->temperature_velocity, parameters };
     }
     if (session->config->temperature.kind == CTKD_TEMPERATURE_INSTANCE && state->temperature)
-        blocks[n++] = (struct block){ "tau_counts", state->tau_counts, CTKD__TAU_BINS };
+        blocks[n++] = (struct saved_block){ "tau_counts", state->tau_counts, CTKD__TAU_BINS };
     if (state->n_method_state)
-        blocks[n++] = (struct block){ "methods", state->method_state, state->n_method_state };
+        blocks[n++] = (struct saved_block){ "methods", state->method_state, state->n_method_state };
     return n;
 }
 
@@ -156,8 +156,8 @@ static ctkd_status set_teacher(const struct ctkd__session *session, struct ctkd_
 }
 
 /* The data set by its contents: where it lies does not matter. */
-static ctkd_status set_data(const struct ctkd__session *session, struct ctkd__tensors *list,
-                            ctkd_error *err)
+static ctkd_status describe_data(const struct ctkd__session *session, struct ctkd__tensors *list,
+                                 ctkd_error *err)
 {
     const struct ctkd__network_info *const images = &session->data.images;
     const struct ctkd__data_digest *const digest = &session->digest;
@@ -191,7 +191,7 @@ static ctkd_status describe(const struct ctkd__session *session, const char *com
     if (status == CTKD_OK)
         status = set_number(list, "threads", ctkd__workers_count(session->engine.workers), err);
     if (status == CTKD_OK)
-        status = set_data(session, list, err);
+        status = describe_data(session, list, err);
     if (status == CTKD_OK)
         status = set_choices(session, list, err);
     if (status == CTKD_OK)
@@ -225,10 +225,10 @@ static ctkd_status compare(const struct ctkd__session *session, const char *comm
 
 /* --- writing */
 
-static ctkd_status fill(struct ctkd__session *session, const char *command, uint64_t log_bytes,
-                        struct ctkd__tensors *list, ctkd_error *err)
+static ctkd_status collect_state(struct ctkd__session *session, const char *command,
+                                 uint64_t log_bytes, struct ctkd__tensors *list, ctkd_error *err)
 {
-    struct block blocks[BLOCKS_MAX];
+    struct saved_block blocks[BLOCKS_MAX];
     const size_t n = blocks_of(session, blocks);
     struct ctkd__tensor *tensor;
     ctkd_status status = describe(session, command, list, err);
@@ -256,7 +256,7 @@ ctkd_status ctkd__checkpoint_save(struct ctkd__session *session, const char *com
     ctkd__run_file_path(dir, CTKD__RUN_CHECKPOINT, last, sizeof last);
     ctkd__run_file_path(dir, CTKD__RUN_PREVIOUS, previous, sizeof previous);
     struct ctkd__tensors list = { 0 };
-    ctkd_status status = fill(session, command, log_bytes, &list, err);
+    ctkd_status status = collect_state(session, command, log_bytes, &list, err);
     if (status == CTKD_OK)
         status = ctkd__sealed_write(path, &list, err);
     ctkd__tensors_fini(&list);
@@ -314,10 +314,11 @@ static ctkd_status check_plan(const struct ctkd__session *session, const char *p
     return CTKD_OK;
 }
 
-static ctkd_status take(struct ctkd__session *session, const char *path,
-                        const struct ctkd__tensors *list, uint64_t *log_bytes, ctkd_error *err)
+static ctkd_status restore_state(struct ctkd__session *session, const char *path,
+                                 const struct ctkd__tensors *list, uint64_t *log_bytes,
+                                 ctkd_error *err)
 {
-    struct block blocks[BLOCKS_MAX];
+    struct saved_block blocks[BLOCKS_MAX];
     const struct ctkd__tensor *tensors[BLOCKS_MAX], *numbers;
     const size_t n = blocks_of(session, blocks);
     ctkd_status status = find_tensor(path, list, "numbers", CTKD__F64, N_NUMBERS, &numbers, err);
@@ -356,7 +357,7 @@ ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *com
     }
     status = compare(session, command, path, &list, err);
     if (status == CTKD_OK)
-        status = take(session, path, &list, log_bytes, err);
+        status = restore_state(session, path, &list, log_bytes, err);
     ctkd__tensors_fini(&list);
     return status;
 }

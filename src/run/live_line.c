@@ -8,13 +8,13 @@
 enum { PART_BYTES = 64 };
 
 /* A part of a line; the one of the highest rank goes first when there is no room. */
-struct part {
+struct line_part {
     int rank;
     char text[PART_BYTES];
 };
 
 /* The parts in their order, without those for which there is no room; the last one is cut. */
-static size_t fit(struct part *parts, size_t count, size_t columns, char *out, size_t bytes)
+static size_t fit(struct line_part *parts, size_t count, size_t columns, char *out, size_t bytes)
 {
     size_t length = 0, used = 0;
     for (size_t i = 0; i < count; i++)
@@ -39,7 +39,7 @@ size_t ctkd__live_line_text(const struct ctkd__live_line *line, size_t columns, 
                             size_t bytes)
 {
     enum { EPOCH, STEP, SPEED, LOSS, TAU, LAMBDA, ETA, PARTS };
-    struct part parts[PARTS] = {
+    struct line_part parts[PARTS] = {
         [EPOCH] = { .rank = 0 }, [ETA] = { .rank = 1 },   [STEP] = { .rank = 2 },
         [LOSS] = { .rank = 3 },  [SPEED] = { .rank = 4 }, [TAU] = { .rank = 5 },
         [LAMBDA] = { .rank = 6 }
@@ -61,7 +61,7 @@ size_t ctkd__epoch_line_text(const struct ctkd__epoch_line *line, size_t columns
                              size_t bytes)
 {
     enum { EPOCH, LR, LOSS, TRAIN, TEST, BEST, TAU, LAMBDA, SPEED, ETA, PARTS };
-    struct part parts[PARTS] = {
+    struct line_part parts[PARTS] = {
         [EPOCH] = { .rank = 0 }, [TEST] = { .rank = 1 },   [TRAIN] = { .rank = 2 },
         [ETA] = { .rank = 3 },   [BEST] = { .rank = 4 },   [LOSS] = { .rank = 5 },
         [TAU] = { .rank = 6 },   [LAMBDA] = { .rank = 7 }, [SPEED] = { .rank = 8 },

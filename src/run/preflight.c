@@ -21,8 +21,9 @@ static const double balance_limit = 100;
 enum { SAMPLE_IMAGES = 1000, SAMPLE_FILES = 64 };
 static const double constants_limit = 0.3;
 
-__attribute__((format(printf, 4, 5))) static void say(struct ctkd__findings *findings, bool problem,
-                                                      const char *check, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void add_finding(struct ctkd__findings *findings,
+                                                              bool problem, const char *check,
+                                                              const char *format, ...)
 {
     findings->problems += problem;
     if (findings->count == CTKD__FINDINGS_MAX)
@@ -72,17 +73,20 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
     const bool by_teacher = session->teacher && ctkd__config_classes(session->config) == 0 &&
                             dataset->classes_open && no_train;
     if (by_teacher && !limited) /* the labels alone would have made them fewer */
-        say(findings, true, "data",
+        add_finding(
+            findings, true, "data",
             "%zu of %zu classes have no training image (label %s): the student gets %zu outputs "
             "because the teacher has as many; data.classes=%zu confirms that, and a student with "
             "fewer needs a teacher with fewer",
             no_train, dataset->classes, train, dataset->classes, dataset->classes);
     else if (no_train)
-        say(findings, true, "data",
-            "%zu of %zu classes have no training image (label %s): is %s the right data set?",
+        add_finding(
+            findings, true, "data",
+            "%zu of %zu classes have no training image (label %s): does %s leave out too much?",
             no_train, dataset->classes, train, limited ? "data.limit" : "data.set");
     if (no_test && !no_train)
-        say(findings, true, "data",
+        add_finding(
+            findings, true, "data",
             "%zu of %zu classes have no test image (label %s): the accuracy does not cover them",
             no_test, dataset->classes, test);
     if (dataset->note[0])
@@ -90,7 +94,8 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
     if (dataset->note[0] && findings->count)
         findings->items[findings->count - 1].said = true;
     if (!no_train && !no_test)
-        say(findings, false, "data",
+        add_finding(
+            findings, false, "data",
             "%s: %zu training and %zu test images in use, every label in 0..%zu, no class without "
             "images",
             dataset->name, ctkd__loader_samples(session->data.train),
@@ -158,18 +163,19 @@ static void check_constants(const struct ctkd__session *session, const struct ct
                       shifted, scaled);
     }
     if (constant)
-        say(findings, true, "normalisation",
+        add_finding(
+            findings, true, "normalisation",
             "every pixel of a channel has the same value in all training images (means %s, "
             "deviations %s): such a channel carries no information; expected images that differ",
             means, deviations);
     else if (plausible)
-        say(findings, false, "normalisation", "mean and deviation of the images as loaded: %s",
-            found);
+        add_finding(findings, false, "normalisation",
+                    "mean and deviation of the images as loaded: %s", found);
     else
-        say(findings, true, "normalisation",
-            "mean and deviation of the images as loaded are %s, expected about 0 and 1: "
-            "data.mean=%s data.std=%s would fit them",
-            found, means, deviations);
+        add_finding(findings, true, "normalisation",
+                    "mean and deviation of the images as loaded are %s, expected about 0 and 1: "
+                    "data.mean=%s data.std=%s would fit them",
+                    found, means, deviations);
 }
 
 static void check_normalisation(const struct ctkd__session *session,
@@ -192,11 +198,13 @@ static void check_batches(const struct ctkd__session *session, struct ctkd__find
     if (session->methods.count == 0 || samples < 2)
         return;
     if (batch == 1)
-        say(findings, true, "batch",
+        add_finding(
+            findings, true, "batch",
             "train.batch=1: a method that compares the images of a batch with each other has none "
             "to compare; expected 2 or more");
     else if (samples % batch == 1)
-        say(findings, true, "batch",
+        add_finding(
+            findings, true, "batch",
             "the last batch of every epoch has a single image, so a method that compares images "
             "with each other has none to compare: data.limit=%zu leaves it out",
             samples - 1);
@@ -213,7 +221,8 @@ static void check_growing(const struct ctkd__session *session, struct ctkd__find
         return;
     if (config->temperature.kind == CTKD__KIND_AUTO) {
         const size_t at = findings->count;
-        say(findings, false, "temperature",
+        add_finding(
+            findings, false, "temperature",
             "fixed at %g: the loss of %s grows as tau^2 without bound, so a learned temperature "
             "would run to its upper end and the student would diverge; temperature.kind=global or "
             "instance overrides this",
@@ -221,7 +230,8 @@ static void check_growing(const struct ctkd__session *session, struct ctkd__find
         if (findings->count > at)
             findings->items[at].said = true;
     } else if (config->temperature.kind != CTKD__KIND_FIXED) {
-        say(findings, true, "temperature",
+        add_finding(
+            findings, true, "temperature",
             "the loss of %s grows as tau^2 without bound: a learned temperature runs to its upper "
             "end (%g), and the student may diverge; expected temperature.kind=fixed, or a low "
             "temperature.tau_span and theta_init",
@@ -241,11 +251,13 @@ static void check_temperature(const struct ctkd__session *session, struct ctkd__
     for (size_t i = 0; i < session->methods.count; i++)
         used = used || session->methods.items[i].def->needs & CTKD_NEEDS_TAU;
     if (!used)
-        say(findings, true, "temperature",
+        add_finding(
+            findings, true, "temperature",
             "no term of the loss uses tau, so it learns nothing: set temperature.kind=fixed, or "
             "method.kd_weight above 0");
     else if (config->temperature.lambda_max <= 0)
-        say(findings, true, "temperature",
+        add_finding(
+            findings, true, "temperature",
             "temperature.lambda_max is 0, so tau never moves: set temperature.kind=fixed, or "
             "lambda_max=1");
 }
@@ -257,17 +269,18 @@ static void check_schedule(const struct ctkd__session *session, struct ctkd__fin
     const unsigned long long epochs = schedule->epochs;
     if (schedule->kind == CTKD__SCHEDULE_STEP && schedule->n_milestones &&
         schedule->milestones[0] >= schedule->epochs)
-        say(findings, true, "schedule",
+        add_finding(
+            findings, true, "schedule",
             "the learning rate never decays: schedule.milestones=%s, train.epochs=%llu; set "
             "schedule.kind=constant if that is intended, else schedule.kind=cosine",
             config->schedule.milestones, epochs);
     else if (schedule->warmup_epochs >= schedule->epochs)
-        say(findings, true, "schedule",
-            "schedule.warmup_epochs=%llu covers all of train.epochs=%llu",
-            (unsigned long long)schedule->warmup_epochs, epochs);
+        add_finding(findings, true, "schedule",
+                    "schedule.warmup_epochs=%llu covers all of train.epochs=%llu",
+                    (unsigned long long)schedule->warmup_epochs, epochs);
     else
-        say(findings, false, "schedule", "%llu epochs of %llu steps", epochs,
-            (unsigned long long)schedule->steps_per_epoch);
+        add_finding(findings, false, "schedule", "%llu epochs of %llu steps", epochs,
+                    (unsigned long long)schedule->steps_per_epoch);
 }
 
 /* --- threads */
@@ -296,21 +309,24 @@ static void check_threads(const struct ctkd__session *session, struct ctkd__find
     const struct ctkd__cpus *const cpus = &session->engine.cpus;
     char text[256];
     if (threads > cpus->cores)
-        say(findings, true, "threads",
+        add_finding(
+            findings, true, "threads",
             "train.threads=%zu, but this process has %zu cores: threads will wait for each other; "
             "train.threads=%zu is faster",
             threads, cpus->cores, cpus->threads);
     else if (cpus->quota > 0 && (double)threads > ceil(cpus->quota))
-        say(findings, true, "threads",
-            "%zu threads, but the container grants %.2f CPUs: train.threads=%zu is faster", threads,
-            cpus->quota, cpus->threads);
+        add_finding(findings, true, "threads",
+                    "%zu threads, but the container grants %.2f CPUs: train.threads=%zu is faster",
+                    threads, cpus->quota, cpus->threads);
     else if (batch < threads)
-        say(findings, true, "threads",
+        add_finding(
+            findings, true, "threads",
             "train.batch=%zu leaves some of %zu threads idle: expected at least one image for each",
             batch, threads);
     else {
         describe_threads(workers, cpus, text, sizeof text);
-        say(findings, false, "threads", "%s; %s kernels", text, session->engine.kernels->name);
+        add_finding(findings, false, "threads", "%s; %s kernels", text,
+                    session->engine.kernels->name);
     }
 }
 
@@ -356,13 +372,14 @@ static void check_disk(const struct ctkd__session *session, struct ctkd__finding
         return;
     const double available = (double)disk.f_bavail * (double)disk.f_frsize;
     if (available < needed)
-        say(findings, true, "disk",
+        add_finding(
+            findings, true, "disk",
             "run.dir: %s: %.1f MB free, the run needs about %.1f MB: free some space, or set "
             "another run.dir",
             dir, 1e-6 * available, 1e-6 * needed);
     else
-        say(findings, false, "disk", "%s: needs about %.1f MB, %.1f GB free", dir, 1e-6 * needed,
-            1e-9 * available);
+        add_finding(findings, false, "disk", "%s: needs about %.1f MB, %.1f GB free", dir,
+                    1e-6 * needed, 1e-9 * available);
 }
 
 /* Bytes of memory that this process may have: the machine's, or a container's limit. */
@@ -383,10 +400,11 @@ static void check_convolutions(const struct ctkd__session *session, struct ctkd_
         teacher = ctkd__inference_references(session->teacher->inference, other);
     const size_t count = student + teacher;
     if (count == 0)
-        say(findings, false, "convolutions", "all run optimised kernels (%s)",
-            session->engine.kernels->name);
+        add_finding(findings, false, "convolutions", "all run optimised kernels (%s)",
+                    session->engine.kernels->name);
     else
-        say(findings, true, "convolutions",
+        add_finding(
+            findings, true, "convolutions",
             "train.conv: %s: oneDNN has only its reference code, which is 10 to 100 times slower, "
             "for the %s's %s (%zu in all); train.conv=auto uses other kernels where they exist",
             session->config->train.conv, student ? "student" : "teacher", student ? first : other,
@@ -422,20 +440,22 @@ ctkd_status ctkd__preflight_teacher(struct ctkd__session *session,
         return status;
     const struct ctkd__trial *const best = &trials.items[trials.best];
     if (trials.best)
-        say(findings, true, "teacher",
+        add_finding(
+            findings, true, "teacher",
             "%s: test top-1 %.2f %% with %s (its constants), but %.2f %% of %zu images with %s: "
             "teacher.mean=%s teacher.std=%s",
             teacher->file, scores->top1, trials.items[0].name, best->top1, trials.n, best->name,
             best->mean, best->std);
     else if (ctkd__normalisation_near_chance(scores->top1, classes))
-        say(findings, true, "teacher",
+        add_finding(
+            findings, true, "teacher",
             "%s: test top-1 %.2f %%, chance is %.2f %%: wrong weights or data set; no known "
             "normalisation does better (see `ctkd check`)",
             teacher->file, scores->top1, 100.0 / (double)classes);
     else
-        say(findings, false, "teacher", "%s: test top-1 %.2f %% of %zu images, constants %s",
-            teacher->file, scores->top1, scores->n,
-            ctkd__source_text(teacher->normalisation_source));
+        add_finding(findings, false, "teacher",
+                    "%s: test top-1 %.2f %% of %zu images, constants %s", teacher->file,
+                    scores->top1, scores->n, ctkd__source_text(teacher->normalisation_source));
     return CTKD_OK;
 }
 
@@ -471,12 +491,14 @@ void ctkd__preflight_balance(const struct ctkd__session *session,
     if (!session->teacher || !least)
         return;
     if (most->norm > balance_limit * least->norm)
-        say(findings, true, "balance",
+        add_finding(
+            findings, true, "balance",
             "gradients on the logits at the first step: %s: the %s term has almost no influence "
             "beside %s; %s and %s change that",
             text, least->name, most->name, least->key, most->key);
     else
-        say(findings, false, "balance", "gradients on the logits at the first step: %s", text);
+        add_finding(findings, false, "balance", "gradients on the logits at the first step: %s",
+                    text);
 }
 
 /* --- cost */
@@ -513,18 +535,21 @@ void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost
     cost->disk_bytes = disk_needed(session);
     duration(cost->run, total, sizeof total);
     if (limit > 0 && cost->run > limit)
-        say(findings, true, "time",
+        add_finding(
+            findings, true, "time",
             "about %s, but train.max_minutes=%g stops it earlier: continue with --resume until it "
             "is done",
             total, (double)config->train.max_minutes);
     else
-        say(findings, false, "time", "about %s: %.0f steps of %.1f ms, %.0f evaluations of %.1f s",
-            total, steps, 1e3 * cost->step, evaluations, cost->evaluation);
+        add_finding(findings, false, "time",
+                    "about %s: %.0f steps of %.1f ms, %.0f evaluations of %.1f s", total, steps,
+                    1e3 * cost->step, evaluations, cost->evaluation);
     if (cost->memory_bytes > 0.9 * memory)
-        say(findings, true, "memory",
+        add_finding(
+            findings, true, "memory",
             "%.2f GB of the %.2f GB that this process may use: a smaller train.batch needs less",
             1e-9 * cost->memory_bytes, 1e-9 * memory);
     else
-        say(findings, false, "memory", "%.2f GB of %.2f GB", 1e-9 * cost->memory_bytes,
-            1e-9 * memory);
+        add_finding(findings, false, "memory", "%.2f GB of %.2f GB", 1e-9 * cost->memory_bytes,
+                    1e-9 * memory);
 }

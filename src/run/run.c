@@ -282,7 +282,7 @@ bool ctkd__run_begun(const struct ctkd__config *config)
     return ctkd__run_file_exists(config->run.dir, CTKD__RUN_CONFIG);
 }
 
-static double mean(double sum, uint64_t n)
+static double mean_or_nan(double sum, uint64_t n)
 {
     return n ? sum / (double)n : (double)NAN;
 }
@@ -358,17 +358,17 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
     ctkd__jsonl_integer(log, "step", (int64_t)state->step);
     ctkd__jsonl_number(log, "lr", (double)last->lr);
     ctkd__jsonl_number(log, "lambda", teacher ? (double)last->lambda : none);
-    ctkd__jsonl_number(log, "tau", mean(sums->tau, sums->images));
+    ctkd__jsonl_number(log, "tau", mean_or_nan(sums->tau, sums->images));
     ctkd__jsonl_number(log, "tau_min", (double)sums->tau_min);
     ctkd__jsonl_number(log, "tau_max", (double)sums->tau_max);
     log_quantiles(log, state, run->config);
-    ctkd__jsonl_number(log, "tau_grad", mean(sums->tau_gradient, sums->steps));
-    ctkd__jsonl_number(log, "loss", mean(sums->loss, sums->images));
-    ctkd__jsonl_number(log, "loss_ce", mean(sums->loss_ce, sums->images));
-    ctkd__jsonl_number(log, "loss_kd", mean(sums->loss_kd, sums->images));
-    ctkd__jsonl_number(log, "loss_method", mean(sums->loss_method, sums->images));
+    ctkd__jsonl_number(log, "tau_grad", mean_or_nan(sums->tau_gradient, sums->steps));
+    ctkd__jsonl_number(log, "loss", mean_or_nan(sums->loss, sums->images));
+    ctkd__jsonl_number(log, "loss_ce", mean_or_nan(sums->loss_ce, sums->images));
+    ctkd__jsonl_number(log, "loss_kd", mean_or_nan(sums->loss_kd, sums->images));
+    ctkd__jsonl_number(log, "loss_method", mean_or_nan(sums->loss_method, sums->images));
     log_losses(log, methods, sums->losses, (double)sums->images);
-    ctkd__jsonl_number(log, "train_top1", mean(100.0 * (double)sums->correct, sums->images));
+    ctkd__jsonl_number(log, "train_top1", mean_or_nan(100.0 * (double)sums->correct, sums->images));
     ctkd__jsonl_number(log, "test_top1", test ? test->top1 : none);
     ctkd__jsonl_number(log, "test_top5", test ? test->top5 : none);
     ctkd__jsonl_number(log, "test_loss", test ? test->loss : none);

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-void ctkd__selftest_say(struct ctkd__selftest *test, bool ok, const char *what, const char *format,
-                        ...)
+void ctkd__selftest_report(struct ctkd__selftest *test, bool ok, const char *what,
+                           const char *format, ...)
 {
     char figure[600];
     va_list arguments;
@@ -29,7 +29,7 @@ bool ctkd__selftest_engines_open(struct ctkd__selftest *test, const char *part,
             ctkd__engine_open(&(struct ctkd__engine_config){ .threads = 1 }, &engines->one, &err);
     if (status == CTKD_OK)
         return true;
-    ctkd__selftest_say(test, false, part, "%s", err.message);
+    ctkd__selftest_report(test, false, part, "%s", err.message);
     ctkd__selftest_engines_close(engines);
     return false;
 }

@@ -60,7 +60,7 @@ bool ctkd__selftest_smaller(const ctkd_option *option, double *value);
 ctkd_status ctkd__selftest_make_small(struct ctkd__config *config, ctkd_error *err);
 
 /* Counts and passes on one verdict, with a formatted figure. */
-void ctkd__selftest_say(struct ctkd__selftest *test, bool ok, const char *what, const char *format,
-                        ...) __attribute__((format(printf, 4, 5)));
+void ctkd__selftest_report(struct ctkd__selftest *test, bool ok, const char *what,
+                           const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 #endif

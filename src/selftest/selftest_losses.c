@@ -328,13 +328,13 @@ static double check_input(struct loss_case *c, float *x, size_t n, const float *
 }
 
 /* The largest error with respect to any input, and which. */
-struct worst {
+struct worst_input {
     double error;
     const char *where;
     size_t n_inputs;
 };
 
-static void note_error(struct worst *worst, double error, const char *where)
+static void note_error(struct worst_input *worst, double error, const char *where)
 {
     worst->n_inputs++;
     if (ctkd__selftest_worse(error, worst->error)) {
@@ -343,7 +343,7 @@ static void note_error(struct worst *worst, double error, const char *where)
     }
 }
 
-static void check_inputs(struct loss_case *c, struct worst *worst)
+static void check_inputs(struct loss_case *c, struct worst_input *worst)
 {
     const unsigned needs = c->def ? c->def->needs : CTKD_NEEDS_LOGITS;
     if (needs & CTKD_NEEDS_LOGITS)
@@ -359,7 +359,7 @@ static void check_inputs(struct loss_case *c, struct worst *worst)
 }
 
 /* With a temperature of its own for each sample, then with the same for all. */
-static void check_all(struct loss_case *c, struct worst *worst)
+static void check_all(struct loss_case *c, struct worst_input *worst)
 {
     static const float taus[] = { 1, 4, 20 };
     if (evaluate(c) != CTKD_OK) {
@@ -380,18 +380,18 @@ static void check_all(struct loss_case *c, struct worst *worst)
 static void check_loss(struct ctkd__selftest *test, const ctkd_loss_def *def, unsigned stage)
 {
     struct loss_case c;
-    struct worst worst = { 0, "none", 0 };
+    struct worst_input worst = { 0, "none", 0 };
     ctkd_error err = { 0 };
     char what[96];
     snprintf(what, sizeof what, "loss %s: gradients%s", def ? def->name : "cross_entropy",
              stage == CTKD_STAGE_INITIAL ? " in its initial stage" : "");
     if (open_case(def, stage, &c, &err) != CTKD_OK) {
-        ctkd__selftest_say(test, false, what, "%s", err.message);
+        ctkd__selftest_report(test, false, what, "%s", err.message);
     } else {
         check_all(&c, &worst);
-        ctkd__selftest_say(test, worst.error <= tolerance && worst.n_inputs > 0, what,
-                           "differ from central differences by at most %.1e (%s, of %zu inputs)",
-                           worst.error, worst.where, worst.n_inputs);
+        ctkd__selftest_report(test, worst.error <= tolerance && worst.n_inputs > 0, what,
+                              "differ from central differences by at most %.1e (%s, of %zu inputs)",
+                              worst.error, worst.where, worst.n_inputs);
     }
     close_case(&c);
 }
@@ -469,9 +469,9 @@ void ctkd__selftest_losses(struct ctkd__selftest *test)
             if (((*def)->stages ? (*def)->stages : CTKD_STAGE_MAIN) & stages[i])
                 check_loss(test, *def, stages[i]);
     const double global = temperature_error(CTKD_TEMPERATURE_GLOBAL);
-    ctkd__selftest_say(test, global <= tolerance, "temperature global: reversed gradient",
-                       "differs from central differences by %.1e", global);
+    ctkd__selftest_report(test, global <= tolerance, "temperature global: reversed gradient",
+                          "differs from central differences by %.1e", global);
     const double instance = temperature_error(CTKD_TEMPERATURE_INSTANCE);
-    ctkd__selftest_say(test, instance <= 1e-2, "temperature instance: reversed gradients",
-                       "differ from central differences by at most %.1e", instance);
+    ctkd__selftest_report(test, instance <= 1e-2, "temperature instance: reversed gradients",
+                          "differ from central differences by at most %.1e", instance);
 }

@@ -18,7 +18,7 @@
 enum { N = 8, K = 10, SIDE = 16, CHANNELS = 3 };
 
 /* A network compiled for both uses. */
-struct rig {
+struct network_rig {
     struct ctkd__graph *graph;
     struct ctkd__weights *weights;
     struct ctkd__training *training;
@@ -29,14 +29,14 @@ struct rig {
     float logits[2][N * K]; /* of the training pass, of inference */
 };
 
-struct variant {
+struct network_variant {
     const char *network;
     const struct ctkd__kernels *kernels;
     const struct ctkd__engine *engine;
     const struct ctkd__tensors *start;
 };
 
-static void rig_close(struct rig *rig)
+static void rig_close(struct network_rig *rig)
 {
     ctkd__tensors_fini(&rig->gradient);
     ctkd__inference_destroy(rig->inference);
@@ -44,7 +44,7 @@ static void rig_close(struct rig *rig)
     ctkd__weights_destroy(rig->weights);
     ctkd__graph_destroy(rig->graph);
     free(rig->x);
-    *rig = (struct rig){ 0 };
+    *rig = (struct network_rig){ 0 };
 }
 
 static ctkd_status build(const char *network, struct ctkd__graph **out, ctkd_error *err)
@@ -70,7 +70,7 @@ static void disturb(struct ctkd__weights *weights)
     }
 }
 
-static ctkd_status make_inputs(struct rig *rig, ctkd_error *err)
+static ctkd_status make_inputs(struct network_rig *rig, ctkd_error *err)
 {
     const struct ctkd__node *input = &rig->graph->nodes[0];
     const size_t floats = N * input->c * input->h * input->w;
@@ -102,9 +102,10 @@ static ctkd_status draw(const char *network, struct ctkd__tensors *list, ctkd_er
     return status;
 }
 
-static ctkd_status rig_open(const struct variant *v, struct rig *rig, ctkd_error *err)
+static ctkd_status rig_open(const struct network_variant *v, struct network_rig *rig,
+                            ctkd_error *err)
 {
-    *rig = (struct rig){ 0 };
+    *rig = (struct network_rig){ 0 };
     ctkd_status status = build(v->network, &rig->graph, err);
     if (status == CTKD_OK)
         status = ctkd__weights_create(rig->graph, v->kernels->block, &rig->weights, err);
@@ -123,7 +124,7 @@ static ctkd_status rig_open(const struct variant *v, struct rig *rig, ctkd_error
 }
 
 /* Forward and backward, then inference with the statistics that this left. */
-static ctkd_status compute(struct rig *rig, ctkd_error *err)
+static ctkd_status compute(struct network_rig *rig, ctkd_error *err)
 {
     ctkd_status status = ctkd__training_forward(rig->training, N, rig->x, rig->logits[0], err);
     if (status == CTKD_OK)
@@ -161,7 +162,8 @@ static double difference(const float *a, const float *b, size_t n, double floor)
 }
 
 /* Parameters whose gradient is next to nothing are compared with the whole gradient's scale. */
-static void compare(const struct rig *a, const struct rig *b, struct differences *out)
+static void compare(const struct network_rig *a, const struct network_rig *b,
+                    struct differences *out)
 {
     double total = 0;
     *out = (struct differences){ .logits = difference(a->logits[0], b->logits[0], N * K, 0),
@@ -183,10 +185,10 @@ static void compare(const struct rig *a, const struct rig *b, struct differences
     }
 }
 
-static void check_variant(struct ctkd__selftest *test, const struct variant *v,
-                          const struct rig *reference)
+static void check_variant(struct ctkd__selftest *test, const struct network_variant *v,
+                          const struct network_rig *reference)
 {
-    struct rig rig;
+    struct network_rig rig;
     struct differences d;
     char what[128];
     ctkd_error err = { 0 };
@@ -198,13 +200,13 @@ static void check_variant(struct ctkd__selftest *test, const struct variant *v,
         compare(&rig, reference, &d);
         /* A unit near a ReLU's kink may be on in one path and off in the other, which a batch norm
            over few values makes large: a deep network's gradients tell less than its logits. */
-        ctkd__selftest_say(test, d.logits <= 1e-4 && d.inference <= 1e-4 && d.gradient <= 0.15,
-                           what,
-                           "differs from portable kernels by %.1e in logits, %.1e in inference, "
-                           "%.1e in gradients%s%s",
-                           d.logits, d.inference, d.gradient, d.where[0] ? " at " : "", d.where);
+        ctkd__selftest_report(test, d.logits <= 1e-4 && d.inference <= 1e-4 && d.gradient <= 0.15,
+                              what,
+                              "differs from portable kernels by %.1e in logits, %.1e in inference, "
+                              "%.1e in gradients%s%s",
+                              d.logits, d.inference, d.gradient, d.where[0] ? " at " : "", d.where);
     } else {
-        ctkd__selftest_say(test, false, what, "%s", err.message);
+        ctkd__selftest_report(test, false, what, "%s", err.message);
     }
     rig_close(&rig);
 }
@@ -221,20 +223,20 @@ static const struct ctkd__kernels *portable(void)
 static void check_paths(struct ctkd__selftest *test, const char *network,
                         const struct ctkd__selftest_engines *engines)
 {
-    struct rig reference = { 0 };
+    struct network_rig reference = { 0 };
     ctkd_error err = { 0 };
     const struct ctkd__kernels *const *list = ctkd__kernels_list();
     struct ctkd__tensors start = { 0 };
     ctkd_status status = draw(network, &start, &err);
-    const struct variant plain = { network, portable(), &engines->one, &start };
+    const struct network_variant plain = { network, portable(), &engines->one, &start };
     if (status == CTKD_OK)
         status = rig_open(&plain, &reference, &err);
     if (status == CTKD_OK)
         status = compute(&reference, &err);
     if (status != CTKD_OK)
-        ctkd__selftest_say(test, false, network, "%s", err.message);
+        ctkd__selftest_report(test, false, network, "%s", err.message);
     for (size_t i = 0; list[i] && status == CTKD_OK; i++)
-        check_variant(test, &(struct variant){ network, list[i], &engines->all, &start },
+        check_variant(test, &(struct network_variant){ network, list[i], &engines->all, &start },
                       &reference);
     rig_close(&reference);
     ctkd__tensors_fini(&start);
@@ -282,7 +284,8 @@ static void check_families(struct ctkd__selftest *test,
         else if (network)
             check_paths(test, network, engines);
         else
-            ctkd__selftest_say(test, false, family->name, "no network of this family can be built");
+            ctkd__selftest_report(test, false, family->name,
+                                  "no network of this family can be built");
     }
 }
 

@@ -32,7 +32,7 @@ static const double gradient_limit = 1e-4, block_limit = 2e-3, value_limit = 1e-
 
 /* --- a case compiled */
 
-struct variant {
+struct op_variant {
     const struct ctkd__op_case *tested;
     const struct ctkd__kernels *kernels;
     const char *conv;
@@ -46,7 +46,7 @@ struct variable {
     float values[VALUES_MAX], gradient[VALUES_MAX];
 };
 
-struct rig {
+struct op_rig {
     const struct ctkd__op_case *tested;
     struct ctkd__built_case training, inference;
     struct ctkd__weights *weights, *folded; /* of the one graph, of the other */
@@ -67,7 +67,7 @@ struct errors {
     char where[112];        /* the gradient's */
 };
 
-static void rig_close(struct rig *rig)
+static void rig_close(struct op_rig *rig)
 {
     if (!rig)
         return;
@@ -142,8 +142,8 @@ static bool is_buffer(const struct ctkd__parameter *p)
     return p->role == CTKD__ROLE_MEAN || p->role == CTKD__ROLE_VARIANCE;
 }
 
-static struct variable *add_variable(struct rig *rig, const char *name, int source, int parameter,
-                                     size_t n, ctkd_error *err)
+static struct variable *add_variable(struct op_rig *rig, const char *name, int source,
+                                     int parameter, size_t n, ctkd_error *err)
 {
     if (rig->n_variables == VARIABLES_MAX || n > VALUES_MAX) {
         ctkd__fail(err, CTKD_ERANGE, "%s: variable %zu has %zu values, expected at most %d of %d",
@@ -158,7 +158,7 @@ static struct variable *add_variable(struct rig *rig, const char *name, int sour
     return v;
 }
 
-static ctkd_status add_parameters(struct rig *rig, ctkd_error *err)
+static ctkd_status add_parameters(struct op_rig *rig, ctkd_error *err)
 {
     const struct ctkd__graph *const graph = rig->training.graph;
     for (int i = 0; i < graph->n_parameters; i++) {
@@ -179,7 +179,7 @@ static ctkd_status add_parameters(struct rig *rig, ctkd_error *err)
 }
 
 /* The sources, as variables where they are side inputs, and as channels of the images. */
-static ctkd_status add_sources(struct rig *rig, ctkd_error *err)
+static ctkd_status add_sources(struct op_rig *rig, ctkd_error *err)
 {
     const struct ctkd__op_case *const tested = rig->tested;
     const size_t floats = tested->c * tested->h * tested->w, parts = tested->images ? 1 : 2;
@@ -206,7 +206,7 @@ static ctkd_status add_sources(struct rig *rig, ctkd_error *err)
     return CTKD_OK;
 }
 
-static ctkd_status add_outputs(struct rig *rig, ctkd_error *err)
+static ctkd_status add_outputs(struct op_rig *rig, ctkd_error *err)
 {
     for (size_t i = 0; i < rig->training.n_outputs; i++) {
         const struct ctkd__node *const y = &rig->training.graph->nodes[rig->training.outputs[i]];
@@ -227,7 +227,7 @@ static bool has_inference(const struct ctkd__op_case *tested)
     return tested->op != CTKD__OP_PARAMETER && tested->op != CTKD__OP_DROPOUT;
 }
 
-static ctkd_status compile_training(struct rig *rig, const struct variant *v,
+static ctkd_status compile_training(struct op_rig *rig, const struct op_variant *v,
                                     const struct ctkd__engine *engine, struct ctkd__training **out,
                                     ctkd_error *err)
 {
@@ -240,7 +240,7 @@ static ctkd_status compile_training(struct rig *rig, const struct variant *v,
     return ctkd__training_create(rig->training.graph, rig->weights, &config, out, err);
 }
 
-static ctkd_status compile_inference(struct rig *rig, const struct variant *v,
+static ctkd_status compile_inference(struct op_rig *rig, const struct op_variant *v,
                                      const struct ctkd__engine *engine, ctkd_error *err)
 {
     struct ctkd__inference_config config = ctkd__engine_inference(engine, "selftest");
@@ -257,10 +257,11 @@ static ctkd_status compile_inference(struct rig *rig, const struct variant *v,
     return status;
 }
 
-static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest_engines *engines,
-                            struct rig **out, ctkd_error *err)
+static ctkd_status rig_open(const struct op_variant *v,
+                            const struct ctkd__selftest_engines *engines, struct op_rig **out,
+                            ctkd_error *err)
 {
-    struct rig *const rig = *out = calloc(1, sizeof *rig);
+    struct op_rig *const rig = *out = calloc(1, sizeof *rig);
     if (!rig)
         return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
     rig->tested = v->tested;
@@ -288,7 +289,7 @@ static ctkd_status rig_open(const struct variant *v, const struct ctkd__selftest
 /* --- gradients */
 
 /* A training program's forward pass with `moved` in place of one variable's values. */
-static ctkd_status forward(struct rig *rig, struct ctkd__training *training,
+static ctkd_status forward(struct op_rig *rig, struct ctkd__training *training,
                            const struct variable *at, const float *moved, ctkd_error *err)
 {
     struct ctkd__weights *const w = rig->weights;
@@ -304,7 +305,7 @@ static ctkd_status forward(struct rig *rig, struct ctkd__training *training,
 }
 
 /* The gradients of all variables, by all workers. */
-static ctkd_status backward(struct rig *rig, ctkd_error *err)
+static ctkd_status backward(struct op_rig *rig, ctkd_error *err)
 {
     struct ctkd__tensors list = { 0 };
     ctkd_status status = forward(rig, rig->all, NULL, NULL, err);
@@ -333,8 +334,8 @@ static ctkd_status backward(struct rig *rig, ctkd_error *err)
 
 /* The slope of the loss along a direction of random signs, by five points, and what the gradient
    says. */
-static ctkd_status slopes(struct rig *rig, const struct variable *v, uint64_t seed, double *actual,
-                          double *expected, ctkd_error *err)
+static ctkd_status slopes(struct op_rig *rig, const struct variable *v, uint64_t seed,
+                          double *actual, double *expected, ctkd_error *err)
 {
     static const float offsets[4] = { -2, -1, 1, 2 };
     static const double factors[4] = { 1, -8, 8, -1 };
@@ -365,7 +366,7 @@ static ctkd_status slopes(struct rig *rig, const struct variable *v, uint64_t se
 /* Along random signs the error of a gradient is as its norm: a few directions tell it. In a block a
    gradient that is next to nothing (what a batch norm takes out again) is compared with the
    largest. */
-static ctkd_status differentiate(struct rig *rig, struct errors *errors, ctkd_error *err)
+static ctkd_status differentiate(struct op_rig *rig, struct errors *errors, ctkd_error *err)
 {
     double error[VARIABLES_MAX] = { 0 }, norm[VARIABLES_MAX] = { 0 }, largest = 0;
     ctkd_status status = backward(rig, err);
@@ -402,7 +403,7 @@ static double difference(const float *a, const double *b, size_t n)
 }
 
 /* Running statistics as those of the batch: its mean and, for inference, its biased variance. */
-static ctkd_status settle(struct rig *rig, ctkd_error *err)
+static ctkd_status settle_statistics(struct op_rig *rig, ctkd_error *err)
 {
     const struct ctkd__graph *const graph = rig->training.graph;
     struct ctkd__weights *const w = rig->weights;
@@ -422,10 +423,10 @@ static ctkd_status settle(struct rig *rig, ctkd_error *err)
 }
 
 /* The output of inference. */
-static ctkd_status infer(struct rig *rig, float *y, ctkd_error *err)
+static ctkd_status infer(struct op_rig *rig, float *y, ctkd_error *err)
 {
     float *const outputs[] = { y };
-    ctkd_status status = settle(rig, err);
+    ctkd_status status = settle_statistics(rig, err);
     if (status == CTKD_OK)
         status = ctkd__inference_load(rig->answer, rig->folded, err);
     if (status == CTKD_OK)
@@ -434,7 +435,7 @@ static ctkd_status infer(struct rig *rig, float *y, ctkd_error *err)
 }
 
 /* All ways to a case's output against what it is in double: by one worker, by all, in inference. */
-static ctkd_status compare_values(struct rig *rig, struct errors *errors, ctkd_error *err)
+static ctkd_status compare_values(struct op_rig *rig, struct errors *errors, ctkd_error *err)
 {
     const size_t n = rig->n_outputs[0];
     struct ctkd__training *const programs[] = { rig->one, rig->all };
@@ -490,16 +491,16 @@ static bool applies(const struct ctkd__conv_impl *impl, const struct ctkd__graph
 }
 
 /* The worst of the variants of a case so far. */
-struct worst {
+struct worst_variant {
     struct errors errors;
     char gradient_at[208], value_at[88];
     size_t variants;
 };
 
-static ctkd_status measure(const struct variant *v, const struct ctkd__selftest_engines *engines,
+static ctkd_status measure(const struct op_variant *v, const struct ctkd__selftest_engines *engines,
                            struct tried *tried, struct errors *errors, ctkd_error *err)
 {
-    struct rig *rig;
+    struct op_rig *rig;
     *errors = (struct errors){ 0 };
     ctkd_status status = rig_open(v, engines, &rig, err);
     if (status == CTKD_OK)
@@ -512,9 +513,9 @@ static ctkd_status measure(const struct variant *v, const struct ctkd__selftest_
     return status;
 }
 
-static ctkd_status try_variant(const struct variant *v,
+static ctkd_status try_variant(const struct op_variant *v,
                                const struct ctkd__selftest_engines *engines, struct tried *tried,
-                               struct worst *worst, ctkd_error *err)
+                               struct worst_variant *worst, ctkd_error *err)
 {
     struct errors found;
     char name[80];
@@ -537,12 +538,12 @@ static ctkd_status try_variant(const struct variant *v,
 /* A case with every instruction set and every implementation of its convolutions. */
 static ctkd_status try_case(const struct ctkd__op_case *tested,
                             const struct ctkd__selftest_engines *engines, struct tried *tried,
-                            struct worst *worst, ctkd_error *err)
+                            struct worst_variant *worst, ctkd_error *err)
 {
     struct ctkd__built_case built;
     ctkd_status status = ctkd__selftest_build(tested, false, &built, err);
     for (size_t i = 0; ctkd__kernels_list()[i] && status == CTKD_OK; i++) {
-        struct variant v = { tested, ctkd__kernels_list()[i], "auto" };
+        struct op_variant v = { tested, ctkd__kernels_list()[i], "auto" };
         status = try_variant(&v, engines, tried, worst, err);
         for (size_t c = 0; ctkd__conv_list()[c] && status == CTKD_OK; c++) {
             v.conv = ctkd__conv_list()[c]->name;
@@ -559,15 +560,15 @@ static ctkd_status try_case(const struct ctkd__op_case *tested,
 static void check_case(struct ctkd__selftest *test, const struct ctkd__op_case *tested,
                        const struct ctkd__selftest_engines *engines, struct tried *tried)
 {
-    struct worst worst = { 0 };
+    struct worst_variant worst = { 0 };
     char what[96];
     ctkd_error err = { 0 };
     snprintf(what, sizeof what, "op %s", tested->name);
     const double limit = is_block(tested) ? block_limit : gradient_limit;
     if (try_case(tested, engines, tried, &worst, &err) != CTKD_OK)
-        ctkd__selftest_say(test, false, what, "%s", err.message);
+        ctkd__selftest_report(test, false, what, "%s", err.message);
     else
-        ctkd__selftest_say(
+        ctkd__selftest_report(
             test, worst.errors.gradient <= limit && worst.errors.value <= value_limit, what,
             "gradients differ from central differences by at most %.1e%s, values from those in "
             "double by %.1e%s; %zu ways",
@@ -583,7 +584,7 @@ static void list_word(char *text, size_t bytes, const char *word)
     snprintf(text + used, bytes - used, " %s", word);
 }
 
-static void say_tried(struct ctkd__selftest *test, const struct tried *tried)
+static void report_tried(struct ctkd__selftest *test, const struct tried *tried)
 {
     char ops[2][400] = { "", "" }, convs[2][200] = { "", "" }; /* not tried, tried */
     for (int op = 0; op < CTKD__OP_COUNT; op++)
@@ -593,10 +594,10 @@ static void say_tried(struct ctkd__selftest *test, const struct tried *tried)
         snprintf(word, sizeof word, "%s (%zu)", ctkd__conv_list()[c]->name, tried->convs[c]);
         list_word(convs[tried->convs[c] > 0], sizeof convs[0], word);
     }
-    ctkd__selftest_say(test, !ops[0][0], "ops", "tried:%s%s%s", ops[1],
-                       ops[0][0] ? "; not tried:" : "", ops[0]);
-    ctkd__selftest_say(test, !convs[0][0], "convolutions", "tried:%s%s%s", convs[1],
-                       convs[0][0] ? "; not tried:" : "", convs[0]);
+    ctkd__selftest_report(test, !ops[0][0], "ops", "tried:%s%s%s", ops[1],
+                          ops[0][0] ? "; not tried:" : "", ops[0]);
+    ctkd__selftest_report(test, !convs[0][0], "convolutions", "tried:%s%s%s", convs[1],
+                          convs[0][0] ? "; not tried:" : "", convs[0]);
 }
 
 void ctkd__selftest_ops(struct ctkd__selftest *test)
@@ -609,6 +610,6 @@ void ctkd__selftest_ops(struct ctkd__selftest *test)
          tested->name && !(test->failures && test->first_failure_ends); tested++)
         check_case(test, tested, &engines, &tried);
     if (!(test->failures && test->first_failure_ends))
-        say_tried(test, &tried);
+        report_tried(test, &tried);
     ctkd__selftest_engines_close(&engines);
 }

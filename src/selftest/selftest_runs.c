@@ -205,13 +205,13 @@ static ctkd_status same_weights(const char *folder, const char *a, const char *b
 
 /* --- verdicts */
 
-static void say_same(struct ctkd__selftest *test, ctkd_status status, bool same, const char *what,
-                     const char *figure, const ctkd_error *err)
+static void report_same(struct ctkd__selftest *test, ctkd_status status, bool same,
+                        const char *what, const char *figure, const ctkd_error *err)
 {
     if (status != CTKD_OK)
-        ctkd__selftest_say(test, false, what, "%s", err->message);
+        ctkd__selftest_report(test, false, what, "%s", err->message);
     else
-        ctkd__selftest_say(test, same, what, "%s", same ? figure : "the final weights differ");
+        ctkd__selftest_report(test, same, what, "%s", same ? figure : "the final weights differ");
 }
 
 static bool check_repetition(struct ctkd__selftest *test, const char *folder)
@@ -225,7 +225,8 @@ static bool check_repetition(struct ctkd__selftest *test, const char *folder)
         status = train(&plan, &err);
     if (status == CTKD_OK)
         status = same_weights(folder, "teacher", "again", &same, &err);
-    say_same(test, status, same, "repetition", "two runs of 10 steps end with the same bits", &err);
+    report_same(test, status, same, "repetition", "two runs of 10 steps end with the same bits",
+                &err);
     return status == CTKD_OK;
 }
 
@@ -246,15 +247,15 @@ static ctkd_status resumes(const char *folder, const char *methods, bool *same, 
     return status == CTKD_OK ? same_weights(folder, "whole", "cut", same, err) : status;
 }
 
-static void say_resumed(struct ctkd__selftest *test, const char *method, ctkd_status status,
-                        bool same, const char *others, const ctkd_error *err)
+static void report_resumed(struct ctkd__selftest *test, const char *method, ctkd_status status,
+                           bool same, const char *others, const ctkd_error *err)
 {
     char what[96], figure[160];
     snprintf(what, sizeof what, "resuming: distillation, method %s", method);
     snprintf(figure, sizeof figure,
              "stopped after %d of %d steps and resumed, it ends with the same bits%s", CUT, STEPS,
              others);
-    say_same(test, status, same, what, figure, err);
+    report_same(test, status, same, what, figure, err);
 }
 
 static void check_resuming(struct ctkd__selftest *test, const char *folder, const char *method)
@@ -262,7 +263,7 @@ static void check_resuming(struct ctkd__selftest *test, const char *folder, cons
     ctkd_error err = { 0 };
     bool same = false;
     const ctkd_status status = resumes(folder, method, &same, &err);
-    say_resumed(test, method, status, same, "", &err);
+    report_resumed(test, method, status, same, "", &err);
 }
 
 /* Several methods in one run, which takes the time of one; each alone where that does not tell. */
@@ -279,7 +280,7 @@ static void check_group(struct ctkd__selftest *test, const char *folder,
     snprintf(others, sizeof others, ", with %zu other methods in the run", n - 1);
     for (size_t i = 0; i < n && !(test->failures && test->first_failure_ends); i++)
         if (status == CTKD_OK && same)
-            say_resumed(test, defs[i]->name, status, same, others, &err);
+            report_resumed(test, defs[i]->name, status, same, others, &err);
         else
             check_resuming(test, folder, defs[i]->name);
 }
@@ -303,18 +304,18 @@ static void check_writing(struct ctkd__selftest *test, const char *folder)
     const double free_gb =
         statvfs(folder, &disk) == 0 ? 1e-9 * (double)disk.f_bavail * (double)disk.f_frsize : 0;
     if (status == CTKD_OK)
-        ctkd__selftest_say(test, true, "writing",
-                           "%s: a file was written, synced, renamed and read back; %.1f GB free",
-                           test->dir, free_gb);
+        ctkd__selftest_report(test, true, "writing",
+                              "%s: a file was written, synced, renamed and read back; %.1f GB free",
+                              test->dir, free_gb);
     else
-        ctkd__selftest_say(test, false, "writing", "%s", err.message);
+        ctkd__selftest_report(test, false, "writing", "%s", err.message);
 }
 
 static void check_runs(struct ctkd__selftest *test, const char *folder)
 {
     ctkd_error err = { 0 };
     if (write_data(folder, &err) != CTKD_OK) {
-        ctkd__selftest_say(test, false, "repetition", "%s", err.message);
+        ctkd__selftest_report(test, false, "repetition", "%s", err.message);
         return;
     }
     if (!check_repetition(test, folder) || (test->failures && test->first_failure_ends))
@@ -346,14 +347,14 @@ static void in_folder(struct ctkd__selftest *test, const char *part,
     const int length =
         snprintf(folder, sizeof folder, "%s/ctkd-selftest-XXXXXX", test->dir[0] ? test->dir : ".");
     if (length < 0 || (size_t)length >= sizeof folder || !mkdtemp(folder)) {
-        ctkd__selftest_say(test, false, part, "%s: cannot create a folder in it: %s", test->dir,
-                           strerror(errno));
+        ctkd__selftest_report(test, false, part, "%s: cannot create a folder in it: %s", test->dir,
+                              strerror(errno));
         return;
     }
     check(test, folder);
     if (nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS) != 0)
-        ctkd__selftest_say(test, false, "cleaning", "cannot remove %s: %s", folder,
-                           strerror(errno));
+        ctkd__selftest_report(test, false, "cleaning", "cannot remove %s: %s", folder,
+                              strerror(errno));
 }
 
 void ctkd__selftest_writing(struct ctkd__selftest *test)

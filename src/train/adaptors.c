@@ -28,7 +28,7 @@ struct builder {
     int n_trained;       /* parameters whose trained_in is written */
 };
 
-static struct builder *of(ctkd_builder *base)
+static struct builder *builder_of(ctkd_builder *base)
 {
     return (struct builder *)(void *)base;
 }
@@ -115,7 +115,7 @@ static size_t taps(ctkd_builder *base, ctkd_side side)
     char name[16];
     for (size_t n = 0;; n++) {
         snprintf(name, sizeof name, "f%zu", n);
-        if (ctkd__graph_find_tap(graph_of(of(base), side), name) < 0)
+        if (ctkd__graph_find_tap(graph_of(builder_of(base), side), name) < 0)
             return n;
     }
 }
@@ -136,7 +136,7 @@ static int teacher_tap(struct builder *b, int node, bool pre)
 
 static int tap(ctkd_builder *base, ctkd_side side, int index, bool pre)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     if (base->status != CTKD_OK)
         return -1;
     const int count = (int)taps(base, side), at = index < 0 ? count + index : index;
@@ -169,13 +169,13 @@ static const struct ctkd__node *norm_of(const struct builder *b, const struct va
 
 static bool has_norm(ctkd_builder *base, int x)
 {
-    const struct builder *const b = of(base);
+    const struct builder *const b = builder_of(base);
     return usable(b, x) && norm_of(b, &b->values[x]);
 }
 
 static void size(ctkd_builder *base, int x, size_t *c, size_t *h, size_t *w)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     *c = *h = *w = 0;
     if (!usable(b, x))
         return;
@@ -234,7 +234,7 @@ static int add_layer(struct builder *b, int node)
 
 static int conv(ctkd_builder *base, int x, const char *name, const ctkd_conv *spec)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     char path[96];
     size_t c, h, w;
     const int from = node_of(b, x);
@@ -247,7 +247,7 @@ static int conv(ctkd_builder *base, int x, const char *name, const ctkd_conv *sp
 
 static int transposed_conv(ctkd_builder *base, int x, const char *name, const ctkd_conv *spec)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     char path[96];
     size_t c, h, w;
     const int from = node_of(b, x);
@@ -261,7 +261,7 @@ static int transposed_conv(ctkd_builder *base, int x, const char *name, const ct
 
 static int batch_norm(ctkd_builder *base, int x, const char *name)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     char path[96];
     const int from = node_of(b, x);
     return from < 0
@@ -271,7 +271,7 @@ static int batch_norm(ctkd_builder *base, int x, const char *name)
 
 static int activate(ctkd_builder *base, int x, ctkd_activation kind, float slope)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     struct ctkd__graph *const graph = b->to->graph;
     const int from = node_of(b, x);
     if (from < 0)
@@ -289,14 +289,14 @@ static int activate(ctkd_builder *base, int x, ctkd_activation kind, float slope
 
 static int add(ctkd_builder *base, int x, int y)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     const int from = node_of(b, x), other = node_of(b, y);
     return from < 0 || other < 0 ? -1 : add_node(b, ctkd__graph_add(b->to->graph, from, other));
 }
 
 static int concat(ctkd_builder *base, int x, int y)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     const int from = node_of(b, x), other = node_of(b, y);
     return from < 0 || other < 0 ? -1 : add_node(b, ctkd__graph_concat(b->to->graph, from, other));
 }
@@ -310,7 +310,7 @@ static bool has_side(ctkd_builder *base, int x, size_t h, size_t w)
 
 static int pool_to(ctkd_builder *base, int x, size_t h, size_t w)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     if (!usable(b, x) || has_side(base, x, h, w))
         return usable(b, x) ? x : -1;
     return add_node(b, ctkd__graph_pool_to(b->to->graph, node_of(b, x), h, w));
@@ -318,7 +318,7 @@ static int pool_to(ctkd_builder *base, int x, size_t h, size_t w)
 
 static int resize(ctkd_builder *base, int x, size_t h, size_t w)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     if (!usable(b, x) || has_side(base, x, h, w))
         return usable(b, x) ? x : -1;
     return add_node(b, ctkd__graph_resize(b->to->graph, node_of(b, x), h, w));
@@ -326,7 +326,7 @@ static int resize(ctkd_builder *base, int x, size_t h, size_t w)
 
 static int scale_by(ctkd_builder *base, int x, int gate, size_t channel)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     const int from = node_of(b, x), other = node_of(b, gate);
     return from < 0 || other < 0
                ? -1
@@ -335,7 +335,7 @@ static int scale_by(ctkd_builder *base, int x, int gate, size_t channel)
 
 static int parameter(ctkd_builder *base, const char *name, size_t count, float start)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     char path[96];
     if (base->status != CTKD_OK)
         return -1;
@@ -348,7 +348,7 @@ static int parameter(ctkd_builder *base, const char *name, size_t count, float s
 
 static void train_in(ctkd_builder *base, unsigned stages)
 {
-    of(base)->trained_in = stages;
+    builder_of(base)->trained_in = stages;
 }
 
 static const float *weight_of(const struct ctkd__weights *weights, const struct ctkd__node *node,
@@ -397,7 +397,7 @@ static void read_in(struct builder *b, struct ctkd__stage_reads *stage, int x, b
 
 static void read_value(ctkd_builder *base, int x, unsigned stages, bool gradient)
 {
-    struct builder *const b = of(base);
+    struct builder *const b = builder_of(base);
     if (!usable(b, x))
         return;
     if (stages & CTKD_STAGE_INITIAL)
@@ -411,7 +411,7 @@ static void read_value(ctkd_builder *base, int x, unsigned stages, bool gradient
 static void batch_statistics(ctkd_builder *base)
 {
     if (base->status == CTKD_OK)
-        of(base)->to->batch_statistics = true;
+        builder_of(base)->to->batch_statistics = true;
 }
 
 static void start_builder(struct builder *b, struct ctkd__adaptors *to,

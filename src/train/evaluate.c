@@ -37,8 +37,8 @@ void ctkd__predictions_free(struct ctkd__predictions *predictions)
     *predictions = (struct ctkd__predictions){ 0 };
 }
 
-static ctkd_status keep(struct ctkd__predictions *kept, const struct ctkd__batch *batch,
-                        size_t classes, const float *logits, ctkd_error *err)
+static ctkd_status keep_predictions(struct ctkd__predictions *kept, const struct ctkd__batch *batch,
+                                    size_t classes, const float *logits, ctkd_error *err)
 {
     const size_t n = kept->n + batch->n;
     float *const more = realloc(kept->logits, n * classes * sizeof *more);
@@ -74,7 +74,7 @@ ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__fo
             return status;
         status = check_logits(batch.n, classes, logits, n, err);
         if (status == CTKD_OK && kept)
-            status = keep(kept, &batch, classes, logits, err);
+            status = keep_predictions(kept, &batch, classes, logits, err);
         if (status != CTKD_OK)
             return status;
         float mean = 0;

@@ -2,7 +2,7 @@
 
 #include <stdatomic.h>
 
-struct job {
+struct pool_job {
     atomic_size_t next;
     size_t count;
     void (*body)(void *argument, size_t i);
@@ -12,7 +12,7 @@ struct job {
 static void claim(void *context, size_t worker)
 {
     (void)worker;
-    struct job *const job = context;
+    struct pool_job *const job = context;
     for (;;) {
         const size_t i = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
         if (i >= job->count)
@@ -23,7 +23,7 @@ static void claim(void *context, size_t worker)
 
 static void run(void *context, size_t count, void (*body)(void *argument, size_t i), void *argument)
 {
-    struct job job = { .count = count, .body = body, .argument = argument };
+    struct pool_job job = { .count = count, .body = body, .argument = argument };
     ctkd__workers_run(context, claim, &job);
 }
 

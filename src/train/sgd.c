@@ -82,14 +82,14 @@ double ctkd__sgd_norm(const struct ctkd__sgd_group *group, struct ctkd__workers 
     return sqrt(sum);
 }
 
-struct job {
+struct sgd_job {
     const struct ctkd__sgd_group *groups;
     size_t n_groups, n_workers;
 };
 
-static void work(void *context, size_t worker)
+static void update_share(void *context, size_t worker)
 {
-    const struct job *job = context;
+    const struct sgd_job *job = context;
     for (size_t i = 0; i < job->n_groups; i++) {
         const struct ctkd__sgd_group *group = &job->groups[i];
         ctkd__sgd_update_range(group, first_of(group->n, worker, job->n_workers),
@@ -100,6 +100,6 @@ static void work(void *context, size_t worker)
 void ctkd__sgd_update(const struct ctkd__sgd_group *groups, size_t n_groups,
                       struct ctkd__workers *workers)
 {
-    struct job job = { groups, n_groups, ctkd__workers_count(workers) };
-    ctkd__workers_run(workers, work, &job);
+    struct sgd_job job = { groups, n_groups, ctkd__workers_count(workers) };
+    ctkd__workers_run(workers, update_share, &job);
 }

@@ -282,8 +282,8 @@ static ctkd_status check_logits(struct position position, const char *whose, siz
 }
 
 /* A status of libctkd, and the value that it computed, as one error. */
-static ctkd_status checked(struct position position, const char *quantity, ctkd_status status,
-                           float value, ctkd_error *err)
+static ctkd_status check_value(struct position position, const char *quantity, ctkd_status status,
+                               float value, ctkd_error *err)
 {
     if (status == CTKD_ENAN || (status == CTKD_OK && !isfinite(value)))
         return not_finite(position, quantity, err);
@@ -293,7 +293,7 @@ static ctkd_status checked(struct position position, const char *quantity, ctkd_
     return CTKD_OK;
 }
 
-static void scale(size_t n, float weight, float *values)
+static void scale_values(size_t n, float weight, float *values)
 {
     for (size_t i = 0; i < n; i++)
         values[i] *= weight;
@@ -304,13 +304,13 @@ static ctkd_status find_tau(struct ctkd__training_step *d, struct position posit
 {
     ctkd_temperature *temperature = d->args.state->temperature;
     *n_tau = ctkd_temperature_count(temperature, n);
-    ctkd_status status = checked(
+    ctkd_status status = check_value(
         position, "tau", ctkd_temperature_forward(temperature, n, d->s, d->t, d->tau), 0, err);
     double sum = 0;
     report->tau_min = INFINITY;
     report->tau_max = -INFINITY;
     for (size_t i = 0; i < *n_tau && status == CTKD_OK; i++) {
-        status = checked(position, "tau", CTKD_OK, d->tau[i], err);
+        status = check_value(position, "tau", CTKD_OK, d->tau[i], err);
         sum += (double)d->tau[i];
         report->tau_min = fminf(report->tau_min, d->tau[i]);
         report->tau_max = fmaxf(report->tau_max, d->tau[i]);
@@ -354,7 +354,7 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
         char quantity[64];
         snprintf(quantity, sizeof quantity, "loss of method %s",
                  methods->items[step.failed].def->name);
-        return checked(position, quantity, status, NAN, err);
+        return check_value(position, quantity, status, NAN, err);
     }
     for (size_t i = 0; i < methods->count; i++)
         report->losses[i] = step.losses[i];
@@ -378,11 +378,11 @@ static ctkd_status add_kd(struct ctkd__training_step *d, struct position positio
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     ctkd_status status = ctkd_kd_loss(n, k, d->s, d->t, d->tau, n_tau, d->kd_form, &report->loss_kd,
                                       d->ds_part, NULL, d->dtau);
-    status = checked(position, "loss_kd", status, report->loss_kd, err);
+    status = check_value(position, "loss_kd", status, report->loss_kd, err);
     if (status != CTKD_OK)
         return status;
     ctkd__add_scaled(n * k, weight, d->ds_part, d->ds);
-    scale(n_tau, weight, d->dtau);
+    scale_values(n_tau, weight, d->dtau);
     report->loss += weight * report->loss_kd;
     if (tells_balance(position))
         report->gradient_kd = norm_of(n * k, weight, d->ds_part);
@@ -392,9 +392,10 @@ static ctkd_status add_kd(struct ctkd__training_step *d, struct position positio
 }
 
 /* Adds the KD loss and the methods' own to ds (which has the cross-entropy) and makes dtau. */
-static ctkd_status teach(struct ctkd__training_step *d, const struct ctkd__batch *batch,
-                         ctkd_view view, struct position position, struct ctkd__step_report *report,
-                         ctkd_error *err)
+static ctkd_status add_teacher_losses(struct ctkd__training_step *d,
+                                      const struct ctkd__batch *batch, ctkd_view view,
+                                      struct position position, struct ctkd__step_report *report,
+                                      ctkd_error *err)
 {
     const size_t n = batch->n, k = d->args.classes;
     size_t n_tau = 0;
@@ -423,7 +424,7 @@ static ctkd_status teach(struct ctkd__training_step *d, const struct ctkd__batch
     /* Before the student's backward pass: with temperature.through this adds to ds. */
     status =
         ctkd_temperature_backward(d->args.state->temperature, n, d->dtau, report->lambda, d->ds);
-    return checked(position, "gradient of tau", status, report->tau_gradient, err);
+    return check_value(position, "gradient of tau", status, report->tau_gradient, err);
 }
 
 static ctkd_status check_theta(const struct ctkd__training_step *d, struct position position,
@@ -457,7 +458,7 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
     const size_t n = batch->n, k = d->args.classes;
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     ctkd_status status = ctkd_cross_entropy(n, k, d->s, batch->labels, &report->loss_ce, d->ds);
-    status = checked(position, "loss_ce", status, report->loss_ce, err);
+    status = check_value(position, "loss_ce", status, report->loss_ce, err);
     if (status != CTKD_OK)
         return status;
     for (size_t i = 0; i < n; i++)
@@ -467,11 +468,11 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
         ctkd__profile_add_all(d->args.profile, d->row_labels, ctkd__clock_ns() - start, n);
     if (d->args.teacher) {
         const float weight = d->args.config->method.ce_weight;
-        scale(n * k, weight, d->ds);
+        scale_values(n * k, weight, d->ds);
         if (tells_balance(position))
             report->gradient_ce = norm_of(n * k, 1, d->ds);
         report->loss *= weight;
-        status = teach(d, batch, view, position, report, err);
+        status = add_teacher_losses(d, batch, view, position, report, err);
         if (status == CTKD_OK)
             status = check_theta(d, position, err);
         if (status == CTKD_OK && view != CTKD_VIEW_STRONG &&
@@ -479,7 +480,7 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
             count_taus(d, n);
     }
     if (status == CTKD_OK)
-        status = checked(position, "loss", CTKD_OK, report->loss, err);
+        status = check_value(position, "loss", CTKD_OK, report->loss, err);
     return status;
 }
 
@@ -524,8 +525,8 @@ static ctkd_status forward_teacher(struct ctkd__training_step *d, struct positio
 }
 
 /* Forward passes, losses and gradients of one view; no parameter has moved yet. */
-static ctkd_status pass(struct ctkd__training_step *d, struct position position, ctkd_view view,
-                        struct ctkd__step_report *report, ctkd_error *err)
+static ctkd_status run_view(struct ctkd__training_step *d, struct position position, ctkd_view view,
+                            struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__batch *const batch = position.batch;
     const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
@@ -565,15 +566,15 @@ static ctkd_status make_gradients(struct ctkd__training_step *d, struct position
                                   struct ctkd__step_report *report, ctkd_error *err)
 {
     if (!d->strong_view_gradient) {
-        const ctkd_status status = pass(d, position, CTKD_VIEW_ONLY, report, err);
+        const ctkd_status status = run_view(d, position, CTKD_VIEW_ONLY, report, err);
         return status == CTKD_OK ? check_gradient(d, position, err) : status;
     }
     struct ctkd__step_report strong = *report;
-    ctkd_status status = pass(d, position, CTKD_VIEW_STRONG, &strong, err);
+    ctkd_status status = run_view(d, position, CTKD_VIEW_STRONG, &strong, err);
     if (status != CTKD_OK)
         return status;
     keep_strong_view_gradient(d);
-    status = pass(d, position, CTKD_VIEW_WEAK, report, err);
+    status = run_view(d, position, CTKD_VIEW_WEAK, report, err);
     report->loss += strong.loss;
     report->loss_ce += strong.loss_ce;
     report->tau_gradient += strong.tau_gradient;
@@ -603,7 +604,7 @@ ctkd_status ctkd__step_run(struct ctkd__training_step *d, const struct ctkd__bat
         report->loss_ce = report->lambda = NAN;
     } else if (d->args.teacher) {
         status = ctkd__step_lambda(d->args.config, epoch, &report->lambda);
-        status = checked(position, "lambda", status, report->lambda, err);
+        status = check_value(position, "lambda", status, report->lambda, err);
     }
     if (status == CTKD_OK)
         status = make_gradients(d, position, report, err);

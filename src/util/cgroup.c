@@ -122,7 +122,7 @@ static bool read_mount(char *line, const char *controller, struct mount *out)
     return strcmp(type, "cgroup") == 0 && has_word(options, controller);
 }
 
-static double least(double a, double b)
+static double lower_limit(double a, double b)
 {
     return a > 0 && (b <= 0 || a < b) ? a : b;
 }
@@ -143,7 +143,7 @@ static double walk(const char *root, const struct mount *mount, const char *grou
         if (dir[n] != '/' && dir[n] != '\0')
             continue;
         dir[n] = '\0';
-        limit = least(kind->read(dir, unified), limit);
+        limit = lower_limit(kind->read(dir, unified), limit);
         if (n == 0)
             break;
     }
@@ -161,7 +161,7 @@ static double limit_of(const char *root, const struct kind *kind, bool unified)
     while (file && fgets(line, sizeof line, file)) {
         struct mount mount;
         if (read_mount(line, controller, &mount))
-            limit = least(walk(root, &mount, group, kind, unified), limit);
+            limit = lower_limit(walk(root, &mount, group, kind, unified), limit);
     }
     if (file)
         fclose(file);
@@ -171,11 +171,11 @@ static double limit_of(const char *root, const struct kind *kind, bool unified)
 double ctkd__cgroup_cpus(const char *root)
 {
     static const struct kind kind = { "cpu", read_cpus };
-    return least(limit_of(root, &kind, true), limit_of(root, &kind, false));
+    return lower_limit(limit_of(root, &kind, true), limit_of(root, &kind, false));
 }
 
 double ctkd__cgroup_memory(const char *root)
 {
     static const struct kind kind = { "memory", read_memory };
-    return least(limit_of(root, &kind, true), limit_of(root, &kind, false));
+    return lower_limit(limit_of(root, &kind, true), limit_of(root, &kind, false));
 }

@@ -54,19 +54,19 @@ static void *reserve(struct machine *m, void *array, size_t *capacity, size_t co
     if (count <= *capacity)
         return array;
     const size_t larger = count < 4 ? 4 : 2 * count;
-    char *grown = realloc(array, larger * element);
-    if (!grown) {
+    char *resized = realloc(array, larger * element);
+    if (!resized) {
         fail(m, CTKD_ENOMEM, "out of memory");
         return NULL;
     }
-    memset(grown + *capacity * element, 0, (larger - *capacity) * element);
+    memset(resized + *capacity * element, 0, (larger - *capacity) * element);
     *capacity = larger;
-    return grown;
+    return resized;
 }
 _Static_assert(sizeof(size_t) == sizeof(void *), "reserve() serves both");
 
 /* The next n bytes, or NULL when the pickle ends before. */
-static const unsigned char *take(struct machine *m, uint64_t n)
+static const unsigned char *read_bytes(struct machine *m, uint64_t n)
 {
     if (m->status != CTKD_OK || n > m->size - m->at) {
         fail(m, CTKD_EFORMAT, "cut off");
@@ -76,9 +76,9 @@ static const unsigned char *take(struct machine *m, uint64_t n)
     return m->bytes + m->at - n;
 }
 
-static uint64_t take_number(struct machine *m, size_t n)
+static uint64_t read_number(struct machine *m, size_t n)
 {
-    const unsigned char *bytes = take(m, n);
+    const unsigned char *bytes = read_bytes(m, n);
     uint64_t number = 0;
     while (bytes && n-- > 0)
         number = number << 8 | bytes[n];
@@ -118,14 +118,14 @@ static value *push_new(struct machine *m, enum ctkd__pickle_kind kind)
 }
 
 /* The stack may not be popped below the last mark. */
-static size_t fence(const struct machine *m)
+static size_t stack_floor(const struct machine *m)
 {
     return m->n_marks ? m->marks[m->n_marks - 1] : 0;
 }
 
 static value *pop(struct machine *m)
 {
-    if (m->status == CTKD_OK && m->count > fence(m))
+    if (m->status == CTKD_OK && m->count > stack_floor(m))
         return m->stack[--m->count];
     fail(m, CTKD_EFORMAT, "the stack is empty");
     return NULL;
@@ -150,7 +150,7 @@ static void push_integer(struct machine *m, enum ctkd__pickle_kind kind, int64_t
 /* Two's complement of `length` bytes; none are 0. */
 static void push_long(struct machine *m, uint64_t length)
 {
-    const unsigned char *bytes = take(m, length);
+    const unsigned char *bytes = read_bytes(m, length);
     value *v = bytes ? push_new(m, length > 8 ? CTKD__PICKLE_BYTES : CTKD__PICKLE_INT) : NULL;
     if (!v)
         return;
@@ -164,7 +164,7 @@ static void push_long(struct machine *m, uint64_t length)
 
 static void push_float(struct machine *m)
 {
-    const unsigned char *bytes = take(m, 8);
+    const unsigned char *bytes = read_bytes(m, 8);
     value *v = bytes ? push_new(m, CTKD__PICKLE_FLOAT) : NULL;
     uint64_t bits = 0;
     if (!v)
@@ -177,8 +177,8 @@ static void push_float(struct machine *m)
 /* A text whose length is the next `width` bytes. */
 static void push_text(struct machine *m, enum ctkd__pickle_kind kind, size_t width)
 {
-    const uint64_t length = take_number(m, width);
-    const unsigned char *bytes = take(m, length);
+    const uint64_t length = read_number(m, width);
+    const unsigned char *bytes = read_bytes(m, length);
     value *v = bytes ? push_new(m, kind) : NULL;
     if (v) {
         v->text = (const char *)bytes;
@@ -188,10 +188,10 @@ static void push_text(struct machine *m, enum ctkd__pickle_kind kind, size_t wid
 
 static void add_items(struct machine *m, value *v, value **items, size_t n)
 {
-    value **grown = reserve(m, v->items, &v->capacity, v->count + n);
-    if (!grown)
+    value **resized = reserve(m, v->items, &v->capacity, v->count + n);
+    if (!resized)
         return;
-    v->items = grown;
+    v->items = resized;
     memcpy(v->items + v->count, items, n * sizeof(value *));
     v->count += n;
 }
@@ -217,7 +217,7 @@ static void collect(struct machine *m, enum ctkd__pickle_kind kind, size_t from)
 
 static void collect_some(struct machine *m, size_t n)
 {
-    if (m->count < fence(m) + n)
+    if (m->count < stack_floor(m) + n)
         fail(m, CTKD_EFORMAT, "the stack is empty");
     else
         collect(m, CTKD__PICKLE_TUPLE, m->count - n);
@@ -229,7 +229,7 @@ static void extend(struct machine *m, enum ctkd__pickle_kind kind, size_t from)
 {
     if (m->status != CTKD_OK)
         return;
-    if (from <= fence(m) || from > m->count) {
+    if (from <= stack_floor(m) || from > m->count) {
         fail(m, CTKD_EFORMAT, "the stack is empty");
         return;
     }
@@ -245,19 +245,19 @@ static void extend(struct machine *m, enum ctkd__pickle_kind kind, size_t from)
 }
 
 /* A text up to the next newline. */
-static const char *take_line(struct machine *m, size_t *length)
+static const char *read_line(struct machine *m, size_t *length)
 {
     const unsigned char *begin = m->bytes + m->at;
     const unsigned char *end = m->size > m->at ? memchr(begin, '\n', m->size - m->at) : NULL;
     *length = end ? (size_t)(end - begin) : 0;
-    return (const char *)take(m, end ? *length + 1 : m->size - m->at + 1);
+    return (const char *)read_bytes(m, end ? *length + 1 : m->size - m->at + 1);
 }
 
 static void push_global(struct machine *m)
 {
     size_t length = 0, name_length = 0;
-    const char *module = take_line(m, &length);
-    const char *name = module ? take_line(m, &name_length) : NULL;
+    const char *module = read_line(m, &length);
+    const char *name = module ? read_line(m, &name_length) : NULL;
     value *v = name ? push_new(m, CTKD__PICKLE_GLOBAL) : NULL;
     if (!v)
         return;
@@ -403,11 +403,11 @@ static void push_persistent(struct machine *m)
         fail(m, CTKD_EFORMAT, "found more than 16384 storages");
         return;
     }
-    value **grown =
+    value **resized =
         reserve(m, pickle->persistent, &pickle->persistent_capacity, pickle->n_persistent + 1);
-    if (!grown)
+    if (!resized)
         return;
-    pickle->persistent = grown;
+    pickle->persistent = resized;
     pickle->persistent[pickle->n_persistent++] = v;
 }
 
@@ -427,7 +427,7 @@ static void memo_put(struct machine *m, uint64_t index)
 {
     if (m->status != CTKD_OK)
         return;
-    if (m->count <= fence(m) || index >= m->size || index >= PUSHES_MAX) {
+    if (m->count <= stack_floor(m) || index >= m->size || index >= PUSHES_MAX) {
         fail(m, CTKD_EFORMAT, "found a reference to a value that does not exist");
         return;
     }
@@ -450,7 +450,7 @@ static void memo_get(struct machine *m, uint64_t index)
 /* The top of the stack or, when that is a mark, the mark. */
 static void discard(struct machine *m)
 {
-    if (m->n_marks && m->count == fence(m))
+    if (m->n_marks && m->count == stack_floor(m))
         m->n_marks--;
     else
         pop(m);
@@ -465,7 +465,7 @@ static void duplicate(struct machine *m)
 
 static void check_protocol(struct machine *m)
 {
-    const uint64_t protocol = take_number(m, 1);
+    const uint64_t protocol = read_number(m, 1);
     if (protocol < 2 || protocol > 5)
         fail(m, CTKD_EUNSUPPORTED, "found an unknown protocol, expected 2 to 5");
 }
@@ -481,15 +481,15 @@ static bool run_plain(struct machine *m, int code)
     case 0x89: /* NEWFALSE */
         return push_integer(m, CTKD__PICKLE_BOOL, 0), true;
     case 'J': /* BININT */
-        return push_integer(m, CTKD__PICKLE_INT, (int32_t)take_number(m, 4)), true;
+        return push_integer(m, CTKD__PICKLE_INT, (int32_t)read_number(m, 4)), true;
     case 'K': /* BININT1 */
-        return push_integer(m, CTKD__PICKLE_INT, (int64_t)take_number(m, 1)), true;
+        return push_integer(m, CTKD__PICKLE_INT, (int64_t)read_number(m, 1)), true;
     case 'M': /* BININT2 */
-        return push_integer(m, CTKD__PICKLE_INT, (int64_t)take_number(m, 2)), true;
+        return push_integer(m, CTKD__PICKLE_INT, (int64_t)read_number(m, 2)), true;
     case 0x8a: /* LONG1 */
-        return push_long(m, take_number(m, 1)), true;
+        return push_long(m, read_number(m, 1)), true;
     case 0x8b: /* LONG4 */
-        return push_long(m, take_number(m, 4)), true;
+        return push_long(m, read_number(m, 4)), true;
     case 'G': /* BINFLOAT */
         return push_float(m), true;
     case 'U':  /* SHORT_BINSTRING */
@@ -572,19 +572,19 @@ static bool run_object(struct machine *m, int code)
     case 'Q': /* BINPERSID */
         return push_persistent(m), true;
     case 'q': /* BINPUT */
-        return memo_put(m, take_number(m, 1)), true;
+        return memo_put(m, read_number(m, 1)), true;
     case 'r': /* LONG_BINPUT */
-        return memo_put(m, take_number(m, 4)), true;
+        return memo_put(m, read_number(m, 4)), true;
     case 0x94: /* MEMOIZE */
         return memo_put(m, m->n_memo), true;
     case 'h': /* BINGET */
-        return memo_get(m, take_number(m, 1)), true;
+        return memo_get(m, read_number(m, 1)), true;
     case 'j': /* LONG_BINGET */
-        return memo_get(m, take_number(m, 4)), true;
+        return memo_get(m, read_number(m, 4)), true;
     case 0x80: /* PROTO */
         return check_protocol(m), true;
     case 0x95: /* FRAME: a hint for readers of streams */
-        return (void)take(m, 8), true;
+        return (void)read_bytes(m, 8), true;
     }
     return false;
 }
@@ -592,7 +592,7 @@ static bool run_object(struct machine *m, int code)
 static void run(struct machine *m)
 {
     while (m->status == CTKD_OK) {
-        const unsigned char *code = take(m, 1);
+        const unsigned char *code = read_bytes(m, 1);
         if (!code || *code == '.')
             return;
         if (!run_plain(m, *code) && !run_container(m, *code) && !run_object(m, *code))
@@ -639,19 +639,19 @@ void ctkd__pickle_fini(struct ctkd__pickle *pickle)
     *pickle = (struct ctkd__pickle){ 0 };
 }
 
-static bool same(const char *text, size_t length, const char *expected)
+static bool text_equals(const char *text, size_t length, const char *expected)
 {
     return length == strlen(expected) && memcmp(text, expected, length) == 0;
 }
 
 bool ctkd__pickle_is_string(const struct ctkd__pickle_value *v, const char *text)
 {
-    return v && v->kind == CTKD__PICKLE_STRING && same(v->text, v->length, text);
+    return v && v->kind == CTKD__PICKLE_STRING && text_equals(v->text, v->length, text);
 }
 
 bool ctkd__pickle_is_global(const struct ctkd__pickle_value *v, const char *module,
                             const char *name)
 {
-    return v && v->kind == CTKD__PICKLE_GLOBAL && same(v->text, v->length, module) &&
-           same(v->name, v->name_length, name);
+    return v && v->kind == CTKD__PICKLE_GLOBAL && text_equals(v->text, v->length, module) &&
+           text_equals(v->name, v->name_length, name);
 }

@@ -21,8 +21,8 @@ enum {
 };
 
 /* A leaf as found; set only after the base files, which may be named below it. */
-struct entry {
-    struct entry *next;
+struct yaml_entry {
+    struct yaml_entry *next;
     unsigned long line;
     char *value; /* a list is joined with commas */
     bool list, null;
@@ -30,8 +30,8 @@ struct entry {
 };
 
 /* A file being read, and the one that named it. */
-struct source {
-    const struct source *parent;
+struct yaml_file {
+    const struct yaml_file *parent;
     const char *path;
     dev_t device;
     ino_t inode;
@@ -41,7 +41,7 @@ struct source {
     yaml_event_t event; /* the current one */
     char *bases[FILES_LIMIT];
     size_t n_bases;
-    struct entry *entries, **tail;
+    struct yaml_entry *entries, **tail;
     struct map_begun {
         char key[CTKD__OPTION_KEY_MAX];
     } * maps; /* a second one of the same key is a duplicate */
@@ -52,7 +52,7 @@ struct source {
     ctkd__fail(err, status, "%s:%lu: " format, (source)->path,                                     \
                (unsigned long)(source)->event.start_mark.line + 1, __VA_ARGS__)
 
-static ctkd_status parser_failure(const struct source *source, ctkd_error *err)
+static ctkd_status parser_failure(const struct yaml_file *source, ctkd_error *err)
 {
     const yaml_parser_t *parser = &source->parser;
     if (parser->error == YAML_MEMORY_ERROR)
@@ -65,7 +65,7 @@ static ctkd_status parser_failure(const struct source *source, ctkd_error *err)
 }
 
 /* The next event; whatever could make a small file large or strange is refused here. */
-static ctkd_status advance(struct source *source, ctkd_error *err)
+static ctkd_status advance(struct yaml_file *source, ctkd_error *err)
 {
     yaml_event_delete(&source->event);
     memset(&source->event, 0, sizeof source->event);
@@ -93,13 +93,13 @@ static ctkd_status advance(struct source *source, ctkd_error *err)
     return CTKD_OK;
 }
 
-static const char *scalar(const struct source *source)
+static const char *scalar(const struct yaml_file *source)
 {
     return (const char *)source->event.data.scalar.value;
 }
 
 /* YAML's nothing: an empty scalar, ~ or null, without quotes. */
-static bool is_null(const struct source *source)
+static bool is_null(const struct yaml_file *source)
 {
     static const char *const words[] = { "", "~", "null", "Null", "NULL" };
     if (source->event.type != YAML_SCALAR_EVENT ||
@@ -112,7 +112,7 @@ static bool is_null(const struct source *source)
 }
 
 /* Appends `part` to an allocated text, with a comma before it unless it is the first. */
-static ctkd_status append(struct source *source, char **text, const char *part, ctkd_error *err)
+static ctkd_status append(struct yaml_file *source, char **text, const char *part, ctkd_error *err)
 {
     const size_t old = *text ? strlen(*text) + 1 : 0, more = strlen(part);
     char *longer = realloc(*text, old + more + 1);
@@ -126,7 +126,8 @@ static ctkd_status append(struct source *source, char **text, const char *part, 
 }
 
 /* Reads the scalars of a list, whose start is the current event. */
-static ctkd_status read_list(struct source *source, const char *key, char **value, ctkd_error *err)
+static ctkd_status read_list(struct yaml_file *source, const char *key, char **value,
+                             ctkd_error *err)
 {
     for (;;) {
         ctkd_status status = advance(source, err);
@@ -146,7 +147,7 @@ static ctkd_status read_list(struct source *source, const char *key, char **valu
     }
 }
 
-static ctkd_status add_base(struct source *source, ctkd_error *err)
+static ctkd_status add_base(struct yaml_file *source, ctkd_error *err)
 {
     if (source->n_bases == FILES_LIMIT)
         return fail_at(source, err, CTKD_EFORMAT, "base: found more than %d files", FILES_LIMIT);
@@ -157,7 +158,7 @@ static ctkd_status add_base(struct source *source, ctkd_error *err)
     return CTKD_OK;
 }
 
-static ctkd_status read_base(struct source *source, ctkd_error *err)
+static ctkd_status read_base(struct yaml_file *source, ctkd_error *err)
 {
     if (source->n_bases)
         return fail_at(source, err, CTKD_EEXIST, "%s", "base: already set in this file");
@@ -182,15 +183,15 @@ static ctkd_status read_base(struct source *source, ctkd_error *err)
 }
 
 /* Reads the scalar or list of a known key, the current event, into the list of entries. */
-static ctkd_status read_leaf(struct source *source, const struct ctkd__option_at *at,
+static ctkd_status read_leaf(struct yaml_file *source, const struct ctkd__option_at *at,
                              ctkd_error *err)
 {
-    for (const struct entry *entry = source->entries; entry; entry = entry->next)
+    for (const struct yaml_entry *entry = source->entries; entry; entry = entry->next)
         if (strcmp(entry->key, at->key) == 0)
             return fail_at(source, err, CTKD_EEXIST, "%s: already set on line %lu", at->key,
                            entry->line);
     const size_t bytes = strlen(at->key) + 1;
-    struct entry *entry = calloc(1, sizeof *entry + bytes);
+    struct yaml_entry *entry = calloc(1, sizeof *entry + bytes);
     if (!entry)
         return fail_at(source, err, CTKD_ENOMEM, "%s: out of memory", at->key);
     memcpy(entry->key, at->key, bytes);
@@ -203,10 +204,12 @@ static ctkd_status read_leaf(struct source *source, const struct ctkd__option_at
                        : append(source, &entry->value, scalar(source), err);
 }
 
-static ctkd_status read_map(struct source *source, const char *prefix, int depth, ctkd_error *err);
+static ctkd_status read_map(struct yaml_file *source, const char *prefix, int depth,
+                            ctkd_error *err);
 
 /* Begins the map of a section; the same one twice is an error as for any key. */
-static ctkd_status read_section(struct source *source, const char *key, int depth, ctkd_error *err)
+static ctkd_status read_section(struct yaml_file *source, const char *key, int depth,
+                                ctkd_error *err)
 {
     for (size_t i = 0; i < source->n_maps; i++)
         if (strcmp(source->maps[i].key, key) == 0)
@@ -229,14 +232,14 @@ static ctkd_status read_section(struct source *source, const char *key, int dept
 }
 
 /* A list, or a scalar that says something. */
-static bool is_value(const struct source *source)
+static bool is_value(const struct yaml_file *source)
 {
     return source->event.type == YAML_SEQUENCE_START_EVENT ||
            (source->event.type == YAML_SCALAR_EVENT && !is_null(source));
 }
 
 /* Reads the value of a key, the current event. */
-static ctkd_status read_node(struct source *source, const char *key, int depth, ctkd_error *err)
+static ctkd_status read_node(struct yaml_file *source, const char *key, int depth, ctkd_error *err)
 {
     struct ctkd__option_at at;
     if (strcmp(key, "base") == 0)
@@ -257,7 +260,8 @@ static ctkd_status read_node(struct source *source, const char *key, int depth, 
 }
 
 /* Reads the keys of a map, whose start is the current event. */
-static ctkd_status read_map(struct source *source, const char *prefix, int depth, ctkd_error *err)
+static ctkd_status read_map(struct yaml_file *source, const char *prefix, int depth,
+                            ctkd_error *err)
 {
     if (depth > DEPTH_LIMIT)
         return fail_at(source, err, CTKD_EFORMAT, "maps are nested more than %d deep", DEPTH_LIMIT);
@@ -280,7 +284,7 @@ static ctkd_status read_map(struct source *source, const char *prefix, int depth
 }
 
 /* The one document of a file. No document at all is a config of defaults. */
-static ctkd_status read_document(struct source *source, ctkd_error *err)
+static ctkd_status read_document(struct yaml_file *source, ctkd_error *err)
 {
     for (bool seen = false;; seen |= source->event.type == YAML_DOCUMENT_END_EVENT) {
         ctkd_status status = advance(source, err);
@@ -300,9 +304,9 @@ static ctkd_status read_document(struct source *source, ctkd_error *err)
     }
 }
 
-static ctkd_status set_entries(const struct source *source, ctkd_error *err)
+static ctkd_status set_entries(const struct yaml_file *source, ctkd_error *err)
 {
-    for (const struct entry *entry = source->entries; entry; entry = entry->next) {
+    for (const struct yaml_entry *entry = source->entries; entry; entry = entry->next) {
         char where[PATH_LIMIT + 32];
         struct ctkd__option_at at;
         snprintf(where, sizeof where, "%s:%lu", source->path, entry->line);
@@ -330,10 +334,10 @@ static ctkd_status check_kind(const char *path, const char *text, size_t bytes, 
 }
 
 static ctkd_status read_file(struct ctkd__sections sections, const char *path,
-                             const struct source *parent, int *files, ctkd_error *err);
+                             const struct yaml_file *parent, int *files, ctkd_error *err);
 
 /* Reads the files that a file builds on; their names are relative to it. */
-static ctkd_status read_bases(struct source *source, ctkd_error *err)
+static ctkd_status read_bases(struct yaml_file *source, ctkd_error *err)
 {
     const char *slash = strrchr(source->path, '/');
     const int folder = slash ? (int)(slash + 1 - source->path) : 0;
@@ -358,13 +362,13 @@ static ctkd_status read_bases(struct source *source, ctkd_error *err)
     return CTKD_OK;
 }
 
-static void source_fini(struct source *source)
+static void source_fini(struct yaml_file *source)
 {
     yaml_event_delete(&source->event);
     yaml_parser_delete(&source->parser);
     for (size_t i = 0; i < source->n_bases; i++)
         free(source->bases[i]);
-    for (struct entry *entry = source->entries, *next; entry; entry = next) {
+    for (struct yaml_entry *entry = source->entries, *next; entry; entry = next) {
         next = entry->next;
         free(entry->value);
         free(entry);
@@ -373,14 +377,14 @@ static void source_fini(struct source *source)
 }
 
 /* Refuses a chain of files that returns to itself, is too deep, or branches into too many. */
-static ctkd_status check_chain(struct source *source, ctkd_error *err)
+static ctkd_status check_chain(struct yaml_file *source, ctkd_error *err)
 {
     struct stat info;
     if (stat(source->path, &info) != 0)
         return ctkd__fail(err, CTKD_EIO, "cannot open %s: %s", source->path, strerror(errno));
     source->device = info.st_dev;
     source->inode = info.st_ino;
-    for (const struct source *p = source->parent; p; p = p->parent)
+    for (const struct yaml_file *p = source->parent; p; p = p->parent)
         if (p->device == source->device && p->inode == source->inode)
             return ctkd__fail(err, CTKD_EFORMAT, "%s: base: %s itself builds on this file",
                               source->parent->path, source->path);
@@ -394,13 +398,13 @@ static ctkd_status check_chain(struct source *source, ctkd_error *err)
 }
 
 static ctkd_status read_file(struct ctkd__sections sections, const char *path,
-                             const struct source *parent, int *files, ctkd_error *err)
+                             const struct yaml_file *parent, int *files, ctkd_error *err)
 {
-    struct source source = { .parent = parent,
-                             .path = path,
-                             .depth = parent ? parent->depth + 1 : 1,
-                             .files = files,
-                             .sections = sections };
+    struct yaml_file source = { .parent = parent,
+                                .path = path,
+                                .depth = parent ? parent->depth + 1 : 1,
+                                .files = files,
+                                .sections = sections };
     char *text = NULL;
     size_t bytes = 0;
     source.tail = &source.entries;

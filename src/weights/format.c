@@ -32,7 +32,7 @@ struct sentence {
     bool begun;
 };
 
-static void put(struct sentence *s, const char *separator)
+static void put_pending(struct sentence *s, const char *separator)
 {
     if (s->pending && s->used < s->bytes)
         s->used += (size_t)snprintf(s->text + s->used, s->bytes - s->used, "%s%s",
@@ -42,7 +42,7 @@ static void put(struct sentence *s, const char *separator)
 
 static void add(struct sentence *s, const char *word)
 {
-    put(s, ", ");
+    put_pending(s, ", ");
     s->pending = word;
 }
 
@@ -67,7 +67,7 @@ const char *ctkd__weights_format_list(enum ctkd__format_text text, bool networks
             break;
         }
     }
-    put(&s, " or ");
+    put_pending(&s, " or ");
     return out;
 }
 

@@ -73,7 +73,7 @@ done
 expect 1 "$ctkd" doctor $small data.set=mnist:flat
 grep -Eq '^PROBLEM +normalisation .*the same value in all training images' stdout || fail "flat images: $(cat stdout)"
 ! grep -q 'data.std=0' stdout || fail "a deviation of 0 is advised"
-problem data '6 of 10 classes have no training image \(label .* and 2 more\): is data.limit the one' data.limit=4 train.batch=2
+problem data '6 of 10 classes have no training image \(label .* and 2 more\): does data.limit leave out' data.limit=4 train.batch=2
 
 # Full disk: a file system of half a megabyte, where one may be mounted.
 mkdir disk

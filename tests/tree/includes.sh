@@ -49,3 +49,12 @@ while read -r count room; do
         exit 1
     }
 done < <(cd "$source" && find src -name '*.[ch]' | sed 's/\.inc\.h$//; s/\.[ch]$//' | sort -u | xargs -n1 dirname | sort | uniq -c)
+
+# A struct's name is defined once, so that a debugger and a reader mean the same by it.
+defined_twice() {
+    grep -rhoE '^(static )?struct [a-z0-9_]+ \{' --include='*.[ch]' "$1" | sed -E 's/^static //; s/ \{//' | sort | uniq -d
+}
+twice=$(defined_twice "$source/src")
+[ -z "$twice" ] || { echo "defined in more than one file of src, expected telling names: ${twice//$'\n'/, }" >&2 && exit 1; }
+printf 'struct job {\n' | tee "$wrong/src/a.c" >"$wrong/src/b.c"
+[ "$(defined_twice "$wrong/src")" = 'struct job' ] || { echo "a struct that is defined twice passed, expected a refusal" >&2 && exit 1; }

@@ -10,7 +10,7 @@
 #include "data/picture/picture_formats.h"
 #include "util/error.h"
 
-struct decoder {
+struct jpeg_decoder {
     struct jpeg_decompress_struct info;
     struct jpeg_error_mgr errors;
     jmp_buf failed;
@@ -18,14 +18,14 @@ struct decoder {
     bool ends_early;
 };
 
-static struct decoder *decoder_of(j_common_ptr info)
+static struct jpeg_decoder *decoder_of(j_common_ptr info)
 {
     return info->client_data;
 }
 
 static void fail(j_common_ptr info)
 {
-    struct decoder *const d = decoder_of(info);
+    struct jpeg_decoder *const d = decoder_of(info);
     info->err->format_message(info, d->message);
     longjmp(d->failed, 1);
 }
@@ -40,7 +40,7 @@ static void note(j_common_ptr info, int level)
         decoder_of(info)->ends_early = true;
 }
 
-static void open_decoder(struct decoder *d)
+static void open_decoder(struct jpeg_decoder *d)
 {
     memset(d, 0, sizeof *d);
     d->info.err = jpeg_std_error(&d->errors);
@@ -69,7 +69,7 @@ static int orientation_of(const uint8_t *bytes, size_t size)
     return 1;
 }
 
-static void start(struct decoder *d, const struct ctkd__picture_file *file)
+static void start(struct jpeg_decoder *d, const struct ctkd__picture_file *file)
 {
     jpeg_create_decompress(&d->info);
     jpeg_mem_src(&d->info, file->bytes, (unsigned long)file->size);
@@ -79,7 +79,7 @@ static void start(struct decoder *d, const struct ctkd__picture_file *file)
 static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__picture_info *out,
                          ctkd_error *err)
 {
-    struct decoder d;
+    struct jpeg_decoder d;
     open_decoder(&d);
     if (setjmp(d.failed)) {
         jpeg_destroy_decompress(&d.info);
@@ -183,7 +183,7 @@ static void read_rows(struct jpeg_decompress_struct *info, size_t rows, uint8_t 
 }
 
 /* Runs under setjmp: returns false when there is no memory, else jumps out on every error. */
-static bool decode_rows(struct decoder *d, const struct ctkd__picture_job *job,
+static bool decode_rows(struct jpeg_decoder *d, const struct ctkd__picture_job *job,
                         struct ctkd__picture *out)
 {
     struct jpeg_decompress_struct *const info = &d->info;
@@ -217,7 +217,7 @@ static bool decode_rows(struct decoder *d, const struct ctkd__picture_job *job,
 static ctkd_status decode(const struct ctkd__picture_job *job, struct ctkd__picture *out,
                           ctkd_error *err)
 {
-    struct decoder d;
+    struct jpeg_decoder d;
     open_decoder(&d);
     if (setjmp(d.failed)) {
         jpeg_destroy_decompress(&d.info);

@@ -7,7 +7,7 @@
 #include "data/picture/picture_formats.h"
 #include "util/error.h"
 
-struct decoder {
+struct png_decoder {
     png_structp png;
     png_infop info;
     const struct ctkd__picture_file *file;
@@ -18,7 +18,7 @@ struct decoder {
 
 static void fail(png_structp png, png_const_charp message)
 {
-    struct decoder *const d = png_get_error_ptr(png);
+    struct png_decoder *const d = png_get_error_ptr(png);
     strncpy(d->message, message, sizeof d->message - 1);
     longjmp(d->failed, 1);
 }
@@ -31,7 +31,7 @@ static void ignore(png_structp png, png_const_charp message)
 
 static void read_bytes(png_structp png, png_bytep out, size_t n)
 {
-    struct decoder *const d = png_get_io_ptr(png);
+    struct png_decoder *const d = png_get_io_ptr(png);
     if (n > d->file->size - d->at)
         png_error(png, "the file ends early");
     memcpy(out, d->file->bytes + d->at, n);
@@ -43,7 +43,7 @@ static bool is_png(const uint8_t *bytes, size_t size)
     return size >= 8 && png_sig_cmp(bytes, 0, 8) == 0;
 }
 
-static bool open_decoder(struct decoder *d, const struct ctkd__picture_file *file)
+static bool open_decoder(struct png_decoder *d, const struct ctkd__picture_file *file)
 {
     memset(d, 0, sizeof *d);
     d->file = file;
@@ -57,7 +57,7 @@ static bool open_decoder(struct decoder *d, const struct ctkd__picture_file *fil
     return true;
 }
 
-static void close_decoder(struct decoder *d)
+static void close_decoder(struct png_decoder *d)
 {
     png_destroy_read_struct(&d->png, &d->info, NULL);
 }
@@ -70,7 +70,7 @@ static ctkd_status no_memory(const struct ctkd__picture_file *file, ctkd_error *
 static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__picture_info *out,
                          ctkd_error *err)
 {
-    struct decoder d;
+    struct png_decoder d;
     if (!open_decoder(&d, file)) {
         close_decoder(&d);
         return no_memory(file, err);
@@ -99,7 +99,7 @@ static void cut_to_bytes(uint8_t *row, size_t n)
 }
 
 /* Tells libpng what the rows shall be; true when they are 16-bit grey, which stays as it is. */
-static bool set_transforms(struct decoder *d)
+static bool set_transforms(struct png_decoder *d)
 {
     const int type = png_get_color_type(d->png, d->info);
     const bool deep_grey = type == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(d->png, d->info) == 16;
@@ -122,7 +122,7 @@ static void grey_to_rgb(uint8_t *row, size_t n)
 }
 
 /* Runs under setjmp: returns false when there is no memory, else jumps out on every error. */
-static bool decode_rows(struct decoder *d, const struct ctkd__picture_job *job,
+static bool decode_rows(struct png_decoder *d, const struct ctkd__picture_job *job,
                         struct ctkd__picture *out)
 {
     png_read_info(d->png, d->info);
@@ -151,7 +151,7 @@ static bool decode_rows(struct decoder *d, const struct ctkd__picture_job *job,
 static ctkd_status decode(const struct ctkd__picture_job *job, struct ctkd__picture *out,
                           ctkd_error *err)
 {
-    struct decoder d;
+    struct png_decoder d;
     if (!open_decoder(&d, &job->file)) {
         close_decoder(&d);
         return no_memory(&job->file, err);

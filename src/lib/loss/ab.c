@@ -45,7 +45,7 @@ static size_t ab_workspace(const void *config, const ctkd_loss_shape *shape)
     return ctkd__add_product(&values, shape->n, 1) ? values : 0;
 }
 
-struct tap {
+struct ab_map {
     const ctkd_map *x, *t;
     float scale; /* of the gradient */
     double *sums;
@@ -54,7 +54,7 @@ struct tap {
 /* Without branches, which would go either way as often; a NaN of the student stays one. */
 static void compare_sample(void *argument, size_t sample)
 {
-    const struct tap *tap = argument;
+    const struct ab_map *tap = argument;
     const size_t size = ctkd__map_size(tap->x), end = (sample + 1) * size;
     double sum = 0;
     for (size_t at = sample * size; at < end; at += CTKD__STRETCH) {
@@ -84,7 +84,7 @@ static ctkd_status ab_eval(const void *config, const ctkd_loss_args *a)
             return CTKD_ESHAPE;
     double loss = 0, factor = unit / (double)a->n;
     for (size_t i = a->n_maps; i > 0; i -= 2, factor /= 2) { /* the deepest counts most */
-        struct tap tap = { &a->maps[i - 2], &a->maps[i - 1], (float)(2 * factor), a->workspace };
+        struct ab_map tap = { &a->maps[i - 2], &a->maps[i - 1], (float)(2 * factor), a->workspace };
         ctkd__each(a->pool, a->n, compare_sample, &tap);
         loss += factor * ctkd__sum(a->n, a->workspace);
     }

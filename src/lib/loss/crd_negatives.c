@@ -36,7 +36,7 @@ struct draws {
     size_t left;
 };
 
-static uint32_t next(struct draws *draws)
+static uint32_t next_draw(struct draws *draws)
 {
     if (draws->left == 0) {
         ctkd_random_u32x4(draws->samples->seed, CTKD_RANDOM_LOSS, FIRST_STEP + draws->samples->step,
@@ -67,7 +67,7 @@ static void draw_distinct(struct draws *draws, struct others *others, size_t m, 
     const bool leave_out = m > bound / 2;
     memset(marks, 0, words * sizeof *marks);
     for (size_t left = leave_out ? bound - m : m; left > 0;) {
-        const uint32_t rank = next(draws);
+        const uint32_t rank = next_draw(draws);
         const uint64_t bit = UINT64_C(1) << rank % 64;
         left -= !(marks[rank / 64] & bit);
         marks[rank / 64] |= bit;
@@ -90,7 +90,7 @@ static void draw_repeated(struct draws *draws, struct others *others, size_t m, 
 {
     memset(times, 0, draws->bound * sizeof *times);
     for (size_t i = 0; i < m; i++)
-        times[next(draws)]++;
+        times[next_draw(draws)]++;
     for (uint32_t rank = 0; rank < draws->bound; rank++) {
         const uint32_t row = row_of(others, rank);
         for (; times[rank] > 0; times[rank]--)
@@ -126,5 +126,5 @@ uint32_t ctkd__crd_relative(const ctkd_samples *samples, const struct ctkd__crd_
     struct draws draws = {
         .samples = samples, .id = id, .bound = start[1] - start[0], .block = UINT32_MAX
     }; /* negatives never get there */
-    return classes->rows[start[0] + next(&draws)];
+    return classes->rows[start[0] + next_draw(&draws)];
 }

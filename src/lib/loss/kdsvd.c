@@ -32,7 +32,7 @@ struct kdsvd_config {
 enum { EXTRA = 3 }; /* student's vectors beyond k among which one is chosen */
 
 /* A sample's map: all rows are vectors of its width. */
-struct tap {
+struct svd_map {
     size_t width;
     double *basis, *values; /* the student's eigenvectors and eigenvalues */
     double *scale;          /* [k] */
@@ -100,9 +100,9 @@ static size_t kdsvd_workspace(const void *config, const ctkd_loss_shape *shape)
                : 0;
 }
 
-static struct tap tap_at(const struct kdsvd *p, double *memory, size_t index)
+static struct svd_map tap_at(const struct kdsvd *p, double *memory, size_t index)
 {
-    struct tap tap = { .width = p->args->maps[2 * index].w };
+    struct svd_map tap = { .width = p->args->maps[2 * index].w };
     const size_t w = tap.width;
     tap.basis = memory + index * p->of_tap;
     tap.values = tap.basis + w * w;
@@ -139,7 +139,7 @@ struct partner {
     double sign;
 };
 
-static struct partner find_partner(const struct kdsvd *p, const struct tap *tap, size_t b)
+static struct partner find_partner(const struct kdsvd *p, const struct svd_map *tap, size_t b)
 {
     const size_t candidates = p->k + EXTRA < tap->width ? p->k + EXTRA : tap->width;
     struct partner best = { tap->basis, 0, 0 };
@@ -164,8 +164,8 @@ static double sign_of_largest(size_t n, const double *v)
 }
 
 /* Fills a tap from the maps of student and teacher. */
-static void fill_tap(const struct kdsvd *p, const struct tap *tap, const ctkd_map *maps, size_t i,
-                     double *scratch)
+static void fill_tap(const struct kdsvd *p, const struct svd_map *tap, const ctkd_map *maps,
+                     size_t i, double *scratch)
 {
     const size_t w = tap->width;
     double *const basis = scratch, *const values = basis + w * w, *const rest = values + w;
@@ -189,7 +189,8 @@ static void fill_tap(const struct kdsvd *p, const struct tap *tap, const ctkd_ma
 }
 
 /* Adds to ds of both; returns |R_s - R_t|^2. */
-static double compare(const struct kdsvd *p, const struct tap *before, const struct tap *now)
+static double compare(const struct kdsvd *p, const struct svd_map *before,
+                      const struct svd_map *now)
 {
     const double scale = 2 / (double)p->args->n;
     double loss = 0;
@@ -213,7 +214,7 @@ static double compare(const struct kdsvd *p, const struct tap *before, const str
 }
 
 /* y += sum over j of v_j <v_j, dv>/(lambda_a - lambda_j), dv = factor ds. */
-static void through_vector(const struct tap *tap, size_t a, double factor, const double *ds,
+static void through_vector(const struct svd_map *tap, size_t a, double factor, const double *ds,
                            double *y)
 {
     const size_t w = tap->width;
@@ -227,7 +228,7 @@ static void through_vector(const struct tap *tap, size_t a, double factor, const
 }
 
 /* dX = sum_b X (y_b v_b^T + v_b y_b^T). */
-static void differentiate(const struct kdsvd *p, const struct tap *tap, const ctkd_map *map,
+static void differentiate(const struct kdsvd *p, const struct svd_map *tap, const ctkd_map *map,
                           size_t i, double *scratch)
 {
     const size_t w = tap->width;
@@ -261,15 +262,15 @@ static void run_task(void *argument, size_t task)
     for (size_t i = task; i < p->args->n; i += CTKD__TASKS) {
         p->loss[i] = 0;
         for (size_t l = 0; l < taps; l++) {
-            const struct tap tap = tap_at(p, memory, l);
+            const struct svd_map tap = tap_at(p, memory, l);
             fill_tap(p, &tap, &p->args->maps[2 * l], i, scratch);
             if (l == 0)
                 continue;
-            const struct tap before = tap_at(p, memory, l - 1);
+            const struct svd_map before = tap_at(p, memory, l - 1);
             p->loss[i] += compare(p, &before, &tap);
         }
         for (size_t l = 0; l < taps; l++) {
-            const struct tap tap = tap_at(p, memory, l);
+            const struct svd_map tap = tap_at(p, memory, l);
             if (p->args->maps[2 * l].dx)
                 differentiate(p, &tap, &p->args->maps[2 * l], i, scratch);
         }

@@ -16,7 +16,7 @@
 #include "lib/memory.h"
 
 /* Sizes of a pair of maps. */
-struct pair {
+struct nst_pair {
     size_t c, teacher_c, places;
     bool by_place;
     size_t units, matrix; /* floats of U; of [S S^T, S T^T] and T T^T, or of S^T S and T^T T */
@@ -39,9 +39,9 @@ static ctkd_status nst_plan(const void *config, ctkd_builder *builder)
 }
 
 /* False: it overflows. */
-static bool size_pair(const ctkd_map *s, const ctkd_map *t, struct pair *pair)
+static bool size_pair(const ctkd_map *s, const ctkd_map *t, struct nst_pair *pair)
 {
-    *pair = (struct pair){ .c = s->c, .teacher_c = t->c };
+    *pair = (struct nst_pair){ .c = s->c, .teacher_c = t->c };
     size_t channels = 0;
     if (!ctkd__add_product(&pair->places, s->h, s->w) || !ctkd__add_product(&channels, s->c, 1) ||
         !ctkd__add_product(&channels, t->c, 1))
@@ -69,7 +69,7 @@ static bool lay_out(const ctkd_map *maps, size_t n_maps, struct nst *p)
     size_t matrix = 0;
     p->lengths = p->units = p->of_task = 0;
     for (size_t i = 0; i + 1 < n_maps; i += 2) {
-        struct pair pair;
+        struct nst_pair pair;
         if (!size_pair(&maps[i], &maps[i + 1], &pair))
             return false;
         p->lengths = larger(p->lengths, pair.c);
@@ -102,8 +102,8 @@ static double squares(size_t rows, size_t columns, const float *x, size_t stride
 }
 
 /* The sample's loss; dS, times scale, if not NULL. */
-static double by_channel(struct ctkd__means means, const struct pair *p, const float *u, float *k,
-                         double scale, float *ds)
+static double by_channel(struct ctkd__means means, const struct nst_pair *p, const float *u,
+                         float *k, double scale, float *ds)
 {
     const size_t all = p->c + p->teacher_c;
     const double w = 1 / (double)p->c, teacher_w = 1 / (double)p->teacher_c;
@@ -133,7 +133,7 @@ static double by_channel(struct ctkd__means means, const struct pair *p, const f
     return loss > 0 ? loss : 0; /* rounding below 0 */
 }
 
-static double by_place(struct ctkd__means means, const struct pair *p, const float *u, float *g,
+static double by_place(struct ctkd__means means, const struct nst_pair *p, const float *u, float *g,
                        double scale, float *ds)
 {
     const size_t m = p->places;
@@ -158,7 +158,7 @@ static double compare(const struct nst *p, const ctkd_map *s, const ctkd_map *t,
                       double *memory)
 {
     const struct ctkd__means means = { .multiplier = p->args->multiplier }; /* within a task */
-    struct pair pair;
+    struct nst_pair pair;
     (void)size_pair(s, t, &pair); /* fits: the workspace did */
     const size_t m = pair.places;
     const double scale = 1 / (double)p->args->n;

@@ -87,7 +87,7 @@ static double margin(double weight, double bias)
     return bias - s * (exp(-0.5 * at * at) * 0.398942280401432678) / below;
 }
 
-struct level {
+struct ofd_level {
     const ctkd_map *x, *t;
     double *margins, *sums;
     float *room; /* [n][h][w] */
@@ -130,7 +130,7 @@ static double compare(size_t n, const float *x, const float *t, float least, flo
 
 static void compare_sample(void *argument, size_t i)
 {
-    const struct level *level = argument;
+    const struct ofd_level *level = argument;
     const ctkd_map *const x = level->x, *const t = level->t;
     const size_t hw = x->h * x->w, t_hw = t->h * t->w;
     float *const room = level->room + i * hw;
@@ -173,12 +173,12 @@ static ctkd_status ofd_eval(const void *config, const ctkd_loss_args *a)
     for (size_t i = a->n_maps; i > 0; i -= 2, factor /= 2) { /* the deepest counts most */
         const ctkd_map *const x = &a->maps[i - 2], *const t = &a->maps[i - 1];
         double *const sums = a->workspace, *const margins = sums + a->n;
-        struct level level = { .x = x,
-                               .t = t,
-                               .margins = margins,
-                               .sums = sums,
-                               .room = (float *)(void *)(margins + x->c),
-                               .scale = (float)(2 * factor / (double)a->n) };
+        struct ofd_level level = { .x = x,
+                                   .t = t,
+                                   .margins = margins,
+                                   .sums = sums,
+                                   .room = (float *)(void *)(margins + x->c),
+                                   .scale = (float)(2 * factor / (double)a->n) };
         for (size_t j = 0; j < x->c; j++)
             margins[j] = margin((double)t->norm_weight[j], (double)t->norm_bias[j]);
         ctkd__each(a->pool, a->n, compare_sample, &level);

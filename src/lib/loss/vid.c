@@ -70,7 +70,7 @@ static size_t vid_workspace(const void *config, const ctkd_loss_shape *shape)
                : 0;
 }
 
-struct pair {
+struct vid_pair {
     const ctkd_map *mu, *t;
     double count; /* N */
     const double *variance;
@@ -79,7 +79,7 @@ struct pair {
 
 static void add_sample(void *argument, size_t i)
 {
-    const struct pair *p = argument;
+    const struct vid_pair *p = argument;
     const size_t c = p->mu->c, hw = p->mu->h * p->mu->w;
     for (size_t j = 0; j < c; j++) {
         const size_t at = (i * c + j) * hw;
@@ -97,7 +97,7 @@ static double add_pair(const ctkd_loss_args *a, const ctkd_map *maps)
     const double each = (double)n * (double)(maps->h * maps->w), count = each * (double)c;
     for (size_t j = 0; j < c; j++)
         variance[j] = ctkd__softplus((double)l->x[j]) + variance_least;
-    struct pair p = { &maps[0], &maps[1], count, variance, squares };
+    struct vid_pair p = { &maps[0], &maps[1], count, variance, squares };
     ctkd__each(a->pool, n, add_sample, &p);
     double loss = 0;
     for (size_t j = 0; j < c; j++) {

@@ -93,21 +93,22 @@ static struct row_class class_at(const struct ctkd__kl_row *row, size_t j)
 }
 
 /* The classes that count are those before the one left out and those after it. */
-struct part {
+struct class_range {
     size_t begin, end;
 };
 
-static struct part part_of(const struct ctkd__kl_row *row, size_t i)
+static struct class_range part_of(const struct ctkd__kl_row *row, size_t i)
 {
     const size_t skip = least(row->skip, row->k);
-    return i == 0 ? (struct part){ 0, skip } : (struct part){ least(skip + 1, row->k), row->k };
+    return i == 0 ? (struct class_range){ 0, skip }
+                  : (struct class_range){ least(skip + 1, row->k), row->k };
 }
 
 static void find_maxima(struct ctkd__kl_row *row)
 {
     row->s_max = row->t_max = -INFINITY;
     for (size_t i = 0; i < 2; i++) {
-        const struct part part = part_of(row, i);
+        const struct class_range part = part_of(row, i);
         const size_t count = part.end - part.begin;
         row->s_max = fmax(row->s_max, ctkd__row_max(count, row->s + part.begin));
         row->t_max = fmax(row->t_max, ctkd__row_max(count, row->t + part.begin));
@@ -115,13 +116,13 @@ static void find_maxima(struct ctkd__kl_row *row)
 }
 
 /* Exponentials of a block of classes: where they are kept, else in `own`. */
-struct block {
+struct class_block {
     size_t begin, count;
     const double *s, *t;
 };
 
-static struct block block_at(const struct ctkd__kl_row *row, size_t begin, size_t end, bool known,
-                             double own[2][BLOCK])
+static struct class_block block_at(const struct ctkd__kl_row *row, size_t begin, size_t end,
+                                   bool known, double own[2][BLOCK])
 {
     const size_t count = least(BLOCK, end - begin);
     const bool keeps = row->kept && row->k <= CTKD__ROW_KEPT;
@@ -131,11 +132,11 @@ static struct block block_at(const struct ctkd__kl_row *row, size_t begin, size_
         ctkd__exp_row(count, row->s + begin, row->s_max, row->s_factor * row->inverse, s);
         ctkd__exp_row(count, row->t + begin, row->t_max, row->t_factor * row->inverse, t);
     }
-    return (struct block){ begin, count, s, t };
+    return (struct class_block){ begin, count, s, t };
 }
 
 /* e_s (e^((t - s)/tau) - 1), for logits less than tau apart. */
-CTKD__CLONES static void excesses(const struct ctkd__kl_row *row, struct block b,
+CTKD__CLONES static void excesses(const struct ctkd__kl_row *row, struct class_block b,
                                   double *restrict out)
 {
     const float *const s = row->s + b.begin, *const t = row->t + b.begin;
@@ -149,7 +150,7 @@ CTKD__CLONES static void excesses(const struct ctkd__kl_row *row, struct block b
 }
 
 /* The largest distance of t and s, each less its maximum and times its factor. */
-CTKD__CLONES static double widest_of(const struct ctkd__kl_row *row, struct part part)
+CTKD__CLONES static double widest_of(const struct ctkd__kl_row *row, struct class_range part)
 {
     enum { WIDTH = 32 }; /* of a loop that stays one: GCC makes vectors of it */
     double most[WIDTH] = { 0 }, widest = 0;
@@ -180,9 +181,9 @@ void ctkd__kl_row_prepare(struct ctkd__kl_row *row)
     row->t_factor = row->t_factor == 0 ? 1 : row->t_factor;
     double s_lanes[CTKD__LANES] = { 0 }, t_lanes[CTKD__LANES] = { 0 }, own[2][BLOCK], widest = 0;
     for (size_t i = 0; i < 2; i++) {
-        const struct part part = part_of(row, i);
+        const struct class_range part = part_of(row, i);
         for (size_t j = part.begin; j < part.end; j += BLOCK) {
-            const struct block b = block_at(row, j, part.end, false, own);
+            const struct class_block b = block_at(row, j, part.end, false, own);
             ctkd__add_lanes(b.count, b.s, s_lanes);
             ctkd__add_lanes(b.count, b.t, t_lanes);
         }
@@ -200,9 +201,9 @@ void ctkd__kl_row_prepare(struct ctkd__kl_row *row)
        cancellation. */
     double lanes[CTKD__LANES] = { 0 }, excess[BLOCK];
     for (size_t i = 0; i < 2; i++) {
-        const struct part part = part_of(row, i);
+        const struct class_range part = part_of(row, i);
         for (size_t j = part.begin; j < part.end; j += BLOCK) {
-            const struct block b = block_at(row, j, part.end, true, own);
+            const struct class_block b = block_at(row, j, part.end, true, own);
             excesses(row, b, excess);
             ctkd__add_lanes(b.count, excess, lanes);
         }
@@ -215,7 +216,7 @@ struct terms {
     double kl[BLOCK], s[BLOCK], t[BLOCK], tr[BLOCK], moved[BLOCK], ds[BLOCK];
 };
 
-CTKD__CLONES static void make_terms(const struct ctkd__kl_row *row, struct block b,
+CTKD__CLONES static void make_terms(const struct ctkd__kl_row *row, struct class_block b,
                                     struct ctkd__ds_weights w, struct terms *restrict terms)
 {
     const float *const s = row->s + b.begin, *const t = row->t + b.begin;
@@ -278,9 +279,9 @@ static void sum_exact(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
     double tr[CTKD__LANES] = { 0 }, moved[CTKD__LANES] = { 0 }, own[2][BLOCK];
     struct terms terms;
     for (size_t i = 0; i < 2; i++) {
-        const struct part part = part_of(row, i);
+        const struct class_range part = part_of(row, i);
         for (size_t j = part.begin; j < part.end; j += BLOCK) {
-            const struct block b = block_at(row, j, part.end, true, own);
+            const struct class_block b = block_at(row, j, part.end, true, own);
             make_terms(row, b, weights, &terms);
             put_block(j, b.count, terms.ds, ds);
             ctkd__add_lanes(b.count, terms.kl, kl);

@@ -17,7 +17,7 @@ static int add_buffer(struct ctkd__training *t, size_t image_bytes, size_t time,
     return buffer;
 }
 
-static void use(struct ctkd__training *t, int buffer, size_t time)
+static void use_buffer(struct ctkd__training *t, int buffer, size_t time)
 {
     if (buffer != CTKD__NO_BUFFER)
         ctkd__arena_use(&t->lowering.plan, buffer, time);
@@ -34,17 +34,17 @@ static bool plan_values(struct ctkd__training *t)
         const size_t now = (size_t)i, later = l->forward_only ? now : backward_time(t, i);
         const unsigned reads = ctkd__backward_reads(op);
         const bool is_stored = ctkd__lowering_place_operands(l, op);
-        use(t, op->x, reads & CTKD__READS_X ? later : now);
-        use(t, op->residual, reads & CTKD__READS_RESIDUAL ? later : now);
+        use_buffer(t, op->x, reads & CTKD__READS_X ? later : now);
+        use_buffer(t, op->residual, reads & CTKD__READS_RESIDUAL ? later : now);
         if (!is_stored)
             continue;
         op->y = add_buffer(t, op->out_floats * sizeof(float), now, &short_of);
         if (!short_of && reads & CTKD__READS_Y)
-            use(t, op->y, later);
+            use_buffer(t, op->y, later);
         if (op->def->keeps_index) {
             op->index = add_buffer(t, op->out_floats, now, &short_of);
             if (!short_of)
-                use(t, op->index, later);
+                use_buffer(t, op->index, later);
         }
     }
     return !short_of;
@@ -81,9 +81,9 @@ struct gradient_plan {
 /* Where the gradient of `value` goes: onto what is there already unless that is `read`, a buffer
    that the instruction still reads from other places than it writes, into `spare` (a buffer of the
    same size that nobody needs any more), or into a new buffer. */
-static struct ctkd__gradient target(struct ctkd__training *t, struct gradient_plan *plan, int value,
-                                    size_t image_floats, int read, int spare, size_t time,
-                                    bool *short_of)
+static struct ctkd__gradient place_gradient(struct ctkd__training *t, struct gradient_plan *plan,
+                                            int value, size_t image_floats, int read, int spare,
+                                            size_t time, bool *short_of)
 {
     const int base = plan->of_value[value];
     int out;
@@ -99,21 +99,22 @@ static struct ctkd__gradient target(struct ctkd__training *t, struct gradient_pl
     }
     if (base != CTKD__NO_BUFFER) {
         plan->holders[base]--;
-        use(t, base, time);
+        use_buffer(t, base, time);
     }
     plan->holders[out]++;
     plan->of_value[value] = out;
-    use(t, out, time);
+    use_buffer(t, out, time);
     return (struct ctkd__gradient){ out, base };
 }
 
 /* The gradient of `value` is what is in `masked`: shared when it is the first, added otherwise. */
-static struct ctkd__gradient share(struct ctkd__training *t, struct gradient_plan *plan, int value,
-                                   size_t image_floats, int masked, size_t time, bool *short_of)
+static struct ctkd__gradient share_gradient(struct ctkd__training *t, struct gradient_plan *plan,
+                                            int value, size_t image_floats, int masked, size_t time,
+                                            bool *short_of)
 {
     if (plan->of_value[value] != CTKD__NO_BUFFER)
-        return target(t, plan, value, image_floats, CTKD__NO_BUFFER, CTKD__NO_BUFFER, time,
-                      short_of);
+        return place_gradient(t, plan, value, image_floats, CTKD__NO_BUFFER, CTKD__NO_BUFFER, time,
+                              short_of);
     plan->of_value[value] = masked;
     plan->holders[masked]++;
     return (struct ctkd__gradient){ masked, CTKD__NO_BUFFER };
@@ -142,7 +143,7 @@ static void take_gradient(struct ctkd__training *t, struct gradient_plan *plan,
         return;
     plan->of_value[value] = CTKD__NO_BUFFER;
     plan->holders[op->dy]--;
-    use(t, op->dy, now);
+    use_buffer(t, op->dy, now);
 }
 
 /* Instructions that add a residual hand it their own gradient; the others compute one. */
@@ -154,12 +155,12 @@ static void plan_residual_gradient(struct ctkd__training *t, struct gradient_pla
         op->masked = masked_buffer(t, plan, op, now, short_of);
         if (*short_of)
             return;
-        use(t, op->masked, now);
+        use_buffer(t, op->masked, now);
         if (needs(t, residual))
-            op->dr = share(t, plan, residual, op->out_floats, op->masked, now, short_of);
+            op->dr = share_gradient(t, plan, residual, op->out_floats, op->masked, now, short_of);
     } else if (needs(t, residual)) {
-        op->dr =
-            target(t, plan, residual, op->residual_floats, op->dy, CTKD__NO_BUFFER, now, short_of);
+        op->dr = place_gradient(t, plan, residual, op->residual_floats, op->dy, CTKD__NO_BUFFER,
+                                now, short_of);
     }
 }
 
@@ -174,13 +175,15 @@ static void plan_input_gradient(struct ctkd__training *t, struct gradient_plan *
     const int masked = is_sum ? op->masked : op->dy;
     switch (op->def->dx) {
     case CTKD__DX_IS_DY:
-        op->dx = share(t, plan, input, op->in_floats, masked, now, short_of);
+        op->dx = share_gradient(t, plan, input, op->in_floats, masked, now, short_of);
         break;
     case CTKD__DX_IN_PLACE:
-        op->dx = target(t, plan, input, op->in_floats, CTKD__NO_BUFFER, masked, now, short_of);
+        op->dx =
+            place_gradient(t, plan, input, op->in_floats, CTKD__NO_BUFFER, masked, now, short_of);
         break;
     case CTKD__DX_APART:
-        op->dx = target(t, plan, input, op->in_floats, op->dy, CTKD__NO_BUFFER, now, short_of);
+        op->dx =
+            place_gradient(t, plan, input, op->in_floats, op->dy, CTKD__NO_BUFFER, now, short_of);
         break;
     }
 }

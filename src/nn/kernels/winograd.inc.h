@@ -113,17 +113,17 @@ static float *m_tile(const struct work *work, size_t tile, size_t channel_block)
 
 /* A run of tiles within one row of tiles of one image; loops over blocks of tiles are made of
  * these. */
-struct run {
+struct tile_run {
     size_t image, row, col, count; /* row, col: of the first tile, in tiles */
 };
 
-static struct run run_at(const struct work *work, size_t tile, size_t end)
+static struct tile_run run_at(const struct work *work, size_t tile, size_t end)
 {
     const size_t per_image = work->tile_rows * work->tile_cols;
     const size_t in_image = tile % per_image;
-    struct run run = { .image = tile / per_image,
-                       .row = in_image / work->tile_cols,
-                       .col = in_image % work->tile_cols };
+    struct tile_run run = { .image = tile / per_image,
+                            .row = in_image / work->tile_cols,
+                            .col = in_image % work->tile_cols };
     run.count = work->tile_cols - run.col;
     if (run.count > end - tile)
         run.count = end - tile;
@@ -243,7 +243,7 @@ static void transform_input(const struct work *work, size_t begin, size_t end, c
     for (size_t cb = 0; cb < work->v_blocks; cb++) {
         size_t staged_image = SIZE_MAX, staged_end = 0; /* rows below staged_end are in the ring */
         for (size_t tile = begin; tile < end;) {
-            const struct run run = run_at(work, tile, end);
+            const struct tile_run run = run_at(work, tile, end);
             const float *image = x + (run.image * work->v_blocks + cb) * plane;
             const float *rows[6];
             for (size_t i = 0; i < 6; i++) {
@@ -431,7 +431,7 @@ ALWAYS_INLINE void transform_output_block(const struct work *work, size_t begin,
     const vf bias_vector = bias ? v_load(bias + ob * VB) : v_zero();
     const size_t row_floats = work->w * VB;
     for (size_t tile = begin; tile < end;) {
-        const struct run run = run_at(work, tile, end);
+        const struct tile_run run = run_at(work, tile, end);
         const size_t plane = (run.image * work->m_blocks + ob) * work->h * row_floats;
         const size_t row = run.row * 4, rows = work->h - row;
         for (size_t i = 0; i < run.count; i++) {
@@ -637,7 +637,7 @@ static void transform_gradient(const struct work *work, size_t begin, size_t end
     const size_t row_floats = work->w * VB;
     for (size_t ob = 0; ob < work->m_blocks; ob++) {
         for (size_t tile = begin; tile < end;) {
-            const struct run run = run_at(work, tile, end);
+            const struct tile_run run = run_at(work, tile, end);
             const float *plane = dy + (run.image * work->m_blocks + ob) * work->h * row_floats;
             const size_t row = run.row * 4, rows = work->h - row;
             for (size_t i = 0; i < run.count; i++) {

@@ -5,13 +5,13 @@
 enum { STAGES = 4, PLANES = 64 };
 
 /* A block: what it reads, and its place. */
-struct block {
+struct resnet_block {
     const char *prefix; /* "layer1.0" */
     size_t in, planes, stride;
 };
 
 /* Convolution `index` of a block, drawn from N(0, 2/(kernel^2 out)). */
-static int conv(struct ctkd__graph *graph, int x, const struct block *block, size_t index,
+static int conv(struct ctkd__graph *graph, int x, const struct resnet_block *block, size_t index,
                 struct ctkd__conv_args args)
 {
     char name[96];
@@ -23,7 +23,7 @@ static int conv(struct ctkd__graph *graph, int x, const struct block *block, siz
 }
 
 /* The same with its batch norm and ReLU. */
-static int layer(struct ctkd__graph *graph, int x, const struct block *block, size_t index,
+static int layer(struct ctkd__graph *graph, int x, const struct resnet_block *block, size_t index,
                  struct ctkd__conv_args args)
 {
     char name[96];
@@ -35,8 +35,8 @@ static int layer(struct ctkd__graph *graph, int x, const struct block *block, si
 /* The batch norm of a block's last convolution y, and the sum. The shortcut comes between
    convolution and batch norm, so that batch norm, sum and ReLU are neighbours; its parameters come
    last, as published. */
-static int sum(struct ctkd__graph *graph, int x, int y, const struct block *block, size_t index,
-               size_t out, const char *shortcut)
+static int sum(struct ctkd__graph *graph, int x, int y, const struct resnet_block *block,
+               size_t index, size_t out, const char *shortcut)
 {
     char name[96];
     int projected = -1, beside = x;
@@ -56,7 +56,7 @@ static int sum(struct ctkd__graph *graph, int x, int y, const struct block *bloc
 }
 
 /* A block up to the sum. */
-static int block_sum(struct ctkd__graph *graph, int x, const struct block *block,
+static int block_sum(struct ctkd__graph *graph, int x, const struct resnet_block *block,
                      const struct ctkd__resnet_stages *stages)
 {
     const size_t out = block->planes * stages->expansion;
@@ -85,7 +85,8 @@ int ctkd__resnet_stages(struct ctkd__graph *graph, int x, const struct ctkd__res
         for (size_t b = 0; b < stages->counts[stage - 1]; b++, *out = planes * stages->expansion) {
             ctkd__model_path(prefix, "layer%zu.%zu", stage, b);
             const size_t stride = b == 0 && stage > 1 ? 2 : 1;
-            before = block_sum(graph, x, &(struct block){ prefix, *out, planes, stride }, stages);
+            before =
+                block_sum(graph, x, &(struct resnet_block){ prefix, *out, planes, stride }, stages);
             x = ctkd__graph_relu(graph, before);
         }
         snprintf(tap, sizeof tap, "f%zu", stage);
