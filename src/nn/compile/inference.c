@@ -292,7 +292,7 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inf, const struct ctkd_
 
 /* --- running */
 
-static void run_chunk(struct ctkd__view *v)
+static void run_chunk(struct ctkd__worker_view *v)
 {
     const struct ctkd__lowering *const l = v->lowering;
     for (int i = 0; i < l->program.count; i++) {
@@ -313,15 +313,15 @@ static void run_worker(void *context, size_t worker)
         if (first >= inf->n)
             return;
         const size_t left = inf->n - first;
-        struct ctkd__view v = { .lowering = &inf->lowering,
-                                .worker = worker,
-                                .first = first,
-                                .n = left < inf->part ? left : inf->part,
-                                .images = inf->x,
-                                .logits = inf->logits,
-                                .outputs = inf->outputs,
-                                .kernels = inf->lowering.kernels->pointwise,
-                                .features = inf->lowering.kernels->features };
+        struct ctkd__worker_view v = { .lowering = &inf->lowering,
+                                       .worker = worker,
+                                       .first = first,
+                                       .n = left < inf->part ? left : inf->part,
+                                       .images = inf->x,
+                                       .logits = inf->logits,
+                                       .outputs = inf->outputs,
+                                       .kernels = inf->lowering.kernels->pointwise,
+                                       .features = inf->lowering.kernels->features };
         run_chunk(&v);
     }
 }

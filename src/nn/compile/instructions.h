@@ -10,7 +10,7 @@
 #include "nn/weights.h"
 
 /* What an instruction sees in one worker: its slice of the batch and of the memory. */
-struct ctkd__view {
+struct ctkd__worker_view {
     const struct ctkd__lowering *lowering;
     const struct ctkd__lowered *op;
     size_t worker, first, n; /* its images */
@@ -47,9 +47,9 @@ struct ctkd__instruction_def {
 
     /* Maps that do not depend on the batch; NULL: none. CTKD_ENOMEM. */
     ctkd_status (*create_maps)(const struct ctkd__lowering *lowering, struct ctkd__lowered *op);
-    void (*forward)(const struct ctkd__view *v); /* of a training program */
-    void (*backward)(const struct ctkd__view *v);
-    void (*infer)(const struct ctkd__view *v); /* the forward pass of an inference program */
+    void (*forward)(const struct ctkd__worker_view *v); /* of a training program */
+    void (*backward)(const struct ctkd__worker_view *v);
+    void (*infer)(const struct ctkd__worker_view *v); /* the forward pass of an inference program */
 
     /* Inference: bytes of weights, bias and scale, zeros so far; how they follow from the weights,
        `folded` being memory for the flat weights of a convolution. NULL: it has none. */
@@ -73,14 +73,14 @@ static inline unsigned ctkd__backward_reads(const struct ctkd__lowered *op)
 
 /* --- for the definitions */
 
-static inline void *ctkd__view_buffer(const struct ctkd__view *v, int buffer)
+static inline void *ctkd__view_buffer(const struct ctkd__worker_view *v, int buffer)
 {
     return buffer == CTKD__NO_BUFFER
                ? NULL
                : v->lowering->arenas[v->worker] + v->lowering->plan.buffers[buffer].offset;
 }
 
-static inline const float *ctkd__view_x(const struct ctkd__view *v)
+static inline const float *ctkd__view_x(const struct ctkd__worker_view *v)
 {
     if (v->op->x != CTKD__NO_BUFFER)
         return ctkd__view_buffer(v, v->op->x);
@@ -88,38 +88,38 @@ static inline const float *ctkd__view_x(const struct ctkd__view *v)
     return v->images + v->first * in->c * in->h * in->w;
 }
 
-static inline const float *ctkd__view_residual(const struct ctkd__view *v)
+static inline const float *ctkd__view_residual(const struct ctkd__worker_view *v)
 {
     return ctkd__view_buffer(v, v->op->residual);
 }
 
-static inline float *ctkd__view_y(const struct ctkd__view *v)
+static inline float *ctkd__view_y(const struct ctkd__worker_view *v)
 {
     return ctkd__view_buffer(v, v->op->y);
 }
 
-static inline const float *ctkd__view_dy(const struct ctkd__view *v)
+static inline const float *ctkd__view_dy(const struct ctkd__worker_view *v)
 {
     return ctkd__view_buffer(v, v->op->dy);
 }
 
-static inline void *ctkd__view_scratch(const struct ctkd__view *v)
+static inline void *ctkd__view_scratch(const struct ctkd__worker_view *v)
 {
     return v->lowering->scratch[v->worker];
 }
 
-static inline struct ctkd__extent ctkd__view_in_extent(const struct ctkd__view *v)
+static inline struct ctkd__extent ctkd__view_in_extent(const struct ctkd__worker_view *v)
 {
     return (struct ctkd__extent){ v->n, v->op->in_blocks, v->op->in_hw };
 }
 
-static inline struct ctkd__extent ctkd__view_out_extent(const struct ctkd__view *v)
+static inline struct ctkd__extent ctkd__view_out_extent(const struct ctkd__worker_view *v)
 {
     return (struct ctkd__extent){ v->n, v->op->out_blocks, v->op->out_hw };
 }
 
 /* Waits for the other workers. */
-static inline void ctkd__view_meet(const struct ctkd__view *v)
+static inline void ctkd__view_meet(const struct ctkd__worker_view *v)
 {
     ctkd__workers_barrier(v->lowering->workers);
 }
@@ -145,7 +145,7 @@ size_t ctkd__lowered_flat_floats(const struct ctkd__lowering *lowering,
 
 /* Adds what is in buffer `masked` to the gradient of an operand of a sum; nothing where it is the
    same buffer, shared. op_add.c */
-void ctkd__view_add_gradient(const struct ctkd__view *v, struct ctkd__gradient gradient,
+void ctkd__view_add_gradient(const struct ctkd__worker_view *v, struct ctkd__gradient gradient,
                              int masked);
 
 #endif

@@ -309,7 +309,7 @@ size_t ctkd__training_bytes(const struct ctkd__training *t)
 
 static void run_op(struct ctkd__training *t, int i, size_t worker, bool backward)
 {
-    const struct ctkd__view v = ctkd__view_of_worker(t, &t->lowering.ops[i], worker);
+    const struct ctkd__worker_view v = ctkd__view_of_worker(t, &t->lowering.ops[i], worker);
     struct ctkd__profile *const profile = t->lowering.profile;
     const uint64_t start = profile ? ctkd__clock_ns() : 0;
     (backward ? v.op->def->backward : v.op->def->forward)(&v);

@@ -56,39 +56,41 @@ size_t ctkd__training_outputs_bytes(const struct ctkd__training *training);
 
 /* --- for the instructions */
 
-static inline struct ctkd__view ctkd__view_of_worker(struct ctkd__training *training,
-                                                     const struct ctkd__lowered *op, size_t worker)
+static inline struct ctkd__worker_view
+ctkd__view_of_worker(struct ctkd__training *training, const struct ctkd__lowered *op, size_t worker)
 {
     const size_t workers = ctkd__lowering_workers(&training->lowering);
     const size_t first = ctkd__slice_begin(training->n, workers, worker);
     const struct ctkd__kernels *const kernels = training->lowering.kernels;
-    return (struct ctkd__view){ .lowering = &training->lowering,
-                                .op = op,
-                                .worker = worker,
-                                .first = first,
-                                .n = ctkd__slice_begin(training->n, workers, worker + 1) - first,
-                                .images = training->x,
-                                .logits = training->logits,
-                                .outputs = training->output_values,
-                                .kernels = kernels->pointwise,
-                                .features = kernels->features,
-                                .training = training };
+    return (struct ctkd__worker_view){ .lowering = &training->lowering,
+                                       .op = op,
+                                       .worker = worker,
+                                       .first = first,
+                                       .n = ctkd__slice_begin(training->n, workers, worker + 1) -
+                                            first,
+                                       .images = training->x,
+                                       .logits = training->logits,
+                                       .outputs = training->output_values,
+                                       .kernels = kernels->pointwise,
+                                       .features = kernels->features,
+                                       .training = training };
 }
 
 /* The place of a parameter in a block that is laid out as the weights' values or buffers; NULL: the
    node has none. */
-static inline float *ctkd__view_part(const struct ctkd__view *v, enum ctkd__role role, float *block)
+static inline float *ctkd__view_part(const struct ctkd__worker_view *v, enum ctkd__role role,
+                                     float *block)
 {
     const int index = v->op->node->parameters[role];
     return index < 0 ? NULL : block + v->training->weights->offsets[index];
 }
 
-static inline float *ctkd__view_parameter(const struct ctkd__view *v, enum ctkd__role role)
+static inline float *ctkd__view_parameter(const struct ctkd__worker_view *v, enum ctkd__role role)
 {
     return ctkd__view_part(v, role, v->training->weights->values);
 }
 
-static inline float *ctkd__view_gradient(const struct ctkd__view *v, enum ctkd__role role)
+static inline float *ctkd__view_gradient(const struct ctkd__worker_view *v, enum ctkd__role role)
 {
     return ctkd__view_part(v, role, v->training->gradients[v->worker]);
 }

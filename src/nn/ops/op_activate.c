@@ -25,7 +25,7 @@ int ctkd__graph_activate(struct ctkd__graph *graph, int x, enum ctkd__activation
     return y;
 }
 
-static void activate_forward(const struct ctkd__view *v)
+static void activate_forward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__node *const node = v->op->node;
     v->features->activate(ctkd__view_in_extent(v), node->c, node->activation, node->slope,
@@ -37,7 +37,7 @@ static bool is_sigmoid(const struct ctkd__lowered *op)
     return op->node->activation == CTKD__SIGMOID;
 }
 
-static void activate_backward(const struct ctkd__view *v)
+static void activate_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const bool from_y = is_sigmoid(op);

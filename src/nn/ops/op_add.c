@@ -18,13 +18,14 @@ int ctkd__graph_add(struct ctkd__graph *graph, int a, int b)
     return ctkd__build_after(graph, CTKD__OP_ADD, a, b, (const size_t[3]){ p->c, p->h, p->w });
 }
 
-static void add_forward(const struct ctkd__view *v)
+static void add_forward(const struct ctkd__worker_view *v)
 {
     v->kernels->add(v->n * v->op->out_floats, ctkd__view_x(v), ctkd__view_residual(v),
                     v->op->instruction.relu, ctkd__view_y(v));
 }
 
-void ctkd__view_add_gradient(const struct ctkd__view *v, struct ctkd__gradient dr, int masked)
+void ctkd__view_add_gradient(const struct ctkd__worker_view *v, struct ctkd__gradient dr,
+                             int masked)
 {
     if (dr.out == CTKD__NO_BUFFER || (dr.out == masked && dr.base == CTKD__NO_BUFFER))
         return; /* shared, not copied */
@@ -32,7 +33,7 @@ void ctkd__view_add_gradient(const struct ctkd__view *v, struct ctkd__gradient d
                     ctkd__view_buffer(v, masked), false, ctkd__view_buffer(v, dr.out));
 }
 
-static void add_backward(const struct ctkd__view *v)
+static void add_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     if (op->instruction.relu)

@@ -82,13 +82,13 @@ static ctkd_status average_create_maps(const struct ctkd__lowering *l, struct ct
 
 /* --- passes */
 
-static void average_forward(const struct ctkd__view *v)
+static void average_forward(const struct ctkd__worker_view *v)
 {
     v->features->average(v->n * v->op->in_blocks, &v->op->windows, ctkd__view_x(v),
                          ctkd__view_y(v));
 }
 
-static void average_backward(const struct ctkd__view *v)
+static void average_backward(const struct ctkd__worker_view *v)
 {
     v->features->average_backward(v->n * v->op->in_blocks, &v->op->windows, ctkd__view_dy(v),
                                   ctkd__view_buffer(v, v->op->dx.base),

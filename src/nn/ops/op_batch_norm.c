@@ -47,7 +47,7 @@ struct ctkd__affine ctkd__norm_batch_affine(const struct ctkd__training *trainin
 }
 
 /* Values of a channel in a worker's slice. */
-static double slice_values(const struct ctkd__view *v, size_t workers, size_t worker)
+static double slice_values(const struct ctkd__worker_view *v, size_t workers, size_t worker)
 {
     const size_t n = v->training->n;
     return (double)(ctkd__slice_begin(n, workers, worker + 1) -
@@ -57,8 +57,8 @@ static double slice_values(const struct ctkd__view *v, size_t workers, size_t wo
 
 /* Mean and variance of a channel over all slices (Chan et al. 1979), in the order of the workers.
  */
-static void merge_moments(const struct ctkd__view *v, size_t c, size_t channels, double *mean,
-                          double *variance)
+static void merge_moments(const struct ctkd__worker_view *v, size_t c, size_t channels,
+                          double *mean, double *variance)
 {
     const size_t workers = ctkd__lowering_workers(v->lowering);
     const double total = (double)v->training->n * (double)v->op->in_hw;
@@ -74,7 +74,8 @@ static void merge_moments(const struct ctkd__view *v, size_t c, size_t channels,
     *variance = deviations / total;
 }
 
-static void move_statistics(const struct ctkd__view *v, size_t c, double mean, double variance)
+static void move_statistics(const struct ctkd__worker_view *v, size_t c, double mean,
+                            double variance)
 {
     const double count = (double)v->training->n * (double)v->op->in_hw;
     const double unbiased = count > 1 ? variance * count / (count - 1) : variance;
@@ -86,7 +87,7 @@ static void move_statistics(const struct ctkd__view *v, size_t c, double mean, d
     *running_variance = (1 - momentum) * *running_variance + momentum * (float)unbiased;
 }
 
-static void norm_forward(const struct ctkd__view *v)
+static void norm_forward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const size_t channels = op->in_blocks * v->lowering->kernels->block;
@@ -117,7 +118,7 @@ static void norm_forward(const struct ctkd__view *v)
 /*
  * dx = scale (g - mean(g) - xh mean(g xh)), xh = (x - mean) rstd, as a g + b x + c per channel.
  */
-static void norm_backward_coefficients(const struct ctkd__view *v,
+static void norm_backward_coefficients(const struct ctkd__worker_view *v,
                                        const struct norm_coefficients *k, size_t channels)
 {
     const size_t workers = ctkd__lowering_workers(v->lowering);
@@ -136,7 +137,7 @@ static void norm_backward_coefficients(const struct ctkd__view *v,
     }
 }
 
-static void norm_backward(const struct ctkd__view *v)
+static void norm_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const size_t channels = op->in_blocks * v->lowering->kernels->block;
@@ -205,7 +206,7 @@ static void norm_load(const struct ctkd__lowering *l, const struct ctkd__lowered
     }
 }
 
-static void norm_infer(const struct ctkd__view *v)
+static void norm_infer(const struct ctkd__worker_view *v)
 {
     const struct ctkd__affine affine = { v->op->scale, v->op->bias, v->op->instruction.relu };
     if (!v->op->virtual_output)

@@ -36,21 +36,21 @@ int ctkd__graph_side_input(struct ctkd__graph *graph, const char *name, size_t c
 
 /* --- plain to blocked */
 
-static void block_values(const struct ctkd__view *v, const float *plain)
+static void block_values(const struct ctkd__worker_view *v, const float *plain)
 {
     const size_t c = v->op->node->c;
     v->features->block(ctkd__view_out_extent(v), c, plain + v->first * c * v->op->out_hw, NULL,
                        ctkd__view_y(v));
 }
 
-static void input_forward(const struct ctkd__view *v)
+static void input_forward(const struct ctkd__worker_view *v)
 {
     block_values(v, v->op->node->op == CTKD__OP_INPUT
                         ? v->images
                         : v->training->side_inputs[v->op->instruction.node]);
 }
 
-static void input_backward(const struct ctkd__view *v)
+static void input_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__node *const node = v->op->node;
     float *const plain = v->training->dside_inputs[v->op->instruction.node];
@@ -58,7 +58,7 @@ static void input_backward(const struct ctkd__view *v)
                          plain + v->first * node->c * v->op->out_hw);
 }
 
-static void input_infer(const struct ctkd__view *v)
+static void input_infer(const struct ctkd__worker_view *v)
 {
     block_values(v, v->images);
 }
@@ -74,7 +74,7 @@ const struct ctkd__instruction_def ctkd__instruction_input = {
 
 /* --- blocked to plain */
 
-static void output_forward(const struct ctkd__view *v)
+static void output_forward(const struct ctkd__worker_view *v)
 {
     const size_t c = v->op->node->c;
     if (v->outputs)
@@ -82,7 +82,7 @@ static void output_forward(const struct ctkd__view *v)
                              v->outputs[v->op->instruction.index] + v->first * c * v->op->in_hw);
 }
 
-static void output_backward(const struct ctkd__view *v)
+static void output_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const float *const plain = v->training->doutputs[op->instruction.index];

@@ -86,7 +86,7 @@ static ctkd_status channels_create_maps(const struct ctkd__lowering *l, struct c
     return status;
 }
 
-static void channels_forward(const struct ctkd__view *v)
+static void channels_forward(const struct ctkd__worker_view *v)
 {
     const float *const x[2] = { ctkd__view_x(v), ctkd__view_residual(v) };
     v->features->gather(v->n, v->op->in_hw, &v->op->channels, x, NULL, ctkd__view_y(v));
@@ -94,7 +94,7 @@ static void channels_forward(const struct ctkd__view *v)
 
 /* The residual's gradient is first: it may be the base of the input's, when both are the same
    value. */
-static void channels_backward(const struct ctkd__view *v)
+static void channels_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const float *const dy[2] = { ctkd__view_dy(v), NULL };

@@ -83,7 +83,8 @@ int ctkd__graph_transposed_conv(struct ctkd__graph *graph, int x, const char *na
 
 /* Packs the weights of a direction, all workers together, and returns what the calls take. Two
    buffers alternate: who packs into one knows that all have met since they used it. */
-static const float *packed_weights(const struct ctkd__view *v, enum ctkd__conv_direction direction)
+static const float *packed_weights(const struct ctkd__worker_view *v,
+                                   enum ctkd__conv_direction direction)
 {
     struct ctkd__training *const t = v->training;
     const struct ctkd__conv *const conv = v->op->conv[direction];
@@ -102,7 +103,7 @@ static const float *packed_weights(const struct ctkd__view *v, enum ctkd__conv_d
 }
 
 /* Fills in what all calls have in common. */
-static void run_call(const struct ctkd__view *v, enum ctkd__conv_direction direction,
+static void run_call(const struct ctkd__worker_view *v, enum ctkd__conv_direction direction,
                      struct ctkd__conv_call *call)
 {
     const struct ctkd__conv *const conv = v->op->conv[direction];
@@ -114,7 +115,7 @@ static void run_call(const struct ctkd__view *v, enum ctkd__conv_direction direc
         v->lowering->statuses[v->worker] = status;
 }
 
-static void run_conv(const struct ctkd__view *v, enum ctkd__conv_direction direction,
+static void run_conv(const struct ctkd__worker_view *v, enum ctkd__conv_direction direction,
                      struct ctkd__conv_call *call)
 {
     struct ctkd__profile *const profile = v->lowering->profile;
@@ -125,7 +126,7 @@ static void run_conv(const struct ctkd__view *v, enum ctkd__conv_direction direc
                           v->n);
 }
 
-static void conv_forward(const struct ctkd__view *v)
+static void conv_forward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     struct ctkd__conv_call call = { .x = ctkd__view_x(v),
@@ -140,7 +141,7 @@ static void conv_forward(const struct ctkd__view *v)
     run_conv(v, CTKD__CONV_FORWARD, &call);
 }
 
-static void conv_bias_gradient(const struct ctkd__view *v, const float *dy)
+static void conv_bias_gradient(const struct ctkd__worker_view *v, const float *dy)
 {
     float *const dbias = ctkd__view_gradient(v, CTKD__ROLE_BIAS);
     if (!dbias)
@@ -151,7 +152,7 @@ static void conv_bias_gradient(const struct ctkd__view *v, const float *dy)
         dbias[c] = (float)sums[c];
 }
 
-static void conv_backward(const struct ctkd__view *v)
+static void conv_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const float *const dy = ctkd__view_dy(v);
@@ -174,7 +175,7 @@ static void conv_backward(const struct ctkd__view *v)
     run_conv(v, CTKD__CONV_BACKWARD_DATA, &call);
 }
 
-static void transposed_forward(const struct ctkd__view *v)
+static void transposed_forward(const struct ctkd__worker_view *v)
 {
     struct ctkd__conv_call call = { .dy = ctkd__view_x(v),
                                     .weights = packed_weights(v, CTKD__CONV_BACKWARD_DATA),
@@ -185,7 +186,7 @@ static void transposed_forward(const struct ctkd__view *v)
         v->features->shift(ctkd__view_out_extent(v), bias, ctkd__view_y(v));
 }
 
-static void transposed_backward(const struct ctkd__view *v)
+static void transposed_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const float *const dy = ctkd__view_dy(v);
@@ -258,7 +259,7 @@ static void conv_load(const struct ctkd__lowering *l, const struct ctkd__lowered
     store_weights(op, folded, floats);
 }
 
-static void conv_infer(const struct ctkd__view *v)
+static void conv_infer(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     struct ctkd__affine affine;
@@ -287,7 +288,7 @@ static void transposed_load(const struct ctkd__lowering *l, const struct ctkd__l
                   ctkd__lowered_flat_floats(l, op));
 }
 
-static void transposed_infer(const struct ctkd__view *v)
+static void transposed_infer(const struct ctkd__worker_view *v)
 {
     struct ctkd__conv_call call = { .dy = ctkd__view_x(v),
                                     .weights = v->op->weights,

@@ -9,12 +9,12 @@ int ctkd__graph_global_pool(struct ctkd__graph *graph, int x)
                              (const size_t[3]){ graph->nodes[x].c, 1, 1 });
 }
 
-static void global_pool_forward(const struct ctkd__view *v)
+static void global_pool_forward(const struct ctkd__worker_view *v)
 {
     v->kernels->mean_pool(ctkd__view_in_extent(v), ctkd__view_x(v), ctkd__view_y(v));
 }
 
-static void global_pool_backward(const struct ctkd__view *v)
+static void global_pool_backward(const struct ctkd__worker_view *v)
 {
     v->kernels->mean_pool_backward(ctkd__view_in_extent(v), ctkd__view_dy(v),
                                    ctkd__view_buffer(v, v->op->dx.base),

@@ -27,12 +27,12 @@ int ctkd__graph_linear(struct ctkd__graph *graph, int x, const char *name, size_
 
 /* --- plain rows: the logits, or some in the scratch memory */
 
-static struct ctkd__extent row_extent(const struct ctkd__view *v)
+static struct ctkd__extent row_extent(const struct ctkd__worker_view *v)
 {
     return (struct ctkd__extent){ v->n, v->op->out_blocks, 1 };
 }
 
-static void compute_rows(const struct ctkd__view *v, const float *weights, const float *bias)
+static void compute_rows(const struct ctkd__worker_view *v, const float *weights, const float *bias)
 {
     const struct ctkd__lowered *const op = v->op;
     const size_t k = op->node->c;
@@ -44,7 +44,7 @@ static void compute_rows(const struct ctkd__view *v, const float *weights, const
 
 /* --- training */
 
-static void linear_forward(const struct ctkd__view *v)
+static void linear_forward(const struct ctkd__worker_view *v)
 {
     compute_rows(v, ctkd__view_parameter(v, CTKD__ROLE_WEIGHT),
                  ctkd__view_parameter(v, CTKD__ROLE_BIAS));
@@ -52,7 +52,7 @@ static void linear_forward(const struct ctkd__view *v)
 
 /* The gradient's rows: the caller's, those of the instructions that read the value, or their sum.
  */
-static const float *linear_gradient(const struct ctkd__view *v)
+static const float *linear_gradient(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const size_t k = op->node->c;
@@ -66,7 +66,7 @@ static const float *linear_gradient(const struct ctkd__view *v)
     return rows;
 }
 
-static void linear_backward(const struct ctkd__view *v)
+static void linear_backward(const struct ctkd__worker_view *v)
 {
     v->kernels->linear_backward(
         v->n, v->op->in_floats, v->op->node->c, ctkd__view_x(v),
@@ -96,7 +96,7 @@ static void linear_load(const struct ctkd__lowering *l, const struct ctkd__lower
            op->out->c * sizeof(float));
 }
 
-static void linear_infer(const struct ctkd__view *v)
+static void linear_infer(const struct ctkd__worker_view *v)
 {
     compute_rows(v, v->op->weights, v->op->bias);
 }

@@ -6,7 +6,7 @@ int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, const struct ctkd__po
     return ctkd__build_pool(graph, CTKD__OP_MAX_POOL, x, args);
 }
 
-static struct ctkd__max_pool pool_of(const struct ctkd__view *v)
+static struct ctkd__max_pool pool_of(const struct ctkd__worker_view *v)
 {
     const struct ctkd__node *const node = v->op->node;
     const struct ctkd__node *const from = v->op->in;
@@ -14,14 +14,14 @@ static struct ctkd__max_pool pool_of(const struct ctkd__view *v)
                                     node->kernel, node->stride, node->padding };
 }
 
-static void max_pool_forward(const struct ctkd__view *v)
+static void max_pool_forward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__max_pool pool = pool_of(v);
     v->kernels->max_pool(v->n * v->op->in_blocks, &pool, ctkd__view_x(v), ctkd__view_y(v),
                          ctkd__view_buffer(v, v->op->index));
 }
 
-static void max_pool_backward(const struct ctkd__view *v)
+static void max_pool_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__max_pool pool = pool_of(v);
     v->kernels->max_pool_backward(

@@ -18,19 +18,19 @@ int ctkd__graph_multiply(struct ctkd__graph *graph, int x, int y)
     return ctkd__build_after(graph, CTKD__OP_MULTIPLY, x, y, (const size_t[3]){ p->c, p->h, p->w });
 }
 
-static bool by_vector(const struct ctkd__view *v)
+static bool by_vector(const struct ctkd__worker_view *v)
 {
     return v->op->residual_floats != v->op->in_floats;
 }
 
-static void multiply_forward(const struct ctkd__view *v)
+static void multiply_forward(const struct ctkd__worker_view *v)
 {
     v->features->multiply(ctkd__view_in_extent(v), ctkd__view_x(v), ctkd__view_residual(v),
                           by_vector(v), NULL, ctkd__view_y(v));
 }
 
 /* The second gradient is first: it may be the base of the other, when both are the same value. */
-static void multiply_backward(const struct ctkd__view *v)
+static void multiply_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const float *const dy = ctkd__view_dy(v);

@@ -10,12 +10,12 @@ int ctkd__graph_relu(struct ctkd__graph *graph, int x)
                              (const size_t[3]){ from->c, from->h, from->w });
 }
 
-static void relu_forward(const struct ctkd__view *v)
+static void relu_forward(const struct ctkd__worker_view *v)
 {
     v->kernels->relu(v->n * v->op->out_floats, ctkd__view_x(v), ctkd__view_y(v));
 }
 
-static void relu_backward(const struct ctkd__view *v)
+static void relu_backward(const struct ctkd__worker_view *v)
 {
     v->kernels->relu_backward(v->n * v->op->out_floats, ctkd__view_y(v), ctkd__view_dy(v),
                               ctkd__view_buffer(v, v->op->dx.base),

@@ -22,19 +22,19 @@ int ctkd__graph_scale_by(struct ctkd__graph *graph, int x, int gate, size_t chan
     return y;
 }
 
-static size_t gate_blocks(const struct ctkd__view *v)
+static size_t gate_blocks(const struct ctkd__worker_view *v)
 {
     return v->op->residual_floats / v->op->in_hw / v->lowering->kernels->block;
 }
 
-static void scale_by_forward(const struct ctkd__view *v)
+static void scale_by_forward(const struct ctkd__worker_view *v)
 {
     v->features->scale_by(ctkd__view_in_extent(v), ctkd__view_x(v), gate_blocks(v),
                           ctkd__view_residual(v), v->op->node->channel, NULL, ctkd__view_y(v));
 }
 
 /* The gate's gradient is first: it may be the base of the input's, when both are the same value. */
-static void scale_by_backward(const struct ctkd__view *v)
+static void scale_by_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const float *const dy = ctkd__view_dy(v);

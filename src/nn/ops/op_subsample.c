@@ -21,7 +21,7 @@ int ctkd__graph_subsample(struct ctkd__graph *graph, int x, size_t out, size_t s
     return y;
 }
 
-static struct ctkd__subsample subsample_of(const struct ctkd__view *v)
+static struct ctkd__subsample subsample_of(const struct ctkd__worker_view *v)
 {
     const struct ctkd__node *const node = v->op->node;
     const struct ctkd__node *const from = v->op->in;
@@ -30,13 +30,13 @@ static struct ctkd__subsample subsample_of(const struct ctkd__view *v)
                                      node->w, node->stride,      (node->c - from->c) / 2 };
 }
 
-static void subsample_forward(const struct ctkd__view *v)
+static void subsample_forward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__subsample shape = subsample_of(v);
     v->kernels->subsample(v->n, &shape, ctkd__view_x(v), ctkd__view_y(v));
 }
 
-static void subsample_backward(const struct ctkd__view *v)
+static void subsample_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__subsample shape = subsample_of(v);
     v->kernels->subsample_backward(v->n, &shape, ctkd__view_dy(v),
