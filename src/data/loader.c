@@ -19,7 +19,7 @@ enum {
     READERS = 4 /* of files: enough for a disk that answers in turn, and for a network */
 };
 
-struct slot {
+struct batch_slot {
     float *x, *strong; /* strong: NULL without */
     int32_t *labels;
     uint64_t *ids;
@@ -35,7 +35,7 @@ struct ctkd__loader {
     uint32_t *order;                       /* [samples] of this epoch; the thread's own */
     uint8_t *raster, *plane; /* the thread's own, for a strong view: [channels of the data][height]
                                 [width], [height][width]; NULL without */
-    struct slot slots[SLOTS];
+    struct batch_slot slots[SLOTS];
     uint64_t waited_ns;               /* the caller's own */
     struct ctkd__file_batches *files; /* NULL: images in memory; else slot 0 alone, and no thread */
 
@@ -101,7 +101,7 @@ static void strong_fill(const struct ctkd__loader *loader, uint64_t epoch, uint3
 }
 
 static void slot_fill(const struct ctkd__loader *loader, uint64_t epoch, size_t batch,
-                      struct slot *slot)
+                      struct batch_slot *slot)
 {
     const size_t begin = batch * loader->config.batch, left = loader->samples - begin;
     const size_t pixels = loader->channels * loader->height * loader->width;
@@ -230,7 +230,7 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
         complete = complete && loader->raster && loader->plane;
     }
     for (size_t i = 0; i < (loader->images->source ? 1 : SLOTS); i++) {
-        struct slot *slot = &loader->slots[i];
+        struct batch_slot *slot = &loader->slots[i];
         slot->x = aligned_alloc(64, bytes);
         slot->labels = malloc(batch * sizeof *slot->labels);
         slot->ids = malloc(batch * sizeof *slot->ids);
@@ -428,7 +428,7 @@ void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t firs
 static ctkd_status next_of_files(struct ctkd__loader *loader, struct ctkd__batch *batch,
                                  ctkd_error *err)
 {
-    struct slot *const slot = &loader->slots[0];
+    struct batch_slot *const slot = &loader->slots[0];
     if (loader->generation == 0 || loader->taken >= loader->batches)
         return CTKD_OK;
     const size_t begin = loader->taken * loader->config.batch, left = loader->samples - begin;
@@ -463,7 +463,7 @@ ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *b
         loader->waited_ns += ctkd__clock_ns() - begin;
     }
     if (more) {
-        const struct slot *slot = &loader->slots[loader->taken++ % SLOTS];
+        const struct batch_slot *slot = &loader->slots[loader->taken++ % SLOTS];
         *batch = (struct ctkd__batch){ slot->n, slot->x, slot->labels, slot->ids, slot->strong };
         pthread_cond_signal(&loader->changed);
     }

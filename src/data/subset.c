@@ -4,7 +4,7 @@
 
 #include "ctkd/random.h"
 
-struct candidate {
+struct class_candidate {
     uint32_t id, position; /* position among its class, in seeded order */
     uint32_t class_size;
     int32_t label;
@@ -13,7 +13,7 @@ struct candidate {
 /* By (position + 1/2) / class_size, exactly, then by label, so that the order is total. */
 static int candidate_compare(const void *a, const void *b)
 {
-    const struct candidate *x = a, *y = b;
+    const struct class_candidate *x = a, *y = b;
     const uint64_t left = (2 * (uint64_t)x->position + 1) * y->class_size;
     const uint64_t right = (2 * (uint64_t)y->position + 1) * x->class_size;
     if (left != right)
@@ -46,7 +46,7 @@ ctkd_status ctkd__subset_choose(const int32_t *labels, size_t count, size_t limi
             classes = (size_t)labels[i] + 1;
     uint32_t *sizes = calloc(classes + 1, sizeof *sizes);
     uint32_t *order = malloc((count + 1) * sizeof *order);
-    struct candidate *candidates = malloc((count + 1) * sizeof *candidates);
+    struct class_candidate *candidates = malloc((count + 1) * sizeof *candidates);
     const ctkd_status status = sizes && order && candidates ? CTKD_OK : CTKD_ENOMEM;
     if (status == CTKD_OK) {
         for (size_t i = 0; i < count; i++)
@@ -54,7 +54,7 @@ ctkd_status ctkd__subset_choose(const int32_t *labels, size_t count, size_t limi
         ctkd__shuffle(seed, 0, order, count);
         for (size_t i = 0; i < count; i++) {
             const int32_t label = labels[order[i]];
-            candidates[i] = (struct candidate){ order[i], sizes[label]++, 0, label };
+            candidates[i] = (struct class_candidate){ order[i], sizes[label]++, 0, label };
         }
         for (size_t i = 0; i < count; i++)
             candidates[i].class_size = sizes[candidates[i].label];

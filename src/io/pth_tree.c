@@ -11,7 +11,7 @@ enum { DEPTH_MAX = 16, VISITS_MAX = 1000000, ENTRIES_MAX = 65536 };
 typedef struct ctkd__pickle_value value;
 
 /* Where the walk is. */
-struct place {
+struct tree_place {
     char prefix[CTKD__PTH_NAME_BYTES];
     size_t length; /* of the prefix, uncut */
     size_t outer;
@@ -136,7 +136,7 @@ static void join(char out[CTKD__PTH_NAME_BYTES], const char *prefix, const value
     out[used] = '\0';
 }
 
-static void add(struct walk *walk, const struct place *at, const value *key, const value *dict,
+static void add(struct walk *walk, const struct tree_place *at, const value *key, const value *dict,
                 const struct ctkd__pth_tensor *tensor)
 {
     char name[CTKD__PTH_NAME_BYTES];
@@ -157,9 +157,9 @@ static void add(struct walk *walk, const struct place *at, const value *key, con
     walk->tree->count++;
 }
 
-static struct place place_below(const struct place *at, const value *key, bool outer)
+static struct tree_place place_below(const struct tree_place *at, const value *key, bool outer)
 {
-    struct place place = { .length = at->length + key->length + 1, .depth = at->depth + 1 };
+    struct tree_place place = { .length = at->length + key->length + 1, .depth = at->depth + 1 };
     join(place.prefix, at->prefix, key, ".");
     place.outer = outer ? place.length : at->outer;
     return place;
@@ -190,7 +190,7 @@ static bool is_module(const value *v)
     return attributes && attribute(attributes, "_modules") && attribute(attributes, "_parameters");
 }
 
-static bool may_visit(struct walk *walk, const struct place *at, const value *dict)
+static bool may_visit(struct walk *walk, const struct tree_place *at, const value *dict)
 {
     if (walk->status != CTKD_OK || at->depth > DEPTH_MAX || dict->count > walk->visits)
         return false;
@@ -198,7 +198,7 @@ static bool may_visit(struct walk *walk, const struct place *at, const value *di
     return true;
 }
 
-static void add_tensors(struct walk *walk, const struct place *at, const value *module,
+static void add_tensors(struct walk *walk, const struct tree_place *at, const value *module,
                         const value *dict)
 {
     struct ctkd__pth_tensor tensor;
@@ -211,7 +211,7 @@ static void add_tensors(struct walk *walk, const struct place *at, const value *
 }
 
 /* As its state_dict() would be: parameters, buffers, then the modules within. */
-static void walk_module(struct walk *walk, const struct place *at, const value *module)
+static void walk_module(struct walk *walk, const struct tree_place *at, const value *module)
 {
     const value *const attributes = attributes_of(module);
     if (!may_visit(walk, at, attributes))
@@ -223,14 +223,14 @@ static void walk_module(struct walk *walk, const struct place *at, const value *
         return;
     for (size_t i = 0; i + 1 < modules->count && walk->status == CTKD_OK; i += 2)
         if (modules->items[i]->kind == CTKD__PICKLE_STRING && is_module(modules->items[i + 1])) {
-            const struct place inner = place_below(at, modules->items[i], false);
+            const struct tree_place inner = place_below(at, modules->items[i], false);
             walk_module(walk, &inner, modules->items[i + 1]);
         }
 }
 
 /* --- dicts */
 
-static void walk_dict(struct walk *walk, const struct place *at, const value *dict)
+static void walk_dict(struct walk *walk, const struct tree_place *at, const value *dict)
 {
     struct ctkd__pth_tensor tensor;
     if (!may_visit(walk, at, dict))
@@ -242,7 +242,7 @@ static void walk_dict(struct walk *walk, const struct place *at, const value *di
         if (ctkd__pth_tensor_of(v, &tensor)) {
             add(walk, at, key, dict, &tensor);
         } else if ((ctkd__pth_is_dict(v) || is_module(v)) && !is_passed_over(key)) {
-            const struct place inner = place_below(at, key, true);
+            const struct tree_place inner = place_below(at, key, true);
             if (ctkd__pth_is_dict(v))
                 walk_dict(walk, &inner, v);
             else
@@ -254,7 +254,7 @@ static void walk_dict(struct walk *walk, const struct place *at, const value *di
 ctkd_status ctkd__pth_tree_read(const char *name, const value *root, struct ctkd__pth_tree *out,
                                 ctkd_error *err)
 {
-    const struct place top = { 0 };
+    const struct tree_place top = { 0 };
     struct walk walk = { .name = name, .tree = out, .visits = VISITS_MAX, .err = err };
     *out = (struct ctkd__pth_tree){ 0 };
     if (ctkd__pth_is_dict(root))

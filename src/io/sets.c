@@ -10,7 +10,7 @@
 
 enum { DEPTH_MAX = 16, COMPONENTS_MAX = 16, CONVOLUTION = 4 };
 
-struct finder {
+struct set_finder {
     struct ctkd__set_member *members;
     struct ctkd__sets *sets;
     bool failed; /* out of memory */
@@ -118,7 +118,7 @@ static void name_set(struct ctkd__set *set, const char *prefix, size_t length)
     set->order = order_of(set->name);
 }
 
-static void make_set(struct finder *f, const size_t *index, size_t n, size_t at)
+static void make_set(struct set_finder *f, const size_t *index, size_t n, size_t at)
 {
     if (f->sets->count == CTKD__SETS_MAX || n == 0)
         return;
@@ -159,7 +159,7 @@ static void add_wrapper(struct name_level *level, const struct component *c)
     level->wrappers[i].rank = c->rank > level->wrappers[i].rank ? c->rank : level->wrappers[i].rank;
 }
 
-static void survey_level(const struct finder *f, const size_t *index, size_t n, size_t at,
+static void survey_level(const struct set_finder *f, const size_t *index, size_t n, size_t at,
                          struct name_level *out)
 {
     *out = (struct name_level){ .common = true };
@@ -180,7 +180,7 @@ static void survey_level(const struct finder *f, const size_t *index, size_t n, 
 
 /* Whether a part that all names share, whatever it is called, is around a network and not a part
    of it: there are parts below it, and not the numbers of a sequence. */
-static bool is_around(const struct finder *f, const size_t *index, size_t n, size_t at)
+static bool is_around(const struct set_finder *f, const size_t *index, size_t n, size_t at)
 {
     bool named = false;
     for (size_t i = 0; i < n; i++) {
@@ -218,10 +218,10 @@ static bool rest_is_set(const struct name_level *level)
     return level->rest_rank >= CONVOLUTION && level->rest_is_useful && (outer || !student);
 }
 
-static void split(struct finder *f, const size_t *index, size_t n, size_t at, int depth);
+static void split(struct set_finder *f, const size_t *index, size_t n, size_t at, int depth);
 
 /* The members of a level that begin with `c`, or with no wrapper when it is NULL. */
-static void split_part(struct finder *f, const size_t *index, size_t n, size_t at, int depth,
+static void split_part(struct set_finder *f, const size_t *index, size_t n, size_t at, int depth,
                        const struct component *c)
 {
     size_t *const part = malloc(n * sizeof *part), count = 0;
@@ -242,7 +242,7 @@ static void split_part(struct finder *f, const size_t *index, size_t n, size_t a
 }
 
 /* The names of all these members have the same `at` bytes in front. */
-static void split(struct finder *f, const size_t *index, size_t n, size_t at, int depth)
+static void split(struct set_finder *f, const size_t *index, size_t n, size_t at, int depth)
 {
     struct name_level level;
     survey_level(f, index, n, at, &level);
@@ -290,7 +290,7 @@ ctkd_status ctkd__sets_find(struct ctkd__set_member *members, size_t n, struct c
                             ctkd_error *err)
 {
     *out = (struct ctkd__sets){ 0 };
-    struct finder finder = { .members = members, .sets = out };
+    struct set_finder finder = { .members = members, .sets = out };
     size_t *const index = malloc((n + 1) * sizeof *index);
     if (!index)
         return ctkd__fail(err, CTKD_ENOMEM, "weights: out of memory");

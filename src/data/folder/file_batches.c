@@ -166,7 +166,7 @@ static void note_failure(struct ctkd__file_batches *b, size_t position, ctkd_sta
 
 /* --- by the team */
 
-struct job {
+struct batch_job {
     struct ctkd__file_batches *batches;
     size_t n;
     float *x, *strong;
@@ -175,7 +175,7 @@ struct job {
 
 static void decode_share(void *argument, size_t worker)
 {
-    struct job *const job = argument;
+    struct batch_job *const job = argument;
     struct ctkd__file_batches *const b = job->batches;
     struct maker *const maker = &b->makers[worker];
     ctkd_error err;
@@ -234,7 +234,7 @@ static void *decode_ahead(void *argument)
 static void normalise_share(void *argument, size_t worker)
 {
     (void)worker;
-    struct job *const job = argument;
+    struct batch_job *const job = argument;
     const struct ctkd__file_batches *const b = job->batches;
     const struct slot *const slot = &b->slots[b->position / b->config.batch % SLOTS];
     for (size_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
@@ -391,7 +391,7 @@ void ctkd__file_batches_start(struct ctkd__file_batches *b, uint64_t epoch, cons
 ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *b, size_t n, float *x, float *strong,
                                     ctkd_error *err)
 {
-    struct job job = { .batches = b, .n = n, .x = x, .strong = strong };
+    struct batch_job job = { .batches = b, .n = n, .x = x, .strong = strong };
     if (b->config.threads)
         wait_for_threads(b, n);
     pthread_mutex_lock(&b->lock);

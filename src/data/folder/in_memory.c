@@ -47,7 +47,7 @@ ctkd_status ctkd__image_source_one_size(const struct ctkd__image_source *source,
     return status;
 }
 
-struct job {
+struct memory_job {
     const struct ctkd__image_source *source;
     size_t count;
     const size_t *size;
@@ -69,7 +69,7 @@ static void copy_planes(const struct ctkd__picture *picture, uint8_t *out)
                 out[c * plane] = picture->pixels[y * picture->stride + 3 * x + c];
 }
 
-static ctkd_status load_image(const struct job *job, struct ctkd__viewer *viewer,
+static ctkd_status load_image(const struct memory_job *job, struct ctkd__viewer *viewer,
                               struct ctkd__picture_reader *reader, size_t id, ctkd_error *err)
 {
     char place[CTKD__TREE_PLACE_MAX];
@@ -92,7 +92,8 @@ static ctkd_status load_image(const struct job *job, struct ctkd__viewer *viewer
     return status;
 }
 
-static void note_failure(struct job *job, size_t id, ctkd_status status, const ctkd_error *err)
+static void note_failure(struct memory_job *job, size_t id, ctkd_status status,
+                         const ctkd_error *err)
 {
     pthread_mutex_lock(&job->lock);
     if (id < job->failed) {
@@ -106,7 +107,7 @@ static void note_failure(struct job *job, size_t id, ctkd_status status, const c
 
 static void *load_share(void *argument)
 {
-    struct job *const job = argument;
+    struct memory_job *const job = argument;
     struct ctkd__viewer *viewer = NULL;
     struct ctkd__picture_reader *reader = NULL;
     ctkd_error err;
@@ -126,7 +127,7 @@ static void *load_share(void *argument)
 }
 
 /* Threads beside the caller: what cannot be started is not needed. */
-static size_t start_helpers(struct job *job, pthread_t threads[THREADS_MAX])
+static size_t start_helpers(struct memory_job *job, pthread_t threads[THREADS_MAX])
 {
     cpu_set_t cpus;
     sigset_t all, before;
@@ -146,12 +147,12 @@ ctkd_status ctkd__image_source_load(const struct ctkd__image_source *source, siz
                                     const size_t *size, uint8_t *pixels, ctkd_error *err)
 {
     const size_t side = source->views.size;
-    struct job job = { .source = source,
-                       .count = count,
-                       .size = size,
-                       .image = 3 * (size ? size[0] * size[1] : side * side),
-                       .pixels = pixels,
-                       .failed = SIZE_MAX };
+    struct memory_job job = { .source = source,
+                              .count = count,
+                              .size = size,
+                              .image = 3 * (size ? size[0] * size[1] : side * side),
+                              .pixels = pixels,
+                              .failed = SIZE_MAX };
     pthread_t threads[THREADS_MAX];
     pthread_mutex_init(&job.lock, NULL);
     const size_t helpers = start_helpers(&job, threads);

@@ -167,7 +167,7 @@ static void range_read(const struct ctkd__resize_weights *w, size_t count, size_
 }
 
 /* What one resize is asked for. */
-struct job {
+struct resize_job {
     const struct ctkd__picture *in;
     const struct ctkd__box *window;
     bool changes_width, changes_height, flip;
@@ -175,14 +175,14 @@ struct job {
 };
 
 /* One finished row of the window, interleaved, to its place in the planes. */
-static void put_row(const struct job *job, size_t r, const uint8_t *row)
+static void put_row(const struct resize_job *job, size_t r, const uint8_t *row)
 {
     const size_t n = job->window->width;
     spread(row, n, job->flip, n * job->window->height, job->out + r * n);
 }
 
 /* All rows that are needed through the horizontal pass, then the vertical one row by row. */
-static ctkd_status horizontal_first(struct ctkd__resizer *z, const struct job *job)
+static ctkd_status horizontal_first(struct ctkd__resizer *z, const struct resize_job *job)
 {
     const struct ctkd__picture *const in = job->in;
     const struct ctkd__box *const window = job->window;
@@ -216,7 +216,7 @@ static ctkd_status horizontal_first(struct ctkd__resizer *z, const struct job *j
 }
 
 /* Row by row: the columns that are needed through the vertical pass, then the horizontal one. */
-static ctkd_status vertical_first(struct ctkd__resizer *z, const struct job *job)
+static ctkd_status vertical_first(struct ctkd__resizer *z, const struct resize_job *job)
 {
     const struct ctkd__picture *const in = job->in;
     const struct ctkd__box *const window = job->window;
@@ -251,12 +251,12 @@ ctkd_status ctkd__resize(struct ctkd__resizer *z, const struct ctkd__picture *in
     if (in->width == 0 || in->height == 0 || window->width == 0 || window->height == 0 ||
         window->left + window->width > width || window->top + window->height > height)
         return CTKD_EINVAL;
-    const struct job job = { .in = in,
-                             .window = window,
-                             .changes_width = width != in->width,
-                             .changes_height = height != in->height,
-                             .flip = flip,
-                             .out = out };
+    const struct resize_job job = { .in = in,
+                                    .window = window,
+                                    .changes_width = width != in->width,
+                                    .changes_height = height != in->height,
+                                    .flip = flip,
+                                    .out = out };
     /* With thousands of taps the sums leave 32 bits. */
     const bool narrow = in->width / width < TAPS_MAX / 4 && in->height / height < TAPS_MAX / 4;
     z->passes = narrow ? z->preferred : &ctkd__resize_portable;

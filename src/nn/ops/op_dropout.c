@@ -28,7 +28,7 @@ int ctkd__graph_dropout(struct ctkd__graph *graph, int x, float rate)
 
 /* Four elements of an image share a draw. minor: number of the dropout in its graph, image of the
    batch, elements; none of them reaches the next, since a value has less than 2^31 elements. */
-static void draw_four(const struct ctkd__view *v, size_t image, size_t e, uint32_t words[4])
+static void draw_four(const struct ctkd__worker_view *v, size_t image, size_t e, uint32_t words[4])
 {
     const struct ctkd__draws *const draws = &v->training->draws;
     ctkd_random_u32x4(draws->seed, CTKD_RANDOM_DROPOUT, draws->major,
@@ -39,7 +39,7 @@ static void draw_four(const struct ctkd__view *v, size_t image, size_t e, uint32
 
 /* y = x / (1 - rate) where the draw is at least rate, else 0; plus base. The element's number is
    that of the plain layout, whatever the blocks; padded channels are 0 and stay so. */
-static void drop(const struct ctkd__view *v, const float *x, const float *base, float *y)
+static void drop(const struct ctkd__worker_view *v, const float *x, const float *base, float *y)
 {
     const struct ctkd__node *const node = v->op->node;
     const size_t block = v->lowering->kernels->block, hw = v->op->in_hw;
@@ -61,19 +61,19 @@ static void drop(const struct ctkd__view *v, const float *x, const float *base, 
     }
 }
 
-static void dropout_forward(const struct ctkd__view *v)
+static void dropout_forward(const struct ctkd__worker_view *v)
 {
     drop(v, ctkd__view_x(v), NULL, ctkd__view_y(v));
 }
 
 /* The same draws again: nothing is kept for them. */
-static void dropout_backward(const struct ctkd__view *v)
+static void dropout_backward(const struct ctkd__worker_view *v)
 {
     drop(v, ctkd__view_dy(v), ctkd__view_buffer(v, v->op->dx.base),
          ctkd__view_buffer(v, v->op->dx.out));
 }
 
-static void dropout_infer(const struct ctkd__view *v)
+static void dropout_infer(const struct ctkd__worker_view *v)
 {
     const float *const x = ctkd__view_x(v);
     float *const y = ctkd__view_y(v);

@@ -13,7 +13,7 @@ int ctkd__graph_flatten(struct ctkd__graph *graph, int x)
 }
 
 /* Both ways by the plain layout, which map and vector have in common, one image at a time. */
-static void flatten_forward(const struct ctkd__view *v)
+static void flatten_forward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const struct ctkd__extent from = { 1, op->in_blocks, op->in_hw }, to = { 1, op->out_blocks, 1 };
@@ -24,7 +24,7 @@ static void flatten_forward(const struct ctkd__view *v)
     }
 }
 
-static void flatten_backward(const struct ctkd__view *v)
+static void flatten_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const struct ctkd__extent to = { 1, op->in_blocks, op->in_hw }, from = { 1, op->out_blocks, 1 };
