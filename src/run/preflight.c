@@ -90,7 +90,7 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
             "%zu of %zu classes have no test image (label %s): the accuracy does not cover them",
             no_test, dataset->classes, test);
     if (dataset->note[0])
-        say(findings, false, "data", "%s", dataset->note);
+        add_finding(findings, false, "data", "%s", dataset->note);
     if (dataset->note[0] && findings->count)
         findings->items[findings->count - 1].said = true;
     if (!no_train && !no_test)
