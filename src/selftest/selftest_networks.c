@@ -278,9 +278,10 @@ static void check_families(struct ctkd__selftest *test,
         if (test->failures && test->first_failure_ends)
             return;
         if (network && parameters_of(network) > parameters_max)
-            ctkd__selftest_say(test, true, network,
-                               "not tried: %zu million parameters; its layers are those of others",
-                               parameters_of(network) / 1000000);
+            ctkd__selftest_report(
+                test, true, network,
+                "not tried: %zu million parameters; its layers are those of others",
+                parameters_of(network) / 1000000);
         else if (network)
             check_paths(test, network, engines);
         else
