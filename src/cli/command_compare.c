@@ -152,8 +152,8 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 {
     struct ctkd__arm arms[ARMS_MAX] = { { .count = 0 } };
     struct compare_request request = { .allowed = { "method", "temperature" },
-                               .n_allowed = 2,
-                               .options = ctkd__compare_defaults };
+                                       .n_allowed = 2,
+                                       .options = ctkd__compare_defaults };
     struct ctkd__line line;
     ctkd_error err = { 0 };
     int ended;
