@@ -9,6 +9,7 @@
     X(check)                                                                                       \
     X(plot)                                                                                        \
     X(report)                                                                                      \
+    X(export)                                                                                      \
     X(models)                                                                                      \
     X(methods)                                                                                     \
     X(datasets)                                                                                    \

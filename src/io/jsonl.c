@@ -132,6 +132,46 @@ void ctkd__jsonl_string(struct ctkd__jsonl *log, const char *key, const char *va
     write_string(log->stream, value);
 }
 
+void ctkd__jsonl_numbers(struct ctkd__jsonl *log, const char *key, const float *values, size_t n)
+{
+    write_key(log, key);
+    for (size_t i = 0; i < n; i++)
+        fprintf(log->stream, "%s%.9g", i ? ", " : "[", (double)values[i]);
+    fputs(n ? "]" : "[]", log->stream);
+}
+
+void ctkd__jsonl_integers(struct ctkd__jsonl *log, const char *key, const int64_t *values, size_t n)
+{
+    write_key(log, key);
+    for (size_t i = 0; i < n; i++)
+        fprintf(log->stream, "%s%" PRId64, i ? ", " : "[", values[i]);
+    fputs(n ? "]" : "[]", log->stream);
+}
+
+void ctkd__jsonl_strings(struct ctkd__jsonl *log, const char *key, const char *const *values,
+                         size_t n)
+{
+    write_key(log, key);
+    for (size_t i = 0; i < n; i++) {
+        fputs(i ? ", " : "[", log->stream);
+        write_string(log->stream, values[i]);
+    }
+    fputs(n ? "]" : "[]", log->stream);
+}
+
+void ctkd__jsonl_object_begin(struct ctkd__jsonl *log, const char *key)
+{
+    write_key(log, key);
+    fputc('{', log->stream);
+    log->any = false;
+}
+
+void ctkd__jsonl_object_end(struct ctkd__jsonl *log)
+{
+    fputc('}', log->stream);
+    log->any = true;
+}
+
 void ctkd__jsonl_list_begin(struct ctkd__jsonl *log, const char *key)
 {
     write_key(log, key);

@@ -31,6 +31,15 @@ void ctkd__jsonl_number(struct ctkd__jsonl *log, const char *key, double value);
 void ctkd__jsonl_integer(struct ctkd__jsonl *log, const char *key, int64_t value);
 void ctkd__jsonl_boolean(struct ctkd__jsonl *log, const char *key, bool value);
 void ctkd__jsonl_string(struct ctkd__jsonl *log, const char *key, const char *value);
+/* Members that are lists of plain values. */
+void ctkd__jsonl_numbers(struct ctkd__jsonl *log, const char *key, const float *values, size_t n);
+void ctkd__jsonl_integers(struct ctkd__jsonl *log, const char *key, const int64_t *values,
+                          size_t n);
+void ctkd__jsonl_strings(struct ctkd__jsonl *log, const char *key, const char *const *values,
+                         size_t n);
+/* A member that is an object: begin, its members, end. */
+void ctkd__jsonl_object_begin(struct ctkd__jsonl *log, const char *key);
+void ctkd__jsonl_object_end(struct ctkd__jsonl *log);
 /* A member that is a list of objects: list begin, for each object item begin, members, item end,
    and list end. */
 void ctkd__jsonl_list_begin(struct ctkd__jsonl *log, const char *key);

@@ -8,7 +8,7 @@
 set -euo pipefail
 build=$(cd "$1" && pwd) source=$(cd "$2" && pwd)
 python=$build/interop/bin/python
-modules="import numpy, onnx, onnxruntime, onnxscript, safetensors, tensorboard, torch"
+modules="import numpy, onnx, onnxruntime, onnxscript, safetensors, tensorboard, torch; import importlib.metadata as m; m.version(\"timm\")"
 if [ ! -x "$python" ]; then
     python=$(command -v python3) || { echo "skipped: no python3" && exit 77; }
     reason=$("$python" -c "$modules" 2>&1 | tail -n 1) || true
@@ -25,5 +25,6 @@ run random_models.py "$build/interop_logits" "$folder" 0 300
 run random_checkpoints.py "$build/ctkd" "$folder" 0 100
 run tensorboard_runs.py "$build/ctkd" "$folder"
 run evaluation.py "$build/ctkd" "$folder"
+run exported.py "$build/ctkd" "$folder"
 run interop.py "$build/ctkd" "$build/interop_logits" "$folder"
 exit $status

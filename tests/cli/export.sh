@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# `ctkd export`: every file of the folder, nothing replaced unasked. What others read of it: tests/interop/exported.py.
+set -euo pipefail
+ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+. "$source/tests/support/tiny_data.bash"
+tiny_data data 16 48 20
+small="data.set=mnist:data student.network=resnet8 train.threads=1 train.batch=16 train.epochs=1 schedule.kind=constant"
+# shellcheck disable=SC2086
+expect 0 "$ctkd" train $small run.dir=run
+
+expect 0 "$ctkd" export run out
+[ "$(ls out)" = $'README.md\nconfig.json\nmodel.onnx\nmodel.safetensors' ] || fail "files: $(ls out)"
+python3 - <<'PYTHON' || fail "config.json: $(cat out/config.json)"
+import json
+c = json.load(open("out/config.json"))
+p = c["pretrained_cfg"]
+assert c["architecture"] == "" and c["num_classes"] == p["num_classes"] == 10 and p["input_size"] == [1, 16, 16]
+assert c["ctkd"]["network"] == "resnet8" and c["ctkd"]["dataset"] == "mnist" and abs(p["mean"][0] - 0.1307) < 1e-6
+PYTHON
+top1=$(python3 -c 'import json; print("%.2f" % json.load(open("run/summary.json"))["top1"])')
+for line in '^# resnet8 on mnist$' "^| top-1 on test images | $top1 %" '^| parameters | 77754 |' '^  network: "resnet8"$' \
+    "^| .model.onnx. | .$(sha256sum out/model.onnx | cut -d ' ' -f 1). |"; do
+    grep -q "$line" out/README.md || fail "no line '$line' in: $(cat out/README.md)"
+done
+expect 0 "$ctkd" eval out/model.safetensors data.set=mnist:data
+cp stdout exported
+expect 0 "$ctkd" eval run
+cmp stdout exported || fail "the exported network scores otherwise"
+
+expect_error 1 "ctkd: out/model.safetensors is there already; --force replaces it" "$ctkd" export run out
+expect 0 "$ctkd" export run out --force --plain
+grep -q 'takes normalised images' out/README.md || fail "a plain network is described as another"
+expect 1 "$ctkd" export nowhere other
+[ "$(wc -l <stderr)" = 1 ] && [ ! -e other ] || fail "no such run: $(cat stderr)"
+# A file of weights alone has no run to tell of.
+expect 0 "$ctkd" export out/model.safetensors alone
+! grep -q 'yaml' alone/README.md && grep -q '^# resnet8 on mnist$' alone/README.md || fail "a file's card"
