@@ -1,8 +1,8 @@
 /* Milliseconds per evaluation of a loss of features with its gradients, best and median of rounds,
-   for a batch of 64 on the features of two pairs of networks, with 1 and 2 threads; with
-   one also the least processor time, which other programs on the machine disturb less. Losses of
-   products also with somebody else's sgemm as ctkd_multiplier, in alternation, and the ratio: that
-   of the library with a cblas_sgemm in the environment variable BLAS (BLAS=libopenblas.so.0), else
+   for a batch of 64 on the features of two pairs of networks, with 1 and 2 threads; with one also
+   the least processor time, which other programs on the machine disturb less. Losses of products
+   also with another library's sgemm as ctkd_multiplier, in alternation, and the ratio: that of the
+   library with a cblas_sgemm in the environment variable BLAS (BLAS=libopenblas.so.0), else
    oneDNN's.
    usage: bench_feature_losses [NAME ...] */
 #include <dlfcn.h>
@@ -141,7 +141,7 @@ static int time_eval(const ctkd_loss_def *def, const void *config, const ctkd_lo
     return 0;
 }
 
-/* --- somebody else's matrix product */
+/* --- another library's matrix product */
 
 enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 }; /* of every cblas.h */
 

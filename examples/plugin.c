@@ -1,4 +1,4 @@
-/* Curriculum temperature in somebody else's training loop: a softmax regression learns from a fixed
+/* Curriculum temperature in a training loop of your own: a softmax regression learns from a fixed
    linear teacher. The lines marked "ctkd" are all that the loop gains. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -196,7 +196,7 @@ static void gradients_of_every_op_match_central_differences(void **state)
             free(networks[i].slopes[n]);
 }
 
-/* Weights in read-only memory: whoever wrote into them would die of it. */
+/* Weights in read-only memory: a write to them would end the process. */
 static void a_forward_only_program_uses_batch_statistics_and_writes_no_weight(void **state)
 {
     (void)state;

@@ -16,7 +16,7 @@ struct ctkd__jsonl {
     bool any;        /* the object (between items: the list) has a member */
 };
 
-/* Creates a log, or goes on with one; a last line that a crash cut off is removed then. */
+/* Creates a log, or continues one; a last line that a crash cut off is removed then. */
 ctkd_status ctkd__jsonl_open(struct ctkd__jsonl *log, const char *path, bool append,
                              ctkd_error *err);
 /* Makes what was written durable; *bytes: the length of the log. */

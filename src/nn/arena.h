@@ -10,8 +10,8 @@
 void *ctkd__pages_allocate(size_t bytes);
 void ctkd__pages_release(void *memory, size_t bytes);
 
-/* Makes a block of ctkd__pages_allocate read-only: whoever writes into it dies at that place. Undo
-   it before the block is written or released. CTKD_EIO with errno on failure. */
+/* Makes a block of ctkd__pages_allocate read-only: a write to it ends the process at that place.
+   Undo it before the block is written or released. CTKD_EIO with errno on failure. */
 ctkd_status ctkd__pages_protect(void *memory, size_t bytes, int read_only);
 
 struct ctkd__buffer {

@@ -407,7 +407,7 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
     const bool whole = state->epoch_step == session->schedule.steps_per_epoch;
     if (status == CTKD_OK && stopped(p) && !whole)
         return interrupt(p, err);
-    /* With train.max_steps the epoch may be cut: who goes on with more steps goes on from here. */
+    /* With train.max_steps the epoch may be cut: a run with more steps resumes from here. */
     if (status == CTKD_OK && !whole)
         status = save_checkpoint(p, err);
     if (status == CTKD_OK)

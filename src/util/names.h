@@ -1,6 +1,6 @@
 /*
  * Lists of names, such as those of a data set's classes. A list is kept until the process ends, and
- * equal lists are one: whoever describes a network may copy the pointer, and two pointers say
+ * equal lists are one: a description of a network may copy the pointer, and two pointers say
  * whether two lists are equal. A process meets few of them.
  */
 #ifndef CTKD_UTIL_NAMES_H

@@ -53,7 +53,7 @@ grep -q '^one seed in common' stdout || fail "one pair"
 expect 0 "$ctkd" compare kd ctkd
 grep -q '^ctkd: 1 unfinished runs are left out$' stdout || fail "unfinished"
 
-# Arms that differ in more than was meant, runs of an arm that do, one seed twice, nothing there.
+# Arms that differ in a key that is not allowed, runs of one arm that do, one seed twice, no runs.
 sed -i 's/^\( *momentum:\) 0.9$/\1 0.8/' ctkd/*/config.yaml
 expect 1 "$ctkd" compare kd ctkd
 grep -q "^ctkd: kd and ctkd differ in optimizer.momentum ('0.9' and '0.8'); --allow optimizer.momentum" stderr || fail "$(cat stderr)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `ctkd eval`: which configuration counts. A run's own config.yaml for what it left or what agrees with it; any other one
-# that happens to lie beside the weights is not used, and that is said.
+# that happens to lie beside the weights is not used, and a message says so.
 set -euo pipefail
 ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
 folder=$(mktemp -d)

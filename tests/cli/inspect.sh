@@ -103,7 +103,7 @@ for command in "eval nan.safetensors data.set=$set" "check nan.safetensors $set"
         fail "NaN: $command"
 done
 
-# A model and its average in one file: the model is taken, which is said, and a key takes the other.
+# A model and its average in one file: the model is taken, a message says so, and a key takes the other.
 python3 - a.safetensors both.safetensors <<'PY'
 import json, struct, sys
 file = open(sys.argv[1], "rb").read()
@@ -147,7 +147,7 @@ grep -qF "$said (teacher.weights=model_ema selects these)" stderr || fail "disti
 expect 1 "$ctkd" eval both.safetensors data.set=$set student.weights=ema
 grep -q "student.weights: both.safetensors: found no weights 'ema', expected model, model_ema" stderr ||
     fail "no such weights"
-# The set that is preferred does not fit: the others are tried, and which one was taken is said.
+# The set that is preferred does not fit: the others are tried, and a message names the one that was taken.
 python3 - both.safetensors misfit.safetensors <<'PY'
 import json, struct, sys
 file = open(sys.argv[1], "rb").read()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Data sets of one's own in MNIST's format: any number of classes, as the labels, the teacher or data.classes say; names with
+# Your own data sets in MNIST's format: any number of classes, as the labels, the teacher or data.classes say; names with
 # a dot, damaged files.
 # usage: own_data.sh BUILD SOURCE
 set -euo pipefail

@@ -23,7 +23,7 @@ start() {
     done
     fail "$*: nothing was saved"
 }
-# ended STATUS WHAT: the run ends with this status, saved, and goes on.
+# ended STATUS WHAT: the run saves, ends with this status, and resumes.
 ended() {
     local status=0
     wait $trainer || status=$?
@@ -67,7 +67,7 @@ done
 kill -TERM $trainer
 ended 143 "the run whose CPUs were looked at"
 
-# Nobody reads its messages any more: the run goes on, and everything is in the log.
+# The reader of its messages exits: the run continues, and everything is in the log.
 finite="$ctkd train $small train.epochs=6"
 expect 0 $finite run.dir=read
 { $finite run.dir=unread 2>&1 && echo done >verdict; } | head -n 1 >first

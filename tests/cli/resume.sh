@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A run that was stopped, by a limit, a signal or a kill at any instant, goes on to the same bits as the run that
+# A run that was stopped, by a limit, a signal or a kill at any instant, resumes to the same bits as the run that
 # nobody stopped. CTKD_KILLS=200 kills that often (default 8).
 set -euo pipefail
 ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
@@ -37,7 +37,7 @@ check_stops() { # $1: settings; the rest: after how many steps
     for steps; do
         expect 0 $distil run.dir=cut run.force=true train.max_steps=$steps
         expect 0 $distil run.dir=cut --resume
-        grep -q '^resumed: epoch' stderr || fail "does not say where it goes on"
+        grep -q '^resumed: epoch' stderr || fail "does not say where it resumes"
         same whole cut "$settings, stopped after $steps steps"
         cases=$((cases + 1))
     done
@@ -63,7 +63,7 @@ same whole longer "two epochs, then two more"
 expect 0 $run run.dir=longer train.epochs=4 --resume # of a run that is done: nothing is left to do
 same whole longer "resumed when done"
 
-# A copy of a run is a run of its own, and a moved one goes on: also one that measured its convolutions when it began,
+# A copy of a run is a run of its own, and a moved one resumes: also one that measured its convolutions when it began,
 # and one that takes its teacher and its data from inside its directory.
 for settings in "train.tune=true" "teacher.path=a/teacher data.set=mnist:a/data"; do
     command=train
@@ -108,7 +108,7 @@ expect 0 $run run.dir=auto train.epochs=2 --resume=auto
 expect 0 $run run.dir=auto train.epochs=4 --resume=auto
 same whole auto "--resume=auto from nothing"
 
-# Damage: the checkpoint before is used and that is said; without one the run is refused.
+# Damage: the checkpoint before it is used and a message says so; without one the run is refused.
 cp -r longer damaged
 printf x | dd of=damaged/last.ckpt bs=1 seek=20000 conv=notrunc 2>/dev/null
 expect 0 $run run.dir=damaged train.epochs=4 --resume
@@ -146,7 +146,7 @@ for signal in INT TERM; do
     grep -q '"status": "interrupted"' signal/summary.json || fail "SIG$signal: summary.json"
 done
 
-# A second signal leaves at once, and the directory is whole: tried until one of them came before the orderly end.
+# A second signal leaves at once, and the directory is intact: tried until one of them came before the orderly end.
 sudden=0
 for try in $(seq 30); do
     [ $sudden = 0 ] || break

@@ -72,7 +72,7 @@ struct ctkd__ds_weights {
     factor. */
 struct ctkd__row_gradient {
     float *floats;
-    double *doubles; /**< for whoever goes on computing with it */
+    double *doubles; /**< for callers that compute with it */
 };
 static inline void ctkd__put(struct ctkd__row_gradient to, size_t j, double value)
 {

@@ -1,7 +1,8 @@
 /*
  * ONNX nodes to graph nodes. What our graph has no node for is carried along as pending work on a
- * value and done by whoever can: an affine map by the convolution before it, zeros around an image
- * by the convolution behind it, a strided slice with padded channels by the option-A shortcut.
+ * value and done by a node that can: an affine map by the convolution before it, zeros around an
+ * image by the convolution behind it, a strided slice with padded channels by the option-A
+ * shortcut.
  */
 #include "weights/onnx/onnx_import.h"
 
