@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "nn/compile/inference.h"
 #include "nn/models/models.h"
 #include "support/check.h"
+#include "support/engine_rig.h"
 #include "support/scratch.h"
 #include "weights/match.h"
 
@@ -55,18 +55,17 @@ static void compute(const struct ctkd__graph *graph, const struct ctkd__tensors 
 {
     struct ctkd__weights *weights;
     struct ctkd__inference *inference;
-    struct ctkd__inference_config config = { .conv = "auto" };
+    struct ctkd__engine engine = engine_with(NULL, 1);
+    const struct ctkd__inference_config config = ctkd__engine_inference(&engine, "test");
     ctkd_error err;
-    check_ok(ctkd__kernels_select("auto", &config.kernels, &err), &err);
-    check_ok(ctkd__workers_create(1, &config.workers, &err), &err);
-    check_ok(ctkd__weights_create(graph, config.kernels->block, &weights, &err), &err);
+    check_ok(ctkd__weights_create(graph, engine.kernels->block, &weights, &err), &err);
     check_ok(ctkd__weights_import(weights, tensors, &err), &err);
     check_ok(ctkd__inference_create(graph, &config, &inference, &err), &err);
     check_ok(ctkd__inference_load(inference, weights, &err), &err);
     check_ok(ctkd__inference_run(inference, n, x, logits, &err), &err);
     ctkd__inference_destroy(inference);
     ctkd__weights_destroy(weights);
-    ctkd__workers_destroy(config.workers);
+    ctkd__engine_close(&engine);
 }
 
 /* Out, through a file and in again: the same logits and, unless folded, the same tensors. */

@@ -72,7 +72,7 @@ static int build(struct ctkd__graph *g, const struct layer *l)
 }
 
 struct rig {
-    struct engine_rig engine;
+    struct engine_rig base;
     float r[N * K];
 };
 
@@ -82,19 +82,19 @@ static struct rig rig_open(const struct layer *layer, const struct ctkd__kernels
     struct rig rig;
     struct ctkd__graph *graph;
     check_ok(ctkd__graph_create(&graph), NULL);
-    rig.engine = engine_rig_open(graph, build(graph, layer), kernels, threads, N);
+    rig.base = engine_rig_open(graph, build(graph, layer), kernels, threads, N);
     fill_normal(rig.r, N * K, 4);
     return rig;
 }
 
 static void rig_close(struct rig *rig)
 {
-    engine_rig_close(&rig->engine);
+    engine_rig_close(&rig->base);
 }
 
 static void check_logits(const struct rig *rig, const float *logits, int training)
 {
-    engine_rig_check_logits(&rig->engine, N, K, logits, training, 1e-5);
+    engine_rig_check_logits(&rig->base, N, K, logits, training, 1e-5);
 }
 
 /* Padding channels and lanes must have no gradient: an optimiser would fill them. */
@@ -107,11 +107,11 @@ static void check_padding(const struct rig *rig, const struct ctkd__training *tr
     for (size_t i = 0; i < list.count; i++)
         for (size_t j = 0; j < list.items[i].bytes / sizeof(float); j++)
             inside += fabs((double)((const float *)list.items[i].data)[j]) > 0;
-    float *const sum = calloc(rig->engine.weights->n_values, sizeof *sum);
-    for (size_t w = 0; w < ctkd__workers_count(rig->engine.workers); w++)
-        for (size_t i = 0; i < rig->engine.weights->n_values; i++)
+    float *const sum = calloc(rig->base.weights->n_values, sizeof *sum);
+    for (size_t w = 0; w < ctkd__workers_count(rig->base.engine.workers); w++)
+        for (size_t i = 0; i < rig->base.weights->n_values; i++)
             sum[i] += ctkd__training_gradient(training, w)[i];
-    for (size_t i = 0; i < rig->engine.weights->n_values; i++)
+    for (size_t i = 0; i < rig->base.weights->n_values; i++)
         all += fabs((double)sum[i]) > 0;
     check_close(all, inside, 0, 0);
     free(sum);
@@ -124,21 +124,20 @@ static void check_layer(size_t layer, const struct ctkd__kernels *kernels, size_
     struct rig rig = rig_open(&layers[layer], kernels, threads);
     struct ctkd__training *training;
     ctkd_error err;
-    const struct ctkd__training_config config = {
-        .kernels = kernels, .workers = rig.engine.workers, .batch_max = N, .conv = how
-    };
-    check_ok(ctkd__training_create(rig.engine.graph, rig.engine.weights, &config, &training, &err),
+    struct ctkd__training_config config = ctkd__engine_training(&rig.base.engine, "test", N);
+    config.conv = how;
+    check_ok(ctkd__training_create(rig.base.graph, rig.base.weights, &config, &training, &err),
              &err);
     if (!*slopes)
-        *slopes = engine_rig_slopes(&rig.engine, N, rig.r);
+        *slopes = engine_rig_slopes(&rig.base, N, rig.r);
     char what[64];
     snprintf(what, sizeof what, "layer %zu, %s", layer, how);
     float logits[N * K];
     for (int step = 0; step < 2; step++) { /* nothing may be left over from the first */
-        check_ok(ctkd__training_forward(training, N, rig.engine.x, logits, &err), &err);
+        check_ok(ctkd__training_forward(training, N, rig.base.x, logits, &err), &err);
         check_logits(&rig, logits, 1);
         check_ok(ctkd__training_backward(training, rig.r, &err), &err);
-        engine_rig_check_gradients(&rig.engine, training, *slopes, 2e-5, what);
+        engine_rig_check_gradients(&rig.base, training, *slopes, 2e-5, what);
     }
     check_padding(&rig, training);
     ctkd__training_destroy(training);
@@ -168,18 +167,17 @@ static void inference_matches_running_statistics(void **state)
     for (size_t layer = 0; layer < sizeof layers / sizeof *layers; layer++)
         for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
             for (size_t i = 0; ctkd__conv_list()[i]; i++) {
-                const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
-                struct rig rig = rig_open(&layers[layer], kernels, 2);
+                struct rig rig = rig_open(&layers[layer], ctkd__kernels_list()[isa], 2);
                 struct ctkd__inference *inference;
                 ctkd_error err;
-                const struct ctkd__inference_config config = { .kernels = kernels,
-                                                               .workers = rig.engine.workers,
-                                                               .chunk = 3,
-                                                               .conv = ctkd__conv_list()[i]->name };
-                check_ok(ctkd__inference_create(rig.engine.graph, &config, &inference, &err), &err);
-                check_ok(ctkd__inference_load(inference, rig.engine.weights, &err), &err);
+                struct ctkd__inference_config config =
+                    ctkd__engine_inference(&rig.base.engine, "test");
+                config.chunk = 3;
+                config.conv = ctkd__conv_list()[i]->name;
+                check_ok(ctkd__inference_create(rig.base.graph, &config, &inference, &err), &err);
+                check_ok(ctkd__inference_load(inference, rig.base.weights, &err), &err);
                 float logits[N * K];
-                check_ok(ctkd__inference_run(inference, N, rig.engine.x, logits, &err), &err);
+                check_ok(ctkd__inference_run(inference, N, rig.base.x, logits, &err), &err);
                 check_logits(&rig, logits, 0);
                 ctkd__inference_destroy(inference);
                 rig_close(&rig);
@@ -194,15 +192,15 @@ static void weights_keep_their_names_shapes_and_values(void **state)
         struct rig rig = rig_open(l, ctkd__kernels_list()[0], 1);
         struct ctkd__tensors list = { 0 }, again = { 0 };
         ctkd_error err;
-        check_ok(ctkd__weights_export(rig.engine.weights, &list, &err), &err);
+        check_ok(ctkd__weights_export(rig.base.weights, &list, &err), &err);
         const struct ctkd__tensor *const w = ctkd__tensors_find(&list, "tested.weight");
         assert_int_equal(w->rank, 4);
         assert_int_equal(w->shape[0], l->o);
         assert_int_equal(w->shape[1], l->c / l->groups);
         assert_int_equal(w->shape[2], l->kernel);
-        memset(rig.engine.weights->values, 0, rig.engine.weights->n_values * sizeof(float));
-        check_ok(ctkd__weights_import(rig.engine.weights, &list, &err), &err);
-        check_ok(ctkd__weights_export(rig.engine.weights, &again, &err), &err);
+        memset(rig.base.weights->values, 0, rig.base.weights->n_values * sizeof(float));
+        check_ok(ctkd__weights_import(rig.base.weights, &list, &err), &err);
+        check_ok(ctkd__weights_export(rig.base.weights, &again, &err), &err);
         for (size_t i = 0; i < list.count; i++)
             assert_memory_equal(list.items[i].data, again.items[i].data, list.items[i].bytes);
         ctkd__tensors_fini(&list);

@@ -255,7 +255,7 @@ static void rowwise_losses_are_means_over_samples(void **state)
             check_rows_are_independent(*def, s, t, tau);
             count++;
         }
-    assert_int_equal(count, 5); /* kd, dkd, lskd, ttm, wttm */
+    assert_true(count >= 5); /* kd, dkd, lskd, ttm, wttm */
 }
 
 static void every_loss_has_the_properties_that_it_declares(void **state)

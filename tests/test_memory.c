@@ -196,21 +196,17 @@ static ctkd_status run_network(const char *name, ctkd_error *err)
     const struct ctkd__model_args args = { 3, 16, 16, 10 };
     struct ctkd__graph *graph = NULL;
     struct ctkd__weights *weights = NULL;
-    struct ctkd__workers *workers = NULL;
     struct ctkd__training *training = NULL;
     struct ctkd__inference *inference = NULL;
-    const struct ctkd__kernels *kernels;
-    ctkd_status status = ctkd__kernels_select("auto", &kernels, err);
-    if (status == CTKD_OK)
-        status = ctkd__workers_create(1, &workers, err);
+    struct ctkd__engine engine = { 0 };
+    ctkd_status status =
+        ctkd__engine_open(&(struct ctkd__engine_config){ .threads = 1 }, &engine, err);
     if (status == CTKD_OK)
         status = ctkd__model_build(name, &args, &graph, err);
     if (status == CTKD_OK)
-        status = ctkd__weights_create(graph, kernels->block, &weights, err);
-    const struct ctkd__training_config t = { .kernels = kernels,
-                                             .workers = workers,
-                                             .batch_max = 2 };
-    const struct ctkd__inference_config i = { .kernels = kernels, .workers = workers };
+        status = ctkd__weights_create(graph, engine.kernels->block, &weights, err);
+    const struct ctkd__training_config t = ctkd__engine_training(&engine, "test", 2);
+    const struct ctkd__inference_config i = ctkd__engine_inference(&engine, "test");
     if (status == CTKD_OK)
         status = ctkd__training_create(graph, weights, &t, &training, err);
     if (status == CTKD_OK)
@@ -223,7 +219,7 @@ static ctkd_status run_network(const char *name, ctkd_error *err)
     ctkd__training_destroy(training);
     ctkd__weights_destroy(weights);
     ctkd__graph_destroy(graph);
-    ctkd__workers_destroy(workers);
+    ctkd__engine_close(&engine);
     return status;
 }
 

@@ -9,6 +9,7 @@
 #include "nn/compile/training_internal.h"
 #include "selftest/selftest_cases.h"
 #include "support/check.h"
+#include "support/engine_rig.h"
 
 enum { N = 3 };
 
@@ -48,7 +49,7 @@ static void every_op_has_a_name_of_its_own_and_an_instruction(void **state)
 
 struct rig {
     struct ctkd__built_case built;
-    struct ctkd__workers *workers;
+    struct ctkd__engine engine;
     struct ctkd__weights *weights;
     struct ctkd__training *training;
     float *values[2], *gradients[2]; /* of the sources, of the outputs */
@@ -81,24 +82,21 @@ static void spread(struct ctkd__lowering *l)
 static void rig_open(struct rig *rig, const struct ctkd__op_case *tested)
 {
     ctkd_error err = { 0 };
-    const struct ctkd__kernels *const kernels = ctkd__kernels_list()[0];
     memset(rig, 0, sizeof *rig);
     check_ok(ctkd__selftest_build(tested, false, &rig->built, &err), &err);
-    check_ok(ctkd__workers_create(1, &rig->workers, &err), &err);
-    check_ok(ctkd__weights_create(rig->built.graph, kernels->block, &rig->weights, &err), &err);
+    rig->engine = engine_with(NULL, 1);
+    check_ok(
+        ctkd__weights_create(rig->built.graph, rig->engine.kernels->block, &rig->weights, &err),
+        &err);
     for (int i = 0; i < rig->built.graph->n_parameters; i++) { /* no constants: all take part */
         rig->built.graph->parameters[i].init = CTKD__INIT_UNIFORM;
         rig->built.graph->parameters[i].value = 0.5f;
     }
     ctkd__weights_initialise(rig->weights, 7);
-    const struct ctkd__training_config config = { .kernels = kernels,
-                                                  .workers = rig->workers,
-                                                  .batch_max = N,
-                                                  .conv = "auto",
-                                                  .outputs = rig->built.outputs,
-                                                  .n_outputs = rig->built.n_outputs,
-                                                  .no_logits = true,
-                                                  .input_gradients = true };
+    struct ctkd__training_config config = ctkd__engine_training(&rig->engine, "test", N);
+    config.outputs = rig->built.outputs;
+    config.n_outputs = rig->built.n_outputs;
+    config.no_logits = config.input_gradients = true;
     check_ok(ctkd__training_create(rig->built.graph, rig->weights, &config, &rig->training, &err),
              &err);
     spread(&rig->training->lowering);
@@ -113,8 +111,8 @@ static void rig_close(struct rig *rig)
 {
     ctkd__training_destroy(rig->training);
     ctkd__weights_destroy(rig->weights);
-    ctkd__workers_destroy(rig->workers);
     ctkd__graph_destroy(rig->built.graph);
+    ctkd__engine_close(&rig->engine);
     for (int i = 0; i < 2; i++) {
         free(rig->values[i]);
         free(rig->gradients[i]);

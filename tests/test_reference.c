@@ -8,9 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "nn/compile/inference.h"
-#include "nn/compile/training.h"
 #include "nn/models/models.h"
+#include "support/engine_rig.h"
 
 static const struct limit {
     const char *dnnl, *own;
@@ -19,11 +18,6 @@ static const struct limit {
 };
 
 static const char *program;
-
-struct engine {
-    const struct ctkd__kernels *kernels;
-    struct ctkd__workers *workers;
-};
 
 static struct ctkd__graph *build(const char *name, size_t channels)
 {
@@ -47,17 +41,17 @@ static bool is_large(const char *name)
 }
 
 /* References of the training program with that choice of convolutions, in batches of 5 and 2. */
-static size_t training_references(const struct engine *engine, const char *name, size_t channels,
-                                  const char *conv, char first[CTKD__REFERENCE_BYTES])
+static size_t training_references(const struct ctkd__engine *engine, const char *name,
+                                  size_t channels, const char *conv,
+                                  char first[CTKD__REFERENCE_BYTES])
 {
     struct ctkd__graph *const graph = build(name, channels);
     struct ctkd__weights *weights;
     struct ctkd__training *training;
     ctkd_error err;
     check_ok(ctkd__weights_create(graph, engine->kernels->block, &weights, &err), &err);
-    const struct ctkd__training_config config = {
-        .kernels = engine->kernels, .workers = engine->workers, .batch_max = 5, .conv = conv
-    };
+    struct ctkd__training_config config = ctkd__engine_training(engine, name, 5);
+    config.conv = conv;
     check_ok(ctkd__training_create(graph, weights, &config, &training, &err), &err);
     check_ok(ctkd__training_prepare(training, 2, &err), &err);
     const size_t count = ctkd__training_references(training, first);
@@ -68,15 +62,16 @@ static size_t training_references(const struct engine *engine, const char *name,
 }
 
 /* The same of the inference program, in chunks of 4 and 1. */
-static size_t inference_references(const struct engine *engine, const char *name, size_t channels,
-                                   const char *conv, char first[CTKD__REFERENCE_BYTES])
+static size_t inference_references(const struct ctkd__engine *engine, const char *name,
+                                   size_t channels, const char *conv,
+                                   char first[CTKD__REFERENCE_BYTES])
 {
     struct ctkd__graph *const graph = build(name, channels);
     struct ctkd__inference *inference;
     ctkd_error err;
-    const struct ctkd__inference_config config = {
-        .kernels = engine->kernels, .workers = engine->workers, .chunk = 4, .conv = conv
-    };
+    struct ctkd__inference_config config = ctkd__engine_inference(engine, name);
+    config.chunk = 4;
+    config.conv = conv;
     check_ok(ctkd__inference_create(graph, &config, &inference, &err), &err);
     check_ok(ctkd__inference_prepare(inference, 4, &err), &err);
     check_ok(ctkd__inference_prepare(inference, 1, &err), &err);
@@ -86,19 +81,10 @@ static size_t inference_references(const struct engine *engine, const char *name
     return count;
 }
 
-static struct engine engine_open(void)
-{
-    struct engine engine;
-    ctkd_error err;
-    check_ok(ctkd__kernels_select("auto", &engine.kernels, &err), &err);
-    check_ok(ctkd__workers_create(1, &engine.workers, &err), &err);
-    return engine;
-}
-
 static void every_network_runs_optimised_code(void **state)
 {
     (void)state;
-    const struct engine engine = engine_open();
+    struct ctkd__engine engine = engine_with(NULL, 1);
     char first[CTKD__REFERENCE_BYTES];
     for (size_t i = 0; ctkd__model_families()[i]; i++)
         for (const struct ctkd__model *m = ctkd__model_families()[i]->models; m->name; m++)
@@ -112,21 +98,21 @@ static void every_network_runs_optimised_code(void **state)
                     fail_msg("%s, %zu channels: %zu references in inference: %s", m->name, channels,
                              count, first);
             }
-    ctkd__workers_destroy(engine.workers);
+    ctkd__engine_close(&engine);
 }
 
 /* Such code is found where it runs: oneDNN has nothing else for gradients below AVX2. */
 static void reference_code_that_was_asked_for_is_counted(void **state)
 {
     const struct limit *const limit = *state;
-    const struct engine engine = engine_open();
+    struct ctkd__engine engine = engine_with(NULL, 1);
     char first[CTKD__REFERENCE_BYTES];
     const size_t count = training_references(&engine, "resnet8", 1, "dnnl", first);
     if (strcmp(limit->dnnl, "SSE41") == 0) {
         assert_true(count >= 9);
         assert_memory_equal(first, "conv1, conv ", 12);
     }
-    ctkd__workers_destroy(engine.workers);
+    ctkd__engine_close(&engine);
 }
 
 static void no_network_runs_reference_code(void **state)

@@ -90,14 +90,13 @@ static void a_run_that_measured_convolutions_goes_on_with_those(void **state)
 static uint64_t train(const char *folder, const char *settings, bool expected)
 {
     struct ctkd__config *config = config_of(folder, settings);
-    struct ctkd__session *session;
     struct ctkd__run run;
     char note[CTKD__CHECKPOINT_NOTE];
     ctkd_error err = { 0 };
     bool resume;
     check_ok(ctkd__start_plan(config, &resume, &err), &err);
     assert_int_equal(resume, expected);
-    check_ok(ctkd__session_open(config, false, &session, &err), &err);
+    struct ctkd__session *const session = tiny_session(config, false);
     const struct ctkd__start start = { "train", resume, session };
     check_ok(ctkd__start_run(&start, &run, note, &err), &err);
     assert_string_equal(note, "");

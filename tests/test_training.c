@@ -117,7 +117,7 @@ static struct network networks[] = {
 };
 
 struct rig {
-    struct engine_rig engine;
+    struct engine_rig base;
     struct ctkd__training *training;
     float r[N_MAX * K];
 };
@@ -129,27 +129,25 @@ static struct rig rig_open(const struct network *network, const struct ctkd__ker
     struct ctkd__graph *graph;
     ctkd_error err;
     check_ok(ctkd__graph_create(&graph), NULL);
-    rig.engine = engine_rig_open(graph, network->build(graph), kernels, threads, N_MAX);
+    rig.base = engine_rig_open(graph, network->build(graph), kernels, threads, N_MAX);
     fill_normal(rig.r, N_MAX * K, 4);
-    const struct ctkd__training_config config = {
-        .kernels = kernels, .workers = rig.engine.workers, .batch_max = N_MAX, .conv = conv
-    };
-    check_ok(
-        ctkd__training_create(rig.engine.graph, rig.engine.weights, &config, &rig.training, &err),
-        &err);
+    struct ctkd__training_config config = ctkd__engine_training(&rig.base.engine, "test", N_MAX);
+    config.conv = conv;
+    check_ok(ctkd__training_create(rig.base.graph, rig.base.weights, &config, &rig.training, &err),
+             &err);
     return rig;
 }
 
 static void rig_close(struct rig *rig)
 {
     ctkd__training_destroy(rig->training);
-    engine_rig_close(&rig->engine);
+    engine_rig_close(&rig->base);
 }
 
 static void check_logits(const struct rig *rig, size_t n, const float *logits, int training,
                          double tolerance)
 {
-    engine_rig_check_logits(&rig->engine, n, K, logits, training, tolerance);
+    engine_rig_check_logits(&rig->base, n, K, logits, training, tolerance);
 }
 
 /* Some elements of every parameter; the norm over them is compared, so that small ones do not
@@ -159,8 +157,8 @@ static void check_gradient(struct rig *rig, struct network *network, size_t n)
     char what[64];
     snprintf(what, sizeof what, "%s, batch %zu", network->name, n);
     if (!network->slopes[n])
-        network->slopes[n] = engine_rig_slopes(&rig->engine, n, rig->r);
-    engine_rig_check_gradients(&rig->engine, rig->training, network->slopes[n],
+        network->slopes[n] = engine_rig_slopes(&rig->base, n, rig->r);
+    engine_rig_check_gradients(&rig->base, rig->training, network->slopes[n],
                                network->gradient_tolerance, what);
 }
 
@@ -173,7 +171,7 @@ static void check_network(struct network *network, const struct ctkd__kernels *k
     const size_t sizes[] = { N_MAX, 2, 1 };
     for (size_t i = 0; i < 3; i++) {
         const size_t n = sizes[i];
-        check_ok(ctkd__training_forward(rig.training, n, rig.engine.x, logits, &err), &err);
+        check_ok(ctkd__training_forward(rig.training, n, rig.base.x, logits, &err), &err);
         check_logits(&rig, n, logits, 1, 1e-5);
         check_ok(ctkd__training_backward(rig.training, rig.r, &err), &err);
         if (n != 2)
@@ -205,20 +203,18 @@ static void a_forward_only_program_uses_batch_statistics_and_writes_no_weight(vo
         struct ctkd__training *only;
         ctkd_error err;
         float logits[N_MAX * K];
-        const struct ctkd__training_config config = { .kernels = ctkd__kernels_list()[0],
-                                                      .workers = rig.engine.workers,
-                                                      .batch_max = N_MAX,
-                                                      .conv = "auto",
-                                                      .forward_only = true };
-        const int64_t batches = rig.engine.weights->batches_tracked;
-        check_ok(ctkd__weights_protect(rig.engine.weights, &err), &err);
-        check_ok(ctkd__training_create(rig.engine.graph, rig.engine.weights, &config, &only, &err),
+        struct ctkd__training_config config =
+            ctkd__engine_training(&rig.base.engine, "test", N_MAX);
+        config.forward_only = true;
+        const int64_t batches = rig.base.weights->batches_tracked;
+        check_ok(ctkd__weights_protect(rig.base.weights, &err), &err);
+        check_ok(ctkd__training_create(rig.base.graph, rig.base.weights, &config, &only, &err),
                  &err);
         for (size_t n = N_MAX; n > 0; n--) {
-            check_ok(ctkd__training_forward(only, n, rig.engine.x, logits, &err), &err);
+            check_ok(ctkd__training_forward(only, n, rig.base.x, logits, &err), &err);
             check_logits(&rig, n, logits, 1, 1e-5);
         }
-        assert_int_equal(rig.engine.weights->batches_tracked, batches);
+        assert_int_equal(rig.base.weights->batches_tracked, batches);
         assert_true(ctkd__training_bytes(only) < ctkd__training_bytes(rig.training));
         assert_int_equal(ctkd__training_backward(only, rig.r, &err), CTKD_EINVAL);
         assert_non_null(strstr(err.message, "only runs forward"));
@@ -233,20 +229,18 @@ static void inference_matches_running_statistics_in_double(void **state)
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
         for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
             for (size_t chunk = 0; chunk <= 3; chunk++) {
-                const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
-                struct rig rig = rig_open(&networks[i], kernels, 2, "auto");
+                struct rig rig = rig_open(&networks[i], ctkd__kernels_list()[isa], 2, "auto");
                 struct ctkd__inference *inference;
                 ctkd_error err;
-                const struct ctkd__inference_config config = { .kernels = kernels,
-                                                               .workers = rig.engine.workers,
-                                                               .chunk = chunk,
-                                                               .conv =
-                                                                   chunk == 3 ? "dnnl" : "auto" };
-                check_ok(ctkd__inference_create(rig.engine.graph, &config, &inference, &err), &err);
-                check_ok(ctkd__inference_load(inference, rig.engine.weights, &err), &err);
+                struct ctkd__inference_config config =
+                    ctkd__engine_inference(&rig.base.engine, "test");
+                config.chunk = chunk;
+                config.conv = chunk == 3 ? "dnnl" : "auto";
+                check_ok(ctkd__inference_create(rig.base.graph, &config, &inference, &err), &err);
+                check_ok(ctkd__inference_load(inference, rig.base.weights, &err), &err);
                 float logits[N_MAX * K];
                 for (size_t n = 1; n <= N_MAX; n += 2) {
-                    check_ok(ctkd__inference_run(inference, n, rig.engine.x, logits, &err), &err);
+                    check_ok(ctkd__inference_run(inference, n, rig.base.x, logits, &err), &err);
                     check_logits(&rig, n, logits, 0, 1e-5);
                 }
                 ctkd__inference_destroy(inference);
@@ -272,19 +266,17 @@ static void a_batch_norm_over_a_single_value_is_refused_by_name(void **state)
     ctkd_error err;
     check_ok(ctkd__kernels_select("portable", &kernels, &err), &err);
     struct rig rig = rig_open(&network, kernels, 2, "auto");
-    check_ok(ctkd__training_forward(rig.training, 2, rig.engine.x, logits, &err), &err);
-    const int64_t before = rig.engine.weights->batches_tracked;
+    check_ok(ctkd__training_forward(rig.training, 2, rig.base.x, logits, &err), &err);
+    const int64_t before = rig.base.weights->batches_tracked;
     const char *const expected = "na: found one image of 1x1, which has no deviation";
-    assert_int_equal(ctkd__training_forward(rig.training, 1, rig.engine.x, logits, &err),
+    assert_int_equal(ctkd__training_forward(rig.training, 1, rig.base.x, logits, &err),
                      CTKD_ERANGE);
     assert_int_equal(strncmp(err.message, expected, strlen(expected)), 0);
     assert_int_equal(ctkd__training_prepare(rig.training, 1, &err), CTKD_ERANGE);
-    assert_true(rig.engine.weights->batches_tracked == before);
-    const struct ctkd__training_config config = {
-        .kernels = kernels, .workers = rig.engine.workers, .conv = "auto", .batch_max = 1
-    };
+    assert_true(rig.base.weights->batches_tracked == before);
+    const struct ctkd__training_config config = ctkd__engine_training(&rig.base.engine, "test", 1);
     assert_int_equal(
-        ctkd__training_create(rig.engine.graph, rig.engine.weights, &config, &of_one, &err),
+        ctkd__training_create(rig.base.graph, rig.base.weights, &config, &of_one, &err),
         CTKD_ERANGE);
     assert_null(of_one);
     rig_close(&rig);
@@ -297,17 +289,16 @@ static void running_statistics_move_as_pytorch_moves_them(void **state)
     ctkd_error err;
     check_ok(ctkd__kernels_select("portable", &kernels, &err), &err);
     struct rig rig = rig_open(&networks[0], kernels, 2, "auto");
-    float logits[N_MAX * K], *const before = malloc(rig.engine.weights->n_buffers * sizeof *before);
-    memcpy(before, rig.engine.weights->buffers, rig.engine.weights->n_buffers * sizeof *before);
+    float logits[N_MAX * K], *const before = malloc(rig.base.weights->n_buffers * sizeof *before);
+    memcpy(before, rig.base.weights->buffers, rig.base.weights->n_buffers * sizeof *before);
     /* "na" normalises conv "a": recompute its batch statistics from the reference's definition. */
-    check_ok(ctkd__training_forward(rig.training, N_MAX, rig.engine.x, logits, &err), &err);
-    assert_int_equal(rig.engine.weights->batches_tracked, 1);
-    const struct ctkd__node *const node = &rig.engine.graph->nodes[2];
+    check_ok(ctkd__training_forward(rig.training, N_MAX, rig.base.x, logits, &err), &err);
+    assert_int_equal(rig.base.weights->batches_tracked, 1);
+    const struct ctkd__node *const node = &rig.base.graph->nodes[2];
     assert_int_equal(node->op, CTKD__OP_BATCH_NORM);
-    const struct ctkd__node *const in = &rig.engine.graph->nodes[0], *const conv =
-                                                                         &rig.engine.graph
-                                                                              ->nodes[1];
-    const double *const w = rig.engine.reference->parameters[conv->parameters[CTKD__ROLE_WEIGHT]];
+    const struct ctkd__node *const in = &rig.base.graph->nodes[0], *const conv =
+                                                                       &rig.base.graph->nodes[1];
+    const double *const w = rig.base.reference->parameters[conv->parameters[CTKD__ROLE_WEIGHT]];
     for (size_t c = 0; c < 3; c++) {
         double sum = 0, square = 0;
         const double count = (double)(N_MAX * conv->h * conv->w);
@@ -320,17 +311,16 @@ static void running_statistics_move_as_pytorch_moves_them(void **state)
                             const size_t iy = y + k / 3 - 1, ix = x + k % 3 - 1;
                             if (iy < in->h && ix < in->w)
                                 v += w[(c * 3 + i) * 9 + k] *
-                                     (double)rig.engine.x[((n * 3 + i) * in->h + iy) * in->w + ix];
+                                     (double)rig.base.x[((n * 3 + i) * in->h + iy) * in->w + ix];
                         }
                     sum += v;
                     square += v * v;
                 }
         const double mean = sum / count, variance = (square - count * mean * mean) / (count - 1);
-        const size_t m = rig.engine.weights->offsets[node->parameters[CTKD__ROLE_MEAN]] + c;
-        const size_t v = rig.engine.weights->offsets[node->parameters[CTKD__ROLE_VARIANCE]] + c;
-        check_close(rig.engine.weights->buffers[m], 0.9 * (double)before[m] + 0.1 * mean, 1e-5,
-                    1e-6);
-        check_close(rig.engine.weights->buffers[v], 0.9 * (double)before[v] + 0.1 * variance, 1e-5,
+        const size_t m = rig.base.weights->offsets[node->parameters[CTKD__ROLE_MEAN]] + c;
+        const size_t v = rig.base.weights->offsets[node->parameters[CTKD__ROLE_VARIANCE]] + c;
+        check_close(rig.base.weights->buffers[m], 0.9 * (double)before[m] + 0.1 * mean, 1e-5, 1e-6);
+        check_close(rig.base.weights->buffers[v], 0.9 * (double)before[v] + 0.1 * variance, 1e-5,
                     1e-6);
     }
     free(before);
@@ -348,12 +338,11 @@ static void two_runs_give_the_same_bits(void **state)
             struct rig rig = rig_open(&networks[1], kernels, 3, "auto");
             ctkd_error err;
             for (int step = 0; step < 20; step++) {
-                check_ok(
-                    ctkd__training_forward(rig.training, N_MAX, rig.engine.x, logits[run], &err),
-                    &err);
+                check_ok(ctkd__training_forward(rig.training, N_MAX, rig.base.x, logits[run], &err),
+                         &err);
                 check_ok(ctkd__training_backward(rig.training, rig.r, &err), &err);
             }
-            count = rig.engine.weights->n_values;
+            count = rig.base.weights->n_values;
             gradients[run] = malloc(3 * count * sizeof(float));
             for (size_t w = 0; w < 3; w++)
                 memcpy(gradients[run] + w * count, ctkd__training_gradient(rig.training, w),
@@ -376,10 +365,10 @@ static void impossible_batches_are_refused(void **state)
     struct rig rig = rig_open(&networks[0], kernels, 1, "auto");
     float logits[(N_MAX + 1) * K];
     assert_int_equal(ctkd__training_backward(rig.training, rig.r, &err), CTKD_EINVAL);
-    assert_int_equal(ctkd__training_forward(rig.training, N_MAX + 1, rig.engine.x, logits, &err),
+    assert_int_equal(ctkd__training_forward(rig.training, N_MAX + 1, rig.base.x, logits, &err),
                      CTKD_EINVAL);
     assert_string_equal(err.message, "training: found a batch of 6, expected 1 to 5");
-    assert_int_equal(ctkd__training_forward(rig.training, 0, rig.engine.x, logits, &err),
+    assert_int_equal(ctkd__training_forward(rig.training, 0, rig.base.x, logits, &err),
                      CTKD_EINVAL);
     rig_close(&rig);
 }

@@ -36,13 +36,22 @@ static struct ctkd__reference *start(const struct engine_rig *rig)
     return reference;
 }
 
+struct ctkd__engine engine_with(const struct ctkd__kernels *kernels, size_t threads)
+{
+    const struct ctkd__engine_config config = { .isa = kernels ? kernels->name : NULL,
+                                                .threads = threads };
+    struct ctkd__engine engine;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__engine_open(&config, &engine, &err), &err);
+    return engine;
+}
+
 struct engine_rig engine_rig_open(struct ctkd__graph *graph, int logits,
                                   const struct ctkd__kernels *kernels, size_t threads, size_t n)
 {
-    struct engine_rig rig = { .graph = graph };
+    struct engine_rig rig = { .graph = graph, .engine = engine_with(kernels, threads) };
     ctkd_error err;
     check_ok(ctkd__graph_finish(graph, logits, &err), &err);
-    check_ok(ctkd__workers_create(threads, &rig.workers, &err), &err);
     check_ok(ctkd__weights_create(graph, kernels->block, &rig.weights, &err), &err);
     ctkd__weights_initialise(rig.weights, 5);
     rig.reference = start(&rig);
@@ -58,8 +67,8 @@ void engine_rig_close(struct engine_rig *rig)
 {
     ctkd__reference_destroy(rig->reference);
     ctkd__weights_destroy(rig->weights);
-    ctkd__workers_destroy(rig->workers);
     ctkd__graph_destroy(rig->graph);
+    ctkd__engine_close(&rig->engine);
     free(rig->x);
 }
 

@@ -1,18 +1,18 @@
-/* A graph with workers, weights that have no symmetry, images and the same in double: what tests of
+/* A graph with an engine, weights that have no symmetry, images and the same in double: what tests of
  * the engine begin with. */
 #ifndef CTKD_TESTS_ENGINE_RIG_H
 #define CTKD_TESTS_ENGINE_RIG_H
 
-#include "nn/compile/training.h"
-#include "nn/kernels/kernels.h"
-#include "nn/weights.h"
-#include "nn/workers.h"
+#include "nn/engine.h"
 #include "selftest/selftest_reference.h"
 #include "support/slope.h"
 
+/* An engine with these kernels, or the best of this CPU (NULL); closed by ctkd__engine_close. */
+struct ctkd__engine engine_with(const struct ctkd__kernels *kernels, size_t threads);
+
 struct engine_rig {
     struct ctkd__graph *graph;
-    struct ctkd__workers *workers;
+    struct ctkd__engine engine;
     struct ctkd__weights *weights;
     struct ctkd__reference *reference;
     float *x; /* n images */
