@@ -24,6 +24,28 @@ struct ctkd__view ctkd__view_draw(uint64_t seed, uint64_t epoch, uint64_t id, si
     return ctkd__view_of_words(words, padding);
 }
 
+size_t ctkd__view_count(size_t padding)
+{
+    const size_t side = 2 * padding + 1;
+    return 2 * side * side;
+}
+
+size_t ctkd__view_number(const struct ctkd__view *view, size_t padding)
+{
+    const size_t side = 2 * padding + 1;
+    const size_t top = (size_t)(view->top + (ptrdiff_t)padding);
+    const size_t left = (size_t)(view->left + (ptrdiff_t)padding);
+    return 2 * (top * side + left) + view->flip;
+}
+
+struct ctkd__view ctkd__view_of_number(size_t number, size_t padding)
+{
+    const size_t side = 2 * padding + 1;
+    return (struct ctkd__view){ .top = (ptrdiff_t)(number / 2 / side) - (ptrdiff_t)padding,
+                                .left = (ptrdiff_t)(number / 2 % side) - (ptrdiff_t)padding,
+                                .flip = number % 2 };
+}
+
 void ctkd__normalise_table(float mean, float std, float table[256])
 {
     for (int v = 0; v < 256; v++)

@@ -20,6 +20,11 @@ struct ctkd__view ctkd__view_draw(uint64_t seed, uint64_t epoch, uint64_t id, si
 /* The same from three random words. */
 struct ctkd__view ctkd__view_of_words(const uint32_t words[3], size_t padding);
 
+/* There are 2 (2 padding + 1)^2 views: their numbers from 0, by top, left, flip. */
+size_t ctkd__view_count(size_t padding);
+size_t ctkd__view_number(const struct ctkd__view *view, size_t padding);
+struct ctkd__view ctkd__view_of_number(size_t number, size_t padding);
+
 /* Normalised value of every byte: (v / 255 - mean) / std, rounded as in float arithmetic. */
 void ctkd__normalise_table(float mean, float std, float table[256]);
 

@@ -23,6 +23,7 @@ struct batch_slot {
     float *x, *strong; /* strong: NULL without */
     int32_t *labels;
     uint64_t *ids;
+    uint64_t *views;
     size_t n;
 };
 
@@ -63,13 +64,12 @@ static void view_centre(const struct ctkd__loader *loader, struct ctkd__view *vi
     view->left -= (ptrdiff_t)((loader->width - loader->images->width) / 2);
 }
 
-static void sample_fill(const struct ctkd__loader *loader, uint64_t epoch, uint32_t id, float *out)
+/* `view` is that of the data's image. */
+static void view_fill(const struct ctkd__loader *loader, uint32_t id, struct ctkd__view view,
+                      float *out)
 {
     const struct ctkd__images *images = loader->images;
     const size_t plane = images->height * images->width;
-    struct ctkd__view view = { 0 };
-    if (loader->config.augment)
-        view = ctkd__view_draw(loader->config.seed, epoch, id, loader->config.crop_padding);
     view_centre(loader, &view);
     const uint8_t *pixels = images->pixels + id * images->channels * plane;
     for (size_t c = 0; c < loader->channels; c++) {
@@ -78,6 +78,20 @@ static void sample_fill(const struct ctkd__loader *loader, uint64_t epoch, uint3
                          loader->tables[source], loader->height, loader->width, out);
         out += loader->height * loader->width;
     }
+}
+
+/* Returns the number of the view that was drawn. */
+static size_t sample_fill(const struct ctkd__loader *loader, uint64_t epoch, uint32_t id,
+                          float *out)
+{
+    const size_t padding = loader->config.crop_padding;
+    if (!loader->config.augment) {
+        view_fill(loader, id, (struct ctkd__view){ 0 }, out);
+        return 0;
+    }
+    const struct ctkd__view view = ctkd__view_draw(loader->config.seed, epoch, id, padding);
+    view_fill(loader, id, view, out);
+    return ctkd__view_number(&view, padding);
 }
 
 static void strong_fill(const struct ctkd__loader *loader, uint64_t epoch, uint32_t id, float *out)
@@ -108,7 +122,7 @@ static void slot_fill(const struct ctkd__loader *loader, uint64_t epoch, size_t 
     slot->n = left < loader->config.batch ? left : loader->config.batch;
     for (size_t i = 0; i < slot->n; i++) {
         const uint32_t id = loader->order[begin + i];
-        sample_fill(loader, epoch, id, slot->x + i * pixels);
+        slot->views[i] = sample_fill(loader, epoch, id, slot->x + i * pixels);
         if (slot->strong)
             strong_fill(loader, epoch, id, slot->strong + i * pixels);
         slot->labels[i] = loader->images->labels[id];
@@ -234,9 +248,10 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
         slot->x = aligned_alloc(64, bytes);
         slot->labels = malloc(batch * sizeof *slot->labels);
         slot->ids = malloc(batch * sizeof *slot->ids);
+        slot->views = malloc(batch * sizeof *slot->views);
         if (loader->config.strong)
             slot->strong = aligned_alloc(64, bytes);
-        complete = complete && slot->x && slot->labels && slot->ids &&
+        complete = complete && slot->x && slot->labels && slot->ids && slot->views &&
                    (slot->strong || !loader->config.strong);
     }
     return complete ? CTKD_OK : CTKD_ENOMEM;
@@ -249,6 +264,7 @@ static void loader_free(struct ctkd__loader *loader)
         free(loader->slots[i].strong);
         free(loader->slots[i].labels);
         free(loader->slots[i].ids);
+        free(loader->slots[i].views);
     }
     free(loader->plane);
     free(loader->raster);
@@ -405,6 +421,20 @@ size_t ctkd__loader_width(const struct ctkd__loader *loader)
     return loader->width;
 }
 
+size_t ctkd__loader_views(const struct ctkd__loader *loader)
+{
+    return loader->config.augment ? ctkd__view_count(loader->config.crop_padding) : 1;
+}
+
+void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size_t number,
+                            float *out)
+{
+    const struct ctkd__view view = loader->config.augment
+                                       ? ctkd__view_of_number(number, loader->config.crop_padding)
+                                       : (struct ctkd__view){ 0 };
+    view_fill(loader, id, view, out);
+}
+
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first)
 {
     if (loader->files) {
@@ -464,7 +494,12 @@ ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *b
     }
     if (more) {
         const struct batch_slot *slot = &loader->slots[loader->taken++ % SLOTS];
-        *batch = (struct ctkd__batch){ slot->n, slot->x, slot->labels, slot->ids, slot->strong };
+        *batch = (struct ctkd__batch){ .n = slot->n,
+                                       .x = slot->x,
+                                       .labels = slot->labels,
+                                       .ids = slot->ids,
+                                       .strong = slot->strong,
+                                       .views = slot->views };
         pthread_cond_signal(&loader->changed);
     }
     pthread_mutex_unlock(&loader->lock);

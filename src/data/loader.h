@@ -41,6 +41,7 @@ struct ctkd__batch {
     const int32_t *labels; /* [n] */
     const uint64_t *ids;   /* [n] index of each sample in the data set's part */
     const float *strong;   /* as x: the strong view of the same images; NULL without */
+    const uint64_t *views; /* [n] number of the view of each in x, below ctkd__loader_views */
 };
 
 struct ctkd__loader;
@@ -71,6 +72,12 @@ size_t ctkd__loader_batches(const struct ctkd__loader *loader); /* per epoch */
 size_t ctkd__loader_channels(const struct ctkd__loader *loader);
 size_t ctkd__loader_height(const struct ctkd__loader *loader);
 size_t ctkd__loader_width(const struct ctkd__loader *loader);
+
+/* How many different views of an image there are: 1 without augmentation. */
+size_t ctkd__loader_views(const struct ctkd__loader *loader);
+/* Writes view `number` of sample `id`, [channels][height][width], as batches have it. Any thread. */
+void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size_t number,
+                            float *out);
 
 /* Starts an epoch (counted from 1) at batch `first` (0 at the start; more when a run is resumed),
    also in the middle of another. Until then there are no batches. */
