@@ -57,6 +57,15 @@ static void show_teacher(const struct ctkd__session *session, const struct ctkd_
         fprintf(stderr, "teacher in training: statistics of each batch in its batch norms\n");
 }
 
+static ctkd_status open_store(struct ctkd__session *session, ctkd_error *err)
+{
+    char note[CTKD__STORE_NOTE];
+    const ctkd_status status = ctkd__session_open_store(session, note, err);
+    if (note[0])
+        fprintf(stderr, "teacher.store: %s\n", note);
+    return status;
+}
+
 static void show_resumed(const struct ctkd__session *session, const struct ctkd__run *run,
                          const char *note)
 {
@@ -75,6 +84,9 @@ static ctkd_status train(const struct ctkd__command *command, bool resume, doubl
         if (status != CTKD_OK)
             return status;
         show_teacher(session, &teacher);
+        status = open_store(session, err);
+        if (status != CTKD_OK)
+            return status;
     }
     struct ctkd__run run;
     char note[CTKD__CHECKPOINT_NOTE];

@@ -16,6 +16,7 @@
     X(selftest)                                                                                    \
     X(doctor)                                                                                      \
     X(sweep)                                                                                       \
+    X(teacher_store)                                                                               \
     X(compare)                                                                                     \
     X(completion)                                                                                  \
     X(man)

@@ -114,6 +114,8 @@ static const struct key keys[] = {
                "expected test top-1 in percent; 0: as its file says"),
     MAY_DIFFER(F32, teacher.tolerance, 1, 0, 100,
                "percentage points below the expectation at which the run stops"),
+    MAY_DIFFER(PATH, teacher.store, "off",
+               "folder in which runs share the teacher's logits (doc/teacher-store.md), or off"),
 
     STRING(student.network, "resnet20", "network to train (see `ctkd models`)"),
     PATH(student.init, "", "run directory or weights to start from; empty: drawn from seed"),

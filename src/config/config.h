@@ -46,7 +46,7 @@ struct ctkd__config {
         int64_t max_pixels, readers, threads;
     } data;
     struct {
-        char *path, *network, *weights, *classes, *mean, *std;
+        char *path, *network, *weights, *classes, *mean, *std, *store;
         float expect_top1, tolerance;
     } teacher;
     struct {

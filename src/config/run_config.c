@@ -70,6 +70,7 @@ static ctkd_status move_run(struct ctkd__config *config, const char *to, ctkd_er
                   { "data.exclude", config->data.exclude },
                   { "teacher.path", config->teacher.path },
                   { "teacher.classes", config->teacher.classes },
+                  { "teacher.store", config->teacher.store },
                   { "student.init", config->student.init },
                   { "train.choices", config->train.choices } };
     ctkd_status status = CTKD_OK;

@@ -423,6 +423,8 @@ size_t ctkd__loader_width(const struct ctkd__loader *loader)
 
 size_t ctkd__loader_views(const struct ctkd__loader *loader)
 {
+    if (loader->files)
+        return 0;
     return loader->config.augment ? ctkd__view_count(loader->config.crop_padding) : 1;
 }
 
@@ -474,7 +476,9 @@ static ctkd_status next_of_files(struct ctkd__loader *loader, struct ctkd__batch
         slot->labels[i] = loader->images->labels[slot->ids[i]];
     }
     loader->taken++;
-    *batch = (struct ctkd__batch){ slot->n, slot->x, slot->labels, slot->ids, slot->strong };
+    *batch = (struct ctkd__batch){
+        .n = slot->n, .x = slot->x, .labels = slot->labels, .ids = slot->ids, .strong = slot->strong
+    };
     return CTKD_OK;
 }
 

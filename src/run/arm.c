@@ -27,7 +27,7 @@ static const char *const passed_over[] = {
     "train.max_minutes", "run.dir",
     "run.name",          "run.force",
     "run.resume",        "teacher.expect_top1",
-    "teacher.tolerance",
+    "teacher.tolerance", "teacher.store",
 };
 
 static bool is_passed_over(const char *key)

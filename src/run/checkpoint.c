@@ -16,7 +16,7 @@
 #include "util/sha256.h"
 
 /* Changes with the meaning of anything below. */
-static const char format[] = "ctkd checkpoint 3";
+static const char format[] = "ctkd checkpoint 4";
 enum { PATH_BYTES = CTKD__RUN_PATH_BYTES };
 
 /* --- what is saved: flat blocks of floats, and numbers */
@@ -75,6 +75,9 @@ static size_t blocks_of(struct ctkd__session *session, struct saved_block *block
     X(sums.tau_min, float)                                                                         \
     X(sums.tau_max, float)                                                                         \
     X(sums.seconds, double)                                                                        \
+    X(sums.teacher_hits, uint64_t)                                                                 \
+    X(sums.teacher_misses, uint64_t)                                                               \
+    X(sums.teacher_damaged, uint64_t)                                                              \
     X(best_top1, double)                                                                           \
     X(best_epoch, uint64_t)                                                                        \
     X(seconds, double)                                                                             \

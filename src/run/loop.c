@@ -23,6 +23,7 @@ struct progress {
     double step_seconds;   /* of its steps */
     bool finished, late;   /* train.max_steps reached; train.max_minutes nearly over */
     bool warned;           /* about the temperature */
+    bool told_full;        /* that teacher.store takes no more */
     /* Seconds; of a step, a checkpoint, an epoch's end. */
     double longest_step, longest_save, longest_end;
 };
@@ -167,6 +168,9 @@ static void add_report(struct ctkd__epoch_sums *sums, size_t n,
     sums->tau_min = first ? report->tau_min : fminf(sums->tau_min, report->tau_min);
     sums->tau_max = first ? report->tau_max : fmaxf(sums->tau_max, report->tau_max);
     sums->seconds += seconds;
+    sums->teacher_hits += report->teacher.hits;
+    sums->teacher_misses += report->teacher.misses;
+    sums->teacher_damaged += report->teacher.damaged;
 }
 
 /* The first step of the main stage shows whether a term of the loss has no say. */
@@ -181,6 +185,18 @@ static void watch_balance(const struct progress *p, const struct ctkd__step_repo
         if (findings.items[i].problem)
             fprintf(p->loop->progress, "note: %s: %s\n", findings.items[i].check,
                     findings.items[i].text);
+}
+
+/* A store that takes no more answers says so once, when it happens. */
+static void watch_store(struct progress *p)
+{
+    const struct ctkd__teacher_store *const store = p->loop->session->store;
+    if (!store || !store->full || p->told_full)
+        return;
+    p->told_full = true;
+    if (p->loop->progress)
+        fprintf(p->loop->progress, "%snote: teacher.store: %s\n", p->live ? "\r\033[K" : "",
+                store->why_full);
 }
 
 static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
@@ -201,6 +217,7 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     state->step++;
     add_report(&state->sums, batch->n, report, seconds);
     watch_balance(p, report);
+    watch_store(p);
     p->longest_step = fmax(p->longest_step, seconds);
     p->steps_done++;
     p->images += batch->n;

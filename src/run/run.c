@@ -342,6 +342,16 @@ static void log_stage(struct ctkd__jsonl *log, const struct ctkd__run_state *sta
         ctkd__jsonl_string(log, "stage", state->stage == CTKD_STAGE_INITIAL ? "initial" : "main");
 }
 
+/* Where the teacher's answers of the epoch came from: null without a store. */
+static void log_store(struct ctkd__jsonl *log, const struct ctkd__epoch_sums *sums)
+{
+    const bool used = sums->teacher_hits + sums->teacher_misses > 0;
+    const double none = (double)NAN;
+    ctkd__jsonl_number(log, "teacher_hits", used ? (double)sums->teacher_hits : none);
+    ctkd__jsonl_number(log, "teacher_misses", used ? (double)sums->teacher_misses : none);
+    ctkd__jsonl_number(log, "teacher_damaged", used ? (double)sums->teacher_damaged : none);
+}
+
 ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
                                 const struct ctkd__methods *methods,
                                 const struct ctkd__step_report *last,
@@ -373,7 +383,7 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
     ctkd__jsonl_number(log, "test_top5", test ? test->top5 : none);
     ctkd__jsonl_number(log, "test_loss", test ? test->loss : none);
     ctkd__jsonl_number(log, "images_per_second", (double)sums->images / sums->seconds);
-    ctkd__jsonl_number(log, "teacher_hits", none); /* there is no store of a teacher's answers */
+    log_store(log, sums);
     ctkd__jsonl_number(log, "seconds", state->seconds);
     const ctkd_status status = ctkd__jsonl_end(log, err);
     return status == CTKD_OK ? ctkd__results_follow(&run->results, state, err) : status;

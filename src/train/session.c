@@ -353,6 +353,7 @@ static ctkd_status create_step(struct ctkd__session *session, unsigned stage,
         .state = &session->state,
         .trained_in = session->adaptors ? session->adaptors->trained_in : NULL,
         .teacher = session->teacher,
+        .store = &session->store,
         .methods = &session->methods,
         .method_losses = method_losses,
         .classes = session->info.classes,
@@ -465,10 +466,34 @@ void ctkd__session_close(struct ctkd__session *session)
     ctkd__weights_destroy(session->weights);
     ctkd__adaptors_destroy(session->adaptors);
     ctkd__graph_destroy(session->network);
+    ctkd__teacher_store_close(session->store);
     ctkd__teacher_close(session->teacher);
     ctkd__engine_close(&session->engine);
     ctkd__data_close(&session->data);
     free(session);
+}
+
+ctkd_status ctkd__session_open_store(struct ctkd__session *session, char note[CTKD__STORE_NOTE],
+                                     ctkd_error *err)
+{
+    const char *const folder = session->config->teacher.store;
+    note[0] = '\0';
+    if (!session->teacher || !ctkd__teacher_store_asked(folder))
+        return CTKD_OK;
+    const struct ctkd__teacher_store_args args = {
+        .folder = folder,
+        .teacher = session->teacher,
+        .engine = &session->engine,
+        .loader = session->data.train,
+        .images = &session->data.images,
+        .images_digest = session->digest.train_images,
+        .samples = session->data.dataset->train.count,
+        .classes = session->info.classes,
+    };
+    const ctkd_status status = ctkd__teacher_store_open(&args, &session->store, note, err);
+    if (session->engine.profile) /* trying the teacher is not part of a step */
+        ctkd__profile_reset(session->engine.profile);
+    return status;
 }
 
 ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,

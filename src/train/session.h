@@ -47,6 +47,7 @@ struct ctkd__session {
     const struct ctkd__graph *graph;   /* of the student alone: the first part of `network` */
     struct ctkd__inference *inference; /* of the student, for evaluation */
     struct ctkd__teacher *teacher;     /* NULL: trained on labels alone */
+    struct ctkd__teacher_store *store; /* of its answers; NULL: each is computed */
     struct ctkd__methods methods;      /* with a teacher */
     struct ctkd__adaptors *adaptors;   /* with a teacher */
     struct ctkd__weights *weights;     /* of network */
@@ -62,6 +63,12 @@ struct ctkd__session {
 ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                struct ctkd__session **out, ctkd_error *err);
 void ctkd__session_close(struct ctkd__session *session);
+
+/* Opens the store that teacher.store names; without one there is nothing to do. `note`: what there
+   is of it, or why it is not used; "" when nobody asked for one. Creates files, so that sessions
+   that only look do not call it. Steps use it from then on. */
+ctkd_status ctkd__session_open_store(struct ctkd__session *session, char note[CTKD__STORE_NOTE],
+                                     ctkd_error *err);
 
 /* Measures the teacher on the test images and stops when it is far below what its file or the
    configuration promises. `scores` is written in both cases. */

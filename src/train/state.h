@@ -16,7 +16,8 @@ struct ctkd__epoch_sums {
     double losses[CTKD__METHODS_MAX];           /* of each method, likewise */
     double tau, tau_gradient;                   /* tau weighted by images, gradient by steps */
     float tau_min, tau_max;
-    double seconds; /* of training steps */
+    double seconds;                                         /* of training steps */
+    uint64_t teacher_hits, teacher_misses, teacher_damaged; /* with a store: images */
 };
 
 /* Bins of the temperatures of an epoch, over the range of a learnable one. */

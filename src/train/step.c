@@ -510,14 +510,20 @@ static void set_draws(const struct ctkd__training_step *d, struct ctkd__training
                          4 * d->args.state->step + pass, 0);
 }
 
-/* The teacher's logits and features of a view of the batch. */
+/* The teacher's logits and features of a view of the batch. A store knows the usual views. */
 static ctkd_status forward_teacher(struct ctkd__training_step *d, struct position position,
-                                   ctkd_view view, const float *x, ctkd_error *err)
+                                   ctkd_view view, struct ctkd__step_report *report,
+                                   ctkd_error *err)
 {
+    const struct ctkd__batch *const batch = position.batch;
+    struct ctkd__teacher_store *const store = d->args.store ? *d->args.store : NULL;
     if (d->args.teacher->training)
         set_draws(d, d->args.teacher->training, true, view);
     const ctkd_status status =
-        ctkd__teacher_forward(d->args.teacher, position.batch->n, x, d->t, err);
+        view == CTKD_VIEW_STRONG
+            ? ctkd__teacher_forward(d->args.teacher, batch->n, batch->strong, d->t, err)
+        : store ? ctkd__teacher_store_forward(store, batch, d->t, &report->teacher, err)
+                : ctkd__teacher_forward(d->args.teacher, batch->n, batch->x, d->t, err);
     if (status != CTKD_OK)
         return status;
     return check_logits(position, "teacher's", d->args.classes, d->t,
@@ -531,7 +537,8 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct position posit
     const struct ctkd__batch *const batch = position.batch;
     const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
     float *const logits = in_initial(d) ? NULL : d->s, *const ds = in_initial(d) ? NULL : d->ds;
-    ctkd_status status = d->args.teacher ? forward_teacher(d, position, view, x, err) : CTKD_OK;
+    ctkd_status status =
+        d->args.teacher ? forward_teacher(d, position, view, report, err) : CTKD_OK;
     if (status == CTKD_OK && d->args.method_losses)
         ctkd__method_losses_give_inputs(d->args.method_losses);
     set_draws(d, d->args.training, false, view);

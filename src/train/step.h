@@ -8,17 +8,19 @@
 
 #include "train/method_losses.h"
 #include "train/state.h"
+#include "train/teacher_store.h"
 
 struct ctkd__step_args {
     const struct ctkd__config *config;
     unsigned stage;                  /* CTKD_STAGE_INITIAL or CTKD_STAGE_MAIN */
     struct ctkd__training *training; /* of that stage */
     struct ctkd__workers *workers;
-    struct ctkd__profile *profile;       /* or NULL */
-    struct ctkd__run_state *state;       /* weights, velocities and temperature are moved */
-    const unsigned char *trained_in;     /* of each parameter of the weights' graph; NULL: all */
-    struct ctkd__teacher *teacher;       /* NULL: cross-entropy alone, with weight 1 */
-    const struct ctkd__methods *methods; /* with a teacher */
+    struct ctkd__profile *profile;   /* or NULL */
+    struct ctkd__run_state *state;   /* weights, velocities and temperature are moved */
+    const unsigned char *trained_in; /* of each parameter of the weights' graph; NULL: all */
+    struct ctkd__teacher *teacher;   /* NULL: cross-entropy alone, with weight 1 */
+    struct ctkd__teacher_store *const *store;  /* where its answers are kept; *store may be NULL */
+    const struct ctkd__methods *methods;       /* with a teacher */
     struct ctkd__method_losses *method_losses; /* NULL: no method */
     size_t classes;
 };
@@ -35,8 +37,9 @@ struct ctkd__step_report {
     /* L2 norms of the weighted parts' gradients on the student's logits: their balance. Of the
        first step only; NaN in the others. */
     float gradient_ce, gradient_kd, gradient_method;
-    float lambda, lr; /* reversal strength; the student's learning rate */
-    size_t correct;   /* images whose label is first */
+    float lambda, lr;                          /* reversal strength; the student's learning rate */
+    size_t correct;                            /* images whose label is first */
+    struct ctkd__teacher_store_counts teacher; /* with a store: where answers came from */
 };
 
 struct ctkd__training_step;

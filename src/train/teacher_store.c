@@ -1,0 +1,436 @@
+#include "train/teacher_store.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/conv/dnnl_version.h"
+#include "store/logit_folder.h"
+#include "util/error.h"
+#include "util/file.h"
+#include "util/sha256.h"
+
+enum {
+    PROBES = 16, /* images that a teacher is tried with: a worker takes no more at once */
+    IDENTITY_BYTES = 3072,
+    NAME_DIGITS = 16
+};
+
+bool ctkd__teacher_store_asked(const char *folder)
+{
+    return folder[0] && strcmp(folder, "off") != 0;
+}
+
+/* --- whether answers depend on company */
+
+/* Logits of the probes 0, 1, ... over and over, `n` images in one call. */
+static ctkd_status try_probes(struct ctkd__teacher_store *store, const float *probes, size_t n,
+                              ctkd_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        memcpy(store->x + i * store->image, probes + i % PROBES * store->image,
+               store->image * sizeof *probes);
+    return ctkd__teacher_forward(store->teacher, n, store->x, store->logits, err);
+}
+
+/* A library chooses its code by the number of images, so that nobody can promise that the code of
+   one number adds in the order of another's. Every number that a worker can get at once is tried,
+   and the last ones of a call; `sum` becomes the SHA-256 of the answers. *bad: a number of images
+   with other bits than one alone has, or 0. */
+static ctkd_status try_teacher(struct ctkd__teacher_store *store, size_t samples, size_t workers,
+                               size_t *bad, char sum[CTKD__SHA256_DIGITS + 1], ctkd_error *err)
+{
+    const size_t k = store->classes, batch = store->teacher->batch_max;
+    float *const probes = malloc(PROBES * store->image * sizeof *probes);
+    float *const answers = malloc(PROBES * k * sizeof *answers);
+    ctkd_status status = CTKD_OK;
+    *bad = 0;
+    if (!probes || !answers)
+        status = ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
+    for (size_t i = 0; i < PROBES && status == CTKD_OK; i++) {
+        const uint32_t id = (uint32_t)(i % samples); /* of all images, whatever is chosen */
+        ctkd__loader_make_view(store->loader, id, i % store->views, probes + i * store->image);
+        memcpy(store->x, probes + i * store->image, store->image * sizeof *probes);
+        status = ctkd__teacher_forward(store->teacher, 1, store->x, answers + i * k, err);
+    }
+    for (size_t part = 1; part <= PROBES && status == CTKD_OK && !*bad; part++) {
+        const size_t n = part * workers < batch ? part * workers : batch;
+        status = try_probes(store, probes, n, err);
+        for (size_t i = 0; i < n && status == CTKD_OK; i++)
+            if (memcmp(store->logits + i * k, answers + i % PROBES * k, k * sizeof *answers) != 0)
+                *bad = part;
+    }
+    if (status == CTKD_OK)
+        ctkd__sha256_bytes(answers, PROBES * k * sizeof *answers, sum);
+    free(answers);
+    free(probes);
+    return status;
+}
+
+/* --- what the answers depend on */
+
+static void digest_weights(const struct ctkd__weights *weights, char out[CTKD__SHA256_DIGITS + 1])
+{
+    struct sha256_ctx context;
+    sha256_init(&context);
+    sha256_update(&context, weights->n_values * sizeof(float), (const uint8_t *)weights->values);
+    sha256_update(&context, weights->n_buffers * sizeof(float), (const uint8_t *)weights->buffers);
+    ctkd__sha256_text(&context, out);
+}
+
+/* "0.5071,0.4865,0.4409", with all digits. */
+static const char *floats_text(const float *values, size_t count, char *out, size_t bytes)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < count && used < bytes; i++)
+        used +=
+            (size_t)snprintf(out + used, bytes - used, "%s%.9g", i ? "," : "", (double)values[i]);
+    return out;
+}
+
+/* The lines of the header of its file. */
+static void identify(const struct ctkd__teacher_store_args *args, const char *kernels,
+                     const char *answers, char out[IDENTITY_BYTES])
+{
+    const struct ctkd__network_info *const images = args->images, *const info =
+                                                                      &args->teacher->info;
+    const size_t c = images->channels;
+    char weights[CTKD__SHA256_DIGITS + 1], text[4][96], version[96];
+    digest_weights(args->teacher->weights, weights);
+    snprintf(out, IDENTITY_BYTES,
+             "teacher %s\nweights %s\ndata %s\nimages %s\ninput %zux%zux%zu\nmean %s\nstd "
+             "%s\nteacher-mean %s\nteacher-std %s\nkernels %s, oneDNN %s\nanswers %s\n",
+             info->network, weights, images->dataset, args->images_digest, c, images->height,
+             images->width, floats_text(images->mean, c, text[0], sizeof text[0]),
+             floats_text(images->std, c, text[1], sizeof text[1]),
+             floats_text(info->mean, c, text[2], sizeof text[2]),
+             floats_text(info->std, c, text[3], sizeof text[3]), kernels,
+             ctkd__dnnl_version(version, sizeof version), answers);
+}
+
+/* FOLDER/TEACHER-DATA-DIGITS.logits: another teacher, other images or other kernels have another
+   file. */
+static ctkd_status name_file(struct ctkd__teacher_store *store,
+                             const struct ctkd__teacher_store_args *args,
+                             const struct ctkd__logit_shape *shape, const char *identity,
+                             ctkd_error *err)
+{
+    char text[IDENTITY_BYTES + 128], digits[CTKD__SHA256_DIGITS + 1];
+    const int n = snprintf(text, sizeof text, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n%s",
+                           shape->samples, shape->views, shape->classes, identity);
+    ctkd__sha256_bytes(text, (size_t)n, digits);
+    const int length =
+        snprintf(store->path, sizeof store->path, "%s/%s-%s-%.*s.logits", args->folder,
+                 args->teacher->info.network, args->images->dataset, NAME_DIGITS, digits);
+    return length > 0 && (size_t)length < sizeof store->path
+               ? CTKD_OK
+               : ctkd__fail(err, CTKD_ERANGE, "teacher.store: the path is too long");
+}
+
+/* --- opening */
+
+/* What makes a store useless, as a sentence; NULL: nothing. */
+static const char *refusal(const struct ctkd__teacher_store_args *args)
+{
+    if (args->teacher->training)
+        return "a method asks for the teacher's batch statistics, so that its answers depend on "
+               "the batch: it computes them itself";
+    if (args->teacher->n_taps)
+        return "a method reads the teacher's features, which it must compute itself";
+    if (ctkd__loader_views(args->loader) == 0)
+        return "training views of image files are crops of any size, too many to be kept";
+    return NULL;
+}
+
+static ctkd_status allocate(struct ctkd__teacher_store *store, ctkd_error *err)
+{
+    const size_t batch = store->teacher->batch_max;
+    store->missing = malloc(batch * sizeof *store->missing);
+    store->x = malloc(batch * store->image * sizeof *store->x);
+    store->logits = malloc(batch * store->classes * sizeof *store->logits);
+    return store->missing && store->x && store->logits
+               ? CTKD_OK
+               : ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
+}
+
+/* The first line of the headers, but for the sums of the answers, in which another file of a teacher
+   of this name on data of this name differs; NULL: there is no such file. */
+static const char *other_line(const struct ctkd__teacher_store *store,
+                              const struct ctkd__logit_entry *entry)
+{
+    static const char *const keys[] = { "weights", "images",       "input",       "mean",
+                                        "std",     "teacher-mean", "teacher-std", "kernels",
+                                        "samples", "views",        "classes",     "answers" };
+    struct ctkd__logit_file *other;
+    char a[128], b[128];
+    const char *found = NULL;
+    const size_t prefix = strlen(store->path) - NAME_DIGITS - strlen(".logits");
+    if (strncmp(entry->path, store->path, prefix) != 0 || strcmp(entry->path, store->path) == 0 ||
+        entry->leftover || ctkd__logit_file_open(entry->path, &other, NULL) != CTKD_OK)
+        return NULL;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && !found; i++)
+        if (strcmp(ctkd__logit_file_line(store->file, keys[i], a, sizeof a),
+                   ctkd__logit_file_line(other, keys[i], b, sizeof b)) != 0)
+            found = keys[i];
+    ctkd__logit_file_close(other);
+    return found;
+}
+
+/* A new file beside one that seems to be of the same teacher: says why that is not used. */
+static ctkd_status describe_others(const struct ctkd__teacher_store *store, const char *folder,
+                                   char note[CTKD__STORE_NOTE], ctkd_error *err)
+{
+    struct ctkd__logit_folder others;
+    const ctkd_status status = ctkd__logit_folder_read(folder, &others, err);
+    for (size_t i = 0; i < others.count; i++) {
+        const char *const line = other_line(store, &others.entries[i]);
+        const size_t used = strlen(note);
+        if (!line)
+            continue;
+        snprintf(note + used, CTKD__STORE_NOTE - used, "; %s is not of this run: other %s",
+                 strrchr(others.entries[i].path, '/') + 1, line);
+        break;
+    }
+    ctkd__logit_folder_free(&others);
+    return status;
+}
+
+/* "FILE has 1234 of 8100000 answers (0.0 %) and takes 12.3 MB of at most 3.27 GB; ..." */
+static ctkd_status describe(const struct ctkd__teacher_store *store, const char *folder,
+                            const struct ctkd__logit_shape *shape, char note[CTKD__STORE_NOTE],
+                            ctkd_error *err)
+{
+    struct ctkd__logit_count count;
+    uint64_t occupied, available;
+    char sizes[3][32];
+    const ctkd_status status = ctkd__logit_file_count(store->file, false, &count, err);
+    if (status != CTKD_OK)
+        return status;
+    const uint64_t rows = shape->samples * shape->views, most = ctkd__logit_file_bytes_max(shape);
+    ctkd__logit_file_disk(store->file, &occupied, &available);
+    const bool tight = most > occupied && available < most - occupied + CTKD__LOGIT_DISK_RESERVE;
+    snprintf(note, CTKD__STORE_NOTE,
+             "%.300s has %" PRIu64 " of %" PRIu64 " answers (%.1f %%) and takes %s of at most %s; "
+             "%s are free%s",
+             store->path, count.present, rows, 100 * (double)count.present / (double)rows,
+             ctkd__logit_size_text(occupied, sizes[0], sizeof sizes[0]),
+             ctkd__logit_size_text(most, sizes[1], sizeof sizes[1]),
+             ctkd__logit_size_text(available, sizes[2], sizeof sizes[2]),
+             tight ? ", too few for all answers" : "");
+    return count.present ? CTKD_OK : describe_others(store, folder, note, err);
+}
+
+/* *out is NULL when the teacher's answers depend on their company. */
+static ctkd_status open_file(struct ctkd__teacher_store *store,
+                             const struct ctkd__teacher_store_args *args,
+                             char note[CTKD__STORE_NOTE], ctkd_error *err)
+{
+    const struct ctkd__logit_shape shape = { args->samples, store->views, store->classes };
+    char answers[CTKD__SHA256_DIGITS + 1], identity[IDENTITY_BYTES];
+    size_t bad;
+    ctkd_error why = { 0 };
+    ctkd_status status = try_teacher(
+        store, args->samples, ctkd__workers_count(args->engine->workers), &bad, answers, err);
+    if (status != CTKD_OK)
+        return status;
+    if (bad) {
+        snprintf(note, CTKD__STORE_NOTE,
+                 "not used: with these kernels this teacher answers with other bits when it "
+                 "computes %zu images at once",
+                 bad);
+        return CTKD_OK;
+    }
+    identify(args, args->engine->kernels->name, answers, identity);
+    status = name_file(store, args, &shape, identity, err);
+    if (status == CTKD_OK)
+        status = ctkd__folders_create(args->folder, err);
+    if (status != CTKD_OK)
+        return ctkd__fail_within(err, status, "teacher.store");
+    status = ctkd__logit_file_create(store->path, identity, &shape, &store->file, &why);
+    if (status == CTKD_OK)
+        status = describe(store, args->folder, &shape, note, &why);
+    if (status == CTKD_OK)
+        return status;
+    /* The same bits, only later. */
+    ctkd__logit_file_close(store->file);
+    store->file = NULL;
+    snprintf(note, CTKD__STORE_NOTE, "not used: %.500s", why.message);
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args,
+                                     struct ctkd__teacher_store **out, char note[CTKD__STORE_NOTE],
+                                     ctkd_error *err)
+{
+    const char *const why = refusal(args);
+    *out = NULL;
+    note[0] = '\0';
+    if (why) {
+        snprintf(note, CTKD__STORE_NOTE, "not used: %s", why);
+        return CTKD_OK;
+    }
+    struct ctkd__teacher_store *const store = calloc(1, sizeof *store);
+    if (!store)
+        return ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
+    store->teacher = args->teacher;
+    store->loader = args->loader;
+    store->views = ctkd__loader_views(args->loader);
+    store->classes = args->classes;
+    store->image = args->images->channels * args->images->height * args->images->width;
+    ctkd_status status = allocate(store, err);
+    if (status == CTKD_OK)
+        status = open_file(store, args, note, err);
+    if (status == CTKD_OK && store->file)
+        *out = store;
+    else
+        ctkd__teacher_store_close(store);
+    return status;
+}
+
+void ctkd__teacher_store_close(struct ctkd__teacher_store *store)
+{
+    if (!store)
+        return;
+    ctkd__logit_file_close(store->file);
+    free(store->missing);
+    free(store->x);
+    free(store->logits);
+    free(store);
+}
+
+/* --- answering */
+
+static uint64_t row_of(const struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
+                       size_t i)
+{
+    return batch->ids[i] * store->views + batch->views[i];
+}
+
+/* Reads what is there; returns how many are missing. */
+static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
+                      float *logits, struct ctkd__teacher_store_counts *counts)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < batch->n; i++) {
+        const enum ctkd__logit_row found =
+            ctkd__logit_file_get(store->file, row_of(store, batch, i), logits + i * store->classes);
+        counts->hits += found == CTKD__ROW_FOUND;
+        counts->damaged += found == CTKD__ROW_DAMAGED;
+        if (found != CTKD__ROW_FOUND)
+            store->missing[missing++] = i;
+    }
+    counts->misses += missing;
+    return missing;
+}
+
+/* Computes the missing images, packed, and puts their logits where they belong. */
+static ctkd_status compute(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
+                           size_t missing, float *logits, ctkd_error *err)
+{
+    const size_t k = store->classes, image = store->image;
+    if (missing == batch->n)
+        return ctkd__teacher_forward(store->teacher, batch->n, batch->x, logits, err);
+    for (size_t m = 0; m < missing; m++)
+        memcpy(store->x + m * image, batch->x + store->missing[m] * image,
+               image * sizeof *store->x);
+    const ctkd_status status =
+        ctkd__teacher_forward(store->teacher, missing, store->x, store->logits, err);
+    for (size_t m = 0; m < missing && status == CTKD_OK; m++)
+        memcpy(logits + store->missing[m] * k, store->logits + m * k, k * sizeof *logits);
+    return status;
+}
+
+static bool all_finite(const float *values, size_t n)
+{
+    bool finite = true;
+    for (size_t i = 0; i < n; i++)
+        finite = finite && isfinite(values[i]);
+    return finite;
+}
+
+static void keep(struct ctkd__teacher_store *store, const struct ctkd__batch *batch, size_t missing,
+                 const float *logits)
+{
+    ctkd_error why = { 0 };
+    for (size_t m = 0; m < missing && !store->full; m++) {
+        const float *const row = logits + store->missing[m] * store->classes;
+        if (!all_finite(row, store->classes) ||
+            ctkd__logit_file_put(store->file, row_of(store, batch, store->missing[m]), row, &why) ==
+                CTKD_OK)
+            continue;
+        store->full = true;
+        snprintf(store->why_full, sizeof store->why_full,
+                 "%.400s: no more answers are added; the run goes on, and computes what is missing",
+                 why.message);
+    }
+}
+
+ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
+                                        const struct ctkd__batch *batch, float *logits,
+                                        struct ctkd__teacher_store_counts *counts, ctkd_error *err)
+{
+    const size_t missing = look_up(store, batch, logits, counts);
+    const ctkd_status status = missing ? compute(store, batch, missing, logits, err) : CTKD_OK;
+    if (status == CTKD_OK)
+        keep(store, batch, missing, logits);
+    return status;
+}
+
+/* --- filling */
+
+/* Rows `at` to the end that are missing, as many as a batch has, with their views in store->x;
+   returns where the next batch begins. `rows` counts views of the loader's images. */
+static uint64_t gather(struct ctkd__teacher_store *store, uint64_t at, uint64_t rows, size_t *count,
+                       struct ctkd__teacher_store_counts *counts)
+{
+    const uint32_t *const ids = ctkd__loader_chosen(store->loader);
+    *count = 0;
+    for (; at < rows && *count < store->teacher->batch_max; at++) {
+        const uint32_t id = ids[at / store->views];
+        const size_t view = (size_t)(at % store->views);
+        const uint64_t row = id * (uint64_t)store->views + view;
+        const enum ctkd__logit_row found = ctkd__logit_file_get(store->file, row, store->logits);
+        counts->hits += found == CTKD__ROW_FOUND;
+        counts->damaged += found == CTKD__ROW_DAMAGED;
+        if (found == CTKD__ROW_FOUND)
+            continue;
+        ctkd__loader_make_view(store->loader, id, view, store->x + *count * store->image);
+        store->missing[(*count)++] = (size_t)row;
+    }
+    counts->misses += *count;
+    return at;
+}
+
+static ctkd_status add_rows(struct ctkd__teacher_store *store, size_t count, ctkd_error *err)
+{
+    ctkd_status status = ctkd__teacher_forward(store->teacher, count, store->x, store->logits, err);
+    for (size_t i = 0; i < count && status == CTKD_OK; i++) {
+        const float *const row = store->logits + i * store->classes;
+        status = all_finite(row, store->classes)
+                     ? ctkd__logit_file_put(store->file, store->missing[i], row, err)
+                     : ctkd__fail(err, CTKD_ENAN,
+                                  "teacher.store: the teacher's logits of image %zu are not finite",
+                                  store->missing[i] / store->views);
+    }
+    return status;
+}
+
+ctkd_status ctkd__teacher_store_fill(struct ctkd__teacher_store *store,
+                                     bool (*go_on)(void *context, uint64_t rows, uint64_t all),
+                                     void *context, struct ctkd__teacher_store_counts *counts,
+                                     ctkd_error *err)
+{
+    const uint64_t rows = ctkd__loader_samples(store->loader) * (uint64_t)store->views;
+    ctkd_status status = CTKD_OK;
+    for (uint64_t at = 0; at < rows && status == CTKD_OK;) {
+        size_t count;
+        at = gather(store, at, rows, &count, counts);
+        if (count)
+            status = add_rows(store, count, err);
+        if (!go_on(context, at, rows))
+            break;
+    }
+    return status;
+}
