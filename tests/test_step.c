@@ -60,8 +60,8 @@ static void expect_losses(struct ctkd__session *session, const struct ctkd__batc
                           float dkd_weight, struct expectation *e)
 {
     const struct ctkd__config *config = session->config;
-    const size_t n = BATCH, k = TINY_CLASSES;
-    float part[BATCH * TINY_CLASSES];
+    const size_t n = batch->n, k = TINY_CLASSES;
+    float part[BATCH * TINY_CLASSES] = { 0 };
     ctkd_error err = { 0 };
     memset(e, 0, sizeof *e);
     check_ok(ctkd__training_forward(session->training, n, batch->x, e->s, &err), &err);
@@ -127,6 +127,80 @@ static void compare_step(const char *folder, const char *settings, bool distil, 
     check_close(report.loss, loss, 1e-5, 0);
     ctkd__session_close(own);
     ctkd__session_close(ref);
+    ctkd__config_destroy(config);
+}
+
+/* A step in groups of 6, 6 and 4 images against a forward and a backward pass of each alone, whose
+   gradients are added by their share of the 16. */
+static void compare_groups(const char *folder, const char *settings, bool distil)
+{
+    enum { GROUP = 6, PIXELS = TINY_SIDE * TINY_SIDE };
+    struct ctkd__config *config = config_with(folder, settings);
+    config->train.batch_norm_group = GROUP;
+    struct ctkd__session *own = tiny_session(config, distil), *ref = tiny_session(config, distil);
+    const struct ctkd__batch batch = first_batch(own), same = first_batch(ref);
+    struct ctkd__step_report report;
+    struct expectation e;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__step_run(own->step, &batch, 1, 1, &report, &err), &err);
+    const size_t n_values = ref->weights->n_values;
+    double *const gradient = calloc(n_values, sizeof *gradient), ce = 0, kd = 0;
+    assert_non_null(gradient);
+    for (size_t first = 0; first < BATCH; first += GROUP) {
+        const size_t n = BATCH - first < GROUP ? BATCH - first : GROUP;
+        const double share = (double)n / BATCH;
+        const struct ctkd__batch part = { .n = n,
+                                          .x = same.x + first * PIXELS,
+                                          .labels = same.labels + first,
+                                          .ids = same.ids + first };
+        expect_losses(ref, &part, 0, &e);
+        check_ok(ctkd__training_backward(ref->training, e.ds, &err), &err);
+        for (size_t w = 0; w < ctkd__workers_count(ref->engine.workers); w++)
+            for (size_t i = 0; i < n_values; i++)
+                gradient[i] += share * (double)ctkd__training_gradient(ref->training, w)[i];
+        ce += share * (double)e.ce;
+        kd += share * (double)e.kd;
+    }
+    const double lr = (double)config->optimizer.lr, decay = (double)config->optimizer.weight_decay;
+    for (size_t i = 0; i < n_values; i++)
+        ref->weights->values[i] -=
+            (float)(lr * (gradient[i] + decay * (double)ref->weights->values[i]));
+    check_all_close(own->weights->values, ref->weights->values, n_values, 1e-5, 1e-7);
+    assert_memory_equal(own->weights->buffers, ref->weights->buffers,
+                        ref->weights->n_buffers * sizeof(float));
+    check_close(report.loss_ce, ce, 1e-6, 0);
+    if (distil)
+        check_close(report.loss_kd, kd, 1e-6, 0);
+    free(gradient);
+    ctkd__session_close(own);
+    ctkd__session_close(ref);
+    ctkd__config_destroy(config);
+}
+
+static void step_in_groups_is_their_passes_written_out(void **state)
+{
+    compare_groups(*state, "data.augment=none", false);
+    compare_groups(*state, "temperature.kind=fixed", true);
+    compare_groups(*state, "temperature.kind=global", true);
+}
+
+/* A group of the batch or more is the batch: the same bits. */
+static void a_group_of_all_images_changes_no_bit(void **state)
+{
+    struct ctkd__config *config = config_with(*state, "temperature.kind=global");
+    struct ctkd__session *sessions[2];
+    struct ctkd__step_report report;
+    ctkd_error err = { 0 };
+    for (int i = 0; i < 2; i++) {
+        config->train.batch_norm_group = i ? BATCH : 0;
+        sessions[i] = tiny_session(config, true);
+        const struct ctkd__batch batch = first_batch(sessions[i]);
+        check_ok(ctkd__step_run(sessions[i]->step, &batch, 1, 1, &report, &err), &err);
+    }
+    assert_memory_equal(sessions[0]->weights->values, sessions[1]->weights->values,
+                        sessions[0]->weights->n_values * sizeof(float));
+    for (int i = 0; i < 2; i++)
+        ctkd__session_close(sessions[i]);
     ctkd__config_destroy(config);
 }
 
@@ -375,6 +449,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
     const struct CMUnitTest tests[] = {
         TEST(step_on_labels_is_the_update_written_out),
+        TEST(step_in_groups_is_their_passes_written_out),
+        TEST(a_group_of_all_images_changes_no_bit),
         TEST(step_of_kd_is_the_update_written_out),
         TEST(step_of_dkd_is_the_update_written_out),
         TEST(theta_climbs_the_loss_with_the_students_options),

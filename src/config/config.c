@@ -118,7 +118,9 @@ static const struct key keys[] = {
                "folder in which runs share the teacher's logits (doc/teacher-store.md), or off"),
 
     STRING(student.network, "resnet20", "network to train (see `ctkd models`)"),
-    PATH(student.init, "", "run directory or weights to start from; empty: drawn from seed"),
+    PATH(student.init, "",
+         "run directory or weights to start from, all but the last layer where those are of "
+         "another number of classes; empty: drawn from seed"),
     STRING(student.weights, "",
            "as teacher.weights, for student.init and for the file that `eval` measures"),
 
@@ -178,6 +180,10 @@ static const struct key keys[] = {
 
     I64(train.epochs, 240, 1, 1e6, "epochs"),
     I64(train.batch, 64, 1, 65536, "images per step"),
+    I64(train.batch_norm_group, 0, 0, 65536,
+        "images that batch norms see at once: a step goes through its batch in groups of so many, "
+        "each with its own losses, and adds their gradients by their share of the batch, in the "
+        "memory of one group; 0: the batch is one group"),
     I64(train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
     MAY_DIFFER(I64, train.threads, 0, 0, CTKD__WORKERS_MAX,
                "worker threads, at most one for each image of train.batch; 0: physical cores, or a "
@@ -308,6 +314,12 @@ const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss
         if (ctkd_loss_list()[i] == loss)
             return config->sections[i + 1].config;
     return NULL;
+}
+
+size_t ctkd__config_pass(const struct ctkd__config *config)
+{
+    const int64_t group = config->train.batch_norm_group, batch = config->train.batch;
+    return (size_t)(group > 0 && group < batch ? group : batch);
 }
 
 ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config)

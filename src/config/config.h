@@ -81,7 +81,8 @@ struct ctkd__config {
         float factor, lr_min, warmup_epochs;
     } schedule;
     struct {
-        int64_t epochs, batch, seed, threads, eval_every, log_every, max_steps, checkpoint_every;
+        int64_t epochs, batch, batch_norm_group, seed, threads, eval_every, log_every, max_steps,
+            checkpoint_every;
         float max_minutes;
         char *isa, *conv, *choices;
         bool profile, tune;
@@ -99,6 +100,9 @@ struct ctkd__config {
 /* A configuration with every default. *out is NULL on failure. */
 ctkd_status ctkd__config_create(struct ctkd__config **out, ctkd_error *err);
 void ctkd__config_destroy(struct ctkd__config *config);
+
+/* Images of a forward pass at most: train.batch, or train.batch_norm_group where that is less. */
+size_t ctkd__config_pass(const struct ctkd__config *config);
 
 struct ctkd__sections ctkd__config_sections(const struct ctkd__config *config);
 /* The options of one loss of the registry, as ctkd_loss_def.eval takes them. */

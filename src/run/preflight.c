@@ -305,7 +305,7 @@ static void check_threads(const struct ctkd__session *session, struct ctkd__find
 {
     const struct ctkd__workers *workers = session->engine.workers;
     const size_t threads = ctkd__workers_count(workers);
-    const size_t batch = (size_t)session->config->train.batch;
+    const size_t batch = ctkd__config_pass(session->config);
     const struct ctkd__cpus *const cpus = &session->engine.cpus;
     char text[256];
     if (threads > cpus->cores)

@@ -388,11 +388,27 @@ static void move_channels(const struct ctkd__graph *g, const struct ctkd__node *
     }
 }
 
+/* Element i of the batch, by the draws of a program that was given none. */
+static double dropped(const struct ctkd__node *node, size_t i, double x)
+{
+    const size_t each = node->c * node->h * node->w, e = i % each;
+    uint32_t words[4];
+    ctkd_random_u32x4(0, CTKD_RANDOM_DROPOUT, 0,
+                      ((uint64_t)node->channel << 48) + ((uint64_t)(i / each) << 29) + e / 4,
+                      words);
+    return (double)words[e % 4] / 4294967296.0 < (double)node->rate ? 0
+                                                                    : x / (1 - (double)node->rate);
+}
+
 /* Element i of an op of elements. */
 static double element_of(const struct ctkd__graph *g, const struct ctkd__node *node, size_t i,
-                         double *const *values)
+                         bool training, double *const *values)
 {
     const double x = values[node->inputs[0]][i];
+    if (node->op == CTKD__OP_DROPOUT)
+        return training ? dropped(node, i, x) : x;
+    if (node->op == CTKD__OP_FLATTEN)
+        return x;
     if (node->op == CTKD__OP_RELU)
         return x > 0 ? x : 0;
     if (node->op == CTKD__OP_ACTIVATE)
@@ -407,16 +423,11 @@ static double element_of(const struct ctkd__graph *g, const struct ctkd__node *n
     return x * (second->h * second->w == hw ? y[i] : y[i / hw]);
 }
 
-/* Element i of the batch, by the draws of a program that was given none. */
-static double dropped(const struct ctkd__node *node, size_t i, double x)
+static void global_pool(const struct ctkd__node *in, size_t count, const double *x, double *y)
 {
-    const size_t each = node->c * node->h * node->w, e = i % each;
-    uint32_t words[4];
-    ctkd_random_u32x4(0, CTKD_RANDOM_DROPOUT, 0,
-                      ((uint64_t)node->channel << 48) + ((uint64_t)(i / each) << 29) + e / 4,
-                      words);
-    return (double)words[e % 4] / 4294967296.0 < (double)node->rate ? 0
-                                                                    : x / (1 - (double)node->rate);
+    const size_t hw = in->h * in->w;
+    for (size_t i = 0; i < count * hw; i++)
+        y[i / hw] += x[i] / (double)hw;
 }
 
 void ctkd__selftest_compute(const struct ctkd__reference *r, const struct ctkd__node *node,
@@ -438,16 +449,16 @@ void ctkd__selftest_compute(const struct ctkd__reference *r, const struct ctkd__
     case CTKD__OP_ACTIVATE:
     case CTKD__OP_SCALE_BY:
     case CTKD__OP_MULTIPLY:
+    case CTKD__OP_DROPOUT:
+    case CTKD__OP_FLATTEN:
         for (size_t i = 0; i < count; i++)
-            y[i] = element_of(g, node, i, values);
+            y[i] = element_of(g, node, i, training, values);
         break;
     case CTKD__OP_MAX_POOL:
         max_pool(in, node, n, x, y);
         break;
     case CTKD__OP_GLOBAL_POOL:
-        for (size_t i = 0; i < count; i++)
-            for (size_t j = 0; j < in->h * in->w; j++)
-                y[i] += x[i * in->h * in->w + j] / (double)(in->h * in->w);
+        global_pool(in, count, x, y);
         break;
     case CTKD__OP_LINEAR:
         linear(r, in, node, n, x, y);
@@ -467,13 +478,6 @@ void ctkd__selftest_compute(const struct ctkd__reference *r, const struct ctkd__
         break;
     case CTKD__OP_TRANSPOSED_CONV:
         transposed_conv(r, in, node, n, x, y);
-        break;
-    case CTKD__OP_DROPOUT:
-        for (size_t i = 0; i < count; i++)
-            y[i] = training ? dropped(node, i, x[i]) : x[i];
-        break;
-    case CTKD__OP_FLATTEN:
-        memcpy(y, x, count * sizeof *y);
         break;
     case CTKD__OP_PARAMETER:
         memcpy(y, values_of(r, node, CTKD__ROLE_WEIGHT), node->c * sizeof *y);

@@ -45,7 +45,7 @@ ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
         .std = std,
         .images = &evaluator->data.images,
         .classes_max = ctkd__data_classes_max(&evaluator->data),
-        .batch_max = (size_t)config->train.batch
+        .batch_max = ctkd__config_pass(config)
     };
     return ctkd__teacher_open(&args, &evaluator->engine, out, err);
 }

@@ -52,7 +52,7 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
                             struct ctkd__data *data, ctkd_error *err)
 {
     *data = (struct ctkd__data){ 0 };
-    struct ctkd__loader_config test = { .batch = (size_t)config->train.batch,
+    struct ctkd__loader_config test = { .batch = ctkd__config_pass(config),
                                         .limit = (size_t)config->data.test_limit,
                                         .channels = (size_t)config->data.channels,
                                         .pad_to = (size_t)config->data.pad_to,
@@ -69,6 +69,7 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
         status = ctkd__loader_create(&data->dataset->test, &test, &data->test, err);
     if (status == CTKD_OK && training) {
         struct ctkd__loader_config train = test;
+        train.batch = (size_t)config->train.batch;
         train.limit = (size_t)config->data.limit;
         train.shuffle = true;
         train.augment = config->data.augment == CTKD__AUGMENT_CROP_FLIP;
@@ -123,10 +124,9 @@ struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config
 {
     /* Each thread owns whole images: more threads than images would have none. The sums keep their
        order, and with it their bits. */
-    const int64_t threads =
-        config->train.threads < config->train.batch ? config->train.threads : config->train.batch;
+    const size_t threads = (size_t)config->train.threads, images = ctkd__config_pass(config);
     return (struct ctkd__engine_config){ .isa = config->train.isa,
-                                         .threads = (size_t)threads,
+                                         .threads = threads < images ? threads : images,
                                          .conv = config->train.conv,
                                          .choices = config->train.choices,
                                          .measure = config->train.tune,
@@ -183,17 +183,26 @@ static ctkd_status build_student(struct ctkd__session *session, ctkd_error *err)
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "student.network");
 }
 
-/* Makes what the last batch of an epoch needs where it is smaller. */
+/* Makes what the last batch of an epoch needs where it is smaller, and the last group of each. */
 static ctkd_status prepare_last(const struct ctkd__session *session,
                                 struct ctkd__training *training, ctkd_error *err)
 {
-    const size_t rest =
-        ctkd__loader_samples(session->data.train) % (size_t)session->config->train.batch;
-    const ctkd_status status = rest ? ctkd__training_prepare(training, rest, err) : CTKD_OK;
+    const size_t batch = (size_t)session->config->train.batch;
+    const size_t pass = ctkd__config_pass(session->config);
+    const size_t rest = ctkd__loader_samples(session->data.train) % batch;
+    const size_t last = rest % pass, of_each = batch % pass;
+    ctkd_status status = of_each ? ctkd__training_prepare(training, of_each, err) : CTKD_OK;
+    if (status == CTKD_ERANGE)
+        return ctkd__fail_within(err, status,
+                                 "train.batch_norm_group: the last group of %zu images has %zu",
+                                 batch, of_each);
+    if (status == CTKD_OK && last)
+        status = ctkd__training_prepare(training, last, err);
     if (status != CTKD_ERANGE)
         return status;
-    return ctkd__fail_within(err, status, "train.batch: the last batch holds %zu of %zu images",
-                             rest, ctkd__loader_samples(session->data.train));
+    return ctkd__fail_within(err, status, "train.batch%s: the last batch holds %zu of %zu images",
+                             pass < batch ? " and train.batch_norm_group" : "", rest,
+                             ctkd__loader_samples(session->data.train));
 }
 
 static ctkd_status prepare_teacher(struct ctkd__session *session, ctkd_error *err)
@@ -232,7 +241,7 @@ static ctkd_status open_training(struct ctkd__session *session, bool initial,
 {
     const struct ctkd__config *config = session->config;
     struct ctkd__training_config training =
-        ctkd__engine_training(&session->engine, "student", (size_t)config->train.batch);
+        ctkd__engine_training(&session->engine, "student", ctkd__config_pass(config));
     training.no_logits = initial;
     if (session->adaptors) {
         const struct ctkd__stage_reads *const reads =
@@ -289,7 +298,7 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
                                              .std = config->teacher.std,
                                              .images = &session->data.images,
                                              .classes_max = ctkd__data_classes_max(&session->data),
-                                             .batch_max = (size_t)config->train.batch,
+                                             .batch_max = ctkd__config_pass(config),
                                              .compiled_by_taps = true };
     const ctkd_status status = ctkd__teacher_open(&args, &session->engine, &session->teacher, err);
     if (status == CTKD_OK)
@@ -311,7 +320,7 @@ static ctkd_status open_method_losses(struct ctkd__session *session, unsigned st
                                                    .labels = session->data.dataset->train.labels,
                                                    .workers = session->engine.workers,
                                                    .profile = session->engine.profile,
-                                                   .batch = (size_t)session->config->train.batch,
+                                                   .batch = ctkd__config_pass(session->config),
                                                    .classes = session->info.classes,
                                                    .seed = (uint64_t)session->config->train.seed };
     return ctkd__method_losses_create(&args, out, err);
@@ -357,6 +366,7 @@ static ctkd_status create_step(struct ctkd__session *session, unsigned stage,
         .methods = &session->methods,
         .method_losses = method_losses,
         .classes = session->info.classes,
+        .image_floats = session->info.channels * session->info.height * session->info.width,
     };
     return ctkd__step_create(&args, out, err);
 }
@@ -365,7 +375,7 @@ static ctkd_status create_step(struct ctkd__session *session, unsigned stage,
 static ctkd_status open_step(struct ctkd__session *session, bool distil, ctkd_error *err)
 {
     const struct ctkd__config *config = session->config;
-    const size_t batch = (size_t)config->train.batch;
+    const size_t batch = ctkd__config_pass(config);
     const bool initial = session->methods.has_initial;
     ctkd_status status = CTKD_OK;
     if (session->methods.count)

@@ -28,6 +28,9 @@ struct ctkd__training_step {
     double *norm_sums;              /* [workers] */
     /* of the last step's strong view; NULL: one view */
     float *strong_view_gradient, *strong_view_theta_gradient;
+    /* With groups: the gradients of all groups so far, by their share of the batch. */
+    float *sums, *theta_sums;
+    const float *theta_gradient;     /* of the last pass; NULL: a temperature without parameters */
     int row_labels, row_kd, row_sgd; /* of the profile */
 };
 
@@ -49,9 +52,13 @@ static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
     struct ctkd__run_state *state = d->args.state;
     const size_t workers = ctkd__workers_count(d->args.workers);
     const float **const slices = d->slices + d->n_groups * (workers + 1);
-    for (size_t w = 0; w < workers; w++)
-        slices[w] = ctkd__training_gradient(d->args.training, w) + first;
-    slices[workers] = d->strong_view_gradient ? d->strong_view_gradient + first : NULL;
+    size_t n_slices = 0;
+    if (d->sums)
+        slices[n_slices++] = d->sums + first;
+    for (size_t w = 0; w < workers && !d->sums; w++)
+        slices[n_slices++] = ctkd__training_gradient(d->args.training, w) + first;
+    if (d->strong_view_gradient)
+        slices[n_slices++] = d->strong_view_gradient + first;
     d->base_lr[d->n_groups] = in_initial(d)
                                   ? own_or_student(config->method.initial_lr, config->optimizer.lr)
                                   : config->optimizer.lr;
@@ -60,7 +67,7 @@ static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
                                   .velocity = state->velocity + first,
                                   .gradients = slices,
                                   .n = end - first,
-                                  .n_gradients = workers + (d->strong_view_gradient != NULL),
+                                  .n_gradients = n_slices,
                                   .momentum = config->optimizer.momentum,
                                   .weight_decay = config->optimizer.weight_decay,
                                   .nesterov = config->optimizer.nesterov,
@@ -99,7 +106,8 @@ static void make_temperature_group(struct ctkd__training_step *d)
                          : 0;
     if (n == 0)
         return;
-    d->temperature_slices[0] = gradient;
+    d->theta_gradient = gradient;
+    d->temperature_slices[0] = d->theta_sums ? d->theta_sums : gradient;
     d->temperature_slices[1] = d->strong_view_theta_gradient;
     d->base_lr[d->n_groups] = own_or_student(config->temperature.lr, config->optimizer.lr);
     d->groups[d->n_groups++] = (struct ctkd__sgd_group){
@@ -122,9 +130,28 @@ static bool has_views(const struct ctkd__training_step *d)
     return d->args.teacher && d->args.methods->needs & CTKD_NEEDS_VIEWS && !in_initial(d);
 }
 
+/* Whether a batch has several groups, each of which batch norms see alone. */
+static bool is_grouped(const struct ctkd__training_step *d)
+{
+    return ctkd__config_pass(d->args.config) < (size_t)d->args.config->train.batch;
+}
+
+/* Room for a gradient of all parameters, and for one of the temperature's. */
+static bool allocate_gradient(const struct ctkd__training_step *d, float **student, float **theta)
+{
+    float *values, *gradient;
+    const size_t n =
+        d->args.state->temperature
+            ? ctkd_temperature_parameters(d->args.state->temperature, &values, &gradient)
+            : 0;
+    *student = calloc(d->args.state->weights->n_values, sizeof **student);
+    *theta = calloc(n + 1, sizeof **theta);
+    return *student && *theta;
+}
+
 static bool allocate(struct ctkd__training_step *d)
 {
-    const size_t batch = (size_t)d->args.config->train.batch, k = d->args.classes;
+    const size_t batch = ctkd__config_pass(d->args.config), k = d->args.classes;
     const size_t workers = ctkd__workers_count(d->args.workers);
     const size_t groups = (size_t)d->args.state->weights->graph->n_parameters + 1;
     d->s = calloc(batch * k * 4 + batch * 2, sizeof *d->s);
@@ -134,14 +161,11 @@ static bool allocate(struct ctkd__training_step *d)
     d->norm_sums = calloc(workers, sizeof *d->norm_sums);
     if (!d->s || !d->slices || !d->groups || !d->base_lr || !d->norm_sums)
         return false;
-    if (has_views(d)) {
-        float *values, *gradient;
-        const size_t n =
-            ctkd_temperature_parameters(d->args.state->temperature, &values, &gradient);
-        d->strong_view_gradient =
-            calloc(d->args.state->weights->n_values, sizeof *d->strong_view_gradient);
-        d->strong_view_theta_gradient = calloc(n + 1, sizeof *d->strong_view_theta_gradient);
-        if (!d->strong_view_gradient || !d->strong_view_theta_gradient)
+    if (is_grouped(d)) { /* the strong view's go into the same sums */
+        if (!allocate_gradient(d, &d->sums, &d->theta_sums))
+            return false;
+    } else if (has_views(d)) {
+        if (!allocate_gradient(d, &d->strong_view_gradient, &d->strong_view_theta_gradient))
             return false;
     }
     d->t = d->s + batch * k;
@@ -198,6 +222,8 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
     free(d->norm_sums);
     free(d->strong_view_gradient);
     free(d->strong_view_theta_gradient);
+    free(d->sums);
+    free(d->theta_sums);
     free(d->slices);
     free(d->groups);
     free(d->base_lr);
@@ -218,7 +244,7 @@ ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t cla
     t.tau_min = config->temperature.tau_min;
     t.tau_span = config->temperature.tau_span;
     t.theta_init = config->temperature.theta_init;
-    t.n_max = (size_t)config->train.batch;
+    t.n_max = ctkd__config_pass(config);
     t.k = classes;
     t.hidden = (size_t)config->temperature.hidden;
     t.from_logits = config->temperature.from_logits;
@@ -245,6 +271,7 @@ ctkd_status ctkd__step_lambda(const struct ctkd__config *config, uint64_t epoch,
 struct position {
     uint64_t epoch, step;
     const struct ctkd__batch *batch;
+    size_t first; /* the number of its first image in the step's batch */
 };
 
 static const char remedy[] =
@@ -432,7 +459,7 @@ static ctkd_status check_theta(const struct ctkd__training_step *d, struct posit
 {
     for (size_t g = d->n_student; g < d->n_groups; g++)
         for (size_t i = 0; i < d->groups[g].n; i++)
-            if (!isfinite(d->temperature_slices[0][i]))
+            if (!isfinite(d->theta_gradient[i]))
                 return not_finite(position, "gradient of theta", err);
     return CTKD_OK;
 }
@@ -503,11 +530,11 @@ static ctkd_status check_gradient(struct ctkd__training_step *d, struct position
 /* The draws of a forward pass in training mode: those of student and teacher, and of both views of
    a step, are different ones. */
 static void set_draws(const struct ctkd__training_step *d, struct ctkd__training *training,
-                      bool is_teacher, ctkd_view view)
+                      bool is_teacher, ctkd_view view, size_t first)
 {
     const uint64_t pass = (is_teacher ? 2u : 0u) + (view == CTKD_VIEW_STRONG ? 1u : 0u);
     ctkd__training_draws(training, (uint64_t)d->args.config->train.seed,
-                         4 * d->args.state->step + pass, 0);
+                         4 * d->args.state->step + pass, first);
 }
 
 /* The teacher's logits and features of a view of the batch. A store knows the usual views. */
@@ -518,7 +545,7 @@ static ctkd_status forward_teacher(struct ctkd__training_step *d, struct positio
     const struct ctkd__batch *const batch = position.batch;
     struct ctkd__teacher_store *const store = d->args.store ? *d->args.store : NULL;
     if (d->args.teacher->training)
-        set_draws(d, d->args.teacher->training, true, view);
+        set_draws(d, d->args.teacher->training, true, view, position.first);
     const ctkd_status status =
         view == CTKD_VIEW_STRONG
             ? ctkd__teacher_forward(d->args.teacher, batch->n, batch->strong, d->t, err)
@@ -541,7 +568,7 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct position posit
         d->args.teacher ? forward_teacher(d, position, view, report, err) : CTKD_OK;
     if (status == CTKD_OK && d->args.method_losses)
         ctkd__method_losses_give_inputs(d->args.method_losses);
-    set_draws(d, d->args.training, false, view);
+    set_draws(d, d->args.training, false, view, position.first);
     if (status == CTKD_OK)
         status = ctkd__training_forward(d->args.training, batch->n, x, logits, err);
     if (status == CTKD_OK && logits)
@@ -564,30 +591,113 @@ static void keep_strong_view_gradient(struct ctkd__training_step *d)
         ctkd__add_scaled(n, 1, ctkd__training_gradient(d->args.training, w),
                          d->strong_view_gradient);
     for (size_t g = d->n_student; g < d->n_groups; g++)
-        memcpy(d->strong_view_theta_gradient, d->temperature_slices[0],
+        memcpy(d->strong_view_theta_gradient, d->theta_gradient,
                d->groups[g].n * sizeof *d->strong_view_theta_gradient);
 }
 
-/* The report of a step is that of its usual view, with the losses of both. */
-static ctkd_status make_gradients(struct ctkd__training_step *d, struct position position,
-                                  struct ctkd__step_report *report, ctkd_error *err)
+/* Adds the gradients of the last pass to the sums, times the group's share of the batch. */
+static void add_group_gradient(struct ctkd__training_step *d, float share)
 {
-    if (!d->strong_view_gradient) {
-        const ctkd_status status = run_view(d, position, CTKD_VIEW_ONLY, report, err);
-        return status == CTKD_OK ? check_gradient(d, position, err) : status;
-    }
+    const size_t n = d->args.state->weights->n_values;
+    for (size_t w = 0; w < ctkd__workers_count(d->args.workers); w++)
+        ctkd__add_scaled(n, share, ctkd__training_gradient(d->args.training, w), d->sums);
+    for (size_t g = d->n_student; g < d->n_groups; g++)
+        ctkd__add_scaled(d->groups[g].n, share, d->theta_gradient, d->theta_sums);
+}
+
+/* The passes of a batch or, with its share of the batch, of a group. The report is that of the
+   usual view, with the losses of both. */
+static ctkd_status run_views(struct ctkd__training_step *d, struct position position, float share,
+                             struct ctkd__step_report *report, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
     struct ctkd__step_report strong = *report;
-    ctkd_status status = run_view(d, position, CTKD_VIEW_STRONG, &strong, err);
-    if (status != CTKD_OK)
+    const bool views = has_views(d);
+    if (views) {
+        status = run_view(d, position, CTKD_VIEW_STRONG, &strong, err);
+        if (status != CTKD_OK)
+            return status;
+        if (d->sums)
+            add_group_gradient(d, share);
+        else
+            keep_strong_view_gradient(d);
+    }
+    status = run_view(d, position, views ? CTKD_VIEW_WEAK : CTKD_VIEW_ONLY, report, err);
+    if (status == CTKD_OK && d->sums)
+        add_group_gradient(d, share);
+    if (!views)
         return status;
-    keep_strong_view_gradient(d);
-    status = run_view(d, position, CTKD_VIEW_WEAK, report, err);
     report->loss += strong.loss;
     report->loss_ce += strong.loss_ce;
     report->tau_gradient += strong.tau_gradient;
     report->loss_method += strong.loss_method;
     for (size_t i = 0; i < d->args.methods->count; i++)
         report->losses[i] += isfinite(strong.losses[i]) ? strong.losses[i] : 0;
+    return status;
+}
+
+/* What groups measured, weighted by their share; the balance of the losses is that of the first. */
+static void add_report(struct ctkd__step_report *sum, const struct ctkd__step_report *part,
+                       float share, size_t methods)
+{
+    sum->loss += share * part->loss;
+    sum->loss_ce += share * part->loss_ce;
+    sum->loss_kd += share * part->loss_kd;
+    sum->loss_method += share * part->loss_method;
+    for (size_t i = 0; i < methods; i++)
+        sum->losses[i] += share * part->losses[i];
+    sum->tau_mean += share * part->tau_mean;
+    sum->tau_gradient += share * part->tau_gradient;
+    sum->tau_min = fminf(sum->tau_min, part->tau_min);
+    sum->tau_max = fmaxf(sum->tau_max, part->tau_max);
+    sum->correct += part->correct;
+}
+
+/* A step in groups: each goes through both networks and the losses alone, as on a device of its own
+   whose gradients are then averaged; running statistics move with each in order. */
+static ctkd_status run_groups(struct ctkd__training_step *d, struct position position,
+                              struct ctkd__step_report *report, ctkd_error *err)
+{
+    const struct ctkd__batch *const all = position.batch;
+    const size_t group = ctkd__config_pass(d->args.config);
+    const size_t methods = d->args.teacher ? d->args.methods->count : 0;
+    const struct ctkd__step_report start = *report;
+    memset(d->sums, 0, d->args.state->weights->n_values * sizeof *d->sums);
+    for (size_t g = d->n_student; g < d->n_groups; g++)
+        memset(d->theta_sums, 0, d->groups[g].n * sizeof *d->theta_sums);
+    for (size_t first = 0; first < all->n; first += group) {
+        const size_t n = all->n - first < group ? all->n - first : group;
+        const size_t at = first * d->args.image_floats;
+        const float share = (float)n / (float)all->n;
+        const struct ctkd__batch batch = { .n = n,
+                                           .x = all->x + at,
+                                           .labels = all->labels + first,
+                                           .ids = all->ids + first,
+                                           .strong = all->strong ? all->strong + at : NULL };
+        struct ctkd__step_report part = start;
+        const struct position here = { position.epoch, position.step, &batch, first };
+        const ctkd_status status = run_views(d, here, share, &part, err);
+        if (status != CTKD_OK)
+            return status;
+        if (first == 0) { /* what no group has stays NaN */
+            *report = (struct ctkd__step_report){ .tau_min = part.tau_min,
+                                                  .tau_max = part.tau_max,
+                                                  .gradient_ce = part.gradient_ce,
+                                                  .gradient_kd = part.gradient_kd,
+                                                  .gradient_method = part.gradient_method,
+                                                  .lambda = part.lambda,
+                                                  .lr = part.lr };
+        }
+        add_report(report, &part, share, methods);
+    }
+    return CTKD_OK;
+}
+
+static ctkd_status make_gradients(struct ctkd__training_step *d, struct position position,
+                                  struct ctkd__step_report *report, ctkd_error *err)
+{
+    const ctkd_status status =
+        d->sums ? run_groups(d, position, report, err) : run_views(d, position, 1, report, err);
     return status == CTKD_OK ? check_gradient(d, position, err) : status;
 }
 
@@ -595,7 +705,7 @@ ctkd_status ctkd__step_run(struct ctkd__training_step *d, const struct ctkd__bat
                            uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
                            ctkd_error *err)
 {
-    const struct position position = { epoch, d->args.state->epoch_step + 1, batch };
+    const struct position position = { epoch, d->args.state->epoch_step + 1, batch, 0 };
     ctkd_status status = CTKD_OK;
     *report = (struct ctkd__step_report){ .loss_kd = NAN,
                                           .loss_method = NAN,

@@ -23,6 +23,7 @@ struct ctkd__step_args {
     const struct ctkd__methods *methods;       /* with a teacher */
     struct ctkd__method_losses *method_losses; /* NULL: no method */
     size_t classes;
+    size_t image_floats; /* of the batches: channels x height x width */
 };
 
 /* What a step measured; NaN is what it has not: loss_kd and tau without a teacher, loss_method
