@@ -269,6 +269,45 @@ static void student_starts_from_a_file(void **state)
     ctkd__config_destroy(read);
 }
 
+static void a_file_for_other_classes_gives_all_but_the_last_layer(void **state)
+{
+    tiny_data_write(*state, 64, 20);
+    struct ctkd__network_info info = tiny_network_info();
+    const size_t classes = info.classes;
+    info.classes += 7;
+    char settings[512];
+    tiny_network_write(temp_path(*state, "i.safetensors"), 9, &info);
+    snprintf(settings, sizeof settings, "train.seed=3 student.init=%s",
+             temp_path(*state, "i.safetensors"));
+    struct ctkd__config *const same = tiny_config(*state, "train.seed=9");
+    struct ctkd__config *const other = tiny_config(*state, "train.seed=3");
+    struct ctkd__config *const read = tiny_config(*state, settings);
+    struct ctkd__session *const a = tiny_session(same, false),
+                                *const b = tiny_session(other, false),
+                                *const c = tiny_session(read, false);
+    const struct ctkd__graph *const graph = c->graph;
+    for (int i = 0; i < graph->n_parameters; i++) {
+        const struct ctkd__parameter *const p = &graph->parameters[i];
+        if (p->role > CTKD__ROLE_BIAS)
+            continue;
+        const size_t at = c->weights->offsets[i];
+        const struct ctkd__session *const from = p->node == graph->output ? b : a;
+        assert_memory_equal(c->weights->values + at, from->weights->values + at,
+                            ctkd__parameter_elements(p) * sizeof(float));
+    }
+    char said[256];
+    snprintf(said, sizeof said,
+             "the last layer, fc, is new: the weights are for %zu classes, not %zu", classes + 7,
+             classes);
+    assert_string_equal(c->note, said);
+    ctkd__session_close(a);
+    ctkd__session_close(b);
+    ctkd__session_close(c);
+    ctkd__config_destroy(same);
+    ctkd__config_destroy(other);
+    ctkd__config_destroy(read);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
@@ -281,6 +320,7 @@ int main(void)
         TEST(max_steps_ends_a_run_early),
         TEST(the_live_line_fits_the_terminal),
         TEST(student_starts_from_a_file),
+        TEST(a_file_for_other_classes_gives_all_but_the_last_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

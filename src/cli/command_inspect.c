@@ -75,6 +75,13 @@ static void print_free(const struct ctkd__network_info *info)
     printf(", any size for a letter\n");
 }
 
+static void print_known(const struct ctkd__known_file *known)
+{
+    char text[CTKD__NOTE_BYTES];
+    ctkd__known_file_text(known, text, sizeof text);
+    printf("  known      %s\n", text);
+}
+
 static void print_info(const struct contents *contents)
 {
     const struct ctkd__network_info *const info = &contents->file.info;
@@ -111,6 +118,8 @@ static void print_text(struct contents *contents)
     if (contents->file.verified)
         printf("  SHA-256    that of the file beside it\n");
     print_info(contents);
+    if (contents->file.known)
+        print_known(contents->file.known);
     if (contents->file.guess[0])
         printf("  guess      network %s, by the folder's name\n", contents->file.guess);
     for (size_t i = 0; i < contents->n_networks; i++)

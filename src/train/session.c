@@ -141,6 +141,24 @@ struct ctkd__weights ctkd__session_student(const struct ctkd__session *session)
     return student;
 }
 
+/* The tensors of a file as parameters of the student, whose last layer keeps its drawn values where
+   the file has other classes. */
+static ctkd_status fit_start(struct ctkd__session *session, const struct ctkd__weights *student,
+                             struct ctkd__weights_file *file, ctkd_error *err)
+{
+    struct ctkd__tensors drawn = { 0 };
+    ctkd_status status = ctkd__weights_export(student, &drawn, err);
+    if (status == CTKD_OK)
+        status = ctkd__match_start(session->info.network, session->graph, &drawn, &file->tensors,
+                                   session->note, err);
+    ctkd__tensors_fini(&drawn);
+    if (status == CTKD_OK) {
+        ctkd__weights_file_note(file, session->note);
+        ctkd__note_sets(session->note, &file->sets, "student.weights");
+    }
+    return status;
+}
+
 /* Weights to start from: drawn, or those of a file. */
 static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
 {
@@ -157,9 +175,7 @@ static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
     if (status == CTKD_OK)
         status = ctkd__weights_file_resolve(&file, &sizes, err);
     if (status == CTKD_OK)
-        status = ctkd__match(session->graph, &file.tensors, session->note, err);
-    if (status == CTKD_OK)
-        ctkd__note_sets(session->note, &file.sets, "student.weights");
+        status = fit_start(session, &student, &file, err);
     if (status == CTKD_OK)
         status = ctkd__weights_import(&student, &file.tensors, err);
     if (status != CTKD_OK)

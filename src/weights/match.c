@@ -303,3 +303,48 @@ ctkd_status ctkd__match(const struct ctkd__graph *graph, struct ctkd__tensors *t
     free(m.parameter_of);
     return status;
 }
+
+/* --- another number of classes */
+
+/* Replaces a tensor by that of its name in `drawn`. */
+static ctkd_status take_drawn(struct ctkd__tensor *to, const struct ctkd__tensors *drawn,
+                              ctkd_error *err)
+{
+    const struct ctkd__tensor *const from = ctkd__tensors_find(drawn, to->name);
+    void *const data = malloc(from->bytes);
+    if (!data)
+        return ctkd__fail(err, CTKD_ENOMEM, "weights: out of memory");
+    memcpy(data, from->data, from->bytes);
+    free(to->data);
+    to->data = data;
+    to->bytes = from->bytes;
+    memcpy(to->shape, from->shape, sizeof to->shape);
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__match_start(const char *network, const struct ctkd__graph *graph,
+                              const struct ctkd__tensors *drawn, struct ctkd__tensors *tensors,
+                              char note[CTKD__NOTE_BYTES], ctkd_error *err)
+{
+    const struct ctkd__node *const input = &graph->nodes[0], *const last =
+                                                                 &graph->nodes[graph->output];
+    struct ctkd__model_args args = { .height = input->h, .width = input->w };
+    ctkd_status status = ctkd__match_strip(tensors, err);
+    if (status != CTKD_OK)
+        return status;
+    if (!ctkd__match_sizes(tensors, &args.channels, &args.classes) || args.classes == last->c ||
+        args.classes < 2)
+        return ctkd__match(graph, tensors, note, err);
+    args.channels = input->c;
+    struct ctkd__graph *as_trained;
+    status = ctkd__model_build(network, &args, &as_trained, err);
+    if (status == CTKD_OK)
+        status = ctkd__match(as_trained, tensors, note, err);
+    ctkd__graph_destroy(as_trained);
+    for (int role = CTKD__ROLE_WEIGHT; role <= CTKD__ROLE_BIAS && status == CTKD_OK; role++)
+        status = take_drawn(&tensors->items[last->parameters[role]], drawn, err);
+    if (status == CTKD_OK)
+        ctkd__note_add(note, "the last layer, %s, is new: the weights are for %zu classes, not %zu",
+                       last->name, args.classes, last->c);
+    return status;
+}

@@ -29,6 +29,13 @@ void ctkd__note_sets(char note[CTKD__NOTE_BYTES], const struct ctkd__sets *sets,
 ctkd_status ctkd__match(const struct ctkd__graph *graph, struct ctkd__tensors *tensors,
                         char note[CTKD__NOTE_BYTES], ctkd_error *err);
 
+/* The same for a network that is to start from weights which may be of another number of classes:
+   then its last layer keeps the values that it has in `drawn`, and `note` says so. `network`: its
+   name, of which the weights are too. */
+ctkd_status ctkd__match_start(const char *network, const struct ctkd__graph *graph,
+                              const struct ctkd__tensors *drawn, struct ctkd__tensors *tensors,
+                              char note[CTKD__NOTE_BYTES], ctkd_error *err);
+
 /* Without the prefixes of wrappers, and of several sets of weights the preferred one (io/sets.h).
  */
 ctkd_status ctkd__match_strip(struct ctkd__tensors *tensors, ctkd_error *err);

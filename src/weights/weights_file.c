@@ -6,6 +6,7 @@
 
 #include "io/manifest.h"
 #include "util/error.h"
+#include "util/sha256.h"
 #include "weights/normalisation.h"
 
 static void drop_model(struct ctkd__weights_file *file)
@@ -135,6 +136,40 @@ static void take_folder(struct ctkd__weights_file *file)
     }
 }
 
+/* A file that does not say what it is may be one that everybody has. */
+static ctkd_status take_known(struct ctkd__weights_file *file, ctkd_error *err)
+{
+    static const float mean[] = { 0.485f, 0.456f, 0.406f }, std[] = { 0.229f, 0.224f, 0.225f };
+    struct ctkd__network_info *const info = &file->info;
+    char sha256[CTKD__SHA256_DIGITS + 1];
+    size_t bytes = 0;
+    for (size_t i = 0; i < file->tensors.count; i++)
+        bytes += file->tensors.items[i].bytes;
+    if (info->network[0] || bytes < ctkd__known_file_bytes_min)
+        return CTKD_OK;
+    const ctkd_status status = ctkd__sha256_file(file->path, sha256, err);
+    if (status != CTKD_OK)
+        return status;
+    file->known = ctkd__known_file_find(sha256);
+    if (!file->known)
+        return CTKD_OK;
+    snprintf(info->network, sizeof info->network, "%s", file->known->network);
+    info->channels = 3;
+    info->has_normalisation = true;
+    memcpy(info->mean, mean, sizeof mean);
+    memcpy(info->std, std, sizeof std);
+    return CTKD_OK;
+}
+
+void ctkd__weights_file_note(const struct ctkd__weights_file *file, char note[CTKD__NOTE_BYTES])
+{
+    char text[CTKD__NOTE_BYTES];
+    if (!file->known)
+        return;
+    ctkd__known_file_text(file->known, text, sizeof text);
+    ctkd__note_add(note, "%s", text);
+}
+
 ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file *out,
                                     ctkd_error *err)
 {
@@ -160,14 +195,15 @@ ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
         status = check_finite(out->path, &out->tensors, err);
     if (status == CTKD_OK && !out->model && out->tensors.count == 0)
         status = ctkd__fail(err, CTKD_EFORMAT, "%s: found no tensors, expected weights", out->path);
-    if (status != CTKD_OK) {
-        ctkd__weights_file_fini(out);
-        return status;
+    if (status == CTKD_OK) {
+        take_accuracy(out);
+        take_manifest(out, &manifest);
+        take_folder(out);
+        status = take_known(out, err);
     }
-    take_accuracy(out);
-    take_manifest(out, &manifest);
-    take_folder(out);
-    return CTKD_OK;
+    if (status != CTKD_OK)
+        ctkd__weights_file_fini(out);
+    return status;
 }
 
 /* --- the network of the weights */

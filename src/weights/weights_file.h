@@ -5,6 +5,7 @@
 #include "io/onnx.h"
 #include "io/sets.h"
 #include "weights/format.h"
+#include "weights/known_files.h"
 #include "weights/match.h"
 #include "weights/network_file.h"
 
@@ -21,7 +22,8 @@ struct ctkd__weights_file {
     struct ctkd__onnx_model *model;
     char guess[64];              /* a network by the folder's name, where nothing else says one */
     char note[CTKD__NOTE_BYTES]; /* what was guessed about the normalisation; "": nothing */
-    bool verified;               /* a SHA-256 beside the file is the file's */
+    const struct ctkd__known_file *known; /* published weights; NULL: not known */
+    bool verified;                        /* a SHA-256 beside the file is the file's */
 };
 
 /* Reads what `path` names (ctkd__network_file_find). What the file leaves open is taken from its
@@ -34,6 +36,9 @@ ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file 
 ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
                                         struct ctkd__weights_file *out, ctkd_error *err);
 void ctkd__weights_file_fini(struct ctkd__weights_file *file);
+
+/* Adds what the file is known for to a note; nothing where it is not known. */
+void ctkd__weights_file_note(const struct ctkd__weights_file *file, char note[CTKD__NOTE_BYTES]);
 
 /* Whether this is a run's last.ckpt: flat blocks, whose names are not those of a network. */
 bool ctkd__weights_are_checkpoint(const struct ctkd__tensors *tensors);
