@@ -4,6 +4,7 @@
     X(train)                                                                                       \
     X(distill)                                                                                     \
     X(eval)                                                                                        \
+    X(predict)                                                                                     \
     X(convert)                                                                                     \
     X(inspect)                                                                                     \
     X(check)                                                                                       \

@@ -34,6 +34,20 @@ static ctkd_status set_normalisation(const struct ctkd__config *config,
     return status;
 }
 
+/* ctkd__network_info.resize of the test images. */
+static size_t resize_of(const struct ctkd__dataset *dataset,
+                        const struct ctkd__network_info *images)
+{
+    const struct ctkd__images *const test = &dataset->test;
+    const struct ctkd__view_settings *const views =
+        dataset->folder ? &dataset->folder->test.views : NULL;
+    if (test->height != test->width || images->height != images->width)
+        return 0;
+    if (views && views->size == images->height)
+        return views->resize;
+    return test->height != images->height ? test->height : 0;
+}
+
 static void describe_images(struct ctkd__data *data, const struct ctkd__loader_config *loader)
 {
     struct ctkd__network_info *images = &data->images;
@@ -43,6 +57,7 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     images->channels = ctkd__loader_channels(data->test);
     images->height = ctkd__loader_height(data->test);
     images->width = ctkd__loader_width(data->test);
+    images->resize = resize_of(data->dataset, images);
     images->has_normalisation = true;
     memcpy(images->mean, loader->mean, sizeof images->mean);
     memcpy(images->std, loader->std, sizeof images->std);

@@ -137,6 +137,8 @@ ctkd_status ctkd__network_info_get(const struct ctkd__tensors *tensors, const ch
     if (status == CTKD_OK)
         status = read_size(tensors, file, "width", &info->width, err);
     if (status == CTKD_OK)
+        status = read_size(tensors, file, "resize", &info->resize, err);
+    if (status == CTKD_OK)
         status = read_count(tensors, file, "epoch", &info->epoch, err);
     if (status == CTKD_OK)
         status = read_normalisation(tensors, file, info, err);
@@ -196,7 +198,8 @@ ctkd_status ctkd__network_info_set(const struct ctkd__network_info *info,
     } sizes[] = { { "classes", info->classes },
                   { "channels", info->channels },
                   { "height", info->height },
-                  { "width", info->width } };
+                  { "width", info->width },
+                  { "resize", info->resize } };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value)
             set(list, &status, err, sizes[i].key, "%zu", sizes[i].value);

@@ -13,6 +13,8 @@ struct ctkd__network_info {
     char network[64], dataset[64];
     const struct ctkd__names *class_names; /* of the outputs, in their order; NULL: not known */
     size_t classes, channels, height, width;
+    size_t resize; /* shorter side of an image before the centre is cropped, or zeros are padded
+                      around it where that is less than height; 0: not known, or as height */
     bool has_normalisation;
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX]; /* of the images it was trained with */
     bool has_top1;

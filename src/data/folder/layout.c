@@ -73,6 +73,11 @@ static const struct ending *ending_of(const char *name)
     return NULL;
 }
 
+bool ctkd__is_image_name(const char *name)
+{
+    return ending_of(name) != NULL;
+}
+
 static void count_not_read(struct finder *f, const char *format)
 {
     for (size_t i = 0; i < NOT_READ; i++)

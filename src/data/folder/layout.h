@@ -57,4 +57,7 @@ ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
                               ctkd_error *err);
 void ctkd__layout_fini(struct ctkd__layout *layout);
 
+/* Whether a file is called as images are, also of formats that are not read. */
+bool ctkd__is_image_name(const char *name);
+
 #endif
