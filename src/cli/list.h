@@ -8,6 +8,7 @@
     X(convert)                                                                                     \
     X(inspect)                                                                                     \
     X(check)                                                                                       \
+    X(watch)                                                                                       \
     X(plot)                                                                                        \
     X(report)                                                                                      \
     X(export)                                                                                      \

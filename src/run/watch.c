@@ -1,0 +1,313 @@
+#include "run/watch.h"
+
+#include <dirent.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <curses.h>
+
+#include "config/run_config.h"
+#include "util/error.h"
+#include "util/run_files.h"
+
+enum { LINE_BYTES = 512, LABEL = 12, ROW_COLUMNS_MAX = 240, FOLDER_DEPTH = 2 };
+
+/* --- text */
+
+static double newest(const struct ctkd__curves *curves, const char *key)
+{
+    for (size_t i = curves->n_epochs; i > 0; i--) {
+        const double value = ctkd__curves_point(curves, i - 1, key, NULL, NULL).value;
+        if (isfinite(value))
+            return value;
+    }
+    return (double)NAN;
+}
+
+const char *ctkd__watch_line(const struct ctkd__curves *curves, size_t epochs, char *text,
+                             size_t bytes)
+{
+    static const struct {
+        const char *key, *format;
+    } values[] = { { "loss", "  loss %.4f" },
+                   { "train_top1", "  train %.2f %%" },
+                   { "test_top1", "  test %.2f %%" },
+                   { "tau", "  tau %.2f" } };
+    const size_t n = curves->n_epochs;
+    int used = snprintf(text, bytes, "%s  epoch %.0f/%zu", curves->name,
+                        n ? ctkd__curves_epoch(curves, n - 1) : 0.0, epochs);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        const double value = newest(curves, values[i].key);
+        if (isfinite(value) && used > 0 && (size_t)used < bytes)
+            used += snprintf(text + used, bytes - (size_t)used, values[i].format, value);
+    }
+    return text;
+}
+
+/* Means of the epochs that share a column; returns how many columns have one. */
+static size_t make_columns(const struct ctkd__curves *curves, const char *key, size_t columns,
+                           double *out)
+{
+    const size_t n = curves->n_epochs, each = (n + columns - 1) / columns;
+    size_t made = 0;
+    for (size_t first = 0; first < n; first += each) {
+        double sum = 0;
+        size_t count = 0;
+        for (size_t i = first; i < first + each && i < n; i++) {
+            const double value = ctkd__curves_point(curves, i, key, NULL, NULL).value;
+            if (isfinite(value))
+                sum += value, count++;
+        }
+        if (count)
+            out[made++] = sum / (double)count;
+    }
+    return made;
+}
+
+bool ctkd__watch_row(const struct ctkd__curves *curves, const char *key, size_t columns, bool utf8,
+                     char *text, size_t bytes)
+{
+    static const char *const blocks[] = { "\u2581", "\u2582", "\u2583", "\u2584",
+                                          "\u2585", "\u2586", "\u2587", "\u2588" };
+    static const char *const plain[] = { "_", ".", ":", "-", "=", "+", "*", "#" };
+    double values[ROW_COLUMNS_MAX], low = INFINITY, high = -INFINITY;
+    columns = columns < ROW_COLUMNS_MAX ? columns : ROW_COLUMNS_MAX;
+    const size_t n = columns ? make_columns(curves, key, columns, values) : 0;
+    size_t used = 0;
+    for (size_t i = 0; i < n; i++) {
+        low = fmin(low, values[i]);
+        high = fmax(high, values[i]);
+    }
+    text[0] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        const double height = high > low ? (values[i] - low) / (high - low) : 0.5;
+        const size_t level = (size_t)(height * 7 + 0.5);
+        const char *const mark = utf8 ? blocks[level] : plain[level];
+        if (used + strlen(mark) >= bytes)
+            break;
+        strcpy(text + used, mark);
+        used += strlen(mark);
+    }
+    return n > 0;
+}
+
+/* --- runs */
+
+struct watched_run {
+    char dir[1024];
+    size_t epochs; /* of its configuration */
+    off_t bytes;   /* of its log when it was read */
+    size_t told;   /* epochs that a plain line was written for */
+    bool ended;
+    struct ctkd__curves curves;
+};
+
+struct watched {
+    struct watched_run runs[CTKD__WATCH_RUNS_MAX];
+    size_t count;
+};
+
+static size_t planned_epochs(const char *dir)
+{
+    char path[1100];
+    struct ctkd__config *config;
+    size_t epochs = 0;
+    if (ctkd__config_create(&config, NULL) != CTKD_OK)
+        return 0;
+    if (ctkd__run_config_read(ctkd__run_file_path(dir, CTKD__RUN_CONFIG, path, sizeof path), config,
+                              NULL) == CTKD_OK)
+        epochs = (size_t)config->train.epochs;
+    ctkd__config_destroy(config);
+    return epochs;
+}
+
+static void add_run(struct watched *w, const char *dir)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (strcmp(w->runs[i].dir, dir) == 0)
+            return;
+    if (w->count == CTKD__WATCH_RUNS_MAX || strlen(dir) >= sizeof w->runs->dir)
+        return;
+    struct watched_run *const run = &w->runs[w->count++];
+    *run = (struct watched_run){ .bytes = -1, .epochs = planned_epochs(dir) };
+    strcpy(run->dir, dir);
+}
+
+static int is_visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* A run, or the runs of a folder and of its folders, in the order of their names. */
+static void find_runs(struct watched *w, const char *path, int depth)
+{
+    struct dirent **entries;
+    if (ctkd__run_file_exists(path, CTKD__RUN_CONFIG)) {
+        add_run(w, path);
+        return;
+    }
+    const int n = depth ? scandir(path, &entries, is_visible, alphasort) : -1;
+    for (int i = 0; i < n; i++) {
+        char below[1024];
+        const int used = snprintf(below, sizeof below, "%s/%s", path, entries[i]->d_name);
+        if (used > 0 && (size_t)used < sizeof below)
+            find_runs(w, below, depth - 1);
+        free(entries[i]);
+    }
+    if (n >= 0)
+        free(entries);
+}
+
+/* Reads a log that has changed; one that has no epoch yet is read again. */
+static void read_run(struct watched_run *run)
+{
+    char path[1100];
+    struct stat info;
+    struct ctkd__curves curves;
+    run->ended = ctkd__run_file_exists(run->dir, CTKD__RUN_SUMMARY);
+    ctkd__run_file_path(run->dir, CTKD__RUN_LOG, path, sizeof path);
+    if (stat(path, &info) != 0 || info.st_size == run->bytes)
+        return;
+    if (ctkd__curves_read(run->dir, &curves, NULL) == CTKD_OK) {
+        ctkd__curves_free(&run->curves);
+        run->curves = curves;
+        run->bytes = info.st_size;
+    } else
+        ctkd__curves_free(&curves);
+}
+
+/* True: all have ended. */
+static bool update(struct watched *w, const char *const *paths, size_t count)
+{
+    bool ended = true;
+    for (size_t i = 0; i < count; i++)
+        find_runs(w, paths[i], FOLDER_DEPTH);
+    for (size_t i = 0; i < w->count; i++) {
+        read_run(&w->runs[i]);
+        ended = ended && w->runs[i].ended;
+    }
+    return ended;
+}
+
+/* --- output */
+
+static void write_plain(struct watched *w, FILE *out)
+{
+    char text[LINE_BYTES];
+    for (size_t i = 0; i < w->count; i++) {
+        struct watched_run *const run = &w->runs[i];
+        if (run->curves.n_epochs > run->told)
+            fprintf(out, "%s\n", ctkd__watch_line(&run->curves, run->epochs, text, sizeof text));
+        run->told = run->curves.n_epochs;
+    }
+    fflush(out);
+}
+
+static void draw_run(const struct watched_run *run, int *y, bool curves, bool utf8)
+{
+    static const struct {
+        const char *label, *key;
+    } rows[] = { { "test top-1", "test_top1" }, { "loss", "loss" }, { "tau", "tau" } };
+    char text[LINE_BYTES], row[4 * ROW_COLUMNS_MAX];
+    if (run->curves.n_epochs == 0)
+        snprintf(text, sizeof text, "%.400s  no finished epoch yet", run->dir);
+    else
+        ctkd__watch_line(&run->curves, run->epochs, text, sizeof text);
+    /* Where it is too long the name loses its beginning, never the numbers. */
+    const size_t length = strlen(text), room = (size_t)COLS;
+    mvaddstr((*y)++, 0, length > room ? text + length - room : text);
+    if (run->ended)
+        addnstr("  ended", COLS);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && curves && COLS > LABEL; i++)
+        if (ctkd__watch_row(&run->curves, rows[i].key, (size_t)(COLS - LABEL - 1), utf8, row,
+                            sizeof row)) {
+            mvaddstr(*y, 0, rows[i].label);
+            mvaddstr((*y)++, LABEL, row);
+        }
+    *y += curves;
+}
+
+static void draw(const struct watched *w, bool utf8)
+{
+    int y = 0;
+    erase();
+    for (size_t i = 0; i < w->count && y < LINES - 1; i++)
+        draw_run(&w->runs[i], &y, (int)w->count * 5 <= LINES - 1, utf8);
+    mvaddnstr(LINES - 1, 0, "q ends watching; the runs go on", COLS);
+    refresh();
+}
+
+static bool can_draw(FILE *out)
+{
+    const char *const kind = getenv("TERM");
+    return isatty(fileno(out)) && isatty(STDIN_FILENO) && kind && strcmp(kind, "dumb") != 0;
+}
+
+/* The state of the terminal is that of before when this returns. False: ncurses does not know it. */
+static bool watch_screen(struct watched *w, const char *const *paths, size_t count,
+                         const volatile sig_atomic_t *stop, FILE *out)
+{
+    setlocale(LC_CTYPE, "");
+    const bool utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    SCREEN *const screen = newterm(NULL, out, stdin);
+    if (!screen)
+        return false;
+    cbreak();
+    noecho();
+    curs_set(0);
+    timeout(1000); /* of getch, milliseconds: the time between two pictures */
+    for (int key = 0; key != 'q' && !(stop && *stop); key = getch()) {
+        const bool ended = update(w, paths, count);
+        draw(w, utf8);
+        if (ended)
+            break;
+    }
+    endwin();
+    delscreen(screen);
+    return true;
+}
+
+static void watch_plain(struct watched *w, const char *const *paths, size_t count,
+                        const volatile sig_atomic_t *stop, FILE *out)
+{
+    bool ended = false;
+    while (!ended && !(stop && *stop)) {
+        ended = update(w, paths, count);
+        write_plain(w, out);
+        if (!ended)
+            nanosleep(&(struct timespec){ .tv_nsec = 500000000 }, NULL);
+    }
+}
+
+ctkd_status ctkd__watch(const char *const *paths, size_t count, const volatile sig_atomic_t *stop,
+                        FILE *out, ctkd_error *err)
+{
+    struct watched *const w = calloc(1, sizeof *w);
+    if (!w)
+        return ctkd__fail(err, CTKD_ENOMEM, "watch: out of memory");
+    for (size_t i = 0; i < count; i++) {
+        const size_t before = w->count;
+        find_runs(w, paths[i], FOLDER_DEPTH);
+        if (w->count > before)
+            continue;
+        free(w);
+        return ctkd__fail(err, CTKD_EIO,
+                          "%s: found no run, expected a run directory or a folder of "
+                          "them",
+                          paths[i]);
+    }
+    if (!can_draw(out) || !watch_screen(w, paths, count, stop, out))
+        watch_plain(w, paths, count, stop, out);
+    else
+        write_plain(w, out); /* what stays on the terminal */
+    for (size_t i = 0; i < w->count; i++)
+        ctkd__curves_free(&w->runs[i].curves);
+    free(w);
+    return CTKD_OK;
+}
