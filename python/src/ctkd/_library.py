@@ -84,7 +84,9 @@ class LossDef(Structure):  # ctkd_loss_def
                 ("state", c_void_p), ("state_init", c_void_p), ("eval", EVAL)]
 
 
-lib = ctypes.CDLL(str(Path(__file__).with_name("libctkd.so")))
+# A wheel holds its library. A package of a distribution has none, and loads the system's by its soname.
+_OWN = Path(__file__).with_name("libctkd.so")
+lib = ctypes.CDLL(str(_OWN) if _OWN.exists() else "libctkd.so.0")
 
 
 def _declare(name: str, result: Any, *arguments: Any) -> None:
