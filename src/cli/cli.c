@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/stop.h"
+#include "run/preflight.h"
 #include "util/error.h"
 
 int ctkd__cli_failed(const ctkd_error *err)
@@ -41,6 +42,13 @@ void ctkd__cli_note(const char *file, const char *note)
 {
     if (note[0])
         fprintf(stderr, "%s: %s\n", file, note);
+}
+
+void ctkd__cli_note_threads(const struct ctkd__engine *engine)
+{
+    struct ctkd__findings findings = { 0 };
+    if (ctkd__preflight_threads(engine, &findings))
+        fprintf(stderr, "note: threads: %s\n", findings.items[0].text);
 }
 
 bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,

@@ -9,6 +9,7 @@
 #include "cli/flags.h"
 #include "cli/list.h"
 #include "config/arguments.h"
+#include "nn/engine.h"
 
 enum ctkd__exit {
     CTKD__EXIT_DONE = 0,
@@ -72,6 +73,9 @@ int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err
 
 /* Tells on stderr what was guessed about weights; nothing when there is nothing. */
 void ctkd__cli_note(const char *file, const char *note);
+
+/* Tells on stderr that an engine has more threads than there are cores; nothing when it has not. */
+void ctkd__cli_note_threads(const struct ctkd__engine *engine);
 
 /* A line of a command with options: reads it, splits it and scans what belongs to the configuration
    (arguments.h), which is then argv[0, n_configuration). False as ctkd__line_read. */

@@ -77,6 +77,7 @@ static ctkd_status check(const char *path, const struct ctkd__config *config, bo
         status = ctkd__evaluator_open(config, &evaluator, err);
     if (status != CTKD_OK)
         return status;
+    ctkd__cli_note_threads(&evaluator.engine);
     status = ctkd__evaluator_network(&evaluator, CTKD__EVALUATED_TEACHER, path,
                                      config->teacher.mean, config->teacher.std, &network, err);
     if (status == CTKD_OK)

@@ -90,6 +90,7 @@ static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
     ctkd_status status = ctkd__evaluator_open(config, &evaluator, err);
     if (status != CTKD_OK)
         return status;
+    ctkd__cli_note_threads(&evaluator.engine);
     status = evaluate_student(&evaluator, path, e, err);
     if (status == CTKD_OK && e->teacher)
         status = evaluate_teacher(&evaluator, e, err);

@@ -301,6 +301,24 @@ static void describe_threads(const struct ctkd__workers *workers, const struct c
              ctkd__workers_pinned(workers) ? ", one each" : "", quota, cpus->threads);
 }
 
+bool ctkd__preflight_threads(const struct ctkd__engine *engine, struct ctkd__findings *findings)
+{
+    const size_t threads = ctkd__workers_count(engine->workers);
+    const struct ctkd__cpus *const cpus = &engine->cpus;
+    const bool over_quota = cpus->quota > 0 && (double)threads > ceil(cpus->quota);
+    if (threads > cpus->cores)
+        add_finding(
+            findings, true, "threads",
+            "train.threads=%zu, but this process has %zu core%s: threads will wait for each other; "
+            "train.threads=%zu is faster",
+            threads, cpus->cores, cpus->cores == 1 ? "" : "s", cpus->threads);
+    else if (over_quota)
+        add_finding(findings, true, "threads",
+                    "%zu threads, but the container grants %.2f CPUs: train.threads=%zu is faster",
+                    threads, cpus->quota, cpus->threads);
+    return threads > cpus->cores || over_quota;
+}
+
 static void check_threads(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
     const struct ctkd__workers *workers = session->engine.workers;
@@ -308,26 +326,17 @@ static void check_threads(const struct ctkd__session *session, struct ctkd__find
     const size_t batch = ctkd__config_pass(session->config);
     const struct ctkd__cpus *const cpus = &session->engine.cpus;
     char text[256];
-    if (threads > cpus->cores)
-        add_finding(
-            findings, true, "threads",
-            "train.threads=%zu, but this process has %zu cores: threads will wait for each other; "
-            "train.threads=%zu is faster",
-            threads, cpus->cores, cpus->threads);
-    else if (cpus->quota > 0 && (double)threads > ceil(cpus->quota))
-        add_finding(findings, true, "threads",
-                    "%zu threads, but the container grants %.2f CPUs: train.threads=%zu is faster",
-                    threads, cpus->quota, cpus->threads);
-    else if (batch < threads)
+    if (ctkd__preflight_threads(&session->engine, findings))
+        return;
+    if (batch < threads) {
         add_finding(
             findings, true, "threads",
             "train.batch=%zu leaves some of %zu threads idle: expected at least one image for each",
             batch, threads);
-    else {
-        describe_threads(workers, cpus, text, sizeof text);
-        add_finding(findings, false, "threads", "%s; %s kernels", text,
-                    session->engine.kernels->name);
+        return;
     }
+    describe_threads(workers, cpus, text, sizeof text);
+    add_finding(findings, false, "threads", "%s; %s kernels", text, session->engine.kernels->name);
 }
 
 /* --- disk and memory */

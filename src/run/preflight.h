@@ -28,6 +28,9 @@ struct ctkd__findings {
    code. Moves nothing in the session. */
 void ctkd__preflight_session(const struct ctkd__session *session, struct ctkd__findings *findings);
 
+/* Threads against cores and quota alone: whether that is a problem, which is then a finding. */
+bool ctkd__preflight_threads(const struct ctkd__engine *engine, struct ctkd__findings *findings);
+
 /* The teacher's accuracy against chance and, where it is low, against what it is with the usual
    normalisations (train/normalisation_trials.h). */
 ctkd_status ctkd__preflight_teacher(struct ctkd__session *session,
