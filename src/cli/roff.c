@@ -28,25 +28,13 @@ void ctkd__roff_section(const char *name, FILE *out)
 /* One character as roff reads it; characters of its own stand for themselves. */
 static void put_character(char c, FILE *out)
 {
-    switch (c) {
-    case '\\':
-        fputs("\\e", out);
-        break;
-    case '-':
-        fputs("\\-", out);
-        break;
-    case '~':
-        fputs("\\(ti", out);
-        break;
-    case '^':
-        fputs("\\(ha", out);
-        break;
-    case '\'':
-        fputs("\\(aq", out);
-        break;
-    default:
+    static const char characters[] = "\\-~^'";
+    static const char *const escapes[] = { "\\e", "\\-", "\\(ti", "\\(ha", "\\(aq" };
+    const char *const at = memchr(characters, c, sizeof characters - 1);
+    if (at)
+        fputs(escapes[at - characters], out);
+    else
         fputc(c, out);
-    }
 }
 
 /* text[0, length), with the quotes of commands turned into bold; `bold` goes from word to word. */

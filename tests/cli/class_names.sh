@@ -2,10 +2,7 @@
 # Names of classes go with weights of every format, and teacher, student and data meet by name.
 # usage: class_names.sh BUILD SOURCE
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 . "$source/tests/support/photos.bash"
 photo_folder three 8 4 ant bee cow

@@ -2,10 +2,7 @@
 # The command from outside: whole runs on small data, the same bits for the same seed, and one clear line with the
 # right exit status for everything that can be wrong.
 set -uo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 failures=0
 
 fail() {

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # `ctkd compare`: arms of real run directories, whose accuracies are put in; forms, refusals, repetition.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 20 20
 expect 0 "$ctkd" train data.set=mnist:data student.network=resnet8 train.threads=1 train.batch=20 train.epochs=2 schedule.kind=constant run.dir=one

@@ -4,10 +4,7 @@
 # Completion and manual pages, as `ctkd completion` and `ctkd man` write them. bash's is driven as readline would;
 # zsh, man and mandoc are asked where they are installed.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 fail() { echo "FAILED: $*"; exit 1; }
 
 "$ctkd" completion bash -o ctkd.bash

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # A network whose pixels are of 0 to 255: `ctkd check`, `eval` and `doctor` find it out and say so.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 100 200
 set=mnist:data

@@ -2,10 +2,7 @@
 # Weights through all formats: the same bits behind .pth, .safetensors and .onnx in every direction, the same accuracy
 # of an ONNX network as of its weights, and one clear line for what cannot be converted.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 40 20
 convert() {

@@ -2,10 +2,7 @@
 # --dry-run: the run as it would be, nothing started or written, the same refusals as a run; its output is a CONFIG that
 # makes the run. Published command lines end to end.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 100 40
 small="data.set=mnist:data data.mean=0.31 data.std=0.31 student.network=resnet8 train.threads=1 train.batch=16

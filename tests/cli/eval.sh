@@ -2,10 +2,7 @@
 # `ctkd eval`: which configuration counts. A run's own config.yaml for what it left or what agrees with it; any other one
 # that happens to lie beside the weights is not used, and a message says so.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 40 20
 small="data.set=mnist:data data.channels=3 train.threads=1 train.max_steps=1 schedule.kind=constant"

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # `ctkd export`: every file of the folder, nothing replaced unasked. What others read of it: tests/interop/exported.py.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 48 20
 small="data.set=mnist:data student.network=resnet8 train.threads=1 train.batch=16 train.epochs=1 schedule.kind=constant"

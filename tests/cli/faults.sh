@@ -3,10 +3,7 @@
 # dies, its directory resumes, and the final files are those of a run that nothing happened to. CTKD_FAULTS=1 tries
 # every call, the default every fifth.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 strace -o /dev/null true || fail "strace does not work here: it injects the faults"
 tiny_data data 16 48 20

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # The tables of flags: how a command line is read by them, and what help and messages say of them.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 40 20
 # shellcheck disable=SC2034

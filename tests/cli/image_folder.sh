@@ -2,10 +2,7 @@
 # Image folders end to end: training, evaluation and distillation, resumed runs, what is left out, bad files.
 # usage: image_folder.sh BUILD SOURCE
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 . "$source/tests/support/photos.bash"
 photo_folder photos 9 4 ant bee

@@ -2,10 +2,7 @@
 # `ctkd inspect` and `ctkd check`: what a file is, which network it fits, which normalisation it wants, and a manifest
 # beside it.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 100 200
 set=mnist:data

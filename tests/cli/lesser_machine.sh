@@ -2,10 +2,7 @@
 # The command as on a CPU with fewer instructions: CTKD_MAX_ISA holds our kernels below it, ONEDNN_MAX_CPU_ISA the
 # library's. What is lacking is one line and a status, and reference code of the library never runs unsaid.
 set -uo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 failures=0
 

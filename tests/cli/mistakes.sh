@@ -2,10 +2,7 @@
 # What command.sh leaves: help and lists from the tables, messages word for word, and the ends of a run that was
 # stopped from outside (a limit of the file size, a closed output, a signal).
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 40 20
 small="data.set=mnist:data student.network=resnet8 train.threads=1 train.epochs=1 schedule.kind=constant"

@@ -3,10 +3,7 @@
 # a dot, damaged files.
 # usage: own_data.sh BUILD SOURCE
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 TINY_CLASSES=2 tiny_data two 16 60 40
 TINY_CLASSES=3 tiny_data three 16 60 40

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # A run as a process: the signals that end it in order, readers that have gone, closed descriptors, and its CPUs.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 100 20
 small="data.set=mnist:data student.network=resnet8 train.threads=1 train.batch=16 schedule.kind=constant"

@@ -2,10 +2,7 @@
 # `ctkd report`: a page that parses, needs nothing else, escapes what comes from outside, and has the numbers of
 # `ctkd eval` and `ctkd compare`; what is missing is said on it.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 48 20
 small="data.set=mnist:data student.network=resnet8 train.threads=1 train.batch=16 train.epochs=2 schedule.kind=constant"

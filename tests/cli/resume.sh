@@ -2,10 +2,7 @@
 # A run that was stopped, by a limit, a signal or a kill at any instant, resumes to the same bits as the run that
 # nobody stopped. CTKD_KILLS=200 kills that often (default 8).
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 100 20
 small="data.set=mnist:data student.network=resnet8 train.threads=2 train.batch=16 train.log_every=1"

@@ -2,10 +2,7 @@
 # `ctkd selftest`: every loss, instruction set and kind of check has its verdict, nothing is left behind, and a folder
 # that cannot be written to is a failure. What it finds in a damaged build is in tests/test_selftest.c.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 
 mkdir there

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # `ctkd sweep`: arms and seeds, cores of their own, killed and started again to the same files, refusals, command lines.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 200 40
 cat >base.yaml <<YAML

@@ -2,10 +2,7 @@
 # A store of the teacher's answers: the same bits with it and without, first and second run, two processes at once, killed
 # while it writes, a flipped byte, another teacher of the same name, a wrong header; and `ctkd teacher-store`.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 200 40
 set="data.set=mnist:data student.network=resnet8 train.batch=30 schedule.kind=constant train.threads=2"

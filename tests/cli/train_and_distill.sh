@@ -2,10 +2,7 @@
 # From data to a student: train a teacher, distil with every temperature and KD and DKD, evaluate; the same seed gives
 # the same bytes and another seed does not.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 
 tiny_data data 16 200 100
