@@ -274,7 +274,7 @@ static void published_scripts_run_with_the_published_defaults(void **state)
                       true, line, "have no effect here: --save_model\n");
     snprintf(line, sizeof line,
              "%s train.batch=256 train.epochs=120 data.set=imagenet schedule.milestones=30,60,90 "
-             "optimizer.weight_decay=1e-4 student.network=ResNet18 method.ce_weight=1 "
+             "optimizer.weight_decay=1e-4 student.network=resnet18 method.ce_weight=1 "
              "method.kd_weight=1 method.weight=0 temperature.kind=global "
              "temperature.curriculum_epochs=5 run.dir=i/fold-1 run.name=fold-1",
              distill);
@@ -353,6 +353,34 @@ static void small_networks_learn_at_the_published_rate(void **state)
                       "data.set=cifar100:data student.network=resnet8 train.batch=128 "
                       "optimizer.lr=0.1 temperature.kind=fixed method.dkd.beta=2",
                       "only with --have_mlp 1");
+}
+
+/* The scripts' ResNet18 has a 7x7 stem: ours of this name is for small images. */
+static void names_of_networks_for_photographs_are_torchvisions(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = { { "ResNet18", "resnet18" },
+                                            { "ResNet34", "resnet34" },
+                                            { "wrn_50_2", "wide_resnet50_2" },
+                                            { "MobileNetV2_Imagenet", "mobilenet_v2" },
+                                            { "ShuffleV2_Imagenet", "shufflenet_v2_x1_0" },
+                                            { "vgg13_imagenet", "vgg13_bn" } };
+    char line[192], own[256];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (int folder = 0; folder < 2; folder++) {
+            const char *const set = folder ? "imagefolder:x" : "imagenet:x";
+            snprintf(line, sizeof line, "--model %s data.set=%s --dali gpu --skip-validation",
+                     names[i][0], set);
+            snprintf(own, sizeof own, PUBLISHED_EPOCHS "data.set=%s student.network=%s", set,
+                     names[i][1]);
+            assert_configured(line, false, own, "for photographs the published scripts mean");
+        }
+    assert_configured("--model ResNet18", false,
+                      PUBLISHED_EPOCHS "data.set=cifar100:data student.network=ResNet18",
+                      "preset published");
+    assert_configured("--model resnet8 data.set=imagenet:x student.network=ResNet18", false,
+                      PUBLISHED_EPOCHS "data.set=imagenet:x student.network=ResNet18",
+                      "preset published");
 }
 
 static void later_settings_win(void **state)
@@ -583,6 +611,7 @@ int main(void)
         cmocka_unit_test(preset_is_chosen_and_own_lines_stay_as_they_are),
         cmocka_unit_test(small_networks_learn_at_the_published_rate),
         cmocka_unit_test(a_blank_argument_is_refused),
+        cmocka_unit_test(names_of_networks_for_photographs_are_torchvisions),
         cmocka_unit_test(later_settings_win),
         cmocka_unit_test(wrong_settings_are_refused_with_a_hint),
         cmocka_unit_test(check_refuses_what_contradicts_itself),

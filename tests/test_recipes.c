@@ -127,6 +127,164 @@ static void every_method_has_a_file_with_its_weight(void **state)
     }
 }
 
+/* configs/imagenet: the schedules of CTKD (120 epochs) and of mdistiller (100). */
+static const struct photographs {
+    const char *name, *method;
+    int kind;                           /* ctkd_temperature_kind */
+    double ce, kd, weights[2], tau, lr; /* weight of the method for either pair */
+    int64_t batch, group, epochs;
+} photographs[] = {
+    { "kd", "none", CTKD_TEMPERATURE_FIXED, 1, 1, { 0, 0 }, 4, 0.1, 256, 32, 120 },
+    { "dkd", "dkd", CTKD_TEMPERATURE_FIXED, 1, 0, { 1, 1 }, 4, 0.1, 256, 32, 120 },
+    { "pkt", "pkt", CTKD_TEMPERATURE_FIXED, 1, 1, { 30000, 30000 }, 4, 0.1, 256, 32, 120 },
+    { "sp", "sp", CTKD_TEMPERATURE_FIXED, 1, 1, { 3000, 3000 }, 4, 0.1, 256, 32, 120 },
+    { "vid", "vid", CTKD_TEMPERATURE_FIXED, 1, 1, { 1, 1 }, 4, 0.1, 256, 32, 120 },
+    { "crd", "crd", CTKD_TEMPERATURE_FIXED, 1, 1, { 0.8, 0.8 }, 4, 0.1, 256, 32, 120 },
+    { "srrl", "srrl", CTKD_TEMPERATURE_FIXED, 1, 1, { 1, 1 }, 4, 0.1, 256, 32, 120 },
+    { "at", "at", CTKD_TEMPERATURE_FIXED, 1, 1, { 1000, 1000 }, 4, 0.1, 256, 32, 120 },
+    { "reviewkd", "reviewkd", CTKD_TEMPERATURE_FIXED, 1, 1, { 1, 8 }, 4, 0.1, 256, 32, 120 },
+    { "ofd", "ofd", CTKD_TEMPERATURE_FIXED, 1, 1, { 1e-3, 1e-4 }, 4, 0.1, 256, 32, 120 },
+    { "kd-mdistiller", "none", CTKD_TEMPERATURE_FIXED, 0.5, 0.5, { 0, 0 }, 1, 0.2, 512, 64, 100 },
+    { "dkd-mdistiller", "dkd", CTKD_TEMPERATURE_FIXED, 1, 0, { 1, 1 }, 1, 0.2, 512, 64, 100 },
+    { "at-mdistiller", "at", CTKD_TEMPERATURE_FIXED, 1, 0, { 1000, 1000 }, 4, 0.2, 512, 64, 100 },
+    { "crd-mdistiller", "crd", CTKD_TEMPERATURE_FIXED, 1, 0, { 0.8, 0.8 }, 4, 0.1, 256, 32, 100 },
+    { "reviewkd-mdistiller",
+      "reviewkd",
+      CTKD_TEMPERATURE_FIXED,
+      1,
+      0,
+      { 1, 8 },
+      4,
+      0.1,
+      256,
+      32,
+      100 },
+    { "ofd-mdistiller",
+      "ofd",
+      CTKD_TEMPERATURE_FIXED,
+      1,
+      0,
+      { 1e-3, 1e-4 },
+      4,
+      0.05,
+      128,
+      16,
+      100 },
+};
+
+static float loss_option(const struct ctkd__config *config, const ctkd_loss_def *loss,
+                         const char *name);
+
+static void check_photographs(const struct photographs *p, size_t pair, bool ctkd)
+{
+    static const char *const of_imagenet[2][2] = { { "resnet34", "resnet18" },
+                                                   { "resnet50", "MobileNetV1" } };
+    char file[256];
+    snprintf(file, sizeof file, "imagenet/%s-%s/%s%s.yaml", of_imagenet[pair][0],
+             of_imagenet[pair][1], p->name, ctkd ? "+ctkd" : "");
+    struct ctkd__config *config = read_recipe(file, true);
+    struct ctkd__methods methods;
+    check_ok(ctkd__methods_resolve(config, &methods, NULL), NULL);
+    check_ok(ctkd__epochs_resolve(config, NULL), NULL);
+    assert_string_equal(config->data.set, "imagenet:data");
+    assert_string_equal(config->teacher.network, of_imagenet[pair][0]);
+    check_close(config->teacher.expect_top1, pair ? 76.13 : 73.31, 1e-6, 0);
+    assert_string_equal(config->student.network, of_imagenet[pair][1]);
+    assert_string_equal(config->method.name, p->method);
+    check_close(config->method.ce_weight, p->ce, 1e-6, 0);
+    check_close(config->method.kd_weight, p->kd, 1e-6, 0);
+    assert_int_equal(methods.count, p->weights[pair] > 0);
+    if (methods.count)
+        check_close(methods.items[0].weight, p->weights[pair], 1e-6, 0);
+    assert_int_equal(config->temperature.kind, ctkd ? CTKD_TEMPERATURE_GLOBAL : p->kind);
+    check_close(config->temperature.tau, p->tau, 1e-6, 0);
+    check_close(config->temperature.curriculum_epochs, 5, 0, 0);
+    check_close(config->optimizer.lr, p->lr, 1e-6, 0);
+    check_close(config->optimizer.weight_decay, 1e-4, 1e-6, 0);
+    assert_int_equal(config->train.batch, p->batch);
+    assert_int_equal(config->train.batch_norm_group, p->group);
+    assert_int_equal(config->train.epochs, p->epochs);
+    assert_string_equal(config->schedule.milestones, "30,60,90");
+    const bool is_dkd = strcmp(p->method, "dkd") == 0, own = p->epochs == 120;
+    const bool warms = strcmp(p->method, "reviewkd") == 0 || (is_dkd && !own);
+    check_close(config->method.warmup_epochs, warms ? 1 : 0, 0, 0);
+    if (is_dkd)
+        check_close(loss_option(config, ctkd_loss_find("dkd"), "beta"),
+                    own    ? 1
+                    : pair ? 2
+                           : 0.5,
+                    1e-6, 0);
+    ctkd__config_destroy(config);
+}
+
+static void recipes_of_imagenet_have_the_published_numbers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof photographs / sizeof *photographs; i++)
+        for (size_t pair = 0; pair < 2; pair++) {
+            check_photographs(&photographs[i], pair, false);
+            if (photographs[i].epochs == 120 || photographs[i].tau < 4)
+                check_photographs(&photographs[i], pair, true);
+        }
+    static const char *const networks[] = { "resnet18", "resnet34" };
+    for (size_t i = 0; i < 2; i++) {
+        char file[256];
+        snprintf(file, sizeof file, "imagenet/vanilla/%s.yaml", networks[i]);
+        struct ctkd__config *config = read_recipe(file, false);
+        check_ok(ctkd__epochs_resolve(config, NULL), NULL);
+        assert_string_equal(config->student.network, networks[i]);
+        assert_int_equal(config->train.batch, 256);
+        assert_int_equal(config->train.batch_norm_group, 32);
+        assert_int_equal(config->train.epochs, 100);
+        assert_string_equal(config->schedule.milestones, "30,60,90");
+        check_close(config->optimizer.lr, 0.1, 1e-6, 0);
+        ctkd__config_destroy(config);
+    }
+}
+
+static void other_recipes_of_photographs_resolve(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        bool distil;
+        const char *network;
+        int64_t batch, epochs;
+        const char *milestones;
+        double lr;
+    } rows[] = {
+        { "tiny-imagenet/vanilla/ResNet18", false, "ResNet18", 256, 200, "60,120,160", 0.2 },
+        { "tiny-imagenet/vanilla/ShuffleV2", false, "ShuffleV2", 256, 200, "60,120,160", 0.2 },
+        { "tiny-imagenet/vanilla/MobileNetV2", false, "MobileNetV2", 256, 200, "60,120,160", 0.2 },
+        { "tiny-imagenet/ResNet18-ShuffleV2/kd", true, "ShuffleV2", 256, 200, "60,120,160", 0.2 },
+        { "tiny-imagenet/ResNet18-ShuffleV2/dkd+ctkd", true, "ShuffleV2", 256, 200, "60,120,160",
+          0.2 },
+        { "tiny-imagenet/ResNet18-MobileNetV2/kd+ctkd", true, "MobileNetV2", 256, 200, "60,120,160",
+          0.2 },
+        { "tiny-imagenet/ResNet18-MobileNetV2/dkd", true, "MobileNetV2", 256, 200, "60,120,160",
+          0.2 },
+        { "folder/teacher", false, "resnet34", 32, 30, "15,24", 0.01 },
+        { "folder/student", false, "resnet18", 32, 30, "15,24", 0.01 },
+        { "folder/kd", true, "resnet18", 32, 30, "15,24", 0.01 },
+        { "folder/kd+ctkd", true, "resnet18", 32, 30, "15,24", 0.01 },
+        { "folder/dkd", true, "resnet18", 32, 30, "15,24", 0.01 },
+        { "folder/dkd+ctkd", true, "resnet18", 32, 30, "15,24", 0.01 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char file[256];
+        snprintf(file, sizeof file, "%s.yaml", rows[i].file);
+        struct ctkd__config *config = read_recipe(file, rows[i].distil);
+        check_ok(ctkd__epochs_resolve(config, NULL), NULL);
+        assert_string_equal(config->student.network, rows[i].network);
+        assert_true((config->student.init[0] != '\0') == (rows[i].file[0] == 'f'));
+        assert_int_equal(config->train.batch, rows[i].batch);
+        assert_int_equal(config->train.epochs, rows[i].epochs);
+        assert_string_equal(config->schedule.milestones, rows[i].milestones);
+        check_close(config->optimizer.lr, rows[i].lr, 1e-6, 0);
+        ctkd__config_destroy(config);
+    }
+}
+
 /* The configuration of a file in configs/methods, after that of the CIFAR-100 schedule. */
 static struct ctkd__config *read_method(const char *name)
 {
@@ -307,6 +465,8 @@ int main(void)
         cmocka_unit_test(every_network_has_a_vanilla_recipe),
         cmocka_unit_test(every_method_has_a_file_with_its_weight),
         cmocka_unit_test(recipes_of_methods_have_the_published_numbers),
+        cmocka_unit_test(recipes_of_imagenet_have_the_published_numbers),
+        cmocka_unit_test(other_recipes_of_photographs_resolve),
         cmocka_unit_test(logit_standardisation_has_its_bases),
         cmocka_unit_test(recipes_have_their_schedule_and_keep_its_shape_in_a_shorter_run),
         cmocka_unit_test(dkd_has_the_weights_of_the_ctkd_scripts),

@@ -483,11 +483,44 @@ static void add_note(char note[CTKD__ARGUMENTS_NOTE], const char *format, ...)
     va_end(arguments);
 }
 
+/* Whether a data set's images are photographs, of which networks have other forms. */
+static bool is_of_photographs(const char *set)
+{
+    static const char *const names[] = { "imagenet", "imagefolder" };
+    const size_t length = strcspn(set, ":");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == length && strncmp(set, names[i], length) == 0)
+            return true;
+    return false;
+}
+
+static ctkd_status follow_network(int argc, char *const *argv, struct ctkd__config *config,
+                                  char note[CTKD__ARGUMENTS_NOTE], ctkd_error *err)
+{
+    const char *const by_s = last_flag_value(argc, argv, "--model_s");
+    const char *const name = by_s ? by_s : last_flag_value(argc, argv, "--model");
+    const char *const meant =
+        name && strcmp(name, config->student.network) == 0 && is_of_photographs(config->data.set)
+            ? ctkd__published_network(name)
+            : NULL;
+    if (!meant)
+        return CTKD_OK;
+    add_note(note,
+             "student.network=%s: for photographs the published scripts mean this network by %s; "
+             "set student.network for another\n",
+             meant, name);
+    return ctkd__sections_set(ctkd__config_sections(config), "preset published", "student.network",
+                              meant, err);
+}
+
 /* What the published scripts decide after reading their flags; our own keys say otherwise. */
 static ctkd_status follow_published(int argc, char *const *argv, struct ctkd__config *config,
                                     char note[CTKD__ARGUMENTS_NOTE], ctkd_error *err)
 {
     const struct ctkd__sections sections = ctkd__config_sections(config);
+    const ctkd_status status = follow_network(argc, argv, config, note, err);
+    if (status != CTKD_OK)
+        return status;
     const float rate = ctkd__published_rate(config->student.network);
     if (rate > 0 && !has_setting(argc, argv, config, "optimizer.lr")) {
         config->optimizer.lr = rate;

@@ -9,6 +9,8 @@ const struct ctkd__idle_flag ctkd__idle_flags[] = {
     { "--num_workers", true },
     { "--gpu_id", true },
     { "--dist_url", true },
+    { "--dali", true }, /* views are torchvision's, whoever makes them */
+    { "--skip_validation", false },
     { "--multiprocessing_distributed", false },
     { "--save_model", false },        /* weights are always saved */
     { "--deterministic", false },     /* and a run always repeats */
@@ -27,6 +29,23 @@ const char *ctkd__published_method(const char *name)
         if (strcmp(name, names[i][0]) == 0)
             return names[i][1];
     return name;
+}
+
+const char *ctkd__published_network(const char *name)
+{
+    static const char *const names[][2] = {
+        { "ResNet18", "resnet18" },
+        { "ResNet34", "resnet34" },
+        { "wrn_50_2", "wide_resnet50_2" },
+        { "MobileNetV2_Imagenet", "mobilenet_v2" },
+        { "ShuffleV2_Imagenet", "shufflenet_v2_x1_0" },
+        { "vgg11_imagenet", "vgg11_bn" },
+        { "vgg13_imagenet", "vgg13_bn" },
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i][0]) == 0)
+            return names[i][1];
+    return NULL;
 }
 
 ctkd_status ctkd__published_defaults(struct ctkd__config *config, bool distil, ctkd_error *err)

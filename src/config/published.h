@@ -22,6 +22,10 @@ extern const struct ctkd__idle_flag ctkd__idle_flags[];
 /* A value of --distill as method.name says it: "similarity" is "sp", "kd" is "none". */
 const char *ctkd__published_method(const char *name);
 
+/* The network for photographs that --model or --model_s means with such data; NULL: as it says.
+   "ResNet18" is "resnet18" there, with a 7x7 stem; for small images it is another network. */
+const char *ctkd__published_network(const char *name);
+
 /* Sets what the published parser has by default where that differs from ours, of train_student.py
    or (distil false) of train_teacher.py. Not taken over: -b 0, which leaves every method without
    effect, and the decay of 0 loops, which divides by 0. */
