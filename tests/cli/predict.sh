@@ -2,10 +2,7 @@
 # `ctkd predict`: the probabilities of what `ctkd eval` evaluates, for image files of every kind; files that cannot be
 # read; the forms of its output; any number of threads and any batch.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 
 # compare JSON-LINES LOGITS.npy: softmax of row i is the i-th line, to float's digits; a test picture is `order` in ids.
