@@ -44,8 +44,8 @@ static void an_unknown_name_offers_the_nearest(void **state)
                   "data.set: unknown data set 'fashon-mnist', did you mean 'fashion-mnist'?");
     check_refused("", CTKD_ENOTFOUND, "data.set: unknown data set ''; expected NAME");
     check_refused(":folder", CTKD_ENOTFOUND, "data.set: unknown data set ''; expected NAME");
-    check_refused("imagenet", CTKD_ENOTFOUND,
-                  "unknown data set 'imagenet'; expected NAME or NAME:PATH");
+    check_refused("imagewoof", CTKD_ENOTFOUND,
+                  "unknown data set 'imagewoof'; expected NAME or NAME:PATH");
     check_refused("/home/me/mnist", CTKD_ENOTFOUND, "'/home/me/mnist' is a path without a name");
     check_refused("./mnist", CTKD_ENOTFOUND, "'./mnist' is a path without a name");
 }

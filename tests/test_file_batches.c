@@ -158,6 +158,34 @@ static void the_same_bits_with_any_threads(void **state)
     ctkd__dataset_close(dataset);
 }
 
+static void the_same_bits_from_a_folder_and_its_archives(void **state)
+{
+    static const char *const formats[] = { "gnutar", "pax", "zip", "zip:compression=store" };
+    (void)state;
+    const struct ctkd__dataset_options options = options_make();
+    struct ctkd__dataset *const dataset = dataset_open(&options);
+    const struct ctkd__loader_config config = config_make(5);
+    struct epoch *const expected = epoch_of(&dataset->train, config, 0, 0);
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
+        struct ctkd__dataset *packed;
+        char path[700], spec[800];
+        ctkd_error err;
+        snprintf(path, sizeof path, "%s.archive", folder);
+        photo_archive(folder, formats[f], path);
+        snprintf(spec, sizeof spec, "imagefolder:%s", path);
+        check_ok(ctkd__dataset_open(spec, &options, &packed, &err), &err);
+        struct epoch *const epoch = epoch_of(&packed->train, config, 2, 0);
+        assert_memory_equal(epoch, expected, sizeof *epoch);
+        assert_string_equal(packed->folder->layout.train.sha256,
+                            dataset->folder->layout.train.sha256);
+        free(epoch);
+        ctkd__dataset_close(packed);
+        remove(path);
+    }
+    free(expected);
+    ctkd__dataset_close(dataset);
+}
+
 static void an_epoch_begins_at_any_batch_and_with_any_batch_size(void **state)
 {
     (void)state;
@@ -355,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_bits_with_any_threads),
+        cmocka_unit_test(the_same_bits_from_a_folder_and_its_archives),
         cmocka_unit_test(an_epoch_begins_at_any_batch_and_with_any_batch_size),
         cmocka_unit_test(every_image_is_its_files_view),
         cmocka_unit_test(a_file_that_is_no_image_is_named),

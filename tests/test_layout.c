@@ -18,7 +18,7 @@ static struct found find(const char *folder, const struct ctkd__layout_options *
 {
     struct found found;
     ctkd_error err;
-    check_ok(ctkd__tree_open(folder, &found.tree, &err), &err);
+    check_ok(ctkd__tree_open(folder, NULL, &found.tree, &err), &err);
     check_ok(ctkd__layout_find(found.tree, options, &found.layout, &err), &err);
     return found;
 }
@@ -35,7 +35,7 @@ static void check_refused(const char *folder, const struct ctkd__layout_options 
     struct ctkd__tree *tree;
     struct ctkd__layout layout;
     ctkd_error err;
-    check_ok(ctkd__tree_open(folder, &tree, &err), &err);
+    check_ok(ctkd__tree_open(folder, NULL, &tree, &err), &err);
     const ctkd_status status = ctkd__layout_find(tree, options, &layout, &err);
     if (status == CTKD_OK || !strstr(err.message, text))
         fail_msg("status %d, '%s' lacks '%s'", (int)status, status ? err.message : "", text);

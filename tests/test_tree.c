@@ -1,6 +1,7 @@
 #include "data/folder/tree.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@ static struct ctkd__tree *open_tree(const char *path)
 {
     struct ctkd__tree *tree;
     ctkd_error err;
-    check_ok(ctkd__tree_open(path, &tree, &err), &err);
+    check_ok(ctkd__tree_open(path, NULL, &tree, &err), &err);
     return tree;
 }
 
@@ -92,6 +93,158 @@ static void every_file_is_read_and_a_long_one_refused(void **state)
     ctkd__tree_close(tree);
 }
 
+static const char *const formats[] = { "ustar", "pax", "gnutar", "zip", "zip:compression=store" };
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+static void write_long_names(const char *folder)
+{
+    char name[400];
+    snprintf(name, sizeof name, "a/%0150d/%0200d.jpg", 1, 2);
+    photo_text(folder, name, "longer than the fields of a header");
+    snprintf(name, sizeof name, "a/%0120d.jpg", 3);
+    photo_text(folder, name, "longer than one of them");
+    photo_text(folder, "b/empty.jpg", "");
+}
+
+static void archives_hold_the_same_files_as_their_folder(void **state)
+{
+    char folder[600], archive[700];
+    snprintf(folder, sizeof folder, "%s/files", (char *)*state);
+    write_files(folder);
+    for (size_t f = 0; f < FORMATS; f++) {
+        if (f == 1) /* ustar has no room for such names */
+            write_long_names(folder);
+        struct ctkd__tree *const expected = open_tree(folder);
+        snprintf(archive, sizeof archive, "%s/archive%zu", (char *)*state, f);
+        photo_archive(folder, formats[f], archive);
+        struct ctkd__tree *const tree = open_tree(archive);
+        assert_int_equal(ctkd__tree_count(tree), ctkd__tree_count(expected));
+        for (size_t i = 0; i < ctkd__tree_count(tree); i++) {
+            struct ctkd__tree_bytes bytes, wanted;
+            ctkd_error err;
+            assert_string_equal(ctkd__tree_name(tree, i), ctkd__tree_name(expected, i));
+            check_ok(ctkd__tree_read(tree, i, 100, &bytes, &err), &err);
+            check_ok(ctkd__tree_read(expected, i, 100, &wanted, &err), &err);
+            assert_int_equal(bytes.size, wanted.size);
+            assert_memory_equal(bytes.bytes, wanted.bytes, wanted.size + 1);
+            ctkd__tree_bytes_free(&bytes);
+            ctkd__tree_bytes_free(&wanted);
+        }
+        char place[1200];
+        ctkd__tree_place(tree, 0, place, sizeof place);
+        assert_non_null(strstr(place, ": a/"));
+        ctkd__tree_close(expected);
+        ctkd__tree_close(tree);
+    }
+}
+
+static void a_tar_in_a_tar_is_a_folder(void **state)
+{
+    char folder[600], inner[800], outer[700];
+    static const char *const names[] = { "n01/1.jpg", "n01/2.jpg", "n02/1.jpg", "no.tar" };
+    snprintf(folder, sizeof folder, "%s/one", (char *)*state);
+    snprintf(outer, sizeof outer, "%s/outer", (char *)*state);
+    photo_text(folder, "1.jpg", "first");
+    photo_text(outer, "no.tar", "none");
+    snprintf(inner, sizeof inner, "%s/n02.tar", outer);
+    photo_archive(folder, "ustar", inner);
+    photo_text(folder, "2.jpg", "second");
+    snprintf(inner, sizeof inner, "%s/n01.tar", outer);
+    photo_archive(folder, "gnutar", inner);
+    snprintf(inner, sizeof inner, "%s/all.tar", (char *)*state);
+    photo_archive(outer, "ustar", inner);
+    struct ctkd__tree *tree = open_tree(inner);
+    check_names(tree, names, 4);
+    struct ctkd__tree_bytes bytes;
+    ctkd_error err;
+    check_ok(ctkd__tree_read(tree, 1, 100, &bytes, &err), &err);
+    assert_string_equal((char *)bytes.bytes, "second");
+    ctkd__tree_bytes_free(&bytes);
+    ctkd__tree_close(tree);
+    /* The same in a folder, below another name. */
+    const struct ctkd__tree_mount mounts[] = { { "absent.tar", "val" },
+                                               { "all.tar", "train" },
+                                               { NULL, NULL } };
+    check_ok(ctkd__tree_open(*state, mounts, &tree, &err), &err);
+    assert_int_not_equal(ctkd__tree_find(tree, "train/n01/2.jpg"), ctkd__tree_count(tree));
+    ctkd__tree_close(tree);
+}
+
+/* An archive cut at every length is either refused or holds fewer files; none is read beyond it. */
+static void a_cut_archive_is_refused(void **state)
+{
+    char folder[600], path[700];
+    snprintf(folder, sizeof folder, "%s/files", (char *)*state);
+    write_files(folder);
+    write_long_names(folder);
+    for (size_t f = 1; f < FORMATS; f++) {
+        size_t size, refused = 0;
+        snprintf(path, sizeof path, "%s/archive", (char *)*state);
+        photo_archive(folder, formats[f], path);
+        char *const bytes = temp_read(path, &size);
+        while (size > 1024 && f < 3 && !bytes[size - 1]) /* zeros end a .tar */
+            size--;
+        for (size_t cut = size; cut-- > 0;) {
+            struct ctkd__tree *tree;
+            struct ctkd__tree_bytes file;
+            ctkd_error err;
+            assert_int_equal(truncate(path, (off_t)cut), 0);
+            const ctkd_status status = ctkd__tree_open(path, NULL, &tree, &err);
+            refused += status != CTKD_OK;
+            assert_int_equal(status == CTKD_OK, tree != NULL);
+            for (size_t i = 0; tree && i < ctkd__tree_count(tree); i++) {
+                check_ok(ctkd__tree_read(tree, i, 1000, &file, &err), &err);
+                ctkd__tree_bytes_free(&file);
+            }
+            ctkd__tree_close(tree);
+        }
+        assert_true(f < 3 ? refused > size / 4 : refused == size);
+        free(bytes);
+    }
+}
+
+static void other_files_are_no_archives(void **state)
+{
+    static const struct {
+        const char *bytes, *text;
+    } cases[] = {
+        { "", "found another file, expected a folder, a .zip or a .tar" },
+        { "\x1f\x8b\x08...........", "found a compressed file, from which images cannot be read" },
+        { "PK\3\4....", "damaged .zip: no directory at its end (it may be cut off)" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ctkd__tree *tree;
+        ctkd_error err;
+        photo_text(*state, "file", cases[i].bytes);
+        assert_int_equal(ctkd__tree_open(temp_path(*state, "file"), NULL, &tree, &err),
+                         CTKD_EFORMAT);
+        if (!strstr(err.message, cases[i].text))
+            fail_msg("'%s' lacks '%s'", err.message, cases[i].text);
+    }
+}
+
+static void a_changed_byte_in_a_zip_is_noticed(void **state)
+{
+    char folder[600], path[700];
+    size_t size;
+    snprintf(folder, sizeof folder, "%s/files", (char *)*state);
+    snprintf(path, sizeof path, "%s/a.zip", (char *)*state);
+    photo_text(folder, "a/1.jpg", "an image, as it were, of some bytes");
+    photo_archive(folder, "zip:compression=store", path);
+    char *const bytes = temp_read(path, &size);
+    char *const at = memmem(bytes, size, "as it were", 10);
+    assert_non_null(at);
+    *at ^= 1;
+    temp_write(*state, "a.zip", bytes, size);
+    struct ctkd__tree *const tree = open_tree(path);
+    struct ctkd__tree_bytes file;
+    ctkd_error err;
+    assert_int_equal(ctkd__tree_read(tree, 0, 1000, &file, &err), CTKD_EFORMAT);
+    assert_non_null(strstr(err.message, "a.zip: a/1.jpg: damaged .zip: its check sum differs"));
+    ctkd__tree_close(tree);
+    free(bytes);
+}
+
 static void links_are_followed_but_not_in_a_circle(void **state)
 {
     const char *const folder = *state;
@@ -107,7 +260,7 @@ static void links_are_followed_but_not_in_a_circle(void **state)
     check_names(tree, names, 6);
     ctkd__tree_close(tree);
     assert_int_equal(symlink("..", temp_path(folder, "real/up")), 0);
-    assert_int_equal(ctkd__tree_open(folder, &tree, &err), CTKD_EFORMAT);
+    assert_int_equal(ctkd__tree_open(folder, NULL, &tree, &err), CTKD_EFORMAT);
     assert_null(tree);
     assert_non_null(strstr(err.message, "class/up: this link leads back to a folder above it"));
 }
@@ -117,12 +270,12 @@ static void what_cannot_be_read_is_named(void **state)
     const char *const folder = *state;
     struct ctkd__tree *tree;
     ctkd_error err;
-    assert_int_equal(ctkd__tree_open(temp_path(folder, "absent"), &tree, &err), CTKD_EIO);
+    assert_int_equal(ctkd__tree_open(temp_path(folder, "absent"), NULL, &tree, &err), CTKD_EIO);
     assert_non_null(strstr(err.message, "absent: No such file or directory"));
     photo_text(folder, "locked/1.jpg", "x");
     assert_int_equal(chmod(temp_path(folder, "locked"), 0), 0);
     if (geteuid() != 0) { /* root may read anything */
-        assert_int_equal(ctkd__tree_open(folder, &tree, &err), CTKD_EIO);
+        assert_int_equal(ctkd__tree_open(folder, NULL, &tree, &err), CTKD_EIO);
         assert_non_null(strstr(err.message, "locked: Permission denied"));
     }
     chmod(temp_path(folder, "locked"), 0700);
@@ -136,6 +289,11 @@ int main(void)
         TEST(names_come_in_order_without_hidden_ones),
         TEST(a_folder_is_a_range_of_files),
         TEST(every_file_is_read_and_a_long_one_refused),
+        TEST(archives_hold_the_same_files_as_their_folder),
+        TEST(a_tar_in_a_tar_is_a_folder),
+        TEST(a_cut_archive_is_refused),
+        TEST(other_files_are_no_archives),
+        TEST(a_changed_byte_in_a_zip_is_noticed),
         TEST(links_are_followed_but_not_in_a_circle),
         TEST(what_cannot_be_read_is_named),
     };

@@ -147,15 +147,14 @@ static ctkd_status load_images(struct ctkd__dataset *dataset, ctkd_error *err)
                : attach_part(&folder->test, &layout->test, &dataset->test, err);
 }
 
-static ctkd_status image_folder_load(const struct ctkd__dataset_def *def, const char *path,
-                                     struct ctkd__dataset *dataset, ctkd_error *err)
+static ctkd_status load(const char *path, const struct ctkd__tree_mount *mounts,
+                        struct ctkd__dataset *dataset, ctkd_error *err)
 {
-    (void)def;
     struct ctkd__folder *const folder = calloc(1, sizeof *folder);
     if (!folder)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
     dataset->folder = folder;
-    ctkd_status status = ctkd__tree_open(path, &folder->tree, err);
+    ctkd_status status = ctkd__tree_open(path, mounts, &folder->tree, err);
     if (status == CTKD_OK)
         status = ctkd__layout_find(folder->tree, &dataset->options.layout, &folder->layout, err);
     if (status != CTKD_OK)
@@ -172,16 +171,61 @@ static ctkd_status image_folder_load(const struct ctkd__dataset_def *def, const 
     return load_images(dataset, err);
 }
 
+static ctkd_status image_folder_load(const struct ctkd__dataset_def *def, const char *path,
+                                     struct ctkd__dataset *dataset, ctkd_error *err)
+{
+    (void)def;
+    return load(path, NULL, dataset, err);
+}
+
+/* The archives as they are published may lie in the folder instead of what is in them. */
+static ctkd_status imagenet_load(const struct ctkd__dataset_def *def, const char *path,
+                                 struct ctkd__dataset *dataset, ctkd_error *err)
+{
+    static const struct ctkd__tree_mount mounts[] = { { "ILSVRC2012_img_train.tar", "train" },
+                                                      { "ILSVRC2012_img_val.tar", "val" },
+                                                      { NULL, NULL } };
+    (void)def;
+    return load(path, mounts, dataset, err);
+}
+
+#define IMAGENET_CONSTANTS .mean = { 0.485f, 0.456f, 0.406f }, .std = { 0.229f, 0.224f, 0.225f }
+
 const struct ctkd__dataset_def ctkd__dataset_image_folder = {
     .name = "imagefolder",
     .title = "your own images: a folder for each class",
     .source = "your own; the layout of torchvision's ImageFolder",
-    .files = "folder with train/CLASS/IMAGE and val/CLASS/IMAGE (or valid, validation, test), or "
-             "CLASS/IMAGE alone",
+    .files = "folder, .zip or .tar with train/CLASS/IMAGE and val/CLASS/IMAGE (or valid, "
+             "validation, test), or CLASS/IMAGE alone",
     .channels = 3,
     .classes_max = 1 << 20,
     .in_files = true,
-    .mean = { 0.485f, 0.456f, 0.406f },
-    .std = { 0.229f, 0.224f, 0.225f },
+    IMAGENET_CONSTANTS,
+    .load = image_folder_load,
+};
+
+const struct ctkd__dataset_def ctkd__dataset_imagenet = {
+    .name = "imagenet",
+    .title = "ImageNet (ILSVRC 2012): 1000 classes, or a choice of them",
+    .source = "Russakovsky et al. 2015, IJCV 115",
+    .files = "folder with train/WNID/IMAGE and val/WNID/IMAGE or val/IMAGE and a list of labels, "
+             "Kaggle's folder, or a folder with the published ILSVRC2012_*.tar and devkit_t12",
+    .channels = 3,
+    .classes_max = 1 << 20,
+    .in_files = true,
+    IMAGENET_CONSTANTS,
+    .load = imagenet_load,
+};
+
+const struct ctkd__dataset_def ctkd__dataset_tiny_imagenet = {
+    .name = "tiny-imagenet",
+    .title = "Tiny-ImageNet: 200 classes, 64x64",
+    .source = "Le and Yang 2015, Stanford CS 231N",
+    .files = "tiny-imagenet-200 as a folder, .zip or .tar, as published",
+    .channels = 3,
+    .classes_max = 1 << 20,
+    .in_files = true,
+    .mean = { 0.4802f, 0.4481f, 0.3975f },
+    .std = { 0.2302f, 0.2265f, 0.2262f },
     .load = image_folder_load,
 };

@@ -5,4 +5,6 @@
     X(mnist)                                                                                       \
     X(cifar10)                                                                                     \
     X(cifar100)                                                                                    \
-    X(image_folder)
+    X(image_folder)                                                                                \
+    X(imagenet)                                                                                    \
+    X(tiny_imagenet)

@@ -36,7 +36,8 @@ static bool next_file(struct lister *lister, const char **class, const char **na
         return false;
     const struct ctkd__layout_part *const part = part_of(lister);
     *class = lister->dataset->class_names->items[part->labels[lister->id]];
-    *name = ctkd__tree_name(lister->dataset->folder->tree, part->files[lister->id]);
+    *name = ctkd__tree_name(lister->dataset->folder->tree, part->files[lister->id]) +
+            lister->dataset->folder->layout.base_bytes;
     lister->id++;
     return true;
 }

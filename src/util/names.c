@@ -54,7 +54,9 @@ static struct kept *make(const char *text, size_t count)
         text += n + (text[n] != '\0');
     }
     *line = '\0';
-    kept->names = (struct ctkd__names){ count, kept->items, lines };
+    kept->names = (struct ctkd__names){ count, kept->items, lines, true };
+    for (size_t i = 1; i < count; i++)
+        kept->names.sorted &= strcmp(kept->items[i - 1], kept->items[i]) < 0;
     kept->next = NULL;
     return kept;
 }
@@ -141,6 +143,11 @@ ctkd_status ctkd__names_of_file(const char *path, const struct ctkd__names **out
 size_t ctkd__names_find(const struct ctkd__names *names, const char *name)
 {
     size_t i = 0;
+    if (names->sorted) {
+        const char *const *const found =
+            bsearch(&name, names->items, names->count, sizeof *names->items, by_name);
+        return found ? (size_t)(found - names->items) : names->count;
+    }
     while (i < names->count && strcmp(names->items[i], name) != 0)
         i++;
     return i;

@@ -6,6 +6,7 @@
 #ifndef CTKD_UTIL_NAMES_H
 #define CTKD_UTIL_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "ctkd/status.h"
@@ -14,6 +15,7 @@ struct ctkd__names {
     size_t count;
     const char *const *items;
     const char *text; /* one name a line, each with its line end */
+    bool sorted;      /* in byte order */
 };
 
 /*

@@ -28,10 +28,20 @@ expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=1 run.dir
 expect 0 "$ctkd" datasets
 grep -q '^imagefolder: ' stdout || fail "imagefolder is not listed"
 
+# The same bits from a .tar of the folder, whatever lies around it and in whatever order.
+tar -cf photos.tar photos/val photos/train
+expect 0 "$ctkd" train data.set=imagefolder:photos.tar $small train.epochs=2 run.dir=again
+same teacher/last.safetensors again/last.safetensors
+same teacher/images.txt again/images.txt
+gzip -k photos.tar
+expect_error 1 "ctkd: photos.tar.gz: found a compressed file, from which images cannot be read one by one, expected a folder, a .zip or a .tar" \
+    "$ctkd" train data.set=imagefolder:photos.tar.gz $small run.dir=again
+
 # Interrupted at each step of two epochs, and resumed with other threads.
 for step in 1 2 4 5 6 9; do
     expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=2 run.dir=cut train.max_steps=$step
-    expect 0 "$ctkd" train cut/config.yaml --resume train.max_steps=0 data.readers=2 data.threads=$((step % 3))
+    tar=$([ $step = 4 ] && echo data.set=imagefolder:photos.tar || true)
+    expect 0 "$ctkd" train cut/config.yaml --resume train.max_steps=0 data.readers=2 data.threads=$((step % 3)) $tar
     same teacher/last.safetensors cut/last.safetensors
 done
 
@@ -90,5 +100,5 @@ try "ctkd: data.resize: found 8, expected 0, or data.size (16) to 32768" data.se
 try "ctkd: data.crop_scale: found '0.5', expected two numbers with a comma" data.set=imagefolder:photos data.crop_scale=0.5
 try "ctkd: data.crop_scale: found 0.5,0.25, expected two shares of the area between 0 and 1, the smaller one first" \
     data.set=imagefolder:photos data.crop_scale=0.5,0.25
-try "ctkd: data.set: './photos' is a path without a name, expected NAME or NAME:PATH with NAME one of fashion-mnist, mnist, cifar10, cifar100, imagefolder; imagefolder:./photos reads a folder for each class" \
+try "ctkd: data.set: './photos' is a path without a name, expected NAME or NAME:PATH with NAME one of fashion-mnist, mnist, cifar10, cifar100, imagefolder, imagenet, tiny-imagenet; imagefolder:./photos reads a folder for each class" \
     data.set=./photos

@@ -1,9 +1,12 @@
 #include "support/photos.h"
 
+#include <archive.h>
+#include <archive_entry.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/folder/tree.h"
 #include "support/check.h"
 #include "support/temp_files.h"
 #include "util/file.h"
@@ -56,6 +59,42 @@ void photo_copy(const char *folder, const char *name, const char *golden)
 void photo_text(const char *folder, const char *name, const char *bytes)
 {
     write_bytes(folder, name, bytes, strlen(bytes));
+}
+
+static void archive_file(struct archive *archive, const char *name, const void *bytes, size_t n)
+{
+    struct archive_entry *const entry = archive_entry_new();
+    archive_entry_set_pathname(entry, name);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_perm(entry, 0644);
+    archive_entry_set_size(entry, (la_int64_t)n);
+    assert_int_equal(archive_write_header(archive, entry), ARCHIVE_OK);
+    assert_int_equal(archive_write_data(archive, bytes, n), n);
+    archive_entry_free(entry);
+}
+
+void photo_archive(const char *folder, const char *format, const char *path)
+{
+    char name[32];
+    struct ctkd__tree *tree;
+    struct ctkd__tree_bytes bytes;
+    ctkd_error err;
+    const size_t n = strcspn(format, ":");
+    struct archive *const archive = archive_write_new();
+    snprintf(name, sizeof name, "%.*s", (int)n, format);
+    assert_int_equal(archive_write_set_format_by_name(archive, name), ARCHIVE_OK);
+    if (format[n])
+        assert_int_equal(archive_write_set_options(archive, format + n + 1), ARCHIVE_OK);
+    assert_int_equal(archive_write_open_filename(archive, path), ARCHIVE_OK);
+    check_ok(ctkd__tree_open(folder, NULL, &tree, &err), &err);
+    for (size_t i = ctkd__tree_count(tree); i-- > 0;) {
+        check_ok(ctkd__tree_read(tree, i, 1 << 20, &bytes, &err), &err);
+        archive_file(archive, ctkd__tree_name(tree, i), bytes.bytes, bytes.size);
+        ctkd__tree_bytes_free(&bytes);
+    }
+    ctkd__tree_close(tree);
+    assert_int_equal(archive_write_close(archive), ARCHIVE_OK);
+    archive_write_free(archive);
 }
 
 void photo_folder_write(const char *folder, size_t n_train, size_t n_test)

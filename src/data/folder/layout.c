@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "data/folder/label_lists.h"
 #include "data/folder/tree_build.h"
 #include "util/error.h"
 #include "util/sha256.h"
@@ -19,6 +20,7 @@ struct finder {
     char base[NAME_BYTES];                    /* of the layout, in the tree; "": the tree */
     char train[NAME_BYTES], test[NAME_BYTES]; /* folders of the parts; test "": held out */
     char **folders, **test_folders;           /* of classes; NULL-terminated, in byte order */
+    int32_t *test_labels;                     /* of a list, [files below test]; NULL: by folders */
     bool *excluded;                           /* [files of the tree]; NULL: none */
     size_t not_read[8];
 };
@@ -182,6 +184,23 @@ static const char *find_part(char *const *folders, const char *const *wanted)
     return NULL;
 }
 
+/* Kaggle's ImageNet has its parts deep below files about them. */
+static bool go_inside(struct finder *f)
+{
+    static const char *const places[] = { "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC" };
+    char inside[NAME_BYTES], train[NAME_BYTES];
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        size_t end;
+        join(inside, f->base, places[i]);
+        join(train, inside, train_names[0]);
+        if (ctkd__tree_below(f->tree, train, &end) < end) {
+            memcpy(f->base, inside, sizeof f->base);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The parts' folders; goes down through folders that hold nothing but the next one. */
 static ctkd_status find_parts(struct finder *f, ctkd_error *err)
 {
@@ -193,6 +212,10 @@ static ctkd_status find_parts(struct finder *f, ctkd_error *err)
         const char *const train = find_part(folders, train_names);
         const char *const test = find_part(folders, test_names);
         const bool around = folders[0] && !folders[1] && !train && !test;
+        if (!train && go_inside(f)) {
+            free_names(folders);
+            continue;
+        }
         if (train)
             join(f->train, f->base, train);
         else
@@ -331,9 +354,37 @@ static ctkd_status no_classes(const struct finder *f, const char *part, ctkd_err
     const size_t first = ctkd__tree_below(f->tree, part, &end);
     return ctkd__fail(err, CTKD_ENOTFOUND,
                       "%s: found %zu file%s and no folders of classes, expected "
-                      "train/CLASS/IMAGE and val/CLASS/IMAGE, or CLASS/IMAGE",
+                      "train/CLASS/IMAGE and val/CLASS/IMAGE, or CLASS/IMAGE, or for val a list of "
+                      "labels (val_annotations.txt, LOC_val_solution.csv, val.txt)",
                       place_of(f, part, place, sizeof place), end - first,
                       end - first == 1 ? "" : "s");
+}
+
+static bool has_class_folder(const struct finder *f)
+{
+    for (size_t i = 0; f->test_folders[i]; i++)
+        if (ctkd__names_find(f->out->classes, f->test_folders[i]) < f->out->classes->count)
+            return true;
+    return false;
+}
+
+/* Test images are in folders of their classes, or a list says their labels. */
+static ctkd_status find_test_labels(struct finder *f, ctkd_error *err)
+{
+    size_t end;
+    bool found;
+    if (has_class_folder(f))
+        return check_folders(f, f->test, f->test_folders, err);
+    const size_t first = ctkd__tree_below(f->tree, f->test, &end);
+    f->test_labels = malloc((end - first + 1) * sizeof *f->test_labels);
+    if (!f->test_labels)
+        return no_memory(f, err);
+    const ctkd_status status =
+        ctkd__label_list_read(f->tree, first, end, f->out->classes, f->test_labels, &found, err);
+    if (status != CTKD_OK || found)
+        return status;
+    return f->test_folders[0] ? check_folders(f, f->test, f->test_folders, err)
+                              : no_classes(f, f->test, err);
 }
 
 static ctkd_status find_classes(struct finder *f, ctkd_error *err)
@@ -346,15 +397,12 @@ static ctkd_status find_classes(struct finder *f, ctkd_error *err)
         return no_memory(f, err);
     if (!f->folders[0])
         return no_classes(f, f->train, err);
-    if (f->test[0] && !f->test_folders[0])
-        return no_classes(f, f->test, err);
     ctkd_status status = file && file[0] ? ctkd__names_of_file(file, &f->out->classes, err)
                                          : names_of_folders(f, &f->out->classes, err);
     if (status != CTKD_OK)
         return status;
     status = check_folders(f, f->train, f->folders, err);
-    return status == CTKD_OK && f->test[0] ? check_folders(f, f->test, f->test_folders, err)
-                                           : status;
+    return status == CTKD_OK && f->test[0] ? find_test_labels(f, err) : status;
 }
 
 /* --- files */
@@ -437,6 +485,49 @@ static ctkd_status collect(struct finder *f, const char *folder, struct ctkd__la
     if (status == CTKD_OK && part->count == 0)
         status = ctkd__fail(err, CTKD_EFORMAT, "%s: found no image, expected at least one",
                             place_of(f, folder, place, sizeof place));
+    return status;
+}
+
+/* Test images whose labels a list says, in the order of these. */
+static ctkd_status collect_listed(struct finder *f, struct ctkd__layout_part *part, ctkd_error *err)
+{
+    const size_t classes = f->out->classes->count;
+    char place[CTKD__TREE_PLACE_MAX];
+    size_t end;
+    const size_t first = ctkd__tree_below(f->tree, f->test, &end);
+    size_t *const next = calloc(classes + 1, sizeof *next);
+    ctkd_status status = next ? part_alloc(f, end - first, part, err) : no_memory(f, err);
+    for (size_t i = first; i < end && status == CTKD_OK; i++) {
+        const struct ending *const ending = ending_of(ctkd__tree_name(f->tree, i));
+        if (!ending || ending->format || (f->excluded && f->excluded[i])) {
+            f->test_labels[i - first] = -2; /* no image */
+        } else if (f->test_labels[i - first] < 0) {
+            ctkd__tree_place(f->tree, i, place, sizeof place);
+            status = ctkd__fail(err, CTKD_EFORMAT,
+                                "%s: found no label for it in the list, expected one for each "
+                                "image",
+                                place);
+        } else {
+            next[f->test_labels[i - first] + 1]++;
+            part->count++;
+        }
+    }
+    for (size_t k = 0; k < classes && status == CTKD_OK; k++) {
+        if (next[k + 1] == 0 && !f->options->allow_empty)
+            status = ctkd__fail(err, CTKD_EFORMAT,
+                                "%.400s: the list has no image of class %.100s, expected images of "
+                                "each (data.allow_empty=true allows classes without)",
+                                f->test, f->out->classes->items[k]);
+        next[k + 1] += next[k];
+    }
+    for (size_t i = first; i < end && status == CTKD_OK; i++) {
+        const int32_t label = f->test_labels[i - first];
+        if (label < 0)
+            continue;
+        part->files[next[label]] = (uint32_t)i;
+        part->labels[next[label]++] = label;
+    }
+    free(next);
     return status;
 }
 
@@ -545,7 +636,10 @@ ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
     if (status == CTKD_OK)
         status = collect(f, f->train, &out->train, err);
     if (status == CTKD_OK)
-        status = f->test[0] ? collect(f, f->test, &out->test, err) : hold_out(f, err);
+        status = f->test_labels ? collect_listed(f, &out->test, err)
+                 : f->test[0]   ? collect(f, f->test, &out->test, err)
+                                : hold_out(f, err);
+    out->base_bytes = strlen(f->base) + (f->base[0] != '\0');
     if (status == CTKD_OK) {
         digest_names(f, f->train, &out->train);
         digest_names(f, f->test[0] ? f->test : f->train, &out->test);
@@ -556,6 +650,7 @@ ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
     free_names(f->folders);
     free_names(f->test_folders);
     free(f->excluded);
+    free(f->test_labels);
     free(f);
     return status;
 }

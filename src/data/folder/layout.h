@@ -1,7 +1,8 @@
 /*
  * Which files of a tree are the training and the test images of which class.
  *
- *   train/CLASS/... and val/, valid/, validation/ or test/CLASS/...
+ *   train/CLASS/... and val/, valid/, validation/ or test/CLASS/...; in place of these a folder
+ *   without classes and a list of labels (label_lists.h)
  *   CLASS/... alone: of each class the share `holdout` becomes test images, chosen by a hash of the
  *   name, so that files that are added later leave the others where they are
  *
@@ -38,6 +39,7 @@ struct ctkd__layout_part {
 struct ctkd__layout {
     const struct ctkd__names *classes;
     struct ctkd__layout_part train, test;
+    size_t base_bytes;  /* of names in the tree: those of folders around the layout */
     bool held_out;      /* test images are a share of the training folder's */
     size_t excluded;    /* files that the list of `exclude` names */
     char not_read[160]; /* "1 GIF, 3 TIFF": images of formats that are not read; "": none */

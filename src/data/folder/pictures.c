@@ -76,7 +76,7 @@ static ctkd_status add_folder(struct ctkd__pictures *pictures, const char *path,
         return no_memory(path, err);
     pictures->trees = trees;
     struct ctkd__tree *tree;
-    ctkd_status status = ctkd__tree_open(path, &tree, err);
+    ctkd_status status = ctkd__tree_open(path, NULL, &tree, err);
     if (status != CTKD_OK)
         return status;
     trees[pictures->n_trees++] = tree;

@@ -80,6 +80,53 @@ ctkd_status ctkd__tree_add_folder(struct ctkd__tree *tree, const char *name, ctk
     return status;
 }
 
+/* Whether a part of a name begins with a dot, or is what macOS puts into archives. */
+static bool is_hidden(const char *name)
+{
+    for (const char *part = name; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (part[0] == '.' || strncmp(part, "__MACOSX", 8) == 0)
+            return true;
+    }
+    return false;
+}
+
+ctkd_status ctkd__tree_add_member(struct ctkd__tree *tree, const char *folder, const char *name,
+                                  size_t length, const struct ctkd__tree_file *file,
+                                  ctkd_error *err)
+{
+    char clean[CTKD__TREE_NAME_MAX];
+    size_t n = (size_t)snprintf(clean, sizeof clean, "%s", folder);
+    const size_t begin = n;
+    if (memchr(name, '\0', length))
+        length = strlen(name);
+    const bool windows = memchr(name, '\\', length) && !memchr(name, '/', length);
+    while (length && (name[0] == '/' || (name[0] == '.' && length > 1 && name[1] == '/'))) {
+        const size_t skip = name[0] == '/' ? 1 : 2;
+        name += skip;
+        length -= skip;
+    }
+    if (length == 0 || (length == 1 && name[0] == '.'))
+        return CTKD_OK; /* the folder of the archive itself */
+    if (length + n + 2 > sizeof clean)
+        return ctkd__fail(err, CTKD_ERANGE, "%s: found a name of more than %zu bytes", tree->path,
+                          sizeof clean - 2);
+    if (n)
+        clean[n++] = '/';
+    for (size_t i = 0; i < length; i++) {
+        const char c = windows && name[i] == '\\' ? '/' : name[i];
+        if (c != '/' || clean[n - 1] != '/') /* of slashes in a row one is kept */
+            clean[n++] = c;
+    }
+    if (clean[n - 1] == '/')
+        n--;
+    clean[n] = '\0';
+    if (is_hidden(clean + begin + (begin > 0)))
+        return CTKD_OK;
+    return file ? ctkd__tree_add_file(tree, clean, file, err)
+                : ctkd__tree_add_folder(tree, clean, err);
+}
+
 int ctkd__tree_compare(const char *a, const char *b)
 {
     while (*a && *a == *b)
@@ -116,17 +163,113 @@ ctkd_status ctkd__tree_sort(struct ctkd__tree *tree, ctkd_error *err)
 
 /* --- opening */
 
+ctkd_status ctkd__tree_archive_read(const struct ctkd__tree_archive *archive, uint64_t offset,
+                                    void *out, size_t size, ctkd_error *err)
+{
+    uint8_t *to = out;
+    if (offset > archive->bytes || size > archive->bytes - offset)
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: damaged archive: it ends at byte %llu, expected %zu bytes from byte "
+                          "%llu on",
+                          archive->path, (unsigned long long)archive->bytes, size,
+                          (unsigned long long)offset);
+    while (size) {
+        const ssize_t n = pread(archive->file, to, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", archive->path,
+                              n < 0 ? strerror(errno) : "it has become shorter");
+        to += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return CTKD_OK;
+}
+
+/* What an archive is, by its first bytes. */
+static ctkd_status scan_by_kind(struct ctkd__tree *tree, const struct ctkd__tree_archive *archive,
+                                const char *folder, ctkd_error *err)
+{
+    uint8_t begin[265] = { 0 };
+    const size_t n = archive->bytes < sizeof begin ? (size_t)archive->bytes : sizeof begin;
+    const ctkd_status status = ctkd__tree_archive_read(archive, 0, begin, n, err);
+    if (status != CTKD_OK)
+        return status;
+    if (memcmp(begin, "PK\3\4", 4) == 0 || memcmp(begin, "PK\5\6", 4) == 0)
+        return ctkd__tree_scan_zip(tree, folder, err);
+    if (memcmp(begin + 257, "ustar", 5) == 0)
+        return ctkd__tree_scan_tar(tree, folder, err);
+    const bool compressed = memcmp(begin, "\x1f\x8b", 2) == 0 || memcmp(begin, "BZh", 3) == 0 ||
+                            memcmp(begin,
+                                   "\xfd"
+                                   "7zXZ",
+                                   5) == 0 ||
+                            memcmp(begin, "\x28\xb5\x2f\xfd", 4) == 0;
+    return ctkd__fail(err, CTKD_EFORMAT, "%s: found %s, expected a folder, a .zip or a .tar",
+                      archive->path,
+                      compressed ? "a compressed file, from which images cannot be read one by one"
+                                 : "another file");
+}
+
+ctkd_status ctkd__tree_scan_archive(struct ctkd__tree *tree, const char *path, const char *folder,
+                                    ctkd_error *err)
+{
+    struct stat info;
+    if (tree->n_archives == CTKD__TREE_ARCHIVES_MAX)
+        return ctkd__fail(err, CTKD_ERANGE, "%s: found more than %d archives", tree->path,
+                          CTKD__TREE_ARCHIVES_MAX);
+    struct ctkd__tree_archive *const archive = &tree->archives[tree->n_archives];
+    archive->file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (archive->file < 0)
+        return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", path, strerror(errno));
+    archive->path = strdup(path);
+    if (!archive->path || fstat(archive->file, &info) != 0 || !S_ISREG(info.st_mode)) {
+        const ctkd_status status =
+            archive->path
+                ? ctkd__fail(err, CTKD_EFORMAT,
+                             "%s: found no regular file, expected a folder or an archive", path)
+                : ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
+        close(archive->file);
+        free(archive->path);
+        return status;
+    }
+    archive->bytes = (uint64_t)info.st_size;
+    tree->n_archives++;
+    return scan_by_kind(tree, archive, folder, err);
+}
+
+static ctkd_status scan_mounts(struct ctkd__tree *tree, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    for (const struct ctkd__tree_mount *m = tree->mounts; m && m->archive && status == CTKD_OK;
+         m++) {
+        char path[CTKD__TREE_PLACE_MAX];
+        struct stat info;
+        snprintf(path, sizeof path, "%s/%s", tree->path, m->archive);
+        if (stat(path, &info) == 0)
+            status = ctkd__tree_scan_archive(tree, path, m->folder, err);
+    }
+    return status;
+}
+
 static ctkd_status scan(struct ctkd__tree *tree, ctkd_error *err)
 {
     struct stat info;
     if (stat(tree->path, &info) != 0)
         return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", tree->path, strerror(errno));
-    if (S_ISDIR(info.st_mode))
-        return ctkd__tree_scan_folder(tree, err);
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: found a file, expected a folder", tree->path);
+    const bool folder = S_ISDIR(info.st_mode);
+    ctkd_status status = folder ? ctkd__tree_scan_folder(tree, err)
+                                : ctkd__tree_scan_archive(tree, tree->path, "", err);
+    if (status == CTKD_OK && folder)
+        status = scan_mounts(tree, err);
+    if (status == CTKD_OK && tree->n_archives) /* a folder is scanned in order */
+        status = ctkd__tree_sort(tree, err);
+    return status;
 }
 
-ctkd_status ctkd__tree_open(const char *path, struct ctkd__tree **out, ctkd_error *err)
+ctkd_status ctkd__tree_open(const char *path, const struct ctkd__tree_mount *mounts,
+                            struct ctkd__tree **out, ctkd_error *err)
 {
     *out = NULL;
     struct ctkd__tree *const tree = calloc(1, sizeof *tree);
@@ -134,8 +277,9 @@ ctkd_status ctkd__tree_open(const char *path, struct ctkd__tree **out, ctkd_erro
         free(tree);
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
     }
-    tree->archive = -1;
+    tree->mounts = mounts;
     const ctkd_status status = scan(tree, err);
+    tree->mounts = NULL;
     if (status == CTKD_OK)
         *out = tree;
     else
@@ -147,8 +291,10 @@ void ctkd__tree_close(struct ctkd__tree *tree)
 {
     if (!tree)
         return;
-    if (tree->archive >= 0)
-        close(tree->archive);
+    for (size_t i = 0; i < tree->n_archives; i++) {
+        close(tree->archives[i].file);
+        free(tree->archives[i].path);
+    }
     free(tree->files);
     free(tree->folders);
     free(tree->text);
@@ -229,8 +375,10 @@ size_t ctkd__tree_below(const struct ctkd__tree *tree, const char *prefix, size_
 
 void ctkd__tree_place(const struct ctkd__tree *tree, size_t i, char *out, size_t bytes)
 {
-    snprintf(out, bytes, "%s%s%s", tree->path, tree->archive >= 0 ? ": " : "/",
-             ctkd__tree_name(tree, i));
+    const struct ctkd__tree_file *const file = &tree->files[i];
+    const bool own = file->storage == CTKD__STORED_FILE;
+    snprintf(out, bytes, "%s%s%s", own ? tree->path : tree->archives[file->archive].path,
+             own ? "/" : ": ", ctkd__tree_name(tree, i));
 }
 
 static ctkd_status cannot_read(const struct ctkd__tree *tree, size_t i, const char *why,
@@ -239,6 +387,15 @@ static ctkd_status cannot_read(const struct ctkd__tree *tree, size_t i, const ch
     char place[CTKD__TREE_PLACE_MAX];
     ctkd__tree_place(tree, i, place, sizeof place);
     return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", place, why);
+}
+
+static ctkd_status too_long(const struct ctkd__tree *tree, size_t i, size_t size, size_t limit,
+                            ctkd_error *err)
+{
+    char place[CTKD__TREE_PLACE_MAX];
+    ctkd__tree_place(tree, i, place, sizeof place);
+    return ctkd__fail(err, CTKD_ERANGE, "%s: found %zu bytes, expected at most %zu", place, size,
+                      limit);
 }
 
 /* All of an open file. */
@@ -251,12 +408,8 @@ static ctkd_status read_file(const struct ctkd__tree *tree, size_t i, int file, 
     if (!S_ISREG(info.st_mode))
         return cannot_read(tree, i, "it is not a regular file", err);
     const size_t size = (size_t)info.st_size;
-    if (size > limit) {
-        char place[CTKD__TREE_PLACE_MAX];
-        ctkd__tree_place(tree, i, place, sizeof place);
-        return ctkd__fail(err, CTKD_ERANGE, "%s: found %zu bytes, expected at most %zu", place,
-                          size, limit);
-    }
+    if (size > limit)
+        return too_long(tree, i, size, limit, err);
     out->bytes = malloc(size + 1);
     if (!out->bytes)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for a file of %zu bytes", tree->path,
@@ -271,22 +424,54 @@ static ctkd_status read_file(const struct ctkd__tree *tree, size_t i, int file, 
             break; /* it has become shorter */
         out->size += (size_t)n;
     }
-    out->bytes[out->size] = '\0';
     return CTKD_OK;
 }
 
-ctkd_status ctkd__tree_read(const struct ctkd__tree *tree, size_t i, size_t limit,
+static ctkd_status read_own(const struct ctkd__tree *tree, size_t i, size_t limit,
                             struct ctkd__tree_bytes *out, ctkd_error *err)
 {
     char path[CTKD__TREE_PLACE_MAX];
-    *out = (struct ctkd__tree_bytes){ 0 };
     ctkd__tree_place(tree, i, path, sizeof path);
     const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0)
         return cannot_read(tree, i, strerror(errno), err);
     const ctkd_status status = read_file(tree, i, file, limit, out, err);
     close(file);
-    if (status != CTKD_OK)
+    return status;
+}
+
+static ctkd_status read_member(const struct ctkd__tree *tree, size_t i, size_t limit,
+                               struct ctkd__tree_bytes *out, ctkd_error *err)
+{
+    const struct ctkd__tree_file *const file = &tree->files[i];
+    const struct ctkd__tree_archive *const archive = &tree->archives[file->archive];
+    if (file->storage == CTKD__STORED_NOT)
+        return cannot_read(tree, i,
+                           "it is a link, encrypted or compressed in a way that is not supported "
+                           "(an archive of what links lead to: tar --dereference)",
+                           err);
+    if (file->size > limit)
+        return too_long(tree, i, file->size, limit, err);
+    if (file->storage == CTKD__STORED_ZIP)
+        return ctkd__tree_read_zip(tree, i, out, err);
+    out->bytes = malloc((size_t)file->size + 1);
+    if (!out->bytes)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for a file of %u bytes",
+                          archive->path, file->size);
+    out->size = file->size;
+    return ctkd__tree_archive_read(archive, file->offset, out->bytes, out->size, err);
+}
+
+ctkd_status ctkd__tree_read(const struct ctkd__tree *tree, size_t i, size_t limit,
+                            struct ctkd__tree_bytes *out, ctkd_error *err)
+{
+    *out = (struct ctkd__tree_bytes){ 0 };
+    const ctkd_status status = tree->files[i].storage == CTKD__STORED_FILE
+                                   ? read_own(tree, i, limit, out, err)
+                                   : read_member(tree, i, limit, out, err);
+    if (status == CTKD_OK)
+        out->bytes[out->size] = '\0';
+    else
         ctkd__tree_bytes_free(out);
     return status;
 }

@@ -24,14 +24,23 @@ void ctkd__tree_bytes_free(struct ctkd__tree_bytes *bytes);
 /* Read only after open: any number of threads may use it. */
 struct ctkd__tree;
 
+/* An archive in a folder whose files appear below `folder` instead: "ILSVRC2012_img_val.tar" below
+   "val". */
+struct ctkd__tree_mount {
+    const char *archive, *folder;
+};
+
 /*
- * Names that begin with a dot are left out, with all that is below them; links are followed.
+ * Names that begin with a dot are left out, with all that is below them (and __MACOSX); links in a
+ * folder are followed. A .tar in a .tar is the folder of its name. `mounts` ends with an archive
+ * NULL; NULL: none.
  *
  *   CTKD_EIO      cannot be read: the message names the file or the folder
  *   CTKD_EFORMAT  a damaged archive; a link that leads back to a folder above it
  *   CTKD_ENOMEM
  */
-ctkd_status ctkd__tree_open(const char *path, struct ctkd__tree **out, ctkd_error *err);
+ctkd_status ctkd__tree_open(const char *path, const struct ctkd__tree_mount *mounts,
+                            struct ctkd__tree **out, ctkd_error *err);
 void ctkd__tree_close(struct ctkd__tree *tree);
 
 const char *ctkd__tree_path(const struct ctkd__tree *tree); /* as given to open */

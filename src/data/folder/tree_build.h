@@ -4,20 +4,36 @@
 
 #include "data/folder/tree.h"
 
-enum { CTKD__TREE_NAME_MAX = 4096 };
+enum { CTKD__TREE_NAME_MAX = 4096, CTKD__TREE_ARCHIVES_MAX = 4 };
 
-/* A file. In an archive its bytes lie at `offset`, `packed` of them; deflated they become `size`.
- */
+/* How the bytes of a file are stored. */
+enum ctkd__tree_storage {
+    CTKD__STORED_FILE, /* in the file of its name */
+    CTKD__STORED_PLAIN,
+    CTKD__STORED_ZIP, /* behind a local header; plain, or deflated where `deflated` */
+    CTKD__STORED_NOT  /* a link or an encrypted file in an archive: named when it is read */
+};
+
 struct ctkd__tree_file {
-    uint64_t offset;
-    uint32_t size, packed;
-    uint32_t name; /* offset in the text */
+    uint64_t offset; /* in the archive; of the local header in a .zip */
+    uint32_t size, packed, crc32;
+    uint32_t name;   /* offset in the text */
+    uint8_t storage; /* enum ctkd__tree_storage */
+    uint8_t archive; /* index */
     bool deflated;
+};
+
+struct ctkd__tree_archive {
+    char *path;
+    int file;
+    uint64_t bytes;
 };
 
 struct ctkd__tree {
     char *path;
-    int archive; /* descriptor; -1: a folder */
+    const struct ctkd__tree_mount *mounts; /* while it is made */
+    struct ctkd__tree_archive archives[CTKD__TREE_ARCHIVES_MAX];
+    size_t n_archives;
     size_t count, capacity;
     struct ctkd__tree_file *files;
     size_t n_folders, folders_capacity;
@@ -31,15 +47,31 @@ struct ctkd__tree {
 ctkd_status ctkd__tree_add_file(struct ctkd__tree *tree, const char *name,
                                 const struct ctkd__tree_file *file, ctkd_error *err);
 ctkd_status ctkd__tree_add_folder(struct ctkd__tree *tree, const char *name, ctkd_error *err);
+/* The same of a name as an archive has it, below `folder` (""): cleaned, and left out where a part
+   of it is hidden. `file` NULL: a folder. */
+ctkd_status ctkd__tree_add_member(struct ctkd__tree *tree, const char *folder, const char *name,
+                                  size_t length, const struct ctkd__tree_file *file,
+                                  ctkd_error *err);
 
 /* The order of names: by bytes, with a slash before all others. */
 int ctkd__tree_compare(const char *a, const char *b);
 /* Sorts files and folders by name; a name that occurs twice is CTKD_EFORMAT. */
 ctkd_status ctkd__tree_sort(struct ctkd__tree *tree, ctkd_error *err);
 
-/* Fill an empty tree of tree->path. */
+/* `size` bytes at `offset` of an archive. CTKD_EFORMAT: it ends before. */
+ctkd_status ctkd__tree_archive_read(const struct ctkd__tree_archive *archive, uint64_t offset,
+                                    void *out, size_t size, ctkd_error *err);
+
+/* Fill a tree. Those of archives add the files of the last one below `folder`. */
 ctkd_status ctkd__tree_scan_folder(struct ctkd__tree *tree, ctkd_error *err);
-ctkd_status ctkd__tree_scan_zip(struct ctkd__tree *tree, ctkd_error *err);
-ctkd_status ctkd__tree_scan_tar(struct ctkd__tree *tree, ctkd_error *err);
+ctkd_status ctkd__tree_scan_zip(struct ctkd__tree *tree, const char *folder, ctkd_error *err);
+ctkd_status ctkd__tree_scan_tar(struct ctkd__tree *tree, const char *folder, ctkd_error *err);
+/* Opens an archive, known by its contents, and scans it. */
+ctkd_status ctkd__tree_scan_archive(struct ctkd__tree *tree, const char *path, const char *folder,
+                                    ctkd_error *err);
+
+/* The bytes of a file of a .zip. */
+ctkd_status ctkd__tree_read_zip(const struct ctkd__tree *tree, size_t i,
+                                struct ctkd__tree_bytes *out, ctkd_error *err);
 
 #endif
