@@ -210,7 +210,7 @@ static const char *const keys[] = {
 const struct ctkd__command ctkd__command_predict = {
     .name = "predict",
     .arguments = "RUN_OR_FILE IMAGE_OR_FOLDER... [key=value ...]",
-    .summary = "classes and probabilities of image files",
+    .summary = "name the classes of image files with their probabilities",
     .details =
         "RUN_OR_FILE is a run directory (its last.safetensors) or a file of weights. Of a folder "
         "all images in\n"
