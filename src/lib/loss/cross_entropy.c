@@ -26,17 +26,20 @@ CTKD__CLONES static void scale_row(size_t count, double weight, const double *re
         ds[j] = (float)(weight * e[j]);
 }
 
-/* ds = (total softmax(s) - y)/n with y one label or soft ones, whose sum is `total`. */
+/* ds = (total softmax(s) - y)/n with y one label or soft ones, whose sum is `total`; kept: the row's
+   exponentials, or NULL. */
 static void differentiate(const struct cross_entropy *c, size_t i, struct ctkd__lse lse,
-                          double total)
+                          double total, const double *kept)
 {
     const float *const s = c->s + i * c->k, *const y = c->y ? c->y + i * c->k : NULL;
     float *const ds = c->ds + i * c->k;
     const double n = (double)c->n, sum = exp(lse.log_sum);
-    double e[BLOCK];
+    double own[BLOCK];
     for (size_t j = 0; j < c->k; j += BLOCK) {
         const size_t count = c->k - j < BLOCK ? c->k - j : BLOCK;
-        ctkd__exp_row(count, s + j, lse.max, 1, e);
+        const double *const e = kept ? kept + j : own;
+        if (!kept)
+            ctkd__exp_row(count, s + j, lse.max, 1, own);
         if (y)
             for (size_t b = 0; b < count; b++)
                 ds[j + b] = (float)((total * e[b] / sum - (double)y[j + b]) / n);
@@ -53,10 +56,11 @@ static void differentiate(const struct cross_entropy *c, size_t i, struct ctkd__
 static void run_task(void *argument, size_t task)
 {
     struct cross_entropy *c = argument;
-    double sum = 0;
+    double sum = 0, row[CTKD__ROW_KEPT];
+    double *const kept = c->ds && c->k <= CTKD__ROW_KEPT ? row : NULL;
     for (size_t i = ctkd__task_begin(c->n, task); i < ctkd__task_begin(c->n, task + 1); i++) {
         const float *const s = c->s + i * c->k, *const y = c->y ? c->y + i * c->k : NULL;
-        const struct ctkd__lse lse = ctkd__row_lse(c->k, s);
+        const struct ctkd__lse lse = ctkd__row_lse_keeping(c->k, s, kept);
         double total = 1;
         if (y) {
             total = 0;
@@ -69,7 +73,7 @@ static void run_task(void *argument, size_t task)
             sum += lse.log_sum - ((double)s[c->labels[i]] - lse.max);
         }
         if (c->ds)
-            differentiate(c, i, lse, total);
+            differentiate(c, i, lse, total, kept);
     }
     c->sums[task] = sum;
 }

@@ -14,17 +14,23 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-struct ctkd__lse ctkd__row_lse(size_t k, const float *x)
+struct ctkd__lse ctkd__row_lse_keeping(size_t k, const float *x, double *kept)
 {
     struct ctkd__lse lse = { .max = ctkd__row_max(k, x) };
-    double lanes[CTKD__LANES] = { 0 }, e[BLOCK];
+    double lanes[CTKD__LANES] = { 0 }, own[BLOCK];
     for (size_t j = 0; j < k; j += BLOCK) {
         const size_t count = least(BLOCK, k - j);
+        double *const e = kept ? kept + j : own;
         ctkd__exp_row(count, x + j, lse.max, 1, e);
         ctkd__add_lanes(count, e, lanes);
     }
     lse.log_sum = log(ctkd__lanes_sum(lanes));
     return lse;
+}
+
+struct ctkd__lse ctkd__row_lse(size_t k, const float *x)
+{
+    return ctkd__row_lse_keeping(k, x, NULL);
 }
 
 CTKD__CLONES static void probabilities_clones(size_t k, const float *x, struct ctkd__lse lse,
@@ -149,28 +155,49 @@ CTKD__CLONES static void excesses(const struct ctkd__kl_row *row, struct class_b
     }
 }
 
-/* The largest distance of t and s, each less its maximum and times its factor. */
-CTKD__CLONES static double widest_of(const struct ctkd__kl_row *row, struct class_range part)
+/* Whether t and s, each less its maximum and times its factor, are nowhere `limit` apart. */
+CTKD__CLONES static bool within(const struct ctkd__kl_row *row, struct class_range part,
+                                double limit)
 {
     enum { WIDTH = 32 }; /* of a loop that stays one: GCC makes vectors of it */
-    double most[WIDTH] = { 0 }, widest = 0;
     const float *const s = row->s + part.begin, *const t = row->t + part.begin;
     const double s_max = row->s_max, t_max = row->t_max;
     const double s_factor = row->s_factor, t_factor = row->t_factor;
     const size_t count = part.end - part.begin;
+    for (size_t j = 0; j < count; j += WIDTH) { /* rarely more than once */
+        const size_t n = least(WIDTH, count - j);
+        int apart = 0;
+        for (size_t l = 0; l < n; l++)
+            apart |= fabs(((double)t[j + l] - t_max) * t_factor -
+                          ((double)s[j + l] - s_max) * s_factor) *
+                         row->inverse >=
+                     limit;
+        if (apart)
+            return false;
+    }
+    return true;
+}
+
+/* As ctkd__add_lanes of both. */
+CTKD__CLONES static void add_block(struct class_block b, double *restrict s_lanes,
+                                   double *restrict t_lanes)
+{
+    double s[CTKD__LANES], t[CTKD__LANES];
+    memcpy(s, s_lanes, sizeof s);
+    memcpy(t, t_lanes, sizeof t);
     size_t j = 0;
-    for (; j + WIDTH <= count; j += WIDTH)
-        for (size_t l = 0; l < WIDTH; l++) {
-            const double d =
-                fabs(((double)t[j + l] - t_max) * t_factor - ((double)s[j + l] - s_max) * s_factor);
-            most[l] = d > most[l] ? d : most[l];
-        }
-    for (size_t l = 0; j + l < count; l++)
-        most[l] = fmax(most[l], fabs(((double)t[j + l] - t_max) * t_factor -
-                                     ((double)s[j + l] - s_max) * s_factor));
-    for (size_t l = 0; l < WIDTH; l++)
-        widest = most[l] > widest ? most[l] : widest;
-    return widest;
+    for (; j + CTKD__LANES <= b.count; j += CTKD__LANES) {
+        for (size_t l = 0; l < CTKD__LANES; l++)
+            s[l] += b.s[j + l];
+        for (size_t l = 0; l < CTKD__LANES; l++)
+            t[l] += b.t[j + l];
+    }
+    for (size_t l = 0; j + l < b.count; l++) {
+        s[l] += b.s[j + l];
+        t[l] += b.t[j + l];
+    }
+    memcpy(s_lanes, s, sizeof s);
+    memcpy(t_lanes, t, sizeof t);
 }
 
 void ctkd__kl_row_prepare(struct ctkd__kl_row *row)
@@ -179,22 +206,20 @@ void ctkd__kl_row_prepare(struct ctkd__kl_row *row)
     row->inverse = 1 / row->tau;
     row->s_factor = row->s_factor == 0 ? 1 : row->s_factor;
     row->t_factor = row->t_factor == 0 ? 1 : row->t_factor;
-    double s_lanes[CTKD__LANES] = { 0 }, t_lanes[CTKD__LANES] = { 0 }, own[2][BLOCK], widest = 0;
+    double s_lanes[CTKD__LANES] = { 0 }, t_lanes[CTKD__LANES] = { 0 }, own[2][BLOCK];
     for (size_t i = 0; i < 2; i++) {
         const struct class_range part = part_of(row, i);
         for (size_t j = part.begin; j < part.end; j += BLOCK) {
             const struct class_block b = block_at(row, j, part.end, false, own);
-            ctkd__add_lanes(b.count, b.s, s_lanes);
-            ctkd__add_lanes(b.count, b.t, t_lanes);
+            add_block(b, s_lanes, t_lanes);
         }
-        widest = fmax(widest, widest_of(row, part));
     }
     row->s_sum = ctkd__lanes_sum(s_lanes);
     row->t_sum = ctkd__lanes_sum(t_lanes);
     row->s_lse = log(row->s_sum);
     row->t_lse = log(row->t_sum);
     row->lse_difference = row->t_lse - row->s_lse;
-    if (!(widest * row->inverse < 1e-3))
+    if (!within(row, part_of(row, 0), 1e-3) || !within(row, part_of(row, 1), 1e-3))
         return;
     /* Both are near log k, each to some 1e-15, and their difference is of the size of the logits'
        differences over tau: sum q e^((t - s)/tau) = e^lse_difference gives it without the
@@ -211,10 +236,48 @@ void ctkd__kl_row_prepare(struct ctkd__kl_row *row)
     row->lse_difference = log1p(ctkd__lanes_sum(lanes) / row->s_sum);
 }
 
-/* What a class adds to the sums of a row. */
+/* What a class adds to the sums of a row, and its gradient. */
+enum { KL, S, T, TR, MOVED, SUMS };
 struct terms {
-    double kl[BLOCK], s[BLOCK], t[BLOCK], tr[BLOCK], moved[BLOCK], ds[BLOCK];
+    double of[SUMS][BLOCK], ds[BLOCK];
 };
+
+/* As ctkd__add_lanes of each. One sum at a time, an addition would wait for the one before it. */
+CTKD__CLONES static void add_terms(size_t n, const struct terms *restrict terms,
+                                   double (*restrict lanes)[CTKD__LANES])
+{
+    double kl[CTKD__LANES], s[CTKD__LANES], t[CTKD__LANES], tr[CTKD__LANES], moved[CTKD__LANES];
+    memcpy(kl, lanes[KL], sizeof kl);
+    memcpy(s, lanes[S], sizeof s);
+    memcpy(t, lanes[T], sizeof t);
+    memcpy(tr, lanes[TR], sizeof tr);
+    memcpy(moved, lanes[MOVED], sizeof moved);
+    size_t j = 0;
+    for (; j + CTKD__LANES <= n; j += CTKD__LANES) {
+        for (size_t l = 0; l < CTKD__LANES; l++)
+            kl[l] += terms->of[KL][j + l];
+        for (size_t l = 0; l < CTKD__LANES; l++)
+            s[l] += terms->of[S][j + l];
+        for (size_t l = 0; l < CTKD__LANES; l++)
+            t[l] += terms->of[T][j + l];
+        for (size_t l = 0; l < CTKD__LANES; l++)
+            tr[l] += terms->of[TR][j + l];
+        for (size_t l = 0; l < CTKD__LANES; l++)
+            moved[l] += terms->of[MOVED][j + l];
+    }
+    for (size_t l = 0; j + l < n; l++) {
+        kl[l] += terms->of[KL][j + l];
+        s[l] += terms->of[S][j + l];
+        t[l] += terms->of[T][j + l];
+        tr[l] += terms->of[TR][j + l];
+        moved[l] += terms->of[MOVED][j + l];
+    }
+    memcpy(lanes[KL], kl, sizeof kl);
+    memcpy(lanes[S], s, sizeof s);
+    memcpy(lanes[T], t, sizeof t);
+    memcpy(lanes[TR], tr, sizeof tr);
+    memcpy(lanes[MOVED], moved, sizeof moved);
+}
 
 CTKD__CLONES static void make_terms(const struct ctkd__kl_row *row, struct class_block b,
                                     struct ctkd__ds_weights w, struct terms *restrict terms)
@@ -230,11 +293,11 @@ CTKD__CLONES static void make_terms(const struct ctkd__kl_row *row, struct class
         const double q = b.s[j] * s_scale, p = b.t[j] * t_scale;
         const double r = (at_t - at_s) * inverse - lse_difference;
         const struct ctkd__kl_term term = kl_term(p, q, r);
-        terms->kl[j] = term.kl;
-        terms->s[j] = q * at_s;
-        terms->t[j] = p * at_t;
-        terms->tr[j] = p * at_t * r;
-        terms->moved[j] = term.difference * at_s;
+        terms->of[KL][j] = term.kl;
+        terms->of[S][j] = q * at_s;
+        terms->of[T][j] = p * at_t;
+        terms->of[TR][j] = p * at_t * r;
+        terms->of[MOVED][j] = term.difference * at_s;
         terms->ds[j] = w.difference * term.difference + w.student * q + w.constant;
     }
 }
@@ -275,8 +338,7 @@ static void sum_smoothed(struct ctkd__kl_row *row, struct ctkd__ds_weights weigh
 static void sum_exact(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
                       struct ctkd__row_gradient ds, double *moved_s, double *mean_tr)
 {
-    double kl[CTKD__LANES] = { 0 }, s[CTKD__LANES] = { 0 }, t[CTKD__LANES] = { 0 };
-    double tr[CTKD__LANES] = { 0 }, moved[CTKD__LANES] = { 0 }, own[2][BLOCK];
+    double lanes[SUMS][CTKD__LANES] = { { 0 } }, own[2][BLOCK];
     struct terms terms;
     for (size_t i = 0; i < 2; i++) {
         const struct class_range part = part_of(row, i);
@@ -284,18 +346,14 @@ static void sum_exact(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
             const struct class_block b = block_at(row, j, part.end, true, own);
             make_terms(row, b, weights, &terms);
             put_block(j, b.count, terms.ds, ds);
-            ctkd__add_lanes(b.count, terms.kl, kl);
-            ctkd__add_lanes(b.count, terms.s, s);
-            ctkd__add_lanes(b.count, terms.t, t);
-            ctkd__add_lanes(b.count, terms.tr, tr);
-            ctkd__add_lanes(b.count, terms.moved, moved);
+            add_terms(b.count, &terms, lanes);
         }
     }
-    row->kl = row->mean_r = ctkd__lanes_sum(kl); /* the differences q - p sum to 0 */
-    row->mean_s = ctkd__lanes_sum(s);
-    row->mean_t = ctkd__lanes_sum(t);
-    *mean_tr = ctkd__lanes_sum(tr);
-    *moved_s = ctkd__lanes_sum(moved);
+    row->kl = row->mean_r = ctkd__lanes_sum(lanes[KL]); /* the differences q - p sum to 0 */
+    row->mean_s = ctkd__lanes_sum(lanes[S]);
+    row->mean_t = ctkd__lanes_sum(lanes[T]);
+    *mean_tr = ctkd__lanes_sum(lanes[TR]);
+    *moved_s = ctkd__lanes_sum(lanes[MOVED]);
 }
 
 void ctkd__kl_row_sum(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,

@@ -20,6 +20,8 @@ struct ctkd__lse {
     double max, log_sum;
 };
 struct ctkd__lse ctkd__row_lse(size_t k, const float *x);
+/** The same; kept gets exp(x_j - max), k values, unless NULL. */
+struct ctkd__lse ctkd__row_lse_keeping(size_t k, const float *x, double *kept);
 
 /** p = softmax(x) of a row whose lse this is. */
 void ctkd__probabilities(size_t k, const float *x, struct ctkd__lse lse, float *p);

@@ -8,7 +8,7 @@ CTKD__CLONES static void exp_row_clones(size_t n, const float *x, double max, do
                                         double *restrict y)
 {
     for (size_t j = 0; j < n; j++)
-        y[j] = ctkd__exp(((double)x[j] - max) * scale);
+        y[j] = ctkd__exp_below(((double)x[j] - max) * scale);
 }
 
 void ctkd__exp_row(size_t n, const float *x, double max, double scale, double *y)
@@ -43,7 +43,7 @@ double ctkd__lanes_sum(const double *s)
 
 CTKD__CLONES static double row_max_clones(size_t n, const float *x)
 {
-    enum { WIDTH = 64 }; /* of a loop that stays one: GCC makes vectors of it */
+    enum { WIDTH = 64, PART = 16 }; /* of a loop that stays one: GCC makes vectors of it */
     float most[WIDTH];
     for (size_t l = 0; l < WIDTH; l++)
         most[l] = -INFINITY;
@@ -51,10 +51,16 @@ CTKD__CLONES static double row_max_clones(size_t n, const float *x)
     for (; j + WIDTH <= n; j += WIDTH)
         for (size_t l = 0; l < WIDTH; l++)
             most[l] = x[j + l] > most[l] ? x[j + l] : most[l];
+    for (; j + PART <= n; j += PART)
+        for (size_t l = 0; l < PART; l++)
+            most[l] = x[j + l] > most[l] ? x[j + l] : most[l];
     for (size_t l = 0; j + l < n; l++)
         most[l] = x[j + l] > most[l] ? x[j + l] : most[l];
+    for (size_t part = PART; part < WIDTH; part += PART)
+        for (size_t l = 0; l < PART; l++)
+            most[l] = most[part + l] > most[l] ? most[part + l] : most[l];
     float max = -INFINITY;
-    for (size_t l = 0; l < WIDTH; l++)
+    for (size_t l = 0; l < PART; l++)
         max = most[l] > max ? most[l] : max;
     return (double)max;
 }

@@ -41,13 +41,18 @@ static inline struct ctkd__exp_parts ctkd__exp_split(double x)
     return parts;
 }
 
-/** e^x; 0 below -708 (e^-708 is 3e-308), e^709 above 709; NaN for NaN. */
-static inline double ctkd__exp(double x)
+/** e^x for x <= 709; 0 below -708 (e^-708 is 3e-308); NaN for NaN. */
+static inline double ctkd__exp_below(double x)
 {
-    const double bounded = x > 709 ? 709 : x;
-    const struct ctkd__exp_parts e = ctkd__exp_split(bounded);
+    const struct ctkd__exp_parts e = ctkd__exp_split(x);
     const double value = e.scale + e.scale * e.rest;
     return x < -708 ? 0 : value;
+}
+
+/** e^x; the same, and e^709 above 709. */
+static inline double ctkd__exp(double x)
+{
+    return ctkd__exp_below(x > 709 ? 709 : x);
 }
 
 /** e^x - 1 for |x| <= 1, to some 3e-16 of it. */
@@ -57,7 +62,7 @@ static inline double ctkd__expm1(double x)
     return e.scale * e.rest + (e.scale - 1);
 }
 
-/** y_j = exp((x_j - max) scale), n values. */
+/** y_j = exp((x_j - max) scale), n values, none above max; scale > 0. */
 void ctkd__exp_row(size_t n, const float *x, double max, double scale, double *y);
 
 /** Sums by lane: lanes_l += sum of x_j with j % 8 = l; a sum over a row is that of its lanes. */
