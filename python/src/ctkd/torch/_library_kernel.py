@@ -26,6 +26,7 @@ class _Evaluator:
         self.error, self.batch = c.CError(), c.Batch()
         self.batch.size = ctypes.sizeof(c.Batch)
         self.report = c.Report()
+        self.report_at = ctypes.addressof(self.report)
         self.by_steps = self.settings["curriculum_steps"] > 0
 
     def reserve(self, n: int) -> None:
@@ -58,12 +59,12 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
     if evaluator is None:
         evaluator = _evaluators.setdefault((text, k), _Evaluator(text, k))
     s, t, theta = _readable(s), _readable(t), theta.float().contiguous()
-    labels = None if labels is None else labels.to(torch.int64).contiguous()
+    labels = None if labels is None else labels.long().contiguous()
     soft = None if soft is None else soft.float().contiguous()
     mask = None if mask is None else mask.to(torch.uint8).contiguous()
     weights = None if weights is None else weights.float().contiguous()
-    ds = torch.empty((n, k) if grads else (0,), dtype=torch.float32)
-    dtheta = torch.empty(theta.shape if grads else (0,), dtype=torch.float32)
+    ds = torch.empty(n, k, dtype=torch.float32) if grads else torch.empty(0)
+    dtheta = torch.empty_like(theta) if grads else torch.empty(0)
     with evaluator.lock:
         evaluator.reserve(n)
         if theta.numel() != evaluator.count:
@@ -78,9 +79,10 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
             c.check(c.lib.ctkd_plugin_theta_write(evaluator.handle, theta.data_ptr()), what="theta")
         status = c.lib.ctkd_plugin_evaluate(evaluator.handle, batch, ds.data_ptr() if grads else None,
                                             dtheta.data_ptr() if grads and evaluator.count else None,
-                                            ctypes.addressof(report), error)
+                                            evaluator.report_at, error)
         if status:
             c.check(status, error)
-        numbers = torch.tensor([getattr(report, name) for name in REPORT], dtype=torch.float32)
-        loss = torch.tensor(report.loss, dtype=torch.float32)
+        numbers = torch.empty(len(REPORT))  # the first members of the struct
+        ctypes.memmove(numbers.data_ptr(), evaluator.report_at, 4 * len(REPORT))
+        loss = torch.tensor(report.loss)
     return loss, ds, dtheta, numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
+from functools import lru_cache
 from typing import Any, Dict, Optional, Union
 
 import torch
@@ -19,7 +20,9 @@ from ._settings import settings_of, text_of
 _handles = itertools.count(1)
 
 
+@lru_cache(maxsize=64)
 def _f32(x: float) -> float:
+    """A setting as the library holds it."""
     return ctypes.c_float(x).value
 
 
@@ -118,8 +121,9 @@ class CTKDLoss(nn.Module):
         from 1; needed in training while the curriculum is in epochs. mask [n]: 0 leaves a sample out. weights [n]: one
         per sample.
         """
-        if student_logits.dim() != 2 or student_logits.shape != teacher_logits.shape:
-            raise ValueError(f"found student logits of shape {list(student_logits.shape)} and teacher logits of shape "
+        shape = student_logits.shape
+        if len(shape) != 2 or shape != teacher_logits.shape:
+            raise ValueError(f"found student logits of shape {list(shape)} and teacher logits of shape "
                              f"{list(teacher_logits.shape)}, expected [n, k] for both")
         if epoch is None:
             epoch = self._epoch
@@ -130,25 +134,26 @@ class CTKDLoss(nn.Module):
             epoch = 1
         labels = soft = None
         if target is not None:
-            expected = student_logits.shape if target.is_floating_point() else student_logits.shape[:1]
+            labels, soft = (None, target) if target.is_floating_point() else (target, None)
+            expected = shape if labels is None else shape[:1]
             if target.shape != expected:
                 raise ValueError(f"target: found shape {list(target.shape)}, expected {list(expected)}")
-            labels, soft = (None, target) if target.is_floating_point() else (target, None)
         for name, x in (("mask", mask), ("weights", weights)):
-            if x is not None and x.shape != student_logits.shape[:1]:
-                raise ValueError(f"{name}: found shape {list(x.shape)}, expected {list(student_logits.shape[:1])}")
-        grads = torch.is_grad_enabled() and (student_logits.requires_grad or self.theta.requires_grad)
+            if x is not None and x.shape != shape[:1]:
+                raise ValueError(f"{name}: found shape {list(x.shape)}, expected {list(shape[:1])}")
+        theta = self.theta
+        grads = torch.is_grad_enabled() and (student_logits.requires_grad or theta.requires_grad)
         handle = self._handle if self.training else 0
-        arguments = (student_logits, self.theta, teacher_logits, labels, soft, mask, weights, self.moves, self._text,
-                     epoch, grads, handle)
         if torch.compiler.is_compiling():
-            loss, _, _, report = torch.ops.ctkd.evaluate(*arguments)
-        else:
-            loss, report = _ops.Eager.apply(*arguments)
-        self._last = report.detach()
-        return loss
+            loss, _, _, report = torch.ops.ctkd.evaluate(student_logits, theta, teacher_logits, labels, soft, mask, weights,
+                                                         self.moves, self._text, epoch, grads, handle)
+            self._last = report.detach()
+            return loss
+        with torch.no_grad():
+            loss, ds, dtheta, self._last = _ops.run(student_logits, teacher_logits, labels, soft, mask, weights, theta,
+                                                    self.moves, self._text, epoch, grads)
+        return _ops.Eager.apply(student_logits, theta, (loss, ds, dtheta), handle) if grads else loss
 
-    @torch.no_grad()
     def _move(self, g: Tensor, dtheta: Tensor) -> None:
         """A backward pass: theta's SGD on the mean over `accumulate` of them and over the ranks. Passes whose gradient is
         not finite, which a GradScaler skips, move theta on no rank."""
@@ -184,7 +189,7 @@ class CTKDLoss(nn.Module):
         new_speed = _f32(self.momentum) * speed + (scale * slope + decay * old)
         moved = old - _f32(self.learning_rate) * new_speed
         if one:
-            if math.isfinite(_f32(moved)):
+            if math.isfinite(ctypes.c_float(moved).value):
                 theta.fill_(moved)
                 velocity.fill_(new_speed)
                 self.moves.add_(1)

@@ -27,31 +27,38 @@ def run(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tensor], 
 
 def pull(g: Tensor, ds: Tensor, dtheta: Tensor, handle: int) -> Tuple[Tensor, Tensor]:
     """Gradients times the one that comes in; theta of the criterion `handle` moves, by its own gradient without g."""
-    module = modules.get(handle) if handle else None
-    if module is not None:
-        module._move(g, dtheta)
+    move(g, dtheta, handle)
     return g * ds, g * dtheta
 
 
+def move(g: Tensor, dtheta: Tensor, handle: int) -> None:
+    module = modules.get(handle) if handle else None
+    if module is not None:
+        module._move(g, dtheta)
+
+
 class Eager(torch.autograd.Function):
-    """Without the operator's overhead, outside torch.compile."""
+    """An evaluation's place in the graph, without the operator's overhead, outside torch.compile. s, theta: for the graph;
+    found: loss, ds and dtheta."""
 
     @staticmethod
-    def forward(ctx, s, theta, t, labels, soft, mask, weights, moves, text, epoch, grads, handle):  # type: ignore
-        loss, ctx.ds, ctx.dtheta, report = run(s, t, labels, soft, mask, weights, theta, moves, text, epoch, grads)
+    def forward(ctx, s, theta, found, handle):  # type: ignore
+        loss, ctx.ds, ctx.dtheta = found
         ctx.dtype, ctx.handle = s.dtype, handle
         ctx.save_for_backward(s if s.requires_grad else theta)
-        ctx.mark_non_differentiable(report)
-        return loss, report
+        return loss
 
     @staticmethod
-    def backward(ctx, g, _):  # type: ignore
+    def backward(ctx, g):  # type: ignore
+        for_s, for_theta = ctx.needs_input_grad[:2]
         if torch.is_grad_enabled():
             ds, dtheta = Pull.apply(ctx.saved_tensors[0], g, ctx.ds, ctx.dtheta, ctx.handle)
         else:
-            ds, dtheta = pull(g, ctx.ds, ctx.dtheta, ctx.handle)
-        needs = ctx.needs_input_grad
-        return (ds.to(ctx.dtype) if needs[0] else None, dtheta if needs[1] else None) + (None,) * 10
+            move(g, ctx.dtheta, ctx.handle)
+            ds, dtheta = g * ctx.ds if for_s else None, g * ctx.dtheta if for_theta else None
+        if for_s and ds.dtype != ctx.dtype:
+            ds = ds.to(ctx.dtype)
+        return ds if for_s else None, dtheta if for_theta else None, None, None
 
 
 class Pull(torch.autograd.Function):
