@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/doctor_data.h"
 #include "cli/examination.h"
 #include "io/jsonl.h"
 #include "run/run.h"
@@ -49,10 +50,28 @@ static bool names_teacher(const struct ctkd__line *line)
     return found;
 }
 
-enum { JSON };
-static const struct ctkd__flag flags[] = { [JSON] = CTKD__FLAG_JSON,
-                                           CTKD__FLAG_PRESET,
-                                           CTKD__FLAG_END };
+enum { JSON, PRESET, EXCLUDE };
+static const struct ctkd__flag flags[] = {
+    [JSON] = CTKD__FLAG_JSON,
+    [PRESET] = CTKD__FLAG_PRESET,
+    [EXCLUDE] = { "--exclude", NULL, "FILE",
+                  "of DATA: write the names of images to leave out into FILE, which data.exclude "
+                  "reads",
+                  NULL },
+    CTKD__FLAG_END,
+};
+
+/* The image files of `name` instead of a run. */
+static int examine_data(const struct ctkd__command *command, const struct ctkd__line *line,
+                        const char *set, struct ctkd__config *config)
+{
+    ctkd_error err = { 0 };
+    if (ctkd__sections_set(ctkd__config_sections(config), "DATA", "data.set", set, &err) !=
+            CTKD_OK ||
+        ctkd__arguments_apply(line->n_configuration, line->argv, config, &err) != CTKD_OK)
+        return ctkd__cli_misused(command, &err);
+    return ctkd__doctor_data(config, ctkd__line_value(line, EXCLUDE), ctkd__line_has(line, JSON));
+}
 
 static int configure_and_examine(const struct ctkd__command *command, int argc, char **argv,
                                  struct ctkd__config *config)
@@ -65,6 +84,14 @@ static int configure_and_examine(const struct ctkd__command *command, int argc, 
     int ended;
     if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended))
         return ended;
+    char set[4200];
+    if (arguments.n_positionals && ctkd__doctor_is_data(arguments.positionals[0], set, sizeof set))
+        return examine_data(command, &line, set, config);
+    if (ctkd__line_has(&line, EXCLUDE)) {
+        ctkd__fail(&err, CTKD_EINVAL,
+                   "found --exclude without DATA, expected a folder of images or imagefolder:PATH");
+        return ctkd__cli_misused(command, &err);
+    }
     if (ctkd__cli_configure(&line, &arguments, names_teacher(&line), config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
     const bool distil = config->teacher.path[0];
@@ -97,13 +124,19 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_doctor = {
     .name = "doctor",
-    .arguments = "[CONFIG] [key=value ...]",
+    .arguments = "[CONFIG | DATA] [key=value ...]",
     .summary = "examine a run before it costs anything",
-    .details = "Doctor takes what `ctkd train` takes or, with a teacher.path, `ctkd distill`. It "
-               "makes a few steps, writes nothing, and looks at data, teacher, balance of the "
-               "losses, time, memory and disk. Each check is a line, ok or PROBLEM with what to "
-               "do; the exit status is 1 when there is a problem.\n\n"
-               "A run looks at the same things at its beginning and prints the problems only.",
+    .details =
+        "Doctor takes what `ctkd train` takes or, with a teacher.path, `ctkd distill`. It "
+        "makes a few steps, writes nothing, and looks at data, teacher, balance of the "
+        "losses, time, memory and disk. Each check is a line, ok or PROBLEM with what to "
+        "do; the exit status is 1 when there is a problem.\n\n"
+        "A run looks at the same things at its beginning and prints the problems only.\n\n"
+        "Of DATA, a folder of images or imagefolder:PATH, every file is decoded. A line tells "
+        "each file that cannot be read, has the bytes of another one, is damaged, in CMYK, "
+        "rotated by its EXIF, or of an odd size: one side more than 3 times the other, or 4 "
+        "times off the median. The exit status is 1 when files cannot be read or are in both "
+        "parts.",
     .options = true,
     .flags = flags,
     .names_max = 1,

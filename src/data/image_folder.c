@@ -147,14 +147,14 @@ static ctkd_status load_images(struct ctkd__dataset *dataset, ctkd_error *err)
                : attach_part(&folder->test, &layout->test, &dataset->test, err);
 }
 
-static ctkd_status load(const char *path, const struct ctkd__tree_mount *mounts,
-                        struct ctkd__dataset *dataset, ctkd_error *err)
+static ctkd_status image_folder_load(const struct ctkd__dataset_def *def, const char *path,
+                                     struct ctkd__dataset *dataset, ctkd_error *err)
 {
     struct ctkd__folder *const folder = calloc(1, sizeof *folder);
     if (!folder)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
     dataset->folder = folder;
-    ctkd_status status = ctkd__tree_open(path, mounts, &folder->tree, err);
+    ctkd_status status = ctkd__tree_open(path, def->mounts, &folder->tree, err);
     if (status == CTKD_OK)
         status = ctkd__layout_find(folder->tree, &dataset->options.layout, &folder->layout, err);
     if (status != CTKD_OK)
@@ -171,23 +171,12 @@ static ctkd_status load(const char *path, const struct ctkd__tree_mount *mounts,
     return load_images(dataset, err);
 }
 
-static ctkd_status image_folder_load(const struct ctkd__dataset_def *def, const char *path,
-                                     struct ctkd__dataset *dataset, ctkd_error *err)
-{
-    (void)def;
-    return load(path, NULL, dataset, err);
-}
-
 /* The archives as they are published may lie in the folder instead of what is in them. */
-static ctkd_status imagenet_load(const struct ctkd__dataset_def *def, const char *path,
-                                 struct ctkd__dataset *dataset, ctkd_error *err)
-{
-    static const struct ctkd__tree_mount mounts[] = { { "ILSVRC2012_img_train.tar", "train" },
-                                                      { "ILSVRC2012_img_val.tar", "val" },
-                                                      { NULL, NULL } };
-    (void)def;
-    return load(path, mounts, dataset, err);
-}
+static const struct ctkd__tree_mount imagenet_mounts[] = {
+    { "ILSVRC2012_img_train.tar", "train" },
+    { "ILSVRC2012_img_val.tar", "val" },
+    { NULL, NULL },
+};
 
 #define IMAGENET_CONSTANTS .mean = { 0.485f, 0.456f, 0.406f }, .std = { 0.229f, 0.224f, 0.225f }
 
@@ -214,7 +203,8 @@ const struct ctkd__dataset_def ctkd__dataset_imagenet = {
     .classes_max = 1 << 20,
     .in_files = true,
     IMAGENET_CONSTANTS,
-    .load = imagenet_load,
+    .mounts = imagenet_mounts,
+    .load = image_folder_load,
 };
 
 const struct ctkd__dataset_def ctkd__dataset_tiny_imagenet = {

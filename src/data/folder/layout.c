@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "data/folder/label_lists.h"
 #include "data/folder/tree_build.h"
@@ -411,8 +412,9 @@ static ctkd_status read_exclusions(struct finder *f, ctkd_error *err)
 {
     const char *const file = f->options->exclude;
     const struct ctkd__names *names;
-    if (!file || !file[0])
-        return CTKD_OK;
+    struct stat info;
+    if (!file || !file[0] || (stat(file, &info) == 0 && S_ISREG(info.st_mode) && !info.st_size))
+        return CTKD_OK; /* an empty list is one: `ctkd doctor` found nothing */
     ctkd_status status = ctkd__names_of_file(file, &names, err);
     if (status != CTKD_OK)
         return ctkd__fail_within(err, status, "data.exclude");
