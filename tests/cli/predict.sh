@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # `ctkd predict`: the probabilities of what `ctkd eval` evaluates, for image files of every kind; files that cannot be
 # read; the forms of its output; any number of threads and any batch.
+# usage: predict.sh BUILD SOURCE
 set -euo pipefail
 . "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 
-# compare JSON-LINES LOGITS.npy: softmax of row i is the i-th line, to float's digits; a test picture is `order` in ids.
+# compare JSON-LINES LOGITS.npy: softmax of row i is the i-th line, to float's digits.
 cat >compare.py <<'PY'
 import ast, json, math, struct, sys
 

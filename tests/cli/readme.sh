@@ -12,6 +12,7 @@ cd "$folder"
 ln -s "$source/configs" configs
 mkdir build scripts data
 ln -s "$source/scripts/demo" scripts/demo
+ln -s "$source/scripts/demo-photos" scripts/demo-photos
 ln -s "$build/example_plugin" build/example_plugin
 for file in "$build"/*; do
     name=$(basename "$file")
@@ -21,6 +22,7 @@ cat >build/ctkd <<SCRIPT
 #!/usr/bin/env bash
 case "\$*" in
 *--help*) exec "$build/ctkd" "\$@" ;;
+train\ *imagefolder:* | distill\ *imagefolder:*) exec "$build/ctkd" "\$@" train.max_steps=2 ;;
 train\ * | distill\ *) exec "$build/ctkd" "\$@" data.limit=100 data.test_limit=100 train.max_steps=2 ;;
 check\ *) exec "$build/ctkd" "\$@" data.test_limit=100 ;;
 *) exec "$build/ctkd" "\$@" ;;
@@ -48,7 +50,7 @@ build/ctkd convert elsewhere teacher.onnx
 commands=$(sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$source/README.md" | sed -e ':join' -e '/\\$/{N;s/ *\\\n */ /;b join' -e '}')
 [ "$(wc -l <<<"$commands")" -ge 10 ] || { echo "README.md: fewer commands than expected"; exit 1; }
 unset CTKD_BUILD CTKD_RUNS # of whoever runs the tests
-export CTKD_SETUP=no
+export CTKD_SETUP=no CTKD_IMAGES=2
 while read -r command; do
     echo "\$ $command"
     if [ "$command" = scripts/test ]; then
@@ -67,3 +69,18 @@ for row in teacher labels kd kd+ctkd; do
     grep -Eq "^${row/+/\\+} +[0-9.]+ %" output || { cat output; echo "scripts/demo: no row for $row"; exit 1; }
 done
 grep -Eq '^temperature of kd\+ctkd.*: [0-9]+\.[0-9]+' output
+# That of photographs ends with its table, wrong images and the file; of a folder without a split too.
+photos() { # LINE...: what its output must have
+    local line
+    for line in '^teacher +resnet34 +[0-9.]+ %' '^labels +resnet18 +[0-9.]+ %' '^kd\+ctkd +resnet18 +[0-9.]+ %' "$@"; do
+        grep -Eq "$line" output || { cat output; echo "scripts/demo-photos: no line '$line'"; exit 1; }
+    done
+    [ "$(grep -c '^wrong: ' output)" = "$(sed -n 's/ of [0-9]* test images are taken.*//p' output)" ] ||
+        { cat output; echo "scripts/demo-photos: wrong images"; exit 1; }
+}
+scripts/demo-photos >output 2>&1 || { cat output; exit 1; }
+photos '^[0-9]+ of 10 test images' '^runs/demo-photos/student.onnx names the same classes'
+mkdir -p 'my photos'
+cp -r runs/demo-photos/photographs/train/{bag,boot} 'my photos'
+scripts/demo-photos 'my photos' >output 2>&1 || { cat output; exit 1; }
+photos '^[0-9]+ of 2 test images'
