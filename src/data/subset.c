@@ -41,6 +41,10 @@ ctkd_status ctkd__subset_choose(const int32_t *labels, size_t count, size_t limi
                                 uint32_t *ids)
 {
     size_t classes = 0;
+    for (size_t i = 0; limit == count && i < count; i++)
+        ids[i] = (uint32_t)i;
+    if (limit == count)
+        return CTKD_OK;
     for (size_t i = 0; i < count; i++)
         if ((size_t)labels[i] >= classes)
             classes = (size_t)labels[i] + 1;

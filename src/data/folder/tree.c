@@ -6,10 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "data/folder/tree_build.h"
+#include "data/folder/tree_cache.h"
 #include "util/error.h"
+
+/* A tree of fewer files is scanned as fast as it is found in the cache. */
+enum { CACHED_FILES = 10000 };
 
 void ctkd__tree_bytes_free(struct ctkd__tree_bytes *bytes)
 {
@@ -70,12 +75,15 @@ ctkd_status ctkd__tree_add_file(struct ctkd__tree *tree, const char *name,
     return status;
 }
 
-ctkd_status ctkd__tree_add_folder(struct ctkd__tree *tree, const char *name, ctkd_error *err)
+ctkd_status ctkd__tree_add_folder(struct ctkd__tree *tree, const char *name, int64_t changed_ns,
+                                  ctkd_error *err)
 {
     if (!grow((void **)&tree->folders, tree->n_folders, &tree->folders_capacity,
               sizeof *tree->folders))
         return no_memory(tree, err);
-    const ctkd_status status = add_name(tree, name, &tree->folders[tree->n_folders], err);
+    struct ctkd__tree_folder *const added = &tree->folders[tree->n_folders];
+    added->changed_ns = changed_ns;
+    const ctkd_status status = add_name(tree, name, &added->name, err);
     tree->n_folders += status == CTKD_OK;
     return status;
 }
@@ -124,7 +132,7 @@ ctkd_status ctkd__tree_add_member(struct ctkd__tree *tree, const char *folder, c
     if (is_hidden(clean + begin + (begin > 0)))
         return CTKD_OK;
     return file ? ctkd__tree_add_file(tree, clean, file, err)
-                : ctkd__tree_add_folder(tree, clean, err);
+                : ctkd__tree_add_folder(tree, clean, 0, err);
 }
 
 int ctkd__tree_compare(const char *a, const char *b)
@@ -144,8 +152,8 @@ static int files_compare(const void *a, const void *b, void *text)
 
 static int folders_compare(const void *a, const void *b, void *text)
 {
-    return ctkd__tree_compare((char *)text + *(const uint32_t *)a,
-                              (char *)text + *(const uint32_t *)b);
+    const struct ctkd__tree_folder *const x = a, *const y = b;
+    return ctkd__tree_compare((char *)text + x->name, (char *)text + y->name);
 }
 
 ctkd_status ctkd__tree_sort(struct ctkd__tree *tree, ctkd_error *err)
@@ -212,8 +220,7 @@ static ctkd_status scan_by_kind(struct ctkd__tree *tree, const struct ctkd__tree
                                  : "another file");
 }
 
-ctkd_status ctkd__tree_scan_archive(struct ctkd__tree *tree, const char *path, const char *folder,
-                                    ctkd_error *err)
+ctkd_status ctkd__tree_open_archive(struct ctkd__tree *tree, const char *path, ctkd_error *err)
 {
     struct stat info;
     if (tree->n_archives == CTKD__TREE_ARCHIVES_MAX)
@@ -236,7 +243,16 @@ ctkd_status ctkd__tree_scan_archive(struct ctkd__tree *tree, const char *path, c
     }
     archive->bytes = (uint64_t)info.st_size;
     tree->n_archives++;
-    return scan_by_kind(tree, archive, folder, err);
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__tree_scan_archive(struct ctkd__tree *tree, const char *path, const char *folder,
+                                    ctkd_error *err)
+{
+    const ctkd_status status = ctkd__tree_open_archive(tree, path, err);
+    return status == CTKD_OK
+               ? scan_by_kind(tree, &tree->archives[tree->n_archives - 1], folder, err)
+               : status;
 }
 
 static ctkd_status scan_mounts(struct ctkd__tree *tree, ctkd_error *err)
@@ -278,7 +294,11 @@ ctkd_status ctkd__tree_open(const char *path, const struct ctkd__tree_mount *mou
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
     }
     tree->mounts = mounts;
-    const ctkd_status status = scan(tree, err);
+    const int64_t began = (int64_t)time(NULL);
+    const bool known = ctkd__tree_cache_read(tree);
+    const ctkd_status status = known ? CTKD_OK : scan(tree, err);
+    if (status == CTKD_OK && !known && tree->count >= CACHED_FILES)
+        ctkd__tree_cache_write(tree, began);
     tree->mounts = NULL;
     if (status == CTKD_OK)
         *out = tree;
@@ -287,10 +307,10 @@ ctkd_status ctkd__tree_open(const char *path, const struct ctkd__tree_mount *mou
     return status;
 }
 
-void ctkd__tree_close(struct ctkd__tree *tree)
+void ctkd__tree_clear(struct ctkd__tree *tree)
 {
-    if (!tree)
-        return;
+    char *const path = tree->path;
+    const struct ctkd__tree_mount *const mounts = tree->mounts;
     for (size_t i = 0; i < tree->n_archives; i++) {
         close(tree->archives[i].file);
         free(tree->archives[i].path);
@@ -298,6 +318,14 @@ void ctkd__tree_close(struct ctkd__tree *tree)
     free(tree->files);
     free(tree->folders);
     free(tree->text);
+    *tree = (struct ctkd__tree){ .path = path, .mounts = mounts };
+}
+
+void ctkd__tree_close(struct ctkd__tree *tree)
+{
+    if (!tree)
+        return;
+    ctkd__tree_clear(tree);
     free(tree->path);
     free(tree);
 }
@@ -326,7 +354,7 @@ size_t ctkd__tree_folders(const struct ctkd__tree *tree)
 
 const char *ctkd__tree_folder(const struct ctkd__tree *tree, size_t i)
 {
-    return tree->text + tree->folders[i];
+    return tree->text + tree->folders[i].name;
 }
 
 /* The first file that is not before `name`. */

@@ -23,6 +23,11 @@ struct ctkd__tree_file {
     bool deflated;
 };
 
+struct ctkd__tree_folder {
+    uint32_t name;      /* offset in the text */
+    int64_t changed_ns; /* when, since 1970; 0: of an archive */
+};
+
 struct ctkd__tree_archive {
     char *path;
     int file;
@@ -37,7 +42,8 @@ struct ctkd__tree {
     size_t count, capacity;
     struct ctkd__tree_file *files;
     size_t n_folders, folders_capacity;
-    uint32_t *folders; /* offsets of names in the text */
+    struct ctkd__tree_folder *folders;
+    int64_t changed_ns; /* of the tree's own folder */
     char *text;
     size_t text_bytes, text_capacity;
 };
@@ -46,7 +52,8 @@ struct ctkd__tree {
    of names. */
 ctkd_status ctkd__tree_add_file(struct ctkd__tree *tree, const char *name,
                                 const struct ctkd__tree_file *file, ctkd_error *err);
-ctkd_status ctkd__tree_add_folder(struct ctkd__tree *tree, const char *name, ctkd_error *err);
+ctkd_status ctkd__tree_add_folder(struct ctkd__tree *tree, const char *name, int64_t changed_ns,
+                                  ctkd_error *err);
 /* The same of a name as an archive has it, below `folder` (""): cleaned, and left out where a part
    of it is hidden. `file` NULL: a folder. */
 ctkd_status ctkd__tree_add_member(struct ctkd__tree *tree, const char *folder, const char *name,
@@ -66,9 +73,14 @@ ctkd_status ctkd__tree_archive_read(const struct ctkd__tree_archive *archive, ui
 ctkd_status ctkd__tree_scan_folder(struct ctkd__tree *tree, ctkd_error *err);
 ctkd_status ctkd__tree_scan_zip(struct ctkd__tree *tree, const char *folder, ctkd_error *err);
 ctkd_status ctkd__tree_scan_tar(struct ctkd__tree *tree, const char *folder, ctkd_error *err);
-/* Opens an archive, known by its contents, and scans it. */
+/* Opens an archive, as the next one of the tree. */
+ctkd_status ctkd__tree_open_archive(struct ctkd__tree *tree, const char *path, ctkd_error *err);
+/* The same, and scans it, known by its contents. */
 ctkd_status ctkd__tree_scan_archive(struct ctkd__tree *tree, const char *path, const char *folder,
                                     ctkd_error *err);
+
+/* Frees all but the path: a tree before its scan. */
+void ctkd__tree_clear(struct ctkd__tree *tree);
 
 /* The bytes of a file of a .zip. */
 ctkd_status ctkd__tree_read_zip(const struct ctkd__tree *tree, size_t i,

@@ -118,11 +118,7 @@ static ctkd_status scan_entry(struct scan *scan, int folder, const struct place 
             ctkd__tree_add_file(scan->tree, scan->name, &(struct ctkd__tree_file){ 0 }, scan->err);
     } else {
         const int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        status = ctkd__tree_add_folder(scan->tree, scan->name, scan->err);
-        if (status != CTKD_OK && inner >= 0)
-            close(inner);
-        else if (status == CTKD_OK)
-            status = inner < 0 ? cannot_read(scan, scan->err) : scan_folder(scan, inner, place);
+        status = inner < 0 ? cannot_read(scan, scan->err) : scan_folder(scan, inner, place);
     }
     scan->name[length] = '\0';
     return status;
@@ -147,6 +143,11 @@ static ctkd_status scan_folder(struct scan *scan, int descriptor, const struct p
                                 "that have one name",
                                 scan->tree->path, scan->name);
     const struct place place = { above, info.st_dev, info.st_ino };
+    const int64_t changed_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+    if (!above)
+        scan->tree->changed_ns = changed_ns;
+    else if (status == CTKD_OK)
+        status = ctkd__tree_add_folder(scan->tree, scan->name, changed_ns, scan->err);
     if (status == CTKD_OK)
         status = listing_read(scan, dir, &list);
     for (size_t i = 0; i < list.count && status == CTKD_OK; i++)
