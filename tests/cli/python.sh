@@ -23,9 +23,13 @@ PYTHONPATH=build_backend "$python" -c "import ctkd_build, sys; ctkd_build.build_
 cd "$folder"
 mv "$folder/tree" "$folder/checkout" # the wheel is built from the sdist alone
 "$python" -m pip wheel --quiet --no-deps --no-build-isolation -w "$folder" "$folder"/ctkd-*.tar.gz
+# For every Python 3, and every glibc from the newest on that a symbol of the library asks for.
+glibc=$("$python" -c "import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read('ctkd/libctkd.so'))" \
+    "$folder"/*.whl >"$folder/library" && objdump -T "$folder/library" |
+    sed -n 's/.*(GLIBC_\([0-9.]*\)).*/\1/p' | sort -V | tail -n 1)
 case $(ls "$folder"/*.whl) in
-*/ctkd-*-py3-none-*.whl) ;;
-*) echo "the wheel is not for every Python 3: $(ls "$folder"/*.whl)" && exit 1 ;;
+*/ctkd-*-py3-none-manylinux_"${glibc/./_}_$(uname -m)".whl) ;;
+*) echo "found the wheel $(ls "$folder"/*.whl), expected one for any Python 3 and glibc $glibc" && exit 1 ;;
 esac
 "$python" -m venv "$folder/fresh"
 "$folder/fresh/bin/pip" install --quiet --no-deps "$folder"/ctkd-*.whl
