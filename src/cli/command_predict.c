@@ -117,6 +117,7 @@ static ctkd_status predict(const struct ctkd__line *line, const struct ctkd__con
     if (status != CTKD_OK)
         return status;
     ctkd__cli_note(path, note);
+    ctkd__cli_note_threads(ctkd__predictor_engine(predictor));
     const size_t classes = ctkd__predictor_classes(predictor);
     w->predictor = predictor;
     w->form = ctkd__line_has(line, JSON)  ? JSON_LINES

@@ -191,6 +191,7 @@ static ctkd_status fill_store(const struct ctkd__config *config, ctkd_error *err
         status = ctkd__fail(err, CTKD_EUNSUPPORTED, "teacher.store: %s", note);
     if (status == CTKD_OK) {
         fprintf(stderr, "teacher.store: %s\n", note);
+        ctkd__cli_note_threads(&session->engine);
         filling.shown = ctkd__clock_seconds();
         status = ctkd__teacher_store_fill(session->store, go_on, &filling, &counts, err);
         printf("%zu answers computed, %zu were there, %zu of them damaged\n", counts.misses,

@@ -331,6 +331,11 @@ fail:
     return status;
 }
 
+const struct ctkd__engine *ctkd__predictor_engine(const struct ctkd__predictor *predictor)
+{
+    return &predictor->engine;
+}
+
 void ctkd__predictor_close(struct ctkd__predictor *p)
 {
     if (!p)

@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "data/folder/pictures.h"
+#include "nn/engine.h"
 #include "util/names.h"
 #include "weights/weights_file.h"
 
@@ -26,6 +27,8 @@ ctkd_status ctkd__predictor_open(const struct ctkd__config *config, const char *
                                  ctkd_error *err);
 void ctkd__predictor_close(struct ctkd__predictor *predictor);
 
+/* What computes for it; until close. */
+const struct ctkd__engine *ctkd__predictor_engine(const struct ctkd__predictor *predictor);
 size_t ctkd__predictor_classes(const struct ctkd__predictor *predictor);
 /* What a class is called: its name, or its number in `text`. */
 const char *ctkd__predictor_class(const struct ctkd__predictor *predictor, size_t label,
