@@ -143,6 +143,12 @@ static ctkd_status dump(const struct evaluated *e, ctkd_error *err)
 
 /* --- output */
 
+static const char *const *class_names(const struct evaluated *e)
+{
+    const struct ctkd__names *const names = e->found.info.class_names;
+    return names ? names->items : NULL;
+}
+
 static ctkd_status print_json(const struct evaluated *e, ctkd_error *err)
 {
     const struct ctkd__scores *const scores = &e->found.scores;
@@ -156,7 +162,7 @@ static ctkd_status print_json(const struct evaluated *e, ctkd_error *err)
     ctkd__jsonl_integer(&json, "n", (int64_t)scores->n);
     ctkd__jsonl_string(&json, "constants", e->normalisation);
     if (e->details)
-        ctkd__metrics_json(&e->metrics, NULL, &json);
+        ctkd__metrics_json(&e->metrics, class_names(e), &json);
     return ctkd__jsonl_end(&json, err);
 }
 
@@ -167,7 +173,7 @@ static void print_text(const struct evaluated *e)
            e->found.info.network[0] ? e->found.info.network : "(imported)", e->found.info.dataset,
            scores->top1, scores->top5, scores->loss, scores->n);
     if (e->details)
-        ctkd__metrics_print(&e->metrics, NULL, e->teacher, stdout);
+        ctkd__metrics_print(&e->metrics, class_names(e), e->teacher, stdout);
 }
 
 enum { DETAILS, TEACHER, DUMP, JSON };

@@ -11,6 +11,7 @@
 #include "run/origin.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/names.h"
 #include "util/run_files.h"
 #include "util/sha256.h"
 #include "weights/convert.h"
@@ -103,6 +104,9 @@ static void write_description(const struct exported *e, FILE *out, ctkd_error *e
         ctkd__jsonl_string(&json, "classifier", "fc");
     }
     ctkd__jsonl_object_end(&json);
+    if (info->class_names)
+        ctkd__jsonl_strings(&json, "label_names", info->class_names->items,
+                            info->class_names->count);
     ctkd__jsonl_object_begin(&json, "ctkd");
     ctkd__jsonl_string(&json, "network", info->network);
     ctkd__jsonl_string(&json, "dataset", info->dataset);
@@ -217,6 +221,8 @@ static ctkd_status write_file(const struct exported *e, enum export_file file, c
         return status;
     if (file == DESCRIPTION)
         write_description(e, out.stream, err, &status);
+    else if (file == LABELS)
+        fputs(e->info.class_names->text, out.stream);
     else {
         fprintf(out.stream, "# %s on %s\n\n", e->info.network, e->info.dataset);
         write_facts(e, out.stream);
@@ -278,6 +284,8 @@ ctkd_status ctkd__export(const char *run, const char *folder,
         status = convert(&e, NETWORK, !options->plain, unused, err);
     if (status == CTKD_OK)
         status = write_file(&e, DESCRIPTION, err);
+    if (status == CTKD_OK && e.info.class_names)
+        status = write_file(&e, LABELS, err);
     if (status == CTKD_OK)
         status = write_file(&e, CARD, err);
     ctkd__json_rows_destroy(e.summary);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "run/checkpoint.h"
+#include "run/evaluation.h"
 #include "run/live_line.h"
 #include "run/preflight.h"
 #include "util/clock.h"
@@ -464,5 +465,6 @@ ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
     }
     if (session->engine.profile && loop->progress)
         ctkd__profile_print(session->engine.profile, p.steps_done, loop->progress);
-    return finish(&p, false, err);
+    status = finish(&p, false, err);
+    return status == CTKD_OK ? ctkd__run_evaluate(loop->run, session, err) : status;
 }

@@ -15,6 +15,7 @@
 #include "train/teacher.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/names.h"
 #include "util/run_files.h"
 
 enum { SIDE_MAX = 96 }; /* of an embedded picture */
@@ -168,6 +169,8 @@ static ctkd_status predict(struct reviewed *r, enum ctkd__evaluated_role role, c
                                 teacher ? config->teacher.std : "", &network, err);
     if (status == CTKD_OK)
         status = ctkd__evaluator_run(&r->evaluator, network, &found, out, err);
+    if (status == CTKD_OK && !teacher && found.info.class_names)
+        r->run->names = found.info.class_names->items;
     ctkd__teacher_close(network);
     return status;
 }

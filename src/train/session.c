@@ -562,13 +562,31 @@ static ctkd_status forward_student(void *context, size_t n, const float *x, floa
     return ctkd__inference_run(context, n, x, logits, err);
 }
 
-ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *scores,
-                                   ctkd_error *err)
+static ctkd_status evaluate_student(struct ctkd__session *session, struct ctkd__scores *scores,
+                                    struct ctkd__predictions *kept, ctkd_error *err)
 {
     const struct ctkd__weights student = ctkd__session_student(session);
     const ctkd_status status = ctkd__inference_load(session->inference, &student, err);
     if (status != CTKD_OK)
         return status;
     return ctkd__evaluate(session->data.test, session->info.classes, forward_student,
-                          session->inference, session->logits, scores, NULL, err);
+                          session->inference, session->logits, scores, kept, err);
+}
+
+ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *scores,
+                                   ctkd_error *err)
+{
+    return evaluate_student(session, scores, NULL, err);
+}
+
+ctkd_status ctkd__session_predict(struct ctkd__session *session, struct ctkd__predictions *student,
+                                  struct ctkd__predictions *teacher, ctkd_error *err)
+{
+    struct ctkd__scores scores;
+    const ctkd_status status = evaluate_student(session, &scores, student, err);
+    if (status != CTKD_OK || !session->teacher)
+        return status;
+    return ctkd__evaluate(session->data.test, session->info.classes,
+                          ctkd__teacher_forward_evaluation, session->teacher, session->logits,
+                          &scores, teacher, err);
 }

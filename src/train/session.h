@@ -81,5 +81,9 @@ struct ctkd__weights ctkd__session_student(const struct ctkd__session *session);
 /* The student with its present weights on the test images. */
 ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *scores,
                                    ctkd_error *err);
+/* What the student, and the teacher where there is one, make of every test image (evaluate.h). The
+   caller frees both, also after an error. */
+ctkd_status ctkd__session_predict(struct ctkd__session *session, struct ctkd__predictions *student,
+                                  struct ctkd__predictions *teacher, ctkd_error *err);
 
 #endif

@@ -13,15 +13,16 @@
     X(RESULTS, "results.csv")             /* the epochs of the log, for spreadsheets */            \
     X(EVENTS, "events.out.tfevents.ctkd") /* the log for TensorBoard */                            \
     X(SUMMARY, "summary.json")            /* of a run that has ended */                            \
-    X(LAST, "last.safetensors")           /* weights */                                            \
-    X(BEST, "best.safetensors")           /* of the epoch with the best top-1 */                   \
-    X(CHOICES, "choices.txt")             /* convolutions, with train.tune */                      \
-    X(CLASSES, "classes.txt")             /* their names, where they have some */                  \
-    X(IMAGES, "images.txt")               /* the images, where they are files */                   \
-    X(CHECKPOINT, "last.ckpt")            /* what --resume needs */                                \
-    X(PREVIOUS, "previous.ckpt")          /* the checkpoint before, should that one be damaged */  \
-    X(NEW_CHECKPOINT, "new.ckpt")         /* while a checkpoint is written */                      \
-    X(LOCK, "run.lock")                   /* held by the process that trains */
+    X(EVALUATION, "evaluation.json") /* of its last weights: classes, confusions, calibration */   \
+    X(LAST, "last.safetensors")      /* weights */                                                 \
+    X(BEST, "best.safetensors")      /* of the epoch with the best top-1 */                        \
+    X(CHOICES, "choices.txt")        /* convolutions, with train.tune */                           \
+    X(CLASSES, "classes.txt")        /* their names, where they have some */                       \
+    X(IMAGES, "images.txt")          /* the images, where they are files */                        \
+    X(CHECKPOINT, "last.ckpt")       /* what --resume needs */                                     \
+    X(PREVIOUS, "previous.ckpt")     /* the checkpoint before, should that one be damaged */       \
+    X(NEW_CHECKPOINT, "new.ckpt")    /* while a checkpoint is written */                           \
+    X(LOCK, "run.lock")              /* held by the process that trains */
 
 #define CTKD__RUN_FILE_ENUM(word, name) CTKD__RUN_##word,
 enum ctkd__run_file { CTKD__RUN_FILE_LIST(CTKD__RUN_FILE_ENUM) CTKD__RUN_FILES };

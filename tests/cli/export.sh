@@ -35,3 +35,16 @@ expect 1 "$ctkd" export nowhere other
 # A file of weights alone has no run to tell of.
 expect 0 "$ctkd" export out/model.safetensors alone
 ! grep -q 'yaml' alone/README.md && grep -q '^# resnet8 on mnist$' alone/README.md || fail "a file's card"
+
+# Classes that have names keep them in what is exported, evaluated and reported.
+. "$source/tests/support/photos.bash"
+photo_folder three 8 4 ant '<bee>' cow
+expect 0 "$ctkd" train data.set=imagefolder:three student.network=resnet8 data.size=16 train.threads=1 train.batch=8 train.epochs=1 \
+    schedule.kind=constant run.dir=named
+expect 0 "$ctkd" export named names
+[ "$(cat names/labels.txt)" = $'<bee>\nant\ncow' ] || fail "labels: $(cat names/labels.txt)"
+grep -q '"label_names": \["<bee>", "ant", "cow"\]' names/config.json || fail "names in config.json: $(cat names/config.json)"
+expect 0 "$ctkd" eval named --details
+grep -q '^<bee>  *4 ' stdout && grep -q '^cow  *4 ' stdout || fail "names of classes: $(cat stdout)"
+expect 0 "$ctkd" report named -o named.html
+grep -q '<td>&lt;bee&gt;</td>' named.html && ! grep -q '<bee>' named.html || fail "names on a page"

@@ -1,0 +1,13 @@
+/* The evaluation at the end of a run: evaluation.json. */
+#ifndef CTKD_RUN_EVALUATION_H
+#define CTKD_RUN_EVALUATION_H
+
+#include "run/run.h"
+#include "train/session.h"
+
+/* Evaluates the session's student on the test images, beside its teacher where it has one, and
+   writes what `ctkd eval --details --json` says of them (doc/runs.md has the definitions). */
+ctkd_status ctkd__run_evaluate(const struct ctkd__run *run, struct ctkd__session *session,
+                               ctkd_error *err);
+
+#endif
