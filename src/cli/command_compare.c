@@ -18,9 +18,11 @@ struct compare_request {
     struct ctkd__compare_options options;
 };
 
-enum { METRIC, BEST, MARGIN, ALLOW, MARKDOWN, LATEX, CSV, JSON };
+enum { METRIC, BEST, LAST, MARGIN, ALLOW, MARKDOWN, LATEX, CSV, JSON };
 static const struct ctkd__flag flags[] = {
     [METRIC] = { "--metric", NULL, "KEY", "compare KEY of log.jsonl instead of test_top1", NULL },
+    [LAST] = { "--last", NULL, NULL,
+               "take the last epoch of each run, also where there is a validation part", NULL },
     [BEST] = { "--best", NULL, NULL, "take the best epoch of each run instead of the last", NULL },
     [MARGIN] = { "--margin", NULL, "POINTS",
                  "say how many pairs a difference of POINTS needs (default 0.3)", NULL },
@@ -46,7 +48,9 @@ static ctkd_status parse(const struct ctkd__line *line, struct compare_request *
             break;
         case BEST:
             r->choice = CTKD__ARM_BEST;
-            r->options.choice = "best epoch, chosen on the test images (it flatters)";
+            break;
+        case LAST:
+            r->choice = CTKD__ARM_LAST;
             break;
         case ALLOW:
             if (r->n_allowed == ALLOWED_MAX)
@@ -128,7 +132,22 @@ static ctkd_status tell_differences(const struct compare_request *r, const struc
 
 /* --- comparing */
 
-static ctkd_status compare(const struct compare_request *r, struct ctkd__arm *arms, ctkd_error *err)
+/* One choice for all, which the result names. */
+static ctkd_status settle_choice(struct compare_request *r, const struct ctkd__arm *arms,
+                                 ctkd_error *err)
+{
+    for (size_t i = 1; i < r->count; i++)
+        if (arms[i].choice != arms[0].choice)
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "of %s counts the %s, of %s the %s; --last takes the last epoch of "
+                              "each run",
+                              arms[0].name, ctkd__arm_choice_text(arms[0].choice), arms[i].name,
+                              ctkd__arm_choice_text(arms[i].choice));
+    r->options.choice = ctkd__arm_choice_text(arms[0].choice);
+    return CTKD_OK;
+}
+
+static ctkd_status compare(struct compare_request *r, struct ctkd__arm *arms, ctkd_error *err)
 {
     struct ctkd__compared_arm compared[ARMS_MAX] = { { 0 } };
     struct ctkd__comparison results[ARMS_MAX];
@@ -137,6 +156,8 @@ static ctkd_status compare(const struct compare_request *r, struct ctkd__arm *ar
         status = ctkd__arm_read(r->paths[i], r->options.metric, r->choice, &arms[i], err);
     if (!status)
         status = tell_differences(r, arms, err);
+    if (!status)
+        status = settle_choice(r, arms, err);
     for (size_t i = 0; i < r->count && !status; i++)
         status = ctkd__arm_describe(&arms[i], &compared[i], err);
     if (!status)
@@ -173,7 +194,10 @@ const struct ctkd__command ctkd__command_compare = {
     .summary = "compare arms over seeds, with intervals and a verdict",
     .details = "ARM is a folder of run directories that differ in train.seed alone, or one run. "
                "The first arm is the reference, and the others are paired with it by seed. The "
-               "test_top1 of the last epoch of each run is compared.\n\n"
+               "test_top1 of the last epoch of each run is compared; where the runs have a "
+               "validation part (data.dev), that of the epoch which is the best there, unless "
+               "--last is given. --best without such a part chooses on the test images, which "
+               "flatters. The result names which epoch counts.\n\n"
                "Intervals cover 95 %: BCa bootstrap of the mean difference, with 10000 draws that "
                "are the same every time. p is that of the exact sign-flip test, adjusted over the "
                "arms by Holm's method. \"detectable\" is the difference that this many pairs find "

@@ -27,6 +27,10 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
             info->dataset, ctkd__loader_samples(session->data.train),
             ctkd__loader_samples(session->data.test), info->channels, info->height, info->width,
             info->classes);
+    if (session->data.dev)
+        fprintf(stderr,
+                "of the training images %zu are held out to choose the best epoch by (data.dev)\n",
+                ctkd__loader_samples(session->data.dev));
     fprintf(stderr, "%s, %zu parameters, %s kernels, %zu threads, run directory %s\n",
             info->network, ctkd__graph_trainable(session->graph), session->engine.kernels->name,
             ctkd__workers_count(session->engine.workers), run->dir);

@@ -50,7 +50,7 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__step_re
 ctkd_status ctkd__examine(struct ctkd__session *session, struct ctkd__examination *out,
                           ctkd_error *err)
 {
-    struct ctkd__scores scores;
+    struct ctkd__scores scores, dev;
     *out = (struct ctkd__examination){ .cost = { 0 } };
     ctkd_status status = CTKD_OK;
     ctkd__preflight_session(session, &out->findings);
@@ -64,7 +64,7 @@ ctkd_status ctkd__examine(struct ctkd__session *session, struct ctkd__examinatio
         return status;
     ctkd__preflight_balance(session, &out->first, &out->findings);
     const double start = ctkd__clock_seconds();
-    status = ctkd__session_evaluate(session, &scores, err);
+    status = ctkd__session_evaluate(session, &scores, &dev, err);
     out->cost.evaluation = ctkd__clock_seconds() - start;
     if (status == CTKD_OK)
         ctkd__preflight_cost(session, &out->cost, &out->findings);

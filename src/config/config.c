@@ -86,6 +86,9 @@ static const struct key keys[] = {
     CHOICE(data.class_order, CTKD__CLASS_ORDER_BYTES, class_order_names,
            "order of the classes of image files: of the bytes of their names, or natural (2 before "
            "10)"),
+    F32(data.dev, 0, 0, 0.9,
+        "share of the training images that is held out as a validation part, by which "
+        "best.safetensors and train.patience choose; 0: none, best is chosen on the test images"),
     F32(data.holdout, 0.1, 0.001, 0.9,
         "share of each class that is held out as test images where there is no validation folder"),
     BOOL(data.allow_empty, false, "a class may be without images, and keeps its label"),
@@ -196,6 +199,9 @@ static const struct key keys[] = {
     MAY_DIFFER(PATH, train.choices, "",
                "use the convolutions recorded in this file; empty: the defaults"),
     I64(train.eval_every, 1, 1, 1e6, "epochs between evaluations; the last is always evaluated"),
+    MAY_DIFFER(I64, train.patience, 0, 0, 1e6,
+               "stop after this many epochs without a better top-1 on the validation part "
+               "(data.dev); 0: never"),
     MAY_DIFFER(I64, train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
     MAY_DIFFER(BOOL, train.profile, false, "print where the time of a step went"),
     MAY_DIFFER(I64, train.max_steps, 0, 0, 9007199254740992.0,
@@ -375,6 +381,11 @@ ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, c
         return ctkd__fail(err, CTKD_ERANGE,
                           "schedule.lr_min: found %g, expected at most optimizer.lr (%g)",
                           (double)config->schedule.lr_min, (double)config->optimizer.lr);
+    if (config->train.patience > 0 && !(config->data.dev > 0))
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "train.patience: found %lld with data.dev 0, expected a validation part "
+                          "(data.dev=0.1): the test images must not say when to stop",
+                          (long long)config->train.patience);
     if (config->optimizer.nesterov && config->optimizer.momentum <= 0)
         return ctkd__fail(err, CTKD_ERANGE,
                           "optimizer.nesterov: found optimizer.momentum 0, expected above 0");

@@ -40,7 +40,7 @@ struct ctkd__config {
         int class_order; /* enum ctkd__class_order */
         int64_t size, resize;
         char *crop_scale;
-        float holdout;
+        float holdout, dev;
         bool allow_empty;
         char *exclude;
         int64_t max_pixels, readers, threads;
@@ -81,8 +81,8 @@ struct ctkd__config {
         float factor, lr_min, warmup_epochs;
     } schedule;
     struct {
-        int64_t epochs, batch, batch_norm_group, seed, threads, eval_every, log_every, max_steps,
-            checkpoint_every;
+        int64_t epochs, batch, batch_norm_group, seed, threads, eval_every, patience, log_every;
+        int64_t max_steps, checkpoint_every;
         float max_minutes;
         char *isa, *conv, *choices;
         bool profile, tune;

@@ -172,10 +172,11 @@ static ctkd_status config_check(const struct ctkd__images *images,
     if (images->count == 0 || images->count >= UINT32_MAX)
         return ctkd__fail(err, CTKD_ERANGE, "loader: found %zu images, expected 1..%u",
                           images->count, UINT32_MAX - 1);
-    if (config->limit > images->count)
+    const size_t available = config->pool ? config->n_pool : images->count;
+    if (config->limit > available)
         return ctkd__fail(err, CTKD_ERANGE,
                           "loader: found limit %zu, expected at most the %zu images", config->limit,
-                          images->count);
+                          available);
     if (config->augment && config->crop_padding > SIDE_MAX)
         return ctkd__fail(err, CTKD_ERANGE, "loader: found crop padding %zu, expected 0..%d",
                           config->crop_padding, SIDE_MAX);
@@ -277,13 +278,34 @@ static void loader_shape(struct ctkd__loader *loader)
 {
     const struct ctkd__loader_config *config = &loader->config;
     const struct ctkd__images *images = loader->images;
-    loader->samples = config->limit ? config->limit : images->count;
+    loader->samples = config->limit ? config->limit : config->pool ? config->n_pool : images->count;
     loader->batches = loader->samples / config->batch + (loader->samples % config->batch != 0);
     loader->channels = config->channels ? config->channels : images->channels;
     loader->height = config->pad_to ? config->pad_to : images->height;
     loader->width = config->pad_to ? config->pad_to : images->width;
     for (size_t c = 0; c < images->channels; c++)
         ctkd__normalise_table(config->mean[c], config->std[c], loader->tables[c]);
+}
+
+/* Of the pool, when there is one. */
+static ctkd_status choose_samples(struct ctkd__loader *loader)
+{
+    const struct ctkd__loader_config *const config = &loader->config;
+    const int32_t *const all = loader->images->labels;
+    if (!config->pool)
+        return ctkd__subset_choose(all, loader->images->count, loader->samples, config->seed,
+                                   loader->chosen);
+    int32_t *const labels = malloc(config->n_pool * sizeof *labels);
+    if (!labels)
+        return CTKD_ENOMEM;
+    for (size_t i = 0; i < config->n_pool; i++)
+        labels[i] = all[config->pool[i]];
+    const ctkd_status status =
+        ctkd__subset_choose(labels, config->n_pool, loader->samples, config->seed, loader->chosen);
+    for (size_t i = 0; i < loader->samples && status == CTKD_OK; i++)
+        loader->chosen[i] = config->pool[loader->chosen[i]];
+    free(labels);
+    return status;
 }
 
 static ctkd_status open_files(struct ctkd__loader *loader, ctkd_error *err)
@@ -336,8 +358,7 @@ ctkd_status ctkd__loader_create(const struct ctkd__images *images,
     loader_shape(loader);
     status = loader_alloc(loader);
     if (status == CTKD_OK)
-        status = ctkd__subset_choose(images->labels, images->count, loader->samples, config->seed,
-                                     loader->chosen);
+        status = choose_samples(loader);
     if (status != CTKD_OK) {
         ctkd__fail(err, status, "loader: out of memory for %d batches of %zu images of %zux%zux%zu",
                    SLOTS, config->batch, loader->channels, loader->height, loader->width);

@@ -25,6 +25,9 @@ struct ctkd__loader_config {
     /* Use only this many samples: the first `limit` of a fixed seeded choice that keeps the classes'
        proportions. 0: all; more than the data set has is an error. */
     size_t limit;
+    /* Of these samples alone, ids that ascend, [n_pool]; NULL: of all. Read by _create. */
+    const uint32_t *pool;
+    size_t n_pool;
     size_t channels; /* 0: as the data; 3 repeats one grey channel */
     /* 0: as the data; else images are zero-padded to this side, centred, before augmentation. */
     size_t pad_to;

@@ -16,6 +16,11 @@
 ctkd_status ctkd__subset_choose(const int32_t *labels, size_t count, size_t limit, uint64_t seed,
                                 uint32_t *ids);
 
+/* The same in the order of `keys` [count] (of equal ones the lower id first) instead of a seeded
+   one. */
+ctkd_status ctkd__subset_by_keys(const int32_t *labels, size_t count, size_t limit,
+                                 const uint64_t *keys, uint32_t *ids);
+
 /* Fisher-Yates: the order that `seed` gives to round `round` (an epoch; 0 is the choice above). */
 void ctkd__shuffle(uint64_t seed, uint64_t round, uint32_t *items, size_t count);
 

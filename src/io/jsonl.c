@@ -210,15 +210,23 @@ struct ctkd__json_rows {
     json_t *array;
 };
 
-static ctkd_status parse_lines(const char *path, const char *text, size_t bytes, json_t *rows,
-                               ctkd_error *err)
+/* How a run begins the line of a step. */
+static const char step_line[] = "{\"kind\": \"step\",";
+
+static bool is_step(const char *line, size_t n)
+{
+    return n >= sizeof step_line && memcmp(line, step_line, sizeof step_line - 1) == 0;
+}
+
+static ctkd_status parse_lines(const char *path, const char *text, size_t bytes, bool epochs_only,
+                               json_t *rows, ctkd_error *err)
 {
     const char *const limit = text + bytes, *end;
     for (size_t line = 1; (end = memchr(text, '\n', (size_t)(limit - text))) != NULL;
          text = end + 1, line++) {
         json_error_t why;
         const size_t n = (size_t)(end - text);
-        if (strspn(text, " \t\r") >= n)
+        if (strspn(text, " \t\r") >= n || (epochs_only && is_step(text, n)))
             continue;
         json_t *row = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
         if (!json_is_object(row)) {
@@ -234,7 +242,7 @@ static ctkd_status parse_lines(const char *path, const char *text, size_t bytes,
     return CTKD_OK;
 }
 
-ctkd_status ctkd__jsonl_parse(const char *path, const char *text, size_t n,
+static ctkd_status parse_text(const char *path, const char *text, size_t n, bool epochs_only,
                               struct ctkd__json_rows **out, ctkd_error *err)
 {
     struct ctkd__json_rows *rows = calloc(1, sizeof *rows);
@@ -247,7 +255,7 @@ ctkd_status ctkd__jsonl_parse(const char *path, const char *text, size_t n,
         status =
             ctkd__fail(err, CTKD_EFORMAT, "%s: found a NUL byte, expected lines of JSON", path);
     else
-        status = parse_lines(path, text, n, array, err);
+        status = parse_lines(path, text, n, epochs_only, array, err);
     if (status != CTKD_OK) {
         json_decref(array);
         free(rows);
@@ -258,16 +266,33 @@ ctkd_status ctkd__jsonl_parse(const char *path, const char *text, size_t n,
     return CTKD_OK;
 }
 
-ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctkd_error *err)
+ctkd_status ctkd__jsonl_parse(const char *path, const char *text, size_t n,
+                              struct ctkd__json_rows **out, ctkd_error *err)
+{
+    return parse_text(path, text, n, false, out, err);
+}
+
+static ctkd_status read_file(const char *path, bool epochs_only, struct ctkd__json_rows **out,
+                             ctkd_error *err)
 {
     char *text = NULL;
     size_t bytes = 0;
     *out = NULL;
     ctkd_status status = ctkd__file_read(path, log_limit, &text, &bytes, err);
     if (status == CTKD_OK)
-        status = ctkd__jsonl_parse(path, text, bytes, out, err);
+        status = parse_text(path, text, bytes, epochs_only, out, err);
     free(text);
     return status;
+}
+
+ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctkd_error *err)
+{
+    return read_file(path, false, out, err);
+}
+
+ctkd_status ctkd__jsonl_read_epochs(const char *path, struct ctkd__json_rows **out, ctkd_error *err)
+{
+    return read_file(path, true, out, err);
 }
 
 void ctkd__json_rows_destroy(struct ctkd__json_rows *rows)

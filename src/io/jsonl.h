@@ -53,7 +53,10 @@ ctkd_status ctkd__jsonl_end(struct ctkd__jsonl *log, ctkd_error *err);
  * out. */
 struct ctkd__json_rows;
 ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctkd_error *err);
-/* The same from `text` of n bytes; `path` stands in messages. */
+/* The same of the lines of epochs: those of steps, which may be many, are passed over unread. */
+ctkd_status ctkd__jsonl_read_epochs(const char *path, struct ctkd__json_rows **out,
+                                    ctkd_error *err);
+/* The same as _read from `text` of n bytes; `path` stands in messages. */
 ctkd_status ctkd__jsonl_parse(const char *path, const char *text, size_t n,
                               struct ctkd__json_rows **out, ctkd_error *err);
 void ctkd__json_rows_destroy(struct ctkd__json_rows *rows);

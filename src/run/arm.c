@@ -73,23 +73,59 @@ static bool least_is_best(const char *metric)
     return strstr(metric, "loss") != NULL;
 }
 
-/* The metric of the epoch that counts, NaN when no epoch has it; *epochs: the last one's number. */
-static double choose(const struct ctkd__json_rows *rows, const char *metric,
-                     enum ctkd__arm_choice choice, double *epochs)
+const char *ctkd__arm_choice_text(enum ctkd__arm_choice choice)
 {
-    double value = (double)NAN;
-    *epochs = 0;
-    for (size_t i = 0; i < ctkd__json_rows_count(rows); i++) {
-        if (!ctkd__json_rows_is_epoch(rows, i))
-            continue;
-        const double now = ctkd__json_rows_number(rows, i, metric);
-        const double epoch = ctkd__json_rows_number(rows, i, "epoch");
-        *epochs = epoch > *epochs ? epoch : *epochs;
-        const bool better = least_is_best(metric) ? now < value : now > value;
-        if (isfinite(now) && (choice == CTKD__ARM_LAST || isnan(value) || better))
-            value = now;
+    static const char *const texts[] = {
+        [CTKD__ARM_AUTO] = "",
+        [CTKD__ARM_LAST] = "last epoch",
+        [CTKD__ARM_BEST] = "best epoch, chosen on the test images (it flatters)",
+        [CTKD__ARM_DEV] = "best epoch, chosen on the validation part (data.dev)"
+    };
+    return texts[choice];
+}
+
+static enum ctkd__arm_choice resolve(enum ctkd__arm_choice choice,
+                                     const struct ctkd__config *config)
+{
+    if (choice == CTKD__ARM_LAST)
+        return choice;
+    return config->data.dev > 0       ? CTKD__ARM_DEV
+           : choice == CTKD__ARM_AUTO ? CTKD__ARM_LAST
+                                      : choice;
+}
+
+/* Of the epochs of a run. */
+struct chosen {
+    double value; /* the metric in the epoch that counts, NaN when no epoch has it */
+    double epochs, best_dev_epoch, best_dev; /* the last epoch's number, and the best by dev_top1 */
+};
+
+static void see_epoch(const struct ctkd__json_rows *rows, size_t row, const char *metric,
+                      enum ctkd__arm_choice choice, struct chosen *out)
+{
+    const double now = ctkd__json_rows_number(rows, row, metric);
+    const double epoch = ctkd__json_rows_number(rows, row, "epoch");
+    const double dev = ctkd__json_rows_number(rows, row, "dev_top1");
+    const bool better =
+        isnan(out->value) || (least_is_best(metric) ? now < out->value : now > out->value);
+    const bool better_dev = isfinite(dev) && (isnan(out->best_dev) || dev > out->best_dev);
+    out->epochs = fmax(out->epochs, epoch);
+    if (better_dev) {
+        out->best_dev = dev;
+        out->best_dev_epoch = epoch;
     }
-    return value;
+    if (choice == CTKD__ARM_DEV ? better_dev
+                                : isfinite(now) && (choice == CTKD__ARM_LAST || better))
+        out->value = now;
+}
+
+/* Whether a run has ended: after its epochs, or when its patience ran out. */
+static bool has_finished(const struct ctkd__config *config, const struct chosen *chosen)
+{
+    const double patience = (double)config->train.patience;
+    return chosen->epochs >= (double)config->train.epochs ||
+           (patience > 0 && chosen->best_dev_epoch > 0 &&
+            chosen->epochs >= chosen->best_dev_epoch + patience);
 }
 
 /* *finished is false for a run that has not reached its last epoch. */
@@ -98,19 +134,22 @@ static ctkd_status read_run(const char *dir, const char *metric, enum ctkd__arm_
 {
     struct ctkd__json_rows *rows = NULL;
     char log[PATH_BYTES + 16];
-    double epochs = 0;
+    struct chosen chosen = { .value = (double)NAN, .best_dev = (double)NAN };
     snprintf(out->dir, sizeof out->dir, "%s", dir);
     ctkd__run_file_path(dir, CTKD__RUN_LOG, log, sizeof log);
     ctkd_status status = ctkd__config_create(&out->config, err);
     if (!status)
         status = ctkd__run_config_read(dir, out->config, err);
     if (!status)
-        status = ctkd__jsonl_read(log, &rows, err);
+        status = ctkd__jsonl_read_epochs(log, &rows, err);
     if (status)
         return status;
-    out->value = choose(rows, metric, choice, &epochs);
+    for (size_t i = 0; i < ctkd__json_rows_count(rows); i++)
+        if (ctkd__json_rows_is_epoch(rows, i))
+            see_epoch(rows, i, metric, resolve(choice, out->config), &chosen);
     ctkd__json_rows_destroy(rows);
-    *finished = epochs >= (double)out->config->train.epochs;
+    out->value = chosen.value;
+    *finished = has_finished(out->config, &chosen);
     if (*finished && !isfinite(out->value))
         return ctkd__fail(err, CTKD_EFORMAT, "%s: found no number %s in an epoch, expected one",
                           log, metric);
@@ -231,6 +270,7 @@ ctkd_status ctkd__arm_read(const char *path, const char *metric, enum ctkd__arm_
                             "or a folder of them",
                             path, out->unfinished);
     if (!status) {
+        out->choice = resolve(choice, out->runs->config);
         qsort(out->runs, out->count, sizeof *out->runs, by_seed);
         status = check_runs(out, err);
     }

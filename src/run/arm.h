@@ -15,15 +15,25 @@ struct ctkd__arm_run {
     double value; /* of the metric, in the epoch that counts */
 };
 
+/* Which epoch of a run counts. */
+enum ctkd__arm_choice {
+    CTKD__ARM_AUTO, /* the best on the validation part where runs have one (data.dev), else the last
+                     */
+    CTKD__ARM_LAST,
+    CTKD__ARM_BEST, /* as AUTO, but without a validation part the best on the test images: it
+                       flatters */
+    CTKD__ARM_DEV   /* what the above become where there is a validation part */
+};
+/* "last epoch", and so on; not of CTKD__ARM_AUTO. */
+const char *ctkd__arm_choice_text(enum ctkd__arm_choice choice);
+
 struct ctkd__arm {
     char name[256]; /* the last part of the directory */
     struct ctkd__arm_run *runs;
-    size_t count;      /* ascending by seed */
-    size_t unfinished; /* runs without train.epochs epochs, left out */
+    size_t count;                 /* ascending by seed */
+    size_t unfinished;            /* runs without train.epochs epochs, left out */
+    enum ctkd__arm_choice choice; /* what was asked for, resolved: never AUTO */
 };
-
-/* Which epoch of a run counts. The best one is chosen on the test images, so that it flatters. */
-enum ctkd__arm_choice { CTKD__ARM_LAST, CTKD__ARM_BEST };
 
 /* Reads the runs below `path`. `metric` is a key of the epochs in log.jsonl; of test_loss and
    train_loss the best is the least. CTKD_EFORMAT: a run that has no such number, two runs with one

@@ -79,13 +79,18 @@ static size_t blocks_of(struct ctkd__session *session, struct saved_block *block
     X(sums.teacher_misses, uint64_t)                                                               \
     X(sums.teacher_damaged, uint64_t)                                                              \
     X(best_top1, double)                                                                           \
+    X(best_dev_top1, double)                                                                       \
     X(best_epoch, uint64_t)                                                                        \
     X(seconds, double)                                                                             \
     X(evaluated, bool)                                                                             \
     X(test.n, size_t)                                                                              \
     X(test.top1, double)                                                                           \
     X(test.top5, double)                                                                           \
-    X(test.loss, double)
+    X(test.loss, double)                                                                           \
+    X(dev.n, size_t)                                                                               \
+    X(dev.top1, double)                                                                            \
+    X(dev.top5, double)                                                                            \
+    X(dev.loss, double)
 
 enum { LOSSES = sizeof((struct ctkd__epoch_sums *)0)->losses / sizeof(double) };
 _Static_assert(LOSSES == 8, "one loss more is another format: give it the next number above");

@@ -318,6 +318,23 @@ static void watch_temperature(struct progress *p)
             (double)state->sums.tau_max, (double)low, (double)(low + span), state->epoch);
 }
 
+/* Whether the last evaluation is the best so far: on the validation part where there is one. */
+static bool is_best(const struct ctkd__run_state *state)
+{
+    return state->dev.n ? state->dev.top1 > state->best_dev_top1
+                        : state->test.top1 > state->best_top1;
+}
+
+/* Whether train.patience has run out: a function of the state, so that a run that is resumed then
+   stays where it is. */
+static bool out_of_patience(const struct progress *p)
+{
+    const struct ctkd__run_state *const state = &p->loop->session->state;
+    const uint64_t patience = (uint64_t)p->loop->session->config->train.patience;
+    return patience && !initial(p) && state->best_epoch && state->epoch_step == 0 &&
+           state->epoch > state->best_epoch + patience;
+}
+
 /* Evaluates where it is due, logs, saves. */
 static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report *last,
                              ctkd_error *err)
@@ -335,13 +352,14 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     const double begin = ctkd__clock_seconds();
     state->evaluated = due;
     if (due) {
-        status = ctkd__session_evaluate(session, &state->test, err);
+        status = ctkd__session_evaluate(session, &state->test, &state->dev, err);
         if (status != CTKD_OK)
             return ctkd__fail_within(err, status, "epoch %" PRIu64, state->epoch);
         test = &state->test;
     }
-    if (due && counts && state->test.top1 > state->best_top1) {
+    if (due && counts && is_best(state)) {
         state->best_top1 = state->test.top1;
+        state->best_dev_top1 = state->dev.n ? state->dev.top1 : -1;
         state->best_epoch = state->epoch;
         status = save(p, CTKD__RUN_BEST, state->epoch, test, err);
     }
@@ -454,7 +472,8 @@ ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
     ctkd_status status = loop->resumed ? CTKD_OK : save_checkpoint(&p, err);
     p.finished = limit && state->step >= limit;
-    while (status == CTKD_OK && state->epoch <= epochs_of(&p) && !p.finished) {
+    while (status == CTKD_OK && state->epoch <= epochs_of(&p) && !p.finished &&
+           !out_of_patience(&p)) {
         status = run_epoch(&p, err);
         p.late = p.late || is_late(&p);
     }
@@ -463,6 +482,12 @@ ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
             fputc('\n', loop->progress);
         return status;
     }
+    if (loop->progress && out_of_patience(&p) && state->epoch <= epochs_of(&p))
+        fprintf(loop->progress,
+                "stopped after epoch %" PRIu64 ": no better top-1 on the validation part than "
+                "%.2f %% of epoch %" PRIu64 " for %" PRId64 " epochs (train.patience)\n",
+                state->epoch - 1, state->best_dev_top1, state->best_epoch,
+                session->config->train.patience);
     if (session->engine.profile && loop->progress)
         ctkd__profile_print(session->engine.profile, p.steps_done, loop->progress);
     status = finish(&p, false, err);

@@ -342,6 +342,18 @@ static void log_stage(struct ctkd__jsonl *log, const struct ctkd__run_state *sta
         ctkd__jsonl_string(log, "stage", state->stage == CTKD_STAGE_INITIAL ? "initial" : "main");
 }
 
+/* Only with data.dev. */
+static void log_dev(struct ctkd__jsonl *log, const struct ctkd__scores *dev,
+                    const struct ctkd__config *config)
+{
+    const double none = (double)NAN;
+    if (!(config->data.dev > 0))
+        return;
+    ctkd__jsonl_number(log, "dev_top1", dev ? dev->top1 : none);
+    ctkd__jsonl_number(log, "dev_top5", dev ? dev->top5 : none);
+    ctkd__jsonl_number(log, "dev_loss", dev ? dev->loss : none);
+}
+
 /* Where the teacher's answers of the epoch came from: null without a store. */
 static void log_store(struct ctkd__jsonl *log, const struct ctkd__epoch_sums *sums)
 {
@@ -382,6 +394,7 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
     ctkd__jsonl_number(log, "test_top1", test ? test->top1 : none);
     ctkd__jsonl_number(log, "test_top5", test ? test->top5 : none);
     ctkd__jsonl_number(log, "test_loss", test ? test->loss : none);
+    log_dev(log, test && state->dev.n ? &state->dev : NULL, run->config);
     ctkd__jsonl_number(log, "images_per_second", (double)sums->images / sums->seconds);
     log_store(log, sums);
     ctkd__jsonl_number(log, "seconds", state->seconds);
@@ -456,6 +469,10 @@ static void summarise_student(struct ctkd__jsonl *json, const struct ctkd__summa
     /* Over all epochs; the published code saves its best in the second half of training only. */
     ctkd__jsonl_number(json, "best_top1", state->best_epoch ? state->best_top1 : none);
     ctkd__jsonl_integer(json, "best_epoch", (int64_t)state->best_epoch);
+    const bool dev = summary->config->data.dev > 0;
+    ctkd__jsonl_string(json, "best_chosen_on", dev ? "validation part" : "test images");
+    if (dev)
+        ctkd__jsonl_number(json, "best_dev_top1", state->best_epoch ? state->best_dev_top1 : none);
 }
 
 ctkd_status ctkd__run_summarise(const struct ctkd__run *run, const struct ctkd__summary *summary,

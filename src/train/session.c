@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/dev_part.h"
 #include "nn/models/models.h"
 #include "util/error.h"
 #include "util/sha256.h"
@@ -63,6 +64,36 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     memcpy(images->std, loader->std, sizeof images->std);
 }
 
+/* The loader of what is trained on and, with data.dev, that of what is held out. */
+static ctkd_status open_training_images(const struct ctkd__config *config, bool views,
+                                        const struct ctkd__loader_config *test,
+                                        struct ctkd__data *data, ctkd_error *err)
+{
+    const struct ctkd__images *const images = &data->dataset->train;
+    struct ctkd__dev_part part = { .dev = NULL };
+    struct ctkd__loader_config train = *test, dev = *test;
+    ctkd_status status = CTKD_OK;
+    if (config->data.dev > 0)
+        status = ctkd__dev_part_choose(images, (double)config->data.dev, &part, err);
+    dev.limit = 0;
+    dev.pool = part.dev;
+    dev.n_pool = part.n_dev;
+    if (status == CTKD_OK && part.dev)
+        status = ctkd__loader_create(images, &dev, &data->dev, err);
+    train.batch = (size_t)config->train.batch;
+    train.limit = (size_t)config->data.limit;
+    train.pool = part.rest;
+    train.n_pool = part.n_rest;
+    train.shuffle = true;
+    train.augment = config->data.augment == CTKD__AUGMENT_CROP_FLIP;
+    train.crop_padding = 4;
+    train.strong = views;
+    if (status == CTKD_OK)
+        status = ctkd__loader_create(images, &train, &data->train, err);
+    ctkd__dev_part_free(&part);
+    return status;
+}
+
 ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
                             struct ctkd__data *data, ctkd_error *err)
 {
@@ -82,16 +113,8 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
         status = set_normalisation(config, data->dataset, &test, err);
     if (status == CTKD_OK)
         status = ctkd__loader_create(&data->dataset->test, &test, &data->test, err);
-    if (status == CTKD_OK && training) {
-        struct ctkd__loader_config train = test;
-        train.batch = (size_t)config->train.batch;
-        train.limit = (size_t)config->data.limit;
-        train.shuffle = true;
-        train.augment = config->data.augment == CTKD__AUGMENT_CROP_FLIP;
-        train.crop_padding = 4;
-        train.strong = views;
-        status = ctkd__loader_create(&data->dataset->train, &train, &data->train, err);
-    }
+    if (status == CTKD_OK && training)
+        status = open_training_images(config, views, &test, data, err);
     if (status == CTKD_OK)
         describe_images(data, &test);
     else
@@ -122,14 +145,16 @@ ctkd_status ctkd__data_use_engine(struct ctkd__data *data, const struct ctkd__en
 {
     const struct ctkd__team team = { engine->workers, ctkd__workers_count(engine->workers),
                                      run_in_workers };
-    const ctkd_status status =
-        data->train ? ctkd__loader_use_team(data->train, &team, err) : CTKD_OK;
+    ctkd_status status = data->train ? ctkd__loader_use_team(data->train, &team, err) : CTKD_OK;
+    if (status == CTKD_OK && data->dev)
+        status = ctkd__loader_use_team(data->dev, &team, err);
     return status == CTKD_OK ? ctkd__loader_use_team(data->test, &team, err) : status;
 }
 
 void ctkd__data_close(struct ctkd__data *data)
 {
     ctkd__loader_destroy(data->train);
+    ctkd__loader_destroy(data->dev);
     ctkd__loader_destroy(data->test);
     ctkd__dataset_close(data->dataset);
     *data = (struct ctkd__data){ 0 };
@@ -573,10 +598,14 @@ static ctkd_status evaluate_student(struct ctkd__session *session, struct ctkd__
                           session->inference, session->logits, scores, kept, err);
 }
 
-ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *scores,
-                                   ctkd_error *err)
+ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *test,
+                                   struct ctkd__scores *dev, ctkd_error *err)
 {
-    return evaluate_student(session, scores, NULL, err);
+    const ctkd_status status = evaluate_student(session, test, NULL, err);
+    if (status != CTKD_OK || !session->data.dev)
+        return status;
+    return ctkd__evaluate(session->data.dev, session->info.classes, forward_student,
+                          session->inference, session->logits, dev, NULL, err);
 }
 
 ctkd_status ctkd__session_predict(struct ctkd__session *session, struct ctkd__predictions *student,

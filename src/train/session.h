@@ -10,6 +10,7 @@ struct ctkd__data {
     struct ctkd__dataset *dataset;
     struct ctkd__loader *train; /* NULL when not asked for */
     struct ctkd__loader *test;
+    struct ctkd__loader *dev; /* training images held out by data.dev; NULL: none, or not asked */
     struct ctkd__network_info images; /* dataset, classes, size and normalisation as loaded */
 };
 /* views: the training images come with a strong view each. */
@@ -78,9 +79,10 @@ ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
 /* The student's part of the weights, which are shared with session->weights. */
 struct ctkd__weights ctkd__session_student(const struct ctkd__session *session);
 
-/* The student with its present weights on the test images. */
-ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *scores,
-                                   ctkd_error *err);
+/* The student with its present weights on the test images and, where there is a validation part,
+   on that. */
+ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *test,
+                                   struct ctkd__scores *dev, ctkd_error *err);
 /* What the student, and the teacher where there is one, make of every test image (evaluate.h). The
    caller frees both, also after an error. */
 ctkd_status ctkd__session_predict(struct ctkd__session *session, struct ctkd__predictions *student,

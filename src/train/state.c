@@ -13,6 +13,7 @@ ctkd_status ctkd__run_state_init(struct ctkd__run_state *state, struct ctkd__wei
     *state = (struct ctkd__run_state){ .stage = CTKD_STAGE_MAIN,
                                        .epoch = 1,
                                        .best_top1 = -1,
+                                       .best_dev_top1 = -1,
                                        .weights = weights,
                                        .n_method_state = n_method_state };
     state->velocity = calloc(weights->n_values, sizeof *state->velocity);

@@ -29,11 +29,13 @@ struct ctkd__run_state {
     uint64_t epoch_step; /* steps of it that are done */
     uint64_t step;       /* steps done in all */
     struct ctkd__epoch_sums sums;
-    double best_top1; /* percent; -1 before the first evaluation */
+    /* The epoch with the best top-1 on the validation part, without one on the test images; in
+       percent, -1 before the first evaluation. */
+    double best_top1, best_dev_top1; /* on the test images, on the validation part, in that epoch */
     uint64_t best_epoch;
-    bool evaluated;           /* test is of the weights at the end of the last epoch */
-    struct ctkd__scores test; /* last evaluation */
-    double seconds;           /* of the whole run, up to the end of the last epoch */
+    bool evaluated; /* test and dev are of the weights at the end of the last epoch */
+    struct ctkd__scores test, dev; /* last evaluation; dev.n is 0 without a validation part */
+    double seconds;                /* of the whole run, up to the end of the last epoch */
 
     struct ctkd__weights *weights;
     float *velocity;               /* [weights->n_values] */

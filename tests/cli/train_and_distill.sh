@@ -75,7 +75,7 @@ expect 0 "$ctkd" eval odd --json
 
 # Every key of a log is in the table of doc/config.md, and every key of the table is in some log.
 expect 0 "$ctkd" distill common.yaml --path_t teacher method.name=ab,dkd method.initial_epochs=1 train.log_every=5 \
-    temperature.kind=instance run.dir=keys
+    temperature.kind=instance data.dev=0.1 run.dir=keys
 sed -n '/^## What log.jsonl holds/,$p' "$source/doc/config.md" | sed -n 's/^| \(`[^|]*\) |.*/\1/p' | grep -o '[a-zA-Z0-9_]*' |
     sort -u >documented
 cat keys/log.jsonl | grep -o '"[a-z0-9_]*": ' | tr -d '": ' | sed 's/^loss_\(ab\|dkd\)$/loss_NAME/' | sort -u >logged
