@@ -651,6 +651,9 @@ static void add_report(struct ctkd__step_report *sum, const struct ctkd__step_re
     sum->tau_min = fminf(sum->tau_min, part->tau_min);
     sum->tau_max = fmaxf(sum->tau_max, part->tau_max);
     sum->correct += part->correct;
+    sum->teacher.hits += part->teacher.hits;
+    sum->teacher.misses += part->teacher.misses;
+    sum->teacher.damaged += part->teacher.damaged;
 }
 
 /* A step in groups: each goes through both networks and the losses alone, as on a device of its own
@@ -673,7 +676,8 @@ static ctkd_status run_groups(struct ctkd__training_step *d, struct position pos
                                            .x = all->x + at,
                                            .labels = all->labels + first,
                                            .ids = all->ids + first,
-                                           .strong = all->strong ? all->strong + at : NULL };
+                                           .strong = all->strong ? all->strong + at : NULL,
+                                           .views = all->views ? all->views + first : NULL };
         struct ctkd__step_report part = start;
         const struct position here = { position.epoch, position.step, &batch, first };
         const ctkd_status status = run_views(d, here, share, &part, err);

@@ -39,6 +39,12 @@ expect 0 "${distill[@]}" run.dir=part teacher.store=store data.limit=100 train.b
 [ "$(counts part | uniq)" = "100 0 0" ] || fail "part: $(counts part)"
 expect 0 "${distill[@]}" run.dir=seed teacher.store=store train.seed=5
 [ "$(counts seed | awk '{ h += $1; m += $2 } END { print (h > 0 && m > 300), h + m }')" = "1 600" ] || fail "seed: $(counts seed)"
+# Groups of a batch ask for their own images.
+expect 0 "${distill[@]}" run.dir=whole train.batch_norm_group=10 train.epochs=1
+expect 0 "${distill[@]}" run.dir=groups train.batch_norm_group=10 train.epochs=1 teacher.store=groups-store
+expect 0 "${distill[@]}" run.dir=again train.batch_norm_group=10 train.epochs=1 teacher.store=groups-store
+cmp whole/last.safetensors groups/last.safetensors && cmp whole/last.safetensors again/last.safetensors || fail "groups"
+[ "$(counts groups) $(counts again)" = "0 200 0 200 0 0" ] || fail "groups: $(counts groups) $(counts again)"
 # A resumed run, which may have a store where it had none, counts on.
 expect 0 "${distill[@]}" run.dir=resumed train.max_steps=10
 expect 0 "$ctkd" distill resumed/config.yaml --resume teacher.store=store train.max_steps=0
