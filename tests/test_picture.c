@@ -315,26 +315,87 @@ static void boxes_outside_are_refused(void **state)
     free((void *)(uintptr_t)file.bytes);
 }
 
-static void the_orientation_of_exif_is_found(void **state)
+/* A JPEG with an EXIF segment of that orientation behind its first marker. */
+static struct ctkd__picture_file turned(const struct ctkd__picture_file *jpeg, int orientation)
 {
-    (void)state;
     uint8_t app[] = { 0xff, 0xd8, 0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f',  0,    0, 'I',
                       'I',  '*',  0,    8,    0, 0,  0,   1,   0,   0x12, 0x01, 3, 0,
                       1,    0,    0,    0,    6, 0,  0,   0,   0,   0,    0,    0 };
-    struct ctkd__picture_file jpeg = load("jpeg_420.jpg");
-    const size_t size = sizeof app + jpeg.size - 2;
+    const size_t size = sizeof app + jpeg->size - 2;
     uint8_t *const joined = malloc(size);
+    app[5] = sizeof app - 4; /* length of the segment */
+    app[30] = (uint8_t)orientation;
     memcpy(joined, app, sizeof app);
-    memcpy(joined + sizeof app, jpeg.bytes + 2, jpeg.size - 2);
-    joined[5] = sizeof app - 4; /* length of the segment */
-    const struct ctkd__picture_file file = { "turned.jpg", joined, size };
+    memcpy(joined + sizeof app, jpeg->bytes + 2, jpeg->size - 2);
+    return (struct ctkd__picture_file){ "turned.jpg", joined, size };
+}
+
+static void the_orientation_of_exif_is_found(void **state)
+{
+    (void)state;
+    struct ctkd__picture_file jpeg = load("jpeg_420.jpg");
+    const struct ctkd__picture_file file = turned(&jpeg, 6);
     struct ctkd__picture_info info;
     ctkd_error err;
     check_ok(ctkd__picture_probe(&file, &info, &err), &err);
     assert_int_equal(info.orientation, 6);
     check_ok(ctkd__picture_probe(&jpeg, &info, &err), &err);
     assert_int_equal(info.orientation, 1);
-    free(joined);
+    free((void *)(uintptr_t)file.bytes);
+    free((void *)(uintptr_t)jpeg.bytes);
+}
+
+/* EXIF 2.32, 4.6.4: at which visual side row 0 and column 0 of the stored image are. */
+enum side { TOP, BOTTOM, LEFT, RIGHT };
+static const enum side row_side[] = { TOP, TOP, BOTTOM, BOTTOM, LEFT, RIGHT, RIGHT, LEFT },
+                       column_side[] = { LEFT, RIGHT, RIGHT, LEFT, TOP, TOP, BOTTOM, BOTTOM };
+
+/* Sets the visual coordinate of what lies `distance` from that side. */
+static void place_from(enum side side, size_t distance, const struct ctkd__picture *upright,
+                       size_t *x, size_t *y)
+{
+    if (side == TOP || side == BOTTOM)
+        *y = side == TOP ? distance : upright->height - 1 - distance;
+    else
+        *x = side == LEFT ? distance : upright->width - 1 - distance;
+}
+
+static void turned_pictures_are_decoded_upright_where_that_is_asked_for(void **state)
+{
+    struct rig *const rig = *state;
+    struct ctkd__picture_file jpeg = load("jpeg_420.jpg");
+    struct ctkd__picture_reader *reader;
+    struct ctkd__picture stored, upright, part;
+    ctkd_error err;
+    check_ok(ctkd__picture_decode(rig->readers[0], &jpeg, NULL, &stored, &err), &err);
+    assert_true(stored.width != stored.height);
+    check_ok(ctkd__picture_reader_create(1 << 20, true, &reader, &err), &err);
+    for (int orientation = 1; orientation <= 8; orientation++) {
+        const struct ctkd__picture_file file = turned(&jpeg, orientation);
+        ctkd__picture_reader_upright(reader, false);
+        check_ok(ctkd__picture_decode(reader, &file, NULL, &upright, &err), &err);
+        assert_int_equal(upright.width, stored.width); /* not asked for */
+        ctkd__picture_reader_upright(reader, true);
+        check_ok(ctkd__picture_decode(reader, &file, NULL, &upright, &err), &err);
+        assert_int_equal(upright.width, orientation < 5 ? stored.width : stored.height);
+        assert_int_equal(upright.height, orientation < 5 ? stored.height : stored.width);
+        for (size_t r = 0; r < stored.height; r++)
+            for (size_t c = 0; c < stored.width; c++) {
+                size_t x = SIZE_MAX, y = SIZE_MAX;
+                place_from(row_side[orientation - 1], r, &upright, &x, &y);
+                place_from(column_side[orientation - 1], c, &upright, &x, &y);
+                assert_memory_equal(upright.pixels + y * upright.stride + 3 * x,
+                                    stored.pixels + r * stored.stride + 3 * c, 3);
+            }
+        const uint64_t corner = hash_bytes(upright.pixels + 7 * upright.stride + 3 * 5, 3 * 20);
+        const struct ctkd__box box = { 5, 7, 20, 1 };
+        check_ok(ctkd__picture_decode(reader, &file, &box, &part, &err), &err);
+        assert_true(hash_bytes(part.pixels, 3 * 20) == corner);
+        const struct ctkd__box outside = { 0, 0, upright.width, upright.height + 1 };
+        assert_int_equal(ctkd__picture_decode(reader, &file, &outside, &part, &err), CTKD_ERANGE);
+        free((void *)(uintptr_t)file.bytes);
+    }
+    ctkd__picture_reader_destroy(reader);
     free((void *)(uintptr_t)jpeg.bytes);
 }
 
@@ -374,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_picture_above_the_limit_is_refused_unread),
         cmocka_unit_test(boxes_outside_are_refused),
         cmocka_unit_test(the_orientation_of_exif_is_found),
+        cmocka_unit_test(turned_pictures_are_decoded_upright_where_that_is_asked_for),
         cmocka_unit_test(a_written_picture_is_read_again),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);

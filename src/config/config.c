@@ -47,6 +47,7 @@ struct key {
 static const char *const augment_names[] = { "crop_flip", "none", NULL };
 static const char *const labels_names[] = { "fine", "coarse", NULL };
 static const char *const view_names[] = { "auto", "resized_crop", "crop_flip", NULL };
+static const char *const orientation_names[] = { "ignore", "apply", NULL };
 static const char *const class_order_names[] = { "bytes", "natural", NULL };
 static const char *const kd_form_names[] = { "exact", "epsilon", "auto", NULL };
 static const char *const kind_names[] = { "fixed", "global", "instance", "auto", NULL };
@@ -83,6 +84,8 @@ static const struct key keys[] = {
         "their shorter side before the centre is cropped in evaluation; 0: size / 0.875"),
     STRING(data.crop_scale, "0.08,1",
            "least and largest share of the area that resized_crop shows, comma list"),
+    CHOICE(data.orientation, CTKD__ORIENTATION_IGNORE, orientation_names,
+           "EXIF orientation of image files: ignore, as Pillow and torchvision do, or apply"),
     CHOICE(data.class_order, CTKD__CLASS_ORDER_BYTES, class_order_names,
            "order of the classes of image files: of the bytes of their names, or natural (2 before "
            "10)"),
@@ -368,6 +371,7 @@ ctkd_status ctkd__config_dataset(const struct ctkd__config *config,
         .resize = (size_t)config->data.resize,
         .crop_area = { (double)area[0], (double)area[1] },
         .pixels_max = (uint64_t)config->data.max_pixels,
+        .upright = config->data.orientation == CTKD__ORIENTATION_APPLY,
     };
     return CTKD_OK;
 }

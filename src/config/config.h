@@ -22,6 +22,7 @@ enum ctkd__kind_choice {
     CTKD__KIND_INSTANCE = CTKD_TEMPERATURE_INSTANCE,
     CTKD__KIND_AUTO /* ctkd__methods_temperature_kind */
 };
+enum ctkd__orientation { CTKD__ORIENTATION_IGNORE, CTKD__ORIENTATION_APPLY };
 enum ctkd__resume { CTKD__RESUME_NO, CTKD__RESUME_YES, CTKD__RESUME_AUTO };
 enum ctkd__schedule_kind { CTKD__SCHEDULE_STEP, CTKD__SCHEDULE_COSINE, CTKD__SCHEDULE_CONSTANT };
 
@@ -39,6 +40,7 @@ struct ctkd__config {
         int view;        /* enum ctkd__file_view */
         int class_order; /* enum ctkd__class_order */
         int64_t size, resize;
+        int orientation; /* enum ctkd__orientation */
         char *crop_scale;
         float holdout, dev;
         bool allow_empty;

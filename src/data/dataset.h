@@ -48,6 +48,7 @@ struct ctkd__dataset_options {
     size_t size, resize; /* 0: 224, or the images' own; size / 0.875 */
     double crop_area[2]; /* smallest and largest share of the area, 0.08 and 1 */
     uint64_t pixels_max;
+    bool upright; /* images are turned as their EXIF says */
 };
 struct ctkd__dataset_options ctkd__dataset_options_defaults(void);
 

@@ -237,15 +237,19 @@ static ctkd_status open_worker(const struct ctkd__config *config, const struct i
                                struct worker *worker, ctkd_error *err)
 {
     struct ctkd__view_settings views = ctkd__view_settings_defaults();
+    const bool upright = config->data.orientation == CTKD__ORIENTATION_APPLY;
     ctkd_status status = CTKD_OK;
     if (in->resize) {
         views.size = in->height;
         views.resize = in->resize;
         views.pixels_max = (uint64_t)config->data.max_pixels;
+        views.upright = upright;
         status = ctkd__viewer_create(&views, &worker->viewer, err);
     } else {
         status = ctkd__picture_reader_create((uint64_t)config->data.max_pixels, true,
                                              &worker->reader, err);
+        if (status == CTKD_OK)
+            ctkd__picture_reader_upright(worker->reader, upright);
         if (status == CTKD_OK)
             status = ctkd__resizer_create(views.order, &worker->resizer, err);
     }

@@ -134,3 +134,14 @@ expect 2 "$ctkd" predict ants
 expect_error 2 "ctkd predict: found --json and --csv, expected one of them" "$ctkd" predict ants none --json --csv
 expect 1 "$ctkd" predict ants photos/val data.max_pixels=10
 grep -q 'photos/val/bee, "B"/jpeg_444.jpg: ' stderr || fail "data.max_pixels"
+
+# An image that its EXIF turns is shown as it is stored, or upright.
+{
+    head -c 2 "$pictures/jpeg_411.jpg"
+    printf '\xff\xe1\x00\x22Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00'
+    tail -c +3 "$pictures/jpeg_411.jpg"
+} >turned.jpg
+expect 0 "$ctkd" predict ants turned.jpg "$pictures/jpeg_411.jpg" --json
+[ "$(sed 's/.*"classes"//' stdout | sort -u | wc -l)" = 1 ] || fail "turned without being asked"
+expect 0 "$ctkd" predict ants turned.jpg "$pictures/jpeg_411.jpg" --json data.orientation=apply
+[ "$(sed 's/.*"classes"//' stdout | sort -u | wc -l)" = 2 ] || fail "data.orientation=apply"

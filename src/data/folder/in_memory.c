@@ -37,6 +37,8 @@ ctkd_status ctkd__image_source_one_size(const struct ctkd__image_source *source,
         ctkd__tree_bytes_free(&bytes);
         if (status != CTKD_OK)
             return status;
+        if (source->views.upright)
+            ctkd__picture_info_upright(&info);
         if (i == 0) {
             size[0] = info.height;
             size[1] = info.width;
@@ -116,6 +118,8 @@ static void *load_share(void *argument)
         status = ctkd__picture_reader_create(job->source->views.pixels_max, false, &reader, &err);
     if (status != CTKD_OK)
         note_failure(job, 0, status, &err);
+    else
+        ctkd__picture_reader_upright(reader, job->source->views.upright);
     for (size_t id; (id = atomic_fetch_add(&job->next, 1)) < job->count;) {
         status = load_image(job, viewer, reader, id, &err);
         if (status != CTKD_OK)

@@ -8,8 +8,8 @@
 
 struct ctkd__picture_reader {
     uint64_t pixels_max;
-    bool partial;
-    struct ctkd__picture_buffer pixels, rows;
+    bool partial, upright;
+    struct ctkd__picture_buffer pixels, rows, turned;
 };
 
 /* --- formats that are only named */
@@ -183,7 +183,13 @@ void ctkd__picture_reader_destroy(struct ctkd__picture_reader *reader)
         return;
     free(reader->pixels.bytes);
     free(reader->rows.bytes);
+    free(reader->turned.bytes);
     free(reader);
+}
+
+void ctkd__picture_reader_upright(struct ctkd__picture_reader *reader, bool upright)
+{
+    reader->upright = upright;
 }
 
 ctkd_status ctkd__picture_probe(const struct ctkd__picture_file *file,
@@ -192,6 +198,40 @@ ctkd_status ctkd__picture_probe(const struct ctkd__picture_file *file,
     const struct ctkd__picture_format *format = NULL;
     const ctkd_status status = find_format(file, &format, err);
     return status ? status : format->probe(file, out, err);
+}
+
+static ctkd_status check_box(const struct ctkd__picture_file *file,
+                             const struct ctkd__picture_info *info, const struct ctkd__box *box,
+                             ctkd_error *err)
+{
+    if (box->width == 0 || box->height == 0 || box->width > info->width ||
+        box->height > info->height || box->left > info->width - box->width ||
+        box->top > info->height - box->height)
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "%s: found a box of %zu x %zu at %zu, %zu, expected one inside %zu x %zu",
+                          file->name, box->width, box->height, box->left, box->top, info->width,
+                          info->height);
+    return CTKD_OK;
+}
+
+/* Decodes all of the image, turns it, and shows the box of that. */
+static ctkd_status decode_turned(struct ctkd__picture_reader *reader,
+                                 const struct ctkd__picture_format *format,
+                                 const struct ctkd__picture_job *all, int orientation,
+                                 const struct ctkd__box *box, struct ctkd__picture *out,
+                                 ctkd_error *err)
+{
+    struct ctkd__picture stored, upright;
+    const ctkd_status status = format->decode(all, &stored, err);
+    if (status != CTKD_OK)
+        return status;
+    if (!ctkd__picture_turn(&stored, orientation, &reader->turned, &upright))
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", all->file.name);
+    *out = upright;
+    if (box)
+        ctkd__picture_view(upright.pixels, upright.stride, box, out);
+    out->damaged = upright.damaged;
+    return CTKD_OK;
 }
 
 ctkd_status ctkd__picture_decode(struct ctkd__picture_reader *reader,
@@ -209,20 +249,21 @@ ctkd_status ctkd__picture_decode(struct ctkd__picture_reader *reader,
         return ctkd__fail(
             err, CTKD_ERANGE, "%s: found %zu x %zu pixels, expected at most %llu (data.max_pixels)",
             file->name, info.width, info.height, (unsigned long long)reader->pixels_max);
+    const bool turned = reader->upright && info.orientation != 1;
+    const int orientation = info.orientation;
     struct ctkd__picture_job job = { .file = *file,
                                      .box = { 0, 0, info.width, info.height },
-                                     .partial = reader->partial && box,
+                                     .partial = reader->partial && box && !turned,
                                      .pixels = &reader->pixels,
                                      .rows = &reader->rows };
-    if (box) {
-        if (box->width == 0 || box->height == 0 || box->width > info.width ||
-            box->height > info.height || box->left > info.width - box->width ||
-            box->top > info.height - box->height)
-            return ctkd__fail(
-                err, CTKD_ERANGE,
-                "%s: found a box of %zu x %zu at %zu, %zu, expected one inside %zu x %zu",
-                file->name, box->width, box->height, box->left, box->top, info.width, info.height);
+    if (turned)
+        ctkd__picture_info_upright(&info);
+    status = box ? check_box(file, &info, box, err) : CTKD_OK;
+    if (status != CTKD_OK)
+        return status;
+    if (turned)
+        return decode_turned(reader, format, &job, orientation, box, out, err);
+    if (box)
         job.box = *box;
-    }
     return format->decode(&job, out, err);
 }

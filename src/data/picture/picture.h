@@ -6,7 +6,8 @@
  *   CMYK and YCCK JPEGs   inverted, as Pillow assumes of every one: r = (255 - k)(255 - c) / 255
  *   grey                  the value three times; 16-bit grey PNGs are cut at 255, not scaled
  *   16-bit colour PNGs    the high byte;  palettes are looked up;  transparency is dropped
- *   EXIF orientation      not applied (Pillow and torchvision do not); ctkd__picture_info has it
+ *   EXIF orientation      not applied (Pillow and torchvision do not) unless that is asked for;
+ *                         ctkd__picture_info has it
  */
 #ifndef CTKD_DATA_PICTURE_H
 #define CTKD_DATA_PICTURE_H
@@ -50,6 +51,12 @@ struct ctkd__picture_reader;
 ctkd_status ctkd__picture_reader_create(uint64_t pixels_max, bool partial,
                                         struct ctkd__picture_reader **out, ctkd_error *err);
 void ctkd__picture_reader_destroy(struct ctkd__picture_reader *reader);
+
+/* From now on pictures are decoded upright, as Pillow's ImageOps.exif_transpose turns them: boxes and
+   sizes are of the upright image. One that its EXIF turns is decoded in full. */
+void ctkd__picture_reader_upright(struct ctkd__picture_reader *reader, bool upright);
+/* The sizes of the upright image instead of the stored one; its orientation becomes 1. */
+void ctkd__picture_info_upright(struct ctkd__picture_info *info);
 
 /* Reads the header only. CTKD_EFORMAT: not an image, or damaged, with what the file looks like;
    CTKD_EUNSUPPORTED: a format that is known and not read (GIF, BMP, TIFF, ...), named. */

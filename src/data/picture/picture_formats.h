@@ -43,6 +43,10 @@ ctkd_status ctkd__picture_damaged(const struct ctkd__picture_file *file, const c
 void ctkd__picture_view(const uint8_t *pixels, size_t stride, const struct ctkd__box *box,
                         struct ctkd__picture *out);
 
+/* `in` as its orientation (1 to 8) means it, in `buffer`; false: no memory. */
+bool ctkd__picture_turn(const struct ctkd__picture *in, int orientation,
+                        struct ctkd__picture_buffer *buffer, struct ctkd__picture *out);
+
 /* Orientation in the EXIF of a JPEG's APP1 segment ("Exif\0\0" and a TIFF header); 1 without. */
 int ctkd__exif_orientation(const uint8_t *bytes, size_t size);
 

@@ -65,6 +65,8 @@ ctkd_status ctkd__viewer_create(const struct ctkd__view_settings *settings,
     viewer->settings = *settings;
     status = ctkd__picture_reader_create(settings->pixels_max, true, &viewer->reader, err);
     if (status == CTKD_OK)
+        ctkd__picture_reader_upright(viewer->reader, settings->upright);
+    if (status == CTKD_OK)
         status = ctkd__resizer_create(settings->order, &viewer->resizer, err);
     if (status == CTKD_OK)
         *out = viewer;
@@ -93,6 +95,8 @@ ctkd_status ctkd__viewer_training(struct ctkd__viewer *viewer,
     ctkd_status status = ctkd__picture_probe(file, &info, err);
     if (status != CTKD_OK)
         return status;
+    if (viewer->settings.upright)
+        ctkd__picture_info_upright(&info);
     const struct ctkd__crop_view view =
         ctkd__crop_draw(seed, epoch, id, info.width, info.height, &viewer->settings.crop);
     status = ctkd__picture_decode(viewer->reader, file, &view.box, &picture, err);

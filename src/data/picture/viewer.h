@@ -15,6 +15,7 @@ struct ctkd__view_settings {
     struct ctkd__crop_ranges crop; /* of training views */
     enum ctkd__resize_order order; /* of the two directions of a resize */
     uint64_t pixels_max;           /* images of more are refused: 179 million */
+    bool upright;                  /* as their EXIF orientation says; false: as stored */
 };
 /* 224 and 256, torchvision's ranges, horizontal first. */
 struct ctkd__view_settings ctkd__view_settings_defaults(void);
