@@ -8,6 +8,7 @@
 #include "run/arm.h"
 #include "run/run.h"
 #include "run/sweep.h"
+#include "train/teacher_store.h"
 #include "util/error.h"
 #include "util/file.h"
 
@@ -194,7 +195,7 @@ static bool make_arguments(const struct sweep_request *r, const struct arm *arm,
 {
     char seed[32];
     size_t n = 0;
-    run->argv = calloc(r->n_common + arm->n_settings + 8, sizeof *run->argv);
+    run->argv = calloc(r->n_common + arm->n_settings + 9, sizeof *run->argv);
     if (!run->argv)
         return false;
     snprintf(seed, sizeof seed, "%" PRId64, run->seed);
@@ -243,6 +244,31 @@ static ctkd_status configure(struct ctkd__sweep_run *run, ctkd_error *err)
     return status ? status : ctkd__run_resolve(run->config, distil, err);
 }
 
+/* Runs of a sweep share the teacher's answers, unless somebody says where or not to: word
+   "teacher.store=DIR/teacher-store" before those of the seed, the directory and --resume. */
+static ctkd_status share_teacher(const struct sweep_request *r, struct ctkd__sweep_run *run,
+                                 ctkd_error *err)
+{
+    enum { BEHIND = 3 };
+    static const char key[] = "teacher.store=";
+    size_t n = 0;
+    bool told =
+        !run->config->teacher.path[0] || ctkd__teacher_store_asked(run->config->teacher.store);
+    for (; run->argv[n]; n++)
+        told = told || strncmp(run->argv[n], key, sizeof key - 1) == 0;
+    if (told)
+        return CTKD_OK;
+    char folder[1088];
+    snprintf(folder, sizeof folder, "%s/teacher-store", r->dir);
+    char *const word = join(key, folder);
+    if (!word)
+        return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
+    memmove(run->argv + n - BEHIND + 1, run->argv + n - BEHIND, BEHIND * sizeof *run->argv);
+    run->argv[n - BEHIND] = word;
+    return ctkd__sections_set(ctkd__config_sections(run->config), "sweep", "teacher.store", folder,
+                              err);
+}
+
 static ctkd_status plan_run(const struct sweep_request *r, const struct arm *arm, int64_t seed,
                             struct ctkd__sweep_run *run, ctkd_error *err)
 {
@@ -256,6 +282,8 @@ static ctkd_status plan_run(const struct sweep_request *r, const struct arm *arm
     if (!make_arguments(r, arm, run))
         return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
     ctkd_status status = configure(run, err);
+    if (!status)
+        status = share_teacher(r, run, err);
     bool finished = false;
     if (!status)
         status = ctkd__sweep_finished(run, &finished, err);
@@ -430,6 +458,9 @@ const struct ctkd__command ctkd__command_sweep = {
                "all arms. An arm with a teacher.path distils; one without trains on labels.\n\n"
                "Runs are ordinary run directories, DIR/ARM/seed-N; what they write to the terminal "
                "is in seed-N.console beside them. `ctkd compare DIR/ARM DIR/ARM` reads them.\n\n"
+               "Runs with a teacher share its answers in DIR/teacher-store, so that arms of a seed "
+               "compute each view once (doc/teacher-store.md); teacher.store=off, or another "
+               "folder, overrides this.\n\n"
                "Finished runs are skipped, stopped and killed ones resumed, so that the same "
                "command completes a sweep, bit for bit. SIGINT and SIGTERM stop and save all runs. "
                "A run that fails does not stop the others. The output of --print is for GNU "

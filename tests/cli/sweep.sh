@@ -32,6 +32,12 @@ expect_error 1 "ctkd: bad: nowhere: No such file or directory" \
 expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir whole
 cmp printed/labels/seed-1/last.safetensors whole/labels/seed-1/last.safetensors || fail "the printed line made another run"
 [ "$(grep -c ': done' stderr)" = 4 ] && grep -q '^labels seed 2: done (3 of 4)  test [0-9.]* %$' stderr || fail "$(cat stderr)"
+# Runs share the teacher's answers: a second arm of a seed would find all; teacher.store=off is heeded.
+grep -q '"teacher_misses": 200,' "whole/k d/seed-1/log.jsonl" && [ "$(ls whole/teacher-store | wc -l)" = 1 ] || fail "no store: $(ls whole)"
+expect 0 "$ctkd" sweep base.yaml --arm a method=dkd --arm b method=pkt teacher.path=teacher teacher.tolerance=100 \
+    --arm c teacher.path=teacher teacher.tolerance=100 teacher.store=off train.epochs=1 --seeds 1 --dir shared --print
+! grep 'shared/c/' stdout | grep -q teacher-store && grep -q 'distill .*teacher.store=shared/teacher-store train.seed=1 run.dir=shared/b/seed-1 ' stdout ||
+    fail "$(cat stdout)"
 # Once more: nothing is left to do.
 expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir whole
 [ "$(cat stderr)" = "4 of 4 runs are finished already" ] || fail "$(cat stderr)"
