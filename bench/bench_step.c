@@ -5,9 +5,11 @@
  *
  *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|teacher|student] [--threads N] [--steps
  * 20]
- *              [--warmup 3] [--isa NAME] [--conv NAME] [--side 32] [--channels 3] [--classes 100]
+ *              [--warmup 3] [--isa NAME] [--conv NAME] [--side S] [--channels 3] [--classes K]
  * [--chunk N]
  *              [--tune] [--profile] [--batch-statistics]
+ *
+ * Images and classes are those of the student's published numbers (32 and 100, or 224 and 1000) where nothing is said.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +37,8 @@ static const struct pair pairs[] = {
     { "rn32x4-ShuffleV1", "resnet32x4", "ShuffleV1" },
     { "rn32x4-ShuffleV2", "resnet32x4", "ShuffleV2" },
     { "wrn40-2-ShuffleV1", "wrn_40_2", "ShuffleV1" },
+    { "rn34-rn18", "resnet34", "resnet18" },
+    { "rn50-mv1", "resnet50", "MobileNetV1" },
 };
 
 struct arguments {
@@ -79,7 +83,7 @@ static const char *next_value(int argc, char **argv, int *i)
 static struct arguments parse(int argc, char **argv)
 {
     struct arguments a = { &pairs[0], "step", "auto", "auto", 64,    0,     20,   3,
-                           32,        100,    0,      3,      false, false, false };
+                           0,         0,      0,      3,      false, false, false };
     const struct {
         const char *flag;
         size_t *value;
@@ -119,6 +123,11 @@ static struct arguments parse(int argc, char **argv)
         if (!known)
             stop("unknown flag or pair; see the head of bench_step.c");
     }
+    const struct ctkd__model_family *family = NULL;
+    ctkd__model_find(a.pair->student, &family);
+    const struct ctkd__model_args published = ctkd__model_published(family);
+    a.side = a.side ? a.side : published.height;
+    a.classes = a.classes ? a.classes : published.classes;
     return a;
 }
 
@@ -187,7 +196,8 @@ static void open_student(struct rig *rig, const struct arguments *a,
                                           .state = &rig->state,
                                           .teacher = alone ? NULL : &rig->teacher,
                                           .methods = &rig->methods,
-                                          .classes = a->classes };
+                                          .classes = a->classes,
+                                          .image_floats = a->channels * a->side * a->side };
     must(ctkd__step_create(&step, &rig->step, &err), &err);
 }
 

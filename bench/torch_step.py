@@ -184,6 +184,36 @@ def resnet32x4(classes):
     return residual_net(Basic, 5, (64, 128, 256), classes, stem=32)
 
 
+class BasicPhotographs(nn.Module):
+    def __init__(self, cin, cout, stride):
+        super().__init__()
+        self.main = nn.Sequential(*normed(cin, cout, 3, stride), *normed(cout, cout, 3, relu=False))
+        same = stride == 1 and cin == cout
+        self.shortcut = nn.Identity() if same else nn.Sequential(*normed(cin, cout, 1, stride, relu=False))
+
+    def forward(self, x):
+        return F.relu(self.main(x) + self.shortcut(x), inplace=True)
+
+
+def resnet_photographs(block, counts, expansion, classes):
+    """torchvision's, on 224x224."""
+    layers, cin = normed(3, 64, 7, 2) + [nn.MaxPool2d(3, 2, 1)], 64
+    for stage, (count, planes) in enumerate(zip(counts, (64, 128, 256, 512))):
+        for i in range(count):
+            layers.append(block(cin, planes, 2 if stage and i == 0 else 1))
+            cin = expansion * planes
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cin, classes))
+
+
+def mobilenet_v1(classes):
+    """mdistiller's, on 224x224."""
+    layers, cin = normed(3, 32, 3, 2), 32
+    for cout, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1)):
+        layers += normed(cin, cin, 3, stride, cin) + normed(cin, cout, 1)
+        cin = cout
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cin, classes))
+
+
 PAIRS = {
     "rn56-rn20": (lambda k: resnet(56, k), lambda k: resnet(20, k)),
     "rn110-rn32": (lambda k: resnet(110, k), lambda k: resnet(32, k)),
@@ -196,7 +226,11 @@ PAIRS = {
     "rn32x4-ShuffleV1": (resnet32x4, shuffle_v1),
     "rn32x4-ShuffleV2": (resnet32x4, shuffle_v2),
     "wrn40-2-ShuffleV1": (lambda k: wrn(40, 2, k), shuffle_v1),
+    "rn34-rn18": (lambda k: resnet_photographs(BasicPhotographs, (3, 4, 6, 3), 1, k),
+                  lambda k: resnet_photographs(BasicPhotographs, (2, 2, 2, 2), 1, k)),
+    "rn50-mv1": (lambda k: resnet_photographs(Bottleneck, (3, 4, 6, 3), 4, k), mobilenet_v1),
 }
+PHOTOGRAPHS = ("rn34-rn18", "rn50-mv1")  # 224x224 and 1000 classes, the others 32x32 and 100
 MODES = ("eager", "channels_last", "compile", "compile_channels_last")
 
 
@@ -212,10 +246,11 @@ class Reverse(torch.autograd.Function):
 
 
 def make_step(args):
-    teacher, student = (make(args.classes) for make in PAIRS[args.pair])
+    side, classes = (224, 1000) if args.pair in PHOTOGRAPHS else (32, 100)
+    teacher, student = (make(classes) for make in PAIRS[args.pair])
     teacher, student = teacher.eval(), student.train()
-    x = torch.randn(args.batch, 3, 32, 32)
-    y = torch.randint(0, args.classes, (args.batch,))
+    x = torch.randn(args.batch, 3, side, side)
+    y = torch.randint(0, classes, (args.batch,))
     if args.mode.endswith("channels_last"):
         layout = torch.channels_last
         teacher, student, x = teacher.to(memory_format=layout), student.to(memory_format=layout), x.to(memory_format=layout)
@@ -247,7 +282,6 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=3)
-    parser.add_argument("--classes", type=int, default=100)
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)

@@ -209,39 +209,63 @@ static void pw__relu(size_t count, const float *x, float *y)
         v_store(y + i, v_relu(v_load(x + i)));
 }
 
+typedef uint8_t pw__bytes __attribute__((vector_size(VB)));
+
+/* Taps begin to end - 1 of the window of output row (or column) `at` are inside the image. */
+ALWAYS_INLINE void pw__inside(size_t at, const struct ctkd__max_pool *pool, size_t side,
+                              size_t *begin, size_t *end)
+{
+    const size_t first = at * pool->stride, last = side + pool->padding;
+    *begin = first < pool->padding ? pool->padding - first : 0;
+    *end = first + pool->kernel > last ? last - first : pool->kernel;
+}
+
 /* One output pixel: VB channels, each with its own winner. */
 ALWAYS_INLINE void pw__max_pool_pixel(const struct ctkd__max_pool *pool, const float *x, size_t oy,
-                                      size_t ox, float *y, uint8_t *index)
+                                      size_t ox, bool indexed, float *y, uint8_t *index)
 {
     vf best = v_set(-__builtin_inff());
     vi winner = { 0 };
-    for (size_t ky = 0; ky < pool->kernel; ky++)
-        for (size_t kx = 0; kx < pool->kernel; kx++) {
-            const size_t iy = oy * pool->stride + ky, ix = ox * pool->stride + kx;
-            if (iy < pool->padding || ix < pool->padding || iy - pool->padding >= pool->h ||
-                ix - pool->padding >= pool->w)
-                continue;
-            const vf value = v_load(x + ((iy - pool->padding) * pool->w + ix - pool->padding) * VB);
+    size_t ky, y_end, x_begin, x_end;
+    pw__inside(oy, pool, pool->h, &ky, &y_end);
+    pw__inside(ox, pool, pool->w, &x_begin, &x_end);
+    for (; ky < y_end; ky++) {
+        const size_t iy = oy * pool->stride + ky - pool->padding;
+        for (size_t kx = x_begin; kx < x_end; kx++) {
+            const size_t ix = ox * pool->stride + kx - pool->padding;
+            const vf value = v_load(x + (iy * pool->w + ix) * VB);
             const vi better = (value > best) | (value != value); /* NaN wins, as in PyTorch */
-            const vi here = (vi){ 0 } + (int32_t)(ky * pool->kernel + kx);
             best = (vf)(((vi)value & better) | ((vi)best & ~better));
-            winner = (here & better) | (winner & ~better);
+            if (indexed)
+                winner =
+                    (((vi){ 0 } + (int32_t)(ky * pool->kernel + kx)) & better) | (winner & ~better);
         }
+    }
     v_store(y, best);
-    if (index)
-        for (size_t i = 0; i < VB; i++)
-            index[i] = (uint8_t)winner[i];
+    if (indexed) {
+        const pw__bytes bytes = __builtin_convertvector(winner, pw__bytes);
+        memcpy(index, &bytes, sizeof bytes);
+    }
+}
+
+ALWAYS_INLINE void pw__max_pool_planes(size_t planes, const struct ctkd__max_pool *pool,
+                                       const float *x, bool indexed, float *y, uint8_t *index)
+{
+    for (size_t plane = 0; plane < planes; plane++, x += pool->h * pool->w * VB)
+        for (size_t oy = 0; oy < pool->oh; oy++)
+            for (size_t ox = 0; ox < pool->ow; ox++, y += VB) {
+                pw__max_pool_pixel(pool, x, oy, ox, indexed, y, index);
+                index += indexed ? VB : 0;
+            }
 }
 
 static void pw__max_pool(size_t planes, const struct ctkd__max_pool *pool, const float *x, float *y,
                          uint8_t *index)
 {
-    for (size_t plane = 0; plane < planes; plane++, x += pool->h * pool->w * VB)
-        for (size_t oy = 0; oy < pool->oh; oy++)
-            for (size_t ox = 0; ox < pool->ow; ox++, y += VB) {
-                pw__max_pool_pixel(pool, x, oy, ox, y, index);
-                index += index ? VB : 0;
-            }
+    if (index)
+        pw__max_pool_planes(planes, pool, x, true, y, index);
+    else
+        pw__max_pool_planes(planes, pool, x, false, y, NULL);
 }
 
 static void pw__max_pool_backward(size_t planes, const struct ctkd__max_pool *pool, const float *dy,
