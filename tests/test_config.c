@@ -272,12 +272,13 @@ static void published_scripts_run_with_the_published_defaults(void **state)
                       "--cosine_decay 1 --decay_max 0 --decay_min -1 --decay_loops 10 --save_model "
                       "--experiments_dir tea/global_T --experiments_name fold-1",
                       true, line, "have no effect here: --save_model\n");
-    snprintf(line, sizeof line,
-             "%s train.batch=256 train.epochs=120 data.set=imagenet schedule.milestones=30,60,90 "
-             "optimizer.weight_decay=1e-4 student.network=resnet18 method.ce_weight=1 "
-             "method.kd_weight=1 method.weight=0 temperature.kind=global "
-             "temperature.curriculum_epochs=5 run.dir=i/fold-1 run.name=fold-1",
-             distill);
+    snprintf(
+        line, sizeof line,
+        "%s train.batch=256 train.epochs=120 data.set=imagenet:data schedule.milestones=30,60,90 "
+        "optimizer.weight_decay=1e-4 student.network=resnet18 method.ce_weight=1 "
+        "method.kd_weight=1 method.weight=0 temperature.kind=global "
+        "temperature.curriculum_epochs=5 run.dir=i/fold-1 run.name=fold-1",
+        distill);
     assert_configured(
         "--path-t t --distill kd --batch_size 256 --epochs 120 --dataset imagenet --gpu_id 0,1,2 "
         "--num_workers 32 --multiprocessing-distributed --learning_rate 0.1 --lr_decay_epochs "
