@@ -62,6 +62,13 @@ static void damaged_files_are_refused(void **state)
         free(synsets);
         bytes[at] ^= 0xff;
     }
+    uint8_t *const name = memmem(bytes, size, "n02100735", 9); /* or with two bytes a letter */
+    uint8_t *const wide = memmem(bytes, size, "n\0000\0002\0001\0000\0000", 12);
+    assert_true(name || wide);
+    *(name ? name : wide) = 0;
+    assert_int_equal(ctkd__mat_synsets("m", bytes, size, &synsets, &count, &err), CTKD_EFORMAT);
+    assert_string_equal(err.message,
+                        "m: damaged: expected ILSVRC2012_ID and WNID of each of 5 synsets");
     bytes[126] = 'M';
     bytes[127] = 'I';
     assert_int_equal(ctkd__mat_synsets("m", bytes, size, &synsets, &count, &err), CTKD_EFORMAT);

@@ -170,6 +170,42 @@ static void a_tar_in_a_tar_is_a_folder(void **state)
     ctkd__tree_close(tree);
 }
 
+/* As Python's zipfile and tarfile write them (tests/golden/trees.py). */
+static void archives_of_others_are_read(void **state)
+{
+    static const char *const archives[] = { "deflated.zip", "stored.zip", "large.zip",
+                                            "gnu.tar",      "pax.tar",    "ustar.tar" };
+    static const char *const nested[] = { "train/ant/1.jpg", "train/bee/1.jpg", "train/bee/2.jpg",
+                                          "val/ant/1.jpg", "val/bee/1.png" };
+    char path[1024];
+    struct ctkd__tree_bytes bytes;
+    ctkd_error err;
+    (void)state;
+    for (size_t i = 0; i < sizeof archives / sizeof *archives; i++) {
+        snprintf(path, sizeof path, "%s/tests/golden/trees/%s", CTKD_SOURCE_DIR, archives[i]);
+        struct ctkd__tree *const tree = open_tree(path);
+        assert_int_equal(ctkd__tree_count(tree), 6); /* without the hidden ones */
+        assert_string_equal(ctkd__tree_name(tree, 0), "train/ant/1.jpg");
+        assert_non_null(strstr(ctkd__tree_name(tree, 1), "deep/deep/long.jpg"));
+        const size_t bee = ctkd__tree_find(tree, "train/bee/2.jpg"),
+                     png = ctkd__tree_find(tree, "val/bee/1.png");
+        check_ok(ctkd__tree_read(tree, bee, 1000, &bytes, &err), &err);
+        assert_int_equal(bytes.size, 20 * 15);
+        assert_memory_equal(bytes.bytes + 285, "the second bee ", 15);
+        ctkd__tree_bytes_free(&bytes);
+        check_ok(ctkd__tree_read(tree, png, 1000, &bytes, &err), &err);
+        assert_int_equal(bytes.size, 256);
+        for (size_t b = 0; b < 256; b++)
+            assert_int_equal(bytes.bytes[b], b);
+        ctkd__tree_bytes_free(&bytes);
+        ctkd__tree_close(tree);
+    }
+    snprintf(path, sizeof path, "%s/tests/golden/trees/nested.tar", CTKD_SOURCE_DIR);
+    struct ctkd__tree *const tree = open_tree(path);
+    check_names(tree, nested, 5);
+    ctkd__tree_close(tree);
+}
+
 /* An archive cut at every length is either refused or holds fewer files; none is read beyond it. */
 static void a_cut_archive_is_refused(void **state)
 {
@@ -245,6 +281,33 @@ static void a_changed_byte_in_a_zip_is_noticed(void **state)
     free(bytes);
 }
 
+/* Found by fuzzing: memory was taken for what the directory said of a file. */
+static void sizes_beyond_a_zip_are_refused_before_memory_is_taken(void **state)
+{
+    static const struct {
+        size_t field;
+        uint32_t value;
+    } cases[] = { { 20, 0x7fffffff }, { 24, 0x30000000 } }; /* packed, and not */
+    for (size_t i = 0; i < 2; i++) {
+        char path[1100];
+        size_t size;
+        snprintf(path, sizeof path, "%s/tests/golden/trees/deflated.zip", CTKD_SOURCE_DIR);
+        char *const bytes = temp_read(path, &size), *const entry = memmem(bytes, size, "PK\1\2", 4);
+        assert_non_null(entry); /* the first one is of train/bee/2.jpg */
+        memcpy(entry + cases[i].field, &cases[i].value, 4);
+        temp_write(*state, "a.zip", bytes, size);
+        struct ctkd__tree *const tree = open_tree(temp_path(*state, "a.zip"));
+        struct ctkd__tree_bytes file;
+        ctkd_error err;
+        assert_int_equal(
+            ctkd__tree_read(tree, ctkd__tree_find(tree, "train/bee/2.jpg"), 1 << 30, &file, &err),
+            CTKD_EFORMAT);
+        assert_non_null(strstr(err.message, "its sizes do not fit the archive"));
+        ctkd__tree_close(tree);
+        free(bytes);
+    }
+}
+
 static void links_are_followed_but_not_in_a_circle(void **state)
 {
     const char *const folder = *state;
@@ -291,9 +354,11 @@ int main(void)
         TEST(every_file_is_read_and_a_long_one_refused),
         TEST(archives_hold_the_same_files_as_their_folder),
         TEST(a_tar_in_a_tar_is_a_folder),
+        cmocka_unit_test(archives_of_others_are_read),
         TEST(a_cut_archive_is_refused),
         TEST(other_files_are_no_archives),
         TEST(a_changed_byte_in_a_zip_is_noticed),
+        TEST(sizes_beyond_a_zip_are_refused_before_memory_is_taken),
         TEST(links_are_followed_but_not_in_a_circle),
         TEST(what_cannot_be_read_is_named),
     };

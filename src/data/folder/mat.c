@@ -133,10 +133,14 @@ static bool read_name(const struct element *element, char out[CTKD__SYNSET_BYTES
     const size_t n = data.data.n / step;
     if (n == 0 || n >= CTKD__SYNSET_BYTES)
         return false;
-    for (size_t i = 0; i < n; i++)
-        out[i] = (char)data.data.at[i * step];
+    bool letters = true;
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t c = data.data.at[i * step];
+        letters = letters && c > ' ' && c < 127;
+        out[i] = (char)c;
+    }
     out[n] = '\0';
-    return true;
+    return letters;
 }
 
 /* Positions of the two fields among `fields` names of `bytes` each. */

@@ -123,11 +123,12 @@ ctkd_status ctkd__tree_add_member(struct ctkd__tree *tree, const char *folder, c
         clean[n++] = '/';
     for (size_t i = 0; i < length; i++) {
         const char c = windows && name[i] == '\\' ? '/' : name[i];
-        if (c != '/' || clean[n - 1] != '/') /* of slashes in a row one is kept */
+        if (c != '/' || (n > 0 && clean[n - 1] != '/')) /* of slashes in a row one is kept */
             clean[n++] = c;
     }
-    if (clean[n - 1] == '/')
-        n--;
+    n -= n > 0 && clean[n - 1] == '/';
+    if (n == begin)
+        return CTKD_OK;
     clean[n] = '\0';
     if (is_hidden(clean + begin + (begin > 0)))
         return CTKD_OK;

@@ -12,6 +12,7 @@ enum {
     COMMENT_MAX = 65535,
     END64_BYTES = 56,
     LOCATOR_BYTES = 20,
+    DEFLATE_MOST = 1032, /* bytes from one */
     ENTRY_BYTES = 46,
     LOCAL_BYTES = 30
 };
@@ -208,6 +209,11 @@ ctkd_status ctkd__tree_read_zip(const struct ctkd__tree *tree, size_t i,
     if (status != CTKD_OK)
         return status;
     const uint64_t data = file->offset + LOCAL_BYTES + u16(local + 26) + u16(local + 28);
+    /* Before any memory is taken for what the directory says: nothing deflates to less than a
+       thousandth of it. */
+    if (data > archive->bytes || file->packed > archive->bytes - data ||
+        file->size / DEFLATE_MOST > file->packed)
+        return damaged_file(tree, i, "its sizes do not fit the archive", err);
     out->bytes = malloc((size_t)file->size + 1);
     if (file->deflated)
         packed = malloc((size_t)file->packed + 1);
