@@ -84,3 +84,16 @@ ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
         fprintf(stderr, "note: %.*s\n", (int)(end - at), at);
     return status;
 }
+
+int ctkd__cli_with_config(const struct ctkd__command *command, int argc, char **argv,
+                          int (*body)(const struct ctkd__command *command, int argc, char **argv,
+                                      struct ctkd__config *config))
+{
+    struct ctkd__config *config;
+    ctkd_error err = { 0 };
+    if (ctkd__config_create(&config, &err) != CTKD_OK)
+        return ctkd__cli_failed(&err);
+    const int status = body(command, argc, argv, config);
+    ctkd__config_destroy(config);
+    return status;
+}

@@ -91,6 +91,11 @@ ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
                                 const struct ctkd__arguments *arguments, bool distil,
                                 struct ctkd__config *config, ctkd_error *err);
 
+/* Runs a command's body with a configuration of defaults, which ends with it; returns its status. */
+int ctkd__cli_with_config(const struct ctkd__command *command, int argc, char **argv,
+                          int (*body)(const struct ctkd__command *command, int argc, char **argv,
+                                      struct ctkd__config *config));
+
 /* `ctkd train` and `ctkd distill`. */
 extern const struct ctkd__flag ctkd__train_flags[];
 int ctkd__cli_train(const struct ctkd__command *command, bool distil, int argc, char **argv);

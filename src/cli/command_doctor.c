@@ -113,13 +113,7 @@ static int configure_and_examine(const struct ctkd__command *command, int argc, 
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
-    struct ctkd__config *config;
-    ctkd_error err = { 0 };
-    if (ctkd__config_create(&config, &err) != CTKD_OK)
-        return ctkd__cli_failed(&err);
-    const int status = configure_and_examine(command, argc, argv, config);
-    ctkd__config_destroy(config);
-    return status;
+    return ctkd__cli_with_config(command, argc, argv, configure_and_examine);
 }
 
 const struct ctkd__command ctkd__command_doctor = {

@@ -23,6 +23,14 @@ struct evaluated {
     struct ctkd__metrics metrics;
 };
 
+/* Its logits are kept where something needs them: those of a large data set are large. */
+static ctkd_status run_student(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
+                               struct evaluated *e, ctkd_error *err)
+{
+    return ctkd__evaluator_run(evaluator, network, &e->found,
+                               e->details || e->dump ? &e->student_predictions : NULL, err);
+}
+
 /* Where the data set's constants are but a guess and give next to nothing, the usual ones are
    tried, and the best of them is taken. The note says so. */
 static ctkd_status doubt(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
@@ -45,7 +53,7 @@ static ctkd_status doubt(struct ctkd__evaluator *evaluator, struct ctkd__teacher
     if (status != CTKD_OK)
         return status;
     ctkd__predictions_free(&e->student_predictions);
-    return ctkd__evaluator_run(evaluator, network, &e->found, &e->student_predictions, err);
+    return run_student(evaluator, network, e, err);
 }
 
 static ctkd_status evaluate_student(struct ctkd__evaluator *evaluator, const char *path,
@@ -57,7 +65,7 @@ static ctkd_status evaluate_student(struct ctkd__evaluator *evaluator, const cha
         ctkd__evaluator_network(evaluator, CTKD__EVALUATED_STUDENT, path, config->teacher.mean,
                                 config->teacher.std, &network, err);
     if (status == CTKD_OK)
-        status = ctkd__evaluator_run(evaluator, network, &e->found, &e->student_predictions, err);
+        status = run_student(evaluator, network, e, err);
     if (status == CTKD_OK)
         status = doubt(evaluator, network, e, err);
     if (status == CTKD_OK)
@@ -227,13 +235,7 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
-    struct ctkd__config *config;
-    ctkd_error err = { 0 };
-    if (ctkd__config_create(&config, &err) != CTKD_OK)
-        return ctkd__cli_failed(&err);
-    const int status = configure_and_evaluate(command, argc, argv, config);
-    ctkd__config_destroy(config);
-    return status;
+    return ctkd__cli_with_config(command, argc, argv, configure_and_evaluate);
 }
 
 static const char *const keys[] = { "data.",           "student.network", "student.weights",

@@ -163,7 +163,7 @@ static ctkd_status follow_line(struct ctkd__results *r, const char *text, size_t
                                const struct ctkd__run_state *state, ctkd_error *err)
 {
     struct ctkd__json_rows *line;
-    ctkd_status status = ctkd__jsonl_parse(r->log, text, bytes, &line, err);
+    ctkd_status status = ctkd__jsonl_parse(r->log_path, text, bytes, &line, err);
     if (status != CTKD_OK)
         return status;
     if (ctkd__json_rows_count(line) == 1 && ctkd__json_rows_is_epoch(line, 0)) {
@@ -183,21 +183,17 @@ static ctkd_status follow_line(struct ctkd__results *r, const char *text, size_t
 ctkd_status ctkd__results_follow(struct ctkd__results *r, const struct ctkd__run_state *state,
                                  ctkd_error *err)
 {
-    FILE *const log = fopen(r->log, "re");
     char *text = NULL;
     size_t room = 0;
     ssize_t bytes;
     ctkd_status status = CTKD_OK;
-    if (!log || fseek(log, r->offset, SEEK_SET) != 0)
-        status = ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", r->log, strerror(errno));
-    while (status == CTKD_OK && (bytes = getline(&text, &room, log)) > 0 &&
-           text[bytes - 1] == '\n') {
+    clearerr(r->log); /* it has grown since its end was met */
+    while (status == CTKD_OK && (bytes = getline(&text, &room, r->log)) > 0 &&
+           text[bytes - 1] == '\n')
         status = follow_line(r, text, (size_t)bytes, state, err);
-        r->offset += bytes;
-    }
     free(text);
-    if (log)
-        fclose(log);
+    if (status == CTKD_OK && ferror(r->log))
+        status = ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", r->log_path, strerror(errno));
     if (status == CTKD_OK && (fflush(r->csv) != 0 || ferror(r->csv)))
         status = ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", r->csv_path, strerror(errno));
     return status;
@@ -205,29 +201,31 @@ ctkd_status ctkd__results_follow(struct ctkd__results *r, const struct ctkd__run
 
 /* --- opening */
 
-static size_t count_lines(const char *path)
+static size_t count_lines(FILE *file)
 {
-    FILE *const file = fopen(path, "re");
     size_t lines = 0;
-    for (int c; file && (c = getc(file)) != EOF;)
+    for (int c; (c = getc(file)) != EOF;)
         lines += c == '\n';
-    if (file)
-        fclose(file);
+    rewind(file);
     return lines;
 }
 
 ctkd_status ctkd__results_open(struct ctkd__results *results, const char *dir,
                                const struct ctkd__config *config, ctkd_error *err)
 {
-    char events[sizeof results->log];
+    char events[sizeof results->log_path];
     size_t kept = 0; /* the settings, and a record for each line */
     *results = (struct ctkd__results){ .config = config };
-    ctkd__run_file_path(dir, CTKD__RUN_LOG, results->log, sizeof results->log);
+    ctkd__run_file_path(dir, CTKD__RUN_LOG, results->log_path, sizeof results->log_path);
     ctkd__run_file_path(dir, CTKD__RUN_RESULTS, results->csv_path, sizeof results->csv_path);
     ctkd__run_file_path(dir, CTKD__RUN_EVENTS, events, sizeof events);
+    results->log = fopen(results->log_path, "re");
     results->csv = fopen(results->csv_path, "we");
     ctkd_status status = CTKD_OK;
-    if (!results->csv)
+    if (!results->log)
+        status =
+            ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", results->log_path, strerror(errno));
+    if (status == CTKD_OK && !results->csv)
         status =
             ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", results->csv_path, strerror(errno));
     if (status == CTKD_OK)
@@ -248,5 +246,7 @@ void ctkd__results_close(struct ctkd__results *results)
     ctkd__events_close(&results->events);
     if (results->csv)
         fclose(results->csv);
-    results->csv = NULL;
+    if (results->log)
+        fclose(results->log);
+    results->csv = results->log = NULL;
 }

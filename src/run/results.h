@@ -17,8 +17,8 @@
 
 struct ctkd__results {
     const struct ctkd__config *config; /* borrowed */
-    char log[1088];
-    long offset;     /* of the log: what was followed so far */
+    char log_path[1088];
+    FILE *log;       /* read as far as it was followed */
     size_t recorded; /* lines to come whose records the events have already */
     FILE *csv;
     char csv_path[1088];

@@ -37,21 +37,34 @@ void ctkd__predictions_free(struct ctkd__predictions *predictions)
     *predictions = (struct ctkd__predictions){ 0 };
 }
 
+/* Room for n images, at least doubled where it is too small. */
+static ctkd_status make_room(struct ctkd__predictions *kept, size_t n, size_t classes,
+                             ctkd_error *err)
+{
+    if (n <= kept->room)
+        return CTKD_OK;
+    const size_t room = n > 2 * kept->room ? n : 2 * kept->room;
+    float *const logits = realloc(kept->logits, room * classes * sizeof *logits);
+    if (logits)
+        kept->logits = logits;
+    int32_t *const labels = realloc(kept->labels, room * sizeof *labels);
+    if (labels)
+        kept->labels = labels;
+    if (!logits || !labels)
+        return ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
+    kept->room = room;
+    return CTKD_OK;
+}
+
 static ctkd_status keep_predictions(struct ctkd__predictions *kept, const struct ctkd__batch *batch,
                                     size_t classes, const float *logits, ctkd_error *err)
 {
-    const size_t n = kept->n + batch->n;
-    float *const more = realloc(kept->logits, n * classes * sizeof *more);
-    if (more)
-        kept->logits = more;
-    int32_t *const labels = realloc(kept->labels, n * sizeof *labels);
-    if (labels)
-        kept->labels = labels;
-    if (!more || !labels)
-        return ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
-    memcpy(more + kept->n * classes, logits, batch->n * classes * sizeof *more);
-    memcpy(labels + kept->n, batch->labels, batch->n * sizeof *labels);
-    kept->n = n;
+    const ctkd_status status = make_room(kept, kept->n + batch->n, classes, err);
+    if (status != CTKD_OK)
+        return status;
+    memcpy(kept->logits + kept->n * classes, logits, batch->n * classes * sizeof *logits);
+    memcpy(kept->labels + kept->n, batch->labels, batch->n * sizeof *batch->labels);
+    kept->n += batch->n;
     kept->classes = classes;
     return CTKD_OK;
 }

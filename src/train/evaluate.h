@@ -13,6 +13,7 @@ struct ctkd__scores {
 /* Logits and labels of all evaluated images, in order. All zeros: none yet. */
 struct ctkd__predictions {
     size_t n, classes;
+    size_t room;     /* images that the arrays can take */
     float *logits;   /* [n][classes] */
     int32_t *labels; /* [n] */
 };
