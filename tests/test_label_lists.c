@@ -205,6 +205,20 @@ static void the_published_archives_are_read_in_place(void **state)
     };
     temp_write_tar(folder, "ILSVRC2012_devkit_t12.tar.gz", files, 2);
     check_opens(spec_of("imagenet", folder));
+
+    /* The same folder packed: nothing reads the kit in it. */
+    snprintf(work, sizeof work, "%s/packed", (char *)*state);
+    snprintf(path, sizeof path, "%s/train", work);
+    write_training(path);
+    snprintf(path, sizeof path, "%s/val", work);
+    write_validation(path);
+    temp_write_tar(work, "ILSVRC2012_devkit_t12.tar.gz", files, 2);
+    snprintf(path, sizeof path, "%s/packed.tar", (char *)*state);
+    photo_archive(work, "ustar", path);
+    check_refused(
+        spec_of("imagenet", path),
+        "ILSVRC2012_devkit_t12.tar.gz: an archive within an archive is not read; expected "
+        "its files (ILSVRC2012_validation_ground_truth.txt, meta.mat) beside the images");
     free(mat);
 }
 

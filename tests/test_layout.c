@@ -179,6 +179,18 @@ static void a_share_of_each_class_is_held_out_by_name(void **state)
     found_close(&after);
     remove(temp_path(folder, "ant/new.jpg"));
     check_refused(folder, &defaults, "ant: found 1 image, expected at least 2 of each class");
+
+    const struct ctkd__layout_options allowed = { .holdout = 0.1, .allow_empty = true };
+    after = find(folder, &allowed); /* it stays a training image */
+    assert_int_equal(after.layout.train.count, 1 + 36);
+    assert_int_equal(after.layout.test.count, 4);
+    found_close(&after);
+    for (int i = 1; i < 40; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "bee/%d.jpg", i);
+        remove(temp_path(folder, name));
+    }
+    check_refused(folder, &allowed, "found no test image, expected at least one");
 }
 
 static void listed_files_are_left_out(void **state)

@@ -139,20 +139,33 @@ static ctkd_status read_archive(const char *path, ctkd_error *err)
     return status;
 }
 
-static ctkd_status open_dataset(const char *spec, ctkd_error *err)
+static ctkd_status open_loader(const char *spec, size_t threads, ctkd_error *err)
 {
     struct ctkd__dataset *dataset;
     struct ctkd__loader *loader = NULL;
-    ctkd_status status = ctkd__dataset_open(spec, NULL, &dataset, err);
+    struct ctkd__dataset_options options = ctkd__dataset_options_defaults();
+    options.view = threads ? CTKD__FILE_VIEW_RESIZED_CROP : CTKD__FILE_VIEW_AUTO;
+    options.size = threads ? 24 : 0;
+    ctkd_status status = ctkd__dataset_open(spec, &options, &dataset, err);
     assert_true(status == CTKD_OK || !dataset);
     const struct ctkd__loader_config config = {
-        .batch = 8, .shuffle = true, .limit = 20, .std = { 1, 1, 1, 1 }
+        .batch = 8, .shuffle = true, .limit = 20, .std = { 1, 1, 1, 1 }, .threads = threads
     };
     if (status == CTKD_OK)
         status = ctkd__loader_create(&dataset->train, &config, &loader, err);
     ctkd__loader_destroy(loader);
     ctkd__dataset_close(dataset);
     return status;
+}
+
+static ctkd_status open_dataset(const char *spec, ctkd_error *err)
+{
+    return open_loader(spec, 0, err);
+}
+
+static ctkd_status open_decoding_ahead(const char *spec, ctkd_error *err)
+{
+    return open_loader(spec, 2, err);
 }
 
 static ctkd_status read_config(const char *path, ctkd_error *err)
@@ -308,6 +321,7 @@ static void data_sets_and_loaders_survive(void **state)
     photo_folder_write(in_folder("photos"), 12, 2);
     snprintf(spec, sizeof spec, "imagefolder:%s", in_folder("photos"));
     sweep("dataset", open_dataset, spec, 1000);
+    sweep("dataset, threads", open_decoding_ahead, spec, 1000);
     sweep("archive", read_archive, golden("archives/pair.tar.gz"), 100);
     sweep("archive", read_archive, golden("archives/crc64.tar.xz"), 100);
 }

@@ -11,6 +11,7 @@
 #include "config/run_config.h"
 #include "data/dataset.h"
 #include "util/error.h"
+#include "util/options_inner.h"
 
 static const struct ctkd__alias aliases[] = {
     { "-r", "method.ce_weight", NULL, NULL },
@@ -424,9 +425,8 @@ ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__conf
 static void add_unused(const char *key, const char *const *prefixes, char *text, size_t bytes)
 {
     const size_t used = strlen(text), length = strlen(key);
-    for (const char *const *prefix = prefixes; *prefix; prefix++)
-        if (strncmp(key, *prefix, strlen(*prefix)) == 0)
-            return;
+    if (ctkd__key_begins_with(key, prefixes))
+        return;
     for (const char *at = text; *at; at += strcspn(at, ",")) {
         at += strspn(at, ", ");
         if (strcspn(at, ",") == length && memcmp(at, key, length) == 0)
@@ -483,15 +483,15 @@ static void add_note(char note[CTKD__ARGUMENTS_NOTE], const char *format, ...)
     va_end(arguments);
 }
 
-/* Whether a data set's images are photographs, of which networks have other forms. */
 static bool is_of_photographs(const char *set)
 {
-    static const char *const names[] = { "imagenet", "imagefolder" };
+    char name[64];
     const size_t length = strcspn(set, ":");
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == length && strncmp(set, names[i], length) == 0)
-            return true;
-    return false;
+    if (length >= sizeof name)
+        return false;
+    snprintf(name, sizeof name, "%.*s", (int)length, set);
+    const struct ctkd__dataset_def *const def = ctkd__dataset_find(name);
+    return def && def->photographs;
 }
 
 static ctkd_status follow_network(int argc, char *const *argv, struct ctkd__config *config,

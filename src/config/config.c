@@ -339,11 +339,16 @@ ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config)
     return config->method.kd_form == CTKD__KD_FORM_EPSILON ? CTKD_KD_EPSILON : CTKD_KD_EXACT;
 }
 
+/* Whether data.classes is a number and no name of a file; one of ten digits and more is none. */
+static bool is_number(const char *text)
+{
+    return strspn(text, "0123456789") == strlen(text) && strlen(text) < 10;
+}
+
 size_t ctkd__config_classes(const struct ctkd__config *config)
 {
     const char *const text = config->data.classes;
-    const bool number = strspn(text, "0123456789") == strlen(text) && strlen(text) < 10;
-    return number ? (size_t)strtoul(text, NULL, 10) : 0;
+    return is_number(text) ? (size_t)strtoul(text, NULL, 10) : 0;
 }
 
 ctkd_status ctkd__config_dataset(const struct ctkd__config *config,
@@ -362,7 +367,7 @@ ctkd_status ctkd__config_dataset(const struct ctkd__config *config,
         .labels = (enum ctkd__labels)config->data.labels,
         .classes = ctkd__config_classes(config),
         .layout = { .class_order = (enum ctkd__class_order)config->data.class_order,
-                    .class_file = classes[strspn(classes, "0123456789")] ? classes : "",
+                    .class_file = is_number(classes) ? "" : classes,
                     .exclude = config->data.exclude,
                     .holdout = (double)config->data.holdout,
                     .allow_empty = config->data.allow_empty },

@@ -109,6 +109,11 @@ ctkd_status ctkd__dataset_open(const char *spec, const struct ctkd__dataset_opti
     ctkd_status status = parse_spec(spec, &def, &path, err);
     if (status != CTKD_OK)
         return status;
+    const char *const names = options->layout.class_file;
+    if (!def->in_files && names && names[0])
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "data.classes: found '%.60s', expected a number for data set %s", names,
+                          def->name);
     const bool coarse = options->labels == CTKD__LABELS_COARSE;
     if (coarse && def->coarse_classes == 0)
         return ctkd__fail(err, CTKD_EINVAL,

@@ -82,6 +82,7 @@ struct ctkd__dataset_def {
     size_t coarse_classes;                                    /* 0: there is one kind of labels */
     size_t classes_max; /* most that a set of one's own may have; 0: always as published */
     bool in_files;      /* image files of any size: classes, sizes and counts above are 0 */
+    bool photographs;   /* of which published networks have other forms */
     const struct ctkd__tree_mount *mounts; /* of these, archives in PATH that are folders of it */
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX];
     /* Fills train and test of a zeroed data set (name, options and constants are already set; so is

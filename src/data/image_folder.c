@@ -6,6 +6,7 @@
 
 #include "data/folder/in_memory.h"
 #include "data/images.h"
+#include "util/cgroup.h"
 #include "util/error.h"
 
 enum {
@@ -35,10 +36,9 @@ static void describe(struct ctkd__dataset *dataset)
 static ctkd_status alloc_pixels(const struct ctkd__dataset *dataset, struct ctkd__images *images,
                                 ctkd_error *err)
 {
-    const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     const double bytes = (double)images->count * (double)images->channels * (double)images->height *
                          (double)images->width;
-    if (bytes > machine / 2)
+    if (bytes > ctkd__memory_limit() / 2)
         return ctkd__fail(
             err, CTKD_ERANGE,
             "data.view=crop_flip: %zu images of %zux%zu would take %.1f GB of memory; "
@@ -179,33 +179,31 @@ static const struct ctkd__tree_mount imagenet_mounts[] = {
     { NULL, NULL },
 };
 
+#define IMAGE_FILES                                                                                \
+    .channels = 3, .classes_max = 1 << 20, .in_files = true, .load = image_folder_load
 #define IMAGENET_CONSTANTS .mean = { 0.485f, 0.456f, 0.406f }, .std = { 0.229f, 0.224f, 0.225f }
 
 const struct ctkd__dataset_def ctkd__dataset_image_folder = {
     .name = "imagefolder",
+    .photographs = true,
     .title = "your own images: a folder for each class",
     .source = "your own; the layout of torchvision's ImageFolder",
     .files = "folder, .zip or .tar with train/CLASS/IMAGE and val/CLASS/IMAGE (or valid, "
              "validation, test), or CLASS/IMAGE alone",
-    .channels = 3,
-    .classes_max = 1 << 20,
-    .in_files = true,
+    IMAGE_FILES,
     IMAGENET_CONSTANTS,
-    .load = image_folder_load,
 };
 
 const struct ctkd__dataset_def ctkd__dataset_imagenet = {
     .name = "imagenet",
+    .photographs = true,
     .title = "ImageNet (ILSVRC 2012): 1000 classes, or a choice of them",
     .source = "Russakovsky et al. 2015, IJCV 115",
     .files = "folder with train/WNID/IMAGE and val/WNID/IMAGE or val/IMAGE and a list of labels, "
              "Kaggle's folder, or a folder with the published ILSVRC2012_*.tar and devkit_t12",
-    .channels = 3,
-    .classes_max = 1 << 20,
-    .in_files = true,
+    IMAGE_FILES,
     IMAGENET_CONSTANTS,
     .mounts = imagenet_mounts,
-    .load = image_folder_load,
 };
 
 const struct ctkd__dataset_def ctkd__dataset_tiny_imagenet = {
@@ -213,10 +211,7 @@ const struct ctkd__dataset_def ctkd__dataset_tiny_imagenet = {
     .title = "Tiny-ImageNet: 200 classes, 64x64",
     .source = "Le and Yang 2015, Stanford CS 231N",
     .files = "tiny-imagenet-200 as a folder, .zip or .tar, as published",
-    .channels = 3,
-    .classes_max = 1 << 20,
-    .in_files = true,
+    IMAGE_FILES,
     .mean = { 0.4802f, 0.4481f, 0.3975f },
     .std = { 0.2302f, 0.2265f, 0.2262f },
-    .load = image_folder_load,
 };

@@ -466,7 +466,8 @@ void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t firs
         order_make(loader, epoch);
         loader->generation++;
         loader->taken = first;
-        const size_t begin = first < loader->batches ? first * loader->config.batch : 0;
+        const size_t begin =
+            first < loader->batches ? first * loader->config.batch : loader->samples;
         ctkd__file_batches_start(loader->files, epoch, loader->order, loader->samples, begin);
         return;
     }

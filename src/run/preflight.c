@@ -391,14 +391,6 @@ static void check_disk(const struct ctkd__session *session, struct ctkd__finding
                     1e-6 * needed, 1e-9 * available);
 }
 
-/* Bytes of memory that this process may have: the machine's, or a container's limit. */
-static double memory_limit(void)
-{
-    const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    const double granted = ctkd__cgroup_memory("");
-    return granted > 0 && granted < machine ? granted : machine;
-}
-
 /* Nothing of ours takes a library's reference code by itself: somebody asked for it, or the layer
    is of a kind that we have no kernels for. */
 static void check_convolutions(const struct ctkd__session *session, struct ctkd__findings *findings)
@@ -536,7 +528,7 @@ void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost
     steps = fmax(steps - (double)session->state.step, 0); /* those of a run that is resumed */
     const double evaluations =
         ceil(fmin(epochs, steps / per_epoch) / (double)config->train.eval_every);
-    const double limit = 60 * (double)config->train.max_minutes, memory = memory_limit();
+    const double limit = 60 * (double)config->train.max_minutes, memory = ctkd__memory_limit();
     struct rusage usage;
     char total[32];
     cost->run = steps * cost->step + evaluations * cost->evaluation;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PATH_BYTES = 4096, LINE_BYTES = 2 * PATH_BYTES };
 
@@ -178,4 +179,11 @@ double ctkd__cgroup_memory(const char *root)
 {
     static const struct kind kind = { "memory", read_memory };
     return lower_limit(limit_of(root, &kind, true), limit_of(root, &kind, false));
+}
+
+double ctkd__memory_limit(void)
+{
+    const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    const double granted = ctkd__cgroup_memory("");
+    return granted > 0 && granted < machine ? granted : machine;
 }

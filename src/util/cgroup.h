@@ -13,4 +13,7 @@
 double ctkd__cgroup_cpus(const char *root);
 double ctkd__cgroup_memory(const char *root);
 
+/* Bytes of memory that this process may have: the machine's, or the limit of its groups. */
+double ctkd__memory_limit(void);
+
 #endif

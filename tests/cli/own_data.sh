@@ -51,6 +51,10 @@ expect_error 1 "ctkd: three/train-labels-idx1-ubyte: record 2: found label 2, ex
     "$ctkd" train data.set=mnist:three data.classes=2 $small run.dir=r
 expect_error 1 "ctkd: data.classes: found 1, expected 2..256, or 0 to take the number from the labels" \
     "$ctkd" train data.set=mnist:three data.classes=1 $small run.dir=r
+for classes in ten 12345678901 -3; do
+    expect_error 1 "ctkd: data.classes: found '$classes', expected a number for data set mnist" \
+        "$ctkd" train data.set=mnist:three data.classes=$classes $small run.dir=r
+done
 expect 0 "$ctkd" train data.set=mnist:two data.classes=200 $small run.dir=many
 outputs many/last.safetensors 200
 grep -q '^note: data: 198 of 200 classes have no training image (label 2, 3, 4, 5 and 194 more)' stderr || fail "198 classes"

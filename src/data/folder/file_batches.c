@@ -48,7 +48,7 @@ struct ctkd__file_batches {
 
     struct maker *thread_makers; /* [config.threads] */
     pthread_t *threads;
-    size_t n_threads;
+    size_t n_threads, next_maker; /* started; makers that they have taken, under the lock */
     struct slot slots[SLOTS];
     pthread_mutex_t lock; /* over all that follows, and the slots' counts */
     pthread_cond_t room, ready;
@@ -207,7 +207,7 @@ static void *decode_ahead(void *argument)
 {
     struct ctkd__file_batches *const b = argument;
     pthread_mutex_lock(&b->lock);
-    struct maker *const maker = &b->thread_makers[b->n_threads++];
+    struct maker *const maker = &b->thread_makers[b->next_maker++];
     while (!b->stop) {
         if (!can_decode(b)) {
             pthread_cond_wait(&b->room, &b->lock);
@@ -298,15 +298,14 @@ static ctkd_status start_threads(struct ctkd__file_batches *b, ctkd_error *err)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    size_t started = 0;
-    while (started < b->config.threads &&
-           pthread_create(&b->threads[started], NULL, decode_ahead, b) == 0)
-        started++;
+    while (b->n_threads < b->config.threads &&
+           pthread_create(&b->threads[b->n_threads], NULL, decode_ahead, b) == 0)
+        b->n_threads++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (started == b->config.threads)
-        return CTKD_OK;
-    b->config.threads = started;
-    return ctkd__fail(err, CTKD_EBACKEND, "data.threads: cannot start thread %zu", started + 1);
+    return b->n_threads == b->config.threads
+               ? CTKD_OK
+               : ctkd__fail(err, CTKD_EBACKEND, "data.threads: cannot start thread %zu",
+                            b->n_threads + 1);
 }
 
 ctkd_status ctkd__file_batches_create(const struct ctkd__file_batches_config *config,
@@ -357,7 +356,7 @@ void ctkd__file_batches_destroy(struct ctkd__file_batches *b)
     b->stop = true;
     pthread_cond_broadcast(&b->room);
     pthread_mutex_unlock(&b->lock);
-    for (size_t i = 0; b->threads && i < b->config.threads; i++)
+    for (size_t i = 0; i < b->n_threads; i++)
         pthread_join(b->threads[i], NULL);
     ctkd__read_ahead_destroy(b->ahead);
     makers_free(b->thread_makers, b->config.threads);

@@ -6,6 +6,7 @@
 
 #include "data/archive.h"
 #include "data/folder/mat.h"
+#include "data/folder/tree_build.h"
 #include "util/error.h"
 
 enum { LIST_BYTES_MAX = 1 << 28, LINE_MAX = 8192 };
@@ -234,6 +235,11 @@ static ctkd_status read_kit(struct reader *r, size_t file, struct numbers *numbe
     static const char *const no_places[] = { NULL };
     char place[CTKD__TREE_PLACE_MAX];
     ctkd__tree_place(r->tree, file, place, sizeof place);
+    if (r->tree->files[file].storage != CTKD__STORED_FILE)
+        return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                          "%s: an archive within an archive is not read; expected its files (%s, "
+                          "meta.mat) beside the images",
+                          place, truth_name);
     numbers->members[0] = (struct ctkd__member){ .name = truth_name, .limit = LIST_BYTES_MAX };
     numbers->members[1] = (struct ctkd__member){ .name = "meta.mat", .limit = LIST_BYTES_MAX };
     ctkd_status status = ctkd__archive_read(place, no_places, numbers->members, 2, err);

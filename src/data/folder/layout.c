@@ -290,62 +290,77 @@ static ctkd_status names_of_folders(const struct finder *f, const struct ctkd__n
     return status;
 }
 
-/* Some of the names that `has` lacks as text; how many there are. */
-static size_t list_missing(const char *const *names, size_t count, char *const *has,
-                           char text[LIST_BYTES])
+/* Some of many names as text: "a, b, c, d, e and 7 more". */
+struct name_list {
+    size_t count, used;
+    char text[LIST_BYTES];
+};
+
+enum { NAMED = 5 };
+
+static void list_add(struct name_list *list, const char *name)
 {
-    enum { NAMED = 5 };
-    size_t missing = 0, used = 0;
-    text[0] = '\0';
-    for (size_t i = 0; i < count; i++) {
-        size_t j = 0;
-        while (has[j] && strcmp(has[j], names[i]) != 0)
-            j++;
-        if (!has[j] && missing++ < NAMED)
-            used += (size_t)snprintf(text + used, LIST_BYTES - used, "%s%.40s", used ? ", " : "",
-                                     names[i]);
-    }
-    if (missing > NAMED)
-        snprintf(text + used, LIST_BYTES - used, " and %zu more", missing - NAMED);
-    return missing;
+    if (list->count++ < NAMED)
+        list->used += (size_t)snprintf(list->text + list->used, LIST_BYTES - list->used, "%s%.40s",
+                                       list->used ? ", " : "", name);
 }
 
-/* The folders in `folders` that are no class. */
-static size_t list_unknown(const struct ctkd__names *classes, char *const *folders,
-                           char text[LIST_BYTES])
+static void list_end(struct name_list *list)
 {
-    char **const names = calloc(classes->count + 1, sizeof *names);
-    if (!names)
-        return 0;
-    for (size_t i = 0; i < classes->count; i++)
-        names[i] = (char *)classes->items[i];
-    const size_t n = list_missing((const char *const *)folders, count_names(folders), names, text);
-    free(names);
-    return n;
+    if (list->count > NAMED)
+        snprintf(list->text + list->used, LIST_BYTES - list->used, " and %zu more",
+                 list->count - NAMED);
+}
+
+/* The folders that are no class. */
+static struct name_list list_unknown(const struct ctkd__names *classes, char *const *folders)
+{
+    struct name_list list = { 0 };
+    for (size_t i = 0; folders[i]; i++)
+        if (ctkd__names_find(classes, folders[i]) == classes->count)
+            list_add(&list, folders[i]);
+    list_end(&list);
+    return list;
+}
+
+/* The classes without a folder. */
+static struct name_list list_missing(const struct ctkd__names *classes, char *const *folders)
+{
+    struct name_list list = { 0 };
+    for (size_t i = 0; i < classes->count; i++) {
+        size_t j = 0;
+        while (folders[j] && strcmp(folders[j], classes->items[i]) != 0)
+            j++;
+        if (!folders[j])
+            list_add(&list, classes->items[i]);
+    }
+    list_end(&list);
+    return list;
 }
 
 static ctkd_status check_folders(const struct finder *f, const char *part, char *const *folders,
                                  ctkd_error *err)
 {
     const struct ctkd__names *const classes = f->out->classes;
-    char place[2100], names[LIST_BYTES];
+    char place[2100];
     const char *const file = f->options->class_file;
     const char *const whence = file && file[0] ? file : "the training images";
     place_of(f, part, place, sizeof place);
-    size_t n = list_unknown(classes, folders, names);
+    const struct name_list unknown = list_unknown(classes, folders);
+    const size_t n = unknown.count;
     if (n)
         return ctkd__fail(
             err, CTKD_EFORMAT,
             "%s: found %zu folder%s that %s no class of %.200s (%s), expected the same "
             "classes",
-            place, n, n == 1 ? "" : "s", n == 1 ? "is" : "are", whence, names);
-    n = list_missing(classes->items, classes->count, folders, names);
-    if (n == 0 || f->options->allow_empty)
+            place, n, n == 1 ? "" : "s", n == 1 ? "is" : "are", whence, unknown.text);
+    const struct name_list missing = list_missing(classes, folders);
+    if (missing.count == 0 || f->options->allow_empty)
         return CTKD_OK;
     return ctkd__fail(err, CTKD_EFORMAT,
                       "%s: found no folder for %zu of %zu classes (%s), expected images of each "
                       "(data.allow_empty=true allows classes without)",
-                      place, n, classes->count, names);
+                      place, missing.count, classes->count, missing.text);
 }
 
 static ctkd_status no_classes(const struct finder *f, const char *part, ctkd_error *err)
@@ -478,15 +493,11 @@ static ctkd_status collect_class(struct finder *f, const char *folder, size_t la
 static ctkd_status collect(struct finder *f, const char *folder, struct ctkd__layout_part *part,
                            ctkd_error *err)
 {
-    char place[2100];
     size_t end;
     const size_t first = ctkd__tree_below(f->tree, folder, &end);
     ctkd_status status = part_alloc(f, end - first, part, err);
     for (size_t k = 0; k < f->out->classes->count && status == CTKD_OK; k++)
         status = collect_class(f, folder, k, part, err);
-    if (status == CTKD_OK && part->count == 0)
-        status = ctkd__fail(err, CTKD_EFORMAT, "%s: found no image, expected at least one",
-                            place_of(f, folder, place, sizeof place));
     return status;
 }
 
@@ -571,6 +582,8 @@ static ctkd_status choose_class(const struct finder *f, const struct ctkd__layou
 {
     char place[2100], folder[NAME_BYTES];
     join(folder, f->train, f->out->classes->items[all->labels[first]]);
+    if (count < 2 && f->options->allow_empty)
+        return CTKD_OK; /* it stays a training image */
     if (count < 2)
         return ctkd__fail(err, CTKD_EFORMAT,
                           "%s: found 1 image, expected at least 2 of each class: one is held out "
@@ -619,6 +632,18 @@ static ctkd_status hold_out(struct finder *f, ctkd_error *err)
     return status;
 }
 
+/* Classes may be empty (data.allow_empty), parts not. */
+static ctkd_status check_count(const struct finder *f, const char *folder,
+                               const struct ctkd__layout_part *part, ctkd_error *err)
+{
+    char place[2100];
+    return part->count
+               ? CTKD_OK
+               : ctkd__fail(err, CTKD_EFORMAT, "%s: found no %s image, expected at least one",
+                            place_of(f, folder, place, sizeof place),
+                            part == &f->out->test ? "test" : "training");
+}
+
 ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
                               const struct ctkd__layout_options *options, struct ctkd__layout *out,
                               ctkd_error *err)
@@ -641,6 +666,10 @@ ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
         status = f->test_labels ? collect_listed(f, &out->test, err)
                  : f->test[0]   ? collect(f, f->test, &out->test, err)
                                 : hold_out(f, err);
+    if (status == CTKD_OK)
+        status = check_count(f, f->train, &out->train, err);
+    if (status == CTKD_OK)
+        status = check_count(f, f->test[0] ? f->test : f->train, &out->test, err);
     out->base_bytes = strlen(f->base) + (f->base[0] != '\0');
     if (status == CTKD_OK) {
         digest_names(f, f->train, &out->train);

@@ -88,8 +88,7 @@ ctkd_status ctkd__tree_add_folder(struct ctkd__tree *tree, const char *name, int
     return status;
 }
 
-/* Whether a part of a name begins with a dot, or is what macOS puts into archives. */
-static bool is_hidden(const char *name)
+bool ctkd__tree_is_hidden(const char *name)
 {
     for (const char *part = name; part; part = strchr(part, '/')) {
         part += *part == '/';
@@ -130,7 +129,7 @@ ctkd_status ctkd__tree_add_member(struct ctkd__tree *tree, const char *folder, c
     if (n == begin)
         return CTKD_OK;
     clean[n] = '\0';
-    if (is_hidden(clean + begin + (begin > 0)))
+    if (ctkd__tree_is_hidden(clean + begin + (begin > 0)))
         return CTKD_OK;
     return file ? ctkd__tree_add_file(tree, clean, file, err)
                 : ctkd__tree_add_folder(tree, clean, 0, err);

@@ -48,6 +48,9 @@ struct ctkd__tree {
     size_t text_bytes, text_capacity;
 };
 
+/* Whether a part of a name begins with a dot, or is what macOS puts into archives. */
+bool ctkd__tree_is_hidden(const char *name);
+
 /* Adds a file or a folder; the name is copied, file->name is set here. CTKD_ERANGE: more than 4 GB
    of names. */
 ctkd_status ctkd__tree_add_file(struct ctkd__tree *tree, const char *name,

@@ -90,7 +90,7 @@ static ctkd_status listing_read(const struct scan *scan, DIR *dir, struct listin
 {
     struct dirent *entry;
     while (errno = 0, (entry = readdir(dir)) != NULL) {
-        const int kind = entry->d_name[0] == '.' ? 0 : kind_of(dirfd(dir), entry);
+        const int kind = ctkd__tree_is_hidden(entry->d_name) ? 0 : kind_of(dirfd(dir), entry);
         if (kind && !listing_add(list, kind, entry->d_name))
             return ctkd__fail(scan->err, CTKD_ENOMEM, "%s: out of memory", scan->tree->path);
     }
