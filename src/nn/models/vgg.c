@@ -3,8 +3,9 @@
 #include <stdio.h>
 
 #include "nn/models/models.h"
+#include "nn/models/vgg.h"
 
-static int conv(struct ctkd__graph *graph, int x, const char *name, size_t out)
+int ctkd__vgg_conv(struct ctkd__graph *graph, int x, const char *name, size_t out)
 {
     const struct ctkd__conv_args args = { .out = out,
                                           .kernel = 3,
@@ -37,7 +38,8 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
         int normed = x;
         /* A block's module list counts conv, batch norm and ReLU. */
         for (size_t j = 0; j < 3 * model->counts[block]; j += 3) {
-            x = conv(graph, x, ctkd__model_path(name, "block%zu.%zu", block, j), widths[block]);
+            x = ctkd__vgg_conv(graph, x, ctkd__model_path(name, "block%zu.%zu", block, j),
+                               widths[block]);
             ctkd__model_path(name, "block%zu.%zu", block, j + 1);
             normed = ctkd__graph_batch_norm(graph, x, name);
             x = ctkd__graph_relu(graph, normed);

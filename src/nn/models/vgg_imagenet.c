@@ -1,21 +1,9 @@
 /* VGG with batch norm for photographs (Simonyan & Zisserman 2015) with the layout and names of
    torchvision. */
 #include "nn/models/models.h"
+#include "nn/models/vgg.h"
 
 enum { BLOCKS = 5, HIDDEN = 4096, POOLED = 7 };
-
-static int conv(struct ctkd__graph *graph, int x, const char *name, size_t out)
-{
-    const struct ctkd__conv_args args = { .out = out,
-                                          .kernel = 3,
-                                          .stride = 1,
-                                          .padding = 1,
-                                          .bias = true,
-                                          .init = CTKD__INIT_NORMAL,
-                                          .value = ctkd__init_he_out(3, out),
-                                          .bias_init = CTKD__INIT_CONSTANT };
-    return ctkd__graph_conv(graph, x, name, &args);
-}
 
 static int linear(struct ctkd__graph *graph, int x, const char *name, size_t out)
 {
@@ -44,7 +32,8 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
     for (size_t block = 0, module = 0; block < BLOCKS; block++) {
         for (size_t j = 0; j < model->counts[block]; j++, module += 3) {
-            x = conv(graph, x, ctkd__model_path(name, "features.%zu", module), widths[block]);
+            x = ctkd__vgg_conv(graph, x, ctkd__model_path(name, "features.%zu", module),
+                               widths[block]);
             ctkd__model_path(name, "features.%zu", module + 1);
             x = ctkd__graph_relu(graph, ctkd__graph_batch_norm(graph, x, name));
             tap_module(graph, model, module + 2, x);
