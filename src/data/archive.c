@@ -38,12 +38,6 @@ static bool join(char out[PATH_BYTES], const char *folder, const char *name, con
     return n > 0 && n < PATH_BYTES;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 /* What libarchive reads next. */
 static la_ssize_t tar_feed(struct archive *tar, void *context, const void **bytes)
 {
@@ -162,7 +156,7 @@ static struct ctkd__member *member_find(struct ctkd__member *members, size_t cou
     if (!name || archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry))
         return NULL;
     for (size_t i = 0; i < count; i++)
-        if (member_is(&members[i], base_name(name)))
+        if (member_is(&members[i], ctkd__base_name(name)))
             return &members[i];
     return NULL;
 }

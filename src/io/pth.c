@@ -209,12 +209,6 @@ static void used_up(struct pth_reader *reader, const struct ctkd__pth_storage *s
     madvise((void *)begin, end - begin, MADV_DONTNEED); /* no more than advice */
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static ctkd_status read_tensor(struct pth_reader *reader, const struct ctkd__pth_entry *entry)
 {
     const char *const name = entry->name + reader->set->cut;
@@ -228,7 +222,7 @@ static ctkd_status read_tensor(struct pth_reader *reader, const struct ctkd__pth
     ctkd_status status = read_view(reader, name, &entry->tensor, &view);
     if (status != CTKD_OK)
         return status;
-    const bool whole = view.type == CTKD__I64 && ends_with(name, "num_batches_tracked");
+    const bool whole = view.type == CTKD__I64 && ctkd__text_ends(name, "num_batches_tracked");
     const size_t element = whole ? sizeof(int64_t) : sizeof(float);
     if (view.elements > reader->budget / element)
         return ctkd__fail(reader->err, CTKD_EFORMAT,

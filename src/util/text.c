@@ -27,6 +27,18 @@ size_t ctkd__utf8_next(const char *text, uint32_t *code)
     return n;
 }
 
+bool ctkd__text_ends(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+const char *ctkd__base_name(const char *path)
+{
+    const char *const slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 bool ctkd__text_is_utf8(const char *text)
 {
     uint32_t code = 0;

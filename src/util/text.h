@@ -14,6 +14,10 @@
  * cut). */
 size_t ctkd__utf8_next(const char *text, uint32_t *code);
 
+bool ctkd__text_ends(const char *text, const char *end);
+/* What follows the last slash of a path, in the path. */
+const char *ctkd__base_name(const char *path);
+
 bool ctkd__text_is_utf8(const char *text);
 
 /* True for UTF-8 without control characters and line breaks of any kind: one line of YAML or JSON.

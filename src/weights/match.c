@@ -7,18 +7,13 @@
 
 #include "io/sets.h"
 #include "util/error.h"
+#include "util/text.h"
 
 enum { SHOWN = 3, FREE = -1 };
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static bool is_count(const struct ctkd__tensor *tensor)
 {
-    return ends_with(tensor->name, "num_batches_tracked");
+    return ctkd__text_ends(tensor->name, "num_batches_tracked");
 }
 
 static bool same_shape(const struct ctkd__parameter *p, const struct ctkd__tensor *tensor)

@@ -8,6 +8,7 @@
 #include "data/folder/mat.h"
 #include "data/folder/tree_build.h"
 #include "util/error.h"
+#include "util/text.h"
 
 enum { LIST_BYTES_MAX = 1 << 28, LINE_MAX = 8192 };
 static const char truth_name[] = "ILSVRC2012_validation_ground_truth.txt";
@@ -21,17 +22,12 @@ struct reader {
     uint32_t *by_stem;                /* files, sorted by name without folder and ending */
 };
 
-static const char *base_name(const char *name)
-{
-    const char *const slash = strrchr(name, '/');
-    return slash ? slash + 1 : name;
-}
-
 /* The first file of that name, in whatever folder; the count where there is none. */
 static size_t find_file(const struct ctkd__tree *tree, const char *name)
 {
     size_t i = 0;
-    while (i < ctkd__tree_count(tree) && strcmp(base_name(ctkd__tree_name(tree, i)), name) != 0)
+    while (i < ctkd__tree_count(tree) &&
+           strcmp(ctkd__base_name(ctkd__tree_name(tree, i)), name) != 0)
         i++;
     return i;
 }
@@ -51,8 +47,8 @@ static int compare_stems(const char *a, size_t n, const char *b, size_t m)
 static int by_stem(const void *a, const void *b, void *context)
 {
     const struct ctkd__tree *const tree = context;
-    const char *const x = base_name(ctkd__tree_name(tree, *(const uint32_t *)a));
-    const char *const y = base_name(ctkd__tree_name(tree, *(const uint32_t *)b));
+    const char *const x = ctkd__base_name(ctkd__tree_name(tree, *(const uint32_t *)a));
+    const char *const y = ctkd__base_name(ctkd__tree_name(tree, *(const uint32_t *)b));
     return compare_stems(x, stem_bytes(x), y, stem_bytes(y));
 }
 
@@ -71,12 +67,12 @@ static ctkd_status sort_files(struct reader *r, ctkd_error *err)
 /* A file by its name with or without folder and ending; `end` where there is none. */
 static size_t file_of(const struct reader *r, const char *name)
 {
-    const char *const base = base_name(name);
+    const char *const base = ctkd__base_name(name);
     size_t n = strlen(base), low = 0, high = r->end - r->first;
     for (int ending = 0; ending < 2; ending++, low = 0, high = r->end - r->first) {
         while (low < high) {
             const size_t middle = low + (high - low) / 2;
-            const char *const other = base_name(ctkd__tree_name(r->tree, r->by_stem[middle]));
+            const char *const other = ctkd__base_name(ctkd__tree_name(r->tree, r->by_stem[middle]));
             const int order = compare_stems(base, n, other, stem_bytes(other));
             if (order == 0)
                 return r->by_stem[middle];

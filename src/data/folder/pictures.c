@@ -7,10 +7,9 @@
 #include <sys/stat.h>
 
 #include "data/folder/layout.h"
+#include "data/source.h"
 #include "util/error.h"
 #include "util/file.h"
-
-enum { FILE_BYTES_MAX = 1 << 30 };
 
 /* A file: of a tree, or of its own. */
 struct listed_file {
@@ -116,9 +115,10 @@ ctkd_status ctkd__pictures_read(const struct ctkd__pictures *pictures, size_t i,
 {
     const struct listed_file *const item = &pictures->items[i];
     if (item->tree)
-        return ctkd__tree_read(item->tree, item->index, FILE_BYTES_MAX, out, err);
+        return ctkd__tree_read(item->tree, item->index, CTKD__IMAGE_BYTES_MAX, out, err);
     char *text;
-    const ctkd_status status = ctkd__file_read(item->path, FILE_BYTES_MAX, &text, &out->size, err);
+    const ctkd_status status =
+        ctkd__file_read(item->path, CTKD__IMAGE_BYTES_MAX, &text, &out->size, err);
     out->bytes = status == CTKD_OK ? (uint8_t *)text : NULL;
     return status;
 }
