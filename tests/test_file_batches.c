@@ -1,6 +1,8 @@
 #include "data/folder/file_batches.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,6 +15,34 @@
 #include "support/temp_files.h"
 
 enum { SIZE = 24, PIXELS = 3 * SIZE * SIZE, TRAIN = 11, TEST = 4 };
+
+/* Threads that may still start, and reads of image files: the linker puts these in place. */
+static size_t threads_left = SIZE_MAX;
+static atomic_size_t reads;
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                          void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                          void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                          void *argument)
+{
+    if (threads_left == 0)
+        return EAGAIN;
+    threads_left--;
+    return __real_pthread_create(thread, attributes, fn, argument);
+}
+
+ctkd_status __real_ctkd__image_source_read(const struct ctkd__image_source *source, size_t id,
+                                           struct ctkd__tree_bytes *out, ctkd_error *err);
+ctkd_status __wrap_ctkd__image_source_read(const struct ctkd__image_source *source, size_t id,
+                                           struct ctkd__tree_bytes *out, ctkd_error *err);
+ctkd_status __wrap_ctkd__image_source_read(const struct ctkd__image_source *source, size_t id,
+                                           struct ctkd__tree_bytes *out, ctkd_error *err)
+{
+    atomic_fetch_add(&reads, 1);
+    return __real_ctkd__image_source_read(source, id, out, err);
+}
 
 /* A folder of pictures, JPEGs and PNGs among them. */
 static char folder[600];
@@ -345,6 +375,47 @@ static void a_loader_of_files_can_be_destroyed_at_any_time(void **state)
     ctkd__dataset_close(dataset);
 }
 
+static void a_thread_that_does_not_start_is_an_error(void **state)
+{
+    (void)state;
+    const struct ctkd__dataset_options options = options_make();
+    struct ctkd__dataset *const dataset = dataset_open(&options);
+    struct ctkd__loader_config config = config_make(3);
+    config.readers = 2;
+    config.threads = 3;
+    for (size_t started = 0; started <= 5; started++) {
+        struct ctkd__loader *loader;
+        ctkd_error err;
+        threads_left = started;
+        const ctkd_status status = ctkd__loader_create(&dataset->train, &config, &loader, &err);
+        threads_left = SIZE_MAX;
+        assert_int_equal(status, started < 5 ? CTKD_EBACKEND : CTKD_OK);
+        if (started == 3)
+            assert_string_equal(err.message, "data.threads: cannot start thread 2");
+        ctkd__loader_destroy(loader);
+    }
+    ctkd__dataset_close(dataset);
+}
+
+static void nothing_is_read_behind_the_last_batch(void **state)
+{
+    (void)state;
+    const struct ctkd__dataset_options options = options_make();
+    struct ctkd__dataset *const dataset = dataset_open(&options);
+    const struct ctkd__loader_config config = config_make(5);
+    struct ctkd__loader *loader;
+    struct ctkd__batch batch;
+    ctkd_error err;
+    check_ok(ctkd__loader_create(&dataset->train, &config, &loader, &err), &err);
+    const size_t before = atomic_load(&reads);
+    ctkd__loader_start(loader, 3, ctkd__loader_batches(loader));
+    usleep(20000); /* for readers that would */
+    assert_false(next_batch(loader, &batch));
+    assert_int_equal(atomic_load(&reads), before);
+    ctkd__loader_destroy(loader);
+    ctkd__dataset_close(dataset);
+}
+
 static void small_images_of_one_size_are_kept_in_memory(void **state)
 {
     char small[700], spec[800];
@@ -389,6 +460,8 @@ int main(void)
         cmocka_unit_test(a_file_that_is_no_image_is_named),
         cmocka_unit_test(a_file_that_vanishes_is_named_when_it_is_its_turn),
         cmocka_unit_test(a_loader_of_files_can_be_destroyed_at_any_time),
+        cmocka_unit_test(a_thread_that_does_not_start_is_an_error),
+        cmocka_unit_test(nothing_is_read_behind_the_last_batch),
         cmocka_unit_test_setup_teardown(small_images_of_one_size_are_kept_in_memory,
                                         temp_folder_make, temp_folder_remove),
     };

@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +10,7 @@
 #include "data/subset.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 enum {
     AHEAD = 2,         /* batches that wait for the step */
@@ -325,16 +325,11 @@ static ctkd_status open_files(struct ctkd__loader *loader, ctkd_error *err)
     return ctkd__file_batches_create(&files, &loader->files, err);
 }
 
-/* Signals are the main thread's: an interrupt must end its waiting, not the loader's. */
 static int thread_start(struct ctkd__loader *loader)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_mutex_init(&loader->lock, NULL);
     pthread_cond_init(&loader->changed, NULL);
-    const int result = pthread_create(&loader->thread, NULL, loader_run, loader);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    const int result = ctkd__thread_start(&loader->thread, loader_run, loader);
     if (result != 0) {
         pthread_cond_destroy(&loader->changed);
         pthread_mutex_destroy(&loader->lock);

@@ -1,7 +1,6 @@
 #include "data/folder/file_batches.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "data/strong_view.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 enum {
     SLOTS = 3,              /* batches that threads of their own decode ahead */
@@ -295,13 +295,9 @@ static ctkd_status start_threads(struct ctkd__file_batches *b, ctkd_error *err)
     if (!complete)
         return ctkd__fail(err, CTKD_ENOMEM, "image files: out of memory for %d batches of %zu",
                           SLOTS, b->config.batch);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (b->n_threads < b->config.threads &&
-           pthread_create(&b->threads[b->n_threads], NULL, decode_ahead, b) == 0)
+           ctkd__thread_start(&b->threads[b->n_threads], decode_ahead, b) == 0)
         b->n_threads++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return b->n_threads == b->config.threads
                ? CTKD_OK
                : ctkd__fail(err, CTKD_EBACKEND, "data.threads: cannot start thread %zu",

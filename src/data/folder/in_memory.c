@@ -2,11 +2,11 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "util/error.h"
+#include "util/thread.h"
 
 enum { THREADS_MAX = 16 };
 
@@ -134,16 +134,12 @@ static void *load_share(void *argument)
 static size_t start_helpers(struct memory_job *job, pthread_t threads[THREADS_MAX])
 {
     cpu_set_t cpus;
-    sigset_t all, before;
     const size_t processors =
         sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
     size_t count = 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (count + 1 < processors && count < THREADS_MAX && count + 1 < job->count &&
-           pthread_create(&threads[count], NULL, load_share, job) == 0)
+           ctkd__thread_start(&threads[count], load_share, job) == 0)
         count++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return count;
 }
 

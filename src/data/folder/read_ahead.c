@@ -1,11 +1,11 @@
 #include "data/folder/read_ahead.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 enum entry_state { EMPTY, READING, READY, FAILED };
 
@@ -87,13 +87,8 @@ ctkd_status ctkd__read_ahead_create(const struct ctkd__image_source *source,
     ctkd_status status = ahead->entries && ahead->threads
                              ? CTKD_OK
                              : ctkd__fail(err, CTKD_ENOMEM, "image files: out of memory");
-    /* Signals are the main thread's: an interrupt must end its waiting, not a reader's. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (status == CTKD_OK && ahead->n_threads < config->threads) {
-        const int result =
-            pthread_create(&ahead->threads[ahead->n_threads], NULL, read_files, ahead);
+        const int result = ctkd__thread_start(&ahead->threads[ahead->n_threads], read_files, ahead);
         if (result != 0)
             status = ctkd__fail(err, CTKD_EBACKEND,
                                 "data.readers: cannot start thread %zu of %zu (error %d)",
@@ -101,7 +96,6 @@ ctkd_status ctkd__read_ahead_create(const struct ctkd__image_source *source,
         else
             ahead->n_threads++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (status == CTKD_OK)
         *out = ahead;
     else

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "data/picture/picture.h"
 #include "data/source.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 enum { HELPERS_MAX = 64 };
 
@@ -105,16 +105,12 @@ static void survey_files(struct surveyor *s)
 {
     pthread_t threads[HELPERS_MAX];
     cpu_set_t cpus;
-    sigset_t all, before;
     size_t helpers = 0;
     const size_t processors =
         sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (helpers + 1 < processors && helpers < HELPERS_MAX &&
-           pthread_create(&threads[helpers], NULL, help_survey, s) == 0)
+           ctkd__thread_start(&threads[helpers], help_survey, s) == 0)
         helpers++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     survey_share(s, true);
     for (size_t i = 0; i < helpers; i++)
         pthread_join(threads[i], NULL);
