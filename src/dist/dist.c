@@ -1,0 +1,284 @@
+#include "dist/dist.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/clock.h"
+#include "util/error.h"
+
+enum { HOST_BYTES = 256, WHO_BYTES = HOST_BYTES + 32, VERSION_BYTES = 128 };
+
+/* What one channel works with; of the thread that uses it. */
+struct lane {
+    struct ctkd__parcel *out, *in; /* [size] */
+    bool *late;                    /* [size] */
+    uint64_t *words;               /* [size] */
+    size_t *first;                 /* [size + 1]: 0, 1, 2, ...: a row from each rank */
+    struct ctkd__dist_counts counts;
+};
+
+struct ctkd__dist {
+    const struct ctkd__transport *def;
+    void *transport;
+    size_t rank, size;
+    double timeout;         /* seconds; 0: none */
+    char (*who)[WHO_BYTES]; /* [size] */
+    char version[VERSION_BYTES];
+    struct lane lanes[CTKD__CHANNELS];
+};
+
+size_t ctkd__dist_rank(const struct ctkd__dist *dist)
+{
+    return dist ? dist->rank : 0;
+}
+
+size_t ctkd__dist_size(const struct ctkd__dist *dist)
+{
+    return dist ? dist->size : 1;
+}
+
+const char *ctkd__dist_who(const struct ctkd__dist *dist, size_t rank)
+{
+    return dist ? dist->who[rank] : "";
+}
+
+const char *ctkd__dist_version(const struct ctkd__dist *dist)
+{
+    return dist ? dist->version : "";
+}
+
+void ctkd__dist_set_timeout(struct ctkd__dist *dist, double seconds)
+{
+    if (dist)
+        dist->timeout = seconds;
+}
+
+struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
+                                           enum ctkd__channel channel)
+{
+    return dist ? dist->lanes[channel].counts : (struct ctkd__dist_counts){ 0 };
+}
+
+/* The ranks that were not heard, by name. */
+static ctkd_status not_heard(const struct ctkd__dist *dist, const struct lane *lane,
+                             ctkd_error *err)
+{
+    char names[sizeof err->message] = "";
+    size_t used = 0, count = 0;
+    for (size_t r = 0; r < dist->size; r++) {
+        if (!lane->late[r])
+            continue;
+        count++;
+        if (used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
+                                     dist->who[r]);
+    }
+    return ctkd__fail(err, CTKD_EBACKEND, "%s did not answer within %g s (train.timeout_seconds)",
+                      count ? names : "a rank", dist->timeout);
+}
+
+static ctkd_status exchange(struct ctkd__dist *dist, enum ctkd__channel channel,
+                            const struct ctkd__parcel *out, const struct ctkd__parcel *in,
+                            ctkd_error *err)
+{
+    struct lane *const lane = &dist->lanes[channel];
+    const double begin = ctkd__clock_seconds();
+    for (size_t r = 0; r < dist->size; r++) {
+        lane->late[r] = false;
+        lane->counts.bytes += r == dist->rank ? 0 : out[r].bytes;
+    }
+    const ctkd_status status =
+        dist->def->exchange(dist->transport, channel, out, in, dist->timeout, lane->late, err);
+    lane->counts.exchanges++;
+    lane->counts.seconds += ctkd__clock_seconds() - begin;
+    for (size_t r = 0; status != CTKD_OK && r < dist->size; r++)
+        if (lane->late[r])
+            return not_heard(dist, lane, err);
+    return status;
+}
+
+ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__channel channel, void *rows,
+                              size_t row_bytes, const size_t *first, ctkd_error *err)
+{
+    if (!dist)
+        return CTKD_OK;
+    struct lane *const lane = &dist->lanes[channel];
+    const size_t own = first[dist->rank], count = first[dist->rank + 1] - own;
+    unsigned char *const at = rows;
+    for (size_t r = 0; r < dist->size; r++) {
+        lane->out[r] = (struct ctkd__parcel){ at + own * row_bytes, count * row_bytes };
+        lane->in[r] = (struct ctkd__parcel){ at + first[r] * row_bytes,
+                                             (first[r + 1] - first[r]) * row_bytes };
+    }
+    return exchange(dist, channel, lane->out, lane->in, err);
+}
+
+ctkd_status ctkd__dist_all_to_all(struct ctkd__dist *dist, enum ctkd__channel channel,
+                                  const struct ctkd__parcel *out, const struct ctkd__parcel *in,
+                                  ctkd_error *err)
+{
+    const size_t own = ctkd__dist_rank(dist);
+    if (in[own].bytes)
+        memcpy(in[own].data, out[own].data, in[own].bytes);
+    return dist ? exchange(dist, channel, out, in, err) : CTKD_OK;
+}
+
+ctkd_status ctkd__dist_broadcast(struct ctkd__dist *dist, enum ctkd__channel channel, void *data,
+                                 size_t bytes, size_t root, ctkd_error *err)
+{
+    if (!dist)
+        return CTKD_OK;
+    struct lane *const lane = &dist->lanes[channel];
+    for (size_t r = 0; r < dist->size; r++) {
+        lane->out[r] = (struct ctkd__parcel){ data, dist->rank == root ? bytes : 0 };
+        lane->in[r] = (struct ctkd__parcel){ data, r == root ? bytes : 0 };
+    }
+    return exchange(dist, channel, lane->out, lane->in, err);
+}
+
+ctkd_status ctkd__dist_max(struct ctkd__dist *dist, enum ctkd__channel channel, uint64_t *word,
+                           ctkd_error *err)
+{
+    if (!dist)
+        return CTKD_OK;
+    struct lane *const lane = &dist->lanes[channel];
+    lane->words[dist->rank] = *word;
+    const ctkd_status status =
+        ctkd__dist_gather(dist, channel, lane->words, sizeof *word, lane->first, err);
+    for (size_t r = 0; status == CTKD_OK && r < dist->size; r++)
+        *word = lane->words[r] > *word ? lane->words[r] : *word;
+    return status;
+}
+
+/* The failures of all ranks: those of the first that failed, and whether all say the same. */
+static ctkd_status first_failure(const struct ctkd__dist *dist, const ctkd_error *all,
+                                 ctkd_error *err)
+{
+    size_t first = 0, same = 0;
+    while (first < dist->size && all[first].status == CTKD_OK)
+        first++;
+    if (first == dist->size)
+        return CTKD_OK;
+    for (size_t r = 0; r < dist->size; r++)
+        same += all[r].status != CTKD_OK && strcmp(all[r].message, all[first].message) == 0;
+    if (same == dist->size)
+        return ctkd__fail(err, all[first].status, "%s", all[first].message);
+    return ctkd__fail(err, all[first].status, "%s: %s", dist->who[first], all[first].message);
+}
+
+ctkd_status ctkd__dist_agree(struct ctkd__dist *dist, ctkd_status status, ctkd_error *err)
+{
+    if (!dist)
+        return status;
+    uint64_t failed = status != CTKD_OK;
+    ctkd_status sent = ctkd__dist_max(dist, CTKD__CHANNEL_MAIN, &failed, err);
+    if (sent != CTKD_OK || !failed)
+        return sent;
+    ctkd_error *const all = calloc(dist->size, sizeof *all);
+    if (!all) /* the others wait for what does not come, until they are ended with this rank */
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", dist->who[dist->rank]);
+    if (status != CTKD_OK) {
+        all[dist->rank].status = status;
+        snprintf(all[dist->rank].message, sizeof all->message, "%s",
+                 err ? err->message : ctkd_status_text(status));
+    }
+    sent = ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, all, sizeof *all,
+                             dist->lanes[CTKD__CHANNEL_MAIN].first, err);
+    const ctkd_status result = sent == CTKD_OK ? first_failure(dist, all, err) : sent;
+    free(all);
+    return result;
+}
+
+static ctkd_status open_lane(struct lane *lane, size_t size)
+{
+    lane->out = calloc(size, sizeof *lane->out);
+    lane->in = calloc(size, sizeof *lane->in);
+    lane->late = calloc(size, sizeof *lane->late);
+    lane->words = calloc(size, sizeof *lane->words);
+    lane->first = calloc(size + 1, sizeof *lane->first);
+    if (!lane->out || !lane->in || !lane->late || !lane->words || !lane->first)
+        return CTKD_ENOMEM;
+    for (size_t r = 0; r <= size; r++)
+        lane->first[r] = r;
+    return CTKD_OK;
+}
+
+/* Host names of all ranks. */
+static ctkd_status learn_names(struct ctkd__dist *dist, ctkd_error *err)
+{
+    char host[HOST_BYTES];
+    if (gethostname(host, sizeof host) != 0)
+        snprintf(host, sizeof host, "a host without a name");
+    host[sizeof host - 1] = '\0';
+    for (size_t r = 0; r < dist->size; r++)
+        snprintf(dist->who[r], sizeof *dist->who, "rank %zu", r); /* until they are known */
+    snprintf(dist->who[dist->rank], sizeof *dist->who, "rank %zu on %s", dist->rank, host);
+    return ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, dist->who, sizeof *dist->who,
+                             dist->lanes[CTKD__CHANNEL_MAIN].first, err);
+}
+
+static ctkd_status allocate(struct ctkd__dist *dist, ctkd_error *err)
+{
+    dist->who = calloc(dist->size, sizeof *dist->who);
+    ctkd_status status = dist->who ? CTKD_OK : CTKD_ENOMEM;
+    for (int i = 0; i < CTKD__CHANNELS && status == CTKD_OK; i++)
+        status = open_lane(&dist->lanes[i], dist->size);
+    return status == CTKD_OK ? CTKD_OK
+                             : ctkd__fail(err, status, "%zu ranks: out of memory", dist->size);
+}
+
+static void release(struct ctkd__dist *dist, bool together)
+{
+    if (!dist)
+        return;
+    if (dist->transport)
+        dist->def->close(dist->transport, together);
+    for (int i = 0; i < CTKD__CHANNELS; i++) {
+        struct lane *const lane = &dist->lanes[i];
+        free(lane->out);
+        free(lane->in);
+        free(lane->late);
+        free(lane->words);
+        free(lane->first);
+    }
+    free(dist->who);
+    free(dist);
+}
+
+ctkd_status ctkd__dist_open(const struct ctkd__transport *transport, struct ctkd__dist **out,
+                            ctkd_error *err)
+{
+    *out = NULL;
+    struct ctkd__dist *const dist = calloc(1, sizeof *dist);
+    if (!dist)
+        return ctkd__fail(err, CTKD_ENOMEM, "ranks: out of memory");
+    dist->def = transport;
+    ctkd_status status = transport->open(&dist->transport, err);
+    if (status == CTKD_OK) {
+        dist->rank = transport->rank(dist->transport);
+        dist->size = transport->size(dist->transport);
+        snprintf(dist->version, sizeof dist->version, "%s", transport->version(dist->transport));
+        status = allocate(dist, err);
+    }
+    if (status == CTKD_OK)
+        status = learn_names(dist, err);
+    if (status == CTKD_OK)
+        *out = dist;
+    else
+        release(dist, false);
+    return status;
+}
+
+void ctkd__dist_close(struct ctkd__dist *dist)
+{
+    release(dist, true);
+}
+
+void ctkd__dist_abort(struct ctkd__dist *dist, int status)
+{
+    if (dist)
+        dist->def->abort(dist->transport, status);
+}

@@ -1,0 +1,49 @@
+/*
+ * How parcels travel between the ranks of a run: the one thing that an implementation provides.
+ * Tests have ranks that are threads of one process (tests/support/thread_ranks.h).
+ */
+#ifndef CTKD_DIST_TRANSPORT_H
+#define CTKD_DIST_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "ctkd/status.h"
+
+/* What is exchanged on one channel never meets what another thread exchanges on the other. */
+enum ctkd__channel {
+    CTKD__CHANNEL_MAIN,      /* of the main thread: logits, moments, control words */
+    CTKD__CHANNEL_GRADIENTS, /* of the thread that sums gradients */
+    CTKD__CHANNELS
+};
+
+/* Bytes for, or from, one rank. */
+struct ctkd__parcel {
+    void *data;
+    size_t bytes;
+};
+
+/* Every function but open takes what open gave. */
+struct ctkd__transport {
+    const char *name; /* of the implementation: "MPI", "threads" */
+    ctkd_status (*open)(void **out, ctkd_error *err);
+    size_t (*rank)(const void *transport);
+    size_t (*size)(const void *transport);
+    const char *(*version)(const void *transport); /* of the library behind it, one line */
+    /*
+     * Sends out[r] to rank r and fills in[r] with what rank r sent here, for every r but the own
+     * rank; blocks until all have arrived. What rank a sends to rank b must have the length that b
+     * expects. CTKD_EBACKEND: after `seconds` (0: no limit) not everything was there; late[r] is
+     * then true for ranks that were not heard. The exchange cannot be repeated after a failure.
+     */
+    ctkd_status (*exchange)(void *transport, enum ctkd__channel channel,
+                            const struct ctkd__parcel *out, const struct ctkd__parcel *in,
+                            double seconds, bool *late, ctkd_error *err);
+    /* Ends all ranks with an exit status. Does not return where ranks are processes. */
+    void (*abort)(void *transport, int status);
+    /* together: all ranks close, and leave when all have come; else this one leaves alone, and an
+       implementation by processes counts on its exit status to end the others. */
+    void (*close)(void *transport, bool together);
+};
+
+#endif
