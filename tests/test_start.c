@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "run/loop.h"
+#include "run/notes.h"
 #include "run/start.h"
 #include "support/photos.h"
 #include "support/temp_files.h"
@@ -97,8 +98,12 @@ static uint64_t train(const char *folder, const char *settings, bool expected)
     check_ok(ctkd__start_plan(config, &resume, &err), &err);
     assert_int_equal(resume, expected);
     struct ctkd__session *const session = tiny_session(config, false);
-    const struct ctkd__start start = { "train", resume, session };
+    temp_write(folder, "recipe.yaml", "{}\n", 3);
+    const struct ctkd__start start = { "train", resume, session, temp_path(folder, "recipe.yaml") };
     check_ok(ctkd__start_run(&start, &run, note, &err), &err);
+    struct ctkd__findings findings = { 0 };
+    ctkd__preflight_session(session, &findings);
+    ctkd__note_findings(run.dir, &findings, 0, "", NULL);
     assert_string_equal(note, "");
     const uint64_t from = session->state.step;
     const struct ctkd__loop loop = {

@@ -5,7 +5,7 @@
 #include "cli/dry_run.h"
 #include "cli/stop.h"
 #include "run/loop.h"
-#include "run/preflight.h"
+#include "run/notes.h"
 #include "run/start.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -37,17 +37,15 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
 }
 
 /* What `ctkd doctor` would call a problem, and how to mend it. */
-static ctkd_status show_problems(struct ctkd__session *session, const struct ctkd__scores *teacher,
-                                 ctkd_error *err)
+static ctkd_status note_findings(struct ctkd__session *session, const struct ctkd__run *run,
+                                 const struct ctkd__scores *teacher, ctkd_error *err)
 {
     struct ctkd__findings findings = { 0 };
     ctkd_status status = CTKD_OK;
     ctkd__preflight_session(session, &findings);
     if (session->teacher)
         status = ctkd__preflight_teacher(session, teacher, &findings, err);
-    for (size_t i = 0; i < findings.count; i++)
-        if (findings.items[i].problem || findings.items[i].said)
-            fprintf(stderr, "note: %s: %s\n", findings.items[i].check, findings.items[i].text);
+    ctkd__note_findings(run->dir, &findings, 0, "", stderr);
     return status;
 }
 
@@ -78,9 +76,10 @@ static void show_resumed(const struct ctkd__session *session, const struct ctkd_
             session->state.epoch, session->state.epoch_step, session->schedule.steps_per_epoch);
 }
 
-static ctkd_status train(const struct ctkd__command *command, bool resume, double began,
-                         struct ctkd__session *session, ctkd_error *err)
+static ctkd_status train(const struct ctkd__command *command, const struct ctkd__start *start,
+                         double began, ctkd_error *err)
 {
+    struct ctkd__session *const session = start->session;
     struct ctkd__scores teacher;
     ctkd_status status = CTKD_OK;
     if (session->teacher) {
@@ -94,21 +93,20 @@ static ctkd_status train(const struct ctkd__command *command, bool resume, doubl
     }
     struct ctkd__run run;
     char note[CTKD__CHECKPOINT_NOTE];
-    const struct ctkd__start start = { command->name, resume, session };
-    status = ctkd__start_run(&start, &run, note, err);
+    status = ctkd__start_run(start, &run, note, err);
     if (status == CTKD_OK) {
-        if (resume)
+        if (start->resume)
             show_resumed(session, &run, note);
         show_session(session, &run);
-        if (!resume)
-            status = show_problems(session, &teacher, err);
+        if (!start->resume)
+            status = note_findings(session, &run, &teacher, err);
         const struct ctkd__loop loop = { .session = session,
                                          .run = &run,
                                          .command = command->name,
                                          .teacher_scores = session->teacher ? &teacher : NULL,
                                          .stop = ctkd__stop_asked(),
                                          .began = began,
-                                         .resumed = resume,
+                                         .resumed = start->resume,
                                          .progress = stderr };
         if (status == CTKD_OK)
             status = ctkd__loop_run(&loop, err);
@@ -164,8 +162,10 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
         return try_out(command, config, distil, resume);
     ctkd__stop_watch();
     status = ctkd__session_open(config, distil, &session, &err);
+    const struct ctkd__start start = { command->name, resume, session,
+                                       arguments.n_positionals ? arguments.positionals[0] : NULL };
     if (status == CTKD_OK)
-        status = train(command, resume, began, session, &err);
+        status = train(command, &start, began, &err);
     ctkd__session_close(session);
     if (status == CTKD_OK)
         return CTKD__EXIT_DONE;

@@ -67,26 +67,28 @@ void ctkd__page_entries_free(struct ctkd__page_entries *entries)
 static const struct headline {
     const char *title, *key, *unit;
     int digits;
-    bool is_text;
+    double scale; /* of a number; 0: it is text */
 } headlines[] = {
-    { "network", "network", "", 0, true },
-    { "data set", "dataset", "", 0, true },
-    { "teacher", "teacher", "", 0, true },
-    { "teacher's top-1", "teacher_top1", " %", 2, false },
-    { "method", "method", "", 0, true },
-    { "temperature", "temperature", "", 0, true },
-    { "top-1 on test images, last epoch", "top1", " %", 2, false },
-    { "top-5, last epoch", "top5", " %", 2, false },
-    { "cross-entropy, nats", "loss", "", 4, false },
-    { "best top-1 of any epoch", "best_top1", " %", 2, false },
-    { "reached in epoch", "best_epoch", "", 0, false },
-    { "best was chosen on", "best_chosen_on", "", 0, true },
-    { "images evaluated", "n", "", 0, false },
-    { "epochs", "epochs", "", 0, false },
-    { "seed", "seed", "", 0, false },
-    { "parameters", "parameters", "", 0, false },
-    { "training time, s", "seconds", "", 0, false },
-    { "images per second", "images_per_second", "", 0, false },
+    { "network", "network", "", 0, 0 },
+    { "data set", "dataset", "", 0, 0 },
+    { "teacher", "teacher", "", 0, 0 },
+    { "teacher's top-1", "teacher_top1", " %", 2, 1 },
+    { "method", "method", "", 0, 0 },
+    { "temperature", "temperature", "", 0, 0 },
+    { "top-1 on test images, last epoch", "top1", " %", 2, 1 },
+    { "top-5, last epoch", "top5", " %", 2, 1 },
+    { "cross-entropy, nats", "loss", "", 4, 1 },
+    { "best top-1 of any epoch", "best_top1", " %", 2, 1 },
+    { "reached in epoch", "best_epoch", "", 0, 1 },
+    { "best was chosen on", "best_chosen_on", "", 0, 0 },
+    { "images evaluated", "n", "", 0, 1 },
+    { "epochs", "epochs", "", 0, 1 },
+    { "seed", "seed", "", 0, 1 },
+    { "parameters", "parameters", "", 0, 1 },
+    { "file of weights, MB", "weights_bytes", "", 2, 1e-6 },
+    { "memory at most, MB", "memory_bytes", "", 0, 1e-6 },
+    { "training time, s", "seconds", "", 0, 1 },
+    { "images per second", "images_per_second", "", 0, 1 },
 };
 
 static bool has_member(const struct ctkd__page *page, const struct headline *row)
@@ -106,10 +108,10 @@ static void write_member(const struct ctkd__json_rows *summary, const struct hea
     const char *const text = summary ? ctkd__json_rows_string(summary, 0, row->key) : NULL;
     const double number = summary ? ctkd__json_rows_number(summary, 0, row->key) : (double)NAN;
     fputs("<td>", out);
-    if (row->is_text && text)
+    if (text && !(row->scale > 0))
         ctkd__markup_text(text, out);
-    else if (!row->is_text && isfinite(number))
-        fprintf(out, "%.*f%s", row->digits, number, row->unit);
+    else if (row->scale > 0 && isfinite(number))
+        fprintf(out, "%.*f%s", row->digits, row->scale * number, row->unit);
     else
         fputs("&ndash;", out);
     fputs("</td>", out);
@@ -204,6 +206,36 @@ static void write_entries(const char *title, const struct ctkd__page_entries *en
     fputs("</table></div>\n", out);
 }
 
+/* Findings and notes: what is to be mended stands first. */
+static void write_notes(const struct ctkd__json_rows *notes, FILE *out)
+{
+    const size_t count = notes ? ctkd__json_rows_count(notes) : 0;
+    if (count == 0)
+        return;
+    fputs("<h3>What was found at its start and noted since</h3>\n<div class=\"scroll\"><table>\n"
+          "<tr><th></th><th>epoch</th><th>subject</th><th>finding</th></tr>\n",
+          out);
+    for (int problems = 1; problems >= 0; problems--)
+        for (size_t i = 0; i < count; i++) {
+            const bool problem = ctkd__json_rows_number(notes, i, "problem") > 0;
+            const double epoch = ctkd__json_rows_number(notes, i, "epoch");
+            const char *const subject = ctkd__json_rows_string(notes, i, "subject");
+            const char *const text = ctkd__json_rows_string(notes, i, "text");
+            if (problem != (problems == 1) || !subject || !text)
+                continue;
+            fputs(problem ? "<tr><td><strong>PROBLEM</strong></td>" : "<tr><td>ok</td>", out);
+            if (epoch > 0)
+                fprintf(out, "<td>%.0f</td><td>", epoch);
+            else
+                fputs("<td>start</td><td>", out);
+            ctkd__markup_text(subject, out);
+            fputs("</td><td class=\"text\">", out);
+            ctkd__markup_text(text, out);
+            fputs("</td></tr>\n", out);
+        }
+    fputs("</table></div>\n", out);
+}
+
 void ctkd__page_write(const struct ctkd__page *page, FILE *out)
 {
     fputs(head, out);
@@ -223,7 +255,10 @@ void ctkd__page_write(const struct ctkd__page *page, FILE *out)
             fputs("</p>\n", out);
         }
         ctkd__page_write_evaluation(run, out);
-        write_entries("Settings that differ from the defaults", &run->settings, true, out);
+        write_notes(run->notes, out);
+        write_entries(run->has_recipe ? "Settings that differ from the recipe"
+                                      : "Settings that differ from the defaults",
+                      &run->settings, true, out);
         write_entries("Where it ran, and how to repeat it", &run->environment, true, out);
     }
     fputs("</body></html>\n", out);

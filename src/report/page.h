@@ -33,9 +33,11 @@ struct ctkd__page_picture {
 /* One run; of an arm its first. */
 struct ctkd__page_run {
     const char *dir;
-    char note[640];                        /* why something is missing; "": nothing is */
-    struct ctkd__json_rows *summary;       /* summary.json; NULL: the run has not ended */
-    struct ctkd__page_entries settings;    /* keys that differ from their defaults */
+    char note[640];                     /* why something is missing; "": nothing is */
+    struct ctkd__json_rows *summary;    /* summary.json; NULL: the run has not ended */
+    struct ctkd__json_rows *notes;      /* notes.jsonl; NULL: none */
+    struct ctkd__page_entries settings; /* keys that differ from the recipe or its defaults */
+    bool has_recipe;
     struct ctkd__page_entries environment; /* what it ran on, and the command that repeats it */
     struct ctkd__metrics metrics;          /* n 0: not evaluated */
     char teacher[1024];                    /* of metrics.agreement; "": none */

@@ -9,6 +9,7 @@
 #include "run/checkpoint.h"
 #include "run/evaluation.h"
 #include "run/live_line.h"
+#include "run/notes.h"
 #include "run/preflight.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -174,18 +175,30 @@ static void add_report(struct ctkd__epoch_sums *sums, size_t n,
     sums->teacher_damaged += report->teacher.damaged;
 }
 
+/* What a line that is rewritten needs before another one. */
+static const char *clear_line(const struct progress *p)
+{
+    return p->live ? "\r\033[K" : "";
+}
+
+static void note(const struct progress *p, const char *subject, const char *text)
+{
+    const struct ctkd__note problem = {
+        .subject = subject, .text = text, .problem = true, .epoch = p->loop->session->state.epoch
+    };
+    ctkd__note(p->loop->run->dir, &problem, clear_line(p), p->loop->progress);
+}
+
 /* The first step of the main stage shows whether a term of the loss has no say. */
 static void watch_balance(const struct progress *p, const struct ctkd__step_report *report)
 {
     const struct ctkd__run_state *state = &p->loop->session->state;
     struct ctkd__findings findings = { 0 };
-    if (!p->loop->progress || initial(p) || state->epoch != 1 || state->epoch_step != 1)
+    if (initial(p) || state->epoch != 1 || state->epoch_step != 1)
         return;
     ctkd__preflight_balance(p->loop->session, report, &findings);
-    for (size_t i = 0; i < findings.count; i++)
-        if (findings.items[i].problem)
-            fprintf(p->loop->progress, "note: %s: %s\n", findings.items[i].check,
-                    findings.items[i].text);
+    ctkd__note_findings(p->loop->run->dir, &findings, state->epoch, clear_line(p),
+                        p->loop->progress);
 }
 
 /* A store that takes no more answers says so once, when it happens. */
@@ -195,9 +208,7 @@ static void watch_store(struct progress *p)
     if (!store || !store->full || p->told_full)
         return;
     p->told_full = true;
-    if (p->loop->progress)
-        fprintf(p->loop->progress, "%snote: teacher.store: %s\n", p->live ? "\r\033[K" : "",
-                store->why_full);
+    note(p, "teacher.store", store->why_full);
 }
 
 static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
@@ -288,8 +299,8 @@ static void watch_temperature(struct progress *p)
 {
     const struct ctkd__run_state *state = &p->loop->session->state;
     const struct ctkd__config *config = p->loop->session->config;
-    FILE *out = p->loop->progress;
-    if (p->warned || !out || !state->temperature || initial(p) ||
+    char text[320];
+    if (p->warned || !state->temperature || initial(p) ||
         ctkd__methods_temperature_kind(config) == CTKD_TEMPERATURE_FIXED)
         return;
     const float low = config->temperature.tau_min, span = config->temperature.tau_span;
@@ -302,20 +313,20 @@ static void watch_temperature(struct progress *p)
     if (!at_low && !at_high && !collapsed)
         return;
     p->warned = true;
-    if (collapsed && !at_low && !at_high) {
-        fprintf(out,
-                "%snote: every sample had the same tau (%.4g) during epoch %" PRIu64
-                ": the per-sample temperature has collapsed to a single value; change its start "
-                "with temperature.set_bias or .from_logits\n",
-                p->live ? "\r\033[K" : "", (double)state->sums.tau_min, state->epoch);
-        return;
-    }
-    fprintf(out,
-            "%snote: tau stayed at its %s end (%.3g to %.3g, of %g to %g) during epoch %" PRIu64
-            ", where it can no longer adapt; change temperature.lr, .tau_min, .tau_span or "
-            ".lambda_max\n",
-            p->live ? "\r\033[K" : "", at_low ? "lower" : "upper", (double)state->sums.tau_min,
-            (double)state->sums.tau_max, (double)low, (double)(low + span), state->epoch);
+    if (collapsed && !at_low && !at_high)
+        snprintf(text, sizeof text,
+                 "every sample had the same tau (%.4g) during epoch %" PRIu64
+                 ": the per-sample temperature has collapsed to a single value; change its start "
+                 "with temperature.set_bias or .from_logits",
+                 (double)state->sums.tau_min, state->epoch);
+    else
+        snprintf(text, sizeof text,
+                 "tau stayed at its %s end (%.3g to %.3g, of %g to %g) during epoch %" PRIu64
+                 ", where it can no longer adapt; change temperature.lr, .tau_min, .tau_span or "
+                 ".lambda_max",
+                 at_low ? "lower" : "upper", (double)state->sums.tau_min,
+                 (double)state->sums.tau_max, (double)low, (double)(low + span), state->epoch);
+    note(p, "temperature", text);
 }
 
 /* Whether the last evaluation is the best so far: on the validation part where there is one. */

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -529,10 +528,9 @@ void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost
     const double evaluations =
         ceil(fmin(epochs, steps / per_epoch) / (double)config->train.eval_every);
     const double limit = 60 * (double)config->train.max_minutes, memory = ctkd__memory_limit();
-    struct rusage usage;
     char total[32];
     cost->run = steps * cost->step + evaluations * cost->evaluation;
-    cost->memory_bytes = getrusage(RUSAGE_SELF, &usage) == 0 ? 1024.0 * (double)usage.ru_maxrss : 0;
+    cost->memory_bytes = (double)ctkd__memory_peak();
     cost->disk_bytes = disk_needed(session);
     duration(cost->run, total, sizeof total);
     if (limit > 0 && cost->run > limit)

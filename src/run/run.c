@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "config/epochs.h"
+#include "config/run_config.h"
 #include "ctkd/ctkd.h"
 #include "train/step.h"
+#include "util/cgroup.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "util/run_files.h"
@@ -125,17 +127,30 @@ ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
     return CTKD_OK;
 }
 
-static ctkd_status write_config(const struct ctkd__run *run, const struct ctkd__config *config,
-                                ctkd_error *err)
+static ctkd_status write_config(const struct ctkd__run *run, enum ctkd__run_file name,
+                                const struct ctkd__config *config, ctkd_error *err)
 {
     char path[PATH_BYTES];
     struct ctkd__new_file file;
-    ctkd__run_file_path(run->dir, CTKD__RUN_CONFIG, path, sizeof path);
+    ctkd__run_file_path(run->dir, name, path, sizeof path);
     const ctkd_status status = ctkd__new_file_open(&file, path, err);
     if (status != CTKD_OK)
         return status;
     ctkd__sections_write_yaml(ctkd__config_sections(config), file.stream);
     return ctkd__new_file_commit(&file, err);
+}
+
+ctkd_status ctkd__run_save_recipe(const struct ctkd__run *run, const char *recipe, ctkd_error *err)
+{
+    struct ctkd__config *config;
+    ctkd_status status = ctkd__config_create(&config, err);
+    if (status != CTKD_OK)
+        return status;
+    status = ctkd__run_config_read(recipe, config, err);
+    if (status == CTKD_OK)
+        status = write_config(run, CTKD__RUN_RECIPE, config, err);
+    ctkd__config_destroy(config);
+    return status;
 }
 
 ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctkd__choices *choices,
@@ -225,7 +240,7 @@ ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__con
     if (stat(path, &info) == 0 && (uint64_t)info.st_size > bytes &&
         truncate(path, (off_t)bytes) != 0)
         return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
-    ctkd_status status = write_config(run, config, err);
+    ctkd_status status = write_config(run, CTKD__RUN_CONFIG, config, err);
     if (status == CTKD_OK)
         status = ctkd__jsonl_open(&run->log, path, true, err);
     if (status == CTKD_OK)
@@ -253,7 +268,7 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
         status =
             ctkd__sections_set(ctkd__config_sections(config), run->dir, "run.force", "false", err);
     if (status == CTKD_OK)
-        status = write_config(run, config, err);
+        status = write_config(run, CTKD__RUN_CONFIG, config, err);
     if (status == CTKD_OK) {
         ctkd__run_file_path(run->dir, CTKD__RUN_LOG, path, sizeof path);
         status = ctkd__jsonl_open(&run->log, path, false, err);
@@ -475,6 +490,15 @@ static void summarise_student(struct ctkd__jsonl *json, const struct ctkd__summa
         ctkd__jsonl_number(json, "best_dev_top1", state->best_epoch ? state->best_dev_top1 : none);
 }
 
+/* Of the weights that the run saved last. */
+static int64_t weights_bytes(const struct ctkd__run *run)
+{
+    char path[PATH_BYTES];
+    struct stat info;
+    ctkd__run_file_path(run->dir, CTKD__RUN_LAST, path, sizeof path);
+    return stat(path, &info) == 0 ? info.st_size : 0;
+}
+
 ctkd_status ctkd__run_summarise(const struct ctkd__run *run, const struct ctkd__summary *summary,
                                 ctkd_error *err)
 {
@@ -495,6 +519,8 @@ ctkd_status ctkd__run_summarise(const struct ctkd__run *run, const struct ctkd__
     ctkd__jsonl_number(&json, "images_per_second", summary->images_per_second);
     ctkd__jsonl_integer(&json, "threads", (int64_t)summary->threads);
     ctkd__jsonl_string(&json, "isa", summary->isa);
+    ctkd__jsonl_integer(&json, "memory_bytes", (int64_t)ctkd__memory_peak());
+    ctkd__jsonl_integer(&json, "weights_bytes", weights_bytes(run));
     ctkd__jsonl_string(&json, "version", CTKD_VERSION_STRING);
     status = ctkd__jsonl_end(&json, err);
     if (status != CTKD_OK) {

@@ -49,6 +49,9 @@ ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__con
                                    uint64_t bytes, ctkd_error *err);
 void ctkd__run_close(struct ctkd__run *run);
 
+/* recipe.yaml: the configuration that `recipe`, a CONFIG, gives by itself. */
+ctkd_status ctkd__run_save_recipe(const struct ctkd__run *run, const char *recipe, ctkd_error *err);
+
 /* Whether run.dir holds a run that ended. */
 bool ctkd__run_ended(const struct ctkd__config *config);
 /* Whether it holds one at all. */

@@ -243,22 +243,26 @@ static ctkd_status add_setting(void *entries, const char *key, const char *unuse
 
 static ctkd_status add_settings(struct ctkd__page_run *run, ctkd_error *err)
 {
-    struct ctkd__config *defaults = NULL, *config = NULL;
+    struct ctkd__config *base = NULL, *config = NULL; /* base: the recipe, or the defaults */
     char path[CTKD__RUN_PATH_BYTES + 256], seed[32];
-    ctkd__run_file_path(run->dir, CTKD__RUN_CONFIG, path, sizeof path);
-    ctkd_status status = ctkd__config_create(&defaults, err);
+    run->has_recipe = ctkd__run_file_exists(run->dir, CTKD__RUN_RECIPE);
+    ctkd_status status = ctkd__config_create(&base, err);
     if (status == CTKD_OK)
         status = ctkd__config_create(&config, err);
+    ctkd__run_file_path(run->dir, CTKD__RUN_RECIPE, path, sizeof path);
+    if (status == CTKD_OK && run->has_recipe)
+        status = ctkd__run_config_read(path, base, err);
+    ctkd__run_file_path(run->dir, CTKD__RUN_CONFIG, path, sizeof path);
     if (status == CTKD_OK)
         status = ctkd__run_config_read(path, config, err);
     if (status == CTKD_OK)
-        status = ctkd__arm_differences(defaults, config, add_setting, &run->settings, err);
+        status = ctkd__arm_differences(base, config, add_setting, &run->settings, err);
     if (status == CTKD_OK) {
         snprintf(seed, sizeof seed, "%lld", (long long)config->train.seed);
         status = ctkd__page_entries_add(&run->settings, "train.seed", seed, err);
     }
     ctkd__config_destroy(config);
-    ctkd__config_destroy(defaults);
+    ctkd__config_destroy(base);
     return status;
 }
 
@@ -291,6 +295,9 @@ static ctkd_status collect(const struct ctkd__page_request *request,
     ctkd_error why = { 0 };
     *run = (struct ctkd__page_run){ .dir = curves->first };
     ctkd_status status = add_settings(run, err);
+    ctkd__run_file_path(run->dir, CTKD__RUN_NOTES, path, sizeof path);
+    if (status == CTKD_OK && ctkd__run_file_exists(run->dir, CTKD__RUN_NOTES))
+        status = ctkd__jsonl_read(path, &run->notes, err);
     ctkd__run_file_path(run->dir, CTKD__RUN_SUMMARY, path, sizeof path);
     if (status == CTKD_OK && ctkd__run_file_exists(run->dir, CTKD__RUN_SUMMARY))
         status = ctkd__jsonl_read(path, &run->summary, err);
@@ -353,6 +360,7 @@ static void free_run(struct ctkd__page_run *run)
     ctkd__page_entries_free(&run->settings);
     ctkd__page_entries_free(&run->environment);
     ctkd__json_rows_destroy(run->summary);
+    ctkd__json_rows_destroy(run->notes);
 }
 
 static ctkd_status write_page(const struct ctkd__page *page, const char *file, ctkd_error *err)

@@ -41,11 +41,14 @@ ctkd_status ctkd__start_plan(struct ctkd__config *config, bool *resume, ctkd_err
     return status == CTKD_OK ? ctkd__run_check(config, err) : status;
 }
 
-static ctkd_status create(struct ctkd__session *session, struct ctkd__run *run, ctkd_error *err)
+static ctkd_status create(const struct ctkd__start *start, struct ctkd__run *run, ctkd_error *err)
 {
+    struct ctkd__session *const session = start->session;
     ctkd_status status = ctkd__run_create(run, session->config, err);
     if (status == CTKD_OK)
         status = ctkd__run_data_save(run->dir, session->data.dataset, err);
+    if (status == CTKD_OK && start->recipe)
+        status = ctkd__run_save_recipe(run, start->recipe, err);
     return status == CTKD_OK && session->config->train.tune
                ? ctkd__run_save_choices(run, session->engine.choices, err)
                : status;
@@ -58,7 +61,7 @@ ctkd_status ctkd__start_run(const struct ctkd__start *start, struct ctkd__run *r
     uint64_t log_bytes;
     note[0] = '\0';
     if (!start->resume)
-        return create(session, run, err);
+        return create(start, run, err);
     ctkd_status status = ctkd__run_open(run, session->config, err);
     if (status == CTKD_OK)
         status = ctkd__run_data_check(run->dir, session->data.dataset, err);

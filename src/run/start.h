@@ -18,10 +18,11 @@ struct ctkd__start {
     const char *command; /* "train" or "distill": a checkpoint of another one is refused */
     bool resume;
     struct ctkd__session *session; /* opened from the configuration */
+    const char *recipe;            /* the CONFIG of its command line; NULL: none */
 };
 
-/* Creates the run directory of the session's configuration, with the choices of convolutions that
-   it measured; or opens it, takes the state of its last checkpoint and cuts its log to there. `note`
+/* Creates the run directory of the session's configuration, with its recipe and the choices of
+   convolutions that it measured; or opens it, takes the state of its last checkpoint and cuts its log to there. `note`
    says which checkpoint that is where it is not the last ("" otherwise). `run` is closed by the
    caller, whatever the status. */
 ctkd_status ctkd__start_run(const struct ctkd__start *start, struct ctkd__run *run,

@@ -164,7 +164,7 @@ static ctkd_status train(const struct plan *plan, ctkd_error *err)
     if (status == CTKD_OK) {
         struct ctkd__run run;
         char note[CTKD__CHECKPOINT_NOTE];
-        const struct ctkd__start start = { "selftest", plan->resume, session };
+        const struct ctkd__start start = { "selftest", plan->resume, session, NULL };
         status = ctkd__start_run(&start, &run, note, err);
         const struct ctkd__loop loop = { .session = session,
                                          .run = &run,

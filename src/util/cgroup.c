@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PATH_BYTES = 4096, LINE_BYTES = 2 * PATH_BYTES };
@@ -186,4 +187,10 @@ double ctkd__memory_limit(void)
     const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     const double granted = ctkd__cgroup_memory("");
     return granted > 0 && granted < machine ? granted : machine;
+}
+
+size_t ctkd__memory_peak(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
 }

@@ -2,6 +2,8 @@
 #ifndef CTKD_UTIL_CGROUP_H
 #define CTKD_UTIL_CGROUP_H
 
+#include <stddef.h>
+
 /*
  * The least limit over the group of this process and all groups above it that can be seen, of
  * version 2 and of version 1; the groups are found through <root>/proc/self/cgroup and
@@ -15,5 +17,8 @@ double ctkd__cgroup_memory(const char *root);
 
 /* Bytes of memory that this process may have: the machine's, or the limit of its groups. */
 double ctkd__memory_limit(void);
+
+/* The most bytes of memory that this process has held at once; 0: unknown. */
+size_t ctkd__memory_peak(void);
 
 #endif

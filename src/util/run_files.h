@@ -9,6 +9,8 @@
    holds one, then what stays when a run is replaced. */
 #define CTKD__RUN_FILE_LIST(X)                                                                     \
     X(CONFIG, "config.yaml")              /* resolved */                                           \
+    X(RECIPE, "recipe.yaml")              /* what the CONFIG of its command line says, resolved */ \
+    X(NOTES, "notes.jsonl")               /* what was found at its start and noted since */        \
     X(LOG, "log.jsonl")                   /* a line for each epoch, and for some steps */          \
     X(RESULTS, "results.csv")             /* the epochs of the log, for spreadsheets */            \
     X(EVENTS, "events.out.tfevents.ctkd") /* the log for TensorBoard */                            \

@@ -53,6 +53,26 @@ expect 0 "$ctkd" report 'a&<b>' -o page.html
 page_has page.html 'a&<b>' 'Over the epochs' 'Reliability' 'Images that the student got wrong' 'student.network' || fail "a run's page"
 [ "$(grep -c '<figure>' page.html)" -gt 0 ] && ! grep -q 'a&<b>' page.html || fail "pictures and escapes of a page"
 
+# What was found at its start stands on it, and what differs from its recipe.
+printf 'train:\n  epochs: 3\n  batch: 16\nschedule:\n  milestones: "50"\n' >recipe.yaml
+expect 0 "$ctkd" train recipe.yaml data.set=mnist:data student.network=resnet8 train.threads=1 train.epochs=2 run.dir=noted
+grep -q '^note: schedule: ' stderr || fail "no problem noted: $(cat stderr)"
+cp noted/notes.jsonl before.jsonl
+python3 -c '
+import json
+notes = [json.loads(line) for line in open("before.jsonl")]
+assert any(n["problem"] and n["subject"] == "schedule" and n["epoch"] == 0 for n in notes), notes
+assert any(not n["problem"] and n["subject"] == "data" for n in notes), notes
+summary = json.load(open("noted/summary.json"))
+import os
+assert summary["weights_bytes"] == os.path.getsize("noted/last.safetensors") and summary["memory_bytes"] > 1e6, summary'
+expect 0 "$ctkd" train noted train.epochs=3 --resume
+cmp noted/notes.jsonl before.jsonl || fail "notes of a resumed run"
+expect 0 "$ctkd" report noted -o noted.html
+page_has noted.html 'Settings that differ from the recipe' 'PROBLEM' 'file of weights' 'memory at most' || fail "notes of a page"
+[ "$(sed -n '/differ from the recipe/,/<\/table>/p' noted.html | grep -c 'train.batch\|schedule.milestones')" = 0 ] || fail "what is in the recipe differs"
+sed -n '/differ from the recipe/,/<\/table>/p' noted.html | grep -q 'student.network' || fail "what differs from the recipe"
+
 # The numbers are those of eval and compare.
 expect 0 "$ctkd" eval global/seed-1 --teacher 'a&<b>' --json
 read -r top1 nll same < <(python3 -c '
