@@ -23,6 +23,9 @@ static void exp_has_ends(void **state)
     assert_true(ctkd__exp(-INFINITY) == 0 && ctkd__exp(-709) == 0 && ctkd__exp(0) == 1);
     assert_true(ctkd__exp(INFINITY) == ctkd__exp(709) && isfinite(ctkd__exp(INFINITY)));
     assert_true(isnan(ctkd__exp(NAN)) && isnan(ctkd__expm1(NAN)));
+    double y[5];
+    ctkd__exp_row(5, (const float[]){ 0, -INFINITY, -1e38f, -709, NAN }, 0, 1, y);
+    assert_true(y[0] == 1 && y[1] == 0 && y[2] == 0 && y[3] == 0 && isnan(y[4]));
 }
 
 /* Vectors, their rest and single values: the same bits. */

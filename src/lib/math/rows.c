@@ -279,6 +279,7 @@ CTKD__CLONES static void add_terms(size_t n, const struct terms *restrict terms,
     memcpy(lanes[MOVED], moved, sizeof moved);
 }
 
+/* In two loops, as exponentials are (vexp.c). */
 CTKD__CLONES static void make_terms(const struct ctkd__kl_row *row, struct class_block b,
                                     struct ctkd__ds_weights w, struct terms *restrict terms)
 {
@@ -287,18 +288,22 @@ CTKD__CLONES static void make_terms(const struct ctkd__kl_row *row, struct class
     const double s_factor = row->s_factor, t_factor = row->t_factor;
     const double s_scale = 1 / row->s_sum, t_scale = 1 / row->t_sum;
     const double lse_difference = row->lse_difference;
+    double rs[BLOCK], qs[BLOCK], ps[BLOCK], at[BLOCK];
     for (size_t j = 0; j < b.count; j++) {
         const double at_s = ((double)s[j] - s_max) * s_factor;
         const double at_t = ((double)t[j] - t_max) * t_factor;
         const double q = b.s[j] * s_scale, p = b.t[j] * t_scale;
         const double r = (at_t - at_s) * inverse - lse_difference;
-        const struct ctkd__kl_term term = kl_term(p, q, r);
-        terms->of[KL][j] = term.kl;
         terms->of[S][j] = q * at_s;
         terms->of[T][j] = p * at_t;
         terms->of[TR][j] = p * at_t * r;
-        terms->of[MOVED][j] = term.difference * at_s;
-        terms->ds[j] = w.difference * term.difference + w.student * q + w.constant;
+        rs[j] = r, qs[j] = q, ps[j] = p, at[j] = at_s;
+    }
+    for (size_t j = 0; j < b.count; j++) {
+        const struct ctkd__kl_term term = kl_term(ps[j], qs[j], rs[j]);
+        terms->of[KL][j] = term.kl;
+        terms->of[MOVED][j] = term.difference * at[j];
+        terms->ds[j] = w.difference * term.difference + w.student * qs[j] + w.constant;
     }
 }
 

@@ -4,11 +4,25 @@
 
 #include "lib/math/clones.h"
 
+/* As ctkd__exp_below, in two loops with arrays between them: in one, so many operations wait for
+   each other that the CPU has too few values at once to fill its units (0.99 ns a value with AVX2,
+   0.71 so). */
 CTKD__CLONES static void exp_row_clones(size_t n, const float *x, double max, double scale,
                                         double *restrict y)
 {
-    for (size_t j = 0; j < n; j++)
-        y[j] = ctkd__exp_below(((double)x[j] - max) * scale);
+    enum { BLOCK = 64 };
+    double scales[BLOCK], rs[BLOCK];
+    for (size_t begin = 0; begin < n; begin += BLOCK) {
+        const size_t count = n - begin < BLOCK ? n - begin : BLOCK;
+        for (size_t j = 0; j < count; j++) {
+            const double at = ((double)x[begin + j] - max) * scale;
+            const struct ctkd__exp_range e = ctkd__exp_reduce(at);
+            scales[j] = at < -708 ? 0 : e.scale;
+            rs[j] = at < -708 ? 0 : e.r;
+        }
+        for (size_t j = 0; j < count; j++)
+            y[begin + j] = scales[j] + scales[j] * ctkd__exp_rest(rs[j]);
+    }
 }
 
 void ctkd__exp_row(size_t n, const float *x, double max, double scale, double *y)
@@ -43,26 +57,19 @@ double ctkd__lanes_sum(const double *s)
 
 CTKD__CLONES static double row_max_clones(size_t n, const float *x)
 {
-    enum { WIDTH = 64, PART = 16 }; /* of a loop that stays one: GCC makes vectors of it */
+    enum { WIDTH = 64 }; /* of a loop that stays one: GCC makes vectors of it */
     float most[WIDTH];
     for (size_t l = 0; l < WIDTH; l++)
         most[l] = -INFINITY;
-    size_t j = 0;
-    for (; j + WIDTH <= n; j += WIDTH)
+    for (size_t l = 0; l < n % WIDTH; l++)
+        most[l] = x[l] > most[l] ? x[l] : most[l];
+    for (size_t j = n % WIDTH; j < n; j += WIDTH)
         for (size_t l = 0; l < WIDTH; l++)
             most[l] = x[j + l] > most[l] ? x[j + l] : most[l];
-    for (; j + PART <= n; j += PART)
-        for (size_t l = 0; l < PART; l++)
-            most[l] = x[j + l] > most[l] ? x[j + l] : most[l];
-    for (size_t l = 0; j + l < n; l++)
-        most[l] = x[j + l] > most[l] ? x[j + l] : most[l];
-    for (size_t part = PART; part < WIDTH; part += PART)
-        for (size_t l = 0; l < PART; l++)
-            most[l] = most[part + l] > most[l] ? most[part + l] : most[l];
-    float max = -INFINITY;
-    for (size_t l = 0; l < PART; l++)
-        max = most[l] > max ? most[l] : max;
-    return (double)max;
+    for (size_t half = WIDTH / 2; half > 0; half /= 2)
+        for (size_t l = 0; l < half; l++)
+            most[l] = most[l + half] > most[l] ? most[l + half] : most[l];
+    return (double)most[0];
 }
 
 double ctkd__row_max(size_t n, const float *x)

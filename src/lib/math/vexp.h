@@ -13,17 +13,27 @@
 #include <stdint.h>
 #include <string.h>
 
-/** x = n ln 2 + r, |r| <= ln 2 / 2: 2^n, and e^r - 1 without loss of digits near 0. */
-struct ctkd__exp_parts {
-    double scale, rest;
+/** x = n ln 2 + r, |r| <= ln 2 / 2: 2^n and r. */
+struct ctkd__exp_range {
+    double scale, r;
 };
 
-static inline struct ctkd__exp_parts ctkd__exp_split(double x)
+static inline struct ctkd__exp_range ctkd__exp_reduce(double x)
 {
     const double shift = 0x1.8p52; /* adding it rounds to an integer, in the low bits */
     const double shifted = x * 0x1.71547652b82fep+0 + shift, n = shifted - shift;
+    uint64_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 1023) << 52; /* 2^n */
     /* the first product is exact: the constant ends in 21 zero bits */
-    const double r = (x - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33;
+    struct ctkd__exp_range range = { .r = (x - n * 0x1.62e42feep-1) - n * 0x1.a39ef35793c76p-33 };
+    memcpy(&range.scale, &bits, sizeof range.scale);
+    return range;
+}
+
+/** e^r - 1 for |r| <= ln 2 / 2, without loss of digits near 0. */
+static inline double ctkd__exp_rest(double r)
+{
     const double r2 = r * r, r4 = r2 * r2;
     /* (e^r - 1 - r)/r^2, interpolated at Chebyshev's points: 1.6e-17 of e^r; in pairs, so that few
        operations wait for each other */
@@ -33,19 +43,14 @@ static inline struct ctkd__exp_parts ctkd__exp_split(double x)
     const double q67 = 0x1.a019b913dbf29p-16 + 0x1.71de0db2819d0p-19 * r;
     const double q89 = 0x1.28917d6bfd692p-22 + 0x1.af389fe6457c2p-26 * r;
     const double low = q01 + q23 * r2, high = (q45 + q67 * r2) + q89 * r4;
-    uint64_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + 1023) << 52; /* 2^n */
-    struct ctkd__exp_parts parts = { .rest = r + r2 * (low + high * r4) };
-    memcpy(&parts.scale, &bits, sizeof parts.scale);
-    return parts;
+    return r + r2 * (low + high * r4);
 }
 
 /** e^x for x <= 709; 0 below -708 (e^-708 is 3e-308); NaN for NaN. */
 static inline double ctkd__exp_below(double x)
 {
-    const struct ctkd__exp_parts e = ctkd__exp_split(x);
-    const double value = e.scale + e.scale * e.rest;
+    const struct ctkd__exp_range e = ctkd__exp_reduce(x);
+    const double value = e.scale + e.scale * ctkd__exp_rest(e.r);
     return x < -708 ? 0 : value;
 }
 
@@ -58,8 +63,8 @@ static inline double ctkd__exp(double x)
 /** e^x - 1 for |x| <= 1, to some 3e-16 of it. */
 static inline double ctkd__expm1(double x)
 {
-    const struct ctkd__exp_parts e = ctkd__exp_split(x);
-    return e.scale * e.rest + (e.scale - 1);
+    const struct ctkd__exp_range e = ctkd__exp_reduce(x);
+    return e.scale * ctkd__exp_rest(e.r) + (e.scale - 1);
 }
 
 /** y_j = exp((x_j - max) scale), n values, none above max; scale > 0. */
