@@ -7,7 +7,7 @@
  * 20]
  *              [--warmup 3] [--isa NAME] [--conv NAME] [--side S] [--channels 3] [--classes K]
  * [--chunk N]
- *              [--tune] [--profile] [--batch-statistics]
+ *              [--slices N] [--tune] [--profile] [--batch-statistics]
  *
  * Images and classes are those of the student's published numbers (32 and 100, or 224 and 1000) where nothing is said.
  */
@@ -44,7 +44,7 @@ static const struct pair pairs[] = {
 struct arguments {
     const struct pair *pair;
     const char *mode, *isa, *conv;
-    size_t batch, threads, steps, warmup, side, classes, chunk, channels;
+    size_t batch, threads, steps, warmup, side, classes, chunk, channels, slices;
     bool profile, tune, batch_statistics; /* the last: of the teacher's batch norms */
 };
 
@@ -82,15 +82,16 @@ static const char *next_value(int argc, char **argv, int *i)
 
 static struct arguments parse(int argc, char **argv)
 {
-    struct arguments a = { &pairs[0], "step", "auto", "auto", 64,    0,     20,   3,
-                           0,         0,      0,      3,      false, false, false };
+    struct arguments a = { &pairs[0], "step", "auto", "auto", 64, 0,     20,    3,
+                           0,         0,      0,      3,      0,  false, false, false };
     const struct {
         const char *flag;
         size_t *value;
     } numbers[] = { { "--batch", &a.batch },       { "--threads", &a.threads },
                     { "--steps", &a.steps },       { "--warmup", &a.warmup },
                     { "--side", &a.side },         { "--classes", &a.classes },
-                    { "--channels", &a.channels }, { "--chunk", &a.chunk } };
+                    { "--channels", &a.channels }, { "--chunk", &a.chunk },
+                    { "--slices", &a.slices } };
     for (int i = 1; i < argc; i++) {
         bool known = true;
         if (strcmp(argv[i], "--profile") == 0) {
@@ -226,8 +227,10 @@ static void open_rig(struct rig *rig, const struct arguments *a)
     memset(rig, 0, sizeof *rig);
     must(ctkd__config_create(&rig->config, &err), &err);
     rig->config->train.batch = (int64_t)a->batch;
+    rig->config->train.slices = (int64_t)a->slices;
     const struct ctkd__engine_config engine = { .isa = a->isa,
                                                 .threads = a->threads,
+                                                .slices = a->slices,
                                                 .conv = a->conv,
                                                 .measure = a->tune,
                                                 .profile = a->profile };

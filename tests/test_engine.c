@@ -60,6 +60,10 @@ static void a_refused_setting_is_named_as_the_caller_names_it(void **state)
           CTKD_EINVAL,
           "run.threads: found 1025 threads, expected at most 1024" },
         { { .threads = 1025 }, CTKD_EINVAL, "threads: found 1025 threads, " },
+        { { .threads = 2, .slices = 3, .keys = "run." },
+          CTKD_EINVAL,
+          "run.slices: found 3 slices for 2 threads, expected a multiple of them (or another "
+          "run.threads)" },
         { { .choices = missing, .profile = true, .keys = "run." }, CTKD_EIO, no_file },
     };
     const struct caller before = caller_now();

@@ -146,6 +146,58 @@ static void groups_keep_their_options_and_workers_do_not_change_bits(void **stat
     }
 }
 
+/* Of 5: (0 + 1) + (2 + (3 + 4)); the others follow in order. */
+static void a_tree_halves_the_slices_and_the_rest_follows(void **state)
+{
+    (void)state;
+    enum { LENGTH = 2500 }; /* more than two chunks */
+    float *const values = malloc(6 * LENGTH * sizeof *values), *const sum =
+                                                                   malloc(sizeof(float[LENGTH]));
+    assert_true(values && sum);
+    const float *gradients[6];
+    for (size_t g = 0; g < 6; g++) {
+        fill_normal(values + g * LENGTH, LENGTH, 70 + g);
+        gradients[g] = values + g * LENGTH;
+    }
+    ctkd__sgd_sum(gradients, 6, 5, 7, LENGTH - 7, sum);
+    for (size_t i = 7; i < LENGTH; i++) {
+        const float first = gradients[0][i] + gradients[1][i],
+                    last = gradients[3][i] + gradients[4][i];
+        const float second = gradients[2][i] + last, tree = first + second;
+        assert_true(sum[i - 7] == tree + gradients[5][i]);
+    }
+    ctkd__sgd_sum(gradients, 6, 0, 7, LENGTH - 7, sum);
+    for (size_t i = 7; i < LENGTH; i++) {
+        float in_order = gradients[0][i];
+        for (size_t g = 1; g < 6; g++)
+            in_order += gradients[g][i];
+        assert_true(sum[i - 7] == in_order);
+    }
+    free(values);
+    free(sum);
+}
+
+/* 8 parts: the same bits with every number of workers. */
+static void norm_in_parts_does_not_depend_on_the_workers(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_create(3);
+    new_gradient(f, 5);
+    struct ctkd__sgd_group group = group_of(f, 1, 0, 0, false);
+    group.n_tree = SLICES;
+    double sums[8], first = 0;
+    for (size_t threads = 1; threads <= 8; threads *= 2) {
+        struct ctkd__workers *workers;
+        ctkd_error err = { 0 };
+        check_ok(ctkd__workers_create(threads, &workers, &err), &err);
+        const double norm = ctkd__sgd_norm(&group, workers, 8, sums);
+        assert_true(norm > 0 && (threads == 1 || norm == first));
+        first = norm;
+        ctkd__workers_destroy(workers);
+    }
+    free(f);
+}
+
 static void norm_is_that_of_the_summed_slices_and_scale_multiplies_them(void **state)
 {
     (void)state;
@@ -159,7 +211,8 @@ static void norm_is_that_of_the_summed_slices_and_scale_multiplies_them(void **s
         for (size_t i = 0; i < N; i++)
             expected += f->g_ref[i] * f->g_ref[i];
         struct ctkd__sgd_group group = group_of(f, 1, 0, 0, false);
-        check_close((float)ctkd__sgd_norm(&group, workers, sums), sqrt(expected), 1e-6, 0);
+        check_close((float)ctkd__sgd_norm(&group, workers, ctkd__workers_count(workers), sums),
+                    sqrt(expected), 1e-6, 0);
         float before[N];
         memcpy(before, f->x, sizeof before);
         group.scale = 0.25f;
@@ -167,7 +220,7 @@ static void norm_is_that_of_the_summed_slices_and_scale_multiplies_them(void **s
         for (size_t i = 0; i < N; i++)
             check_close((double)f->x[i], (double)before[i] - 0.25 * f->g_ref[i], 1e-5, 1e-6);
         f->slices[1][N - 1] = threads == 2 ? NAN : INFINITY;
-        assert_true(!isfinite(ctkd__sgd_norm(&group, workers, sums)));
+        assert_true(!isfinite(ctkd__sgd_norm(&group, workers, ctkd__workers_count(workers), sums)));
         ctkd__workers_destroy(workers);
     }
     free(f);
@@ -181,6 +234,8 @@ int main(void)
         cmocka_unit_test(range_leaves_the_rest_alone),
         cmocka_unit_test(groups_keep_their_options_and_workers_do_not_change_bits),
         cmocka_unit_test(norm_is_that_of_the_summed_slices_and_scale_multiplies_them),
+        cmocka_unit_test(a_tree_halves_the_slices_and_the_rest_follows),
+        cmocka_unit_test(norm_in_parts_does_not_depend_on_the_workers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

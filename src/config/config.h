@@ -83,8 +83,8 @@ struct ctkd__config {
         float factor, lr_min, warmup_epochs;
     } schedule;
     struct {
-        int64_t epochs, batch, batch_norm_group, seed, threads, eval_every, patience, log_every;
-        int64_t max_steps, checkpoint_every;
+        int64_t epochs, batch, batch_norm_group, seed, threads, slices, eval_every, patience;
+        int64_t log_every, max_steps, checkpoint_every;
         float max_minutes;
         char *isa, *conv, *choices;
         bool profile, tune;

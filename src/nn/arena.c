@@ -57,7 +57,7 @@ int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t time)
         arena->capacity = capacity;
     }
     arena->buffers[arena->count] =
-        (struct ctkd__buffer){ ctkd__round_up(bytes, LINE), SIZE_MAX, time, time };
+        (struct ctkd__buffer){ ctkd__round_up(bytes, LINE), SIZE_MAX, time, time, 0 };
     return (int)arena->count++;
 }
 

@@ -17,6 +17,7 @@ ctkd_status ctkd__pages_protect(void *memory, size_t bytes, int read_only);
 struct ctkd__buffer {
     size_t bytes, offset;
     size_t first, last; /* times during which it is in use, inclusive */
+    size_t image_bytes; /* from an image to the next, where somebody asks; for the owner */
 };
 
 struct ctkd__arena {

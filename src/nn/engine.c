@@ -49,6 +49,22 @@ static ctkd_status open_choices(const struct ctkd__engine_config *config,
                         ctkd__choices_read(config->choices, engine->choices, err), err);
 }
 
+/* Each thread owns as many slices as the others. */
+static ctkd_status open_slices(const struct ctkd__engine_config *config,
+                               struct ctkd__engine *engine, ctkd_error *err)
+{
+    const size_t threads = ctkd__workers_count(engine->workers);
+    engine->slices = config->slices;
+    if (config->slices % threads == 0)
+        return CTKD_OK;
+    return ctkd__fail(
+        err, CTKD_EINVAL,
+        "%sslices: found %zu slices for %zu thread%s, expected a multiple of them (or "
+        "another %sthreads)",
+        config->keys ? config->keys : "", config->slices, threads, threads == 1 ? "" : "s",
+        config->keys ? config->keys : "");
+}
+
 ctkd_status ctkd__engine_open(const struct ctkd__engine_config *config, struct ctkd__engine *out,
                               ctkd_error *err)
 {
@@ -59,6 +75,8 @@ ctkd_status ctkd__engine_open(const struct ctkd__engine_config *config, struct c
     if (status == CTKD_OK)
         status = name_setting(config, "threads",
                               ctkd__workers_create(config->threads, &out->workers, err), err);
+    if (status == CTKD_OK)
+        status = open_slices(config, out, err);
     if (status == CTKD_OK)
         out->cpus = *ctkd__workers_cpus(out->workers);
     if (status == CTKD_OK)
@@ -86,6 +104,7 @@ struct ctkd__inference_config ctkd__engine_inference(const struct ctkd__engine *
     return (struct ctkd__inference_config){ .name = name,
                                             .kernels = engine->kernels,
                                             .workers = engine->workers,
+                                            .slices = engine->slices,
                                             .conv = engine->conv,
                                             .choices = engine->choices,
                                             .profile = engine->profile };
@@ -97,6 +116,7 @@ struct ctkd__training_config ctkd__engine_training(const struct ctkd__engine *en
     return (struct ctkd__training_config){ .name = name,
                                            .kernels = engine->kernels,
                                            .workers = engine->workers,
+                                           .slices = engine->slices,
                                            .batch_max = batch_max,
                                            .conv = engine->conv,
                                            .choices = engine->choices,

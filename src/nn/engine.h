@@ -13,6 +13,7 @@
 struct ctkd__engine_config {
     const char *isa;  /* of ctkd__kernels_select; NULL or "": the best */
     size_t threads;   /* of ctkd__workers_create */
+    size_t slices;    /* of a batch; 0: one for each thread, else a multiple of the threads */
     const char *conv; /* implementation to force where it applies; NULL: "auto"; kept until close */
     const char *choices; /* file of recorded choices; NULL or "": none */
     bool measure;        /* a convolution without a recorded choice is measured and gets one */
@@ -23,6 +24,7 @@ struct ctkd__engine_config {
 struct ctkd__engine {
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
+    size_t slices; /* 0: one for each worker */
     const char *conv;
     struct ctkd__choices *choices; /* NULL: the defaults of the shapes */
     struct ctkd__profile *profile; /* NULL: not asked for */

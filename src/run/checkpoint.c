@@ -221,6 +221,7 @@ static ctkd_status compare(const struct ctkd__session *session, const char *comm
     for (size_t i = 0; i < now.n_metadata && status == CTKD_OK; i++) {
         const char *key = now.keys[i], *was = ctkd__tensors_get(then, key);
         if (ctkd__config_may_differ(session->config, key) ||
+            (session->config->train.slices && strcmp(key, "threads") == 0) || /* no bit changes */
             (was && strcmp(was, now.values[i]) == 0))
             continue;
         status = ctkd__fail(err, CTKD_EINVAL,

@@ -163,10 +163,12 @@ void ctkd__data_close(struct ctkd__data *data)
 struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config)
 {
     /* Each thread owns whole images: more threads than images would have none. The sums keep their
-       order, and with it their bits. */
+       order, and with it their bits. Slices may have none. */
     const size_t threads = (size_t)config->train.threads, images = ctkd__config_pass(config);
+    const bool capped = config->train.slices == 0 && threads > images;
     return (struct ctkd__engine_config){ .isa = config->train.isa,
-                                         .threads = threads < images ? threads : images,
+                                         .threads = capped ? images : threads,
+                                         .slices = (size_t)config->train.slices,
                                          .conv = config->train.conv,
                                          .choices = config->train.choices,
                                          .measure = config->train.tune,

@@ -5,15 +5,46 @@
 
 enum { CHUNK = 1024 }; /* floats summed at a time: stays in the first-level cache */
 
-static void sum_slices(const struct ctkd__sgd_group *group, size_t begin, size_t n,
-                       float *restrict sum)
+static void add_to(const float *restrict from, size_t n, float *restrict sum)
 {
-    memcpy(sum, group->gradients[0] + begin, n * sizeof *sum);
-    for (size_t s = 1; s < group->n_gradients; s++) {
-        const float *restrict slice = group->gradients[s] + begin;
-        for (size_t i = 0; i < n; i++)
-            sum[i] += slice[i];
+    for (size_t i = 0; i < n; i++)
+        sum[i] += from[i];
+}
+
+/* At most a chunk. The second half waits in memory of its own: one chunk for each level. */
+static void sum_tree(const float *const *gradients, size_t count, size_t begin, size_t n,
+                     float *sum)
+{
+    if (count == 1) {
+        memcpy(sum, gradients[0] + begin, n * sizeof *sum);
+        return;
     }
+    const size_t half = count / 2;
+    sum_tree(gradients, half, begin, n, sum);
+    if (count - half == 1) {
+        add_to(gradients[half] + begin, n, sum);
+        return;
+    }
+    float second[CHUNK];
+    sum_tree(gradients + half, count - half, begin, n, second);
+    add_to(second, n, sum);
+}
+
+void ctkd__sgd_sum(const float *const *gradients, size_t n_gradients, size_t n_tree, size_t begin,
+                   size_t n, float *sum)
+{
+    const size_t first = n_tree ? n_tree : 1;
+    for (size_t i = 0; i < n; i += CHUNK) {
+        const size_t part = n - i < CHUNK ? n - i : CHUNK;
+        sum_tree(gradients, first, begin + i, part, sum + i);
+        for (size_t g = first; g < n_gradients; g++)
+            add_to(gradients[g] + begin + i, part, sum + i);
+    }
+}
+
+static void sum_gradients(const struct ctkd__sgd_group *group, size_t begin, size_t n, float *sum)
+{
+    ctkd__sgd_sum(group->gradients, group->n_gradients, group->n_tree, begin, n, sum);
 }
 
 static void update(size_t n, float scale, float lr, float momentum, float weight_decay,
@@ -32,7 +63,7 @@ void ctkd__sgd_update_range(const struct ctkd__sgd_group *group, size_t begin, s
     float gradient[CHUNK];
     for (size_t i = begin; i < end; i += CHUNK) {
         const size_t n = end - i < CHUNK ? end - i : CHUNK;
-        sum_slices(group, i, n, gradient);
+        sum_gradients(group, i, n, gradient);
         update(n, group->scale, group->lr, group->momentum, group->weight_decay, group->nesterov,
                gradient, group->velocity + i, group->values + i);
     }
@@ -40,8 +71,8 @@ void ctkd__sgd_update_range(const struct ctkd__sgd_group *group, size_t begin, s
 
 struct norm_job {
     const struct ctkd__sgd_group *group;
-    size_t n_workers;
-    double *sums; /* [n_workers] */
+    size_t n_workers, parts; /* a multiple of the workers */
+    double *sums;            /* [parts] */
 };
 
 /* Whole chunks for each worker: no cache line is written by two. */
@@ -51,33 +82,40 @@ static size_t first_of(size_t n, size_t worker, size_t n_workers)
     return at < n ? at : n;
 }
 
-static void add_squares(void *context, size_t worker)
+static double sum_of_squares(const struct ctkd__sgd_group *group, size_t begin, size_t end)
 {
-    const struct norm_job *job = context;
-    const size_t end = first_of(job->group->n, worker + 1, job->n_workers);
     float gradient[CHUNK];
     double sum = 0;
-    for (size_t i = first_of(job->group->n, worker, job->n_workers); i < end; i += CHUNK) {
+    for (size_t i = begin; i < end; i += CHUNK) {
         const size_t n = end - i < CHUNK ? end - i : CHUNK;
         double lanes[8] = {
             0
         }; /* the compiler may not reorder a sum, but it may vectorise eight */
-        sum_slices(job->group, i, n, gradient);
+        sum_gradients(group, i, n, gradient);
         for (size_t j = 0; j < n; j++)
             lanes[j % 8] += (double)gradient[j] * (double)gradient[j];
         for (size_t j = 0; j < 8; j++)
             sum += lanes[j];
     }
-    job->sums[worker] = sum;
+    return sum;
+}
+
+static void add_squares(void *context, size_t worker)
+{
+    const struct norm_job *job = context;
+    const size_t n = job->group->n, each = job->parts / job->n_workers;
+    for (size_t i = worker * each; i < (worker + 1) * each; i++)
+        job->sums[i] =
+            sum_of_squares(job->group, first_of(n, i, job->parts), first_of(n, i + 1, job->parts));
 }
 
 double ctkd__sgd_norm(const struct ctkd__sgd_group *group, struct ctkd__workers *workers,
-                      double *sums)
+                      size_t parts, double *sums)
 {
-    struct norm_job job = { group, ctkd__workers_count(workers), sums };
+    struct norm_job job = { group, ctkd__workers_count(workers), parts, sums };
     ctkd__workers_run(workers, add_squares, &job);
     double sum = 0;
-    for (size_t i = 0; i < job.n_workers; i++)
+    for (size_t i = 0; i < parts; i++)
         sum += sums[i];
     return sqrt(sum);
 }

@@ -1,6 +1,6 @@
 /*
  * Stochastic gradient descent over flat parameter groups, in one pass: the gradient's slices are
- * summed in order and the parameters updated (doc/methods.md, "Update").
+ * summed and the parameters updated (doc/methods.md, "Update").
  *
  *   d = g + weight_decay * x
  *   v <- momentum * v + d
@@ -18,20 +18,28 @@
 
 struct ctkd__sgd_group {
     float *values, *velocity;      /* [n]; velocity is the optimiser's state */
-    const float *const *gradients; /* n_gradients slices of [n]; the gradient is their sum */
+    const float *const *gradients; /* n_gradients of [n]; the gradient is their sum */
     size_t n, n_gradients;
+    size_t n_tree; /* so many of them are summed as a balanced tree, then the others in order;
+                      0: all in order */
     float lr, momentum, weight_decay; /* lr of this step */
     float scale;                      /* of the gradient: 1, or less when its norm is clipped */
     bool nesterov;
 };
 
+/* Elements begin..begin+n-1 of a sum of gradients: the first n_tree of them as a balanced binary tree
+   (the first half, rounded down, plus the second), then the others in order. n_tree 0: all in order.
+   sum: [n], overwritten. */
+void ctkd__sgd_sum(const float *const *gradients, size_t n_gradients, size_t n_tree, size_t begin,
+                   size_t n, float *sum);
+
 /* Updates elements begin..end-1 of a group. */
 void ctkd__sgd_update_range(const struct ctkd__sgd_group *group, size_t begin, size_t end);
 
-/* L2 norm of a group's gradient, NaN or infinity when any element is that. `sums`: room for a
-   double of every worker. Depends on the number of workers in the last digits. */
+/* L2 norm of a group's gradient, NaN or infinity when any element is that. It is summed
+   in `parts` parts, a multiple of the workers, on which its last digits depend. sums: [parts]. */
 double ctkd__sgd_norm(const struct ctkd__sgd_group *group, struct ctkd__workers *workers,
-                      double *sums);
+                      size_t parts, double *sums);
 
 /* Updates all groups on the workers. Results do not depend on the number of workers. */
 void ctkd__sgd_update(const struct ctkd__sgd_group *groups, size_t n_groups,

@@ -20,12 +20,14 @@ struct ctkd__training_step {
     float *s, *t, *ds, *ds_part;
     /* [batch] */
     float *tau, *dtau;
-    const float **slices; /* of the student's gradient: for each group, one of each worker */
+    const float **slices;    /* of the student's gradient: for each group, one of each slice */
+    const float **gradients; /* [slices] of the last backward pass, of all parameters */
+    size_t n_tree;           /* how many of them are summed as a tree; 0: all in order */
     const float *temperature_slices[2];
     struct ctkd__sgd_group *groups; /* parts of the flat block, then the temperature */
     float *base_lr;                 /* of each group */
     size_t n_groups, n_student;     /* all; those of the flat block */
-    double *norm_sums;              /* [workers] */
+    double *norm_sums;              /* [slices] */
     /* of the last step's strong view; NULL: one view */
     float *strong_view_gradient, *strong_view_theta_gradient;
     /* With groups: the gradients of all groups so far, by their share of the batch. */
@@ -50,13 +52,13 @@ static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
 {
     const struct ctkd__config *config = d->args.config;
     struct ctkd__run_state *state = d->args.state;
-    const size_t workers = ctkd__workers_count(d->args.workers);
-    const float **const slices = d->slices + d->n_groups * (workers + 1);
+    const size_t count = ctkd__training_slices(d->args.training);
+    const float **const slices = d->slices + d->n_groups * (count + 1);
     size_t n_slices = 0;
     if (d->sums)
         slices[n_slices++] = d->sums + first;
-    for (size_t w = 0; w < workers && !d->sums; w++)
-        slices[n_slices++] = ctkd__training_gradient(d->args.training, w) + first;
+    for (size_t s = 0; s < count && !d->sums; s++)
+        slices[n_slices++] = ctkd__training_gradient(d->args.training, s) + first;
     if (d->strong_view_gradient)
         slices[n_slices++] = d->strong_view_gradient + first;
     d->base_lr[d->n_groups] = in_initial(d)
@@ -68,6 +70,7 @@ static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
                                   .gradients = slices,
                                   .n = end - first,
                                   .n_gradients = n_slices,
+                                  .n_tree = d->sums ? 0 : d->n_tree,
                                   .momentum = config->optimizer.momentum,
                                   .weight_decay = config->optimizer.weight_decay,
                                   .nesterov = config->optimizer.nesterov,
@@ -152,15 +155,18 @@ static bool allocate_gradient(const struct ctkd__training_step *d, float **stude
 static bool allocate(struct ctkd__training_step *d)
 {
     const size_t batch = ctkd__config_pass(d->args.config), k = d->args.classes;
-    const size_t workers = ctkd__workers_count(d->args.workers);
+    const size_t count = ctkd__training_slices(d->args.training);
     const size_t groups = (size_t)d->args.state->weights->graph->n_parameters + 1;
     d->s = calloc(batch * k * 4 + batch * 2, sizeof *d->s);
-    d->slices = calloc(groups * (workers + 1), sizeof *d->slices);
+    d->slices = calloc(groups * (count + 1), sizeof *d->slices);
+    d->gradients = calloc(count, sizeof *d->gradients);
     d->groups = calloc(groups, sizeof *d->groups);
     d->base_lr = calloc(groups, sizeof *d->base_lr);
-    d->norm_sums = calloc(workers, sizeof *d->norm_sums);
-    if (!d->s || !d->slices || !d->groups || !d->base_lr || !d->norm_sums)
+    d->norm_sums = calloc(count, sizeof *d->norm_sums);
+    if (!d->s || !d->slices || !d->gradients || !d->groups || !d->base_lr || !d->norm_sums)
         return false;
+    for (size_t s = 0; s < count; s++)
+        d->gradients[s] = ctkd__training_gradient(d->args.training, s);
     if (is_grouped(d)) { /* the strong view's go into the same sums */
         if (!allocate_gradient(d, &d->sums, &d->theta_sums))
             return false;
@@ -200,6 +206,7 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     d->args = *args;
     d->kd_form = ctkd__config_kd_form(args->config);
+    d->n_tree = args->config->train.slices ? ctkd__training_slices(args->training) : 0;
     if (!allocate(d)) {
         ctkd__step_destroy(d);
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
@@ -225,6 +232,7 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
     free(d->sums);
     free(d->theta_sums);
     free(d->slices);
+    free(d->gradients);
     free(d->groups);
     free(d->base_lr);
     free(d);
@@ -519,7 +527,8 @@ static ctkd_status check_gradient(struct ctkd__training_step *d, struct position
     const double limit = (double)d->args.config->optimizer.clip_norm;
     double norm = 0;
     for (size_t i = 0; i < d->n_student; i++)
-        norm = hypot(norm, ctkd__sgd_norm(&d->groups[i], d->args.workers, d->norm_sums));
+        norm = hypot(norm, ctkd__sgd_norm(&d->groups[i], d->args.workers,
+                                          ctkd__training_slices(d->args.training), d->norm_sums));
     if (!isfinite(norm))
         return not_finite(position, "gradient of the student", err);
     for (size_t i = 0; i < d->n_student; i++)
@@ -585,22 +594,34 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct position posit
 static void keep_strong_view_gradient(struct ctkd__training_step *d)
 {
     const size_t n = d->args.state->weights->n_values;
-    memcpy(d->strong_view_gradient, ctkd__training_gradient(d->args.training, 0),
-           n * sizeof *d->strong_view_gradient);
-    for (size_t w = 1; w < ctkd__workers_count(d->args.workers); w++)
-        ctkd__add_scaled(n, 1, ctkd__training_gradient(d->args.training, w),
-                         d->strong_view_gradient);
+    ctkd__sgd_sum(d->gradients, ctkd__training_slices(d->args.training), d->n_tree, 0, n,
+                  d->strong_view_gradient);
     for (size_t g = d->n_student; g < d->n_groups; g++)
         memcpy(d->strong_view_theta_gradient, d->theta_gradient,
                d->groups[g].n * sizeof *d->strong_view_theta_gradient);
+}
+
+/* The part is summed before it is scaled. */
+static void add_tree(struct ctkd__training_step *d, float share)
+{
+    enum { CHUNK = 1024 };
+    const size_t n = d->args.state->weights->n_values;
+    float part[CHUNK];
+    for (size_t i = 0; i < n; i += CHUNK) {
+        const size_t count = n - i < CHUNK ? n - i : CHUNK;
+        ctkd__sgd_sum(d->gradients, d->n_tree, d->n_tree, i, count, part);
+        ctkd__add_scaled(count, share, part, d->sums + i);
+    }
 }
 
 /* Adds the gradients of the last pass to the sums, times the group's share of the batch. */
 static void add_group_gradient(struct ctkd__training_step *d, float share)
 {
     const size_t n = d->args.state->weights->n_values;
-    for (size_t w = 0; w < ctkd__workers_count(d->args.workers); w++)
-        ctkd__add_scaled(n, share, ctkd__training_gradient(d->args.training, w), d->sums);
+    if (d->n_tree)
+        add_tree(d, share);
+    for (size_t s = 0; s < ctkd__training_slices(d->args.training) && !d->n_tree; s++)
+        ctkd__add_scaled(n, share, d->gradients[s], d->sums);
     for (size_t g = d->n_student; g < d->n_groups; g++)
         ctkd__add_scaled(d->groups[g].n, share, d->theta_gradient, d->theta_sums);
 }

@@ -23,6 +23,7 @@ struct ctkd__inference {
     bool is_protected; /* constants are read-only memory */
 
     size_t n, part; /* of the present run: images, images that a worker claims at once */
+    size_t slices;  /* what part follows from */
     const float *x;
     float *logits;
     float *const *outputs; /* the caller's; NULL: not asked for */
@@ -222,6 +223,8 @@ ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
                                  .forward_only = true,
                                  .no_logits = config->no_logits || graph->output < 0,
                                  .images = config->chunk ? config->chunk : CHUNK_DEFAULT };
+    inf->lowering.call_images = inf->lowering.images;
+    inf->slices = config->slices ? config->slices : ctkd__workers_count(config->workers);
     ctkd_status status = lower(&inf->lowering, config, err);
     if (!status)
         status = allocate(inf);
@@ -334,8 +337,7 @@ ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, c
     if (!logits && !inf->lowering.no_logits)
         return ctkd__fail(err, CTKD_EINVAL,
                           "inference: logits: found NULL, expected room for them");
-    const size_t workers = ctkd__lowering_workers(&inf->lowering);
-    const size_t share = (n + workers - 1) / workers, chunk = inf->lowering.images;
+    const size_t share = (n + inf->slices - 1) / inf->slices, chunk = inf->lowering.images;
     inf->part = share < chunk ? share : chunk;
     ctkd_status status = ctkd__inference_prepare(inf, inf->part, err);
     if (!status && n % inf->part)

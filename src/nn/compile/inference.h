@@ -19,7 +19,8 @@ struct ctkd__inference_config {
     const char *name; /* of its rows in the profile ("teacher"); NULL: "network"; kept */
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
-    size_t chunk; /* images per pass of a worker; 0: chosen by the network */
+    size_t chunk;  /* images per pass of a worker; 0: chosen by the network */
+    size_t slices; /* shares of a small n, each a pass; 0: as many as there are workers */
     const char *conv;
     struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
     struct ctkd__profile *profile;

@@ -9,11 +9,13 @@
 #include "nn/compile/lowering.h"
 #include "nn/weights.h"
 
-/* What an instruction sees in one worker: its slice of the batch and of the memory. */
+/* What an instruction sees in one worker: images of the batch, and their part of the memory. */
 struct ctkd__worker_view {
     const struct ctkd__lowering *lowering;
     const struct ctkd__lowered *op;
     size_t worker, first, n; /* its images */
+    size_t slice;            /* training: of the batch, when the images are those of one */
+    size_t skipped;          /* images of the worker before the first */
     const float *images;     /* of all workers, plain */
     float *logits;           /* of all workers */
     float *const *outputs;   /* of all workers, plain; NULL: not asked for */
@@ -47,7 +49,10 @@ struct ctkd__instruction_def {
 
     /* Maps that do not depend on the batch; NULL: none. CTKD_ENOMEM. */
     ctkd_status (*create_maps)(const struct ctkd__lowering *lowering, struct ctkd__lowered *op);
-    void (*forward)(const struct ctkd__worker_view *v); /* of a training program */
+    /* Of a training program: one call for each slice. With `meets` one call for each worker, of all
+       its images: it meets the others between its slices. */
+    bool meets;
+    void (*forward)(const struct ctkd__worker_view *v);
     void (*backward)(const struct ctkd__worker_view *v);
     void (*infer)(const struct ctkd__worker_view *v); /* the forward pass of an inference program */
 
@@ -75,9 +80,10 @@ static inline unsigned ctkd__backward_reads(const struct ctkd__lowered *op)
 
 static inline void *ctkd__view_buffer(const struct ctkd__worker_view *v, int buffer)
 {
-    return buffer == CTKD__NO_BUFFER
-               ? NULL
-               : v->lowering->arenas[v->worker] + v->lowering->plan.buffers[buffer].offset;
+    if (buffer == CTKD__NO_BUFFER)
+        return NULL;
+    const struct ctkd__buffer *const b = &v->lowering->plan.buffers[buffer];
+    return v->lowering->arenas[v->worker] + b->offset + v->skipped * b->image_bytes;
 }
 
 static inline const float *ctkd__view_x(const struct ctkd__worker_view *v)

@@ -264,7 +264,7 @@ struct ctkd__conv_request ctkd__lowering_conv_request(const struct ctkd__lowerin
         .direction = direction,
         .kernels = l->kernels,
         .workers = ctkd__lowering_workers(l),
-        .images = l->images,
+        .images = l->call_images,
         .choices = l->choices,
     };
     if (op->instruction.kind == CTKD__INSTRUCTION_TRANSPOSED_CONV) {

@@ -55,7 +55,7 @@ struct ctkd__lowered {
     int index;                    /* MAX_POOL: buffer of the winners, a byte each */
     int dy, masked;               /* gradient of y; NORM, ADD: behind the ReLU's mask */
     struct ctkd__gradient dx, dr; /* of the input and of the residual */
-    double *forward_sums, *backward_sums; /* NORM: [workers][2 C] */
+    double *forward_sums, *backward_sums; /* NORM: [slices][2 C] */
     float *coefficients;                  /* NORM: [workers][7 C] */
 
     /* --- inference only */
@@ -79,7 +79,8 @@ struct ctkd__lowering {
     bool inference;           /* batch norms are folded, residuals and ReLUs go into convolutions */
     bool forward_only;        /* no convolution is asked for gradients */
     bool no_logits;
-    size_t images; /* of a call in a worker at most */
+    size_t images;      /* of a worker at most: what memory is planned for */
+    size_t call_images; /* of a call typically: what convolutions are chosen for */
 
     struct ctkd__program program;
     struct ctkd__lowered *ops; /* [program.count] */

@@ -85,13 +85,13 @@ static ctkd_status create_all_convs(struct ctkd__training *t, ctkd_error *err)
 
 static ctkd_status allocate_norms(struct ctkd__training *t)
 {
-    const size_t block = t->lowering.kernels->block, workers = workers_of(t);
+    const size_t block = t->lowering.kernels->block, workers = workers_of(t), slices = t->slices;
     size_t channels = 0;
     for (int i = 0; i < t->lowering.program.count; i++)
         channels += t->lowering.ops[i].instruction.kind == CTKD__INSTRUCTION_NORM
                         ? t->lowering.ops[i].in_blocks * block
                         : 0;
-    t->norm_doubles_count = 4 * workers * channels;
+    t->norm_doubles_count = 4 * slices * channels;
     t->norm_floats_count = 7 * workers * channels;
     t->norm_doubles = ctkd__pages_allocate(t->norm_doubles_count * sizeof(double));
     t->norm_floats = ctkd__pages_allocate(t->norm_floats_count * sizeof(float));
@@ -105,15 +105,15 @@ static ctkd_status allocate_norms(struct ctkd__training *t)
             continue;
         const size_t c = op->in_blocks * block;
         op->forward_sums = doubles;
-        op->backward_sums = doubles + 2 * workers * c;
+        op->backward_sums = doubles + 2 * slices * c;
         op->coefficients = floats;
-        doubles += 4 * workers * c;
+        doubles += 4 * slices * c;
         floats += 7 * workers * c;
     }
     return CTKD_OK;
 }
 
-/* Of a worker. */
+/* Of a slice. */
 static size_t gradient_bytes(const struct ctkd__training *t)
 {
     return t->lowering.forward_only ? 0 : t->weights->n_values * sizeof(float);
@@ -125,11 +125,11 @@ static ctkd_status allocate(struct ctkd__training *t)
     const ctkd_status status = ctkd__lowering_allocate(&t->lowering);
     if (status)
         return status;
-    t->gradients = calloc(workers, sizeof *t->gradients);
+    t->gradients = calloc(t->slices, sizeof *t->gradients);
     t->packs = calloc(workers, sizeof *t->packs);
     if (!t->gradients || !t->packs)
         return CTKD_ENOMEM;
-    for (size_t i = 0; i < workers && !t->lowering.forward_only; i++) {
+    for (size_t i = 0; i < t->slices && !t->lowering.forward_only; i++) {
         t->gradients[i] = ctkd__pages_allocate(gradient_bytes(t));
         if (!t->gradients[i])
             return CTKD_ENOMEM;
@@ -199,11 +199,10 @@ ctkd_status ctkd__training_prepare(struct ctkd__training *t, size_t n, ctkd_erro
     const ctkd_status norms = check_norms(t, n, err);
     if (norms != CTKD_OK)
         return norms;
-    const size_t workers = workers_of(t);
-    for (size_t w = 0; w < workers; w++) {
-        const size_t slice =
-            ctkd__slice_begin(n, workers, w + 1) - ctkd__slice_begin(n, workers, w);
-        const ctkd_status status = ctkd__lowering_prepare(&t->lowering, slice, err);
+    for (size_t s = 0; s < t->slices; s++) {
+        const size_t images =
+            ctkd__slice_begin(n, t->slices, s + 1) - ctkd__slice_begin(n, t->slices, s);
+        const ctkd_status status = ctkd__lowering_prepare(&t->lowering, images, err);
         if (status)
             return status;
     }
@@ -222,17 +221,20 @@ static void describe(struct ctkd__training *t, const struct ctkd__graph *graph)
 {
     const struct ctkd__training_config *const c = &t->config;
     const size_t workers = ctkd__workers_count(c->workers);
-    t->lowering = (struct ctkd__lowering){ .graph = graph,
-                                           .kernels = c->kernels,
-                                           .workers = c->workers,
-                                           .conv = c->conv,
-                                           .choices = c->choices,
-                                           .profile = c->profile,
-                                           .program_name = "training",
-                                           .profile_name = c->name ? c->name : "network",
-                                           .forward_only = c->forward_only,
-                                           .no_logits = c->no_logits || graph->output < 0,
-                                           .images = (c->batch_max + workers - 1) / workers };
+    t->slices = c->slices ? c->slices : workers;
+    t->lowering =
+        (struct ctkd__lowering){ .graph = graph,
+                                 .kernels = c->kernels,
+                                 .workers = c->workers,
+                                 .conv = c->conv,
+                                 .choices = c->choices,
+                                 .profile = c->profile,
+                                 .program_name = "training",
+                                 .profile_name = c->name ? c->name : "network",
+                                 .forward_only = c->forward_only,
+                                 .no_logits = c->no_logits || graph->output < 0,
+                                 .images = (c->batch_max + workers - 1) / workers,
+                                 .call_images = (c->batch_max + t->slices - 1) / t->slices };
 }
 
 static ctkd_status lower(struct ctkd__training *t, ctkd_error *err)
@@ -286,7 +288,7 @@ void ctkd__training_destroy(struct ctkd__training *t)
     if (!t)
         return;
     ctkd__training_outputs_destroy(t);
-    for (size_t i = 0; i < workers_of(t); i++)
+    for (size_t i = 0; i < t->slices; i++)
         ctkd__pages_release(t->gradients ? t->gradients[i] : NULL, gradient_bytes(t));
     free(t->gradients);
     free(t->packs);
@@ -301,7 +303,7 @@ void ctkd__training_destroy(struct ctkd__training *t)
 
 size_t ctkd__training_bytes(const struct ctkd__training *t)
 {
-    return ctkd__lowering_bytes(&t->lowering) + workers_of(t) * gradient_bytes(t) +
+    return ctkd__lowering_bytes(&t->lowering) + t->slices * gradient_bytes(t) +
            2 * t->packed_bytes + ctkd__training_outputs_bytes(t);
 }
 
@@ -312,7 +314,15 @@ static void run_op(struct ctkd__training *t, int i, size_t worker, bool backward
     const struct ctkd__worker_view v = ctkd__view_of_worker(t, &t->lowering.ops[i], worker);
     struct ctkd__profile *const profile = t->lowering.profile;
     const uint64_t start = profile ? ctkd__clock_ns() : 0;
-    (backward ? v.op->def->backward : v.op->def->forward)(&v);
+    const size_t slices = ctkd__worker_slices(t);
+    void (*const pass)(const struct ctkd__worker_view *) =
+        backward ? v.op->def->backward : v.op->def->forward;
+    if (v.op->def->meets)
+        pass(&v);
+    for (size_t s = 0; s < slices && !v.op->def->meets; s++) {
+        const struct ctkd__worker_view slice = ctkd__view_of_slice(&v, s);
+        pass(&slice);
+    }
     if (profile && !v.op->conv[CTKD__CONV_BACKWARD_WEIGHTS]) /* convolutions time their parts */
         ctkd__profile_add(profile, v.op->rows[backward], worker, ctkd__clock_ns() - start, v.n);
 }
@@ -327,9 +337,10 @@ static void forward_worker(void *context, size_t worker)
 static void backward_worker(void *context, size_t worker)
 {
     struct ctkd__training *const t = context;
-    const size_t workers = workers_of(t);
-    if (ctkd__slice_begin(t->n, workers, worker) == ctkd__slice_begin(t->n, workers, worker + 1))
-        memset(t->gradients[worker], 0, t->weights->n_values * sizeof(float));
+    const size_t slices = ctkd__worker_slices(t);
+    for (size_t s = worker * slices; s < (worker + 1) * slices; s++)
+        if (ctkd__slice_begin(t->n, t->slices, s) == ctkd__slice_begin(t->n, t->slices, s + 1))
+            memset(t->gradients[s], 0, t->weights->n_values * sizeof(float));
     /* Instructions that no gradient reaches never write theirs, which stay 0 from the allocation.
      */
     for (int i = t->lowering.program.count - 1; i >= 0; i--)
@@ -381,9 +392,14 @@ ctkd_status ctkd__training_backward(struct ctkd__training *t, const float *dlogi
     return status;
 }
 
-const float *ctkd__training_gradient(const struct ctkd__training *t, size_t worker)
+size_t ctkd__training_slices(const struct ctkd__training *t)
 {
-    return t->gradients[worker];
+    return t->slices;
+}
+
+const float *ctkd__training_gradient(const struct ctkd__training *t, size_t slice)
+{
+    return t->gradients[slice];
 }
 
 ctkd_status ctkd__training_export_gradient(const struct ctkd__training *t,
@@ -392,9 +408,9 @@ ctkd_status ctkd__training_export_gradient(const struct ctkd__training *t,
     float *const sum = ctkd__pages_allocate(t->weights->n_values * sizeof *sum);
     if (!sum)
         return ctkd__fail(err, CTKD_ENOMEM, "training: out of memory");
-    for (size_t w = 0; w < workers_of(t); w++)
+    for (size_t s = 0; s < t->slices; s++)
         for (size_t i = 0; i < t->weights->n_values; i++)
-            sum[i] += t->gradients[w][i];
+            sum[i] += t->gradients[s][i];
     ctkd_status status = CTKD_OK;
     for (int i = 0; i < t->lowering.graph->n_parameters && !status; i++) {
         const struct ctkd__parameter *const p = &t->lowering.graph->parameters[i];

@@ -1,8 +1,8 @@
 /*
  * A graph compiled for training: batch norm with batch statistics, backward for every op, all
- * memory planned once. Each worker owns a contiguous slice of the batch; they meet at batch-norm
- * statistics and at the sum of gradients, in a fixed order: same machine, threads and version give
- * the same bits.
+ * memory planned once. The batch is cut into slices, by default one for each worker. Each worker owns
+ * a contiguous run of them; workers meet at batch-norm statistics and at the sum of gradients, which
+ * are sums over slices in a fixed order: same machine, slices and version give the same bits.
  */
 #ifndef CTKD_NN_TRAINING_H
 #define CTKD_NN_TRAINING_H
@@ -20,6 +20,9 @@ struct ctkd__training_config {
     const char *name; /* of its rows in the profile ("student"); NULL: "network"; kept */
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
+    size_t
+        slices; /* of a batch; 0: one for each worker. Else a multiple of the workers, and bits do
+                      not depend on how many these are: every call is of one slice */
     size_t batch_max;
     const char *conv; /* "auto", or the name of an implementation to force where it applies */
     struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
@@ -75,9 +78,11 @@ void ctkd__training_input(struct ctkd__training *training, int node, const float
    without input_gradients, and when nothing that is computed reads it. */
 const float *ctkd__training_input_gradient(const struct ctkd__training *training, int node);
 
-/* Slice `worker` of the gradient: n_values floats in the layout of weights->values. The gradient is
-   the sum of the slices in order. */
-const float *ctkd__training_gradient(const struct ctkd__training *training, size_t worker);
+/* How many slices a batch has. */
+size_t ctkd__training_slices(const struct ctkd__training *training);
+/* Of slice `slice`, the part of the gradient: n_values floats in the layout of weights->values. The
+   gradient is the sum of all. */
+const float *ctkd__training_gradient(const struct ctkd__training *training, size_t slice);
 /* The whole gradient as named row-major tensors; for tests and tools. */
 ctkd_status ctkd__training_export_gradient(const struct ctkd__training *training,
                                            struct ctkd__tensors *list, ctkd_error *err);

@@ -9,7 +9,8 @@ struct ctkd__training {
     struct ctkd__lowering lowering;
     struct ctkd__weights *weights;
     struct ctkd__training_config config;
-    float **gradients; /* [workers][n_values] */
+    size_t slices;     /* of a batch: a multiple of the workers */
+    float **gradients; /* [slices][n_values] */
     float *packed[2];  /* convolutions' weights, alternating */
     size_t packed_bytes;
     double *norm_doubles;
@@ -36,10 +37,10 @@ struct ctkd__training {
     unsigned *packs; /* [workers] how often weights were packed: picks the buffer */
 };
 
-/* The images of a worker in a batch of n: contiguous, as even as can be. */
-static inline size_t ctkd__slice_begin(size_t n, size_t workers, size_t worker)
+/* The images of a slice in a batch of n: contiguous, as even as can be. */
+static inline size_t ctkd__slice_begin(size_t n, size_t slices, size_t slice)
 {
-    return n * worker / workers;
+    return n * slice / slices;
 }
 
 /* training_plan.c: buffers and the paths of the gradients; false when memory is short. */
@@ -50,12 +51,19 @@ ctkd_status ctkd__training_outputs_create(struct ctkd__training *training, ctkd_
 void ctkd__training_outputs_destroy(struct ctkd__training *training);
 ctkd_status ctkd__training_outputs_check(const struct ctkd__training *training, ctkd_error *err);
 void ctkd__training_outputs_forget(struct ctkd__training *training);
-/* Gradients of parameters that are read as outputs, in worker 0's slice. */
+/* Gradients of parameters that are read as outputs, in slice 0. */
 void ctkd__training_parameter_gradients(struct ctkd__training *training);
 size_t ctkd__training_outputs_bytes(const struct ctkd__training *training);
 
 /* --- for the instructions */
 
+/* The slices of a worker. */
+static inline size_t ctkd__worker_slices(const struct ctkd__training *training)
+{
+    return training->slices / ctkd__lowering_workers(&training->lowering);
+}
+
+/* Of all images of a worker; its slice is its first, for those that have one alone. */
 static inline struct ctkd__worker_view
 ctkd__view_of_worker(struct ctkd__training *training, const struct ctkd__lowered *op, size_t worker)
 {
@@ -68,12 +76,26 @@ ctkd__view_of_worker(struct ctkd__training *training, const struct ctkd__lowered
                                        .first = first,
                                        .n = ctkd__slice_begin(training->n, workers, worker + 1) -
                                             first,
+                                       .slice = worker * ctkd__worker_slices(training),
                                        .images = training->x,
                                        .logits = training->logits,
                                        .outputs = training->output_values,
                                        .kernels = kernels->pointwise,
                                        .features = kernels->features,
                                        .training = training };
+}
+
+/* Slice i of a worker's slices: the part of its view `all`. */
+static inline struct ctkd__worker_view ctkd__view_of_slice(const struct ctkd__worker_view *all,
+                                                           size_t i)
+{
+    const struct ctkd__training *const training = all->training;
+    struct ctkd__worker_view v = *all;
+    v.slice = all->slice + i;
+    v.first = ctkd__slice_begin(training->n, training->slices, v.slice);
+    v.n = ctkd__slice_begin(training->n, training->slices, v.slice + 1) - v.first;
+    v.skipped = v.first - all->first;
+    return v;
 }
 
 /* The place of a parameter in a block that is laid out as the weights' values or buffers; NULL: the
@@ -92,7 +114,7 @@ static inline float *ctkd__view_parameter(const struct ctkd__worker_view *v, enu
 
 static inline float *ctkd__view_gradient(const struct ctkd__worker_view *v, enum ctkd__role role)
 {
-    return ctkd__view_part(v, role, v->training->gradients[v->worker]);
+    return ctkd__view_part(v, role, v->training->gradients[v->slice]);
 }
 
 /* The batch norm of `op` as the last forward pass had it. op_batch_norm.c */

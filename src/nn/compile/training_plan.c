@@ -12,8 +12,11 @@ static size_t backward_time(const struct ctkd__training *t, int i)
 
 static int add_buffer(struct ctkd__training *t, size_t image_bytes, size_t time, bool *short_of)
 {
-    const int buffer = ctkd__arena_add(&t->lowering.plan, image_bytes * t->lowering.images, time);
+    struct ctkd__arena *const plan = &t->lowering.plan;
+    const int buffer = ctkd__arena_add(plan, image_bytes * t->lowering.images, time);
     *short_of |= buffer < 0;
+    if (buffer >= 0)
+        plan->buffers[buffer].image_bytes = image_bytes;
     return buffer;
 }
 

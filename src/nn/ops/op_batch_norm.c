@@ -46,30 +46,28 @@ struct ctkd__affine ctkd__norm_batch_affine(const struct ctkd__training *trainin
     return (struct ctkd__affine){ k.scale, k.shift, op->instruction.relu };
 }
 
-/* Values of a channel in a worker's slice. */
-static double slice_values(const struct ctkd__worker_view *v, size_t workers, size_t worker)
+/* Values of a channel in a slice. */
+static double slice_values(const struct ctkd__worker_view *v, size_t slice)
 {
-    const size_t n = v->training->n;
-    return (double)(ctkd__slice_begin(n, workers, worker + 1) -
-                    ctkd__slice_begin(n, workers, worker)) *
+    const size_t n = v->training->n, slices = v->training->slices;
+    return (double)(ctkd__slice_begin(n, slices, slice + 1) - ctkd__slice_begin(n, slices, slice)) *
            (double)v->op->in_hw;
 }
 
-/* Mean and variance of a channel over all slices (Chan et al. 1979), in the order of the workers.
- */
+/* Mean and variance of a channel over all slices (Chan et al. 1979), in their order. */
 static void merge_moments(const struct ctkd__worker_view *v, size_t c, size_t channels,
                           double *mean, double *variance)
 {
-    const size_t workers = ctkd__lowering_workers(v->lowering);
+    const size_t slices = v->training->slices;
     const double total = (double)v->training->n * (double)v->op->in_hw;
     double sum = 0, deviations = 0;
-    for (size_t w = 0; w < workers; w++)
-        sum += slice_values(v, workers, w) * v->op->forward_sums[w * 2 * channels + c];
+    for (size_t s = 0; s < slices; s++)
+        sum += slice_values(v, s) * v->op->forward_sums[s * 2 * channels + c];
     *mean = sum / total;
-    for (size_t w = 0; w < workers; w++) {
-        const double *const sums = v->op->forward_sums + w * 2 * channels;
+    for (size_t s = 0; s < slices; s++) {
+        const double *const sums = v->op->forward_sums + s * 2 * channels;
         const double shift = sums[c] - *mean;
-        deviations += sums[channels + c] + slice_values(v, workers, w) * shift * shift;
+        deviations += sums[channels + c] + slice_values(v, s) * shift * shift;
     }
     *variance = deviations / total;
 }
@@ -87,13 +85,21 @@ static void move_statistics(const struct ctkd__worker_view *v, size_t c, double 
     *running_variance = (1 - momentum) * *running_variance + momentum * (float)unbiased;
 }
 
+static void slice_moments(const struct ctkd__worker_view *v, size_t channels)
+{
+    double *const sums = v->op->forward_sums + v->slice * 2 * channels;
+    v->kernels->moments(ctkd__view_in_extent(v), ctkd__view_x(v), sums, sums + channels);
+}
+
+/* Behind the statistics every value goes its own way: one call for all slices. */
 static void norm_forward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const size_t channels = op->in_blocks * v->lowering->kernels->block;
-    const float *const x = ctkd__view_x(v);
-    double *const sums = op->forward_sums + v->worker * 2 * channels;
-    v->kernels->moments(ctkd__view_in_extent(v), x, sums, sums + channels);
+    for (size_t s = 0; s < ctkd__worker_slices(v->training); s++) {
+        const struct ctkd__worker_view slice = ctkd__view_of_slice(v, s);
+        slice_moments(&slice, channels);
+    }
     ctkd__view_meet(v);
     const struct norm_coefficients k = coefficients_of(v->training, op, v->worker);
     const float *const weight = ctkd__view_parameter(v, CTKD__ROLE_WEIGHT);
@@ -111,8 +117,8 @@ static void norm_forward(const struct ctkd__worker_view *v)
     }
     const struct ctkd__affine affine = ctkd__norm_batch_affine(v->training, op, v->worker);
     if (!op->virtual_output)
-        v->kernels->affine(ctkd__view_in_extent(v), x, &affine, ctkd__view_residual(v),
-                           ctkd__view_y(v));
+        v->kernels->affine(ctkd__view_in_extent(v), ctkd__view_x(v), &affine,
+                           ctkd__view_residual(v), ctkd__view_y(v));
 }
 
 /*
@@ -121,13 +127,12 @@ static void norm_forward(const struct ctkd__worker_view *v)
 static void norm_backward_coefficients(const struct ctkd__worker_view *v,
                                        const struct norm_coefficients *k, size_t channels)
 {
-    const size_t workers = ctkd__lowering_workers(v->lowering);
     const double count = (double)v->training->n * (double)v->op->in_hw;
     for (size_t c = 0; c < v->op->node->c; c++) {
         double sum_g = 0, sum_gx = 0;
-        for (size_t w = 0; w < workers; w++) {
-            sum_g += v->op->backward_sums[w * 2 * channels + c];
-            sum_gx += v->op->backward_sums[w * 2 * channels + channels + c];
+        for (size_t s = 0; s < v->training->slices; s++) {
+            sum_g += v->op->backward_sums[s * 2 * channels + c];
+            sum_gx += v->op->backward_sums[s * 2 * channels + channels + c];
         }
         const double scale = (double)k->scale[c], rstd = (double)k->rstd[c];
         const double slope = -scale * rstd * rstd * sum_gx / count;
@@ -137,25 +142,42 @@ static void norm_backward_coefficients(const struct ctkd__worker_view *v,
     }
 }
 
+/* With a residual the mask is of the sum: it is in y, and g is shared. */
+static bool masks_sum(const struct ctkd__lowered *op)
+{
+    return op->instruction.residual >= 0;
+}
+
+/* The sums of a slice, and its gradients of weight and bias. */
+static void slice_backward_sums(const struct ctkd__worker_view *v,
+                                const struct norm_coefficients *k, size_t channels)
+{
+    const struct ctkd__lowered *const op = v->op;
+    const struct ctkd__affine affine = ctkd__norm_batch_affine(v->training, op, v->worker);
+    const bool stored = masks_sum(op), store = stored && op->instruction.relu;
+    double *const sums = op->backward_sums + v->slice * 2 * channels;
+    v->kernels->norm_backward_sums(ctkd__view_in_extent(v), ctkd__view_x(v), &affine,
+                                   stored ? ctkd__view_y(v) : NULL, ctkd__view_dy(v), k->mean,
+                                   store ? ctkd__view_buffer(v, op->masked) : NULL, sums,
+                                   sums + channels);
+    float *const dweight = ctkd__view_gradient(v, CTKD__ROLE_WEIGHT);
+    float *const dbias = ctkd__view_gradient(v, CTKD__ROLE_BIAS);
+    for (size_t c = 0; c < op->node->c; c++) {
+        dweight[c] = (float)(sums[channels + c] * (double)k->rstd[c]);
+        dbias[c] = (float)sums[c];
+    }
+}
+
 static void norm_backward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
     const size_t channels = op->in_blocks * v->lowering->kernels->block;
     const struct norm_coefficients k = coefficients_of(v->training, op, v->worker);
     const struct ctkd__affine affine = ctkd__norm_batch_affine(v->training, op, v->worker);
-    const bool stored =
-        op->instruction.residual >= 0; /* the mask is of the sum: it is in y, and g is shared */
-    const bool store = stored && op->instruction.relu;
-    double *const sums = op->backward_sums + v->worker * 2 * channels;
-    const float *const x = ctkd__view_x(v), *const dy = ctkd__view_dy(v);
-    v->kernels->norm_backward_sums(
-        ctkd__view_in_extent(v), x, &affine, stored ? ctkd__view_y(v) : NULL, dy, k.mean,
-        store ? ctkd__view_buffer(v, op->masked) : NULL, sums, sums + channels);
-    float *const dweight = ctkd__view_gradient(v, CTKD__ROLE_WEIGHT);
-    float *const dbias = ctkd__view_gradient(v, CTKD__ROLE_BIAS);
-    for (size_t c = 0; c < op->node->c; c++) {
-        dweight[c] = (float)(sums[channels + c] * (double)k.rstd[c]);
-        dbias[c] = (float)sums[c];
+    const bool stored = masks_sum(op);
+    for (size_t s = 0; s < ctkd__worker_slices(v->training); s++) {
+        const struct ctkd__worker_view slice = ctkd__view_of_slice(v, s);
+        slice_backward_sums(&slice, &k, channels);
     }
     if (stored) /* before dx may take the place of g */
         ctkd__view_add_gradient(v, op->dr, op->masked);
@@ -163,10 +185,10 @@ static void norm_backward(const struct ctkd__worker_view *v)
     if (op->dx.out == CTKD__NO_BUFFER)
         return;
     norm_backward_coefficients(v, &k, channels);
-    v->kernels->norm_backward_apply(ctkd__view_in_extent(v), x, stored ? NULL : &affine,
-                                    stored ? ctkd__view_buffer(v, op->masked) : dy, k.a, k.b, k.c,
-                                    ctkd__view_buffer(v, op->dx.base),
-                                    ctkd__view_buffer(v, op->dx.out));
+    v->kernels->norm_backward_apply(
+        ctkd__view_in_extent(v), ctkd__view_x(v), stored ? NULL : &affine,
+        stored ? ctkd__view_buffer(v, op->masked) : ctkd__view_dy(v), k.a, k.b, k.c,
+        ctkd__view_buffer(v, op->dx.base), ctkd__view_buffer(v, op->dx.out));
 }
 
 static unsigned norm_backward_reads(const struct ctkd__lowered *op)
@@ -219,6 +241,7 @@ const struct ctkd__instruction_def ctkd__instruction_norm = {
     .backward_reads_of = norm_backward_reads,
     .dx = CTKD__DX_IN_PLACE,
     .adds_residual = true,
+    .meets = true,
     .forward = norm_forward,
     .backward = norm_backward,
     .infer = norm_infer,

@@ -115,93 +115,136 @@ static void run_call(const struct ctkd__worker_view *v, enum ctkd__conv_directio
         v->lowering->statuses[v->worker] = status;
 }
 
-static void run_conv(const struct ctkd__worker_view *v, enum ctkd__conv_direction direction,
-                     struct ctkd__conv_call *call)
+/* Sets the values of a call that are of its slice. */
+typedef void set_values(const struct ctkd__worker_view *slice, struct ctkd__conv_call *call);
+
+/* A call for each slice, after `common`: what a library computes for an image may depend on how many
+   come with it. */
+static void run_slices(const struct ctkd__worker_view *v, enum ctkd__conv_direction direction,
+                       const struct ctkd__conv_call *common, set_values *set)
 {
     struct ctkd__profile *const profile = v->lowering->profile;
     const uint64_t start = profile ? ctkd__clock_ns() : 0;
-    run_call(v, direction, call);
+    for (size_t s = 0; s < ctkd__worker_slices(v->training); s++) {
+        const struct ctkd__worker_view slice = ctkd__view_of_slice(v, s);
+        struct ctkd__conv_call call = *common;
+        set(&slice, &call);
+        run_call(&slice, direction, &call);
+    }
     if (profile)
         ctkd__profile_add(profile, v->op->rows[direction], v->worker, ctkd__clock_ns() - start,
                           v->n);
 }
 
-static void conv_forward(const struct ctkd__worker_view *v)
+/* The batch norm that is applied while x is read; NULL: none. */
+static const struct ctkd__affine *batch_prologue(const struct ctkd__worker_view *v,
+                                                 struct ctkd__affine *affine)
 {
-    const struct ctkd__lowered *const op = v->op;
-    struct ctkd__conv_call call = { .x = ctkd__view_x(v),
-                                    .weights = packed_weights(v, CTKD__CONV_FORWARD),
-                                    .bias = ctkd__view_parameter(v, CTKD__ROLE_BIAS),
-                                    .out = ctkd__view_y(v) };
-    struct ctkd__affine affine;
-    if (op->prologue) {
-        affine = ctkd__norm_batch_affine(v->training, op->prologue, v->worker);
-        call.prologue = &affine;
-    }
-    run_conv(v, CTKD__CONV_FORWARD, &call);
+    if (!v->op->prologue)
+        return NULL;
+    *affine = ctkd__norm_batch_affine(v->training, v->op->prologue, v->worker);
+    return affine;
 }
 
-static void conv_bias_gradient(const struct ctkd__worker_view *v, const float *dy)
+static void set_forward(const struct ctkd__worker_view *v, struct ctkd__conv_call *call)
+{
+    call->x = ctkd__view_x(v);
+    call->out = ctkd__view_y(v);
+}
+
+static void conv_forward(const struct ctkd__worker_view *v)
+{
+    struct ctkd__affine affine;
+    const struct ctkd__conv_call common = { .prologue = batch_prologue(v, &affine),
+                                            .weights = packed_weights(v, CTKD__CONV_FORWARD),
+                                            .bias = ctkd__view_parameter(v, CTKD__ROLE_BIAS) };
+    run_slices(v, CTKD__CONV_FORWARD, &common, set_forward);
+}
+
+static void slice_bias_gradient(const struct ctkd__worker_view *v)
 {
     float *const dbias = ctkd__view_gradient(v, CTKD__ROLE_BIAS);
-    if (!dbias)
-        return;
     double *const sums = ctkd__view_scratch(v);
-    v->kernels->channel_sums(ctkd__view_out_extent(v), dy, sums);
+    v->kernels->channel_sums(ctkd__view_out_extent(v), ctkd__view_dy(v), sums);
     for (size_t c = 0; c < v->op->node->c; c++)
         dbias[c] = (float)sums[c];
 }
 
+static void conv_bias_gradient(const struct ctkd__worker_view *v)
+{
+    if (!ctkd__view_gradient(v, CTKD__ROLE_BIAS))
+        return;
+    for (size_t s = 0; s < ctkd__worker_slices(v->training); s++) {
+        const struct ctkd__worker_view slice = ctkd__view_of_slice(v, s);
+        slice_bias_gradient(&slice);
+    }
+}
+
+static void set_backward_weights(const struct ctkd__worker_view *v, struct ctkd__conv_call *call)
+{
+    call->x = ctkd__view_x(v);
+    call->dy = ctkd__view_dy(v);
+    call->out = ctkd__view_gradient(v, CTKD__ROLE_WEIGHT);
+}
+
+static void set_backward_data(const struct ctkd__worker_view *v, struct ctkd__conv_call *call)
+{
+    call->dy = ctkd__view_dy(v);
+    call->base = ctkd__view_buffer(v, v->op->dx.base);
+    call->out = ctkd__view_buffer(v, v->op->dx.out);
+}
+
 static void conv_backward(const struct ctkd__worker_view *v)
 {
-    const struct ctkd__lowered *const op = v->op;
-    const float *const dy = ctkd__view_dy(v);
     struct ctkd__affine affine;
-    struct ctkd__conv_call call = { .x = ctkd__view_x(v),
-                                    .dy = dy,
-                                    .out = ctkd__view_gradient(v, CTKD__ROLE_WEIGHT) };
-    if (op->prologue) {
-        affine = ctkd__norm_batch_affine(v->training, op->prologue, v->worker);
-        call.prologue = &affine;
-    }
-    run_conv(v, CTKD__CONV_BACKWARD_WEIGHTS, &call);
-    conv_bias_gradient(v, dy);
-    if (op->dx.out == CTKD__NO_BUFFER)
+    struct ctkd__conv_call common = { .prologue = batch_prologue(v, &affine) };
+    run_slices(v, CTKD__CONV_BACKWARD_WEIGHTS, &common, set_backward_weights);
+    conv_bias_gradient(v);
+    if (v->op->dx.out == CTKD__NO_BUFFER)
         return;
-    call = (struct ctkd__conv_call){ .dy = dy,
-                                     .weights = packed_weights(v, CTKD__CONV_BACKWARD_DATA),
-                                     .base = ctkd__view_buffer(v, op->dx.base),
-                                     .out = ctkd__view_buffer(v, op->dx.out) };
-    run_conv(v, CTKD__CONV_BACKWARD_DATA, &call);
+    common = (struct ctkd__conv_call){ .weights = packed_weights(v, CTKD__CONV_BACKWARD_DATA) };
+    run_slices(v, CTKD__CONV_BACKWARD_DATA, &common, set_backward_data);
+}
+
+static void set_transposed_forward(const struct ctkd__worker_view *v, struct ctkd__conv_call *call)
+{
+    call->dy = ctkd__view_x(v);
+    call->out = ctkd__view_y(v);
 }
 
 static void transposed_forward(const struct ctkd__worker_view *v)
 {
-    struct ctkd__conv_call call = { .dy = ctkd__view_x(v),
-                                    .weights = packed_weights(v, CTKD__CONV_BACKWARD_DATA),
-                                    .out = ctkd__view_y(v) };
-    run_conv(v, CTKD__CONV_BACKWARD_DATA, &call);
+    const struct ctkd__conv_call common = { .weights =
+                                                packed_weights(v, CTKD__CONV_BACKWARD_DATA) };
+    run_slices(v, CTKD__CONV_BACKWARD_DATA, &common, set_transposed_forward);
     const float *const bias = ctkd__view_parameter(v, CTKD__ROLE_BIAS); /* padded with zeros */
     if (bias)
         v->features->shift(ctkd__view_out_extent(v), bias, ctkd__view_y(v));
 }
 
+static void set_transposed_weights(const struct ctkd__worker_view *v, struct ctkd__conv_call *call)
+{
+    call->x = ctkd__view_dy(v);
+    call->dy = ctkd__view_x(v);
+    call->out = ctkd__view_gradient(v, CTKD__ROLE_WEIGHT);
+}
+
+static void set_transposed_backward(const struct ctkd__worker_view *v, struct ctkd__conv_call *call)
+{
+    call->x = ctkd__view_dy(v);
+    call->base = ctkd__view_buffer(v, v->op->dx.base);
+    call->out = ctkd__view_buffer(v, v->op->dx.out);
+}
+
 static void transposed_backward(const struct ctkd__worker_view *v)
 {
-    const struct ctkd__lowered *const op = v->op;
-    const float *const dy = ctkd__view_dy(v);
-    struct ctkd__conv_call call = { .x = dy,
-                                    .dy = ctkd__view_x(v),
-                                    .out = ctkd__view_gradient(v, CTKD__ROLE_WEIGHT) };
-    run_conv(v, CTKD__CONV_BACKWARD_WEIGHTS, &call);
-    conv_bias_gradient(v, dy);
-    if (op->dx.out == CTKD__NO_BUFFER)
+    const struct ctkd__conv_call none = { 0 };
+    run_slices(v, CTKD__CONV_BACKWARD_WEIGHTS, &none, set_transposed_weights);
+    conv_bias_gradient(v);
+    if (v->op->dx.out == CTKD__NO_BUFFER)
         return;
-    call = (struct ctkd__conv_call){ .x = dy,
-                                     .weights = packed_weights(v, CTKD__CONV_FORWARD),
-                                     .base = ctkd__view_buffer(v, op->dx.base),
-                                     .out = ctkd__view_buffer(v, op->dx.out) };
-    run_conv(v, CTKD__CONV_FORWARD, &call);
+    const struct ctkd__conv_call common = { .weights = packed_weights(v, CTKD__CONV_FORWARD) };
+    run_slices(v, CTKD__CONV_FORWARD, &common, set_transposed_backward);
 }
 
 /* --- inference */
@@ -303,6 +346,7 @@ const struct ctkd__instruction_def ctkd__instruction_conv = {
     .backward_reads = CTKD__READS_X,
     .dx = CTKD__DX_APART,
     .adds_residual = true,
+    .meets = true,
     .forward = conv_forward,
     .backward = conv_backward,
     .infer = conv_infer,
@@ -314,6 +358,7 @@ const struct ctkd__instruction_def ctkd__instruction_transposed_conv = {
     .text = "transposed conv",
     .backward_reads = CTKD__READS_X,
     .dx = CTKD__DX_APART,
+    .meets = true,
     .forward = transposed_forward,
     .backward = transposed_backward,
     .infer = transposed_infer,
