@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "dist/sum.h"
 #include "train/sgd.h"
 
 enum { N = 2500, SLICES = 3, STEPS = 6 };
@@ -146,8 +147,8 @@ static void groups_keep_their_options_and_workers_do_not_change_bits(void **stat
     }
 }
 
-/* Of 5: (0 + 1) + (2 + (3 + 4)); the others follow in order. */
-static void a_tree_halves_the_slices_and_the_rest_follows(void **state)
+/* Of 5: ((0 + 1) + (2 + 3)) + 4; the others follow in order. The same as the tree over ranks. */
+static void a_tree_over_the_slices_comes_before_the_rest(void **state)
 {
     (void)state;
     enum { LENGTH = 2500 }; /* more than two chunks */
@@ -162,8 +163,8 @@ static void a_tree_halves_the_slices_and_the_rest_follows(void **state)
     ctkd__sgd_sum(gradients, 6, 5, 7, LENGTH - 7, sum);
     for (size_t i = 7; i < LENGTH; i++) {
         const float first = gradients[0][i] + gradients[1][i],
-                    last = gradients[3][i] + gradients[4][i];
-        const float second = gradients[2][i] + last, tree = first + second;
+                    second = gradients[2][i] + gradients[3][i];
+        const float four = first + second, tree = four + gradients[4][i];
         assert_true(sum[i - 7] == tree + gradients[5][i]);
     }
     ctkd__sgd_sum(gradients, 6, 0, 7, LENGTH - 7, sum);
@@ -175,6 +176,27 @@ static void a_tree_halves_the_slices_and_the_rest_follows(void **state)
     }
     free(values);
     free(sum);
+}
+
+/* A rank adds its slices with the one, ranks add theirs with the other. */
+static void the_tree_is_that_over_ranks(void **state)
+{
+    (void)state;
+    enum { MOST = 11, LENGTH = 1500 };
+    float *const values = malloc(MOST * sizeof(float[LENGTH])), sum[LENGTH];
+    assert_non_null(values);
+    for (size_t count = 1; count <= MOST; count++) {
+        float *blocks[MOST];
+        const float *gradients[MOST];
+        for (size_t g = 0; g < count; g++) {
+            gradients[g] = blocks[g] = values + g * LENGTH;
+            fill_normal(blocks[g], LENGTH, 90 + g);
+        }
+        ctkd__sgd_sum(gradients, count, count, 0, LENGTH, sum);
+        ctkd__sum_tree(count, blocks, LENGTH);
+        assert_memory_equal(sum, blocks[0], sizeof sum);
+    }
+    free(values);
 }
 
 /* 8 parts: the same bits with every number of workers. */
@@ -234,7 +256,8 @@ int main(void)
         cmocka_unit_test(range_leaves_the_rest_alone),
         cmocka_unit_test(groups_keep_their_options_and_workers_do_not_change_bits),
         cmocka_unit_test(norm_is_that_of_the_summed_slices_and_scale_multiplies_them),
-        cmocka_unit_test(a_tree_halves_the_slices_and_the_rest_follows),
+        cmocka_unit_test(a_tree_over_the_slices_comes_before_the_rest),
+        cmocka_unit_test(the_tree_is_that_over_ranks),
         cmocka_unit_test(norm_in_parts_does_not_depend_on_the_workers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

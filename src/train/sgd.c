@@ -11,7 +11,16 @@ static void add_to(const float *restrict from, size_t n, float *restrict sum)
         sum[i] += from[i];
 }
 
-/* At most a chunk. The second half waits in memory of its own: one chunk for each level. */
+/* The largest power of two below count, which is at least 2. */
+static size_t first_part(size_t count)
+{
+    size_t part = 1;
+    while (2 * part < count)
+        part *= 2;
+    return part;
+}
+
+/* At most a chunk. The second part waits in memory of its own: one chunk for each level. */
 static void sum_tree(const float *const *gradients, size_t count, size_t begin, size_t n,
                      float *sum)
 {
@@ -19,14 +28,14 @@ static void sum_tree(const float *const *gradients, size_t count, size_t begin, 
         memcpy(sum, gradients[0] + begin, n * sizeof *sum);
         return;
     }
-    const size_t half = count / 2;
-    sum_tree(gradients, half, begin, n, sum);
-    if (count - half == 1) {
-        add_to(gradients[half] + begin, n, sum);
+    const size_t part = first_part(count);
+    sum_tree(gradients, part, begin, n, sum);
+    if (count - part == 1) {
+        add_to(gradients[part] + begin, n, sum);
         return;
     }
     float second[CHUNK];
-    sum_tree(gradients + half, count - half, begin, n, second);
+    sum_tree(gradients + part, count - part, begin, n, second);
     add_to(second, n, sum);
 }
 

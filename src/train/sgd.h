@@ -20,16 +20,15 @@ struct ctkd__sgd_group {
     float *values, *velocity;      /* [n]; velocity is the optimiser's state */
     const float *const *gradients; /* n_gradients of [n]; the gradient is their sum */
     size_t n, n_gradients;
-    size_t n_tree; /* so many of them are summed as a balanced tree, then the others in order;
+    size_t n_tree; /* so many of them are summed as a tree, then the others in order;
                       0: all in order */
     float lr, momentum, weight_decay; /* lr of this step */
     float scale;                      /* of the gradient: 1, or less when its norm is clipped */
     bool nesterov;
 };
 
-/* Elements begin..begin+n-1 of a sum of gradients: the first n_tree of them as a balanced binary tree
-   (the first half, rounded down, plus the second), then the others in order. n_tree 0: all in order.
-   sum: [n], overwritten. */
+/* Elements begin..begin+n-1 of a sum of gradients: the first n_tree of them by the tree of dist/sum.h,
+   then the others in order. n_tree 0: all in order. sum: [n], overwritten. */
 void ctkd__sgd_sum(const float *const *gradients, size_t n_gradients, size_t n_tree, size_t begin,
                    size_t n, float *sum);
 
