@@ -87,7 +87,7 @@ static const struct headline {
     { "parameters", "parameters", "", 0, 1 },
     { "file of weights, MB", "weights_bytes", "", 2, 1e-6 },
     { "memory at most, MB", "memory_bytes", "", 0, 1e-6 },
-    { "training time, s", "seconds", "", 0, 1 },
+    { "training time, s", "seconds", "", 1, 1 },
     { "images per second", "images_per_second", "", 0, 1 },
 };
 
@@ -213,7 +213,7 @@ static void write_notes(const struct ctkd__json_rows *notes, FILE *out)
     if (count == 0)
         return;
     fputs("<h3>What was found at its start and noted since</h3>\n<div class=\"scroll\"><table>\n"
-          "<tr><th></th><th>epoch</th><th>subject</th><th>finding</th></tr>\n",
+          "<tr><th>subject</th><th></th><th>epoch</th><th class=\"text\">finding</th></tr>\n",
           out);
     for (int problems = 1; problems >= 0; problems--)
         for (size_t i = 0; i < count; i++) {
@@ -223,13 +223,14 @@ static void write_notes(const struct ctkd__json_rows *notes, FILE *out)
             const char *const text = ctkd__json_rows_string(notes, i, "text");
             if (problem != (problems == 1) || !subject || !text)
                 continue;
-            fputs(problem ? "<tr><td><strong>PROBLEM</strong></td>" : "<tr><td>ok</td>", out);
-            if (epoch > 0)
-                fprintf(out, "<td>%.0f</td><td>", epoch);
-            else
-                fputs("<td>start</td><td>", out);
+            fputs("<tr><td>", out);
             ctkd__markup_text(subject, out);
-            fputs("</td><td class=\"text\">", out);
+            fputs(problem ? "</td><td><strong>PROBLEM</strong></td>" : "</td><td>ok</td>", out);
+            if (epoch > 0)
+                fprintf(out, "<td>%.0f</td>", epoch);
+            else
+                fputs("<td>start</td>", out);
+            fputs("<td class=\"text\">", out);
             ctkd__markup_text(text, out);
             fputs("</td></tr>\n", out);
         }
