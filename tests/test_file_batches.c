@@ -450,6 +450,34 @@ static void small_images_of_one_size_are_kept_in_memory(void **state)
     ctkd__dataset_close(dataset);
 }
 
+static void the_first_image_that_differs_or_fails_decides_where_images_are_kept(void **state)
+{
+    char photos[700], spec[800];
+    struct ctkd__dataset *dataset;
+    ctkd_error err;
+    snprintf(photos, sizeof photos, "%s/first", (char *)*state);
+    snprintf(spec, sizeof spec, "imagefolder:%s", photos);
+    for (unsigned i = 0; i < 60; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "train/%c/%02u.ppm", 'a' + (int)(i / 30), i);
+        photo_write(photos, name, 20, 16, i % 2, i);
+    }
+    photo_write(photos, "val/a/0.ppm", 20, 16, 0, 0);
+    photo_write(photos, "val/b/0.ppm", 20, 16, 1, 0);
+    photo_text(photos, "train/a/20.ppm", "no image");
+    photo_text(photos, "train/b/50.ppm", "no image");
+    for (int i = 0; i < 5; i++) { /* whichever thread is first */
+        assert_int_equal(ctkd__dataset_open(spec, NULL, &dataset, &err), CTKD_EFORMAT);
+        assert_non_null(strstr(err.message, "train/a/20.ppm: found no image"));
+    }
+    photo_write(photos, "train/a/10.ppm", 21, 16, 0, 0); /* no reason to read on */
+    for (int i = 0; i < 5; i++) {
+        check_ok(ctkd__dataset_open(spec, NULL, &dataset, &err), &err);
+        assert_non_null(dataset->train.source);
+        ctkd__dataset_close(dataset);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -464,6 +492,9 @@ int main(void)
         cmocka_unit_test(nothing_is_read_behind_the_last_batch),
         cmocka_unit_test_setup_teardown(small_images_of_one_size_are_kept_in_memory,
                                         temp_folder_make, temp_folder_remove),
+        cmocka_unit_test_setup_teardown(
+            the_first_image_that_differs_or_fails_decides_where_images_are_kept, temp_folder_make,
+            temp_folder_remove),
     };
     return cmocka_run_group_tests(tests, folder_make, temp_folder_remove);
 }

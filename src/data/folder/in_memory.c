@@ -21,45 +21,133 @@ static ctkd_status read_image(const struct ctkd__image_source *source, size_t id
     return status;
 }
 
+/* --- images shared out among threads */
+
+/* Images that threads claim in their order. The first one that fails, or after which there is
+   nothing to find, ends the work; those before it have all been seen, so that the outcome does not
+   depend on the number of threads. */
+struct share {
+    const struct ctkd__image_source *source;
+    size_t count;
+    void *(*thread)(void *share);
+    atomic_size_t next;
+    pthread_mutex_t lock; /* over all that follows */
+    size_t end;           /* the first image that ends the work; SIZE_MAX: none */
+    ctkd_status status;   /* of that image; CTKD_OK: not a failure */
+    ctkd_error err;
+};
+
+/* Image `id` ends the work, with CTKD_OK or a failure. */
+static void share_end(struct share *share, size_t id, ctkd_status status, const ctkd_error *err)
+{
+    pthread_mutex_lock(&share->lock);
+    if (id < share->end) {
+        share->end = id;
+        share->status = status;
+        if (status != CTKD_OK)
+            share->err = *err;
+    }
+    pthread_mutex_unlock(&share->lock);
+    atomic_store(&share->next, share->count);
+}
+
+/* The next image for this thread; false: there is none. */
+static bool share_next(struct share *share, size_t *id)
+{
+    *id = atomic_fetch_add(&share->next, 1);
+    return *id < share->count;
+}
+
+/* Threads beside the caller: what cannot be started is not needed. */
+static size_t start_helpers(struct share *share, size_t first, pthread_t threads[THREADS_MAX])
+{
+    cpu_set_t cpus;
+    const size_t processors =
+        sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
+    size_t count = 0;
+    while (count + 1 < processors && count < THREADS_MAX && first + count + 1 < share->count &&
+           ctkd__thread_start(&threads[count], share->thread, share) == 0)
+        count++;
+    return count;
+}
+
+static ctkd_status share_out(struct share *share, size_t first, ctkd_error *err)
+{
+    pthread_t threads[THREADS_MAX];
+    pthread_mutex_init(&share->lock, NULL);
+    atomic_store(&share->next, first);
+    share->end = SIZE_MAX;
+    const size_t helpers = start_helpers(share, first, threads);
+    share->thread(share);
+    for (size_t i = 0; i < helpers; i++)
+        pthread_join(threads[i], NULL);
+    pthread_mutex_destroy(&share->lock);
+    return share->status == CTKD_OK ? CTKD_OK
+                                    : ctkd__fail(err, share->status, "%s", share->err.message);
+}
+
+/* --- sizes */
+
+struct size_job {
+    struct share share;
+    const size_t *size; /* that the others shall have */
+};
+
+/* Height and width of image `id`, from its header. */
+static ctkd_status size_of(const struct ctkd__image_source *source, size_t id, size_t size[2],
+                           ctkd_error *err)
+{
+    char place[CTKD__TREE_PLACE_MAX];
+    struct ctkd__tree_bytes bytes;
+    struct ctkd__picture_file file;
+    struct ctkd__picture_info info;
+    ctkd_status status = read_image(source, id, place, &bytes, &file, err);
+    if (status == CTKD_OK)
+        status = ctkd__picture_probe(&file, &info, err);
+    ctkd__tree_bytes_free(&bytes);
+    if (status != CTKD_OK)
+        return status;
+    if (source->views.upright)
+        ctkd__picture_info_upright(&info);
+    size[0] = info.height;
+    size[1] = info.width;
+    return CTKD_OK;
+}
+
+static void *compare_sizes(void *argument)
+{
+    struct size_job *const job = argument;
+    for (size_t id, size[2]; share_next(&job->share, &id);) {
+        ctkd_error err;
+        const ctkd_status status = size_of(job->share.source, id, size, &err);
+        if (status != CTKD_OK || size[0] != job->size[0] || size[1] != job->size[1])
+            share_end(&job->share, id, status, &err);
+    }
+    return NULL;
+}
+
 ctkd_status ctkd__image_source_one_size(const struct ctkd__image_source *source, size_t count,
                                         size_t side_max, bool *one, size_t size[2], ctkd_error *err)
 {
-    ctkd_status status = CTKD_OK;
-    *one = count > 0;
-    for (size_t i = 0; i < count && *one && status == CTKD_OK; i++) {
-        char place[CTKD__TREE_PLACE_MAX];
-        struct ctkd__tree_bytes bytes;
-        struct ctkd__picture_file file;
-        struct ctkd__picture_info info;
-        status = read_image(source, i, place, &bytes, &file, err);
-        if (status == CTKD_OK)
-            status = ctkd__picture_probe(&file, &info, err);
-        ctkd__tree_bytes_free(&bytes);
-        if (status != CTKD_OK)
-            return status;
-        if (source->views.upright)
-            ctkd__picture_info_upright(&info);
-        if (i == 0) {
-            size[0] = info.height;
-            size[1] = info.width;
-        }
-        *one = info.height == size[0] && info.width == size[1] && info.height <= side_max &&
-               info.width <= side_max;
-    }
+    struct size_job job = { { .source = source, .count = count, .thread = compare_sizes }, size };
+    *one = false;
+    if (count == 0)
+        return CTKD_OK;
+    ctkd_status status = size_of(source, 0, size, err);
+    if (status != CTKD_OK || size[0] > side_max || size[1] > side_max)
+        return status;
+    status = share_out(&job.share, 1, err);
+    *one = status == CTKD_OK && job.share.end == SIZE_MAX;
     return status;
 }
 
+/* --- pixels */
+
 struct memory_job {
-    const struct ctkd__image_source *source;
-    size_t count;
+    struct share share;
     const size_t *size;
     size_t image; /* bytes */
     uint8_t *pixels;
-    atomic_size_t next;
-    pthread_mutex_t lock;
-    size_t failed; /* the first image that cannot be read */
-    ctkd_status status;
-    ctkd_error err;
 };
 
 static void copy_planes(const struct ctkd__picture *picture, uint8_t *out)
@@ -79,7 +167,7 @@ static ctkd_status load_image(const struct memory_job *job, struct ctkd__viewer 
     struct ctkd__picture_file file;
     struct ctkd__picture picture;
     uint8_t *const out = job->pixels + id * job->image;
-    ctkd_status status = read_image(job->source, id, place, &bytes, &file, err);
+    ctkd_status status = read_image(job->share.source, id, place, &bytes, &file, err);
     if (status == CTKD_OK && !job->size) {
         status = ctkd__viewer_evaluation(viewer, &file, out, err);
     } else if (status == CTKD_OK) {
@@ -94,71 +182,37 @@ static ctkd_status load_image(const struct memory_job *job, struct ctkd__viewer 
     return status;
 }
 
-static void note_failure(struct memory_job *job, size_t id, ctkd_status status,
-                         const ctkd_error *err)
-{
-    pthread_mutex_lock(&job->lock);
-    if (id < job->failed) {
-        job->failed = id;
-        job->status = status;
-        job->err = *err;
-    }
-    pthread_mutex_unlock(&job->lock);
-    atomic_store(&job->next, job->count);
-}
-
 static void *load_share(void *argument)
 {
     struct memory_job *const job = argument;
     struct ctkd__viewer *viewer = NULL;
     struct ctkd__picture_reader *reader = NULL;
     ctkd_error err;
-    ctkd_status status = ctkd__viewer_create(&job->source->views, &viewer, &err);
+    ctkd_status status = ctkd__viewer_create(&job->share.source->views, &viewer, &err);
     if (status == CTKD_OK)
-        status = ctkd__picture_reader_create(job->source->views.pixels_max, false, &reader, &err);
+        status =
+            ctkd__picture_reader_create(job->share.source->views.pixels_max, false, &reader, &err);
     if (status != CTKD_OK)
-        note_failure(job, 0, status, &err);
+        share_end(&job->share, 0, status, &err);
     else
-        ctkd__picture_reader_upright(reader, job->source->views.upright);
-    for (size_t id; (id = atomic_fetch_add(&job->next, 1)) < job->count;) {
+        ctkd__picture_reader_upright(reader, job->share.source->views.upright);
+    for (size_t id; share_next(&job->share, &id);) {
         status = load_image(job, viewer, reader, id, &err);
         if (status != CTKD_OK)
-            note_failure(job, id, status, &err);
+            share_end(&job->share, id, status, &err);
     }
     ctkd__picture_reader_destroy(reader);
     ctkd__viewer_destroy(viewer);
     return NULL;
 }
 
-/* Threads beside the caller: what cannot be started is not needed. */
-static size_t start_helpers(struct memory_job *job, pthread_t threads[THREADS_MAX])
-{
-    cpu_set_t cpus;
-    const size_t processors =
-        sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
-    size_t count = 0;
-    while (count + 1 < processors && count < THREADS_MAX && count + 1 < job->count &&
-           ctkd__thread_start(&threads[count], load_share, job) == 0)
-        count++;
-    return count;
-}
-
 ctkd_status ctkd__image_source_load(const struct ctkd__image_source *source, size_t count,
                                     const size_t *size, uint8_t *pixels, ctkd_error *err)
 {
     const size_t side = source->views.size;
-    struct memory_job job = { .source = source,
-                              .count = count,
+    struct memory_job job = { .share = { .source = source, .count = count, .thread = load_share },
                               .size = size,
                               .image = 3 * (size ? size[0] * size[1] : side * side),
-                              .pixels = pixels,
-                              .failed = SIZE_MAX };
-    pthread_t threads[THREADS_MAX];
-    pthread_mutex_init(&job.lock, NULL);
-    const size_t helpers = start_helpers(&job, threads);
-    load_share(&job);
-    for (size_t i = 0; i < helpers; i++)
-        pthread_join(threads[i], NULL);
-    pthread_mutex_destroy(&job.lock);
-    return job.status == CTKD_OK ? CTKD_OK : ctkd__fail(err, job.status, "%s", job.err.message);
+                              .pixels = pixels };
+    return share_out(&job.share, 0, err);
 }

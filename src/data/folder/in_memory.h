@@ -5,7 +5,7 @@
 #include "data/source.h"
 
 /* Whether all images have one size of at most `side_max` pixels a side, which becomes size: height,
-   width. Reads files until one differs. */
+   width. Reads files until one differs, on all processors. */
 ctkd_status ctkd__image_source_one_size(const struct ctkd__image_source *source, size_t count,
                                         size_t side_max, bool *one, size_t size[2],
                                         ctkd_error *err);
