@@ -11,6 +11,9 @@
 
 enum { HOST_BYTES = 256, WHO_BYTES = HOST_BYTES + 32, VERSION_BYTES = 128 };
 
+/* How long a rank leaves it to another one to tell what both have seen. */
+enum { OTHERS_SECONDS = 2 };
+
 /* What one channel works with; of the thread that uses it. */
 struct lane {
     struct ctkd__parcel *out, *in; /* [size] */
@@ -62,12 +65,17 @@ struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
     return dist ? dist->lanes[channel].counts : (struct ctkd__dist_counts){ 0 };
 }
 
-/* The ranks that were not heard, by name. */
+/* The ranks that were not heard, by name. The first of those that were tells it, and ends the
+   others while they wait. */
 static ctkd_status not_heard(const struct ctkd__dist *dist, const struct lane *lane,
                              ctkd_error *err)
 {
     char names[sizeof err->message] = "";
-    size_t used = 0, count = 0;
+    size_t used = 0, count = 0, first = 0;
+    while (first < dist->rank && lane->late[first])
+        first++;
+    if (first < dist->rank)
+        sleep(OTHERS_SECONDS);
     for (size_t r = 0; r < dist->size; r++) {
         if (!lane->late[r])
             continue;

@@ -1,6 +1,7 @@
 /*
- * How parcels travel between the ranks of a run: the one thing that an implementation provides.
- * Tests have ranks that are threads of one process (tests/support/thread_ranks.h).
+ * How parcels travel between the ranks of a run: the one thing that an implementation provides. MPI
+ * is a module that is loaded on demand (dist_mpi.c); tests have ranks that are threads of one
+ * process (tests/support/thread_ranks.h).
  */
 #ifndef CTKD_DIST_TRANSPORT_H
 #define CTKD_DIST_TRANSPORT_H
@@ -25,7 +26,8 @@ struct ctkd__parcel {
 
 /* Every function but open takes what open gave. */
 struct ctkd__transport {
-    const char *name; /* of the implementation: "MPI", "threads" */
+    const char *name;     /* of the implementation: "MPI", "threads" */
+    const char *made_for; /* CTKD_VERSION_STRING where it was compiled */
     ctkd_status (*open)(void **out, ctkd_error *err);
     size_t (*rank)(const void *transport);
     size_t (*size)(const void *transport);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ctkd/version.h"
 #include "support/check.h"
 #include "util/error.h"
 
@@ -148,6 +149,7 @@ static void seat_close(void *transport, bool together)
 }
 
 static const struct ctkd__transport threads = { .name = "threads",
+                                                .made_for = CTKD_VERSION_STRING,
                                                 .open = seat_open,
                                                 .rank = seat_rank,
                                                 .size = seat_size,

@@ -1,0 +1,125 @@
+#include "dist/launch.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctkd/version.h"
+#include "util/error.h"
+
+enum { PATH_BYTES = 4096 };
+
+/* How many processes a variable tells; 0: it is not set, or no number. */
+static size_t told_by(const char *variable)
+{
+    const char *const text = getenv(variable);
+    char *end = NULL;
+    const long value = text ? strtol(text, &end, 10) : 0;
+    return text && end != text && *end == '\0' && value > 0 ? (size_t)value : 0;
+}
+
+/* The variable by which a launcher of MPI shows itself; NULL: there is none. */
+static const char *mpi_variable(void)
+{
+    static const char *const names[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK",
+                                         "MPI_LOCALNRANKS" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]))
+            return names[i];
+    return NULL;
+}
+
+/* What the launcher of MPI says, or Slurm for one that only tells the rank; 0: not told. */
+static size_t told_count(void)
+{
+    const size_t open_mpi = told_by("OMPI_COMM_WORLD_SIZE"), mpich = told_by("PMI_SIZE");
+    return open_mpi ? open_mpi : mpich ? mpich : told_by("SLURM_STEP_NUM_TASKS");
+}
+
+size_t ctkd__launch_count(void)
+{
+    const size_t told = told_count();
+    return told ? told : mpi_variable() != NULL;
+}
+
+/* The two places of the module: the folder of this binary, and the one where it is installed. */
+static ctkd_status module_paths(char paths[2][PATH_BYTES], ctkd_error *err)
+{
+    char own[PATH_BYTES];
+    const ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
+    if (n <= 0)
+        return ctkd__fail(err, CTKD_EIO,
+                          "cannot read /proc/self/exe, beside which %s is looked for",
+                          CTKD__MPI_MODULE);
+    own[n] = '\0';
+    *(strrchr(own, '/') + 1) = '\0';
+    const int a = snprintf(paths[0], PATH_BYTES, "%s%s", own, CTKD__MPI_MODULE);
+    const int b = snprintf(paths[1], PATH_BYTES, "%s%s/%s", own, CTKD_MODULES, CTKD__MPI_MODULE);
+    return a < PATH_BYTES && b < PATH_BYTES
+               ? CTKD_OK
+               : ctkd__fail(err, CTKD_ERANGE, "%s: the path is too long", own);
+}
+
+/* The library behind the module stays loaded until the process ends, as MPI wants it. */
+static ctkd_status load(const char *reason, const struct ctkd__transport **out, ctkd_error *err)
+{
+    char paths[2][PATH_BYTES];
+    const ctkd_status status = module_paths(paths, err);
+    if (status != CTKD_OK)
+        return status;
+    const char *const path = access(paths[0], F_OK) == 0 ? paths[0] : paths[1];
+    if (access(path, F_OK) != 0)
+        return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                          "%s asks for several processes, and this ctkd is built without MPI: no "
+                          "%s in %.150s (doc/clusters.md)",
+                          reason, CTKD__MPI_MODULE, paths[1]);
+    void *const module = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    if (!module)
+        return ctkd__fail(err, CTKD_EBACKEND, "cannot load %s", dlerror());
+    *out = dlsym(module, "ctkd__transport_mpi");
+    if (!*out)
+        return ctkd__fail(err, CTKD_EBACKEND, "%s: no module of ctkd", path);
+    if (strcmp((*out)->made_for, CTKD_VERSION_STRING) != 0)
+        return ctkd__fail(err, CTKD_EBACKEND, "%s: made for ctkd %s, expected %s", path,
+                          (*out)->made_for, CTKD_VERSION_STRING);
+    return CTKD_OK;
+}
+
+/* MPI of another make than the launcher's begins alone, as one rank of one. */
+static ctkd_status check_count(struct ctkd__dist *dist, const char *reason, ctkd_error *err)
+{
+    const size_t found = ctkd__dist_size(dist), told = told_count();
+    if (!told || told == found)
+        return CTKD_OK;
+    return ctkd__fail(err, CTKD_EBACKEND,
+                      "%s: the launcher has started %zu processes, and %s finds %zu: use the "
+                      "launcher of that MPI (with Slurm: srun --mpi=pmix)",
+                      reason, told, ctkd__dist_version(dist), found);
+}
+
+ctkd_status ctkd__launch_open(bool always, struct ctkd__dist **out, ctkd_error *err)
+{
+    const char *const variable = mpi_variable(), *const reason = variable ? variable : "train.mpi";
+    const struct ctkd__transport *transport;
+    *out = NULL;
+    if (!variable && !always && told_by("SLURM_STEP_NUM_TASKS") > 1)
+        return ctkd__fail(err, CTKD_EBACKEND,
+                          "SLURM_STEP_NUM_TASKS: srun has started %zu processes without MPI, which "
+                          "would be as many runs of their own: use srun --mpi=pmix, or -n 1",
+                          told_by("SLURM_STEP_NUM_TASKS"));
+    if (!always && (!variable || told_count() == 1))
+        return CTKD_OK;
+    ctkd_status status = load(reason, &transport, err);
+    if (status == CTKD_OK)
+        status = ctkd__dist_open(transport, out, err);
+    if (status != CTKD_OK)
+        return status;
+    status = check_count(*out, reason, err);
+    if (status == CTKD_OK && ctkd__dist_size(*out) > 1)
+        return CTKD_OK;
+    ctkd__dist_close(*out);
+    *out = NULL;
+    return status;
+}
