@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/logit_folder.h"
@@ -94,6 +96,45 @@ static void rows_are_read_as_they_were_written_by_whoever(void **state)
     expect_row(again, 19, 2);
     assert_int_equal(ctkd__logit_file_shape(again).views, 4);
     ctkd__logit_file_close(again);
+}
+
+static void a_row_is_claimed_by_one_and_free_when_that_ends(void **state)
+{
+    const char *const path = temp_path(*state, "a.logits");
+    struct ctkd__logit_file *const a = create(path), *const b = create(path);
+    assert_true(ctkd__logit_file_claim(a, 3) && ctkd__logit_file_claim(a, 3));
+    assert_true(ctkd__logit_file_claim(a, 4) && ctkd__logit_file_claim(b, 5));
+    assert_false(ctkd__logit_file_claim(b, 3) || ctkd__logit_file_claim(a, 5));
+    put(b, 3, 1); /* a claim is a word among those who ask; it stops nobody */
+    expect_row(a, 3, 1);
+    ctkd__logit_file_release(a);
+    assert_true(ctkd__logit_file_claim(b, 3));
+    ctkd__logit_file_close(b);
+    assert_true(ctkd__logit_file_claim(a, 3) && ctkd__logit_file_claim(a, 5));
+    ctkd__logit_file_release(a);
+
+    /* One that is killed while it computes. */
+    int told[2];
+    char byte;
+    assert_int_equal(pipe(told), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        struct ctkd__logit_file *mine;
+        const bool claimed =
+            ctkd__logit_file_open(path, &mine, NULL) == CTKD_OK && ctkd__logit_file_claim(mine, 7);
+        if (write(told[1], claimed ? "y" : "n", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    assert_false(ctkd__logit_file_claim(a, 7));
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_true(ctkd__logit_file_claim(a, 7));
+    close(told[0]);
+    close(told[1]);
+    ctkd__logit_file_close(a);
 }
 
 static void every_changed_byte_of_a_row_is_noticed(void **state)
@@ -302,6 +343,7 @@ int main(void)
     cmocka_unit_test_setup_teardown(test, temp_folder_make, temp_folder_remove)
     const struct CMUnitTest tests[] = {
         IN_A_FOLDER(rows_are_read_as_they_were_written_by_whoever),
+        IN_A_FOLDER(a_row_is_claimed_by_one_and_free_when_that_ends),
         IN_A_FOLDER(every_changed_byte_of_a_row_is_noticed),
         IN_A_FOLDER(every_changed_byte_of_the_header_and_every_length_is_refused),
         IN_A_FOLDER(another_identity_is_named),

@@ -1,9 +1,11 @@
 #include "support/check.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "nn/models/models.h"
 #include "support/scratch.h"
@@ -120,6 +122,27 @@ static void logits_of_an_image_do_not_depend_on_the_images_beside_it(void **stat
         }
 }
 
+/* Every network that `ctkd models` lists, with its published images, and the kernels that a run here
+   would choose: for the hand, `test_teacher_store networks`. */
+static void all_networks_answer_alone_as_in_company(void **state)
+{
+    (void)state;
+    const struct ctkd__engine_config asked = { .isa = "auto", .threads = 1 };
+    struct ctkd__engine engine;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__engine_open(&asked, &engine, &err), &err);
+    for (size_t f = 0; ctkd__model_families()[f]; f++) {
+        const struct ctkd__model_family *const family = ctkd__model_families()[f];
+        for (size_t m = 0; family->models[m].name; m++) {
+            check_model(family->models[m].name, ctkd__model_published(family).height, &engine);
+            printf("%s: the same bits in company (%s)\n", family->models[m].name,
+                   engine.kernels->name);
+            fflush(stdout);
+        }
+    }
+    ctkd__engine_close(&engine);
+}
+
 static bool next_batch(struct ctkd__session *session, struct ctkd__batch *batch)
 {
     ctkd_error err = { 0 };
@@ -201,6 +224,114 @@ static void a_numbered_view_is_the_one_that_was_drawn(void **state)
     ctkd__config_destroy(config);
 }
 
+/* Another process that has claimed a row of a batch, and what it does with it. */
+struct other {
+    struct ctkd__logit_file *file;
+    uint64_t row;
+    const float *logits; /* NULL: it dies */
+};
+
+static void *end_claim(void *argument)
+{
+    struct other *const other = argument;
+    const struct timespec moment = { .tv_nsec = 30000000 };
+    nanosleep(&moment, NULL);
+    if (other->logits)
+        assert_int_equal(ctkd__logit_file_put(other->file, other->row, other->logits, NULL), 0);
+    ctkd__logit_file_close(other->file);
+    return NULL;
+}
+
+/* The first batch of an epoch while another has claimed its row 5. */
+static struct ctkd__teacher_store_counts ask_beside(struct ctkd__session *session, uint64_t epoch,
+                                                    bool ends, bool answers)
+{
+    struct ctkd__teacher_store_counts counts = { 0 };
+    struct ctkd__batch batch;
+    float expected[16 * TINY_CLASSES], found[16 * TINY_CLASSES];
+    ctkd_error err = { 0 };
+    struct other other;
+    pthread_t thread;
+    ctkd__loader_start(session->data.train, epoch, 0);
+    assert_true(next_batch(session, &batch));
+    check_ok(ctkd__teacher_forward(session->teacher, batch.n, batch.x, expected, &err), &err);
+    check_ok(ctkd__logit_file_open(session->store->path, &other.file, &err), &err);
+    other.row = batch.ids[5] * session->store->views + batch.views[5];
+    other.logits = answers ? expected + 5 * TINY_CLASSES : NULL;
+    assert_true(ctkd__logit_file_claim(other.file, other.row));
+    if (ends)
+        assert_int_equal(pthread_create(&thread, NULL, end_claim, &other), 0);
+    check_ok(ctkd__teacher_store_forward(session->store, &batch, found, &counts, &err), &err);
+    if (ends)
+        pthread_join(thread, NULL);
+    else
+        ctkd__logit_file_close(other.file);
+    assert_memory_equal(found, expected, batch.n * TINY_CLASSES * sizeof *found);
+    assert_int_equal(counts.hits + counts.misses, 16);
+    return counts;
+}
+
+static void what_another_computes_is_waited_for_but_not_for_ever(void **state)
+{
+    (void)state;
+    char settings[512], note[CTKD__STORE_NOTE];
+    struct ctkd__config *config;
+    struct ctkd__teacher_store_counts counts;
+    snprintf(settings, sizeof settings, "teacher.store=%s train.batch=16", scratch_path("others"));
+    struct ctkd__session *session = open_session(settings, &config);
+    open_store(session, note);
+    session->store->share = 4; /* several rounds of a batch */
+    session->store->wait_ns = UINT64_MAX;
+    counts = ask_beside(session, 1, true, true);
+    assert_true(counts.hits == 1 && counts.misses == 15);
+    counts = ask_beside(session, 2, true, false); /* it dies: nobody has the answer */
+    assert_true(counts.hits <= 1 && session->store->in_vain == 0);
+    /* One that stands still is waited for a few times. */
+    session->store->wait_ns = 20000000;
+    for (uint64_t epoch = 3; epoch < 3 + CTKD__STORE_VAIN; epoch++) {
+        assert_int_equal(session->store->in_vain, epoch - 3);
+        counts = ask_beside(session, epoch, false, false);
+        assert_true(counts.misses > 8 && counts.damaged == 0);
+    }
+    session->store->wait_ns = UINT64_MAX; /* it would hang */
+    counts = ask_beside(session, 8, false, false);
+    assert_true(counts.misses > 8);
+    /* What was computed is there, whoever had claimed it. */
+    for (uint64_t epoch = 1; epoch <= 5; epoch++)
+        assert_int_equal(ask_epoch(session, epoch).hits >= 16, 1);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+static bool stop_never(void *context, uint64_t rows, uint64_t all)
+{
+    *(uint64_t *)context = rows;
+    return rows <= all;
+}
+
+static void filling_passes_over_claims_and_comes_back(void **state)
+{
+    (void)state;
+    char settings[512], note[CTKD__STORE_NOTE];
+    struct ctkd__config *config;
+    struct ctkd__teacher_store_counts counts = { 0 };
+    struct ctkd__logit_file *other;
+    ctkd_error err = { 0 };
+    uint64_t rows = 0;
+    snprintf(settings, sizeof settings, "teacher.store=%s data.limit=10", scratch_path("filled"));
+    struct ctkd__session *session = open_session(settings, &config);
+    open_store(session, note);
+    check_ok(ctkd__logit_file_open(session->store->path, &other, &err), &err);
+    const uint64_t first = ctkd__loader_chosen(session->data.train)[0] * session->store->views;
+    for (uint64_t row = first; row < first + 30; row++)
+        assert_true(ctkd__logit_file_claim(other, row));
+    check_ok(ctkd__teacher_store_fill(session->store, stop_never, &rows, &counts, &err), &err);
+    assert_true(counts.misses == 1620 && counts.hits == 0 && rows == 1620);
+    ctkd__logit_file_close(other);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
 static void a_teacher_whose_answers_depend_on_company_has_no_store(void **state)
 {
     (void)state;
@@ -218,12 +349,18 @@ static void a_teacher_whose_answers_depend_on_company_has_no_store(void **state)
     ctkd__config_destroy(config);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const struct CMUnitTest by_hand[] = { cmocka_unit_test(
+        all_networks_answer_alone_as_in_company) };
+    if (argc > 1 && strcmp(argv[1], "networks") == 0)
+        return cmocka_run_group_tests(by_hand, NULL, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_of_an_image_do_not_depend_on_the_images_beside_it),
         cmocka_unit_test(what_is_there_and_what_is_missing_have_the_same_bits),
         cmocka_unit_test(a_numbered_view_is_the_one_that_was_drawn),
+        cmocka_unit_test(what_another_computes_is_waited_for_but_not_for_ever),
+        cmocka_unit_test(filling_passes_over_claims_and_comes_back),
         cmocka_unit_test(a_teacher_whose_answers_depend_on_company_has_no_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

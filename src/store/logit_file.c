@@ -372,6 +372,25 @@ ctkd_status ctkd__logit_file_put(struct ctkd__logit_file *file, uint64_t row, co
     return CTKD_OK;
 }
 
+/* Such a lock belongs to the opened file: it ends with that, and two openings by one process exclude
+   each other. */
+static int lock_range(int descriptor, short type, off_t start, off_t bytes)
+{
+    struct flock range = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = bytes };
+    return fcntl(descriptor, F_OFD_SETLK, &range);
+}
+
+bool ctkd__logit_file_claim(struct ctkd__logit_file *file, uint64_t row)
+{
+    return lock_range(file->descriptor, F_WRLCK, index_at(row), sizeof(uint32_t)) == 0 ||
+           (errno != EAGAIN && errno != EACCES);
+}
+
+void ctkd__logit_file_release(struct ctkd__logit_file *file)
+{
+    (void)lock_range(file->descriptor, F_UNLCK, 0, 0);
+}
+
 /* --- all rows */
 
 /* Counts the rows of a part of the index. */

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "nn/conv/dnnl_version.h"
 #include "store/logit_folder.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "util/sha256.h"
@@ -17,6 +19,7 @@ enum {
     IDENTITY_BYTES = 3072,
     NAME_DIGITS = 16
 };
+static const uint64_t wait_limit_ns = 5000000000; /* a share takes a small part of it */
 
 bool ctkd__teacher_store_asked(const char *folder)
 {
@@ -148,9 +151,10 @@ static ctkd_status allocate(struct ctkd__teacher_store *store, ctkd_error *err)
 {
     const size_t batch = store->teacher->batch_max;
     store->missing = malloc(batch * sizeof *store->missing);
+    store->mine = malloc(batch * sizeof *store->mine);
     store->x = malloc(batch * store->image * sizeof *store->x);
     store->logits = malloc(batch * store->classes * sizeof *store->logits);
-    return store->missing && store->x && store->logits
+    return store->missing && store->mine && store->x && store->logits
                ? CTKD_OK
                : ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
 }
@@ -279,6 +283,8 @@ ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args
     store->views = ctkd__loader_views(args->loader);
     store->classes = args->classes;
     store->image = args->images->channels * args->images->height * args->images->width;
+    store->share = PROBES * ctkd__workers_count(args->engine->workers);
+    store->wait_ns = wait_limit_ns;
     ctkd_status status = allocate(store, err);
     if (status == CTKD_OK)
         status = open_file(store, args, note, err);
@@ -295,6 +301,7 @@ void ctkd__teacher_store_close(struct ctkd__teacher_store *store)
         return;
     ctkd__logit_file_close(store->file);
     free(store->missing);
+    free(store->mine);
     free(store->x);
     free(store->logits);
     free(store);
@@ -308,37 +315,68 @@ static uint64_t row_of(const struct ctkd__teacher_store *store, const struct ctk
     return batch->ids[i] * store->views + batch->views[i];
 }
 
+static bool find_row(struct ctkd__teacher_store *store, const struct ctkd__batch *batch, size_t i,
+                     float *logits, struct ctkd__teacher_store_counts *counts, bool *damaged)
+{
+    const enum ctkd__logit_row found =
+        ctkd__logit_file_get(store->file, row_of(store, batch, i), logits + i * store->classes);
+    counts->hits += found == CTKD__ROW_FOUND;
+    *damaged = found == CTKD__ROW_DAMAGED;
+    return found == CTKD__ROW_FOUND;
+}
+
 /* Reads what is there; returns how many are missing. */
 static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                       float *logits, struct ctkd__teacher_store_counts *counts)
 {
     size_t missing = 0;
-    for (size_t i = 0; i < batch->n; i++) {
-        const enum ctkd__logit_row found =
-            ctkd__logit_file_get(store->file, row_of(store, batch, i), logits + i * store->classes);
-        counts->hits += found == CTKD__ROW_FOUND;
-        counts->damaged += found == CTKD__ROW_DAMAGED;
-        if (found != CTKD__ROW_FOUND)
+    bool damaged;
+    for (size_t i = 0; i < batch->n; i++)
+        if (!find_row(store, batch, i, logits, counts, &damaged))
             store->missing[missing++] = i;
-    }
-    counts->misses += missing;
     return missing;
 }
 
-/* Computes the missing images, packed, and puts their logits where they belong. */
-static ctkd_status compute(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
-                           size_t missing, float *logits, ctkd_error *err)
+/* Moves a share of the missing that nobody else computes to store->mine and returns how many; the
+   others, *missing of them, stay. What was added meanwhile is read, and is no longer missing. With
+   `all`, every image becomes mine, whoever computes it too. */
+static size_t divide(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
+                     size_t *missing, bool all, float *logits,
+                     struct ctkd__teacher_store_counts *counts)
 {
-    const size_t k = store->classes, image = store->image;
-    if (missing == batch->n)
-        return ctkd__teacher_forward(store->teacher, batch->n, batch->x, logits, err);
-    for (size_t m = 0; m < missing; m++)
-        memcpy(store->x + m * image, batch->x + store->missing[m] * image,
-               image * sizeof *store->x);
+    size_t mine = 0, left = 0;
+    for (size_t m = 0; m < *missing; m++) {
+        const size_t i = store->missing[m];
+        bool damaged;
+        if (!all && (mine == store->share ||
+                     !ctkd__logit_file_claim(store->file, row_of(store, batch, i)))) {
+            store->missing[left++] = i;
+            continue;
+        }
+        if (find_row(store, batch, i, logits, counts, &damaged))
+            continue;
+        counts->damaged += damaged;
+        store->mine[mine++] = i;
+    }
+    counts->misses += mine;
+    *missing = left;
+    return mine;
+}
+
+/* Computes the `count` > 0 images that are mine, packed, and puts their logits where they belong. */
+static ctkd_status compute(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
+                           size_t count, float *logits, ctkd_error *err)
+{
+    const size_t k = store->classes, image = store->image, first = store->mine[0];
+    if (store->mine[count - 1] - first == count - 1) /* side by side, as on a first run */
+        return ctkd__teacher_forward(store->teacher, count, batch->x + first * image,
+                                     logits + first * k, err);
+    for (size_t m = 0; m < count; m++)
+        memcpy(store->x + m * image, batch->x + store->mine[m] * image, image * sizeof *store->x);
     const ctkd_status status =
-        ctkd__teacher_forward(store->teacher, missing, store->x, store->logits, err);
-    for (size_t m = 0; m < missing && status == CTKD_OK; m++)
-        memcpy(logits + store->missing[m] * k, store->logits + m * k, k * sizeof *logits);
+        ctkd__teacher_forward(store->teacher, count, store->x, store->logits, err);
+    for (size_t m = 0; m < count && status == CTKD_OK; m++)
+        memcpy(logits + store->mine[m] * k, store->logits + m * k, k * sizeof *logits);
     return status;
 }
 
@@ -350,14 +388,14 @@ static bool all_finite(const float *values, size_t n)
     return finite;
 }
 
-static void keep(struct ctkd__teacher_store *store, const struct ctkd__batch *batch, size_t missing,
+static void keep(struct ctkd__teacher_store *store, const struct ctkd__batch *batch, size_t count,
                  const float *logits)
 {
     ctkd_error why = { 0 };
-    for (size_t m = 0; m < missing && !store->full; m++) {
-        const float *const row = logits + store->missing[m] * store->classes;
+    for (size_t m = 0; m < count && !store->full; m++) {
+        const float *const row = logits + store->mine[m] * store->classes;
         if (!all_finite(row, store->classes) ||
-            ctkd__logit_file_put(store->file, row_of(store, batch, store->missing[m]), row, &why) ==
+            ctkd__logit_file_put(store->file, row_of(store, batch, store->mine[m]), row, &why) ==
                 CTKD_OK)
             continue;
         store->full = true;
@@ -367,40 +405,84 @@ static void keep(struct ctkd__teacher_store *store, const struct ctkd__batch *ba
     }
 }
 
+/* Another process computes all that is missing. False: it has for too long. */
+static bool wait_for_others(struct ctkd__teacher_store *store, uint64_t *since)
+{
+    const struct timespec moment = { .tv_nsec = 100000 };
+    const uint64_t now = ctkd__clock_ns();
+    *since = *since ? *since : now;
+    if (now - *since > store->wait_ns) {
+        store->in_vain++;
+        return false;
+    }
+    nanosleep(&moment, NULL);
+    return true;
+}
+
+/* Arms of a sweep that are in step miss the same answers at once. Each claims a share, computes it
+   and looks again, so that they divide a batch between them by their speed. A process that dies
+   leaves no claim; one that stands still, or a file system that answers wrongly, is waited for a
+   few times and then not asked. */
 ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
                                         const struct ctkd__batch *batch, float *logits,
                                         struct ctkd__teacher_store_counts *counts, ctkd_error *err)
 {
-    const size_t missing = look_up(store, batch, logits, counts);
-    const ctkd_status status = missing ? compute(store, batch, missing, logits, err) : CTKD_OK;
-    if (status == CTKD_OK)
-        keep(store, batch, missing, logits);
+    size_t missing = look_up(store, batch, logits, counts);
+    uint64_t since = 0;
+    ctkd_status status = CTKD_OK;
+    bool alone = store->full || store->in_vain >= CTKD__STORE_VAIN;
+    while (missing > 0 && status == CTKD_OK) {
+        const size_t before = missing;
+        const size_t mine = divide(store, batch, &missing, alone, logits, counts);
+        if (mine)
+            status = compute(store, batch, mine, logits, err);
+        if (mine && status == CTKD_OK)
+            keep(store, batch, mine, logits);
+        ctkd__logit_file_release(store->file);
+        if (missing < before)
+            since = 0;
+        else
+            alone = !wait_for_others(store, &since);
+    }
     return status;
 }
 
 /* --- filling */
 
-/* Rows `at` to the end that are missing, as many as a batch has, with their views in store->x;
-   returns where the next batch begins. `rows` counts views of the loader's images. */
-static uint64_t gather(struct ctkd__teacher_store *store, uint64_t at, uint64_t rows, size_t *count,
-                       struct ctkd__teacher_store_counts *counts)
+/* A walk over all rows of the loader's images. */
+struct fill_pass {
+    uint64_t at, rows;
+    bool alone;     /* rows that another process has claimed are computed too, not passed over */
+    size_t skipped; /* of these */
+};
+
+/* The next rows that are missing, as many as a batch has, with their views in store->x. */
+static size_t gather(struct ctkd__teacher_store *store, struct fill_pass *pass,
+                     struct ctkd__teacher_store_counts *counts)
 {
     const uint32_t *const ids = ctkd__loader_chosen(store->loader);
-    *count = 0;
-    for (; at < rows && *count < store->teacher->batch_max; at++) {
-        const uint32_t id = ids[at / store->views];
-        const size_t view = (size_t)(at % store->views);
+    size_t count = 0;
+    for (; pass->at < pass->rows && count < store->teacher->batch_max; pass->at++) {
+        const uint32_t id = ids[pass->at / store->views];
+        const size_t view = (size_t)(pass->at % store->views);
         const uint64_t row = id * (uint64_t)store->views + view;
-        const enum ctkd__logit_row found = ctkd__logit_file_get(store->file, row, store->logits);
+        enum ctkd__logit_row found = ctkd__logit_file_get(store->file, row, store->logits);
+        if (found != CTKD__ROW_FOUND && !pass->alone) {
+            if (!ctkd__logit_file_claim(store->file, row)) {
+                pass->skipped++;
+                continue;
+            }
+            found = ctkd__logit_file_get(store->file, row, store->logits);
+        }
         counts->hits += found == CTKD__ROW_FOUND;
         counts->damaged += found == CTKD__ROW_DAMAGED;
         if (found == CTKD__ROW_FOUND)
             continue;
-        ctkd__loader_make_view(store->loader, id, view, store->x + *count * store->image);
-        store->missing[(*count)++] = (size_t)row;
+        ctkd__loader_make_view(store->loader, id, view, store->x + count * store->image);
+        store->missing[count++] = (size_t)row;
     }
-    counts->misses += *count;
-    return at;
+    counts->misses += count;
+    return count;
 }
 
 static ctkd_status add_rows(struct ctkd__teacher_store *store, size_t count, ctkd_error *err)
@@ -417,20 +499,37 @@ static ctkd_status add_rows(struct ctkd__teacher_store *store, size_t count, ctk
     return status;
 }
 
+static ctkd_status walk(struct ctkd__teacher_store *store, struct fill_pass *pass,
+                        bool (*go_on)(void *context, uint64_t rows, uint64_t all), void *context,
+                        struct ctkd__teacher_store_counts *counts, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    bool more = true;
+    while (more && pass->at < pass->rows && status == CTKD_OK) {
+        const size_t count = gather(store, pass, counts);
+        if (count)
+            status = add_rows(store, count, err);
+        ctkd__logit_file_release(store->file);
+        more = go_on(context, pass->at, pass->rows);
+    }
+    return status;
+}
+
 ctkd_status ctkd__teacher_store_fill(struct ctkd__teacher_store *store,
                                      bool (*go_on)(void *context, uint64_t rows, uint64_t all),
                                      void *context, struct ctkd__teacher_store_counts *counts,
                                      ctkd_error *err)
 {
-    const uint64_t rows = ctkd__loader_samples(store->loader) * (uint64_t)store->views;
-    ctkd_status status = CTKD_OK;
-    for (uint64_t at = 0; at < rows && status == CTKD_OK;) {
-        size_t count;
-        at = gather(store, at, rows, &count, counts);
-        if (count)
-            status = add_rows(store, count, err);
-        if (!go_on(context, at, rows))
-            break;
-    }
+    struct fill_pass first = { .rows = ctkd__loader_samples(store->loader) * store->views };
+    struct fill_pass second = { .rows = first.rows, .alone = true };
+    struct ctkd__teacher_store_counts again = { 0 };
+    ctkd_status status = walk(store, &first, go_on, context, counts, err);
+    if (status != CTKD_OK || first.at < first.rows || first.skipped == 0)
+        return status;
+    status = walk(store, &second, go_on, context, &again, err);
+    if (second.at == second.rows && again.misses < first.skipped)
+        counts->hits += first.skipped - again.misses;
+    counts->misses += again.misses;
+    counts->damaged += again.damaged;
     return status;
 }

@@ -31,9 +31,15 @@ struct ctkd__teacher_store {
     size_t views, classes, image; /* image: values of one */
     bool full;                    /* rows are read, but no longer added */
     char why_full[CTKD__STORE_NOTE];
+    size_t share;      /* images that are claimed at once */
+    uint64_t wait_ns;  /* longest wait for another process without an answer from it */
+    size_t in_vain;    /* waits that ended without one; at CTKD__STORE_VAIN there are no more */
     size_t *missing;   /* [batch_max] */
+    size_t *mine;      /* [batch_max] of the missing: claimed */
     float *x, *logits; /* [batch_max][image], [batch_max][classes]: what is missing, packed */
 };
+
+enum { CTKD__STORE_VAIN = 3 };
 
 /* Whether teacher.store names a folder. */
 bool ctkd__teacher_store_asked(const char *folder);
@@ -50,12 +56,13 @@ void ctkd__teacher_store_close(struct ctkd__teacher_store *store);
 
 /* Images of one call. */
 struct ctkd__teacher_store_counts {
-    size_t hits, misses; /* from the store; through the teacher */
+    size_t hits, misses; /* from the store, also those that were waited for; through the teacher */
     size_t damaged;      /* of the misses: rows that were there, but not as they were written */
 };
 
 /* The logits of the usual views of a batch, as ctkd__teacher_forward gives them. Adds what was
-   missing, unless it is not finite or the disk is full. */
+   missing, unless it is not finite or the disk is full. What another process computes at the same
+   time is waited for, at most wait_ns. */
 ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
                                         const struct ctkd__batch *batch, float *logits,
                                         struct ctkd__teacher_store_counts *counts, ctkd_error *err);

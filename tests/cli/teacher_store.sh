@@ -125,7 +125,26 @@ wait $a $b
 same a
 same b
 [ "$(ls new | wc -l)" = 1 ] || fail "one file for two processes: $(ls new)"
+# They divide what both miss: nearly nothing is computed twice, which would be 600 for each.
+expect 0 "$ctkd" teacher-store info new --json
+rows=$(sed -n 's/.*"answers": \([0-9]*\),.*/\1/p' stdout)
+computed=$(cat a/log.jsonl b/log.jsonl | sed -n 's/.*"teacher_misses": \([0-9]*\),.*/\1/p' | awk '{ m += $1 } END { print m }')
+[ "$rows" -gt 500 ] && [ "$computed" -ge "$rows" ] && [ "$computed" -le $((rows + 60)) ] || fail "$computed answers computed for $rows"
 expect 0 "$ctkd" teacher-store verify new
+# One of two is killed: the other does not wait for it.
+for delay in 0.1 0.2; do
+    rm -rf c d pair
+    "${distill[@]}" run.dir=c teacher.store=pair >/dev/null 2>&1 </dev/null &
+    c=$!
+    "${distill[@]}" run.dir=d teacher.store=pair >/dev/null 2>&1 </dev/null &
+    d=$!
+    sleep $delay
+    kill -KILL $c 2>/dev/null || true
+    wait $c 2>/dev/null || true
+    wait $d
+    same d
+    expect 0 "$ctkd" teacher-store verify pair
+done
 for delay in 0.1 0.2 0.3; do
     "${distill[@]}" run.dir=killed teacher.store=killed-store >/dev/null 2>&1 </dev/null &
     sleep $delay
