@@ -419,6 +419,18 @@ static void a_written_picture_is_read_again(void **state)
                              channels == 3 ? pixels[i] : pixels[i / 3]);
         free(png);
     }
+    for (size_t channels = 1; channels <= 3; channels += 2) { /* a plain colour survives a JPEG */
+        memset(pixels, 120, sizeof pixels);
+        check_ok(ctkd__picture_write_jpeg(pixels, 5, 4, channels, &png, &bytes, &err), &err);
+        const struct ctkd__picture_file file = { "memory", png, bytes };
+        check_ok(ctkd__picture_decode(rig->readers[0], &file, NULL, &picture, &err), &err);
+        assert_int_equal(picture.width, 5);
+        assert_int_equal(picture.height, 4);
+        for (size_t i = 0; i < 4 * 5 * 3; i++)
+            assert_in_range(picture.pixels[i / 15 * picture.stride + i % 15], 118, 122);
+        free(png);
+    }
+    assert_int_equal(ctkd__picture_write_jpeg(pixels, 5, 0, 3, &png, &bytes, &err), CTKD_EINVAL);
     assert_int_equal(ctkd__picture_write_png(pixels, 5, 4, 2, &png, &bytes, &err), CTKD_EINVAL);
     assert_int_equal(ctkd__picture_write_png(pixels, 0, 4, 1, &png, &bytes, &err), CTKD_EINVAL);
 }

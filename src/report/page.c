@@ -30,7 +30,7 @@ static const char head[] =
     ".wrong{display:grid;grid-template-columns:repeat(auto-fill,minmax(10rem,1fr));gap:1rem}\n"
     ".wrong figure{margin:0;break-inside:avoid}.wrong img{width:6rem;height:6rem;"
     "object-fit:contain;image-rendering:pixelated;background:var(--soft)}\n"
-    ".wrong figcaption{font-size:.85rem}\n"
+    ".wrong figcaption{font-size:.85rem;overflow-wrap:anywhere}\n"
     "@media print{body{max-width:none;margin:0}h2{break-after:avoid}tr,figure{break-inside:avoid}"
     "}\n</style></head><body>\n";
 

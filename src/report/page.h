@@ -24,8 +24,10 @@ void ctkd__page_entries_free(struct ctkd__page_entries *entries);
 
 /* An image that the student got wrong, as it is shown. */
 struct ctkd__page_picture {
-    char *png;                       /* in base64 */
-    size_t id;                       /* its place in the data set */
+    char *bytes;                     /* in base64 */
+    const char *type;                /* of them: "png", "jpeg" */
+    char *name;                      /* of its file; NULL: it is none */
+    size_t id;                       /* its place among the test images in use */
     int32_t label, student, teacher; /* classes; teacher -1: none */
     double confidence;               /* of the student, 0 to 1 */
 };

@@ -137,9 +137,14 @@ static void write_wrong(const struct ctkd__page_run *run, FILE *out)
     for (size_t i = 0; i < run->n_wrong; i++) {
         const struct ctkd__page_picture *const p = &run->wrong[i];
         fprintf(out,
-                "<figure><img alt=\"test image %zu\" src=\"data:image/png;base64,%s\">"
-                "<figcaption>image %zu: <b>",
-                p->id, p->png, p->id);
+                "<figure><img alt=\"test image %zu\" src=\"data:image/%s;base64,%s\">"
+                "<figcaption>",
+                p->id, p->type, p->bytes);
+        if (p->name)
+            ctkd__markup_text(p->name, out);
+        else
+            fprintf(out, "image %zu", p->id);
+        fputs(": <b>", out);
         write_class(run, (size_t)p->label, out);
         fputs("</b><br>student: ", out);
         write_class(run, (size_t)p->student, out);

@@ -17,6 +17,7 @@
 #include "util/file.h"
 #include "util/names.h"
 #include "util/run_files.h"
+#include "util/text.h"
 
 enum { SIDE_MAX = 96 }; /* of an embedded picture */
 
@@ -89,33 +90,44 @@ static void make_bytes(const struct ctkd__network_info *info, const float *x, si
             }
 }
 
-static ctkd_status encode(const uint8_t *png, size_t bytes, char **text, ctkd_error *err)
+static ctkd_status encode(const uint8_t *file, size_t bytes, char **text, ctkd_error *err)
 {
     *text = calloc(BASE64_ENCODE_RAW_LENGTH(bytes) + 1, 1);
     if (!*text)
         return ctkd__fail(err, CTKD_ENOMEM, "report: out of memory");
-    base64_encode_raw(*text, bytes, png);
+    base64_encode_raw(*text, bytes, file);
     return CTKD_OK;
 }
 
-static ctkd_status make_picture(const struct ctkd__network_info *info, const float *x, char **text,
-                                ctkd_error *err)
+/* Of images that are small already every pixel is kept; photographs become a JPEG. */
+static ctkd_status make_picture(const struct ctkd__network_info *info, const float *x,
+                                struct ctkd__page_picture *out, ctkd_error *err)
 {
     const size_t side = info->height > info->width ? info->height : info->width;
     const size_t factor = (side + SIDE_MAX - 1) / SIDE_MAX;
     const size_t width = info->width / factor, height = info->height / factor;
-    uint8_t *const pixels = calloc(width * height * info->channels + 1, 1), *png = NULL;
+    uint8_t *const pixels = calloc(width * height * info->channels + 1, 1), *file = NULL;
     size_t bytes;
     if (!pixels)
         return ctkd__fail(err, CTKD_ENOMEM, "report: out of memory");
     make_bytes(info, x, factor, pixels);
-    ctkd_status status =
-        ctkd__picture_write_png(pixels, width, height, info->channels, &png, &bytes, err);
+    out->type = factor > 1 ? "jpeg" : "png";
+    ctkd_status status = (factor > 1 ? ctkd__picture_write_jpeg : ctkd__picture_write_png)(
+        pixels, width, height, info->channels, &file, &bytes, err);
     if (status == CTKD_OK)
-        status = encode(png, bytes, text, err);
-    free(png);
+        status = encode(file, bytes, &out->bytes, err);
+    free(file);
     free(pixels);
     return status;
+}
+
+/* The name of a test image's file, where the images are files; freed by the caller. */
+static char *name_of(const struct ctkd__dataset *dataset, uint64_t id)
+{
+    if (!dataset->folder)
+        return NULL;
+    const uint32_t file = dataset->folder->layout.test.files[id];
+    return strdup(ctkd__base_name(ctkd__tree_name(dataset->folder->tree, file)));
 }
 
 /* A second pass over the images, for those that were chosen. */
@@ -134,7 +146,8 @@ static ctkd_status make_pictures(struct reviewed *r, ctkd_error *err)
             if (p->id < first || p->id >= first + batch.n)
                 continue;
             const size_t at = p->id - first;
-            status = make_picture(info, batch.x + at * one, &p->png, err);
+            p->name = name_of(r->evaluator.data.dataset, batch.ids[at]);
+            status = make_picture(info, batch.x + at * one, p, err);
         }
         if (status != CTKD_OK)
             break;
@@ -353,8 +366,10 @@ static ctkd_status compare(const struct ctkd__page_request *request,
 
 static void free_run(struct ctkd__page_run *run)
 {
-    for (size_t i = 0; i < run->n_wrong; i++)
-        free(run->wrong[i].png);
+    for (size_t i = 0; i < run->n_wrong; i++) {
+        free(run->wrong[i].bytes);
+        free(run->wrong[i].name);
+    }
     free(run->wrong);
     ctkd__metrics_free(&run->metrics);
     ctkd__page_entries_free(&run->settings);

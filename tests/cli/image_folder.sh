@@ -24,6 +24,9 @@ expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=2 run.dir
 same teacher/last.safetensors again/last.safetensors
 expect 0 "$ctkd" distill data.set=imagefolder:photos teacher.path=teacher teacher.tolerance=100 $small train.epochs=1 run.dir=student
 expect 0 "$ctkd" eval student
+wrong=$(python3 -c 'import json; e = json.load(open("student/evaluation.json")); print(round(e["n"] * (1 - e["top1"] / 100)))')
+expect 0 "$ctkd" report student -o page.html
+[ "$(grep -o 'base64,[^"]*"><figcaption>[^ <]*\.\(ppm\|JPEG\): <b>' page.html | wc -l)" = "$wrong" ] || fail "a page does not name the files of $wrong wrong images"
 expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=1 run.dir=in_memory data.view=crop_flip
 expect 0 "$ctkd" datasets
 grep -q '^imagefolder: ' stdout || fail "imagefolder is not listed"

@@ -19,7 +19,7 @@ done
 # $1: page; the rest: texts that it must hold. Tags are closed, and no reference leads outside.
 page_has() {
     python3 - "$@" <<'PYTHON'
-import html.parser, sys
+import html.parser, re, sys
 void = {"meta", "img", "br"}
 class Page(html.parser.HTMLParser):
     def __init__(self):
@@ -27,7 +27,7 @@ class Page(html.parser.HTMLParser):
         self.open, self.text = [], ""
     def handle_starttag(self, tag, attributes):
         for name, value in attributes:
-            assert name not in ("href", "srcset", "onload") and not (name == "src" and not value.startswith("data:image/png;base64,")), value
+            assert name not in ("href", "srcset", "onload") and not (name == "src" and not re.match("data:image/(png|jpeg);base64,", value)), value
         assert tag != "script" and tag != "link", tag
         if tag not in void:
             self.open.append(tag)
