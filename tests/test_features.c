@@ -6,12 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "nn/compile/inference.h"
 #include "nn/compile/program.h"
-#include "nn/compile/training.h"
-#include "selftest/selftest_reference.h"
+#include "support/engine_rig.h"
 #include "support/feature_networks.h"
-#include "support/slope.h"
 
 enum { N_MAX = 4 };
 
@@ -171,43 +168,40 @@ static struct slopes find_slopes(const struct rig *rig, size_t n)
     return slopes;
 }
 
-/* The engine on a rig. */
-struct engine {
-    struct ctkd__workers *workers;
+/* An engine, and a rig's weights and program on it. */
+struct trained {
+    struct ctkd__engine engine;
     struct ctkd__weights *weights;
     struct ctkd__training *training;
 };
 
-static struct engine engine_open(const struct rig *rig, const struct ctkd__kernels *kernels,
-                                 size_t threads)
+static struct trained trained_open(const struct rig *rig, const struct ctkd__kernels *kernels,
+                                   size_t threads)
 {
-    struct engine engine;
+    struct trained trained = { .engine = engine_with(kernels, threads) };
     ctkd_error err;
-    check_ok(ctkd__workers_create(threads, &engine.workers, &err), &err);
-    check_ok(ctkd__weights_create(rig->graph, kernels->block, &engine.weights, &err), &err);
+    check_ok(ctkd__weights_create(rig->graph, kernels->block, &trained.weights, &err), &err);
     for (int i = 0; i < rig->graph->n_parameters; i++)
-        ctkd__weights_pack(engine.weights, i, rig->plain[i],
-                           (is_buffer(&rig->graph->parameters[i]) ? engine.weights->buffers
-                                                                  : engine.weights->values) +
-                               engine.weights->offsets[i]);
-    const struct ctkd__training_config config = { .kernels = kernels,
-                                                  .workers = engine.workers,
-                                                  .batch_max = N_MAX,
-                                                  .conv = threads == 3 ? "dnnl" : "auto",
-                                                  .outputs = rig->net.outputs,
-                                                  .n_outputs = rig->net.n_outputs,
-                                                  .no_logits = rig->net.no_logits,
-                                                  .input_gradients = true };
-    check_ok(ctkd__training_create(rig->graph, engine.weights, &config, &engine.training, &err),
+        ctkd__weights_pack(trained.weights, i, rig->plain[i],
+                           (is_buffer(&rig->graph->parameters[i]) ? trained.weights->buffers
+                                                                  : trained.weights->values) +
+                               trained.weights->offsets[i]);
+    struct ctkd__training_config config = ctkd__engine_training(&trained.engine, NULL, N_MAX);
+    config.conv = threads == 3 ? "dnnl" : "auto";
+    config.outputs = rig->net.outputs;
+    config.n_outputs = rig->net.n_outputs;
+    config.no_logits = rig->net.no_logits;
+    config.input_gradients = true;
+    check_ok(ctkd__training_create(rig->graph, trained.weights, &config, &trained.training, &err),
              &err);
-    return engine;
+    return trained;
 }
 
-static void engine_close(struct engine *engine)
+static void trained_close(struct trained *trained)
 {
-    ctkd__training_destroy(engine->training);
-    ctkd__weights_destroy(engine->weights);
-    ctkd__workers_destroy(engine->workers);
+    ctkd__training_destroy(trained->training);
+    ctkd__weights_destroy(trained->weights);
+    ctkd__engine_close(&trained->engine);
 }
 
 static void check_value(const struct rig *rig, int node, size_t n, const float *actual,
@@ -226,48 +220,48 @@ static void check_value(const struct rig *rig, int node, size_t n, const float *
                  rig->graph->nodes[node].name, n, sqrt(difference), sqrt(norm));
 }
 
-static void forward(const struct rig *rig, struct engine *engine, size_t n, float *logits)
+static void forward(const struct rig *rig, struct trained *trained, size_t n, float *logits)
 {
     ctkd_error err;
     for (int i = 0; i < rig->graph->n_nodes; i++)
         if (rig->sides[i])
-            ctkd__training_input(engine->training, i, rig->sides[i]);
-    check_ok(ctkd__training_forward(engine->training, n, rig->x, logits, &err), &err);
+            ctkd__training_input(trained->training, i, rig->sides[i]);
+    check_ok(ctkd__training_forward(trained->training, n, rig->x, logits, &err), &err);
 }
 
 /* The gradients of the outputs as given, or none. */
-static void backward(const struct rig *rig, struct engine *engine, bool with_gradients)
+static void backward(const struct rig *rig, struct trained *trained, bool with_gradients)
 {
     ctkd_error err;
     static const float zeros[N_MAX * 7];
     for (size_t i = 0; i < rig->net.n_outputs && with_gradients; i++)
-        ctkd__training_output_gradient(engine->training, i, rig->weights[rig->net.outputs[i]]);
+        ctkd__training_output_gradient(trained->training, i, rig->weights[rig->net.outputs[i]]);
     const float *const dlogits = rig->net.no_logits ? NULL
                                  : with_gradients   ? rig->weights[rig->net.logits]
                                                     : zeros;
-    check_ok(ctkd__training_backward(engine->training, dlogits, &err), &err);
+    check_ok(ctkd__training_backward(trained->training, dlogits, &err), &err);
 }
 
-static void check_forward(const struct rig *rig, struct engine *engine, size_t n)
+static void check_forward(const struct rig *rig, struct trained *trained, size_t n)
 {
     float logits[N_MAX * 7];
-    forward(rig, engine, n, rig->net.no_logits ? NULL : logits);
+    forward(rig, trained, n, rig->net.no_logits ? NULL : logits);
     give_sides(rig, n);
     double **const values = ctkd__reference_values(rig->reference, n, rig->x, true);
     if (!rig->net.no_logits)
         check_value(rig, rig->net.logits, n, logits, values[rig->net.logits]);
     for (size_t i = 0; i < rig->net.n_outputs; i++)
-        check_value(rig, rig->net.outputs[i], n, ctkd__training_output(engine->training, i),
+        check_value(rig, rig->net.outputs[i], n, ctkd__training_output(trained->training, i),
                     values[rig->net.outputs[i]]);
     ctkd__reference_free_values(rig->reference, values);
 }
 
 /* What pads a parameter to whole blocks has no gradient: the optimiser would move it. */
-static void check_padding(const struct rig *rig, struct engine *engine, size_t threads)
+static void check_padding(const struct rig *rig, struct trained *trained, size_t threads)
 {
-    const struct ctkd__weights *const w = engine->weights;
+    const struct ctkd__weights *const w = trained->weights;
     for (size_t t = 0; t < threads; t++) {
-        const float *const slice = ctkd__training_gradient(engine->training, t);
+        const float *const slice = ctkd__training_gradient(trained->training, t);
         float *const without = calloc(w->n_values, sizeof *without);
         for (int p = 0; p < rig->graph->n_parameters; p++) {
             if (is_buffer(&rig->graph->parameters[p]))
@@ -286,12 +280,12 @@ static void check_padding(const struct rig *rig, struct engine *engine, size_t t
     }
 }
 
-static void check_gradients(const struct rig *rig, struct engine *engine, size_t n,
+static void check_gradients(const struct rig *rig, struct trained *trained, size_t n,
                             const struct slopes *slopes)
 {
     struct ctkd__tensors list = { 0 };
     ctkd_error err;
-    check_ok(ctkd__training_export_gradient(engine->training, &list, &err), &err);
+    check_ok(ctkd__training_export_gradient(trained->training, &list, &err), &err);
     for (int p = 0; p < rig->graph->n_parameters; p++) {
         const struct ctkd__parameter *const parameter = &rig->graph->parameters[p];
         if (!is_buffer(parameter))
@@ -301,17 +295,17 @@ static void check_gradients(const struct rig *rig, struct engine *engine, size_t
     }
     for (int s = 0; s < rig->graph->n_nodes; s++)
         if (rig->sides[s])
-            slopes_check(ctkd__training_input_gradient(engine->training, s),
+            slopes_check(ctkd__training_input_gradient(trained->training, s),
                          n * image_floats(rig->graph, s), slopes->of_side[s], 3e-5, "%s: %s",
                          rig->name, rig->graph->nodes[s].name);
     ctkd__tensors_fini(&list);
 }
 
-static void check_no_gradient(const struct rig *rig, struct engine *engine, size_t threads)
+static void check_no_gradient(const struct rig *rig, struct trained *trained, size_t threads)
 {
     for (size_t w = 0; w < threads; w++)
-        for (size_t i = 0; i < engine->weights->n_values; i++)
-            if (ctkd__training_gradient(engine->training, w)[i] != 0)
+        for (size_t i = 0; i < trained->weights->n_values; i++)
+            if (ctkd__training_gradient(trained->training, w)[i] != 0)
                 fail_msg("%s: gradient %zu of thread %zu is not 0 without any gradient", rig->name,
                          i, w);
 }
@@ -325,22 +319,22 @@ static void gradients_match_central_differences(void **state)
         for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
             for (size_t threads = 1; threads <= 3; threads += 2) {
                 const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
-                struct engine engine = engine_open(&rig, kernels, threads);
+                struct trained trained = trained_open(&rig, kernels, threads);
                 const size_t sizes[] = { N_MAX, 2,
                                          N_MAX }; /* with three threads one has no image */
                 for (size_t i = 0; i < 3; i++) {
-                    check_forward(&rig, &engine, sizes[i]);
+                    check_forward(&rig, &trained, sizes[i]);
                     if (i == 0) /* forward again, without a backward between */
-                        check_forward(&rig, &engine, sizes[i]);
-                    backward(&rig, &engine, true);
-                    check_gradients(&rig, &engine, sizes[i], &slopes[sizes[i] == N_MAX]);
-                    check_padding(&rig, &engine, threads);
+                        check_forward(&rig, &trained, sizes[i]);
+                    backward(&rig, &trained, true);
+                    check_gradients(&rig, &trained, sizes[i], &slopes[sizes[i] == N_MAX]);
+                    check_padding(&rig, &trained, threads);
                 }
                 float logits[N_MAX * 7];
-                forward(&rig, &engine, N_MAX, rig.net.no_logits ? NULL : logits);
-                backward(&rig, &engine, false);
-                check_no_gradient(&rig, &engine, threads);
-                engine_close(&engine);
+                forward(&rig, &trained, N_MAX, rig.net.no_logits ? NULL : logits);
+                backward(&rig, &trained, false);
+                check_no_gradient(&rig, &trained, threads);
+                trained_close(&trained);
             }
         for (size_t i = 0; i < 2; i++) {
             free(slopes[i].of_parameter);
@@ -358,17 +352,16 @@ static void inference_gives_logits_and_outputs(void **state)
         for (size_t isa = 0; ctkd__kernels_list()[isa] && !rig.net.training_only; isa++)
             for (size_t chunk = 0; chunk <= 3; chunk += 3) {
                 const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
-                struct engine engine = engine_open(&rig, kernels, 2);
+                struct trained trained = trained_open(&rig, kernels, 2);
                 struct ctkd__inference *inference;
                 ctkd_error err;
-                const struct ctkd__inference_config config = { .kernels = kernels,
-                                                               .workers = engine.workers,
-                                                               .chunk = chunk,
-                                                               .conv = "auto",
-                                                               .outputs = rig.net.outputs,
-                                                               .n_outputs = rig.net.n_outputs };
+                struct ctkd__inference_config config =
+                    ctkd__engine_inference(&trained.engine, NULL);
+                config.chunk = chunk;
+                config.outputs = rig.net.outputs;
+                config.n_outputs = rig.net.n_outputs;
                 check_ok(ctkd__inference_create(rig.graph, &config, &inference, &err), &err);
-                check_ok(ctkd__inference_load(inference, engine.weights, &err), &err);
+                check_ok(ctkd__inference_load(inference, trained.weights, &err), &err);
                 float logits[N_MAX * 7], *outputs[OUTPUTS_MAX] = { NULL };
                 for (size_t i = 0; i < rig.net.n_outputs; i++)
                     outputs[i] =
@@ -388,7 +381,7 @@ static void inference_gives_logits_and_outputs(void **state)
                     free(outputs[i]);
                 ctkd__reference_free_values(rig.reference, values);
                 ctkd__inference_destroy(inference);
-                engine_close(&engine);
+                trained_close(&trained);
             }
         rig_close(&rig);
     }
@@ -462,14 +455,14 @@ static void unreached_parameters_have_no_gradient(void **state)
 {
     (void)state;
     struct rig rig = rig_open(index_of("gates"));
-    struct engine engine = engine_open(&rig, portable(), 2);
+    struct trained trained = trained_open(&rig, portable(), 2);
     struct ctkd__tensors list = { 0 };
     ctkd_error err;
-    forward(&rig, &engine, N_MAX, NULL);
+    forward(&rig, &trained, N_MAX, NULL);
     /* The second output only: "out" gets a gradient, and the first's value through it. */
-    ctkd__training_output_gradient(engine.training, 1, rig.weights[rig.net.outputs[1]]);
-    check_ok(ctkd__training_backward(engine.training, NULL, &err), &err);
-    check_ok(ctkd__training_export_gradient(engine.training, &list, &err), &err);
+    ctkd__training_output_gradient(trained.training, 1, rig.weights[rig.net.outputs[1]]);
+    check_ok(ctkd__training_backward(trained.training, NULL, &err), &err);
+    check_ok(ctkd__training_export_gradient(trained.training, &list, &err), &err);
     const struct ctkd__tensor *const fc = ctkd__tensors_find(&list, "fc.weight");
     for (size_t i = 0; i < 7 * 21; i++) /* no_logits: never computed */
         check_close(((const float *)fc->data)[i], 0, 0, 0);
@@ -479,7 +472,7 @@ static void unreached_parameters_have_no_gradient(void **state)
         norm += fabs((double)a[i]);
     assert_true(norm > 0.1);
     ctkd__tensors_fini(&list);
-    engine_close(&engine);
+    trained_close(&trained);
     rig_close(&rig);
 }
 
@@ -490,18 +483,18 @@ static void two_runs_give_the_same_bits(void **state)
     float *gradients[2];
     size_t count = 0;
     for (int run = 0; run < 2; run++) {
-        struct engine engine = engine_open(&rig, portable(), 3);
+        struct trained trained = trained_open(&rig, portable(), 3);
         float logits[N_MAX * 7];
         for (int step = 0; step < 5; step++) {
-            forward(&rig, &engine, N_MAX, logits);
-            backward(&rig, &engine, true);
+            forward(&rig, &trained, N_MAX, logits);
+            backward(&rig, &trained, true);
         }
-        count = engine.weights->n_values;
+        count = trained.weights->n_values;
         gradients[run] = calloc(3 * count, sizeof(float));
         for (size_t w = 0; w < 3; w++)
-            memcpy(gradients[run] + w * count, ctkd__training_gradient(engine.training, w),
+            memcpy(gradients[run] + w * count, ctkd__training_gradient(trained.training, w),
                    count * sizeof(float));
-        engine_close(&engine);
+        trained_close(&trained);
     }
     assert_memory_equal(gradients[0], gradients[1], 3 * count * sizeof(float));
     free(gradients[0]);
@@ -513,22 +506,22 @@ static void what_is_missing_is_named(void **state)
 {
     (void)state;
     struct rig rig = rig_open(index_of("gates"));
-    struct engine engine = engine_open(&rig, portable(), 1);
+    struct trained trained = trained_open(&rig, portable(), 1);
     ctkd_error err;
-    assert_int_equal(ctkd__training_forward(engine.training, 2, rig.x, NULL, &err), CTKD_EINVAL);
+    assert_int_equal(ctkd__training_forward(trained.training, 2, rig.x, NULL, &err), CTKD_EINVAL);
     assert_string_equal(err.message,
                         "training: side input deep: found no value, expected one for this step");
-    forward(&rig, &engine, 2, NULL);
-    backward(&rig, &engine, true); /* forgets the side input */
-    assert_int_equal(ctkd__training_forward(engine.training, 2, rig.x, NULL, &err), CTKD_EINVAL);
-    engine_close(&engine);
+    forward(&rig, &trained, 2, NULL);
+    backward(&rig, &trained, true); /* forgets the side input */
+    assert_int_equal(ctkd__training_forward(trained.training, 2, rig.x, NULL, &err), CTKD_EINVAL);
+    trained_close(&trained);
 
     const int outside = rig.graph->n_nodes;
-    struct ctkd__training_config config = {
-        .kernels = portable(), .batch_max = 1, .outputs = &outside, .n_outputs = 1
-    };
+    struct ctkd__engine engine = engine_with(portable(), 1);
+    struct ctkd__training_config config = ctkd__engine_training(&engine, NULL, 1);
+    config.outputs = &outside;
+    config.n_outputs = 1;
     struct ctkd__training *training;
-    check_ok(ctkd__workers_create(1, &config.workers, &err), &err);
     struct ctkd__weights *weights;
     check_ok(ctkd__weights_create(rig.graph, 8, &weights, &err), &err);
     assert_int_equal(ctkd__training_create(rig.graph, weights, &config, &training, &err),
@@ -550,7 +543,7 @@ static void what_is_missing_is_named(void **state)
                         "training: gradient of the logits: found NULL, expected values");
     ctkd__training_destroy(training);
     ctkd__weights_destroy(weights);
-    ctkd__workers_destroy(config.workers);
+    ctkd__engine_close(&engine);
     rig_close(&rig);
 }
 
@@ -560,10 +553,10 @@ static void inference_refuses_what_is_not_of_an_image(void **state)
     struct rig gates = rig_open(index_of("gates")), alone = rig_open(index_of("alone"));
     struct ctkd__inference *inference;
     ctkd_error err;
-    struct ctkd__inference_config config = { .kernels = portable(),
-                                             .outputs = gates.net.outputs,
-                                             .n_outputs = 1 };
-    check_ok(ctkd__workers_create(1, &config.workers, &err), &err);
+    struct ctkd__engine engine = engine_with(portable(), 1);
+    struct ctkd__inference_config config = ctkd__engine_inference(&engine, NULL);
+    config.outputs = gates.net.outputs;
+    config.n_outputs = 1;
     assert_int_equal(ctkd__inference_create(gates.graph, &config, &inference, &err),
                      CTKD_EUNSUPPORTED);
     assert_string_equal(
@@ -574,7 +567,7 @@ static void inference_refuses_what_is_not_of_an_image(void **state)
                         "inference: output 0: found the parameter log_scale, expected a value");
     config.n_outputs = 0;
     assert_int_equal(ctkd__inference_create(alone.graph, &config, &inference, &err), CTKD_EINVAL);
-    ctkd__workers_destroy(config.workers);
+    ctkd__engine_close(&engine);
     rig_close(&gates);
     rig_close(&alone);
 }
@@ -585,22 +578,18 @@ static void profiles_name_every_kind(void **state)
     struct rig rig = rig_open(index_of("gates"));
     struct ctkd__profile *profile;
     check_ok(ctkd__profile_create(1, &profile), NULL);
-    struct ctkd__training_config config = { .name = "gated",
-                                            .kernels = portable(),
-                                            .batch_max = N_MAX,
-                                            .profile = profile,
-                                            .outputs = rig.net.outputs,
-                                            .n_outputs = rig.net.n_outputs,
-                                            .no_logits = true };
-    struct engine engine;
+    struct trained trained = { .engine = engine_with(portable(), 1) };
     ctkd_error err;
-    check_ok(ctkd__workers_create(1, &engine.workers, &err), &err);
-    config.workers = engine.workers;
-    check_ok(ctkd__weights_create(rig.graph, 8, &engine.weights, &err), &err);
-    check_ok(ctkd__training_create(rig.graph, engine.weights, &config, &engine.training, &err),
+    struct ctkd__training_config config = ctkd__engine_training(&trained.engine, "gated", N_MAX);
+    config.profile = profile;
+    config.outputs = rig.net.outputs;
+    config.n_outputs = rig.net.n_outputs;
+    config.no_logits = true;
+    check_ok(ctkd__weights_create(rig.graph, 8, &trained.weights, &err), &err);
+    check_ok(ctkd__training_create(rig.graph, trained.weights, &config, &trained.training, &err),
              &err);
-    forward(&rig, &engine, N_MAX, NULL);
-    backward(&rig, &engine, true);
+    forward(&rig, &trained, N_MAX, NULL);
+    backward(&rig, &trained, true);
     char *text = NULL;
     size_t bytes = 0;
     FILE *const out = open_memstream(&text, &bytes);
@@ -615,7 +604,7 @@ static void profiles_name_every_kind(void **state)
         if (!strstr(text, kinds[i]))
             fail_msg("no row \"%s\" in\n%s", kinds[i], text);
     free(text);
-    engine_close(&engine);
+    trained_close(&trained);
     ctkd__profile_destroy(profile);
     rig_close(&rig);
 }

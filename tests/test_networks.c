@@ -7,9 +7,8 @@
 
 #include "ctkd/loss.h"
 #include "ctkd/random.h"
-#include "nn/compile/inference.h"
-#include "nn/compile/training.h"
 #include "nn/models/models.h"
+#include "support/engine_rig.h"
 #include "train/step.h"
 
 /* As in networks.py. */
@@ -297,29 +296,23 @@ static void run_step(const struct fixture *fixture, struct ctkd__training *train
 }
 
 static struct ctkd__training_config training_config(const struct fixture *fixture,
-                                                    const struct ctkd__kernels *kernels,
-                                                    const char *conv, struct ctkd__workers *workers,
-                                                    bool tapped)
+                                                    const struct ctkd__engine *engine,
+                                                    const char *conv, bool tapped)
 {
-    return (struct ctkd__training_config){
-        .kernels = kernels,
-        .workers = workers,
-        .batch_max = fixture->n,
-        .conv = conv,
-        .outputs = fixture->tap_nodes,
-        .n_outputs = tapped ? (size_t)fixture->graph->n_taps : 0,
-    };
+    struct ctkd__training_config config = ctkd__engine_training(engine, NULL, fixture->n);
+    config.conv = conv;
+    config.outputs = fixture->tap_nodes;
+    config.n_outputs = tapped ? (size_t)fixture->graph->n_taps : 0;
+    return config;
 }
 
 /* Moves the running statistics of the weights. */
-static void check_training(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                           const char *conv, struct ctkd__workers *workers,
-                           struct ctkd__weights *weights, bool tapped)
+static void check_training(const struct fixture *fixture, const struct ctkd__engine *engine,
+                           const char *conv, struct ctkd__weights *weights, bool tapped)
 {
     struct ctkd__training *training;
     ctkd_error err = { 0 };
-    const struct ctkd__training_config config =
-        training_config(fixture, kernels, conv, workers, tapped);
+    const struct ctkd__training_config config = training_config(fixture, engine, conv, tapped);
     check_ok(ctkd__training_create(fixture->graph, weights, &config, &training, &err), &err);
     run_step(fixture, training, tapped);
     struct ctkd__tensors gradient = { 0 }, state = { 0 };
@@ -336,15 +329,14 @@ static void check_training(const struct fixture *fixture, const struct ctkd__ker
 
 /* Batch statistics without a backward pass, as a teacher; nobody can write the weights from then
    on. */
-static void check_forward_only(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                               const char *conv, struct ctkd__workers *workers,
-                               struct ctkd__weights *weights)
+static void check_forward_only(const struct fixture *fixture, const struct ctkd__engine *engine,
+                               const char *conv, struct ctkd__weights *weights)
 {
     struct ctkd__training *training;
     ctkd_error err = { 0 };
     float logits[N_MAX * CLASSES];
     check_ok(ctkd__weights_protect(weights, &err), &err);
-    struct ctkd__training_config config = training_config(fixture, kernels, conv, workers, true);
+    struct ctkd__training_config config = training_config(fixture, engine, conv, true);
     config.forward_only = true;
     check_ok(ctkd__training_create(fixture->graph, weights, &config, &training, &err), &err);
     check_ok(ctkd__training_forward(training, fixture->n, fixture->x, logits, &err), &err);
@@ -379,19 +371,15 @@ static void run_inference(const struct fixture *fixture, struct ctkd__inference 
     ctkd__tensors_fini(&values);
 }
 
-static void check_inference(const struct fixture *fixture, const struct ctkd__kernels *kernels,
-                            const char *conv, struct ctkd__workers *workers,
-                            const struct ctkd__weights *weights, bool tapped)
+static void check_inference(const struct fixture *fixture, const struct ctkd__engine *engine,
+                            const char *conv, const struct ctkd__weights *weights, bool tapped)
 {
     struct ctkd__inference *inference;
     ctkd_error err = { 0 };
-    const struct ctkd__inference_config config = {
-        .kernels = kernels,
-        .workers = workers,
-        .conv = conv,
-        .outputs = fixture->tap_nodes,
-        .n_outputs = tapped ? (size_t)fixture->graph->n_taps : 0,
-    };
+    struct ctkd__inference_config config = ctkd__engine_inference(engine, NULL);
+    config.conv = conv;
+    config.outputs = fixture->tap_nodes;
+    config.n_outputs = tapped ? (size_t)fixture->graph->n_taps : 0;
     check_ok(ctkd__inference_create(fixture->graph, &config, &inference, &err), &err);
     check_ok(ctkd__inference_load(inference, weights, &err), &err);
     run_inference(fixture, inference, tapped);
@@ -410,21 +398,20 @@ static const size_t large = 3000000;
 static void check_with(const struct fixture *fixture, const struct ctkd__kernels *kernels,
                        size_t first_conv, size_t threads)
 {
-    struct ctkd__workers *workers;
+    struct ctkd__engine engine = engine_with(kernels, threads);
     ctkd_error err = { 0 };
-    check_ok(ctkd__workers_create(threads, &workers, &err), &err);
     for (size_t c = first_conv; c < sizeof convs / sizeof convs[0]; c++) {
         const bool tapped = (c + threads) % 2; /* each way with either conv */
         struct ctkd__weights *weights;
         check_ok(ctkd__weights_create(fixture->graph, kernels->block, &weights, &err), &err);
         check_ok(ctkd__weights_import(weights, &fixture->values, &err), &err);
-        check_inference(fixture, kernels, convs[c], workers, weights, tapped);
-        check_training(fixture, kernels, convs[c], workers, weights, tapped);
+        check_inference(fixture, &engine, convs[c], weights, tapped);
+        check_training(fixture, &engine, convs[c], weights, tapped);
         if (tapped)
-            check_forward_only(fixture, kernels, convs[c], workers, weights);
+            check_forward_only(fixture, &engine, convs[c], weights);
         ctkd__weights_destroy(weights);
     }
-    ctkd__workers_destroy(workers);
+    ctkd__engine_close(&engine);
 }
 
 static void agrees_with_pytorch(void **state)
@@ -460,24 +447,21 @@ static void a_step_in_groups_agrees_with_pytorch(void **state)
     config->train.batch_norm_group = 4;
     config->optimizer.lr = 1;
     config->optimizer.momentum = config->optimizer.weight_decay = 0;
-    const struct ctkd__kernels *const kernels = ctkd__kernels_list()[0];
-    struct ctkd__workers *workers;
+    struct ctkd__engine engine = engine_with(NULL, 2);
     struct ctkd__weights *weights;
     struct ctkd__training *training;
     struct ctkd__training_step *step;
     struct ctkd__run_state run = { 0 };
-    check_ok(ctkd__workers_create(2, &workers, &err), &err);
-    check_ok(ctkd__weights_create(fixture.graph, kernels->block, &weights, &err), &err);
+    check_ok(ctkd__weights_create(fixture.graph, engine.kernels->block, &weights, &err), &err);
     check_ok(ctkd__weights_import(weights, &fixture.values, &err), &err);
-    struct ctkd__training_config of_training =
-        training_config(&fixture, kernels, "auto", workers, false);
+    struct ctkd__training_config of_training = training_config(&fixture, &engine, "auto", false);
     of_training.batch_max = 4;
     check_ok(ctkd__training_create(fixture.graph, weights, &of_training, &training, &err), &err);
     check_ok(ctkd__run_state_init(&run, weights, NULL, 0, &err), &err);
     const struct ctkd__step_args args = { .config = config,
                                           .stage = CTKD_STAGE_MAIN,
                                           .training = training,
-                                          .workers = workers,
+                                          .workers = engine.workers,
                                           .state = &run,
                                           .classes = CLASSES,
                                           .image_floats =
@@ -507,7 +491,7 @@ static void a_step_in_groups_agrees_with_pytorch(void **state)
     ctkd__run_state_fini(&run);
     ctkd__training_destroy(training);
     ctkd__weights_destroy(weights);
-    ctkd__workers_destroy(workers);
+    ctkd__engine_close(&engine);
     ctkd__config_destroy(config);
     fixture_fini(&fixture);
 }

@@ -16,9 +16,7 @@
 /* The data set of image files that NAME:PATH is of, or NULL. */
 static const struct ctkd__dataset_def *find_def(const char *spec)
 {
-    char word[64];
-    snprintf(word, sizeof word, "%.*s", (int)strcspn(spec, ":"), spec);
-    const struct ctkd__dataset_def *const def = strchr(spec, ':') ? ctkd__dataset_find(word) : NULL;
+    const struct ctkd__dataset_def *const def = strchr(spec, ':') ? ctkd__dataset_find(spec) : NULL;
     return def && def->in_files ? def : NULL;
 }
 

@@ -300,7 +300,7 @@ static ctkd_status negate(const struct argument *argument, char *text, size_t by
 static void name_data(struct argument *argument, char *text, size_t bytes)
 {
     const struct ctkd__dataset_def *def = ctkd__dataset_find(argument->value);
-    if (!def || def->default_path)
+    if (!def || def->default_path || strchr(argument->value, ':'))
         return;
     snprintf(text, bytes, "%s:data", argument->value);
     argument->value = text;
@@ -485,12 +485,7 @@ static void add_note(char note[CTKD__ARGUMENTS_NOTE], const char *format, ...)
 
 static bool is_of_photographs(const char *set)
 {
-    char name[64];
-    const size_t length = strcspn(set, ":");
-    if (length >= sizeof name)
-        return false;
-    snprintf(name, sizeof name, "%.*s", (int)length, set);
-    const struct ctkd__dataset_def *const def = ctkd__dataset_find(name);
+    const struct ctkd__dataset_def *const def = ctkd__dataset_find(set);
     return def && def->photographs;
 }
 

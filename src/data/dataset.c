@@ -23,16 +23,24 @@ const struct ctkd__dataset_def *const *ctkd__dataset_list(void)
     return list;
 }
 
-const struct ctkd__dataset_def *ctkd__dataset_find(const char *name)
+size_t ctkd__dataset_name_length(const char *spec)
 {
+    return strcspn(spec, ":");
+}
+
+const struct ctkd__dataset_def *ctkd__dataset_find(const char *spec)
+{
+    const size_t n = ctkd__dataset_name_length(spec);
     for (size_t i = 0; list[i]; i++)
-        if (strcmp(list[i]->name, name) == 0)
+        if (strlen(list[i]->name) == n && memcmp(list[i]->name, spec, n) == 0)
             return list[i];
     return NULL;
 }
 
-static ctkd_status unknown_name(const char *spec, const char *name, ctkd_error *err)
+static ctkd_status unknown_name(const char *spec, ctkd_error *err)
 {
+    char name[81]; /* as much as the message shows */
+    snprintf(name, sizeof name, "%.*s", (int)ctkd__dataset_name_length(spec), spec);
     const char *names[sizeof list / sizeof *list] = { NULL };
     char all[160] = "";
     for (size_t i = 0, used = 0; list[i] && used < sizeof all; i++) {
@@ -55,16 +63,14 @@ static ctkd_status unknown_name(const char *spec, const char *name, ctkd_error *
 static ctkd_status parse_spec(const char *spec, const struct ctkd__dataset_def **def,
                               const char **path, ctkd_error *err)
 {
-    char name[sizeof((struct ctkd__dataset *)0)->name];
-    const size_t n = strcspn(spec, ":");
-    snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, spec);
-    *def = ctkd__dataset_find(name);
+    const size_t n = ctkd__dataset_name_length(spec);
+    *def = ctkd__dataset_find(spec);
     if (!*def)
-        return unknown_name(spec, name, err);
+        return unknown_name(spec, err);
     *path = spec[n] ? spec + n + 1 : (*def)->default_path;
     if (!*path || !**path)
         return ctkd__fail(err, CTKD_EINVAL, "data.set: %s has no path, expected %s:PATH, a %s",
-                          spec, name, (*def)->files);
+                          spec, (*def)->name, (*def)->files);
     return CTKD_OK;
 }
 

@@ -91,7 +91,10 @@ struct ctkd__dataset_def {
                         struct ctkd__dataset *dataset, ctkd_error *err);
 };
 const struct ctkd__dataset_def *const *ctkd__dataset_list(void); /* NULL-terminated */
-const struct ctkd__dataset_def *ctkd__dataset_find(const char *name);
+/* The length of NAME in NAME or NAME:PATH. */
+size_t ctkd__dataset_name_length(const char *spec);
+/* The data set that NAME or NAME:PATH names; NULL: none. */
+const struct ctkd__dataset_def *ctkd__dataset_find(const char *spec);
 
 /* Opens NAME or NAME:PATH and checks every label. options NULL: the defaults. *out is NULL on
    failure. Errors name the file, the field, what was found and what was expected; an unknown NAME

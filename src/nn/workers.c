@@ -16,6 +16,7 @@
 #include "nn/conv/dnnl_threads.h"
 #include "nn/cpus.h"
 #include "util/error.h"
+#include "util/thread.h"
 
 /* A waiting thread spins this often before it gives its core away, and yields this often before it
    sleeps: for a job, which may be far away, and at a barrier, where the others are at work. A team
@@ -194,7 +195,7 @@ ctkd_status ctkd__workers_create(size_t count, struct ctkd__workers **out, ctkd_
     settle_maker(&team->members[0]);
     for (team->started = 1; team->started < team->count; team->started++) {
         struct member *const member = &team->members[team->started];
-        const int why = pthread_create(&member->thread, NULL, worker_main, member);
+        const int why = ctkd__thread_start(&member->thread, worker_main, member);
         if (why != 0) {
             const size_t n = team->started, wanted = team->count;
             ctkd__workers_destroy(team);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "config/run_config.h"
+#include "data/dataset.h"
 #include "io/jsonl.h"
 #include "util/error.h"
 #include "util/options_inner.h"
@@ -42,7 +43,7 @@ static bool is_passed_over(const char *key)
 static bool equal(const char *key, const char *a, const char *b)
 {
     if (strcmp(key, "data.set") == 0) {
-        const size_t n = strcspn(a, ":");
+        const size_t n = ctkd__dataset_name_length(a);
         return strncmp(a, b, n) == 0 && (b[n] == ':' || b[n] == '\0');
     }
     return strcmp(a, b) == 0;

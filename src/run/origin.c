@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "config/run_config.h"
+#include "data/dataset.h"
 #include "util/run_files.h"
 #include "weights/weights_file.h"
 
@@ -33,7 +34,7 @@ static bool is_of_run(const char *file)
 static void compare(const struct ctkd__network_info *info, const struct ctkd__config *config,
                     bool *contradicts, bool *agrees)
 {
-    const size_t n = strcspn(config->data.set, ":");
+    const size_t n = ctkd__dataset_name_length(config->data.set);
     const bool same_set =
         strlen(info->dataset) == n && memcmp(info->dataset, config->data.set, n) == 0;
     const bool same_network = strcmp(info->network, config->student.network) == 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "data/augment.h"
+#include "data/dataset.h"
 #include "data/picture/viewer.h"
 #include "nn/models/models.h"
 #include "train/session.h"
@@ -215,9 +216,7 @@ static ctkd_status read_info(const struct ctkd__config *config, const char *path
 static ctkd_status choose_input(const struct ctkd__config *config, const char *path,
                                 struct input *in, char note[CTKD__NOTE_BYTES], ctkd_error *err)
 {
-    char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(config->data.set, ":"), config->data.set);
-    const struct ctkd__dataset_def *const def = ctkd__dataset_find(name);
+    const struct ctkd__dataset_def *const def = ctkd__dataset_find(config->data.set);
     ctkd_status status = read_info(config, path, def, in, err);
     if (status == CTKD_OK)
         status = choose_normalisation(config, def, &in->images, note, err);
@@ -225,7 +224,8 @@ static ctkd_status choose_input(const struct ctkd__config *config, const char *p
         status = choose_view(config, def, in, err);
     if (status != CTKD_OK)
         return status;
-    snprintf(in->images.dataset, sizeof in->images.dataset, "%s", name);
+    snprintf(in->images.dataset, sizeof in->images.dataset, "%.*s",
+             (int)ctkd__dataset_name_length(config->data.set), config->data.set);
     for (size_t c = 0; c < in->images.channels; c++)
         ctkd__normalise_table(in->images.mean[c], in->images.std[c], in->tables[c]);
     return CTKD_OK;

@@ -14,6 +14,7 @@
 #include "config/epochs.h"
 #include "config/run_config.h"
 #include "ctkd/ctkd.h"
+#include "data/dataset.h"
 #include "train/step.h"
 #include "util/cgroup.h"
 #include "util/error.h"
@@ -49,7 +50,7 @@ static void short_name(const char *path, char *out, size_t bytes)
 
 static void make_name(const struct ctkd__config *config, bool distil, char *out, size_t bytes)
 {
-    const int set = (int)strcspn(config->data.set, ":"); /* NAME of NAME:PATH */
+    const int set = (int)ctkd__dataset_name_length(config->data.set);
     char teacher[128];
     short_name(config->teacher.path, teacher, sizeof teacher);
     char methods[256];
