@@ -97,3 +97,23 @@ int ctkd__cli_with_config(const struct ctkd__command *command, int argc, char **
     ctkd__config_destroy(config);
     return status;
 }
+
+int ctkd__cli_with_settings(const struct ctkd__command *command, int argc, char **argv,
+                            void *values, int (*body)(const struct ctkd__line *line, void *values))
+{
+    const struct ctkd__section section = { "", command->settings, values };
+    const struct ctkd__sections sections = { &section, 1 };
+    struct ctkd__line line;
+    ctkd_error err = { 0 };
+    int status;
+    if (!ctkd__line_read(command, argc, argv, &line, &status))
+        return status;
+    if (ctkd__sections_defaults(sections, &err) != CTKD_OK)
+        status = ctkd__cli_failed(&err);
+    else if (ctkd__line_apply(&line, sections, &err) != CTKD_OK)
+        status = ctkd__cli_misused(command, &err);
+    else
+        status = body(&line, values);
+    ctkd__sections_fini(sections);
+    return status;
+}

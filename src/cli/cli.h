@@ -96,6 +96,11 @@ int ctkd__cli_with_config(const struct ctkd__command *command, int argc, char **
                           int (*body)(const struct ctkd__command *command, int argc, char **argv,
                                       struct ctkd__config *config));
 
+/* Reads the line of a command with settings of its own (ctkd__command.settings) into `values` and runs
+   its body; returns the exit status. Strings of `values` end with it. */
+int ctkd__cli_with_settings(const struct ctkd__command *command, int argc, char **argv,
+                            void *values, int (*body)(const struct ctkd__line *line, void *values));
+
 /* `ctkd train` and `ctkd distill`. */
 extern const struct ctkd__flag ctkd__train_flags[];
 int ctkd__cli_train(const struct ctkd__command *command, bool distil, int argc, char **argv);

@@ -1,6 +1,5 @@
 #include "cli/cli.h"
 
-#include "util/error.h"
 #include "weights/convert.h"
 
 enum { FOLD, NORMALISE };
@@ -10,22 +9,14 @@ static const struct ctkd__flag flags[] = {
     CTKD__FLAG_END,
 };
 
-static ctkd_status configure(const struct ctkd__line *line, struct ctkd__sections sections,
-                             ctkd_error *err)
+static int convert(const struct ctkd__line *line, void *values)
 {
-    ctkd_status status = ctkd__line_apply(line, sections, err);
-    if (status == CTKD_OK && ctkd__line_has(line, FOLD))
-        status = ctkd__sections_set(sections, "--fold", "fold", "true", err);
-    if (status == CTKD_OK && ctkd__line_has(line, NORMALISE))
-        status = ctkd__sections_set(sections, "--normalise", "normalise", "true", err);
-    return status;
-}
-
-static int convert(const struct ctkd__line *line, const struct ctkd__convert_options *options)
-{
+    struct ctkd__convert_options *const options = values;
     const char *const in = ctkd__line_name(line, 0);
     char note[CTKD__NOTE_BYTES];
     ctkd_error err = { 0 };
+    options->fold |= ctkd__line_has(line, FOLD);
+    options->normalise |= ctkd__line_has(line, NORMALISE);
     if (ctkd__convert(in, ctkd__line_name(line, 1), options, note, &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
     ctkd__cli_note(in, note);
@@ -35,21 +26,7 @@ static int convert(const struct ctkd__line *line, const struct ctkd__convert_opt
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
     struct ctkd__convert_options options = { 0 };
-    const struct ctkd__section section = { "", ctkd__convert_table, &options };
-    const struct ctkd__sections sections = { &section, 1 };
-    struct ctkd__line line;
-    ctkd_error err = { 0 };
-    int status;
-    if (!ctkd__line_read(command, argc, argv, &line, &status))
-        return status;
-    if (ctkd__sections_defaults(sections, &err) != CTKD_OK)
-        status = ctkd__cli_failed(&err);
-    else if (configure(&line, sections, &err) != CTKD_OK)
-        status = ctkd__cli_misused(command, &err);
-    else
-        status = convert(&line, &options);
-    ctkd__sections_fini(sections);
-    return status;
+    return ctkd__cli_with_settings(command, argc, argv, &options, convert);
 }
 
 const struct ctkd__command ctkd__command_convert = {

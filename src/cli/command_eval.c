@@ -74,23 +74,6 @@ static ctkd_status evaluate_student(struct ctkd__evaluator *evaluator, const cha
     return status;
 }
 
-static ctkd_status evaluate_teacher(struct ctkd__evaluator *evaluator, struct evaluated *e,
-                                    ctkd_error *err)
-{
-    struct ctkd__teacher *network;
-    struct ctkd__evaluation found;
-    ctkd_status status = ctkd__evaluator_network(evaluator, CTKD__EVALUATED_TEACHER, e->teacher, "",
-                                                 "", &network, err);
-    if (status == CTKD_OK)
-        status = ctkd__evaluator_run(evaluator, network, &found, &e->teacher_predictions, err);
-    ctkd__teacher_close(network);
-    if (status == CTKD_OK && e->teacher_predictions.classes != e->student_predictions.classes)
-        return ctkd__fail(err, CTKD_EINVAL, "%s: found %zu classes, expected the student's %zu",
-                          e->teacher, e->teacher_predictions.classes,
-                          e->student_predictions.classes);
-    return status;
-}
-
 static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
                             struct evaluated *e, ctkd_error *err)
 {
@@ -101,7 +84,8 @@ static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
     ctkd__cli_note_threads(&evaluator.engine);
     status = evaluate_student(&evaluator, path, e, err);
     if (status == CTKD_OK && e->teacher)
-        status = evaluate_teacher(&evaluator, e, err);
+        status = ctkd__evaluator_predict_teacher(
+            &evaluator, e->teacher, "", "", &e->student_predictions, &e->teacher_predictions, err);
     ctkd__evaluator_close(&evaluator);
     const struct ctkd__predictions *const p = &e->student_predictions;
     if (status == CTKD_OK && e->details)

@@ -5,7 +5,6 @@
 
 #include "io/jsonl.h"
 #include "io/onnx.h"
-#include "util/error.h"
 #include "weights/weights_file.h"
 
 enum { NETWORKS_MAX = 8, TEXT_MAX = 60 };
@@ -180,8 +179,9 @@ static const ctkd_option settings[] = {
     CTKD_OPT_END,
 };
 
-static int inspect(const struct ctkd__line *line, const struct inspection *inspection)
+static int inspect(const struct ctkd__line *line, void *values)
 {
+    const struct inspection *const inspection = values;
     struct contents contents;
     ctkd_error err = { 0 };
     ctkd_status status =
@@ -199,21 +199,7 @@ static int inspect(const struct ctkd__line *line, const struct inspection *inspe
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
     struct inspection inspection = { NULL };
-    const struct ctkd__section section = { "", settings, &inspection };
-    const struct ctkd__sections sections = { &section, 1 };
-    struct ctkd__line line;
-    ctkd_error err = { 0 };
-    int status;
-    if (!ctkd__line_read(command, argc, argv, &line, &status))
-        return status;
-    if (ctkd__sections_defaults(sections, &err) != CTKD_OK)
-        status = ctkd__cli_failed(&err);
-    else if (ctkd__line_apply(&line, sections, &err) != CTKD_OK)
-        status = ctkd__cli_misused(command, &err);
-    else
-        status = inspect(&line, &inspection);
-    ctkd__sections_fini(sections);
-    return status;
+    return ctkd__cli_with_settings(command, argc, argv, &inspection, inspect);
 }
 
 const struct ctkd__command ctkd__command_inspect = {

@@ -170,35 +170,26 @@ static ctkd_status add_wrong(struct reviewed *r, ctkd_error *err)
 
 /* --- evaluation */
 
-static ctkd_status predict(struct reviewed *r, enum ctkd__evaluated_role role, const char *path,
-                           struct ctkd__predictions *out, ctkd_error *err)
+static ctkd_status predict_student(struct reviewed *r, ctkd_error *err)
 {
-    struct ctkd__teacher *network;
     struct ctkd__evaluation found;
-    const struct ctkd__config *const config = r->evaluator.config;
-    const bool teacher = role == CTKD__EVALUATED_TEACHER;
-    ctkd_status status =
-        ctkd__evaluator_network(&r->evaluator, role, path, teacher ? config->teacher.mean : "",
-                                teacher ? config->teacher.std : "", &network, err);
-    if (status == CTKD_OK)
-        status = ctkd__evaluator_run(&r->evaluator, network, &found, out, err);
-    if (status == CTKD_OK && !teacher && found.info.class_names)
+    const ctkd_status status = ctkd__evaluator_predict(
+        &r->evaluator, CTKD__EVALUATED_STUDENT, r->run->dir, "", "", &found, &r->student, err);
+    if (status == CTKD_OK && found.info.class_names)
         r->run->names = found.info.class_names->items;
-    ctkd__teacher_close(network);
     return status;
 }
 
 /* The teacher may have been moved since: the page does without it then, and says so. */
-static void predict_teacher(struct reviewed *r, const char *path)
+static void predict_teacher(struct reviewed *r, const struct ctkd__config *config)
 {
+    const char *const path = config->teacher.path;
     ctkd_error why = { 0 };
     if (!path[0])
         return;
-    ctkd_status status = predict(r, CTKD__EVALUATED_TEACHER, path, &r->teacher, &why);
-    if (status == CTKD_OK && r->teacher.classes != r->student.classes)
-        status = ctkd__fail(&why, CTKD_EINVAL, "it has %zu classes, the student %zu",
-                            r->teacher.classes, r->student.classes);
-    if (status == CTKD_OK) {
+    if (ctkd__evaluator_predict_teacher(&r->evaluator, path, config->teacher.mean,
+                                        config->teacher.std, &r->student, &r->teacher,
+                                        &why) == CTKD_OK) {
         snprintf(r->run->teacher, sizeof r->run->teacher, "%s", path);
         return;
     }
@@ -211,9 +202,9 @@ static ctkd_status review(struct reviewed *r, const struct ctkd__config *config,
     ctkd_status status = ctkd__evaluator_open(config, &r->evaluator, err);
     if (status != CTKD_OK)
         return status;
-    status = predict(r, CTKD__EVALUATED_STUDENT, r->run->dir, &r->student, err);
+    status = predict_student(r, err);
     if (status == CTKD_OK)
-        predict_teacher(r, config->teacher.path);
+        predict_teacher(r, config);
     if (status == CTKD_OK)
         status = ctkd__metrics(r->student.n, r->student.classes, r->student.logits,
                                r->student.labels, r->teacher.logits, &r->run->metrics, err);

@@ -70,6 +70,33 @@ ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__
     return status;
 }
 
+ctkd_status ctkd__evaluator_predict(struct ctkd__evaluator *evaluator,
+                                    enum ctkd__evaluated_role role, const char *path,
+                                    const char *mean, const char *std, struct ctkd__evaluation *out,
+                                    struct ctkd__predictions *kept, ctkd_error *err)
+{
+    struct ctkd__teacher *network;
+    ctkd_status status = ctkd__evaluator_network(evaluator, role, path, mean, std, &network, err);
+    if (status == CTKD_OK)
+        status = ctkd__evaluator_run(evaluator, network, out, kept, err);
+    ctkd__teacher_close(network);
+    return status;
+}
+
+ctkd_status ctkd__evaluator_predict_teacher(struct ctkd__evaluator *evaluator, const char *path,
+                                            const char *mean, const char *std,
+                                            const struct ctkd__predictions *student,
+                                            struct ctkd__predictions *teacher, ctkd_error *err)
+{
+    struct ctkd__evaluation found;
+    const ctkd_status status = ctkd__evaluator_predict(evaluator, CTKD__EVALUATED_TEACHER, path,
+                                                       mean, std, &found, teacher, err);
+    if (status == CTKD_OK && teacher->classes != student->classes)
+        return ctkd__fail(err, CTKD_EINVAL, "%s: found %zu classes, expected the student's %zu",
+                          found.file, teacher->classes, student->classes);
+    return status;
+}
+
 ctkd_status ctkd__evaluator_try_normalisations(struct ctkd__evaluator *evaluator,
                                                struct ctkd__teacher *network,
                                                struct ctkd__trials *out, ctkd_error *err)

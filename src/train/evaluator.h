@@ -38,6 +38,16 @@ ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
 ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
                                 struct ctkd__evaluation *out, struct ctkd__predictions *kept,
                                 ctkd_error *err);
+/* Both, and the network is closed. */
+ctkd_status ctkd__evaluator_predict(struct ctkd__evaluator *evaluator,
+                                    enum ctkd__evaluated_role role, const char *path,
+                                    const char *mean, const char *std, struct ctkd__evaluation *out,
+                                    struct ctkd__predictions *kept, ctkd_error *err);
+/* The predictions of a teacher beside a student's. CTKD_EINVAL: of another number of classes. */
+ctkd_status ctkd__evaluator_predict_teacher(struct ctkd__evaluator *evaluator, const char *path,
+                                            const char *mean, const char *std,
+                                            const struct ctkd__predictions *student,
+                                            struct ctkd__predictions *teacher, ctkd_error *err);
 /* How the known normalisations do (train/normalisation_trials.h). */
 ctkd_status ctkd__evaluator_try_normalisations(struct ctkd__evaluator *evaluator,
                                                struct ctkd__teacher *network,

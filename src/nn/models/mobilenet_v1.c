@@ -1,7 +1,5 @@
 /* MobileNetV1 for photographs (Howard et al. 2017) with the names of mdistiller, whose ImageNet
    student it is. */
-#include <stdio.h>
-
 #include "nn/models/models.h"
 
 /* Separable units in a row, each behind the stem: channels out, stride; which of them end a stage.
@@ -35,7 +33,6 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
 {
     (void)model;
     const struct ctkd__conv_args stem = { .out = STEM, .kernel = 3, .stride = 2 };
-    char tap[16];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
     x = ctkd__graph_relu(graph, conv_norm(graph, x, 0, 0, stem, 9 * args->channels));
     ctkd__graph_tap(graph, "f0", x);
@@ -49,10 +46,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
         x = ctkd__graph_relu(graph, before);
         if (!units[i].ends_stage)
             continue;
-        snprintf(tap, sizeof tap, "f%zu", stage);
-        ctkd__graph_tap(graph, tap, x);
-        snprintf(tap, sizeof tap, "pre%zu", stage++);
-        ctkd__graph_tap(graph, tap, before);
+        ctkd__model_tap_stage(graph, stage++, x, before);
     }
     x = ctkd__graph_global_pool(graph, x);
     ctkd__graph_tap(graph, "f5", x);

@@ -1,18 +1,15 @@
 /* MobileNetV2 of half width for small images (Sandler et al. 2018), as published with contrastive
    representation distillation (Tian et al. 2020): plain ReLU, an expanding convolution in the first
    block too, no dropout. */
-#include <stdio.h>
-
 #include "nn/models/models.h"
 
 /* Inverted residuals in a row: expansion, channels out, how many, stride of the first. */
 static const struct row {
     size_t expansion, out, count, stride;
-    const char *tap, *pre;
+    size_t ends_stage; /* 0: none */
 } rows[] = {
-    { 1, 8, 1, 1, NULL, NULL },     { 6, 12, 2, 1, "f1", "pre1" }, { 6, 16, 3, 2, "f2", "pre2" },
-    { 6, 32, 4, 2, NULL, NULL },    { 6, 48, 3, 1, "f3", "pre3" }, { 6, 80, 3, 2, NULL, NULL },
-    { 6, 160, 1, 1, "f4", "pre4" },
+    { 1, 8, 1, 1, 0 },  { 6, 12, 2, 1, 1 }, { 6, 16, 3, 2, 2 },  { 6, 32, 4, 2, 0 },
+    { 6, 48, 3, 1, 3 }, { 6, 80, 3, 2, 0 }, { 6, 160, 1, 1, 4 },
 };
 enum { ROWS = sizeof rows / sizeof rows[0], STEM = 16, HEAD = 1280 };
 
@@ -60,10 +57,8 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
             x = inverted_residual(graph, x, name, in, in * rows[i].expansion, rows[i].out,
                                   j == 0 ? rows[i].stride : 1);
         }
-        if (rows[i].tap) { /* linear, so that its own pre-activation variant is the same */
-            ctkd__graph_tap(graph, rows[i].tap, x);
-            ctkd__graph_tap(graph, rows[i].pre, x);
-        }
+        if (rows[i].ends_stage) /* linear: the value before the activation is the same */
+            ctkd__model_tap_stage(graph, rows[i].ends_stage, x, x);
     }
     x = ctkd__graph_relu(graph, conv_norm(graph, x, "conv2", 0, head));
     x = ctkd__graph_global_pool(graph, x);

@@ -4,11 +4,10 @@
 /* Inverted residuals in a row: expansion, channels out, how many, stride of the first. */
 static const struct row {
     size_t expansion, out, count, stride;
-    const char *tap, *pre;
+    size_t ends_stage; /* 0: none */
 } rows[] = {
-    { 1, 16, 1, 1, NULL, NULL },    { 6, 24, 2, 2, "f1", "pre1" }, { 6, 32, 3, 2, "f2", "pre2" },
-    { 6, 64, 4, 2, NULL, NULL },    { 6, 96, 3, 1, "f3", "pre3" }, { 6, 160, 3, 2, NULL, NULL },
-    { 6, 320, 1, 1, "f4", "pre4" },
+    { 1, 16, 1, 1, 0 }, { 6, 24, 2, 2, 1 },  { 6, 32, 3, 2, 2 },  { 6, 64, 4, 2, 0 },
+    { 6, 96, 3, 1, 3 }, { 6, 160, 3, 2, 0 }, { 6, 320, 1, 1, 4 },
 };
 enum { ROWS = sizeof rows / sizeof rows[0], STEM = 32, HEAD = 1280 };
 
@@ -70,10 +69,8 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
         for (size_t j = 0; j < rows[i].count; j++, in = rows[i].out)
             x = inverted_residual(graph, x, index++, in, rows[i].expansion, rows[i].out,
                                   j == 0 ? rows[i].stride : 1);
-        if (rows[i].tap) { /* linear, so that its own pre-activation variant is the same */
-            ctkd__graph_tap(graph, rows[i].tap, x);
-            ctkd__graph_tap(graph, rows[i].pre, x);
-        }
+        if (rows[i].ends_stage) /* linear: the value before the activation is the same */
+            ctkd__model_tap_stage(graph, rows[i].ends_stage, x, x);
     }
     x = layer(graph, x, ctkd__model_path(name, "features.%zu", index), head);
     x = ctkd__graph_global_pool(graph, x);

@@ -118,6 +118,14 @@ const char *ctkd__model_path(char out[96], const char *format, ...)
     return out;
 }
 
+void ctkd__model_tap_stage(struct ctkd__graph *graph, size_t stage, int x, int before)
+{
+    char name[96];
+    ctkd__graph_tap(graph, ctkd__model_path(name, "f%zu", stage), x);
+    if (before >= 0)
+        ctkd__graph_tap(graph, ctkd__model_path(name, "pre%zu", stage), before);
+}
+
 int ctkd__model_conv(struct ctkd__graph *graph, int x, const char *name, size_t out, size_t kernel,
                      size_t stride)
 {

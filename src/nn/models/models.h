@@ -43,6 +43,10 @@ ctkd_status ctkd__model_build(const char *name, const struct ctkd__model_args *a
 int ctkd__model_conv(struct ctkd__graph *graph, int x, const char *name, size_t out, size_t kernel,
                      size_t stride);
 
+/* For model files: what a stage ends with, as the taps "fN" of its value and "preN" of the value
+   before the last activation (-1: not tapped). */
+void ctkd__model_tap_stage(struct ctkd__graph *graph, size_t stage, int x, int before);
+
 /* For model files: a name from its parts, "layer2.0.conv1". Returns out; builders copy it. */
 const char *ctkd__model_path(char out[96], const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -1,7 +1,5 @@
 /* Residual networks for small images (He et al. 2016, sec. 4.2) with projection shortcuts, as
    published with contrastive representation distillation (Tian et al. 2020). */
-#include <stdio.h>
-
 #include "nn/models/models.h"
 
 /* A basic block up to the sum. The shortcut comes before the last batch norm, so that batch norm,
@@ -32,7 +30,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
                  const struct ctkd__model_args *args)
 {
     const size_t *const channels = model->counts;
-    char name[96], tap[16];
+    char name[96];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
     x = ctkd__model_conv(graph, x, "conv1", channels[0], 3, 1);
     x = ctkd__graph_relu(graph, ctkd__graph_batch_norm(graph, x, "bn1"));
@@ -45,10 +43,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
                         b == 0 && stage > 1 ? 2 : 1);
             x = ctkd__graph_relu(graph, sum);
         }
-        snprintf(tap, sizeof tap, "f%zu", stage);
-        ctkd__graph_tap(graph, tap, x);
-        snprintf(tap, sizeof tap, "pre%zu", stage);
-        ctkd__graph_tap(graph, tap, sum);
+        ctkd__model_tap_stage(graph, stage, x, sum);
     }
     x = ctkd__graph_global_pool(graph, x);
     ctkd__graph_tap(graph, "f4", x);

@@ -2,7 +2,6 @@
    sec. 4.2. Names and initial values as in the widely used PyTorch port: weights N(0, 2 / fan_in).
  */
 #include <math.h>
-#include <stdio.h>
 
 #include "nn/models/models.h"
 
@@ -44,7 +43,7 @@ static int block(struct ctkd__graph *graph, int x, const char *prefix, size_t in
 static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
                  const struct ctkd__model_args *args)
 {
-    char name[96], tap[16];
+    char name[96];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
     x = conv(graph, x, "conv1", args->channels, channels[0], 1);
     x = ctkd__graph_relu(graph, ctkd__graph_batch_norm(graph, x, "bn1"));
@@ -57,10 +56,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
                         b == 0 && stage > 1 ? 2 : 1);
             x = ctkd__graph_relu(graph, sum);
         }
-        snprintf(tap, sizeof tap, "f%zu", stage);
-        ctkd__graph_tap(graph, tap, x);
-        snprintf(tap, sizeof tap, "pre%zu", stage);
-        ctkd__graph_tap(graph, tap, sum);
+        ctkd__model_tap_stage(graph, stage, x, sum);
     }
     x = ctkd__graph_global_pool(graph, x);
     ctkd__graph_tap(graph, "f4", x);

@@ -1,7 +1,5 @@
 #include "nn/models/resnet_stages.h"
 
-#include <stdio.h>
-
 enum { STAGES = 4, PLANES = 64 };
 
 /* A block: what it reads, and its place. */
@@ -78,7 +76,7 @@ static int block_sum(struct ctkd__graph *graph, int x, const struct resnet_block
 int ctkd__resnet_stages(struct ctkd__graph *graph, int x, const struct ctkd__resnet_stages *stages,
                         size_t *out)
 {
-    char prefix[96], tap[16];
+    char prefix[96];
     *out = PLANES;
     for (size_t stage = 1, planes = PLANES; stage <= STAGES; stage++, planes *= 2) {
         int before = x;
@@ -89,10 +87,7 @@ int ctkd__resnet_stages(struct ctkd__graph *graph, int x, const struct ctkd__res
                 block_sum(graph, x, &(struct resnet_block){ prefix, *out, planes, stride }, stages);
             x = ctkd__graph_relu(graph, before);
         }
-        snprintf(tap, sizeof tap, "f%zu", stage);
-        ctkd__graph_tap(graph, tap, x);
-        snprintf(tap, sizeof tap, "pre%zu", stage);
-        ctkd__graph_tap(graph, tap, before);
+        ctkd__model_tap_stage(graph, stage, x, before);
     }
     return x;
 }

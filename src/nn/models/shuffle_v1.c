@@ -1,7 +1,5 @@
 /* ShuffleNet with three groups for small images (Zhang et al. 2018), as published with contrastive
    representation distillation (Tian et al. 2020): a 1x1 stem without a pool. */
-#include <stdio.h>
-
 #include "nn/models/models.h"
 
 enum { GROUPS = 3, STEM = 24, STAGES = 3 };
@@ -52,7 +50,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
 {
     (void)model;
     const struct ctkd__conv_args stem = { .out = STEM, .kernel = 1, .stride = 1, .groups = 1 };
-    char name[96], tap[16];
+    char name[96];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
     x = ctkd__graph_relu(graph, conv_norm(graph, x, "", 1, args->channels, stem));
     ctkd__graph_tap(graph, "f0", x);
@@ -64,10 +62,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
                           b == 0 ? 2 : 1);
             x = ctkd__graph_relu(graph, before);
         }
-        snprintf(tap, sizeof tap, "f%zu", stage);
-        ctkd__graph_tap(graph, tap, x);
-        snprintf(tap, sizeof tap, "pre%zu", stage);
-        ctkd__graph_tap(graph, tap, before);
+        ctkd__model_tap_stage(graph, stage, x, before);
     }
     x = ctkd__graph_global_pool(graph, x);
     ctkd__graph_tap(graph, "f4", x);

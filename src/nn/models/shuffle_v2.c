@@ -1,7 +1,5 @@
 /* ShuffleNetV2 for small images (Ma et al. 2018), as published with contrastive representation
    distillation (Tian et al. 2020): a 1x1 stem without a pool. */
-#include <stdio.h>
-
 #include "nn/models/models.h"
 
 enum { STEM = 24, STAGES = 3, HEAD = 1024 };
@@ -78,7 +76,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
                  const struct ctkd__model_args *args)
 {
     (void)model;
-    char name[96], tap[16];
+    char name[96];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
     x = ctkd__graph_relu(graph, conv_norm(graph, x, "", 1, args->channels, STEM));
     ctkd__graph_tap(graph, "f0", x);
@@ -89,11 +87,9 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
             last = b == 0 ? down(graph, x, name, widths[stage - 1], widths[stage])
                           : basic(graph, x, name, widths[stage]);
         }
-        snprintf(tap, sizeof tap, "f%zu", stage);
-        ctkd__graph_tap(graph, tap, x);
         /* Nothing else reads this one: its channels are in the order before the shuffle. */
-        snprintf(tap, sizeof tap, "pre%zu", stage);
-        ctkd__graph_tap(graph, tap, ctkd__graph_concat(graph, last.left, last.right));
+        const int before = ctkd__graph_concat(graph, last.left, last.right);
+        ctkd__model_tap_stage(graph, stage, x, before);
     }
     x = ctkd__graph_relu(graph, conv_norm(graph, x, "", 2, widths[STAGES], HEAD));
     x = ctkd__graph_global_pool(graph, x);

@@ -1,6 +1,4 @@
 /* ShuffleNetV2 for photographs (Ma et al. 2018) with the layout and names of torchvision. */
-#include <stdio.h>
-
 #include "nn/models/models.h"
 
 enum { STEM = 24, STAGES = 3 };
@@ -68,7 +66,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
     const size_t head = model->width;
     const struct ctkd__conv_args stem = { .out = STEM, .kernel = 3, .stride = 2 };
     const struct ctkd__pool_args pool = { .kernel = 3, .stride = 2, .padding = { 1, 1 } };
-    char unit[96], tap[16];
+    char unit[96];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
     x = ctkd__graph_relu(graph, conv_norm(graph, x, "conv1", 0, stem, 9 * args->channels));
     x = ctkd__graph_max_pool(graph, x, &pool);
@@ -81,8 +79,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
                        : basic(graph, x, unit, widths[stage]);
             x = ctkd__graph_shuffle(graph, x, 2);
         }
-        snprintf(tap, sizeof tap, "f%zu", stage + 1);
-        ctkd__graph_tap(graph, tap, x);
+        ctkd__model_tap_stage(graph, stage + 1, x, -1);
     }
     const struct ctkd__conv_args last = { .out = head, .kernel = 1, .stride = 1 };
     x = ctkd__graph_relu(graph, conv_norm(graph, x, "conv5", 0, last, in));

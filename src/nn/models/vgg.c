@@ -1,9 +1,7 @@
 /* VGG with batch norm for small images (Simonyan & Zisserman 2015), as published with contrastive
    representation distillation (Tian et al. 2020): global average pool and one linear layer. */
-#include <stdio.h>
-
-#include "nn/models/models.h"
 #include "nn/models/vgg.h"
+#include "nn/models/models.h"
 
 int ctkd__vgg_conv(struct ctkd__graph *graph, int x, const char *name, size_t out)
 {
@@ -32,7 +30,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
                  const struct ctkd__model_args *args)
 {
     static const size_t widths[] = { 64, 128, 256, 512, 512 };
-    char name[96], tap[16];
+    char name[96];
     int x = ctkd__graph_input(graph, args->channels, args->height, args->width);
     for (size_t block = 0; block < 5; block++) {
         int normed = x;
@@ -44,12 +42,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
             normed = ctkd__graph_batch_norm(graph, x, name);
             x = ctkd__graph_relu(graph, normed);
         }
-        snprintf(tap, sizeof tap, "f%zu", block);
-        ctkd__graph_tap(graph, tap, x);
-        if (block > 0) {
-            snprintf(tap, sizeof tap, "pre%zu", block);
-            ctkd__graph_tap(graph, tap, normed);
-        }
+        ctkd__model_tap_stage(graph, block, x, block > 0 ? normed : -1);
         x = pool(graph, x, block, args);
     }
     x = ctkd__graph_global_pool(graph, x);
