@@ -64,7 +64,7 @@ ctkd_status ctkd__examine(struct ctkd__session *session, struct ctkd__examinatio
         return status;
     ctkd__preflight_balance(session, &out->first, &out->findings);
     const double start = ctkd__clock_seconds();
-    status = ctkd__session_evaluate(session, &scores, &dev, err);
+    status = ctkd__session_evaluate(session, &scores, &dev, NULL, err);
     out->cost.evaluation = ctkd__clock_seconds() - start;
     if (status == CTKD_OK)
         ctkd__preflight_cost(session, &out->cost, &out->findings);

@@ -35,18 +35,17 @@ static ctkd_status write_evaluation(const struct ctkd__run *run,
 }
 
 ctkd_status ctkd__run_evaluate(const struct ctkd__run *run, struct ctkd__session *session,
-                               ctkd_error *err)
+                               struct ctkd__predictions *student, ctkd_error *err)
 {
-    struct ctkd__predictions student = { 0 }, teacher = { 0 };
+    struct ctkd__predictions teacher = { 0 };
     struct ctkd__metrics metrics = { 0 };
-    ctkd_status status = ctkd__session_predict(session, &student, &teacher, err);
+    ctkd_status status = ctkd__session_predict(session, student, &teacher, err);
     if (status == CTKD_OK)
-        status = ctkd__metrics(student.n, student.classes, student.logits, student.labels,
+        status = ctkd__metrics(student->n, student->classes, student->logits, student->labels,
                                teacher.logits, &metrics, err);
     if (status == CTKD_OK)
         status = write_evaluation(run, session, &metrics, err);
     ctkd__metrics_free(&metrics);
-    ctkd__predictions_free(&student);
     ctkd__predictions_free(&teacher);
     return status;
 }

@@ -6,8 +6,10 @@
 #include "train/session.h"
 
 /* Evaluates the session's student on the test images, beside its teacher where it has one, and
-   writes what `ctkd eval --details --json` says of them (doc/runs.md has the definitions). */
+   writes what `ctkd eval --details --json` says of them (doc/runs.md has the definitions).
+   `student`: the predictions of the present weights where an evaluation has kept them, else all
+   zeros; the caller frees it. */
 ctkd_status ctkd__run_evaluate(const struct ctkd__run *run, struct ctkd__session *session,
-                               ctkd_error *err);
+                               struct ctkd__predictions *student, ctkd_error *err);
 
 #endif

@@ -26,6 +26,9 @@ struct progress {
     bool finished, late;   /* train.max_steps reached; train.max_minutes nearly over */
     bool warned;           /* about the temperature */
     bool told_full;        /* that teacher.store takes no more */
+    /* The student's predictions of the test images at an evaluation that may be the last one:
+       evaluation.json is written from them. */
+    struct ctkd__predictions kept;
     /* Seconds; of a step, a checkpoint, an epoch's end. */
     double longest_step, longest_save, longest_end;
 };
@@ -346,6 +349,16 @@ static bool out_of_patience(const struct progress *p)
            state->epoch > state->best_epoch + patience;
 }
 
+/* Whether the run may end with this epoch. */
+static bool may_end(const struct progress *p)
+{
+    const struct ctkd__session *const session = p->loop->session;
+    const uint64_t epoch = session->state.epoch, best = session->state.best_epoch;
+    const uint64_t patience = (uint64_t)session->config->train.patience;
+    return epoch == session->schedule.epochs || p->finished ||
+           (patience && best && epoch >= best + patience);
+}
+
 /* Evaluates where it is due, logs, saves. */
 static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report *last,
                              ctkd_error *err)
@@ -363,7 +376,9 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     const double begin = ctkd__clock_seconds();
     state->evaluated = due;
     if (due) {
-        status = ctkd__session_evaluate(session, &state->test, &state->dev, err);
+        ctkd__predictions_free(&p->kept);
+        status = ctkd__session_evaluate(session, &state->test, &state->dev,
+                                        may_end(p) ? &p->kept : NULL, err);
         if (status != CTKD_OK)
             return ctkd__fail_within(err, status, "epoch %" PRIu64, state->epoch);
         test = &state->test;
@@ -472,35 +487,44 @@ static bool can_rewrite(FILE *out)
     return isatty(fileno(out)) && !(kind && strcmp(kind, "dumb") == 0);
 }
 
-ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
+static ctkd_status run_epochs(struct progress *p, ctkd_error *err)
 {
+    const struct ctkd__loop *const loop = p->loop;
     struct ctkd__session *session = loop->session;
     struct ctkd__run_state *state = &session->state;
-    struct progress p = { .loop = loop,
-                          .live = loop->progress && can_rewrite(loop->progress),
-                          .began = ctkd__clock_seconds(),
-                          .seconds_before = state->seconds };
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
-    ctkd_status status = loop->resumed ? CTKD_OK : save_checkpoint(&p, err);
-    p.finished = limit && state->step >= limit;
-    while (status == CTKD_OK && state->epoch <= epochs_of(&p) && !p.finished &&
-           !out_of_patience(&p)) {
-        status = run_epoch(&p, err);
-        p.late = p.late || is_late(&p);
+    ctkd_status status = loop->resumed ? CTKD_OK : save_checkpoint(p, err);
+    p->finished = limit && state->step >= limit;
+    while (status == CTKD_OK && state->epoch <= epochs_of(p) && !p->finished &&
+           !out_of_patience(p)) {
+        status = run_epoch(p, err);
+        p->late = p->late || is_late(p);
     }
     if (status != CTKD_OK) {
-        if (p.live)
+        if (p->live)
             fputc('\n', loop->progress);
         return status;
     }
-    if (loop->progress && out_of_patience(&p) && state->epoch <= epochs_of(&p))
+    if (loop->progress && out_of_patience(p) && state->epoch <= epochs_of(p))
         fprintf(loop->progress,
                 "stopped after epoch %" PRIu64 ": no better top-1 on the validation part than "
                 "%.2f %% of epoch %" PRIu64 " for %" PRId64 " epochs (train.patience)\n",
                 state->epoch - 1, state->best_dev_top1, state->best_epoch,
                 session->config->train.patience);
     if (session->engine.profile && loop->progress)
-        ctkd__profile_print(session->engine.profile, p.steps_done, loop->progress);
-    status = finish(&p, false, err);
-    return status == CTKD_OK ? ctkd__run_evaluate(loop->run, session, err) : status;
+        ctkd__profile_print(session->engine.profile, p->steps_done, loop->progress);
+    return finish(p, false, err);
+}
+
+ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err)
+{
+    struct progress p = { .loop = loop,
+                          .live = loop->progress && can_rewrite(loop->progress),
+                          .began = ctkd__clock_seconds(),
+                          .seconds_before = loop->session->state.seconds };
+    ctkd_status status = run_epochs(&p, err);
+    if (status == CTKD_OK)
+        status = ctkd__run_evaluate(loop->run, loop->session, &p.kept, err);
+    ctkd__predictions_free(&p.kept);
+    return status;
 }

@@ -601,9 +601,10 @@ static ctkd_status evaluate_student(struct ctkd__session *session, struct ctkd__
 }
 
 ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *test,
-                                   struct ctkd__scores *dev, ctkd_error *err)
+                                   struct ctkd__scores *dev, struct ctkd__predictions *kept,
+                                   ctkd_error *err)
 {
-    const ctkd_status status = evaluate_student(session, test, NULL, err);
+    const ctkd_status status = evaluate_student(session, test, kept, err);
     if (status != CTKD_OK || !session->data.dev)
         return status;
     return ctkd__evaluate(session->data.dev, session->info.classes, forward_student,
@@ -614,7 +615,8 @@ ctkd_status ctkd__session_predict(struct ctkd__session *session, struct ctkd__pr
                                   struct ctkd__predictions *teacher, ctkd_error *err)
 {
     struct ctkd__scores scores;
-    const ctkd_status status = evaluate_student(session, &scores, student, err);
+    const ctkd_status status =
+        student->n ? CTKD_OK : evaluate_student(session, &scores, student, err);
     if (status != CTKD_OK || !session->teacher)
         return status;
     return ctkd__evaluate(session->data.test, session->info.classes,

@@ -80,11 +80,14 @@ ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
 struct ctkd__weights ctkd__session_student(const struct ctkd__session *session);
 
 /* The student with its present weights on the test images and, where there is a validation part,
-   on that. */
+   on that. `kept`: NULL, or takes its predictions of the test images (evaluate.h), which the caller
+   frees, also after an error. */
 ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *test,
-                                   struct ctkd__scores *dev, ctkd_error *err);
-/* What the student, and the teacher where there is one, make of every test image (evaluate.h). The
-   caller frees both, also after an error. */
+                                   struct ctkd__scores *dev, struct ctkd__predictions *kept,
+                                   ctkd_error *err);
+/* What the student, and the teacher where there is one, make of every test image. Predictions that
+   `student` has already (n above 0) are those of the present weights. The caller frees both, also
+   after an error. */
 ctkd_status ctkd__session_predict(struct ctkd__session *session, struct ctkd__predictions *student,
                                   struct ctkd__predictions *teacher, ctkd_error *err);
 
