@@ -3,7 +3,6 @@
 #include <math.h>
 
 #include "ctkd/loss.h"
-#include "lib/each.h"
 #include "lib/loss/pooled.h"
 
 /*
@@ -46,7 +45,7 @@ static struct target target_of(const struct ctkd__kl_row *row)
 }
 
 void ctkd__dkd_row(struct ctkd__kl_row *row, double n, double alpha, double beta,
-                   struct ctkd__dkd_outputs *out)
+                   struct ctkd__row_outputs *out)
 {
     const size_t y = row->skip;
     const double tau = row->tau, scale = tau / n;
@@ -66,72 +65,40 @@ void ctkd__dkd_row(struct ctkd__kl_row *row, double n, double alpha, double beta
                 beta * row->dtau;
 }
 
-struct dkd {
-    size_t n, k;
-    const float *s, *t, *tau;
-    const int32_t *labels;
-    bool one_tau;
+struct dkd_factors {
     double alpha, beta;
-    float *ds, *dt, *dtau;
-    struct dkd_sums {
-        double loss, dtau;
-    } sums[CTKD__TASKS];
 };
 
-static void dkd_task(void *argument, size_t task)
+static void dkd_row(const void *context, struct ctkd__kl_row *row, double n,
+                    struct ctkd__row_outputs *out)
 {
-    struct dkd *dkd = argument;
-    const size_t k = dkd->k, end = ctkd__task_begin(dkd->n, task + 1);
-    double kept[2 * CTKD__ROW_KEPT];
-    struct dkd_sums sums = { 0 };
-    for (size_t i = ctkd__task_begin(dkd->n, task); i < end; i++) {
-        struct ctkd__kl_row row = { .k = k,
-                                    .skip = (size_t)dkd->labels[i],
-                                    .s = dkd->s + i * k,
-                                    .t = dkd->t + i * k,
-                                    .tau = (double)dkd->tau[dkd->one_tau ? 0 : i],
-                                    .kept = kept };
-        struct ctkd__dkd_outputs out = { .ds = { .floats = dkd->ds ? dkd->ds + i * k : NULL },
-                                         .dt = { .floats = dkd->dt ? dkd->dt + i * k : NULL } };
-        ctkd__dkd_row(&row, (double)dkd->n, dkd->alpha, dkd->beta, &out);
-        sums.loss += out.loss;
-        sums.dtau += out.dtau;
-        if (dkd->dtau && !dkd->one_tau)
-            dkd->dtau[i] = (float)(out.dtau / (double)dkd->n);
-    }
-    dkd->sums[task] = sums;
+    const struct dkd_factors *const factors = context;
+    ctkd__dkd_row(row, n, factors->alpha, factors->beta, out);
 }
 
 ctkd_status ctkd__dkd_loss(const ctkd_pool *pool, size_t n, size_t k, const float *s,
                            const float *t, const int32_t *labels, const float *tau, size_t n_tau,
                            float alpha, float beta, float *loss, float *ds, float *dt, float *dtau)
 {
+    const struct dkd_factors factors = { (double)alpha, (double)beta };
     if (!ctkd__loss_arguments_ok(n, k, s, t, tau, n_tau, loss) || k < 3 || !labels ||
         !isfinite(alpha) || !isfinite(beta) || alpha < 0 || beta < 0)
         return CTKD_EINVAL;
     if (!ctkd__labels_ok(n, k, labels))
         return CTKD_ERANGE;
-    struct dkd dkd = { .n = n,
-                       .k = k,
-                       .s = s,
-                       .t = t,
-                       .tau = tau,
-                       .labels = labels,
-                       .one_tau = n_tau == 1,
-                       .alpha = (double)alpha,
-                       .beta = (double)beta,
-                       .ds = ds,
-                       .dt = dt,
-                       .dtau = dtau };
-    ctkd__each(pool, CTKD__TASKS, dkd_task, &dkd);
-    double loss_sum = 0, dtau_sum = 0;
-    for (size_t i = 0; i < CTKD__TASKS; i++) {
-        loss_sum += dkd.sums[i].loss;
-        dtau_sum += dkd.sums[i].dtau;
-    }
-    if (dtau && n_tau == 1)
-        *dtau = (float)(dtau_sum / (double)n);
-    *loss = (float)(loss_sum / (double)n);
+    ctkd__by_rows(pool, &(struct ctkd__by_rows){ .n = n,
+                                                 .k = k,
+                                                 .n_tau = n_tau,
+                                                 .s = s,
+                                                 .t = t,
+                                                 .tau = tau,
+                                                 .skip = labels,
+                                                 .row = dkd_row,
+                                                 .context = &factors,
+                                                 .loss = loss,
+                                                 .ds = ds,
+                                                 .dt = dt,
+                                                 .dtau = dtau });
     return CTKD_OK;
 }
 

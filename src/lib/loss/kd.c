@@ -1,78 +1,45 @@
 #include "ctkd/loss.h"
-#include "lib/each.h"
+#include "lib/loss/by_rows.h"
 #include "lib/loss/pooled.h"
-#include "lib/math/rows.h"
 
-struct kd {
-    size_t n, k;
-    const float *s, *t, *tau;
-    bool one_tau;
-    double epsilon;
-    float *ds, *dt, *dtau;
-    struct kd_sums {
-        double loss, dtau;
-    } sums[CTKD__TASKS];
-};
-
-static void kd_task(void *argument, size_t task)
+static void kd_row(const void *context, struct ctkd__kl_row *row, double n,
+                   struct ctkd__row_outputs *out)
 {
-    struct kd *kd = argument;
-    const size_t k = kd->k, end = ctkd__task_begin(kd->n, task + 1);
-    double kept[2 * CTKD__ROW_KEPT];
-    struct kd_sums sums = { 0 };
-    for (size_t i = ctkd__task_begin(kd->n, task); i < end; i++) {
-        struct ctkd__kl_row row = { .k = k,
-                                    .skip = CTKD__NO_CLASS,
-                                    .s = kd->s + i * k,
-                                    .t = kd->t + i * k,
-                                    .tau = (double)kd->tau[kd->one_tau ? 0 : i],
-                                    .epsilon = kd->epsilon,
-                                    .kept = kept };
-        const double scale = row.tau / (double)kd->n;
-        ctkd__kl_row_prepare(&row);
-        /* ds = scale ((1 + k epsilon) q - p - epsilon) */
-        ctkd__kl_row_sum(&row,
-                         (struct ctkd__ds_weights){ .difference = scale,
-                                                    .student = scale * kd->epsilon * (double)k,
-                                                    .constant = -scale * kd->epsilon },
-                         (struct ctkd__row_gradient){ .floats = kd->ds ? kd->ds + i * k : NULL });
-        if (kd->dt)
-            ctkd__kl_row_teacher(&row, scale, 0,
-                                 (struct ctkd__row_gradient){ .floats = kd->dt + i * k });
-        sums.loss += row.tau * row.tau * row.kl;
-        sums.dtau += row.dtau;
-        if (kd->dtau && !kd->one_tau)
-            kd->dtau[i] = (float)(row.dtau / (double)kd->n);
-    }
-    kd->sums[task] = sums;
+    const double epsilon = *(const double *)context, scale = row->tau / n;
+    row->epsilon = epsilon;
+    ctkd__kl_row_prepare(row);
+    /* ds = scale ((1 + k epsilon) q - p - epsilon) */
+    ctkd__kl_row_sum(row,
+                     (struct ctkd__ds_weights){ .difference = scale,
+                                                .student = scale * epsilon * (double)row->k,
+                                                .constant = -scale * epsilon },
+                     out->ds);
+    if (out->dt.floats)
+        ctkd__kl_row_teacher(row, scale, 0, out->dt);
+    out->loss = row->tau * row->tau * row->kl;
+    out->dtau = row->dtau;
 }
 
 ctkd_status ctkd__kd_loss(const ctkd_pool *pool, size_t n, size_t k, const float *s, const float *t,
                           const float *tau, size_t n_tau, ctkd_kd_form form, float *loss, float *ds,
                           float *dt, float *dtau)
 {
+    const double epsilon = form == CTKD_KD_EPSILON ? 1e-7 : 0.0;
     if (!ctkd__loss_arguments_ok(n, k, s, t, tau, n_tau, loss) ||
         (form != CTKD_KD_EXACT && form != CTKD_KD_EPSILON))
         return CTKD_EINVAL;
-    struct kd kd = { .n = n,
-                     .k = k,
-                     .s = s,
-                     .t = t,
-                     .tau = tau,
-                     .one_tau = n_tau == 1,
-                     .epsilon = form == CTKD_KD_EPSILON ? 1e-7 : 0.0,
-                     .ds = ds,
-                     .dt = dt,
-                     .dtau = dtau };
-    ctkd__each(pool, CTKD__TASKS, kd_task, &kd);
-    double loss_sum = 0, dtau_sum = 0;
-    for (size_t i = 0; i < CTKD__TASKS; i++) {
-        loss_sum += kd.sums[i].loss;
-        dtau_sum += kd.sums[i].dtau;
-    }
-    if (dtau && n_tau == 1)
-        *dtau = (float)(dtau_sum / (double)n);
-    *loss = (float)(loss_sum / (double)n);
+    ctkd__by_rows(pool, &(struct ctkd__by_rows){ .n = n,
+                                                 .k = k,
+                                                 .n_tau = n_tau,
+                                                 .s = s,
+                                                 .t = t,
+                                                 .tau = tau,
+                                                 .row = kd_row,
+                                                 .context = &epsilon,
+                                                 .loss = loss,
+                                                 .ds = ds,
+                                                 .dt = dt,
+                                                 .dtau = dtau });
     return CTKD_OK;
 }
 

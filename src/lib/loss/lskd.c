@@ -35,13 +35,13 @@ static void write_gradient(size_t k, const float *x, const struct ctkd__moments 
 }
 
 /* Row i: tau^2 KL or DKD and its derivatives, not divided by n; writes ds and dt. */
-static struct ctkd__dkd_outputs lskd_row(const struct lskd_config *lskd, const ctkd_loss_args *a,
+static struct ctkd__row_outputs lskd_row(const struct lskd_config *lskd, const ctkd_loss_args *a,
                                          size_t i)
 {
     const size_t k = a->k;
     const float *const s = a->s + i * k, *const t = a->t + i * k;
     const struct ctkd__moments of_s = ctkd__moments_of(k, s), of_t = ctkd__moments_of(k, t);
-    struct ctkd__dkd_outputs out = { .ds = { .doubles = a->ds ? a->workspace : NULL },
+    struct ctkd__row_outputs out = { .ds = { .doubles = a->ds ? a->workspace : NULL },
                                      .dt = { .doubles = a->dt ? a->workspace + k : NULL } };
     /* Softmaxes do not see the means. */
     struct ctkd__kl_row row = { .k = k,
@@ -81,7 +81,7 @@ static ctkd_status lskd_eval(const void *config, const ctkd_loss_args *a)
         return CTKD_ERANGE;
     double loss = 0, dtau = 0;
     for (size_t i = 0; i < n; i++) {
-        const struct ctkd__dkd_outputs row = lskd_row(lskd, a, i);
+        const struct ctkd__row_outputs row = lskd_row(lskd, a, i);
         loss += row.loss;
         dtau += row.dtau;
         if (a->dtau && a->n_tau != 1)
