@@ -10,7 +10,7 @@
 CTKD__CLONES static void exp_row_clones(size_t n, const float *x, double max, double scale,
                                         double *restrict y)
 {
-    enum { BLOCK = 64 };
+    enum { BLOCK = 128 };
     double scales[BLOCK], rs[BLOCK];
     for (size_t begin = 0; begin < n; begin += BLOCK) {
         const size_t count = n - begin < BLOCK ? n - begin : BLOCK;
@@ -55,20 +55,32 @@ double ctkd__lanes_sum(const double *s)
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
 }
 
+/* most_l is at least x_l for count values; counts that are constants make vectors. */
+#define CTKD__RAISE(count, x, most)                                                                \
+    for (size_t l = 0; l < (count); l++)                                                           \
+    (most)[l] = (x)[l] > (most)[l] ? (x)[l] : (most)[l]
+
 CTKD__CLONES static double row_max_clones(size_t n, const float *x)
 {
-    enum { WIDTH = 64 }; /* of a loop that stays one: GCC makes vectors of it */
+    enum { WIDTH = 64, PART = 16 };
     float most[WIDTH];
     for (size_t l = 0; l < WIDTH; l++)
         most[l] = -INFINITY;
-    for (size_t l = 0; l < n % WIDTH; l++)
-        most[l] = x[l] > most[l] ? x[l] : most[l];
-    for (size_t j = n % WIDTH; j < n; j += WIDTH)
-        for (size_t l = 0; l < WIDTH; l++)
-            most[l] = x[j + l] > most[l] ? x[j + l] : most[l];
-    for (size_t half = WIDTH / 2; half > 0; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            most[l] = most[l + half] > most[l] ? most[l + half] : most[l];
+    size_t j = 0;
+    for (; j + WIDTH <= n; j += WIDTH)
+        CTKD__RAISE(WIDTH, x + j, most);
+    for (; j + PART <= n; j += PART)
+        CTKD__RAISE(PART, x + j, most);
+    if (j < n && n >= PART) /* values seen twice do no harm */
+        CTKD__RAISE(PART, x + n - PART, most);
+    else if (j < n)
+        CTKD__RAISE(n, x, most);
+    CTKD__RAISE(32, most + 32, most);
+    CTKD__RAISE(16, most + 16, most);
+    CTKD__RAISE(8, most + 8, most);
+    CTKD__RAISE(4, most + 4, most);
+    CTKD__RAISE(2, most + 2, most);
+    CTKD__RAISE(1, most + 1, most);
     return (double)most[0];
 }
 

@@ -5,7 +5,7 @@ import ctypes
 import itertools
 import math
 from functools import lru_cache
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 import torch.distributed as dist
@@ -141,18 +141,25 @@ class CTKDLoss(nn.Module):
         for name, x in (("mask", mask), ("weights", weights)):
             if x is not None and x.shape != shape[:1]:
                 raise ValueError(f"{name}: found shape {list(x.shape)}, expected {list(shape[:1])}")
-        theta = self.theta
+        # Their attributes go through Module.__getattr__, which takes ten times as long as these.
+        moves = self._buffers["moves"]
+        theta = (self._parameters if self.train_temperature == "optimizer" else self._buffers)["theta"]
         grads = torch.is_grad_enabled() and (student_logits.requires_grad or theta.requires_grad)
         handle = self._handle if self.training else 0
         if torch.compiler.is_compiling():
-            loss, _, _, report = torch.ops.ctkd.evaluate(student_logits, theta, teacher_logits, labels, soft, mask, weights,
-                                                         self.moves, self._text, epoch, grads, handle)
-            self._last = report.detach()
+            loss, _, _, numbers = torch.ops.ctkd.evaluate(student_logits, theta, teacher_logits, labels, soft, mask, weights,
+                                                          moves, self._text, epoch, grads, handle)
+            self._last = numbers.detach()
+            return loss
+        others = (teacher_logits, labels, soft, mask, weights)
+        if grads:
+            report: List[Tensor] = []
+            loss = _ops.Eager.apply(student_logits, theta, others, moves, self._text, epoch, handle, report)
+            self._last = report[0]
             return loss
         with torch.no_grad():
-            loss, ds, dtheta, self._last = _ops.run(student_logits, teacher_logits, labels, soft, mask, weights, theta,
-                                                    self.moves, self._text, epoch, grads)
-        return _ops.Eager.apply(student_logits, theta, (loss, ds, dtheta), handle) if grads else loss
+            loss, _, _, self._last = _ops.run(student_logits, *others, theta, moves, self._text, epoch, False)
+        return loss
 
     def _move(self, g: Tensor, dtheta: Tensor) -> None:
         """A backward pass: theta's SGD on the mean over `accumulate` of them and over the ranks. Passes whose gradient is
@@ -182,8 +189,8 @@ class CTKDLoss(nn.Module):
 
     def _descend(self, dtheta: Tensor, share: float) -> None:
         """SGD in double, as the library does it, unless theta would not be finite; on the CPU one theta without tensors."""
-        one, theta, velocity = dtheta.is_cpu and dtheta.numel() == 1, self.theta, self.velocity
-        scale, decay = _f32(share), _f32(self.weight_decay)
+        theta, velocity, moves = (self._buffers[name] for name in ("theta", "velocity", "moves"))
+        one, scale, decay = dtheta.is_cpu and dtheta.numel() == 1, _f32(share), _f32(self.weight_decay)
         old, speed, slope = ((x.item() for x in (theta, velocity, dtheta)) if one else
                              (x.double() for x in (theta, velocity, dtheta)))
         new_speed = _f32(self.momentum) * speed + (scale * slope + decay * old)
@@ -192,12 +199,12 @@ class CTKDLoss(nn.Module):
             if math.isfinite(ctypes.c_float(moved).value):
                 theta.fill_(moved)
                 velocity.fill_(new_speed)
-                self.moves.add_(1)
+                moves.fill_(moves.item() + 1)  # faster than add_
             return
         finite = torch.isfinite(moved.float()).all()
         theta.copy_(torch.where(finite, moved, old))
         velocity.copy_(torch.where(finite, new_speed, speed))
-        self.moves.add_(finite)
+        moves.add_(finite)
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self._waiting)

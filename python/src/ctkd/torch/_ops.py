@@ -38,12 +38,13 @@ def move(g: Tensor, dtheta: Tensor, handle: int) -> None:
 
 
 class Eager(torch.autograd.Function):
-    """An evaluation's place in the graph, without the operator's overhead, outside torch.compile. s, theta: for the graph;
-    found: loss, ds and dtheta."""
+    """An evaluation without the operator's overhead, outside torch.compile. others: t, labels, soft, mask, weights, of which
+    none gets a gradient; report: a list that gets the numbers of REPORT."""
 
     @staticmethod
-    def forward(ctx, s, theta, found, handle):  # type: ignore
-        loss, ctx.ds, ctx.dtheta = found
+    def forward(ctx, s, theta, others, moves, text, epoch, handle, report):  # type: ignore
+        loss, ctx.ds, ctx.dtheta, numbers = run(s, *others, theta, moves, text, epoch, True)
+        report.append(numbers)
         ctx.dtype, ctx.handle = s.dtype, handle
         ctx.save_for_backward(s if s.requires_grad else theta)
         return loss
@@ -58,7 +59,7 @@ class Eager(torch.autograd.Function):
             ds, dtheta = g * ctx.ds if for_s else None, g * ctx.dtheta if for_theta else None
         if for_s and ds.dtype != ctx.dtype:
             ds = ds.to(ctx.dtype)
-        return ds if for_s else None, dtheta if for_theta else None, None, None
+        return (ds if for_s else None, dtheta if for_theta else None) + (None,) * 6
 
 
 class Pull(torch.autograd.Function):
