@@ -2,8 +2,8 @@
    for a batch of 64 on the features of two pairs of networks, with 1 and 2 threads; with one also
    the least processor time, which other programs on the machine disturb less. Losses of products
    also with another library's sgemm as ctkd_multiplier, in alternation, and the ratio: that of the
-   library with a cblas_sgemm in the environment variable BLAS (BLAS=libopenblas.so.0), else
-   oneDNN's.
+   library with Fortran's sgemm_ in the environment variable BLAS (BLAS=libopenblas.so.0, or
+   PyTorch's libtorch_cpu.so), else oneDNN's; and the share and rate of the products in it.
    usage: bench_feature_losses [NAME ...] */
 #include <dlfcn.h>
 #include <dnnl.h>
@@ -143,20 +143,22 @@ static int time_eval(const ctkd_loss_def *def, const void *config, const ctkd_lo
 
 /* --- another library's matrix product */
 
-enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 }; /* of every cblas.h */
+typedef void sgemm_t(const char *a_form, const char *b_form, const int *m, const int *n,
+                     const int *k, const float *alpha, const float *a, const int *a_column,
+                     const float *b, const int *b_column, const float *beta, float *out,
+                     const int *out_column);
 
-typedef void cblas_sgemm_t(int order, int a_form, int b_form, int m, int n, int k, float alpha,
-                           const float *a, int a_row, const float *b, int b_row, float beta,
-                           float *out, int out_row);
-
+/* Fortran's matrices are by columns: out^T = b^T a^T. */
 static void blas(void *context, size_t m, size_t n, size_t k, const float *a, size_t a_row,
                  size_t a_column, const float *b, size_t b_row, size_t b_column, float *out)
 {
-    cblas_sgemm_t *const *multiply = context;
-    const int a_plain = a_column == 1, b_plain = b_column == 1;
-    (*multiply)(ROW_MAJOR, a_plain ? PLAIN : TRANSPOSED, b_plain ? PLAIN : TRANSPOSED, (int)m,
-                (int)n, (int)k, 1, a, (int)(a_plain ? a_row : a_column), b,
-                (int)(b_plain ? b_row : b_column), 0, out, (int)n);
+    sgemm_t *const *multiply = context;
+    const int rows = (int)m, columns = (int)n, depth = (int)k;
+    const int a_stride = (int)(a_column == 1 ? a_row : a_column);
+    const int b_stride = (int)(b_column == 1 ? b_row : b_column);
+    const float one = 1, zero = 0;
+    (*multiply)(b_column == 1 ? "N" : "T", a_column == 1 ? "N" : "T", &columns, &rows, &depth, &one,
+                b, &b_stride, a, &a_stride, &zero, out, &columns);
 }
 
 static void sgemm(void *context, size_t m, size_t n, size_t k, const float *a, size_t a_row,
@@ -168,6 +170,22 @@ static void sgemm(void *context, size_t m, size_t n, size_t k, const float *a, s
                    (dnnl_dim_t)k, 1, a, (dnnl_dim_t)(a_plain ? a_row : a_column), b,
                    (dnnl_dim_t)(b_plain ? b_row : b_column), 0, out, (dnnl_dim_t)n) != dnnl_success)
         exit(1);
+}
+
+/* Time and operations of the products alone, in a run of its own. */
+struct counted {
+    const ctkd_multiplier *inner;
+    double seconds, operations;
+};
+
+static void count(void *context, size_t m, size_t n, size_t k, const float *a, size_t a_row,
+                  size_t a_column, const float *b, size_t b_row, size_t b_column, float *out)
+{
+    struct counted *c = context;
+    const double start = now_ms();
+    c->inner->multiply(c->inner->context, m, n, k, a, a_row, a_column, b, b_row, b_column, out);
+    c->seconds += (now_ms() - start) * 1e-3;
+    c->operations += 2.0 * (double)m * (double)n * (double)k;
 }
 
 static double processor_ms(const ctkd_loss_def *def, const void *config, const ctkd_loss_args *args)
@@ -183,14 +201,14 @@ static void compare_products(const ctkd_loss_def *def, const void *config, ctkd_
                              const char *pair)
 {
     static ctkd_multiplier multiplier = { NULL, sgemm };
-    static cblas_sgemm_t *cblas_sgemm;
-    if (getenv("BLAS") && !cblas_sgemm) {
+    static sgemm_t *foreign;
+    if (getenv("BLAS") && !foreign) {
         void *library = dlopen(getenv("BLAS"), RTLD_NOW);
-        void *function = library ? dlsym(library, "cblas_sgemm") : NULL;
+        void *function = library ? dlsym(library, "sgemm_") : NULL;
         if (!function)
             exit(1);
-        memcpy(&cblas_sgemm, &function, sizeof function);
-        multiplier = (ctkd_multiplier){ &cblas_sgemm, blas };
+        memcpy(&foreign, &function, sizeof function);
+        multiplier = (ctkd_multiplier){ &foreign, blas };
     }
     double best[2] = { 1e30, 1e30 };
     int repeats = 1;
@@ -203,8 +221,17 @@ static void compare_products(const ctkd_loss_def *def, const void *config, ctkd_
             sum += processor_ms(def, config, &args);
         best[round % 2] = sum < best[round % 2] ? sum : best[round % 2];
     }
-    printf("%s, %s, processor: %.3f ms, with sgemm %.3f: %.1f times as fast\n", def->name, pair,
-           best[0] / repeats, best[1] / repeats, best[0] / best[1]);
+    struct counted counted = { &multiplier, 0, 0 };
+    const ctkd_multiplier counting = { &counted, count };
+    args.multiplier = &counting;
+    double all = 0;
+    for (int i = 0; i < repeats * ROUNDS; i++)
+        all += processor_ms(def, config, &args);
+    printf(
+        "%s, %s, processor: %.3f ms, with sgemm %.3f: %.1f times as fast; products are %.0f %% of "
+        "it, at %.0f GFLOP/s\n",
+        def->name, pair, best[0] / repeats, best[1] / repeats, best[0] / best[1],
+        1e5 * counted.seconds / all, 1e-9 * counted.operations / counted.seconds);
 }
 
 static int measure(const ctkd_loss_def *def, const struct pair *pair, unsigned stage)
