@@ -1,4 +1,7 @@
 """ctkd.Plugin: the golden course, evaluate and apply apart, state, and what is refused."""
+import copy
+import pickle
+
 import golden
 import numpy as np
 import pytest
@@ -42,6 +45,32 @@ def test_evaluation_moves_nothing_and_state_resumes():
     assert plugin.state() == other.state() != before
 
 
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda plugin: pickle.loads(pickle.dumps(plugin))])
+def test_a_copy_is_a_plugin_of_its_own(again):
+    plugin = golden_plugin()
+    plugin.apply(plugin.evaluate(S[0], T[0], LABELS[0], epoch=3).dtheta)
+    plugin.set_learning_rate(0.2)
+    before = plugin.state()
+    copied = again(plugin)
+    assert copied.state() == before
+    copied.apply(copied.evaluate(S[1], T[1], LABELS[1], epoch=4).dtheta)
+    assert plugin.state() == before
+    plugin.apply(plugin.evaluate(S[1], T[1], LABELS[1], epoch=4).dtheta)
+    assert plugin.state() == copied.state()
+    after = plugin.state()
+    del copied  # frees its own memory alone
+    assert plugin.state() == after
+
+
+def test_settings_may_be_numbers_of_numpy():
+    settings = {"learning_rate": 0.25, "curriculum_epochs": 3, "temperature.set_bias": True}
+    plain, numpy = ctkd.Plugin(N, K, **settings), ctkd.Plugin(N, K, **{
+        "learning_rate": np.float64(0.25), "curriculum_epochs": np.int32(3), "temperature.set_bias": np.bool_(True)})
+    for plugin in (plain, numpy):
+        plugin.apply(plugin.evaluate(S[0], T[0], LABELS[0], epoch=2).dtheta)
+    assert plain.state() == numpy.state()
+
+
 def test_soft_labels_masks_and_weights_reach_the_library():
     plugin = ctkd.Plugin(N, K)
     plain = plugin.evaluate(S[0], T[0], LABELS[0], epoch=1)
@@ -57,7 +86,8 @@ def test_soft_labels_masks_and_weights_reach_the_library():
 
 @pytest.mark.parametrize("settings, text", [
     ({"temperature.kind": "gobal"}, "global"), ({"metod": "dkd"}, "method"), ({"method": "crd"}, "crd"),
-    ({"momentum": 1.5}, "momentum"), ({"method": "dkd", "method_options": {"beta": -1}}, "beta"),
+    ({"method": "\N{SNOWMAN}" * 400}, "method"), ({"method": "x" + "\N{SNOWMAN}" * 400}, "method"),  # cut in a character
+    ({"method": "xx" + "\N{SNOWMAN}" * 400}, "method"), ({"momentum": 1.5}, "momentum"), ({"method": "dkd", "method_options": {"beta": -1}}, "beta"),
 ])
 def test_bad_settings_are_exceptions_that_say_what(settings, text):
     with pytest.raises(ctkd.Error, match=text):
@@ -67,6 +97,7 @@ def test_bad_settings_are_exceptions_that_say_what(settings, text):
 @pytest.mark.parametrize("change, kind, text", [
     ({"epoch": 0}, ctkd.InvalidArgument, "epoch"), ({"labels": None}, ctkd.InvalidArgument, "labels"),
     ({"s": np.full((N, K), np.inf)}, ctkd.NotFinite, "finite"), ({"s": S[0][:3]}, ValueError, "shape"),
+    ({"s": S[0][:0], "t": T[0][:0], "labels": []}, ValueError, "at least one sample"),
     ({"s": np.zeros((7, K)), "t": np.zeros((7, K)), "labels": [0] * 7}, ctkd.InvalidArgument, "6"),
 ])
 def test_bad_batches_are_exceptions_that_say_what(change, kind, text):

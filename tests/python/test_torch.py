@@ -220,6 +220,55 @@ def test_autocast_logits_are_read_as_they_are(dtype):
     assert torch.isfinite(layer.weight.grad).all() and layer.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("numbers", [np.float64, np.float32, torch.tensor])
+def test_settings_may_be_numbers_of_numpy_and_pytorch(numbers):
+    plain, given = (CTKDLoss(curriculum_epochs=4, learning_rate=x(0.5), lambda_max=x(2.0), method="dkd", method_options={
+        "beta": x(3.0)}) for x in (float, numbers))
+    for criterion in (plain, given):
+        criterion(leaf(S[0]), T[0], LABELS[0], epoch=2).backward()
+    assert plain.theta.equal(given.theta) and plain.report == given.report
+
+
+@pytest.mark.parametrize("default", [{"dtype": torch.float64}, {"device": "meta"}])
+def test_defaults_of_pytorch_do_not_reach_the_library(default):
+    criterion, s = CTKDLoss(), leaf(S[0])
+    expected = criterion(s, T[0], LABELS[0], epoch=3)
+    report = criterion.report
+    (set_default, value), = ((getattr(torch, f"set_default_{name}"), value) for name, value in default.items())
+    old = torch.get_default_dtype() if "dtype" in default else torch.get_default_device()
+    set_default(value)
+    try:
+        loss = criterion(s, T[0], LABELS[0], epoch=3)
+        loss.backward()
+    finally:
+        set_default(old)
+    assert loss.equal(expected) and loss.dtype == expected.dtype and criterion.report == report
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+@pytest.mark.parametrize("mask", [torch.full((N,), 256), torch.full((N,), 0.5), torch.ones(N, dtype=torch.bool)])
+def test_every_mask_but_zero_counts(mask, backend):
+    criterion = CTKDLoss(backend=backend)
+    loss = criterion(S[0], T[0], LABELS[0], epoch=3, mask=mask)
+    torch.testing.assert_close(loss, criterion(S[0], T[0], LABELS[0], epoch=3))
+
+
+@pytest.mark.parametrize("change", [
+    {"target": LABELS[0] + K - 1}, {"target": LABELS[0] - K}, {"target": torch.softmax(T[1], 1) - 0.5},
+    {"weights": torch.linspace(-0.5, 1, N)},
+])
+def test_where_an_exception_would_wait_for_the_device_the_loss_is_nan(change):
+    arguments = {"student_logits": leaf(S[0]), "teacher_logits": T[0], "target": LABELS[0], "epoch": 3, **change}
+    with pytest.raises(ctkd.Error):
+        CTKDLoss()(**arguments)
+    criterion = CTKDLoss(backend="torch")
+    loss = criterion(**arguments)
+    loss.backward()
+    assert loss.isnan() and criterion.theta.item() == 1.0
+    left_out = criterion(**arguments, mask=torch.zeros(N))
+    assert left_out.item() == 0.0
+
+
 def test_half_of_a_model_leaves_theta_alone():
     criterion = CTKDLoss("instance", classes=K)
     before = criterion.theta.clone()
@@ -284,3 +333,24 @@ def test_bad_batches_are_refused(change, kind, text):
     arguments = {"student_logits": S[0], "teacher_logits": T[0], "target": LABELS[0], "epoch": 1, **change}
     with pytest.raises(kind, match=text):
         CTKDLoss()(**arguments)
+
+
+@pytest.mark.parametrize("change, kind, text", [
+    ({"epoch": -1}, ctkd.Error, "epoch: found -1"), ({"epoch": 0}, ctkd.Error, "epoch: found 0"),
+    ({"student_logits": S[0][:0], "teacher_logits": T[0][:0], "target": LABELS[0][:0]}, ctkd.Error, "at least one sample"),
+    ({"student_logits": S[0].numpy()}, TypeError, "student_logits: found ndarray"),
+    ({"target": LABELS[0].tolist()}, TypeError, "target: found list"),
+    *(({name: x.to("meta")}, ValueError, f"{text}: found on meta, expected on cpu") for name, x, text in (
+        ("teacher_logits", T[0], "teacher logits"), ("target", LABELS[0], "target"), ("target", T[0], "target"),
+        ("mask", torch.ones(N), "mask"), ("weights", torch.ones(N), "weights"))),
+])
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_bad_batches_are_refused_by_both(change, kind, text, backend):
+    arguments = {"student_logits": S[0], "teacher_logits": T[0], "target": LABELS[0], "epoch": 1, **change}
+    with pytest.raises(kind, match=text):
+        CTKDLoss(backend=backend)(**arguments)
+
+
+def test_a_criterion_on_another_device_is_refused():
+    with pytest.raises(ValueError, match="theta: found on meta, expected on cpu"):
+        CTKDLoss().to("meta")(S[0], T[0], LABELS[0], epoch=1)

@@ -39,6 +39,8 @@ def logits(x: Any, name: str, like: Optional[np.ndarray] = None) -> Tuple[np.nda
     if array.ndim != 2 or (like is not None and array.shape != like.shape):
         wanted = "[n, k]" if like is None else str(list(like.shape))
         raise ValueError(f"{name}: found shape {list(array.shape)}, expected {wanted}")
+    if array.size == 0:
+        raise ValueError(f"{name}: found shape {list(array.shape)}, expected at least one sample and one class")
     if isinstance(array, _Bits) or array.dtype.name == "bfloat16":
         return np.ascontiguousarray(array).view(np.ndarray), BF16
     if array.dtype == np.float16:

@@ -128,7 +128,7 @@ def check(status: int, error: Optional[CError] = None, what: str = "") -> None:
     """Raises the exception of a status that is not CTKD_OK."""
     if status == 0:
         return
-    text = error.message.decode() if error is not None and error.status == status else ""
+    text = error.message.decode(errors="replace") if error is not None and error.status == status else ""
     text = text or lib.ctkd_status_text(status).decode()
     exception = _KINDS.get(status, Error)(f"{what}: {text}" if what else text)
     exception.status = status
@@ -140,8 +140,14 @@ def version() -> str:
     return lib.ctkd_version().decode()
 
 
-def text_of(value: object) -> bytes:
+def plain(value: Any) -> Any:
+    """A number of NumPy or PyTorch as one of Python."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def text_of(value: Any) -> bytes:
     """An option's value as the library reads it."""
+    value = plain(value)
     if isinstance(value, bool):
         return b"true" if value else b"false"
     return ("" if value is None else repr(value) if isinstance(value, float) else str(value)).encode()

@@ -62,13 +62,24 @@ class Plugin:
         if n_max < 1 or k < 1:
             raise c.InvalidArgument(f"found n_max {n_max} and k {k}, expected 1 or more")
         self.n_max, self.k = n_max, k
-        self._handle = create(n_max, k, settings, method_options or {})
+        self._settings, self._method_options = settings, dict(method_options or {})
+        self._handle = create(n_max, k, settings, self._method_options)
         self._count = c.lib.ctkd_plugin_theta_count(self._handle)
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None) is not None:
             c.lib.ctkd_plugin_destroy(self._handle)
             self._handle = None
+
+    def __getstate__(self) -> Dict[str, Any]:  # of a copy or a pickle, which gets a plugin of its own
+        return {**{name: value for name, value in self.__dict__.items() if name != "_handle"}, "_state": self.state()}
+
+    def __setstate__(self, found: Dict[str, Any]) -> None:
+        self._handle = None
+        self.__dict__.update((name, value) for name, value in found.items() if name != "_state")
+        self._settings = dict(self._settings)
+        self._handle = create(self.n_max, self.k, self._settings, self._method_options)
+        self.restore(found["_state"])
 
     def evaluate(self, s: Any, t: Any, labels: Any = None, *, epoch: int = 0, step: int = 0, soft_labels: Any = None,
                  mask: Any = None, weights: Any = None) -> Evaluation:
@@ -120,6 +131,7 @@ class Plugin:
     def set_learning_rate(self, rate: float) -> None:
         """Sets theta's learning rate; call it when the student's changes."""
         c.check(c.lib.ctkd_plugin_set_learning_rate(self._handle, rate), what=f"learning rate {rate}")
+        self._settings["learning_rate"] = rate
 
     def state(self) -> bytes:
         """theta and its momentum, for a checkpoint."""

@@ -102,8 +102,6 @@ def _network(theta: Tensor, k: int, hidden: int) -> _Network:
 def _strength(settings: Settings, epoch: int, moves: Tensor) -> Union[float, Tensor]:
     n = settings["curriculum_steps"]
     if not n:
-        if epoch < 1 and settings["curriculum_epochs"]:
-            raise c.InvalidArgument(f"epoch: found {epoch}, expected a number counted from 1")
         return settings.strength(epoch)
     at = (moves + 1).to(torch.float64).clamp(max=n)
     grown = {"cosine": (1 - torch.cos(math.pi * at / n)) / 2, "linear": at / n, "none": torch.ones_like(at),
@@ -117,6 +115,20 @@ def _describe(tau: Tensor, counted: Tensor) -> Tuple[Tensor, ...]:
     return tuple(torch.where(number > 0, x, 0) for x in (
         torch.where(counted, tau, 0).sum() / number.clamp(min=1),
         torch.where(counted, tau, math.inf).min(), torch.where(counted, tau, -math.inf).max()))
+
+
+def _out_of_range(k: int, labels: Optional[Tensor], soft: Optional[Tensor], weights: Optional[Tensor], counted: Tensor,
+                  labelled: Tensor) -> Tensor:
+    """Samples with a label, a soft label or a weight that the library refuses. An exception would have to wait for the
+    device; they get a loss of NaN."""
+    wrong = torch.zeros_like(counted)
+    if labels is not None:
+        wrong = wrong | labelled & ((labels < 0) | (labels >= k))
+    if soft is not None:
+        wrong = wrong | labelled & (soft < 0).any(1)
+    if weights is not None:
+        wrong = wrong | counted & (weights < 0)
+    return wrong
 
 
 def _method(settings: Settings, s: Tensor, t: Tensor, tau: Tensor, hot: Optional[Tensor], mask: Optional[Tensor],
@@ -156,6 +168,7 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
     counted = torch.ones(n, dtype=torch.bool, device=s.device) if mask is None else mask != 0
     labelled = counted if labels is None else counted & (labels != settings["ignored_label"])
     s, t = (x.to(double).masked_fill(~counted[:, None], 0) for x in (s, t))
+    s = s.masked_fill(_out_of_range(k, labels, soft, weights, counted, labelled)[:, None], math.nan)
     hot = None
     if labels is not None:
         hot = torch.arange(k, device=s.device) == torch.where(labelled, labels, 0)[:, None]

@@ -61,10 +61,11 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
     s, t, theta = _readable(s), _readable(t), theta.float().contiguous()
     labels = None if labels is None else labels.long().contiguous()
     soft = None if soft is None else soft.float().contiguous()
-    mask = None if mask is None else mask.to(torch.uint8).contiguous()
+    mask = None if mask is None else (mask != 0).to(torch.uint8).contiguous()
     weights = None if weights is None else weights.float().contiguous()
-    ds = torch.empty(n, k, dtype=torch.float32) if grads else torch.empty(0)
-    dtheta = torch.empty_like(theta) if grads else torch.empty(0)
+    here = {"dtype": torch.float32, "device": "cpu"}  # not the defaults that PyTorch was told
+    ds = torch.empty((n, k) if grads else 0, **here)
+    dtheta = torch.empty(theta.shape if grads else 0, **here)
     with evaluator.lock:
         evaluator.reserve(n)
         if theta.numel() != evaluator.count:
@@ -82,7 +83,7 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
                                             evaluator.report_at, error)
         if status:
             c.check(status, error)
-        numbers = torch.empty(len(REPORT))  # the first members of the struct
+        numbers = torch.empty(len(REPORT), **here)  # the first members of the struct
         ctypes.memmove(numbers.data_ptr(), evaluator.report_at, 4 * len(REPORT))
-        loss = torch.scalar_tensor(report.loss)  # half the time of torch.tensor
+        loss = torch.scalar_tensor(report.loss, **here)  # half the time of torch.tensor
     return loss, ds, dtheta, numbers

@@ -121,6 +121,10 @@ class CTKDLoss(nn.Module):
         from 1; needed in training while the curriculum is in epochs. mask [n]: 0 leaves a sample out. weights [n]: one
         per sample.
         """
+        for name, x in (("student_logits", student_logits), ("teacher_logits", teacher_logits), ("target", target),
+                        ("mask", mask), ("weights", weights)):
+            if x is not None and not isinstance(x, Tensor):
+                raise TypeError(f"{name}: found {type(x).__name__}, expected a tensor")
         shape = student_logits.shape
         if len(shape) != 2 or shape != teacher_logits.shape:
             raise ValueError(f"found student logits of shape {list(shape)} and teacher logits of shape "
@@ -196,12 +200,12 @@ class CTKDLoss(nn.Module):
         new_speed = _f32(self.momentum) * speed + (scale * slope + decay * old)
         moved = old - _f32(self.learning_rate) * new_speed
         if one:
-            if math.isfinite(ctypes.c_float(moved).value):
+            if all(math.isfinite(ctypes.c_float(x).value) for x in (moved, new_speed)):
                 theta.fill_(moved)
                 velocity.fill_(new_speed)
                 moves.fill_(moves.item() + 1)  # faster than add_
             return
-        finite = torch.isfinite(moved.float()).all()
+        finite = torch.isfinite(torch.cat([moved.float(), new_speed.float()])).all()
         theta.copy_(torch.where(finite, moved, old))
         velocity.copy_(torch.where(finite, new_speed, speed))
         moves.add_(finite)

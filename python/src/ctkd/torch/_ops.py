@@ -7,6 +7,7 @@ from typing import Any, Optional, Tuple
 import torch
 from torch import Tensor
 
+from .. import _library as c
 from . import _formulas, _library_kernel
 from ._settings import settings_of
 
@@ -20,8 +21,16 @@ _TWICE = ("CTKDLoss gives first derivatives only: backward through its gradient 
 def run(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tensor], mask: Optional[Tensor],
         weights: Optional[Tensor], theta: Tensor, moves: Tensor, text: str, epoch: int,
         grads: bool) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-    backend = settings_of(text).backend
-    kernel = _library_kernel if s.is_cpu and backend != "torch" else _formulas
+    settings = settings_of(text)
+    if s.numel() == 0:
+        raise c.InvalidArgument(f"student logits: found shape {list(s.shape)}, expected at least one sample and one class")
+    if epoch < 1 and not settings["curriculum_steps"]:
+        raise c.InvalidArgument(f"epoch: found {epoch}, expected a number counted from 1")
+    target = soft if labels is None else labels
+    for name, x in (("theta", theta), ("teacher logits", t), ("target", target), ("mask", mask), ("weights", weights)):
+        if x is not None and x.device != s.device:
+            raise ValueError(f"{name}: found on {x.device}, expected on {s.device}, where the student's logits are")
+    kernel = _library_kernel if s.is_cpu and settings.backend != "torch" else _formulas
     return kernel.evaluate(s, t, labels, soft, mask, weights, theta, moves, text, epoch, grads)
 
 

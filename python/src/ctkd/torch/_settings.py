@@ -36,7 +36,8 @@ class Settings:
 
 
 def text_of(settings: Dict[str, Any], method_options: Dict[str, Any], backend: str) -> str:
-    return json.dumps({"settings": settings, "method_options": method_options, "backend": backend}, sort_keys=True)
+    return json.dumps({"settings": settings, "method_options": method_options, "backend": backend}, sort_keys=True,
+                      default=c.plain)
 
 
 @lru_cache(maxsize=None)
