@@ -316,8 +316,8 @@ static void what_cannot_be_had_is_named_with_its_node(void **state)
     add(begin(&model), "Relu", "w", "y");
     end_refused(&model, "node y (Relu): found a constant as input 0, expected a computed value");
     ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "w" }, "y");
-    end_refused(&model,
-                "node c (Conv): found another input 1, expected a constant float tensor of rank 4");
+    end_refused(&model, "node c (Conv): input 1: found constant w of F32 [4, 3], expected a "
+                        "constant float tensor of rank 4");
     ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
     ctkd__onnx_set_int(&model, "group", 2);
     end_refused(&model, "node c (Conv): found a weight for 3 input channels in 2 groups");
@@ -326,17 +326,21 @@ static void what_cannot_be_had_is_named_with_its_node(void **state)
     end_refused(&model, "node c (Conv): attribute strides: found kind 2, expected 7");
     ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
     ctkd__onnx_set_ints(&model, "strides", 2, (const int64_t[]){ 0, 0 });
-    end_refused(&model, "node c (Conv): found a kernel, stride or dilation of 0");
+    end_refused(
+        &model,
+        "node c (Conv): found kernel 1x1, strides 0 and 0, dilations 1 and 1, expected at least 1");
     ctkd__onnx_add(begin(&model), "Conv", "c", 2, (const char *[]){ "x", "conv.weight" }, "y");
     ctkd__onnx_set_ints(&model, "kernel_shape", 2, (const int64_t[]){ 3, 3 });
-    end_refused(&model, "node c (Conv): found kernel 1x1 with paddings");
+    end_refused(&model, "node c (Conv): kernel_shape: found 3x3, expected the weight's 1x1");
     ctkd__onnx_add(begin(&model), "Gemm", "g", 2, (const char *[]){ "x", "w" }, "y");
     ctkd__onnx_set_int(&model, "transB", 1);
     end_refused(
         &model,
         "node g (Gemm): found a weight for vectors of 3, but an input of 3x8x8 that is not");
     add(begin(&model), "MaxPool", "x", "y");
-    end_refused(&model, "node y (MaxPool): found a kernel, stride or dilation of 0");
+    end_refused(
+        &model,
+        "node y (MaxPool): found kernel 0x0, strides 1 and 1, dilations 1 and 1, expected at");
 }
 
 static void add_with(struct ctkd__onnx_model *model, const char *op, const char *ints_name,
@@ -382,17 +386,17 @@ static void channels_that_do_not_add_up_are_named(void **state)
     struct ctkd__onnx_model model;
     add_with(begin(&model), "Split", "parts", 2, (const int64_t[]){ 1, 1 }, "x", "y");
     ctkd__onnx_set_int(&model, "axis", 1);
-    end_refused(&model,
-                "node y (Split): found other parts, expected the 3 channels in at most 8 parts");
+    end_refused(&model, "node y (Split): split: found [1, 1] for 1 outputs, expected the 3 "
+                        "channels in at most 8 parts");
     add(begin(&model), "Split", "x", "y");
     ctkd__onnx_set_int(&model, "axis", 2);
-    end_refused(&model, "node y (Split): found other parts, expected the 3 channels");
+    end_refused(&model, "node y (Split): axis: found 2, expected 1 (the channels)");
     ctkd__onnx_add(begin(&model), "Concat", "", 2, (const char *[]){ "x", "x" }, "y");
     ctkd__onnx_set_int(&model, "axis", 2);
-    end_refused(&model, "node y (Concat): found another axis, expected that of the channels");
+    end_refused(&model, "node y (Concat): axis: found 2, expected 1 (the channels)");
     add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 2, 1, 8, 8 }, "x", "y");
-    end_refused(&model, "node y (Reshape): found a shape of rank 5, expected a flat one or that of "
-                        "a channel shuffle");
+    end_refused(&model, "node y (Reshape): shape: found [0, 2, 1, 8, 8] for an image of 3x8x8, "
+                        "expected a flat one or that of a channel shuffle");
     add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 3, 1, 8, 8 }, "x", "z");
     add(&model, "Relu", "z", "y");
     end_refused(&model,
@@ -400,13 +404,15 @@ static void channels_that_do_not_add_up_are_named(void **state)
     add_with(begin(&model), "Reshape", "to", 5, (const int64_t[]){ 0, 3, 1, 8, 8 }, "x", "z");
     add(&model, "Transpose", "z", "y");
     ctkd__onnx_set_ints(&model, "perm", 5, (const int64_t[]){ 0, 1, 2, 3, 4 });
-    end_refused(&model, "node y (Transpose): found outside a channel shuffle, expected inside one");
+    end_refused(&model, "node y (Transpose): perm: found [0, 1, 2, 3, 4], expected [0, 2, 1, 3, 4] "
+                        "inside a channel shuffle");
     add(begin(&model), "Transpose", "x", "y");
-    end_refused(&model, "node y (Transpose): found outside a channel shuffle, expected inside one");
+    end_refused(&model,
+                "node y (Transpose): perm: found no perm outside a channel shuffle, expected");
     add(begin(&model), "Shape", "x", "shape");
     add_with(&model, "Mul", "sizes", 1, (const int64_t[]){ 2 }, "shape", "y");
-    end_refused(&model, "node y (Mul): found integers that cannot be computed, expected sizes "
-                        "other than the batch");
+    end_refused(&model, "node y (Mul): found [the batch size, 3, 8, 8] and [2], expected sizes of "
+                        "images");
 }
 
 static void flatten(struct ctkd__onnx_model *model)
@@ -438,10 +444,12 @@ static void what_would_be_computed_otherwise_is_refused(void **state)
     end_refused(&model, "node y (Slice): found parts of flattened images");
     flatten(&model);
     ctkd__onnx_add(&model, "Mul", "", 2, (const char *[]){ "x", "f" }, "y");
-    end_refused(&model, "node y (Mul): found an image and a vector, expected two of a kind");
+    end_refused(
+        &model,
+        "node y (Mul): found an image of 3x8x8 and a vector of 192, expected two of a kind");
     add(begin(&model), "GlobalAveragePool", "x", "g");
     add_with(&model, "Squeeze", "axes", 1, (const int64_t[]){ 2 }, "g", "y");
-    end_refused(&model, "node y (Squeeze): found other axes, expected height and width");
+    end_refused(&model, "node y (Squeeze): axes: found [2], expected height and width (2 and 3)");
 }
 
 /* x -> BatchNormalization -> pool -> flat, of three channels. */
@@ -507,16 +515,15 @@ static void functions_that_are_not_ours_are_named(void **state)
     struct ctkd__onnx_model model;
     add(begin(&model), "Clip", "x", "y");
     end_refused(&model,
-                "node y (Clip): found other bounds, expected 0 and 6 (ReLU6) or 0 alone (ReLU)");
+                "node y (Clip): found bounds -inf and inf, expected 0 and 6 (ReLU6) or 0 (ReLU)");
     add(begin(&model), "HardSigmoid", "x", "y");
     end_refused(&model, "node y (HardSigmoid): found alpha 0.2, expected 1/6 and a beta of 0.5");
     ctkd__onnx_add(begin(&model), "Div", "", 2, (const char *[]){ "x", "x" }, "y");
     end_refused(&model, "node y (Div): found two computed values, expected a constant");
     add(begin(&model), "AveragePool", "x", "y");
     ctkd__onnx_set_ints(&model, "kernel_shape", 2, (const int64_t[]){ 3, 2 });
-    end_refused(
-        &model,
-        "node y (AveragePool): found a window that is dilated, not square or padded unequally");
+    end_refused(&model, "node y (AveragePool): found a window of 3x2 with stride 1, dilations 1 "
+                        "and 1 and pads 0, 0, 0, 0, expected");
     add_with(begin(&model), "Pad", "pads", 8, (const int64_t[]){ 0, 0, 1, 1, 0, 0, 1, 1 }, "x",
              "p");
     add(&model, "AveragePool", "p", "y");

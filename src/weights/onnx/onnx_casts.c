@@ -51,7 +51,8 @@ static void cast_constant(struct ctkd__import *im, const struct ctkd__tensor *fr
         int64_t *const value = (int64_t *)to->data + i;
         if (!to_integer(&source, i, value) ||
             (type == CTKD__ONNX_TYPE_INT32 && *value != (int32_t)*value)) {
-            ctkd__import_fail(im, "found a constant out of the range of integers");
+            ctkd__import_fail(im, "found a constant out of the range of integers at element %zu",
+                              i);
             return;
         }
     }

@@ -47,7 +47,10 @@ void ctkd__channels_transpose(import *im)
         return;
     if (x->stage != CTKD__IMPORT_GROUPED || !ctkd__import_sizes(im, "perm", 5, perm) ||
         memcmp(perm, swap, sizeof swap) != 0) {
-        ctkd__import_fail(im, "found outside a channel shuffle, expected inside one");
+        char text[CTKD__IMPORT_TEXT];
+        ctkd__import_fail(im, "perm: found %s%s, expected [0, 2, 1, 3, 4] inside a channel shuffle",
+                          ctkd__import_attribute_text(im, "perm", text),
+                          x->stage == CTKD__IMPORT_GROUPED ? "" : " outside a channel shuffle");
         return;
     }
     value *const y = ctkd__import_continue(im, x);
@@ -69,8 +72,9 @@ void ctkd__channels_concat(import *im)
         all = i == 0 ? from : ctkd__graph_concat(im->graph, all, from);
         first = first ? first : x;
     }
-    if (!first || !ctkd__import_axis_is(ctkd__import_int(im, "axis", 0), first->flat ? 2 : 4, 1)) {
-        ctkd__import_fail(im, "found another axis, expected that of the channels");
+    const int64_t axis = ctkd__import_int(im, "axis", 0);
+    if (!first || !ctkd__import_axis_is(axis, first->flat ? 2 : 4, 1)) {
+        ctkd__import_fail(im, "axis: found %lld, expected 1 (the channels)", (long long)axis);
         return;
     }
     value *const y = ctkd__import_output(im, 0, all);
@@ -131,10 +135,19 @@ void ctkd__op_split(import *im)
     if (from < 0)
         return;
     const bool flat = x->flat;
-    if (!ctkd__import_axis_is(ctkd__import_int(im, "axis", 0), flat ? 2 : 4, 1) ||
-        !part_sizes(im, x->c, sizes)) {
-        ctkd__import_fail(im, "found other parts, expected the %zu channels in at most %d parts",
-                          x->c, CTKD__IMPORT_INTS_MAX);
+    const int64_t axis = ctkd__import_int(im, "axis", 0);
+    char text[CTKD__IMPORT_TEXT];
+    if (!ctkd__import_axis_is(axis, flat ? 2 : 4, 1)) {
+        ctkd__import_fail(im, "axis: found %lld, expected 1 (the channels)", (long long)axis);
+        return;
+    }
+    if (!part_sizes(im, x->c, sizes)) {
+        ctkd__import_fail(im,
+                          "split: found %s for %zu outputs, expected the %zu channels in at most "
+                          "%d parts",
+                          im->node->n_inputs > 1 ? ctkd__import_input_text(im, 1, text)
+                                                 : ctkd__import_attribute_text(im, "split", text),
+                          im->node->n_outputs, x->c, CTKD__IMPORT_INTS_MAX);
         return;
     }
     size_t first = 0;
@@ -159,7 +172,9 @@ bool ctkd__channels_slice(import *im)
         return false;
     if (im->node->n_inputs > 4 &&
         (!ctkd__import_ints(im, 4, 1, &step, &n[3]) || n[3] != 1 || step != 1)) {
-        ctkd__import_fail(im, "found a step between channels, expected adjacent ones");
+        char text[CTKD__IMPORT_TEXT];
+        ctkd__import_fail(im, "steps: found %s between channels, expected 1",
+                          ctkd__import_input_text(im, 4, text));
         return true;
     }
     const int from = settle_whole(im, x);
@@ -169,7 +184,8 @@ bool ctkd__channels_slice(import *im)
     begin = begin < -c ? 0 : begin < 0 ? begin + c : begin;
     end = end < -c ? 0 : end < 0 ? end + c : end > c ? c : end;
     if (begin >= end) {
-        ctkd__import_fail(im, "found none of the %zu channels, expected at least one", x->c);
+        ctkd__import_fail(im, "found channels %lld to %lld of %zu, expected at least one",
+                          (long long)begin, (long long)end, x->c);
         return true;
     }
     const bool flat = x->flat;
@@ -216,7 +232,11 @@ void ctkd__op_clip(import *im)
         return;
     }
     if (!known || least != 0 || most < 3e38) {
-        ctkd__import_fail(im, "found other bounds, expected 0 and 6 (ReLU6) or 0 alone (ReLU)");
+        if (known)
+            ctkd__import_fail(im, "found bounds %g and %g, expected 0 and 6 (ReLU6) or 0 (ReLU)",
+                              least, most);
+        else
+            ctkd__import_fail(im, "found computed bounds, expected constants 0 and 6, or 0");
         return;
     }
     value *const x = ctkd__import_input(im, 0);

@@ -43,6 +43,12 @@ static int find_value(const struct ctkd__import *im, const char *name)
     return -1;
 }
 
+const struct ctkd__import_value *ctkd__import_find(const struct ctkd__import *im, size_t i)
+{
+    const int index = i < im->node->n_inputs ? find_value(im, im->node->inputs[i]) : -1;
+    return index >= 0 ? &im->values[index] : NULL;
+}
+
 struct ctkd__import_value *ctkd__import_input(struct ctkd__import *im, size_t i)
 {
     const int index = i < im->node->n_inputs ? find_value(im, im->node->inputs[i]) : -1;
@@ -56,7 +62,7 @@ struct ctkd__import_value *ctkd__import_input(struct ctkd__import *im, size_t i)
     return NULL;
 }
 
-const struct ctkd__tensor *ctkd__import_constant(struct ctkd__import *im, size_t i)
+const struct ctkd__tensor *ctkd__import_constant(const struct ctkd__import *im, size_t i)
 {
     if (i >= im->node->n_inputs || !im->node->inputs[i][0])
         return NULL;
@@ -69,8 +75,9 @@ const struct ctkd__tensor *ctkd__import_weight(struct ctkd__import *im, size_t i
     if (tensor && tensor->type == CTKD__F32 && tensor->rank == rank &&
         ctkd__tensor_elements(tensor) > 0)
         return tensor;
-    ctkd__import_fail(im, "found another input %zu, expected a constant float tensor of rank %d", i,
-                      rank);
+    char text[CTKD__IMPORT_TEXT];
+    ctkd__import_fail(im, "input %zu: found %s, expected a constant float tensor of rank %d", i,
+                      ctkd__import_input_text(im, i, text), rank);
     return NULL;
 }
 
@@ -79,8 +86,7 @@ bool ctkd__import_ints(struct ctkd__import *im, size_t i, size_t max, int64_t *o
     const struct ctkd__tensor *const tensor = ctkd__import_constant(im, i);
     *count = 0;
     if (!tensor) {
-        const int index = i < im->node->n_inputs ? find_value(im, im->node->inputs[i]) : -1;
-        const struct ctkd__import_value *const value = index >= 0 ? &im->values[index] : NULL;
+        const struct ctkd__import_value *const value = ctkd__import_find(im, i);
         if (!value || !value->is_ints || value->columns || value->n_ints > max)
             return false;
         memcpy(out, value->ints, value->n_ints * sizeof *out);

@@ -61,13 +61,26 @@ void ctkd__import_node(struct ctkd__import *im);
 ctkd_status ctkd__import_fail(struct ctkd__import *im, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Inputs of the present node: a computed value (NULL: failed); a constant (NULL: not one); a
-   constant float tensor (NULL: failed); integers, constant or computed (false: none, or more than
+/* Inputs of the present node: a computed value (NULL: failed; _find: none); a constant (NULL: not
+   one); a constant float tensor (NULL: failed); integers, constant or computed (false: none, or more than
    max). */
 struct ctkd__import_value *ctkd__import_input(struct ctkd__import *im, size_t i);
-const struct ctkd__tensor *ctkd__import_constant(struct ctkd__import *im, size_t i);
+const struct ctkd__import_value *ctkd__import_find(const struct ctkd__import *im, size_t i);
+const struct ctkd__tensor *ctkd__import_constant(const struct ctkd__import *im, size_t i);
 const struct ctkd__tensor *ctkd__import_weight(struct ctkd__import *im, size_t i, int rank);
 bool ctkd__import_ints(struct ctkd__import *im, size_t i, size_t max, int64_t *out, size_t *count);
+
+/* What messages say was found: an input of the present node ("an image of 3x8x8", "[0, 2, 1]",
+   "constant w of F32 [3, 10]", "no input 2"), an attribute ("[2, 3]", "no axes"), integers. Each returns
+   `text`. */
+enum { CTKD__IMPORT_TEXT = 128 };
+const char *ctkd__import_input_text(const struct ctkd__import *im, size_t i,
+                                    char text[CTKD__IMPORT_TEXT]);
+const char *ctkd__import_attribute_text(const struct ctkd__import *im, const char *name,
+                                        char text[CTKD__IMPORT_TEXT]);
+const char *ctkd__import_ints_text(size_t n, const int64_t *ints, char text[CTKD__IMPORT_TEXT]);
+/* The axes that ctkd__import_over_pixels looks at. */
+const char *ctkd__import_axes_text(const struct ctkd__import *im, char text[CTKD__IMPORT_TEXT]);
 
 /* The present node's output: a new value of a graph node (as output k); a copy of x with its
    pending work; x itself. */

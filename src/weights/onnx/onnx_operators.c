@@ -50,11 +50,11 @@ bool ctkd__import_sizes(import *im, const char *name, size_t count, size_t *out)
         good = a->ints[i] >= 0 && a->ints[i] <= CTKD__IMPORT_WINDOW_MAX;
         out[i] = (size_t)a->ints[i];
     }
+    char text[CTKD__IMPORT_TEXT];
     if (!good)
         ctkd__import_fail(
-            im,
-            "%s: found other values, expected %zu numbers from 0 to %d (images of two dimensions)",
-            name, count, CTKD__IMPORT_WINDOW_MAX);
+            im, "%s: found %s, expected %zu numbers from 0 to %d (images of two dimensions)", name,
+            ctkd__import_attribute_text(im, name, text), count, CTKD__IMPORT_WINDOW_MAX);
     return good;
 }
 
@@ -189,7 +189,9 @@ static void op_gemm(import *im)
     if (!x || !weight)
         return;
     if (ctkd__import_int(im, "transA", 0) != 0 || ctkd__import_float(im, "beta", 1) != 1)
-        ctkd__import_fail(im, "found transA or beta, expected a linear layer");
+        ctkd__import_fail(im, "found transA %lld and beta %g, expected 0 and 1 (a linear layer)",
+                          (long long)ctkd__import_int(im, "transA", 0),
+                          ctkd__import_float(im, "beta", 1));
     else
         add_linear(im, x, weight, ctkd__import_int(im, "transB", 0) != 0,
                    ctkd__import_float(im, "alpha", 1));
@@ -233,11 +235,12 @@ static bool per_channel(import *im, const value *x, const struct ctkd__tensor *c
     const int channel = constant->rank - (x->flat ? 1 : 3);
     for (int i = 0; i < constant->rank && good && n != 1; i++)
         good = constant->shape[i] == (i == channel ? c : 1);
+    char shape[CTKD__IMPORT_TEXT];
     if (!good || (n != 1 && n != x->c))
         ctkd__import_fail(
-            im,
-            "found another shape of constant %.80s, expected one number for each of %zu channels",
-            constant->name, x->c);
+            im, "constant %.80s: found %s %s, expected one float for each of %zu channels",
+            constant->name, ctkd__dtype_text(constant->type),
+            ctkd__tensor_shape_text(constant, shape, sizeof shape), x->c);
     return im->status == CTKD_OK;
 }
 
@@ -311,8 +314,10 @@ static bool add_integers(import *im)
     for (size_t i = 0; i < count && y && good; i++)
         good = compute(im->node->op[0], a[n == 1 ? 0 : i], b[m == 1 ? 0 : i], &y->ints[i]);
     if (!good) {
-        ctkd__import_fail(
-            im, "found integers that cannot be computed, expected sizes other than the batch");
+        char first[CTKD__IMPORT_TEXT], second[CTKD__IMPORT_TEXT];
+        ctkd__import_fail(im, "found %s and %s, expected sizes of images (the batch size is free)",
+                          ctkd__import_ints_text(n, a, first),
+                          ctkd__import_ints_text(m, b, second));
     } else if (y) {
         y->is_ints = true;
         y->n_ints = count;
@@ -338,7 +343,10 @@ static void op_arithmetic(import *im)
         return;
     }
     if (a->flat != b->flat) {
-        ctkd__import_fail(im, "found an image and a vector, expected two of a kind");
+        char first[CTKD__IMPORT_TEXT], second[CTKD__IMPORT_TEXT];
+        ctkd__import_fail(im, "found %s and %s, expected two of a kind",
+                          ctkd__import_input_text(im, 0, first),
+                          ctkd__import_input_text(im, 1, second));
         return;
     }
     const int p = ctkd__import_settle(im, a, false), q = ctkd__import_settle(im, b, false);
@@ -365,9 +373,9 @@ static void op_softmax(import *im)
     value *const x = ctkd__import_input(im, 0);
     if (!x)
         return;
-    if (!ctkd__import_axis_is(ctkd__import_int(im, "axis", im->model->opset < 13 ? 1 : -1),
-                              x->flat ? 2 : 4, 1)) {
-        ctkd__import_fail(im, "found another axis, expected that of the classes");
+    const int64_t axis = ctkd__import_int(im, "axis", im->model->opset < 13 ? 1 : -1);
+    if (!ctkd__import_axis_is(axis, x->flat ? 2 : 4, 1)) {
+        ctkd__import_fail(im, "axis: found %lld, expected 1 (the classes)", (long long)axis);
         return;
     }
     value *const y = ctkd__import_continue(im, x);

@@ -60,7 +60,12 @@ static bool window_of(import *im, const value *x, size_t rows, size_t columns, s
     const size_t in[2] = { x->h + x->pads[0] + x->pads[2], x->w + x->pads[1] + x->pads[3] };
     for (int d = 0; d < 2; d++)
         if (w->kernel[d] == 0 || w->stride[d] == 0 || w->dilation[d] == 0) {
-            ctkd__import_fail(im, "found a kernel, stride or dilation of 0, expected at least 1");
+            ctkd__import_fail(
+                im,
+                "found kernel %zux%zu, strides %zu and %zu, dilations %zu and %zu, expected at "
+                "least 1",
+                w->kernel[0], w->kernel[1], w->stride[0], w->stride[1], w->dilation[0],
+                w->dilation[1]);
             return false;
         }
     if (!auto_pad(im, in, w))
@@ -110,6 +115,16 @@ static bool square_of(const value *x, const struct window *w, size_t *kernel, si
     return false;
 }
 
+static void refuse_window(import *im, const struct window *w)
+{
+    ctkd__import_fail(im,
+                      "found a window of %zux%zu with stride %zu, dilations %zu and %zu and pads "
+                      "%zu, %zu, %zu, %zu, expected one that is square, equally padded and not "
+                      "dilated, or can be made so",
+                      w->kernel[0], w->kernel[1], w->stride[0], w->dilation[0], w->dilation[1],
+                      w->pads[0], w->pads[1], w->pads[2], w->pads[3]);
+}
+
 /* --- layers with weights */
 
 static void put_kernels(const struct ctkd__tensor *from, const struct window *w, size_t kernel,
@@ -149,11 +164,14 @@ void ctkd__op_conv(import *im)
     if (from < 0 || !fits_channels(im, x, weight, groups) ||
         !window_of(im, x, (size_t)weight->shape[2], (size_t)weight->shape[3], &w))
         return;
-    if (w.kernel[0] != (size_t)weight->shape[2] || w.kernel[1] != (size_t)weight->shape[3] ||
-        !square_of(x, &w, &kernel, &padding) || kernel > KERNEL_MAX) {
-        ctkd__import_fail(im,
-                          "found kernel %lldx%lld with paddings and strides that are not supported",
-                          (long long)weight->shape[2], (long long)weight->shape[3]);
+    if (w.kernel[0] != (size_t)weight->shape[2] || w.kernel[1] != (size_t)weight->shape[3]) {
+        ctkd__import_fail(im, "kernel_shape: found %zux%zu, expected the weight's %lldx%lld",
+                          w.kernel[0], w.kernel[1], (long long)weight->shape[2],
+                          (long long)weight->shape[3]);
+        return;
+    }
+    if (!square_of(x, &w, &kernel, &padding) || kernel > KERNEL_MAX) {
+        refuse_window(im, &w);
         return;
     }
     /* A bias is kept even when it is zero: later affine maps go into it. */
@@ -188,9 +206,7 @@ static bool pool_of(import *im, const value *x, const struct window *w, struct c
                 *out = (struct ctkd__pool_args){ k, s, { p, behind }, false };
                 return true;
             }
-    ctkd__import_fail(
-        im,
-        "found a window that is dilated, not square or padded unequally, which is not supported");
+    refuse_window(im, w);
     return false;
 }
 
@@ -261,8 +277,13 @@ void ctkd__op_reduce_mean(import *im)
     value *const x = ctkd__import_input(im, 0);
     if (!x)
         return;
+    char text[CTKD__IMPORT_TEXT], axes[CTKD__IMPORT_TEXT];
     if (x->flat || !ctkd__import_over_pixels(im))
-        ctkd__import_fail(im, "found another mean, expected that over height and width");
+        ctkd__import_fail(
+            im,
+            "found the mean of %s over axes %s, expected that of an image over height "
+            "and width (2 and 3)",
+            ctkd__import_input_text(im, 0, text), ctkd__import_axes_text(im, axes));
     else
         add_global_pool(im, x, ctkd__import_int(im, "keepdims", 1) == 0);
 }
