@@ -38,7 +38,8 @@ static void what_is_no_list_of_names_is_said(void **state)
         { "", "here: found no name, expected one a line" },
         { "\n\n", "here: found no name, expected one a line" },
         { "ant\n\nbee\n", "here: name 2: found an empty line, expected a line of UTF-8 text" },
-        { "ant\nb\xff\n", "here: name 2: found other bytes, expected a line of UTF-8 text" },
+        { "ant\nb\xff\n",
+          "here: name 2: found bytes that are no text, expected a line of UTF-8 text" },
         { "ant\nbee\nant\n", "here: found 'ant' twice, expected names that differ" },
     };
     (void)state;

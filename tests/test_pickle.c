@@ -168,9 +168,9 @@ static void damage_is_refused_with_its_place(void **state)
                   "x.pth: pickle, byte 5: found several values or none at the end, expected one");
     CHECK_REFUSED("\x80\x02N(.",
                   "x.pth: pickle, byte 5: found several values or none at the end, expected one");
-    CHECK_REFUSED("\x80\x01N.",
-                  "x.pth: pickle, byte 2: found an unknown protocol, expected 2 to 5");
-    CHECK_REFUSED("I1\n.", "x.pth: pickle, byte 1: found an unknown operation");
+    CHECK_REFUSED("\x80\x01N.", "x.pth: pickle, byte 2: found protocol 1, expected 2 to 5");
+    CHECK_REFUSED("I1\n.",
+                  "x.pth: pickle, byte 1: found operation 0x49, expected one of protocols 2 to 5");
     CHECK_REFUSED("0", "x.pth: pickle, byte 1: the stack is empty");
     CHECK_REFUSED("t", "x.pth: pickle, byte 1: the stack has no mark");
     CHECK_REFUSED("NN(NRt.", "x.pth: pickle, byte 5: the stack is empty");

@@ -191,9 +191,10 @@ static void damage_is_named(void **state)
         "tensor");
     check_changed("torch._utils", "torch._otils", 12,
                   "x.pth: found no named tensors in dicts or modules, expected a state dict");
-    check_changed(
-        "transposed", "trans\xffosed", 10,
-        "x.pth: trans\xffosed: found an invalid name, expected at most 511 bytes of UTF-8 text");
+    check_changed("transposed", "trans\xffosed", 10,
+                  "x.pth: trans\xffosed: found a name of 10 bytes, expected at most 511 of UTF-8 "
+                  "text, in one "
+                  "line");
 }
 
 /* A legacy file of this object and one storage "0" of four floats, read for its error. */
@@ -238,12 +239,14 @@ static void check_object(const char *object, size_t n, const char *message)
     "actorch._utils\n_rebuild_tensor_v2\n" storage offset "(" sizes "t(" strides "t\x89}tRs."
 #define NAMED FLOATS "1"
 
+#define BAD(offset, size, stride)                                                                  \
+    "x.pth: a: found offset " offset ", size " size " and stride " stride                          \
+    ", expected a number and two tuples of at most 8, none below 0"
+
 static void lying_sizes_are_refused_before_memory_is_taken(void **state)
 {
     (void)state;
     const char *const beyond = "x.pth: a: the tensor reaches beyond the 4 elements of its storage";
-    const char *const bad =
-        "x.pth: a: found an invalid offset, size or stride, expected at most 8 dimensions";
     const char *const more = "x.pth: a: found more elements than a file of this size can hold";
     CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "K\x04", "K\x01"), "");
     CHECK_OBJECT(TENSOR(FLOATS, "K\x03", "K\x01", "K\x63"), "");
@@ -256,11 +259,16 @@ static void lying_sizes_are_refused_before_memory_is_taken(void **state)
     CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "K\x05\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
                         "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7fK\x01"),
                  beyond);
-    CHECK_OBJECT(TENSOR(FLOATS, "J\xff\xff\xff\xff", "K\x04", "K\x01"), bad);
-    CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "J\xff\xff\xff\xff", "K\x01"), bad);
-    CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "K\x01", "J\xff\xff\xff\xff"), bad);
-    CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "K\x01", "K\x01K\x01"), bad);
-    CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "NNNNNNNNN", "NNNNNNNNN"), bad);
+    CHECK_OBJECT(TENSOR(FLOATS, "J\xff\xff\xff\xff", "K\x04", "K\x01"),
+                 BAD("-1", "a tuple of 1", "a tuple of 1"));
+    CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "J\xff\xff\xff\xff", "K\x01"),
+                 BAD("0", "a tuple of 1", "a tuple of 1"));
+    CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "K\x01", "J\xff\xff\xff\xff"),
+                 BAD("0", "a tuple of 1", "a tuple of 1"));
+    CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "K\x01", "K\x01K\x01"),
+                 BAD("0", "a tuple of 1", "a tuple of 2"));
+    CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "NNNNNNNNN", "NNNNNNNNN"),
+                 BAD("0", "a tuple of 9", "a tuple of 9"));
     CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "J\xff\xff\xff\x7fJ\xff\xff\xff\x7f", "K\x00K\x00"), more);
     CHECK_OBJECT(TENSOR(FLOATS, "K\x00", "J\xff\xff\xff\x7fJ\xff\xff\xff\x7fJ\xff\xff\xff\x7f",
                         "K\x00K\x00K\x00"),
@@ -270,16 +278,14 @@ static void lying_sizes_are_refused_before_memory_is_taken(void **state)
 static void storages_must_be_there_and_known(void **state)
 {
     (void)state;
-    const char *const kinds = "found an unknown type, expected float, double, half, bfloat16, "
-                              "integers or bool";
-    char message[256];
-    snprintf(message, sizeof message, "x.pth: storage 0: %s", kinds);
-    CHECK_OBJECT(TENSOR(STORAGE("FloatStorage", "1"), "K\x00", "K\x04", "K\x01"), message);
-    CHECK_OBJECT(TENSOR(STORAGE("OddStorage", "0"), "K\x00", "K\x04", "K\x01"), message);
+#define KINDS "expected one of float, double, half, bfloat16, integers or bool"
+    const char *const unused = "x.pth: storage '0': found no tensor that uses it, " KINDS;
+    CHECK_OBJECT(TENSOR(STORAGE("FloatStorage", "1"), "K\x00", "K\x04", "K\x01"), unused);
+    CHECK_OBJECT(TENSOR(STORAGE("OddStorage", "0"), "K\x00", "K\x04", "K\x01"), unused);
     CHECK_OBJECT(NAMED TENSOR(STORAGE("FloatStorage", "1"), "K\x00", "K\x04", "K\x01"),
                  "x.pth: a: the file lacks its storage 1");
-    snprintf(message, sizeof message, "x.pth: a: storage: %s", kinds);
-    CHECK_OBJECT(NAMED TENSOR(STORAGE("OddStorage", "0"), "K\x00", "K\x04", "K\x01"), message);
+    CHECK_OBJECT(NAMED TENSOR(STORAGE("OddStorage", "0"), "K\x00", "K\x04", "K\x01"),
+                 "x.pth: a: storage: found torch.OddStorage, " KINDS);
     CHECK_OBJECT(TENSOR(STORAGE("DoubleStorage", "0"), "K\x00", "K\x04", "K\x01"),
                  "x.pth: storage 0: truncated, found 4 elements of 8 bytes in 24 bytes");
 }

@@ -246,7 +246,8 @@ static void other_files_are_no_archives(void **state)
     static const struct {
         const char *bytes, *text;
     } cases[] = {
-        { "", "found another file, expected a folder, a .zip or a .tar" },
+        { "",
+          "found a file that begins with bytes 00 00 00 00, expected a folder, a .zip or a .tar" },
         { "\x1f\x8b\x08...........", "found a compressed file, from which images cannot be read" },
         { "PK\3\4....", "damaged .zip: no directory at its end (it may be cut off)" },
     };

@@ -1,5 +1,6 @@
 /* CIFAR as pickled dicts: "data" is an array [n, 3072] of bytes, each kind of labels a list. */
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "data/cifar.h"
@@ -37,13 +38,18 @@ static ctkd_status find_pixels(struct batch *batch, const value *dict, ctkd_erro
 {
     const value *data = dict_find(dict, "data");
     struct ctkd__pickle_array *pixels = &batch->pixels;
-    if (data && ctkd__pickle_array_parse(data, pixels) && pixels->kind == 'u' &&
-        pixels->item_bytes == 1 && pixels->rank == 2 && pixels->shape[0] > 0 &&
-        pixels->shape[1] == CTKD__CIFAR_PIXELS)
+    const bool array = data && ctkd__pickle_array_parse(data, pixels);
+    if (array && pixels->kind == 'u' && pixels->item_bytes == 1 && pixels->rank == 2 &&
+        pixels->shape[0] > 0 && pixels->shape[1] == CTKD__CIFAR_PIXELS)
         return CTKD_OK;
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: found %s, expected an array of bytes [n, %d]",
-                      batch->place, data ? "something else as data" : "no data",
-                      CTKD__CIFAR_PIXELS);
+    char text[CTKD__PICKLE_TEXT] = "none";
+    if (array)
+        snprintf(text, sizeof text, "an array of rank %d, %zu elements of kind %c%zu", pixels->rank,
+                 pixels->count, pixels->kind, pixels->item_bytes);
+    else if (data)
+        ctkd__pickle_text(data, text);
+    return ctkd__fail(err, CTKD_EFORMAT, "%s: data: found %s, expected an array of bytes [n, %d]",
+                      batch->place, text, CTKD__CIFAR_PIXELS);
 }
 
 static ctkd_status find_labels(struct batch *batch, const value *dict, size_t kind,
@@ -53,13 +59,14 @@ static ctkd_status find_labels(struct batch *batch, const value *dict, size_t ki
     const value *list = batch->labels[kind] = dict_find(dict, key);
     struct ctkd__pickle_array *array = &batch->label_arrays[kind];
     size_t count = 0;
+    char text[CTKD__PICKLE_TEXT];
     if (list && list->kind == CTKD__PICKLE_LIST)
         count = list->count;
     else if (list && ctkd__pickle_array_parse(list, array) && array->rank == 1)
         count = array->count;
     else
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: found %s %s, expected a list of labels",
-                          batch->place, list ? "a strange" : "no", key);
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: %s: found %s, expected a list of labels",
+                          batch->place, key, list ? ctkd__pickle_text(list, text) : "none");
     if (count != batch->pixels.shape[0])
         return ctkd__fail(err, CTKD_EFORMAT, "%s: found %zu %s, expected %zu as data has rows",
                           batch->place, count, key, batch->pixels.shape[0]);

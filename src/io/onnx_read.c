@@ -284,10 +284,9 @@ static ctkd_status foreign(const struct onnx_reader *r, const Ctkd__Onnx__Node *
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (!ctkd__text_is_line(texts[i]))
             return damaged(r, "a name with unprintable characters", "");
-    return ctkd__fail(
-        r->err, CTKD_EFORMAT,
-        "%s: node %.80s (%.40s.%.40s): found another operator domain, expected that of ONNX",
-        r->name, texts[0], texts[1], texts[2]);
+    return ctkd__fail(r->err, CTKD_EFORMAT,
+                      "%s: node %.80s (%.40s): found operator domain %.40s, expected that of ONNX",
+                      r->name, texts[0], texts[2], texts[1]);
 }
 
 static ctkd_status read_node(struct onnx_reader *r, const Ctkd__Onnx__Node *from)

@@ -91,11 +91,16 @@ static ctkd_status read_view(const struct pth_reader *reader, const char *name,
                           "%s: %s: found a tensor of torch._utils.%.*s, expected a dense tensor",
                           reader->name, name, shown(tensor->callable->name_length),
                           tensor->callable->name);
-    if (tensor->args->count < 4 || !ctkd__pth_id_parse(args[0], &id))
+    char text[CTKD__PICKLE_TEXT], second[CTKD__PICKLE_TEXT], third[CTKD__PICKLE_TEXT];
+    if (tensor->args->count < 4)
         return ctkd__fail(reader->err, CTKD_EUNSUPPORTED,
-                          "%s: %s: storage: found an unknown type, expected float, double, half, "
-                          "bfloat16, integers or bool",
-                          reader->name, name);
+                          "%s: %s: found a tensor of %zu arguments, expected a storage, offset, "
+                          "size and stride",
+                          reader->name, name, tensor->args->count);
+    if (!ctkd__pth_id_parse(args[0], &id))
+        return ctkd__fail(reader->err, CTKD_EUNSUPPORTED,
+                          "%s: %s: storage: found %s, expected one of " CTKD__PTH_TYPES,
+                          reader->name, name, ctkd__pth_id_text(args[0], text));
     const struct ctkd__pth_storage *storage = ctkd__pth_find(&reader->container, id.key);
     if (!storage)
         return ctkd__fail(reader->err, CTKD_EFORMAT, "%s: %s: the file lacks its storage %.*s",
@@ -105,10 +110,12 @@ static ctkd_status read_view(const struct pth_reader *reader, const char *name,
         __builtin_add_overflow(offset, (size_t)args[1]->integer, &offset) ||
         !read_sizes(args[2], &view->rank, view->shape) ||
         !read_sizes(args[3], &strides, view->stride) || strides != view->rank)
-        return ctkd__fail(
-            reader->err, CTKD_EFORMAT,
-            "%s: %s: found an invalid offset, size or stride, expected at most %d dimensions",
-            reader->name, name, CTKD__RANK_MAX);
+        return ctkd__fail(reader->err, CTKD_EFORMAT,
+                          "%s: %s: found offset %s, size %s and stride %s, expected a number and "
+                          "two tuples of at most %d, none below 0",
+                          reader->name, name, ctkd__pickle_text(args[1], text),
+                          ctkd__pickle_text(args[2], second), ctkd__pickle_text(args[3], third),
+                          CTKD__RANK_MAX);
     const size_t numel = storage->size / ctkd__dtype_bytes(id.type);
     if (!fits(view, offset, numel))
         return ctkd__fail(reader->err, CTKD_EFORMAT,
@@ -217,8 +224,8 @@ static ctkd_status read_tensor(struct pth_reader *reader, const struct ctkd__pth
     if (strlen(entry->name) != entry->length || !ctkd__text_is_line(name))
         return ctkd__fail(
             reader->err, CTKD_EFORMAT,
-            "%s: %.80s: found an invalid name, expected at most 511 bytes of UTF-8 text",
-            reader->name, name);
+            "%s: %.80s: found a name of %zu bytes, expected at most 511 of UTF-8 text, in one line",
+            reader->name, name, entry->length);
     ctkd_status status = read_view(reader, name, &entry->tensor, &view);
     if (status != CTKD_OK)
         return status;

@@ -44,6 +44,13 @@ static bool is_size(const value *v)
     return v->kind == CTKD__PICKLE_INT && v->integer >= 0;
 }
 
+const char *ctkd__pth_id_text(const value *persistent, char text[CTKD__PICKLE_TEXT])
+{
+    const bool is_id = persistent->kind == CTKD__PICKLE_PERSISTENT &&
+                       persistent->args->kind == CTKD__PICKLE_TUPLE && persistent->args->count >= 5;
+    return ctkd__pickle_text(is_id ? persistent->args->items[1] : persistent, text);
+}
+
 bool ctkd__pth_id_parse(const value *persistent, struct ctkd__pth_id *out)
 {
     if (persistent->kind != CTKD__PICKLE_PERSISTENT ||
@@ -192,10 +199,13 @@ static ctkd_status keep_entry(struct zip_reader *zip, const struct zip_part *par
 {
     if (strcmp(inner, "byteorder") == 0) {
         const bool little = part->size >= 6 && memcmp(part->bytes, "little", 6) == 0;
+        const ctkd_status status =
+            little ? CTKD_OK
+                   : ctkd__fail(zip->err, CTKD_EUNSUPPORTED,
+                                "%s: byteorder: found '%.*s', expected little", zip->name,
+                                part->size < 16 ? (int)part->size : 16, part->bytes);
         free(part->owned);
-        return little ? CTKD_OK
-                      : ctkd__fail(zip->err, CTKD_EUNSUPPORTED,
-                                   "%s: found another byteorder, expected little", zip->name);
+        return status;
     }
     if (strcmp(inner, "data.pkl") == 0) {
         zip->container->owned_pickle = part->owned;
@@ -306,11 +316,12 @@ static ctkd_status read_storage(struct ctkd__pth_container *container, const cha
     struct ctkd__pth_id id;
     uint64_t numel = 0;
     const int length = key->length < 40 ? (int)key->length : 40;
+    char text[CTKD__PICKLE_TEXT];
     if (key->kind != CTKD__PICKLE_STRING || !find_id(container, key, &id))
-        return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: storage %.*s: found an unknown type, expected float, double, half, "
-                          "bfloat16, integers or bool",
-                          name, key->kind == CTKD__PICKLE_STRING ? length : 0, key->text);
+        return ctkd__fail(
+            err, CTKD_EFORMAT,
+            "%s: storage %s: found no tensor that uses it, expected one of " CTKD__PTH_TYPES, name,
+            ctkd__pickle_text(key, text));
     const size_t left = (size_t)(end - *bytes);
     for (size_t i = 8; i-- > 0 && left >= 8;)
         numel = numel << 8 | (unsigned char)(*bytes)[i];

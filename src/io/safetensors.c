@@ -82,20 +82,31 @@ static ctkd_status read_header(struct safetensors_reader *reader)
     return CTKD_OK;
 }
 
+/* A value as a message shows it: its beginning, in JSON. */
+static const char *found_text(const json_t *value, char text[48])
+{
+    memset(text, 0, 48);
+    if (!value)
+        return "none";
+    if (json_dumpb(value, text, 44, JSON_ENCODE_ANY | JSON_COMPACT) > 44)
+        strcat(text, "...");
+    return text;
+}
+
 static ctkd_status read_metadata(struct safetensors_reader *reader, json_t *metadata)
 {
     const char *key;
     json_t *value;
+    char text[48];
     if (!json_is_object(metadata))
-        return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %s: found something else, expected a map of strings", reader->path,
-                          metadata_key);
+        return ctkd__fail(reader->err, CTKD_EFORMAT, "%s: %s: found %s, expected a map of strings",
+                          reader->path, metadata_key, found_text(metadata, text));
     json_object_foreach(metadata, key, value)
     {
         if (!json_is_string(value))
             return ctkd__fail(reader->err, CTKD_EFORMAT,
-                              "%s: %s: %.80s: found something else, expected a string",
-                              reader->path, metadata_key, key);
+                              "%s: %s: %.80s: found %s, expected a string", reader->path,
+                              metadata_key, key, found_text(value, text));
         const ctkd_status status =
             ctkd__tensors_set(reader->list, key, json_string_value(value), reader->err);
         if (status != CTKD_OK)
@@ -141,17 +152,18 @@ static ctkd_status read_entry(struct safetensors_reader *reader, const char *nam
                           "%s: %.80s: found dtype %.20s, expected F32, F64, F16, BF16, I64, I32, "
                           "I16, I8, U8 or BOOL",
                           reader->path, name, dtype ? dtype : "none");
-    const int rank = read_sizes(json_object_get(entry, "shape"), CTKD__RANK_MAX, shape);
+    json_t *const sizes = json_object_get(entry, "shape");
+    json_t *const offsets = json_object_get(entry, "data_offsets");
+    const int rank = read_sizes(sizes, CTKD__RANK_MAX, shape);
+    char text[48];
     if (rank < 0)
-        return ctkd__fail(
-            reader->err, CTKD_EFORMAT,
-            "%s: %.80s: found an invalid shape, expected at most %d whole numbers >= 0",
-            reader->path, name, CTKD__RANK_MAX);
-    if (read_sizes(json_object_get(entry, "data_offsets"), 2, at) != 2 || at[0] > at[1] ||
-        (uint64_t)at[1] > reader->data_bytes)
         return ctkd__fail(reader->err, CTKD_EFORMAT,
-                          "%s: %.80s: found invalid data_offsets, expected begin <= end <= %zu",
-                          reader->path, name, reader->data_bytes);
+                          "%s: %.80s: shape: found %s, expected at most %d whole numbers >= 0",
+                          reader->path, name, found_text(sizes, text), CTKD__RANK_MAX);
+    if (read_sizes(offsets, 2, at) != 2 || at[0] > at[1] || (uint64_t)at[1] > reader->data_bytes)
+        return ctkd__fail(reader->err, CTKD_EFORMAT,
+                          "%s: %.80s: data_offsets: found %s, expected begin <= end <= %zu",
+                          reader->path, name, found_text(offsets, text), reader->data_bytes);
     const struct extent extent = { (size_t)at[0], (size_t)at[1], reader->list->count };
     size_t bytes = ctkd__dtype_bytes(type);
     for (int i = 0; i < rank; i++) /* before memory is taken; a saturated product cannot match */

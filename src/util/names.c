@@ -73,7 +73,7 @@ static ctkd_status check(const char *place, const struct ctkd__names *names, ctk
         if (!name[0] || !ctkd__text_is_line(name))
             return ctkd__fail(err, CTKD_EFORMAT,
                               "%s: name %zu: found %s, expected a line of UTF-8 text", place, i + 1,
-                              name[0] ? "other bytes" : "an empty line");
+                              name[0] ? "bytes that are no text" : "an empty line");
     }
     const char **const sorted = malloc(names->count * sizeof *sorted);
     if (!sorted)

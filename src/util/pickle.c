@@ -1,5 +1,8 @@
 #include "util/pickle.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,8 +43,15 @@ struct machine {
     ctkd_error *err;
 };
 
-static void fail(struct machine *m, ctkd_status status, const char *what)
+static void fail(struct machine *m, ctkd_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void fail(struct machine *m, ctkd_status status, const char *format, ...)
 {
+    char what[128];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
     if (m->status == CTKD_OK)
         m->status = ctkd__fail(m->err, status, "%s: pickle, byte %zu: %s", m->name, m->at, what);
 }
@@ -467,7 +477,7 @@ static void check_protocol(struct machine *m)
 {
     const uint64_t protocol = read_number(m, 1);
     if (protocol < 2 || protocol > 5)
-        fail(m, CTKD_EUNSUPPORTED, "found an unknown protocol, expected 2 to 5");
+        fail(m, CTKD_EUNSUPPORTED, "found protocol %ju, expected 2 to 5", (uintmax_t)protocol);
 }
 
 /* Operations on plain values; false when the code is none of them. */
@@ -596,7 +606,8 @@ static void run(struct machine *m)
         if (!code || *code == '.')
             return;
         if (!run_plain(m, *code) && !run_container(m, *code) && !run_object(m, *code))
-            fail(m, CTKD_EUNSUPPORTED, "found an unknown operation");
+            fail(m, CTKD_EUNSUPPORTED, "found operation 0x%02x, expected one of protocols 2 to 5",
+                 *code);
     }
 }
 
@@ -654,4 +665,58 @@ bool ctkd__pickle_is_global(const struct ctkd__pickle_value *v, const char *modu
 {
     return v && v->kind == CTKD__PICKLE_GLOBAL && text_equals(v->text, v->length, module) &&
            text_equals(v->name, v->name_length, name);
+}
+
+static void write_global(const value *v, const char *before, char text[CTKD__PICKLE_TEXT])
+{
+    snprintf(text, CTKD__PICKLE_TEXT, "%s%.*s.%.*s", before, v->length < 50 ? (int)v->length : 50,
+             v->text, v->name_length < 50 ? (int)v->name_length : 50, v->name);
+}
+
+const char *ctkd__pickle_text(const value *v, char text[CTKD__PICKLE_TEXT])
+{
+    const size_t bytes = CTKD__PICKLE_TEXT;
+    const int length = v->length < 60 ? (int)v->length : 60;
+    switch (v->kind) {
+    case CTKD__PICKLE_NONE:
+        snprintf(text, bytes, "None");
+        break;
+    case CTKD__PICKLE_BOOL:
+        snprintf(text, bytes, v->integer ? "True" : "False");
+        break;
+    case CTKD__PICKLE_INT:
+        snprintf(text, bytes, "%" PRId64, v->integer);
+        break;
+    case CTKD__PICKLE_FLOAT:
+        snprintf(text, bytes, "%g", v->number);
+        break;
+    case CTKD__PICKLE_STRING:
+        snprintf(text, bytes, "'%.*s'", length, v->text);
+        break;
+    case CTKD__PICKLE_BYTES:
+        snprintf(text, bytes, "%zu bytes", v->length);
+        break;
+    case CTKD__PICKLE_TUPLE:
+        snprintf(text, bytes, "a tuple of %zu", v->count);
+        break;
+    case CTKD__PICKLE_LIST:
+        snprintf(text, bytes, "a list of %zu", v->count);
+        break;
+    case CTKD__PICKLE_DICT:
+        snprintf(text, bytes, "a dict of %zu", v->count / 2);
+        break;
+    case CTKD__PICKLE_GLOBAL:
+        write_global(v, "", text);
+        break;
+    case CTKD__PICKLE_OBJECT:
+        if (v->callable->kind == CTKD__PICKLE_GLOBAL)
+            write_global(v->callable, "an object of ", text);
+        else
+            snprintf(text, bytes, "an object");
+        break;
+    case CTKD__PICKLE_PERSISTENT:
+        snprintf(text, bytes, "a storage");
+        break;
+    }
+    return text;
 }

@@ -214,10 +214,15 @@ static ctkd_status scan_by_kind(struct ctkd__tree *tree, const struct ctkd__tree
                                    "7zXZ",
                                    5) == 0 ||
                             memcmp(begin, "\x28\xb5\x2f\xfd", 4) == 0;
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: found %s, expected a folder, a .zip or a .tar",
-                      archive->path,
-                      compressed ? "a compressed file, from which images cannot be read one by one"
-                                 : "another file");
+    if (!compressed)
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: found a file that begins with bytes %02x %02x %02x %02x, expected a "
+                          "folder, a .zip or a .tar",
+                          archive->path, begin[0], begin[1], begin[2], begin[3]);
+    return ctkd__fail(err, CTKD_EFORMAT,
+                      "%s: found a compressed file, from which images cannot be read one by one, "
+                      "expected a folder, a .zip or a .tar",
+                      archive->path);
 }
 
 ctkd_status ctkd__tree_open_archive(struct ctkd__tree *tree, const char *path, ctkd_error *err)
