@@ -182,18 +182,66 @@ static void centre_windows_are_as_torchvision_makes_them(void **state)
         check_ok(ctkd__picture_decode(rig->readers[1], &file, NULL, &picture, &err), &err);
         const struct ctkd__box window =
             ctkd__crop_centre(picture.width, picture.height, side, crop, size);
-        for (int simd = 0; simd < 2; simd++) {
-            uint8_t out[3 * 20 * 20];
-            assert_int_equal(ctkd__resize(rig->resizers[strcmp(order, "horizontal") != 0][simd],
-                                          &picture, size[0], size[1], &window, false, out),
-                             CTKD_OK);
+        const struct ctkd__resize_plan plan = { picture.width, picture.height, size[0], size[1],
+                                                window };
+        const struct ctkd__box reads = ctkd__resize_reads(&plan);
+        for (int variant = 0; variant < 4; variant++) {
+            const int simd = variant & 1, of_part = variant >> 1;
+            struct ctkd__resizer *const resizer =
+                rig->resizers[strcmp(order, "horizontal") != 0][simd];
+            uint8_t out[3 * 20 * 20] = { 0 };
+            check_ok(ctkd__picture_decode(rig->readers[1], &file, of_part ? &reads : NULL, &picture,
+                                          &err),
+                     &err);
+            assert_int_equal(
+                of_part ? ctkd__resize_part(resizer, &plan, &picture, false, out)
+                        : ctkd__resize(resizer, &picture, size[0], size[1], &window, false, out),
+                CTKD_OK);
             if (hash_bytes(out, sizeof out) != hash)
-                fail_msg("%s (%s, simd %d): other bytes than in torchvision", name, order, simd);
+                fail_msg("%s (%s, variant %d): other bytes than in torchvision", name, order,
+                         variant);
         }
         free((void *)(uintptr_t)file.bytes);
     }
     fclose(list);
     assert_true(windows >= 2 * 29);
+}
+
+/* From the part that a window reads, for sizes on both sides of the image's own. */
+static void a_window_needs_the_part_that_it_reads_alone(void **state)
+{
+    struct rig *const rig = *state;
+    const struct ctkd__picture_file file = load("jpeg_420.jpg");
+    struct ctkd__picture picture;
+    enum { SIDE = 12 };
+    assert_int_equal(ctkd__picture_decode(rig->readers[0], &file, NULL, &picture, NULL), CTKD_OK);
+    const size_t width = picture.width, height = picture.height;
+    const size_t widths[] = { SIDE, 19, width, width + 7, 3 * width };
+    const size_t heights[] = { SIDE, 17, height, height + 5, 3 * height };
+    for (int i = 0; i < 5 * 5 * 4; i++) {
+        const size_t w = widths[i % 5], h = heights[i / 5 % 5];
+        const struct ctkd__resize_plan plan = {
+            width, height, w, h, { (w - SIDE) * (size_t)(i / 25) / 3, (h - SIDE) / 2, SIDE, SIDE }
+        };
+        const struct ctkd__box reads = ctkd__resize_reads(&plan);
+        uint8_t wanted[3 * SIDE * SIDE], out[3 * SIDE * SIDE] = { 0 };
+        for (int order = 0; order < 2; order++) {
+            struct ctkd__resizer *const resizer = rig->resizers[order][1];
+            assert_int_equal(ctkd__picture_decode(rig->readers[1], &file, NULL, &picture, NULL),
+                             CTKD_OK);
+            assert_int_equal(ctkd__resize(resizer, &picture, w, h, &plan.window, true, wanted),
+                             CTKD_OK);
+            assert_int_equal(ctkd__picture_decode(rig->readers[1], &file, &reads, &picture, NULL),
+                             CTKD_OK);
+            assert_int_equal(ctkd__resize_part(resizer, &plan, &picture, true, out), CTKD_OK);
+            assert_memory_equal(out, wanted, sizeof out);
+            picture.width--;
+            assert_int_equal(ctkd__resize_part(resizer, &plan, &picture, true, out), CTKD_EINVAL);
+        }
+    }
+    const struct ctkd__resize_plan outside = { width, height, SIDE, SIDE, { 1, 0, SIDE, SIDE } };
+    assert_int_equal(ctkd__resize_reads(&outside).width, 0);
+    free((void *)(uintptr_t)file.bytes);
 }
 
 static void a_flipped_view_is_the_mirror_of_the_other(void **state)
@@ -441,6 +489,7 @@ int main(void)
         cmocka_unit_test(whole_files_are_as_pillow_reads_them),
         cmocka_unit_test(resized_crops_are_as_pillow_makes_them),
         cmocka_unit_test(centre_windows_are_as_torchvision_makes_them),
+        cmocka_unit_test(a_window_needs_the_part_that_it_reads_alone),
         cmocka_unit_test(a_flipped_view_is_the_mirror_of_the_other),
         cmocka_unit_test(a_file_that_ends_early_is_refused),
         cmocka_unit_test(other_files_are_called_what_they_are),

@@ -50,11 +50,26 @@ static void fill_weights(struct ctkd__resize_weights *w, size_t i, double centre
         out[t] = (int32_t)(raw[t] / sum * (1 << CTKD__RESIZE_BITS) + 0.5);
 }
 
-/* Weights of outputs first .. first + count - 1 of n_out from n_in. */
-static bool make_weights(struct ctkd__resize_weights *w, size_t n_in, size_t n_out, size_t first,
-                         size_t count)
+/* Inputs that one output reads. */
+static struct ctkd__resize_tap tap_of(size_t n_in, double centre, double support)
 {
-    const double scale = (double)n_in / (double)n_out, support = scale < 1.0 ? 1.0 : scale;
+    const double low = centre - support + 0.5, high = centre + support + 0.5;
+    const size_t begin = low > 0 ? (size_t)low : 0;
+    const size_t end = high < (double)n_in ? (size_t)high : n_in;
+    return (struct ctkd__resize_tap){ begin, end - begin };
+}
+
+static double support_of(double scale)
+{
+    return scale < 1.0 ? 1.0 : scale;
+}
+
+/* Weights of outputs first .. first + count - 1 of n_out from n_in; of these inputs the first
+   `missing` are not at hand. */
+static bool make_weights(struct ctkd__resize_weights *w, size_t n_in, size_t n_out, size_t first,
+                         size_t count, size_t missing)
+{
+    const double scale = (double)n_in / (double)n_out, support = support_of(scale);
     /* Whole groups of taps, and one more: a vector reads a group at once. */
     w->stride =
         ((size_t)support * 2 + 3 + CTKD__RESIZE_GROUP) / CTKD__RESIZE_GROUP * CTKD__RESIZE_GROUP;
@@ -64,11 +79,9 @@ static bool make_weights(struct ctkd__resize_weights *w, size_t n_in, size_t n_o
         return false;
     for (size_t i = 0; i < count; i++) {
         const double centre = ((double)(first + i) + 0.5) * scale;
-        const double low = centre - support + 0.5, high = centre + support + 0.5;
-        const size_t begin = low > 0 ? (size_t)low : 0;
-        const size_t end = high < (double)n_in ? (size_t)high : n_in;
-        w->taps[i] = (struct ctkd__resize_tap){ begin, end - begin };
+        w->taps[i] = tap_of(n_in, centre, support);
         fill_weights(w, i, centre, support, w->raw);
+        w->taps[i].first -= missing;
     }
     return true;
 }
@@ -169,7 +182,7 @@ static void range_read(const struct ctkd__resize_weights *w, size_t count, size_
 /* What one resize is asked for. */
 struct resize_job {
     const struct ctkd__picture *in;
-    const struct ctkd__box *window;
+    struct ctkd__box window; /* its corner: in `in`, in directions that do not change */
     bool changes_width, changes_height, flip;
     uint8_t *out;
 };
@@ -177,15 +190,15 @@ struct resize_job {
 /* One finished row of the window, interleaved, to its place in the planes. */
 static void put_row(const struct resize_job *job, size_t r, const uint8_t *row)
 {
-    const size_t n = job->window->width;
-    spread(row, n, job->flip, n * job->window->height, job->out + r * n);
+    const size_t n = job->window.width;
+    spread(row, n, job->flip, n * job->window.height, job->out + r * n);
 }
 
 /* All rows that are needed through the horizontal pass, then the vertical one row by row. */
 static ctkd_status horizontal_first(struct ctkd__resizer *z, const struct resize_job *job)
 {
     const struct ctkd__picture *const in = job->in;
-    const struct ctkd__box *const window = job->window;
+    const struct ctkd__box *const window = &job->window;
     size_t first = window->top, end = window->top + window->height, stride = in->stride;
     const size_t bytes = 3 * window->width;
     if (job->changes_height)
@@ -219,7 +232,7 @@ static ctkd_status horizontal_first(struct ctkd__resizer *z, const struct resize
 static ctkd_status vertical_first(struct ctkd__resizer *z, const struct resize_job *job)
 {
     const struct ctkd__picture *const in = job->in;
-    const struct ctkd__box *const window = job->window;
+    const struct ctkd__box *const window = &job->window;
     size_t first = window->left, end = window->left + window->width;
     if (job->changes_width)
         range_read(&z->columns, window->width, &first, &end);
@@ -237,34 +250,89 @@ static ctkd_status vertical_first(struct ctkd__resizer *z, const struct resize_j
     return CTKD_OK;
 }
 
-static bool begins_vertically(const struct ctkd__resizer *z, const struct ctkd__picture *in,
-                              size_t width, size_t height)
+static bool begins_vertically(const struct ctkd__resizer *z, const struct ctkd__resize_plan *plan)
 {
-    const ptrdiff_t narrower = (ptrdiff_t)in->width - (ptrdiff_t)width;
-    const ptrdiff_t lower = (ptrdiff_t)in->height - (ptrdiff_t)height;
+    const ptrdiff_t narrower = (ptrdiff_t)plan->width_in - (ptrdiff_t)plan->width;
+    const ptrdiff_t lower = (ptrdiff_t)plan->height_in - (ptrdiff_t)plan->height;
     return z->order == CTKD__PILLOW_13 && lower > 0 && lower > 2 * narrower;
+}
+
+static bool is_possible(const struct ctkd__resize_plan *plan)
+{
+    const struct ctkd__box *const window = &plan->window;
+    return plan->width_in && plan->height_in && window->width && window->height &&
+           window->left + window->width <= plan->width &&
+           window->top + window->height <= plan->height;
+}
+
+/* Inputs of outputs first .. first + count - 1 in one direction. */
+static void inputs_of(size_t n_in, size_t n_out, size_t first, size_t count, size_t *begin,
+                      size_t *n)
+{
+    const double scale = (double)n_in / (double)n_out, support = support_of(scale);
+    *begin = first;
+    *n = count;
+    if (n_in == n_out)
+        return;
+    const size_t last = first + count - 1;
+    const struct ctkd__resize_tap a = tap_of(n_in, ((double)first + 0.5) * scale, support);
+    const struct ctkd__resize_tap b = tap_of(n_in, ((double)last + 0.5) * scale, support);
+    *begin = a.first;
+    *n = b.first + b.count - a.first;
+}
+
+struct ctkd__box ctkd__resize_reads(const struct ctkd__resize_plan *plan)
+{
+    struct ctkd__box box = { 0 };
+    if (!is_possible(plan))
+        return box;
+    inputs_of(plan->width_in, plan->width, plan->window.left, plan->window.width, &box.left,
+              &box.width);
+    inputs_of(plan->height_in, plan->height, plan->window.top, plan->window.height, &box.top,
+              &box.height);
+    return box;
+}
+
+/* `in` begins at (left, top) of the image. */
+static ctkd_status resize(struct ctkd__resizer *z, const struct ctkd__resize_plan *plan,
+                          const struct ctkd__picture *in, size_t left, size_t top, bool flip,
+                          uint8_t *out)
+{
+    const struct ctkd__box *const window = &plan->window;
+    struct resize_job job = { .in = in,
+                              .window = { 0, 0, window->width, window->height },
+                              .changes_width = plan->width != plan->width_in,
+                              .changes_height = plan->height != plan->height_in,
+                              .flip = flip,
+                              .out = out };
+    if (!job.changes_width)
+        job.window.left = window->left - left;
+    if (!job.changes_height)
+        job.window.top = window->top - top;
+    /* With thousands of taps the sums leave 32 bits. */
+    const bool narrow = plan->width_in / plan->width < TAPS_MAX / 4 &&
+                        plan->height_in / plan->height < TAPS_MAX / 4;
+    z->passes = narrow ? z->preferred : &ctkd__resize_portable;
+    if ((job.changes_width && !make_weights(&z->columns, plan->width_in, plan->width, window->left,
+                                            window->width, left)) ||
+        (job.changes_height &&
+         !make_weights(&z->rows, plan->height_in, plan->height, window->top, window->height, top)))
+        return CTKD_ENOMEM;
+    return begins_vertically(z, plan) ? vertical_first(z, &job) : horizontal_first(z, &job);
 }
 
 ctkd_status ctkd__resize(struct ctkd__resizer *z, const struct ctkd__picture *in, size_t width,
                          size_t height, const struct ctkd__box *window, bool flip, uint8_t *out)
 {
-    if (in->width == 0 || in->height == 0 || window->width == 0 || window->height == 0 ||
-        window->left + window->width > width || window->top + window->height > height)
-        return CTKD_EINVAL;
-    const struct resize_job job = { .in = in,
-                                    .window = window,
-                                    .changes_width = width != in->width,
-                                    .changes_height = height != in->height,
-                                    .flip = flip,
-                                    .out = out };
-    /* With thousands of taps the sums leave 32 bits. */
-    const bool narrow = in->width / width < TAPS_MAX / 4 && in->height / height < TAPS_MAX / 4;
-    z->passes = narrow ? z->preferred : &ctkd__resize_portable;
-    if ((job.changes_width &&
-         !make_weights(&z->columns, in->width, width, window->left, window->width)) ||
-        (job.changes_height &&
-         !make_weights(&z->rows, in->height, height, window->top, window->height)))
-        return CTKD_ENOMEM;
-    return begins_vertically(z, in, width, height) ? vertical_first(z, &job)
-                                                   : horizontal_first(z, &job);
+    const struct ctkd__resize_plan plan = { in->width, in->height, width, height, *window };
+    return is_possible(&plan) ? resize(z, &plan, in, 0, 0, flip, out) : CTKD_EINVAL;
+}
+
+ctkd_status ctkd__resize_part(struct ctkd__resizer *z, const struct ctkd__resize_plan *plan,
+                              const struct ctkd__picture *part, bool flip, uint8_t *out)
+{
+    const struct ctkd__box reads = ctkd__resize_reads(plan);
+    return is_possible(plan) && part->width == reads.width && part->height == reads.height
+               ? resize(z, plan, part, reads.left, reads.top, flip, out)
+               : CTKD_EINVAL;
 }

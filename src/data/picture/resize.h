@@ -38,4 +38,16 @@ ctkd_status ctkd__resize(struct ctkd__resizer *resizer, const struct ctkd__pictu
                          size_t width, size_t height, const struct ctkd__box *window, bool flip,
                          uint8_t *out);
 
+/* The same where only a part of the image is at hand. */
+struct ctkd__resize_plan {
+    size_t width_in, height_in, width, height; /* of the image, before and after */
+    struct ctkd__box window;                   /* of the result */
+};
+/* The part of the image that the window is made of; an empty box for a plan that is
+   CTKD_EINVAL below. */
+struct ctkd__box ctkd__resize_reads(const struct ctkd__resize_plan *plan);
+/* `part` is a picture of the box ctkd__resize_reads(plan); CTKD_EINVAL: of another size. */
+ctkd_status ctkd__resize_part(struct ctkd__resizer *resizer, const struct ctkd__resize_plan *plan,
+                              const struct ctkd__picture *part, bool flip, uint8_t *out);
+
 #endif

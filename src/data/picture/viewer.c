@@ -111,15 +111,22 @@ ctkd_status ctkd__viewer_evaluation(struct ctkd__viewer *viewer,
                                     ctkd_error *err)
 {
     const struct ctkd__view_settings *const settings = &viewer->settings;
-    struct ctkd__picture picture;
+    struct ctkd__picture_info info;
+    struct ctkd__picture part;
     size_t resized[2];
-    const ctkd_status status = ctkd__picture_decode(viewer->reader, file, NULL, &picture, err);
+    ctkd_status status = ctkd__picture_probe(file, &info, err);
     if (status != CTKD_OK)
         return status;
+    if (settings->upright)
+        ctkd__picture_info_upright(&info);
     const struct ctkd__box window =
-        ctkd__crop_centre(picture.width, picture.height, settings->resize, settings->size, resized);
-    if (ctkd__resize(viewer->resizer, &picture, resized[0], resized[1], &window, false, out) !=
-        CTKD_OK)
-        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", file->name);
-    return CTKD_OK;
+        ctkd__crop_centre(info.width, info.height, settings->resize, settings->size, resized);
+    const struct ctkd__resize_plan plan = { info.width, info.height, resized[0], resized[1],
+                                            window };
+    const struct ctkd__box reads = ctkd__resize_reads(&plan);
+    status = ctkd__picture_decode(viewer->reader, file, &reads, &part, err);
+    if (status == CTKD_OK &&
+        ctkd__resize_part(viewer->resizer, &plan, &part, false, out) != CTKD_OK)
+        status = ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", file->name);
+    return status;
 }
