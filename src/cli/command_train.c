@@ -105,6 +105,8 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
                                          .command = command->name,
                                          .teacher_scores = session->teacher ? &teacher : NULL,
                                          .stop = ctkd__stop_asked(),
+                                         .now = ctkd__stop_now(),
+                                         .leave = ctkd__stop_leave,
                                          .began = began,
                                          .resumed = start->resume,
                                          .progress = stderr };

@@ -7,6 +7,13 @@
 #include "cli/cli.h"
 
 static volatile sig_atomic_t asked;
+static sem_t now;
+
+/* Signals of a batch system that leaves time for a step. */
+static bool leaves_time(int number)
+{
+    return number == SIGUSR1 || number == SIGUSR2 || number == SIGXCPU;
+}
 
 static void handle(int number)
 {
@@ -16,6 +23,8 @@ static void handle(int number)
         signal(SIGINT, SIG_DFL);
         signal(SIGTERM, SIG_DFL);
     }
+    if (!leaves_time(number))
+        sem_post(&now);
 }
 
 void ctkd__stop_watch(void)
@@ -23,6 +32,7 @@ void ctkd__stop_watch(void)
     static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU };
     /* A write that is under way is not cut short. */
     const struct sigaction action = { .sa_handler = handle, .sa_flags = SA_RESTART };
+    sem_init(&now, 0, 0);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         struct sigaction before;
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
@@ -36,10 +46,22 @@ const volatile sig_atomic_t *ctkd__stop_asked(void)
     return &asked;
 }
 
+sem_t *ctkd__stop_now(void)
+{
+    return &now;
+}
+
 int ctkd__stop_status(int number)
 {
-    const bool batch = number == SIGUSR1 || number == SIGUSR2 || number == SIGXCPU;
-    return number == 0 || batch ? CTKD__EXIT_LATER : 128 + number;
+    return number == 0 || leaves_time(number) ? CTKD__EXIT_LATER : 128 + number;
+}
+
+void ctkd__stop_leave(const ctkd_error *err)
+{
+    const int failed = ctkd__cli_failed(err);
+    const int status = err->status == CTKD_EINTERRUPTED ? ctkd__stop_status(asked) : failed;
+    fflush(NULL);
+    _exit(status);
 }
 
 bool ctkd__stop_unread(void)

@@ -2,8 +2,11 @@
 #ifndef CTKD_CLI_STOP_H
 #define CTKD_CLI_STOP_H
 
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
+
+#include "ctkd/status.h"
 
 /*
  * From now on SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU ask for an orderly end; one
@@ -15,6 +18,13 @@ void ctkd__stop_watch(void);
 
 /* The first signal that asked for an end, or 0. */
 const volatile sig_atomic_t *ctkd__stop_asked(void);
+
+/* Posted with a signal that leaves no time: SIGINT, SIGTERM, SIGHUP. */
+sem_t *ctkd__stop_now(void);
+
+/* Ends the process for a run that another thread has saved (ctkd__loop.leave): prints the message
+   and leaves with its exit status. */
+void ctkd__stop_leave(const ctkd_error *err);
 
 /* Exit status of a run that was saved: 128 + signal; 75 for what a batch system sends before a
    limit (SIGUSR1, SIGUSR2, SIGXCPU) and for no signal, train.max_minutes: go on later. */

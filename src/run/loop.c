@@ -11,21 +11,23 @@
 #include "run/live_line.h"
 #include "run/notes.h"
 #include "run/preflight.h"
+#include "run/settled.h"
 #include "util/clock.h"
 #include "util/error.h"
 
 /* What is needed within one call and lost after it. */
 struct progress {
     const struct ctkd__loop *loop;
-    bool live;             /* a line that is rewritten */
-    double began, shown;   /* seconds of the clock */
-    double seconds_before; /* of the run, in earlier calls */
-    uint64_t steps_done;   /* in this call */
-    uint64_t images;       /* of its steps */
-    double step_seconds;   /* of its steps */
-    bool finished, late;   /* train.max_steps reached; train.max_minutes nearly over */
-    bool warned;           /* about the temperature */
-    bool told_full;        /* that teacher.store takes no more */
+    struct ctkd__settled *settled; /* NULL: a signal waits for the end of a step */
+    bool live;                     /* a line that is rewritten */
+    double began, shown;           /* seconds of the clock */
+    double seconds_before;         /* of the run, in earlier calls */
+    uint64_t steps_done;           /* in this call */
+    uint64_t images;               /* of its steps */
+    double step_seconds;           /* of its steps */
+    bool finished, late;           /* train.max_steps reached; train.max_minutes nearly over */
+    bool warned;                   /* about the temperature */
+    bool told_full;                /* that teacher.store takes no more */
     /* The student's predictions of the test images at an evaluation that may be the last one:
        evaluation.json is written from them. */
     struct ctkd__predictions kept;
@@ -214,6 +216,19 @@ static void watch_store(struct progress *p)
     note(p, "teacher.store", store->why_full);
 }
 
+static struct ctkd__training_step *step_of(const struct progress *p)
+{
+    return initial(p) ? p->loop->session->initial_step : p->loop->session->step;
+}
+
+/* Of the schedule, for a step of the epoch under way. */
+static double factor_of(const struct progress *p, uint64_t epoch_step)
+{
+    const struct ctkd__session *const session = p->loop->session;
+    return initial(p) ? 1
+                      : ctkd__schedule_factor(&session->schedule, session->state.epoch, epoch_step);
+}
+
 static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
                             struct ctkd__step_report *report, ctkd_error *err)
 {
@@ -221,12 +236,13 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     struct ctkd__run_state *state = &session->state;
     const int64_t log_every = session->config->train.log_every;
     const double begin = ctkd__clock_seconds();
-    const double factor =
-        initial(p) ? 1 : ctkd__schedule_factor(&session->schedule, state->epoch, state->epoch_step);
-    ctkd_status status = ctkd__step_run(initial(p) ? session->initial_step : session->step, batch,
-                                        state->epoch, factor, report, err);
+    const double factor = factor_of(p, state->epoch_step);
+    ctkd__settled_release(p->settled);
+    ctkd_status status = ctkd__step_gradients(step_of(p), batch, state->epoch, factor, report, err);
+    ctkd__settled_hold(p->settled);
     if (status != CTKD_OK)
         return status;
+    ctkd__step_update(step_of(p), batch->n, factor);
     const double seconds = ctkd__clock_seconds() - begin;
     state->epoch_step++;
     state->step++;
@@ -270,7 +286,9 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
     const uint64_t views = session->state.epoch + (initial(p) ? (uint64_t)1 << 32 : 0);
     ctkd__loader_start(session->data.train, views, session->state.epoch_step);
     while (!stopped(p) && !p->finished) {
+        ctkd__settled_release(p->settled);
         ctkd_status status = ctkd__loader_next(session->data.train, &batch, err);
+        ctkd__settled_hold(p->settled);
         if (status == CTKD_OK && batch.n == 0)
             break;
         if (status != CTKD_OK)
@@ -374,15 +392,20 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     const struct ctkd__scores *test = NULL;
     ctkd_status status = CTKD_OK;
     const double begin = ctkd__clock_seconds();
-    state->evaluated = due;
     if (due) {
+        struct ctkd__scores on_test = state->test, on_dev = state->dev;
         ctkd__predictions_free(&p->kept);
-        status = ctkd__session_evaluate(session, &state->test, &state->dev,
-                                        may_end(p) ? &p->kept : NULL, err);
+        ctkd__settled_release(p->settled);
+        status =
+            ctkd__session_evaluate(session, &on_test, &on_dev, may_end(p) ? &p->kept : NULL, err);
+        ctkd__settled_hold(p->settled);
         if (status != CTKD_OK)
             return ctkd__fail_within(err, status, "epoch %" PRIu64, state->epoch);
+        state->test = on_test;
+        state->dev = on_dev;
         test = &state->test;
     }
+    state->evaluated = due;
     if (due && counts && is_best(state)) {
         state->best_top1 = state->test.top1;
         state->best_dev_top1 = state->dev.n ? state->dev.top1 : -1;
@@ -464,8 +487,12 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
 {
     struct ctkd__session *session = p->loop->session;
     struct ctkd__run_state *state = &session->state;
-    struct ctkd__step_report last = { 0 };
-    ctkd_status status = run_steps(p, &last, err);
+    struct ctkd__step_report last; /* of the last step, also where that was made before */
+    ctkd_status status =
+        ctkd__step_begin(step_of(p), state->epoch,
+                         factor_of(p, state->epoch_step - (state->epoch_step > 0)), &last, err);
+    if (status == CTKD_OK)
+        status = run_steps(p, &last, err);
     const bool whole = state->epoch_step == session->schedule.steps_per_epoch;
     if (status == CTKD_OK && stopped(p) && !whole)
         return interrupt(p, err);
@@ -478,6 +505,20 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
         return status;
     next_epoch(p);
     return whole ? save_checkpoint(p, err) : CTKD_OK;
+}
+
+/* In a thread of its own, while the next step is under way: what is saved is `settled`. */
+static void save_now(void *context, struct ctkd__session *settled)
+{
+    struct progress p = *(const struct progress *)context;
+    struct ctkd__loop loop = *p.loop;
+    ctkd_error err = { 0 };
+    loop.session = settled;
+    p.loop = &loop;
+    if (p.live)
+        fputc('\n', loop.progress);
+    interrupt(&p, &err);
+    loop.leave(&err);
 }
 
 /* A terminal that can take a line back; "dumb" ones (editors) cannot. */
@@ -493,13 +534,16 @@ static ctkd_status run_epochs(struct progress *p, ctkd_error *err)
     struct ctkd__session *session = loop->session;
     struct ctkd__run_state *state = &session->state;
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
-    ctkd_status status = loop->resumed ? CTKD_OK : save_checkpoint(p, err);
+    ctkd_status status = ctkd__settled_begin(session, loop->now, save_now, p, &p->settled, err);
+    if (status == CTKD_OK && !loop->resumed)
+        status = save_checkpoint(p, err);
     p->finished = limit && state->step >= limit;
     while (status == CTKD_OK && state->epoch <= epochs_of(p) && !p->finished &&
            !out_of_patience(p)) {
         status = run_epoch(p, err);
         p->late = p->late || is_late(p);
     }
+    ctkd__settled_end(p->settled);
     if (status != CTKD_OK) {
         if (p->live)
             fputc('\n', loop->progress);

@@ -2,6 +2,7 @@
 #ifndef CTKD_RUN_LOOP_H
 #define CTKD_RUN_LOOP_H
 
+#include <semaphore.h>
 #include <signal.h>
 
 #include "run/run.h"
@@ -13,6 +14,11 @@ struct ctkd__loop {
     const char *command;                       /* for the summary: "train" or "distill" */
     const struct ctkd__scores *teacher_scores; /* NULL without a teacher */
     const volatile sig_atomic_t *stop;         /* looked at after every step; NULL: never stopped */
+    /* Posted when the process must end at once: the state behind the last completed step is saved
+       while the next one is under way, and `leave` ends the process, in another thread. NULL: the
+       step is finished first; so it is where a method has a memory, which moves within a step. */
+    sem_t *now;
+    void (*leave)(const ctkd_error *err);
     double began;   /* ctkd__clock_seconds when train.max_minutes began */
     bool resumed;   /* session->state is that of the last checkpoint */
     FILE *progress; /* one live line on a terminal, else one line an epoch; NULL: none */
@@ -21,7 +27,7 @@ struct ctkd__loop {
 /*
  * Goes on from session->state until the epochs are done or train.max_steps is reached. Saves a
  * checkpoint at the start, after every epoch and every train.checkpoint_every steps. When *stop is
- * set, or train.max_minutes are nearly over, it finishes the step, saves the checkpoint,
+ * set (and `now` was not posted), or train.max_minutes are nearly over, it finishes the step, saves the checkpoint,
  * last.safetensors and summary.json and returns CTKD_EINTERRUPTED; the message tells how to go on.
  */
 ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err);

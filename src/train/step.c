@@ -726,12 +726,9 @@ static ctkd_status make_gradients(struct ctkd__training_step *d, struct position
     return status == CTKD_OK ? check_gradient(d, position, err) : status;
 }
 
-ctkd_status ctkd__step_run(struct ctkd__training_step *d, const struct ctkd__batch *batch,
-                           uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
-                           ctkd_error *err)
+ctkd_status ctkd__step_begin(const struct ctkd__training_step *d, uint64_t epoch, double lr_factor,
+                             struct ctkd__step_report *report, ctkd_error *err)
 {
-    const struct position position = { epoch, d->args.state->epoch_step + 1, batch, 0 };
-    ctkd_status status = CTKD_OK;
     *report = (struct ctkd__step_report){ .loss_kd = NAN,
                                           .loss_method = NAN,
                                           .tau_mean = NAN,
@@ -742,21 +739,42 @@ ctkd_status ctkd__step_run(struct ctkd__training_step *d, const struct ctkd__bat
                                           .gradient_kd = NAN,
                                           .gradient_method = NAN,
                                           .lr = (float)(lr_factor * (double)d->base_lr[0]) };
+    const struct ctkd__batch none = { 0 };
+    const struct position position = { epoch, d->args.state->epoch_step + 1, &none, 0 };
     if (in_initial(d)) {
         report->loss_ce = report->lambda = NAN;
     } else if (d->args.teacher) {
-        status = ctkd__step_lambda(d->args.config, epoch, &report->lambda);
-        status = check_value(position, "lambda", status, report->lambda, err);
+        const ctkd_status status = ctkd__step_lambda(d->args.config, epoch, &report->lambda);
+        return check_value(position, "lambda", status, report->lambda, err);
     }
-    if (status == CTKD_OK)
-        status = make_gradients(d, position, report, err);
-    if (status != CTKD_OK)
-        return status;
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__step_gradients(struct ctkd__training_step *d, const struct ctkd__batch *batch,
+                                 uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
+                                 ctkd_error *err)
+{
+    const struct position position = { epoch, d->args.state->epoch_step + 1, batch, 0 };
+    const ctkd_status status = ctkd__step_begin(d, epoch, lr_factor, report, err);
+    return status == CTKD_OK ? make_gradients(d, position, report, err) : status;
+}
+
+void ctkd__step_update(struct ctkd__training_step *d, size_t n, double lr_factor)
+{
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     for (size_t i = 0; i < d->n_groups; i++)
         d->groups[i].lr = (float)(lr_factor * (double)d->base_lr[i]);
     ctkd__sgd_update(d->groups, d->n_groups, d->args.workers);
     if (d->args.profile)
-        ctkd__profile_add_all(d->args.profile, d->row_sgd, ctkd__clock_ns() - start, batch->n);
-    return CTKD_OK;
+        ctkd__profile_add_all(d->args.profile, d->row_sgd, ctkd__clock_ns() - start, n);
+}
+
+ctkd_status ctkd__step_run(struct ctkd__training_step *d, const struct ctkd__batch *batch,
+                           uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
+                           ctkd_error *err)
+{
+    const ctkd_status status = ctkd__step_gradients(d, batch, epoch, lr_factor, report, err);
+    if (status == CTKD_OK)
+        ctkd__step_update(d, batch->n, lr_factor);
+    return status;
 }

@@ -66,6 +66,17 @@ ctkd_status ctkd__step_run(struct ctkd__training_step *step, const struct ctkd__
                            uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
                            ctkd_error *err);
 
+/* Its two halves. The gradients move nothing but running statistics, counts of temperatures and
+   memories of methods; the update moves everything else. n: images of the batch. */
+ctkd_status ctkd__step_gradients(struct ctkd__training_step *step, const struct ctkd__batch *batch,
+                                 uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
+                                 ctkd_error *err);
+void ctkd__step_update(struct ctkd__training_step *step, size_t n, double lr_factor);
+
+/* A report in which nothing is measured yet: the learning rate and lambda alone. */
+ctkd_status ctkd__step_begin(const struct ctkd__training_step *step, uint64_t epoch,
+                             double lr_factor, struct ctkd__step_report *report, ctkd_error *err);
+
 /* With two views: the gradient of the strong one in the last step, in the layout of the weights'
    block; the training program has that of the usual one. NULL with one view. */
 const float *ctkd__step_strong_gradient(const struct ctkd__training_step *step);
