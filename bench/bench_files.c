@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     if (status == CTKD_OK)
         status = ctkd__arguments_apply(argc - 2, argv + 2, config, &err);
     if (status == CTKD_OK)
-        status = ctkd__session_open(config, config->teacher.path[0], &session, &err);
+        status = ctkd__session_open(config, config->teacher.path[0], NULL, &session, &err);
     if (status == CTKD_OK)
         status = measure(session, rounds, &err);
     if (status == CTKD_OK)

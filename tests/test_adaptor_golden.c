@@ -287,7 +287,7 @@ static void check_refused(const struct pair *pair, const char *method)
     struct ctkd__config *config = config_of(pair, method, "");
     struct ctkd__session *session;
     ctkd_error err = { 0 };
-    assert_int_equal(ctkd__session_open(config, true, &session, &err), CTKD_ESHAPE);
+    assert_int_equal(ctkd__session_open(config, true, NULL, &session, &err), CTKD_ESHAPE);
     ctkd__config_destroy(config);
 }
 

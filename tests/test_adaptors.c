@@ -348,7 +348,7 @@ static void networks_that_do_not_fit_a_method_are_refused_with_the_reason(void *
             config_of(*state, ctkd_loss_find(cases[i].method), cases[i].teacher, "");
         struct ctkd__session *session;
         ctkd_error err = { 0 };
-        assert_int_equal(ctkd__session_open(config, true, &session, &err), CTKD_ESHAPE);
+        assert_int_equal(ctkd__session_open(config, true, NULL, &session, &err), CTKD_ESHAPE);
         assert_null(session);
         assert_non_null(strstr(err.message, cases[i].method));
         assert_non_null(strstr(err.message, cases[i].teacher));

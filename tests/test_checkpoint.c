@@ -102,7 +102,7 @@ static bool run(const char *settings, bool resume, FILE *progress, struct result
     const struct ctkd__scores teacher = { .n = 1 };
     ctkd_error err = { 0 };
     const bool opened = ctkd__config_check(config, true, &err) == CTKD_OK &&
-                        ctkd__session_open(config, true, &session, &err) == CTKD_OK;
+                        ctkd__session_open(config, true, NULL, &session, &err) == CTKD_OK;
     if (opened) {
         char note[CTKD__CHECKPOINT_NOTE];
         const struct ctkd__start start = { "distill", resume, session, NULL };

@@ -27,7 +27,7 @@ static struct ctkd__data open_data(const char *folder, size_t n_test, const char
     ctkd_error err = { 0 };
     tiny_data_write(folder, 10, n_test);
     struct ctkd__config *config = tiny_config(folder, settings);
-    check_ok(ctkd__data_open(config, false, false, &data, &err), &err);
+    check_ok(ctkd__data_open(config, false, false, NULL, &data, &err), &err);
     ctkd__config_destroy(config);
     return data;
 }
@@ -55,8 +55,8 @@ static void score_is_over_all_images_and_a_short_last_batch(void **state)
     size_t seen = 0;
     struct ctkd__scores scores;
     ctkd_error err = { 0 };
-    check_ok(ctkd__evaluate(data.test, TINY_CLASSES, forward_by_position, &seen, logits, &scores,
-                            NULL, &err),
+    check_ok(ctkd__evaluate(data.test, TINY_CLASSES, forward_by_position, &seen, NULL, logits,
+                            &scores, NULL, &err),
              &err);
     double loss = 0;
     for (int rank = 0; rank < 10; rank++)
@@ -100,7 +100,7 @@ static void an_infinite_logit_is_an_error_that_names_it(void **state)
     size_t seen = 0;
     struct ctkd__scores scores;
     ctkd_error err = { 0 };
-    assert_int_equal(ctkd__evaluate(data.test, TINY_CLASSES, forward_infinity, &seen, logits,
+    assert_int_equal(ctkd__evaluate(data.test, TINY_CLASSES, forward_infinity, &seen, NULL, logits,
                                     &scores, NULL, &err),
                      CTKD_ENAN);
     assert_string_equal(err.message,
@@ -114,9 +114,9 @@ static void a_network_whose_logits_are_nan_is_an_error(void **state)
     float logits[16 * TINY_CLASSES];
     struct ctkd__scores scores;
     ctkd_error err = { 0 };
-    assert_int_equal(
-        ctkd__evaluate(data.test, TINY_CLASSES, forward_nan, NULL, logits, &scores, NULL, &err),
-        CTKD_ENAN);
+    assert_int_equal(ctkd__evaluate(data.test, TINY_CLASSES, forward_nan, NULL, NULL, logits,
+                                    &scores, NULL, &err),
+                     CTKD_ENAN);
     assert_string_equal(err.message,
                         "evaluation: logit 0 of image 0 is nan, expected a finite one");
     ctkd__data_close(&data);

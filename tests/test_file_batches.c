@@ -92,6 +92,7 @@ static struct ctkd__loader_config config_make(size_t batch)
 /* What an epoch hands out from batch `first` on. */
 struct epoch {
     size_t n;
+    bool own[40]; /* whether the image is of the loader's part, the others' stay 0 */
     uint64_t ids[40];
     int32_t labels[40];
     float x[40 * PIXELS], strong[40 * PIXELS];
@@ -124,19 +125,26 @@ static void team_run(void *context, void (*fn)(void *argument, size_t worker), v
         pthread_join(threads[i], NULL);
 }
 
-static void collect(struct ctkd__loader *loader, size_t number, size_t first, struct epoch *epoch)
+static void collect(struct ctkd__loader *loader, const struct ctkd__loader_config *config,
+                    size_t number, size_t first, struct epoch *epoch)
 {
     struct ctkd__batch batch;
+    const size_t parts = config->parts ? config->parts : 1;
     epoch->n = 0;
     ctkd__loader_start(loader, number, first);
     while (next_batch(loader, &batch)) {
         assert_in_range(epoch->n + batch.n, 1, 40);
         memcpy(epoch->ids + epoch->n, batch.ids, batch.n * sizeof *batch.ids);
         memcpy(epoch->labels + epoch->n, batch.labels, batch.n * sizeof *batch.labels);
-        memcpy(epoch->x + epoch->n * PIXELS, batch.x, batch.n * PIXELS * sizeof *batch.x);
-        if (batch.strong)
-            memcpy(epoch->strong + epoch->n * PIXELS, batch.strong,
-                   batch.n * PIXELS * sizeof *batch.strong);
+        for (size_t i = batch.n * config->part / parts; i < batch.n * (config->part + 1) / parts;
+             i++) {
+            const size_t at = (epoch->n + i) * PIXELS;
+            epoch->own[epoch->n + i] = true;
+            memcpy(epoch->x + at, batch.x + i * PIXELS, PIXELS * sizeof *batch.x);
+            if (batch.strong)
+                memcpy(epoch->strong + at, batch.strong + i * PIXELS,
+                       PIXELS * sizeof *batch.strong);
+        }
         epoch->n += batch.n;
     }
     assert_false(next_batch(loader, &batch)); /* and it stays over */
@@ -156,10 +164,10 @@ static struct epoch *epoch_of(const struct ctkd__images *images, struct ctkd__lo
     const struct ctkd__team threads = { &team, team, team_run };
     if (team)
         check_ok(ctkd__loader_use_team(loader, &threads, &err), &err);
-    collect(loader, 3, first, epoch);
+    collect(loader, &config, 3, first, epoch);
     ctkd__loader_start(loader, 4, 0);
     assert_true(next_batch(loader, &batch)); /* left in the middle */
-    collect(loader, 3, first, again);
+    collect(loader, &config, 3, first, again);
     assert_memory_equal(epoch, again, sizeof *epoch);
     free(again);
     ctkd__loader_destroy(loader);
@@ -185,6 +193,49 @@ static void the_same_bits_with_any_threads(void **state)
         free(epoch);
     }
     free(expected);
+    ctkd__dataset_close(dataset);
+}
+
+/* Batches of 6, the last of fewer, also from the second batch on; each image is read by one part. */
+static void parts_have_their_images_alone(void **state)
+{
+    enum { BATCH = 6, PARTS = 3 };
+    (void)state;
+    const struct ctkd__dataset_options options = options_make();
+    struct ctkd__dataset *const dataset = dataset_open(&options);
+    for (size_t threads = 0; threads < 3; threads += 2)
+        for (size_t first = 0; first < 2; first++) {
+            struct ctkd__loader_config config = config_make(BATCH);
+            config.threads = threads;
+            struct epoch *const whole = epoch_of(&dataset->train, config, 0, first);
+            config.parts = PARTS;
+            size_t owned = 0;
+            for (config.part = 0; config.part < PARTS; config.part++) {
+                struct epoch *const part = epoch_of(&dataset->train, config, 2, first);
+                assert_int_equal(part->n, whole->n);
+                assert_memory_equal(part->ids, whole->ids, sizeof whole->ids);
+                assert_memory_equal(part->labels, whole->labels, sizeof whole->labels);
+                for (size_t i = 0; i < whole->n; i++) {
+                    if (!part->own[i])
+                        continue;
+                    owned++;
+                    assert_memory_equal(part->x + i * PIXELS, whole->x + i * PIXELS,
+                                        PIXELS * sizeof *part->x);
+                    assert_memory_equal(part->strong + i * PIXELS, whole->strong + i * PIXELS,
+                                        PIXELS * sizeof *part->strong);
+                }
+                free(part);
+            }
+            assert_int_equal(owned, whole->n);
+            free(whole);
+        }
+    struct ctkd__loader_config uneven = config_make(7);
+    struct ctkd__loader *loader;
+    ctkd_error err = { 0 };
+    uneven.parts = PARTS;
+    assert_int_equal(ctkd__loader_create(&dataset->train, &uneven, &loader, &err), CTKD_ERANGE);
+    assert_string_equal(err.message, "loader: found batches of 7 image files (groups of 7) in 3 "
+                                     "parts, expected a multiple of them");
     ctkd__dataset_close(dataset);
 }
 
@@ -482,6 +533,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_bits_with_any_threads),
+        cmocka_unit_test(parts_have_their_images_alone),
         cmocka_unit_test(the_same_bits_from_a_folder_and_its_archives),
         cmocka_unit_test(an_epoch_begins_at_any_batch_and_with_any_batch_size),
         cmocka_unit_test(every_image_is_its_files_view),

@@ -231,6 +231,42 @@ static void a_resumed_epoch_gives_the_rest_of_it(void **state)
     free(whole);
 }
 
+/* Batches of 20 in groups of 7, 7 and 6, the last of 5; three parts share each group. */
+static void parts_share_every_group_of_a_batch(void **state)
+{
+    (void)state;
+    enum { BATCH = 20, GROUP = 7, PARTS = 3 };
+    struct ctkd__loader_config config = config_make(BATCH);
+    config.strong = true;
+    struct epoch *const whole = epoch_of(&config, 2, 0);
+    config.parts = PARTS;
+    config.group = GROUP;
+    size_t seen[COUNT] = { 0 };
+    for (config.part = 0; config.part < PARTS; config.part++) {
+        struct epoch *const part = epoch_of(&config, 2, 0);
+        assert_int_equal(part->n, COUNT);
+        assert_memory_equal(part->ids, whole->ids, sizeof whole->ids);
+        assert_memory_equal(part->labels, whole->labels, sizeof whole->labels);
+        for (size_t i = 0; i < COUNT; i++) {
+            const size_t batch = i / BATCH * BATCH,
+                         n = COUNT - batch < BATCH ? COUNT - batch : BATCH;
+            const size_t group = (i - batch) / GROUP * GROUP, at = i - batch - group;
+            const size_t size = n - group < GROUP ? n - group : GROUP;
+            if (at < size * config.part / PARTS || at >= size * (config.part + 1) / PARTS)
+                continue;
+            seen[i]++;
+            assert_memory_equal(part->x + i * PIXELS, whole->x + i * PIXELS,
+                                PIXELS * sizeof *part->x);
+            assert_memory_equal(part->strong + i * PIXELS, whole->strong + i * PIXELS,
+                                PIXELS * sizeof *part->strong);
+        }
+        free(part);
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(seen[i], 1);
+    free(whole);
+}
+
 static void epochs_and_seeds_differ_in_order(void **state)
 {
     (void)state;
@@ -472,6 +508,7 @@ int main(void)
         cmocka_unit_test(a_strong_view_leaves_the_batch_as_it_is_without),
         cmocka_unit_test(batches_do_not_depend_on_the_batch_size),
         cmocka_unit_test(a_resumed_epoch_gives_the_rest_of_it),
+        cmocka_unit_test(parts_share_every_group_of_a_batch),
         cmocka_unit_test(epochs_and_seeds_differ_in_order),
         cmocka_unit_test(a_start_in_the_middle_of_an_epoch_begins_anew),
         cmocka_unit_test(a_batch_stays_untouched_until_the_next_call),

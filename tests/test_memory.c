@@ -247,7 +247,7 @@ static ctkd_status open_session(const char *settings, ctkd_error *err)
     struct ctkd__run run = { .lock = -1 };
     char note[CTKD__CHECKPOINT_NOTE];
     uint64_t bytes;
-    ctkd_status status = ctkd__session_open(config, true, &session, err);
+    ctkd_status status = ctkd__session_open(config, true, NULL, &session, err);
     assert_true(status == CTKD_OK || !session);
     if (status == CTKD_OK)
         status = ctkd__run_create(&run, config, err);

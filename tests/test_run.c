@@ -263,7 +263,7 @@ static void student_starts_from_a_file(void **state)
     snprintf(settings, sizeof settings, "student.init=%s student.network=resnet14",
              temp_path(*state, "i.safetensors"));
     read = tiny_config(*state, settings);
-    assert_int_not_equal(ctkd__session_open(read, false, &a, &err), CTKD_OK);
+    assert_int_not_equal(ctkd__session_open(read, false, NULL, &a, &err), CTKD_OK);
     assert_non_null(strstr(err.message, "student.init: "));
     ctkd__config_destroy(drawn);
     ctkd__config_destroy(read);

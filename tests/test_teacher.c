@@ -19,7 +19,7 @@ static int open_engine(void **state)
     ctkd_error err = { 0 };
     check_ok(ctkd__config_create(&config, &err), &err);
     config->train.threads = 2;
-    const struct ctkd__engine_config asked = ctkd__config_engine(config);
+    const struct ctkd__engine_config asked = ctkd__config_engine(config, NULL);
     check_ok(ctkd__engine_open(&asked, &engine, &err), &err);
     return 0;
 }

@@ -98,7 +98,7 @@ static int configure_and_examine(const struct ctkd__command *command, int argc, 
     if (ctkd__config_check(config, distil, &err) != CTKD_OK ||
         ctkd__run_resolve(config, distil, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd_status status = ctkd__session_open(config, distil, &session, &err);
+    ctkd_status status = ctkd__session_open(config, distil, NULL, &session, &err);
     if (status == CTKD_OK)
         status = ctkd__examine(session, &found, &err);
     if (status == CTKD_OK && ctkd__line_has(&line, JSON))

@@ -184,7 +184,7 @@ static ctkd_status fill_store(const struct ctkd__config *config, ctkd_error *err
     struct ctkd__teacher_store_counts counts = { 0 };
     char note[CTKD__STORE_NOTE];
     struct filling filling = { .began = ctkd__clock_seconds() };
-    ctkd_status status = ctkd__session_open(config, true, &session, err);
+    ctkd_status status = ctkd__session_open(config, true, NULL, &session, err);
     if (status == CTKD_OK)
         status = ctkd__session_open_store(session, note, err);
     if (status == CTKD_OK && !session->store)

@@ -163,7 +163,7 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     if (ctkd__line_has(&line, DRY_RUN))
         return try_out(command, config, distil, resume);
     ctkd__stop_watch();
-    status = ctkd__session_open(config, distil, &session, &err);
+    status = ctkd__session_open(config, distil, NULL, &session, &err);
     const struct ctkd__start start = { command->name, resume, session,
                                        arguments.n_positionals ? arguments.positionals[0] : NULL };
     if (status == CTKD_OK)

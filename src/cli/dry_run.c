@@ -76,7 +76,7 @@ static ctkd_status try_run(const char *command, const struct ctkd__config *confi
                            struct ctkd__run_state *state, struct ctkd__examination *found,
                            ctkd_error *err)
 {
-    ctkd_status status = ctkd__session_open(config, distil, session, err);
+    ctkd_status status = ctkd__session_open(config, distil, NULL, session, err);
     if (status == CTKD_OK && resume) {
         char note[CTKD__CHECKPOINT_NOTE];
         uint64_t log_bytes;

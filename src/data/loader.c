@@ -10,6 +10,7 @@
 #include "data/subset.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/slice.h"
 #include "util/thread.h"
 
 enum {
@@ -31,6 +32,8 @@ struct ctkd__loader {
     const struct ctkd__images *images;
     struct ctkd__loader_config config;
     size_t samples, batches, channels, height, width;
+    uint32_t *own_order; /* of files: [samples] those of `order` that are this part's */
+    size_t *rows;        /* of files: [batch] where the own images of a batch go */
     float tables[CTKD__CHANNELS_MAX][256]; /* per channel of the data */
     uint32_t *chosen;                      /* [samples] ids in use, ascending */
     uint32_t *order;                       /* [samples] of this epoch; the thread's own */
@@ -114,19 +117,38 @@ static void strong_fill(const struct ctkd__loader *loader, uint64_t epoch, uint3
     }
 }
 
+/* Whether image i of a batch of n is this part's. */
+static bool is_own(const struct ctkd__loader_config *config, size_t n, size_t i)
+{
+    if (config->parts < 2)
+        return true;
+    const size_t group = config->group ? config->group : n, first = i / group * group;
+    const size_t size = n - first < group ? n - first : group;
+    return i - first >= ctkd__slice_begin(size, config->parts, config->part) &&
+           i - first < ctkd__slice_begin(size, config->parts, config->part + 1);
+}
+
+static size_t batch_size(const struct ctkd__loader *loader, size_t batch)
+{
+    const size_t left = loader->samples - batch * loader->config.batch;
+    return left < loader->config.batch ? left : loader->config.batch;
+}
+
 static void slot_fill(const struct ctkd__loader *loader, uint64_t epoch, size_t batch,
                       struct batch_slot *slot)
 {
-    const size_t begin = batch * loader->config.batch, left = loader->samples - begin;
+    const size_t begin = batch * loader->config.batch;
     const size_t pixels = loader->channels * loader->height * loader->width;
-    slot->n = left < loader->config.batch ? left : loader->config.batch;
+    slot->n = batch_size(loader, batch);
     for (size_t i = 0; i < slot->n; i++) {
         const uint32_t id = loader->order[begin + i];
+        slot->labels[i] = loader->images->labels[id];
+        slot->ids[i] = id;
+        if (!is_own(&loader->config, slot->n, i))
+            continue;
         slot->views[i] = sample_fill(loader, epoch, id, slot->x + i * pixels);
         if (slot->strong)
             strong_fill(loader, epoch, id, slot->strong + i * pixels);
-        slot->labels[i] = loader->images->labels[id];
-        slot->ids[i] = id;
     }
 }
 
@@ -164,6 +186,28 @@ static void *loader_run(void *argument)
     return NULL;
 }
 
+static ctkd_status files_check(const struct ctkd__images *images,
+                               const struct ctkd__loader_config *config, ctkd_error *err)
+{
+    /* Their threads count own images: no batch may have more of them than the first. */
+    if (config->parts > 1 && (config->batch % config->parts || config->group % config->parts))
+        return ctkd__fail(err, CTKD_ERANGE,
+                          "loader: found batches of %zu image files (groups of %zu) in %zu parts, "
+                          "expected a multiple of them",
+                          config->batch, config->group ? config->group : config->batch,
+                          config->parts);
+    if (config->pad_to)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "data.pad_to: found %zu for image files, which are resized; expected 0",
+                          config->pad_to);
+    if (config->channels && config->channels != images->channels)
+        return ctkd__fail(err, CTKD_ESHAPE,
+                          "data.channels: found %zu for image files, which are read as RGB; "
+                          "expected 3, or 0",
+                          config->channels);
+    return CTKD_OK;
+}
+
 static ctkd_status config_check(const struct ctkd__images *images,
                                 const struct ctkd__loader_config *config, ctkd_error *err)
 {
@@ -187,15 +231,9 @@ static ctkd_status config_check(const struct ctkd__images *images,
                           config->pad_to,
                           images->height > images->width ? images->height : images->width, SIDE_MAX,
                           images->height, images->width);
-    if (images->source && config->pad_to)
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "data.pad_to: found %zu for image files, which are resized; expected 0",
-                          config->pad_to);
-    if (images->source && config->channels && config->channels != images->channels)
-        return ctkd__fail(err, CTKD_ESHAPE,
-                          "data.channels: found %zu for image files, which are read as RGB; "
-                          "expected 3, or 0",
-                          config->channels);
+    const ctkd_status files = images->source ? files_check(images, config, err) : CTKD_OK;
+    if (files != CTKD_OK)
+        return files;
     if (images->channels == 0 || images->channels > CTKD__CHANNELS_MAX ||
         config->channels > CTKD__CHANNELS_MAX ||
         (config->channels && images->channels != 1 && config->channels != images->channels))
@@ -237,7 +275,9 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
     bytes = (bytes + 63) / 64 * 64; /* whole cache lines, as aligned_alloc wants */
     loader->chosen = malloc(loader->samples * sizeof *loader->chosen);
     loader->order = malloc(loader->samples * sizeof *loader->order);
-    bool complete = loader->chosen && loader->order;
+    loader->own_order = malloc(loader->samples * sizeof *loader->own_order);
+    loader->rows = malloc(batch * sizeof *loader->rows);
+    bool complete = loader->chosen && loader->order && loader->own_order && loader->rows;
     if (loader->config.strong && !loader->images->source) {
         const size_t plane = loader->height * loader->width;
         loader->raster = malloc(loader->images->channels * plane);
@@ -270,6 +310,8 @@ static void loader_free(struct ctkd__loader *loader)
     free(loader->plane);
     free(loader->raster);
     free(loader->order);
+    free(loader->own_order);
+    free(loader->rows);
     free(loader->chosen);
     free(loader);
 }
@@ -308,19 +350,45 @@ static ctkd_status choose_samples(struct ctkd__loader *loader)
     return status;
 }
 
+/* Fills in the rows of the own images of a batch; how many there are. */
+static size_t own_rows(struct ctkd__loader *loader, size_t batch)
+{
+    const size_t n = batch_size(loader, batch);
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (is_own(&loader->config, n, i))
+            loader->rows[count++] = i;
+    return count;
+}
+
+/* The own images of the batches from `first` on, in order; how many there are before them. */
+static size_t own_order_make(struct ctkd__loader *loader, size_t first, size_t *count)
+{
+    size_t before = 0;
+    *count = 0;
+    for (size_t b = 0; b < loader->batches; b++) {
+        const size_t n = own_rows(loader, b);
+        before += b < first ? n : 0;
+        for (size_t i = 0; i < n; i++)
+            loader->own_order[(*count)++] =
+                loader->order[b * loader->config.batch + loader->rows[i]];
+    }
+    return before;
+}
+
 static ctkd_status open_files(struct ctkd__loader *loader, ctkd_error *err)
 {
     const struct ctkd__loader_config *const config = &loader->config;
     struct ctkd__file_batches_config files = { .source = loader->images->source,
-                                               .batch = config->batch,
+                                               .batch = own_rows(loader, 0),
                                                .augment = config->augment,
                                                .strong = config->strong,
                                                .seed = config->seed,
                                                .readers =
                                                    config->readers ? config->readers : READERS,
                                                .threads = config->threads };
-    if (files.batch > loader->samples)
-        files.batch = loader->samples;
+    if (files.batch == 0) /* of batches that are smaller than the parts are many */
+        files.batch = 1;
     memcpy(files.tables, loader->tables, sizeof files.tables);
     return ctkd__file_batches_create(&files, &loader->files, err);
 }
@@ -461,9 +529,9 @@ void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t firs
         order_make(loader, epoch);
         loader->generation++;
         loader->taken = first;
-        const size_t begin =
-            first < loader->batches ? first * loader->config.batch : loader->samples;
-        ctkd__file_batches_start(loader->files, epoch, loader->order, loader->samples, begin);
+        size_t count;
+        const size_t before = own_order_make(loader, first, &count);
+        ctkd__file_batches_start(loader->files, epoch, loader->own_order, count, before);
         return;
     }
     pthread_mutex_lock(&loader->lock);
@@ -480,10 +548,12 @@ static ctkd_status next_of_files(struct ctkd__loader *loader, struct ctkd__batch
     struct batch_slot *const slot = &loader->slots[0];
     if (loader->generation == 0 || loader->taken >= loader->batches)
         return CTKD_OK;
-    const size_t begin = loader->taken * loader->config.batch, left = loader->samples - begin;
-    slot->n = left < loader->config.batch ? left : loader->config.batch;
+    const size_t begin = loader->taken * loader->config.batch;
+    slot->n = batch_size(loader, loader->taken);
+    const size_t own = own_rows(loader, loader->taken);
     const ctkd_status status =
-        ctkd__file_batches_fill(loader->files, slot->n, slot->x, slot->strong, err);
+        own ? ctkd__file_batches_fill(loader->files, own, loader->rows, slot->x, slot->strong, err)
+            : CTKD_OK;
     if (status != CTKD_OK) {
         loader->generation = 0; /* nothing follows until the next start */
         return status;

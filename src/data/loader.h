@@ -31,6 +31,11 @@ struct ctkd__loader_config {
     size_t channels; /* 0: as the data; 3 repeats one grey channel */
     /* 0: as the data; else images are zero-padded to this side, centred, before augmentation. */
     size_t pad_to;
+    /* Of several loaders that share every batch, part `part` of `parts`: of each group of `group`
+       images of a batch (0: of the batch) the images from ctkd__slice_begin(n, parts, part) on. The
+       batch is that of all; x, strong and views hold the own images, at their places in it, and
+       nothing of the others. 0 parts: all of them. */
+    size_t parts, part, group;
     size_t readers; /* of files: threads that read ahead; 0: as many as are usual */
     size_t threads; /* of files: threads that decode ahead; 0: those of _use_team */
     uint64_t seed;

@@ -8,6 +8,7 @@
 
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/slice.h"
 
 enum { HOST_BYTES = 256, WHO_BYTES = HOST_BYTES + 32, VERSION_BYTES = 128 };
 
@@ -20,6 +21,7 @@ struct lane {
     bool *late;                    /* [size] */
     uint64_t *words;               /* [size] */
     size_t *first;                 /* [size + 1]: 0, 1, 2, ...: a row from each rank */
+    size_t *images;                /* [size + 1] */
     struct ctkd__dist_counts counts;
 };
 
@@ -60,7 +62,7 @@ void ctkd__dist_set_timeout(struct ctkd__dist *dist, double seconds)
 }
 
 struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
-                                           enum ctkd__channel channel)
+                                           enum ctkd__dist_channel channel)
 {
     return dist ? dist->lanes[channel].counts : (struct ctkd__dist_counts){ 0 };
 }
@@ -88,7 +90,7 @@ static ctkd_status not_heard(const struct ctkd__dist *dist, const struct lane *l
                       count ? names : "a rank", dist->timeout);
 }
 
-static ctkd_status exchange(struct ctkd__dist *dist, enum ctkd__channel channel,
+static ctkd_status exchange(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
                             const struct ctkd__parcel *out, const struct ctkd__parcel *in,
                             ctkd_error *err)
 {
@@ -108,7 +110,7 @@ static ctkd_status exchange(struct ctkd__dist *dist, enum ctkd__channel channel,
     return status;
 }
 
-ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__channel channel, void *rows,
+ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__dist_channel channel, void *rows,
                               size_t row_bytes, const size_t *first, ctkd_error *err)
 {
     if (!dist)
@@ -124,7 +126,18 @@ ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__channel channe
     return exchange(dist, channel, lane->out, lane->in, err);
 }
 
-ctkd_status ctkd__dist_all_to_all(struct ctkd__dist *dist, enum ctkd__channel channel,
+ctkd_status ctkd__dist_gather_images(struct ctkd__dist *dist, size_t n, float *rows, size_t floats,
+                                     ctkd_error *err)
+{
+    if (!dist)
+        return CTKD_OK;
+    size_t *const first = dist->lanes[CTKD__CHANNEL_MAIN].images;
+    for (size_t r = 0; r <= dist->size; r++)
+        first[r] = ctkd__slice_begin(n, dist->size, r);
+    return ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, rows, floats * sizeof *rows, first, err);
+}
+
+ctkd_status ctkd__dist_all_to_all(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
                                   const struct ctkd__parcel *out, const struct ctkd__parcel *in,
                                   ctkd_error *err)
 {
@@ -134,8 +147,8 @@ ctkd_status ctkd__dist_all_to_all(struct ctkd__dist *dist, enum ctkd__channel ch
     return dist ? exchange(dist, channel, out, in, err) : CTKD_OK;
 }
 
-ctkd_status ctkd__dist_broadcast(struct ctkd__dist *dist, enum ctkd__channel channel, void *data,
-                                 size_t bytes, size_t root, ctkd_error *err)
+ctkd_status ctkd__dist_broadcast(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
+                                 void *data, size_t bytes, size_t root, ctkd_error *err)
 {
     if (!dist)
         return CTKD_OK;
@@ -147,7 +160,7 @@ ctkd_status ctkd__dist_broadcast(struct ctkd__dist *dist, enum ctkd__channel cha
     return exchange(dist, channel, lane->out, lane->in, err);
 }
 
-ctkd_status ctkd__dist_max(struct ctkd__dist *dist, enum ctkd__channel channel, uint64_t *word,
+ctkd_status ctkd__dist_max(struct ctkd__dist *dist, enum ctkd__dist_channel channel, uint64_t *word,
                            ctkd_error *err)
 {
     if (!dist)
@@ -207,7 +220,8 @@ static ctkd_status open_lane(struct lane *lane, size_t size)
     lane->late = calloc(size, sizeof *lane->late);
     lane->words = calloc(size, sizeof *lane->words);
     lane->first = calloc(size + 1, sizeof *lane->first);
-    if (!lane->out || !lane->in || !lane->late || !lane->words || !lane->first)
+    lane->images = calloc(size + 1, sizeof *lane->images);
+    if (!lane->out || !lane->in || !lane->late || !lane->words || !lane->first || !lane->images)
         return CTKD_ENOMEM;
     for (size_t r = 0; r <= size; r++)
         lane->first[r] = r;
@@ -251,6 +265,7 @@ static void release(struct ctkd__dist *dist, bool together)
         free(lane->late);
         free(lane->words);
         free(lane->first);
+        free(lane->images);
     }
     free(dist->who);
     free(dist);

@@ -43,21 +43,26 @@ void ctkd__dist_set_timeout(struct ctkd__dist *dist, double seconds);
  * row having row_bytes bytes; afterwards all have all of them. A rank may have no rows.
  * @param first  [size + 1], the same on all ranks; first[0] = 0
  */
-ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__channel channel, void *rows,
+ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__dist_channel channel, void *rows,
                               size_t row_bytes, const size_t *first, ctkd_error *err);
+
+/* The same for the n images of a batch, a row of `floats` for each, of which rank r has those from
+   ctkd__slice_begin(n, ranks, r) on. On the main channel. */
+ctkd_status ctkd__dist_gather_images(struct ctkd__dist *dist, size_t n, float *rows, size_t floats,
+                                     ctkd_error *err);
 
 /* Part r of `out` goes to rank r, whose part of `in` it becomes: bytes out[r].bytes must be what
    rank r has as in[own rank].bytes. The own part is copied. */
-ctkd_status ctkd__dist_all_to_all(struct ctkd__dist *dist, enum ctkd__channel channel,
+ctkd_status ctkd__dist_all_to_all(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
                                   const struct ctkd__parcel *out, const struct ctkd__parcel *in,
                                   ctkd_error *err);
 
 /* The bytes of rank `root` become those of all. */
-ctkd_status ctkd__dist_broadcast(struct ctkd__dist *dist, enum ctkd__channel channel, void *data,
-                                 size_t bytes, size_t root, ctkd_error *err);
+ctkd_status ctkd__dist_broadcast(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
+                                 void *data, size_t bytes, size_t root, ctkd_error *err);
 
 /* *word: the greatest over all ranks; also a barrier. */
-ctkd_status ctkd__dist_max(struct ctkd__dist *dist, enum ctkd__channel channel, uint64_t *word,
+ctkd_status ctkd__dist_max(struct ctkd__dist *dist, enum ctkd__dist_channel channel, uint64_t *word,
                            ctkd_error *err);
 
 /*
@@ -73,6 +78,6 @@ struct ctkd__dist_counts {
     double seconds;
 };
 struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
-                                           enum ctkd__channel channel);
+                                           enum ctkd__dist_channel channel);
 
 #endif

@@ -121,7 +121,7 @@ static const char *mpi_version(const void *transport)
 }
 
 /* Begins all messages. An empty one is not sent: both sides know that it is. */
-static ctkd_status begin(const struct mpi_transport *mpi, enum ctkd__channel channel,
+static ctkd_status begin(const struct mpi_transport *mpi, enum ctkd__dist_channel channel,
                          const struct ctkd__parcel *out, const struct ctkd__parcel *in,
                          ctkd_error *err)
 {
@@ -169,7 +169,7 @@ static void find_late(const struct mpi_transport *mpi, MPI_Request *requests, bo
     }
 }
 
-static ctkd_status mpi_exchange(void *transport, enum ctkd__channel channel,
+static ctkd_status mpi_exchange(void *transport, enum ctkd__dist_channel channel,
                                 const struct ctkd__parcel *out, const struct ctkd__parcel *in,
                                 double seconds, bool *late, ctkd_error *err)
 {

@@ -73,8 +73,8 @@ void ctkd__rank_sum_destroy(struct ctkd__rank_sum *sum)
     free(sum);
 }
 
-ctkd_status ctkd__rank_sum_run(struct ctkd__rank_sum *sum, enum ctkd__channel channel, size_t n,
-                               float *block, ctkd_error *err)
+ctkd_status ctkd__rank_sum_run(struct ctkd__rank_sum *sum, enum ctkd__dist_channel channel,
+                               size_t n, float *block, ctkd_error *err)
 {
     const size_t size = ctkd__dist_size(sum->dist), rank = ctkd__dist_rank(sum->dist);
     if (n > sum->n_max)

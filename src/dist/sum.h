@@ -28,7 +28,7 @@ void ctkd__rank_sum_destroy(struct ctkd__rank_sum *sum);
  * adds one part of the block: an all-to-all of parts, the tree in the order of the ranks, and a
  * gather of the sums. Sends 2 (R - 1) / R of the block.
  */
-ctkd_status ctkd__rank_sum_run(struct ctkd__rank_sum *sum, enum ctkd__channel channel, size_t n,
-                               float *block, ctkd_error *err);
+ctkd_status ctkd__rank_sum_run(struct ctkd__rank_sum *sum, enum ctkd__dist_channel channel,
+                               size_t n, float *block, ctkd_error *err);
 
 #endif

@@ -12,7 +12,7 @@
 #include "ctkd/status.h"
 
 /* What is exchanged on one channel never meets what another thread exchanges on the other. */
-enum ctkd__channel {
+enum ctkd__dist_channel {
     CTKD__CHANNEL_MAIN,      /* of the main thread: logits, moments, control words */
     CTKD__CHANNEL_GRADIENTS, /* of the thread that sums gradients */
     CTKD__CHANNELS
@@ -38,7 +38,7 @@ struct ctkd__transport {
      * expects. CTKD_EBACKEND: after `seconds` (0: no limit) not everything was there; late[r] is
      * then true for ranks that were not heard. The exchange cannot be repeated after a failure.
      */
-    ctkd_status (*exchange)(void *transport, enum ctkd__channel channel,
+    ctkd_status (*exchange)(void *transport, enum ctkd__dist_channel channel,
                             const struct ctkd__parcel *out, const struct ctkd__parcel *in,
                             double seconds, bool *late, ctkd_error *err);
     /* Ends all ranks with an exit status. Does not return where ranks are processes. */

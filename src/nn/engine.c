@@ -49,20 +49,39 @@ static ctkd_status open_choices(const struct ctkd__engine_config *config,
                         ctkd__choices_read(config->choices, engine->choices, err), err);
 }
 
-/* Each thread owns as many slices as the others. */
+/* How many threads the rank with most has: on all ranks one number. */
+static ctkd_status most_threads(const struct ctkd__engine *engine, size_t *threads, ctkd_error *err)
+{
+    uint64_t most = ctkd__workers_count(engine->workers);
+    const ctkd_status status = ctkd__dist_max(engine->dist, CTKD__CHANNEL_MAIN, &most, err);
+    *threads = (size_t)most;
+    return status;
+}
+
+/* Each thread owns as many slices as the others of its rank, each rank as many as the others. */
 static ctkd_status open_slices(const struct ctkd__engine_config *config,
                                struct ctkd__engine *engine, ctkd_error *err)
 {
+    const char *const keys = config->keys ? config->keys : "";
     const size_t threads = ctkd__workers_count(engine->workers);
-    engine->slices = config->slices;
-    if (config->slices % threads == 0)
+    const size_t ranks = ctkd__dist_size(config->dist);
+    size_t most;
+    engine->dist = config->dist;
+    const ctkd_status status = most_threads(engine, &most, err);
+    if (status != CTKD_OK)
+        return status;
+    engine->slices = config->slices || ranks == 1 ? config->slices : ranks * most;
+    if (engine->slices % (ranks * threads) == 0)
         return CTKD_OK;
-    return ctkd__fail(
-        err, CTKD_EINVAL,
-        "%sslices: found %zu slices for %zu thread%s, expected a multiple of them (or "
-        "another %sthreads)",
-        config->keys ? config->keys : "", config->slices, threads, threads == 1 ? "" : "s",
-        config->keys ? config->keys : "");
+    if (ranks == 1)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "%sslices: found %zu slices for %zu thread%s, expected a multiple of "
+                          "them (or another %sthreads)",
+                          keys, engine->slices, threads, threads == 1 ? "" : "s", keys);
+    return ctkd__fail(err, CTKD_EINVAL,
+                      "%sslices: found %zu slices for %zu ranks, of which one has %zu thread%s, "
+                      "expected a multiple of their product (or another %sthreads)",
+                      keys, engine->slices, ranks, threads, threads == 1 ? "" : "s", keys);
 }
 
 ctkd_status ctkd__engine_open(const struct ctkd__engine_config *config, struct ctkd__engine *out,
@@ -105,6 +124,7 @@ struct ctkd__inference_config ctkd__engine_inference(const struct ctkd__engine *
                                             .kernels = engine->kernels,
                                             .workers = engine->workers,
                                             .slices = engine->slices,
+                                            .dist = engine->dist,
                                             .conv = engine->conv,
                                             .choices = engine->choices,
                                             .profile = engine->profile };
@@ -117,6 +137,7 @@ struct ctkd__training_config ctkd__engine_training(const struct ctkd__engine *en
                                            .kernels = engine->kernels,
                                            .workers = engine->workers,
                                            .slices = engine->slices,
+                                           .dist = engine->dist,
                                            .batch_max = batch_max,
                                            .conv = engine->conv,
                                            .choices = engine->choices,

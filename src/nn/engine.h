@@ -11,9 +11,10 @@
 
 /* All zeros: the best kernels of this CPU, as many threads as ctkd__cpus_find says, no more. */
 struct ctkd__engine_config {
-    const char *isa;  /* of ctkd__kernels_select; NULL or "": the best */
-    size_t threads;   /* of ctkd__workers_create */
-    size_t slices;    /* of a batch; 0: one for each thread, else a multiple of the threads */
+    const char *isa; /* of ctkd__kernels_select; NULL or "": the best */
+    size_t threads;  /* of ctkd__workers_create */
+    size_t slices;   /* of a batch; 0: one for each thread, else a multiple of all ranks' threads */
+    struct ctkd__dist *dist; /* kept until close; NULL: one rank */
     const char *conv; /* implementation to force where it applies; NULL: "auto"; kept until close */
     const char *choices; /* file of recorded choices; NULL or "": none */
     bool measure;        /* a convolution without a recorded choice is measured and gets one */
@@ -24,7 +25,8 @@ struct ctkd__engine_config {
 struct ctkd__engine {
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
-    size_t slices; /* 0: one for each worker */
+    size_t slices; /* of all ranks; 0: one for each worker of the only rank */
+    struct ctkd__dist *dist;
     const char *conv;
     struct ctkd__choices *choices; /* NULL: the defaults of the shapes */
     struct ctkd__profile *profile; /* NULL: not asked for */

@@ -302,7 +302,7 @@ ctkd_status ctkd__predictor_open(const struct ctkd__config *config, const char *
     struct ctkd__predictor *const p = calloc(1, sizeof *p);
     if (!p)
         return ctkd__fail(err, CTKD_ENOMEM, "predict: out of memory");
-    const struct ctkd__engine_config engine = ctkd__config_engine(config);
+    const struct ctkd__engine_config engine = ctkd__config_engine(config, NULL);
     p->batch = (size_t)config->train.batch;
     ctkd_status status = choose_input(config, path, &p->input, note, err);
     if (status == CTKD_OK)

@@ -157,7 +157,7 @@ static ctkd_status train(const struct plan *plan, ctkd_error *err)
         return status;
     status = configure(plan, config, err);
     if (status == CTKD_OK)
-        status = ctkd__session_open(config, plan->distil, &session, err);
+        status = ctkd__session_open(config, plan->distil, NULL, &session, err);
     struct ctkd__scores teacher = { 0 };
     if (status == CTKD_OK && plan->distil)
         status = ctkd__session_evaluate_teacher(session, &teacher, err);

@@ -70,8 +70,9 @@ static ctkd_status keep_predictions(struct ctkd__predictions *kept, const struct
 }
 
 ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__forward forward,
-                           void *context, float *logits, struct ctkd__scores *scores,
-                           struct ctkd__predictions *kept, ctkd_error *err)
+                           void *context, struct ctkd__dist *dist, float *logits,
+                           struct ctkd__scores *scores, struct ctkd__predictions *kept,
+                           ctkd_error *err)
 {
     struct ctkd__batch batch;
     size_t n = 0, top1 = 0, top5 = 0;
@@ -83,6 +84,8 @@ ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__fo
             break;
         if (status == CTKD_OK)
             status = forward(context, batch.n, batch.x, logits, err);
+        if (status == CTKD_OK)
+            status = ctkd__dist_gather_images(dist, batch.n, logits, classes, err);
         if (status != CTKD_OK)
             return status;
         status = check_logits(batch.n, classes, logits, n, err);

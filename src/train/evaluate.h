@@ -3,6 +3,7 @@
 #define CTKD_TRAIN_EVALUATE_H
 
 #include "data/loader.h"
+#include "dist/dist.h"
 
 struct ctkd__scores {
     size_t n;
@@ -29,9 +30,11 @@ size_t ctkd__label_rank(size_t k, const float *logits, int32_t label);
 
 /* Runs one epoch of the loader in order. `logits` is room for the loader's batch. `kept` takes the
    predictions, also those before an error; NULL: they are not kept. CTKD_ENAN: a logit is not
-   finite. */
+   finite. With several ranks `forward` and the loader have the rows of this one alone; every rank
+   gets the scores and predictions of all images. dist: NULL, or all ranks call it. */
 ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__forward forward,
-                           void *context, float *logits, struct ctkd__scores *scores,
-                           struct ctkd__predictions *kept, ctkd_error *err);
+                           void *context, struct ctkd__dist *dist, float *logits,
+                           struct ctkd__scores *scores, struct ctkd__predictions *kept,
+                           ctkd_error *err);
 
 #endif

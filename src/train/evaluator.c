@@ -10,8 +10,8 @@ ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd_
                                  ctkd_error *err)
 {
     *out = (struct ctkd__evaluator){ .config = config };
-    const struct ctkd__engine_config engine = ctkd__config_engine(config);
-    ctkd_status status = ctkd__data_open(config, false, false, &out->data, err);
+    const struct ctkd__engine_config engine = ctkd__config_engine(config, NULL);
+    ctkd_status status = ctkd__data_open(config, false, false, NULL, &out->data, err);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&engine, &out->engine, err);
     if (status == CTKD_OK)
@@ -64,7 +64,7 @@ ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__
     float *const logits = calloc(network->batch_max * classes, sizeof *logits);
     const ctkd_status status =
         logits ? ctkd__evaluate(evaluator->data.test, classes, ctkd__teacher_forward_evaluation,
-                                network, logits, &out->scores, kept, err)
+                                network, NULL, logits, &out->scores, kept, err)
                : ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
     free(logits);
     return status;

@@ -355,6 +355,34 @@ static bool of_view(const struct ctkd__method *method, ctkd_view view)
     return view != CTKD_VIEW_STRONG || method->def->needs & CTKD_NEEDS_VIEWS;
 }
 
+/* A value that several methods read, or one twice, is sent once. */
+static ctkd_status share_map(struct ctkd__method_losses *losses, const struct ctkd__read *read,
+                             size_t n, bool *taps, bool *outputs, ctkd_error *err)
+{
+    bool *const shared = read->tap >= 0 ? &taps[read->tap] : &outputs[read->output];
+    if (*shared)
+        return CTKD_OK;
+    *shared = true;
+    return read->tap >= 0
+               ? ctkd__teacher_share_tap(losses->args.teacher, n, (size_t)read->tap, err)
+               : ctkd__training_share_output(losses->args.training, (size_t)read->output, err);
+}
+
+ctkd_status ctkd__method_losses_share(struct ctkd__method_losses *losses,
+                                      const struct ctkd__method_losses_step *step, ctkd_error *err)
+{
+    bool taps[CTKD__READS_MAX] = { false }, outputs[CTKD__READS_MAX] = { false };
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < losses->args.methods->count && losses->args.dist; i++) {
+        const struct method_loss *const item = &losses->items[i];
+        if (!in_stage(losses, item->method) || !of_view(item->method, step->view))
+            continue;
+        for (size_t j = 0; j < item->n_maps && status == CTKD_OK; j++)
+            status = share_map(losses, &item->reads[j], step->batch->n, taps, outputs, err);
+    }
+    return status;
+}
+
 ctkd_status ctkd__method_losses_evaluate(struct ctkd__method_losses *losses,
                                          struct ctkd__method_losses_step *step)
 {

@@ -16,6 +16,7 @@ struct ctkd__method_losses_args {
     unsigned stage;                  /* one CTKD_STAGE_* */
     struct ctkd__training *training; /* compiled with the stage's outputs */
     struct ctkd__teacher *teacher;
+    struct ctkd__dist *dist;           /* NULL: one rank */
     const struct ctkd__loader *loader; /* of the training images */
     const int32_t *labels;             /* of the data set's training part */
     struct ctkd__workers *workers;
@@ -57,6 +58,11 @@ struct ctkd__method_losses_step {
 
 /* sum += weight * part, of n values. */
 void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum);
+
+/* With several ranks: what the step's methods read, of the images of all. All ranks call it, after the
+   forward passes and before _evaluate, which then has the same values on each. */
+ctkd_status ctkd__method_losses_share(struct ctkd__method_losses *losses,
+                                      const struct ctkd__method_losses_step *step, ctkd_error *err);
 
 /* Evaluates every method of the stage after the forward passes and hands the gradients on maps to
    the training program. The status is that of the method `failed`. Allocates nothing. */

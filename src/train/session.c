@@ -95,13 +95,16 @@ static ctkd_status open_training_images(const struct ctkd__config *config, bool 
 }
 
 ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
-                            struct ctkd__data *data, ctkd_error *err)
+                            const struct ctkd__dist *dist, struct ctkd__data *data, ctkd_error *err)
 {
     *data = (struct ctkd__data){ 0 };
     struct ctkd__loader_config test = { .batch = ctkd__config_pass(config),
                                         .limit = (size_t)config->data.test_limit,
                                         .channels = (size_t)config->data.channels,
                                         .pad_to = (size_t)config->data.pad_to,
+                                        .parts = ctkd__dist_size(dist),
+                                        .part = ctkd__dist_rank(dist),
+                                        .group = ctkd__config_pass(config),
                                         .readers = (size_t)config->data.readers,
                                         .threads = (size_t)config->data.threads,
                                         .seed = (uint64_t)config->train.seed };
@@ -160,15 +163,19 @@ void ctkd__data_close(struct ctkd__data *data)
     *data = (struct ctkd__data){ 0 };
 }
 
-struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config)
+struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config,
+                                               struct ctkd__dist *dist)
 {
     /* Each thread owns whole images: more threads than images would have none. The sums keep their
        order, and with it their bits. Slices may have none. */
-    const size_t threads = (size_t)config->train.threads, images = ctkd__config_pass(config);
+    const size_t ranks = ctkd__dist_size(dist);
+    const size_t threads = (size_t)config->train.threads,
+                 images = (ctkd__config_pass(config) + ranks - 1) / ranks;
     const bool capped = config->train.slices == 0 && threads > images;
     return (struct ctkd__engine_config){ .isa = config->train.isa,
                                          .threads = capped ? images : threads,
                                          .slices = (size_t)config->train.slices,
+                                         .dist = dist,
                                          .conv = config->train.conv,
                                          .choices = config->train.choices,
                                          .measure = config->train.tune,
@@ -376,6 +383,7 @@ static ctkd_status open_method_losses(struct ctkd__session *session, unsigned st
                                                    .teacher = session->teacher,
                                                    .loader = session->data.train,
                                                    .labels = session->data.dataset->train.labels,
+                                                   .dist = session->dist,
                                                    .workers = session->engine.workers,
                                                    .profile = session->engine.profile,
                                                    .batch = ctkd__config_pass(session->config),
@@ -415,6 +423,8 @@ static ctkd_status create_step(struct ctkd__session *session, unsigned stage,
         .config = session->config,
         .stage = stage,
         .training = training,
+        .dist = session->dist,
+        .slices = session->engine.slices,
         .workers = session->engine.workers,
         .profile = session->engine.profile,
         .state = &session->state,
@@ -484,21 +494,50 @@ static void digest_data(struct ctkd__session *session)
                   digest->test_labels);
 }
 
+/* What several ranks cannot do yet, or at all. */
+static ctkd_status check_ranks(const struct ctkd__config *config, bool distil,
+                               const struct ctkd__dist *dist, ctkd_error *err)
+{
+    const size_t ranks = ctkd__dist_size(dist), images = ctkd__config_pass(config);
+    if (ranks == 1)
+        return CTKD_OK;
+    if (images < ranks)
+        return ctkd__fail(
+            err, CTKD_ERANGE,
+            "train.batch: found %zu ranks for %s of %zu images, expected at most as "
+            "many as there are images",
+            ranks, images < (size_t)config->train.batch ? "batch-norm groups" : "batches", images);
+    if (config->train.tune)
+        return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                          "train.tune: found true with %zu ranks, each of which would measure for "
+                          "itself; expected false (train.choices takes what one process measured)",
+                          ranks);
+    if (distil && ctkd__teacher_store_asked(config->teacher.store))
+        return ctkd__fail(err, CTKD_EUNSUPPORTED,
+                          "teacher.store: found %s with %zu ranks, expected none: a store is for "
+                          "one process",
+                          config->teacher.store, ranks);
+    return CTKD_OK;
+}
+
 ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
-                               struct ctkd__session **out, ctkd_error *err)
+                               struct ctkd__dist *dist, struct ctkd__session **out, ctkd_error *err)
 {
     *out = NULL;
     struct ctkd__session *session = calloc(1, sizeof *session);
     if (!session)
         return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
     session->config = config;
-    ctkd_status status = distil ? ctkd__methods_resolve(config, &session->methods, err) : CTKD_OK;
+    session->dist = dist;
+    ctkd_status status = check_ranks(config, distil, dist, err);
+    if (status == CTKD_OK && distil)
+        status = ctkd__methods_resolve(config, &session->methods, err);
     if (status == CTKD_OK)
-        status = ctkd__data_open(config, true, session->methods.needs & CTKD_NEEDS_VIEWS,
+        status = ctkd__data_open(config, true, session->methods.needs & CTKD_NEEDS_VIEWS, dist,
                                  &session->data, err);
     if (status == CTKD_OK)
         digest_data(session);
-    const struct ctkd__engine_config engine = ctkd__config_engine(config);
+    const struct ctkd__engine_config engine = ctkd__config_engine(config, dist);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&engine, &session->engine, err);
     if (status == CTKD_OK)
@@ -570,7 +609,7 @@ ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
     const struct ctkd__config *config = session->config;
     const ctkd_status status =
         ctkd__evaluate(session->data.test, session->info.classes, ctkd__teacher_forward_evaluation,
-                       session->teacher, session->logits, scores, NULL, err);
+                       session->teacher, session->dist, session->logits, scores, NULL, err);
     if (session->engine.profile) /* evaluation is not part of a step */
         ctkd__profile_reset(session->engine.profile);
     if (status != CTKD_OK)
@@ -597,7 +636,7 @@ static ctkd_status evaluate_student(struct ctkd__session *session, struct ctkd__
     if (status != CTKD_OK)
         return status;
     return ctkd__evaluate(session->data.test, session->info.classes, forward_student,
-                          session->inference, session->logits, scores, kept, err);
+                          session->inference, session->dist, session->logits, scores, kept, err);
 }
 
 ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *test,
@@ -608,7 +647,7 @@ ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__s
     if (status != CTKD_OK || !session->data.dev)
         return status;
     return ctkd__evaluate(session->data.dev, session->info.classes, forward_student,
-                          session->inference, session->logits, dev, NULL, err);
+                          session->inference, session->dist, session->logits, dev, NULL, err);
 }
 
 ctkd_status ctkd__session_predict(struct ctkd__session *session, struct ctkd__predictions *student,
@@ -620,6 +659,6 @@ ctkd_status ctkd__session_predict(struct ctkd__session *session, struct ctkd__pr
     if (status != CTKD_OK || !session->teacher)
         return status;
     return ctkd__evaluate(session->data.test, session->info.classes,
-                          ctkd__teacher_forward_evaluation, session->teacher, session->logits,
-                          &scores, teacher, err);
+                          ctkd__teacher_forward_evaluation, session->teacher, session->dist,
+                          session->logits, &scores, teacher, err);
 }

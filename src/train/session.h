@@ -13,9 +13,11 @@ struct ctkd__data {
     struct ctkd__loader *dev; /* training images held out by data.dev; NULL: none, or not asked */
     struct ctkd__network_info images; /* dataset, classes, size and normalisation as loaded */
 };
-/* views: the training images come with a strong view each. */
+/* views: the training images come with a strong view each. dist: NULL, or the ranks that share every
+   batch. */
 ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
-                            struct ctkd__data *data, ctkd_error *err);
+                            const struct ctkd__dist *dist, struct ctkd__data *data,
+                            ctkd_error *err);
 /* Image files are decoded by the engine's workers from now on, which stay open longer than the last
    batch is taken. */
 ctkd_status ctkd__data_use_engine(struct ctkd__data *data, const struct ctkd__engine *engine,
@@ -30,7 +32,8 @@ void ctkd__data_close(struct ctkd__data *data);
 
 /* The engine that the section `train` of a configuration asks for; its texts are the
    configuration's. */
-struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config);
+struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config,
+                                               struct ctkd__dist *dist);
 
 /* SHA-256 of what a data set holds, in hexadecimal. */
 struct ctkd__data_digest {
@@ -39,6 +42,7 @@ struct ctkd__data_digest {
 
 struct ctkd__session {
     const struct ctkd__config *config; /* borrowed */
+    struct ctkd__dist *dist;           /* borrowed; NULL: one rank */
     struct ctkd__data data;
     struct ctkd__data_digest digest; /* of data.dataset */
     struct ctkd__engine engine;
@@ -60,9 +64,11 @@ struct ctkd__session {
     float *logits; /* of an evaluated batch */
 };
 
-/* distil: with the teacher of the configuration. */
+/* distil: with the teacher of the configuration. dist: NULL, or all ranks open the session, step,
+   evaluate and predict together; their states stay the same to the bit. */
 ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
-                               struct ctkd__session **out, ctkd_error *err);
+                               struct ctkd__dist *dist, struct ctkd__session **out,
+                               ctkd_error *err);
 void ctkd__session_close(struct ctkd__session *session);
 
 /* Opens the store that teacher.store names; without one there is nothing to do. `note`: what there

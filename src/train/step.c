@@ -9,6 +9,7 @@
 #include "config/epochs.h"
 #include "ctkd/curriculum.h"
 #include "ctkd/loss.h"
+#include "train/gradient_sum.h"
 #include "train/sgd.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -20,14 +21,18 @@ struct ctkd__training_step {
     float *s, *t, *ds, *ds_part;
     /* [batch] */
     float *tau, *dtau;
-    const float **slices;    /* of the student's gradient: for each group, one of each slice */
-    const float **gradients; /* [slices] of the last backward pass, of all parameters */
-    size_t n_tree;           /* how many of them are summed as a tree; 0: all in order */
+    const float **slices; /* of the student's gradient: for each group, one of each slice */
+    /* Of the last backward pass, of all parameters: of each slice or, over several ranks, their sum.
+       n_tree: how many of them are summed as a tree; 0: all in order. */
+    const float **gradients;
+    size_t n_gradients, n_tree;
+    struct ctkd__gradient_sum *ranks; /* NULL: one */
     const float *temperature_slices[2];
     struct ctkd__sgd_group *groups; /* parts of the flat block, then the temperature */
     float *base_lr;                 /* of each group */
     size_t n_groups, n_student;     /* all; those of the flat block */
-    double *norm_sums;              /* [slices] */
+    double *norm_sums;              /* [n_norm_parts] */
+    size_t n_norm_parts;
     /* of the last step's strong view; NULL: one view */
     float *strong_view_gradient, *strong_view_theta_gradient;
     /* With groups: the gradients of all groups so far, by their share of the batch. */
@@ -52,13 +57,12 @@ static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
 {
     const struct ctkd__config *config = d->args.config;
     struct ctkd__run_state *state = d->args.state;
-    const size_t count = ctkd__training_slices(d->args.training);
-    const float **const slices = d->slices + d->n_groups * (count + 1);
+    const float **const slices = d->slices + d->n_groups * (d->n_gradients + 1);
     size_t n_slices = 0;
     if (d->sums)
         slices[n_slices++] = d->sums + first;
-    for (size_t s = 0; s < count && !d->sums; s++)
-        slices[n_slices++] = ctkd__training_gradient(d->args.training, s) + first;
+    for (size_t s = 0; s < d->n_gradients && !d->sums; s++)
+        slices[n_slices++] = d->gradients[s] + first;
     if (d->strong_view_gradient)
         slices[n_slices++] = d->strong_view_gradient + first;
     d->base_lr[d->n_groups] = in_initial(d)
@@ -155,18 +159,18 @@ static bool allocate_gradient(const struct ctkd__training_step *d, float **stude
 static bool allocate(struct ctkd__training_step *d)
 {
     const size_t batch = ctkd__config_pass(d->args.config), k = d->args.classes;
-    const size_t count = ctkd__training_slices(d->args.training);
     const size_t groups = (size_t)d->args.state->weights->graph->n_parameters + 1;
     d->s = calloc(batch * k * 4 + batch * 2, sizeof *d->s);
-    d->slices = calloc(groups * (count + 1), sizeof *d->slices);
-    d->gradients = calloc(count, sizeof *d->gradients);
+    d->slices = calloc(groups * (d->n_gradients + 1), sizeof *d->slices);
+    d->gradients = calloc(d->n_gradients, sizeof *d->gradients);
     d->groups = calloc(groups, sizeof *d->groups);
     d->base_lr = calloc(groups, sizeof *d->base_lr);
-    d->norm_sums = calloc(count, sizeof *d->norm_sums);
+    d->norm_sums = calloc(d->n_norm_parts, sizeof *d->norm_sums);
     if (!d->s || !d->slices || !d->gradients || !d->groups || !d->base_lr || !d->norm_sums)
         return false;
-    for (size_t s = 0; s < count; s++)
-        d->gradients[s] = ctkd__training_gradient(d->args.training, s);
+    for (size_t s = 0; s < d->n_gradients; s++)
+        d->gradients[s] = d->ranks ? ctkd__gradient_sum_values(d->ranks)
+                                   : ctkd__training_gradient(d->args.training, s);
     if (is_grouped(d)) { /* the strong view's go into the same sums */
         if (!allocate_gradient(d, &d->sums, &d->theta_sums))
             return false;
@@ -198,7 +202,7 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
                               ctkd_error *err)
 {
     *out = NULL;
-    const ctkd_status status = check_classes(args, err);
+    ctkd_status status = check_classes(args, err);
     if (status != CTKD_OK)
         return status;
     struct ctkd__training_step *d = calloc(1, sizeof *d);
@@ -206,10 +210,17 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     d->args = *args;
     d->kd_form = ctkd__config_kd_form(args->config);
-    d->n_tree = args->config->train.slices ? ctkd__training_slices(args->training) : 0;
-    if (!allocate(d)) {
+    d->n_gradients = args->dist ? 1 : ctkd__training_slices(args->training);
+    d->n_tree = args->slices ? d->n_gradients : 0;
+    d->n_norm_parts = args->slices ? args->slices : d->n_gradients;
+    status = args->dist ? ctkd__gradient_sum_create(args->dist, args->workers, args->training,
+                                                    args->state->weights->n_values, &d->ranks, err)
+                        : CTKD_OK;
+    if (status == CTKD_OK && !allocate(d))
+        status = ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
+    if (status != CTKD_OK) {
         ctkd__step_destroy(d);
-        return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
+        return status;
     }
     d->row_labels =
         ctkd__profile_row(args->profile, "losses", "loss", "cross-entropy", "libctkd", 0);
@@ -233,6 +244,7 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
     free(d->theta_sums);
     free(d->slices);
     free(d->gradients);
+    ctkd__gradient_sum_destroy(d->ranks);
     free(d->groups);
     free(d->base_lr);
     free(d);
@@ -384,7 +396,10 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
         .ds = initial ? NULL : d->ds,
         .dtau = initial ? NULL : d->dtau,
     };
-    const ctkd_status status = ctkd__method_losses_evaluate(d->args.method_losses, &step);
+    ctkd_status status = ctkd__method_losses_share(d->args.method_losses, &step, err);
+    if (status != CTKD_OK)
+        return status;
+    status = ctkd__method_losses_evaluate(d->args.method_losses, &step);
     if (status != CTKD_OK) {
         char quantity[64];
         snprintf(quantity, sizeof quantity, "loss of method %s",
@@ -527,8 +542,8 @@ static ctkd_status check_gradient(struct ctkd__training_step *d, struct position
     const double limit = (double)d->args.config->optimizer.clip_norm;
     double norm = 0;
     for (size_t i = 0; i < d->n_student; i++)
-        norm = hypot(norm, ctkd__sgd_norm(&d->groups[i], d->args.workers,
-                                          ctkd__training_slices(d->args.training), d->norm_sums));
+        norm = hypot(norm,
+                     ctkd__sgd_norm(&d->groups[i], d->args.workers, d->n_norm_parts, d->norm_sums));
     if (!isfinite(norm))
         return not_finite(position, "gradient of the student", err);
     for (size_t i = 0; i < d->n_student; i++)
@@ -555,11 +570,13 @@ static ctkd_status forward_teacher(struct ctkd__training_step *d, struct positio
     struct ctkd__teacher_store *const store = d->args.store ? *d->args.store : NULL;
     if (d->args.teacher->training)
         set_draws(d, d->args.teacher->training, true, view, position.first);
-    const ctkd_status status =
+    ctkd_status status =
         view == CTKD_VIEW_STRONG
             ? ctkd__teacher_forward(d->args.teacher, batch->n, batch->strong, d->t, err)
         : store ? ctkd__teacher_store_forward(store, batch, d->t, &report->teacher, err)
                 : ctkd__teacher_forward(d->args.teacher, batch->n, batch->x, d->t, err);
+    if (status == CTKD_OK)
+        status = ctkd__dist_gather_images(d->args.dist, batch->n, d->t, d->args.classes, err);
     if (status != CTKD_OK)
         return status;
     return check_logits(position, "teacher's", d->args.classes, d->t,
@@ -581,12 +598,16 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct position posit
     if (status == CTKD_OK)
         status = ctkd__training_forward(d->args.training, batch->n, x, logits, err);
     if (status == CTKD_OK && logits)
+        status = ctkd__dist_gather_images(d->args.dist, batch->n, logits, d->args.classes, err);
+    if (status == CTKD_OK && logits)
         status = check_logits(position, "student's", d->args.classes, logits, remedy, err);
     if (status == CTKD_OK)
         status = in_initial(d) ? add_methods(d, batch, view, 0, position, report, err)
                                : evaluate_losses(d, batch, view, position, report, err);
     if (status == CTKD_OK)
         status = ctkd__training_backward(d->args.training, ds, err);
+    if (status == CTKD_OK && d->ranks)
+        status = ctkd__gradient_sum_run(d->ranks, err);
     return status;
 }
 
@@ -594,8 +615,7 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct position posit
 static void keep_strong_view_gradient(struct ctkd__training_step *d)
 {
     const size_t n = d->args.state->weights->n_values;
-    ctkd__sgd_sum(d->gradients, ctkd__training_slices(d->args.training), d->n_tree, 0, n,
-                  d->strong_view_gradient);
+    ctkd__sgd_sum(d->gradients, d->n_gradients, d->n_tree, 0, n, d->strong_view_gradient);
     for (size_t g = d->n_student; g < d->n_groups; g++)
         memcpy(d->strong_view_theta_gradient, d->theta_gradient,
                d->groups[g].n * sizeof *d->strong_view_theta_gradient);
@@ -620,7 +640,7 @@ static void add_group_gradient(struct ctkd__training_step *d, float share)
     const size_t n = d->args.state->weights->n_values;
     if (d->n_tree)
         add_tree(d, share);
-    for (size_t s = 0; s < ctkd__training_slices(d->args.training) && !d->n_tree; s++)
+    for (size_t s = 0; s < d->n_gradients && !d->n_tree; s++)
         ctkd__add_scaled(n, share, d->gradients[s], d->sums);
     for (size_t g = d->n_student; g < d->n_groups; g++)
         ctkd__add_scaled(d->groups[g].n, share, d->theta_gradient, d->theta_sums);

@@ -9,6 +9,7 @@
 #include "train/class_columns.h"
 #include "train/normalisation_trials.h"
 #include "util/error.h"
+#include "util/slice.h"
 #include "util/text.h"
 #include "weights/match.h"
 
@@ -289,6 +290,7 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", args->path);
     teacher->role = args->role;
     teacher->batch_max = args->batch_max;
+    teacher->dist = engine->dist;
     ctkd_status status = read_network(teacher, args, &file, err);
     if (status == CTKD_OK)
         status = set_normalisation(teacher, args, err);
@@ -315,6 +317,7 @@ void ctkd__teacher_close(struct ctkd__teacher *teacher)
     for (size_t i = 0; i < teacher->n_taps && teacher->tap_memory; i++)
         free(teacher->tap_memory[i]);
     free(teacher->tap_memory);
+    free(teacher->tap_floats);
     free(teacher->taps);
     free(teacher->x);
     free(teacher->columns);
@@ -335,7 +338,8 @@ ctkd_status ctkd__teacher_keep_taps(struct ctkd__teacher *teacher, const int *no
     teacher->n_taps = count;
     teacher->taps = calloc(count, sizeof *teacher->taps);
     teacher->tap_memory = calloc(count, sizeof *teacher->tap_memory);
-    if (!teacher->taps || !teacher->tap_memory)
+    teacher->tap_floats = calloc(count, sizeof *teacher->tap_floats);
+    if (!teacher->taps || !teacher->tap_memory || !teacher->tap_floats)
         return no_memory(teacher, err);
     for (size_t i = 0; i < count; i++) {
         const struct ctkd__node *const node = &teacher->graph->nodes[nodes[i]];
@@ -344,6 +348,7 @@ ctkd_status ctkd__teacher_keep_taps(struct ctkd__teacher *teacher, const int *no
         if (!teacher->tap_memory[i])
             return no_memory(teacher, err);
         teacher->taps[i] = teacher->tap_memory[i];
+        teacher->tap_floats[i] = node->c * node->h * node->w;
     }
     return compile_with_taps(teacher, nodes, count, engine, err);
 }
@@ -378,11 +383,24 @@ ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", teacher->file);
 }
 
+/* The images of this rank in a batch of n. */
+struct own_rows {
+    size_t first, end;
+};
+
+static struct own_rows own_rows(const struct ctkd__teacher *teacher, size_t n)
+{
+    const size_t ranks = ctkd__dist_size(teacher->dist), rank = ctkd__dist_rank(teacher->dist);
+    return (struct own_rows){ ctkd__slice_begin(n, ranks, rank),
+                              ctkd__slice_begin(n, ranks, rank + 1) };
+}
+
 static void rescale(struct ctkd__teacher *teacher, size_t n, const float *x)
 {
     const size_t channels = teacher->info.channels;
     const size_t pixels = teacher->info.height * teacher->info.width;
-    for (size_t plane = 0; plane < n * channels; plane++) {
+    const struct own_rows own = own_rows(teacher, n);
+    for (size_t plane = own.first * channels; plane < own.end * channels; plane++) {
         const float scale = teacher->scale[plane % channels];
         const float shift = teacher->shift[plane % channels];
         const float *restrict in = x + plane * pixels;
@@ -409,9 +427,12 @@ static float *own_room(const struct ctkd__teacher *teacher, float *logits)
 
 static void take_columns(const struct ctkd__teacher *teacher, size_t n, float *logits)
 {
+    const struct own_rows own = own_rows(teacher, n);
     if (teacher->columns)
-        ctkd__class_columns_take(n, teacher->own_classes, teacher->info.classes, teacher->columns,
-                                 teacher->own_logits, logits);
+        ctkd__class_columns_take(own.end - own.first, teacher->own_classes, teacher->info.classes,
+                                 teacher->columns,
+                                 teacher->own_logits + own.first * teacher->own_classes,
+                                 logits + own.first * teacher->info.classes);
 }
 
 ctkd_status ctkd__teacher_forward_evaluation(void *context, size_t n, const float *x, float *logits,
@@ -437,6 +458,15 @@ ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const
     if (status == CTKD_OK)
         take_columns(teacher, n, logits);
     return status;
+}
+
+ctkd_status ctkd__teacher_share_tap(struct ctkd__teacher *teacher, size_t n, size_t index,
+                                    ctkd_error *err)
+{
+    if (teacher->training)
+        return ctkd__training_share_output(teacher->training, index, err);
+    return ctkd__dist_gather_images(teacher->dist, n, teacher->tap_memory[index],
+                                    teacher->tap_floats[index], err);
 }
 
 ctkd_status ctkd__teacher_check_top1(const struct ctkd__teacher *teacher, double top1,

@@ -53,8 +53,10 @@ struct ctkd__teacher {
     size_t own_classes;
     float *x; /* a rescaled batch; NULL when the normalisations agree */
     size_t batch_max;
-    const float **taps; /* [n_taps] of [n][c][h][w]: of the last _forward */
-    float **tap_memory; /* of the inference program's; the training program has its own */
+    struct ctkd__dist *dist; /* NULL: one rank */
+    const float **taps;      /* [n_taps] of [n][c][h][w]: of the last _forward */
+    float **tap_memory;      /* of the inference program's; the training program has its own */
+    size_t *tap_floats;      /* of an image */
     size_t n_taps;
 };
 
@@ -88,9 +90,14 @@ ctkd_status ctkd__teacher_use_batch_statistics(struct ctkd__teacher *teacher, co
 /* Makes all weights and running statistics read-only memory until close. */
 ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err);
 
-/* The forward pass of a step: with batch statistics where a method asks for them, and taps. */
+/* The forward pass of a step: with batch statistics where a method asks for them, and taps. With
+   several ranks the rows of this one alone: training.h. */
 ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
                                   float *logits, ctkd_error *err);
+
+/* After it: rows of tap `index` that other ranks have become those of all. */
+ctkd_status ctkd__teacher_share_tap(struct ctkd__teacher *teacher, size_t n, size_t index,
+                                    ctkd_error *err);
 
 /* A ctkd__forward whose context is the teacher: in evaluation mode, without taps; n <= batch_max. */
 ctkd_status ctkd__teacher_forward_evaluation(void *teacher, size_t n, const float *x, float *logits,

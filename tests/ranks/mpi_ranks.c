@@ -47,7 +47,7 @@ static uint64_t hash(const void *data, size_t bytes)
 
 struct job {
     struct ctkd__dist *dist;
-    enum ctkd__channel channel;
+    enum ctkd__dist_channel channel;
     size_t slices;
     uint64_t hash;
     ctkd_status status;

@@ -119,7 +119,7 @@ static ctkd_status exchange_locked(struct seat *seat, struct mail (*mail)[RANKS_
     return all ? CTKD_OK : ctkd__fail(err, CTKD_EBACKEND, "a rank has ended");
 }
 
-static ctkd_status seat_exchange(void *transport, enum ctkd__channel channel,
+static ctkd_status seat_exchange(void *transport, enum ctkd__dist_channel channel,
                                  const struct ctkd__parcel *out, const struct ctkd__parcel *in,
                                  double seconds, bool *late, ctkd_error *err)
 {

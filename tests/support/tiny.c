@@ -88,7 +88,7 @@ struct ctkd__session *tiny_session(const struct ctkd__config *config, bool disti
 {
     struct ctkd__session *session;
     ctkd_error err = { 0 };
-    check_ok(ctkd__session_open(config, distil, &session, &err), &err);
+    check_ok(ctkd__session_open(config, distil, NULL, &session, &err), &err);
     return session;
 }
 

@@ -169,6 +169,7 @@ static void note_failure(struct ctkd__file_batches *b, size_t position, ctkd_sta
 struct batch_job {
     struct ctkd__file_batches *batches;
     size_t n;
+    const size_t *rows;
     float *x, *strong;
     atomic_size_t next;
 };
@@ -189,9 +190,9 @@ static void decode_share(void *argument, size_t worker)
             pthread_mutex_unlock(&b->lock);
             return;
         }
-        normalise(b, maker->view, job->x + i * b->pixels);
+        normalise(b, maker->view, job->x + job->rows[i] * b->pixels);
         if (strong)
-            normalise(b, strong, job->strong + i * b->pixels);
+            normalise(b, strong, job->strong + job->rows[i] * b->pixels);
     }
 }
 
@@ -238,9 +239,9 @@ static void normalise_share(void *argument, size_t worker)
     const struct ctkd__file_batches *const b = job->batches;
     const struct slot *const slot = &b->slots[b->position / b->config.batch % SLOTS];
     for (size_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
-        normalise(b, slot->views + i * b->pixels, job->x + i * b->pixels);
+        normalise(b, slot->views + i * b->pixels, job->x + job->rows[i] * b->pixels);
         if (job->strong)
-            normalise(b, slot->strong + i * b->pixels, job->strong + i * b->pixels);
+            normalise(b, slot->strong + i * b->pixels, job->strong + job->rows[i] * b->pixels);
     }
 }
 
@@ -383,10 +384,10 @@ void ctkd__file_batches_start(struct ctkd__file_batches *b, uint64_t epoch, cons
     pthread_mutex_unlock(&b->lock);
 }
 
-ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *b, size_t n, float *x, float *strong,
-                                    ctkd_error *err)
+ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *b, size_t n, const size_t *rows,
+                                    float *x, float *strong, ctkd_error *err)
 {
-    struct batch_job job = { .batches = b, .n = n, .x = x, .strong = strong };
+    struct batch_job job = { .batches = b, .n = n, .rows = rows, .x = x, .strong = strong };
     if (b->config.threads)
         wait_for_threads(b, n);
     pthread_mutex_lock(&b->lock);

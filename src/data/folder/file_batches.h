@@ -42,10 +42,11 @@ ctkd_status ctkd__file_batches_use_team(struct ctkd__file_batches *batches,
  */
 void ctkd__file_batches_start(struct ctkd__file_batches *batches, uint64_t epoch,
                               const uint32_t *ids, size_t count, size_t first);
-/* The next n images in order, [n][3][size][size]; strong NULL without. Fails with the reason of the
+/* The next n images in order, image i into row rows[i] of x, [3][size][size] each; strong NULL
+   without. Fails with the reason of the
    first image, of those in the batch, that cannot be read; then only start may follow. */
-ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *batches, size_t n, float *x,
-                                    float *strong, ctkd_error *err);
+ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *batches, size_t n,
+                                    const size_t *rows, float *x, float *strong, ctkd_error *err);
 /* Nanoseconds that fill has waited, for files or for threads that decode (the mean of a team). */
 uint64_t ctkd__file_batches_waited_ns(struct ctkd__file_batches *batches);
 

@@ -6,6 +6,7 @@
 #ifndef CTKD_NN_INFERENCE_H
 #define CTKD_NN_INFERENCE_H
 
+#include "dist/dist.h"
 #include "nn/conv/choices.h"
 #include "nn/graph.h"
 #include "nn/kernels/kernels.h"
@@ -19,8 +20,11 @@ struct ctkd__inference_config {
     const char *name; /* of its rows in the profile ("teacher"); NULL: "network"; kept */
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
-    size_t chunk;  /* images per pass of a worker; 0: chosen by the network */
-    size_t slices; /* shares of a small n, each a pass; 0: as many as there are workers */
+    size_t chunk; /* images per pass of a worker; 0: chosen by the network */
+    /* Each is in passes of its own (util/slice.h); 0: no slices, and of a small n as many passes as
+       there are workers. */
+    size_t slices;
+    struct ctkd__dist *dist; /* ranks, each of which has an equal run of the slices; NULL: one */
     const char *conv;
     struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
     struct ctkd__profile *profile;
@@ -42,7 +46,8 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inference,
 /* Makes the folded weights read-only memory until the next load. */
 ctkd_status ctkd__inference_protect(struct ctkd__inference *inference, ctkd_error *err);
 
-/* x [n][c][h][w] -> logits [n][k], any n >= 1. Outputs are not written. */
+/* x [n][c][h][w] -> logits [n][k], any n >= 1. Outputs are not written. With several ranks the rows
+   of this one's slices alone are read and written, as in training.h. */
 ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, const float *x,
                                 float *logits, ctkd_error *err);
 

@@ -125,11 +125,11 @@ static ctkd_status allocate(struct ctkd__training *t)
     const ctkd_status status = ctkd__lowering_allocate(&t->lowering);
     if (status)
         return status;
-    t->gradients = calloc(t->slices, sizeof *t->gradients);
+    t->gradients = calloc(t->own_slices, sizeof *t->gradients);
     t->packs = calloc(workers, sizeof *t->packs);
     if (!t->gradients || !t->packs)
         return CTKD_ENOMEM;
-    for (size_t i = 0; i < t->slices && !t->lowering.forward_only; i++) {
+    for (size_t i = 0; i < t->own_slices && !t->lowering.forward_only; i++) {
         t->gradients[i] = ctkd__pages_allocate(gradient_bytes(t));
         if (!t->gradients[i])
             return CTKD_ENOMEM;
@@ -220,8 +220,11 @@ size_t ctkd__training_references(const struct ctkd__training *t, char first[CTKD
 static void describe(struct ctkd__training *t, const struct ctkd__graph *graph)
 {
     const struct ctkd__training_config *const c = &t->config;
-    const size_t workers = ctkd__workers_count(c->workers);
-    t->slices = c->slices ? c->slices : workers;
+    const size_t ranks = ctkd__dist_size(c->dist);
+    t->slices = c->slices ? c->slices : ctkd__workers_count(c->workers);
+    t->own_slices = t->slices / ranks;
+    t->first_slice = t->own_slices * ctkd__dist_rank(c->dist);
+    const size_t workers = ranks * ctkd__workers_count(c->workers);
     t->lowering =
         (struct ctkd__lowering){ .graph = graph,
                                  .kernels = c->kernels,
@@ -235,6 +238,24 @@ static void describe(struct ctkd__training *t, const struct ctkd__graph *graph)
                                  .no_logits = c->no_logits || graph->output < 0,
                                  .images = (c->batch_max + workers - 1) / workers,
                                  .call_images = (c->batch_max + t->slices - 1) / t->slices };
+}
+
+static ctkd_status describe_ranks(struct ctkd__training *t, ctkd_error *err)
+{
+    const size_t ranks = ctkd__dist_size(t->config.dist);
+    if (t->slices % (ranks * ctkd__workers_count(t->config.workers)) != 0)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "training: found %zu slices for %zu ranks of %zu threads, expected a "
+                          "multiple of both",
+                          t->slices, ranks, ctkd__workers_count(t->config.workers));
+    if (!t->config.dist)
+        return CTKD_OK;
+    t->rank_slices = calloc(ranks + 1, sizeof *t->rank_slices);
+    if (!t->rank_slices)
+        return ctkd__fail(err, CTKD_ENOMEM, "training: out of memory");
+    for (size_t r = 0; r <= ranks; r++)
+        t->rank_slices[r] = r * t->own_slices;
+    return CTKD_OK;
 }
 
 static ctkd_status lower(struct ctkd__training *t, ctkd_error *err)
@@ -261,7 +282,9 @@ ctkd_status ctkd__training_create(const struct ctkd__graph *graph, struct ctkd__
     t->weights = weights;
     t->config = *config;
     describe(t, graph);
-    ctkd_status status = lower(t, err);
+    ctkd_status status = describe_ranks(t, err);
+    if (!status)
+        status = lower(t, err);
     if (!status)
         status = ctkd__training_plan(t) ? CTKD_OK : CTKD_ENOMEM;
     if (!status)
@@ -288,9 +311,10 @@ void ctkd__training_destroy(struct ctkd__training *t)
     if (!t)
         return;
     ctkd__training_outputs_destroy(t);
-    for (size_t i = 0; i < t->slices; i++)
+    for (size_t i = 0; i < t->own_slices; i++)
         ctkd__pages_release(t->gradients ? t->gradients[i] : NULL, gradient_bytes(t));
     free(t->gradients);
+    free(t->rank_slices);
     free(t->packs);
     ctkd__pages_release(t->packed[0], t->packed_bytes);
     ctkd__pages_release(t->packed[1], t->packed_bytes);
@@ -303,7 +327,7 @@ void ctkd__training_destroy(struct ctkd__training *t)
 
 size_t ctkd__training_bytes(const struct ctkd__training *t)
 {
-    return ctkd__lowering_bytes(&t->lowering) + t->slices * gradient_bytes(t) +
+    return ctkd__lowering_bytes(&t->lowering) + t->own_slices * gradient_bytes(t) +
            2 * t->packed_bytes + ctkd__training_outputs_bytes(t);
 }
 
@@ -339,7 +363,8 @@ static void backward_worker(void *context, size_t worker)
     struct ctkd__training *const t = context;
     const size_t slices = ctkd__worker_slices(t);
     for (size_t s = worker * slices; s < (worker + 1) * slices; s++)
-        if (ctkd__slice_begin(t->n, t->slices, s) == ctkd__slice_begin(t->n, t->slices, s + 1))
+        if (ctkd__slice_begin(t->n, t->slices, t->first_slice + s) ==
+            ctkd__slice_begin(t->n, t->slices, t->first_slice + s + 1))
             memset(t->gradients[s], 0, t->weights->n_values * sizeof(float));
     /* Instructions that no gradient reaches never write theirs, which stay 0 from the allocation.
      */
@@ -348,6 +373,29 @@ static void backward_worker(void *context, size_t worker)
             run_op(t, i, worker, true);
     if (worker == 0)
         ctkd__training_parameter_gradients(t);
+}
+
+void ctkd__view_share_sums(const struct ctkd__worker_view *v, void *sums, size_t row_bytes)
+{
+    struct ctkd__training *const t = v->training;
+    ctkd__view_meet(v);
+    if (!t->rank_slices)
+        return;
+    if (v->worker == 0 && t->exchange.status == CTKD_OK)
+        (void)ctkd__dist_gather(t->config.dist, CTKD__CHANNEL_MAIN, sums, row_bytes, t->rank_slices,
+                                &t->exchange);
+    ctkd__view_meet(v);
+}
+
+/* The passes of all workers; a failure between ranks leaves values that nobody may use. */
+static ctkd_status run_pass(struct ctkd__training *t, void (*fn)(void *context, size_t worker),
+                            ctkd_error *err)
+{
+    t->exchange = (ctkd_error){ .status = CTKD_OK };
+    const ctkd_status status = ctkd__lowering_run(&t->lowering, fn, t, err);
+    if (status == CTKD_OK && t->exchange.status != CTKD_OK)
+        return ctkd__fail(err, t->exchange.status, "%s", t->exchange.message);
+    return status;
 }
 
 void ctkd__training_draws(struct ctkd__training *t, uint64_t seed, uint64_t major, size_t first)
@@ -371,7 +419,7 @@ ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const flo
     t->logits = logits;
     if (!t->lowering.forward_only)
         t->weights->batches_tracked++;
-    return ctkd__lowering_run(&t->lowering, forward_worker, t, err);
+    return run_pass(t, forward_worker, err);
 }
 
 ctkd_status ctkd__training_backward(struct ctkd__training *t, const float *dlogits, ctkd_error *err)
@@ -387,14 +435,14 @@ ctkd_status ctkd__training_backward(struct ctkd__training *t, const float *dlogi
         return ctkd__fail(err, CTKD_EINVAL,
                           "training: gradient of the logits: found NULL, expected values");
     t->dlogits = dlogits;
-    const ctkd_status status = ctkd__lowering_run(&t->lowering, backward_worker, t, err);
+    const ctkd_status status = run_pass(t, backward_worker, err);
     ctkd__training_outputs_forget(t);
     return status;
 }
 
 size_t ctkd__training_slices(const struct ctkd__training *t)
 {
-    return t->slices;
+    return t->own_slices;
 }
 
 const float *ctkd__training_gradient(const struct ctkd__training *t, size_t slice)
@@ -408,7 +456,7 @@ ctkd_status ctkd__training_export_gradient(const struct ctkd__training *t,
     float *const sum = ctkd__pages_allocate(t->weights->n_values * sizeof *sum);
     if (!sum)
         return ctkd__fail(err, CTKD_ENOMEM, "training: out of memory");
-    for (size_t s = 0; s < t->slices; s++)
+    for (size_t s = 0; s < t->own_slices; s++)
         for (size_t i = 0; i < t->weights->n_values; i++)
             sum[i] += t->gradients[s][i];
     ctkd_status status = CTKD_OK;

@@ -7,6 +7,7 @@
 #ifndef CTKD_NN_TRAINING_H
 #define CTKD_NN_TRAINING_H
 
+#include "dist/dist.h"
 #include "nn/conv/choices.h"
 #include "nn/graph.h"
 #include "nn/kernels/kernels.h"
@@ -16,13 +17,19 @@
 
 struct ctkd__training;
 
+/*
+ * With several ranks a batch is that of all: n, images, logits, outputs, side inputs and their
+ * gradients have a row for each of its images, of which a rank reads and writes those of its slices.
+ * Statistics of batch norms are those of the batch; gradients are those of the own slices.
+ */
 struct ctkd__training_config {
     const char *name; /* of its rows in the profile ("student"); NULL: "network"; kept */
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
-    size_t
-        slices; /* of a batch; 0: one for each worker. Else a multiple of the workers, and bits do
-                      not depend on how many these are: every call is of one slice */
+    /* Of a batch; 0: one for each worker. Else a multiple of the workers of all ranks, and bits do
+       not depend on how many these are: every call is of one slice. */
+    size_t slices;
+    struct ctkd__dist *dist; /* ranks, each of which has an equal run of the slices; NULL: one */
     size_t batch_max;
     const char *conv; /* "auto", or the name of an implementation to force where it applies */
     struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
@@ -66,6 +73,9 @@ ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, co
 ctkd_status ctkd__training_backward(struct ctkd__training *training, const float *dlogits,
                                     ctkd_error *err);
 
+/* Between forward and backward: rows of output `index` that other ranks have become those of all. */
+ctkd_status ctkd__training_share_output(struct ctkd__training *training, size_t index,
+                                        ctkd_error *err);
 /* Plain [n][c][h][w] of output `index`; of a parameter [c]. Valid until the next forward. */
 const float *ctkd__training_output(const struct ctkd__training *training, size_t index);
 /* The gradient of output `index`, plain as its value, borrowed until backward returns; NULL (also
@@ -78,12 +88,12 @@ void ctkd__training_input(struct ctkd__training *training, int node, const float
    without input_gradients, and when nothing that is computed reads it. */
 const float *ctkd__training_input_gradient(const struct ctkd__training *training, int node);
 
-/* How many slices a batch has. */
+/* How many slices this rank has of a batch. */
 size_t ctkd__training_slices(const struct ctkd__training *training);
-/* Of slice `slice`, the part of the gradient: n_values floats in the layout of weights->values. The
-   gradient is the sum of all. */
+/* Of the rank's slice `slice`, the part of the gradient: n_values floats in the layout of
+   weights->values. The gradient is the sum of all, over all ranks. */
 const float *ctkd__training_gradient(const struct ctkd__training *training, size_t slice);
-/* The whole gradient as named row-major tensors; for tests and tools. */
+/* The sum over the rank's slices as named row-major tensors; for tests and tools. */
 ctkd_status ctkd__training_export_gradient(const struct ctkd__training *training,
                                            struct ctkd__tensors *list, ctkd_error *err);
 /* How many convolutions, counted by direction, run a library's slow reference code, and the first

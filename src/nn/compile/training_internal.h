@@ -4,14 +4,18 @@
 
 #include "nn/compile/instructions.h"
 #include "nn/compile/training.h"
+#include "util/slice.h"
 
 struct ctkd__training {
     struct ctkd__lowering lowering;
     struct ctkd__weights *weights;
     struct ctkd__training_config config;
-    size_t slices;     /* of a batch: a multiple of the workers */
-    float **gradients; /* [slices][n_values] */
-    float *packed[2];  /* convolutions' weights, alternating */
+    size_t slices;                  /* of a batch: a multiple of the workers of all ranks */
+    size_t first_slice, own_slices; /* of this rank */
+    size_t *rank_slices;            /* [ranks + 1] the first slice of each; NULL: one rank */
+    ctkd_error exchange;            /* what failed between ranks in this pass */
+    float **gradients;              /* [own_slices][n_values] */
+    float *packed[2];               /* convolutions' weights, alternating */
     size_t packed_bytes;
     double *norm_doubles;
     float *norm_floats;
@@ -37,12 +41,6 @@ struct ctkd__training {
     unsigned *packs; /* [workers] how often weights were packed: picks the buffer */
 };
 
-/* The images of a slice in a batch of n: contiguous, as even as can be. */
-static inline size_t ctkd__slice_begin(size_t n, size_t slices, size_t slice)
-{
-    return n * slice / slices;
-}
-
 /* training_plan.c: buffers and the paths of the gradients; false when memory is short. */
 bool ctkd__training_plan(struct ctkd__training *training);
 
@@ -60,23 +58,24 @@ size_t ctkd__training_outputs_bytes(const struct ctkd__training *training);
 /* The slices of a worker. */
 static inline size_t ctkd__worker_slices(const struct ctkd__training *training)
 {
-    return training->slices / ctkd__lowering_workers(&training->lowering);
+    return training->own_slices / ctkd__lowering_workers(&training->lowering);
 }
 
 /* Of all images of a worker; its slice is its first, for those that have one alone. */
 static inline struct ctkd__worker_view
 ctkd__view_of_worker(struct ctkd__training *training, const struct ctkd__lowered *op, size_t worker)
 {
-    const size_t workers = ctkd__lowering_workers(&training->lowering);
-    const size_t first = ctkd__slice_begin(training->n, workers, worker);
+    const size_t count = ctkd__worker_slices(training), all = training->slices;
+    const size_t slice = training->first_slice + worker * count;
+    const size_t first = ctkd__slice_begin(training->n, all, slice);
     const struct ctkd__kernels *const kernels = training->lowering.kernels;
     return (struct ctkd__worker_view){ .lowering = &training->lowering,
                                        .op = op,
                                        .worker = worker,
                                        .first = first,
-                                       .n = ctkd__slice_begin(training->n, workers, worker + 1) -
+                                       .n = ctkd__slice_begin(training->n, all, slice + count) -
                                             first,
-                                       .slice = worker * ctkd__worker_slices(training),
+                                       .slice = slice,
                                        .images = training->x,
                                        .logits = training->logits,
                                        .outputs = training->output_values,
@@ -114,8 +113,13 @@ static inline float *ctkd__view_parameter(const struct ctkd__worker_view *v, enu
 
 static inline float *ctkd__view_gradient(const struct ctkd__worker_view *v, enum ctkd__role role)
 {
-    return ctkd__view_part(v, role, v->training->gradients[v->slice]);
+    struct ctkd__training *const t = v->training;
+    return ctkd__view_part(v, role, t->gradients[v->slice - t->first_slice]);
 }
+
+/* Waits for the other workers of this rank; then sums that every slice has `row_bytes` of are there
+   for all slices, also those of other ranks. training.c */
+void ctkd__view_share_sums(const struct ctkd__worker_view *v, void *sums, size_t row_bytes);
 
 /* The batch norm of `op` as the last forward pass had it. op_batch_norm.c */
 struct ctkd__affine ctkd__norm_batch_affine(const struct ctkd__training *training,

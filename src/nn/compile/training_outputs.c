@@ -121,11 +121,22 @@ void ctkd__training_parameter_gradients(struct ctkd__training *t)
         if (is_parameter(t, i))
             memset(t->gradients[0] + parameter_offset(t, i), 0,
                    t->lowering.graph->nodes[t->outputs[i]].c * sizeof(float));
+    if (t->first_slice > 0) /* it is no sum over slices: all ranks have the same, one adds it */
+        return;
     for (size_t i = 0; i < t->config.n_outputs; i++) /* one parameter may be two outputs */
         for (size_t c = 0;
              is_parameter(t, i) && t->doutputs[i] && c < t->lowering.graph->nodes[t->outputs[i]].c;
              c++)
             t->gradients[0][parameter_offset(t, i) + c] += t->doutputs[i][c];
+}
+
+ctkd_status ctkd__training_share_output(struct ctkd__training *t, size_t index, ctkd_error *err)
+{
+    return is_parameter(t, index)
+               ? CTKD_OK
+               : ctkd__dist_gather_images(
+                     t->config.dist, t->n, t->output_values[index],
+                     image_floats(&t->lowering.graph->nodes[t->outputs[index]]), err);
 }
 
 const float *ctkd__training_output(const struct ctkd__training *t, size_t index)

@@ -100,7 +100,7 @@ static void norm_forward(const struct ctkd__worker_view *v)
         const struct ctkd__worker_view slice = ctkd__view_of_slice(v, s);
         slice_moments(&slice, channels);
     }
-    ctkd__view_meet(v);
+    ctkd__view_share_sums(v, op->forward_sums, 2 * channels * sizeof *op->forward_sums);
     const struct norm_coefficients k = coefficients_of(v->training, op, v->worker);
     const float *const weight = ctkd__view_parameter(v, CTKD__ROLE_WEIGHT);
     const float *const bias = ctkd__view_parameter(v, CTKD__ROLE_BIAS);
@@ -181,9 +181,11 @@ static void norm_backward(const struct ctkd__worker_view *v)
     }
     if (stored) /* before dx may take the place of g */
         ctkd__view_add_gradient(v, op->dr, op->masked);
-    ctkd__view_meet(v);
-    if (op->dx.out == CTKD__NO_BUFFER)
+    if (op->dx.out == CTKD__NO_BUFFER) {
+        ctkd__view_meet(v);
         return;
+    }
+    ctkd__view_share_sums(v, op->backward_sums, 2 * channels * sizeof *op->backward_sums);
     norm_backward_coefficients(v, &k, channels);
     v->kernels->norm_backward_apply(
         ctkd__view_in_extent(v), ctkd__view_x(v), stored ? NULL : &affine,
