@@ -1,5 +1,6 @@
 #include "support/check.h"
 #include "util/error.h"
+#include "util/text.h"
 
 static void fail_writes_the_status_and_the_message(void **state)
 {
@@ -35,21 +36,42 @@ static void fail_within_puts_a_prefix_before(void **state)
     assert_int_equal(err.status, CTKD_EIO);
 }
 
-static void long_messages_are_cut(void **state)
+static void a_long_message_keeps_its_beginning_and_its_end(void **state)
 {
     (void)state;
     ctkd_error err;
-    char text[1000];
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
-    ctkd__fail(&err, CTKD_EIO, "%s", text);
-    assert_int_equal(strlen(err.message), sizeof err.message - 1);
-    for (size_t n = 500; n < 520; n++) {
-        text[sizeof text - 1 - n] = 'y';
+    char path[4096];
+    memset(path, 'x', sizeof path - 1);
+    path[sizeof path - 1] = '\0';
+    for (size_t n = 400; n < sizeof path; n = n < 600 ? n + 1 : 2 * n) {
+        const char *const name = path + sizeof path - 1 - n;
+        ctkd__fail(&err, CTKD_EIO, "cannot open %s: No such file", name);
+        assert_memory_equal(err.message, "cannot open xxx", 15);
+        const size_t length = strlen(err.message), whole = n + strlen("cannot open : No such file");
+        assert_int_equal(length, whole < sizeof err.message ? whole : sizeof err.message - 1);
+        assert_string_equal(err.message + length - 14, ": No such file");
+        assert_int_equal(strstr(err.message, "...") != NULL, whole >= sizeof err.message);
         ctkd__fail(&err, CTKD_EIO, "inner");
-        ctkd__fail_within(&err, CTKD_EIO, "%s", text + sizeof text - 1 - n);
-        assert_true(strlen(err.message) < sizeof err.message);
-        assert_memory_equal(err.message, text + sizeof text - 1 - n, 500);
+        ctkd__fail_within(&err, CTKD_EIO, "%s", name);
+        assert_string_equal(err.message + strlen(err.message) - 7, ": inner");
+    }
+}
+
+static void a_long_message_is_cut_between_characters(void **state)
+{
+    (void)state;
+    ctkd_error err;
+    char text[1024];
+    for (size_t shift = 0; shift < 4; shift++) {
+        size_t n = 0;
+        for (; n < shift; n++)
+            text[n] = 'x';
+        for (; n + 8 < sizeof text; n += 3)
+            memcpy(text + n, "\u2603", 4);
+        memcpy(text + n, &"yyyy"[shift], 5 - shift);
+        ctkd__fail(&err, CTKD_EIO, "%s", text);
+        assert_true(ctkd__text_is_utf8(err.message));
+        assert_true(strlen(err.message) >= sizeof err.message - 7);
     }
 }
 
@@ -60,7 +82,8 @@ int main(void)
         cmocka_unit_test(fail_takes_no_error_struct),
         cmocka_unit_test(a_message_is_one_line_whatever_it_quotes),
         cmocka_unit_test(fail_within_puts_a_prefix_before),
-        cmocka_unit_test(long_messages_are_cut),
+        cmocka_unit_test(a_long_message_keeps_its_beginning_and_its_end),
+        cmocka_unit_test(a_long_message_is_cut_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

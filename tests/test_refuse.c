@@ -179,6 +179,21 @@ static void a_struct_of_another_version_is_read_as_far_as_it_goes(void **state)
     assert_int_equal(ctkd__struct_read(own, 12, 8, from, 4), CTKD_EINVAL);
 }
 
+static void a_long_message_is_cut_between_characters(void **state)
+{
+    (void)state;
+    char name[1024] = "xxx";
+    for (size_t n = 3; n + 3 < sizeof name; n += 3)
+        memcpy(name + n, "\u2603", 4);
+    for (size_t shift = 0; shift < 4; shift++) {
+        ctkd_error err;
+        (void)CTKD__REFUSE(&err, CTKD_ENOTFOUND, "method: ", name + shift);
+        const size_t length = strlen(err.message);
+        assert_true(length >= sizeof err.message - 4);
+        assert_int_equal((length - strlen("method: xxx") + shift) % 3, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +203,7 @@ int main(void)
         cmocka_unit_test(options_are_set_from_text),
         cmocka_unit_test(a_wrong_text_says_what_is_expected),
         cmocka_unit_test(a_struct_of_another_version_is_read_as_far_as_it_goes),
+        cmocka_unit_test(a_long_message_is_cut_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,10 +13,18 @@ ctkd_status ctkd__refuse(ctkd_error *err, ctkd_status status, ...)
     size_t used = 0;
     va_list parts;
     va_start(parts, status);
-    for (const char *part; (part = va_arg(parts, const char *));)
+    bool cut = false;
+    for (const char *part; (part = va_arg(parts, const char *));) {
         for (; *part && used + 1 < sizeof err->message; part++)
             err->message[used++] = *part;
+        cut |= *part != 0;
+    }
     va_end(parts);
+    if (cut) { /* not within a character of several bytes (UTF-8) */
+        while (used > 0 && ((unsigned char)err->message[used - 1] & 0xc0) == 0x80)
+            used--;
+        used -= used > 0 && ((unsigned char)err->message[used - 1] & 0x80);
+    }
     err->message[used] = 0;
     return status;
 }

@@ -12,15 +12,37 @@ static void one_line(char *message)
             *c = '?';
 }
 
+/* Of a message that does not fit the middle is left out, characters of several bytes as one: its
+   beginning names the file, whose path may be long, and its end the reason. */
+static void keep_message(ctkd_error *err, const char *text)
+{
+    static const char gap[] = "...";
+    const size_t room = sizeof err->message - 1, length = strlen(text);
+    size_t head = room / 2, tail = length - (room - head - strlen(gap));
+    if (length <= room) {
+        memcpy(err->message, text, length + 1);
+    } else {
+        while (head > 0 && ((unsigned char)text[head] & 0xc0) == 0x80)
+            head--;
+        while (((unsigned char)text[tail] & 0xc0) == 0x80)
+            tail++;
+        snprintf(err->message, sizeof err->message, "%.*s%s%s", (int)head, text, gap, text + tail);
+    }
+    one_line(err->message);
+}
+
+enum { LONGEST = 8192 }; /* with paths of up to PATH_MAX */
+
 ctkd_status ctkd__fail(ctkd_error *err, ctkd_status status, const char *format, ...)
 {
     if (!err)
         return status;
+    char text[LONGEST];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(err->message, sizeof err->message, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    one_line(err->message);
+    keep_message(err, text);
     err->status = status;
     return status;
 }
@@ -29,17 +51,14 @@ ctkd_status ctkd__fail_within(ctkd_error *err, ctkd_status status, const char *f
 {
     if (!err)
         return status;
-    char inner[sizeof err->message];
-    memcpy(inner, err->message, sizeof inner);
+    char text[LONGEST + sizeof err->message + 2];
     va_list arguments;
     va_start(arguments, format);
-    const int n = vsnprintf(err->message, sizeof err->message, format, arguments);
+    vsnprintf(text, LONGEST, format, arguments);
     va_end(arguments);
-    if (n >= 0 && (size_t)n + 2 < sizeof err->message) {
-        memcpy(err->message + n, ": ", 3);
-        strncat(err->message, inner, sizeof err->message - (size_t)n - 3);
-    }
-    one_line(err->message);
+    const size_t n = strlen(text);
+    snprintf(text + n, sizeof text - n, ": %s", err->message);
+    keep_message(err, text);
     err->status = status;
     return status;
 }
