@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/logit_folder.h"
@@ -328,6 +330,30 @@ static void pruning_removes_what_was_used_longest_ago(void **state)
     free(path);
 }
 
+/* prune removes the file between its opening and its lock. */
+static void a_file_that_is_removed_while_it_is_opened_is_created_again(void **state)
+{
+    char *const path = strdup(temp_path(*state, "x.logits"));
+    ctkd__logit_file_close(create(path));
+    const int pruner = open(path, O_RDONLY);
+    assert_int_equal(flock(pruner, LOCK_EX), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        struct ctkd__logit_file *mine;
+        close(pruner);
+        const bool created =
+            ctkd__logit_file_create(path, identity, &shape, &mine, NULL) == CTKD_OK;
+        _exit(created && access(path, F_OK) == 0 ? 0 : 1);
+    }
+    nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+    assert_int_equal(unlink(path), 0);
+    close(pruner);
+    int ended = 0;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_int_equal(ended, 0);
+    free(path);
+}
+
 static void sizes_have_their_unit(void **state)
 {
     (void)state;
@@ -351,6 +377,7 @@ int main(void)
         IN_A_FOLDER(the_last_of_the_disk_is_left_to_others),
         IN_A_FOLDER(shapes_that_no_file_can_have_are_refused),
         IN_A_FOLDER(pruning_removes_what_was_used_longest_ago),
+        IN_A_FOLDER(a_file_that_is_removed_while_it_is_opened_is_created_again),
         cmocka_unit_test(sizes_have_their_unit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,8 @@ enum {
     SUM_DIGITS = 16,
     PUTS_PER_LOOK = 256,   /* rows between looks at what the disk has left */
     INDEX_WORDS = 1 << 16, /* of a read of the index */
-    ROWS_ALIGNMENT = 4096  /* of the first row */
+    ROWS_ALIGNMENT = 4096, /* of the first row */
+    ATTEMPTS = 8           /* to open a file that others remove */
 };
 static const uint32_t present_bit = UINT32_C(1) << 31;
 
@@ -223,28 +224,53 @@ struct ctkd__logit_shape ctkd__logit_file_shape(const struct ctkd__logit_file *f
 
 /* --- opening */
 
-ctkd_status ctkd__logit_file_open(const char *path, struct ctkd__logit_file **out, ctkd_error *err)
+/* Opens and locks it. CTKD_ENOTFOUND: it is not there, or was removed (prune) before the lock held it,
+   so that nobody would find what is written into it. */
+static ctkd_status open_locked(struct ctkd__logit_file *file, ctkd_error *err)
 {
-    *out = NULL;
-    struct ctkd__logit_file *const file = calloc(1, sizeof *file);
-    if (!file)
-        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
-    snprintf(file->path, sizeof file->path, "%s", path);
+    const char *const path = file->path;
+    struct stat info;
     file->descriptor = open(path, O_RDWR | O_CLOEXEC);
     if (file->descriptor < 0 && (errno == EACCES || errno == EROFS))
         file->descriptor = open(path, O_RDONLY | O_CLOEXEC); /* to be read, at least */
-    ctkd_status status = CTKD_OK;
     if (file->descriptor < 0)
-        status = ctkd__fail(err, CTKD_EIO, "%s: cannot open: %s", path, strerror(errno));
-    else if (flock(file->descriptor, LOCK_SH) != 0)
-        status = ctkd__fail(err, CTKD_EIO, "%s: cannot lock: %s", path, strerror(errno));
-    else
+        return ctkd__fail(err, errno == ENOENT ? CTKD_ENOTFOUND : CTKD_EIO, "%s: cannot open: %s",
+                          path, strerror(errno));
+    if (flock(file->descriptor, LOCK_SH) != 0)
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot lock: %s", path, strerror(errno));
+    if (fstat(file->descriptor, &info) == 0 && info.st_nlink == 0)
+        return ctkd__fail(err, CTKD_ENOTFOUND, "%s: cannot open: it was removed meanwhile", path);
+    return CTKD_OK;
+}
+
+ctkd_status ctkd__logit_file_open(const char *path, struct ctkd__logit_file **out, ctkd_error *err)
+{
+    *out = NULL;
+    if (strlen(path) >= PATH_BYTES)
+        return ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", path);
+    struct ctkd__logit_file *const file = calloc(1, sizeof *file);
+    if (!file)
+        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
+    strcpy(file->path, path);
+    ctkd_status status = open_locked(file, err);
+    if (status == CTKD_OK)
         status = read_header(file, err);
     if (status == CTKD_OK)
         *out = file;
     else
         ctkd__logit_file_close(file);
     return status;
+}
+
+bool ctkd__logit_file_is_one(const char *path)
+{
+    char found[sizeof first_line - 1];
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const bool is = descriptor >= 0 && read_all(descriptor, found, sizeof found, 0) &&
+                    memcmp(found, first_line, sizeof found) == 0;
+    if (descriptor >= 0)
+        close(descriptor);
+    return is;
 }
 
 void ctkd__logit_file_close(struct ctkd__logit_file *file)
@@ -327,11 +353,12 @@ ctkd_status ctkd__logit_file_create(const char *path, const char *identity,
         return ctkd__fail(err, CTKD_ERANGE,
                           "%s: %" PRIu64 " samples of %" PRIu64 " views are too many", path,
                           shape->samples, shape->views);
-    ctkd_status status = CTKD_OK;
-    if (access(path, F_OK) != 0)
-        status = make_file(path, header, end, err);
-    if (status == CTKD_OK)
-        status = ctkd__logit_file_open(path, out, err);
+    ctkd_status status = CTKD_ENOTFOUND;
+    for (int i = 0; i < ATTEMPTS && status == CTKD_ENOTFOUND; i++) {
+        status = access(path, F_OK) == 0 ? CTKD_OK : make_file(path, header, end, err);
+        if (status == CTKD_OK)
+            status = ctkd__logit_file_open(path, out, err);
+    }
     if (status == CTKD_OK)
         status = check_identity(*out, header, err);
     if (status == CTKD_OK)

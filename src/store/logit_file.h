@@ -43,8 +43,11 @@ uint64_t ctkd__logit_file_bytes_max(const struct ctkd__logit_shape *shape);
 ctkd_status ctkd__logit_file_create(const char *path, const char *identity,
                                     const struct ctkd__logit_shape *shape,
                                     struct ctkd__logit_file **out, ctkd_error *err);
-/* Opens one that is there, whatever it holds. CTKD_EFORMAT: it is no such file, or damaged. */
+/* Opens one that is there, whatever it holds. CTKD_EFORMAT: it is no such file, or damaged;
+   CTKD_ENOTFOUND: it is not there, or was removed while it was opened. */
 ctkd_status ctkd__logit_file_open(const char *path, struct ctkd__logit_file **out, ctkd_error *err);
+/* Whether a file begins as one of them. */
+bool ctkd__logit_file_is_one(const char *path);
 void ctkd__logit_file_close(struct ctkd__logit_file *file);
 
 struct ctkd__logit_shape ctkd__logit_file_shape(const struct ctkd__logit_file *file);

@@ -114,6 +114,23 @@ static ctkd_status remove_unused(const struct ctkd__logit_entry *entry, bool *in
                    : ctkd__fail(err, CTKD_EIO, "cannot remove %s: %s", entry->path, strerror(why));
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* Forgets files of others that are called as a store is: they are nobody's here to remove. What is
+   left of a file under creation may have no header yet. */
+static void keep_stores(struct ctkd__logit_folder *folder)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < folder->count; i++)
+        if (folder->entries[i].leftover || ctkd__logit_file_is_one(folder->entries[i].path))
+            folder->entries[kept++] = folder->entries[i];
+    folder->count = kept;
+}
+
 ctkd_status ctkd__logit_folder_prune(const char *path, uint64_t bytes,
                                      void (*tell)(const struct ctkd__logit_entry *entry,
                                                   bool in_use),
@@ -122,6 +139,10 @@ ctkd_status ctkd__logit_folder_prune(const char *path, uint64_t bytes,
     struct ctkd__logit_folder folder;
     uint64_t occupied = 0;
     ctkd_status status = ctkd__logit_folder_read(path, &folder, err);
+    keep_stores(&folder);
+    if (status == CTKD_OK && folder.count == 0 && !is_folder(path))
+        status = ctkd__fail(err, CTKD_EFORMAT,
+                            "%s: found no store of logits, expected a folder of them", path);
     for (size_t i = 0; i < folder.count; i++)
         occupied += folder.entries[i].occupied;
     if (folder.count)

@@ -175,6 +175,15 @@ grep -q '^in use, stays: full/' stdout && [ "$(ls full | wc -l)" = 1 ] || fail "
 expect 0 "$ctkd" teacher-store prune full --gigabytes 0
 [ "$(ls full | wc -l)" = 0 ] || fail "prune: $(ls full)"
 
+# A file of others stays, whatever it is called and however it is named.
+mkdir mixed
+echo notes >mixed/thesis.logits
+cp mixed/thesis.logits thesis
+expect 0 "$ctkd" teacher-store prune mixed --gigabytes 0
+expect_error 1 "ctkd: thesis: found no store of logits, expected a folder of them" \
+    "$ctkd" teacher-store prune thesis --gigabytes 0
+cmp mixed/thesis.logits thesis || fail "prune removed a file of others"
+
 # What is asked wrongly.
 expect 1 "${distill[@]}" run.dir=x "teacher.store=$file/x"
 grep -q "^ctkd: teacher.store: cannot create $file/x: Not a directory$" stderr && [ ! -e x ] || fail "no folder: $(cat stderr)"
