@@ -74,6 +74,21 @@ static void text_is_wrapped_at_80(void **state)
     check_wrapped("", "", 4, "\n");
 }
 
+static void a_word_is_quoted_for_a_shell_where_it_needs_it(void **state)
+{
+    (void)state;
+    char out[64];
+    assert_string_equal(ctkd__text_shell("runs/a-1.yaml", out, sizeof out), "runs/a-1.yaml");
+    assert_string_equal(ctkd__text_shell("", out, sizeof out), "''");
+    assert_string_equal(ctkd__text_shell("my run", out, sizeof out), "'my run'");
+    assert_string_equal(ctkd__text_shell("it's $x", out, sizeof out), "'it'\\''s $x'");
+    for (size_t bytes = 1; bytes < 12; bytes++) {
+        memset(out, 'x', sizeof out);
+        assert_true(strlen(ctkd__text_shell("it's $x", out, bytes)) < bytes);
+        assert_int_equal(out[bytes], 'x');
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +96,7 @@ int main(void)
         cmocka_unit_test(utf8_may_have_controls),
         cmocka_unit_test(edits_are_counted),
         cmocka_unit_test(text_is_wrapped_at_80),
+        cmocka_unit_test(a_word_is_quoted_for_a_shell_where_it_needs_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

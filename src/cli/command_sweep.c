@@ -11,6 +11,7 @@
 #include "train/teacher_store.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/text.h"
 
 enum { ARMS_MAX = 64, WORDS_MAX = 128, SEEDS_MAX = 1000, NAME_BYTES = 128 };
 
@@ -317,23 +318,28 @@ static void free_plan(struct ctkd__sweep *sweep)
 
 /* --- running */
 
-/* One line for the shell: words in single quotes where they need them. */
-static void print_command(const struct ctkd__sweep_run *run)
+/* One line for the shell. */
+static ctkd_status print_command(const struct ctkd__sweep_run *run, ctkd_error *err)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_./=:,+-@%";
     for (char **word = run->argv; *word; word++) {
-        const char *const separator = word == run->argv ? "" : " ";
-        if (**word && (*word)[strspn(*word, plain)] == '\0') {
-            printf("%s%s", separator, *word);
-            continue;
-        }
-        printf("%s'", separator);
-        for (const char *at = *word; *at; at++)
-            printf(*at == '\'' ? "'\\''" : "%c", *at);
-        putchar('\'');
+        const size_t room = 4 * strlen(*word) + 3;
+        char *const text = malloc(room);
+        if (!text)
+            return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
+        printf("%s%s", word == run->argv ? "" : " ", ctkd__text_shell(*word, text, room));
+        free(text);
     }
     putchar('\n');
+    return CTKD_OK;
+}
+
+static ctkd_status print_commands(const struct ctkd__sweep *sweep, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < sweep->count && status == CTKD_OK; i++)
+        if (sweep->runs[i].state == CTKD__SWEEP_WAITING)
+            status = print_command(&sweep->runs[i], err);
+    return status;
 }
 
 static const char *last_top1(const struct ctkd__sweep_run *run, char text[32])
@@ -427,9 +433,8 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     if (parse(&line, request, &err) || plan(request, &sweep, &err)) {
         status = ctkd__cli_misused(command, &err);
     } else if (request->print) {
-        for (size_t i = 0; i < sweep.count; i++)
-            if (sweep.runs[i].state == CTKD__SWEEP_WAITING)
-                print_command(&sweep.runs[i]);
+        if (print_commands(&sweep, &err) != CTKD_OK)
+            status = ctkd__cli_failed(&err);
     } else if (request->dry_run) {
         if (ctkd__dry_run_sweep(&sweep, request->n_arms, &err) != CTKD_OK)
             status = ctkd__cli_failed(&err);

@@ -14,6 +14,7 @@
 #include "run/settled.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/text.h"
 
 /* What is needed within one call and lost after it. */
 struct progress {
@@ -452,6 +453,8 @@ static ctkd_status interrupt(struct progress *p, ctkd_error *err)
 {
     const struct ctkd__loop *loop = p->loop;
     struct ctkd__run_state *state = &loop->session->state;
+    char path[CTKD__RUN_PATH_BYTES], word[4 * sizeof path];
+    ctkd__run_file_path(loop->run->dir, CTKD__RUN_CONFIG, path, sizeof path);
     ctkd_status status = save_checkpoint(p, err);
     state->evaluated = false; /* the weights have moved since */
     if (status == CTKD_OK)
@@ -460,11 +463,10 @@ static ctkd_status interrupt(struct progress *p, ctkd_error *err)
         status = finish(p, true, err);
     if (status != CTKD_OK)
         return status;
-    return ctkd__fail(
-        err, CTKD_EINTERRUPTED,
-        "%s at epoch %" PRIu64 ", step %" PRIu64 "; resume with: ctkd %s %s/%s --resume",
-        p->late ? "train.max_minutes reached" : "interrupted", state->epoch, state->epoch_step,
-        loop->command, loop->run->dir, ctkd__run_file_name(CTKD__RUN_CONFIG));
+    return ctkd__fail(err, CTKD_EINTERRUPTED,
+                      "%s at epoch %" PRIu64 ", step %" PRIu64 "; resume with: ctkd %s %s --resume",
+                      p->late ? "train.max_minutes reached" : "interrupted", state->epoch,
+                      state->epoch_step, loop->command, ctkd__text_shell(path, word, sizeof word));
 }
 
 /* To the next epoch, or to the first of the main stage, which begins with an optimiser at rest. */

@@ -232,6 +232,16 @@ ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *con
     return lock(run, err);
 }
 
+static ctkd_status remove_file(const struct ctkd__run *run, enum ctkd__run_file file,
+                               ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    ctkd__run_file_path(run->dir, file, path, sizeof path);
+    return unlink(path) == 0 || errno == ENOENT
+               ? CTKD_OK
+               : ctkd__fail(err, CTKD_EIO, "cannot replace %s: %s", path, strerror(errno));
+}
+
 ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__config *config,
                                    uint64_t bytes, ctkd_error *err)
 {
@@ -242,6 +252,10 @@ ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__con
         truncate(path, (off_t)bytes) != 0)
         return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
     ctkd_status status = write_config(run, CTKD__RUN_CONFIG, config, err);
+    if (status == CTKD_OK) /* it has not ended any more, and its last weights will be others */
+        status = remove_file(run, CTKD__RUN_SUMMARY, err);
+    if (status == CTKD_OK)
+        status = remove_file(run, CTKD__RUN_EVALUATION, err);
     if (status == CTKD_OK)
         status = ctkd__jsonl_open(&run->log, path, true, err);
     if (status == CTKD_OK)
@@ -260,11 +274,8 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
         status = ctkd__folders_create(run->dir, err);
     if (status == CTKD_OK)
         status = lock(run, err);
-    for (unsigned i = 0; i < CTKD__RUN_FILES_WRITTEN && status == CTKD_OK; i++) {
-        ctkd__run_file_path(run->dir, i, path, sizeof path);
-        if (unlink(path) != 0 && errno != ENOENT)
-            status = ctkd__fail(err, CTKD_EIO, "cannot replace %s: %s", path, strerror(errno));
-    }
+    for (unsigned i = 0; i < CTKD__RUN_FILES_WRITTEN && status == CTKD_OK; i++)
+        status = remove_file(run, i, err);
     if (status == CTKD_OK) /* it is of this call: the recorded one must not replace another run */
         status =
             ctkd__sections_set(ctkd__config_sections(config), run->dir, "run.force", "false", err);
@@ -286,6 +297,29 @@ void ctkd__run_close(struct ctkd__run *run)
     if (run->lock >= 0)
         close(run->lock); /* unlocks */
     run->lock = -1;
+}
+
+/* File systems need not share locks between machines: a lock that another one holds may seem free. */
+static bool owner_is_here(int file)
+{
+    char owner[128] = "", host[64] = "";
+    const ssize_t n = pread(file, owner, sizeof owner - 1, 0);
+    owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
+    gethostname(host, sizeof host - 1);
+    const char *const on = strstr(owner, " on ");
+    return !on || strcmp(on + strlen(" on "), host) == 0;
+}
+
+bool ctkd__run_abandoned(const char *dir)
+{
+    char path[PATH_BYTES];
+    ctkd__run_file_path(dir, CTKD__RUN_LOCK, path, sizeof path);
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT;
+    const bool abandoned = flock(file, LOCK_SH | LOCK_NB) == 0 && owner_is_here(file);
+    close(file);
+    return abandoned;
 }
 
 bool ctkd__run_ended(const struct ctkd__config *config)

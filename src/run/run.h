@@ -52,6 +52,10 @@ void ctkd__run_close(struct ctkd__run *run);
 /* recipe.yaml: the configuration that `recipe`, a CONFIG, gives by itself. */
 ctkd_status ctkd__run_save_recipe(const struct ctkd__run *run, const char *recipe, ctkd_error *err);
 
+/* Whether no process trains the run of a directory. False where that is not known: it was begun on
+   another machine. */
+bool ctkd__run_abandoned(const char *dir);
+
 /* Whether run.dir holds a run that ended. */
 bool ctkd__run_ended(const struct ctkd__config *config);
 /* Whether it holds one at all. */

@@ -274,7 +274,7 @@ static ctkd_status add_settings(struct ctkd__page_run *run, ctkd_error *err)
 static ctkd_status add_environment(struct ctkd__page_run *run, ctkd_error *err)
 {
     static const char *const keys[] = { "version", "isa", "threads" };
-    char text[CTKD__RUN_PATH_BYTES + 320];
+    char path[CTKD__RUN_PATH_BYTES + 256], word[4 * sizeof path], text[sizeof word + 64];
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < sizeof keys / sizeof *keys && status == CTKD_OK; i++) {
         const char *value = ctkd__json_rows_string(run->summary, 0, keys[i]);
@@ -284,8 +284,9 @@ static ctkd_status add_environment(struct ctkd__page_run *run, ctkd_error *err)
             status = ctkd__page_entries_add(&run->environment, keys[i], value ? value : text, err);
     }
     const char *const command = ctkd__json_rows_string(run->summary, 0, "command");
-    snprintf(text, sizeof text, "ctkd %s %s/%s run.dir=NEW", command ? command : "train", run->dir,
-             ctkd__run_file_name(CTKD__RUN_CONFIG));
+    ctkd__run_file_path(run->dir, CTKD__RUN_CONFIG, path, sizeof path);
+    snprintf(text, sizeof text, "ctkd %s %s run.dir=NEW", command ? command : "train",
+             ctkd__text_shell(path, word, sizeof word));
     return status == CTKD_OK
                ? ctkd__page_entries_add(&run->environment, "the same run again", text, err)
                : status;

@@ -13,6 +13,7 @@
 #include <curses.h>
 
 #include "config/run_config.h"
+#include "run/run.h"
 #include "util/error.h"
 #include "util/run_files.h"
 
@@ -101,10 +102,13 @@ bool ctkd__watch_row(const struct ctkd__curves *curves, const char *key, size_t 
 
 struct watched_run {
     char dir[1024];
-    size_t epochs; /* of its configuration */
-    off_t bytes;   /* of its log when it was read */
-    size_t told;   /* epochs that a plain line was written for */
-    bool ended;
+    size_t epochs;                              /* of its configuration */
+    off_t bytes;                                /* of its log when it was read */
+    size_t told;                                /* epochs that a plain line was written for */
+    bool summary, ended;                        /* ended: with a summary, or abandoned */
+    const char *state;                          /* in words; NULL: it trains */
+    char why[sizeof((ctkd_error *)0)->message]; /* its log cannot be read */
+    bool told_end;
     struct ctkd__curves curves;
 };
 
@@ -170,16 +174,26 @@ static void read_run(struct watched_run *run)
     char path[1100];
     struct stat info;
     struct ctkd__curves curves;
-    run->ended = ctkd__run_file_exists(run->dir, CTKD__RUN_SUMMARY);
+    ctkd_error why = { 0 };
+    /* In this order: a run writes its summary before it ends. */
+    const bool abandoned = ctkd__run_abandoned(run->dir);
+    run->summary = ctkd__run_file_exists(run->dir, CTKD__RUN_SUMMARY);
+    run->ended = run->summary || abandoned;
+    run->state = run->summary ? "ended"
+                 : abandoned  ? "was stopped before its end; --resume continues it"
+                              : NULL;
     ctkd__run_file_path(run->dir, CTKD__RUN_LOG, path, sizeof path);
     if (stat(path, &info) != 0 || info.st_size == run->bytes)
         return;
-    if (ctkd__curves_read(run->dir, &curves, NULL) == CTKD_OK) {
+    run->why[0] = '\0';
+    if (ctkd__curves_read(run->dir, &curves, &why) == CTKD_OK) {
         ctkd__curves_free(&run->curves);
         run->curves = curves;
         run->bytes = info.st_size;
-    } else
+    } else {
+        snprintf(run->why, sizeof run->why, "%s", why.message);
         ctkd__curves_free(&curves);
+    }
 }
 
 /* True: all have ended. */
@@ -205,6 +219,11 @@ static void write_plain(struct watched *w, FILE *out)
         if (run->curves.n_epochs > run->told)
             fprintf(out, "%s\n", ctkd__watch_line(&run->curves, run->epochs, text, sizeof text));
         run->told = run->curves.n_epochs;
+        if (run->ended && !run->told_end && run->why[0])
+            fprintf(out, "%s\n", run->why);
+        if (run->ended && !run->told_end && !run->summary)
+            fprintf(out, "%s  %s\n", run->dir, run->state);
+        run->told_end = run->ended;
     }
     fflush(out);
 }
@@ -215,15 +234,19 @@ static void draw_run(const struct watched_run *run, int *y, bool curves, bool ut
         const char *label, *key;
     } rows[] = { { "test top-1", "test_top1" }, { "loss", "loss" }, { "tau", "tau" } };
     char text[LINE_BYTES], row[4 * ROW_COLUMNS_MAX];
-    if (run->curves.n_epochs == 0)
+    if (run->curves.n_epochs == 0 && run->ended && run->why[0])
+        snprintf(text, sizeof text, "%s", run->why);
+    else if (run->curves.n_epochs == 0)
         snprintf(text, sizeof text, "%.400s  no finished epoch yet", run->dir);
     else
         ctkd__watch_line(&run->curves, run->epochs, text, sizeof text);
     /* Where it is too long the name loses its beginning, never the numbers. */
     const size_t length = strlen(text), room = (size_t)COLS;
     mvaddstr((*y)++, 0, length > room ? text + length - room : text);
-    if (run->ended)
-        addnstr("  ended", COLS);
+    if (run->state) {
+        addstr("  ");
+        addnstr(run->state, COLS);
+    }
     for (size_t i = 0; i < sizeof rows / sizeof *rows && curves && COLS > LABEL; i++)
         if (ctkd__watch_row(&run->curves, rows[i].key, (size_t)(COLS - LABEL - 1), utf8, row,
                             sizeof row)) {

@@ -60,6 +60,22 @@ bool ctkd__text_is_line(const char *text)
     return true;
 }
 
+const char *ctkd__text_shell(const char *word, char *out, size_t bytes)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_./=:,+-@%";
+    if (*word && word[strspn(word, plain)] == '\0') {
+        snprintf(out, bytes, "%s", word);
+        return out;
+    }
+    size_t used = (size_t)snprintf(out, bytes, "'");
+    for (; *word && used < bytes; word++)
+        used += (size_t)snprintf(out + used, bytes - used, *word == '\'' ? "'\\''" : "%c", *word);
+    if (used < bytes)
+        snprintf(out + used, bytes - used, "'");
+    return out;
+}
+
 size_t ctkd__edit_distance(const char *a, const char *b)
 {
     enum { LONGEST = 63 };

@@ -91,6 +91,14 @@ for settings in "train.tune=true" "teacher.path=a/teacher data.set=mnist:a/data"
     [ -e a/last.ckpt ] || fail "$settings: run.dir beside config.yaml is ignored"
 done
 
+# A run that goes on has not ended: what it left at its end is not that of its weights any more.
+cp -r longer again
+$run run.dir=again train.epochs=400 temperature.curriculum_epochs=1 --resume >out 2>&1 </dev/null &
+for ((i = 0; i < 200; i++)); do [ -e again/summary.json ] || break; sleep 0.05; done
+kill -KILL $!
+wait $! 2>/dev/null || true
+[ ! -e again/summary.json ] && [ ! -e again/evaluation.json ] || fail "the old summary of a run that goes on"
+
 # Refusals name the difference; nothing is touched.
 kept="longer/config.yaml longer/log.jsonl longer/summary.json longer/last.ckpt longer/last.safetensors"
 sum=$(cat $kept | sha256sum)

@@ -20,15 +20,30 @@ expect 0 timeout 20 "$ctkd" watch runs
 
 # A run that is not over is followed until it is.
 mv runs/a/summary.json summary.json
+exec 9<>runs/a/run.lock # as its process holds it
+flock 9
 tail -n 1 runs/a/log.jsonl >last
 sed -i '$d' runs/a/log.jsonl
-"$ctkd" watch runs/a >lines &
+: >lines
+"$ctkd" watch runs/a >lines 9>&- &
 watcher=$!
 for ((i = 0; i < 100 && $(wc -l <lines) < 1; i++)); do sleep 0.1; done
 cat last >>runs/a/log.jsonl
 mv summary.json runs/a/summary.json
 wait "$watcher" || fail "watch ends with $?"
 [ "$(grep -c '^runs/a  epoch [23]/3' lines)" = 2 ] || fail "lines of a run under way: $(cat lines)"
+
+# One whose process was killed is over, unless it may live on another machine; a damaged log is told.
+exec 9>&-
+cp -r runs/a killed
+rm killed/summary.json
+expect 0 timeout 20 "$ctkd" watch killed
+grep -q '^killed  was stopped before its end; --resume continues it$' stdout || fail "a killed run: $(cat stdout)"
+echo "process 1 on another-machine" >killed/run.lock
+expect 124 timeout 2 "$ctkd" watch killed
+echo garbage >runs/arm/seed-1/log.jsonl
+expect 0 timeout 20 "$ctkd" watch runs/arm
+grep -q '^runs/arm/seed-1/log.jsonl:1: ' stdout || fail "a damaged log: $(cat stdout)"
 
 # On a terminal.
 if command -v script >program; then
