@@ -20,7 +20,7 @@
 #if VB == 16
 enum { GM_ROWS = 8, GM_COLS = 2, GM_TALL = 2, GM_DEPTH = 8, GM_DEPTH_COLS = 2 };
 #elif defined(__AVX2__)
-enum { GM_ROWS = 6, GM_COLS = 2, GM_TALL = 2, GM_DEPTH = 4, GM_DEPTH_COLS = 2 };
+enum { GM_ROWS = 6, GM_COLS = 2, GM_TALL = 2, GM_DEPTH = 4, GM_DEPTH_COLS = 3 };
 #else
 enum { GM_ROWS = 6, GM_COLS = 1, GM_TALL = 1, GM_DEPTH = 4, GM_DEPTH_COLS = 1 };
 #endif
@@ -44,7 +44,7 @@ static size_t gm__tile(const struct ctkd__gemm_shape *s, bool gradient)
 static size_t gm__scratch_bytes(const struct ctkd__gemm_shape *s)
 {
     const size_t multiply = gm__tile(s, false) * s->in_blocks;
-    const size_t gradient = gm__tile(s, true) * (s->in_blocks + s->out_blocks);
+    const size_t gradient = gm__tile(s, true) * (s->in_blocks + s->out_blocks + 2);
     return (multiply > gradient ? multiply : gradient) * VB * sizeof(float);
 }
 
@@ -65,12 +65,12 @@ ALWAYS_INLINE void gm__stage_run(const float *from, size_t run, size_t row, floa
     }
 }
 
-/* Pixels [first, first + count) of [n][blocks][hw][B] into `to`; rows behind the last are zero. One
-   block after the other: memory is read in long runs. */
+/* Pixels [first, first + count) of [n][blocks][hw][B] into `to`, groups `group` floats apart; rows
+   behind the last are zero. One block after the other: memory is read in long runs. */
 static void gm__stage(size_t blocks, size_t hw, size_t first, size_t count, const float *x,
-                      const struct ctkd__affine *prologue, float *to)
+                      const struct ctkd__affine *prologue, float *to, size_t group)
 {
-    const size_t group = blocks * GM_ROWS * VB, skip = (blocks - 1) * GM_ROWS * VB;
+    const size_t skip = group - GM_ROWS * VB;
     const size_t tail = count % GM_ROWS, first_image = first / hw, first_at = first % hw;
     for (size_t b = 0; b < blocks; b++) {
         const vf scale = prologue ? v_load(prologue->scale + b * VB) : v_zero();
@@ -211,7 +211,8 @@ static void gm__multiply(const struct ctkd__gemm_shape *s, size_t n, const float
     size_t places[GM_TILE_MAX];
     for (size_t first = 0; first < pixels; first += tile) {
         const size_t count = pixels - first < tile ? pixels - first : tile;
-        gm__stage(s->in_blocks, s->hw, first, count, x, prologue, scratch);
+        gm__stage(s->in_blocks, s->hw, first, count, x, prologue, scratch,
+                  s->in_blocks * GM_ROWS * VB);
         gm__places(s, first, count, places);
         gm__multiply_tile(s, count, scratch, weights, places, &out);
     }
@@ -262,16 +263,30 @@ ALWAYS_INLINE void gm__outer(const float *v, size_t v_group, const float *m, siz
     }
 }
 
+/* Floats of a group of pixels. The gradient reads one block of all groups again and again: a block
+   of room between groups puts them into sets of the cache of their own, which powers of two do not. */
+ALWAYS_INLINE size_t gm__gradient_group(size_t blocks)
+{
+    return (blocks + 1) * GM_ROWS * VB;
+}
+
+/* How many of `alike` output blocks are taken at once: four are two pairs, not three and one. */
+ALWAYS_INLINE size_t gm__gradient_cols(size_t alike)
+{
+    if (alike >= GM_DEPTH_COLS && !(GM_DEPTH_COLS == 3 && alike == 4))
+        return GM_DEPTH_COLS;
+    return GM_DEPTH_COLS > 2 && alike >= 2 ? 2 : 1;
+}
+
 static void gm__gradient_tile(const struct ctkd__gemm_shape *s, size_t count, const float *v,
-                              const float *m, float *dw)
+                              size_t v_group, const float *m, size_t m_group, float *dw)
 {
     const size_t groups = (count + GM_ROWS - 1) / GM_ROWS;
-    const size_t v_group = s->in_blocks * GM_ROWS * VB, m_group = s->out_blocks * GM_ROWS * VB;
     for (size_t ob = 0, cols; ob < s->out_blocks; ob += cols) {
         const struct ctkd__gemm_range *const range = &s->ranges[ob];
         const size_t end = range->first + range->count;
         const float *const g = m + ob * GM_ROWS * VB;
-        cols = gm__alike(s, ob, GM_DEPTH_COLS) == GM_DEPTH_COLS ? GM_DEPTH_COLS : 1;
+        cols = gm__gradient_cols(gm__alike(s, ob, GM_DEPTH_COLS + 2));
         for (size_t c = range->first; c < end; c = (c / VB + 1) * VB) {
             const size_t left = end - c / VB * VB;
             const struct gm__sums out = { dw + range->offset + (c - range->first) * VB,
@@ -279,9 +294,12 @@ static void gm__gradient_tile(const struct ctkd__gemm_shape *s, size_t count, co
                                           left < VB ? left : VB };
             const float *const p = v + c / VB * GM_ROWS * VB;
             const size_t begin = out.from / GM_DEPTH * GM_DEPTH;
-            if (cols > 1)
+            if (cols == GM_DEPTH_COLS && cols > 1)
                 for (size_t i = begin; i < out.to; i += GM_DEPTH)
                     gm__outer(p, v_group, g, m_group, groups, &out, i, GM_DEPTH, GM_DEPTH_COLS);
+            else if (cols > 1)
+                for (size_t i = begin; i < out.to; i += GM_DEPTH)
+                    gm__outer(p, v_group, g, m_group, groups, &out, i, GM_DEPTH, 2);
             else if (out.to - begin <= GM_DEPTH)
                 gm__outer(p, v_group, g, m_group, groups, &out, begin, GM_DEPTH, 1);
             else /* one block alone needs as many sums */
@@ -295,13 +313,15 @@ static void gm__gradient(const struct ctkd__gemm_shape *s, size_t n, const float
                          void *scratch)
 {
     const size_t tile = gm__tile(s, true), pixels = n * s->hw;
-    float *const v = scratch, *const m = v + tile * s->in_blocks * VB;
+    const size_t v_group = gm__gradient_group(s->in_blocks);
+    const size_t m_group = gm__gradient_group(s->out_blocks);
+    float *const v = scratch, *const m = v + tile / GM_ROWS * v_group;
     memset(dw, 0, s->weight_floats * sizeof *dw);
     for (size_t first = 0; first < pixels; first += tile) {
         const size_t count = pixels - first < tile ? pixels - first : tile;
-        gm__stage(s->in_blocks, s->hw, first, count, x, prologue, v);
-        gm__stage(s->out_blocks, s->hw, first, count, dy, NULL, m);
-        gm__gradient_tile(s, count, v, m, dw);
+        gm__stage(s->in_blocks, s->hw, first, count, x, prologue, v, v_group);
+        gm__stage(s->out_blocks, s->hw, first, count, dy, NULL, m, m_group);
+        gm__gradient_tile(s, count, v, v_group, m, m_group, dw);
     }
 }
 

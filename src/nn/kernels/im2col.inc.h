@@ -152,6 +152,7 @@ static void im__gradient(const struct ctkd__im2col_part *p, size_t n, const floa
 {
     const struct ctkd__gemm_shape *const s = &p->product;
     const size_t step = im__tile(p, true), results = n * p->rows * p->columns;
+    const size_t v_group = s->in_blocks * GM_ROWS * VB, m_group = s->out_blocks * GM_ROWS * VB;
     float *const v = scratch, *const m = v + step * s->in_blocks * VB;
     struct im__tile tile;
     if (p->plain)
@@ -160,8 +161,8 @@ static void im__gradient(const struct ctkd__im2col_part *p, size_t n, const floa
     for (size_t first = 0; first < results; first += step) {
         const size_t count = results - first < step ? results - first : step;
         im__stage(p, &tile, first, count, x, v);
-        gm__stage(s->out_blocks, s->hw, first, count, dy, NULL, m);
-        gm__gradient_tile(s, count, v, m, dw);
+        gm__stage(s->out_blocks, s->hw, first, count, dy, NULL, m, m_group);
+        gm__gradient_tile(s, count, v, v_group, m, m_group, dw);
     }
 }
 
