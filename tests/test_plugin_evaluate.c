@@ -717,9 +717,21 @@ static void a_pool_changes_no_bit_and_evaluating_allocates_nothing(void **state)
     assert_int_equal(counting.live, 0);
 }
 
+static void setting_one_field_leaves_the_others(void **state)
+{
+    (void)state;
+    ctkd_plugin_config config = ctkd_plugin_defaults(2, 3);
+    ctkd_error err;
+    config.temperature.seed = UINT64_MAX; /* more than an option's integers hold */
+    check_ok(ctkd_plugin_config_set(&config, "momentum", "0.5", &err), &err);
+    assert_true(config.temperature.seed == UINT64_MAX);
+    check_close(config.momentum, 0.5, 0, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(setting_one_field_leaves_the_others),
         cmocka_unit_test(evaluate_then_apply_is_a_step_to_the_bit),
         cmocka_unit_test(evaluating_moves_nothing),
         cmocka_unit_test(gradients_are_those_of_the_loss),

@@ -105,7 +105,7 @@ static struct plugin_settings load(const ctkd_plugin_config *c)
     s.temperature.theta_init = t->theta_init;
     s.temperature.bias_init = t->bias_init;
     s.temperature.hidden = bounded(t->hidden);
-    s.temperature.seed = bounded(t->seed);
+    s.temperature.seed = (int64_t)t->seed; /* any: store() gives it back as it was */
     s.temperature.from_logits = t->from_logits;
     s.temperature.through = t->through;
     s.temperature.set_bias = t->set_bias;

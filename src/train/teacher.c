@@ -225,7 +225,7 @@ static void note_classes(struct ctkd__teacher *teacher, const struct ctkd__netwo
     else if (teacher->columns)
         ctkd__note_add(teacher->note, "its classes come in another order: outputs are matched by "
                                       "name");
-    else if (images->class_names && !teacher->info.class_names)
+    else if (images->class_names && images->class_names->count > 1 && !teacher->info.class_names)
         ctkd__note_add(teacher->note,
                        "it does not name its classes: output 0 is taken for %.40s, output 1 for "
                        "%.40s, and so on (%s.classes names them)",
