@@ -1,6 +1,7 @@
 """CTKDLoss: values, gradients, who moves theta and when, and PyTorch's own checks of an operator."""
 import copy
 import io
+import threading
 
 import golden
 import numpy as np
@@ -147,6 +148,21 @@ def test_theta_moves_in_training_backward_passes_alone():
     assert criterion.theta.numpy().tobytes() == bits
     criterion.train()(s, T[0], LABELS[0], epoch=3).backward()
     assert criterion.theta.numpy().tobytes() != bits
+
+
+def test_every_backward_pass_of_several_threads_moves_theta():
+    criterion = CTKDLoss()
+
+    def passes():
+        for _ in range(100):
+            criterion(leaf(S[0]), T[0], LABELS[0], epoch=3).backward()
+
+    threads = [threading.Thread(target=passes) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert criterion.moves == 400
 
 
 def test_a_loss_scale_scales_the_students_gradient_alone():

@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
+import threading
 from functools import lru_cache
 from typing import Any, Dict, List, Optional, Union
 
@@ -101,10 +102,14 @@ class CTKDLoss(nn.Module):
         self._register()
 
     def _register(self) -> None:
+        self._moving = threading.Lock()  # backward passes may be of several threads
         self._handle = 0
         if self.temperature != "fixed":
             self._handle = next(_handles)
             _ops.modules[self._handle] = self
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_moving"}
 
     def __setstate__(self, state: Dict[str, Any]) -> None:  # a copy moves its own theta
         super().__setstate__(state)

@@ -43,7 +43,8 @@ def pull(g: Tensor, ds: Tensor, dtheta: Tensor, handle: int) -> Tuple[Tensor, Te
 def move(g: Tensor, dtheta: Tensor, handle: int) -> None:
     module = modules.get(handle) if handle else None
     if module is not None:
-        module._move(g, dtheta)
+        with module._moving:
+            module._move(g, dtheta)
 
 
 class Eager(torch.autograd.Function):
