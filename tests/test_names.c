@@ -35,8 +35,8 @@ static void what_is_no_list_of_names_is_said(void **state)
     static const struct {
         const char *text, *message;
     } cases[] = {
-        { "", "here: found no name, expected one a line" },
-        { "\n\n", "here: found no name, expected one a line" },
+        { "", "here: found no name, expected one per line" },
+        { "\n\n", "here: found no name, expected one per line" },
         { "ant\n\nbee\n", "here: name 2: found an empty line, expected a line of UTF-8 text" },
         { "ant\nb\xff\n",
           "here: name 2: found bytes that are no text, expected a line of UTF-8 text" },

@@ -55,8 +55,8 @@ static const struct ctkd__flag flags[] = {
     [JSON] = CTKD__FLAG_JSON,
     [PRESET] = CTKD__FLAG_PRESET,
     [EXCLUDE] = { "--exclude", NULL, "FILE",
-                  "of DATA: write the names of images to leave out into FILE, which data.exclude "
-                  "reads",
+                  "with DATA: write the names of the images to leave out into FILE, for "
+                  "data.exclude",
                   NULL },
     CTKD__FLAG_END,
 };
@@ -121,16 +121,15 @@ const struct ctkd__command ctkd__command_doctor = {
     .arguments = "[CONFIG | DATA] [key=value ...]",
     .summary = "examine a run before it costs anything",
     .details =
-        "Doctor takes what `ctkd train` takes or, with a teacher.path, `ctkd distill`. It "
-        "makes a few steps, writes nothing, and looks at data, teacher, balance of the "
-        "losses, time, memory and disk. Each check is a line, ok or PROBLEM with what to "
-        "do; the exit status is 1 when there is a problem.\n\n"
-        "A run looks at the same things at its beginning and prints the problems only.\n\n"
-        "Of DATA, a folder of images or imagefolder:PATH, every file is decoded. A line tells "
-        "each file that cannot be read, has the bytes of another one, is damaged, in CMYK, "
-        "rotated by its EXIF, or of an odd size: one side more than 3 times the other, or 4 "
-        "times off the median. The exit status is 1 when files cannot be read or are in both "
-        "parts.",
+        "Doctor takes the arguments of `ctkd train` or, with a teacher.path, of `ctkd distill`. It "
+        "makes a few steps, writes nothing, and checks data, teacher, balance of the losses, time, "
+        "memory and disk. Each check prints a line: ok, or PROBLEM and what to do about it. The "
+        "exit status is 1 if there is a problem.\n\nA run makes the same checks when it begins and "
+        "prints only the problems.\n\nWith DATA, a folder of images or imagefolder:PATH, every "
+        "file is decoded. A line names each file that cannot be read, is a copy of another, is "
+        "damaged, is in CMYK, is rotated by its EXIF, or has an odd size: one side more than 3 "
+        "times the other, or more than 4 times off the median. The exit status is 1 if a file "
+        "cannot be read or an image is in both parts.",
     .options = true,
     .flags = flags,
     .names_max = 1,

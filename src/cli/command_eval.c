@@ -46,7 +46,7 @@ static ctkd_status doubt(struct ctkd__evaluator *evaluator, struct ctkd__teacher
     const struct ctkd__trial *const best = &trials.items[trials.best];
     snprintf(e->note, sizeof e->note,
              "does not say how its images are normalised: %s (teacher.mean=%s teacher.std=%s) is "
-             "taken, which gives %.2f %% of %zu images, against %.2f %% with %s",
+             "used, which gives %.2f %% of %zu images, against %.2f %% with %s",
              best->name, best->mean, best->std, best->top1, trials.n, trials.items[0].top1,
              trials.items[0].name);
     status = ctkd__teacher_normalise(network, &evaluator->data.images, best->mean, best->std, err);
@@ -234,8 +234,8 @@ const struct ctkd__command ctkd__command_eval = {
     .summary = "measure a network on the test images of a data set",
     .details =
         "RUN_OR_FILE is a run directory (its last.safetensors) or a file of weights. The data set "
-        "is that of the run, as a config.yaml beside the weights says that agrees with them, or "
-        "the one that the file names; data.set=NAME:PATH overrides it.\n\n"
+        "is that of the run, if a config.yaml beside the weights agrees with them, or else the one "
+        "that the file names; data.set=NAME:PATH overrides it.\n\n"
         "student.network names the network where the file does not; teacher.mean and teacher.std "
         "say how its images are normalised. Where nothing says how and the constants of the data "
         "set give poor results, the known ones are tried (see `ctkd check`), and a note says which "

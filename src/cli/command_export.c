@@ -7,7 +7,7 @@ enum { PLAIN, FORCE };
 static const struct ctkd__flag flags[] = {
     [PLAIN] = { "--plain", NULL, NULL,
                 "let model.onnx take normalised images instead of pixels from 0 to 1", NULL },
-    [FORCE] = { "--force", NULL, NULL, "replace the files of an export that is there", NULL },
+    [FORCE] = { "--force", NULL, NULL, "replace the files of an earlier export", NULL },
     CTKD__FLAG_END,
 };
 
@@ -31,12 +31,12 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_export = {
     .name = "export",
     .arguments = "RUN_OR_FILE DIR",
-    .summary = "write a trained network as a folder to hand over",
+    .summary = "write a trained network as a folder for others to use",
     .details =
         "DIR receives model.safetensors, model.onnx (which normalises pixels itself), config.json "
         "(timm loads the folder as local-dir:DIR where it has the network), labels.txt where "
-        "classes have names, and README.md, a card with what the network reached, on what data, "
-        "and the configuration that repeats it.",
+        "classes have names, and README.md, a card with the accuracy that the network reached, the "
+        "data, and the configuration that repeats the run.",
     .flags = flags,
     .names_min = 2,
     .names_max = 2,

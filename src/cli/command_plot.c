@@ -39,7 +39,7 @@ const struct ctkd__command ctkd__command_plot = {
         "Each RUN is a run directory, or a folder of runs that differ in their seed, which is "
         "drawn as their mean with its range. Up to eight share the picture. The band around tau "
         "of one run is the range within an epoch. A panel that no run has values for is left out. "
-        "The ending of FILE, .svg or .png, says what is written; PNG needs the program "
+        "The ending of FILE decides the format, .svg or .png; PNG needs the program "
         "rsvg-convert (Debian: librsvg2-bin).",
     .flags = flags,
     .names_min = 1,

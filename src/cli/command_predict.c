@@ -96,7 +96,8 @@ static ctkd_status write_prediction(void *context, const struct ctkd__prediction
 
 enum { JSON, CSV, TOP };
 static const struct ctkd__flag flags[] = {
-    [JSON] = { "--json", NULL, NULL, "print a JSON object a line instead of text", NULL },
+    [JSON] = { "--json", NULL, NULL,
+               "print a JSON object for each image, one per line, instead of text", NULL },
     [CSV] = { "--csv", NULL, NULL,
               "print file,rank,label,class,probability as CSV, a line for each class", NULL },
     [TOP] = { "--top", NULL, "N", "print the N most probable classes of each image (default 5)",
@@ -147,7 +148,7 @@ static ctkd_status find_pictures(const struct ctkd__line *line, struct ctkd__pic
     if (others)
         fprintf(stderr, "note: %zu file%s of the folders %s, and %s left out\n", others,
                 others == 1 ? "" : "s",
-                others == 1 ? "is not called as an image is" : "are not called as images are",
+                others == 1 ? "does not have the name of an image" : "do not have names of images",
                 others == 1 ? "is" : "are");
     if (status == CTKD_OK && ctkd__pictures_count(*out) == 0)
         status =
@@ -207,18 +208,15 @@ const struct ctkd__command ctkd__command_predict = {
     .arguments = "RUN_OR_FILE IMAGE_OR_FOLDER... [key=value ...]",
     .summary = "name the classes of image files with their probabilities",
     .details =
-        "RUN_OR_FILE is a run directory (its last.safetensors) or a file of weights. Of a folder "
-        "all images in\n"
-        "it and below are taken, in the order of the bytes of their names. An image is shown as "
-        "the evaluation\n"
-        "view of the network's data: its shorter side resized (data.resize), the centre cropped "
-        "(data.size),\n"
-        "normalised as the file says (else teacher.mean and teacher.std, or data.mean and "
-        "data.std); a network\n"
-        "of small images, such as CIFAR's, sees the centre square resized to their size.\n"
-        "Classes are called by the names that the weights carry, else by their numbers. An image "
-        "that cannot be\n"
-        "read is a line on stderr; the others go on, and the exit status is 1 at the end.",
+        "RUN_OR_FILE is a run directory (its last.safetensors) or a file of weights. Of a folder, "
+        "all images in it and below are taken, in the order of the bytes of their names.\n\n"
+        "The network sees the evaluation view of each image: the shorter side resized "
+        "(data.resize), the centre cropped (data.size), and normalised as the file says (else by "
+        "teacher.mean and teacher.std, or data.mean and data.std). A network of small images, such "
+        "as CIFAR's, sees the centre square resized to their size.\n\n"
+        "Classes have the names that the weights carry, else their numbers. An image that cannot "
+        "be read is reported on stderr, the others are still predicted, and the exit status is "
+        "then 1.",
     .keys = keys,
     .options = true,
     .flags = flags,

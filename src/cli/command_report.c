@@ -49,14 +49,14 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_report = {
     .name = "report",
     .arguments = "RUN... -o FILE [key=value ...]",
-    .summary = "write one page of HTML on runs, to look at and to hand on",
+    .summary = "write one page of HTML about runs",
     .details =
         "Each RUN is a run directory, or a folder of runs that differ in their seed. The page has "
         "curves, scores of classes, confusions, calibration, agreement with the teacher, images "
-        "that the student got wrong, what several arms differ by, and the settings. For this the "
-        "networks are evaluated again on their test images; data.set=NAME:PATH says where these "
-        "lie now, and train.threads how many threads there are. The page needs no other file and "
-        "no network.",
+        "that the student got wrong, the differences between several arms, and the settings. For "
+        "this the networks are evaluated again on their test images; data.set=NAME:PATH says where "
+        "these are now, and train.threads sets the number of threads. The page needs no other file "
+        "and no network.",
     .flags = flags,
     .passes_settings = true,
     .names_min = 1,

@@ -39,7 +39,8 @@ struct sweep_request {
 
 enum { ARM, SEEDS, JOBS, DIR_OF_RUNS, PRINT, DRY_RUN };
 static const struct ctkd__flag flags[] = {
-    [ARM] = { "--arm", NULL, "NAME", "begin an arm; the settings behind it are its own", NULL },
+    [ARM] = { "--arm", NULL, "NAME", "begin an arm, to which the settings that follow belong",
+              NULL },
     [SEEDS] = { "--seeds", NULL, "LIST", "run each arm with these seeds: 1..8 or 1,2,5 (default 1)",
                 NULL },
     [JOBS] = { "--jobs", NULL, "N", "run N at a time, on cores of their own (default 1)", NULL },

@@ -199,7 +199,8 @@ static ctkd_status fill_store(const struct ctkd__config *config, ctkd_error *err
     }
     ctkd__session_close(session);
     if (status == CTKD_OK && *ctkd__stop_asked())
-        return ctkd__fail(err, CTKD_EINTERRUPTED, "stopped by a signal; the same command goes on");
+        return ctkd__fail(err, CTKD_EINTERRUPTED,
+                          "stopped by a signal; the same command continues");
     return status;
 }
 
@@ -275,18 +276,14 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 const struct ctkd__command ctkd__command_teacher_store = {
     .name = "teacher-store",
     .arguments = "info|verify|prune FOLDER, or fill [CONFIG] [key=value ...]",
-    .summary = "look at, check, fill and shrink a store of a teacher's answers (teacher.store)",
-    .details =
-        "info lists the files of a store: teacher, data, kernels, how many answers are there and "
-        "what they\n"
-        "take. verify reads them all and counts those that are not as they were written; exit "
-        "status 1 when\n"
-        "there is one. fill computes every view that is missing, for the run that CONFIG and "
-        "settings describe\n"
-        "(teacher.store names the folder); stopped, it goes on when it is called again. prune "
-        "removes what\n"
-        "was used longest ago until at most --gigabytes N are left; files in use stay.\n"
-        "Instead of FOLDER, info and verify take one of its files.",
+    .summary = "show, check, fill or shrink a store of a teacher's answers (teacher.store)",
+    .details = "info lists the files of a store with their teacher, data, kernels, number of "
+               "answers and size.\n\nverify reads all answers and counts those that are damaged; "
+               "the exit status is 1 if there is one.\n\nfill computes every view that is missing, "
+               "for the run that CONFIG and settings describe (teacher.store names the folder). If "
+               "it is stopped, the same command continues.\n\nprune removes the files that were "
+               "used longest ago until at most --gigabytes N are left; files in use stay.\n\ninfo "
+               "and verify also take one of the files of a store instead of FOLDER.",
     .options = true,
     .flags = flags,
     .names_max = 1,

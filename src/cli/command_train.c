@@ -29,7 +29,8 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
             info->classes);
     if (session->data.dev)
         fprintf(stderr,
-                "of the training images %zu are held out to choose the best epoch by (data.dev)\n",
+                "%zu of the training images are held out, by which the best epoch is chosen "
+                "(data.dev)\n",
                 ctkd__loader_samples(session->data.dev));
     fprintf(stderr, "%s, %zu parameters, %s kernels, %zu threads, run directory %s\n",
             info->network, ctkd__graph_trainable(session->graph), session->engine.kernels->name,

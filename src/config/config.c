@@ -62,10 +62,9 @@ static const struct key keys[] = {
            "training views: pad 4, random crop and flip; or none"),
     CHOICE(data.labels, CTKD__LABELS_FINE, labels_names,
            "labels of a data set with two kinds: CIFAR-100's 100 classes or its 20 coarse ones"),
-    PATH(
-        data.classes, "0",
-        "number of classes of your own data set (mnist:PATH); 0: from labels and teacher; of image "
-        "files a file with the name of a class a line, in the order of their labels"),
+    PATH(data.classes, "0",
+         "number of classes of your own data set (mnist:PATH); 0: from labels and teacher; for "
+         "image files a file with one class name per line, in the order of the labels"),
     I64(data.limit, 0, 0, 1e9, "training samples used, in the classes' proportions; 0: all"),
     I64(data.test_limit, 0, 0, 1e9, "test samples used; 0: all"),
     I64(data.channels, 0, 0, CTKD__CHANNELS_MAX,
@@ -87,15 +86,15 @@ static const struct key keys[] = {
     CHOICE(data.orientation, CTKD__ORIENTATION_IGNORE, orientation_names,
            "EXIF orientation of image files: ignore, as Pillow and torchvision do, or apply"),
     CHOICE(data.class_order, CTKD__CLASS_ORDER_BYTES, class_order_names,
-           "order of the classes of image files: of the bytes of their names, or natural (2 before "
+           "order of the classes of image files: by the bytes of their names, or natural (2 before "
            "10)"),
     F32(data.dev, 0, 0, 0.9,
         "share of the training images that is held out as a validation part, by which "
         "best.safetensors and train.patience choose; 0: none, best is chosen on the test images"),
     F32(data.holdout, 0.1, 0.001, 0.9,
         "share of each class that is held out as test images where there is no validation folder"),
-    BOOL(data.allow_empty, false, "a class may be without images, and keeps its label"),
-    PATH(data.exclude, "", "file with the names of image files to leave out, one a line"),
+    BOOL(data.allow_empty, false, "allow classes without images, which keep their labels"),
+    PATH(data.exclude, "", "file with the names of the image files to leave out, one per line"),
     MAY_DIFFER(I64, data.max_pixels, 178956970, 1, 1LL << 32, "larger image files are refused"),
     MAY_DIFFER(I64, data.readers, 4, 1, 256, "threads that read image files ahead"),
     MAY_DIFFER(I64, data.threads, 0, 0, 256,
@@ -108,9 +107,8 @@ static const struct key keys[] = {
     STRING(teacher.weights, "",
            "which of several sets of weights in its file, as `ctkd inspect` lists them"),
     PATH(teacher.classes, "",
-         "file with the names of the teacher's outputs, one a line in their order: those of the "
-         "data "
-         "are used; empty: as its file says"),
+         "file with the names of the teacher's outputs in their order, one per line, of which "
+         "those of the data are used; empty: as its file says"),
     STRING(teacher.mean, "",
            "channel means that the teacher was trained with; empty: from its file, else data.mean"),
     STRING(teacher.std, "",

@@ -166,7 +166,7 @@ static ctkd_status image_folder_load(const struct ctkd__dataset_def *def, const 
     if (asked && asked != dataset->classes)
         return ctkd__fail(err, CTKD_EINVAL,
                           "data.classes: found %zu, but %s has %zu classes; expected that number, "
-                          "0, or a file with the name of a class a line",
+                          "0, or a file with one class name per line",
                           asked, path, dataset->classes);
     describe(dataset);
     return load_images(dataset, err);
@@ -197,7 +197,7 @@ const struct ctkd__dataset_def ctkd__dataset_image_folder = {
 const struct ctkd__dataset_def ctkd__dataset_imagenet = {
     .name = "imagenet",
     .photographs = true,
-    .title = "ImageNet (ILSVRC 2012): 1000 classes, or a choice of them",
+    .title = "ImageNet (ILSVRC 2012): 1000 classes, or some of them",
     .source = "Russakovsky et al. 2015, IJCV 115",
     .files = "folder with train/WNID/IMAGE and val/WNID/IMAGE or val/IMAGE and a list of labels, "
              "Kaggle's folder, or a folder with the published ILSVRC2012_*.tar and devkit_t12",

@@ -122,8 +122,8 @@ static ctkd_status choose_normalisation(const struct ctkd__config *config,
                           images->network[0] ? images->network : "the network");
     if (!def && !known)
         snprintf(note, CTKD__NOTE_BYTES,
-                 "does not say how its images are normalised: the constants of ImageNet are taken; "
-                 "teacher.mean= and teacher.std= give others");
+                 "does not say how its images are normalised: the constants of ImageNet are used; "
+                 "set teacher.mean and teacher.std for others");
     for (size_t c = 0; c < images->channels; c++) {
         images->mean[c] = def ? def->mean[def->channels == 1 ? 0 : c] : means[c % RGB];
         images->std[c] = def ? def->std[def->channels == 1 ? 0 : c] : stds[c % RGB];

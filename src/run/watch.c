@@ -262,7 +262,7 @@ static void draw(const struct watched *w, bool utf8)
     erase();
     for (size_t i = 0; i < w->count && y < LINES - 1; i++)
         draw_run(&w->runs[i], &y, (int)w->count * 5 <= LINES - 1, utf8);
-    mvaddnstr(LINES - 1, 0, "q ends watching; the runs go on", COLS);
+    mvaddnstr(LINES - 1, 0, "q stops watching; the runs continue", COLS);
     refresh();
 }
 

@@ -191,7 +191,7 @@ static ctkd_status read_header(struct ctkd__logit_file *file, ctkd_error *err)
                           file->path, (int)sizeof first_line - 2, first_line);
     if (!sum_is_right(file->header))
         return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: the header is damaged: its check sum does not fit; remove the file",
+                          "%s: the header is damaged: its checksum does not match; remove the file",
                           file->path);
     if (!find_number(file->header, "samples", &file->shape.samples) ||
         !find_number(file->header, "views", &file->shape.views) ||

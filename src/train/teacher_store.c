@@ -399,9 +399,10 @@ static void keep(struct ctkd__teacher_store *store, const struct ctkd__batch *ba
                 CTKD_OK)
             continue;
         store->full = true;
-        snprintf(store->why_full, sizeof store->why_full,
-                 "%.400s: no more answers are added; the run goes on, and computes what is missing",
-                 why.message);
+        snprintf(
+            store->why_full, sizeof store->why_full,
+            "%.400s: no more answers are added; the run continues and computes what is missing",
+            why.message);
     }
 }
 

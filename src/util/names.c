@@ -113,7 +113,7 @@ ctkd_status ctkd__names_of_text(const char *place, const char *text, const struc
     *out = NULL;
     const size_t count = count_lines(text);
     if (count == 0)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: found no name, expected one a line", place);
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found no name, expected one per line", place);
     struct kept *const kept = make(text, count);
     if (!kept)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", place);
@@ -132,8 +132,8 @@ ctkd_status ctkd__names_of_file(const char *path, const struct ctkd__names **out
     *out = NULL;
     ctkd_status status = ctkd__file_read(path, FILE_BYTES_MAX, &text, &bytes, err);
     if (status == CTKD_OK && strlen(text) != bytes)
-        status =
-            ctkd__fail(err, CTKD_EFORMAT, "%s: found a zero byte, expected a name a line", path);
+        status = ctkd__fail(err, CTKD_EFORMAT, "%s: found a zero byte, expected one name per line",
+                            path);
     if (status == CTKD_OK)
         status = ctkd__names_of_text(path, text, out, err);
     free(text);

@@ -13,7 +13,7 @@ values() { sed -n "s/.*\"$2\": \([^,}]*\)[,}].*/\1/p" "$1/log.jsonl"; }
 field() { sed -n "s/.*\"$2\": \"\{0,1\}\([^,\"}]*\)\"\{0,1\}[,}].*/\1/p" "$1/summary.json"; }
 
 expect 0 "${train[@]}" train.epochs=6 run.dir=a data.dev=0.2
-grep -q '160 training and 40 test images' stderr && grep -q '40 are held out' stderr || fail "$(cat stderr)"
+grep -q '160 training and 40 test images' stderr && grep -q '40 of the training images are held out' stderr || fail "$(cat stderr)"
 best=$(values a dev_top1 | awk '$1 > m || NR == 1 { m = $1; n = NR } END { print n }')
 [ "$(values a dev_top1 | wc -l)" = 6 ] || fail "dev_top1: $(cat a/log.jsonl)"
 [ "$(field a best_epoch)" = "$best" ] || fail "best epoch $(field a best_epoch), by the validation part it is $best"

@@ -78,7 +78,7 @@ expect_error 1 "ctkd: data.classes: few: found 1 names, expected 10, the classes
 seq -f 'digit %g' 0 9 >digits
 expect 0 "$ctkd" predict elsewhere/bare.safetensors grey/00.pgm --top 1 data.classes=digits
 grep -q '^grey/00.pgm: digit [0-9] ' stdout || fail "data.classes"
-grep -q '^elsewhere/bare.safetensors: .*normalised: the constants of ImageNet are taken' stderr || fail "no word on the constants"
+grep -q '^elsewhere/bare.safetensors: .*normalised: the constants of ImageNet are used' stderr || fail "no word on the constants"
 
 # Photographs: every kind of file that is read, in folders; the evaluation view of the run.
 pictures=$source/tests/golden/pictures
@@ -124,7 +124,7 @@ expect 1 "$ctkd" predict ants mixed photos/val/ant
 for name in cut.jpg page.jpg empty.png one.gif; do
     [ "$(grep -c "^ctkd: mixed/$name: " stderr)" = 1 ] || fail "no line of $name"
 done
-grep -qx 'note: 1 file of the folders is not called as an image is, and is left out' stderr || fail "notes.txt"
+grep -qx 'note: 1 file of the folders does not have the name of an image, and is left out' stderr || fail "notes.txt"
 [ "$(tail -n 1 stderr)" = "ctkd: 4 of 6 images could not be read" ] || fail "no last line"
 
 expect_error 1 "ctkd: nowhere: No such file or directory" "$ctkd" predict ants nowhere

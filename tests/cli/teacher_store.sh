@@ -94,7 +94,7 @@ wrong() { # WORDS COMMAND...: damages the file
     same wrong
     grep -q "^teacher.store: not used: $file: $words" stderr || fail "expected '$words': $(cat stderr)"
 }
-wrong "the header is damaged: its check sum does not fit; remove the file$" flip "$file" 100
+wrong "the header is damaged: its checksum does not match; remove the file$" flip "$file" 100
 wrong "found no store of logits, expected one that begins with 'ctkd teacher logits 1'$" flip "$file" 3
 wrong "found [0-9]* bytes, expected $size; remove the file$" truncate -s -1 "$file"
 wrong "found no store of logits" truncate -s 0 "$file"

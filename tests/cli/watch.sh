@@ -49,7 +49,7 @@ grep -q '^runs/arm/seed-1/log.jsonl:1: ' stdout || fail "a damaged log: $(cat st
 if command -v script >program; then
     TERM=xterm LC_ALL=C.UTF-8 COLUMNS=80 LINES=24 script -qec "'$ctkd' watch runs" /dev/null </dev/null >screen ||
         fail "watch on a terminal ends with $?"
-    grep -q 'test top-1' screen && grep -q 'q ends watching' screen || fail "the picture: $(cat screen)"
+    grep -q 'test top-1' screen && grep -q 'q stops watching' screen || fail "the picture: $(cat screen)"
 fi
 
 mkdir empty

@@ -203,11 +203,11 @@ static ctkd_status find_map(const struct reader *r, struct numbers *numbers, ctk
                  mat = find_file(r->tree, "meta.mat");
     char place[CTKD__TREE_PLACE_MAX], *text = NULL;
     if (map == count && mat == count)
-        return ctkd__fail(err, CTKD_EFORMAT,
-                          "%s: its numbers are not the ranks of the classes; expected meta.mat or "
-                          "map_clsloc.txt of the development kit in the same folder, to say whose "
-                          "they are",
-                          r->place);
+        return ctkd__fail(
+            err, CTKD_EFORMAT,
+            "%s: its numbers are not the ranks of the classes; expected meta.mat or "
+            "map_clsloc.txt of the development kit in the same folder, which says what they mean",
+            r->place);
     ctkd__tree_place(r->tree, map < count ? map : mat, place, sizeof place);
     if (map < count) {
         ctkd_status status = read_text(r->tree, map, &text, err);
@@ -286,8 +286,9 @@ static ctkd_status take_numbers(struct reader *r, const struct numbers *numbers,
         return ctkd__fail(err, CTKD_EFORMAT, "%s: line %zu: found '%.20s', expected a number",
                           r->place, at - r->first + 1, text + strspn(text, " \r\n"));
     if (at != r->end)
-        return ctkd__fail(err, CTKD_EFORMAT, "%s: found %zu numbers, expected %zu, one an image",
-                          r->place, at - r->first, r->end - r->first);
+        return ctkd__fail(err, CTKD_EFORMAT,
+                          "%s: found %zu numbers, expected %zu, one for each image", r->place,
+                          at - r->first, r->end - r->first);
     return CTKD_OK;
 }
 

@@ -187,7 +187,7 @@ ctkd_status ctkd__tree_archive_read(const struct ctkd__tree_archive *archive, ui
             continue;
         if (n <= 0)
             return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", archive->path,
-                              n < 0 ? strerror(errno) : "it has become shorter");
+                              n < 0 ? strerror(errno) : "the file was truncated meanwhile");
         to += n;
         offset += (uint64_t)n;
         size -= (size_t)n;
@@ -454,7 +454,7 @@ static ctkd_status read_file(const struct ctkd__tree *tree, size_t i, int file, 
         if (n < 0)
             return cannot_read(tree, i, strerror(errno), err);
         if (n == 0)
-            break; /* it has become shorter */
+            break; /* the file was truncated meanwhile */
         out->size += (size_t)n;
     }
     return CTKD_OK;

@@ -122,7 +122,7 @@ static ctkd_status read_pax(struct tar_walk *walk, uint64_t size, ctkd_error *er
         const unsigned long length = strtoul(text + at, &end, 10);
         const size_t head = (size_t)(end - (text + at)) + 1;
         if (*end != ' ' || length <= head || length > size - at || text[at + length - 1] != '\n') {
-            status = damaged(walk, "a pax header that is none", err);
+            status = damaged(walk, "an invalid pax header", err);
             break;
         }
         char *const record = text + at + head;

@@ -58,7 +58,7 @@ static ctkd_status read_end64(const struct ctkd__tree_archive *archive, uint64_t
     if (status != CTKD_OK)
         return status;
     if (u32(end) != 0x06064b50)
-        return damaged(archive, "no record at the place that its end names", err);
+        return damaged(archive, "no directory record where its end says", err);
     *out = (struct directory){ u64(end + 48), u64(end + 40), u64(end + 32) };
     return CTKD_OK;
 }
@@ -159,7 +159,7 @@ ctkd_status ctkd__tree_scan_zip(struct ctkd__tree *tree, const char *folder, ctk
     for (uint64_t i = 0; i < directory.entries && status == CTKD_OK; i++) {
         const uint8_t *const entry = entries + at;
         if (bytes - at < ENTRY_BYTES || u32(entry) != 0x02014b50) {
-            status = damaged(archive, "an entry of its directory that is none", err);
+            status = damaged(archive, "an invalid entry in its directory", err);
             break;
         }
         const size_t name = u16(entry + 28), extra = u16(entry + 30), comment = u16(entry + 32);
@@ -226,7 +226,7 @@ ctkd_status ctkd__tree_read_zip(const struct ctkd__tree *tree, size_t i,
         status = damaged_file(tree, i, "it cannot be decompressed", err);
     free(packed);
     if (status == CTKD_OK && crc32(0, out->bytes, file->size) != file->crc32)
-        status = damaged_file(tree, i, "its check sum differs", err);
+        status = damaged_file(tree, i, "its checksum does not match", err);
     out->size = file->size;
     return status;
 }

@@ -35,7 +35,7 @@ ctkd_status ctkd__picture_write_png(const uint8_t *pixels, size_t width, size_t 
         !png_image_write_to_memory(&image, *png, &size, 0, pixels, 0, NULL)) {
         free(*png);
         *png = NULL;
-        return ctkd__fail(err, CTKD_ENOMEM, "picture: cannot be written as PNG: %s",
+        return ctkd__fail(err, CTKD_ENOMEM, "cannot write the picture as PNG: %s",
                           image.message[0] ? image.message : "out of memory");
     }
     *bytes = size;
@@ -101,7 +101,7 @@ ctkd_status ctkd__picture_write_jpeg(const uint8_t *pixels, size_t width, size_t
         *bytes = e->bytes;
     } else {
         free(e->out);
-        status = ctkd__fail(err, CTKD_ENOMEM, "picture: cannot be written as JPEG: %s", e->message);
+        status = ctkd__fail(err, CTKD_ENOMEM, "cannot write the picture as JPEG: %s", e->message);
     }
     jpeg_destroy_compress(&e->info);
     free(e);
