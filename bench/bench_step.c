@@ -9,7 +9,8 @@
  * [--chunk N]
  *              [--slices N] [--tune] [--profile] [--batch-statistics]
  *
- * Images and classes are those of the student's published numbers (32 and 100, or 224 and 1000) where nothing is said.
+ * Images and classes are those of the student's published numbers (32 and 100, or 224 and 1000)
+ * where nothing is said.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,8 @@
 
 enum { HEIGHT = 5, WIDTH = 7 };
 
-/* doc/methods.md, "Crop and flip", in its own words: pad with zeros, crop, flip, /255, normalise. */
+/* doc/methods.md, "Crop and flip", in its own words: pad with zeros, crop, flip, /255, normalise.
+ */
 static float direct(const uint8_t plane[HEIGHT][WIDTH], const struct ctkd__view *view, float mean,
                     float std, ptrdiff_t row, ptrdiff_t column, ptrdiff_t out_width)
 {

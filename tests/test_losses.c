@@ -1,5 +1,5 @@
-/* The registry of losses: gradients, declared properties, options, errors. tests/test_loss_values.c has
-   their values. */
+/* The registry of losses: gradients, declared properties, options, errors.
+   tests/test_loss_values.c has their values. */
 #include <stdio.h>
 
 #include "support/check.h"

@@ -1,4 +1,5 @@
-/* The rows of the ops: each says what the compilers of programs must know, and what it says is true.
+/* The rows of the ops: each says what the compilers of programs must know, and what it says is
+ * true.
  */
 #include <math.h>
 #include <stdio.h>

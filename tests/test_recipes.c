@@ -9,7 +9,8 @@
 #include "ctkd/temperature.h"
 
 static const char *const sets[] = { "cifar100", "cifar10", "fashion-mnist" };
-/* The first six are there for every set; CIFAR-100 has all (doc/methods.md, "Published results"). */
+/* The first six are there for every set; CIFAR-100 has all (doc/methods.md, "Published results").
+ */
 static const char *const pairs[][2] = {
     { "resnet56", "resnet20" },    { "resnet110", "resnet32" },   { "resnet110", "resnet20" },
     { "wrn_40_2", "wrn_16_2" },    { "wrn_40_2", "wrn_40_1" },    { "vgg13", "vgg8" },
@@ -39,7 +40,8 @@ static const struct recipe {
     { "srrl", "srrl", CTKD_TEMPERATURE_FIXED, 0.1, 0.9, 1 },
     { "srrl+ctkd", "srrl", CTKD_TEMPERATURE_GLOBAL, 0.1, 0.9, 1 },
 };
-/* The first five are there for every set; CIFAR-100 has all (doc/methods.md, "Published results"). */
+/* The first five are there for every set; CIFAR-100 has all (doc/methods.md, "Published results").
+ */
 enum { N_RECIPES = 5, N_ALL_RECIPES = sizeof recipes / sizeof *recipes };
 
 /* The published learning rate: 0.05, and 0.01 for the small mobile networks. */
@@ -299,7 +301,8 @@ static struct ctkd__config *read_method(const char *name)
     return config;
 }
 
-/* Recipes of configs/methods that are more than a name and a weight (doc/methods.md, "Published recipes").
+/* Recipes of configs/methods that are more than a name and a weight (doc/methods.md, "Published
+ * recipes").
  */
 static const struct variant {
     const char *name;

@@ -113,7 +113,8 @@ static void logits_of_an_image_do_not_depend_on_the_images_beside_it(void **stat
                                                        .threads = 1 };
             struct ctkd__engine engine;
             ctkd_error err = { 0 };
-            /* Images of ImageNet's size run the same kernels at length; the portable ones are slow. */
+            /* Images of ImageNet's size run the same kernels at length; the portable ones are
+               slow. */
             if (side > 32 || (f > 0 && strcmp(asked.isa, "portable") == 0))
                 continue;
             check_ok(ctkd__engine_open(&asked, &engine, &err), &err);
@@ -122,8 +123,8 @@ static void logits_of_an_image_do_not_depend_on_the_images_beside_it(void **stat
         }
 }
 
-/* Every network that `ctkd models` lists, with its published images, and the kernels that a run here
-   would choose: for the hand, `test_teacher_store networks`. */
+/* Every network that `ctkd models` lists, with its published images, and the kernels that a run
+   here would choose: for the hand, `test_teacher_store networks`. */
 static void all_networks_answer_alone_as_in_company(void **state)
 {
     (void)state;

@@ -16,7 +16,7 @@ enum ctkd__exit {
     CTKD__EXIT_FAILED = 1,
     CTKD__EXIT_USAGE = 2,
     CTKD__EXIT_LATER =
-        75, /* a limit of time or of a batch system: saved, go on later (EX_TEMPFAIL) */
+        75, /* a limit of time or of a batch system: saved, resume later (EX_TEMPFAIL) */
     CTKD__EXIT_INTERRUPTED = 130
 };
 
@@ -60,8 +60,8 @@ struct ctkd__weights_format;
 const char *ctkd__cli_format_text(const struct ctkd__weights_format *format, char *text,
                                   size_t bytes);
 
-/* The place of `name` among the command's choices; CTKD_ENOTFOUND: it is none, the nearest is
-   offered. */
+/* The place of `name` among the command's choices; CTKD_ENOTFOUND: it is not among them; the
+   nearest one is offered. */
 ctkd_status ctkd__cli_choose(const struct ctkd__command *command, const char *name, size_t *i,
                              ctkd_error *err);
 
@@ -71,10 +71,10 @@ int ctkd__cli_failed(const ctkd_error *err);
  * read. */
 int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err);
 
-/* Tells on stderr what was guessed about weights; nothing when there is nothing. */
+/* Prints what was guessed about weights on stderr; an empty note prints nothing. */
 void ctkd__cli_note(const char *file, const char *note);
 
-/* Tells on stderr that an engine has more threads than there are cores; nothing when it has not. */
+/* Says on stderr that an engine has more threads than there are cores, if it has. */
 void ctkd__cli_note_threads(const struct ctkd__engine *engine);
 
 /* A line of a command with options: reads it, splits it and scans what belongs to the configuration
@@ -91,13 +91,14 @@ ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
                                 const struct ctkd__arguments *arguments, bool distil,
                                 struct ctkd__config *config, ctkd_error *err);
 
-/* Runs a command's body with a configuration of defaults, which ends with it; returns its status. */
+/* Runs a command's body with a configuration of defaults, which ends with it; returns its status.
+ */
 int ctkd__cli_with_config(const struct ctkd__command *command, int argc, char **argv,
                           int (*body)(const struct ctkd__command *command, int argc, char **argv,
                                       struct ctkd__config *config));
 
-/* Reads the line of a command with settings of its own (ctkd__command.settings) into `values` and runs
-   its body; returns the exit status. Strings of `values` end with it. */
+/* Reads the line of a command with settings of its own (ctkd__command.settings) into `values` and
+   runs its body; returns the exit status. Strings of `values` end with it. */
 int ctkd__cli_with_settings(const struct ctkd__command *command, int argc, char **argv,
                             void *values, int (*body)(const struct ctkd__line *line, void *values));
 

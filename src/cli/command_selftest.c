@@ -114,7 +114,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     }
     if (part && check_part(part, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    signal(SIGPIPE, SIG_IGN); /* it removes its folder, whoever reads */
+    signal(SIGPIPE, SIG_IGN); /* it removes its folder even when its reader has gone */
     const double began = ctkd__clock_seconds();
     struct ctkd__selftest test = { .dir = dir, .verdict = print_verdict };
     print_system();

@@ -83,7 +83,7 @@ static void print_text(const char *path, const struct ctkd__logit_file *file,
         printf("  verified all answers are as they were written\n");
 }
 
-/* A file that is damaged is told, and the others are looked at. */
+/* A damaged file is reported, and the others are still examined. */
 static ctkd_status show_file(const char *path, struct totals *totals, ctkd_error *err)
 {
     struct ctkd__logit_file *file;

@@ -4,8 +4,8 @@
 
 #include "config/config.h"
 
-/* Whether `name` is such a data set (imagefolder:PATH), or a folder that is no run's; data.set of it
-   into `set`. */
+/* Whether `name` is such a data set (imagefolder:PATH), or a folder that is no run's; data.set of
+   it into `set`. */
 bool ctkd__doctor_is_data(const char *name, char *set, size_t bytes);
 
 /* Reads all files of config's data.set and prints what was found: lines, or one JSON object. Writes

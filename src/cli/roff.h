@@ -1,5 +1,6 @@
 /* Manual pages in the language of man(7). `commands in these quotes` become bold; a dash stays a
- * dash that can be copied. Sentences and words are broken into lines as mandoc -Tlint wants them. */
+ * dash that can be copied. Sentences and words are broken into lines as mandoc -Tlint wants them.
+ */
 #ifndef CTKD_CLI_ROFF_H
 #define CTKD_CLI_ROFF_H
 

@@ -27,7 +27,7 @@ sem_t *ctkd__stop_now(void);
 void ctkd__stop_leave(const ctkd_error *err);
 
 /* Exit status of a run that was saved: 128 + signal; 75 for what a batch system sends before a
-   limit (SIGUSR1, SIGUSR2, SIGXCPU) and for no signal, train.max_minutes: go on later. */
+   limit (SIGUSR1, SIGUSR2, SIGXCPU) and for no signal, train.max_minutes: resume later. */
 int ctkd__stop_status(int signal);
 
 /* Whether stdout is a pipe or a socket whose reader has gone. */

@@ -36,8 +36,8 @@ const struct ctkd__alias *ctkd__argument_aliases(void);
 /* Whether `text`[0, length) is the flag; '-' and '_' are the same behind the first two. */
 bool ctkd__arguments_same_flag(const char *flag, const char *text, size_t length);
 bool ctkd__arguments_is_preset(const char *text, size_t length);
-/* The flag at argv[0], without effect: how many arguments it uses, 1 or 2. CTKD_ENOTFOUND: none that
-   a configuration takes. */
+/* The flag at argv[0], without effect: how many arguments it uses, 1 or 2. CTKD_ENOTFOUND: none
+   that a configuration takes. */
 ctkd_status ctkd__arguments_read_flag(int argc, char *const *argv, int *used, ctkd_error *err);
 /* The flags of a configuration but --preset, which sets no key; NULL is not appended. */
 void ctkd__arguments_flag_names(const char **names, size_t capacity);

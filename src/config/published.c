@@ -9,7 +9,7 @@ const struct ctkd__idle_flag ctkd__idle_flags[] = {
     { "--num_workers", true },
     { "--gpu_id", true },
     { "--dist_url", true },
-    { "--dali", true }, /* views are torchvision's, whoever makes them */
+    { "--dali", true }, /* views are torchvision's, however they are computed */
     { "--skip_validation", false },
     { "--multiprocessing_distributed", false },
     { "--save_model", false },        /* weights are always saved */

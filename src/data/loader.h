@@ -22,8 +22,8 @@ struct ctkd__loader_config {
     /* Also the strong view of MLKD (doc/methods.md, "Strong view"; data/strong_view.h), cropped and
        flipped by draws of its own where `augment`; images of 1 or 3 channels. */
     bool strong;
-    /* Use only this many samples: the first `limit` of a fixed seeded choice that keeps the classes'
-       proportions. 0: all; more than the data set has is an error. */
+    /* Use only this many samples: the first `limit` of a fixed seeded choice that keeps the
+       classes' proportions. 0: all; more than the data set has is an error. */
     size_t limit;
     /* Of these samples alone, ids that ascend, [n_pool]; NULL: of all. Read by _create. */
     const uint32_t *pool;
@@ -85,7 +85,8 @@ size_t ctkd__loader_width(const struct ctkd__loader *loader);
 /* How many different views of an image there are: 1 without augmentation. 0: they have no numbers,
    because they are crops of any size of a file. */
 size_t ctkd__loader_views(const struct ctkd__loader *loader);
-/* Where they have numbers: writes view `number` of sample `id`, [channels][height][width], as batches have it. Any thread. */
+/* Where they have numbers: writes view `number` of sample `id`, [channels][height][width], as
+   batches have it. Any thread. */
 void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size_t number,
                             float *out);
 

@@ -1,8 +1,8 @@
 /*
- * The strong view of MLKD (doc/methods.md, "Strong view"; Jin et al., CVPR 2023): crop and flip, two random
- * operations out of fourteen, cutout; all on 8-bit images. An operation gives the bytes that
- * Pillow's gives (ImageOps, ImageEnhance, Image.rotate and Image.transform with the nearest pixel
- * and black outside): tests/golden/strong_view.py.
+ * The strong view of MLKD (doc/methods.md, "Strong view"; Jin et al., CVPR 2023): crop and flip,
+ * two random operations out of fourteen, cutout; all on 8-bit images. An operation gives the bytes
+ * that Pillow's gives (ImageOps, ImageEnhance, Image.rotate and Image.transform with the nearest
+ * pixel and black outside): tests/golden/strong_view.py.
  */
 #ifndef CTKD_DATA_STRONG_VIEW_H
 #define CTKD_DATA_STRONG_VIEW_H

@@ -31,7 +31,7 @@ struct ctkd__event_setting {
     double number;
 };
 
-/* Goes on with a file after its version and the first `keep` records; what follows them is removed,
+/* Continues a file after its version and the first `keep` records; what follows them is removed,
    and so is everything from a record on that a crash cut off or damaged. *kept: the records that
    stay; 0 in a new file, and in one that was not of this kind. */
 ctkd_status ctkd__events_open(struct ctkd__events *events, const char *path, size_t keep,

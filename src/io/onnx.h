@@ -81,7 +81,7 @@ ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t si
    model has, and a graph is among them. What cannot be read is none. */
 bool ctkd__onnx_is_model(const char *path);
 
-/* Writes the whole file or leaves the old one. A negative dimension is written as a free batch
+/* Writes the complete file or leaves the old one. A negative dimension is written as a free batch
    size. Fails with the model's sticky status when building it failed. */
 ctkd_status ctkd__onnx_write(const char *path, const struct ctkd__onnx_model *model,
                              ctkd_error *err);

@@ -60,7 +60,7 @@ ctkd_status ctkd__onnx_place_set(struct ctkd__onnx_place *place, const char *mod
 }
 
 /* A model may have come from anywhere: it names files of its own folder and below, no others.
-   Links in that folder are followed; whoever placed them there is not the model. */
+   Links in that folder are followed; it was not the model that placed them there. */
 static bool is_inside(const char *location)
 {
     if (!location || !location[0] || location[0] == '/' || !ctkd__text_is_line(location))

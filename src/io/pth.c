@@ -324,7 +324,7 @@ static ctkd_status read_scalars(struct pth_reader *reader, const value *dict)
     return status;
 }
 
-/* --- the whole */
+/* --- the file */
 
 /* Groups the tensors of the tree and chooses a group. */
 static ctkd_status find_set(struct pth_reader *reader, const char *wanted, struct ctkd__sets *sets)

@@ -23,9 +23,9 @@ ctkd_status ctkd__pth_read_bytes(const char *name, const char *bytes, size_t siz
                                  struct ctkd__tensors *out, ctkd_error *err);
 
 /*
- * Writes {"epoch": int, "best_acc": float, "metadata": {str: str}, "model": OrderedDict} in the zip
- * form, as torch.load(weights_only=True) reads it; whole or not at all. epoch and best_acc come
- * from the metadata (best_acc, top1, best_prec1 or accuracy) and are None without.
+ * Writes {"epoch": int, "best_acc": float, "metadata": {str: str}, "model": OrderedDict} in the
+ * zip form, as torch.load(weights_only=True) reads it; completely or not at all. epoch and
+ * best_acc come from the metadata (best_acc, top1, best_prec1 or accuracy) and are None without.
  */
 ctkd_status ctkd__pth_write(const char *path, const struct ctkd__tensors *list, ctkd_error *err);
 

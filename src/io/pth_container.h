@@ -36,7 +36,8 @@ struct ctkd__pth_id {
     size_t view_offset; /* elements; 0 unless the id names a part of a storage */
 };
 #define CTKD__PTH_TYPES "float, double, half, bfloat16, integers or bool"
-/* What stands where a storage of a known type belongs, as a message shows it: "torch.QInt8Storage". */
+/* What stands where a storage of a known type belongs, as a message shows it:
+   "torch.QInt8Storage". */
 const char *ctkd__pth_id_text(const struct ctkd__pickle_value *persistent,
                               char text[CTKD__PICKLE_TEXT]);
 bool ctkd__pth_id_parse(const struct ctkd__pickle_value *persistent, struct ctkd__pth_id *out);

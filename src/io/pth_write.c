@@ -242,7 +242,7 @@ static void put_pickle(FILE *out, const struct ctkd__tensors *list)
     fputs("uu.", out);
 }
 
-/* --- the whole */
+/* --- the file */
 
 static void write_archive(struct zip_writer *zip, const struct ctkd__tensors *list,
                           const char *pickle, size_t pickle_size)

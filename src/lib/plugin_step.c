@@ -384,7 +384,8 @@ ctkd_status ctkd_plugin_evaluate(ctkd_plugin *plugin, const ctkd_plugin_batch *f
     return CTKD_OK;
 }
 
-/* SGD as the student's (doc/methods.md, "Update"): weight decay inside the gradient, no dampening. */
+/* SGD as the student's (doc/methods.md, "Update"): weight decay inside the gradient, no dampening.
+ */
 ctkd_status ctkd_plugin_apply(ctkd_plugin *plugin, const float *dtheta, float scale,
                               ctkd_error *err)
 {

@@ -14,10 +14,12 @@ enum { CTKD__NUMBER_BYTES = 32 };
 /** Writes `value` as %.6g does, in any locale; returns out. */
 const char *ctkd__number_text(double value, char out[CTKD__NUMBER_BYTES]);
 
-/** Reads a decimal number that is all of `text`, with a point in every locale; within an ulp, and exactly up to 15 digits and powers of ten up to 22. False if it is not a number. */
+/** Reads a decimal number that is all of `text`, with a point in every locale; within an ulp, and
+   exactly up to 15 digits and powers of ten up to 22. False if it is not a number. */
 bool ctkd__number_read(const char *text, double *value);
 
-/** Writes status and the parts (up to a NULL) as one line into err (may be NULL), cut to its size; returns status. */
+/** Writes status and the parts (up to a NULL) as one line into err (may be NULL), cut to its size;
+   returns status. */
 ctkd_status ctkd__refuse(ctkd_error *err, ctkd_status status, ...);
 
 /** The message of a failed ctkd__struct_read; `what` names the struct. */

@@ -48,7 +48,7 @@ void ctkd__graph_destroy(struct ctkd__graph *graph);
    before the last batch norm of its block), parameters in the published order (shortcut last). */
 void ctkd__graph_list_last(struct ctkd__graph *graph, int x);
 void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x);
-/* Declares the logits and checks the whole: everything else is read by a node or is a tap. logits
+/* Declares the logits and checks the graph: everything else is read by a node or is a tap. logits
    -1: none, the graph ends in its taps. */
 ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error *err);
 
@@ -56,9 +56,9 @@ ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error
 float ctkd__init_he_out(size_t kernel, size_t out); /* NORMAL: sqrt(2 / (k k out)) */
 float ctkd__init_default(size_t fan_in);            /* UNIFORM: 1 / sqrt(fan_in) */
 
-/* The first `nodes` nodes, `parameters` parameters and `taps` taps of a graph as one of its own, with
-   the same logits: a network without what was built behind it. It borrows them, so the graph must
-   not grow any more; nothing is to be freed. */
+/* The first `nodes` nodes, `parameters` parameters and `taps` taps of a graph as one of its own,
+   with the same logits: a network without what was built behind it. It borrows them, so the graph
+   must not grow any more; nothing is to be freed. */
 struct ctkd__graph ctkd__graph_first(const struct ctkd__graph *graph, int nodes, int parameters,
                                      int taps);
 

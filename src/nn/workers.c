@@ -245,7 +245,7 @@ bool ctkd__workers_pinned(const struct ctkd__workers *team)
 }
 
 /* Sleeps until the phase is another. The kernel looks at the phase again before the thread sleeps,
-   and whoever changes it looks for sleepers afterwards: one of the two sees the other. */
+   and the thread that changes it looks for sleepers afterwards: one of the two sees the other. */
 static void sleep_at_barrier(struct ctkd__workers *team, unsigned phase)
 {
     atomic_fetch_add(&team->sleepers, 1);

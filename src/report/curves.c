@@ -69,7 +69,8 @@ static int is_visible(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
-/* The run directories in a folder, in byte order, so that the same folder gives the same picture. */
+/* The run directories in a folder, in byte order, so that the same folder gives the same picture.
+ */
 static ctkd_status add_arm(struct ctkd__curves *curves, const char *path, ctkd_error *err)
 {
     struct dirent **entries;

@@ -20,8 +20,8 @@ struct ctkd__curves {
     size_t n_epochs; /* those that every run has finished */
 };
 
-/* A value at an epoch: of one run with the band that the log has for it, of an arm the mean with the
-   least and the greatest of its runs. NaN: none. */
+/* A value at an epoch: of one run with the band that the log has for it, of an arm the mean with
+   the least and the greatest of its runs. NaN: none. */
 struct ctkd__curve_point {
     double value, low, high;
 };

@@ -1,6 +1,6 @@
 /*
- * A report on runs as one page of HTML: no scripts, nothing from elsewhere, light and dark and print.
- * Every text from outside (names, paths, values) is escaped.
+ * A report on runs as one page of HTML: no scripts, nothing from elsewhere, light and dark and
+ * print. Every text from outside (names, paths, values) is escaped.
  */
 #ifndef CTKD_REPORT_PAGE_H
 #define CTKD_REPORT_PAGE_H

@@ -160,7 +160,8 @@ static void draw_grid(FILE *out, const struct frame *f, const struct panel *pane
 
 enum part { VALUE, DASHED, LOW, HIGH };
 
-/* One part of a panel's curve as points, forwards or backwards; *begun: a point is there already. */
+/* One part of a panel's curve as points, forwards or backwards; *begun: a point is there already.
+ */
 static void draw_points(FILE *out, const struct frame *f, const struct ctkd__curves *curves,
                         const struct panel *panel, enum part part, bool *begun)
 {

@@ -1,5 +1,5 @@
 /*
- * last.ckpt of a run directory: everything that a run needs to go on to the same bits. A sealed
+ * last.ckpt of a run directory: everything that a run needs to resume bit for bit. A sealed
  * .safetensors file with the flat blocks of the weights, the velocities and the temperature, the
  * counters, and as metadata what must be the same again: the configuration, kernels, threads, the
  * teacher's weights.
@@ -18,7 +18,7 @@ enum { CTKD__CHECKPOINT_NOTE = 1400 };
 ctkd_status ctkd__checkpoint_save(struct ctkd__session *session, const char *command,
                                   const char *dir, uint64_t log_bytes, ctkd_error *err);
 
-/* Whether the directory has one, whole or not. */
+/* Whether the directory has one, intact or not. */
 bool ctkd__checkpoint_exists(const char *dir);
 
 /*

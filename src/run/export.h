@@ -1,11 +1,11 @@
 /*
  * A trained network handed over: a folder with the weights (model.safetensors), the network itself
- * (model.onnx), a description (config.json), names of classes (labels.txt, where they are known) and
- * a model card (README.md) with what it reached and how it came about.
+ * (model.onnx), a description (config.json), names of classes (labels.txt, where they are known)
+ * and a model card (README.md) with what it reached and how it came about.
  *
- * config.json has the members that timm reads of a `local-dir:`, with an architecture of timm's where
- * the network and the names of its parameters are timm's (torchvision's residual networks); it is
- * "" otherwise, and timm refuses the folder.
+ * config.json has the members that timm reads of a `local-dir:`, with an architecture of timm's
+ * where the network and the names of its parameters are timm's (torchvision's residual networks);
+ * it is "" otherwise, and timm refuses the folder.
  */
 #ifndef CTKD_RUN_EXPORT_H
 #define CTKD_RUN_EXPORT_H

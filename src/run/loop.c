@@ -316,7 +316,7 @@ static ctkd_status save(const struct progress *p, enum ctkd__run_file file, uint
     return ctkd__run_save(p->loop->run, file, &student, &info, err);
 }
 
-/* A learnable temperature that no longer moves is said once, in words. */
+/* A learnable temperature that no longer moves is reported once, in words. */
 static void watch_temperature(struct progress *p)
 {
     const struct ctkd__run_state *state = &p->loop->session->state;
@@ -387,7 +387,7 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     const uint64_t every = (uint64_t)session->config->train.eval_every;
     const bool planned = state->epoch % every == 0 || state->epoch == session->schedule.epochs;
     const bool due = !initial(p) && (planned || p->finished);
-    /* What train.max_steps cut short is not the best of a run that goes on and never sees it. */
+    /* What train.max_steps cut short is not the best of a longer run, which never sees it. */
     const bool counts = (planned && state->epoch_step == session->schedule.steps_per_epoch) ||
                         state->best_epoch == 0;
     const struct ctkd__scores *test = NULL;

@@ -25,7 +25,7 @@ struct ctkd__loop {
 };
 
 /*
- * Goes on from session->state until the epochs are done or train.max_steps is reached. Saves a
+ * Continues from session->state until the epochs are done or train.max_steps is reached. Saves a
  * checkpoint at the start, after every epoch and every train.checkpoint_every steps. When *stop is
  * set (and `now` was not posted), or train.max_minutes are nearly over, it finishes the step, saves the checkpoint,
  * last.safetensors and summary.json and returns CTKD_EINTERRUPTED; the message tells how to go on.

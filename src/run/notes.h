@@ -1,4 +1,5 @@
-/* notes.jsonl of a run directory: what its examination found and what it noted since, for the report. */
+/* notes.jsonl of a run directory: what its examination found and what it noted since, for the
+   report. */
 #ifndef CTKD_RUN_NOTES_H
 #define CTKD_RUN_NOTES_H
 
@@ -14,9 +15,9 @@ struct ctkd__note {
 
 /*
  * Appends a line {"epoch", "subject", "problem", "text"} to notes.jsonl of `dir`, unless one with
- * that subject and text is there (a resumed run meets an epoch again), and tells a problem to `out`
- * (NULL: nobody) behind `before`, which clears a live line. A run does not end because a note cannot
- * be kept: the reason is told to `out` then.
+ * that subject and text is there (a resumed run meets an epoch again), and tells a problem to
+ * `out` (NULL: nobody) behind `before`, which clears a live line. A run does not end because a
+ * note cannot be kept: the reason is told to `out` then.
  */
 void ctkd__note(const char *dir, const struct ctkd__note *note, const char *before, FILE *out);
 

@@ -43,7 +43,7 @@ static void compare(const struct ctkd__network_info *info, const struct ctkd__co
 }
 
 /* A config.yaml beside weights is that of their run when a run left them there and they do not
-   contradict it, or when they say the same. Another one is not used, which is told. */
+   contradict it, or when they say the same. Another one is not used, and a note says so. */
 static ctkd_status read_run_config(const char *file, const char *yaml,
                                    const struct ctkd__network_info *info,
                                    struct ctkd__config *config, bool *used,

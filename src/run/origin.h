@@ -5,7 +5,7 @@
 #include "config/config.h"
 #include "weights/match.h"
 
-/* What a run directory or a weights file brings along for whoever uses its network: the config.yaml
+/* What a run directory or a weights file brings along for users of its network: the config.yaml
    of its run, where one lies beside the weights and belongs to them, else what the file's metadata
    say of its images (student.network is then empty: the file says it). The settings of a command
    line follow. `note`: a config.yaml that is there and not used; "": nothing. */

@@ -1,7 +1,7 @@
 /*
- * What can be wrong with a run before it has cost anything: `ctkd doctor` prints everything that is
- * looked at, a run only the problems and what a method's default has chosen. A problem is said in
- * one line with what to do; none of them stops a run.
+ * What can be wrong with a run before it has cost anything. `ctkd doctor` prints every check, a
+ * run only the problems and what a method's default has chosen. Each problem is one line that says
+ * what to do; none of them stops a run.
  */
 #ifndef CTKD_RUN_PREFLIGHT_H
 #define CTKD_RUN_PREFLIGHT_H

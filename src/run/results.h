@@ -3,10 +3,11 @@
  * each epoch, and TensorBoard's events.out.tfevents.ctkd, a record for each line.
  *
  * Tags of the events: train/X for what is measured on training batches (loss, top1), test/X and
- * dev/X for what is evaluated, ctkd/X for temperature and reversal (tau_mean, lambda, and a histogram
- * ctkd/tau of an epoch's samples), lr, speed/X; steps are epochs. Lines of train.log_every have step/
- * in front and count steps, those of an initial stage initial/. The HParams table has the keys that
- * differ from their defaults; runs that differ in their seed alone are one group.
+ * dev/X for what is evaluated, ctkd/X for temperature and reversal (tau_mean, lambda, and a
+ * histogram ctkd/tau of an epoch's samples), lr, speed/X; steps are epochs. Lines of
+ * train.log_every have step/ in front and count steps, those of an initial stage initial/. The
+ * HParams table has the keys that differ from their defaults; runs that differ in their seed alone
+ * are one group.
  */
 #ifndef CTKD_RUN_RESULTS_H
 #define CTKD_RUN_RESULTS_H

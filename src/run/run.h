@@ -1,5 +1,6 @@
 /*
- * The directory of a run, with the files of util/run_files.h. A directory that holds a run is never written into without run.force.
+ * The directory of a run, with the files of util/run_files.h. A directory that holds a run is
+ * never written into without run.force.
  */
 #ifndef CTKD_RUN_RUN_H
 #define CTKD_RUN_RUN_H
@@ -31,14 +32,15 @@ ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_err
    cannot be written or created. Writes nothing. */
 ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err);
 
-/* CTKD_EEXIST when another process works on the run of run.dir; writes nothing and keeps no lock. */
+/* CTKD_EEXIST when another process works on the run of run.dir; writes nothing and keeps no lock.
+ */
 ctkd_status ctkd__run_check_free(const struct ctkd__config *config, ctkd_error *err);
 
 /* Makes the directory (and its parents), removes the files of a run that is replaced, writes
    config.yaml (run.force is false from then on) and opens the log. */
 ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
                              ctkd_error *err);
-/* Goes on with the run of a directory: removes nothing, and has no log before
+/* Opens the run of a directory to continue it: removes nothing, and has no log before
    ctkd__run_continue_log. CTKD_EEXIST: another process works on it; the message names that. So it
    is for _create. */
 ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *config,

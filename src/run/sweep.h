@@ -1,7 +1,7 @@
 /*
  * Many runs as child processes, some at a time, each on cores of its own. A run is an ordinary
- * `ctkd train` or `distill` with --resume=auto: finished ones are skipped, killed ones go on where
- * their last checkpoint left them, and a sweep that is started again ends with the same files.
+ * `ctkd train` or `distill` with --resume=auto: finished ones are skipped, killed ones resume from
+ * their last checkpoint, and a sweep that is started again ends with the same files.
  */
 #ifndef CTKD_RUN_SWEEP_H
 #define CTKD_RUN_SWEEP_H

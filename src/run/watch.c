@@ -272,7 +272,8 @@ static bool can_draw(FILE *out)
     return isatty(fileno(out)) && isatty(STDIN_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
-/* The state of the terminal is that of before when this returns. False: ncurses does not know it. */
+/* The state of the terminal is that of before when this returns. False: ncurses does not know it.
+ */
 static bool watch_screen(struct watched *w, const char *const *paths, size_t count,
                          const volatile sig_atomic_t *stop, FILE *out)
 {

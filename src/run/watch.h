@@ -1,7 +1,7 @@
 /*
- * Runs while they train, in the terminal: for each its epoch, loss, accuracies and temperature with
- * small curves. All of it is read from the run directories, so that any run can be watched, also one
- * of another machine on a shared file system.
+ * Runs while they train, in the terminal: for each its epoch, loss, accuracies and temperature
+ * with small curves. All of it is read from the run directories, so that any run can be watched,
+ * also one of another machine on a shared file system.
  */
 #ifndef CTKD_RUN_WATCH_H
 #define CTKD_RUN_WATCH_H

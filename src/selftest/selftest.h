@@ -1,7 +1,7 @@
 /*
  * What an installation proves about itself, without a test framework: gradients of every loss, of
  * the temperature and of every op against central differences, every instruction set of this CPU
- * against the portable path, runs that repeat and resume to the same bits, and files that can be
+ * against the portable path, runs that repeat and resume bit for bit, and files that can be
  * written. Everything is found through the registries.
  */
 #ifndef CTKD_SELFTEST_SELFTEST_H

@@ -399,8 +399,8 @@ ctkd_status ctkd__logit_file_put(struct ctkd__logit_file *file, uint64_t row, co
     return CTKD_OK;
 }
 
-/* Such a lock belongs to the opened file: it ends with that, and two openings by one process exclude
-   each other. */
+/* Such a lock belongs to the opened file: it ends with that, and two openings by one process
+   exclude each other. */
 static int lock_range(int descriptor, short type, off_t start, off_t bytes)
 {
     struct flock range = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = bytes };

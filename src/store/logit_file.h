@@ -66,10 +66,11 @@ enum ctkd__logit_row ctkd__logit_file_get(const struct ctkd__logit_file *file, u
 ctkd_status ctkd__logit_file_put(struct ctkd__logit_file *file, uint64_t row, const float *logits,
                                  ctkd_error *err);
 
-/* Asks to be the one that computes a row, so that processes which miss the same rows at the same time
-   divide them. False: another has asked and not released; a row that was absent before may be there
-   now. A claim is a lock of the row's place in the index, which ends with its process, however that
-   ends; the file itself shows nothing of it. A file system without such locks grants every claim. */
+/* Asks to be the one that computes a row, so that processes which miss the same rows at the same
+   time divide them. False: another has asked and not released; a row that was absent before may be
+   there now. A claim is a lock of the row's place in the index, which ends with its process,
+   however that ends; the file itself shows nothing of it. A file system without such locks grants
+   every claim. */
 bool ctkd__logit_file_claim(struct ctkd__logit_file *file, uint64_t row);
 /* Ends all claims of this opened file. */
 void ctkd__logit_file_release(struct ctkd__logit_file *file);

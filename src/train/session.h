@@ -71,8 +71,8 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                ctkd_error *err);
 void ctkd__session_close(struct ctkd__session *session);
 
-/* Opens the store that teacher.store names; without one there is nothing to do. `note`: what there
-   is of it, or why it is not used; "" when nobody asked for one. Creates files, so that sessions
+/* Opens the store that teacher.store names; without one there is nothing to do. `note`: how much
+   it holds, or why it is not used; "" when nobody asked for one. Creates files, so that sessions
    that only look do not call it. Steps use it from then on. */
 ctkd_status ctkd__session_open_store(struct ctkd__session *session, char note[CTKD__STORE_NOTE],
                                      ctkd_error *err);

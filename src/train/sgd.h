@@ -27,8 +27,8 @@ struct ctkd__sgd_group {
     bool nesterov;
 };
 
-/* Elements begin..begin+n-1 of a sum of gradients: the first n_tree of them by the tree of dist/sum.h,
-   then the others in order. n_tree 0: all in order. sum: [n], overwritten. */
+/* Elements begin..begin+n-1 of a sum of gradients: the first n_tree of them by the tree of
+   dist/sum.h, then the others in order. n_tree 0: all in order. sum: [n], overwritten. */
 void ctkd__sgd_sum(const float *const *gradients, size_t n_gradients, size_t n_tree, size_t begin,
                    size_t n, float *sum);
 

@@ -159,8 +159,8 @@ static ctkd_status allocate(struct ctkd__teacher_store *store, ctkd_error *err)
                : ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
 }
 
-/* The first line of the headers, but for the sums of the answers, in which another file of a teacher
-   of this name on data of this name differs; NULL: there is no such file. */
+/* The first line of the headers, but for the sums of the answers, in which another file of a
+   teacher of this name on data of this name differs; NULL: there is no such file. */
 static const char *other_line(const struct ctkd__teacher_store *store,
                               const struct ctkd__logit_entry *entry)
 {
@@ -339,7 +339,7 @@ static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batc
 
 /* Moves a share of the missing that nobody else computes to store->mine and returns how many; the
    others, *missing of them, stay. What was added meanwhile is read, and is no longer missing. With
-   `all`, every image becomes mine, whoever computes it too. */
+   `all`, every image becomes mine, even if another process computes it too. */
 static size_t divide(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                      size_t *missing, bool all, float *logits,
                      struct ctkd__teacher_store_counts *counts)
@@ -363,7 +363,8 @@ static size_t divide(struct ctkd__teacher_store *store, const struct ctkd__batch
     return mine;
 }
 
-/* Computes the `count` > 0 images that are mine, packed, and puts their logits where they belong. */
+/* Computes the `count` > 0 images that are mine, packed, and puts their logits where they belong.
+ */
 static ctkd_status compute(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                            size_t count, float *logits, ctkd_error *err)
 {

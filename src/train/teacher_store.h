@@ -46,7 +46,7 @@ bool ctkd__teacher_store_asked(const char *folder);
 
 /*
  * Opens the file of this teacher, these images and these kernels in the folder, or creates it.
- * *out is NULL with CTKD_OK when the store cannot be used; `note` says why, or what there is of it.
+ * *out is NULL with CTKD_OK when the store cannot be used; `note` says why, or how much it holds.
  * Errors: the folder cannot be created; the teacher fails.
  */
 ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args,

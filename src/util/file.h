@@ -1,4 +1,4 @@
-/* Files that are whole or absent. */
+/* Files that are complete or absent. */
 #ifndef CTKD_UTIL_FILE_H
 #define CTKD_UTIL_FILE_H
 

@@ -57,8 +57,8 @@ ctkd_status ctkd__pickle_read(struct ctkd__pickle *pickle, const char *name, con
                               size_t size, size_t *used, const struct ctkd__pickle_value **out,
                               ctkd_error *err);
 
-/* A value as a message shows it: "5", "'train'", "a list of 3", "torch.FloatStorage"; of what contains
-   others only how many. Returns text. */
+/* A value as a message shows it: "5", "'train'", "a list of 3", "torch.FloatStorage"; of what
+   contains others only how many. Returns text. */
 enum { CTKD__PICKLE_TEXT = 128 };
 const char *ctkd__pickle_text(const struct ctkd__pickle_value *v, char text[CTKD__PICKLE_TEXT]);
 

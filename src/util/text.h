@@ -1,5 +1,5 @@
-/* Text that comes from outside: UTF-8, and names that are nearly right. Text that goes out: lines of
- * a terminal. */
+/* Text that comes from outside: UTF-8, and names that are nearly right. Text that goes out: lines
+ * of a terminal. */
 #ifndef CTKD_UTIL_TEXT_H
 #define CTKD_UTIL_TEXT_H
 

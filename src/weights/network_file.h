@@ -38,7 +38,7 @@ ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, c
 ctkd_status ctkd__network_file_read(const char *file, struct ctkd__tensors *tensors,
                                     struct ctkd__network_info *info, ctkd_error *err);
 
-/* Writes the whole file or leaves the old one. */
+/* Writes the complete file or leaves the old one. */
 ctkd_status ctkd__network_file_write(const char *file, const struct ctkd__weights *weights,
                                      const struct ctkd__network_info *info, ctkd_error *err);
 

@@ -1,5 +1,5 @@
-/* A graph with an engine, weights that have no symmetry, images and the same in double: what tests of
- * the engine begin with. */
+/* A graph with an engine, weights that have no symmetry, images and the same in double: what tests
+ * of the engine begin with. */
 #ifndef CTKD_TESTS_ENGINE_RIG_H
 #define CTKD_TESTS_ENGINE_RIG_H
 
@@ -27,8 +27,8 @@ void engine_rig_close(struct engine_rig *rig);
 void engine_rig_check_logits(const struct engine_rig *rig, size_t n, size_t k, const float *logits,
                              bool training, double tolerance);
 
-/* Slopes of sum(logits * weights) over n images by elements of every trained parameter (buffers have
-   zeros): slow, so found once; freed by the caller. */
+/* Slopes of sum(logits * weights) over n images by elements of every trained parameter (buffers
+   have zeros): slow, so found once; freed by the caller. */
 double (*engine_rig_slopes(const struct engine_rig *rig, size_t n, const float *weights))[SLOPES];
 /* The gradients of a program that has run backward, against these; buffers have none. */
 void engine_rig_check_gradients(const struct engine_rig *rig, const struct ctkd__training *training,

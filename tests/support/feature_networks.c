@@ -129,7 +129,8 @@ static void build_pools(struct network *net)
     head(net, conv(net, y, "b", 13, 1));
 }
 
-/* The fusion of ReviewKD (doc/methods.md, "ReviewKD"): two gates over a map of the network and one from outside. */
+/* The fusion of ReviewKD (doc/methods.md, "ReviewKD"): two gates over a map of the network and one
+   from outside. */
 static void build_gates(struct network *net)
 {
     struct ctkd__graph *const g = net->graph;

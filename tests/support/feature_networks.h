@@ -1,5 +1,5 @@
-/* Networks of ops on feature maps, with outputs and side inputs: what tests/test_features.c tries. Channel counts are no
- * multiples of a block, but where that is the point. */
+/* Networks of ops on feature maps, with outputs and side inputs: what tests/test_features.c tries.
+ * Channel counts are no multiples of a block, but where that is the point. */
 #ifndef CTKD_TESTS_FEATURE_NETWORKS_H
 #define CTKD_TESTS_FEATURE_NETWORKS_H
 

@@ -13,8 +13,8 @@ void photo_copy(const char *folder, const char *name, const char *golden);
 void photo_text(const char *folder, const char *name, const char *bytes);
 
 /* Writes all files below `folder` that a data set would see into an archive, the last one first;
-   format: "zip", "zip:compression=store" (libarchive's names of formats and their options), "ustar",
-   "pax", "gnutar". */
+   format: "zip", "zip:compression=store" (libarchive's names of formats and their options),
+   "ustar", "pax", "gnutar". */
 void photo_archive(const char *folder, const char *format, const char *archive);
 
 /* train/{ant,bee}/N.ppm and val/{ant,bee}/N.ppm of sizes that differ, 40 to 70 pixels a side. */

@@ -1,6 +1,6 @@
 /*
- * Image files of a command line: files as they are named, and of folders the files in them and below
- * that are called as images are, in the order of the bytes of their names.
+ * Image files of a command line: files as they are named, and of folders the files in them and
+ * below that are called as images are, in the order of the bytes of their names.
  */
 #ifndef CTKD_DATA_PICTURES_H
 #define CTKD_DATA_PICTURES_H

@@ -12,7 +12,7 @@
 #include "util/file.h"
 #include "util/sha256.h"
 
-/* Of the file; native numbers: whoever has others has another magic. */
+/* Of the file; native numbers: a machine with others has another magic. */
 static const char magic[16] = "ctkd index 2\n";
 enum { NUMBERS = 0x01020304, KEY_MAX = 2 * CTKD__TREE_PLACE_MAX, SETTLED_SECONDS = 2 };
 static const uint64_t bytes_max = (uint64_t)1 << 34;

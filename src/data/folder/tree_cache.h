@@ -1,7 +1,7 @@
 /*
- * Trees that were scanned before: in $XDG_CACHE_HOME/ctkd (~/.cache/ctkd) lies a file for each large
- * one. It holds for as long as its folders and archives have the times and sizes that they had;
- * without a folder for it, or with a damaged one, trees are scanned as ever.
+ * Trees that were scanned before: in $XDG_CACHE_HOME/ctkd (~/.cache/ctkd) lies a file for each
+ * large one. It holds for as long as its folders and archives have the times and sizes that they
+ * had; without a folder for it, or with a damaged one, trees are scanned as ever.
  */
 #ifndef CTKD_DATA_TREE_CACHE_H
 #define CTKD_DATA_TREE_CACHE_H

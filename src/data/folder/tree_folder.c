@@ -39,7 +39,7 @@ static ctkd_status cannot_read(const struct scan *scan, ctkd_error *err)
 }
 
 /* What an entry is; 0: nothing that is read (a socket, a device). A link that leads nowhere is a
-   file: it is missed by whoever reads it, and nobody else. */
+   file: only a reader of that file misses it. */
 static int kind_of(int folder, const struct dirent *entry)
 {
     struct stat info;

@@ -91,7 +91,8 @@ static ctkd_status find_directory(const struct ctkd__tree_archive *archive, stru
     return status;
 }
 
-/* Sizes and place of large files come in an extra field of kind 1, those that are all ones above. */
+/* Sizes and place of large files come in an extra field of kind 1, those that are all ones above.
+ */
 static bool read_extra64(const uint8_t *extra, size_t n, uint64_t *size, uint64_t *packed,
                          uint64_t *offset)
 {

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* Where the stored image's pixel that an upright one takes begins, and the way to the next pixel and
-   to the next row, in pixels of the stored image. */
+/* Where the stored image's pixel that an upright one takes begins, and the way to the next pixel
+   and to the next row, in pixels of the stored image. */
 struct turned_walk {
     ptrdiff_t first, next, row;
 };

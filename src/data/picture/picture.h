@@ -52,8 +52,8 @@ ctkd_status ctkd__picture_reader_create(uint64_t pixels_max, bool partial,
                                         struct ctkd__picture_reader **out, ctkd_error *err);
 void ctkd__picture_reader_destroy(struct ctkd__picture_reader *reader);
 
-/* From now on pictures are decoded upright, as Pillow's ImageOps.exif_transpose turns them: boxes and
-   sizes are of the upright image. One that its EXIF turns is decoded in full. */
+/* From now on pictures are decoded upright, as Pillow's ImageOps.exif_transpose turns them: boxes
+   and sizes are of the upright image. One that its EXIF turns is decoded in full. */
 void ctkd__picture_reader_upright(struct ctkd__picture_reader *reader, bool upright);
 /* The sizes of the upright image instead of the stored one; its orientation becomes 1. */
 void ctkd__picture_info_upright(struct ctkd__picture_info *info);

@@ -26,8 +26,8 @@ CTKD__CLONES static void scale_row(size_t count, double weight, const double *re
         ds[j] = (float)(weight * e[j]);
 }
 
-/* ds = (total softmax(s) - y)/n with y one label or soft ones, whose sum is `total`; kept: the row's
-   exponentials, or NULL. */
+/* ds = (total softmax(s) - y)/n with y one label or soft ones, whose sum is `total`; kept: the
+   row's exponentials, or NULL. */
 static void differentiate(const struct cross_entropy *c, size_t i, struct ctkd__lse lse,
                           double total, const double *kept)
 {

@@ -21,8 +21,8 @@
  *   dq    = 2/k [ q W q' q - q W p' p + (q q' q - q p' p) W ],  W = diag(mc)
  * BC and CC keep their divisors n and k, so that both forms have one scale.
  *
- * With the option `standardise` the KD terms are of Z(s), Z(t) as in LSKD (lib/math/standardise.h), BC
- * and CC of s, t.
+ * With the option `standardise` the KD terms are of Z(s), Z(t) as in LSKD
+ * (lib/math/standardise.h), BC and CC of s, t.
  */
 #include <math.h>
 

@@ -1,8 +1,9 @@
 /*
  * A graph compiled for training: batch norm with batch statistics, backward for every op, all
- * memory planned once. The batch is cut into slices, by default one for each worker. Each worker owns
- * a contiguous run of them; workers meet at batch-norm statistics and at the sum of gradients, which
- * are sums over slices in a fixed order: same machine, slices and version give the same bits.
+ * memory planned once. The batch is cut into slices, by default one for each worker. Each worker
+ * owns a contiguous run of them; workers meet at batch-norm statistics and at the sum of
+ * gradients, which are sums over slices in a fixed order: same machine, slices and version give
+ * the same bits.
  */
 #ifndef CTKD_NN_TRAINING_H
 #define CTKD_NN_TRAINING_H

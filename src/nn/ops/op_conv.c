@@ -118,8 +118,8 @@ static void run_call(const struct ctkd__worker_view *v, enum ctkd__conv_directio
 /* Sets the values of a call that are of its slice. */
 typedef void set_values(const struct ctkd__worker_view *slice, struct ctkd__conv_call *call);
 
-/* A call for each slice, after `common`: what a library computes for an image may depend on how many
-   come with it. */
+/* A call for each slice, after `common`: what a library computes for an image may depend on how
+   many come with it. */
 static void run_slices(const struct ctkd__worker_view *v, enum ctkd__conv_direction direction,
                        const struct ctkd__conv_call *common, set_values *set)
 {

@@ -18,7 +18,7 @@ bool ctkd__channels_reshape(import *im, const int64_t *to, size_t rank)
 {
     value *const x = ctkd__import_input(im, 0);
     if (!x)
-        return true; /* the error is told */
+        return true; /* the error is reported */
     if (rank == 5 && x->stage == CTKD__IMPORT_PLAIN && !x->flat && to[1] > 0 &&
         x->c % (uint64_t)to[1] == 0 && is_size(to[2], x->c / (uint64_t)to[1]) &&
         is_size(to[3], x->h) && is_size(to[4], x->w)) {

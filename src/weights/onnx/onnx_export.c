@@ -411,7 +411,7 @@ static void add_any(struct exporter *e, int i)
     forms[node->op](e, i, e->values[node->inputs[0]]);
 }
 
-/* --- the whole */
+/* --- the model */
 
 /* What the logits depend on; a tap may lead nowhere. */
 static void find_needed(struct exporter *e)

@@ -342,7 +342,7 @@ int ctkd__import_settle(struct ctkd__import *im, struct ctkd__import_value *x, b
     return im->status == CTKD_OK ? x->node : -1;
 }
 
-/* --- the whole */
+/* --- the model */
 
 bool ctkd__onnx_is_free(const struct ctkd__onnx_model *model)
 {

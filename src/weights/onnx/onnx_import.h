@@ -62,8 +62,8 @@ ctkd_status ctkd__import_fail(struct ctkd__import *im, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Inputs of the present node: a computed value (NULL: failed; _find: none); a constant (NULL: not
-   one); a constant float tensor (NULL: failed); integers, constant or computed (false: none, or more than
-   max). */
+   one); a constant float tensor (NULL: failed); integers, constant or computed (false: none, or
+   more than max). */
 struct ctkd__import_value *ctkd__import_input(struct ctkd__import *im, size_t i);
 const struct ctkd__import_value *ctkd__import_find(const struct ctkd__import *im, size_t i);
 const struct ctkd__tensor *ctkd__import_constant(const struct ctkd__import *im, size_t i);
@@ -71,8 +71,8 @@ const struct ctkd__tensor *ctkd__import_weight(struct ctkd__import *im, size_t i
 bool ctkd__import_ints(struct ctkd__import *im, size_t i, size_t max, int64_t *out, size_t *count);
 
 /* What messages say was found: an input of the present node ("an image of 3x8x8", "[0, 2, 1]",
-   "constant w of F32 [3, 10]", "no input 2"), an attribute ("[2, 3]", "no axes"), integers. Each returns
-   `text`. */
+   "constant w of F32 [3, 10]", "no input 2"), an attribute ("[2, 3]", "no axes"), integers. Each
+   returns `text`. */
 enum { CTKD__IMPORT_TEXT = 128 };
 const char *ctkd__import_input_text(const struct ctkd__import *im, size_t i,
                                     char text[CTKD__IMPORT_TEXT]);
