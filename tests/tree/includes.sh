@@ -45,6 +45,11 @@ refuses src/run/x.c '"selftest/selftest.h"'
 refuses src/report/x.c '"train/session.h"'
 refuses src/selftest/x.c '"cli/cli.h"'
 refuses src/newroom/x.c '"util/error.h"'
+# And one that is wrong everywhere in each folder that there is.
+while read -r folder; do
+    refuses "$folder/x.c" '"newroom/x.h"'
+    refuses "$folder/x.c" '<cmocka.h>'
+done < <(cd "$source" && find src include -name '*.[ch]' -printf '%h\n' | sort -u)
 
 # A room that outgrows its map is two rooms; a registry has a file for each entry of its list.
 while read -r count room; do

@@ -40,7 +40,7 @@ check() { # root; names what is wrong, fails if anything is
     while IFS=: read -r file name; do
         exists "$name" || { echo "$file: $name does not exist"; bad=1; }
     done < <(texts | grep -v '^tests/tree/' | xargs -d '\n' grep -oHP \
-        '(?<![\w./{}$*-])((src|include|doc|tests|configs|bench|examples|fuzz|scripts)/[\w./+*-]*[\w/*]|(ctkd|lib|util|io|data|nn|config|weights|train|run|report|selftest|cli)/[\w/.]+\.[ch])(?![\w${<])' |
+        '(?<![\w./{}$*-])((src|include|doc|tests|configs|bench|examples|fuzz|scripts)/[\w./+*-]*[\w/*]|(ctkd|lib|util|dist|io|data|nn|config|weights|store|train|run|report|selftest|cli)/[\w/.]+\.[ch])(?![\w${<])' |
         sort -u)
     while IFS=$'\t' read -r file name section; do
         [ -f "$name" ] && headings "$name" | grep -qxF -- "$section" || { echo "$file: $name has no section \"$section\""; bad=1; }

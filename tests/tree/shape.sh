@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # usage: shape.sh BUILD SOURCE
 # What keeps the code readable and its lists complete, and the check notices each fault:
-#   no function of src, include and fuzz is longer than 60 lines, from its first line to its closing brace;
+#   no file of src, include and fuzz is longer than 800 lines;
+#   no function of theirs is longer than 60 lines, from its first line to its closing brace;
 #   no switch of src and include has a `default:`, so that the compiler names each switch that misses a new enumerator
 #   (of bytes of a file the other cases come behind the switch).
 set -euo pipefail
@@ -17,6 +18,14 @@ long_functions() { # files
         !open && /^$|^#|^}|;$|\*\/$/ { first = FNR + 1 }' "$@"
 }
 
+long_files() { # files
+    awk -v limit=800 '
+        function tell() { if (lines > limit) print name ": a file of " lines " lines, expected at most " limit }
+        FNR == 1 { tell(); name = FILENAME }
+        { lines = FNR }
+        END { tell() }' "$@"
+}
+
 defaults() { # files
     grep -nHE '^[[:space:]]*default:' "$@" | sed -E 's/:[[:space:]]*default:.*/: a default in a switch, expected its cases/' || true
 }
@@ -25,6 +34,7 @@ check() { # root; prints what is wrong
     cd "$1"
     mapfile -t functions < <(find src include fuzz -name '*.[ch]' 2>/dev/null)
     mapfile -t switches < <(find src include -name '*.[ch]' 2>/dev/null)
+    long_files "${functions[@]}"
     long_functions "${functions[@]}"
     defaults "${switches[@]}"
 }
@@ -50,6 +60,8 @@ notices() { # expected message; the faulty file is on standard input
 }
 function_of 60 | notices ''
 { echo '/* why */'; function_of 61; function_of 9; } | notices 'src/x.c:2: a function of 61 lines, expected at most 60'
+seq -f '/* %g */' 800 | notices ''
+seq -f '/* %g */' 801 | notices 'src/x.c: a file of 801 lines, expected at most 800'
 printf 'int f(int x)\n{\n    switch (x) {\n    default: /* none */\n        return 1;\n    }\n}\n' |
     notices 'src/x.c:4: a default in a switch, expected its cases'
 rm -rf "$planted"
