@@ -21,6 +21,7 @@ flat() {
 }
 
 exists() { # path, with capitals and stars for any name
+    [ ! -e "$1" ] && [ ! -e "src/$1" ] && [ ! -e "include/$1" ] || return 0 # most, without a process of their own
     local pattern
     pattern=$(sed -E 's/(^|[^A-Za-z])[A-Z]{2,}\b/\1*/g' <<<"${1%/}")
     compgen -G "$pattern" >/dev/null || compgen -G "src/$pattern" >/dev/null || compgen -G "include/$pattern" >/dev/null
