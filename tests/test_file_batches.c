@@ -196,7 +196,8 @@ static void the_same_bits_with_any_threads(void **state)
     ctkd__dataset_close(dataset);
 }
 
-/* Batches of 6, the last of fewer, also from the second batch on; each image is read by one part. */
+/* Batches of 6, the last of fewer, also from the second batch on; each image is read by one part.
+ */
 static void parts_have_their_images_alone(void **state)
 {
     enum { BATCH = 6, PARTS = 3 };

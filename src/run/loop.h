@@ -27,8 +27,9 @@ struct ctkd__loop {
 /*
  * Continues from session->state until the epochs are done or train.max_steps is reached. Saves a
  * checkpoint at the start, after every epoch and every train.checkpoint_every steps. When *stop is
- * set (and `now` was not posted), or train.max_minutes are nearly over, it finishes the step, saves the checkpoint,
- * last.safetensors and summary.json and returns CTKD_EINTERRUPTED; the message tells how to go on.
+ * set (and `now` was not posted), or train.max_minutes are nearly over, it finishes the step,
+ * saves the checkpoint, last.safetensors and summary.json and returns CTKD_EINTERRUPTED; the
+ * message tells how to go on.
  */
 ctkd_status ctkd__loop_run(const struct ctkd__loop *loop, ctkd_error *err);
 

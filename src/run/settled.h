@@ -4,8 +4,8 @@
  * wait in vain for one that has died.
  *
  * The loop holds the state while it moves parameters, writes the log or saves; between
- * ctkd__settled_release and ctkd__settled_hold it computes gradients or evaluates, and moves nothing
- * but running statistics and counts of temperatures, of which there is a copy.
+ * ctkd__settled_release and ctkd__settled_hold it computes gradients or evaluates, and moves
+ * nothing but running statistics and counts of temperatures, of which there is a copy.
  */
 #ifndef CTKD_RUN_SETTLED_H
 #define CTKD_RUN_SETTLED_H
@@ -18,9 +18,9 @@ struct ctkd__settled;
 
 /*
  * Begins to wait for *now in a thread of its own: when it is posted, `save` is called there with
- * the session as it was behind the last step, as soon as that is released. `save` ends the process.
- * *out is NULL, and nothing is waited for, where `now` is NULL or a method has a memory, which moves
- * within a step. The caller holds the state.
+ * the session as it was behind the last step, as soon as that is released. `save` ends the
+ * process. *out is NULL, and nothing is waited for, where `now` is NULL or a method has a memory,
+ * which moves within a step. The caller holds the state.
  */
 ctkd_status ctkd__settled_begin(const struct ctkd__session *session, sem_t *now,
                                 void (*save)(void *context, struct ctkd__session *settled),

@@ -59,8 +59,8 @@ struct ctkd__method_losses_step {
 /* sum += weight * part, of n values. */
 void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum);
 
-/* With several ranks: what the step's methods read, of the images of all. All ranks call it, after the
-   forward passes and before _evaluate, which then has the same values on each. */
+/* With several ranks: what the step's methods read, of the images of all. All ranks call it, after
+   the forward passes and before _evaluate, which then has the same values on each. */
 ctkd_status ctkd__method_losses_share(struct ctkd__method_losses *losses,
                                       const struct ctkd__method_losses_step *step, ctkd_error *err);
 

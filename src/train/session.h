@@ -13,8 +13,8 @@ struct ctkd__data {
     struct ctkd__loader *dev; /* training images held out by data.dev; NULL: none, or not asked */
     struct ctkd__network_info images; /* dataset, classes, size and normalisation as loaded */
 };
-/* views: the training images come with a strong view each. dist: NULL, or the ranks that share every
-   batch. */
+/* views: the training images come with a strong view each. dist: NULL, or the ranks that share
+   every batch. */
 ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
                             const struct ctkd__dist *dist, struct ctkd__data *data,
                             ctkd_error *err);

@@ -22,8 +22,8 @@ struct ctkd__training_step {
     /* [batch] */
     float *tau, *dtau;
     const float **slices; /* of the student's gradient: for each group, one of each slice */
-    /* Of the last backward pass, of all parameters: of each slice or, over several ranks, their sum.
-       n_tree: how many of them are summed as a tree; 0: all in order. */
+    /* Of the last backward pass, of all parameters: of each slice or, over several ranks, their
+       sum. n_tree: how many of them are summed as a tree; 0: all in order. */
     const float **gradients;
     size_t n_gradients, n_tree;
     struct ctkd__gradient_sum *ranks; /* NULL: one */

@@ -99,7 +99,8 @@ ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const
 ctkd_status ctkd__teacher_share_tap(struct ctkd__teacher *teacher, size_t n, size_t index,
                                     ctkd_error *err);
 
-/* A ctkd__forward whose context is the teacher: in evaluation mode, without taps; n <= batch_max. */
+/* A ctkd__forward whose context is the teacher: in evaluation mode, without taps; n <= batch_max.
+ */
 ctkd_status ctkd__teacher_forward_evaluation(void *teacher, size_t n, const float *x, float *logits,
                                              ctkd_error *err);
 

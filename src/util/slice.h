@@ -1,4 +1,5 @@
-/* How a batch is cut: into slices of which threads and ranks own runs, and so into parts of ranks. */
+/* How a batch is cut: into slices of which threads and ranks own runs, and so into parts of ranks.
+ */
 #ifndef CTKD_UTIL_SLICE_H
 #define CTKD_UTIL_SLICE_H
 

@@ -20,8 +20,8 @@ struct ctkd__training;
 
 /*
  * With several ranks a batch is that of all: n, images, logits, outputs, side inputs and their
- * gradients have a row for each of its images, of which a rank reads and writes those of its slices.
- * Statistics of batch norms are those of the batch; gradients are those of the own slices.
+ * gradients have a row for each of its images, of which a rank reads and writes those of its
+ * slices. Statistics of batch norms are those of the batch; gradients are those of the own slices.
  */
 struct ctkd__training_config {
     const char *name; /* of its rows in the profile ("student"); NULL: "network"; kept */
@@ -74,7 +74,8 @@ ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, co
 ctkd_status ctkd__training_backward(struct ctkd__training *training, const float *dlogits,
                                     ctkd_error *err);
 
-/* Between forward and backward: rows of output `index` that other ranks have become those of all. */
+/* Between forward and backward: rows of output `index` that other ranks have become those of all.
+ */
 ctkd_status ctkd__training_share_output(struct ctkd__training *training, size_t index,
                                         ctkd_error *err);
 /* Plain [n][c][h][w] of output `index`; of a parameter [c]. Valid until the next forward. */
