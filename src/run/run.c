@@ -299,7 +299,8 @@ void ctkd__run_close(struct ctkd__run *run)
     run->lock = -1;
 }
 
-/* File systems need not share locks between machines: a lock that another one holds may seem free. */
+/* File systems need not share locks between machines: a lock that another one holds may seem free.
+ */
 static bool owner_is_here(int file)
 {
     char owner[128] = "", host[64] = "";

@@ -24,9 +24,10 @@ bool ctkd__watch_row(const struct ctkd__curves *curves, const char *key, size_t 
                      char *text, size_t bytes);
 
 /*
- * Follows runs, and the runs in folders (an arm, a sweep), until all have ended or were abandoned by
- * their processes, *stop is set, or q is typed. On a terminal ncurses redraws the picture every second; without one, each new epoch is a
- * plain line of `out`. CTKD_EIO: a path that is no run and holds none.
+ * Follows runs, and the runs in folders (an arm, a sweep), until all have ended or were abandoned
+ * by their processes, *stop is set, or q is typed. On a terminal ncurses redraws the picture every
+ * second; without one, each new epoch is a plain line of `out`. CTKD_EIO: a path that is no run
+ * and holds none.
  */
 ctkd_status ctkd__watch(const char *const *paths, size_t count, const volatile sig_atomic_t *stop,
                         FILE *out, ctkd_error *err);

@@ -224,8 +224,8 @@ struct ctkd__logit_shape ctkd__logit_file_shape(const struct ctkd__logit_file *f
 
 /* --- opening */
 
-/* Opens and locks it. CTKD_ENOTFOUND: it is not there, or was removed (prune) before the lock held it,
-   so that nobody would find what is written into it. */
+/* Opens and locks it. CTKD_ENOTFOUND: it is not there, or was removed (prune) before the lock held
+   it, so that nobody would find what is written into it. */
 static ctkd_status open_locked(struct ctkd__logit_file *file, ctkd_error *err)
 {
     const char *const path = file->path;

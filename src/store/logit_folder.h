@@ -25,7 +25,8 @@ ctkd_status ctkd__logit_folder_read(const char *path, struct ctkd__logit_folder 
 void ctkd__logit_folder_free(struct ctkd__logit_folder *folder);
 
 /* Removes leftovers, then the files that were used longest ago until the others occupy at most
-   `bytes`; what a process has open stays, and so does what is no store. `tell` hears of each file that goes or, in use, stays. */
+   `bytes`; what a process has open stays, and so does what is no store. `tell` hears of each file
+   that goes or, in use, stays. */
 ctkd_status ctkd__logit_folder_prune(const char *path, uint64_t bytes,
                                      void (*tell)(const struct ctkd__logit_entry *entry,
                                                   bool in_use),

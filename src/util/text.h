@@ -24,8 +24,8 @@ bool ctkd__text_is_utf8(const char *text);
  */
 bool ctkd__text_is_line(const char *text);
 
-/* A word of a command line as a shell reads it: in single quotes where it needs them. Cut where `bytes`
-   are too few; four times its length and three are enough. Returns out. */
+/* A word of a command line as a shell reads it: in single quotes where it needs them. Cut where
+   `bytes` are too few; four times its length and three are enough. Returns out. */
 const char *ctkd__text_shell(const char *word, char *out, size_t bytes);
 
 /* Edits (insert, delete, replace) between two names; SIZE_MAX when one is longer than 63 bytes. */
