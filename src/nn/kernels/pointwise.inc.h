@@ -1,6 +1,7 @@
 /* The passes of pointwise.h for one instruction set; see vector.h for VB and ISA. */
 #include <string.h>
 
+#include "nn/kernels/linear.inc.h"
 #include "nn/kernels/pointwise.h"
 #include "nn/kernels/vector.h"
 
@@ -357,50 +358,6 @@ static void pw__mean_pool_backward(struct ctkd__extent extent, const float *dy, 
     }
 }
 
-ALWAYS_INLINE float pw__total(vf x)
-{
-    float sum = 0;
-    for (size_t i = 0; i < VB; i++)
-        sum += x[i];
-    return sum;
-}
-
-static void pw__linear(size_t n, size_t in, size_t out, const float *x, const float *w,
-                       const float *bias, float *y)
-{
-    for (size_t i = 0; i < n; i++)
-        for (size_t o = 0; o < out; o++) {
-            vf sum = v_zero();
-            for (size_t c = 0; c < in; c += VB)
-                sum += v_load(x + i * in + c) * v_load(w + o * in + c);
-            y[i * out + o] = pw__total(sum) + bias[o];
-        }
-}
-
-static void pw__linear_backward(size_t n, size_t in, size_t out, const float *x, const float *w,
-                                const float *dy, const float *base, float *dx, float *dw, float *db)
-{
-    for (size_t i = 0; i < n && dx; i++)
-        for (size_t c = 0; c < in; c += VB) {
-            vf sum = base ? v_load(base + i * in + c) : v_zero();
-            for (size_t o = 0; o < out; o++)
-                sum += v_set(dy[i * out + o]) * v_load(w + o * in + c);
-            v_store(dx + i * in + c, sum);
-        }
-    for (size_t o = 0; o < out; o++) {
-        float total = 0;
-        for (size_t i = 0; i < n; i++)
-            total += dy[i * out + o];
-        db[o] = total;
-        for (size_t c = 0; c < in; c += VB) {
-            vf sum = v_zero();
-            for (size_t i = 0; i < n; i++)
-                sum += v_set(dy[i * out + o]) * v_load(x + i * in + c);
-            v_store(dw + o * in + c, sum);
-        }
-    }
-}
-
 const struct ctkd__pointwise_kernels KERNEL(pointwise) = {
     .moments = pw__moments,
     .channel_sums = pw__channel_sums,
@@ -416,6 +373,6 @@ const struct ctkd__pointwise_kernels KERNEL(pointwise) = {
     .subsample_backward = pw__subsample_backward,
     .mean_pool = pw__mean_pool,
     .mean_pool_backward = pw__mean_pool_backward,
-    .linear = pw__linear,
-    .linear_backward = pw__linear_backward,
+    .linear = ln__linear,
+    .linear_backward = ln__backward,
 };
