@@ -132,6 +132,8 @@ static void loop_learns_logs_and_saves(void **state)
         assert_true(isnan(top1) == (epochs % 2 == 1)); /* every second is evaluated */
         assert_true(isnan(ctkd__json_rows_number(rows, i, "tau")));
         assert_true(ctkd__json_rows_number(rows, i, "images_per_second") > 0);
+        assert_true(ctkd__json_rows_number(rows, i, "data_ms") > 0);
+        assert_true(ctkd__json_rows_number(rows, i, "wait_ms") >= 0);
         assert_true(isnan(ctkd__json_rows_number(rows, i, "teacher_hits"))); /* null: no store */
     }
     assert_int_equal(epochs, 4);

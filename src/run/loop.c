@@ -277,6 +277,22 @@ static ctkd_status without_images(struct progress *p, ctkd_status status, ctkd_e
                       reason.message, state->epoch, state->epoch_step);
 }
 
+/* The next training images, and what they took. */
+static ctkd_status next_batch(struct ctkd__session *session, struct ctkd__batch *batch,
+                              ctkd_error *err)
+{
+    struct ctkd__loading *const loading = &session->state.loading;
+    const uint64_t waited = ctkd__loader_waited_ns(session->data.train);
+    const double begin = ctkd__clock_seconds();
+    const ctkd_status status = ctkd__loader_next(session->data.train, batch, err);
+    if (status != CTKD_OK || batch->n == 0)
+        return status;
+    loading->batches++;
+    loading->seconds += ctkd__clock_seconds() - begin;
+    loading->waited_ns += ctkd__loader_waited_ns(session->data.train) - waited;
+    return CTKD_OK;
+}
+
 /* Steps of the epoch under way, until it ends, the run is stopped, or there are enough. */
 static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last, ctkd_error *err)
 {
@@ -288,7 +304,7 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
     ctkd__loader_start(session->data.train, views, session->state.epoch_step);
     while (!stopped(p) && !p->finished) {
         ctkd__settled_release(p->settled);
-        ctkd_status status = ctkd__loader_next(session->data.train, &batch, err);
+        ctkd_status status = next_batch(session, &batch, err);
         ctkd__settled_hold(p->settled);
         if (status == CTKD_OK && batch.n == 0)
             break;
@@ -477,6 +493,7 @@ static void next_epoch(struct progress *p)
     state->epoch = last ? 1 : state->epoch + 1;
     state->epoch_step = 0;
     state->sums = (struct ctkd__epoch_sums){ 0 };
+    state->loading = (struct ctkd__loading){ 0 };
     memset(state->tau_counts, 0, CTKD__TAU_BINS * sizeof *state->tau_counts);
     if (!last)
         return;

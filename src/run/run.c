@@ -415,6 +415,14 @@ static void log_store(struct ctkd__jsonl *log, const struct ctkd__epoch_sums *su
     ctkd__jsonl_number(log, "teacher_damaged", used ? (double)sums->teacher_damaged : none);
 }
 
+/* Means over the batches; null: this process had none of the epoch. */
+static void log_loading(struct ctkd__jsonl *log, const struct ctkd__loading *loading)
+{
+    ctkd__jsonl_number(log, "data_ms", mean_or_nan(1e3 * loading->seconds, loading->batches));
+    ctkd__jsonl_number(log, "wait_ms",
+                       mean_or_nan(1e-6 * (double)loading->waited_ns, loading->batches));
+}
+
 ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
                                 const struct ctkd__methods *methods,
                                 const struct ctkd__step_report *last,
@@ -447,6 +455,7 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
     ctkd__jsonl_number(log, "test_loss", test ? test->loss : none);
     log_dev(log, test && state->dev.n ? &state->dev : NULL, run->config);
     ctkd__jsonl_number(log, "images_per_second", (double)sums->images / sums->seconds);
+    log_loading(log, &state->loading);
     log_store(log, sums);
     ctkd__jsonl_number(log, "seconds", state->seconds);
     const ctkd_status status = ctkd__jsonl_end(log, err);

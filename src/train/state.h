@@ -20,6 +20,13 @@ struct ctkd__epoch_sums {
     uint64_t teacher_hits, teacher_misses, teacher_damaged; /* with a store: images */
 };
 
+/* Getting the batches of an epoch, as far as this process ran it: measured, and in no checkpoint. */
+struct ctkd__loading {
+    uint64_t batches;
+    double seconds;     /* until each was there: of files also to decode them */
+    uint64_t waited_ns; /* of these, for files or for threads that prepare batches */
+};
+
 /* Bins of the temperatures of an epoch, over the range of a learnable one. */
 enum { CTKD__TAU_BINS = 2048 };
 
@@ -29,6 +36,7 @@ struct ctkd__run_state {
     uint64_t epoch_step; /* steps of it that are done */
     uint64_t step;       /* steps done in all */
     struct ctkd__epoch_sums sums;
+    struct ctkd__loading loading;
     /* The epoch with the best top-1 on the validation part, without one on the test images; in
        percent, -1 before the first evaluation. */
     double best_top1, best_dev_top1; /* on the test images, on the validation part, in that epoch */

@@ -35,6 +35,6 @@ done
 [ $stopped -ge 1 ] || fail "the run was never stopped"
 cmp reference/last.safetensors stopped/last.safetensors || fail "stopped $stopped times: other weights"
 epochs() { # lines of epochs without what depends on time
-    sed -E 's/"(seconds|images_per_second|time|waited)[a-z_]*": [^,}]*,? ?//g' "$1/log.jsonl"
+    sed -E 's/"(seconds|images_per_second|data_ms|wait_ms)": [^,}]*,? ?//g' "$1/log.jsonl"
 }
 diff <(epochs reference) <(epochs stopped) || fail "stopped $stopped times: another log"

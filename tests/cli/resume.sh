@@ -14,7 +14,7 @@ same() {
         cmp "$1/$file" "$2/$file" || fail "$2/$file differs from that of the run without a stop ($3)"
     done
     for run in "$1" "$2"; do
-        sed -E 's/, "(seconds|images_per_second)": [^,}]*//g' "$run/log.jsonl" >"$run.log"
+        sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms)": [^,}]*//g' "$run/log.jsonl" >"$run.log"
     done
     cmp "$1.log" "$2.log" || fail "$2/log.jsonl differs from that of the run without a stop ($3)"
     [ ! -e "$2/new.ckpt" ] || fail "$2: new.ckpt was left ($3)"
