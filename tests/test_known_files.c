@@ -82,6 +82,21 @@ static void a_known_file_says_what_it_is(void **state)
         assert_true(file.info.has_normalisation == known);
         ctkd__weights_file_note(&file, note);
         assert_true((note[0] != '\0') == known);
+        char other[CTKD__NOTE_BYTES] = "";
+        assert_int_equal(ctkd__weights_file_resize(&file, 224), known ? 232 : 0);
+        assert_int_equal(ctkd__weights_file_resize(&file, 64), 0);
+        ctkd__weights_file_note_resize(&file, 224, 232, other);
+        assert_string_equal(other, ""); /* that is how it was published */
+        ctkd__weights_file_note_resize(&file, 224, 256, other);
+        assert_string_equal(other, known ? "here images are resized to 256 in evaluation: its own "
+                                           "accuracy needs data.resize=232"
+                                         : "");
+        file.known = NULL; /* what a file says itself */
+        file.info.height = file.info.width = 64;
+        file.info.resize = 70;
+        assert_int_equal(ctkd__weights_file_resize(&file, 64), 70);
+        assert_int_equal(ctkd__weights_file_resize(&file, 224), 0);
+        file.info.resize = 0;
         ctkd__weights_file_fini(&file);
     }
     pretended = NULL;

@@ -207,6 +207,7 @@ static ctkd_status read_info(const struct ctkd__config *config, const char *path
                                             images->classes };
     status = ctkd__weights_file_resolve(&file, &sizes, err);
     images->classes = images->classes ? images->classes : file.info.classes;
+    images->resize = ctkd__weights_file_resize(&file, images->height);
     ctkd__weights_file_fini(&file);
     if (status == CTKD_OK && !images->classes)
         status = ctkd__fail(err, CTKD_EFORMAT, "%s: found no layer of classes at its end", path);

@@ -170,6 +170,24 @@ void ctkd__weights_file_note(const struct ctkd__weights_file *file, char note[CT
     ctkd__note_add(note, "%s", text);
 }
 
+size_t ctkd__weights_file_resize(const struct ctkd__weights_file *file, size_t side)
+{
+    if (file->known)
+        return side == 224 ? (size_t)file->known->resize : 0;
+    return file->info.height == side && file->info.width == side ? file->info.resize : 0;
+}
+
+void ctkd__weights_file_note_resize(const struct ctkd__weights_file *file, size_t side,
+                                    size_t resize, char note[CTKD__NOTE_BYTES])
+{
+    const size_t own = ctkd__weights_file_resize(file, side);
+    if (own && resize && own != resize)
+        ctkd__note_add(note,
+                       "here images are resized to %zu in evaluation: its own accuracy needs "
+                       "data.resize=%zu",
+                       resize, own);
+}
+
 ctkd_status ctkd__weights_file_read(const char *path, struct ctkd__weights_file *out,
                                     ctkd_error *err)
 {

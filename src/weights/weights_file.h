@@ -40,6 +40,14 @@ void ctkd__weights_file_fini(struct ctkd__weights_file *file);
 /* Adds what the file is known for to a note; nothing where it is not known. */
 void ctkd__weights_file_note(const struct ctkd__weights_file *file, char note[CTKD__NOTE_BYTES]);
 
+/* The shorter side to which the images of this network are resized before the centre of `side` is
+   cut out: of 224 for a published file, or as a file says for its own side; 0: not known. */
+size_t ctkd__weights_file_resize(const struct ctkd__weights_file *file, size_t side);
+/* Adds to a note that images which are resized to `resize` here are not what the network is known
+   by; nothing where that is not known, or `resize` is 0. */
+void ctkd__weights_file_note_resize(const struct ctkd__weights_file *file, size_t side,
+                                    size_t resize, char note[CTKD__NOTE_BYTES]);
+
 /* Whether this is a run's last.ckpt: flat blocks, whose names are not those of a network. */
 bool ctkd__weights_are_checkpoint(const struct ctkd__tensors *tensors);
 
