@@ -156,6 +156,8 @@ static ctkd_status parse_words(const struct ctkd__line *line, struct sweep_reque
             break;
         case DIR_OF_RUNS:
             r->dir = word.text;
+            if (!r->dir[0]) /* the runs would lie in the root */
+                status = ctkd__fail(err, CTKD_EINVAL, "--dir: found no name, expected a folder");
             break;
         case PRINT:
             r->print = true;

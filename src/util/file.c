@@ -70,11 +70,14 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
     if (fd < 0)
         return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
     file->stream = fdopen(fd, "wb");
-    if (!file->stream) {
+    if (!file->stream) { /* EINVAL: what stands in for a stdout that was closed is only to be read */
+        const int why = errno == EINVAL ? EBADF : errno;
         close(fd);
         if (file->temporary[0])
             unlink(file->temporary);
-        return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path);
+        return why == ENOMEM
+                   ? ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", path)
+                   : ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", file->path, strerror(why));
     }
     return CTKD_OK;
 }
@@ -83,6 +86,8 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
 ctkd_status ctkd__folders_create(const char *path, ctkd_error *err)
 {
     char part[4096];
+    if (path[0] == '\0') /* FOLDER/FILE would be a file of the root */
+        return ctkd__fail(err, CTKD_EINVAL, "found an empty name of a folder, expected a name");
     if (strlen(path) >= sizeof part)
         return ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", path);
     for (const char *at = path; *at; at++) {

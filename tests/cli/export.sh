@@ -30,6 +30,7 @@ cmp stdout exported || fail "the exported network scores otherwise"
 expect_error 1 "ctkd: out/model.safetensors is there already; --force replaces it" "$ctkd" export run out
 expect 0 "$ctkd" export run out --force --plain
 grep -q 'takes normalised images' out/README.md || fail "a plain network is described as another"
+expect_error 1 "ctkd: found an empty name of a folder, expected a name" "$ctkd" export run "" --force
 expect 1 "$ctkd" export nowhere other
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e other ] || fail "no such run: $(cat stderr)"
 # A file of weights alone has no run to tell of.

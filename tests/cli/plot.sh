@@ -62,6 +62,7 @@ expect 1 env PATH="$PWD/path" "$ctkd" plot global -o two.png
 grep -q '^ctkd: two.png: PNG needs the program rsvg-convert (Debian: librsvg2-bin)' stderr || fail "$(cat stderr)"
 [ ! -e two.png ] || fail "two.png was left"
 expect_error 2 "ctkd plot: found no -o FILE; usage: ctkd plot RUN... -o FILE" "$ctkd" plot global
+expect_error 1 "ctkd: cannot write standard output: Bad file descriptor" bash -c "'$ctkd' plot global -o - >&-"
 expect 1 "$ctkd" plot nowhere -o x.svg
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e x.svg ] || fail "no such run"
 : >global/log.jsonl

@@ -90,5 +90,6 @@ expect 2 "$ctkd" sweep base.yaml optimiser.lr=1
 expect_error 2 "ctkd sweep: found no arm, expected CONFIGs or --arm NAME" "$ctkd" sweep
 expect_error 2 "ctkd sweep: found two arms 'base', expected a name for each" "$ctkd" sweep base.yaml base.yaml
 expect_error 2 "ctkd sweep: --seeds: found '3..1', expected seeds such as 1..8 or 1,2,5 (at most 1000)" "$ctkd" sweep base.yaml --seeds 3..1
+expect_error 2 "ctkd sweep: --dir: found no name, expected a folder" "$ctkd" sweep base.yaml --dir ""
 expect 1 "$ctkd" sweep base.yaml --jobs 1000 --dir many
 grep -q '^ctkd: --jobs: found 1000, expected 1 to ' stderr || fail "$(cat stderr)"
