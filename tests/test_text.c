@@ -89,9 +89,23 @@ static void a_word_is_quoted_for_a_shell_where_it_needs_it(void **state)
     }
 }
 
+static void the_last_part_of_a_path_has_no_slashes(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = { { "a/b", "b" }, { "a/b//", "b" },
+                                            { "b", "b" },   { "/", "" },
+                                            { "", "" },     { "a/abcdefghij", "abcdefg" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[8];
+        ctkd__last_part(cases[i][0], out, sizeof out);
+        assert_string_equal(out, cases[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_last_part_of_a_path_has_no_slashes),
         cmocka_unit_test(only_utf8_without_controls_is_a_line),
         cmocka_unit_test(utf8_may_have_controls),
         cmocka_unit_test(edits_are_counted),

@@ -1,4 +1,3 @@
-#include "util/text.h"
 #include "weights/weights_file.h"
 
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include "support/temp_files.h"
 #include "support/tiny.h"
 #include "util/sha256.h"
+#include "util/text.h"
 #include "weights/convert.h"
 
 static const struct ctkd__model_args open_sizes = { 1, TINY_SIDE, TINY_SIDE, TINY_CLASSES };

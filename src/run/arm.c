@@ -13,6 +13,7 @@
 #include "util/error.h"
 #include "util/options_inner.h"
 #include "util/run_files.h"
+#include "util/text.h"
 
 enum { PATH_BYTES = 1024 };
 
@@ -245,22 +246,11 @@ static ctkd_status check_runs(const struct ctkd__arm *arm, ctkd_error *err)
     return CTKD_OK;
 }
 
-static void set_name(struct ctkd__arm *arm, const char *path)
-{
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    size_t begin = end;
-    while (begin > 0 && path[begin - 1] != '/')
-        begin--;
-    snprintf(arm->name, sizeof arm->name, "%.*s", (int)(end - begin), path + begin);
-}
-
 ctkd_status ctkd__arm_read(const char *path, const char *metric, enum ctkd__arm_choice choice,
                            struct ctkd__arm *out, ctkd_error *err)
 {
     *out = (struct ctkd__arm){ .count = 0 };
-    set_name(out, path);
+    ctkd__last_part(path, out->name, sizeof out->name);
     ctkd_status status = strlen(path) >= PATH_BYTES
                              ? ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", path)
                          : is_run(path) ? add_run(out, path, metric, choice, err)

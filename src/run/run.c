@@ -20,6 +20,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/run_files.h"
+#include "util/text.h"
 
 enum { PATH_BYTES = CTKD__RUN_PATH_BYTES };
 
@@ -36,13 +37,7 @@ static ctkd_status set_string(char **field, const char *text, ctkd_error *err)
 /* The last part of a path without its extension: what a name can show of a teacher. */
 static void short_name(const char *path, char *out, size_t bytes)
 {
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    size_t begin = end;
-    while (begin > 0 && path[begin - 1] != '/')
-        begin--;
-    snprintf(out, bytes, "%.*s", (int)(end - begin), path + begin);
+    ctkd__last_part(path, out, bytes);
     char *extension = strstr(out, ".safetensors");
     if (extension && extension != out)
         *extension = '\0';

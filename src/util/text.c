@@ -39,6 +39,17 @@ const char *ctkd__base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+void ctkd__last_part(const char *path, char *out, size_t bytes)
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    snprintf(out, bytes, "%.*s", (int)(end - begin), path + begin);
+}
+
 bool ctkd__text_is_utf8(const char *text)
 {
     uint32_t code = 0;

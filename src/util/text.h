@@ -17,6 +17,8 @@ size_t ctkd__utf8_next(const char *text, uint32_t *code);
 bool ctkd__text_ends(const char *text, const char *end);
 /* What follows the last slash of a path, in the path. */
 const char *ctkd__base_name(const char *path);
+/* The last part of a path without the slashes behind it: "b" of "a/b/". Cut to `bytes` - 1. */
+void ctkd__last_part(const char *path, char *out, size_t bytes);
 
 bool ctkd__text_is_utf8(const char *text);
 
