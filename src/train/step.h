@@ -1,7 +1,7 @@
 /*
- * One training step, in the order of the design: teacher, student, temperature, losses, backward,
- * SGD. Everything about distillation is libctkd's, through its public headers. Without a teacher
- * the step has the cross-entropy alone; in an initial stage it has the methods' losses alone.
+ * One training step, in this order: teacher, student, temperature, losses, backward, SGD.
+ * Everything about distillation is libctkd's, through its public headers. Without a teacher the
+ * step has the cross-entropy alone; in an initial stage it has the methods' losses alone.
  */
 #ifndef CTKD_TRAIN_STEP_H
 #define CTKD_TRAIN_STEP_H
