@@ -1,6 +1,6 @@
 /*
- * Linear layers of the recipes' networks in one thread: GFLOP/s, and GB/s of weights that are read or
- * written once, forward and backward (dx and dw).
+ * Linear layers of the recipes' networks in one thread: GFLOP/s, and GB/s of weights that are
+ * read or written once, forward and backward (dx and dw).
  *
  *   bench_linear [ISA] [ROWS]
  */
