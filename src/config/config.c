@@ -54,6 +54,7 @@ static const char *const kind_names[] = { "fixed", "global", "instance", "auto",
 static const char *const curriculum_names[] = { "cosine", "linear", "linear_official", "none",
                                                 NULL };
 static const char *const resume_names[] = { "no", "yes", "auto", NULL };
+static const char *const allow_names[] = { "nothing", "kernels", NULL };
 static const char *const schedule_names[] = { "step", "cosine", "constant", NULL };
 
 static const struct key keys[] = {
@@ -223,6 +224,9 @@ static const struct key keys[] = {
     MAY_DIFFER(BOOL, run.force, false, "replace the run that the directory holds"),
     MAY_DIFFER(CHOICE, run.resume, CTKD__RESUME_NO, resume_names,
                "continue the run that the directory holds; auto: if there is one"),
+    MAY_DIFFER(CHOICE, run.allow, CTKD__ALLOW_NOTHING, allow_names,
+               "what may be another in a run that is resumed; kernels: the instruction set, or "
+               "oneDNN's version, after which it has other bits than it would have had"),
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 

@@ -24,6 +24,7 @@ enum ctkd__kind_choice {
 };
 enum ctkd__orientation { CTKD__ORIENTATION_IGNORE, CTKD__ORIENTATION_APPLY };
 enum ctkd__resume { CTKD__RESUME_NO, CTKD__RESUME_YES, CTKD__RESUME_AUTO };
+enum ctkd__allow { CTKD__ALLOW_NOTHING, CTKD__ALLOW_KERNELS };
 enum ctkd__schedule_kind { CTKD__SCHEDULE_STEP, CTKD__SCHEDULE_COSINE, CTKD__SCHEDULE_CONSTANT };
 
 enum { CTKD__MILESTONES_MAX = 32 };
@@ -93,6 +94,7 @@ struct ctkd__config {
         char *dir, *name;
         bool force;
         int resume; /* enum ctkd__resume */
+        int allow;  /* enum ctkd__allow */
     } run;
 
     struct ctkd__section *sections; /* the fields above, then one section for each loss */

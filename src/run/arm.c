@@ -21,15 +21,25 @@ enum { PATH_BYTES = 1024 };
 
 /* Keys that change no result of a run, or are meant to differ between runs of an arm. */
 static const char *const passed_over[] = {
-    "train.seed",        "train.threads",
-    "train.isa",         "train.conv",
-    "train.choices",     "train.profile",
-    "train.tune",        "train.log_every",
-    "train.eval_every",  "train.checkpoint_every",
-    "train.max_minutes", "run.dir",
-    "run.name",          "run.force",
-    "run.resume",        "teacher.expect_top1",
-    "teacher.tolerance", "teacher.store",
+    "train.seed",
+    "train.threads",
+    "train.isa",
+    "train.conv",
+    "train.choices",
+    "train.profile",
+    "train.tune",
+    "train.log_every",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.max_minutes",
+    "run.dir",
+    "run.name",
+    "run.force",
+    "run.resume",
+    "run.allow",
+    "teacher.expect_top1",
+    "teacher.tolerance",
+    "teacher.store",
 };
 
 static bool is_passed_over(const char *key)

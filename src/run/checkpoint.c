@@ -9,6 +9,7 @@
 
 #include "ctkd/ctkd.h"
 #include "io/sealed.h"
+#include "nn/conv/dnnl_version.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "util/options_inner.h"
@@ -21,10 +22,13 @@ enum { PATH_BYTES = CTKD__RUN_PATH_BYTES };
 
 /* --- what is saved: flat blocks of floats, and numbers */
 
+/* Which of the weights' blocks it is laid out as: by the kernels' block. */
+enum saved_layout { LAYOUT_PLAIN, LAYOUT_VALUES, LAYOUT_BUFFERS };
 struct saved_block {
     const char *name;
     float *values;
     size_t n;
+    enum saved_layout layout;
 };
 enum { BLOCKS_MAX = 8 };
 
@@ -34,22 +38,27 @@ static size_t blocks_of(struct ctkd__session *session, struct saved_block *block
     struct ctkd__run_state *state = &session->state;
     struct ctkd__weights *weights = session->weights;
     size_t n = 0;
-    blocks[n++] = (struct saved_block){ "weights", weights->values, weights->n_values };
-    blocks[n++] = (struct saved_block){ "buffers", weights->buffers, weights->n_buffers };
-    blocks[n++] = (struct saved_block){ "velocity", state->velocity, weights->n_values };
+    blocks[n++] =
+        (struct saved_block){ "weights", weights->values, weights->n_values, LAYOUT_VALUES };
+    blocks[n++] =
+        (struct saved_block){ "buffers", weights->buffers, weights->n_buffers, LAYOUT_BUFFERS };
+    blocks[n++] =
+        (struct saved_block){ "velocity", state->velocity, weights->n_values, LAYOUT_VALUES };
     float *values, *gradient;
     const size_t parameters =
         state->temperature ? ctkd_temperature_parameters(state->temperature, &values, &gradient)
                            : 0;
     if (parameters) {
-        blocks[n++] = (struct saved_block){ "temperature", values, parameters };
-        blocks[n++] =
-            (struct saved_block){ "temperature_velocity", state->temperature_velocity, parameters };
+        blocks[n++] = (struct saved_block){ "temperature", values, parameters, LAYOUT_PLAIN };
+        blocks[n++] = (struct saved_block){ "temperature_velocity", state->temperature_velocity,
+                                            parameters, LAYOUT_PLAIN };
     }
     if (session->config->temperature.kind == CTKD_TEMPERATURE_INSTANCE && state->temperature)
-        blocks[n++] = (struct saved_block){ "tau_counts", state->tau_counts, CTKD__TAU_BINS };
+        blocks[n++] =
+            (struct saved_block){ "tau_counts", state->tau_counts, CTKD__TAU_BINS, LAYOUT_PLAIN };
     if (state->n_method_state)
-        blocks[n++] = (struct saved_block){ "methods", state->method_state, state->n_method_state };
+        blocks[n++] = (struct saved_block){ "methods", state->method_state, state->n_method_state,
+                                            LAYOUT_PLAIN };
     return n;
 }
 
@@ -125,12 +134,38 @@ static void unpack_numbers(const double *values, struct ctkd__run_state *state, 
 
 /* --- what must be the same */
 
+static const char key_kernels[] = "kernels", key_dnnl[] = "oneDNN";
+
+static bool is_of_kernels(const char *key)
+{
+    return strcmp(key, key_kernels) == 0 || strcmp(key, key_dnnl) == 0;
+}
+
 static ctkd_status set_number(struct ctkd__tensors *list, const char *key, size_t value,
                               ctkd_error *err)
 {
     char text[32];
     snprintf(text, sizeof text, "%zu", value);
     return ctkd__tensors_set(list, key, text, err);
+}
+
+/* The values of one layout of a graph's parameters into another one, parameter by parameter. */
+static ctkd_status convert_block(const struct ctkd__weights *to, const struct ctkd__weights *from,
+                                 enum saved_layout layout, const float *values, float *out,
+                                 ctkd_error *err)
+{
+    float *const plain = calloc(from->n_values + from->n_buffers, sizeof *plain);
+    if (!plain)
+        return ctkd__fail(err, CTKD_ENOMEM, "checkpoint: out of memory");
+    for (int i = 0; i < to->graph->n_parameters; i++) {
+        const bool is_buffer = to->graph->parameters[i].role > CTKD__ROLE_BIAS;
+        if (is_buffer != (layout == LAYOUT_BUFFERS))
+            continue;
+        ctkd__weights_unpack(from, i, values + from->offsets[i], plain);
+        ctkd__weights_pack(to, i, plain, out + to->offsets[i]);
+    }
+    free(plain);
+    return CTKD_OK;
 }
 
 static ctkd_status set_choices(const struct ctkd__session *session, struct ctkd__tensors *list,
@@ -150,16 +185,32 @@ static ctkd_status set_choices(const struct ctkd__session *session, struct ctkd_
     return status;
 }
 
-/* SHA-256 of the teacher's weights and running statistics. */
-static ctkd_status set_teacher(const struct ctkd__session *session, struct ctkd__tensors *list,
-                               ctkd_error *err)
+/* SHA-256 of the teacher's weights and running statistics, as kernels of that block have them. */
+static ctkd_status set_teacher(const struct ctkd__session *session, size_t block,
+                               struct ctkd__tensors *list, ctkd_error *err)
 {
     char digests[2 * 64 + 1] = "none";
-    if (session->teacher) {
-        const struct ctkd__weights *weights = session->teacher->weights;
+    const struct ctkd__weights *weights = session->teacher ? session->teacher->weights : NULL;
+    struct ctkd__weights *other = NULL;
+    if (weights && weights->block != block) {
+        ctkd_status status = ctkd__weights_create(weights->graph, block, &other, err);
+        if (status == CTKD_OK)
+            status =
+                convert_block(other, weights, LAYOUT_VALUES, weights->values, other->values, err);
+        if (status == CTKD_OK)
+            status = convert_block(other, weights, LAYOUT_BUFFERS, weights->buffers, other->buffers,
+                                   err);
+        if (status != CTKD_OK) {
+            ctkd__weights_destroy(other);
+            return status;
+        }
+        weights = other;
+    }
+    if (weights) {
         ctkd__sha256_bytes(weights->values, weights->n_values * sizeof(float), digests);
         ctkd__sha256_bytes(weights->buffers, weights->n_buffers * sizeof(float), digests + 64);
     }
+    ctkd__weights_destroy(other);
     return ctkd__tensors_set(list, "teacher's weights (SHA-256)", digests, err);
 }
 
@@ -187,23 +238,38 @@ static ctkd_status describe_data(const struct ctkd__session *session, struct ctk
     return status;
 }
 
-/* Everything that the coming steps depend on, as metadata. */
-static ctkd_status describe(const struct ctkd__session *session, const char *command,
+/* What computes, and in how many parts. */
+static ctkd_status describe_engine(const struct ctkd__session *session, struct ctkd__tensors *list,
+                                   ctkd_error *err)
+{
+    const struct ctkd__engine *const engine = &session->engine;
+    const size_t threads = ctkd__workers_count(engine->workers);
+    const size_t ranks = ctkd__dist_size(session->dist);
+    char code[96], placement[64];
+    ctkd_status status = ctkd__tensors_set(list, key_kernels, engine->kernels->name, err);
+    if (status == CTKD_OK)
+        status = ctkd__tensors_set(list, key_dnnl, ctkd__dnnl_code(code, sizeof code), err);
+    if (status != CTKD_OK || ranks == 1)
+        return status == CTKD_OK ? set_number(list, "threads", threads, err) : status;
+    snprintf(placement, sizeof placement, "%zu on each of %zu ranks", threads, ranks);
+    return ctkd__tensors_set(list, "threads", placement, err);
+}
+
+/* Everything that the coming steps depend on, as metadata. block: what digests of weights are of. */
+static ctkd_status describe(const struct ctkd__session *session, const char *command, size_t block,
                             struct ctkd__tensors *list, ctkd_error *err)
 {
     ctkd_status status = ctkd__tensors_set(list, "format", format, err);
     if (status == CTKD_OK)
         status = ctkd__tensors_set(list, "command", command, err);
     if (status == CTKD_OK)
-        status = ctkd__tensors_set(list, "kernels", session->engine.kernels->name, err);
-    if (status == CTKD_OK)
-        status = set_number(list, "threads", ctkd__workers_count(session->engine.workers), err);
+        status = describe_engine(session, list, err);
     if (status == CTKD_OK)
         status = describe_data(session, list, err);
     if (status == CTKD_OK)
         status = set_choices(session, list, err);
     if (status == CTKD_OK)
-        status = set_teacher(session, list, err);
+        status = set_teacher(session, block, list, err);
     struct ctkd__option_at at = { 0 };
     const struct ctkd__sections sections = ctkd__config_sections(session->config);
     while (status == CTKD_OK && ctkd__options_next(sections, &at)) {
@@ -213,20 +279,32 @@ static ctkd_status describe(const struct ctkd__session *session, const char *com
     return status;
 }
 
+/* Whether a value may be another than `was` (NULL: there is none). */
+static bool may_differ(const struct ctkd__session *session, const char *key, const char *was)
+{
+    const struct ctkd__config *const config = session->config;
+    return ctkd__config_may_differ(config, key) ||
+           (config->train.slices && strcmp(key, "threads") == 0) || /* no bit changes */
+           (config->run.allow == CTKD__ALLOW_KERNELS && is_of_kernels(key)) ||
+           (!was && strcmp(key, key_dnnl) == 0); /* versions before 0.6 did not say it */
+}
+
 static ctkd_status compare(const struct ctkd__session *session, const char *command,
                            const char *path, const struct ctkd__tensors *then, ctkd_error *err)
 {
     struct ctkd__tensors now = { 0 };
-    ctkd_status status = describe(session, command, &now, err);
+    const char *const kernels = ctkd__tensors_get(then, key_kernels);
+    const size_t own = session->weights->block,
+                 block = kernels ? ctkd__kernels_block(kernels) : own;
+    ctkd_status status = describe(session, command, block ? block : own, &now, err);
     for (size_t i = 0; i < now.n_metadata && status == CTKD_OK; i++) {
         const char *key = now.keys[i], *was = ctkd__tensors_get(then, key);
-        if (ctkd__config_may_differ(session->config, key) ||
-            (session->config->train.slices && strcmp(key, "threads") == 0) || /* no bit changes */
-            (was && strcmp(was, now.values[i]) == 0))
+        if (may_differ(session, key, was) || (was && strcmp(was, now.values[i]) == 0))
             continue;
-        status = ctkd__fail(err, CTKD_EINVAL,
-                            "%s: %s: the run has '%.200s', expected '%.200s' to resume it", path,
-                            key, now.values[i], was ? was : "(nothing)");
+        status = ctkd__fail(
+            err, CTKD_EINVAL, "%s: %s: the run has '%.200s', expected '%.200s' to resume it%s",
+            path, key, now.values[i], was ? was : "(nothing)",
+            is_of_kernels(key) ? " (or run.allow=kernels, and other bits from here on)" : "");
     }
     ctkd__tensors_fini(&now);
     return status;
@@ -240,7 +318,7 @@ static ctkd_status collect_state(struct ctkd__session *session, const char *comm
     struct saved_block blocks[BLOCKS_MAX];
     const size_t n = blocks_of(session, blocks);
     struct ctkd__tensor *tensor;
-    ctkd_status status = describe(session, command, list, err);
+    ctkd_status status = describe(session, command, session->weights->block, list, err);
     if (status == CTKD_OK)
         status = ctkd__tensors_set(list, "version", CTKD_VERSION_STRING, err);
     for (size_t i = 0; i < n && status == CTKD_OK; i++) {
@@ -323,9 +401,47 @@ static ctkd_status check_plan(const struct ctkd__session *session, const char *p
     return CTKD_OK;
 }
 
+/* The layout of a checkpoint that other kernels have written: a block of weights without values. */
+static ctkd_status layout_of(const struct ctkd__session *session, const char *path,
+                             const struct ctkd__tensors *list, struct ctkd__weights **out,
+                             ctkd_error *err)
+{
+    const char *const kernels = ctkd__tensors_get(list, key_kernels);
+    const size_t block = kernels ? ctkd__kernels_block(kernels) : 0;
+    *out = NULL;
+    if (block == 0)
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: %s: found '%.40s', expected a name of kernels",
+                          path, key_kernels, kernels ? kernels : "(nothing)");
+    return block == session->weights->block
+               ? CTKD_OK
+               : ctkd__weights_create(session->weights->graph, block, out, err);
+}
+
+/* How many floats a block has in that layout (NULL: the session's). */
+static size_t floats_then(const struct saved_block *block, const struct ctkd__weights *then)
+{
+    return !then || block->layout == LAYOUT_PLAIN ? block->n
+           : block->layout == LAYOUT_VALUES       ? then->n_values
+                                                  : then->n_buffers;
+}
+
+static ctkd_status take_blocks(const struct ctkd__weights *now, const struct ctkd__weights *then,
+                               const struct saved_block *blocks,
+                               const struct ctkd__tensor *const *tensors, size_t n, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    for (size_t i = 0; i < n && status == CTKD_OK; i++)
+        if (then && blocks[i].layout != LAYOUT_PLAIN)
+            status =
+                convert_block(now, then, blocks[i].layout, tensors[i]->data, blocks[i].values, err);
+        else
+            memcpy(blocks[i].values, tensors[i]->data, tensors[i]->bytes);
+    return status;
+}
+
 static ctkd_status restore_state(struct ctkd__session *session, const char *path,
-                                 const struct ctkd__tensors *list, uint64_t *log_bytes,
-                                 ctkd_error *err)
+                                 const struct ctkd__tensors *list, const struct ctkd__weights *then,
+                                 uint64_t *log_bytes, ctkd_error *err)
 {
     struct saved_block blocks[BLOCKS_MAX];
     const struct ctkd__tensor *tensors[BLOCKS_MAX], *numbers;
@@ -334,17 +450,47 @@ static ctkd_status restore_state(struct ctkd__session *session, const char *path
     if (status == CTKD_OK)
         status = check_plan(session, path, numbers->data, err);
     for (size_t i = 0; i < n && status == CTKD_OK; i++)
-        status = find_tensor(path, list, blocks[i].name, CTKD__F32, blocks[i].n, &tensors[i], err);
+        status = find_tensor(path, list, blocks[i].name, CTKD__F32, floats_then(&blocks[i], then),
+                             &tensors[i], err);
     if (status != CTKD_OK)
         return status;
     for (size_t i = 0; i < n && status == CTKD_OK; i++)
         status = ctkd__tensor_check_finite(tensors[i], err);
     if (status != CTKD_OK)
         return ctkd__fail_within(err, status, "%s", path);
-    for (size_t i = 0; i < n; i++)
-        memcpy(blocks[i].values, tensors[i]->data, tensors[i]->bytes);
-    unpack_numbers(numbers->data, &session->state, log_bytes);
-    return CTKD_OK;
+    status = take_blocks(session->weights, then, blocks, tensors, n, err);
+    if (status == CTKD_OK)
+        unpack_numbers(numbers->data, &session->state, log_bytes);
+    return status;
+}
+
+static void add_to_note(char *note, size_t bytes, const char *text)
+{
+    const size_t used = strlen(note);
+    snprintf(note + used, bytes - used, "%s%s", used ? "; " : "", text);
+}
+
+/* Which kernels are others than the checkpoint's. */
+static void note_changes(const struct ctkd__session *session, const struct ctkd__tensors *then,
+                         char *note, size_t bytes)
+{
+    const char *const kernels = ctkd__tensors_get(then, key_kernels);
+    const char *const dnnl = ctkd__tensors_get(then, key_dnnl);
+    char code[96], text[256];
+    ctkd__dnnl_code(code, sizeof code);
+    const bool others = kernels && strcmp(kernels, session->engine.kernels->name) != 0;
+    const bool other_library = dnnl && strcmp(dnnl, code) != 0;
+    snprintf(text, sizeof text, "%.40s kernels became %s", others ? kernels : "",
+             session->engine.kernels->name);
+    if (others)
+        add_to_note(note, bytes, text);
+    snprintf(text, sizeof text, "oneDNN %.90s became %s", other_library ? dnnl : "", code);
+    if (other_library)
+        add_to_note(note, bytes, text);
+    if (others || other_library)
+        add_to_note(note, bytes,
+                    "from here on the run has other bits than it would have had "
+                    "(run.allow=kernels)");
 }
 
 ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *command,
@@ -353,6 +499,7 @@ ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *com
 {
     char path[PATH_BYTES];
     struct ctkd__tensors list = { 0 };
+    struct ctkd__weights *then = NULL;
     ctkd_error why = { 0 };
     note[0] = '\0';
     ctkd__run_file_path(dir, CTKD__RUN_CHECKPOINT, path, sizeof path);
@@ -366,7 +513,12 @@ ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *com
     }
     status = compare(session, command, path, &list, err);
     if (status == CTKD_OK)
-        status = restore_state(session, path, &list, log_bytes, err);
+        status = layout_of(session, path, &list, &then, err);
+    if (status == CTKD_OK)
+        status = restore_state(session, path, &list, then, log_bytes, err);
+    if (status == CTKD_OK)
+        note_changes(session, &list, note, bytes);
+    ctkd__weights_destroy(then);
     ctkd__tensors_fini(&list);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "run/start.h"
 
+#include "run/notes.h"
 #include "run/run_data.h"
 #include "util/error.h"
 #include "util/run_files.h"
@@ -70,5 +71,10 @@ ctkd_status ctkd__start_run(const struct ctkd__start *start, struct ctkd__run *r
                                        CTKD__CHECKPOINT_NOTE, err);
     if (status == CTKD_OK)
         status = ctkd__run_continue_log(run, session->config, log_bytes, err);
+    const struct ctkd__note kept = { .subject = "resumed",
+                                     .text = note,
+                                     .epoch = session->state.epoch };
+    if (status == CTKD_OK && note[0])
+        ctkd__note(run->dir, &kept, "", NULL);
     return status;
 }

@@ -6,5 +6,8 @@
 
 /* "2.6.3 (commit)", of the library that is loaded; returns text. */
 const char *ctkd__dnnl_version(char *text, size_t bytes);
+/* The version and the widest instruction set that it uses here, below ONEDNN_MAX_CPU_ISA: what its
+   bits depend on. "2.6.3 (commit), AVX-512"; returns text. */
+const char *ctkd__dnnl_code(char *text, size_t bytes);
 
 #endif

@@ -63,6 +63,12 @@ static enum ctkd__cpu_level level_of(const char *name)
     return level;
 }
 
+size_t ctkd__kernels_block(const char *name)
+{
+    const enum ctkd__cpu_level level = level_of(name);
+    return level == CTKD__CPU_LEVELS ? 0 : level == CTKD__CPU_AVX512 ? 16 : 8;
+}
+
 const char *ctkd__kernels_why_not(const char *name)
 {
     const enum ctkd__cpu_level level = level_of(name);

@@ -40,6 +40,8 @@ ctkd_status ctkd__kernels_select(const char *name, const struct ctkd__kernels **
 
 /* Name `index` of all that there are, best first; NULL behind the last. */
 const char *ctkd__kernels_name(size_t index);
+/* The block of all kernels of that name, whether or not this CPU runs them; 0: there are none. */
+size_t ctkd__kernels_block(const char *name);
 /* Why the list has no kernels of that name; NULL when it has. */
 const char *ctkd__kernels_why_not(const char *name);
 
