@@ -195,9 +195,8 @@ static const struct key keys[] = {
                "container's CPU quota where that is less"),
     I64(train.slices, 0, 0, CTKD__WORKERS_MAX,
         "parts of a batch whose gradients and statistics are summed in a fixed tree: a multiple of "
-        "the threads, whose number then changes no bit and may differ when the run is resumed; "
-        "each "
-        "costs the memory of a gradient; 0: one for each thread"),
+        "the threads of all ranks, whose number then changes no bit and may differ when the run is "
+        "resumed; each costs the memory of a gradient; 0: one for each thread"),
     MAY_DIFFER(STRING, train.isa, "auto",
                "instruction set of the kernels: auto, portable, avx2, avx512"),
     STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),
