@@ -166,7 +166,7 @@ static void numbers_need_their_meaning(void **state)
     photo_text(folder, truth_name, "3\n2\n1\n3\n2\n300\n");
     check_refused(spec_of("imagenet", folder), "line 6: found number 300, expected that of one of");
     photo_text(folder, truth_name, "3\n2\n1\n");
-    check_refused(spec_of("imagenet", folder), "found 3 numbers, expected 6, one an image");
+    check_refused(spec_of("imagenet", folder), "found 3 numbers, expected 6, one for each image");
     photo_text(folder, truth_name, "3\n2\n1\n3\n2\n1\n1\n");
     check_refused(spec_of("imagenet", folder), "found more numbers than the 6 images");
     photo_text(folder, truth_name, "3\n2\nx\n");
