@@ -84,7 +84,7 @@ static void a_file_in_the_way_is_named(void **state)
     ctkd__config_destroy(config);
 }
 
-static ctkd_status run_loop(struct ctkd__session *session, const volatile sig_atomic_t *stop,
+static ctkd_status run_loop(struct ctkd__session *session, volatile sig_atomic_t *stop,
                             ctkd_error *err)
 {
     struct ctkd__run run;
@@ -166,7 +166,7 @@ static void a_stopped_loop_saves_what_it_has(void **state)
     tiny_data_write(*state, 64, 20);
     struct ctkd__config *config = run_config(*state, "train.epochs=3");
     struct ctkd__session *session = tiny_session(config, false);
-    const volatile sig_atomic_t stop = 1;
+    volatile sig_atomic_t stop = 1;
     ctkd_error err = { 0 };
     assert_int_equal(run_loop(session, &stop, &err), CTKD_EINTERRUPTED);
     assert_non_null(strstr(err.message, "interrupted at epoch 1, step 0"));

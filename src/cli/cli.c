@@ -6,6 +6,13 @@
 #include "run/preflight.h"
 #include "util/error.h"
 
+static bool muted;
+
+void ctkd__cli_mute(void)
+{
+    muted = true;
+}
+
 int ctkd__cli_failed(const ctkd_error *err)
 {
     if (ferror(stdout) && ctkd__stop_unread()) /* its reader has what it wanted: not a failure */
@@ -40,14 +47,14 @@ ctkd_status ctkd__cli_choose(const struct ctkd__command *command, const char *na
 
 void ctkd__cli_note(const char *file, const char *note)
 {
-    if (note[0])
+    if (note[0] && !muted)
         fprintf(stderr, "%s: %s\n", file, note);
 }
 
 void ctkd__cli_note_threads(const struct ctkd__engine *engine)
 {
     struct ctkd__findings findings = { 0 };
-    if (ctkd__preflight_threads(engine, &findings))
+    if (ctkd__preflight_threads(engine, &findings) && !muted)
         fprintf(stderr, "note: threads: %s\n", findings.items[0].text);
 }
 
@@ -69,7 +76,7 @@ void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__con
     char unused[512];
     ctkd__arguments_unused(line->n_configuration, line->argv, config, line->command->keys, unused,
                            sizeof unused);
-    if (unused[0])
+    if (unused[0] && !muted)
         fprintf(stderr, "note: `ctkd %s` does not use %s\n", line->command->name, unused);
 }
 
@@ -80,7 +87,8 @@ ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
     char note[CTKD__ARGUMENTS_NOTE];
     const ctkd_status status = ctkd__arguments_configure(line->n_configuration, line->argv,
                                                          arguments, distil, config, note, err);
-    for (char *at = note, *end; status == CTKD_OK && (end = strchr(at, '\n')); at = end + 1)
+    for (char *at = note, *end; status == CTKD_OK && !muted && (end = strchr(at, '\n'));
+         at = end + 1)
         fprintf(stderr, "note: %.*s\n", (int)(end - at), at);
     return status;
 }

@@ -34,6 +34,7 @@ struct ctkd__command {
     const char *const *keys;         /* those that it uses, by how they begin; NULL: all */
     bool options;         /* takes a configuration's settings; --help ends with its keys */
     bool passes_settings; /* takes settings, which it reads itself */
+    bool ranks;           /* several ranks of MPI run it as one; others are refused there */
     bool weights;         /* takes weights files; --help lists their formats */
     /* argv[0] is the first argument after the name; the exit status is returned. */
     int (*run)(const struct ctkd__command *command, int argc, char **argv);
@@ -70,6 +71,9 @@ int ctkd__cli_failed(const ctkd_error *err);
 /* The same for a mistake on the command line or in a configuration: 2, unless a file could not be
  * read. */
 int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err);
+
+/* From now on notes are not printed, only failures: another rank prints them. */
+void ctkd__cli_mute(void);
 
 /* Prints what was guessed about weights on stderr; an empty note prints nothing. */
 void ctkd__cli_note(const char *file, const char *note);

@@ -74,7 +74,7 @@ static ctkd_status check(const char *path, const struct ctkd__config *config, bo
     ctkd_status status =
         ctkd__network_file_find(path, file, sizeof file, err); /* before the data */
     if (status == CTKD_OK)
-        status = ctkd__evaluator_open(config, &evaluator, err);
+        status = ctkd__evaluator_open(config, NULL, &evaluator, err);
     if (status != CTKD_OK)
         return status;
     ctkd__cli_note_threads(&evaluator.engine);

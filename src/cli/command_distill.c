@@ -17,6 +17,7 @@ const struct ctkd__command ctkd__command_distill = {
     .flags = ctkd__train_flags,
     .names_max = 1,
     .options = true,
+    .ranks = true,
     .weights = true,
     .run = run,
 };

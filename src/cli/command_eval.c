@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/ranks.h"
 #include "io/jsonl.h"
 #include "io/npy.h"
 #include "report/metrics_write.h"
@@ -75,10 +76,10 @@ static ctkd_status evaluate_student(struct ctkd__evaluator *evaluator, const cha
 }
 
 static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
-                            struct evaluated *e, ctkd_error *err)
+                            struct ctkd__dist *dist, struct evaluated *e, ctkd_error *err)
 {
     struct ctkd__evaluator evaluator;
-    ctkd_status status = ctkd__evaluator_open(config, &evaluator, err);
+    ctkd_status status = ctkd__evaluator_open(config, dist, &evaluator, err);
     if (status != CTKD_OK)
         return status;
     ctkd__cli_note_threads(&evaluator.engine);
@@ -182,39 +183,68 @@ static const struct ctkd__flag flags[] = {
     CTKD__FLAG_END,
 };
 
+/* What was asked for, by the rank that tells it. */
+static ctkd_status tell(const struct ctkd__line *line, const struct evaluated *e, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    ctkd__cli_note(e->found.file, e->found.note);
+    ctkd__cli_note(e->found.file, e->note);
+    if (e->dump)
+        status = dump(e, err);
+    if (status == CTKD_OK && ctkd__line_has(line, JSON))
+        status = print_json(e, err);
+    else if (status == CTKD_OK)
+        print_text(e);
+    return status;
+}
+
+static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__arguments *arguments,
+                             struct ctkd__config *config, bool *misused, ctkd_error *err)
+{
+    char origin[CTKD__NOTE_BYTES];
+    ctkd_status status = ctkd__origin_configure(arguments->positionals[0], config, origin, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__cli_note("note", origin);
+    status = ctkd__arguments_apply(line->n_configuration, line->argv, config, err);
+    *misused = status != CTKD_OK;
+    if (status == CTKD_OK)
+        ctkd__cli_note_unused(line, config);
+    return status;
+}
+
 static int configure_and_evaluate(const struct ctkd__command *command, int argc, char **argv,
                                   struct ctkd__config *config)
 {
     struct ctkd__line line;
     struct ctkd__arguments arguments;
+    struct ctkd__dist *dist = NULL;
     ctkd_error err = { 0 };
-    int ended;
-    char origin[CTKD__NOTE_BYTES];
-    if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended))
+    bool misused = false;
+    int ended = CTKD__EXIT_DONE;
+    if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended) ||
+        !ctkd__ranks_meet(false, &dist, &ended))
         return ended;
-    if (ctkd__origin_configure(arguments.positionals[0], config, origin, &err) != CTKD_OK)
-        return ctkd__cli_failed(&err);
-    ctkd__cli_note("note", origin);
-    if (ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(&line, config);
+    ctkd__dist_set_timeout(dist, (double)config->train.timeout_seconds);
     struct evaluated e = { .details =
                                ctkd__line_has(&line, DETAILS) || ctkd__line_has(&line, TEACHER),
                            .teacher = ctkd__line_value(&line, TEACHER),
                            .dump = ctkd__line_value(&line, DUMP) };
-    ctkd_status status = evaluate(arguments.positionals[0], config, &e, &err);
+    const bool tells = ctkd__dist_rank(dist) == 0;
+    ctkd_status status = configure(&line, &arguments, config, &misused, &err);
     if (status == CTKD_OK)
-        ctkd__cli_note(e.found.file, e.found.note), ctkd__cli_note(e.found.file, e.note);
-    if (status == CTKD_OK && e.dump)
-        status = dump(&e, &err);
-    if (status == CTKD_OK && ctkd__line_has(&line, JSON))
-        status = print_json(&e, &err);
-    else if (status == CTKD_OK)
-        print_text(&e);
+        status = evaluate(arguments.positionals[0], config, dist, &e, &err);
+    if (status == CTKD_OK && tells)
+        status = tell(&line, &e, &err);
+    if (status != CTKD_OK && misused) /* the arguments are those of all */
+        ended = tells ? ctkd__cli_misused(command, &err) : CTKD__EXIT_USAGE;
+    else if (status != CTKD_OK)
+        ended = ctkd__ranks_failed(dist, &err);
     ctkd__metrics_free(&e.metrics);
     ctkd__predictions_free(&e.student_predictions);
     ctkd__predictions_free(&e.teacher_predictions);
-    return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
+    ctkd__dist_close(dist);
+    return ended;
 }
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
@@ -245,6 +275,7 @@ const struct ctkd__command ctkd__command_eval = {
         "confusions, reliability and agreement, which doc/runs.md defines.",
     .keys = keys,
     .options = true,
+    .ranks = true,
     .flags = flags,
     .names_min = 1,
     .names_max = 1,

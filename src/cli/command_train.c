@@ -3,9 +3,11 @@
 #include <inttypes.h>
 
 #include "cli/dry_run.h"
+#include "cli/ranks.h"
 #include "cli/stop.h"
 #include "run/loop.h"
 #include "run/notes.h"
+#include "run/ranks.h"
 #include "run/start.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -17,6 +19,12 @@ const struct ctkd__flag ctkd__train_flags[] = {
                   NULL },
     CTKD__FLAG_PRESET,
     CTKD__FLAG_END,
+};
+
+/* What the command line asks for beside the configuration. */
+struct run_request {
+    bool distil, dry;
+    const char *recipe; /* a CONFIG, or NULL */
 };
 
 static void show_session(const struct ctkd__session *session, const struct ctkd__run *run)
@@ -35,6 +43,9 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
     fprintf(stderr, "%s, %zu parameters, %s kernels, %zu threads, run directory %s\n",
             info->network, ctkd__graph_trainable(session->graph), session->engine.kernels->name,
             ctkd__workers_count(session->engine.workers), run->dir);
+    if (session->dist)
+        fprintf(stderr, "%zu ranks by %s, %zu slices of a batch\n", ctkd__dist_size(session->dist),
+                ctkd__dist_version(session->dist), session->engine.slices);
 }
 
 /* What `ctkd doctor` would call a problem, and how to mend it. */
@@ -44,9 +55,10 @@ static ctkd_status note_findings(struct ctkd__session *session, const struct ctk
     struct ctkd__findings findings = { 0 };
     ctkd_status status = CTKD_OK;
     ctkd__preflight_session(session, &findings);
-    if (session->teacher)
+    if (session->teacher) /* all ranks try its constants */
         status = ctkd__preflight_teacher(session, teacher, &findings, err);
-    ctkd__note_findings(run->dir, &findings, 0, "", stderr);
+    if (run)
+        ctkd__note_findings(run->dir, &findings, 0, "", stderr);
     return status;
 }
 
@@ -77,44 +89,66 @@ static void show_resumed(const struct ctkd__session *session, const struct ctkd_
             session->state.epoch, session->state.epoch_step, session->schedule.steps_per_epoch);
 }
 
+/* The teacher on the test images, by all ranks. */
+static ctkd_status measure_teacher(struct ctkd__session *session, struct ctkd__scores *scores,
+                                   ctkd_error *err)
+{
+    if (!session->teacher)
+        return CTKD_OK;
+    ctkd_status status = ctkd__session_evaluate_teacher(session, scores, err);
+    if (status != CTKD_OK || ctkd__dist_rank(session->dist) > 0)
+        return status;
+    show_teacher(session, scores);
+    return session->dist ? CTKD_OK : open_store(session, err);
+}
+
+/* The directory of the run; of several ranks the first alone has one. */
+static ctkd_status start_files(const struct ctkd__start *start, struct ctkd__run *run,
+                               ctkd_error *err)
+{
+    char note[CTKD__CHECKPOINT_NOTE];
+    const ctkd_status status = ctkd__start_run(start, run, note, err);
+    if (status != CTKD_OK)
+        return status;
+    if (start->resume)
+        show_resumed(start->session, run, note);
+    show_session(start->session, run);
+    return CTKD_OK;
+}
+
 static ctkd_status train(const struct ctkd__command *command, const struct ctkd__start *start,
                          double began, ctkd_error *err)
 {
     struct ctkd__session *const session = start->session;
+    const bool first = ctkd__dist_rank(session->dist) == 0;
     struct ctkd__scores teacher;
-    ctkd_status status = CTKD_OK;
-    if (session->teacher) {
-        status = ctkd__session_evaluate_teacher(session, &teacher, err);
-        if (status != CTKD_OK)
-            return status;
-        show_teacher(session, &teacher);
-        status = open_store(session, err);
-        if (status != CTKD_OK)
-            return status;
-    }
-    struct ctkd__run run;
-    char note[CTKD__CHECKPOINT_NOTE];
-    status = ctkd__start_run(start, &run, note, err);
-    if (status == CTKD_OK) {
-        if (start->resume)
-            show_resumed(session, &run, note);
-        show_session(session, &run);
-        if (!start->resume)
-            status = note_findings(session, &run, &teacher, err);
-        const struct ctkd__loop loop = { .session = session,
-                                         .run = &run,
-                                         .command = command->name,
-                                         .teacher_scores = session->teacher ? &teacher : NULL,
-                                         .stop = ctkd__stop_asked(),
-                                         .now = ctkd__stop_now(),
-                                         .leave = ctkd__stop_leave,
-                                         .began = began,
-                                         .resumed = start->resume,
-                                         .progress = stderr };
-        if (status == CTKD_OK)
-            status = ctkd__loop_run(&loop, err);
-    }
-    ctkd__run_close(&run);
+    struct ctkd__run run = { .lock = -1 };
+    ctkd_status status = ctkd__ranks_compare(session, command->name, err);
+    if (status == CTKD_OK)
+        status = measure_teacher(session, &teacher, err);
+    if (status != CTKD_OK)
+        return status;
+    if (first)
+        status = start_files(start, &run, err);
+    status = ctkd__dist_agree(session->dist, status, err);
+    if (status == CTKD_OK)
+        status = ctkd__checkpoint_share(session, err);
+    if (status == CTKD_OK && !start->resume)
+        status = note_findings(session, first ? &run : NULL, &teacher, err);
+    const struct ctkd__loop loop = { .session = session,
+                                     .run = first ? &run : NULL,
+                                     .command = command->name,
+                                     .teacher_scores = session->teacher ? &teacher : NULL,
+                                     .stop = ctkd__stop_asked(),
+                                     .now = first ? ctkd__stop_now() : NULL,
+                                     .leave = ctkd__stop_leave,
+                                     .began = began,
+                                     .resumed = start->resume,
+                                     .progress = first ? stderr : NULL };
+    if (status == CTKD_OK)
+        status = ctkd__loop_run(&loop, err);
+    if (first)
+        ctkd__run_close(&run);
     return status;
 }
 
@@ -144,38 +178,84 @@ static int try_out(const struct ctkd__command *command, struct ctkd__config *con
     return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 
+/* What run.resume means is decided by the rank that has the files. */
+static ctkd_status plan(struct ctkd__config *config, struct ctkd__dist *dist, bool *resume,
+                        ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    *resume = false;
+    if (ctkd__dist_rank(dist) == 0)
+        status = ctkd__start_plan(config, resume, err);
+    uint64_t word = *resume;
+    status = ctkd__dist_agree(dist, status, err);
+    if (status == CTKD_OK)
+        status = ctkd__dist_max(dist, CTKD__CHANNEL_MAIN, &word, err);
+    *resume = word != 0;
+    return status;
+}
+
+/* A status that all ranks have: one of them tells it, and all leave together. */
+static int leave_together(struct ctkd__dist *dist, int status)
+{
+    ctkd__dist_close(dist);
+    return status;
+}
+
+static int run_ranks(const struct ctkd__command *command, const struct run_request *request,
+                     struct ctkd__config *config, struct ctkd__dist *dist)
+{
+    const double began = ctkd__clock_seconds();
+    struct ctkd__session *session = NULL;
+    ctkd_error err = { 0 };
+    bool resume;
+    ctkd__dist_set_timeout(dist, (double)config->train.timeout_seconds);
+    ctkd_status status = plan(config, dist, &resume, &err);
+    if (status != CTKD_OK)
+        return leave_together(dist, ctkd__ranks_failed(dist, &err));
+    if (request->dry)
+        return try_out(command, config, request->distil, resume);
+    ctkd__stop_watch();
+    status = ctkd__session_open(config, request->distil, dist, &session, &err);
+    const struct ctkd__start start = { command->name, resume, session, request->recipe };
+    if (status == CTKD_OK)
+        status = train(command, &start, began, &err);
+    int ended = CTKD__EXIT_DONE;
+    if (status == CTKD_EINTERRUPTED) { /* all ranks are */
+        if (ctkd__dist_rank(dist) == 0)
+            ctkd__cli_failed(&err);
+        ended = ctkd__stop_status(*ctkd__stop_asked());
+    } else if (status != CTKD_OK) {
+        ended = ctkd__ranks_failed(dist, &err);
+    }
+    ctkd__session_close(session);
+    return leave_together(dist, ended);
+}
+
 static int configure_and_train(const struct ctkd__command *command, bool distil, int argc,
                                char **argv, struct ctkd__config *config)
 {
     struct ctkd__line line;
     struct ctkd__arguments arguments;
-    struct ctkd__session *session = NULL;
+    struct ctkd__dist *dist = NULL;
     ctkd_error err = { 0 };
     int ended;
     if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended))
         return ended;
-    if (configure(&line, &arguments, distil, config, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    const double began = ctkd__clock_seconds();
-    bool resume;
-    ctkd_status status = ctkd__start_plan(config, &resume, &err);
-    if (status != CTKD_OK)
-        return ctkd__cli_failed(&err);
-    if (ctkd__line_has(&line, DRY_RUN))
-        return try_out(command, config, distil, resume);
-    ctkd__stop_watch();
-    status = ctkd__session_open(config, distil, NULL, &session, &err);
-    const struct ctkd__start start = { command->name, resume, session,
-                                       arguments.n_positionals ? arguments.positionals[0] : NULL };
-    if (status == CTKD_OK)
-        status = train(command, &start, began, &err);
-    ctkd__session_close(session);
-    if (status == CTKD_OK)
-        return CTKD__EXIT_DONE;
-    const int failed = ctkd__cli_failed(&err);
-    if (status != CTKD_EINTERRUPTED)
-        return failed;
-    return ctkd__stop_status(*ctkd__stop_asked());
+    const struct run_request request = { distil, ctkd__line_has(&line, DRY_RUN),
+                                         arguments.n_positionals ? arguments.positionals[0]
+                                                                 : NULL };
+    if (!ctkd__ranks_meet(false, &dist, &ended))
+        return ended;
+    ctkd_status status = configure(&line, &arguments, distil, config, &err);
+    if (status == CTKD_OK && dist && request.dry)
+        status = ctkd__fail(&err, CTKD_EINVAL, "--dry-run: found %zu ranks, expected one process",
+                            ctkd__dist_size(dist));
+    if (ctkd__dist_agree(dist, status, &err) != CTKD_OK)
+        return leave_together(dist, ctkd__dist_rank(dist) == 0 ? ctkd__cli_misused(command, &err)
+                                                               : CTKD__EXIT_USAGE);
+    if (!dist && config->train.mpi == CTKD__MPI_YES && !ctkd__ranks_meet(true, &dist, &ended))
+        return ended;
+    return run_ranks(command, &request, config, dist);
 }
 
 int ctkd__cli_train(const struct ctkd__command *command, bool distil, int argc, char **argv)
@@ -214,5 +294,6 @@ const struct ctkd__command ctkd__command_train = {
     .flags = ctkd__train_flags,
     .names_max = 1,
     .options = true,
+    .ranks = true,
     .run = run,
 };

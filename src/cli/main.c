@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/stop.h"
 #include "ctkd/ctkd.h"
+#include "dist/launch.h"
 #include "util/text.h"
 
 #define ADDRESS(word) &ctkd__command_##word,
@@ -61,6 +62,16 @@ static int unknown_command(const char *name)
     return CTKD__EXIT_USAGE;
 }
 
+/* As many processes would do the same work, and write the same files. One of them says so. */
+static int refuse_ranks(const struct ctkd__command *command)
+{
+    if (ctkd__launch_first())
+        fprintf(stderr,
+                "ctkd %s: found %zu processes that a launcher of MPI has started, expected one\n",
+                command->name, ctkd__launch_count());
+    return CTKD__EXIT_USAGE;
+}
+
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
@@ -76,6 +87,8 @@ static int dispatch(int argc, char **argv)
         return CTKD__EXIT_DONE;
     }
     const struct ctkd__command *const command = ctkd__command_find(argv[1]);
+    if (command && !command->ranks && ctkd__launch_count() > 1)
+        return refuse_ranks(command);
     return command ? command->run(command, argc - 2, argv + 2) : unknown_command(argv[1]);
 }
 

@@ -41,7 +41,7 @@ void ctkd__stop_watch(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-const volatile sig_atomic_t *ctkd__stop_asked(void)
+volatile sig_atomic_t *ctkd__stop_asked(void)
 {
     return &asked;
 }

@@ -16,8 +16,8 @@
  */
 void ctkd__stop_watch(void);
 
-/* The first signal that asked for an end, or 0. */
-const volatile sig_atomic_t *ctkd__stop_asked(void);
+/* The first signal that asked for an end, or 0; a run sets it where another rank was asked. */
+volatile sig_atomic_t *ctkd__stop_asked(void);
 
 /* Posted with a signal that leaves no time: SIGINT, SIGTERM, SIGHUP. */
 sem_t *ctkd__stop_now(void);

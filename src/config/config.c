@@ -55,6 +55,7 @@ static const char *const curriculum_names[] = { "cosine", "linear", "linear_offi
                                                 NULL };
 static const char *const resume_names[] = { "no", "yes", "auto", NULL };
 static const char *const allow_names[] = { "nothing", "kernels", NULL };
+static const char *const mpi_names[] = { "auto", "yes", NULL };
 static const char *const schedule_names[] = { "step", "cosine", "constant", NULL };
 
 static const struct key keys[] = {
@@ -216,6 +217,13 @@ static const struct key keys[] = {
                "save and stop before this many minutes have passed; 0: no limit"),
     MAY_DIFFER(I64, train.checkpoint_every, 0, 0, 1e9,
                "steps between extra checkpoints; 0: only after each epoch"),
+
+    MAY_DIFFER(CHOICE, train.mpi, CTKD__MPI_AUTO, mpi_names,
+               "several processes: auto, when a launcher of MPI has started them; yes: MPI begins "
+               "in any case"),
+    MAY_DIFFER(F32, train.timeout_seconds, 600, 0, 1e6,
+               "how long a process waits for another one before the run ends with its name; 0: "
+               "for ever"),
 
     MAY_DIFFER(PATH, run.dir, "", "run directory; empty: runs/<run.name>"),
     MAY_DIFFER(STRING, run.name, "",

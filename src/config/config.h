@@ -23,6 +23,7 @@ enum ctkd__kind_choice {
     CTKD__KIND_AUTO /* ctkd__methods_temperature_kind */
 };
 enum ctkd__orientation { CTKD__ORIENTATION_IGNORE, CTKD__ORIENTATION_APPLY };
+enum ctkd__mpi { CTKD__MPI_AUTO, CTKD__MPI_YES };
 enum ctkd__resume { CTKD__RESUME_NO, CTKD__RESUME_YES, CTKD__RESUME_AUTO };
 enum ctkd__allow { CTKD__ALLOW_NOTHING, CTKD__ALLOW_KERNELS };
 enum ctkd__schedule_kind { CTKD__SCHEDULE_STEP, CTKD__SCHEDULE_COSINE, CTKD__SCHEDULE_CONSTANT };
@@ -86,7 +87,8 @@ struct ctkd__config {
     struct {
         int64_t epochs, batch, batch_norm_group, seed, threads, slices, eval_every, patience;
         int64_t log_every, max_steps, checkpoint_every;
-        float max_minutes;
+        float max_minutes, timeout_seconds;
+        int mpi; /* enum ctkd__mpi */
         char *isa, *conv, *choices;
         bool profile, tune;
     } train;

@@ -29,6 +29,7 @@ struct ctkd__dist {
     const struct ctkd__transport *def;
     void *transport;
     size_t rank, size;
+    bool failed_together;
     double timeout;         /* seconds; 0: none */
     char (*who)[WHO_BYTES]; /* [size] */
     char version[VERSION_BYTES];
@@ -77,7 +78,7 @@ static ctkd_status not_heard(const struct ctkd__dist *dist, const struct lane *l
     while (first < dist->rank && lane->late[first])
         first++;
     if (first < dist->rank)
-        sleep(OTHERS_SECONDS);
+        sleep(OTHERS_SECONDS); /* a signal ends it, as when the launcher ends this rank */
     for (size_t r = 0; r < dist->size; r++) {
         if (!lane->late[r])
             continue;
@@ -209,8 +210,14 @@ ctkd_status ctkd__dist_agree(struct ctkd__dist *dist, ctkd_status status, ctkd_e
     sent = ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, all, sizeof *all,
                              dist->lanes[CTKD__CHANNEL_MAIN].first, err);
     const ctkd_status result = sent == CTKD_OK ? first_failure(dist, all, err) : sent;
+    dist->failed_together = sent == CTKD_OK;
     free(all);
     return result;
+}
+
+bool ctkd__dist_failed_together(const struct ctkd__dist *dist)
+{
+    return dist && dist->failed_together;
 }
 
 static ctkd_status open_lane(struct lane *lane, size_t size)

@@ -71,6 +71,8 @@ ctkd_status ctkd__dist_max(struct ctkd__dist *dist, enum ctkd__dist_channel chan
  * the same message). In a run of one process `status` is returned and err is as it was.
  */
 ctkd_status ctkd__dist_agree(struct ctkd__dist *dist, ctkd_status status, ctkd_error *err);
+/* Whether it has returned a failure: then all ranks know of it and can leave together. */
+bool ctkd__dist_failed_together(const struct ctkd__dist *dist);
 
 /* What was exchanged so far on a channel, and the seconds that its callers waited for it. */
 struct ctkd__dist_counts {

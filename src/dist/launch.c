@@ -44,6 +44,18 @@ size_t ctkd__launch_count(void)
     return told ? told : mpi_variable() != NULL;
 }
 
+bool ctkd__launch_first(void)
+{
+    static const char *const names[] = { "OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK",
+                                         "SLURM_PROCID" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *const text = getenv(names[i]);
+        if (text)
+            return strcmp(text, "0") == 0;
+    }
+    return true;
+}
+
 /* The two places of the module: the folder of this binary, and the one where it is installed. */
 static ctkd_status module_paths(char paths[2][PATH_BYTES], ctkd_error *err)
 {

@@ -11,6 +11,8 @@
 /* Where the launcher has said so, in how many processes this program runs; 0: no launcher. A count
    that the launcher does not tell is 1 or more. */
 size_t ctkd__launch_count(void);
+/* Whether this is the first of them, or nothing says which it is. */
+bool ctkd__launch_first(void);
 
 /*
  * Meets the other processes of the launcher: MPI begins when a launcher's environment variables say

@@ -289,6 +289,12 @@ static bool may_differ(const struct ctkd__session *session, const char *key, con
            (!was && strcmp(key, key_dnnl) == 0); /* versions before 0.6 did not say it */
 }
 
+ctkd_status ctkd__checkpoint_describe(const struct ctkd__session *session, const char *command,
+                                      struct ctkd__tensors *list, ctkd_error *err)
+{
+    return describe(session, command, session->weights->block, list, err);
+}
+
 static ctkd_status compare(const struct ctkd__session *session, const char *command,
                            const char *path, const struct ctkd__tensors *then, ctkd_error *err)
 {
@@ -520,5 +526,26 @@ ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *com
         note_changes(session, &list, note, bytes);
     ctkd__weights_destroy(then);
     ctkd__tensors_fini(&list);
+    return status;
+}
+
+ctkd_status ctkd__checkpoint_share(struct ctkd__session *session, ctkd_error *err)
+{
+    struct saved_block blocks[BLOCKS_MAX];
+    double numbers[N_NUMBERS];
+    uint64_t log_bytes;
+    const size_t n = blocks_of(session, blocks);
+    ctkd_status status = CTKD_OK;
+    if (!session->dist)
+        return CTKD_OK;
+    for (size_t i = 0; i < n && status == CTKD_OK; i++)
+        status = ctkd__dist_broadcast(session->dist, CTKD__CHANNEL_MAIN, blocks[i].values,
+                                      blocks[i].n * sizeof *blocks[i].values, 0, err);
+    pack_numbers(&session->state, 0, numbers);
+    if (status == CTKD_OK)
+        status = ctkd__dist_broadcast(session->dist, CTKD__CHANNEL_MAIN, numbers, sizeof numbers, 0,
+                                      err);
+    if (status == CTKD_OK)
+        unpack_numbers(numbers, &session->state, &log_bytes);
     return status;
 }

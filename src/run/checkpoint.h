@@ -11,12 +11,20 @@
 #define CTKD_RUN_CHECKPOINT_H
 
 #include "train/session.h"
+#include "util/tensors.h"
 
 enum { CTKD__CHECKPOINT_NOTE = 1400 };
 
 /* `log_bytes`: length of log.jsonl that belongs to this state. */
 ctkd_status ctkd__checkpoint_save(struct ctkd__session *session, const char *command,
                                   const char *dir, uint64_t log_bytes, ctkd_error *err);
+
+/* What must be the same for a run to go on to the same bits, as metadata of `list`. */
+ctkd_status ctkd__checkpoint_describe(const struct ctkd__session *session, const char *command,
+                                      struct ctkd__tensors *list, ctkd_error *err);
+
+/* The state of rank 0 becomes that of all ranks, which need not see its files. */
+ctkd_status ctkd__checkpoint_share(struct ctkd__session *session, ctkd_error *err);
 
 /* Whether the directory has one, intact or not. */
 bool ctkd__checkpoint_exists(const char *dir);

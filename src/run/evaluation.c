@@ -43,7 +43,7 @@ ctkd_status ctkd__run_evaluate(const struct ctkd__run *run, struct ctkd__session
     if (status == CTKD_OK)
         status = ctkd__metrics(student->n, student->classes, student->logits, student->labels,
                                teacher.logits, &metrics, err);
-    if (status == CTKD_OK)
+    if (status == CTKD_OK && run)
         status = write_evaluation(run, session, &metrics, err);
     ctkd__metrics_free(&metrics);
     ctkd__predictions_free(&teacher);

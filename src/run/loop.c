@@ -27,6 +27,7 @@ struct progress {
     uint64_t images;               /* of its steps */
     double step_seconds;           /* of its steps */
     bool finished, late;           /* train.max_steps reached; train.max_minutes nearly over */
+    bool stopping;                 /* all ranks have agreed to stop behind the last step */
     bool warned;                   /* about the temperature */
     bool told_full;                /* that teacher.store takes no more */
     /* The student's predictions of the test images at an evaluation that may be the last one:
@@ -36,9 +37,31 @@ struct progress {
     double longest_step, longest_save, longest_end;
 };
 
-static bool stopped(const struct progress *p)
+/* Whether this rank writes the files of the run: rank 0 alone does. */
+static bool writes(const struct progress *p)
 {
-    return p->late || (p->loop->stop && *p->loop->stop);
+    return p->loop->run != NULL;
+}
+
+/* Bits of the word on which ranks agree between two steps, above the number of a signal. */
+enum { WORD_SIGNAL = 0xff, WORD_LATE = 0x100, WORD_FAILED = 0x200 };
+
+/* All ranks stop behind the same step, and train.max_minutes are those of rank 0. *failed: whether
+   something failed on one of them. */
+static ctkd_status agree_to_stop(struct progress *p, bool *failed, ctkd_error *err)
+{
+    const bool late = p->late && writes(p);
+    uint64_t word = (late ? WORD_LATE : 0) | (*failed ? WORD_FAILED : 0);
+    if (p->loop->stop)
+        word |= (uint64_t)*p->loop->stop & WORD_SIGNAL;
+    const ctkd_status status =
+        ctkd__dist_max(p->loop->session->dist, CTKD__CHANNEL_MAIN, &word, err);
+    *failed = word >= WORD_FAILED;
+    p->late = (word & WORD_LATE) != 0;
+    p->stopping = p->late || (word & WORD_SIGNAL) != 0;
+    if (p->loop->stop && !*p->loop->stop)
+        *p->loop->stop = (int)(word & WORD_SIGNAL);
+    return status;
 }
 
 /* Whether the run is in the stage before the main one. */
@@ -69,6 +92,8 @@ static ctkd_status save_checkpoint(struct progress *p, ctkd_error *err)
     uint64_t log_bytes;
     struct ctkd__session *session = p->loop->session;
     session->state.seconds = p->seconds_before + begin - p->began;
+    if (!writes(p))
+        return CTKD_OK;
     ctkd_status status = ctkd__jsonl_sync(&p->loop->run->log, &log_bytes, err);
     if (status == CTKD_OK)
         status =
@@ -189,6 +214,8 @@ static const char *clear_line(const struct progress *p)
 
 static void note(const struct progress *p, const char *subject, const char *text)
 {
+    if (!writes(p))
+        return;
     const struct ctkd__note problem = {
         .subject = subject, .text = text, .problem = true, .epoch = p->loop->session->state.epoch
     };
@@ -230,6 +257,43 @@ static double factor_of(const struct progress *p, uint64_t epoch_step)
                       : ctkd__schedule_factor(&session->schedule, session->state.epoch, epoch_step);
 }
 
+static ctkd_status saved_before(const struct ctkd__run_state *state, const ctkd_error *reason,
+                                ctkd_error *err)
+{
+    return ctkd__fail(err, reason->status,
+                      "%s; the run is saved at epoch %" PRIu64 ", step %" PRIu64
+                      " and can be resumed",
+                      reason->message, state->epoch, state->epoch_step);
+}
+
+struct settled_copy {
+    const struct progress *progress;
+    bool saved;
+};
+
+/* Saves what a copy of the session holds, with the log as it is. */
+static void save_settled(void *context, struct ctkd__session *settled)
+{
+    struct settled_copy *const copy = context;
+    struct progress p = *copy->progress;
+    struct ctkd__loop loop = *p.loop;
+    loop.session = settled;
+    p.loop = &loop;
+    copy->saved = save_checkpoint(&p, NULL) == CTKD_OK;
+}
+
+/* A rank has gone, or does not answer, in the middle of a step: its beginning is saved. */
+static ctkd_status without_rank(struct progress *p, ctkd_status status, ctkd_error *err)
+{
+    const struct ctkd__run_state *const state = &p->loop->session->state;
+    const ctkd_error reason = err ? *err : (ctkd_error){ .status = status };
+    struct settled_copy copy = { .progress = p };
+    if (!writes(p))
+        return status;
+    ctkd__settled_use(p->settled, save_settled, &copy);
+    return copy.saved ? saved_before(state, &reason, err) : status;
+}
+
 static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
                             struct ctkd__step_report *report, ctkd_error *err)
 {
@@ -241,6 +305,8 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     ctkd__settled_release(p->settled);
     ctkd_status status = ctkd__step_gradients(step_of(p), batch, state->epoch, factor, report, err);
     ctkd__settled_hold(p->settled);
+    if (status == CTKD_EBACKEND && session->dist)
+        return without_rank(p, status, err);
     if (status != CTKD_OK)
         return status;
     ctkd__step_update(step_of(p), batch->n, factor);
@@ -254,7 +320,7 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     p->steps_done++;
     p->images += batch->n;
     p->step_seconds += seconds;
-    if (log_every && state->step % (uint64_t)log_every == 0)
+    if (writes(p) && log_every && state->step % (uint64_t)log_every == 0)
         status = ctkd__run_log_step(p->loop->run, state, &session->methods, report, err);
     const int64_t every = session->config->train.checkpoint_every;
     if (status == CTKD_OK && every && state->step % (uint64_t)every == 0 &&
@@ -267,14 +333,10 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
 /* The images of the next step cannot be read: nothing of what was learned is lost. */
 static ctkd_status without_images(struct progress *p, ctkd_status status, ctkd_error *err)
 {
-    const struct ctkd__run_state *const state = &p->loop->session->state;
     const ctkd_error reason = err ? *err : (ctkd_error){ .status = status };
     if (save_checkpoint(p, NULL) != CTKD_OK)
         return status;
-    return ctkd__fail(err, status,
-                      "%s; the run is saved at epoch %" PRIu64 ", step %" PRIu64
-                      " and can be resumed",
-                      reason.message, state->epoch, state->epoch_step);
+    return saved_before(&p->loop->session->state, &reason, err);
 }
 
 /* The next training images, and what they took. */
@@ -293,6 +355,23 @@ static ctkd_status next_batch(struct ctkd__session *session, struct ctkd__batch 
     return CTKD_OK;
 }
 
+/* The images of the next step, unless all ranks agree to stop before it; n is 0 behind the last. */
+static ctkd_status next_images(struct progress *p, struct ctkd__batch *batch, ctkd_error *err)
+{
+    struct ctkd__session *const session = p->loop->session;
+    ctkd_error unsaid = { 0 };
+    bool failed;
+    ctkd__settled_release(p->settled);
+    const ctkd_status status = next_batch(session, batch, err ? err : &unsaid);
+    failed = status != CTKD_OK;
+    ctkd_status agreed = agree_to_stop(p, &failed, err ? err : &unsaid);
+    ctkd__settled_hold(p->settled);
+    if (agreed != CTKD_OK)
+        return without_rank(p, agreed, err);
+    agreed = failed ? ctkd__dist_agree(session->dist, status, err) : CTKD_OK;
+    return agreed == CTKD_OK ? CTKD_OK : without_images(p, agreed, err);
+}
+
 /* Steps of the epoch under way, until it ends, the run is stopped, or there are enough. */
 static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last, ctkd_error *err)
 {
@@ -302,14 +381,10 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
     /* The views of an initial stage are other draws than those of the main one. */
     const uint64_t views = session->state.epoch + (initial(p) ? (uint64_t)1 << 32 : 0);
     ctkd__loader_start(session->data.train, views, session->state.epoch_step);
-    while (!stopped(p) && !p->finished) {
-        ctkd__settled_release(p->settled);
-        ctkd_status status = next_batch(session, &batch, err);
-        ctkd__settled_hold(p->settled);
-        if (status == CTKD_OK && batch.n == 0)
-            break;
-        if (status != CTKD_OK)
-            return without_images(p, status, err);
+    while (!p->finished) {
+        ctkd_status status = next_images(p, &batch, err);
+        if (status != CTKD_OK || batch.n == 0 || p->stopping)
+            return status;
         status = run_step(p, &batch, last, err);
         if (status != CTKD_OK)
             return status;
@@ -329,7 +404,7 @@ static ctkd_status save(const struct progress *p, enum ctkd__run_file file, uint
     info.has_top1 = test != NULL;
     info.top1 = test ? test->top1 : 0;
     const struct ctkd__weights student = ctkd__session_student(session);
-    return ctkd__run_save(p->loop->run, file, &student, &info, err);
+    return writes(p) ? ctkd__run_save(p->loop->run, file, &student, &info, err) : CTKD_OK;
 }
 
 /* A learnable temperature that no longer moves is reported once, in words. */
@@ -432,7 +507,7 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     if (status == CTKD_OK)
         status = save(p, CTKD__RUN_LAST, state->epoch, test, err);
     state->seconds = p->seconds_before + ctkd__clock_seconds() - p->began;
-    if (status == CTKD_OK)
+    if (status == CTKD_OK && writes(p))
         status = ctkd__run_log_epoch(p->loop->run, state, &session->methods, last, test, err);
     if (status == CTKD_OK)
         show_epoch(p, last, test);
@@ -461,7 +536,7 @@ static ctkd_status finish(const struct progress *p, bool interrupted, ctkd_error
         .threads = ctkd__workers_count(session->engine.workers),
         .isa = session->engine.kernels->name,
     };
-    return ctkd__run_summarise(loop->run, &summary, err);
+    return writes(p) ? ctkd__run_summarise(loop->run, &summary, err) : CTKD_OK;
 }
 
 /* Keeps what has been learnt in an epoch that does not end here. */
@@ -470,7 +545,7 @@ static ctkd_status interrupt(struct progress *p, ctkd_error *err)
     const struct ctkd__loop *loop = p->loop;
     struct ctkd__run_state *state = &loop->session->state;
     char path[CTKD__RUN_PATH_BYTES], word[4 * sizeof path];
-    ctkd__run_file_path(loop->run->dir, CTKD__RUN_CONFIG, path, sizeof path);
+    ctkd__run_file_path(writes(p) ? loop->run->dir : "", CTKD__RUN_CONFIG, path, sizeof path);
     ctkd_status status = save_checkpoint(p, err);
     state->evaluated = false; /* the weights have moved since */
     if (status == CTKD_OK)
@@ -513,7 +588,7 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
     if (status == CTKD_OK)
         status = run_steps(p, &last, err);
     const bool whole = state->epoch_step == session->schedule.steps_per_epoch;
-    if (status == CTKD_OK && stopped(p) && !whole)
+    if (status == CTKD_OK && p->stopping && !whole)
         return interrupt(p, err);
     /* With train.max_steps the epoch may be cut: a run with more steps resumes from here. */
     if (status == CTKD_OK && !whole)

@@ -10,10 +10,11 @@
 
 struct ctkd__loop {
     struct ctkd__session *session;
-    struct ctkd__run *run;
+    struct ctkd__run *run;                     /* NULL: another rank writes it */
     const char *command;                       /* for the summary: "train" or "distill" */
     const struct ctkd__scores *teacher_scores; /* NULL without a teacher */
-    const volatile sig_atomic_t *stop;         /* looked at after every step; NULL: never stopped */
+    /* Looked at after every step; NULL: never stopped. Set where another rank was asked to stop. */
+    volatile sig_atomic_t *stop;
     /* Posted when the process must end at once: the state behind the last completed step is saved
        while the next one is under way, and `leave` ends the process, in another thread. NULL: the
        step is finished first; so it is where a method has a memory, which moves within a step. */

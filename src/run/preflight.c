@@ -433,7 +433,7 @@ ctkd_status ctkd__preflight_teacher(struct ctkd__session *session,
     ctkd_status status = CTKD_OK;
     if (ctkd__normalisation_doubtful(scores->top1, classes))
         status = ctkd__normalisation_try(session->teacher, session->data.test,
-                                         &session->data.images, &trials, err);
+                                         &session->data.images, session->dist, &trials, err);
     if (session->engine.profile) /* not part of a step */
         ctkd__profile_reset(session->engine.profile);
     if (status != CTKD_OK)

@@ -199,7 +199,7 @@ static void predict_teacher(struct reviewed *r, const struct ctkd__config *confi
 
 static ctkd_status review(struct reviewed *r, const struct ctkd__config *config, ctkd_error *err)
 {
-    ctkd_status status = ctkd__evaluator_open(config, &r->evaluator, err);
+    ctkd_status status = ctkd__evaluator_open(config, NULL, &r->evaluator, err);
     if (status != CTKD_OK)
         return status;
     status = predict_student(r, err);

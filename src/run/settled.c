@@ -22,9 +22,12 @@ struct ctkd__settled {
     int64_t batches_tracked;
 };
 
-/* The session with the copies in place of what has moved since. */
-static void save_copy(struct ctkd__settled *settled)
+void ctkd__settled_use(const struct ctkd__settled *settled,
+                       void (*fn)(void *context, struct ctkd__session *settled), void *context)
 {
+    if (!settled)
+        return;
+    /* With the copies in place of what has moved since. */
     struct ctkd__session copy = *settled->session;
     struct ctkd__weights weights = *copy.weights;
     weights.buffers = settled->buffers;
@@ -32,7 +35,7 @@ static void save_copy(struct ctkd__settled *settled)
     copy.weights = &weights;
     copy.state.weights = &weights;
     copy.state.tau_counts = settled->tau_counts;
-    settled->save(settled->context, &copy);
+    fn(context, &copy);
 }
 
 static void *wait_for_signal(void *argument)
@@ -42,7 +45,7 @@ static void *wait_for_signal(void *argument)
         ;
     pthread_mutex_lock(&settled->lock);
     if (!settled->ended)
-        save_copy(settled);
+        ctkd__settled_use(settled, settled->save, settled->context);
     pthread_mutex_unlock(&settled->lock);
     return NULL;
 }

@@ -27,6 +27,10 @@ ctkd_status ctkd__settled_begin(const struct ctkd__session *session, sem_t *now,
                                 void *context, struct ctkd__settled **out, ctkd_error *err);
 void ctkd__settled_end(struct ctkd__settled *settled); /* by its holder; NULL is allowed */
 
+/* Calls fn with the session as it was behind the last step, for its holder; not for NULL. */
+void ctkd__settled_use(const struct ctkd__settled *settled,
+                       void (*fn)(void *context, struct ctkd__session *settled), void *context);
+
 /* NULL is allowed in both. */
 void ctkd__settled_release(struct ctkd__settled *settled);
 void ctkd__settled_hold(struct ctkd__settled *settled);

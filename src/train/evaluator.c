@@ -6,12 +6,14 @@
 #include "train/teacher.h"
 #include "util/error.h"
 
-ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd__evaluator *out,
-                                 ctkd_error *err)
+ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd__dist *dist,
+                                 struct ctkd__evaluator *out, ctkd_error *err)
 {
-    *out = (struct ctkd__evaluator){ .config = config };
-    const struct ctkd__engine_config engine = ctkd__config_engine(config, NULL);
-    ctkd_status status = ctkd__data_open(config, false, false, NULL, &out->data, err);
+    *out = (struct ctkd__evaluator){ .config = config, .dist = dist };
+    struct ctkd__engine_config engine = ctkd__config_engine(config, dist);
+    if (dist) /* an image's answer does not depend on them, and any number of ranks may evaluate */
+        engine.slices = 0;
+    ctkd_status status = ctkd__data_open(config, false, false, dist, &out->data, err);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&engine, &out->engine, err);
     if (status == CTKD_OK)
@@ -64,7 +66,7 @@ ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__
     float *const logits = calloc(network->batch_max * classes, sizeof *logits);
     const ctkd_status status =
         logits ? ctkd__evaluate(evaluator->data.test, classes, ctkd__teacher_forward_evaluation,
-                                network, NULL, logits, &out->scores, kept, err)
+                                network, evaluator->dist, logits, &out->scores, kept, err)
                : ctkd__fail(err, CTKD_ENOMEM, "evaluation: out of memory");
     free(logits);
     return status;
@@ -101,6 +103,6 @@ ctkd_status ctkd__evaluator_try_normalisations(struct ctkd__evaluator *evaluator
                                                struct ctkd__teacher *network,
                                                struct ctkd__trials *out, ctkd_error *err)
 {
-    return ctkd__normalisation_try(network, evaluator->data.test, &evaluator->data.images, out,
-                                   err);
+    return ctkd__normalisation_try(network, evaluator->data.test, &evaluator->data.images,
+                                   evaluator->dist, out, err);
 }

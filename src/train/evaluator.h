@@ -7,7 +7,8 @@
 #include "train/session.h"
 
 struct ctkd__evaluator {
-    const struct ctkd__config *config; /* borrowed */
+    const struct ctkd__config *config;
+    struct ctkd__dist *dist; /* borrowed; NULL: one rank */ /* borrowed */
     struct ctkd__data data;
     struct ctkd__engine engine;
 };
@@ -22,9 +23,10 @@ struct ctkd__evaluation {
 
 enum ctkd__evaluated_role { CTKD__EVALUATED_STUDENT, CTKD__EVALUATED_TEACHER };
 
-/* The test images of data.set and an engine. */
-ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd__evaluator *out,
-                                 ctkd_error *err);
+/* The test images of data.set and an engine. dist: NULL, or the ranks that share the images of each
+   batch; all make the same calls, and all have the results. */
+ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd__dist *dist,
+                                 struct ctkd__evaluator *out, ctkd_error *err);
 void ctkd__evaluator_close(struct ctkd__evaluator *evaluator);
 
 /* Opens the network of `path` for the evaluator's images. It is the student's or the teacher's of

@@ -57,8 +57,8 @@ static void list_candidates(const struct ctkd__teacher *teacher,
 
 /* Top-1 hits on every stride-th batch. */
 static ctkd_status count_hits(struct ctkd__teacher *teacher, struct ctkd__loader *loader,
-                              size_t classes, float *logits, size_t stride, size_t *hits, size_t *n,
-                              ctkd_error *err)
+                              struct ctkd__dist *dist, size_t classes, float *logits, size_t stride,
+                              size_t *hits, size_t *n, ctkd_error *err)
 {
     struct ctkd__batch batch;
     *hits = *n = 0;
@@ -70,6 +70,8 @@ static ctkd_status count_hits(struct ctkd__teacher *teacher, struct ctkd__loader
         if (k % stride)
             continue;
         status = ctkd__teacher_forward_evaluation(teacher, batch.n, batch.x, logits, err);
+        if (status == CTKD_OK)
+            status = ctkd__dist_gather_images(dist, batch.n, logits, classes, err);
         if (status != CTKD_OK)
             return status;
         for (size_t i = 0; i < batch.n; i++)
@@ -89,7 +91,8 @@ static void choose(struct ctkd__trials *trials)
 
 ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__loader *loader,
                                     const struct ctkd__network_info *images,
-                                    struct ctkd__trials *out, ctkd_error *err)
+                                    struct ctkd__dist *dist, struct ctkd__trials *out,
+                                    ctkd_error *err)
 {
     const struct ctkd__network_info own = teacher->info;
     const enum ctkd__source normalisation_source = teacher->normalisation_source;
@@ -107,8 +110,8 @@ ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__
         if (i > 0)
             status = ctkd__teacher_normalise(teacher, images, trial->mean, trial->std, err);
         if (status == CTKD_OK)
-            status =
-                count_hits(teacher, loader, classes, logits, batches / wanted, &hits, &out->n, err);
+            status = count_hits(teacher, loader, dist, classes, logits, batches / wanted, &hits,
+                                &out->n, err);
         trial->top1 = 100 * (double)hits / (double)(out->n ? out->n : 1);
     }
     if (status == CTKD_OK && out->n)

@@ -3,6 +3,7 @@
 #define CTKD_TRAIN_NORMALISATION_TRIALS_H
 
 #include "data/loader.h"
+#include "dist/dist.h"
 #include "weights/network_file.h"
 #include "weights/normalisation.h"
 
@@ -29,11 +30,12 @@ struct ctkd__trials {
 /*
  * Tries the teacher's own constants, those of the data set, and the usual ones (CIFAR, ImageNet, -1
  * to 1, 0 to 1, 0 to 255) on some 1000 images, in batches that are spread over the loader's. The
- * teacher has its own constants again afterwards. `images` describes the loader's.
+ * teacher has its own constants again afterwards. `images` describes the loader's. dist: NULL, or all ranks call it.
  */
 ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__loader *loader,
                                     const struct ctkd__network_info *images,
-                                    struct ctkd__trials *out, ctkd_error *err);
+                                    struct ctkd__dist *dist, struct ctkd__trials *out,
+                                    ctkd_error *err);
 
 /* Whether a top-1 (percent) is hardly better than guessing: below twice chance or, of few classes,
    a quarter of the way from chance to 100. */

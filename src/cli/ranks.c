@@ -1,0 +1,43 @@
+#include "cli/ranks.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "dist/launch.h"
+#include "run/ranks.h"
+#include "util/error.h"
+
+/* How long a rank leaves it to lower ones to tell what they may have seen too. */
+enum { LOWER_SECONDS = 2 };
+
+bool ctkd__ranks_meet(bool always, struct ctkd__dist **out, int *status)
+{
+    ctkd_error err = { 0 };
+    ctkd_status met = ctkd__launch_open(always, out, &err);
+    if (ctkd__dist_rank(*out) > 0)
+        ctkd__cli_mute();
+    if (met == CTKD_OK)
+        met = ctkd__ranks_place(*out, &err);
+    if (met == CTKD_OK)
+        return true;
+    *status = ctkd__ranks_failed(*out, &err);
+    return false;
+}
+
+int ctkd__ranks_failed(struct ctkd__dist *dist, const ctkd_error *err)
+{
+    if (!dist)
+        return ctkd__cli_failed(err);
+    if (ctkd__dist_failed_together(dist))
+        return ctkd__dist_rank(dist) == 0 ? ctkd__cli_failed(err) : CTKD__EXIT_FAILED;
+    ctkd_error named = *err;
+    /* The launcher's signal ends the wait: another rank has told. */
+    if (ctkd__dist_rank(dist) > 0 && sleep(LOWER_SECONDS) > 0)
+        _exit(CTKD__EXIT_FAILED);
+    if (strncmp(named.message, "rank ", strlen("rank ")) != 0)
+        ctkd__fail_within(&named, named.status, "%s", ctkd__dist_who(dist, ctkd__dist_rank(dist)));
+    const int status = ctkd__cli_failed(&named);
+    ctkd__dist_abort(dist, status);
+    return status;
+}

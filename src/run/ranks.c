@@ -1,0 +1,184 @@
+#include "run/ranks.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nn/conv/dnnl_version.h"
+#include "run/checkpoint.h"
+#include "util/cgroup.h"
+#include "util/error.h"
+#include "util/names.h"
+#include "util/sha256.h"
+
+/* --- placement */
+
+/* Where a rank may work: which machine, as it was booted, and which of its CPUs. */
+struct place {
+    char boot[64];
+    cpu_set_t cpus;
+};
+
+static void find_place(struct place *place)
+{
+    memset(place, 0, sizeof *place);
+    FILE *const file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (file) {
+        if (fscanf(file, "%63s", place->boot) != 1)
+            place->boot[0] = '\0';
+        fclose(file);
+    }
+    sched_getaffinity(0, sizeof place->cpus, &place->cpus);
+}
+
+/* Part i of k of the cores; one of them where there are fewer. */
+static void take_share(const struct place *place, size_t i, size_t k)
+{
+    int cpus[CTKD__WORKERS_MAX];
+    cpu_set_t own;
+    const size_t cores = ctkd__cpus_threads(
+        ctkd__cpus_physical(&place->cpus, cpus, CTKD__WORKERS_MAX), ctkd__cgroup_cpus(""));
+    const size_t first = cores * i / k, end = cores * (i + 1) / k;
+    CPU_ZERO(&own);
+    CPU_SET((size_t)cpus[first], &own);
+    for (size_t c = first; c < end; c++)
+        CPU_SET((size_t)cpus[c], &own);
+    sched_setaffinity(0, sizeof own, &own); /* a hint: without it ranks only get in their way */
+}
+
+ctkd_status ctkd__ranks_place(struct ctkd__dist *dist, ctkd_error *err)
+{
+    const size_t size = ctkd__dist_size(dist), rank = ctkd__dist_rank(dist);
+    size_t before = 0, all = 0;
+    if (size == 1)
+        return CTKD_OK;
+    struct place *const places = calloc(size, sizeof *places);
+    size_t *const first = calloc(size + 1, sizeof *first);
+    ctkd_status status =
+        places && first ? CTKD_OK
+                        : ctkd__fail(err, CTKD_ENOMEM, "places of %zu ranks: out of memory", size);
+    if (status == CTKD_OK) {
+        for (size_t r = 0; r <= size; r++)
+            first[r] = r;
+        find_place(&places[rank]);
+        status = ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, places, sizeof *places, first, err);
+    }
+    for (size_t r = 0; r < size && status == CTKD_OK; r++)
+        if (strcmp(places[r].boot, places[rank].boot) == 0 &&
+            CPU_EQUAL(&places[r].cpus, &places[rank].cpus)) {
+            all++;
+            before += r < rank;
+        }
+    if (all > 1)
+        take_share(&places[rank], before, all);
+    free(places);
+    free(first);
+    return status;
+}
+
+/* --- comparison */
+
+/* Where files lie, and how many threads work, may differ from host to host. */
+static bool is_of_host(const char *key)
+{
+    static const char *const keys[] = { "data.set",     "data.readers", "data.threads",
+                                        "teacher.path", "threads",      "train.threads" };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    return strncmp(key, "run.", 4) == 0;
+}
+
+static ctkd_status set_classes(const struct ctkd__session *session, struct ctkd__tensors *list,
+                               ctkd_error *err)
+{
+    const struct ctkd__names *const names = session->data.images.class_names;
+    char digest[65] = "none";
+    if (names)
+        ctkd__sha256_bytes(names->text, strlen(names->text), digest);
+    return ctkd__tensors_set(list, "names of classes (SHA-256)", digest, err);
+}
+
+static ctkd_status describe(const struct ctkd__session *session, const char *command,
+                            struct ctkd__tensors *list, ctkd_error *err)
+{
+    char digest[65], version[64];
+    ctkd_status status = ctkd__sha256_file("/proc/self/exe", digest, err);
+    if (status == CTKD_OK)
+        status = ctkd__tensors_set(list, "program (SHA-256)", digest, err);
+    if (status == CTKD_OK)
+        status =
+            ctkd__tensors_set(list, "oneDNN", ctkd__dnnl_version(version, sizeof version), err);
+    if (status == CTKD_OK)
+        status = set_classes(session, list, err);
+    return status == CTKD_OK ? ctkd__checkpoint_describe(session, command, list, err) : status;
+}
+
+/* Keys and values, each with its end, one behind the other. */
+static char *pack(const struct ctkd__tensors *list, size_t *bytes)
+{
+    char *text = NULL;
+    FILE *const stream = open_memstream(&text, bytes);
+    for (size_t i = 0; stream && i < list->n_metadata; i++) {
+        fwrite(list->keys[i], 1, strlen(list->keys[i]) + 1, stream);
+        fwrite(list->values[i], 1, strlen(list->values[i]) + 1, stream);
+    }
+    if (!stream || fclose(stream) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* The first item that is not as rank 0 has it. */
+static ctkd_status compare(const struct ctkd__tensors *own, const char *theirs, size_t bytes,
+                           ctkd_error *err)
+{
+    for (const char *key = theirs; key < theirs + bytes;) {
+        const char *const value = key + strlen(key) + 1;
+        const char *const here = ctkd__tensors_get(own, key);
+        if (!is_of_host(key) && (!here || strcmp(here, value) != 0))
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "%s: found '%.120s', expected '%.120s' as on rank 0", key,
+                              here ? here : "(nothing)", value);
+        key = value + strlen(value) + 1;
+    }
+    return CTKD_OK;
+}
+
+static ctkd_status compare_with_first(struct ctkd__dist *dist, const struct ctkd__tensors *own,
+                                      ctkd_error *err)
+{
+    size_t packed = 0;
+    char *const mine = pack(own, &packed);
+    uint64_t bytes = packed;
+    ctkd_status status = mine ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "ranks: out of memory");
+    if (status == CTKD_OK)
+        status = ctkd__dist_broadcast(dist, CTKD__CHANNEL_MAIN, &bytes, sizeof bytes, 0, err);
+    char *const theirs = status == CTKD_OK ? malloc(bytes + 1) : NULL;
+    if (status == CTKD_OK && !theirs)
+        status = ctkd__fail(err, CTKD_ENOMEM, "ranks: out of memory");
+    if (status == CTKD_OK) {
+        memcpy(theirs, mine, packed < bytes ? packed : bytes);
+        status = ctkd__dist_broadcast(dist, CTKD__CHANNEL_MAIN, theirs, bytes, 0, err);
+    }
+    if (status == CTKD_OK)
+        status = ctkd__dist_agree(dist, compare(own, theirs, bytes, err), err);
+    free(mine);
+    free(theirs);
+    return status;
+}
+
+ctkd_status ctkd__ranks_compare(const struct ctkd__session *session, const char *command,
+                                ctkd_error *err)
+{
+    struct ctkd__tensors own = { 0 };
+    if (!session->dist)
+        return CTKD_OK;
+    ctkd_status status = describe(session, command, &own, err);
+    if (status == CTKD_OK)
+        status = compare_with_first(session->dist, &own, err);
+    ctkd__tensors_fini(&own);
+    return status;
+}
