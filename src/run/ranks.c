@@ -15,12 +15,12 @@
 /* --- placement */
 
 /* Where a rank may work: which machine, as it was booted, and which of its CPUs. */
-struct place {
+struct rank_place {
     char boot[64];
     cpu_set_t cpus;
 };
 
-static void find_place(struct place *place)
+static void find_place(struct rank_place *place)
 {
     memset(place, 0, sizeof *place);
     FILE *const file = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -33,7 +33,7 @@ static void find_place(struct place *place)
 }
 
 /* Part i of k of the cores; one of them where there are fewer. */
-static void take_share(const struct place *place, size_t i, size_t k)
+static void take_share(const struct rank_place *place, size_t i, size_t k)
 {
     int cpus[CTKD__WORKERS_MAX];
     cpu_set_t own;
@@ -53,7 +53,7 @@ ctkd_status ctkd__ranks_place(struct ctkd__dist *dist, ctkd_error *err)
     size_t before = 0, all = 0;
     if (size == 1)
         return CTKD_OK;
-    struct place *const places = calloc(size, sizeof *places);
+    struct rank_place *const places = calloc(size, sizeof *places);
     size_t *const first = calloc(size + 1, sizeof *first);
     ctkd_status status =
         places && first ? CTKD_OK

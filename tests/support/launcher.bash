@@ -14,6 +14,6 @@ use_launcher() { # openmpi or mpich
     mpirun=$(command -v "mpirun.$1" || command -v mpirun)
 }
 launch() { # number of ranks, command
-    timeout -k 5 "${launch_limit:-120}" "$mpirun" -n "$@"
+    timeout -k 5 "${launch_limit:-300}" "$mpirun" -n "$@"
 }
 use_launcher "$launcher_kind"

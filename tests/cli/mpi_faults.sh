@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# usage: mpi_faults.sh BUILD SOURCE
+# Ranks, and their launcher, that are killed in the middle of a run: nothing hangs, the checkpoint is intact, and the run
+# resumes, also on another number of ranks, to the bits of one that nothing happened to. CTKD_FAULTS=100 tries each
+# kind that often, the default once. The texts of what ranks refuse at their start.
+set -euo pipefail
+source "$(dirname "$0")/../support/work_folder.bash"
+source "$source/tests/support/launcher.bash"
+source "$source/tests/support/tiny_data.bash"
+tiny_data data 16 200 50
+run="$ctkd train data.set=mnist:data student.network=resnet8 data.pad_to=32 train.threads=1 train.slices=4
+    train.batch=40 train.epochs=4 train.log_every=1 optimizer.lr=0.01"
+expect 0 $run run.dir=whole
+host=$(hostname)
+
+begin() { # two ranks in the background, until they have made some steps
+    rm -rf hurt
+    launch 2 $run run.dir=hurt >stdout 2>stderr </dev/null &
+    launcher=$!
+    until grep -qs "\"step\": $((2 + RANDOM % 14))," hurt/log.jsonl; do
+        kill -0 $launcher || fail "the run ended by itself"
+        sleep 0.02
+    done
+}
+rank() { # the process of rank $1
+    local pid
+    for pid in $(pgrep -f "$ctkd train .*run.dir=hurt"); do
+        ! tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qE "^(OMPI_COMM_WORLD_RANK|PMI_RANK)=$1$" || echo "$pid"
+    done | head -n 1
+}
+mpirun_process() { pgrep -P $launcher | head -n 1; } # below timeout
+# ended KIND: the launcher is gone within a minute, with its ranks, and the run resumes on $1 ranks.
+ended() {
+    status=0
+    SECONDS=0
+    wait $launcher || status=$?
+    for _ in $(seq 300); do
+        pgrep -f "$ctkd train .*run.dir=hurt" >/dev/null || break
+        sleep 0.1
+    done
+    ! pgrep -f "$ctkd train .*run.dir=hurt" >/dev/null && [ $SECONDS -lt 60 ] || fail "$1: still there after $SECONDS s"
+    [ $status -ne 0 ] || fail "$1: status 0"
+    mv stderr why
+    local ranks=$((1 << RANDOM % 3))
+    if [ "$ranks" -eq 1 ]; then expect 0 $run run.dir=hurt --resume; else expect 0 launch "$ranks" $run run.dir=hurt --resume; fi
+    cmp whole/last.safetensors hurt/last.safetensors || fail "$1: other weights after it was resumed on $ranks ranks"
+}
+for ((i = 0; i < ${CTKD_FAULTS:-1}; i++)); do
+    begin && kill -KILL "$(rank $((RANDOM % 2)))" && ended "a rank is killed"
+    begin && kill -KILL "$(mpirun_process)" && ended "mpirun is killed"
+    begin && kill -TERM "$(mpirun_process)" && ended "SIGTERM to mpirun"
+    begin && kill -INT "$(mpirun_process)" && ended "SIGINT to mpirun"
+    begin && kill -TERM "$(rank 0)" && ended "SIGTERM to rank 0"
+    begin && kill -TERM "$(rank 1)" && ended "SIGTERM to rank 1"
+    [ $status -eq 143 ] || fail "SIGTERM to rank 1: status $status, expected 143"
+    grep -q "^ctkd: interrupted at epoch .*; resume with: " why || fail "SIGTERM to rank 1: no message"
+    begin && kill -USR1 "$(rank $((RANDOM % 2)))" && ended "SIGUSR1"
+    [ $status -eq 75 ] || fail "SIGUSR1: status $status, expected 75"
+    begin && kill -STOP "$(rank 1)" && sleep 0.2 && kill -KILL "$(rank 1)" && ended "a stopped rank is killed"
+done
+
+# A rank that hangs is named, and the last step is saved.
+rm -rf hurt
+launch 2 $run run.dir=hurt train.timeout_seconds=2 >stdout 2>stderr </dev/null &
+launcher=$!
+until grep -qs '"step": 3,' hurt/log.jsonl; do sleep 0.02; done
+kill -STOP "$(rank 1)"
+ended "a rank hangs"
+grep -qE "^ctkd: rank 1 on $host did not answer within 2 s \(train.timeout_seconds\); the run is saved at epoch .* and can be resumed$" why ||
+    { cat why && fail "a rank hangs: expected its name"; }
+
+# refuses STATUS TEXT ARGUMENT...: two ranks, the second one with the arguments; once, and nothing is written
+refuses() {
+    local wanted=$1 text=$2
+    shift 2
+    status=0
+    timeout 60 "$mpirun" -n 1 $run run.dir=refused : -n 1 $run run.dir=refused "$@" >stdout 2>stderr || status=$?
+    [ $status -eq "$wanted" ] && [ "$(grep -c "^ctkd" stderr)" -eq 1 ] && grep -qE "^ctkd( train)?: $text" stderr ||
+        fail "status $status, expected $wanted and once: $text"
+    [ ! -e refused ] || fail "a directory was made before: $text"
+}
+tiny_data other 16 100 50
+refuses 1 "rank 1 on $host: optimizer.lr: found '0.2', expected '0.01" optimizer.lr=0.2
+refuses 1 "rank 1 on $host: number of training images: found '100', expected '200' as on rank 0" data.set=mnist:other
+refuses 1 "rank 1 on $host: .*nowhere" data.set=mnist:nowhere
+expect 1 launch 4 $run run.dir=refused train.batch=3
+[ "$(grep -c '^ctkd: rank . on .*: train.batch: found 4 ranks for batches of 3 images' stderr)" -eq 1 ] || fail "more ranks than images"
+expect 2 launch 2 $run run.dir=refused nonsense=1
+[ "$(grep -c 'nonsense' stderr)" -eq 1 ] || fail "a mistake on the command line: expected it once"
+expect 2 launch 2 "$ctkd" models
+grep -q '^ctkd models: found 2 processes that a launcher of MPI has started, expected one$' stderr || fail "models on two ranks"
