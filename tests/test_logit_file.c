@@ -15,7 +15,7 @@
 #include "support/temp_files.h"
 
 enum { CLASSES = 3 };
-static const struct ctkd__logit_shape shape = { 5, 4, CLASSES };
+static const struct ctkd__logit_shape shape = { 5, 4, CLASSES, false };
 static const char identity[] = "teacher resnet8\nweights 1234\n";
 
 /* The disk, as the linker has it here: full from the write `writes_left` on, `left` bytes free. */
@@ -264,13 +264,14 @@ static void the_last_of_the_disk_is_left_to_others(void **state)
 
 static void shapes_that_no_file_can_have_are_refused(void **state)
 {
-    const struct ctkd__logit_shape bad[] = { { 0, 1, 1 },
-                                             { 1, 0, 1 },
-                                             { 1, 1, 0 },
-                                             { UINT64_MAX / 2, 3, 1 },
-                                             { UINT64_MAX / 4, 1, 1 },
-                                             { 1, 1, UINT64_MAX / 2 },
-                                             { 1 << 20, 1 << 20, 1 << 30 } };
+    const struct ctkd__logit_shape bad[] = { { 0, 1, 1, false },
+                                             { 1, 0, 1, false },
+                                             { 1, 1, 0, false },
+                                             { UINT64_MAX / 2, 3, 1, false },
+                                             { UINT64_MAX / 4, 1, 1, false },
+                                             { 1, 1, UINT64_MAX / 2, false },
+                                             { 1 << 20, 1 << 20, 1 << 30, false },
+                                             { 1, 1, UINT64_MAX, true } };
     struct ctkd__logit_file *file;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(ctkd__logit_file_bytes_max(&bad[i]), 0);
@@ -279,7 +280,7 @@ static void shapes_that_no_file_can_have_are_refused(void **state)
             CTKD_ERANGE);
     }
     /* CIFAR-100 with crop and flip. */
-    const struct ctkd__logit_shape cifar = { 50000, 162, 100 };
+    const struct ctkd__logit_shape cifar = { 50000, 162, 100, false };
     assert_int_equal(ctkd__logit_file_bytes_max(&cifar),
                      4096 + (UINT64_C(8100000) * 4 + 4095) / 4096 * 4096 + UINT64_C(8100000) * 400);
 }

@@ -512,6 +512,11 @@ size_t ctkd__loader_views(const struct ctkd__loader *loader)
     return loader->config.augment ? ctkd__view_count(loader->config.crop_padding) : 1;
 }
 
+bool ctkd__loader_augments(const struct ctkd__loader *loader)
+{
+    return loader->config.augment;
+}
+
 void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size_t number,
                             float *out)
 {
@@ -528,6 +533,7 @@ void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t firs
         ctkd__file_batches_start(loader->files, epoch, NULL, 0, 0);
         order_make(loader, epoch);
         loader->generation++;
+        loader->epoch = epoch;
         loader->taken = first;
         size_t count;
         const size_t before = own_order_make(loader, first, &count);
@@ -561,11 +567,15 @@ static ctkd_status next_of_files(struct ctkd__loader *loader, struct ctkd__batch
     for (size_t i = 0; i < slot->n; i++) {
         slot->ids[i] = loader->order[begin + i];
         slot->labels[i] = loader->images->labels[slot->ids[i]];
+        slot->views[i] = loader->config.augment ? loader->epoch - 1 : 0;
     }
     loader->taken++;
-    *batch = (struct ctkd__batch){
-        .n = slot->n, .x = slot->x, .labels = slot->labels, .ids = slot->ids, .strong = slot->strong
-    };
+    *batch = (struct ctkd__batch){ .n = slot->n,
+                                   .x = slot->x,
+                                   .labels = slot->labels,
+                                   .ids = slot->ids,
+                                   .strong = slot->strong,
+                                   .views = slot->views };
     return CTKD_OK;
 }
 

@@ -49,8 +49,8 @@ struct ctkd__batch {
     const int32_t *labels; /* [n] */
     const uint64_t *ids;   /* [n] index of each sample in the data set's part */
     const float *strong;   /* as x: the strong view of the same images; NULL without */
-    const uint64_t *views; /* [n] number of the view of each in x, below ctkd__loader_views; NULL:
-                              they have none */
+    const uint64_t *views; /* [n] number of the view of each in x, below ctkd__loader_views; of
+                              files the epoch that drew it - 1, or 0 without augmentation */
 };
 
 struct ctkd__loader;
@@ -82,9 +82,11 @@ size_t ctkd__loader_channels(const struct ctkd__loader *loader);
 size_t ctkd__loader_height(const struct ctkd__loader *loader);
 size_t ctkd__loader_width(const struct ctkd__loader *loader);
 
-/* How many different views of an image there are: 1 without augmentation. 0: they have no numbers,
-   because they are crops of any size of a file. */
+/* How many different views of an image there are: 1 without augmentation. 0: a number does not make
+   them, because they come from files. */
 size_t ctkd__loader_views(const struct ctkd__loader *loader);
+/* Whether each epoch has views of its own. */
+bool ctkd__loader_augments(const struct ctkd__loader *loader);
 /* Where they have numbers: writes view `number` of sample `id`, [channels][height][width], as
    batches have it. Any thread. */
 void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size_t number,

@@ -45,10 +45,11 @@ static bool lay_out(const struct ctkd__logit_shape *shape, uint64_t *rows, uint6
                     uint64_t *end)
 {
     uint64_t index, bytes;
+    const uint64_t values = shape->classes + shape->sealed;
     if (shape->samples == 0 || shape->views == 0 || shape->classes == 0 ||
         __builtin_mul_overflow(shape->samples, shape->views, rows) ||
         __builtin_mul_overflow(*rows, sizeof(uint32_t), &index) ||
-        __builtin_mul_overflow(*rows, shape->classes, &bytes) ||
+        __builtin_mul_overflow(*rows, values, &bytes) ||
         __builtin_mul_overflow(bytes, sizeof(float), &bytes) || bytes > INT64_MAX / 2 ||
         index > INT64_MAX / 4 || shape->classes > INT32_MAX)
         return false;
@@ -134,8 +135,9 @@ static bool compose(const char *identity, const struct ctkd__logit_shape *shape,
     char sum[SUM_DIGITS + 1];
     memset(header, 0, CTKD__LOGIT_HEADER + 1);
     const int n = snprintf(header, CTKD__LOGIT_HEADER - 64,
-                           "%ssamples %" PRIu64 "\nviews %" PRIu64 "\nclasses %" PRIu64 "\n%s",
-                           first_line, shape->samples, shape->views, shape->classes, identity);
+                           "%ssamples %" PRIu64 "\nviews %" PRIu64 "\nclasses %" PRIu64 "\n%s%s",
+                           first_line, shape->samples, shape->views, shape->classes,
+                           shape->sealed ? "sealed 1\n" : "", identity);
     if (n < 0 || n >= CTKD__LOGIT_HEADER - 64 || header[n - 1] != '\n')
         return false;
     sum_of(header, (size_t)n, sum);
@@ -181,7 +183,7 @@ static bool find_number(const char *header, const char *key, uint64_t *out)
 static ctkd_status read_header(struct ctkd__logit_file *file, ctkd_error *err)
 {
     struct stat info;
-    uint64_t end = 0;
+    uint64_t end = 0, sealed = 0;
     if (fstat(file->descriptor, &info) != 0 ||
         !read_all(file->descriptor, file->header, CTKD__LOGIT_HEADER, 0) ||
         strncmp(file->header, first_line, sizeof first_line - 1) != 0)
@@ -193,6 +195,7 @@ static ctkd_status read_header(struct ctkd__logit_file *file, ctkd_error *err)
         return ctkd__fail(err, CTKD_EFORMAT,
                           "%s: the header is damaged: its checksum does not match; remove the file",
                           file->path);
+    file->shape.sealed = find_number(file->header, "sealed", &sealed) && sealed == 1;
     if (!find_number(file->header, "samples", &file->shape.samples) ||
         !find_number(file->header, "views", &file->shape.views) ||
         !find_number(file->header, "classes", &file->shape.classes) ||
@@ -204,7 +207,7 @@ static ctkd_status read_header(struct ctkd__logit_file *file, ctkd_error *err)
         return ctkd__fail(err, CTKD_EFORMAT,
                           "%s: found %jd bytes, expected %" PRIu64 "; remove the file", file->path,
                           (intmax_t)info.st_size, end);
-    file->row_bytes = (size_t)file->shape.classes * sizeof(float);
+    file->row_bytes = (size_t)(file->shape.classes + file->shape.sealed) * sizeof(float);
     return CTKD_OK;
 }
 
@@ -371,6 +374,14 @@ ctkd_status ctkd__logit_file_create(const char *path, const char *identity,
 }
 
 /* --- rows */
+
+float ctkd__logit_seal(const float *view, size_t floats)
+{
+    const uint32_t sum = (uint32_t)crc32_z(0, (const Bytef *)view, floats * sizeof *view);
+    float seal;
+    memcpy(&seal, &sum, sizeof seal);
+    return seal;
+}
 
 enum ctkd__logit_row ctkd__logit_file_get(const struct ctkd__logit_file *file, uint64_t row,
                                           float *out)

@@ -6,7 +6,8 @@
  *   header  4096 bytes   lines of text "key value", the last with their check sum, then zeros
  *   index   4 x rows     of each row: 0 while it is absent, else 2^31 + the lower 31 bits of the
  *                        CRC-32 of its number and its logits; written after the row
- *   rows    from the next multiple of 4096: classes x 4 bytes each, float32
+ *   rows    from the next multiple of 4096: classes x 4 bytes each, float32; where rows are sealed
+ *           4 more, the CRC-32 of the view that they answer
  *
  * The file is sparse. It is read and written by calls and never mapped, so that a full disk and a
  * failing one are statuses, not signals.
@@ -20,9 +21,11 @@
 
 #include "ctkd/status.h"
 
-/* Row sample * views + view. */
+/* Row sample * views + view. Sealed: views are made of files, which may change under their names, so
+   that each row says what it was computed from. */
 struct ctkd__logit_shape {
     uint64_t samples, views, classes;
+    bool sealed;
 };
 
 enum { CTKD__LOGIT_HEADER = 4096 };
@@ -56,6 +59,10 @@ struct ctkd__logit_shape ctkd__logit_file_shape(const struct ctkd__logit_file *f
 const char *ctkd__logit_file_line(const struct ctkd__logit_file *file, const char *key, char *out,
                                   size_t bytes);
 
+/* The seal of a view: the CRC-32 of its floats, in the bits of a float. */
+float ctkd__logit_seal(const float *view, size_t floats);
+
+/* A row is [classes] logits, or [classes + 1] with the seal last. */
 enum ctkd__logit_row { CTKD__ROW_ABSENT, CTKD__ROW_FOUND, CTKD__ROW_DAMAGED };
 /* Reads a row into `out`, which is overwritten whatever is found. Damaged: it is not what was
    written, or cannot be read. */

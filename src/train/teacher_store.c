@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ctkd/random.h"
 #include "nn/conv/dnnl_version.h"
 #include "store/logit_folder.h"
 #include "util/clock.h"
@@ -27,6 +28,16 @@ bool ctkd__teacher_store_asked(const char *folder)
 }
 
 /* --- whether answers depend on company */
+
+/* Views of images, of all and not of those that a run chooses. Files would have to be read: noise
+   does as well, and each of their rows has its seal. */
+static void make_probe(const struct ctkd__teacher_store *store, size_t samples, size_t i, float *x)
+{
+    if (!store->seals)
+        ctkd__loader_make_view(store->loader, (uint32_t)(i % samples), i % store->views, x);
+    for (uint64_t j = 0; store->seals && j < store->image; j++)
+        x[j] = 4 * ctkd_random_uniform(1, CTKD_RANDOM_TEST, i, j) - 2;
+}
 
 /* Logits of the probes 0, 1, ... over and over, `n` images in one call. */
 static ctkd_status try_probes(struct ctkd__teacher_store *store, const float *probes, size_t n,
@@ -53,8 +64,7 @@ static ctkd_status try_teacher(struct ctkd__teacher_store *store, size_t samples
     if (!probes || !answers)
         status = ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
     for (size_t i = 0; i < PROBES && status == CTKD_OK; i++) {
-        const uint32_t id = (uint32_t)(i % samples); /* of all images, whatever is chosen */
-        ctkd__loader_make_view(store->loader, id, i % store->views, probes + i * store->image);
+        make_probe(store, samples, i, probes + i * store->image);
         memcpy(store->x, probes + i * store->image, store->image * sizeof *probes);
         status = ctkd__teacher_forward(store->teacher, 1, store->x, answers + i * k, err);
     }
@@ -93,6 +103,24 @@ static const char *floats_text(const float *values, size_t count, char *out, siz
     return out;
 }
 
+/* What views of files are drawn by, a line, so that runs of other settings do not overwrite each
+   other's rows; "" in memory. */
+static const char *draws_text(const struct ctkd__teacher_store_args *args, char *out, size_t bytes)
+{
+    out[0] = '\0';
+    if (!args->source)
+        return out;
+    const struct ctkd__view_settings *const views = &args->source->views;
+    if (ctkd__loader_augments(args->loader))
+        snprintf(out, bytes, "draws seed %" PRIu64 ", area %g to %g, ratio %g to %g, upright %d\n",
+                 args->seed, views->crop.area_min, views->crop.area_max, views->crop.ratio_min,
+                 views->crop.ratio_max, views->upright);
+    else
+        snprintf(out, bytes, "draws none, resized to %zu, upright %d\n", views->resize,
+                 views->upright);
+    return out;
+}
+
 /* The lines of the header of its file. */
 static void identify(const struct ctkd__teacher_store_args *args, const char *kernels,
                      const char *answers, char out[IDENTITY_BYTES])
@@ -100,16 +128,17 @@ static void identify(const struct ctkd__teacher_store_args *args, const char *ke
     const struct ctkd__network_info *const images = args->images, *const info =
                                                                       &args->teacher->info;
     const size_t c = images->channels;
-    char weights[CTKD__SHA256_DIGITS + 1], text[4][96], version[96];
+    char weights[CTKD__SHA256_DIGITS + 1], text[4][96], version[96], draws[160];
     digest_weights(args->teacher->weights, weights);
     snprintf(out, IDENTITY_BYTES,
              "teacher %s\nweights %s\ndata %s\nimages %s\ninput %zux%zux%zu\nmean %s\nstd "
-             "%s\nteacher-mean %s\nteacher-std %s\nkernels %s, oneDNN %s\nanswers %s\n",
+             "%s\nteacher-mean %s\nteacher-std %s\n%skernels %s, oneDNN %s\nanswers %s\n",
              info->network, weights, images->dataset, args->images_digest, c, images->height,
              images->width, floats_text(images->mean, c, text[0], sizeof text[0]),
              floats_text(images->std, c, text[1], sizeof text[1]),
              floats_text(info->mean, c, text[2], sizeof text[2]),
-             floats_text(info->std, c, text[3], sizeof text[3]), kernels,
+             floats_text(info->std, c, text[3], sizeof text[3]),
+             draws_text(args, draws, sizeof draws), kernels,
              ctkd__dnnl_version(version, sizeof version), answers);
 }
 
@@ -142,19 +171,21 @@ static const char *refusal(const struct ctkd__teacher_store_args *args)
                "the batch: it computes them itself";
     if (args->teacher->n_taps)
         return "a method reads the teacher's features, which it must compute itself";
-    if (ctkd__loader_views(args->loader) == 0)
-        return "training views of image files are crops of any size, too many to be kept";
     return NULL;
 }
 
-static ctkd_status allocate(struct ctkd__teacher_store *store, ctkd_error *err)
+static ctkd_status allocate(struct ctkd__teacher_store *store, bool sealed, ctkd_error *err)
 {
     const size_t batch = store->teacher->batch_max;
     store->missing = malloc(batch * sizeof *store->missing);
     store->mine = malloc(batch * sizeof *store->mine);
     store->x = malloc(batch * store->image * sizeof *store->x);
     store->logits = malloc(batch * store->classes * sizeof *store->logits);
-    return store->missing && store->mine && store->x && store->logits
+    store->row = malloc((store->classes + 1) * sizeof *store->row);
+    if (sealed)
+        store->seals = malloc(batch * sizeof *store->seals);
+    return store->missing && store->mine && store->x && store->logits && store->row &&
+                   (store->seals || !sealed)
                ? CTKD_OK
                : ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
 }
@@ -166,7 +197,8 @@ static const char *other_line(const struct ctkd__teacher_store *store,
 {
     static const char *const keys[] = { "weights", "images",       "input",       "mean",
                                         "std",     "teacher-mean", "teacher-std", "kernels",
-                                        "samples", "views",        "classes",     "answers" };
+                                        "samples", "views",        "classes",     "draws",
+                                        "answers" };
     struct ctkd__logit_file *other;
     char a[128], b[128];
     const char *found = NULL;
@@ -231,7 +263,8 @@ static ctkd_status open_file(struct ctkd__teacher_store *store,
                              const struct ctkd__teacher_store_args *args,
                              char note[CTKD__STORE_NOTE], ctkd_error *err)
 {
-    const struct ctkd__logit_shape shape = { args->samples, store->views, store->classes };
+    const struct ctkd__logit_shape shape = { args->samples, store->views, store->classes,
+                                             store->seals != NULL };
     char answers[CTKD__SHA256_DIGITS + 1], identity[IDENTITY_BYTES];
     size_t bad;
     ctkd_error why = { 0 };
@@ -280,12 +313,14 @@ ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args
         return ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
     store->teacher = args->teacher;
     store->loader = args->loader;
-    store->views = ctkd__loader_views(args->loader);
+    store->views = !args->source                         ? ctkd__loader_views(args->loader)
+                   : ctkd__loader_augments(args->loader) ? args->epochs
+                                                         : 1;
     store->classes = args->classes;
     store->image = args->images->channels * args->images->height * args->images->width;
     store->share = PROBES * ctkd__workers_count(args->engine->workers);
     store->wait_ns = wait_limit_ns;
-    ctkd_status status = allocate(store, err);
+    ctkd_status status = allocate(store, args->source, err);
     if (status == CTKD_OK)
         status = open_file(store, args, note, err);
     if (status == CTKD_OK && store->file)
@@ -302,6 +337,8 @@ void ctkd__teacher_store_close(struct ctkd__teacher_store *store)
     ctkd__logit_file_close(store->file);
     free(store->missing);
     free(store->mine);
+    free(store->row);
+    free(store->seals);
     free(store->x);
     free(store->logits);
     free(store);
@@ -315,11 +352,24 @@ static uint64_t row_of(const struct ctkd__teacher_store *store, const struct ctk
     return batch->ids[i] * store->views + batch->views[i];
 }
 
+static enum ctkd__logit_row get_row(struct ctkd__teacher_store *store,
+                                    const struct ctkd__batch *batch, size_t i, float *logits)
+{
+    const size_t k = store->classes;
+    const enum ctkd__logit_row found =
+        ctkd__logit_file_get(store->file, row_of(store, batch, i), store->row);
+    if (found != CTKD__ROW_FOUND)
+        return found;
+    if (store->seals && memcmp(&store->row[k], &store->seals[i], sizeof *store->row) != 0)
+        return CTKD__ROW_DAMAGED; /* the file of the image is another now */
+    memcpy(logits, store->row, k * sizeof *logits);
+    return found;
+}
+
 static bool find_row(struct ctkd__teacher_store *store, const struct ctkd__batch *batch, size_t i,
                      float *logits, struct ctkd__teacher_store_counts *counts, bool *damaged)
 {
-    const enum ctkd__logit_row found =
-        ctkd__logit_file_get(store->file, row_of(store, batch, i), logits + i * store->classes);
+    const enum ctkd__logit_row found = get_row(store, batch, i, logits + i * store->classes);
     counts->hits += found == CTKD__ROW_FOUND;
     *damaged = found == CTKD__ROW_DAMAGED;
     return found == CTKD__ROW_FOUND;
@@ -331,6 +381,8 @@ static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batc
 {
     size_t missing = 0;
     bool damaged;
+    for (size_t i = 0; i < batch->n && store->seals; i++)
+        store->seals[i] = ctkd__logit_seal(batch->x + i * store->image, store->image);
     for (size_t i = 0; i < batch->n; i++)
         if (!find_row(store, batch, i, logits, counts, &damaged))
             store->missing[missing++] = i;
@@ -389,6 +441,16 @@ static bool all_finite(const float *values, size_t n)
     return finite;
 }
 
+/* Adds the answer to image i of the batch. */
+static ctkd_status put_row(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
+                           size_t i, const float *logits, ctkd_error *err)
+{
+    memcpy(store->row, logits, store->classes * sizeof *logits);
+    if (store->seals)
+        store->row[store->classes] = store->seals[i];
+    return ctkd__logit_file_put(store->file, row_of(store, batch, i), store->row, err);
+}
+
 static void keep(struct ctkd__teacher_store *store, const struct ctkd__batch *batch, size_t count,
                  const float *logits)
 {
@@ -396,8 +458,7 @@ static void keep(struct ctkd__teacher_store *store, const struct ctkd__batch *ba
     for (size_t m = 0; m < count && !store->full; m++) {
         const float *const row = logits + store->mine[m] * store->classes;
         if (!all_finite(row, store->classes) ||
-            ctkd__logit_file_put(store->file, row_of(store, batch, store->mine[m]), row, &why) ==
-                CTKD_OK)
+            put_row(store, batch, store->mine[m], row, &why) == CTKD_OK)
             continue;
         store->full = true;
         snprintf(
@@ -517,10 +578,10 @@ static ctkd_status walk(struct ctkd__teacher_store *store, struct fill_pass *pas
     return status;
 }
 
-ctkd_status ctkd__teacher_store_fill(struct ctkd__teacher_store *store,
-                                     bool (*go_on)(void *context, uint64_t rows, uint64_t all),
-                                     void *context, struct ctkd__teacher_store_counts *counts,
-                                     ctkd_error *err)
+static ctkd_status fill_numbered(struct ctkd__teacher_store *store,
+                                 bool (*go_on)(void *context, uint64_t rows, uint64_t all),
+                                 void *context, struct ctkd__teacher_store_counts *counts,
+                                 ctkd_error *err)
 {
     struct fill_pass first = { .rows = ctkd__loader_samples(store->loader) * store->views };
     struct fill_pass second = { .rows = first.rows, .alone = true };
@@ -534,4 +595,41 @@ ctkd_status ctkd__teacher_store_fill(struct ctkd__teacher_store *store,
     counts->misses += again.misses;
     counts->damaged += again.damaged;
     return status;
+}
+
+/* Views of files, as the epochs of a run meet them. */
+static ctkd_status fill_drawn(struct ctkd__teacher_store *store,
+                              bool (*go_on)(void *context, uint64_t rows, uint64_t all),
+                              void *context, struct ctkd__teacher_store_counts *counts,
+                              ctkd_error *err)
+{
+    const uint64_t rows = ctkd__loader_samples(store->loader) * store->views;
+    float *const logits = malloc(store->teacher->batch_max * store->classes * sizeof *logits);
+    ctkd_status status =
+        logits ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
+    bool more = true;
+    for (uint64_t epoch = 1, at = 0; epoch <= store->views && more && status == CTKD_OK; epoch++) {
+        struct ctkd__batch batch = { .n = 1 };
+        ctkd__loader_start(store->loader, epoch, 0);
+        while (more && batch.n > 0 && status == CTKD_OK) {
+            status = ctkd__loader_next(store->loader, &batch, err);
+            if (status != CTKD_OK || batch.n == 0)
+                break;
+            status = ctkd__teacher_store_forward(store, &batch, logits, counts, err);
+            if (status == CTKD_OK && store->full)
+                status = ctkd__fail(err, CTKD_EIO, "%s", store->why_full);
+            more = go_on(context, at += batch.n, rows);
+        }
+    }
+    free(logits);
+    return status;
+}
+
+ctkd_status ctkd__teacher_store_fill(struct ctkd__teacher_store *store,
+                                     bool (*go_on)(void *context, uint64_t rows, uint64_t all),
+                                     void *context, struct ctkd__teacher_store_counts *counts,
+                                     ctkd_error *err)
+{
+    return store->seals ? fill_drawn(store, go_on, context, counts, err)
+                        : fill_numbered(store, go_on, context, counts, err);
 }

@@ -14,7 +14,9 @@ struct ctkd__teacher_store_args {
     const char *folder;                      /* teacher.store */
     struct ctkd__teacher *teacher;           /* compiled; borrowed until close */
     const struct ctkd__engine *engine;       /* of the teacher's program */
-    const struct ctkd__loader *loader;       /* of the training images; borrowed until close */
+    struct ctkd__loader *loader;             /* of the training images; borrowed until close */
+    const struct ctkd__image_source *source; /* of the training images, when they are files */
+    uint64_t seed, epochs;                   /* of the run: what views of files are drawn by */
     const struct ctkd__network_info *images; /* of the loader's batches */
     const char *images_digest;               /* SHA-256 of the training images */
     size_t samples;                          /* of the data set's part: ids are below */
@@ -25,7 +27,7 @@ enum { CTKD__STORE_NOTE = 600 };
 
 struct ctkd__teacher_store {
     struct ctkd__teacher *teacher;
-    const struct ctkd__loader *loader;
+    struct ctkd__loader *loader;
     struct ctkd__logit_file *file;
     char path[1024];
     size_t views, classes, image; /* image: values of one */
@@ -37,6 +39,8 @@ struct ctkd__teacher_store {
     size_t *missing;   /* [batch_max] */
     size_t *mine;      /* [batch_max] of the missing: claimed */
     float *x, *logits; /* [batch_max][image], [batch_max][classes]: what is missing, packed */
+    float *seals;      /* [batch_max] of the views of a batch, where rows are sealed; else NULL */
+    float *row;        /* of the file */
 };
 
 enum { CTKD__STORE_VAIN = 3 };
@@ -57,7 +61,8 @@ void ctkd__teacher_store_close(struct ctkd__teacher_store *store);
 /* Images of one call. */
 struct ctkd__teacher_store_counts {
     size_t hits, misses; /* from the store, also those that were waited for; through the teacher */
-    size_t damaged;      /* of the misses: rows that were there, but not as they were written */
+    size_t damaged;      /* of the misses: rows that were there, but not as they were written, or of
+                            another image than the file has now */
 };
 
 /* The logits of the usual views of a batch, as ctkd__teacher_forward gives them. Adds what was
@@ -67,9 +72,9 @@ ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
                                         const struct ctkd__batch *batch, float *logits,
                                         struct ctkd__teacher_store_counts *counts, ctkd_error *err);
 
-/* Computes every view of every image of the loader that is not there. `go_on` hears after each
-   batch how many rows of all were looked at, and ends the work with false. CTKD_EIO: the disk is
-   full; what was added stays. */
+/* Computes every view of every image of the loader that is not there; of files those that the epochs
+   of the run draw. `go_on` hears after each batch how many rows of all were looked at, and ends the
+   work with false. CTKD_EIO: the disk is full; what was added stays. */
 ctkd_status ctkd__teacher_store_fill(struct ctkd__teacher_store *store,
                                      bool (*go_on)(void *context, uint64_t rows, uint64_t all),
                                      void *context, struct ctkd__teacher_store_counts *counts,
