@@ -3,12 +3,14 @@
  * with reversal, losses, backward and SGD, on a fixed batch, as `ctkd distill` runs it. One JSON
  * line.
  *
- *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|teacher|student] [--threads N] [--steps
+ *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|hits|teacher|student] [--threads N] [--steps
  * 20]
  *              [--warmup 3] [--isa NAME] [--conv NAME] [--side S] [--channels 3] [--classes K]
  * [--chunk N]
  *              [--slices N] [--tune] [--profile] [--batch-statistics]
  *
+ * Mode hits: a step that finds all answers of the teacher in a store (teacher.store), in a file in
+ * the current folder that is gone at the end.
  * Images and classes are those of the student's published numbers (32 and 100, or 224 and 1000)
  * where nothing is said.
  */
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "ctkd/random.h"
 #include "nn/models/models.h"
@@ -60,6 +63,7 @@ struct rig {
     struct ctkd__methods methods;
     struct ctkd__training_step *step;
     struct ctkd__batch batch;
+    struct ctkd__teacher_store *store; /* mode hits; else NULL */
 };
 
 static void stop(const char *message)
@@ -197,6 +201,7 @@ static void open_student(struct rig *rig, const struct arguments *a,
                                           .workers = rig->engine.workers,
                                           .state = &rig->state,
                                           .teacher = alone ? NULL : &rig->teacher,
+                                          .store = &rig->store,
                                           .methods = &rig->methods,
                                           .classes = a->classes,
                                           .image_floats = a->channels * a->side * a->side };
@@ -221,6 +226,36 @@ static void make_batch(struct rig *rig, const struct arguments *a)
         (struct ctkd__batch){ .n = a->batch, .x = x, .strong = x, .labels = labels, .ids = ids };
 }
 
+/* A store with one view of each image of the batch, which the first step adds. */
+static void open_store(struct rig *rig, const struct arguments *a)
+{
+    ctkd_error err;
+    char path[64];
+    struct ctkd__teacher_store *const store = calloc(1, sizeof *store);
+    uint64_t *const views = calloc(a->batch, sizeof *views);
+    const size_t image = a->channels * a->side * a->side;
+    const struct ctkd__logit_shape shape = { a->batch, 1, a->classes, false };
+    snprintf(path, sizeof path, "bench_step-%ld.logits", (long)getpid());
+    if (!store || !views)
+        stop("out of memory");
+    *store = (struct ctkd__teacher_store){ .teacher = &rig->teacher,
+                                           .views = 1,
+                                           .classes = a->classes,
+                                           .image = image,
+                                           .share = a->batch,
+                                           .missing = calloc(a->batch, sizeof *store->missing),
+                                           .mine = calloc(a->batch, sizeof *store->mine),
+                                           .x = malloc(a->batch * image * sizeof *store->x),
+                                           .logits = malloc(a->batch * a->classes * sizeof(float)),
+                                           .row = malloc((a->classes + 1) * sizeof(float)) };
+    if (!store->missing || !store->mine || !store->x || !store->logits || !store->row)
+        stop("out of memory");
+    must(ctkd__logit_file_create(path, "bench 1\n", &shape, &store->file, &err), &err);
+    unlink(path);
+    rig->batch.views = views;
+    rig->store = store;
+}
+
 static void open_rig(struct rig *rig, const struct arguments *a)
 {
     ctkd_error err;
@@ -241,12 +276,16 @@ static void open_rig(struct rig *rig, const struct arguments *a)
     if (strcmp(a->mode, "teacher") != 0)
         open_student(rig, a, &args);
     make_batch(rig, a);
+    if (strcmp(a->mode, "hits") == 0)
+        open_store(rig, a);
 }
 
 static double now_ms(void)
 {
     return 1e-6 * (double)ctkd__clock_ns();
 }
+
+static size_t step_number;
 
 static void step(struct rig *rig, const struct arguments *a, float *logits)
 {
@@ -256,6 +295,8 @@ static void step(struct rig *rig, const struct arguments *a, float *logits)
         must(ctkd__teacher_forward(&rig->teacher, a->batch, rig->batch.x, logits, &err), &err);
     else
         must(ctkd__step_run(rig->step, &rig->batch, 5, 1.0, &report, &err), &err);
+    if (rig->store && step_number++ && report.teacher.hits != a->batch)
+        stop("a step of mode hits asked the teacher");
 }
 
 static int ascending(const void *a, const void *b)
@@ -305,6 +346,8 @@ int main(int argc, char **argv)
     if (rig.engine.profile)
         ctkd__profile_print(rig.engine.profile, a.steps, stdout);
     ctkd__step_destroy(rig.step);
+    ctkd__teacher_store_close(rig.store);
+    free((void *)(uintptr_t)rig.batch.views);
     ctkd__training_destroy(rig.training);
     if (rig.weights)
         ctkd__run_state_fini(&rig.state);

@@ -2,11 +2,12 @@
 """Ratio of PyTorch's step time to ours, measured in alternation on this machine.
 
   compare_pytorch.py BUILD [--pairs rn56-rn20,...] [--batches 64,128] [--rounds 5] [--steps 15] [--isa auto]
-                     [--threads 2] [--modes eager,channels_last,...] [--python PATH] [--json FILE]
+                     [--ours step|hits] [--threads 2] [--modes eager,channels_last,...] [--python PATH] [--json FILE]
 
 Without --python a throw-away virtual environment is made and the CPU build of PyTorch is installed into it. Every mode of
 PyTorch runs once; those within 5 % of the fastest go on, one run of each and one of ours in turn, for --rounds rounds.
-The peer of a round is its fastest run. Printed: ratio of the medians over the rounds, then the smallest and the largest
+The peer of a round is its fastest run, always with its teacher; `--ours hits` takes our teacher's answers from a store,
+as every step but those of a first run does. Printed: ratio of the medians over the rounds, then the smallest and the largest
 ratio of a round; then peak memory and the time from the start of the process to the end of the first step, as ratios of
 medians. Threads of both are bound to cores.
 """
@@ -43,7 +44,7 @@ def venv_python(folder):
 def measure(args, python, pair, batch):
     """Rounds of (our run, the fastest run of PyTorch)."""
     shared = ["--pair", pair, "--batch", str(batch), "--threads", str(args.threads), "--steps", str(args.steps)]
-    ours = [os.path.join(args.build, "bench_step"), *shared, "--isa", args.isa]
+    ours = [os.path.join(args.build, "bench_step"), *shared, "--isa", args.isa, "--mode", args.ours]
 
     def peer(mode):
         return run([python, os.path.join(HERE, "torch_step.py"), *shared, "--mode", mode], args.threads)
@@ -73,6 +74,7 @@ def main():
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--isa", default="auto")
+    parser.add_argument("--ours", choices=("step", "hits"), default="step")
     parser.add_argument("--modes", default=MODES)
     parser.add_argument("--python")
     parser.add_argument("--json", help="append every run to this file, one object a line")
