@@ -155,6 +155,31 @@ static void a_true_null_is_rejected_at_most_as_often_as_allowed(void **state)
     assert_true(rejected_flips / TABLES < 0.05 + 3 * sigma && rejected_flips > 0);
 }
 
+/* Three arms that are all like the reference: in at most 5 % of such comparisons is one of them
+   declared different after Holm's adjustment. */
+static void a_family_of_true_nulls_is_rejected_at_most_as_often_as_allowed(void **state)
+{
+    (void)state;
+    enum { FAMILIES = 2000, ARMS = 3, N = 8 };
+    double rejected = 0;
+    for (uint64_t family = 0; family < FAMILIES; family++) {
+        double p[ARMS], least = 1;
+        for (uint64_t arm = 0; arm < ARMS; arm++) {
+            double d[N]; /* all against the same reference, so that the arms depend on each other */
+            for (uint64_t i = 0; i < N; i++)
+                d[i] = (double)ctkd_random_normal(4 + arm, CTKD_RANDOM_TEST, family, i) -
+                       (double)ctkd_random_normal(9, CTKD_RANDOM_TEST, family, i);
+            p[arm] = ctkd__sign_flip_p(d, N, 20, 0, 1);
+        }
+        assert_int_equal(ctkd__holm(p, ARMS), CTKD_OK);
+        for (size_t arm = 0; arm < ARMS; arm++)
+            least = fmin(least, p[arm]);
+        rejected += least <= 0.05;
+    }
+    const double sigma = sqrt(0.05 * 0.95 / FAMILIES);
+    assert_true(rejected > 0 && rejected / FAMILIES < 0.05 + 3 * sigma);
+}
+
 static void sampled_signs_come_near_the_exact_ones(void **state)
 {
     (void)state;
@@ -192,6 +217,7 @@ int main(void)
         cmocka_unit_test(quantiles_are_scipys),
         cmocka_unit_test(holm_adjusts_in_order_of_p),
         cmocka_unit_test(a_true_null_is_rejected_at_most_as_often_as_allowed),
+        cmocka_unit_test(a_family_of_true_nulls_is_rejected_at_most_as_often_as_allowed),
         cmocka_unit_test(sampled_signs_come_near_the_exact_ones),
         cmocka_unit_test(too_few_or_equal_values_are_said_not_guessed),
     };
