@@ -3,7 +3,8 @@
  * with reversal, losses, backward and SGD, on a fixed batch, as `ctkd distill` runs it. One JSON
  * line.
  *
- *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|hits|teacher|student] [--threads N] [--steps
+ *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|hits|teacher|student] [--threads N]
+ * [--steps
  * 20]
  *              [--warmup 3] [--isa NAME] [--conv NAME] [--side S] [--channels 3] [--classes K]
  * [--chunk N]

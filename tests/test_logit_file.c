@@ -111,7 +111,9 @@ static void a_row_is_claimed_by_one_and_free_when_that_ends(void **state)
     expect_row(a, 3, 1);
     ctkd__logit_file_release(a);
     assert_true(ctkd__logit_file_claim(b, 3));
+    assert_true(ctkd__logit_file_shared(a) && ctkd__logit_file_shared(b));
     ctkd__logit_file_close(b);
+    assert_false(ctkd__logit_file_shared(a));
     assert_true(ctkd__logit_file_claim(a, 3) && ctkd__logit_file_claim(a, 5));
     ctkd__logit_file_release(a);
 

@@ -118,6 +118,16 @@ static uint32_t word_of(const struct ctkd__logit_file *file, uint64_t row, const
     return present_bit | (uint32_t)sum;
 }
 
+/* --- locks */
+
+/* Such a lock belongs to the opened file: it ends with that, and two openings by one process
+   exclude each other. */
+static int lock_range(int descriptor, short type, off_t start, off_t bytes)
+{
+    struct flock range = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = bytes };
+    return fcntl(descriptor, F_OFD_SETLK, &range);
+}
+
 /* --- the header */
 
 /* Of the text before the line of the sum. */
@@ -258,9 +268,12 @@ ctkd_status ctkd__logit_file_open(const char *path, struct ctkd__logit_file **ou
     ctkd_status status = open_locked(file, err);
     if (status == CTKD_OK)
         status = read_header(file, err);
-    if (status == CTKD_OK)
+    if (status == CTKD_OK) {
+        (void)lock_range(file->descriptor, F_RDLCK, 0, 1); /* what _shared sees */
+        /* Rows are read here and there: what the system reads ahead would be for nothing. */
+        (void)posix_fadvise(file->descriptor, 0, 0, POSIX_FADV_RANDOM);
         *out = file;
-    else
+    } else
         ctkd__logit_file_close(file);
     return status;
 }
@@ -410,23 +423,21 @@ ctkd_status ctkd__logit_file_put(struct ctkd__logit_file *file, uint64_t row, co
     return CTKD_OK;
 }
 
-/* Such a lock belongs to the opened file: it ends with that, and two openings by one process
-   exclude each other. */
-static int lock_range(int descriptor, short type, off_t start, off_t bytes)
-{
-    struct flock range = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = bytes };
-    return fcntl(descriptor, F_OFD_SETLK, &range);
-}
-
 bool ctkd__logit_file_claim(struct ctkd__logit_file *file, uint64_t row)
 {
     return lock_range(file->descriptor, F_WRLCK, index_at(row), sizeof(uint32_t)) == 0 ||
            (errno != EAGAIN && errno != EACCES);
 }
 
+bool ctkd__logit_file_shared(const struct ctkd__logit_file *file)
+{
+    struct flock others = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1 };
+    return fcntl(file->descriptor, F_OFD_GETLK, &others) != 0 || others.l_type != F_UNLCK;
+}
+
 void ctkd__logit_file_release(struct ctkd__logit_file *file)
 {
-    (void)lock_range(file->descriptor, F_UNLCK, 0, 0);
+    (void)lock_range(file->descriptor, F_UNLCK, CTKD__LOGIT_HEADER, 0);
 }
 
 /* --- all rows */

@@ -21,8 +21,8 @@
 
 #include "ctkd/status.h"
 
-/* Row sample * views + view. Sealed: views are made of files, which may change under their names, so
-   that each row says what it was computed from. */
+/* Row sample * views + view. Sealed: views are made of files, which may change under their names,
+   so that each row says what it was computed from. */
 struct ctkd__logit_shape {
     uint64_t samples, views, classes;
     bool sealed;
@@ -79,6 +79,8 @@ ctkd_status ctkd__logit_file_put(struct ctkd__logit_file *file, uint64_t row, co
    however that ends; the file itself shows nothing of it. A file system without such locks grants
    every claim. */
 bool ctkd__logit_file_claim(struct ctkd__logit_file *file, uint64_t row);
+/* Whether somebody else has the file open: who is alone need not claim. */
+bool ctkd__logit_file_shared(const struct ctkd__logit_file *file);
 /* Ends all claims of this opened file. */
 void ctkd__logit_file_release(struct ctkd__logit_file *file);
 

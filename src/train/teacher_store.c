@@ -485,7 +485,7 @@ static bool wait_for_others(struct ctkd__teacher_store *store, uint64_t *since)
 /* Arms of a sweep that are in step miss the same answers at once. Each claims a share, computes it
    and looks again, so that they divide a batch between them by their speed. A process that dies
    leaves no claim; one that stands still, or a file system that answers wrongly, is waited for a
-   few times and then not asked. */
+   few times and then not asked. Who is alone takes all at once. */
 ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
                                         const struct ctkd__batch *batch, float *logits,
                                         struct ctkd__teacher_store_counts *counts, ctkd_error *err)
@@ -493,7 +493,8 @@ ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
     size_t missing = look_up(store, batch, logits, counts);
     uint64_t since = 0;
     ctkd_status status = CTKD_OK;
-    bool alone = store->full || store->in_vain >= CTKD__STORE_VAIN;
+    bool alone = store->full || store->in_vain >= CTKD__STORE_VAIN || missing == 0 ||
+                 !ctkd__logit_file_shared(store->file);
     while (missing > 0 && status == CTKD_OK) {
         const size_t before = missing;
         const size_t mine = divide(store, batch, &missing, alone, logits, counts);
@@ -501,7 +502,8 @@ ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
             status = compute(store, batch, mine, logits, err);
         if (mine && status == CTKD_OK)
             keep(store, batch, mine, logits);
-        ctkd__logit_file_release(store->file);
+        if (!alone)
+            ctkd__logit_file_release(store->file);
         if (missing < before)
             since = 0;
         else

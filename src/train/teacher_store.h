@@ -72,8 +72,8 @@ ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
                                         const struct ctkd__batch *batch, float *logits,
                                         struct ctkd__teacher_store_counts *counts, ctkd_error *err);
 
-/* Computes every view of every image of the loader that is not there; of files those that the epochs
-   of the run draw. `go_on` hears after each batch how many rows of all were looked at, and ends the
+/* Computes every view of every image of the loader that is not there; of files those that the
+   epochs of the run draw. `go_on` hears after each batch how many rows of all were looked at, and ends the
    work with false. CTKD_EIO: the disk is full; what was added stays. */
 ctkd_status ctkd__teacher_store_fill(struct ctkd__teacher_store *store,
                                      bool (*go_on)(void *context, uint64_t rows, uint64_t all),
