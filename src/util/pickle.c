@@ -305,7 +305,7 @@ static bool is_pair(const value *v)
 static bool count_copies(struct machine *m, size_t n, const char *what)
 {
     if (n > m->size - m->copied) {
-        fail(m, CTKD_EFORMAT, what);
+        fail(m, CTKD_EFORMAT, "%s", what);
         return false;
     }
     m->copied += n;
