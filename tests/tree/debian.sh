@@ -35,7 +35,7 @@ for package in $(sed -n '/^packages=(/,/# tests$/p' scripts/setup | sed 's/#.*//
 done
 
 cmake --install "$build" --prefix "$work/root/usr" >/dev/null
-(cd "$work/root" && find usr -type f -o -type l) | sed 's,usr/share/zsh/site-functions,usr/share/zsh/vendor-completions,; s,usr/lib/lib,usr/lib/x/lib,; s,usr/lib/\(cmake\|pkgconfig\),usr/lib/x/\1,' |
+(cd "$work/root" && find usr -type f -o -type l) | sed 's,usr/share/zsh/site-functions,usr/share/zsh/vendor-completions,; s,usr/lib/lib,usr/lib/x/lib,; s,usr/lib/\(cmake\|ctkd\|pkgconfig\),usr/lib/x/\1,' |
     while read -r file; do
         owners=0
         for list in debian/*.install; do
