@@ -30,7 +30,7 @@ interrupt() {
     wait $trainer || status=$?
 }
 untimed() { # without what depends on the clock
-    sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms)": [0-9.e+-]+//g' "$1/log.jsonl"
+    sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms)": ([0-9.e+-]+|null)//g' "$1/log.jsonl"
 }
 resumes() { # DIR WHOLE COMMAND...: to the bits and the log of WHOLE
     local dir=$1 whole=$2

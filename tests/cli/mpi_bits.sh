@@ -17,7 +17,7 @@ if [ -n "${CTKD_RANKS:-}" ]; then
     cases+=("pkt:method.name=pkt" "crd:method.name=crd" "mlkd:method.name=mlkd" "ofd:method.name=ofd")
     placements+=("2 2")
 fi
-untimed() { sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms)": [0-9.e+-]+//g' "$1/log.jsonl"; }
+untimed() { sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms)": ([0-9.e+-]+|null)//g' "$1/log.jsonl"; }
 for case in "${cases[@]}"; do
     name=${case%%:*}
     run="$ctkd distill $common ${case#*:}"
