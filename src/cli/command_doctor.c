@@ -1,16 +1,141 @@
 #include "cli/cli.h"
+
+#include <stdarg.h>
+
 #include "cli/doctor_data.h"
 #include "cli/examination.h"
+#include "cli/ranks.h"
 #include "io/jsonl.h"
 #include "run/run.h"
 #include "util/error.h"
 
-static void print_lines(const struct ctkd__examination *d)
+static void print_line(bool problem, const char *check, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void print_line(bool problem, const char *check, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%-8s %-14s ", problem ? "PROBLEM" : "ok", check);
+    vprintf(format, arguments);
+    putchar('\n');
+    va_end(arguments);
+}
+
+/* --- ranks */
+
+static void print_places(const struct ctkd__dist *dist, const struct ctkd__rank_trial *ranks)
+{
+    for (size_t r = 0; r < ranks->size; r++) {
+        const struct ctkd__rank_place *const place = &ranks->places[r];
+        const size_t other = ctkd__ranks_shared(ranks->places, r);
+        char list[256], shared[96] = "";
+        if (other < r)
+            snprintf(shared, sizeof shared,
+                     ", which it shares with rank %zu: fewer ranks on this machine are faster",
+                     other);
+        else if (place->threads > place->cores)
+            snprintf(shared, sizeof shared, ": threads will wait for each other");
+        print_line(ctkd__rank_trial_crowded(ranks, r), "placement",
+                   "%s: %zu thread%s on %zu core%s (CPUs %s)%s%s", ctkd__dist_who(dist, r),
+                   place->threads, place->threads == 1 ? "" : "s", place->cores,
+                   place->cores == 1 ? "" : "s", ctkd__cpus_text(&place->cpus, list, sizeof list),
+                   place->pinned ? ", one each" : "", shared);
+    }
+}
+
+static void print_exchange(const struct ctkd__examination *d)
+{
+    const struct ctkd__rank_trial *const ranks = &d->ranks;
+    const struct ctkd__topic_cost *const topics = ranks->topics;
+    for (int i = 0; i < CTKD__TRIALS; i++) {
+        const struct ctkd__dist_trial *const trial = &ranks->trials[i];
+        if (i == CTKD__TRIAL_WORD)
+            print_line(false, "exchange", "latency of 4 bytes: %.4f ms", 1e3 * trial->seconds);
+        else
+            print_line(false, "exchange", "sum of %.3f MB%s: %.3f ms, each rank sends %.3f GB/s",
+                       1e-6 * (double)trial->bytes,
+                       i == CTKD__TRIAL_OWN ? " (the gradient of this run)" : "",
+                       1e3 * trial->seconds, 1e-9 * ctkd__rank_trial_bandwidth(trial));
+    }
+    print_line(false, "exchange",
+               "a step sends %.0f bytes of gradients, %.0f for batch norms, %.0f of logits and "
+               "%.0f others, in %.0f exchanges",
+               topics[CTKD__TOPIC_GRADIENTS].bytes, topics[CTKD__TOPIC_NORMS].bytes,
+               topics[CTKD__TOPIC_LOGITS].bytes, topics[CTKD__TOPIC_OTHER].bytes,
+               topics[CTKD__TOPIC_GRADIENTS].exchanges + topics[CTKD__TOPIC_NORMS].exchanges +
+                   topics[CTKD__TOPIC_LOGITS].exchanges + topics[CTKD__TOPIC_OTHER].exchanges);
+    print_line(false, "exchange",
+               "that is predicted to take %.3f ms of a step (gradients %.3f, batch norms %.3f, "
+               "logits %.3f, others %.3f), which took %.3f ms: all of it is exposed and none "
+               "hidden, for a step waits until an exchange is done",
+               1e3 * ranks->predicted, 1e3 * topics[CTKD__TOPIC_GRADIENTS].predicted,
+               1e3 * topics[CTKD__TOPIC_NORMS].predicted,
+               1e3 * topics[CTKD__TOPIC_LOGITS].predicted,
+               1e3 * topics[CTKD__TOPIC_OTHER].predicted, 1e3 * d->cost.step);
+    print_line(false, "exchange",
+               "the steps waited %.3f ms each in exchanges, which includes the time until the "
+               "slowest rank was there",
+               1e3 * ranks->waited);
+}
+
+static void write_places(const struct ctkd__dist *dist, const struct ctkd__rank_trial *ranks,
+                         struct ctkd__jsonl *json)
+{
+    ctkd__jsonl_list_begin(json, "placement");
+    for (size_t r = 0; r < ranks->size; r++) {
+        const struct ctkd__rank_place *const place = &ranks->places[r];
+        char list[1024];
+        ctkd__jsonl_item_begin(json);
+        ctkd__jsonl_string(json, "rank", ctkd__dist_who(dist, r));
+        ctkd__jsonl_integer(json, "threads", (int64_t)place->threads);
+        ctkd__jsonl_integer(json, "cores", (int64_t)place->cores);
+        ctkd__jsonl_string(json, "cpus", ctkd__cpus_text(&place->cpus, list, sizeof list));
+        ctkd__jsonl_boolean(json, "problem", ctkd__rank_trial_crowded(ranks, r));
+        ctkd__jsonl_item_end(json);
+    }
+    ctkd__jsonl_list_end(json);
+}
+
+static void write_exchange(const struct ctkd__rank_trial *ranks, struct ctkd__jsonl *json)
+{
+    static const char *const names[] = { [CTKD__TOPIC_OTHER] = "others",
+                                         [CTKD__TOPIC_GRADIENTS] = "gradients",
+                                         [CTKD__TOPIC_NORMS] = "batch_norms",
+                                         [CTKD__TOPIC_LOGITS] = "logits" };
+    ctkd__jsonl_list_begin(json, "exchange");
+    for (int i = 0; i < CTKD__TRIALS; i++) {
+        ctkd__jsonl_item_begin(json);
+        ctkd__jsonl_integer(json, "bytes", (int64_t)ranks->trials[i].bytes);
+        ctkd__jsonl_number(json, "seconds", ranks->trials[i].seconds);
+        ctkd__jsonl_number(json, "bytes_per_second", ctkd__rank_trial_bandwidth(&ranks->trials[i]));
+        ctkd__jsonl_item_end(json);
+    }
+    ctkd__jsonl_list_end(json);
+    ctkd__jsonl_object_begin(json, "step_exchange");
+    for (int t = 0; t < CTKD__TOPICS; t++) {
+        ctkd__jsonl_object_begin(json, names[t]);
+        ctkd__jsonl_number(json, "exchanges", ranks->topics[t].exchanges);
+        ctkd__jsonl_number(json, "bytes", ranks->topics[t].bytes);
+        ctkd__jsonl_number(json, "predicted_seconds", ranks->topics[t].predicted);
+        ctkd__jsonl_number(json, "waited_seconds", ranks->topics[t].waited);
+        ctkd__jsonl_object_end(json);
+    }
+    ctkd__jsonl_object_end(json);
+    ctkd__jsonl_number(json, "exposed_seconds", ranks->predicted); /* all: exchanges block */
+    ctkd__jsonl_number(json, "waited_seconds", ranks->waited);
+}
+
+/* --- output */
+
+static void print_lines(const struct ctkd__session *session, const struct ctkd__examination *d)
 {
     for (size_t i = 0; i < d->findings.count; i++) {
         const struct ctkd__finding *finding = &d->findings.items[i];
-        printf("%-8s %-14s %s\n", finding->problem ? "PROBLEM" : "ok", finding->check,
-               finding->text);
+        print_line(finding->problem, finding->check, "%s", finding->text);
+    }
+    if (session->dist) {
+        print_places(session->dist, &d->ranks);
+        print_exchange(d);
     }
     printf("%zu problem%s\n", d->findings.problems, d->findings.problems == 1 ? "" : "s");
 }
@@ -34,6 +159,10 @@ static ctkd_status print_json(const struct ctkd__session *session,
     ctkd__jsonl_number(&json, "run_seconds", d->cost.run);
     ctkd__jsonl_number(&json, "memory_bytes", d->cost.memory_bytes);
     ctkd__jsonl_number(&json, "disk_bytes", d->cost.disk_bytes);
+    if (session->dist) {
+        write_places(session->dist, &d->ranks, &json);
+        write_exchange(&d->ranks, &json);
+    }
     return ctkd__jsonl_end(&json, err);
 }
 
@@ -73,42 +202,84 @@ static int examine_data(const struct ctkd__command *command, const struct ctkd__
     return ctkd__doctor_data(config, ctkd__line_value(line, EXCLUDE), ctkd__line_has(line, JSON));
 }
 
+/* The run of a configuration, by all ranks; the first of them tells. */
+static int examine_run(const struct ctkd__line *line, const struct ctkd__config *config,
+                       struct ctkd__dist *dist)
+{
+    struct ctkd__session *session = NULL;
+    struct ctkd__examination found = { .cost = { 0 } };
+    ctkd_error err = { 0 };
+    const bool first = ctkd__dist_rank(dist) == 0;
+    ctkd__dist_set_timeout(dist, (double)config->train.timeout_seconds);
+    ctkd_status status = ctkd__session_open(config, config->teacher.path[0], dist, &session, &err);
+    if (status == CTKD_OK)
+        status = ctkd__ranks_compare(session, "doctor", &err);
+    if (status == CTKD_OK)
+        status = ctkd__examine(session, &found, &err);
+    if (status == CTKD_OK && first && ctkd__line_has(line, JSON))
+        status = print_json(session, &found, &err);
+    else if (status == CTKD_OK && first)
+        print_lines(session, &found);
+    int ended = first && found.findings.problems ? CTKD__EXIT_FAILED : CTKD__EXIT_DONE;
+    if (status != CTKD_OK)
+        ended = ctkd__ranks_failed(dist, &err);
+    ctkd__examination_fini(&found);
+    ctkd__session_close(session);
+    return ended;
+}
+
+static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__arguments *arguments,
+                             struct ctkd__config *config, ctkd_error *err)
+{
+    if (ctkd__line_has(line, EXCLUDE))
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "found --exclude without DATA, expected a folder of images or "
+                          "imagefolder:PATH");
+    ctkd_status status = ctkd__cli_configure(line, arguments, names_teacher(line), config, err);
+    const bool distil = status == CTKD_OK && config->teacher.path[0];
+    if (status == CTKD_OK)
+        status = ctkd__config_check(config, distil, err);
+    return status == CTKD_OK ? ctkd__run_resolve(config, distil, err) : status;
+}
+
+/* Between the ranks' meeting and their parting. */
+static int examine_ranks(const struct ctkd__command *command, const struct ctkd__line *line,
+                         const struct ctkd__arguments *arguments, struct ctkd__config *config,
+                         struct ctkd__dist **dist)
+{
+    char set[4200];
+    ctkd_error err = { 0 };
+    ctkd_status status = CTKD_OK;
+    int ended;
+    const bool data = arguments->n_positionals &&
+                      ctkd__doctor_is_data(arguments->positionals[0], set, sizeof set);
+    if (data && *dist)
+        status = ctkd__fail(&err, CTKD_EINVAL, "%s: found %zu ranks, expected one process",
+                            arguments->positionals[0], ctkd__dist_size(*dist));
+    else if (data)
+        return examine_data(command, line, set, config);
+    else
+        status = configure(line, arguments, config, &err);
+    if (ctkd__dist_agree(*dist, status, &err) != CTKD_OK)
+        return ctkd__dist_rank(*dist) == 0 ? ctkd__cli_misused(command, &err) : CTKD__EXIT_USAGE;
+    if (!*dist && config->train.mpi == CTKD__MPI_YES && !ctkd__ranks_meet(true, dist, &ended))
+        return ended;
+    return examine_run(line, config, *dist);
+}
+
 static int configure_and_examine(const struct ctkd__command *command, int argc, char **argv,
                                  struct ctkd__config *config)
 {
     struct ctkd__line line;
     struct ctkd__arguments arguments;
-    struct ctkd__session *session = NULL;
-    struct ctkd__examination found;
-    ctkd_error err = { 0 };
+    struct ctkd__dist *dist = NULL;
     int ended;
-    if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended))
+    if (!ctkd__cli_scan(command, argc, argv, &line, &arguments, &ended) ||
+        !ctkd__ranks_meet(false, &dist, &ended))
         return ended;
-    char set[4200];
-    if (arguments.n_positionals && ctkd__doctor_is_data(arguments.positionals[0], set, sizeof set))
-        return examine_data(command, &line, set, config);
-    if (ctkd__line_has(&line, EXCLUDE)) {
-        ctkd__fail(&err, CTKD_EINVAL,
-                   "found --exclude without DATA, expected a folder of images or imagefolder:PATH");
-        return ctkd__cli_misused(command, &err);
-    }
-    if (ctkd__cli_configure(&line, &arguments, names_teacher(&line), config, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    const bool distil = config->teacher.path[0];
-    if (ctkd__config_check(config, distil, &err) != CTKD_OK ||
-        ctkd__run_resolve(config, distil, &err) != CTKD_OK)
-        return ctkd__cli_misused(command, &err);
-    ctkd_status status = ctkd__session_open(config, distil, NULL, &session, &err);
-    if (status == CTKD_OK)
-        status = ctkd__examine(session, &found, &err);
-    if (status == CTKD_OK && ctkd__line_has(&line, JSON))
-        status = print_json(session, &found, &err);
-    else if (status == CTKD_OK)
-        print_lines(&found);
-    ctkd__session_close(session);
-    if (status != CTKD_OK)
-        return ctkd__cli_failed(&err);
-    return found.findings.problems ? CTKD__EXIT_FAILED : CTKD__EXIT_DONE;
+    ended = examine_ranks(command, &line, &arguments, config, &dist);
+    ctkd__dist_close(dist);
+    return ended;
 }
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
@@ -125,7 +296,9 @@ const struct ctkd__command ctkd__command_doctor = {
         "makes a few steps, writes nothing, and checks data, teacher, balance of the losses, time, "
         "memory and disk. Each check prints a line: ok, or PROBLEM and what to do about it. The "
         "exit status is 1 if there is a problem.\n\nA run makes the same checks when it begins and "
-        "prints only the problems.\n\nWith DATA, a folder of images or imagefolder:PATH, every "
+        "prints only the problems.\n\nUnder mpirun it also prints where the threads of each rank "
+        "work, what an exchange between the ranks costs, and what a step spends on it.\n\nWith "
+        "DATA, a folder of images or imagefolder:PATH, every "
         "file is decoded. A line names each file that cannot be read, is a copy of another, is "
         "damaged, is in CMYK, is rotated by its EXIF, or has an odd size: one side more than 3 "
         "times the other, or more than 4 times off the median. The exit status is 1 if a file "
@@ -133,5 +306,6 @@ const struct ctkd__command ctkd__command_doctor = {
     .options = true,
     .flags = flags,
     .names_max = 1,
+    .ranks = true,
     .run = run,
 };

@@ -93,12 +93,13 @@ ctkd_status ctkd__dry_run(const struct ctkd__command *command, const struct ctkd
                           bool distil, bool resume, ctkd_error *err)
 {
     struct ctkd__session *session = NULL;
-    struct ctkd__examination found;
+    struct ctkd__examination found = { .cost = { 0 } };
     struct ctkd__run_state state;
     const ctkd_status status =
         try_run(command->name, config, distil, resume, &session, &state, &found, err);
     if (status == CTKD_OK)
         print(command, config, session, &found, resume ? &state : NULL);
+    ctkd__examination_fini(&found);
     ctkd__session_close(session);
     return status;
 }
@@ -135,6 +136,7 @@ ctkd_status ctkd__dry_run_sweep(struct ctkd__sweep *sweep, size_t n_arms, ctkd_e
                 left++;
             }
         const ctkd_status status = first ? try_arm(first, &found, err) : CTKD_OK;
+        ctkd__examination_fini(&found); /* the findings stay */
         if (status != CTKD_OK)
             return status;
         printf("%s: %zu of %zu runs left, %.1f minutes each\n", sweep->runs[arm].arm, left,

@@ -22,7 +22,8 @@ struct lane {
     uint64_t *words;               /* [size] */
     size_t *first;                 /* [size + 1]: 0, 1, 2, ...: a row from each rank */
     size_t *images;                /* [size + 1] */
-    struct ctkd__dist_counts counts;
+    enum ctkd__dist_topic topic;
+    struct ctkd__dist_counts counts[CTKD__TOPICS];
 };
 
 struct ctkd__dist {
@@ -62,10 +63,39 @@ void ctkd__dist_set_timeout(struct ctkd__dist *dist, double seconds)
         dist->timeout = seconds;
 }
 
+static void add_counts(struct ctkd__dist_counts *sum, const struct ctkd__dist_counts *counts)
+{
+    sum->exchanges += counts->exchanges;
+    sum->bytes += counts->bytes;
+    sum->seconds += counts->seconds;
+}
+
 struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
                                            enum ctkd__dist_channel channel)
 {
-    return dist ? dist->lanes[channel].counts : (struct ctkd__dist_counts){ 0 };
+    struct ctkd__dist_counts sum = { 0 };
+    for (size_t t = 0; dist && t < CTKD__TOPICS; t++)
+        add_counts(&sum, &dist->lanes[channel].counts[t]);
+    return sum;
+}
+
+struct ctkd__dist_counts ctkd__dist_topic_counts(const struct ctkd__dist *dist,
+                                                 enum ctkd__dist_topic topic)
+{
+    struct ctkd__dist_counts sum = { 0 };
+    for (size_t c = 0; dist && c < CTKD__CHANNELS; c++)
+        add_counts(&sum, &dist->lanes[c].counts[topic]);
+    return sum;
+}
+
+enum ctkd__dist_topic ctkd__dist_set_topic(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
+                                           enum ctkd__dist_topic topic)
+{
+    if (!dist)
+        return CTKD__TOPIC_OTHER;
+    const enum ctkd__dist_topic before = dist->lanes[channel].topic;
+    dist->lanes[channel].topic = topic;
+    return before;
 }
 
 /* The ranks that were not heard, by name. The first of those that were tells it, and ends the
@@ -96,15 +126,16 @@ static ctkd_status exchange(struct ctkd__dist *dist, enum ctkd__dist_channel cha
                             ctkd_error *err)
 {
     struct lane *const lane = &dist->lanes[channel];
+    struct ctkd__dist_counts *const counts = &lane->counts[lane->topic];
     const double begin = ctkd__clock_seconds();
     for (size_t r = 0; r < dist->size; r++) {
         lane->late[r] = false;
-        lane->counts.bytes += r == dist->rank ? 0 : out[r].bytes;
+        counts->bytes += r == dist->rank ? 0 : out[r].bytes;
     }
     const ctkd_status status =
         dist->def->exchange(dist->transport, channel, out, in, dist->timeout, lane->late, err);
-    lane->counts.exchanges++;
-    lane->counts.seconds += ctkd__clock_seconds() - begin;
+    counts->exchanges++;
+    counts->seconds += ctkd__clock_seconds() - begin;
     for (size_t r = 0; status != CTKD_OK && r < dist->size; r++)
         if (lane->late[r])
             return not_heard(dist, lane, err);
@@ -136,6 +167,16 @@ ctkd_status ctkd__dist_gather_images(struct ctkd__dist *dist, size_t n, float *r
     for (size_t r = 0; r <= dist->size; r++)
         first[r] = ctkd__slice_begin(n, dist->size, r);
     return ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, rows, floats * sizeof *rows, first, err);
+}
+
+ctkd_status ctkd__dist_gather_logits(struct ctkd__dist *dist, size_t n, float *logits, size_t k,
+                                     ctkd_error *err)
+{
+    const enum ctkd__dist_topic before =
+        ctkd__dist_set_topic(dist, CTKD__CHANNEL_MAIN, CTKD__TOPIC_LOGITS);
+    const ctkd_status status = ctkd__dist_gather_images(dist, n, logits, k, err);
+    ctkd__dist_set_topic(dist, CTKD__CHANNEL_MAIN, before);
+    return status;
 }
 
 ctkd_status ctkd__dist_all_to_all(struct ctkd__dist *dist, enum ctkd__dist_channel channel,

@@ -50,6 +50,9 @@ ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__dist_channel c
    ctkd__slice_begin(n, ranks, r) on. On the main channel. */
 ctkd_status ctkd__dist_gather_images(struct ctkd__dist *dist, size_t n, float *rows, size_t floats,
                                      ctkd_error *err);
+/* The same for their logits of k classes, which count as such. */
+ctkd_status ctkd__dist_gather_logits(struct ctkd__dist *dist, size_t n, float *logits, size_t k,
+                                     ctkd_error *err);
 
 /* Part r of `out` goes to rank r, whose part of `in` it becomes: bytes out[r].bytes must be what
    rank r has as in[own rank].bytes. The own part is copied. */
@@ -81,5 +84,21 @@ struct ctkd__dist_counts {
 };
 struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
                                            enum ctkd__dist_channel channel);
+
+/* What is exchanged, for the counts. */
+enum ctkd__dist_topic {
+    CTKD__TOPIC_OTHER, /* control words, features that methods compare, ... */
+    CTKD__TOPIC_GRADIENTS,
+    CTKD__TOPIC_NORMS,  /* sums of batch norms */
+    CTKD__TOPIC_LOGITS, /* of student and teacher */
+    CTKD__TOPICS
+};
+/* From now on exchanges of the channel count for the topic; returns the one before, to which the
+   caller goes back. Of the thread that uses the channel. NULL is allowed. */
+enum ctkd__dist_topic ctkd__dist_set_topic(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
+                                           enum ctkd__dist_topic topic);
+/* The counts of a topic on all channels. */
+struct ctkd__dist_counts ctkd__dist_topic_counts(const struct ctkd__dist *dist,
+                                                 enum ctkd__dist_topic topic);
 
 #endif

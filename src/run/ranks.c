@@ -14,13 +14,7 @@
 
 /* --- placement */
 
-/* Where a rank may work: which machine, as it was booted, and which of its CPUs. */
-struct rank_place {
-    char boot[64];
-    cpu_set_t cpus;
-};
-
-static void find_place(struct rank_place *place)
+static void find_place(struct ctkd__rank_place *place)
 {
     memset(place, 0, sizeof *place);
     FILE *const file = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -33,7 +27,7 @@ static void find_place(struct rank_place *place)
 }
 
 /* Part i of k of the cores; one of them where there are fewer. */
-static void take_share(const struct rank_place *place, size_t i, size_t k)
+static void take_share(const struct ctkd__rank_place *place, size_t i, size_t k)
 {
     int cpus[CTKD__WORKERS_MAX];
     cpu_set_t own;
@@ -47,23 +41,33 @@ static void take_share(const struct rank_place *place, size_t i, size_t k)
     sched_setaffinity(0, sizeof own, &own); /* a hint: without it ranks only get in their way */
 }
 
+/* places [size], of which the own one is filled. */
+static ctkd_status gather_places(struct ctkd__dist *dist, struct ctkd__rank_place *places,
+                                 ctkd_error *err)
+{
+    const size_t size = ctkd__dist_size(dist);
+    size_t *const first = calloc(size + 1, sizeof *first);
+    if (!first)
+        return ctkd__fail(err, CTKD_ENOMEM, "places of %zu ranks: out of memory", size);
+    for (size_t r = 0; r <= size; r++)
+        first[r] = r;
+    const ctkd_status status =
+        ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, places, sizeof *places, first, err);
+    free(first);
+    return status;
+}
+
 ctkd_status ctkd__ranks_place(struct ctkd__dist *dist, ctkd_error *err)
 {
     const size_t size = ctkd__dist_size(dist), rank = ctkd__dist_rank(dist);
     size_t before = 0, all = 0;
     if (size == 1)
         return CTKD_OK;
-    struct rank_place *const places = calloc(size, sizeof *places);
-    size_t *const first = calloc(size + 1, sizeof *first);
-    ctkd_status status =
-        places && first ? CTKD_OK
-                        : ctkd__fail(err, CTKD_ENOMEM, "places of %zu ranks: out of memory", size);
-    if (status == CTKD_OK) {
-        for (size_t r = 0; r <= size; r++)
-            first[r] = r;
-        find_place(&places[rank]);
-        status = ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, places, sizeof *places, first, err);
-    }
+    struct ctkd__rank_place *const places = calloc(size, sizeof *places);
+    if (!places)
+        return ctkd__fail(err, CTKD_ENOMEM, "places of %zu ranks: out of memory", size);
+    find_place(&places[rank]);
+    const ctkd_status status = gather_places(dist, places, err);
     for (size_t r = 0; r < size && status == CTKD_OK; r++)
         if (strcmp(places[r].boot, places[rank].boot) == 0 &&
             CPU_EQUAL(&places[r].cpus, &places[rank].cpus)) {
@@ -73,8 +77,31 @@ ctkd_status ctkd__ranks_place(struct ctkd__dist *dist, ctkd_error *err)
     if (all > 1)
         take_share(&places[rank], before, all);
     free(places);
-    free(first);
     return status;
+}
+
+ctkd_status ctkd__ranks_places(const struct ctkd__session *session, struct ctkd__rank_place *places,
+                               ctkd_error *err)
+{
+    struct ctkd__rank_place *const own = &places[ctkd__dist_rank(session->dist)];
+    const struct ctkd__workers *const workers = session->engine.workers;
+    find_place(own); /* then this thread may be pinned: */
+    own->cpus = ctkd__workers_cpus(workers)->allowed;
+    own->cores = ctkd__workers_cpus(workers)->cores;
+    own->threads = ctkd__workers_count(workers);
+    own->pinned = ctkd__workers_pinned(workers);
+    return session->dist ? gather_places(session->dist, places, err) : CTKD_OK;
+}
+
+size_t ctkd__ranks_shared(const struct ctkd__rank_place *places, size_t rank)
+{
+    for (size_t r = 0; r < rank; r++) {
+        cpu_set_t both;
+        CPU_AND(&both, &places[r].cpus, &places[rank].cpus);
+        if (strcmp(places[r].boot, places[rank].boot) == 0 && CPU_COUNT(&both) > 0)
+            return r;
+    }
+    return rank;
 }
 
 /* --- comparison */

@@ -85,7 +85,7 @@ ctkd_status ctkd__evaluate(struct ctkd__loader *loader, size_t classes, ctkd__fo
         if (status == CTKD_OK)
             status = forward(context, batch.n, batch.x, logits, err);
         if (status == CTKD_OK)
-            status = ctkd__dist_gather_images(dist, batch.n, logits, classes, err);
+            status = ctkd__dist_gather_logits(dist, batch.n, logits, classes, err);
         if (status != CTKD_OK)
             return status;
         status = check_logits(batch.n, classes, logits, n, err);

@@ -7,6 +7,7 @@
 #include "util/slice.h"
 
 struct ctkd__gradient_sum {
+    struct ctkd__dist *dist;
     struct ctkd__workers *workers;
     struct ctkd__rank_sum *ranks;
     const float **slices; /* [n_slices] of this rank */
@@ -22,6 +23,7 @@ ctkd_status ctkd__gradient_sum_create(struct ctkd__dist *dist, struct ctkd__work
     struct ctkd__gradient_sum *const sum = calloc(1, sizeof *sum);
     if (!sum)
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
+    sum->dist = dist;
     sum->workers = workers;
     sum->n = n;
     sum->n_slices = ctkd__training_slices(training);
@@ -63,7 +65,12 @@ static void add_slices(void *context, size_t worker)
 ctkd_status ctkd__gradient_sum_run(struct ctkd__gradient_sum *sum, ctkd_error *err)
 {
     ctkd__workers_run(sum->workers, add_slices, sum);
-    return ctkd__rank_sum_run(sum->ranks, CTKD__CHANNEL_MAIN, sum->n, sum->values, err);
+    const enum ctkd__dist_topic before =
+        ctkd__dist_set_topic(sum->dist, CTKD__CHANNEL_MAIN, CTKD__TOPIC_GRADIENTS);
+    const ctkd_status status =
+        ctkd__rank_sum_run(sum->ranks, CTKD__CHANNEL_MAIN, sum->n, sum->values, err);
+    ctkd__dist_set_topic(sum->dist, CTKD__CHANNEL_MAIN, before);
+    return status;
 }
 
 const float *ctkd__gradient_sum_values(const struct ctkd__gradient_sum *sum)

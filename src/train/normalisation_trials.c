@@ -71,7 +71,7 @@ static ctkd_status count_hits(struct ctkd__teacher *teacher, struct ctkd__loader
             continue;
         status = ctkd__teacher_forward_evaluation(teacher, batch.n, batch.x, logits, err);
         if (status == CTKD_OK)
-            status = ctkd__dist_gather_images(dist, batch.n, logits, classes, err);
+            status = ctkd__dist_gather_logits(dist, batch.n, logits, classes, err);
         if (status != CTKD_OK)
             return status;
         for (size_t i = 0; i < batch.n; i++)

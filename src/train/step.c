@@ -576,7 +576,7 @@ static ctkd_status forward_teacher(struct ctkd__training_step *d, struct positio
         : store ? ctkd__teacher_store_forward(store, batch, d->t, &report->teacher, err)
                 : ctkd__teacher_forward(d->args.teacher, batch->n, batch->x, d->t, err);
     if (status == CTKD_OK)
-        status = ctkd__dist_gather_images(d->args.dist, batch->n, d->t, d->args.classes, err);
+        status = ctkd__dist_gather_logits(d->args.dist, batch->n, d->t, d->args.classes, err);
     if (status != CTKD_OK)
         return status;
     return check_logits(position, "teacher's", d->args.classes, d->t,
@@ -598,7 +598,7 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct position posit
     if (status == CTKD_OK)
         status = ctkd__training_forward(d->args.training, batch->n, x, logits, err);
     if (status == CTKD_OK && logits)
-        status = ctkd__dist_gather_images(d->args.dist, batch->n, logits, d->args.classes, err);
+        status = ctkd__dist_gather_logits(d->args.dist, batch->n, logits, d->args.classes, err);
     if (status == CTKD_OK && logits)
         status = check_logits(position, "student's", d->args.classes, logits, remedy, err);
     if (status == CTKD_OK)

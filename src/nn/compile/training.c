@@ -381,9 +381,13 @@ void ctkd__view_share_sums(const struct ctkd__worker_view *v, void *sums, size_t
     ctkd__view_meet(v);
     if (!t->rank_slices)
         return;
-    if (v->worker == 0 && t->exchange.status == CTKD_OK)
+    if (v->worker == 0 && t->exchange.status == CTKD_OK) {
+        const enum ctkd__dist_topic before =
+            ctkd__dist_set_topic(t->config.dist, CTKD__CHANNEL_MAIN, CTKD__TOPIC_NORMS);
         (void)ctkd__dist_gather(t->config.dist, CTKD__CHANNEL_MAIN, sums, row_bytes, t->rank_slices,
                                 &t->exchange);
+        ctkd__dist_set_topic(t->config.dist, CTKD__CHANNEL_MAIN, before);
+    }
     ctkd__view_meet(v);
 }
 
