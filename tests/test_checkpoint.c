@@ -343,6 +343,19 @@ static void a_key_that_differs_is_refused_by_name_unless_it_is_listed_as_free(vo
     ctkd__config_destroy(config);
 }
 
+static void the_length_of_an_initial_stage_is_compared_where_there_is_one(void **state)
+{
+    (void)state;
+    struct ctkd__config *config = config_of("method.name=ab");
+    struct ctkd__session *session = session_with_checkpoint(config);
+    ctkd_error err;
+    config->method.initial_epochs = 2;
+    assert_int_equal(load(session, "distill", &err), CTKD_EINVAL);
+    assert_non_null(strstr(err.message, "method.initial_epochs: the run has '2', expected '1'"));
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
 /* Opens the run with other settings and says what it was refused for. */
 static void check_refused(const char *settings, const char *command, const char *reason)
 {
@@ -574,6 +587,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_that_differs_is_refused_by_name_unless_it_is_listed_as_free),
+        cmocka_unit_test(the_length_of_an_initial_stage_is_compared_where_there_is_one),
         cmocka_unit_test(what_is_compared_beside_the_keys_is_refused_too),
         cmocka_unit_test(other_data_are_refused_wherever_they_lie),
         cmocka_unit_test(less_than_what_was_done_is_refused),

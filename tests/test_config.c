@@ -15,7 +15,8 @@
 enum { ARGUMENTS_MAX = 64 };
 
 /* The schedule of the published parsers, whatever --epochs says. */
-#define PUBLISHED_EPOCHS "schedule.milestones=150,180,210 temperature.curriculum_epochs=10 "
+#define PUBLISHED_EPOCHS                                                                           \
+    "schedule.milestones=150,180,210 temperature.curriculum_epochs=10 method.initial_epochs=30 "
 
 static struct ctkd__config *config_create(void)
 {
@@ -461,6 +462,7 @@ static void check_refuses_what_contradicts_itself(void **state)
     assert_check_refuses("schedule.milestones=-0.5", false, "schedule.milestones");
     assert_check_refuses("--decay_loops 2.5", false, "curriculum_epochs: found 2.5, expected a");
     assert_check_refuses("method.warmup_epochs=1.5", false, "method.warmup_epochs");
+    assert_check_refuses("method.initial_epochs=1.5", false, "method.initial_epochs");
     assert_check_refuses("schedule.warmup_epochs=1.5", false, "schedule.warmup_epochs");
     assert_check_refuses("schedule.lr_min=1", false, "schedule.lr_min");
     assert_check_refuses("optimizer.nesterov=true optimizer.momentum=0", false, "nesterov");

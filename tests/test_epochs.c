@@ -29,6 +29,9 @@ static void defaults_are_the_published_epochs(void **state)
     assert_int_equal(milestones[1], 180);
     assert_int_equal(milestones[2], 210);
     assert_int_equal(ctkd__epochs_of(config, config->temperature.curriculum_epochs), 10);
+    assert_int_equal(ctkd__epochs_of(config, config->method.initial_epochs), 30);
+    config->train.epochs = 8; /* a shortened run keeps its shape */
+    assert_int_equal(ctkd__epochs_of(config, config->method.initial_epochs), 1);
     config->train.epochs = 120; /* as published for ImageNet */
     assert_int_equal(ctkd__epochs_of(config, config->temperature.curriculum_epochs), 5);
     ctkd__config_destroy(config);
@@ -70,18 +73,22 @@ static void counts_of_epochs_are_resolved_alike(void **state)
     struct ctkd__config *config = config_of("", 240);
     config->temperature.curriculum_epochs = 0.5f;
     config->method.warmup_epochs = 0.0833f;
+    config->method.initial_epochs = 0.125f;
     config->schedule.warmup_epochs = 1e-6f;
     check_ok(ctkd__epochs_check(config, NULL), NULL);
     check_ok(ctkd__epochs_resolve(config, NULL), NULL);
     check_close(config->temperature.curriculum_epochs, 120, 0, 0);
     check_close(config->method.warmup_epochs, 20, 0, 0);
+    check_close(config->method.initial_epochs, 30, 0, 0);
     check_close(config->schedule.warmup_epochs, 1, 0, 0);
     config->temperature.curriculum_epochs = 0;
     config->method.warmup_epochs = 1;
+    config->method.initial_epochs = 0;
     config->schedule.warmup_epochs = 1e6f;
     check_ok(ctkd__epochs_resolve(config, NULL), NULL);
     check_close(config->temperature.curriculum_epochs, 0, 0, 0);
     check_close(config->method.warmup_epochs, 1, 0, 0);
+    check_close(config->method.initial_epochs, 0, 0, 0);
     check_close(config->schedule.warmup_epochs, 1e6, 0, 0);
     ctkd__config_destroy(config);
 }

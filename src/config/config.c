@@ -139,8 +139,9 @@ static const struct key keys[] = {
     F32(method.warmup_epochs, 0, 0, 1e6,
         "epochs (below 1: fraction of train.epochs) over which method.weight grows, as min(epoch / "
         "this, 1); 0: none"),
-    I64(method.initial_epochs, 30, 0, 1e6,
-        "epochs of the initial stage of methods that have one, before train.epochs"),
+    F32(method.initial_epochs, 0.125, 0, 1e6,
+        "epochs (below 1: fraction of train.epochs) of the initial stage of methods that have one, "
+        "before train.epochs"),
     F32(method.initial_lr, -1, -1, 1e3, "constant learning rate of that stage; -1: optimizer.lr"),
     CHOICE(method.kd_form, CTKD__KD_FORM_AUTO, kd_form_names,
            "KL of the KD loss; auto: epsilon for an instance temperature, else exact"),

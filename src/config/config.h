@@ -59,8 +59,7 @@ struct ctkd__config {
     struct {
         char *name, *weight; /* lists: methods.h */
         float ce_weight, kd_weight;
-        float warmup_epochs; /* epochs.h, as the two below */
-        int64_t initial_epochs;
+        float warmup_epochs, initial_epochs; /* epochs.h, as the two below */
         float initial_lr;
         int kd_form; /* enum ctkd__kd_form_choice */
     } method;

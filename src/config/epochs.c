@@ -61,7 +61,7 @@ ctkd_status ctkd__epochs_milestones(const struct ctkd__config *config, uint64_t 
     return CTKD_OK;
 }
 
-enum { N_COUNTS = 3 };
+enum { N_COUNTS = 4 };
 struct counts {
     const char *keys[N_COUNTS];
     float *values[N_COUNTS];
@@ -70,9 +70,10 @@ struct counts {
 static struct counts counts_of(struct ctkd__config *config)
 {
     return (struct counts){
-        { "temperature.curriculum_epochs", "method.warmup_epochs", "schedule.warmup_epochs" },
+        { "temperature.curriculum_epochs", "method.warmup_epochs", "method.initial_epochs",
+          "schedule.warmup_epochs" },
         { &config->temperature.curriculum_epochs, &config->method.warmup_epochs,
-          &config->schedule.warmup_epochs },
+          &config->method.initial_epochs, &config->schedule.warmup_epochs },
     };
 }
 

@@ -11,8 +11,8 @@
 
 #include "config/config.h"
 
-/* The epochs of temperature.curriculum_epochs, method.warmup_epochs or schedule.warmup_epochs,
-   which ctkd__config_check has accepted. */
+/* The epochs of temperature.curriculum_epochs, method.warmup_epochs, method.initial_epochs or
+   schedule.warmup_epochs, which ctkd__config_check has accepted. */
 uint64_t ctkd__epochs_of(const struct ctkd__config *config, float value);
 
 /* schedule.milestones as ascending epochs; at most CTKD__MILESTONES_MAX. Fractions of a short run

@@ -59,6 +59,7 @@ ctkd_status ctkd__published_defaults(struct ctkd__config *config, bool distil, c
     static const char *const both[][2] = {
         { "schedule.milestones", "150,180,210" },
         { "temperature.curriculum_epochs", "10" },
+        { "method.initial_epochs", "30" },
     };
     static const char *const teacher[][2] = {
         { "data.set", "cifar100:data" },

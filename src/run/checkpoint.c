@@ -285,6 +285,7 @@ static bool may_differ(const struct ctkd__session *session, const char *key, con
     const struct ctkd__config *const config = session->config;
     return ctkd__config_may_differ(config, key) ||
            (config->train.slices && strcmp(key, "threads") == 0) || /* no bit changes */
+           (!session->methods.has_initial && strcmp(key, "method.initial_epochs") == 0) ||
            (config->run.allow == CTKD__ALLOW_KERNELS && is_of_kernels(key)) ||
            (!was && strcmp(key, key_dnnl) == 0); /* versions before 0.6 did not say it */
 }

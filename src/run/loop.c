@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/epochs.h"
 #include "run/checkpoint.h"
 #include "run/evaluation.h"
 #include "run/live_line.h"
@@ -74,7 +75,8 @@ static bool initial(const struct progress *p)
 static uint64_t epochs_of(const struct progress *p)
 {
     const struct ctkd__session *session = p->loop->session;
-    return initial(p) ? (uint64_t)session->config->method.initial_epochs : session->schedule.epochs;
+    return initial(p) ? ctkd__epochs_of(session->config, session->config->method.initial_epochs)
+                      : session->schedule.epochs;
 }
 
 /* Whether another step, and what must follow it, may not fit before train.max_minutes. Twice the
@@ -109,7 +111,8 @@ static const char *eta(const struct progress *p, char *text, size_t bytes)
     const struct ctkd__schedule *schedule = &session->schedule;
     uint64_t total = schedule->epochs * schedule->steps_per_epoch;
     if (session->methods.has_initial)
-        total += (uint64_t)session->config->method.initial_epochs * schedule->steps_per_epoch;
+        total += ctkd__epochs_of(session->config, session->config->method.initial_epochs) *
+                 schedule->steps_per_epoch;
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
     if (limit && limit < total)
         total = limit;

@@ -521,7 +521,7 @@ void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost
     const double per_epoch = (double)schedule->steps_per_epoch, epochs = (double)schedule->epochs;
     double steps = epochs * per_epoch;
     if (session->initial_step)
-        steps += (double)config->method.initial_epochs * per_epoch;
+        steps += (double)ctkd__epochs_of(config, config->method.initial_epochs) * per_epoch;
     if (config->train.max_steps > 0)
         steps = fmin(steps, (double)config->train.max_steps);
     steps = fmax(steps - (double)session->state.step, 0); /* those of a run that is resumed */
