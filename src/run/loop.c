@@ -333,7 +333,8 @@ static ctkd_status run_step(struct progress *p, const struct ctkd__batch *batch,
     return status;
 }
 
-/* The images of the next step cannot be read: nothing of what was learned is lost. */
+/* Images of the next step, or of an evaluation, cannot be read: nothing of what was learned is
+   lost. */
 static ctkd_status without_images(struct progress *p, ctkd_status status, ctkd_error *err)
 {
     const ctkd_error reason = err ? *err : (ctkd_error){ .status = status };
@@ -494,8 +495,10 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
         status =
             ctkd__session_evaluate(session, &on_test, &on_dev, may_end(p) ? &p->kept : NULL, err);
         ctkd__settled_hold(p->settled);
-        if (status != CTKD_OK)
-            return ctkd__fail_within(err, status, "epoch %" PRIu64, state->epoch);
+        if (status != CTKD_OK) {
+            ctkd__fail_within(err, status, "epoch %" PRIu64, state->epoch);
+            return status == CTKD_ENAN ? status : without_images(p, status, err);
+        }
         state->test = on_test;
         state->dev = on_dev;
         test = &state->test;
