@@ -230,7 +230,7 @@ static void watch_balance(const struct progress *p, const struct ctkd__step_repo
 {
     const struct ctkd__run_state *state = &p->loop->session->state;
     struct ctkd__findings findings = { 0 };
-    if (initial(p) || state->epoch != 1 || state->epoch_step != 1)
+    if (!writes(p) || initial(p) || state->epoch != 1 || state->epoch_step != 1)
         return;
     ctkd__preflight_balance(p->loop->session, report, &findings);
     ctkd__note_findings(p->loop->run->dir, &findings, state->epoch, clear_line(p),

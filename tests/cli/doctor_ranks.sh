@@ -107,3 +107,7 @@ expect 2 launch 2 "$ctkd" doctor $small nonsense=1
 [ "$(grep -c nonsense stderr)" -eq 1 ] || fail "a mistake on the command line: expected it once"
 expect 1 launch 1 "$ctkd" doctor $small : -n 1 "$ctkd" doctor $small optimizer.lr=0.2
 [ "$(grep -c "rank 1 on $host: optimizer.lr: found '0.2" stderr)" -eq 1 ] || fail "ranks that differ"
+
+# A run tells a problem of its first step once: the second rank has no directory to note it in.
+expect 0 launch 2 "$ctkd" distill $distil train.max_steps=1 train.epochs=1 method.ce_weight=1e-6 run.dir=noted
+[ "$(grep -c 'the cross-entropy term has almost no influence' stderr)" -eq 1 ] || fail "a note of two ranks: expected it once"
