@@ -253,6 +253,8 @@ bool ctkd__config_may_differ(const struct ctkd__config *config, const char *key)
 {
     if (strcmp(key, "train.epochs") == 0) /* the cosine's course depends on them */
         return config->schedule.kind != CTKD__SCHEDULE_COSINE;
+    if (strcmp(key, "schedule.milestones") == 0)
+        return config->schedule.kind != CTKD__SCHEDULE_STEP;
     for (size_t i = 0; i < KEYS; i++)
         if (strcmp(key, keys[i].option.name) == 0)
             return keys[i].may_differ;

@@ -93,11 +93,17 @@ done
 
 # A run that goes on has not ended: what it left at its end is not that of its weights any more.
 cp -r longer again
-$run run.dir=again train.epochs=400 temperature.curriculum_epochs=1 --resume >out 2>&1 </dev/null &
+$run run.dir=again train.epochs=400 --resume >out 2>&1 </dev/null &
 for ((i = 0; i < 200; i++)); do [ -e again/summary.json ] || break; sleep 0.05; done
 kill -KILL $!
 wait $! 2>/dev/null || true
 [ ! -e again/summary.json ] && [ ! -e again/evaluation.json ] || fail "the old summary of a run that goes on"
+
+# More epochs: fractions of the run that nothing reads become other epochs.
+expect 0 "$ctkd" train $small train.epochs=2 schedule.kind=constant run.dir=constant
+expect 0 "$ctkd" train $small train.epochs=3 schedule.kind=constant run.dir=constant --resume
+expect_error 1 "ctkd: constant/last.ckpt: schedule.kind: the run has 'step', expected 'constant' to resume it" \
+    "$ctkd" train $small train.epochs=4 schedule.kind=step run.dir=constant --resume
 
 # Refusals name the difference; nothing is touched.
 kept="longer/config.yaml longer/log.jsonl longer/summary.json longer/last.ckpt longer/last.safetensors"
