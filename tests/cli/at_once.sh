@@ -37,7 +37,7 @@ resumes() { # DIR WHOLE COMMAND...: to the bits and the log of WHOLE
     shift 2
     expect 0 "$@" run.dir="$dir" --resume
     cmp "$dir/last.safetensors" "$whole/last.safetensors" || fail "$dir: other weights than $whole"
-    cmp <(untimed "$dir") <(untimed "$whole") || fail "$dir: another log than $whole"
+    cmp <(untimed "$dir") <(untimed "$whole") || diff <(untimed "$dir" | tr , "\n") <(untimed "$whole" | tr , "\n") >&2 || fail "$dir: another log than $whole"
 }
 
 # saved STEP DIR SIGNAL BEHIND COMMAND...: tried until the signal is not too late, which a busy machine may make it

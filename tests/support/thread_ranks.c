@@ -94,7 +94,7 @@ static ctkd_status exchange_locked(struct seat *seat, struct mail (*mail)[RANKS_
 {
     struct world *const world = seat->world;
     const size_t own = seat->rank;
-    bool all = true;
+    bool all = true, silent = false;
     for (size_t r = 0; r < world->size; r++)
         if (r != own)
             mail[own][r] = (struct mail){ out[r], true };
@@ -104,6 +104,7 @@ static ctkd_status exchange_locked(struct seat *seat, struct mail (*mail)[RANKS_
             continue;
         const bool heard = wait_for(world, &mail[r][own], true, until);
         late[r] = !heard && !world->ended;
+        silent = silent || late[r];
         all = all && heard;
         const ctkd_status status = heard ? take(&mail[r][own], &in[r], r, err) : CTKD_OK;
         if (status != CTKD_OK)
@@ -113,7 +114,7 @@ static ctkd_status exchange_locked(struct seat *seat, struct mail (*mail)[RANKS_
     for (size_t r = 0; r < world->size; r++) { /* what was sent is the sender's until it is taken */
         if (r == own || wait_for(world, &mail[own][r], false, until))
             continue;
-        late[r] = !world->ended;
+        late[r] = late[r] || (!silent && !world->ended); /* else it waits for them too */
         all = false;
     }
     return all ? CTKD_OK : ctkd__fail(err, CTKD_EBACKEND, "a rank has ended");

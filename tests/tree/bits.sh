@@ -68,7 +68,7 @@ int main(void)
 }
 END2
 files=("$work/hash.c")
-for name in each random math/rows math/vexp loss/cross_entropy loss/dkd loss/kd; do
+for name in each random math/rows math/vexp loss/by_rows loss/cross_entropy loss/dkd loss/kd; do
     files+=("$source/src/lib/$name.c")
 done
 expected=
