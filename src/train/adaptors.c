@@ -10,10 +10,10 @@
 
 enum { VALUES_MAX = 256 };
 
-/* What a handle stands for: a node of the joint graph, or a teacher's tap that has not entered it.
- */
+/* What a method's handle stands for: a node of the joint graph, a tap of the teacher, or both once
+   the tap has entered the graph as a side input. */
 struct value {
-    int node, tap; /* -1: not (yet) that */
+    int node, tap; /* node of the joint graph, index in ctkd__adaptors.taps; -1: none (yet) */
     bool pre, parameter;
 };
 
@@ -24,8 +24,8 @@ struct builder {
     const struct ctkd__method *method;
     struct value values[VALUES_MAX];
     int n_values;
-    unsigned trained_in; /* of the parameters that are made from here on */
-    int n_trained;       /* parameters whose trained_in is written */
+    unsigned trained_in; /* CTKD_STAGE_* that the next parameters are trained in */
+    int n_trained;       /* parameters whose stages are recorded */
 };
 
 static struct builder *builder_of(ctkd_builder *base)
@@ -68,7 +68,7 @@ static int add_value(struct builder *b, struct value value)
     return b->n_values++;
 }
 
-/* A layer of the joint graph as a handle; the graph's own error becomes the builder's. */
+/* A handle for a node of the joint graph; an error of the graph becomes the builder's. */
 static int add_node(struct builder *b, int node)
 {
     if (node < 0 && b->base.status == CTKD_OK) {
@@ -83,7 +83,8 @@ static bool usable(const struct builder *b, int x)
     return b->base.status == CTKD_OK && x >= 0 && x < b->n_values;
 }
 
-/* The node of a value; a teacher's tap enters the graph as a side input now. */
+/* The node of a value. A teacher's tap enters the graph as a side input the first time that a layer
+   needs it: a tap that a loss reads directly stays outside. */
 static int node_of(struct builder *b, int x)
 {
     if (!usable(b, x))
@@ -150,7 +151,8 @@ static int tap(ctkd_builder *base, ctkd_side side, int index, bool pre)
                                 : add_value(b, (struct value){ .node = node, .tap = -1 });
 }
 
-/* The batch norm that a pre-activation value comes from: itself, or the main path's in a sum. */
+/* The batch norm behind a pre-activation value: the node itself, or the main path of a residual
+   sum. NULL: neither. */
 static const struct ctkd__node *norm_before(const struct ctkd__graph *graph, int node)
 {
     const struct ctkd__node *const n = &graph->nodes[node];
@@ -208,7 +210,7 @@ static struct ctkd__conv_args conv_args(const ctkd_conv *conv, size_t c, bool tr
     return args;
 }
 
-/* Parameters made since the last call are trained in the present stages. */
+/* Records the present stages for all parameters made since the last call. */
 static void mark_trained(struct builder *b)
 {
     struct ctkd__adaptors *const to = b->to;
@@ -357,7 +359,7 @@ static const float *weight_of(const struct ctkd__weights *weights, const struct 
     return weights->values + weights->offsets[node->parameters[role]];
 }
 
-/* The index of a node among a stage's outputs; it becomes one. */
+/* The index of a node among a stage's outputs, to which it is added if it is not one yet. */
 static int output_of(struct builder *b, struct ctkd__stage_reads *stage, int node)
 {
     for (size_t i = 0; i < stage->n_outputs; i++)
@@ -367,7 +369,7 @@ static int output_of(struct builder *b, struct ctkd__stage_reads *stage, int nod
     char name[16];
     snprintf(name, sizeof name, "read%d", node);
     if (ctkd__graph_find_tap(b->to->graph, name) < 0)
-        ctkd__graph_tap(b->to->graph, name, node); /* a value that is read is not a forgotten one */
+        ctkd__graph_tap(b->to->graph, name, node); /* else _finish refuses it as unused */
     return (int)stage->n_outputs++;
 }
 
@@ -406,13 +408,13 @@ static void read_value(ctkd_builder *base, int x, unsigned stages, bool gradient
         read_in(b, &b->to->main, x, gradient);
 }
 
-/* --- */
-
 static void batch_statistics(ctkd_builder *base)
 {
     if (base->status == CTKD_OK)
         builder_of(base)->to->batch_statistics = true;
 }
+
+/* --- create */
 
 static void start_builder(struct builder *b, struct ctkd__adaptors *to,
                           const struct ctkd__adaptors_args *args)
@@ -439,8 +441,8 @@ static void start_builder(struct builder *b, struct ctkd__adaptors *to,
                            .args = args };
 }
 
-/* The student's own parameters: always in the main stage, all but the classifier's in an initial
-   stage that trains the student. */
+/* The student's own parameters are always trained in the main stage, and in an initial stage that
+   trains the student all but the classifier's. */
 static void mark_student(struct builder *b)
 {
     b->trained_in = CTKD_STAGE_MAIN;
@@ -453,22 +455,23 @@ static void mark_student(struct builder *b)
             b->to->trained_in[i] = CTKD_STAGE_MAIN;
 }
 
-/* reached[node]: some loss of the stage takes a gradient from it, or from what is made of it. */
+/* Sets reached[node] where some loss of the stage takes a gradient from the node or from a value
+   computed from it. */
 static void mark_reached(const struct ctkd__graph *graph, const struct ctkd__stage_reads *stage,
                          bool *reached)
 {
     for (size_t i = 0; i < stage->n_reads; i++)
         if (stage->reads[i].gradient)
             reached[stage->outputs[stage->reads[i].output]] = true;
-    for (int node = graph->n_nodes - 1; node >= 0; node--) /* in order of computation */
+    for (int node = graph->n_nodes - 1; node >= 0; node--) /* inputs have lower numbers */
         for (int i = 0; i < 2 && reached[node]; i++)
             if (graph->nodes[node].inputs[i] >= 0)
                 reached[graph->nodes[node].inputs[i]] = true;
 }
 
-/* A parameter without a path to a loss of a stage has no gradient there and rests in it. Weight
-   decay alone would take the last batch norm of a WRN from 1 to 0.0028 in FSP's published 30
-   epochs. */
+/* A parameter that no loss of a stage depends on has no gradient there, so the stage leaves it
+   alone: weight decay by itself would shrink the last batch norm of a WRN from 1 to 0.0028 in the
+   30 epochs published for FSP. */
 static ctkd_status leave_out_unreached(struct ctkd__adaptors *to)
 {
     const struct ctkd__graph *const graph = to->graph;

@@ -13,7 +13,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(**(const char *const *const *)a, **(const char *const *const *)b);
 }
 
-/* Places of names in a list, sorted by name. */
+/* Pointers to the names of a list, sorted by name; freed by the caller. NULL: out of memory. */
 static const char *const **sorted_names(const struct ctkd__names *names)
 {
     const char *const **const sorted = malloc(names->count * sizeof *sorted);
@@ -24,7 +24,8 @@ static const char *const **sorted_names(const struct ctkd__names *names)
     return sorted;
 }
 
-/* The index in `in` of every name of `of`; in->count where it is not there. */
+/* out[i] is the index in `in` of name i of `of`, or in->count where `in` lacks it. False: out of
+   memory. */
 static bool find_all(const struct ctkd__names *of, const struct ctkd__names *in, uint32_t *out)
 {
     const char *const **const sorted = sorted_names(in);
@@ -37,7 +38,7 @@ static bool find_all(const struct ctkd__names *of, const struct ctkd__names *in,
     return sorted != NULL;
 }
 
-/* How many have no index, and the first of them as text. */
+/* How many names have no index (`none`), and the first four of them as text. */
 static size_t list_missing(const struct ctkd__names *of, const uint32_t *indices, size_t none,
                            char text[LIST_BYTES])
 {

@@ -1,4 +1,4 @@
-/* Which outputs of a network are the classes of the data, by their names. */
+/* Which outputs of a network are the classes of the data, matched by name. */
 #ifndef CTKD_TRAIN_CLASS_COLUMNS_H
 #define CTKD_TRAIN_CLASS_COLUMNS_H
 
@@ -9,18 +9,20 @@
 #include "util/names.h"
 
 /*
- * (*columns)[k] becomes the output of `own`, the network's classes, that has the name of class k of
- * `data`; freed by the caller. NULL where every output is the class of its place.
+ * (*columns)[k] becomes the index in `own`, the network's classes, of the name of class k of
+ * `data`; freed by the caller. *columns is NULL where the two lists are equal (util/names.h keeps
+ * equal lists as one), so that output k is class k.
  *
- *   CTKD_ESHAPE  a class of the data is missing, or without `select` the network has others: the
- *                message begins with `file` and names them
+ *   CTKD_ESHAPE  the network lacks a class of the data or, without `select`, has others;
+ *                the message begins with `file` and names them
  *   CTKD_ENOMEM
  */
 ctkd_status ctkd__class_columns(const char *file, const struct ctkd__names *own,
                                 const struct ctkd__names *data, bool select, uint32_t **columns,
                                 ctkd_error *err);
 
-/* logits [n][data], column k from column columns[k] of own_logits [n][own]. */
+/* Writes logits [n][data]: column k is column columns[k] of own_logits [n][own]. They must not
+   overlap. */
 void ctkd__class_columns_take(size_t n, size_t own, size_t data, const uint32_t *columns,
                               const float *own_logits, float *logits);
 

@@ -37,7 +37,7 @@ void ctkd__predictions_free(struct ctkd__predictions *predictions)
     *predictions = (struct ctkd__predictions){ 0 };
 }
 
-/* Room for n images, at least doubled where it is too small. */
+/* Makes room for n images; grows to at least double, so that batches append in linear time. */
 static ctkd_status make_room(struct ctkd__predictions *kept, size_t n, size_t classes,
                              ctkd_error *err)
 {

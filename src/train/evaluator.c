@@ -11,7 +11,7 @@ ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd_
 {
     *out = (struct ctkd__evaluator){ .config = config, .dist = dist };
     struct ctkd__engine_config engine = ctkd__config_engine(config, dist);
-    if (dist) /* an image's answer does not depend on them, and any number of ranks may evaluate */
+    if (dist) /* slices do not change an image's logits, but would restrict the number of ranks */
         engine.slices = 0;
     ctkd_status status = ctkd__data_open(config, false, false, dist, &out->data, err);
     if (status == CTKD_OK)

@@ -1,5 +1,4 @@
-/* Networks from files evaluated on a data set's test images: what `ctkd eval` and `ctkd check` do.
- */
+/* Evaluates networks from files on a data set's test images, for `ctkd eval` and `ctkd check`. */
 #ifndef CTKD_TRAIN_EVALUATOR_H
 #define CTKD_TRAIN_EVALUATOR_H
 
@@ -7,8 +6,8 @@
 #include "train/session.h"
 
 struct ctkd__evaluator {
-    const struct ctkd__config *config;
-    struct ctkd__dist *dist; /* borrowed; NULL: one rank */ /* borrowed */
+    const struct ctkd__config *config; /* borrowed */
+    struct ctkd__dist *dist;           /* borrowed; NULL: one rank */
     struct ctkd__data data;
     struct ctkd__engine engine;
 };
@@ -17,40 +16,41 @@ struct ctkd__evaluation {
     char file[1024];
     char note[CTKD__NOTE_BYTES];    /* what was guessed about the weights; "": nothing */
     struct ctkd__network_info info; /* of the network; dataset: the one it was evaluated on */
-    bool promised;                  /* the file or its manifest says its top-1 */
+    bool promised;                  /* the file or its manifest states a top-1 */
     struct ctkd__scores scores;
 };
 
 enum ctkd__evaluated_role { CTKD__EVALUATED_STUDENT, CTKD__EVALUATED_TEACHER };
 
-/* The test images of data.set and an engine. dist: NULL, or the ranks that share the images of each
-   batch; all make the same calls, and all have the results. */
+/* Opens the test images of data.set and an engine. dist: NULL, or the ranks that share the images
+   of each batch; all ranks must make the same calls, and all get the results. */
 ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd__dist *dist,
                                  struct ctkd__evaluator *out, ctkd_error *err);
 void ctkd__evaluator_close(struct ctkd__evaluator *evaluator);
 
-/* Opens the network of `path` for the evaluator's images. It is the student's or the teacher's of
-   the configuration: `role` is the section whose keys say what its file does not. mean, std: as
-   teacher.mean and .std, "": as the file says, else as the data set. */
+/* Opens the network of `path` for the evaluator's images. `role` chooses the section of the
+   configuration, student or teacher, whose keys supply what the file does not say. mean, std: lists
+   as in teacher.mean and .std; "": those of the file or, if it has none, of the data set. */
 ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
                                     enum ctkd__evaluated_role role, const char *path,
                                     const char *mean, const char *std, struct ctkd__teacher **out,
                                     ctkd_error *err);
-/* Its scores on all images. `kept`: NULL, or takes the predictions (train/evaluate.h). */
+/* Evaluates it on all images. `kept`: NULL, or gains the predictions (train/evaluate.h). */
 ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
                                 struct ctkd__evaluation *out, struct ctkd__predictions *kept,
                                 ctkd_error *err);
-/* Both, and the network is closed. */
+/* Opens a network, evaluates it and closes it. */
 ctkd_status ctkd__evaluator_predict(struct ctkd__evaluator *evaluator,
                                     enum ctkd__evaluated_role role, const char *path,
                                     const char *mean, const char *std, struct ctkd__evaluation *out,
                                     struct ctkd__predictions *kept, ctkd_error *err);
-/* The predictions of a teacher beside a student's. CTKD_EINVAL: of another number of classes. */
+/* The predictions of a teacher, to compare with a student's. CTKD_EINVAL: the numbers of classes
+   differ. */
 ctkd_status ctkd__evaluator_predict_teacher(struct ctkd__evaluator *evaluator, const char *path,
                                             const char *mean, const char *std,
                                             const struct ctkd__predictions *student,
                                             struct ctkd__predictions *teacher, ctkd_error *err);
-/* How the known normalisations do (train/normalisation_trials.h). */
+/* Tries the known normalisations (train/normalisation_trials.h). */
 ctkd_status ctkd__evaluator_try_normalisations(struct ctkd__evaluator *evaluator,
                                                struct ctkd__teacher *network,
                                                struct ctkd__trials *out, ctkd_error *err);

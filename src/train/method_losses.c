@@ -10,11 +10,11 @@
 
 struct method_loss {
     const struct ctkd__method *method;
-    const struct ctkd__read *reads; /* of the stage */
+    const struct ctkd__read *reads; /* [n_maps], a part of the stage's */
     ctkd_map *maps;                 /* [n_maps] */
     size_t n_maps;
     double *workspace;
-    size_t state, n_state; /* its part of the methods' state */
+    size_t state, n_state; /* offset and size of its part of the methods' state */
     int row;               /* of the profile */
 };
 
@@ -23,16 +23,16 @@ struct ctkd__method_losses {
     const struct ctkd__stage_reads *reads;
     struct method_loss items[CTKD__METHODS_MAX];
     ctkd_map maps[CTKD__READS_MAX];
-    float *dx[CTKD__READS_MAX];    /* gradient of each read; NULL without */
-    float *total[CTKD__READS_MAX]; /* of each output in this step: its first reader's dx, which the
-                                      others add theirs to; NULL: none yet */
-    float *ds, *dtau;              /* of one method */
+    float *dx[CTKD__READS_MAX];    /* gradient of each read; NULL: it takes none */
+    float *total[CTKD__READS_MAX]; /* gradient of each output in this step: the dx of its first
+                                      reader, to which the others add theirs; NULL: none yet */
+    float *ds, *dtau;              /* of one method, before its weight */
     ctkd_head head;
     float *head_values; /* weight, bias */
     ctkd_samples samples;
     int32_t *sample_labels;
-    uint32_t *positions; /* of each id of the data set among the images in use */
-    uint64_t *ids;       /* of the batch, as positions */
+    uint32_t *positions; /* by id in the data set: the position among the images in use */
+    uint64_t *ids;       /* [batch] positions of the batch's images */
     ctkd_pool pool;
 };
 
@@ -95,7 +95,8 @@ static ctkd_status read_head(struct ctkd__method_losses *losses)
     return CTKD_OK;
 }
 
-/* Labels and positions of the images in use: a method's state has a row for each of these. */
+/* Labels and positions of the images in use: a method's state has a row for each of them, not for
+   every image of the data set. */
 static ctkd_status read_samples(struct ctkd__method_losses *losses)
 {
     const struct ctkd__loader *const loader = losses->args.loader;
@@ -151,7 +152,8 @@ static ctkd_status create_item(struct ctkd__method_losses *losses, size_t index,
     return status;
 }
 
-/* A classifier is read as it is: its rows must be the classes of the data. */
+/* The teacher's classifier is handed to a method unpermuted, so its rows must be the classes of the
+   data, in their order. */
 static ctkd_status check_head(const struct ctkd__method_losses_args *args, ctkd_error *err)
 {
     for (size_t i = 0; args->teacher->columns && i < args->methods->count; i++)
@@ -268,7 +270,8 @@ static void add_sample(void *argument, size_t i)
             dx[j] *= a->weight;
 }
 
-/* The gradients of a method's maps go to the training program, those of one output added up. */
+/* Weights the gradients of a method's maps and hands them to the training program. Where several
+   methods read one output, their gradients are summed. */
 static void hand_over(struct ctkd__method_losses *losses, const struct method_loss *item, size_t n,
                       float weight)
 {
@@ -327,7 +330,7 @@ static ctkd_status evaluate(struct ctkd__method_losses *losses, struct method_lo
     const ctkd_status status = def->eval(item->method->config, &args);
     if (status != CTKD_OK)
         return status;
-    /* An initial stage is of the method's loss as it is, as published. */
+    /* As published, an initial stage minimises the method's loss without its weight. */
     const float weight = losses->args.stage == CTKD_STAGE_INITIAL
                              ? 1
                              : (float)(step->warmup_factor * (double)item->method->weight);
@@ -340,7 +343,8 @@ static ctkd_status evaluate(struct ctkd__method_losses *losses, struct method_lo
     return isfinite(*loss) ? CTKD_OK : CTKD_ENAN;
 }
 
-/* Outputs that nobody gives a gradient to in this step have none. */
+/* Before a step: the program must not use the gradients of the step before for an output that no
+   method reads in this one. */
 static void clear_gradients(struct ctkd__method_losses *losses)
 {
     for (size_t i = 0; i < losses->reads->n_outputs; i++) {
@@ -349,13 +353,13 @@ static void clear_gradients(struct ctkd__method_losses *losses)
     }
 }
 
-/* A strong view is for the methods that ask for it. */
+/* Whether a method takes part in a view: in a strong one only if it asks for views. */
 static bool of_view(const struct ctkd__method *method, ctkd_view view)
 {
     return view != CTKD_VIEW_STRONG || method->def->needs & CTKD_NEEDS_VIEWS;
 }
 
-/* A value that several methods read, or one twice, is sent once. */
+/* Sends a value once, however many reads there are of it. */
 static ctkd_status share_map(struct ctkd__method_losses *losses, const struct ctkd__read *read,
                              size_t n, bool *taps, bool *outputs, ctkd_error *err)
 {

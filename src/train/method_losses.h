@@ -1,6 +1,6 @@
 /*
- * The methods of a run at work in one stage: what they read of a step, their state, their losses
- * and where the gradients go.
+ * The methods of a run in one stage: collects the maps that they read of a step, evaluates their
+ * losses, and passes the gradients on to the training program.
  */
 #ifndef CTKD_TRAIN_METHOD_LOSSES_H
 #define CTKD_TRAIN_METHOD_LOSSES_H
@@ -27,45 +27,50 @@ struct ctkd__method_losses_args {
 
 struct ctkd__method_losses;
 
-/* Everything in args is borrowed until destroy. The state of methods is not part of it: see _state.
- */
+/* Everything in args is borrowed until destroy. The methods' state belongs to the run, not to this
+   object: see _state. CTKD_EUNSUPPORTED: a method reads the teacher's classifier, whose classes are
+   not those of the data in their order. */
 ctkd_status ctkd__method_losses_create(const struct ctkd__method_losses_args *args,
                                        struct ctkd__method_losses **out, ctkd_error *err);
 void ctkd__method_losses_destroy(struct ctkd__method_losses *losses);
 
-/* Values that the methods keep between steps, which belong to the state of the run. */
+/* How many floats the methods keep between steps. The caller owns them, as part of the state of the
+   run. */
 size_t ctkd__method_losses_state(const struct ctkd__method_losses *losses);
 /* Fills them for a new run. */
 void ctkd__method_losses_state_init(const struct ctkd__method_losses *losses, float *state);
 
-/* Gives the training program what it needs of the teacher's taps, before its forward pass. */
+/* Gives the training program the teacher's taps that adaptors take as inputs. Call it between the
+   forward passes of teacher and student. */
 void ctkd__method_losses_give_inputs(const struct ctkd__method_losses *losses);
 
-/* What the methods of a step are given and add to. */
+/* The inputs and outputs of the methods in one step. */
 struct ctkd__method_losses_step {
     const struct ctkd__batch *batch;
     const float *s, *t, *tau;
     size_t n_tau;
     uint64_t step; /* of the run, counted from 0 */
     ctkd_view view;
-    double warmup_factor;            /* factor of the weights: method.warmup_epochs */
-    float *state;                    /* of ctkd__method_losses_state values */
+    double warmup_factor;            /* of the weights, in (0, 1]: method.warmup_epochs */
+    float *state;                    /* [ctkd__method_losses_state] */
     float *ds, *dtau;                /* added to; NULL in an initial stage */
     float losses[CTKD__METHODS_MAX]; /* out, unweighted; NaN where a method has none in the stage */
     double loss;                     /* out, their weighted sum; in an initial stage unweighted */
-    size_t failed;                   /* the method whose status is returned */
+    size_t failed;                   /* out, on an error: index of the method that failed */
 };
 
 /* sum += weight * part, of n values. */
 void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum);
 
-/* With several ranks: what the step's methods read, of the images of all. All ranks call it, after
-   the forward passes and before _evaluate, which then has the same values on each. */
+/* With several ranks: gathers the maps that the step's methods read, so that every rank has those
+   of all images and _evaluate computes the same everywhere. All ranks call it, after the forward
+   passes and before _evaluate. Does nothing with one rank. */
 ctkd_status ctkd__method_losses_share(struct ctkd__method_losses *losses,
                                       const struct ctkd__method_losses_step *step, ctkd_error *err);
 
-/* Evaluates every method of the stage after the forward passes and hands the gradients on maps to
-   the training program. The status is that of the method `failed`. Allocates nothing. */
+/* Evaluates every method of the stage, after the forward passes, and hands the gradients of its
+   maps to the training program. An error is that of method `failed`; CTKD_ENAN: its loss is not
+   finite. Allocates nothing. */
 ctkd_status ctkd__method_losses_evaluate(struct ctkd__method_losses *losses,
                                          struct ctkd__method_losses_step *step);
 

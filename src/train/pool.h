@@ -5,7 +5,7 @@
 #include "ctkd/loss.h"
 #include "nn/workers.h"
 
-/* `workers` is borrowed as long as the pool is used; one caller at a time. */
+/* `workers` is borrowed for as long as the pool is used. One caller at a time. */
 ctkd_pool ctkd__pool(struct ctkd__workers *workers);
 
 #endif

@@ -11,8 +11,8 @@
 #include "util/sha256.h"
 #include "util/text.h"
 
-/* Constants of the data's channels; a grey channel that is repeated has its one in every channel.
- */
+/* The constants of the data set, or data.mean and .std. A grey channel may be repeated to several:
+   all of them get its constants. */
 static ctkd_status set_normalisation(const struct ctkd__config *config,
                                      const struct ctkd__dataset *dataset,
                                      struct ctkd__loader_config *loader, ctkd_error *err)
@@ -35,7 +35,7 @@ static ctkd_status set_normalisation(const struct ctkd__config *config,
     return status;
 }
 
-/* ctkd__network_info.resize of the test images. */
+/* The value of ctkd__network_info.resize for the test images. */
 static size_t resize_of(const struct ctkd__dataset *dataset,
                         const struct ctkd__network_info *images)
 {
@@ -64,7 +64,7 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     memcpy(images->std, loader->std, sizeof images->std);
 }
 
-/* The loader of what is trained on and, with data.dev, that of what is held out. */
+/* The loader of the training images and, with data.dev, that of those held out. */
 static ctkd_status open_training_images(const struct ctkd__config *config, bool views,
                                         const struct ctkd__loader_config *test,
                                         struct ctkd__data *data, ctkd_error *err)
@@ -166,8 +166,9 @@ void ctkd__data_close(struct ctkd__data *data)
 struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config,
                                                struct ctkd__dist *dist)
 {
-    /* Each thread owns whole images: more threads than images would have none. The sums keep their
-       order, and with it their bits. Slices may have none. */
+    /* A thread works on whole images, so threads beyond the number of images would be idle. Leaving
+       them out changes neither the order of the sums nor a bit of the result. train.slices fixes
+       the number of parts instead, some of which may be empty. */
     const size_t ranks = ctkd__dist_size(dist);
     const size_t threads = (size_t)config->train.threads,
                  images = (ctkd__config_pass(config) + ranks - 1) / ranks;
@@ -190,8 +191,8 @@ struct ctkd__weights ctkd__session_student(const struct ctkd__session *session)
     return student;
 }
 
-/* The tensors of a file as parameters of the student, whose last layer keeps its drawn values where
-   the file has other classes. */
+/* Renames and completes the tensors of a file to the student's parameters. Where the file has other
+   classes, the last layer keeps its drawn values. */
 static ctkd_status fit_start(struct ctkd__session *session, const struct ctkd__weights *student,
                              struct ctkd__weights_file *file, ctkd_error *err)
 {
@@ -208,7 +209,7 @@ static ctkd_status fit_start(struct ctkd__session *session, const struct ctkd__w
     return status;
 }
 
-/* Weights to start from: drawn, or those of a file. */
+/* The weights to start from: drawn, then replaced by those of student.init if there is one. */
 static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
 {
     const struct ctkd__config *config = session->config;
@@ -248,7 +249,8 @@ static ctkd_status build_student(struct ctkd__session *session, ctkd_error *err)
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "student.network");
 }
 
-/* Makes what the last batch of an epoch needs where it is smaller, and the last group of each. */
+/* Prepares the program for its smaller passes: the last batch-norm group of every batch and the
+   last group of the last batch of an epoch, if these have fewer images. */
 static ctkd_status prepare_last(const struct ctkd__session *session,
                                 struct ctkd__training *training, ctkd_error *err)
 {
@@ -285,7 +287,7 @@ static ctkd_status prepare_teacher(struct ctkd__session *session, ctkd_error *er
     return status == CTKD_OK ? prepare_last(session, teacher->training, err) : status;
 }
 
-/* What the methods put on the student, and which taps of the teacher they read. */
+/* Plans the methods: adds their adaptors to the student and keeps the teacher's taps they read. */
 static ctkd_status open_methods(struct ctkd__session *session, ctkd_error *err)
 {
     const struct ctkd__adaptors_args args = { .methods = &session->methods,
@@ -469,7 +471,8 @@ static ctkd_status open_step(struct ctkd__session *session, bool distil, ctkd_er
     return status;
 }
 
-/* Of files their names: to read all of them would take as long as an epoch. */
+/* Image files are identified by the list of them, because reading all would take as long as an
+   epoch. */
 static void digest_images(const struct ctkd__images *images, const struct ctkd__layout_part *part,
                           char *pixels, char *labels)
 {
@@ -481,8 +484,8 @@ static void digest_images(const struct ctkd__images *images, const struct ctkd__
     ctkd__sha256_bytes(images->labels, images->count * sizeof *images->labels, labels);
 }
 
-/* For CIFAR 0.1 s, or 0.4 s on a CPU without instructions for it: a resumed run must see the same
-   data, and a data set is more easily exchanged than a run is repeated. */
+/* A resumed run must see the same data. For CIFAR this takes 0.1 s, or 0.4 s on a CPU without SHA
+   instructions, which is cheap beside a run continued on the wrong data. */
 static void digest_data(struct ctkd__session *session)
 {
     const struct ctkd__dataset *const dataset = session->data.dataset;
@@ -494,7 +497,7 @@ static void digest_data(struct ctkd__session *session)
                   digest->test_labels);
 }
 
-/* What several ranks cannot do yet, or at all. */
+/* Refuses settings that do not work with several ranks. */
 static ctkd_status check_ranks(const struct ctkd__config *config, bool distil,
                                const struct ctkd__dist *dist, ctkd_error *err)
 {
@@ -546,7 +549,7 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
         status = open_teacher(session, err);
     if (status == CTKD_OK)
         status = open_student(session, distil, err);
-    if (status == CTKD_OK && distil) /* nothing in this process may change a teacher */
+    if (status == CTKD_OK && distil) /* after the last import: a stray write now faults */
         status = ctkd__teacher_protect(session->teacher, err);
     if (status == CTKD_OK)
         status = open_step(session, distil, err);
@@ -617,7 +620,8 @@ ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
         ctkd__profile_reset(session->engine.profile);
     if (status != CTKD_OK)
         return ctkd__fail_within(err, status, "%s", session->teacher->file);
-    /* On a part of the test images the top-1 is an estimate: allow three standard errors more. */
+    /* On a part of the test images the top-1 is an estimate: allow three standard errors more, each
+       at most 50 / sqrt(n) points. */
     double tolerance = (double)config->teacher.tolerance;
     if (config->data.test_limit > 0)
         tolerance += 3 * 50 / sqrt((double)scores->n);

@@ -13,29 +13,30 @@ struct ctkd__data {
     struct ctkd__loader *dev; /* training images held out by data.dev; NULL: none, or not asked */
     struct ctkd__network_info images; /* dataset, classes, size and normalisation as loaded */
 };
-/* views: the training images come with a strong view each. dist: NULL, or the ranks that share
-   every batch. */
+/* training: opens the training images too, and with data.dev those held out. views: each training
+   image comes with a strong view as well. dist: NULL, or the ranks that share every batch. */
 ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
                             const struct ctkd__dist *dist, struct ctkd__data *data,
                             ctkd_error *err);
-/* Image files are decoded by the engine's workers from now on, which stay open longer than the last
-   batch is taken. */
+/* From now on the engine's workers decode image files. The engine must stay open until the last
+   batch has been taken. */
 ctkd_status ctkd__data_use_engine(struct ctkd__data *data, const struct ctkd__engine *engine,
                                   ctkd_error *err);
-/* The classes that a network knows, where the labels leave open how many there are and it knows
- * more. */
+/* Where the labels leave the number of classes open and the network has more, the data set takes
+   over the network's number. */
 void ctkd__data_take_classes(struct ctkd__data *data, const struct ctkd__network_info *network);
-/* How many classes such a network may know: as many as labels can say, or exactly those of the
-   data. */
+/* How many classes a network may have: as many as labels can express where their number is open,
+   else the number of the data set. */
 size_t ctkd__data_classes_max(const struct ctkd__data *data);
 void ctkd__data_close(struct ctkd__data *data);
 
-/* The engine that the section `train` of a configuration asks for; its texts are the
-   configuration's. */
+/* The engine that the section `train` of a configuration asks for. Its strings are borrowed from
+   the configuration. */
 struct ctkd__engine_config ctkd__config_engine(const struct ctkd__config *config,
                                                struct ctkd__dist *dist);
 
-/* SHA-256 of what a data set holds, in hexadecimal. */
+/* SHA-256 of what a data set holds, in hexadecimal; of image files their list, not their contents.
+ */
 struct ctkd__data_digest {
     char train_images[65], train_labels[65], test_images[65], test_labels[65];
 };
@@ -52,7 +53,7 @@ struct ctkd__session {
     const struct ctkd__graph *graph;   /* of the student alone: the first part of `network` */
     struct ctkd__inference *inference; /* of the student, for evaluation */
     struct ctkd__teacher *teacher;     /* NULL: trained on labels alone */
-    struct ctkd__teacher_store *store; /* of its answers; NULL: each is computed */
+    struct ctkd__teacher_store *store; /* of the teacher's logits; NULL: all are computed */
     struct ctkd__methods methods;      /* with a teacher */
     struct ctkd__adaptors *adaptors;   /* with a teacher */
     struct ctkd__weights *weights;     /* of network */
@@ -64,36 +65,37 @@ struct ctkd__session {
     float *logits; /* of an evaluated batch */
 };
 
-/* distil: with the teacher of the configuration. dist: NULL, or all ranks open the session, step,
-   evaluate and predict together; their states stay the same to the bit. */
+/* distil: with the configuration's teacher and methods. dist: NULL, or all ranks open the session,
+   step, evaluate and predict together; their states stay bit-identical. `config` and `dist` are
+   borrowed until close. */
 ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                struct ctkd__dist *dist, struct ctkd__session **out,
                                ctkd_error *err);
 void ctkd__session_close(struct ctkd__session *session);
 
-/* Opens the store that teacher.store names; without one there is nothing to do. `note`: how much
-   it holds, or why it is not used; "" when nobody asked for one. Creates files, so that sessions
-   that only look do not call it. Steps use it from then on. */
+/* Opens the store that teacher.store names, if it names one; later steps use it. `note`: how much
+   it holds, or why it is not used; "" when none was asked for. It creates files, so sessions that
+   only inspect a run must not call it. */
 ctkd_status ctkd__session_open_store(struct ctkd__session *session, char note[CTKD__STORE_NOTE],
                                      ctkd_error *err);
 
-/* Measures the teacher on the test images and stops when it is far below what its file or the
-   configuration promises. `scores` is written in both cases. */
+/* Evaluates the teacher on the test images. CTKD_ERANGE: its top-1 is more than teacher.tolerance
+   below what its file or teacher.expect_top1 states; `scores` is written then, too. */
 ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
                                            struct ctkd__scores *scores, ctkd_error *err);
 
 /* The student's part of the weights, which are shared with session->weights. */
 struct ctkd__weights ctkd__session_student(const struct ctkd__session *session);
 
-/* The student with its present weights on the test images and, where there is a validation part,
-   on that. `kept`: NULL, or takes its predictions of the test images (evaluate.h), which the caller
-   frees, also after an error. */
+/* Evaluates the student with its present weights on the test images and, where there is a
+   validation part, on that; else `dev` is not written. `kept`: NULL, or gains the predictions of
+   the test images (evaluate.h), which the caller frees, also after an error. */
 ctkd_status ctkd__session_evaluate(struct ctkd__session *session, struct ctkd__scores *test,
                                    struct ctkd__scores *dev, struct ctkd__predictions *kept,
                                    ctkd_error *err);
-/* What the student, and the teacher where there is one, make of every test image. Predictions that
-   `student` has already (n above 0) are those of the present weights. The caller frees both, also
-   after an error. */
+/* The predictions of the student, and of the teacher where there is one, for every test image. If
+   `student` holds predictions already (n above 0), they must be those of the present weights and
+   are kept. The caller frees both, also after an error. */
 ctkd_status ctkd__session_predict(struct ctkd__session *session, struct ctkd__predictions *student,
                                   struct ctkd__predictions *teacher, ctkd_error *err);
 

@@ -20,7 +20,8 @@ static size_t first_part(size_t count)
     return part;
 }
 
-/* At most a chunk. The second part waits in memory of its own: one chunk for each level. */
+/* Sums at most CHUNK values. Each level of the tree keeps its second part in a chunk of its own on
+   the stack. */
 static void sum_tree(const float *const *gradients, size_t count, size_t begin, size_t n,
                      float *sum)
 {
@@ -80,11 +81,11 @@ void ctkd__sgd_update_range(const struct ctkd__sgd_group *group, size_t begin, s
 
 struct norm_job {
     const struct ctkd__sgd_group *group;
-    size_t n_workers, parts; /* a multiple of the workers */
+    size_t n_workers, parts; /* parts: a multiple of the workers */
     double *sums;            /* [parts] */
 };
 
-/* Whole chunks for each worker: no cache line is written by two. */
+/* Each worker gets whole chunks, so that no two write to one cache line. */
 static size_t first_of(size_t n, size_t worker, size_t n_workers)
 {
     const size_t at = (n + CHUNK - 1) / CHUNK * worker / n_workers * CHUNK;

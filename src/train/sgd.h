@@ -1,6 +1,6 @@
 /*
- * Stochastic gradient descent over flat parameter groups, in one pass: the gradient's slices are
- * summed and the parameters updated (doc/methods.md, "Update").
+ * Stochastic gradient descent over flat parameter groups. One pass sums the slices of the gradient
+ * and updates the parameters (doc/methods.md, "Update").
  *
  *   d = g + weight_decay * x
  *   v <- momentum * v + d
@@ -20,7 +20,7 @@ struct ctkd__sgd_group {
     float *values, *velocity;      /* [n]; velocity is the optimiser's state */
     const float *const *gradients; /* n_gradients of [n]; the gradient is their sum */
     size_t n, n_gradients;
-    size_t n_tree; /* so many of them are summed as a tree, then the others in order;
+    size_t n_tree; /* how many of them are summed as a tree, before the others in order;
                       0: all in order */
     float lr, momentum, weight_decay; /* lr of this step */
     float scale;                      /* of the gradient: 1, or less when its norm is clipped */
@@ -35,8 +35,9 @@ void ctkd__sgd_sum(const float *const *gradients, size_t n_gradients, size_t n_t
 /* Updates elements begin..end-1 of a group. */
 void ctkd__sgd_update_range(const struct ctkd__sgd_group *group, size_t begin, size_t end);
 
-/* L2 norm of a group's gradient, NaN or infinity when any element is that. It is summed
-   in `parts` parts, a multiple of the workers, on which its last digits depend. sums: [parts]. */
+/* L2 norm of a group's gradient; not finite when any element is not. It is summed in `parts` parts,
+   a multiple of the number of workers; the last digits depend on `parts`, not on the workers.
+   sums: [parts], overwritten. */
 double ctkd__sgd_norm(const struct ctkd__sgd_group *group, struct ctkd__workers *workers,
                       size_t parts, double *sums);
 

@@ -1,4 +1,5 @@
-/* Everything of a run that changes while it trains, in one place: what a checkpoint holds. */
+/* Everything of a run that changes while it trains, in one place: what a checkpoint holds, except
+   for `loading`. */
 #ifndef CTKD_TRAIN_STATE_H
 #define CTKD_TRAIN_STATE_H
 
@@ -20,11 +21,12 @@ struct ctkd__epoch_sums {
     uint64_t teacher_hits, teacher_misses, teacher_damaged; /* with a store: images */
 };
 
-/* Getting the batches of an epoch, as far as this process ran it: measured, and in no checkpoint. */
+/* The time spent getting the batches of the epoch, as far as this process has run it. It is only
+   reported, and not part of a checkpoint. */
 struct ctkd__loading {
     uint64_t batches;
-    double seconds;     /* until each was there: of files also to decode them */
-    uint64_t waited_ns; /* of these, for files or for threads that prepare batches */
+    double seconds;     /* in ctkd__loader_next, including the decoding of files */
+    uint64_t waited_ns; /* the part of it spent waiting for files or for loader threads */
 };
 
 /* Bins of the temperatures of an epoch, over the range of a learnable one. */
@@ -37,11 +39,11 @@ struct ctkd__run_state {
     uint64_t step;       /* steps done in all */
     struct ctkd__epoch_sums sums;
     struct ctkd__loading loading;
-    /* The epoch with the best top-1 on the validation part, without one on the test images; in
-       percent, -1 before the first evaluation. */
-    double best_top1, best_dev_top1; /* on the test images, on the validation part, in that epoch */
+    /* The best epoch is that with the best top-1 on the validation part or, without one, on the
+       test images. In percent, -1 before the first evaluation. */
+    double best_top1, best_dev_top1; /* of that epoch: on the test images, on the validation part */
     uint64_t best_epoch;
-    bool evaluated; /* test and dev are of the weights at the end of the last epoch */
+    bool evaluated;                /* test and dev belong to the present weights */
     struct ctkd__scores test, dev; /* last evaluation; dev.n is 0 without a validation part */
     double seconds;                /* of the whole run, up to the end of the last epoch */
 
@@ -55,7 +57,7 @@ struct ctkd__run_state {
     size_t n_method_state;
 };
 
-/* `weights` is borrowed; `temperature` is taken over when this succeeds, and may be NULL. */
+/* `weights` is borrowed. `temperature` may be NULL; the state owns it if this succeeds. */
 ctkd_status ctkd__run_state_init(struct ctkd__run_state *state, struct ctkd__weights *weights,
                                  ctkd_temperature *temperature, size_t n_method_state,
                                  ctkd_error *err);

@@ -1,7 +1,8 @@
 /*
- * One training step, in this order: teacher, student, temperature, losses, backward, SGD.
- * Everything about distillation is libctkd's, through its public headers. Without a teacher the
- * step has the cross-entropy alone; in an initial stage it has the methods' losses alone.
+ * One training step, in this order: teacher, student, cross-entropy, temperature, the teacher's
+ * losses, backward, SGD. All computations of distillation come from libctkd through its public
+ * headers. Without a teacher there is only the cross-entropy; in an initial stage there are only
+ * the methods' losses.
  */
 #ifndef CTKD_TRAIN_STEP_H
 #define CTKD_TRAIN_STEP_H
@@ -19,18 +20,18 @@ struct ctkd__step_args {
     struct ctkd__workers *workers;
     struct ctkd__profile *profile;   /* or NULL */
     struct ctkd__run_state *state;   /* weights, velocities and temperature are moved */
-    const unsigned char *trained_in; /* of each parameter of the weights' graph; NULL: all */
+    const unsigned char *trained_in; /* as ctkd__adaptors.trained_in; NULL: all are trained */
     struct ctkd__teacher *teacher;   /* NULL: cross-entropy alone, with weight 1 */
-    struct ctkd__teacher_store *const *store;  /* where its answers are kept; *store may be NULL */
+    struct ctkd__teacher_store *const *store;  /* of the teacher's logits; *store may be NULL */
     const struct ctkd__methods *methods;       /* with a teacher */
     struct ctkd__method_losses *method_losses; /* NULL: no method */
     size_t classes;
     size_t image_floats; /* of the batches: channels x height x width */
 };
 
-/* What a step measured; NaN is what it has not: loss_kd and tau without a teacher, loss_method
-   without a method, loss_ce and loss_kd in an initial stage. tau is the one used in this step,
-   before its update. */
+/* What a step measured. A value that the step does not have is NaN: loss_kd and tau without a
+   teacher, loss_method without a method, loss_ce, loss_kd and tau in an initial stage. tau is the
+   one used in this step, before its update. */
 struct ctkd__step_report {
     float loss, loss_ce, loss_kd; /* total; unweighted parts */
     float loss_method; /* unweighted when there is one method, else the weighted sum of all */
@@ -40,9 +41,9 @@ struct ctkd__step_report {
     /* L2 norms of the weighted parts' gradients on the student's logits: their balance. Of the
        first step only; NaN in the others. */
     float gradient_ce, gradient_kd, gradient_method;
-    float lambda, lr;                          /* reversal strength; the student's learning rate */
-    size_t correct;                            /* images whose label is first */
-    struct ctkd__teacher_store_counts teacher; /* with a store: where answers came from */
+    float lambda, lr; /* reversal strength; the student's learning rate */
+    size_t correct;   /* images whose label ranks first, in the usual view */
+    struct ctkd__teacher_store_counts teacher; /* with a store: where the logits came from */
 };
 
 struct ctkd__training_step;
@@ -52,38 +53,42 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
                               ctkd_error *err);
 void ctkd__step_destroy(struct ctkd__training_step *step);
 
-/* The temperature module of a configuration, for the run's state. */
+/* Creates the temperature module of a configuration, for the run's state; the caller owns it. */
 ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t classes,
                                    ctkd_temperature **out, ctkd_error *err);
 
 /*
+ * Runs one step: _gradients, then _update.
+ *
  * @param epoch      counted from 1
- * @param lr_factor  of the schedule, times each group's base rate
+ * @param lr_factor  ctkd__schedule_factor: scales each parameter group's base learning rate
  *
  * CTKD_ENAN: a logit, a loss, tau or a gradient is not finite; the message names it with the epoch,
- * the step within it and samples, and no parameter was changed (running statistics were). Allocates
- * nothing.
+ * the step within it and the samples. No parameter has changed then, but running statistics have.
+ * Allocates nothing.
  */
 ctkd_status ctkd__step_run(struct ctkd__training_step *step, const struct ctkd__batch *batch,
                            uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
                            ctkd_error *err);
 
-/* Its two halves. The gradients move nothing but running statistics, counts of temperatures and
-   memories of methods; the update moves everything else. n: images of the batch. */
+/* The two halves of a step. _gradients changes only running statistics, the counts of temperatures
+   and the state of methods; _update changes the parameters and velocities. n: images of the batch,
+   for the profile. */
 ctkd_status ctkd__step_gradients(struct ctkd__training_step *step, const struct ctkd__batch *batch,
                                  uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
                                  ctkd_error *err);
 void ctkd__step_update(struct ctkd__training_step *step, size_t n, double lr_factor);
 
-/* A report in which nothing is measured yet: the learning rate and lambda alone. */
+/* A report with only the learning rate and lambda, before anything is measured. */
 ctkd_status ctkd__step_begin(const struct ctkd__training_step *step, uint64_t epoch,
                              double lr_factor, struct ctkd__step_report *report, ctkd_error *err);
 
-/* With two views: the gradient of the strong one in the last step, in the layout of the weights'
-   block; the training program has that of the usual one. NULL with one view. */
+/* The gradient of the strong view in the last step, in the layout of the weights' block; the
+   training program has that of the usual view. NULL with one view and with batch-norm groups. For
+   tests. */
 const float *ctkd__step_strong_gradient(const struct ctkd__training_step *step);
 
-/* Reversal strength of an epoch. */
+/* Reversal strength of an epoch, counted from 1. */
 ctkd_status ctkd__step_lambda(const struct ctkd__config *config, uint64_t epoch, float *lambda);
 
 #endif

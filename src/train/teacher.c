@@ -85,8 +85,8 @@ static ctkd_status rescale_to_own(struct ctkd__teacher *teacher,
     return teacher->x ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", teacher->file);
 }
 
-/* Constants of bytes are refused with those that were meant: unlike a file's,
-   they are easily set right. */
+/* Refuses constants for pixels of 0 to 255 and suggests those for 0 to 1. A file with such
+   constants is accepted with a note, but keys of the configuration are easy to correct. */
 static ctkd_status check_given(const struct ctkd__network_info *info, ctkd_error *err)
 {
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX];
@@ -128,7 +128,7 @@ void ctkd__teacher_restore(struct ctkd__teacher *teacher, const struct ctkd__net
     memcpy(teacher->info.mean, info->mean, sizeof info->mean);
     memcpy(teacher->info.std, info->std, sizeof info->std);
     teacher->normalisation_source = normalisation_source;
-    /* It asks for no memory: what this normalisation needs was there before. */
+    /* It cannot fail: this normalisation was in use before, and its buffer is still allocated. */
     (void)!rescale_to_own(teacher, images, NULL);
 }
 
@@ -157,7 +157,8 @@ static ctkd_status import(struct ctkd__teacher *teacher, const struct ctkd__tens
     return status;
 }
 
-/* Compiles the program, in place of one before: values that are kept change what can be fused. */
+/* Compiles the program, replacing an earlier one: which values are kept decides what can be
+   fused. */
 static ctkd_status compile_with_taps(struct ctkd__teacher *teacher, const int *nodes, size_t count,
                                      const struct ctkd__engine *engine, ctkd_error *err)
 {
@@ -174,8 +175,8 @@ static ctkd_status compile_with_taps(struct ctkd__teacher *teacher, const int *n
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", teacher->file);
 }
 
-/* The classes of weights that do not say them: as the data when a matrix has that many rows, else
-   what the classifier seems to have when that is more. */
+/* The number of classes of weights that do not state it: that of the data if some matrix has as
+   many rows, else that of what looks like the classifier, if it is greater. */
 static size_t classes_of_weights(const struct ctkd__tensors *tensors, size_t classes)
 {
     size_t channels, found;
@@ -185,8 +186,8 @@ static size_t classes_of_weights(const struct ctkd__tensors *tensors, size_t cla
     return ctkd__match_sizes(tensors, &channels, &found) && found > classes ? found : classes;
 }
 
-/* The names of its outputs against those of the data's classes; `images` gets the number of classes
-   that its graph must have. */
+/* Matches the names of the network's outputs with the classes of the data. `images` gets the number
+   of classes that the graph must have. */
 static ctkd_status match_classes(struct ctkd__teacher *teacher,
                                  const struct ctkd__teacher_args *args,
                                  struct ctkd__network_info *images, ctkd_error *err)
@@ -216,7 +217,7 @@ static ctkd_status match_classes(struct ctkd__teacher *teacher,
                                : ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", teacher->file);
 }
 
-/* What became of the names, for its note. */
+/* Adds to the teacher's note how its outputs were matched with the classes. */
 static void note_classes(struct ctkd__teacher *teacher, const struct ctkd__network_info *images)
 {
     if (teacher->columns && teacher->own_classes > images->classes)
@@ -261,7 +262,7 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
                                           teacher->note, err);
     char other[CTKD__NOTE_BYTES];
     ctkd__sets_text(&file->sets, key, other, sizeof other);
-    if (status == CTKD_ESHAPE && other[0]) /* they were tried */
+    if (status == CTKD_ESHAPE && other[0]) /* all sets of the file were tried */
         return ctkd__fail_within(err, status, "%s, but none of them fits", other);
     if (status != CTKD_OK)
         return status == CTKD_EINVAL || status == CTKD_ENOTFOUND
@@ -384,7 +385,7 @@ ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", teacher->file);
 }
 
-/* The images of this rank in a batch of n. */
+/* The images first to end - 1 of a batch, which are this rank's. */
 struct own_rows {
     size_t first, end;
 };
@@ -411,7 +412,7 @@ static void rescale(struct ctkd__teacher *teacher, size_t n, const float *x)
     }
 }
 
-/* The batch as the teacher was trained to see it. */
+/* The batch with the normalisation that the teacher was trained with. */
 static const float *own_view(struct ctkd__teacher *teacher, size_t n, const float *x)
 {
     if (!teacher->rescales)
@@ -420,7 +421,8 @@ static const float *own_view(struct ctkd__teacher *teacher, size_t n, const floa
     return teacher->x;
 }
 
-/* Where its own logits go, and from there to those of the data's classes. */
+/* Where the network writes its logits: a buffer of its own if take_columns must pick the classes of
+   the data from them. */
 static float *own_room(const struct ctkd__teacher *teacher, float *logits)
 {
     return teacher->columns ? teacher->own_logits : logits;

@@ -1,8 +1,9 @@
 /*
- * A trained network from a file, compiled for inference: the teacher, and what `ctkd eval`
- * evaluates. Where a method asks for it, the forward pass of a step is a second program's, with the
- * batch's statistics in its batch norms. It takes images as the student's loader normalises them
- * and honours the normalisation that it was trained with: x_own = x * scale + shift per channel.
+ * A trained network from a file, compiled for inference: the teacher of a run, or what `ctkd eval`
+ * evaluates. Where a method asks for batch statistics, a second program with those in its batch
+ * norms runs the forward pass of a step. The network takes images as the loader normalises them and
+ * converts them to the normalisation that it was trained with: x_own = x * scale + shift per
+ * channel.
  */
 #ifndef CTKD_TRAIN_TEACHER_H
 #define CTKD_TRAIN_TEACHER_H
@@ -12,21 +13,21 @@
 #include "weights/weights_file.h"
 
 struct ctkd__teacher_args {
-    const char *role;    /* first level of the keys that messages name, and of
-                               rows in a profile: "teacher" or "student"; kept */
+    const char *role;    /* "teacher" or "student", for messages and profiles; borrowed */
     const char *path;    /* run directory or weights file of any format */
     const char *network; /* "": as the file says */
-    const char *weights; /* which set of them in the file; "" or NULL: the preferred one */
-    /* file with the names of its outputs, of which those of `images` are used; "" or NULL: as the
-       file says, and then it may have no others */
+    const char *weights; /* which set of weights in the file; "" or NULL: the preferred one */
+    /* File with the names of the network's outputs, from which those of `images` are picked. "" or
+       NULL: the names in the weights file, which must then be exactly those of `images`. */
     const char *classes;
     const char *mean, *std; /* teacher.mean and .std; "": as the file says, else as `images` */
     const struct ctkd__network_info
         *images;        /* dataset, classes, size and normalisation of the batches */
-    size_t classes_max; /* it may have so many: more than `images` where the labels say only at
-                           least how many there are */
+    size_t classes_max; /* most classes that the network may have: more than those of `images` where
+                           the labels give only a lower bound */
     size_t batch_max;
-    /* ctkd__teacher_keep_taps follows and compiles it; no forward pass comes before */
+    /* Leaves the compilation to ctkd__teacher_keep_taps, which must come before any forward
+       pass. */
     bool compiled_by_taps;
 };
 
@@ -46,43 +47,47 @@ struct ctkd__teacher {
     enum ctkd__source normalisation_source; /* whose mean and std info has */
     bool rescales;
     float scale[CTKD__CHANNELS_MAX], shift[CTKD__CHANNELS_MAX];
-    /* Where its outputs are not the classes of the data in their order: which of them are, by name
-       (class_columns.h), and its own logits of a batch. info has the classes of the data. */
+    /* Where the outputs are not the classes of the data in their order: the output of each class
+       (class_columns.h), and a buffer for the network's own logits. info has the classes of the
+       data. NULL and 0 otherwise. */
     uint32_t *columns;
     float *own_logits;
     size_t own_classes;
-    float *x; /* a rescaled batch; NULL when the normalisations agree */
+    float *x; /* buffer for a rescaled batch; NULL while the normalisations have always agreed */
     size_t batch_max;
     struct ctkd__dist *dist; /* NULL: one rank */
     const float **taps;      /* [n_taps] of [n][c][h][w]: of the last _forward */
-    float **tap_memory;      /* of the inference program's; the training program has its own */
-    size_t *tap_floats;      /* of an image */
+    float **tap_memory;      /* [n_taps] taps of the inference program; NULL with `training` */
+    size_t *tap_floats;      /* [n_taps] floats of one image */
     size_t n_taps;
 };
 
-/* Errors say what the file holds and what the data set needs: classes, channels, size, names. */
+/* CTKD_ESHAPE: the network does not fit the images; the message says what the file holds and what
+   the data set needs (classes, channels, size, names). The engine must outlive the teacher. */
 ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
                                const struct ctkd__engine *engine, struct ctkd__teacher **out,
                                ctkd_error *err);
 void ctkd__teacher_close(struct ctkd__teacher *teacher);
 
-/* Has its images normalised otherwise from now on: comma lists as teacher.mean and .std, "" for no
-   change. CTKD_ERANGE: a deviation that is not positive, constants of pixels of 0 to 255. */
+/* Changes the normalisation of the network's images: comma-separated lists as in teacher.mean and
+   .std, "" for no change. CTKD_ERANGE: a deviation that is not positive, constants for pixels of 0
+   to 255, or values beyond the range of a float. */
 ctkd_status ctkd__teacher_normalise(struct ctkd__teacher *teacher,
                                     const struct ctkd__network_info *images, const char *mean,
                                     const char *std, ctkd_error *err);
-/* Back to the mean and std of `info`, which were the teacher's before. */
+/* Restores the mean and std of `info`, which must have been the teacher's before. */
 void ctkd__teacher_restore(struct ctkd__teacher *teacher, const struct ctkd__network_info *images,
                            const struct ctkd__network_info *info,
                            enum ctkd__source normalisation_source);
 
-/* From now on _forward keeps the values of these nodes of teacher->graph in taps; compiles the
-   teacher where it was opened with compiled_by_taps. At most once with a node. */
+/* Makes _forward keep the values of `count` nodes of teacher->graph in teacher->taps, and compiles
+   the teacher if it was opened with compiled_by_taps. Call it at most once with count above 0. */
 ctkd_status ctkd__teacher_keep_taps(struct ctkd__teacher *teacher, const int *nodes, size_t count,
                                     const struct ctkd__engine *engine, ctkd_error *err);
 
-/* The same, and _forward is that of a network in training: its batch norms use the statistics of
-   the batch. Its running statistics stay as they are: only _forward_evaluation reads them. */
+/* As _keep_taps, but _forward becomes that of a network in training, whose batch norms use the
+   statistics of the batch. The running statistics do not change: only _forward_evaluation reads
+   them. */
 ctkd_status ctkd__teacher_use_batch_statistics(struct ctkd__teacher *teacher, const int *nodes,
                                                size_t count, const struct ctkd__engine *engine,
                                                ctkd_error *err);
@@ -90,12 +95,13 @@ ctkd_status ctkd__teacher_use_batch_statistics(struct ctkd__teacher *teacher, co
 /* Makes all weights and running statistics read-only memory until close. */
 ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err);
 
-/* The forward pass of a step: with batch statistics where a method asks for them, and taps. With
-   several ranks the rows of this one alone: training.h. */
+/* The forward pass of a step, with taps, and with batch statistics where a method asks for them.
+   x [n][c][h][w] as normalised by the loader, logits [n][classes]. With several ranks it computes
+   only the rows of this rank (nn/compile/training.h). */
 ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
                                   float *logits, ctkd_error *err);
 
-/* After it: rows of tap `index` that other ranks have become those of all. */
+/* After _forward: gathers the rows of tap `index` from all ranks. All ranks call it. */
 ctkd_status ctkd__teacher_share_tap(struct ctkd__teacher *teacher, size_t n, size_t index,
                                     ctkd_error *err);
 

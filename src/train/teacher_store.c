@@ -16,21 +16,21 @@
 #include "util/sha256.h"
 
 enum {
-    PROBES = 16, /* images that a teacher is tried with: a worker takes no more at once */
+    PROBES = 16, /* images that a teacher is tried with: the most a worker computes at once */
     IDENTITY_BYTES = 3072,
     NAME_DIGITS = 16
 };
-static const uint64_t wait_limit_ns = 5000000000; /* a share takes a small part of it */
+static const uint64_t wait_limit_ns = 5000000000; /* far longer than computing a share takes */
 
 bool ctkd__teacher_store_asked(const char *folder)
 {
     return folder[0] && strcmp(folder, "off") != 0;
 }
 
-/* --- whether answers depend on company */
+/* --- whether the logits of an image depend on the other images of the call */
 
-/* Views of images, of all and not of those that a run chooses. Files would have to be read: noise
-   does as well, and each of their rows has its seal. */
+/* Probe i: a view of the first images of the data set, whichever of them the run uses, so that all
+   runs try the same probes. Image files would have to be decoded: noise serves as well there. */
 static void make_probe(const struct ctkd__teacher_store *store, size_t samples, size_t i, float *x)
 {
     if (!store->seals)
@@ -49,10 +49,10 @@ static ctkd_status try_probes(struct ctkd__teacher_store *store, const float *pr
     return ctkd__teacher_forward(store->teacher, n, store->x, store->logits, err);
 }
 
-/* A library chooses its code by the number of images, so that nobody can promise that the code of
-   one number adds in the order of another's. Every number that a worker can get at once is tried,
-   and the last ones of a call; `sum` becomes the SHA-256 of the answers. *bad: a number of images
-   with other bits than one alone has, or 0. */
+/* A library chooses its code by the number of images, and the code for one number may add in
+   another order than that for another. So every number of images that a worker can compute at once
+   is tried. `sum` becomes the SHA-256 of the logits of the probes. *bad: a number of images for
+   each worker with which some logits differ in bits from those of an image computed alone, or 0. */
 static ctkd_status try_teacher(struct ctkd__teacher_store *store, size_t samples, size_t workers,
                                size_t *bad, char sum[CTKD__SHA256_DIGITS + 1], ctkd_error *err)
 {
@@ -82,7 +82,7 @@ static ctkd_status try_teacher(struct ctkd__teacher_store *store, size_t samples
     return status;
 }
 
-/* --- what the answers depend on */
+/* --- what the logits depend on */
 
 static void digest_weights(const struct ctkd__weights *weights, char out[CTKD__SHA256_DIGITS + 1])
 {
@@ -93,7 +93,7 @@ static void digest_weights(const struct ctkd__weights *weights, char out[CTKD__S
     ctkd__sha256_text(&context, out);
 }
 
-/* "0.5071,0.4865,0.4409", with all digits. */
+/* "0.5071,0.4865,0.4409", with enough digits to restore each float. */
 static const char *floats_text(const float *values, size_t count, char *out, size_t bytes)
 {
     size_t used = 0;
@@ -103,8 +103,8 @@ static const char *floats_text(const float *values, size_t count, char *out, siz
     return out;
 }
 
-/* What views of files are drawn by, a line, so that runs of other settings do not overwrite each
-   other's rows; "" in memory. */
+/* A line of the settings by which views of image files are drawn, so that runs with different ones
+   do not overwrite each other's rows; "" for images in memory. */
 static const char *draws_text(const struct ctkd__teacher_store_args *args, char *out, size_t bytes)
 {
     out[0] = '\0';
@@ -121,7 +121,7 @@ static const char *draws_text(const struct ctkd__teacher_store_args *args, char 
     return out;
 }
 
-/* The lines of the header of its file. */
+/* The lines of the file's header: everything that the logits depend on. */
 static void identify(const struct ctkd__teacher_store_args *args, const char *kernels,
                      const char *answers, char out[IDENTITY_BYTES])
 {
@@ -163,7 +163,7 @@ static ctkd_status name_file(struct ctkd__teacher_store *store,
 
 /* --- opening */
 
-/* What makes a store useless, as a sentence; NULL: nothing. */
+/* Why a store cannot be used with this teacher, as a sentence; NULL: it can. */
 static const char *refusal(const struct ctkd__teacher_store_args *args)
 {
     if (args->teacher->training)
@@ -190,8 +190,9 @@ static ctkd_status allocate(struct ctkd__teacher_store *store, bool sealed, ctkd
                : ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
 }
 
-/* The first line of the headers, but for the sums of the answers, in which another file of a
-   teacher of this name on data of this name differs; NULL: there is no such file. */
+/* The first key of the header in which another file, of a teacher and data of the same names,
+   differs; the digest of the answers comes last, since it changes with most of the others. NULL:
+   `entry` is no such file. */
 static const char *other_line(const struct ctkd__teacher_store *store,
                               const struct ctkd__logit_entry *entry)
 {
@@ -214,7 +215,7 @@ static const char *other_line(const struct ctkd__teacher_store *store,
     return found;
 }
 
-/* A new file beside one that seems to be of the same teacher: says why that is not used. */
+/* Explains in the note why an existing file that seems to be of the same teacher is not used. */
 static ctkd_status describe_others(const struct ctkd__teacher_store *store, const char *folder,
                                    char note[CTKD__STORE_NOTE], ctkd_error *err)
 {
@@ -258,7 +259,8 @@ static ctkd_status describe(const struct ctkd__teacher_store *store, const char 
     return count.present ? CTKD_OK : describe_others(store, folder, note, err);
 }
 
-/* *out is NULL when the teacher's answers depend on their company. */
+/* Tries the teacher and opens store->file. It stays NULL, with CTKD_OK and a reason in `note`, when
+   the logits depend on the other images of a call or the file cannot be opened. */
 static ctkd_status open_file(struct ctkd__teacher_store *store,
                              const struct ctkd__teacher_store_args *args,
                              char note[CTKD__STORE_NOTE], ctkd_error *err)
@@ -290,7 +292,7 @@ static ctkd_status open_file(struct ctkd__teacher_store *store,
         status = describe(store, args->folder, &shape, note, &why);
     if (status == CTKD_OK)
         return status;
-    /* The same bits, only later. */
+    /* Not an error: the run computes the same bits without a store, only slower. */
     ctkd__logit_file_close(store->file);
     store->file = NULL;
     snprintf(note, CTKD__STORE_NOTE, "not used: %.500s", why.message);
@@ -344,7 +346,7 @@ void ctkd__teacher_store_close(struct ctkd__teacher_store *store)
     free(store);
 }
 
-/* --- answering */
+/* --- looking up and computing logits */
 
 static uint64_t row_of(const struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                        size_t i)
@@ -361,7 +363,7 @@ static enum ctkd__logit_row get_row(struct ctkd__teacher_store *store,
     if (found != CTKD__ROW_FOUND)
         return found;
     if (store->seals && memcmp(&store->row[k], &store->seals[i], sizeof *store->row) != 0)
-        return CTKD__ROW_DAMAGED; /* the file of the image is another now */
+        return CTKD__ROW_DAMAGED; /* the image's file has changed since */
     memcpy(logits, store->row, k * sizeof *logits);
     return found;
 }
@@ -375,7 +377,8 @@ static bool find_row(struct ctkd__teacher_store *store, const struct ctkd__batch
     return found == CTKD__ROW_FOUND;
 }
 
-/* Reads what is there; returns how many are missing. */
+/* Reads the rows that the file has; returns how many images are missing, listed in
+   store->missing. */
 static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                       float *logits, struct ctkd__teacher_store_counts *counts)
 {
@@ -389,9 +392,9 @@ static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batc
     return missing;
 }
 
-/* Moves a share of the missing that nobody else computes to store->mine and returns how many; the
-   others, *missing of them, stay. What was added meanwhile is read, and is no longer missing. With
-   `all`, every image becomes mine, even if another process computes it too. */
+/* Moves a share of the missing images that no other process computes to store->mine and returns how
+   many; *missing of them stay. Rows that were added meanwhile are read and no longer missing. With
+   `all`, every missing image is taken, even if another process computes it too. */
 static size_t divide(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                      size_t *missing, bool all, float *logits,
                      struct ctkd__teacher_store_counts *counts)
@@ -415,8 +418,8 @@ static size_t divide(struct ctkd__teacher_store *store, const struct ctkd__batch
     return mine;
 }
 
-/* Computes the `count` > 0 images that are mine, packed, and puts their logits where they belong.
- */
+/* Computes the `count` > 0 images of store->mine, packed together, and puts their logits into the
+   rows of the batch. */
 static ctkd_status compute(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                            size_t count, float *logits, ctkd_error *err)
 {
@@ -468,7 +471,8 @@ static void keep(struct ctkd__teacher_store *store, const struct ctkd__batch *ba
     }
 }
 
-/* Another process computes all that is missing. False: it has for too long. */
+/* Waits a moment for another process, which computes all that is missing. False: it has taken too
+   long. */
 static bool wait_for_others(struct ctkd__teacher_store *store, uint64_t *since)
 {
     const struct timespec moment = { .tv_nsec = 100000 };
@@ -482,10 +486,11 @@ static bool wait_for_others(struct ctkd__teacher_store *store, uint64_t *since)
     return true;
 }
 
-/* Arms of a sweep that are in step miss the same answers at once. Each claims a share, computes it
-   and looks again, so that they divide a batch between them by their speed. A process that dies
-   leaves no claim; one that stands still, or a file system that answers wrongly, is waited for a
-   few times and then not asked. Who is alone takes all at once. */
+/* Arms of a sweep that run in step miss the same rows at the same time. Each claims a share,
+   computes it and looks again, so that faster ones do more of the batch. The claims of a process
+   that dies end with it. A process that stalls, or a file system without working locks, is waited
+   for at most CTKD__STORE_VAIN times; after that this process computes everything itself. A process
+   that is alone computes all missing images in one call. */
 ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
                                         const struct ctkd__batch *batch, float *logits,
                                         struct ctkd__teacher_store_counts *counts, ctkd_error *err)
@@ -517,11 +522,11 @@ ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
 /* A walk over all rows of the loader's images. */
 struct fill_pass {
     uint64_t at, rows;
-    bool alone;     /* rows that another process has claimed are computed too, not passed over */
-    size_t skipped; /* of these */
+    bool alone;     /* computes rows that another process has claimed, instead of skipping them */
+    size_t skipped; /* claimed rows that were skipped */
 };
 
-/* The next rows that are missing, as many as a batch has, with their views in store->x. */
+/* Collects the next missing rows, at most a batch of them, with their views in store->x. */
 static size_t gather(struct ctkd__teacher_store *store, struct fill_pass *pass,
                      struct ctkd__teacher_store_counts *counts)
 {
@@ -599,7 +604,7 @@ static ctkd_status fill_numbered(struct ctkd__teacher_store *store,
     return status;
 }
 
-/* Views of files, as the epochs of a run meet them. */
+/* Fills in the views of image files by running the epochs of the loader: each has its own draws. */
 static ctkd_status fill_drawn(struct ctkd__teacher_store *store,
                               bool (*go_on)(void *context, uint64_t rows, uint64_t all),
                               void *context, struct ctkd__teacher_store_counts *counts,

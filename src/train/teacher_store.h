@@ -1,8 +1,8 @@
 /*
- * A teacher that is asked once: its logits of every view of every training image are kept in a file
- * (store/logit_file.h) that runs share, and only what is not there goes through the network. A run
- * has the same bits with a store as without: the answer to an image does not depend on the images
- * that are computed with it, which is checked for each teacher when its store is opened.
+ * Computes the teacher's logits once: those of every view of every training image are kept in a
+ * file (store/logit_file.h) that runs share, and only missing ones go through the network. A run
+ * gives the same bits with a store as without, because the logits of an image do not depend on the
+ * images that are computed with it. This is checked for each teacher when its store is opened.
  */
 #ifndef CTKD_TRAIN_TEACHER_STORE_H
 #define CTKD_TRAIN_TEACHER_STORE_H
@@ -16,10 +16,10 @@ struct ctkd__teacher_store_args {
     const struct ctkd__engine *engine;       /* of the teacher's program */
     struct ctkd__loader *loader;             /* of the training images; borrowed until close */
     const struct ctkd__image_source *source; /* of the training images, when they are files */
-    uint64_t seed, epochs;                   /* of the run: what views of files are drawn by */
+    uint64_t seed, epochs;                   /* of the run: they determine the views of files */
     const struct ctkd__network_info *images; /* of the loader's batches */
     const char *images_digest;               /* SHA-256 of the training images */
-    size_t samples;                          /* of the data set's part: ids are below */
+    size_t samples;                          /* all training images of the set: ids are below it */
     size_t classes;
 };
 
@@ -34,13 +34,13 @@ struct ctkd__teacher_store {
     bool full;                    /* rows are read, but no longer added */
     char why_full[CTKD__STORE_NOTE];
     size_t share;      /* images that are claimed at once */
-    uint64_t wait_ns;  /* longest wait for another process without an answer from it */
-    size_t in_vain;    /* waits that ended without one; at CTKD__STORE_VAIN there are no more */
-    size_t *missing;   /* [batch_max] */
-    size_t *mine;      /* [batch_max] of the missing: claimed */
-    float *x, *logits; /* [batch_max][image], [batch_max][classes]: what is missing, packed */
+    uint64_t wait_ns;  /* longest wait for another process that adds no row */
+    size_t in_vain;    /* waits that ended so; after CTKD__STORE_VAIN of them there are no more */
+    size_t *missing;   /* [batch_max] indices of images without a row */
+    size_t *mine;      /* [batch_max] those of them that this process computes */
+    float *x, *logits; /* [batch_max][image], [batch_max][classes]: of missing images, packed */
     float *seals;      /* [batch_max] of the views of a batch, where rows are sealed; else NULL */
-    float *row;        /* of the file */
+    float *row;        /* [classes + 1] a row of the file, with its seal */
 };
 
 enum { CTKD__STORE_VAIN = 3 };
@@ -58,23 +58,23 @@ ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args
                                      ctkd_error *err);
 void ctkd__teacher_store_close(struct ctkd__teacher_store *store);
 
-/* Images of one call. */
+/* Counts of images; calls add to them. */
 struct ctkd__teacher_store_counts {
-    size_t hits, misses; /* from the store, also those that were waited for; through the teacher */
-    size_t damaged;      /* of the misses: rows that were there, but not as they were written, or of
-                            another image than the file has now */
+    size_t hits, misses; /* read from the store, also after a wait; computed by the teacher */
+    size_t damaged;      /* misses whose row was damaged, or whose image file has changed since */
 };
 
-/* The logits of the usual views of a batch, as ctkd__teacher_forward gives them. Adds what was
-   missing, unless it is not finite or the disk is full. What another process computes at the same
-   time is waited for, at most wait_ns. */
+/* The logits [n][classes] of the usual views of a batch, as ctkd__teacher_forward gives them. Adds
+   missing rows to the file unless they are not finite or the disk is full. Waits for rows that
+   another process computes at the same time, but at most wait_ns without a new one. */
 ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,
                                         const struct ctkd__batch *batch, float *logits,
                                         struct ctkd__teacher_store_counts *counts, ctkd_error *err);
 
-/* Computes every view of every image of the loader that is not there; of files those that the
-   epochs of the run draw. `go_on` hears after each batch how many rows of all were looked at, and ends the
-   work with false. CTKD_EIO: the disk is full; what was added stays. */
+/* Computes every missing view of every image of the loader; for image files, the views that the
+   epochs of the run draw. After each batch calls `go_on` with the number of rows visited so far and
+   the number of all, and ends when it returns false. CTKD_EIO: the disk is full; CTKD_ENAN: logits
+   are not finite. The rows added before an error stay. */
 ctkd_status ctkd__teacher_store_fill(struct ctkd__teacher_store *store,
                                      bool (*go_on)(void *context, uint64_t rows, uint64_t all),
                                      void *context, struct ctkd__teacher_store_counts *counts,
