@@ -19,7 +19,8 @@ enum { PATH_BYTES = 1024 };
 
 /* --- differences of configurations */
 
-/* Keys that change no result of a run, or are meant to differ between runs of an arm. */
+/* Keys that do not change the results of a run, or that are meant to differ between runs of an arm.
+ */
 static const char *const passed_over[] = {
     "train.seed",
     "train.threads",
@@ -50,7 +51,7 @@ static bool is_passed_over(const char *key)
     return false;
 }
 
-/* NAME:PATH are the same data wherever they lie. */
+/* NAME:PATH names the same data wherever they lie. */
 static bool equal(const char *key, const char *a, const char *b)
 {
     if (strcmp(key, "data.set") == 0) {
@@ -106,10 +107,10 @@ static enum ctkd__arm_choice resolve(enum ctkd__arm_choice choice,
                                       : choice;
 }
 
-/* Of the epochs of a run. */
+/* What the epochs of a run give. */
 struct chosen {
     double value; /* the metric in the epoch that counts, NaN when no epoch has it */
-    double epochs, best_dev_epoch, best_dev; /* the last epoch's number, and the best by dev_top1 */
+    double epochs, best_dev_epoch, best_dev; /* number of the last epoch; best epoch by dev_top1 */
 };
 
 static void see_epoch(const struct ctkd__json_rows *rows, size_t row, const char *metric,
@@ -140,7 +141,8 @@ static bool has_finished(const struct ctkd__config *config, const struct chosen 
             chosen->epochs >= chosen->best_dev_epoch + patience);
 }
 
-/* *finished is false for a run that has not reached its last epoch. */
+/* *finished is false for a run that can be resumed: it has neither reached its last epoch nor run
+   out of patience. */
 static ctkd_status read_run(const char *dir, const char *metric, enum ctkd__arm_choice choice,
                             struct ctkd__arm_run *out, bool *finished, ctkd_error *err)
 {

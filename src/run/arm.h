@@ -1,6 +1,6 @@
 /*
- * Arms of an experiment as directories: ARM/NAME are run directories that differ in their seed
- * alone (`ctkd sweep` or a loop of the shell makes them); a run directory itself is an arm of one.
+ * The arms of an experiment as directories: ARM/NAME are run directories that differ only in their
+ * seed, made by `ctkd sweep` or a shell loop. A run directory by itself is an arm of one run.
  */
 #ifndef CTKD_RUN_ARM_H
 #define CTKD_RUN_ARM_H
@@ -20,36 +20,37 @@ enum ctkd__arm_choice {
     CTKD__ARM_AUTO, /* the best on the validation part where runs have one (data.dev), else the last
                      */
     CTKD__ARM_LAST,
-    CTKD__ARM_BEST, /* as AUTO, but without a validation part the best on the test images: it
-                       flatters */
-    CTKD__ARM_DEV   /* what the above become where there is a validation part */
+    CTKD__ARM_BEST, /* as AUTO, but without a validation part the best on the test images, which is
+                       biased upwards */
+    CTKD__ARM_DEV   /* what AUTO and BEST resolve to where there is a validation part */
 };
-/* "last epoch", and so on; not of CTKD__ARM_AUTO. */
+/* "last epoch", and so on; "" for CTKD__ARM_AUTO. */
 const char *ctkd__arm_choice_text(enum ctkd__arm_choice choice);
 
 struct ctkd__arm {
-    char name[256]; /* the last part of the directory */
-    struct ctkd__arm_run *runs;
-    size_t count;                 /* ascending by seed */
-    size_t unfinished;            /* runs without train.epochs epochs, left out */
-    enum ctkd__arm_choice choice; /* what was asked for, resolved: never AUTO */
+    char name[256];             /* the last part of the directory */
+    struct ctkd__arm_run *runs; /* [count], ascending by seed */
+    size_t count;
+    size_t unfinished;            /* runs that can still be resumed; left out */
+    enum ctkd__arm_choice choice; /* as asked for, resolved: never AUTO */
 };
 
-/* Reads the runs below `path`. `metric` is a key of the epochs in log.jsonl; of test_loss and
-   train_loss the best is the least. CTKD_EFORMAT: a run that has no such number, two runs with one
-   seed; CTKD_EINVAL: runs that differ in more than their seed, the key and both values named, or no
-   run at all. */
+/* Reads the finished runs below `path`. `metric` is a key of the epoch lines in log.jsonl; if it
+   contains "loss", less is better. CTKD_EFORMAT: a run has no such number, or two runs have the
+   same seed; CTKD_EINVAL: runs differ in more than their seed (the message names the key and both
+   values), or there is no finished run. */
 ctkd_status ctkd__arm_read(const char *path, const char *metric, enum ctkd__arm_choice choice,
                            struct ctkd__arm *out, ctkd_error *err);
 void ctkd__arm_free(struct ctkd__arm *arm);
-/* Seeds and values of an arm for ctkd__compare; name is the arm's. CTKD_ENOMEM. */
+/* Seeds and values of an arm for ctkd__compare. The name is borrowed from the arm; _describe_free
+   frees the rest, also after CTKD_ENOMEM. */
 ctkd_status ctkd__arm_describe(const struct ctkd__arm *arm, struct ctkd__compared_arm *out,
                                ctkd_error *err);
 void ctkd__arm_describe_free(struct ctkd__compared_arm *described);
 
-/* Calls `found` for each key in which two runs differ, without what changes no result: the seed,
-   the directory and name, threads, logging, checkpoints and limits of time, and where the data
-   lie. A status that is not CTKD_OK ends the walk and is returned. */
+/* Calls `found` for each key in which two configurations differ, except for the seed and keys that
+   do not change results: run directory and name, threads, logging, checkpoints, time limits, and
+   where the data lie. A status that is not CTKD_OK ends the walk and is returned. */
 typedef ctkd_status (*ctkd__difference_found)(void *context, const char *key, const char *a,
                                               const char *b, ctkd_error *err);
 ctkd_status ctkd__arm_differences(const struct ctkd__config *a, const struct ctkd__config *b,

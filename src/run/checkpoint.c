@@ -16,13 +16,14 @@
 #include "util/run_files.h"
 #include "util/sha256.h"
 
-/* Changes with the meaning of anything below. */
+/* Raise the number whenever the meaning of anything below changes. */
 static const char format[] = "ctkd checkpoint 4";
 enum { PATH_BYTES = CTKD__RUN_PATH_BYTES };
 
 /* --- what is saved: flat blocks of floats, and numbers */
 
-/* Which of the weights' blocks it is laid out as: by the kernels' block. */
+/* Whether a block has the layout of the weights' values or buffers, which depends on the channel
+   block of the kernels, or a plain one. */
 enum saved_layout { LAYOUT_PLAIN, LAYOUT_VALUES, LAYOUT_BUFFERS };
 struct saved_block {
     const char *name;
@@ -32,7 +33,7 @@ struct saved_block {
 };
 enum { BLOCKS_MAX = 8 };
 
-/* A module with something to keep adds its block here. */
+/* A module that has state to save adds its block here. */
 static size_t blocks_of(struct ctkd__session *session, struct saved_block *blocks)
 {
     struct ctkd__run_state *state = &session->state;
@@ -62,8 +63,8 @@ static size_t blocks_of(struct ctkd__session *session, struct saved_block *block
     return n;
 }
 
-/* Every number of the state, X(field, its type), up to the losses of the methods and behind them;
-   integers below 2^53 are exact in a double. */
+/* Every number of the state as X(field, type): those before the losses of the methods and those
+   after. All are saved as doubles, in which integers up to 2^53 are exact. */
 #define NUMBERS_BEFORE(X)                                                                          \
     X(weights->batches_tracked, int64_t)                                                           \
     X(stage, unsigned)                                                                             \
@@ -149,7 +150,7 @@ static ctkd_status set_number(struct ctkd__tensors *list, const char *key, size_
     return ctkd__tensors_set(list, key, text, err);
 }
 
-/* The values of one layout of a graph's parameters into another one, parameter by parameter. */
+/* Converts a block of a graph's parameters from the layout of `from` to that of `to`. */
 static ctkd_status convert_block(const struct ctkd__weights *to, const struct ctkd__weights *from,
                                  enum saved_layout layout, const float *values, float *out,
                                  ctkd_error *err)
@@ -185,7 +186,8 @@ static ctkd_status set_choices(const struct ctkd__session *session, struct ctkd_
     return status;
 }
 
-/* SHA-256 of the teacher's weights and running statistics, as kernels of that block have them. */
+/* SHA-256 of the teacher's weights and running statistics in the layout of kernels with channel
+   block `block`, so that a checkpoint of other kernels can be compared. */
 static ctkd_status set_teacher(const struct ctkd__session *session, size_t block,
                                struct ctkd__tensors *list, ctkd_error *err)
 {
@@ -214,7 +216,7 @@ static ctkd_status set_teacher(const struct ctkd__session *session, size_t block
     return ctkd__tensors_set(list, "teacher's weights (SHA-256)", digests, err);
 }
 
-/* The data set by its contents: where it lies does not matter. */
+/* Describes the data set by its contents, because it may have been moved. */
 static ctkd_status describe_data(const struct ctkd__session *session, struct ctkd__tensors *list,
                                  ctkd_error *err)
 {
@@ -238,7 +240,7 @@ static ctkd_status describe_data(const struct ctkd__session *session, struct ctk
     return status;
 }
 
-/* What computes, and in how many parts. */
+/* The kernels, oneDNN and the placement on threads and ranks. */
 static ctkd_status describe_engine(const struct ctkd__session *session, struct ctkd__tensors *list,
                                    ctkd_error *err)
 {
@@ -255,7 +257,8 @@ static ctkd_status describe_engine(const struct ctkd__session *session, struct c
     return ctkd__tensors_set(list, "threads", placement, err);
 }
 
-/* Everything that the coming steps depend on, as metadata. block: what digests of weights are of. */
+/* Everything that the coming steps depend on, as metadata. block: the channel block of the layout
+   in which the teacher's weights are hashed. */
 static ctkd_status describe(const struct ctkd__session *session, const char *command, size_t block,
                             struct ctkd__tensors *list, ctkd_error *err)
 {
@@ -289,7 +292,7 @@ static bool is_of_distillation(const char *key)
     return false;
 }
 
-/* Whether a value may be another than `was` (NULL: there is none). */
+/* Whether a value may differ from that in the checkpoint, `was` (NULL: it has none). */
 static bool may_differ(const struct ctkd__session *session, const char *key, const char *was)
 {
     const struct ctkd__config *const config = session->config;
@@ -394,8 +397,8 @@ static ctkd_status find_tensor(const char *path, const struct ctkd__tensors *lis
     return CTKD_OK;
 }
 
-/* Nothing is left to do in a run that has done more than it is asked for: it would only pretend to
-   have done that. */
+/* Refuses a run that has already done more than it is asked for: to report it as done would be
+   wrong about its epochs or steps. */
 static ctkd_status check_plan(const struct ctkd__session *session, const char *path,
                               const double *numbers, ctkd_error *err)
 {
@@ -419,7 +422,8 @@ static ctkd_status check_plan(const struct ctkd__session *session, const char *p
     return CTKD_OK;
 }
 
-/* The layout of a checkpoint that other kernels have written: a block of weights without values. */
+/* For a checkpoint written by kernels with another channel block: a weights object that describes
+   its layout (its values are unused). *out is NULL where the layout is the session's. */
 static ctkd_status layout_of(const struct ctkd__session *session, const char *path,
                              const struct ctkd__tensors *list, struct ctkd__weights **out,
                              ctkd_error *err)
@@ -435,7 +439,7 @@ static ctkd_status layout_of(const struct ctkd__session *session, const char *pa
                : ctkd__weights_create(session->weights->graph, block, out, err);
 }
 
-/* How many floats a block has in that layout (NULL: the session's). */
+/* How many floats a block has in the layout of `then` (NULL: the session's). */
 static size_t floats_then(const struct saved_block *block, const struct ctkd__weights *then)
 {
     return !then || block->layout == LAYOUT_PLAIN ? block->n
@@ -488,7 +492,7 @@ static void add_to_note(char *note, size_t bytes, const char *text)
     snprintf(note + used, bytes - used, "%s%s", used ? "; " : "", text);
 }
 
-/* Which kernels are others than the checkpoint's. */
+/* Notes where kernels and oneDNN differ from the checkpoint's. */
 static void note_changes(const struct ctkd__session *session, const struct ctkd__tensors *then,
                          char *note, size_t bytes)
 {

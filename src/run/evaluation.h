@@ -5,10 +5,10 @@
 #include "run/run.h"
 #include "train/session.h"
 
-/* Evaluates the session's student on the test images, beside its teacher where it has one, and
-   writes what `ctkd eval --details --json` says of them (doc/runs.md has the definitions).
-   `student`: the predictions of the present weights where an evaluation has kept them, else all
-   zeros; the caller frees it. */
+/* Evaluates the session's student on the test images, and its teacher if it has one, and writes the
+   metrics that `ctkd eval --details --json` prints (defined in doc/runs.md). run: NULL on ranks
+   that write no files. `student`: the predictions of the present weights if an evaluation has kept
+   them, else all zeros; the caller frees it. */
 ctkd_status ctkd__run_evaluate(const struct ctkd__run *run, struct ctkd__session *session,
                                struct ctkd__predictions *student, ctkd_error *err);
 

@@ -30,8 +30,8 @@ struct exported {
     const char *run, *folder;
     const struct ctkd__export_options *options;
     struct ctkd__network_info info;
-    struct ctkd__config *config;     /* of the run, or what the file says */
-    struct ctkd__json_rows *summary; /* NULL: it is no run that has ended */
+    struct ctkd__config *config;     /* of the run, or from the file's metadata */
+    struct ctkd__json_rows *summary; /* of the run; NULL: no run, or one that has not ended */
 };
 
 static const char *path_of(const struct exported *e, enum export_file file, char *out)
@@ -70,8 +70,8 @@ static ctkd_status convert(const struct exported *e, enum export_file file, bool
 
 /* --- config.json */
 
-/* Side of the view over that of the resized image it is cut from; images that are taken as they are
-   have 1. */
+/* timm's crop_pct: the side of the view over that of the resized image from which it is cropped; 1
+   for images that are not cropped. */
 static double crop_share(const struct exported *e)
 {
     const double size = (double)e->info.height, resize = (double)e->config->data.resize;

@@ -1,11 +1,11 @@
 /*
- * A trained network handed over: a folder with the weights (model.safetensors), the network itself
- * (model.onnx), a description (config.json), names of classes (labels.txt, where they are known)
- * and a model card (README.md) with what it reached and how it came about.
+ * Exports a trained network to a folder: the weights (model.safetensors), the network itself
+ * (model.onnx), a description (config.json), the names of the classes if they are known
+ * (labels.txt), and a model card (README.md) with its accuracy and how it was trained.
  *
- * config.json has the members that timm reads of a `local-dir:`, with an architecture of timm's
- * where the network and the names of its parameters are timm's (torchvision's residual networks);
- * it is "" otherwise, and timm refuses the folder.
+ * config.json has the members that timm reads of a `local-dir:`. Its architecture is timm's where
+ * timm has the network with the same names of parameters (torchvision's residual networks);
+ * otherwise it is "", and timm refuses the folder.
  */
 #ifndef CTKD_RUN_EXPORT_H
 #define CTKD_RUN_EXPORT_H
@@ -17,11 +17,12 @@
 
 struct ctkd__export_options {
     bool plain;    /* model.onnx takes normalised images; else pixels from 0 to 1 */
-    bool replaces; /* files of an export that is there */
+    bool replaces; /* overwrites the files of an earlier export */
 };
 
-/* CTKD_EEXIST: the folder holds an export already; the errors of reading weights and writing files.
-   `note` says what was guessed of the weights. */
+/* `run`: a run directory or a weights file. `note`: what was guessed about the weights; "":
+   nothing. CTKD_EEXIST: the folder holds an export already; else the errors of reading weights and
+   writing files. */
 ctkd_status ctkd__export(const char *run, const char *folder,
                          const struct ctkd__export_options *options, char note[CTKD__NOTE_BYTES],
                          ctkd_error *err);

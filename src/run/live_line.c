@@ -7,13 +7,14 @@
 
 enum { PART_BYTES = 64 };
 
-/* A part of a line; the one of the highest rank goes first when there is no room. */
+/* A part of a line. When there is no room, parts are left out from the highest rank down. */
 struct line_part {
     int rank;
     char text[PART_BYTES];
 };
 
-/* The parts in their order, without those for which there is no room; the last one is cut. */
+/* Joins the parts in their order, without those that do not fit; if even rank 0 does not fit, it is
+   cut. */
 static size_t fit(struct line_part *parts, size_t count, size_t columns, char *out, size_t bytes)
 {
     size_t length = 0, used = 0;

@@ -1,4 +1,4 @@
-/* The line that a run rewrites on a terminal: as much as there is room for, and never more. */
+/* The progress line that a run rewrites on a terminal, shortened so that it never wraps. */
 #ifndef CTKD_RUN_LIVE_LINE_H
 #define CTKD_RUN_LIVE_LINE_H
 
@@ -43,8 +43,8 @@ struct ctkd__epoch_line {
 size_t ctkd__epoch_line_text(const struct ctkd__epoch_line *line, size_t columns, char *out,
                              size_t bytes);
 
-/* Columns that may be used: those that the terminal has now, but the last, behind which some break
-   the line; where it does not say, those of $COLUMNS, or 80. */
+/* The columns that may be used: one less than the terminal has now, because some terminals wrap
+   after the last. If the terminal does not say, $COLUMNS or 80 is taken as its width. */
 size_t ctkd__live_line_columns(FILE *terminal);
 
 #endif

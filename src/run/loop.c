@@ -17,10 +17,10 @@
 #include "util/error.h"
 #include "util/text.h"
 
-/* What is needed within one call and lost after it. */
+/* State of one call of ctkd__loop_run. */
 struct progress {
     const struct ctkd__loop *loop;
-    struct ctkd__settled *settled; /* NULL: a signal waits for the end of a step */
+    struct ctkd__settled *settled; /* NULL: a signal takes effect at the end of a step */
     bool live;                     /* a line that is rewritten */
     double began, shown;           /* seconds of the clock */
     double seconds_before;         /* of the run, in earlier calls */
@@ -28,27 +28,28 @@ struct progress {
     uint64_t images;               /* of its steps */
     double step_seconds;           /* of its steps */
     bool finished, late;           /* train.max_steps reached; train.max_minutes nearly over */
-    bool stopping;                 /* all ranks have agreed to stop behind the last step */
+    bool stopping;                 /* all ranks have agreed to stop after the last step */
     bool warned;                   /* about the temperature */
     bool told_full;                /* that teacher.store takes no more */
     /* The student's predictions of the test images at an evaluation that may be the last one:
        evaluation.json is written from them. */
     struct ctkd__predictions kept;
-    /* Seconds; of a step, a checkpoint, an epoch's end. */
+    /* In seconds: of a step, a checkpoint and the end of an epoch. */
     double longest_step, longest_save, longest_end;
 };
 
-/* Whether this rank writes the files of the run: rank 0 alone does. */
+/* Whether this rank writes the files of the run; only rank 0 does. */
 static bool writes(const struct progress *p)
 {
     return p->loop->run != NULL;
 }
 
-/* Bits of the word on which ranks agree between two steps, above the number of a signal. */
+/* The word on which ranks agree between two steps: the number of a signal, and these bits. The
+   greatest word of all ranks counts, so a failure outranks the time limit, and that a signal. */
 enum { WORD_SIGNAL = 0xff, WORD_LATE = 0x100, WORD_FAILED = 0x200 };
 
-/* All ranks stop behind the same step, and train.max_minutes are those of rank 0. *failed: whether
-   something failed on one of them. */
+/* Makes all ranks stop after the same step; for train.max_minutes the clock of rank 0 counts.
+   *failed: in, whether something failed on this rank; out, on any. */
 static ctkd_status agree_to_stop(struct progress *p, bool *failed, ctkd_error *err)
 {
     const bool late = p->late && writes(p);
@@ -79,8 +80,8 @@ static uint64_t epochs_of(const struct progress *p)
                       : session->schedule.epochs;
 }
 
-/* Whether another step, and what must follow it, may not fit before train.max_minutes. Twice the
-   longest so far: the next may be slower. */
+/* Whether there may not be time before train.max_minutes for another step and the work that must
+   follow it. Allows twice the longest so far, because the next one may be slower. */
 static bool is_late(const struct progress *p)
 {
     const double limit = 60 * (double)p->loop->session->config->train.max_minutes;
@@ -209,7 +210,7 @@ static void add_report(struct ctkd__epoch_sums *sums, size_t n,
     sums->teacher_damaged += report->teacher.damaged;
 }
 
-/* What a line that is rewritten needs before another one. */
+/* What to print before a line of its own: the control sequence that clears the live line. */
 static const char *clear_line(const struct progress *p)
 {
     return p->live ? "\r\033[K" : "";
@@ -225,7 +226,7 @@ static void note(const struct progress *p, const char *subject, const char *text
     ctkd__note(p->loop->run->dir, &problem, clear_line(p), p->loop->progress);
 }
 
-/* The first step of the main stage shows whether a term of the loss has no say. */
+/* The first step of the main stage shows whether a term of the loss has almost no influence. */
 static void watch_balance(const struct progress *p, const struct ctkd__step_report *report)
 {
     const struct ctkd__run_state *state = &p->loop->session->state;
@@ -237,7 +238,7 @@ static void watch_balance(const struct progress *p, const struct ctkd__step_repo
                         p->loop->progress);
 }
 
-/* A store that takes no more answers says so once, when it happens. */
+/* Notes once that the teacher store takes no more rows. */
 static void watch_store(struct progress *p)
 {
     const struct ctkd__teacher_store *const store = p->loop->session->store;
@@ -252,7 +253,7 @@ static struct ctkd__training_step *step_of(const struct progress *p)
     return initial(p) ? p->loop->session->initial_step : p->loop->session->step;
 }
 
-/* Of the schedule, for a step of the epoch under way. */
+/* The schedule's factor for a step of the current epoch; an initial stage has a constant rate. */
 static double factor_of(const struct progress *p, uint64_t epoch_step)
 {
     const struct ctkd__session *const session = p->loop->session;
@@ -274,7 +275,7 @@ struct settled_copy {
     bool saved;
 };
 
-/* Saves what a copy of the session holds, with the log as it is. */
+/* Saves the state that a copy of the session holds, with the log as it is now. */
 static void save_settled(void *context, struct ctkd__session *settled)
 {
     struct settled_copy *const copy = context;
@@ -285,7 +286,7 @@ static void save_settled(void *context, struct ctkd__session *settled)
     copy->saved = save_checkpoint(&p, NULL) == CTKD_OK;
 }
 
-/* A rank has gone, or does not answer, in the middle of a step: its beginning is saved. */
+/* A rank has died, or does not answer, in the middle of a step: saves the state before the step. */
 static ctkd_status without_rank(struct progress *p, ctkd_status status, ctkd_error *err)
 {
     const struct ctkd__run_state *const state = &p->loop->session->state;
@@ -343,7 +344,7 @@ static ctkd_status without_images(struct progress *p, ctkd_status status, ctkd_e
     return saved_before(&p->loop->session->state, &reason, err);
 }
 
-/* The next training images, and what they took. */
+/* The next training images; records how long they took. */
 static ctkd_status next_batch(struct ctkd__session *session, struct ctkd__batch *batch,
                               ctkd_error *err)
 {
@@ -359,7 +360,8 @@ static ctkd_status next_batch(struct ctkd__session *session, struct ctkd__batch 
     return CTKD_OK;
 }
 
-/* The images of the next step, unless all ranks agree to stop before it; n is 0 behind the last. */
+/* The images of the next step; batch->n is 0 at the end of the epoch. Sets p->stopping if the ranks
+   agree to stop before the step. */
 static ctkd_status next_images(struct progress *p, struct ctkd__batch *batch, ctkd_error *err)
 {
     struct ctkd__session *const session = p->loop->session;
@@ -376,13 +378,13 @@ static ctkd_status next_images(struct progress *p, struct ctkd__batch *batch, ct
     return agreed == CTKD_OK ? CTKD_OK : without_images(p, agreed, err);
 }
 
-/* Steps of the epoch under way, until it ends, the run is stopped, or there are enough. */
+/* Runs steps until the epoch ends, the run is stopped, or train.max_steps is reached. */
 static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last, ctkd_error *err)
 {
     struct ctkd__session *session = p->loop->session;
     const uint64_t limit = (uint64_t)session->config->train.max_steps;
     struct ctkd__batch batch;
-    /* The views of an initial stage are other draws than those of the main one. */
+    /* The views of an initial stage must not repeat the draws of the main stage. */
     const uint64_t views = session->state.epoch + (initial(p) ? (uint64_t)1 << 32 : 0);
     ctkd__loader_start(session->data.train, views, session->state.epoch_step);
     while (!p->finished) {
@@ -398,7 +400,7 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
     return CTKD_OK;
 }
 
-/* Weights with what is known of them at this point. */
+/* Saves the weights, with the epoch and the top-1 if it is known. */
 static ctkd_status save(const struct progress *p, enum ctkd__run_file file, uint64_t epoch,
                         const struct ctkd__scores *test, ctkd_error *err)
 {
@@ -411,7 +413,7 @@ static ctkd_status save(const struct progress *p, enum ctkd__run_file file, uint
     return writes(p) ? ctkd__run_save(p->loop->run, file, &student, &info, err) : CTKD_OK;
 }
 
-/* A learnable temperature that no longer moves is reported once, in words. */
+/* Notes once that a learnable temperature is stuck at an end of its range or has collapsed. */
 static void watch_temperature(struct progress *p)
 {
     const struct ctkd__run_state *state = &p->loop->session->state;
@@ -453,8 +455,8 @@ static bool is_best(const struct ctkd__run_state *state)
                         : state->test.top1 > state->best_top1;
 }
 
-/* Whether train.patience has run out: a function of the state, so that a run that is resumed then
-   stays where it is. */
+/* Whether train.patience has run out. It depends only on the state, so that resuming a run that
+   ended this way trains no further. */
 static bool out_of_patience(const struct progress *p)
 {
     const struct ctkd__run_state *const state = &p->loop->session->state;
@@ -463,7 +465,7 @@ static bool out_of_patience(const struct progress *p)
            state->epoch > state->best_epoch + patience;
 }
 
-/* Whether the run may end with this epoch. */
+/* Whether the run may end with this epoch, so that its predictions must be kept. */
 static bool may_end(const struct progress *p)
 {
     const struct ctkd__session *const session = p->loop->session;
@@ -473,7 +475,7 @@ static bool may_end(const struct progress *p)
            (patience && best && epoch >= best + patience);
 }
 
-/* Evaluates where it is due, logs, saves. */
+/* Ends an epoch: evaluates if it is due, saves the weights and writes the log line. */
 static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report *last,
                              ctkd_error *err)
 {
@@ -482,7 +484,8 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     const uint64_t every = (uint64_t)session->config->train.eval_every;
     const bool planned = state->epoch % every == 0 || state->epoch == session->schedule.epochs;
     const bool due = !initial(p) && (planned || p->finished);
-    /* What train.max_steps cut short is not the best of a longer run, which never sees it. */
+    /* An epoch that train.max_steps cut short must not count as the best: a run resumed with more
+       steps never evaluates that point. */
     const bool counts = (planned && state->epoch_step == session->schedule.steps_per_epoch) ||
                         state->best_epoch == 0;
     const struct ctkd__scores *test = NULL;
@@ -545,7 +548,7 @@ static ctkd_status finish(const struct progress *p, bool interrupted, ctkd_error
     return writes(p) ? ctkd__run_summarise(loop->run, &summary, err) : CTKD_OK;
 }
 
-/* Keeps what has been learnt in an epoch that does not end here. */
+/* Saves everything in the middle of an epoch; returns CTKD_EINTERRUPTED with how to resume. */
 static ctkd_status interrupt(struct progress *p, ctkd_error *err)
 {
     const struct ctkd__loop *loop = p->loop;
@@ -566,7 +569,7 @@ static ctkd_status interrupt(struct progress *p, ctkd_error *err)
                       state->epoch_step, loop->command, ctkd__text_shell(path, word, sizeof word));
 }
 
-/* To the next epoch, or to the first of the main stage, which begins with an optimiser at rest. */
+/* Moves to the next epoch, or to the first of the main stage, which begins with zero velocities. */
 static void next_epoch(struct progress *p)
 {
     struct ctkd__run_state *state = &p->loop->session->state;
@@ -582,12 +585,12 @@ static void next_epoch(struct progress *p)
     memset(state->velocity, 0, state->weights->n_values * sizeof *state->velocity);
 }
 
-/* The epoch under way: to its end, to train.max_steps, or to where the run is stopped. */
+/* Runs the current epoch to its end, to train.max_steps, or until the run is stopped. */
 static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
 {
     struct ctkd__session *session = p->loop->session;
     struct ctkd__run_state *state = &session->state;
-    struct ctkd__step_report last; /* of the last step, also where that was made before */
+    struct ctkd__step_report last; /* of the last step, even if an earlier call made it */
     ctkd_status status =
         ctkd__step_begin(step_of(p), state->epoch,
                          factor_of(p, state->epoch_step - (state->epoch_step > 0)), &last, err);
@@ -596,7 +599,7 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
     const bool whole = state->epoch_step == session->schedule.steps_per_epoch;
     if (status == CTKD_OK && p->stopping && !whole)
         return interrupt(p, err);
-    /* With train.max_steps the epoch may be cut: a run with more steps resumes from here. */
+    /* train.max_steps may end the epoch early: a run with more steps resumes from here. */
     if (status == CTKD_OK && !whole)
         status = save_checkpoint(p, err);
     if (status == CTKD_OK)
@@ -607,7 +610,7 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
     return whole ? save_checkpoint(p, err) : CTKD_OK;
 }
 
-/* In a thread of its own, while the next step is under way: what is saved is `settled`. */
+/* Runs in a thread of its own while the next step is being computed; saves the copy `settled`. */
 static void save_now(void *context, struct ctkd__session *settled)
 {
     struct progress p = *(const struct progress *)context;
@@ -621,7 +624,7 @@ static void save_now(void *context, struct ctkd__session *settled)
     loop.leave(&err);
 }
 
-/* A terminal that can take a line back; "dumb" ones (editors) cannot. */
+/* Whether `out` is a terminal that can rewrite a line; "dumb" ones (editors) cannot. */
 static bool can_rewrite(FILE *out)
 {
     const char *const kind = getenv("TERM");

@@ -10,7 +10,7 @@ static bool is_kept(const char *path, const struct ctkd__note *note)
     struct ctkd__json_rows *rows = NULL;
     bool found = false;
     if (ctkd__jsonl_read(path, &rows, NULL) != CTKD_OK)
-        return false; /* appending tells what is wrong with the file */
+        return false; /* appending will say what is wrong with the file */
     for (size_t i = 0; i < ctkd__json_rows_count(rows) && !found; i++) {
         const char *const subject = ctkd__json_rows_string(rows, i, "subject");
         const char *const text = ctkd__json_rows_string(rows, i, "text");

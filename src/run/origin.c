@@ -9,7 +9,7 @@
 #include "util/run_files.h"
 #include "weights/weights_file.h"
 
-/* The file of a run directory beside `file`. */
+/* The path of another file of a run directory, beside `file`. False: it cannot be read. */
 static bool find_beside(const char *file, enum ctkd__run_file other, char *out, size_t bytes)
 {
     const char *slash = strrchr(file, '/');
@@ -18,7 +18,7 @@ static bool find_beside(const char *file, enum ctkd__run_file other, char *out, 
     return n > 0 && (size_t)n < bytes && access(out, R_OK) == 0;
 }
 
-/* Whether `file` is one that a run leaves in its directory. */
+/* Whether `file` lies in a run directory under a name that the run gives its weights. */
 static bool is_of_run(const char *file)
 {
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
@@ -29,8 +29,8 @@ static bool is_of_run(const char *file)
             find_beside(file, CTKD__RUN_CHECKPOINT, path, sizeof path));
 }
 
-/* Whether what the weights say of themselves is what the configuration trained: what neither of
-   them names is no contradiction, but no agreement. */
+/* Compares the network and data set that the weights state with those of the configuration. What
+   the weights do not state is no contradiction, but no agreement either. */
 static void compare(const struct ctkd__network_info *info, const struct ctkd__config *config,
                     bool *contradicts, bool *agrees)
 {
@@ -42,8 +42,9 @@ static void compare(const struct ctkd__network_info *info, const struct ctkd__co
     *agrees = same_network && same_set;
 }
 
-/* A config.yaml beside weights is that of their run when a run left them there and they do not
-   contradict it, or when they say the same. Another one is not used, and a note says so. */
+/* A config.yaml beside weights is that of their run if a run left them there and they do not
+   contradict it, or if they state the same network and data set. Otherwise it is not used, and the
+   note says so. */
 static ctkd_status read_run_config(const char *file, const char *yaml,
                                    const struct ctkd__network_info *info,
                                    struct ctkd__config *config, bool *used,
@@ -82,7 +83,7 @@ static ctkd_status set_number(struct ctkd__config *config, const char *key, size
     return ctkd__sections_set(ctkd__config_sections(config), "metadata", key, text, err);
 }
 
-/* Without a run's configuration the file's metadata say which images it takes. */
+/* Without a run's configuration, the file's metadata say which images the network takes. */
 static ctkd_status set_from_metadata(const struct ctkd__network_info *info,
                                      struct ctkd__config *config, ctkd_error *err)
 {
@@ -100,8 +101,8 @@ static ctkd_status set_from_metadata(const struct ctkd__network_info *info,
     return status;
 }
 
-/* What a run's configuration says of the file that it began with, and of its teacher, is not about
-   the weights that it left. */
+/* Clears keys that describe the file that the run started from and its teacher: they do not apply
+   to the weights that it produced. */
 static ctkd_status forget_beginning(struct ctkd__config *config, ctkd_error *err)
 {
     static const char *const keys[] = { "student.weights", "teacher.mean", "teacher.std" };

@@ -26,7 +26,7 @@ struct input {
     float tables[CTKD__CHANNELS_MAX][256];
 };
 
-/* One thread's. */
+/* What one thread works with: a viewer, or (input.resize 0) a reader and a resizer. */
 struct worker {
     struct ctkd__viewer *viewer;
     struct ctkd__picture_reader *reader;
@@ -53,15 +53,15 @@ struct ctkd__predictor {
 
 /* --- what the network takes */
 
-/* The network's family, where its name is known. */
+/* The family of a network, or NULL if its name is not known. */
 static const struct ctkd__model_family *family_of(const char *network)
 {
     const struct ctkd__model_family *family = NULL;
     return network[0] && ctkd__model_find(network, &family) ? family : NULL;
 }
 
-/* The size of the images that published numbers of this network are for. Weights that do not say
-   what network they are of are tried at both. */
+/* The side of the images for which results of this network are published. Weights that do not name
+   their network are matched at either size. */
 static size_t published_side(const struct ctkd__config *config, const char *path)
 {
     static const size_t sides[] = { 224, 32 };
@@ -85,7 +85,7 @@ static size_t published_side(const struct ctkd__config *config, const char *path
     return sides[0];
 }
 
-/* Sizes that the file leaves open: of the keys, of the data set, of the network. */
+/* Sizes that the file does not state: from the keys, else the data set, else the network. */
 static void choose_sizes(const struct ctkd__config *config, const char *path,
                          const struct ctkd__dataset_def *def, struct ctkd__network_info *images)
 {
@@ -104,7 +104,7 @@ static void choose_sizes(const struct ctkd__config *config, const char *path,
     images->height = images->width = side ? side : published_side(config, path);
 }
 
-/* The data set's constants, or data.mean and .std; without either those of ImageNet. */
+/* data.mean and .std, else the constants of the data set, else those of ImageNet. */
 static ctkd_status choose_normalisation(const struct ctkd__config *config,
                                         const struct ctkd__dataset_def *def,
                                         struct ctkd__network_info *images,
@@ -133,7 +133,7 @@ static ctkd_status choose_normalisation(const struct ctkd__config *config,
     if (status == CTKD_OK)
         status = ctkd__text_floats("data.std", config->data.std, n, images->std, err);
     for (size_t c = 0; c < images->channels && status == CTKD_OK; c++) {
-        images->mean[c] = images->mean[c < n ? c : 0]; /* of a grey one that is repeated */
+        images->mean[c] = images->mean[c < n ? c : 0]; /* a grey channel may be repeated */
         images->std[c] = images->std[c < n ? c : 0];
         if (!(images->std[c] > 0))
             status = ctkd__fail(err, CTKD_ERANGE, "data.std: found %g, expected above 0",
@@ -142,8 +142,8 @@ static ctkd_status choose_normalisation(const struct ctkd__config *config,
     return status;
 }
 
-/* The shorter side of an image before it is cropped, or padded where that is less than the side of
-   the network's. A data set of small images shows them as they are. */
+/* The shorter side to which an image is resized before it is cropped or, if that is less than the
+   side of the network's images, padded. Data sets of small images are not cropped. */
 static size_t choose_resize(const struct ctkd__config *config, const struct ctkd__dataset_def *def,
                             const struct ctkd__network_info *images)
 {
@@ -187,7 +187,7 @@ static ctkd_status choose_view(const struct ctkd__config *config,
     return CTKD_OK;
 }
 
-/* Classes and sizes as the file has them, as far as it says. */
+/* Classes and sizes as the file states them; what it leaves open is chosen. */
 static ctkd_status read_info(const struct ctkd__config *config, const char *path,
                              const struct ctkd__dataset_def *def, struct input *in, ctkd_error *err)
 {
@@ -275,7 +275,7 @@ static ctkd_status open_network(struct ctkd__predictor *p, const struct ctkd__co
     return ctkd__teacher_open(&args, &p->engine, &p->network, err);
 }
 
-/* The names that the weights carry, else those that data.classes says. */
+/* The names of the classes: those in the weights file, else those of data.classes. */
 static ctkd_status choose_names(struct ctkd__predictor *p, const struct ctkd__config *config,
                                 ctkd_error *err)
 {
@@ -399,7 +399,8 @@ static ctkd_status read_planes(const struct input *in, const struct worker *work
                : ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", file->name);
 }
 
-/* Luma of ITU-R 601 as Pillow's convert("L") rounds it: a grey picture keeps its values. */
+/* ITU-R 601 luma, rounded as Pillow's convert("L") does, so that a grey picture keeps its
+   values. */
 static void make_grey(uint8_t *planes, size_t plane)
 {
     for (size_t i = 0; i < plane; i++)
@@ -436,7 +437,7 @@ static void fill_slot(const struct picture_batch *batch, const struct worker *wo
         if (p->input.grey)
             make_grey(worker->planes, p->input.height * p->input.width);
         normalise(&p->input, worker->planes, x);
-    } else { /* computed with the others, and not told */
+    } else { /* goes through the network with the others; its logits are not reported */
         memset(x, 0, images->channels * images->height * images->width * sizeof *x);
     }
     ctkd__tree_bytes_free(&bytes);

@@ -14,9 +14,9 @@
 #include "train/normalisation_trials.h"
 #include "util/cgroup.h"
 
-/* Terms whose gradients differ by more than this factor: one of them has no say. */
+/* If the gradients of two terms differ by more than this factor, one has almost no influence. */
 static const double balance_limit = 100;
-/* Images that are looked at, and how far their mean and deviation may be from 0 and 1. */
+/* How many images are examined, and how far their mean and deviation may be from 0 and 1. */
 enum { SAMPLE_IMAGES = 1000, SAMPLE_FILES = 64 };
 static const double constants_limit = 0.3;
 
@@ -38,8 +38,8 @@ __attribute__((format(printf, 4, 5))) static void add_finding(struct ctkd__findi
 
 /* --- data */
 
-/* Classes without one of `count` images of a part, `chosen` or all (NULL): how many, and the first
-   of them as text. */
+/* How many classes have none of the first `count` images of a part, or of its images `chosen`
+   [count] (if not NULL); the first four of these classes as text. */
 static size_t empty_classes(const struct ctkd__images *images, const uint32_t *chosen, size_t count,
                             size_t classes, char text[64])
 {
@@ -71,7 +71,7 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
         empty_classes(&dataset->test, NULL, dataset->test.count, dataset->classes, test);
     const bool by_teacher = session->teacher && ctkd__config_classes(session->config) == 0 &&
                             dataset->classes_open && no_train;
-    if (by_teacher && !limited) /* the labels alone would have made them fewer */
+    if (by_teacher && !limited) /* by the labels alone there would be fewer classes */
         add_finding(
             findings, true, "data",
             "%zu of %zu classes have no training image (label %s): the student gets %zu outputs "
@@ -101,7 +101,7 @@ static void check_classes(const struct ctkd__session *session, struct ctkd__find
             ctkd__loader_samples(session->data.test), dataset->classes - 1);
 }
 
-/* Mean and deviation of a channel's bytes / 255 over images that are spread over the set. */
+/* Mean and deviation of a channel's bytes / 255, over images spread evenly over the set. */
 static void measure_channel(const struct ctkd__images *images, size_t c, double *mean, double *std)
 {
     const size_t pixels = images->height * images->width;
@@ -120,8 +120,8 @@ static void measure_channel(const struct ctkd__images *images, size_t c, double 
     *std = sqrt(fmax(squares / count / (255.0 * 255.0) - *mean * *mean, 0));
 }
 
-/* Some images of files, spread over the set, as they are evaluated; false when one cannot be read,
-   which the run will say, or without memory. The caller frees pixels. */
+/* Decodes some image files, spread evenly over the set, to their evaluation views. False: one
+   cannot be read (the run will report it), or out of memory. The caller frees sample->pixels. */
 static bool sample_files(const struct ctkd__images *images, struct ctkd__images *sample)
 {
     struct ctkd__image_source source = *images->source;
@@ -155,7 +155,7 @@ static void check_constants(const struct ctkd__session *session, const struct ct
         const double scaled = std / (double)used->std[c];
         plausible =
             plausible && fabs(shifted) <= constants_limit && fabs(scaled - 1) <= constants_limit;
-        constant |= std < 1e-7; /* one pixel that differs makes more, rounding less */
+        constant |= std < 1e-7; /* above rounding errors, below what one other pixel gives */
         m += snprintf(means + m, sizeof means - (size_t)m, "%s%.4g", comma, mean);
         d += snprintf(deviations + d, sizeof deviations - (size_t)d, "%s%.4g", comma, std);
         f += snprintf(found + f, sizeof found - (size_t)f, "%s%.2f and %.2f", c ? "; " : "",
@@ -189,7 +189,7 @@ static void check_normalisation(const struct ctkd__session *session,
     free(sample.pixels);
 }
 
-/* Relations between the images of a batch are nothing where there is one. */
+/* A method that compares the images of a batch with each other needs at least two. */
 static void check_batches(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
     const size_t samples = ctkd__loader_samples(session->data.train);
@@ -211,7 +211,8 @@ static void check_batches(const struct ctkd__session *session, struct ctkd__find
 
 /* --- plans that do nothing */
 
-/* A method whose loss a temperature cannot climb: what the default has made of it, or a warning. */
+/* A loss that grows with tau without bound drives a learned temperature to its upper end. Says that
+   the default is therefore fixed, or warns of a temperature that was set to be learned. */
 static void check_growing(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
     const struct ctkd__config *config = session->config;
@@ -284,7 +285,7 @@ static void check_schedule(const struct ctkd__session *session, struct ctkd__fin
 
 /* --- threads */
 
-/* "2 threads on 2 cores (CPUs 0-1), one each; no CPU quota" */
+/* "2 threads on 2 cores (CPUs 0-1), one each, no CPU quota, 2 by default" */
 static void describe_threads(const struct ctkd__workers *workers, const struct ctkd__cpus *cpus,
                              char *out, size_t bytes)
 {
@@ -340,8 +341,8 @@ static void check_threads(const struct ctkd__session *session, struct ctkd__find
 
 /* --- disk and memory */
 
-/* The files of the run directory at their largest: three checkpoints while one is replaced, three
-   weights files likewise, the log. */
+/* Bytes of the run directory at its largest: three checkpoints and three weights files, since one
+   of each exists twice while it is replaced, and the log. */
 static double disk_needed(const struct ctkd__session *session)
 {
     const struct ctkd__weights *weights = session->weights;
@@ -355,7 +356,7 @@ static double disk_needed(const struct ctkd__session *session)
     return 3 * checkpoint + 3 * 4 * (values + buffers) + lines + 3 * 65536;
 }
 
-/* The file system of a folder that may not be there yet. */
+/* The file system of a folder that may not exist yet. */
 static bool find_disk(const char *dir, struct statvfs *disk)
 {
     char path[1024];
@@ -390,8 +391,8 @@ static void check_disk(const struct ctkd__session *session, struct ctkd__finding
                     1e-6 * needed, 1e-9 * available);
 }
 
-/* Nothing of ours takes a library's reference code by itself: somebody asked for it, or the layer
-   is of a kind that we have no kernels for. */
+/* Our defaults never choose oneDNN's reference code. If it runs, train.conv asked for oneDNN, or
+   the layer is of a kind for which we have no kernels. */
 static void check_convolutions(const struct ctkd__session *session, struct ctkd__findings *findings)
 {
     char first[CTKD__REFERENCE_BYTES], other[CTKD__REFERENCE_BYTES];
@@ -463,13 +464,13 @@ ctkd_status ctkd__preflight_teacher(struct ctkd__session *session,
 
 struct term {
     const char *name, *key;
-    double norm; /* NaN: there is no such term, or it is not on the logits */
+    double norm; /* NaN: there is no such term, or it has no gradient on the logits */
 };
 
 void ctkd__preflight_balance(const struct ctkd__session *session,
                              const struct ctkd__step_report *first, struct ctkd__findings *findings)
 {
-    /* At its full weight, whatever the warm-up has made of it so far. */
+    /* The method's term at its full weight: undo the warm-up, which is 1 / warmup in epoch 1. */
     const struct ctkd__config *config = session->config;
     const double warmup = fmax((double)ctkd__epochs_of(config, config->method.warmup_epochs), 1);
     const struct term terms[] = {
@@ -524,7 +525,7 @@ void ctkd__preflight_cost(const struct ctkd__session *session, struct ctkd__cost
         steps += (double)ctkd__epochs_of(config, config->method.initial_epochs) * per_epoch;
     if (config->train.max_steps > 0)
         steps = fmin(steps, (double)config->train.max_steps);
-    steps = fmax(steps - (double)session->state.step, 0); /* those of a run that is resumed */
+    steps = fmax(steps - (double)session->state.step, 0); /* a resumed run has done some */
     const double evaluations =
         ceil(fmin(epochs, steps / per_epoch) / (double)config->train.eval_every);
     const double limit = 60 * (double)config->train.max_minutes, memory = ctkd__memory_limit();

@@ -26,7 +26,8 @@ static void find_place(struct ctkd__rank_place *place)
     sched_getaffinity(0, sizeof place->cpus, &place->cpus);
 }
 
-/* Part i of k of the cores; one of them where there are fewer. */
+/* Restricts this process to part i of k of the cores; to a single core if there are fewer than
+   k. */
 static void take_share(const struct ctkd__rank_place *place, size_t i, size_t k)
 {
     int cpus[CTKD__WORKERS_MAX];
@@ -38,7 +39,7 @@ static void take_share(const struct ctkd__rank_place *place, size_t i, size_t k)
     CPU_SET((size_t)cpus[first], &own);
     for (size_t c = first; c < end; c++)
         CPU_SET((size_t)cpus[c], &own);
-    sched_setaffinity(0, sizeof own, &own); /* a hint: without it ranks only get in their way */
+    sched_setaffinity(0, sizeof own, &own); /* if it fails, ranks only compete for cores */
 }
 
 /* places [size], of which the own one is filled. */
@@ -106,7 +107,7 @@ size_t ctkd__ranks_shared(const struct ctkd__rank_place *places, size_t rank)
 
 /* --- comparison */
 
-/* Where files lie, and how many threads work, may differ from host to host. */
+/* Paths of files and numbers of threads may differ between hosts. */
 static bool is_of_host(const char *key)
 {
     static const char *const keys[] = { "data.set",     "data.readers", "data.threads",
@@ -142,7 +143,7 @@ static ctkd_status describe(const struct ctkd__session *session, const char *com
     return status == CTKD_OK ? ctkd__checkpoint_describe(session, command, list, err) : status;
 }
 
-/* Keys and values, each with its end, one behind the other. */
+/* Keys and values in turn, each with its terminating zero; freed by the caller. */
 static char *pack(const struct ctkd__tensors *list, size_t *bytes)
 {
     char *text = NULL;
@@ -158,7 +159,7 @@ static char *pack(const struct ctkd__tensors *list, size_t *bytes)
     return text;
 }
 
-/* The first item that is not as rank 0 has it. */
+/* CTKD_EINVAL for the first item that differs from that of rank 0. */
 static ctkd_status compare(const struct ctkd__tensors *own, const char *theirs, size_t bytes,
                            ctkd_error *err)
 {

@@ -1,4 +1,4 @@
-/* What the ranks of a run must agree on before its first step, and where each of them works. */
+/* Places the ranks of a run on cores, and checks that they agree before the first step. */
 #ifndef CTKD_RUN_RANKS_H
 #define CTKD_RUN_RANKS_H
 
@@ -13,8 +13,8 @@ struct ctkd__rank_place {
     bool pinned;           /* each thread to a core of its own */
 };
 
-/* Ranks of one machine whose affinity masks are equal divide its cores among them, in their order;
-   masks that differ are a launcher's work and stay. Before any team of workers is made. */
+/* Ranks of one machine with equal affinity masks divide its cores among themselves, in their order.
+   Masks that differ were set by a launcher and stay. Call it before any workers are created. */
 ctkd_status ctkd__ranks_place(struct ctkd__dist *dist, ctkd_error *err);
 
 /* places [size]: where the workers of every rank work. */
@@ -23,8 +23,9 @@ ctkd_status ctkd__ranks_places(const struct ctkd__session *session, struct ctkd_
 /* The first rank below `rank` that works on one of its CPUs; `rank`: none does. */
 size_t ctkd__ranks_shared(const struct ctkd__rank_place *places, size_t rank);
 
-/* CTKD_EINVAL on all ranks where one has something else than rank 0: the program, the keys of the
-   configuration but for places of files, kernels, oneDNN, data, classes, the teacher's weights. */
+/* CTKD_EINVAL on all ranks if one differs from rank 0 in the program, a key of the configuration
+   (except for paths of files and numbers of threads), kernels, oneDNN, data, classes or the
+   teacher's weights. All ranks call it. */
 ctkd_status ctkd__ranks_compare(const struct ctkd__session *session, const char *command,
                                 ctkd_error *err);
 

@@ -36,7 +36,7 @@ static ctkd_status add_setting(void *context, const char *key, const char *unuse
     (void)unused;
     struct settings *const s = context;
     if (s->count == SETTINGS_MAX)
-        return CTKD_OK; /* a table of more columns helps nobody */
+        return CTKD_OK; /* more columns than that make the table unreadable */
     char **const texts = s->texts + 2 * s->count, *end;
     texts[0] = strdup(key);
     texts[1] = strdup(value);
@@ -141,7 +141,7 @@ static ctkd_status record_line(struct ctkd__results *r, const struct ctkd__json_
     return ctkd__events_write(&r->events, now(), isfinite(at) ? (int64_t)at : 0, values, n, err);
 }
 
-/* One row of results.csv: names, or values, of which null ones are left empty. */
+/* One row of results.csv: the names of the columns, or the values; null is an empty field. */
 static void write_row(struct ctkd__results *r, const struct ctkd__json_rows *line, bool names)
 {
     const char *key, *comma = "";
@@ -187,7 +187,7 @@ ctkd_status ctkd__results_follow(struct ctkd__results *r, const struct ctkd__run
     size_t room = 0;
     ssize_t bytes;
     ctkd_status status = CTKD_OK;
-    clearerr(r->log); /* it has grown since its end was met */
+    clearerr(r->log); /* the file may have grown since the end was reached */
     while (status == CTKD_OK && (bytes = getline(&text, &room, r->log)) > 0 &&
            text[bytes - 1] == '\n')
         status = follow_line(r, text, (size_t)bytes, state, err);
@@ -214,7 +214,7 @@ ctkd_status ctkd__results_open(struct ctkd__results *results, const char *dir,
                                const struct ctkd__config *config, ctkd_error *err)
 {
     char events[sizeof results->log_path];
-    size_t kept = 0; /* the settings, and a record for each line */
+    size_t kept = 0; /* records in the events file: the settings, then one for each line */
     *results = (struct ctkd__results){ .config = config };
     ctkd__run_file_path(dir, CTKD__RUN_LOG, results->log_path, sizeof results->log_path);
     ctkd__run_file_path(dir, CTKD__RUN_RESULTS, results->csv_path, sizeof results->csv_path);

@@ -34,7 +34,7 @@ static ctkd_status set_string(char **field, const char *text, ctkd_error *err)
     return CTKD_OK;
 }
 
-/* The last part of a path without its extension: what a name can show of a teacher. */
+/* The last part of a path without .safetensors: the teacher's part of a run's name. */
 static void short_name(const char *path, char *out, size_t bytes)
 {
     ctkd__last_part(path, out, bytes);
@@ -60,7 +60,7 @@ static void make_name(const struct ctkd__config *config, bool distil, char *out,
     else
         snprintf(out, bytes, "train-%.*s-%s-seed%lld", set, config->data.set,
                  config->student.network, (long long)config->train.seed);
-    for (char *at = out; *at; at++) /* a path where a name belongs is refused under its own key */
+    for (char *at = out; *at; at++) /* a path in place of a name is refused later, under its key */
         if (*at == '/')
             *at = '-';
 }
@@ -85,8 +85,8 @@ ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_err
     return status == CTKD_OK ? ctkd__epochs_resolve(config, err) : status;
 }
 
-/* Whether `dir` is a folder that may be written, or can become one: the nearest folder above that
-   is there decides. */
+/* Whether `dir` is a writable folder or can be created: then its nearest existing parent must be
+   writable. */
 static ctkd_status check_writable(const char *dir, ctkd_error *err)
 {
     char path[1024];
@@ -162,7 +162,7 @@ ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctk
     return ctkd__new_file_commit(&file, err);
 }
 
-/* Who holds the lock, as he wrote it. */
+/* CTKD_EEXIST; the message names the process that holds the lock, as recorded in the file. */
 static ctkd_status refuse_locked(const struct ctkd__run *run, int file, ctkd_error *err)
 {
     char owner[128] = "";
@@ -173,7 +173,8 @@ static ctkd_status refuse_locked(const struct ctkd__run *run, int file, ctkd_err
                       owner[0] ? owner : "another process");
 }
 
-/* An advisory lock ends with its process, however that dies: a file that is left means nothing. */
+/* An advisory lock ends with its process, however that dies, so a lock file that is left behind
+   locks nothing. */
 static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
 {
     char path[PATH_BYTES], host[64] = "", text[128];
@@ -182,7 +183,7 @@ static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
     if (file < 0)
         return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
     int refused = flock(file, LOCK_EX | LOCK_NB);
-    /* A killed process holds its lock until its memory is gone: give it two seconds. */
+    /* A killed process holds its lock until its memory is freed: wait up to two seconds. */
     for (int i = 0; i < 100 && refused && errno == EWOULDBLOCK; i++) {
         nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
         refused = flock(file, LOCK_EX | LOCK_NB);
@@ -212,7 +213,7 @@ ctkd_status ctkd__run_check_free(const struct ctkd__config *config, ctkd_error *
     ctkd__run_file_path(run.dir, CTKD__RUN_LOCK, path, sizeof path);
     const int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return CTKD_OK; /* no run has been here */
+        return CTKD_OK; /* no run was ever locked here */
     if (flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         status = refuse_locked(&run, file, err);
     close(file);
@@ -247,7 +248,7 @@ ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__con
         truncate(path, (off_t)bytes) != 0)
         return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
     ctkd_status status = write_config(run, CTKD__RUN_CONFIG, config, err);
-    if (status == CTKD_OK) /* it has not ended any more, and its last weights will be others */
+    if (status == CTKD_OK) /* both describe an end that no longer is one */
         status = remove_file(run, CTKD__RUN_SUMMARY, err);
     if (status == CTKD_OK)
         status = remove_file(run, CTKD__RUN_EVALUATION, err);
@@ -271,7 +272,7 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
         status = lock(run, err);
     for (unsigned i = 0; i < CTKD__RUN_FILES_WRITTEN && status == CTKD_OK; i++)
         status = remove_file(run, i, err);
-    if (status == CTKD_OK) /* it is of this call: the recorded one must not replace another run */
+    if (status == CTKD_OK) /* config.yaml must not make a later call replace a run */
         status =
             ctkd__sections_set(ctkd__config_sections(config), run->dir, "run.force", "false", err);
     if (status == CTKD_OK)
@@ -294,8 +295,8 @@ void ctkd__run_close(struct ctkd__run *run)
     run->lock = -1;
 }
 
-/* File systems need not share locks between machines: a lock that another one holds may seem free.
- */
+/* A network file system may not share locks between machines, so that a lock held on another one
+   seems free. Only a lock file written on this host can be trusted. */
 static bool owner_is_here(int file)
 {
     char owner[128] = "", host[64] = "";
@@ -333,7 +334,7 @@ static double mean_or_nan(double sum, uint64_t n)
     return n ? sum / (double)n : (double)NAN;
 }
 
-/* Where the temperatures of an epoch lie: the value below which a part of its samples is. */
+/* The quantile `part` of an epoch's temperatures, interpolated within its bin; NaN: no samples. */
 static double tau_quantile(const struct ctkd__run_state *state, const struct ctkd__config *config,
                            double part)
 {
@@ -351,7 +352,7 @@ static double tau_quantile(const struct ctkd__run_state *state, const struct ctk
     return (double)NAN;
 }
 
-/* With an instance temperature: how it is spread over the samples of the epoch. */
+/* With an instance temperature: quantiles over the samples of the epoch. */
 static void log_quantiles(struct ctkd__jsonl *log, const struct ctkd__run_state *state,
                           const struct ctkd__config *config)
 {
@@ -400,7 +401,7 @@ static void log_dev(struct ctkd__jsonl *log, const struct ctkd__scores *dev,
     ctkd__jsonl_number(log, "dev_loss", dev ? dev->loss : none);
 }
 
-/* Where the teacher's answers of the epoch came from: null without a store. */
+/* Where the teacher's logits of the epoch came from; null without a store. */
 static void log_store(struct ctkd__jsonl *log, const struct ctkd__epoch_sums *sums)
 {
     const bool used = sums->teacher_hits + sums->teacher_misses > 0;
@@ -410,7 +411,7 @@ static void log_store(struct ctkd__jsonl *log, const struct ctkd__epoch_sums *su
     ctkd__jsonl_number(log, "teacher_damaged", used ? (double)sums->teacher_damaged : none);
 }
 
-/* Means over the batches; null: this process had none of the epoch. */
+/* Means over the batches; null if this process loaded none in the epoch. */
 static void log_loading(struct ctkd__jsonl *log, const struct ctkd__loading *loading)
 {
     ctkd__jsonl_number(log, "data_ms", mean_or_nan(1e3 * loading->seconds, loading->batches));
@@ -521,7 +522,7 @@ static void summarise_student(struct ctkd__jsonl *json, const struct ctkd__summa
     ctkd__jsonl_number(json, "top5", test ? test->top5 : none);
     ctkd__jsonl_number(json, "loss", test ? test->loss : none);
     ctkd__jsonl_integer(json, "n", test ? (int64_t)test->n : 0);
-    /* Over all epochs; the published code saves its best in the second half of training only. */
+    /* Over all epochs; the published code keeps its best only in the second half of training. */
     ctkd__jsonl_number(json, "best_top1", state->best_epoch ? state->best_top1 : none);
     ctkd__jsonl_integer(json, "best_epoch", (int64_t)state->best_epoch);
     const bool dev = summary->config->data.dev > 0;
@@ -530,7 +531,7 @@ static void summarise_student(struct ctkd__jsonl *json, const struct ctkd__summa
         ctkd__jsonl_number(json, "best_dev_top1", state->best_epoch ? state->best_dev_top1 : none);
 }
 
-/* Of the weights that the run saved last. */
+/* Size of last.safetensors; 0: there is none. */
 static int64_t weights_bytes(const struct ctkd__run *run)
 {
     char path[PATH_BYTES];

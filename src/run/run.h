@@ -25,45 +25,48 @@ struct ctkd__run {
     const struct ctkd__config *config; /* borrowed */
 };
 
-/* Fills run.name and run.dir of the configuration where they are empty. */
+/* Fills run.name and run.dir of the configuration where they are empty, and turns fractions of
+   train.epochs into epochs (config/epochs.h). CTKD_EINVAL, CTKD_ERANGE: run.name or run.dir is not
+   usable. */
 ctkd_status ctkd__run_resolve(struct ctkd__config *config, bool distil, ctkd_error *err);
 
-/* CTKD_EEXIST when run.dir holds a run and run.force is not set, or is a file; CTKD_EIO when it
-   cannot be written or created. Writes nothing. */
+/* Whether a new run may be created in run.dir. CTKD_EEXIST: it holds a run and run.force is not
+   set, or it is a file; CTKD_EIO: it cannot be created or written. Writes nothing. */
 ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err);
 
-/* CTKD_EEXIST when another process works on the run of run.dir; writes nothing and keeps no lock.
- */
+/* CTKD_EEXIST: another process works on the run in run.dir. Writes nothing and keeps no lock. */
 ctkd_status ctkd__run_check_free(const struct ctkd__config *config, ctkd_error *err);
 
-/* Makes the directory (and its parents), removes the files of a run that is replaced, writes
-   config.yaml (run.force is false from then on) and opens the log. */
+/* Creates the directory (and its parents) and locks it, removes the files of a run that is
+   replaced, writes config.yaml (run.force becomes false) and opens the log. Errors of _check;
+   CTKD_EEXIST also if another process works on the run, which the message names. After any status
+   call _close. */
 ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
                              ctkd_error *err);
-/* Opens the run of a directory to continue it: removes nothing, and has no log before
-   ctkd__run_continue_log. CTKD_EEXIST: another process works on it; the message names that. So it
-   is for _create. */
+/* Locks the run of a directory to continue it. Removes nothing; the log is opened only by
+   ctkd__run_continue_log. CTKD_EEXIST: another process works on the run; the message names it. */
 ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *config,
                            ctkd_error *err);
-/* Cuts log.jsonl to the first `bytes` bytes, those that belong to the checkpoint, opens it and
-   writes the configuration that holds from now on. */
+/* Cuts log.jsonl to its first `bytes` bytes, which belong to the checkpoint, and opens it; writes
+   the present configuration and removes summary.json and evaluation.json. */
 ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__config *config,
                                    uint64_t bytes, ctkd_error *err);
 void ctkd__run_close(struct ctkd__run *run);
 
-/* recipe.yaml: the configuration that `recipe`, a CONFIG, gives by itself. */
+/* Writes recipe.yaml: the configuration that the file `recipe` gives without other settings. */
 ctkd_status ctkd__run_save_recipe(const struct ctkd__run *run, const char *recipe, ctkd_error *err);
 
-/* Whether no process trains the run of a directory. False where that is not known: it was begun on
-   another machine. */
+/* Whether no process works on the run of a directory. False if that is not known, because the run
+   was started on another machine. */
 bool ctkd__run_abandoned(const char *dir);
 
-/* Whether run.dir holds a run that ended. */
+/* Whether run.dir holds a run with a summary: it ended, or was interrupted and saved. */
 bool ctkd__run_ended(const struct ctkd__config *config);
 /* Whether it holds one at all. */
 bool ctkd__run_begun(const struct ctkd__config *config);
 
-/* choices.txt: what train.tune measured; with train.choices it repeats the run to the bit. */
+/* Writes choices.txt: what train.tune chose. A run with train.choices set to it repeats this one
+   bit for bit. */
 ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctkd__choices *choices,
                                    ctkd_error *err);
 
@@ -77,14 +80,14 @@ ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_sta
                                const struct ctkd__methods *methods,
                                const struct ctkd__step_report *report, ctkd_error *err);
 
-/* Weights: CTKD__RUN_LAST or CTKD__RUN_BEST. */
+/* Writes weights to CTKD__RUN_LAST or CTKD__RUN_BEST. */
 ctkd_status ctkd__run_save(const struct ctkd__run *run, enum ctkd__run_file file,
                            const struct ctkd__weights *weights,
                            const struct ctkd__network_info *info, ctkd_error *err);
 
 /* What summary.json holds. */
 struct ctkd__summary {
-    const char *command, *status; /* "distill"; "done" or "interrupted" */
+    const char *command, *status; /* "train" or "distill"; "done" or "interrupted" */
     const struct ctkd__config *config;
     const struct ctkd__network_info *student, *teacher; /* teacher: NULL without one */
     const struct ctkd__scores *teacher_scores;          /* NULL without one */

@@ -11,7 +11,8 @@
 
 enum { PATH_BYTES = CTKD__RUN_PATH_BYTES };
 
-/* --- a list is lines of "train" or "test", the class, and the file, with tabs between them */
+/* --- images.txt has a line for each file: "train" or "test", the class and the name, separated by
+   tabs */
 
 struct lister {
     const struct ctkd__dataset *dataset;
@@ -25,7 +26,8 @@ static const struct ctkd__layout_part *part_of(const struct lister *lister)
     return lister->part == 0 ? &layout->train : &layout->test;
 }
 
-/* Goes to the next file; false at the end. *label and *name are its own. */
+/* Moves to the next file and sets *class and *name to its own, borrowed from the data set; false at
+   the end. */
 static bool next_file(struct lister *lister, const char **class, const char **name)
 {
     while (lister->part < 2 && lister->id == part_of(lister)->count) {
@@ -95,7 +97,8 @@ static void tabs_to_blanks(char *line)
             *line = ' ';
 }
 
-/* The first line that differs; NULL where a list is over. */
+/* CTKD_EINVAL for the first line that differs; `then` or `now` is NULL where that list has
+   ended. */
 static ctkd_status differs(const char *path, size_t line, char *then, char *now, ctkd_error *err)
 {
     tabs_to_blanks(then);

@@ -21,7 +21,7 @@
 
 enum { SIDE_MAX = 96 }; /* of an embedded picture */
 
-/* --- images that were put into a wrong class */
+/* --- images that were classified wrongly */
 
 /* One evaluation of a run. */
 struct reviewed {
@@ -45,7 +45,7 @@ static size_t class_of(const struct ctkd__predictions *p, size_t image)
     return ctkd__predicted_class(p->classes, p->logits + image * p->classes);
 }
 
-/* The most confident of the wrong ones, by insertion; of equal ones the first. */
+/* Keeps the most confident wrong predictions, sorted by insertion; equal ones in image order. */
 static void choose_wrong(struct reviewed *r)
 {
     struct ctkd__page_run *const run = r->run;
@@ -72,7 +72,7 @@ static void choose_wrong(struct reviewed *r)
     }
 }
 
-/* A normalised image as bytes, each the mean of a square, so that no side exceeds SIDE_MAX. */
+/* Converts a normalised image to bytes; each pixel is the mean of factor x factor pixels. */
 static void make_bytes(const struct ctkd__network_info *info, const float *x, size_t factor,
                        uint8_t *out)
 {
@@ -99,7 +99,7 @@ static ctkd_status encode(const uint8_t *file, size_t bytes, char **text, ctkd_e
     return CTKD_OK;
 }
 
-/* Of images that are small already every pixel is kept; photographs become a JPEG. */
+/* Small images are kept pixel by pixel as PNG; larger ones are reduced to SIDE_MAX as JPEG. */
 static ctkd_status make_picture(const struct ctkd__network_info *info, const float *x,
                                 struct ctkd__page_picture *out, ctkd_error *err)
 {
@@ -130,7 +130,7 @@ static char *name_of(const struct ctkd__dataset *dataset, uint64_t id)
     return strdup(ctkd__base_name(ctkd__tree_name(dataset->folder->tree, file)));
 }
 
-/* A second pass over the images, for those that were chosen. */
+/* Reads the images a second time to make pictures of the chosen ones. */
 static ctkd_status make_pictures(struct reviewed *r, ctkd_error *err)
 {
     const struct ctkd__network_info *const info = &r->evaluator.data.images;
@@ -180,7 +180,7 @@ static ctkd_status predict_student(struct reviewed *r, ctkd_error *err)
     return status;
 }
 
-/* The teacher may have been moved since: the page does without it then, and says so. */
+/* The teacher may have been moved since: the page then leaves it out and says so. */
 static void predict_teacher(struct reviewed *r, const struct ctkd__config *config)
 {
     const char *const path = config->teacher.path;
@@ -270,7 +270,7 @@ static ctkd_status add_settings(struct ctkd__page_run *run, ctkd_error *err)
     return status;
 }
 
-/* What summary.json says of the machine, and how the run is made again. */
+/* What summary.json says about the program and machine, and the command that repeats the run. */
 static ctkd_status add_environment(struct ctkd__page_run *run, ctkd_error *err)
 {
     static const char *const keys[] = { "version", "isa", "threads" };
@@ -322,8 +322,8 @@ static ctkd_status collect(const struct ctkd__page_request *request,
 
 /* --- arms */
 
-/* Arms are compared where there are two or more; where they cannot be (no seed in common, other
-   keys differ), a note says why. */
+/* Compares two or more arms. If they cannot be compared (no seed in common, other keys differ), a
+   note says why. */
 static ctkd_status compare(const struct ctkd__page_request *request,
                            struct ctkd__comparison *results, bool *compared, FILE *notes,
                            ctkd_error *err)

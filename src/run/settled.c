@@ -17,7 +17,7 @@ struct ctkd__settled {
     atomic_bool ended;
     void (*save)(void *context, struct ctkd__session *settled);
     void *context;
-    /* As they were when the state was released last. */
+    /* Copies from when the state was last released. */
     float *buffers, *tau_counts;
     int64_t batches_tracked;
 };
@@ -27,7 +27,7 @@ void ctkd__settled_use(const struct ctkd__settled *settled,
 {
     if (!settled)
         return;
-    /* With the copies in place of what has moved since. */
+    /* The session with the copies in place of what has changed since. */
     struct ctkd__session copy = *settled->session;
     struct ctkd__weights weights = *copy.weights;
     weights.buffers = settled->buffers;

@@ -5,7 +5,7 @@
 #include "util/error.h"
 #include "util/run_files.h"
 
-/* The convolutions that the run measured when it began: measured again they might differ. */
+/* Uses the convolutions that the run chose when it began: measured again, they might differ. */
 static ctkd_status use_recorded_choices(struct ctkd__config *config, ctkd_error *err)
 {
     char path[CTKD__RUN_PATH_BYTES];
@@ -15,7 +15,7 @@ static ctkd_status use_recorded_choices(struct ctkd__config *config, ctkd_error 
                               err);
 }
 
-/* A directory without a checkpoint: whether a run may begin in it. */
+/* Resuming was asked for, but the directory has no checkpoint: whether a run may start in it. */
 static ctkd_status plan_again(struct ctkd__config *config, int asked, ctkd_error *err)
 {
     if (asked == CTKD__RESUME_YES && !ctkd__run_begun(config))
@@ -34,7 +34,7 @@ static ctkd_status plan_again(struct ctkd__config *config, int asked, ctkd_error
 ctkd_status ctkd__start_plan(struct ctkd__config *config, bool *resume, ctkd_error *err)
 {
     const int asked = config->run.resume;
-    config->run.resume = CTKD__RESUME_NO; /* it is of this call, not of the run */
+    config->run.resume = CTKD__RESUME_NO; /* belongs to the command line, not to the run */
     *resume = asked != CTKD__RESUME_NO && ctkd__checkpoint_exists(config->run.dir);
     if (*resume)
         return config->train.tune ? use_recorded_choices(config, err) : CTKD_OK;

@@ -35,7 +35,8 @@ ctkd_status ctkd__sweep_finished(const struct ctkd__sweep_run *run, bool *finish
     ctkd__run_file_path(run->dir, CTKD__RUN_LOG, log, sizeof log);
     if (access(log, F_OK) != 0)
         return CTKD_OK;
-    /* Every epoch has its number; an unfinished run is no arm, and is resumed. */
+    /* Any metric would do, and every epoch line has its number. A run that is no arm is unfinished
+       and will be resumed. */
     if (ctkd__arm_read(run->dir, "epoch", CTKD__ARM_LAST, &arm, NULL))
         return CTKD_OK;
     char dir[1024];
@@ -80,12 +81,13 @@ static size_t free_slot(const struct slots *slots, size_t jobs)
 
 /* --- processes */
 
-/* In the child: a copy of this program on the cores of its slot, which ends when the sweep dies. */
+/* In the child process: starts this program on the cores of its slot; it ends if the sweep dies. */
 static void become_run(const struct ctkd__sweep_run *run, const cpu_set_t *cpus, pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    setpgid(0,
-            0); /* a terminal's Ctrl-C is the sweep's: a second signal would end the run unsaved */
+    /* Ctrl-C in a terminal must reach only the sweep, which passes it on: a run that gets a second
+       signal ends without saving. */
+    setpgid(0, 0);
     const int console = open(run->console, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (getppid() != parent || console < 0 || nothing < 0 || dup2(nothing, 0) < 0 ||
@@ -169,7 +171,7 @@ ctkd_status ctkd__sweep_execute(struct ctkd__sweep *sweep, ctkd_error *err)
             next++;
         }
         if (status && !told)
-            tell_all(sweep, SIGTERM); /* they save, and end */
+            tell_all(sweep, SIGTERM); /* runs save and end */
         told = told || status;
         running = collect(sweep, slots);
         if (running > 0)

@@ -1,7 +1,7 @@
 /*
- * Many runs as child processes, some at a time, each on cores of its own. A run is an ordinary
- * `ctkd train` or `distill` with --resume=auto: finished ones are skipped, killed ones resume from
- * their last checkpoint, and a sweep that is started again ends with the same files.
+ * Runs many runs as child processes, several at a time, each on its own cores. A run is an ordinary
+ * `ctkd train` or `distill` with --resume=auto: finished runs are skipped, killed ones resume from
+ * their last checkpoint, so that a sweep that is started again ends with the same files.
  */
 #ifndef CTKD_RUN_SWEEP_H
 #define CTKD_RUN_SWEEP_H
@@ -15,7 +15,7 @@ enum ctkd__sweep_state {
     CTKD__SWEEP_WAITING,
     CTKD__SWEEP_RUNNING,
     CTKD__SWEEP_DONE,    /* all of its epochs are in its log */
-    CTKD__SWEEP_STOPPED, /* saved before its end: a signal, a limit of time */
+    CTKD__SWEEP_STOPPED, /* saved before its end: a signal, train.max_minutes or train.max_steps */
     CTKD__SWEEP_FAILED
 };
 
@@ -29,25 +29,26 @@ struct ctkd__sweep_run {
     enum ctkd__sweep_state state;
     pid_t process;
     size_t slot; /* of the cores, while it runs */
-    int status;  /* as waitpid has it, once it ended */
+    int status;  /* of waitpid, once it has ended */
 };
 
 struct ctkd__sweep {
     struct ctkd__sweep_run *runs; /* in the order of starting */
     size_t count, jobs;
-    const volatile sig_atomic_t *stop; /* a signal that ends the sweep; its runs save and end too */
-    void (*changed)(void *context, const struct ctkd__sweep_run *run); /* started or ended */
+    const volatile sig_atomic_t *stop; /* not 0: a signal ends the sweep; its runs save and end */
+    void (*changed)(void *context, const struct ctkd__sweep_run *run); /* it started or ended */
     void *context;
 };
 
-/* Whether the directory holds a finished run of this configuration. CTKD_EEXIST: a run that differs
-   in a key that changes results, which is named. A directory without a run is not finished. */
+/* Whether the directory holds a finished run of this configuration. CTKD_EEXIST: it holds a run
+   that differs in a key that changes results; the message names the key. */
 ctkd_status ctkd__sweep_finished(const struct ctkd__sweep_run *run, bool *finished,
                                  ctkd_error *err);
 
-/* Runs all that are waiting. The allowed cores are divided among the jobs without overlap.
-   CTKD_ERANGE: more jobs than cores; CTKD_EINTERRUPTED: stopped by a signal, every process has
-   ended; CTKD_EIO: a process cannot be started. Runs that fail are only marked. */
+/* Runs all that are waiting, `jobs` at a time. The allowed cores are divided among the jobs without
+   overlap. CTKD_ERANGE: no jobs, or more than cores; CTKD_EINTERRUPTED: stopped by a signal;
+   CTKD_EIO: a process cannot be started. On return every process has ended. Runs that fail are only
+   marked. */
 ctkd_status ctkd__sweep_execute(struct ctkd__sweep *sweep, ctkd_error *err);
 
 #endif

@@ -51,7 +51,7 @@ const char *ctkd__watch_line(const struct ctkd__curves *curves, size_t epochs, c
     return text;
 }
 
-/* Means of the epochs that share a column; returns how many columns have one. */
+/* Means of the epochs that share a column, without gaps; returns how many columns there are. */
 static size_t make_columns(const struct ctkd__curves *curves, const char *key, size_t columns,
                            double *out)
 {
@@ -104,10 +104,10 @@ struct watched_run {
     char dir[1024];
     size_t epochs;                              /* of its configuration */
     off_t bytes;                                /* of its log when it was read */
-    size_t told;                                /* epochs that a plain line was written for */
+    size_t told;                                /* epochs when the last plain line was written */
     bool summary, ended;                        /* ended: with a summary, or abandoned */
     const char *state;                          /* in words; NULL: it trains */
-    char why[sizeof((ctkd_error *)0)->message]; /* its log cannot be read */
+    char why[sizeof((ctkd_error *)0)->message]; /* why its log cannot be read; "": it can */
     bool told_end;
     struct ctkd__curves curves;
 };
@@ -148,7 +148,8 @@ static int is_visible(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
-/* A run, or the runs of a folder and of its folders, in the order of their names. */
+/* Adds a run, or the runs of a folder and its folders down to `depth`, in the order of their names.
+ */
 static void find_runs(struct watched *w, const char *path, int depth)
 {
     struct dirent **entries;
@@ -168,14 +169,14 @@ static void find_runs(struct watched *w, const char *path, int depth)
         free(entries);
 }
 
-/* Reads a log that has changed; one that has no epoch yet is read again. */
+/* Reads the log if it has changed; a log that could not be read is tried again. */
 static void read_run(struct watched_run *run)
 {
     char path[1100];
     struct stat info;
     struct ctkd__curves curves;
     ctkd_error why = { 0 };
-    /* In this order: a run writes its summary before it ends. */
+    /* The lock first: a run writes its summary before it releases the lock. */
     const bool abandoned = ctkd__run_abandoned(run->dir);
     run->summary = ctkd__run_file_exists(run->dir, CTKD__RUN_SUMMARY);
     run->ended = run->summary || abandoned;
@@ -196,7 +197,7 @@ static void read_run(struct watched_run *run)
     }
 }
 
-/* True: all have ended. */
+/* Reads all runs again, and new ones. True: all have ended. */
 static bool update(struct watched *w, const char *const *paths, size_t count)
 {
     bool ended = true;
@@ -240,7 +241,7 @@ static void draw_run(const struct watched_run *run, int *y, bool curves, bool ut
         snprintf(text, sizeof text, "%.400s  no finished epoch yet", run->dir);
     else
         ctkd__watch_line(&run->curves, run->epochs, text, sizeof text);
-    /* Where it is too long the name loses its beginning, never the numbers. */
+    /* A line that is too long loses the beginning of the name, never the numbers. */
     const size_t length = strlen(text), room = (size_t)COLS;
     mvaddstr((*y)++, 0, length > room ? text + length - room : text);
     if (run->state) {
@@ -272,8 +273,8 @@ static bool can_draw(FILE *out)
     return isatty(fileno(out)) && isatty(STDIN_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
-/* The state of the terminal is that of before when this returns. False: ncurses does not know it.
- */
+/* Draws until all runs have ended, q is typed or *stop is set, and restores the terminal. False:
+   ncurses does not know the terminal. */
 static bool watch_screen(struct watched *w, const char *const *paths, size_t count,
                          const volatile sig_atomic_t *stop, FILE *out)
 {
@@ -285,7 +286,7 @@ static bool watch_screen(struct watched *w, const char *const *paths, size_t cou
     cbreak();
     noecho();
     curs_set(0);
-    timeout(1000); /* of getch, milliseconds: the time between two pictures */
+    timeout(1000); /* of getch, in milliseconds: the time between two redraws */
     for (int key = 0; key != 'q' && !(stop && *stop); key = getch()) {
         const bool ended = update(w, paths, count);
         draw(w, utf8);
