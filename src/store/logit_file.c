@@ -15,23 +15,24 @@
 #include "util/error.h"
 #include "util/sha256.h"
 
-/* Little-endian float32: what this program runs on. */
+/* Numbers are written as they are in memory: this program runs only on little-endian machines with
+   IEEE float32. */
 static const char first_line[] = "ctkd teacher logits 1\n";
 static const char sum_key[] = "\nsum ";
 
 enum {
     PATH_BYTES = 1024,
     SUM_DIGITS = 16,
-    PUTS_PER_LOOK = 256,   /* rows between looks at what the disk has left */
-    INDEX_WORDS = 1 << 16, /* of a read of the index */
-    ROWS_ALIGNMENT = 4096, /* of the first row */
-    ATTEMPTS = 8           /* to open a file that others remove */
+    PUTS_PER_LOOK = 256,   /* rows between checks of the free space on the disk */
+    INDEX_WORDS = 1 << 16, /* words of the index read at once */
+    ROWS_ALIGNMENT = 4096, /* of the first row, in bytes */
+    ATTEMPTS = 8           /* to create and open a file that others may remove meanwhile */
 };
 static const uint32_t present_bit = UINT32_C(1) << 31;
 
 struct ctkd__logit_file {
     char path[PATH_BYTES];
-    int descriptor; /* with a shared lock: in use */
+    int descriptor; /* holds a shared lock, which marks the file as in use */
     struct ctkd__logit_shape shape;
     uint64_t rows, rows_at;
     size_t row_bytes;
@@ -39,7 +40,7 @@ struct ctkd__logit_file {
     char header[CTKD__LOGIT_HEADER + 1];
 };
 
-/* --- where things are */
+/* --- layout of the file */
 
 static bool lay_out(const struct ctkd__logit_shape *shape, uint64_t *rows, uint64_t *rows_at,
                     uint64_t *end)
@@ -110,7 +111,7 @@ static bool write_all(int descriptor, const void *data, size_t bytes, off_t at)
     return true;
 }
 
-/* Of the row's number too: a row that a disk put in another's place is damaged. */
+/* The checksum includes the row's number, so that a row written to a wrong place is detected. */
 static uint32_t word_of(const struct ctkd__logit_file *file, uint64_t row, const float *logits)
 {
     uLong sum = crc32(0, (const Bytef *)&row, sizeof row);
@@ -120,8 +121,8 @@ static uint32_t word_of(const struct ctkd__logit_file *file, uint64_t row, const
 
 /* --- locks */
 
-/* Such a lock belongs to the opened file: it ends with that, and two openings by one process
-   exclude each other. */
+/* An open file description lock belongs to the opened file: it ends when the file is closed, and
+   two openings by the same process exclude each other. */
 static int lock_range(int descriptor, short type, off_t start, off_t bytes)
 {
     struct flock range = { .l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = bytes };
@@ -130,7 +131,7 @@ static int lock_range(int descriptor, short type, off_t start, off_t bytes)
 
 /* --- the header */
 
-/* Of the text before the line of the sum. */
+/* The checksum of the header's text before the line "sum". */
 static void sum_of(const char *text, size_t bytes, char out[SUM_DIGITS + 1])
 {
     char digits[CTKD__SHA256_DIGITS + 1];
@@ -138,7 +139,8 @@ static void sum_of(const char *text, size_t bytes, char out[SUM_DIGITS + 1])
     snprintf(out, SUM_DIGITS + 1, "%.*s", SUM_DIGITS, digits);
 }
 
-/* The text of the header of a new file, with zeros behind it. */
+/* Composes the header of a new file, filled up with zeros. False: it is too long, or `identity`
+   does not end with a line end. */
 static bool compose(const char *identity, const struct ctkd__logit_shape *shape,
                     char header[CTKD__LOGIT_HEADER + 1])
 {
@@ -237,15 +239,15 @@ struct ctkd__logit_shape ctkd__logit_file_shape(const struct ctkd__logit_file *f
 
 /* --- opening */
 
-/* Opens and locks it. CTKD_ENOTFOUND: it is not there, or was removed (prune) before the lock held
-   it, so that nobody would find what is written into it. */
+/* Opens and locks the file. CTKD_ENOTFOUND: it does not exist, or was removed (prune) before the
+   lock was taken, so that rows written to it would be lost. */
 static ctkd_status open_locked(struct ctkd__logit_file *file, ctkd_error *err)
 {
     const char *const path = file->path;
     struct stat info;
     file->descriptor = open(path, O_RDWR | O_CLOEXEC);
     if (file->descriptor < 0 && (errno == EACCES || errno == EROFS))
-        file->descriptor = open(path, O_RDONLY | O_CLOEXEC); /* to be read, at least */
+        file->descriptor = open(path, O_RDONLY | O_CLOEXEC); /* rows can be read at least */
     if (file->descriptor < 0)
         return ctkd__fail(err, errno == ENOENT ? CTKD_ENOTFOUND : CTKD_EIO, "%s: cannot open: %s",
                           path, strerror(errno));
@@ -269,8 +271,8 @@ ctkd_status ctkd__logit_file_open(const char *path, struct ctkd__logit_file **ou
     if (status == CTKD_OK)
         status = read_header(file, err);
     if (status == CTKD_OK) {
-        (void)lock_range(file->descriptor, F_RDLCK, 0, 1); /* what _shared sees */
-        /* Rows are read here and there: what the system reads ahead would be for nothing. */
+        (void)lock_range(file->descriptor, F_RDLCK, 0, 1); /* shows _shared that we use it */
+        /* Rows are read in random order, so read-ahead would be wasted. */
         (void)posix_fadvise(file->descriptor, 0, 0, POSIX_FADV_RANDOM);
         *out = file;
     } else
@@ -304,7 +306,7 @@ static uint64_t disk_left(int descriptor)
     return fstatvfs(descriptor, &disk) == 0 ? (uint64_t)disk.f_bavail * disk.f_frsize : UINT64_MAX;
 }
 
-/* A file with a header and holes. */
+/* Writes a new sparse file: the header, and holes for everything else. */
 static ctkd_status write_new(int descriptor, const char *path, const char *header, uint64_t end,
                              ctkd_error *err)
 {
@@ -320,7 +322,8 @@ static ctkd_status write_new(int descriptor, const char *path, const char *heade
     return CTKD_OK;
 }
 
-/* Under a name of its own first, so that a file of the right name always has its header. */
+/* Writes the file under a temporary name first, so that a file of the final name always has its
+   header. If another process has created it meanwhile, that file is used. */
 static ctkd_status make_file(const char *path, const char *header, uint64_t end, ctkd_error *err)
 {
     char temporary[PATH_BYTES + 32];
@@ -328,7 +331,7 @@ static ctkd_status make_file(const char *path, const char *header, uint64_t end,
     const int descriptor = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor < 0)
         return ctkd__fail(err, CTKD_EIO, "cannot create %s: %s", path, strerror(errno));
-    (void)flock(descriptor, LOCK_SH); /* in use: no leftover */
+    (void)flock(descriptor, LOCK_SH); /* in use, so that prune does not take it for a leftover */
     ctkd_status status = write_new(descriptor, path, header, end, err);
     if (status == CTKD_OK && link(temporary, path) != 0 && errno != EEXIST)
         status = ctkd__fail(err, CTKD_EIO, "cannot create %s: %s", path, strerror(errno));
@@ -337,7 +340,7 @@ static ctkd_status make_file(const char *path, const char *header, uint64_t end,
     return status;
 }
 
-/* The first line in which two headers differ, for a message. */
+/* CTKD_EFORMAT if the header differs from `expected`; the message shows the first such line. */
 static ctkd_status check_identity(const struct ctkd__logit_file *file, const char *expected,
                                   ctkd_error *err)
 {
@@ -378,7 +381,7 @@ ctkd_status ctkd__logit_file_create(const char *path, const char *identity,
     if (status == CTKD_OK)
         status = check_identity(*out, header, err);
     if (status == CTKD_OK)
-        (void)futimens((*out)->descriptor, NULL); /* used now: what prune goes by */
+        (void)futimens((*out)->descriptor, NULL); /* the time of last use, by which prune sorts */
     else {
         ctkd__logit_file_close(*out);
         *out = NULL;
@@ -442,7 +445,7 @@ void ctkd__logit_file_release(struct ctkd__logit_file *file)
 
 /* --- all rows */
 
-/* Counts the rows of a part of the index. */
+/* Counts the rows of a part of the index; verifies each of them if `row` has room for one. */
 static void count_part(const struct ctkd__logit_file *file, const uint32_t *words, uint64_t first,
                        size_t count, float *row, struct ctkd__logit_count *out)
 {

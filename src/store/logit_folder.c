@@ -23,7 +23,7 @@ static ctkd_status add(struct ctkd__logit_folder *folder, const char *path, bool
 {
     struct stat info;
     if (stat(path, &info) != 0)
-        return errno == ENOENT ? CTKD_OK /* gone meanwhile */
+        return errno == ENOENT ? CTKD_OK /* removed meanwhile */
                                : ctkd__fail(err, CTKD_EIO, "%s: %s", path, strerror(errno));
     struct ctkd__logit_entry *const grown =
         realloc(folder->entries, (folder->count + 1) * sizeof *grown);
@@ -44,7 +44,7 @@ static int by_path(const void *a, const void *b)
                   ((const struct ctkd__logit_entry *)b)->path);
 }
 
-/* Leftovers first: they go in any case. */
+/* Leftovers first, because they are removed in any case; then by the time of last use. */
 static int by_use(const void *a, const void *b)
 {
     const bool left = ((const struct ctkd__logit_entry *)a)->leftover;
@@ -96,7 +96,7 @@ void ctkd__logit_folder_free(struct ctkd__logit_folder *folder)
     *folder = (struct ctkd__logit_folder){ .count = 0 };
 }
 
-/* Users of a file hold a shared lock on it. */
+/* Removes the file unless a process uses it, which would hold a shared lock on it. */
 static ctkd_status remove_unused(const struct ctkd__logit_entry *entry, bool *in_use,
                                  ctkd_error *err)
 {
@@ -120,8 +120,8 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* Forgets files of others that are called as a store is: they are nobody's here to remove. What is
-   left of a file under creation may have no header yet. */
+/* Drops entries that are named like a store but are none: they are not ours to remove. Leftovers
+   stay, since a file whose creation was cut short may have no header yet. */
 static void keep_stores(struct ctkd__logit_folder *folder)
 {
     size_t kept = 0;

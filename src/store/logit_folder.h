@@ -1,4 +1,4 @@
-/* The files of a store: all that lie in the folder teacher.store. */
+/* The files of a store: all in the folder teacher.store. */
 #ifndef CTKD_STORE_LOGIT_FOLDER_H
 #define CTKD_STORE_LOGIT_FOLDER_H
 
@@ -18,15 +18,16 @@ struct ctkd__logit_folder {
     size_t count;
 };
 
-/* `path`: a folder, or one of its files, which then is the only entry. CTKD_EIO: it cannot be read.
- */
+/* Lists the files of the folder `path`; if `path` is a file, that is the only entry. CTKD_EIO: it
+   cannot be read. The caller frees *out, also after an error. */
 ctkd_status ctkd__logit_folder_read(const char *path, struct ctkd__logit_folder *out,
                                     ctkd_error *err);
 void ctkd__logit_folder_free(struct ctkd__logit_folder *folder);
 
-/* Removes leftovers, then the files that were used longest ago until the others occupy at most
-   `bytes`; what a process has open stays, and so does what is no store. `tell` hears of each file
-   that goes or, in use, stays. */
+/* Removes leftovers, then the least recently used files until the others occupy at most `bytes`.
+   Files that a process has open stay, and so do files that are no stores. Calls `tell` for each
+   file that was removed or, because it is in use, was not. CTKD_EFORMAT: `path` is a file but no
+   store. */
 ctkd_status ctkd__logit_folder_prune(const char *path, uint64_t bytes,
                                      void (*tell)(const struct ctkd__logit_entry *entry,
                                                   bool in_use),
