@@ -12,16 +12,16 @@
 
 enum { HOST_BYTES = 256, WHO_BYTES = HOST_BYTES + 32, VERSION_BYTES = 128 };
 
-/* How long a rank leaves it to another one to tell what both have seen. */
+/* How long a rank waits for another one to report a failure that both have seen. */
 enum { OTHERS_SECONDS = 2 };
 
-/* What one channel works with; of the thread that uses it. */
+/* The buffers of one channel; used only by the thread of that channel. */
 struct lane {
     struct ctkd__parcel *out, *in; /* [size] */
     bool *late;                    /* [size] */
     uint64_t *words;               /* [size] */
-    size_t *first;                 /* [size + 1]: 0, 1, 2, ...: a row from each rank */
-    size_t *images;                /* [size + 1] */
+    size_t *first;                 /* [size + 1]: 0, 1, 2, ..., for one row from each rank */
+    size_t *images;                /* [size + 1]: first image of each rank */
     enum ctkd__dist_topic topic;
     struct ctkd__dist_counts counts[CTKD__TOPICS];
 };
@@ -98,8 +98,8 @@ enum ctkd__dist_topic ctkd__dist_set_topic(struct ctkd__dist *dist, enum ctkd__d
     return before;
 }
 
-/* The ranks that were not heard, by name. The first of those that were tells it, and ends the
-   others while they wait. */
+/* CTKD_EBACKEND with the names of the ranks that did not answer. The first rank that did answer
+   reports it and ends the others while they sleep here. */
 static ctkd_status not_heard(const struct ctkd__dist *dist, const struct lane *lane,
                              ctkd_error *err)
 {
@@ -108,7 +108,7 @@ static ctkd_status not_heard(const struct ctkd__dist *dist, const struct lane *l
     while (first < dist->rank && lane->late[first])
         first++;
     if (first < dist->rank)
-        sleep(OTHERS_SECONDS); /* a signal ends it, as when the launcher ends this rank */
+        sleep(OTHERS_SECONDS); /* ends early with a signal, such as the launcher's */
     for (size_t r = 0; r < dist->size; r++) {
         if (!lane->late[r])
             continue;
@@ -216,7 +216,8 @@ ctkd_status ctkd__dist_max(struct ctkd__dist *dist, enum ctkd__dist_channel chan
     return status;
 }
 
-/* The failures of all ranks: those of the first that failed, and whether all say the same. */
+/* The failure of the first rank that failed, preceded by its name unless all ranks failed with the
+   same message. */
 static ctkd_status first_failure(const struct ctkd__dist *dist, const ctkd_error *all,
                                  ctkd_error *err)
 {
@@ -241,7 +242,7 @@ ctkd_status ctkd__dist_agree(struct ctkd__dist *dist, ctkd_status status, ctkd_e
     if (sent != CTKD_OK || !failed)
         return sent;
     ctkd_error *const all = calloc(dist->size, sizeof *all);
-    if (!all) /* the others wait for what does not come, until they are ended with this rank */
+    if (!all) /* the others wait in vain until they are ended together with this rank */
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", dist->who[dist->rank]);
     if (status != CTKD_OK) {
         all[dist->rank].status = status;
@@ -276,7 +277,7 @@ static ctkd_status open_lane(struct lane *lane, size_t size)
     return CTKD_OK;
 }
 
-/* Host names of all ranks. */
+/* Learns the host names of all ranks. */
 static ctkd_status learn_names(struct ctkd__dist *dist, ctkd_error *err)
 {
     char host[HOST_BYTES];

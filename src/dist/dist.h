@@ -1,15 +1,17 @@
 /*
- * A run on several ranks: processes, on one machine or on several, that take the same steps, each
- * with its own part of every batch. Every rank holds all parameters and moves them by the same sum.
+ * A run on several ranks: processes, on one or several machines, that take the same steps, each
+ * with its own part of every batch. Every rank holds all parameters and updates them by the same
+ * sum.
  *
- * The flow of a step: each rank has the images of its slices; logits are gathered
- * (ctkd__dist_gather), so that every rank computes the losses of all rows; moments of batch norms
- * are gathered by slice; gradients are summed in the fixed tree of sum.h; a control word
- * (ctkd__dist_max) makes all ranks stop behind the same step.
+ * In a step each rank has the images of its slices. Logits are gathered (ctkd__dist_gather), so
+ * that every rank computes the losses of all rows; moments of batch norms are gathered by slice;
+ * gradients are summed in the fixed tree of sum.h; a control word (ctkd__dist_max) makes all ranks
+ * stop after the same step.
  *
- * NULL stands for a run of one process wherever a const struct ctkd__dist * is taken: rank 0 of 1.
- * Functions that exchange are called by all ranks in the same order, on each channel by one thread
- * at a time. A failure is not survived: the caller ends with ctkd__dist_abort.
+ * NULL stands for a run of one process, rank 0 of 1, in every function here. Functions that
+ * exchange must be called by all ranks in the same order, and on each channel by one thread at a
+ * time. After a failed exchange the ranks are out of step: the caller must end them with
+ * ctkd__dist_abort.
  */
 #ifndef CTKD_DIST_DIST_H
 #define CTKD_DIST_DIST_H
@@ -20,64 +22,66 @@
 
 struct ctkd__dist;
 
-/* transport: kept, with what its open gives. All ranks learn each other's host names. */
+/* Opens the transport, which is kept until close; the ranks learn each other's host names. All
+   ranks call it. */
 ctkd_status ctkd__dist_open(const struct ctkd__transport *transport, struct ctkd__dist **out,
                             ctkd_error *err);
-/* By all ranks, or by none. NULL is allowed. */
+/* Called by all ranks or by none. */
 void ctkd__dist_close(struct ctkd__dist *dist);
-/* Ends all ranks with an exit status: a rank that cannot go on. */
+/* Ends all ranks with an exit status, when one rank cannot continue. */
 void ctkd__dist_abort(struct ctkd__dist *dist, int status);
 
 size_t ctkd__dist_rank(const struct ctkd__dist *dist);
 size_t ctkd__dist_size(const struct ctkd__dist *dist);
-/* "rank 3 on node7"; "" in a run of one process. Until close. */
+/* "rank 3 on node7"; "" in a run of one process. Valid until close. */
 const char *ctkd__dist_who(const struct ctkd__dist *dist, size_t rank);
 /* The implementation's and its library's name and version; "" in a run of one process. */
 const char *ctkd__dist_version(const struct ctkd__dist *dist);
-/* The longest that an exchange may take before the ranks that were not heard are named; 0: no
-   limit. */
+/* The longest time that an exchange may take, after which it fails and names the ranks that did not
+   answer; 0: no limit. */
 void ctkd__dist_set_timeout(struct ctkd__dist *dist, double seconds);
 
 /*
- * Rows that every rank has a part of: rank r has filled rows [first[r], first[r + 1]) of `rows`, a
- * row having row_bytes bytes; afterwards all have all of them. A rank may have no rows.
+ * Gathers rows: rank r has filled rows [first[r], first[r + 1]) of `rows`, each of row_bytes bytes;
+ * afterwards every rank has all of them. A rank may have no rows.
  * @param first  [size + 1], the same on all ranks; first[0] = 0
  */
 ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__dist_channel channel, void *rows,
                               size_t row_bytes, const size_t *first, ctkd_error *err);
 
-/* The same for the n images of a batch, a row of `floats` for each, of which rank r has those from
-   ctkd__slice_begin(n, ranks, r) on. On the main channel. */
+/* The same for the n images of a batch, with a row of `floats` floats for each; the images of rank
+   r begin at ctkd__slice_begin(n, ranks, r). On the main channel. */
 ctkd_status ctkd__dist_gather_images(struct ctkd__dist *dist, size_t n, float *rows, size_t floats,
                                      ctkd_error *err);
 /* The same for their logits of k classes, which count as such. */
 ctkd_status ctkd__dist_gather_logits(struct ctkd__dist *dist, size_t n, float *logits, size_t k,
                                      ctkd_error *err);
 
-/* Part r of `out` goes to rank r, whose part of `in` it becomes: bytes out[r].bytes must be what
-   rank r has as in[own rank].bytes. The own part is copied. */
+/* Sends out[r] to rank r and receives in[r] from it: out[r].bytes must equal in[own rank].bytes on
+   rank r. A rank's own part is copied, in[own].bytes of it. */
 ctkd_status ctkd__dist_all_to_all(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
                                   const struct ctkd__parcel *out, const struct ctkd__parcel *in,
                                   ctkd_error *err);
 
-/* The bytes of rank `root` become those of all. */
+/* Copies `bytes` bytes of rank `root` to all ranks. */
 ctkd_status ctkd__dist_broadcast(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
                                  void *data, size_t bytes, size_t root, ctkd_error *err);
 
-/* *word: the greatest over all ranks; also a barrier. */
+/* Sets *word to its greatest value over all ranks; also a barrier. */
 ctkd_status ctkd__dist_max(struct ctkd__dist *dist, enum ctkd__dist_channel channel, uint64_t *word,
                            ctkd_error *err);
 
 /*
- * Where something may fail on some ranks and not on others: all ranks return the status of the
- * first rank that failed, with its message after its name (without one where every rank failed with
- * the same message). In a run of one process `status` is returned and err is as it was.
+ * For work that may fail on some ranks only: every rank passes its own status and message, and all
+ * return the status of the first rank that failed, with its message after its name (without the
+ * name if every rank failed with the same message). In a run of one process it returns `status` and
+ * leaves err unchanged.
  */
 ctkd_status ctkd__dist_agree(struct ctkd__dist *dist, ctkd_status status, ctkd_error *err);
-/* Whether it has returned a failure: then all ranks know of it and can leave together. */
+/* Whether _agree has returned a failure: then all ranks know of it and can leave together. */
 bool ctkd__dist_failed_together(const struct ctkd__dist *dist);
 
-/* What was exchanged so far on a channel, and the seconds that its callers waited for it. */
+/* What was exchanged so far on a channel, and how long its callers waited for it. */
 struct ctkd__dist_counts {
     uint64_t exchanges, bytes; /* bytes: sent by this rank */
     double seconds;

@@ -1,8 +1,8 @@
 /*
- * The transport by MPI: the module libctkd_mpi.so, built with the mpicc that was found and loaded
- * on demand (launch.c), so that ctkd itself needs no MPI. Messages alone are used, never a
- * reduction: MPI leaves its order open. They are waited for by asking, not in MPI_Wait, so that a
- * rank that hangs is named and a waiting thread leaves its core to others.
+ * The MPI transport: the module libctkd_mpi.so, which is loaded on demand (launch.c), so that ctkd
+ * itself needs no MPI. It uses only messages and no reductions, whose order MPI leaves open. It
+ * polls with MPI_Testall instead of MPI_Wait, so that a rank that hangs can be named and a waiting
+ * thread gives up its core.
  */
 #include <limits.h>
 #include <mpi.h>
@@ -17,8 +17,8 @@
 #include "util/clock.h"
 #include "util/error.h"
 
-/* A thread that waits asks so often before it yields its core between two questions, and for so
-   long before it sleeps between them. */
+/* A waiting thread polls SPINS times without a pause, then yields its core between polls, and after
+   yield_seconds sleeps SLEEP_NS between them. */
 enum { SPINS = 200, SLEEP_NS = 20000 };
 static const double yield_seconds = 0.002;
 
@@ -120,7 +120,7 @@ static const char *mpi_version(const void *transport)
     return ((const struct mpi_transport *)transport)->version;
 }
 
-/* Begins all messages. An empty one is not sent: both sides know that it is. */
+/* Starts all messages. Empty ones are not sent, since both sides know that they are empty. */
 static ctkd_status begin(const struct mpi_transport *mpi, enum ctkd__dist_channel channel,
                          const struct ctkd__parcel *out, const struct ctkd__parcel *in,
                          ctkd_error *err)
@@ -129,7 +129,7 @@ static ctkd_status begin(const struct mpi_transport *mpi, enum ctkd__dist_channe
     const MPI_Comm comm = mpi->channels[channel];
     for (int i = 0; i < 2 * mpi->size; i++)
         requests[i] = MPI_REQUEST_NULL;
-    for (int step = 1; step < mpi->size; step++) { /* the neighbour first: each has another one */
+    for (int step = 1; step < mpi->size; step++) { /* so that not all send to one rank at once */
         const int to = (mpi->rank + step) % mpi->size;
         const int from = (mpi->rank + mpi->size - step) % mpi->size;
         if (out[to].bytes > INT_MAX || in[from].bytes > INT_MAX)
@@ -159,7 +159,7 @@ static void rest(unsigned asked, double since)
         nanosleep(&(struct timespec){ .tv_nsec = SLEEP_NS }, NULL);
 }
 
-/* The ranks whose message has not come, or which have not taken what was sent. */
+/* Marks the ranks whose message has not arrived, or that have not received ours. */
 static void find_late(const struct mpi_transport *mpi, MPI_Request *requests, bool *late)
 {
     for (int i = 0; i < 2 * mpi->size; i++) {

@@ -11,7 +11,7 @@
 
 enum { PATH_BYTES = 4096 };
 
-/* How many processes a variable tells; 0: it is not set, or no number. */
+/* The number of processes that an environment variable gives; 0: it is not set, or no number. */
 static size_t told_by(const char *variable)
 {
     const char *const text = getenv(variable);
@@ -20,7 +20,7 @@ static size_t told_by(const char *variable)
     return text && end != text && *end == '\0' && value > 0 ? (size_t)value : 0;
 }
 
-/* The variable by which a launcher of MPI shows itself; NULL: there is none. */
+/* The environment variable that shows that an MPI launcher started this process; NULL: none. */
 static const char *mpi_variable(void)
 {
     static const char *const names[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK",
@@ -31,7 +31,8 @@ static const char *mpi_variable(void)
     return NULL;
 }
 
-/* What the launcher of MPI says, or Slurm for one that only tells the rank; 0: not told. */
+/* The number of processes according to the MPI launcher or, if that gives only ranks, to Slurm; 0:
+   neither says. */
 static size_t told_count(void)
 {
     const size_t open_mpi = told_by("OMPI_COMM_WORLD_SIZE"), mpich = told_by("PMI_SIZE");
@@ -56,7 +57,7 @@ bool ctkd__launch_first(void)
     return true;
 }
 
-/* The two places of the module: the folder of this binary, and the one where it is installed. */
+/* The two places of the module: beside this binary, and where it is installed. */
 static ctkd_status module_paths(char paths[2][PATH_BYTES], ctkd_error *err)
 {
     char own[PATH_BYTES];
@@ -74,7 +75,7 @@ static ctkd_status module_paths(char paths[2][PATH_BYTES], ctkd_error *err)
                : ctkd__fail(err, CTKD_ERANGE, "%s: the path is too long", own);
 }
 
-/* The library behind the module stays loaded until the process ends, as MPI wants it. */
+/* Loads the module. It is never unloaded, because MPI libraries do not support that. */
 static ctkd_status load(const char *reason, const struct ctkd__transport **out, ctkd_error *err)
 {
     char paths[2][PATH_BYTES];
@@ -99,7 +100,7 @@ static ctkd_status load(const char *reason, const struct ctkd__transport **out, 
     return CTKD_OK;
 }
 
-/* MPI of another make than the launcher's begins alone, as one rank of one. */
+/* If the launcher belongs to another MPI implementation, each process starts as the only rank. */
 static ctkd_status check_count(struct ctkd__dist *dist, const char *reason, ctkd_error *err)
 {
     const size_t found = ctkd__dist_size(dist), told = told_count();

@@ -26,9 +26,9 @@ void ctkd__sum_tree(size_t count, float *const *blocks, size_t n)
 struct ctkd__rank_sum {
     struct ctkd__dist *dist;
     size_t n_max;
-    float *parts;  /* [size][the greatest part]: what each rank has for the part of this one */
-    float **heads; /* [size]: where they begin */
-    size_t *first; /* [size + 1]: of the parts in a block */
+    float *parts;  /* [size][greatest part]: every rank's values for the part that this one adds */
+    float **heads; /* [size]: where these begin */
+    size_t *first; /* [size + 1]: where the parts of the ranks begin in a block */
     struct ctkd__parcel *out, *in; /* [size] */
 };
 
