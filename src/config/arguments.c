@@ -59,7 +59,7 @@ static const struct ctkd__alias aliases[] = {
     { NULL, NULL, NULL, NULL },
 };
 
-static const char preset_flag[] = "--preset"; /* sets no key */
+static const char preset_flag[] = "--preset"; /* the one flag of a configuration without a key */
 
 const struct ctkd__alias *ctkd__argument_aliases(void)
 {
@@ -73,11 +73,11 @@ static bool is_flag(const char *text)
 
 /* One argument taken apart: `flag` or `flag=value`, whose value may also be the next argument. */
 struct argument {
-    const char *flag;                /* as it stands in its table */
-    const struct ctkd__alias *alias; /* of a key; else NULL */
+    const char *flag;                /* as written in its table */
+    const struct ctkd__alias *alias; /* NULL: it sets no key */
     bool idle;                       /* one of ctkd__idle_flags */
     const char *value;
-    int used; /* arguments: 1 or 2 */
+    int used; /* number of arguments, 1 or 2 */
 };
 
 bool ctkd__arguments_same_flag(const char *flag, const char *text, size_t length)
@@ -95,7 +95,7 @@ bool ctkd__arguments_is_preset(const char *text, size_t length)
     return ctkd__arguments_same_flag(preset_flag, text, length);
 }
 
-/* Finds `text`[0, length) in the tables: whether it is there, and whether it takes a value. */
+/* Finds `text`[0, length) in the tables. False: it is in none. */
 static bool find_flag(const char *text, size_t length, struct argument *out, bool *takes_value)
 {
     for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
@@ -142,7 +142,7 @@ static ctkd_status read_flag(int argc, char *const *argv, struct argument *out, 
     *out = (struct argument){ .used = 1 };
     bool takes_value;
     size_t length = strlen(argv[0]);
-    if (!find_flag(argv[0], length, out, &takes_value)) { /* "--resume=auto" is one of its own */
+    if (!find_flag(argv[0], length, out, &takes_value)) { /* "--resume=auto" is a flag by itself */
         length = strcspn(argv[0], "=");
         if (!find_flag(argv[0], length, out, &takes_value))
             return unknown_flag(argv[0], err);
@@ -172,8 +172,8 @@ ctkd_status ctkd__arguments_read_flag(int argc, char *const *argv, int *used, ct
     return status;
 }
 
-/* Blanks around '=' make several arguments of one setting, and a blank behind the backslash at the
-   end of a line is an argument. */
+/* Refuses two common mistakes: blanks around '=', which split a setting into several arguments, and
+   a blank after the backslash at the end of a line, which is an argument of its own. */
 static ctkd_status check_blanks(int argc, char *const *argv, int i, ctkd_error *err)
 {
     const char *const word = argv[i], *const equals = strchr(word, '=');
@@ -212,12 +212,12 @@ static ctkd_status read_preset(const char *name, enum ctkd__preset *out, ctkd_er
                       nearest ? "?" : "");
 }
 
-/* What a flag says that is not a setting. */
+/* Records what a flag says apart from a setting: the preset, and whether it is a published flag. */
 static ctkd_status note_flag(const struct argument *argument, const char *written,
                              struct ctkd__arguments *out, ctkd_error *err)
 {
     const char *const flag = argument->flag;
-    /* Of the aliases those with a fixed value are our own. */
+    /* Aliases with a fixed value are our own flags. */
     out->published |= argument->idle || (argument->alias && !argument->alias->value);
     if (argument->idle) {
         const size_t used = strlen(out->idle);
@@ -276,8 +276,7 @@ static ctkd_status expect_switch(const struct argument *argument, ctkd_error *er
                       argument->value);
 }
 
-/* The published curve holds -lambda: decay_max is where it starts (0), decay_min where it ends
- * (-1). */
+/* The published curve holds -lambda: it starts at decay_max (0) and ends at decay_min (-1). */
 static ctkd_status negate(const struct argument *argument, char *text, size_t bytes,
                           ctkd_error *err)
 {
@@ -295,8 +294,8 @@ static ctkd_status negate(const struct argument *argument, char *text, size_t by
     return CTKD_OK;
 }
 
-/* The published scripts have their data in a folder of their code: here in data/, as the recipes.
- */
+/* The published scripts keep data in a folder of their code; here it is data/, as in the
+   recipes. */
 static void name_data(struct argument *argument, char *text, size_t bytes)
 {
     const struct ctkd__dataset_def *def = ctkd__dataset_find(argument->value);
@@ -320,7 +319,7 @@ static ctkd_status join_names(struct argument *argument, const char *name, char 
     return CTKD_OK;
 }
 
-/* The value of a published flag in the words of its key. `text` is room for it. */
+/* Translates the value of a published flag to that of its key. `text` has room for it. */
 static ctkd_status translate(int argc, char *const *argv, struct argument *argument, char *text,
                              size_t bytes, ctkd_error *err)
 {
@@ -337,7 +336,7 @@ static ctkd_status translate(int argc, char *const *argv, struct argument *argum
         const char *name = last_flag_value(argc, argv, "--mlp_name");
         argument->value = argument->value[0] == '0' ? "fixed" : name ? name : "global";
     } else if (strcmp(flag, "--mlp_name") == 0) {
-        const char *have = last_flag_value(argc, argv, "--have_mlp"); /* wins, wherever it stands */
+        const char *have = last_flag_value(argc, argv, "--have_mlp"); /* wins in any position */
         if (have && strcmp(have, "0") == 0)
             argument->value = "fixed";
     } else if (strcmp(flag, "--distill") == 0) {
@@ -349,7 +348,7 @@ static ctkd_status translate(int argc, char *const *argv, struct argument *argum
                             bytes, err);
     } else if (strcmp(flag, "--experiments_name") == 0) {
         const char *const slash = strrchr(argument->value, '/');
-        if (slash && last_flag_value(argc, argv, "--experiments_dir")) /* a part of its path */
+        if (slash && last_flag_value(argc, argv, "--experiments_dir")) /* the rest is in run.dir */
             argument->value = slash + 1;
     }
     return status;
@@ -367,7 +366,7 @@ static ctkd_status apply_flag(int argc, char *const *argv, const struct argument
                               argument.alias->key, argument.value, err);
 }
 
-/* A published flag without its dashes, "batch_size=32", is not a key: offers the key. */
+/* A published flag without its dashes, such as "batch_size=32", is no key: suggests the key. */
 static ctkd_status offer_flag(const char *key, ctkd_status status, ctkd_error *err)
 {
     for (const struct ctkd__alias *alias = aliases; alias->flag; alias++)
@@ -378,7 +377,7 @@ static ctkd_status offer_flag(const char *key, ctkd_status status, ctkd_error *e
     return status;
 }
 
-/* The key of `key=value`, whose last part is enough where no other key ends so. */
+/* The key of `key=value`, of which the last part is enough where it is unique. */
 static ctkd_status find_key(const char *setting, const struct ctkd__config *config,
                             char key[CTKD__KEY_MAX], ctkd_error *err)
 {
@@ -421,7 +420,7 @@ ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__conf
     return status;
 }
 
-/* Appends a key that none of the prefixes begins and that is not there yet. */
+/* Appends a key to the list unless it begins with one of the prefixes or is in the list already. */
 static void add_unused(const char *key, const char *const *prefixes, char *text, size_t bytes)
 {
     const size_t used = strlen(text), length = strlen(key);
@@ -508,7 +507,8 @@ static ctkd_status follow_network(int argc, char *const *argv, struct ctkd__conf
                               meant, err);
 }
 
-/* What the published scripts decide after reading their flags; our own keys say otherwise. */
+/* Applies what the published scripts decide after reading their flags, except where the command
+   line sets our own key. */
 static ctkd_status follow_published(int argc, char *const *argv, struct ctkd__config *config,
                                     char note[CTKD__ARGUMENTS_NOTE], ctkd_error *err)
 {

@@ -14,8 +14,8 @@
 #include "util/error.h"
 #include "util/text.h"
 
-/* A key, and whether it may differ when a run is resumed: because it does not change the weights,
-   or because the checkpoint compares what it resolves to. */
+/* A key, and whether it may differ when a run is resumed: either it does not change the weights, or
+   the checkpoint compares what it resolves to. */
 struct key {
     ctkd_option option;
     bool may_differ;
@@ -43,7 +43,7 @@ struct key {
 #define MAY_DIFFER(type, ...) { ROW_##type(__VA_ARGS__), true }
 /* clang-format on */
 
-/* In the order of the enumerators that the fields hold. */
+/* The names of choices, in the order of the enumerators. */
 static const char *const augment_names[] = { "crop_flip", "none", NULL };
 static const char *const labels_names[] = { "fine", "coarse", NULL };
 static const char *const view_names[] = { "auto", "resized_crop", "crop_flip", NULL };
@@ -238,7 +238,7 @@ static const struct key keys[] = {
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
-/* The same as the table that readers of options take. */
+/* The options of the keys as the table that readers of options take. */
 static ctkd_option options[KEYS + 1];
 static pthread_once_t options_once = PTHREAD_ONCE_INIT;
 
@@ -251,7 +251,7 @@ static void fill_options(void)
 
 bool ctkd__config_may_differ(const struct ctkd__config *config, const char *key)
 {
-    if (strcmp(key, "train.epochs") == 0) /* the cosine's course depends on them */
+    if (strcmp(key, "train.epochs") == 0) /* they shape the cosine schedule */
         return config->schedule.kind != CTKD__SCHEDULE_COSINE;
     if (strcmp(key, "schedule.milestones") == 0)
         return config->schedule.kind != CTKD__SCHEDULE_STEP;
@@ -269,7 +269,7 @@ static size_t loss_count(void)
     return n;
 }
 
-/* Adds "method.<name>." with room for its options. */
+/* Adds the section "method.<name>." with memory for its options. */
 static ctkd_status add_loss(struct ctkd__config *config, const ctkd_loss_def *loss)
 {
     const size_t bytes = strlen("method..") + strlen(loss->name) + 1;
@@ -356,7 +356,8 @@ ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config)
     return config->method.kd_form == CTKD__KD_FORM_EPSILON ? CTKD_KD_EPSILON : CTKD_KD_EXACT;
 }
 
-/* Whether data.classes is a number and no name of a file; one of ten digits and more is none. */
+/* Whether data.classes is a number rather than the name of a file; ten or more digits are a
+   name. */
 static bool is_number(const char *text)
 {
     return strspn(text, "0123456789") == strlen(text) && strlen(text) < 10;

@@ -30,13 +30,13 @@ enum ctkd__schedule_kind { CTKD__SCHEDULE_STEP, CTKD__SCHEDULE_COSINE, CTKD__SCH
 
 enum { CTKD__MILESTONES_MAX = 32 };
 
-/* Every field is a key of the same name; the tables in config.c say what it means. */
+/* Every field is a key of the same name; the table in config.c says what it means. */
 struct ctkd__config {
     struct {
         char *set;
         int augment;   /* enum ctkd__augment */
         int labels;    /* enum ctkd__labels */
-        char *classes; /* ctkd__config_dataset */
+        char *classes; /* a number or a file: ctkd__config_dataset */
         int64_t limit, test_limit, channels, pad_to;
         char *mean, *std;
         int view;        /* enum ctkd__file_view */
@@ -57,7 +57,7 @@ struct ctkd__config {
         char *network, *init, *weights;
     } student;
     struct {
-        char *name, *weight; /* lists: methods.h */
+        char *name, *weight; /* comma lists: methods.h */
         float ce_weight, kd_weight;
         float warmup_epochs, initial_epochs; /* epochs.h, as the two below */
         float initial_lr;
@@ -102,31 +102,33 @@ struct ctkd__config {
     size_t n_sections;
 };
 
-/* A configuration with every default. *out is NULL on failure. */
+/* Creates a configuration with every key at its default. *out is NULL on failure. */
 ctkd_status ctkd__config_create(struct ctkd__config **out, ctkd_error *err);
 void ctkd__config_destroy(struct ctkd__config *config);
 
-/* Images of a forward pass at most: train.batch, or train.batch_norm_group where that is less. */
+/* The most images of a forward pass: train.batch, or train.batch_norm_group if that is less. */
 size_t ctkd__config_pass(const struct ctkd__config *config);
 
 struct ctkd__sections ctkd__config_sections(const struct ctkd__config *config);
-/* The options of one loss of the registry, as ctkd_loss_def.eval takes them. */
+/* The options of one loss of the registry, as ctkd_loss_def.eval takes them; valid until
+   destroy. */
 const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss_def *loss);
 /* method.kd_form with `auto` resolved: epsilon for an instance temperature, else exact. */
 ctkd_kd_form ctkd__config_kd_form(const struct ctkd__config *config);
 
-/* What data.* say of opening data.set; strings are the configuration's. CTKD_ERANGE. */
+/* The options with which data.set is opened, from the keys data.*; strings are borrowed from the
+   configuration. CTKD_ERANGE: data.crop_scale is malformed. */
 ctkd_status ctkd__config_dataset(const struct ctkd__config *config,
                                  struct ctkd__dataset_options *out, ctkd_error *err);
-/* data.classes where it is a number; 0 also where it is a file. */
+/* data.classes as a number; 0 if it is 0 or the name of a file. */
 size_t ctkd__config_classes(const struct ctkd__config *config);
 
-/* Checks what no single option can say. `distil`: a teacher is needed and the loss weights count.
- */
+/* Checks what the range of a single option cannot express. `distil`: also the teacher, the
+   temperature and the methods. */
 ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err);
 
 /* Whether a key may have another value when a run is resumed (doc/config.md lists them). False for
-   the options of losses and for what is no key. */
+   the options of losses and for unknown keys. */
 bool ctkd__config_may_differ(const struct ctkd__config *config, const char *key);
 
 #endif

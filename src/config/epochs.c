@@ -12,7 +12,7 @@ static bool is_fraction(double value)
     return value > 0 && value < 1;
 }
 
-/* Written fractions are rounded: 0.0417 of 240 is 10. */
+/* Rounded, because fractions are written with few digits: 0.0417 of 240 is 10. */
 static uint64_t part_of_run(const struct ctkd__config *config, double fraction)
 {
     return (uint64_t)fmax(round(fraction * (double)config->train.epochs), 1);
@@ -23,7 +23,7 @@ uint64_t ctkd__epochs_of(const struct ctkd__config *config, float value)
     return is_fraction((double)value) ? part_of_run(config, (double)value) : (uint64_t)value;
 }
 
-/* One item of the list: whole, or a fraction with its point. */
+/* Reads one item of the list: a whole number of epochs, or a fraction below 1. */
 static bool read_milestone(const char **at, double *value)
 {
     char *end;
@@ -104,7 +104,7 @@ ctkd_status ctkd__epochs_resolve(struct ctkd__config *config, ctkd_error *err)
         return status;
     for (size_t i = 0; i < N_COUNTS; i++)
         *counts.values[i] = (float)ctkd__epochs_of(config, *counts.values[i]);
-    if (strtod(config->schedule.milestones, NULL) >= 1) /* as written */
+    if (strtod(config->schedule.milestones, NULL) >= 1) /* epochs already: keep the text */
         return CTKD_OK;
     for (size_t i = 0; i < count; i++)
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%" PRIu64, i ? "," : "",

@@ -8,8 +8,8 @@
 
 enum { NAME_BYTES = 32 };
 
-/* The next part of a comma list, without blanks around it; false at the end. What is longer than
-   any name or number becomes "", which is neither. */
+/* The next part of a comma list, without blanks around it; false at the end. A part that is too
+   long for a name or number becomes "", which is refused as either. */
 static bool next_part(const char **at, char out[NAME_BYTES])
 {
     if (!*at)
@@ -84,7 +84,7 @@ static ctkd_status add(const struct ctkd__config *config, const char *name, cons
     return CTKD_OK;
 }
 
-/* "none" may stand with the weight 0 of the published scripts' -b, but with no other. */
+/* "none" may be combined with weight 0, as by the published scripts' -b 0, but with no other. */
 static ctkd_status choose_none(const struct ctkd__config *config, ctkd_error *err)
 {
     float weight = 0;

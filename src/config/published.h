@@ -1,7 +1,8 @@
 /*
- * What the published scripts say in their own words: train_student.py and train_teacher.py of CTKD,
- * and train_student.py of RepDistiller, whose parser they began with. Their flags are aliases of
- * keys (arguments.h); here are their defaults, names of methods, and flags without a meaning here.
+ * The defaults and names of the published scripts: train_student.py and train_teacher.py of CTKD,
+ * and train_student.py of RepDistiller, from whose parser theirs is derived. Their flags are
+ * aliases of keys (arguments.h); this module has their defaults, their names of methods and
+ * networks, and the flags that have no meaning here.
  */
 #ifndef CTKD_CONFIG_PUBLISHED_H
 #define CTKD_CONFIG_PUBLISHED_H
@@ -11,28 +12,28 @@
 
 #include "config/config.h"
 
-/* Flags that change nothing here: of GPUs, processes and printing, or of what is always so. Ends
-   with a NULL flag. */
+/* Flags that have no effect here: they concern GPUs, processes or printing, or ask for what ctkd
+   always does. Ends with a NULL flag. */
 struct ctkd__idle_flag {
     const char *flag;
     bool takes_value;
 };
 extern const struct ctkd__idle_flag ctkd__idle_flags[];
 
-/* A value of --distill as method.name says it: "similarity" is "sp", "kd" is "none". */
+/* The method.name for a value of --distill: "similarity" is "sp", "kd" is "none". */
 const char *ctkd__published_method(const char *name);
 
-/* The network for photographs that --model or --model_s means with such data; NULL: as it says.
+/* The network that --model or --model_s means for photographs; NULL: the one of that name.
    "ResNet18" is "resnet18" there, with a 7x7 stem; for small images it is another network. */
 const char *ctkd__published_network(const char *name);
 
-/* Sets what the published parser has by default where that differs from ours, of train_student.py
-   or (distil false) of train_teacher.py. Not taken over: -b 0, which leaves every method without
-   effect, and the decay of 0 loops, which divides by 0. */
+/* Sets the defaults of the published parser where they differ from ours: that of train_student.py
+   or, without `distil`, of train_teacher.py. Not taken over are -b 0, which leaves every method
+   without effect, and --decay_loops 0, which divides by 0. */
 ctkd_status ctkd__published_defaults(struct ctkd__config *config, bool distil, ctkd_error *err);
 
-/* The learning rate that the published scripts set after reading their flags, whatever these say:
-   0.01 for MobileNetV2, ShuffleV1 and ShuffleV2. 0: as the flags say. */
+/* The learning rate that the published scripts use whatever their flags say: 0.01 for MobileNetV2,
+   ShuffleV1 and ShuffleV2. 0: that of the flags. */
 float ctkd__published_rate(const char *network);
 
 #endif

@@ -15,8 +15,8 @@ static bool is_directory(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* The directory of `path` when that is the config.yaml of a run; weights alone do not make one:
-   they also lie beside a recipe. */
+/* The directory of `path` if that is the config.yaml of a run. Weights beside it do not show that:
+   they may also lie beside a recipe. */
 static bool find_run(const char *path, char *dir, size_t bytes)
 {
     static const enum ctkd__run_file marks[] = { CTKD__RUN_LOG, CTKD__RUN_SUMMARY,
@@ -40,8 +40,7 @@ static bool is_same(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* A path that begins with `from` begins with `to`; what stands before a colon (NAME:PATH) is kept.
- */
+/* If the path in `value` lies below `from`, moves it below `to`; of NAME:PATH only PATH. */
 static ctkd_status move_path(struct ctkd__config *config, const char *key, const char *value,
                              const char *from, const char *to, ctkd_error *err)
 {
@@ -94,7 +93,7 @@ ctkd_status ctkd__run_config_read(const char *path, struct ctkd__config *config,
         path = inside;
     }
     const ctkd_status status = ctkd__sections_read_yaml(ctkd__config_sections(config), path, err);
-    /* A recipe of that name says nothing of a directory, or of another one on purpose. */
+    /* A recipe that is named config.yaml has no run.dir, or names another one on purpose. */
     if (status != CTKD_OK || !config->run.dir[0] || !find_run(path, dir, sizeof dir) ||
         is_same(config->run.dir, dir))
         return status;
