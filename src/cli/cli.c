@@ -15,7 +15,7 @@ void ctkd__cli_mute(void)
 
 int ctkd__cli_failed(const ctkd_error *err)
 {
-    if (ferror(stdout) && ctkd__stop_unread()) /* its reader has what it wanted: not a failure */
+    if (ferror(stdout) && ctkd__stop_unread()) /* the reader has left (`| head`): not a failure */
         return 128 + SIGPIPE;
     fprintf(stderr, "ctkd: %s\n", err->message);
     return err->status == CTKD_EINTERRUPTED ? CTKD__EXIT_INTERRUPTED : CTKD__EXIT_FAILED;

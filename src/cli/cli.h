@@ -1,5 +1,5 @@
-/* The subcommands of ctkd, and what they share. Data go to stdout, everything for people to stderr.
- */
+/* The subcommands of ctkd, and what they share. Data go to stdout, messages for people to
+   stderr. */
 #ifndef CTKD_CLI_CLI_H
 #define CTKD_CLI_CLI_H
 
@@ -16,25 +16,25 @@ enum ctkd__exit {
     CTKD__EXIT_FAILED = 1,
     CTKD__EXIT_USAGE = 2,
     CTKD__EXIT_LATER =
-        75, /* a limit of time or of a batch system: saved, resume later (EX_TEMPFAIL) */
+        75, /* a time limit of ours or of a batch system: saved, resume later (EX_TEMPFAIL) */
     CTKD__EXIT_INTERRUPTED = 130
 };
 
-/* One subcommand: `ctkd`, `ctkd --help` and the help of each are made from its entry. */
+/* One subcommand. The overview, the help, the manual page and the completion are made from it. */
 struct ctkd__command {
     const char *name;
-    const char *arguments;          /* of the usage line: names, settings, a flag that must be */
+    const char *arguments;          /* of the usage line: names, settings, required flags */
     const char *summary;            /* one line, which begins with a verb */
-    const char *details;            /* paragraphs, divided by empty lines; a line that begins with a
-                                       blank stays as it is, others are filled; may be NULL */
+    const char *details;            /* paragraphs, separated by empty lines; a line that begins with
+                                       a blank is kept as it is, others are filled; may be NULL */
     const struct ctkd__flag *flags; /* its own, beside --help; may be NULL */
     size_t names_min, names_max;    /* how many names (files, runs ...) it takes */
-    const char *(*choice)(size_t i); /* what a name may be, NULL behind the last; NULL: any */
-    const ctkd_option *settings;     /* of its own, as key=value; may be NULL */
-    const char *const *keys;         /* those that it uses, by how they begin; NULL: all */
-    bool options;         /* takes a configuration's settings; --help ends with its keys */
+    const char *(*choice)(size_t i); /* i-th allowed name, NULL after the last; NULL: any name */
+    const ctkd_option *settings;     /* its own settings, key=value; may be NULL */
+    const char *const *keys;         /* prefixes of the keys that it uses; NULL: all keys */
+    bool options;         /* takes the settings of a configuration; --help ends with its keys */
     bool passes_settings; /* takes settings, which it reads itself */
-    bool ranks;           /* several ranks of MPI run it as one; others are refused there */
+    bool ranks;           /* may run on several MPI ranks; other commands refuse to */
     bool weights;         /* takes weights files; --help lists their formats */
     /* argv[0] is the first argument after the name; the exit status is returned. */
     int (*run)(const struct ctkd__command *command, int argc, char **argv);
@@ -51,8 +51,8 @@ const struct ctkd__command *ctkd__command_find(const char *name);
 
 /* Prints the help of a command on stdout. */
 int ctkd__cli_help(const struct ctkd__command *command);
-/* The i-th flag that help, manual page and completion show: the command's own, those flags of keys
-   that are our own, --help. False behind the last. `text` is room for its help. */
+/* The i-th flag that help, manual page and completion show: the command's own flags, our own flags
+   of keys, --help. False after the last. `text` has room for its help. */
 enum { CTKD__FLAG_TEXT = 80 };
 bool ctkd__cli_flag(const struct ctkd__command *command, size_t i, struct ctkd__flag *out,
                     char text[CTKD__FLAG_TEXT]);
@@ -61,48 +61,48 @@ struct ctkd__weights_format;
 const char *ctkd__cli_format_text(const struct ctkd__weights_format *format, char *text,
                                   size_t bytes);
 
-/* The place of `name` among the command's choices; CTKD_ENOTFOUND: it is not among them; the
-   nearest one is offered. */
+/* The index of `name` among the command's choices. CTKD_ENOTFOUND: it is none of them; the message
+   suggests the nearest. */
 ctkd_status ctkd__cli_choose(const struct ctkd__command *command, const char *name, size_t *i,
                              ctkd_error *err);
 
-/* Prints the one line of a failure and returns the exit status that belongs to it. */
+/* Prints the message of a failure, one line, and returns its exit status. */
 int ctkd__cli_failed(const ctkd_error *err);
-/* The same for a mistake on the command line or in a configuration: 2, unless a file could not be
- * read. */
+/* The same for a mistake on the command line or in a configuration: the exit status is 2, unless a
+   file could not be read or memory ran out. */
 int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err);
 
-/* From now on notes are not printed, only failures: another rank prints them. */
+/* From now on only failures are printed and no notes, which another rank prints. */
 void ctkd__cli_mute(void);
 
 /* Prints what was guessed about weights on stderr; an empty note prints nothing. */
 void ctkd__cli_note(const char *file, const char *note);
 
-/* Says on stderr that an engine has more threads than there are cores, if it has. */
+/* Warns on stderr if an engine has more threads than cores or than the CPU quota. */
 void ctkd__cli_note_threads(const struct ctkd__engine *engine);
 
-/* A line of a command with options: reads it, splits it and scans what belongs to the configuration
-   (arguments.h), which is then argv[0, n_configuration). False as ctkd__line_read. */
+/* Reads the line of a command with options, splits it, and scans the part that belongs to the
+   configuration (arguments.h), which is then argv[0, n_configuration). False as ctkd__line_read. */
 bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
                     struct ctkd__line *line, struct ctkd__arguments *arguments, int *status);
 
-/* Tells on stderr which keys of the command line the command does not use. */
+/* Notes on stderr which keys of the command line the command does not use. */
 void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__config *config);
 
-/* The preset, a CONFIG when one is given, and the settings beside it; tells on stderr what they
+/* Applies the preset, the CONFIG if one is given, and the settings; notes on stderr what they
    imply. */
 ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
                                 const struct ctkd__arguments *arguments, bool distil,
                                 struct ctkd__config *config, ctkd_error *err);
 
-/* Runs a command's body with a configuration of defaults, which ends with it; returns its status.
- */
+/* Runs a command's body with a configuration of defaults, which is destroyed afterwards; returns
+   its exit status. */
 int ctkd__cli_with_config(const struct ctkd__command *command, int argc, char **argv,
                           int (*body)(const struct ctkd__command *command, int argc, char **argv,
                                       struct ctkd__config *config));
 
 /* Reads the line of a command with settings of its own (ctkd__command.settings) into `values` and
-   runs its body; returns the exit status. Strings of `values` end with it. */
+   runs its body; returns the exit status. Strings of `values` are freed afterwards. */
 int ctkd__cli_with_settings(const struct ctkd__command *command, int argc, char **argv,
                             void *values, int (*body)(const struct ctkd__line *line, void *values));
 

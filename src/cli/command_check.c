@@ -47,7 +47,7 @@ static ctkd_status report(const struct ctkd__evaluation *found, const struct ctk
     return CTKD_OK;
 }
 
-/* All constants on a part of the test images, the best of them on all. */
+/* Tries all constants on a part of the test images, and evaluates the best of them on all. */
 static ctkd_status evaluate_best(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
                                  bool as_json, ctkd_error *err)
 {

@@ -109,8 +109,8 @@ static ctkd_status tell_difference(void *context, const char *key, const char *a
     return CTKD_OK;
 }
 
-/* One line for each arm on stderr: its keys that differ from the first arm's. Nothing is printed
-   when one of them is refused. */
+/* Prints a line for each arm on stderr with the keys that differ from the first arm's. The first
+   pass only checks, so that nothing is printed if a difference is refused. */
 static ctkd_status tell_differences(const struct compare_request *r, const struct ctkd__arm *arms,
                                     ctkd_error *err)
 {
@@ -132,7 +132,7 @@ static ctkd_status tell_differences(const struct compare_request *r, const struc
 
 /* --- comparing */
 
-/* One choice for all, which the result names. */
+/* All arms must count the same epoch, which the result names. */
 static ctkd_status settle_choice(struct compare_request *r, const struct ctkd__arm *arms,
                                  ctkd_error *err)
 {

@@ -10,7 +10,7 @@
 #include "util/file.h"
 #include "util/options_inner.h"
 
-/* --- names that a key takes, where its option only says that it is text */
+/* --- values of keys whose option says only that they are text */
 
 static const char *loss_name(size_t i)
 {
@@ -46,7 +46,7 @@ static const struct list {
     { "train.conv", "auto", conv_name },
 };
 
-/* --- tables, as functions that bash and zsh understand; words are divided by blanks */
+/* --- tables, as functions that both bash and zsh understand; words are separated by blanks */
 
 static bool takes_keys(const struct ctkd__command *command)
 {
@@ -113,7 +113,7 @@ static void write_flag_values(const struct ctkd__command *command, FILE *out)
     }
 }
 
-/* What stands behind a key or a flag of a command; @none: the flag takes no value. */
+/* The values of each key or flag of a command; @none: the flag takes no value. */
 static void write_values(struct ctkd__sections keys, FILE *out)
 {
     fputs("_ctkd_values()\n{\n    case $1:$2 in\n", out);

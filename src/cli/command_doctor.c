@@ -166,7 +166,8 @@ static ctkd_status print_json(const struct ctkd__session *session,
     return ctkd__jsonl_end(&json, err);
 }
 
-/* Whether the command line is one of `ctkd distill`, as far as the published defaults go. */
+/* Whether the command line sets teacher.path: then the published defaults are those of
+   distilling. */
 static bool names_teacher(const struct ctkd__line *line)
 {
     struct ctkd__config *config;
@@ -190,7 +191,7 @@ static const struct ctkd__flag flags[] = {
     CTKD__FLAG_END,
 };
 
-/* The image files of `name` instead of a run. */
+/* Examines the image files of data set `set` instead of a run. */
 static int examine_data(const struct ctkd__command *command, const struct ctkd__line *line,
                         const char *set, struct ctkd__config *config)
 {

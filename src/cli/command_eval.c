@@ -24,7 +24,7 @@ struct evaluated {
     struct ctkd__metrics metrics;
 };
 
-/* Its logits are kept where something needs them: those of a large data set are large. */
+/* Keeps the logits only if they are needed: those of a large data set take much memory. */
 static ctkd_status run_student(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
                                struct evaluated *e, ctkd_error *err)
 {
@@ -32,8 +32,8 @@ static ctkd_status run_student(struct ctkd__evaluator *evaluator, struct ctkd__t
                                e->details || e->dump ? &e->student_predictions : NULL, err);
 }
 
-/* Where the data set's constants are but a guess and give next to nothing, the usual ones are
-   tried, and the best of them is taken. The note says so. */
+/* Where the data set's constants are only a guess and give poor results, tries the usual ones and
+   evaluates with the best. The note says so. */
 static ctkd_status doubt(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
                          struct evaluated *e, ctkd_error *err)
 {
@@ -183,7 +183,7 @@ static const struct ctkd__flag flags[] = {
     CTKD__FLAG_END,
 };
 
-/* What was asked for, by the rank that tells it. */
+/* Prints what was asked for; only rank 0 does. */
 static ctkd_status tell(const struct ctkd__line *line, const struct evaluated *e, ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
@@ -236,7 +236,7 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
         status = evaluate(arguments.positionals[0], config, dist, &e, &err);
     if (status == CTKD_OK && tells)
         status = tell(&line, &e, &err);
-    if (status != CTKD_OK && misused) /* the arguments are those of all */
+    if (status != CTKD_OK && misused) /* all ranks have the same arguments: one prints it */
         ended = tells ? ctkd__cli_misused(command, &err) : CTKD__EXIT_USAGE;
     else if (status != CTKD_OK)
         ended = ctkd__ranks_failed(dist, &err);

@@ -16,14 +16,14 @@ struct contents {
     size_t n_networks;
 };
 
-/* Those of a model of free size are not yet its parameters here. */
+/* The tensors of the file. Those of an ONNX model of free size have not become parameters yet. */
 static struct ctkd__tensors *tensors_of(struct contents *contents)
 {
     struct ctkd__weights_file *const file = &contents->file;
     return file->model ? &file->model->initialisers : &file->tensors;
 }
 
-/* No network can be read out of a run's last.ckpt. */
+/* Whether the file is a run's last.ckpt, which holds no network in a readable form. */
 static bool is_checkpoint(const struct contents *contents)
 {
     return ctkd__weights_are_checkpoint(&contents->file.tensors);
@@ -58,7 +58,7 @@ static ctkd_status read_contents(const char *path, const char *weights, struct c
     return status;
 }
 
-/* A model whose images may be of any size: a letter for what is free. */
+/* For a model whose images may have any size: prints a letter for each free dimension. */
 static void print_free(const struct ctkd__network_info *info)
 {
     const size_t sizes[3] = { info->channels, info->height, info->width };

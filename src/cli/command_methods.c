@@ -3,7 +3,7 @@
 #include "ctkd/loss.h"
 #include "util/error.h"
 
-/* In the order of the flags of ctkd_loss_def.needs. */
+/* The texts are in the order of the flags CTKD_NEEDS_*. */
 static void print_needs(unsigned needs)
 {
     static const struct {

@@ -30,7 +30,7 @@ static void write_text(const struct writer *w, const char *place)
     putchar('\n');
 }
 
-/* In quotes where the text needs them (RFC 4180). */
+/* Writes a field of CSV, quoted if necessary (RFC 4180). */
 static void write_field(const char *text)
 {
     if (!strpbrk(text, ",\"\r\n")) {
@@ -79,7 +79,7 @@ static ctkd_status write_prediction(void *context, const struct ctkd__prediction
     struct writer *const w = context;
     if (prediction->unread) {
         w->unread++;
-        fflush(stdout); /* in the order of the files also on one terminal */
+        fflush(stdout); /* keeps the order of the files where both go to one terminal */
         fprintf(stderr, "ctkd: %s\n", prediction->unread);
         return CTKD_OK;
     }
@@ -171,7 +171,7 @@ static int configure_and_predict(const struct ctkd__command *command, int argc, 
         ctkd__fail(&err, CTKD_EINVAL, "found --json and --csv, expected one of them");
         return ctkd__cli_misused(command, &err);
     }
-    /* Nothing is known of the images of weights that do not say it. */
+    /* Weights that do not name their data set must not get the default one. */
     if (ctkd__sections_set(ctkd__config_sections(config), "predict", "data.set", "", &err) !=
             CTKD_OK ||
         ctkd__origin_configure(ctkd__line_name(&line, 0), config, note, &err) != CTKD_OK)

@@ -21,7 +21,7 @@ const struct ctkd__flag ctkd__train_flags[] = {
     CTKD__FLAG_END,
 };
 
-/* What the command line asks for beside the configuration. */
+/* What the command line asks for besides the configuration. */
 struct run_request {
     bool distil, dry;
     const char *recipe; /* a CONFIG, or NULL */
@@ -48,7 +48,7 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
                 ctkd__dist_version(session->dist), session->engine.slices);
 }
 
-/* What `ctkd doctor` would call a problem, and how to mend it. */
+/* Notes the problems that `ctkd doctor` would find, and how to fix them. */
 static ctkd_status note_findings(struct ctkd__session *session, const struct ctkd__run *run,
                                  const struct ctkd__scores *teacher, ctkd_error *err)
 {
@@ -89,7 +89,7 @@ static void show_resumed(const struct ctkd__session *session, const struct ctkd_
             session->state.epoch, session->state.epoch_step, session->schedule.steps_per_epoch);
 }
 
-/* The teacher on the test images, by all ranks. */
+/* Evaluates the teacher on the test images, on all ranks. */
 static ctkd_status measure_teacher(struct ctkd__session *session, struct ctkd__scores *scores,
                                    ctkd_error *err)
 {
@@ -102,7 +102,7 @@ static ctkd_status measure_teacher(struct ctkd__session *session, struct ctkd__s
     return session->dist ? CTKD_OK : open_store(session, err);
 }
 
-/* The directory of the run; of several ranks the first alone has one. */
+/* Creates or opens the run directory; of several ranks only the first has one. */
 static ctkd_status start_files(const struct ctkd__start *start, struct ctkd__run *run,
                                ctkd_error *err)
 {
@@ -164,7 +164,7 @@ static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__a
     return status;
 }
 
-/* The run that the command line asks for, to be tried out: what would refuse it does so here. */
+/* Tries out the run that the command line asks for; refuses what the run would refuse. */
 static int try_out(const struct ctkd__command *command, struct ctkd__config *config, bool distil,
                    bool resume)
 {
@@ -178,7 +178,7 @@ static int try_out(const struct ctkd__command *command, struct ctkd__config *con
     return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 
-/* What run.resume means is decided by the rank that has the files. */
+/* Decides on the rank that has the files what run.resume means. */
 static ctkd_status plan(struct ctkd__config *config, struct ctkd__dist *dist, bool *resume,
                         ctkd_error *err)
 {
@@ -194,7 +194,7 @@ static ctkd_status plan(struct ctkd__config *config, struct ctkd__dist *dist, bo
     return status;
 }
 
-/* A status that all ranks have: one of them tells it, and all leave together. */
+/* For a status that all ranks have and one has printed: all leave together. */
 static int leave_together(struct ctkd__dist *dist, int status)
 {
     ctkd__dist_close(dist);

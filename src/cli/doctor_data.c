@@ -13,7 +13,7 @@
 #include "util/file.h"
 #include "util/run_files.h"
 
-/* The data set of image files that NAME:PATH is of, or NULL. */
+/* The kind of data set that NAME:PATH names, if it consists of image files; else NULL. */
 static const struct ctkd__dataset_def *find_def(const char *spec)
 {
     const struct ctkd__dataset_def *const def = strchr(spec, ':') ? ctkd__dataset_find(spec) : NULL;

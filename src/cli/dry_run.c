@@ -38,7 +38,7 @@ static void print_networks(const struct ctkd__session *session,
         printf("# %-14s %s\n", "", teacher->note);
 }
 
-/* Where the run would write, and what becomes of what is there. */
+/* Prints where the run would write, and what happens to files that are there. */
 static void print_directory(const struct ctkd__config *config, const struct ctkd__session *session,
                             const struct ctkd__run_state *resumed)
 {
@@ -104,7 +104,7 @@ ctkd_status ctkd__dry_run(const struct ctkd__command *command, const struct ctkd
     return status;
 }
 
-/* What is left of an arm, judged by its first run that is not finished, tried as it would run. */
+/* Estimates the rest of an arm by trying its first unfinished run. */
 static ctkd_status try_arm(struct ctkd__sweep_run *run, struct ctkd__examination *found,
                            ctkd_error *err)
 {

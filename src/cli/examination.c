@@ -5,7 +5,7 @@
 #include "run/loop.h"
 #include "util/clock.h"
 
-/* Steps that are timed, and how long at most, in seconds; the first one is not counted. */
+/* How many steps are made, and for how many seconds at most; the first is not timed. */
 enum { STEPS = 9 };
 static const double step_seconds = 20;
 

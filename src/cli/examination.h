@@ -1,4 +1,4 @@
-/* A run tried out without being started: what `ctkd doctor` and `--dry-run` tell. */
+/* Tries out a run without starting it, for `ctkd doctor` and `--dry-run`. */
 #ifndef CTKD_CLI_EXAMINATION_H
 #define CTKD_CLI_EXAMINATION_H
 

@@ -7,7 +7,7 @@
 #include "cli/cli.h"
 #include "util/error.h"
 
-enum { NAMES_MAX = 128 }; /* of flags, to find the nearest to an unknown one */
+enum { NAMES_MAX = 128 }; /* names among which the nearest to an unknown flag is searched */
 
 int ctkd__flag_find(const struct ctkd__flag *flags, const char *text, size_t length)
 {
@@ -30,7 +30,7 @@ static bool takes_settings(const struct ctkd__command *command)
 
 /* --- messages */
 
-/* "found --json, which only these commands take: eval, inspect"; CTKD_OK where none does. */
+/* "found --json, which only these commands take: eval, inspect"; CTKD_OK if no command takes it. */
 static ctkd_status refuse_foreign(const char *text, size_t length, ctkd_error *err)
 {
     char takers[160] = "";
@@ -82,7 +82,7 @@ static ctkd_status check_choice(const struct ctkd__flag *flag, const char *value
 
 /* --- reading */
 
-/* A flag of the table at argv[0], whose name is text[0, length). */
+/* Reads a flag of the command's table at argv[0], of which `length` characters are its name. */
 static ctkd_status read_own(const struct ctkd__flag *flag, int argc, char *const *argv,
                             size_t length, struct ctkd__word *word, ctkd_error *err)
 {
@@ -98,8 +98,8 @@ static ctkd_status read_own(const struct ctkd__flag *flag, int argc, char *const
     return check_choice(flag, word->text, err);
 }
 
-/* The word at argv[0]. A flag of the command's table comes first; others, and --preset where the
-   table has it, are those of a configuration. */
+/* Reads the word at argv[0]. Flags of the command's table come first; others, and --preset even if
+   the table has it, are those of a configuration. */
 static ctkd_status read_word(const struct ctkd__command *command, int argc, char *const *argv,
                              struct ctkd__word *word, ctkd_error *err)
 {
@@ -244,7 +244,7 @@ ctkd_status ctkd__line_whole(const struct ctkd__line *line, int flag, long long 
     if (!text)
         return CTKD_OK;
     char *end;
-    const long long value = strtoll(text, &end, 10); /* beyond its range: its ends */
+    const long long value = strtoll(text, &end, 10); /* saturates, which the range refuses */
     if (end == text || *end || value < least || value > most)
         return ctkd__fail(err, CTKD_ERANGE,
                           "%s: found '%.80s', expected a whole number from %lld to %lld",

@@ -1,6 +1,6 @@
 /*
- * The flags of a subcommand are a table in its entry. Its command line is read by it, and its help,
- * its messages, its manual page and the completion of shells are made from it.
+ * The flags of a subcommand are a table in its entry. The command line is read by this table, and
+ * help, messages, manual page and shell completion are made from it.
  *
  *     enum { OUTPUT, BEST };
  *     static const struct ctkd__flag flags[] = {
@@ -22,19 +22,19 @@
 
 struct ctkd__command;
 
-/* Every command takes --help and -h beside its own. */
+/* Every command takes --help and -h in addition to its own flags. */
 struct ctkd__flag {
     const char *name;           /* "--output" */
     const char *letter;         /* "-o"; NULL: none */
-    const char *value;          /* the word for its value, "FILE"; NULL: it takes none */
+    const char *value;          /* the name of its value in help, "FILE"; NULL: it takes none */
     const char *help;           /* what it does, beginning with a verb, without a full stop */
-    const char *const *choices; /* of its value, ending with NULL; NULL: any text */
+    const char *const *choices; /* allowed values, ending with NULL; NULL: any text */
 };
 #define CTKD__FLAG_END                                                                             \
     {                                                                                              \
         NULL, NULL, NULL, NULL, NULL                                                               \
     }
-/* Flags that mean the same wherever they are. */
+/* Flags that mean the same in every command. */
 #define CTKD__FLAG_JSON                                                                            \
     {                                                                                              \
         "--json", NULL, NULL, "print one JSON object instead of text", NULL                        \
@@ -48,8 +48,8 @@ struct ctkd__flag {
             ctkd__preset_names                                                                     \
     }
 
-/* The place of a flag in a table, as it is written ('-' and '_' are the same behind the first two
-   characters), in its first `length` characters; -1: none. */
+/* The index in a table of the flag that the first `length` characters of `text` name (after the
+   first two, '-' equals '_'); -1: none. */
 int ctkd__flag_find(const struct ctkd__flag *flags, const char *text, size_t length);
 
 /* The arguments of a subcommand; argv[0] is the first after its name. */
@@ -57,7 +57,7 @@ struct ctkd__line {
     const struct ctkd__command *command;
     int argc;
     char **argv;
-    int n_configuration; /* of them; set by ctkd__line_split */
+    int n_configuration; /* how many belong to the configuration; set by ctkd__line_split */
 };
 
 /* A part of a line. */
@@ -68,40 +68,40 @@ enum {
     CTKD__WORD_HELP = -4
 };
 struct ctkd__word {
-    int flag;         /* its place in the table, or one of the above */
-    const char *text; /* the value of a flag, NULL for one without; else as it is written */
-    int used;         /* arguments: 1 or 2 */
+    int flag;         /* its index in the table, or one of the above */
+    const char *text; /* the value of a flag, NULL if it takes none; else the word as written */
+    int used;         /* number of arguments, 1 or 2 */
 };
 
-/* Reads a line: flags by the table, a value as "--flag value" or "--flag=value", the number of
-   names. False when the command ends here, after its --help or a misuse that has been told: *status
+/* Reads and checks a line: flags by the table, with values as "--flag value" or "--flag=value", and
+   the number of names. False: the command ends here, after printing its help or an error; *status
    is its exit status. */
 bool ctkd__line_read(const struct ctkd__command *command, int argc, char **argv,
                      struct ctkd__line *out, int *status);
 
-/* The words of a line that was read, in order: begins at *at = 0; false behind the last. */
+/* The next word of a line that was read; begin with *at = 0. False after the last. */
 bool ctkd__line_next(const struct ctkd__line *line, int *at, struct ctkd__word *word);
-/* Whether a flag is there, and its last value (NULL: it is not there). */
+/* Whether the line has a flag, and its last value (NULL: it does not have it). */
 bool ctkd__line_has(const struct ctkd__line *line, int flag);
 const char *ctkd__line_value(const struct ctkd__line *line, int flag);
-/* How many names there are, and one of them (NULL behind the last). */
+/* The number of names, and name i (NULL after the last). */
 size_t ctkd__line_names(const struct ctkd__line *line);
 const char *ctkd__line_name(const struct ctkd__line *line, size_t i);
 
-/* The value of a flag as a number in [least, most]; *out stays as it is where the flag is not
-   there. */
+/* The value of a flag as a number in [least, most]; *out is unchanged if the line does not have the
+   flag. CTKD_ERANGE: it is no such number. */
 ctkd_status ctkd__line_number(const struct ctkd__line *line, int flag, double least, double most,
                               double *out, ctkd_error *err);
 /* The same for a whole number. */
 ctkd_status ctkd__line_whole(const struct ctkd__line *line, int flag, long long least,
                              long long most, long long *out, ctkd_error *err);
 
-/* Applies every setting to the command's own (ctkd__command.settings). */
+/* Applies every setting of the line to the command's own settings (ctkd__command.settings). */
 ctkd_status ctkd__line_apply(const struct ctkd__line *line, struct ctkd__sections sections,
                              ctkd_error *err);
 
-/* Moves what belongs to a configuration (names, settings, flags of keys) before the flags of the
-   command, both in their order. */
+/* Moves the words that belong to a configuration (names, settings, flags of keys) before the flags
+   of the command; both keep their order. */
 void ctkd__line_split(struct ctkd__line *line);
 
 #endif

@@ -13,7 +13,7 @@ static void print_paragraphs(const char *text)
     while (*text) {
         const char *end = strstr(text, "\n\n"), *table = strstr(text, "\n ");
         char paragraph[1200];
-        if (text[0] == ' ') { /* a line as it is */
+        if (text[0] == ' ') { /* a line that is not filled */
             const size_t length = strcspn(text, "\n");
             printf("%.*s\n", (int)length, text);
             text += length + (text[length] == '\n');
@@ -91,7 +91,7 @@ static void print_formats(void)
     }
 }
 
-/* What the flags of the published scripts mean here. */
+/* The flags of the published scripts and the keys that they set. */
 static void print_published(const struct ctkd__command *command)
 {
     char text[1024];

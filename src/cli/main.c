@@ -62,7 +62,8 @@ static int unknown_command(const char *name)
     return CTKD__EXIT_USAGE;
 }
 
-/* As many processes would do the same work, and write the same files. One of them says so. */
+/* Without ranks, all processes of a launcher would do the same work and write the same files. Only
+   the first prints the message. */
 static int refuse_ranks(const struct ctkd__command *command)
 {
     if (ctkd__launch_first())
@@ -92,9 +93,9 @@ static int dispatch(int argc, char **argv)
     return command ? command->run(command, argc - 2, argv + 2) : unknown_command(argv[1]);
 }
 
-/* A descriptor that the caller closed would be given to the next file, and what is meant for stderr
-   would land in a checkpoint. What stands in for stdout fails when written, as a closed one does.
- */
+/* If the caller closed a standard descriptor, the next file would get its number, and messages for
+   stderr would end up in a checkpoint. The stand-in for stdout is read-only, so that writing fails,
+   as on a closed one. */
 static void open_standard_streams(void)
 {
     static const int modes[] = { O_WRONLY, O_RDONLY, O_WRONLY };
@@ -110,7 +111,7 @@ int main(int argc, char **argv)
     int status = dispatch(argc, argv);
     /* A full disk behind stdout must not look like success. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTKD__EXIT_DONE) {
-        if (ctkd__stop_unread()) /* SIGPIPE is ignored: end as if it had come, without a word */
+        if (ctkd__stop_unread()) /* SIGPIPE is ignored: end silently, as if it had arrived */
             return 128 + SIGPIPE;
         fprintf(stderr, "ctkd: cannot write standard output\n");
         status = CTKD__EXIT_FAILED;

@@ -8,7 +8,7 @@
 #include "run/ranks.h"
 #include "util/error.h"
 
-/* How long a rank leaves it to lower ones to tell what they may have seen too. */
+/* How long a rank waits for lower ones to report a failure that they may have seen, too. */
 enum { LOWER_SECONDS = 2 };
 
 bool ctkd__ranks_meet(bool always, struct ctkd__dist **out, int *status)
@@ -32,7 +32,7 @@ int ctkd__ranks_failed(struct ctkd__dist *dist, const ctkd_error *err)
     if (ctkd__dist_failed_together(dist))
         return ctkd__dist_rank(dist) == 0 ? ctkd__cli_failed(err) : CTKD__EXIT_FAILED;
     ctkd_error named = *err;
-    /* The launcher's signal ends the wait: another rank has told. */
+    /* A signal of the launcher ends the wait: another rank has reported the failure. */
     if (ctkd__dist_rank(dist) > 0 && sleep(LOWER_SECONDS) > 0)
         _exit(CTKD__EXIT_FAILED);
     if (strncmp(named.message, "rank ", strlen("rank ")) != 0)

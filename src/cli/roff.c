@@ -15,7 +15,7 @@ void ctkd__roff_title(const char *name, int section, FILE *out)
     struct tm parts;
     if (gmtime_r(&now, &parts))
         strftime(date, sizeof date, "%Y-%m-%d", &parts);
-    /* Names of keys and files would be hyphenated, and lines of them stretched. */
+    /* Else roff would hyphenate names of keys and files and stretch their lines. */
     fprintf(out, ".TH %s %d %s \"ctkd %s\" \"ctkd\"\n.nh\n.ad l\n", name, section, date,
             CTKD_VERSION_STRING);
 }
@@ -25,7 +25,7 @@ void ctkd__roff_section(const char *name, FILE *out)
     fprintf(out, ".SH %s\n", name);
 }
 
-/* One character as roff reads it; characters of its own stand for themselves. */
+/* Writes one character; those that are special in roff are escaped. */
 static void put_character(char c, FILE *out)
 {
     static const char characters[] = "\\-~^'";
@@ -37,11 +37,11 @@ static void put_character(char c, FILE *out)
         fputc(c, out);
 }
 
-/* text[0, length), with the quotes of commands turned into bold; `bold` goes from word to word. */
+/* Writes text[0, length) and turns backquotes into bold; *bold carries over from word to word. */
 static void put_word(const char *text, size_t length, bool *bold, FILE *out)
 {
     if (text[0] == '.')
-        fputs("\\&", out); /* is no macro at the beginning of a line */
+        fputs("\\&", out); /* a dot at the beginning of a line would be a macro */
     for (size_t i = 0; i < length; i++)
         if (text[i] == '`') {
             *bold = !*bold;
@@ -93,7 +93,7 @@ void ctkd__roff_words(const char *text, FILE *out)
     put_words(text, strlen(text), out);
 }
 
-/* Lines that begin with a blank, as they are. Returns what is behind them. */
+/* Writes lines that begin with a blank as they are. Returns the text after them. */
 static const char *put_table(const char *text, FILE *out)
 {
     fputs(".PP\n.nf\n", out);

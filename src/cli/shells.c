@@ -1,7 +1,7 @@
 #include "cli/shells.h"
 
-/* bash divides words at '=' and ':' (COMP_WORDBREAKS), unless the user changed that: then the reply
-   needs what stands before '='. Works with and without the package bash-completion. */
+/* bash splits words at '=' and ':' (COMP_WORDBREAKS). If the user has changed that, replies must
+   include the part before '='. The script works with and without the package bash-completion. */
 const char ctkd__shell_bash[] =
     "\n"
     "# Those of the words that begin with $cur; @files stands for files, @configs for YAML files\n"

@@ -1,5 +1,5 @@
-/* What is the same in every completion script: functions of the shell behind the tables that
- * `ctkd completion` writes (command_completion.c). */
+/* The fixed part of each completion script: shell functions that follow the tables which
+   `ctkd completion` writes (command_completion.c). */
 #ifndef CTKD_CLI_SHELLS_H
 #define CTKD_CLI_SHELLS_H
 

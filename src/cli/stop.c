@@ -9,7 +9,7 @@
 static volatile sig_atomic_t asked;
 static sem_t now;
 
-/* Signals of a batch system that leaves time for a step. */
+/* Signals of batch systems, which leave time to finish a step. */
 static bool leaves_time(int number)
 {
     return number == SIGUSR1 || number == SIGUSR2 || number == SIGXCPU;
@@ -30,7 +30,7 @@ static void handle(int number)
 void ctkd__stop_watch(void)
 {
     static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU };
-    /* A write that is under way is not cut short. */
+    /* SA_RESTART: a signal must not cut a write short. */
     const struct sigaction action = { .sa_handler = handle, .sa_flags = SA_RESTART };
     sem_init(&now, 0, 0);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {

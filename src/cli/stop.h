@@ -1,4 +1,4 @@
-/* Signals that end a run in order, and output that nobody reads any more. */
+/* Signals that end a run in an orderly way, and output that nobody reads any longer. */
 #ifndef CTKD_CLI_STOP_H
 #define CTKD_CLI_STOP_H
 
@@ -16,10 +16,10 @@
  */
 void ctkd__stop_watch(void);
 
-/* The first signal that asked for an end, or 0; a run sets it where another rank was asked. */
+/* The first signal that asked for an end, or 0; a run sets it if another rank was asked. */
 volatile sig_atomic_t *ctkd__stop_asked(void);
 
-/* Posted with a signal that leaves no time: SIGINT, SIGTERM, SIGHUP. */
+/* Posted on a signal that leaves no time: SIGINT, SIGTERM, SIGHUP. */
 sem_t *ctkd__stop_now(void);
 
 /* Ends the process for a run that another thread has saved (ctkd__loop.leave): prints the message
