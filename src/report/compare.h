@@ -1,7 +1,7 @@
 /*
- * Arms of runs compared: the first arm is the reference, every other one is paired with it by seed.
- * What the numbers allow to say is said in words; the test behind the verdict is the exact sign
- * flip, adjusted by Holm.
+ * Compares arms of runs: the first arm is the reference, and every other one is paired with it by
+ * seed. A verdict in words says what the numbers support; it rests on the exact sign-flip test,
+ * adjusted by Holm's method.
  */
 #ifndef CTKD_REPORT_COMPARE_H
 #define CTKD_REPORT_COMPARE_H
@@ -26,7 +26,7 @@ struct ctkd__compared_arm {
 struct ctkd__compare_options {
     double level;  /* of the test, 0.05; intervals cover 1 - level */
     double power;  /* 0.8 */
-    double margin; /* the difference that is asked for: "15 seeds would detect 0.3" */
+    double margin; /* a difference of interest: "15 seeds would detect 0.3" */
     size_t draws;  /* of the bootstrap, 10000 */
     const char *metric;
     const char *choice; /* how a run's value was chosen: "last epoch" */
@@ -34,7 +34,8 @@ struct ctkd__compare_options {
 
 extern const struct ctkd__compare_options ctkd__compare_defaults;
 
-/* An arm on its own, and against the reference (the first): pairs of the seeds that both have. */
+/* An arm by itself, and against the reference (the first arm) in pairs of the seeds that both have.
+ */
 struct ctkd__comparison {
     const char *name;
     struct ctkd__spread arm;
@@ -56,7 +57,7 @@ ctkd_status ctkd__compare(const struct ctkd__compared_arm *arms, size_t count,
                           const struct ctkd__compare_options *options, struct ctkd__comparison *out,
                           ctkd_error *err);
 
-/* What may be said of an arm against the reference, as one sentence. */
+/* What the numbers support about an arm against the reference, as one sentence. Returns text. */
 const char *ctkd__compare_verdict(const struct ctkd__comparison *arm, const char *reference,
                                   const struct ctkd__compare_options *options, char *text,
                                   size_t bytes);

@@ -17,11 +17,11 @@ struct ctkd__curves {
     struct ctkd__json_rows **log; /* [n_runs] */
     size_t **epochs;              /* [n_runs][n_epochs]: the row of an epoch in its log */
     size_t n_runs;
-    size_t n_epochs; /* those that every run has finished */
+    size_t n_epochs; /* finished by every run */
 };
 
-/* A value at an epoch: of one run with the band that the log has for it, of an arm the mean with
-   the least and the greatest of its runs. NaN: none. */
+/* A value at an epoch: for one run with the band that its log gives; for an arm the mean, with the
+   least and greatest of its runs. NaN: none. */
 struct ctkd__curve_point {
     double value, low, high;
 };

@@ -1,7 +1,7 @@
 /*
- * What a classifier's logits are worth beyond top-1: classes, confusions, calibration, and how far
- * a student agrees with its teacher. Computed in double; the definitions are those of scikit-learn
- * and torchmetrics, with which tests/golden/metrics.py compares them.
+ * Metrics of a classifier's logits beyond top-1: classes, confusions, calibration, and how far a
+ * student agrees with its teacher. They are computed in double; the definitions are those of
+ * scikit-learn and torchmetrics, against which tests/golden/metrics.py checks them.
  *
  * The class of an image is that of its greatest logit, of equal ones the first. Its confidence is
  * that class's probability p = softmax(logits). What has no value (the precision of a class that is

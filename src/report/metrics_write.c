@@ -41,7 +41,7 @@ static bool comes_before(const struct ctkd__confusion *a, const struct ctkd__con
     return a->label != b->label ? a->label < b->label : a->predicted < b->predicted;
 }
 
-/* Insertion into the few that are kept. */
+/* Keeps the most frequent ones sorted by insertion, since there are few. */
 size_t ctkd__metrics_confusions(const struct ctkd__metrics *m, struct ctkd__confusion *out,
                                 size_t capacity)
 {

@@ -15,7 +15,7 @@ struct ctkd__confusion {
 size_t ctkd__metrics_confusions(const struct ctkd__metrics *metrics, struct ctkd__confusion *out,
                                 size_t capacity);
 
-/* names: [classes] of them, or NULL: a class is its number. teacher: how it is called. */
+/* names: [classes], or NULL: classes are shown by number. teacher: the name to show for it. */
 void ctkd__metrics_print(const struct ctkd__metrics *metrics, const char *const *names,
                          const char *teacher, FILE *out);
 /* nll, brier, ece, macro_precision, macro_recall, macro_f1, per_class, confusions (all pairs that

@@ -206,7 +206,7 @@ static void write_entries(const char *title, const struct ctkd__page_entries *en
     fputs("</table></div>\n", out);
 }
 
-/* Findings and notes: what is to be mended stands first. */
+/* Findings and notes, problems first. */
 static void write_notes(const struct ctkd__json_rows *notes, FILE *out)
 {
     const size_t count = notes ? ctkd__json_rows_count(notes) : 0;

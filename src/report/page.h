@@ -1,5 +1,5 @@
 /*
- * A report on runs as one page of HTML: no scripts, nothing from elsewhere, light and dark and
+ * A report on runs as one self-contained HTML page without scripts, with styles for light, dark and
  * print. Every text from outside (names, paths, values) is escaped.
  */
 #ifndef CTKD_REPORT_PAGE_H
@@ -22,7 +22,7 @@ ctkd_status ctkd__page_entries_add(struct ctkd__page_entries *entries, const cha
                                    const char *value, ctkd_error *err);
 void ctkd__page_entries_free(struct ctkd__page_entries *entries);
 
-/* An image that the student got wrong, as it is shown. */
+/* An image that the student classified wrongly. */
 struct ctkd__page_picture {
     char *bytes;                     /* in base64 */
     const char *type;                /* of them: "png", "jpeg" */
@@ -32,7 +32,7 @@ struct ctkd__page_picture {
     double confidence;               /* of the student, 0 to 1 */
 };
 
-/* One run; of an arm its first. */
+/* One run, or the first run of an arm. */
 struct ctkd__page_run {
     const char *dir;
     char note[640];                     /* why something is missing; "": nothing is */
@@ -56,7 +56,7 @@ struct ctkd__page {
     const struct ctkd__compare_options *compare_options;
 };
 
-/* Write errors are the stream's. */
+/* Write errors are left in the stream, for the caller to check. */
 void ctkd__page_write(const struct ctkd__page *page, FILE *out);
 
 /* The parts of one run that come from its evaluation; used by _write. */

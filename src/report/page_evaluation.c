@@ -75,7 +75,7 @@ static void write_confusions(const struct ctkd__page_run *run, FILE *out)
     fputs("</table></div>\n", out);
 }
 
-/* Bars of the share that is right, on the line where it would equal the confidence. */
+/* The reliability diagram: bars of accuracy, with the diagonal where it equals the confidence. */
 static void write_reliability(const struct ctkd__metrics *m, FILE *out)
 {
     const double width = (double)DIAGRAM / CTKD__CALIBRATION_BINS;

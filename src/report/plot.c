@@ -73,7 +73,7 @@ static struct ctkd__curve_point point_of(const struct ctkd__curves *curves, size
     return ctkd__curves_point(curves, at, panel->key, panel->low, panel->high);
 }
 
-/* Ends in no order where no curve has a value. */
+/* The range of a panel's values; low > high if no curve has one. */
 static struct axis range_of(const struct ctkd__curves *curves, size_t count,
                             const struct panel *panel)
 {
@@ -107,7 +107,7 @@ static double round_step(double step)
     return power * (digits <= 1 ? 1 : digits <= 2 ? 2 : digits <= 5 ? 5 : 10);
 }
 
-/* Ends on round values, never of no length. */
+/* Extends the range to round values; it never has length 0. */
 static struct axis rounded(struct axis axis, double *step)
 {
     if (!(axis.high >= axis.low))
@@ -160,8 +160,7 @@ static void draw_grid(FILE *out, const struct frame *f, const struct panel *pane
 
 enum part { VALUE, DASHED, LOW, HIGH };
 
-/* One part of a panel's curve as points, forwards or backwards; *begun: a point is there already.
- */
+/* Draws one part of a panel's curve as points, forwards or backwards; *begun: it has a point. */
 static void draw_points(FILE *out, const struct frame *f, const struct ctkd__curves *curves,
                         const struct panel *panel, enum part part, bool *begun)
 {
@@ -277,7 +276,8 @@ static bool ends_in(const char *file, const char *ending)
     return n > m && strcasecmp(file + n - m, ending) == 0;
 }
 
-/* Any other ending would lie about what is written. A device or a pipe has any name. */
+/* Refuses endings other than .svg and .png, which would misname the format. Devices and pipes may
+   have any name. */
 static ctkd_status check_ending(const char *file, ctkd_error *err)
 {
     struct stat info;

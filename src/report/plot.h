@@ -16,7 +16,7 @@ enum { CTKD__PLOT_RUNS_MAX = 8 };
 ctkd_status ctkd__plot_runs(const char *const *runs, size_t count, const char *file,
                             ctkd_error *err);
 
-/* The same as an element <svg> of a page. False: there is nothing to draw. */
+/* Writes the same picture as an element <svg> of a page. False: there is nothing to draw. */
 bool ctkd__plot_write(const struct ctkd__curves *curves, size_t count, FILE *out);
 
 /* Text with <, >, & and quotes as entities, for SVG and HTML. */

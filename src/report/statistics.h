@@ -1,8 +1,9 @@
 /*
- * What the numbers of a few runs allow to say: pairs of runs with the same seed, from two arms.
+ * Statistics for a few runs: pairs of runs with the same seed, from two arms.
  *
- * All of it is exact to double precision but the bootstrap, which is drawn from the counter-based
- * generator with a seed of its own: the same numbers give the same interval.
+ * Everything is computed to double precision, except for the bootstrap and, with many pairs, the
+ * sign-flip test. These draw from the counter-based generator with a fixed seed, so that the same
+ * numbers give the same result.
  */
 #ifndef CTKD_REPORT_STATISTICS_H
 #define CTKD_REPORT_STATISTICS_H
