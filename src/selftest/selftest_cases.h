@@ -1,7 +1,7 @@
 /*
- * What the selftest and the tests know of each op, independently of its file: the graphs that try
- * it, one op alone in each, on sources that are side inputs (or images), one block of several, and
- * what the op gives in double.
+ * What the selftest and the tests know about each op, independently of its file: graphs that try
+ * it, each with one op on sources that are side inputs (or images), a block of several ops, and the
+ * result of the op in double.
  */
 #ifndef CTKD_SELFTEST_SELFTEST_CASES_H
 #define CTKD_SELFTEST_SELFTEST_CASES_H

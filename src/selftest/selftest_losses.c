@@ -289,8 +289,8 @@ static void choose(struct probes *p, size_t n, const float *gradient)
     }
 }
 
-/* Relative error of the gradient by differences of one step. Where a quarter of it tells something
-   else the loss has a kink within the step: such values do not count, and must be few. */
+/* Relative error of the gradient against differences of one step. Where a quarter of the step gives
+   another result, the loss has a kink within it: such values do not count, and must be few. */
 static double error_at_step(struct loss_case *c, const struct probes *p, float step,
                             double rounding)
 {
@@ -310,8 +310,8 @@ static double error_at_step(struct loss_case *c, const struct probes *p, float s
     return 4 * kinks > p->count ? (double)INFINITY : error / (square + 1e-12);
 }
 
-/* The least of several steps: with a short one a float loss drowns in its rounding, a long one
-   meets bends and kinks. A wrong gradient is wrong with all. */
+/* The least error of several steps: with a short step the rounding of a float loss dominates, and a
+   long one meets curvature and kinks. A wrong gradient is wrong with every step. */
 static double check_input(struct loss_case *c, float *x, size_t n, const float *gradient)
 {
     struct probes p = { .x = x, .is_tau = x == c->tau };
@@ -366,7 +366,7 @@ static void check_all(struct loss_case *c, struct worst_input *worst)
         note_error(worst, (double)NAN, "the loss has no value");
         return;
     }
-    /* What a first call makes constant is not differentiated. */
+    /* State that the first call sets is then a constant, which is not differentiated. */
     if (c->n_state)
         memcpy(c->fresh_state, c->state, c->n_state * sizeof *c->state);
     check_inputs(c, worst);

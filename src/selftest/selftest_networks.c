@@ -1,7 +1,7 @@
 /*
- * The part of the selftest on whole networks: the smallest of every family, trained and asked, with
- * every instruction set and all workers against the portable kernels and one worker. That those are
- * right is shown op by op (selftest_ops.c).
+ * The part of the selftest on whole networks: the smallest of every family, in training and in
+ * inference, with every instruction set and all workers against the portable kernels and one
+ * worker. That these are correct is shown op by op (selftest_ops.c).
  */
 #include <math.h>
 #include <stdio.h>
@@ -56,7 +56,7 @@ static ctkd_status build(const char *network, struct ctkd__graph **out, ctkd_err
     return ctkd__model_build(network, &args, out, err);
 }
 
-/* No symmetric starting point: weights and biases of batch norms are not all equal. */
+/* Breaks the symmetry of the start, in which weights and biases of batch norms are all equal. */
 static void disturb(struct ctkd__weights *weights)
 {
     const struct ctkd__graph *graph = weights->graph;
@@ -161,7 +161,7 @@ static double difference(const float *a, const float *b, size_t n, double floor)
     return sqrt(sum) / (norm(b, n) + floor);
 }
 
-/* Parameters whose gradient is next to nothing are compared with the whole gradient's scale. */
+/* Parameters with a negligible gradient are compared on the scale of the whole gradient. */
 static void compare(const struct network_rig *a, const struct network_rig *b,
                     struct differences *out)
 {
@@ -266,7 +266,7 @@ static size_t parameters_of(const char *network)
     return parameters;
 }
 
-/* Networks of more would take gigabytes and longer than all others. */
+/* Larger networks would take gigabytes, and more time than all the others. */
 static const size_t parameters_max = 30000000;
 
 static void check_families(struct ctkd__selftest *test,

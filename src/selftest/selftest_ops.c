@@ -17,7 +17,7 @@
 #include "selftest/selftest_cases.h"
 #include "util/error.h"
 
-/* Of three images two workers have slices of different sizes. */
+/* Three images, so that two workers have slices of different sizes. */
 enum {
     N = 3,
     VALUES_MAX = 8192,
@@ -27,7 +27,7 @@ enum {
     CONVS_MAX = 16
 };
 
-/* About ten times what is found. One wrong element in a thousand is 3e-2. */
+/* About ten times the errors found. One wrong element in a thousand gives 3e-2. */
 static const double gradient_limit = 1e-4, block_limit = 2e-3, value_limit = 1e-5;
 
 /* --- a case compiled */
@@ -87,8 +87,9 @@ static bool is_block(const struct ctkd__op_case *tested)
     return tested->op == CTKD__OP_COUNT;
 }
 
-/* Of the differences. What is linear in each of its inputs is told exactly by any step, and best by
-   a large one; twice 0.03 is less than the distance of a kink; a block is far from linear. */
+/* The step of the differences. For an op that is linear in each input any step is exact, and a
+   large one has the least rounding; with kinks, twice 0.03 is less than the distance to the next; a
+   block is far from linear. */
 static float step_of(const struct ctkd__op_case *tested)
 {
     if (is_block(tested))
@@ -434,7 +435,7 @@ static ctkd_status infer(struct op_rig *rig, float *y, ctkd_error *err)
     return status;
 }
 
-/* All ways to a case's output against what it is in double: by one worker, by all, in inference. */
+/* Compares a case's output by one worker, by all, and in inference with the reference in double. */
 static ctkd_status compare_values(struct op_rig *rig, struct errors *errors, ctkd_error *err)
 {
     const size_t n = rig->n_outputs[0];

@@ -1,6 +1,6 @@
 /*
- * A graph computed in double, plainly: what the engine is compared with. What each op gives stands
- * in selftest_cases.c, beside its cases.
+ * Computes a graph plainly in double, as the reference for the engine. The computation of each op
+ * is in selftest_cases.c, beside its cases.
  */
 #ifndef CTKD_SELFTEST_SELFTEST_REFERENCE_H
 #define CTKD_SELFTEST_SELFTEST_REFERENCE_H
@@ -18,7 +18,7 @@ ctkd_status ctkd__reference_create(const struct ctkd__graph *graph, float *const
                                    struct ctkd__reference **out);
 void ctkd__reference_destroy(struct ctkd__reference *reference);
 
-/* Copy `count` values of a parameter, of a side input. */
+/* Copies `count` values of a parameter or of a side input. */
 void ctkd__reference_parameter(struct ctkd__reference *reference, int parameter, size_t count,
                                const float *plain);
 ctkd_status ctkd__reference_side_input(struct ctkd__reference *reference, int node, size_t count,

@@ -27,7 +27,7 @@ enum {
     FILE_LIMIT = 1 << 26
 };
 
-/* --- a data set in MNIST's format: stripes whose number tells the class, and noise */
+/* --- a data set in MNIST's format: noise with stripes, whose number is the class */
 
 static void put_u32(FILE *file, uint32_t value)
 {
@@ -266,7 +266,7 @@ static void check_resuming(struct ctkd__selftest *test, const char *folder, cons
     report_resumed(test, method, status, same, "", &err);
 }
 
-/* Several methods in one run, which takes the time of one; each alone where that does not tell. */
+/* Tests several methods in one run, which takes the time of one; if that fails, each by itself. */
 static void check_group(struct ctkd__selftest *test, const char *folder,
                         const ctkd_loss_def *const *defs, size_t n)
 {
