@@ -1,10 +1,10 @@
-/* Milliseconds per evaluation of a loss of features with its gradients, best and median of rounds,
-   for a batch of 64 on the features of two pairs of networks, with 1 and 2 threads; with one also
-   the least processor time, which other programs on the machine disturb less. Losses of products
-   also with another library's sgemm as ctkd_multiplier, in alternation, and the ratio: that of the
-   library with Fortran's sgemm_ in the environment variable BLAS (BLAS=libopenblas.so.0, or
-   PyTorch's libtorch_cpu.so), else oneDNN's; and the share and rate of the products in it.
-   usage: bench_feature_losses [NAME ...] */
+/* Milliseconds per evaluation of each loss of features with its gradients, best and median of
+   rounds, for a batch of 64 on the features of two pairs of networks, with 1 and 2 threads; with
+   one also the least processor time, which other programs on the machine disturb less. Losses with
+   matrix products are also timed with another library's sgemm as ctkd_multiplier, in alternation,
+   with the ratio and the share and rate of the products. That sgemm is Fortran's sgemm_ of the
+   library in the environment variable BLAS (BLAS=libopenblas.so.0, or PyTorch's libtorch_cpu.so),
+   else oneDNN's. usage: bench_feature_losses [NAME ...] */
 #include <dlfcn.h>
 #include <dnnl.h>
 #include <stdio.h>
@@ -148,7 +148,7 @@ typedef void sgemm_t(const char *a_form, const char *b_form, const int *m, const
                      const float *b, const int *b_column, const float *beta, float *out,
                      const int *out_column);
 
-/* Fortran's matrices are by columns: out^T = b^T a^T. */
+/* Fortran's matrices are column-major: out^T = b^T a^T. */
 static void blas(void *context, size_t m, size_t n, size_t k, const float *a, size_t a_row,
                  size_t a_column, const float *b, size_t b_row, size_t b_column, float *out)
 {

@@ -1,6 +1,6 @@
 /*
- * Passes over feature maps, each as a multiple of a copy of its output: what moves channels, means
- * and layouts costs. Median over alternated repeats, one thread, one line per case.
+ * The time of passes over feature maps (moving channels, means, layouts), each as a multiple of the
+ * time to copy its output. Median over alternated repeats, one thread, one line per case.
  *
  *   bench_features [isa]
  */
@@ -87,7 +87,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Median of the ratios of neighbouring runs: other programs slow both. */
+/* Median of the ratios of neighbouring runs, because other programs slow both alike. */
 static void compare(const struct bench *b, const char *name, void (*run)(const struct bench *b))
 {
     double ratios[REPEATS];

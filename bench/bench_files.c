@@ -1,9 +1,9 @@
 /*
- * What image files cost a step: the step with one batch that stays, and with batches that are read,
- * decoded and normalised, in alternation.
+ * What image files cost a step: steps with one fixed batch, and with batches that are read, decoded
+ * and normalised, in alternation.
  *     bench_files ROUNDS KEY=VALUE...      as for `ctkd train`, or with teacher.path `ctkd distill`
- * Per round 4 steps of each. Prints the medians, what a step waits for files or threads, and what
- * the batches of an evaluation take alone.
+ * Each round has 4 steps of each kind. Prints the medians, how long a step waits for files or
+ * threads, and the time of an evaluation's batches without a network.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The next batch, from a new epoch where one is over. */
+/* The next batch; starts a new epoch when one has ended. */
 static ctkd_status next(struct ctkd__loader *loader, uint64_t *epoch, struct ctkd__batch *batch,
                         ctkd_error *err)
 {
@@ -32,7 +32,8 @@ static ctkd_status next(struct ctkd__loader *loader, uint64_t *epoch, struct ctk
     return status;
 }
 
-/* Seconds of a step: of `fixed`, or with a new batch each (NULL); *loading: of its batch alone. */
+/* Seconds of a step with batch `fixed`, or with a new batch each (NULL); *loading: of getting the
+   batch. */
 static ctkd_status run_steps(struct ctkd__session *session, uint64_t *epoch,
                              const struct ctkd__batch *fixed, double *seconds, double *loading,
                              ctkd_error *err)

@@ -1,9 +1,10 @@
 /*
- * Batches of views of image files, as a run makes them, without a network: files are read, decoded,
- * cropped, resized and normalised by one thread (files are read ahead by another one, on the same
- * processor where the caller binds this program to one).
+ * Makes batches of views of image files as a run does, without a network: one thread decodes,
+ * crops, resizes and normalises, and another one reads files ahead (on the same processor if the
+ * caller binds this program to one).
  *     bench_images NAME:PATH BATCH      for each line "train" or "evaluation" of the standard input
- * an epoch of that part; prints its images and its seconds. compare_images.py asks.
+ * runs an epoch of that part and prints the number of images and the seconds. compare_images.py
+ * uses it.
  */
 #include <stdio.h>
 #include <stdlib.h>

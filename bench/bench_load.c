@@ -1,6 +1,6 @@
 /*
- * How long reading a file of weights takes, and how much memory at most; each file in a process of
- * its own. Reading is what `ctkd` does with a teacher up to named float tensors.
+ * The time and peak memory of reading a file of weights, each file in a process of its own. Reading
+ * is what `ctkd` does with a teacher's file until it has named float tensors.
  *     bench_load FILE...
  */
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /*
- * How long a batch of the loader takes, and opening a data set.
+ * The time to open a data set, and the loader's time per batch.
  *     bench_loader [NAME:PATH] [BATCH]        default: fashion-mnist 64
  */
 #include <stdio.h>
@@ -20,7 +20,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Median over epochs of the time per batch when nothing else is done: the loader's own speed. */
+/* Median over epochs of the time per batch while nothing else runs: the loader's own speed. */
 static int run(const char *what, const struct ctkd__dataset *dataset,
                struct ctkd__loader_config config)
 {

@@ -4,16 +4,12 @@
  * line.
  *
  *   bench_step [--pair rn56-rn20] [--batch 64] [--mode step|hits|teacher|student] [--threads N]
- * [--steps
- * 20]
- *              [--warmup 3] [--isa NAME] [--conv NAME] [--side S] [--channels 3] [--classes K]
- * [--chunk N]
- *              [--slices N] [--tune] [--profile] [--batch-statistics]
+ *              [--steps 20] [--warmup 3] [--isa NAME] [--conv NAME] [--side S] [--channels 3]
+ *              [--classes K] [--chunk N] [--slices N] [--tune] [--profile] [--batch-statistics]
  *
- * Mode hits: a step that finds all answers of the teacher in a store (teacher.store), in a file in
- * the current folder that is gone at the end.
- * Images and classes are those of the student's published numbers (32 and 100, or 224 and 1000)
- * where nothing is said.
+ * Mode hits: a step that finds all of the teacher's logits in a store (teacher.store), a file in
+ * the current folder that is removed at the end. By default the side of images and the number of
+ * classes are those of the student's published results (32 and 100, or 224 and 1000).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,7 +223,7 @@ static void make_batch(struct rig *rig, const struct arguments *a)
         (struct ctkd__batch){ .n = a->batch, .x = x, .strong = x, .labels = labels, .ids = ids };
 }
 
-/* A store with one view of each image of the batch, which the first step adds. */
+/* Opens a store with one view of each image of the batch, which the first step fills. */
 static void open_store(struct rig *rig, const struct arguments *a)
 {
     ctkd_error err;

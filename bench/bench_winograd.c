@@ -1,8 +1,9 @@
 /*
  * Speed of the Winograd kernels: one line per instruction set, shape and direction with the GFLOP/s
  * of the direct convolution that they replace, for one thread and for two (each with its own
- * images), and the relative error of a sample of outputs against double precision. bench_winograd
- * [--seconds S] [--isa NAME] [--shape C,O,SIZE] [--images N] [--block TILES]
+ * images), and the relative error of a sample of outputs against double precision.
+ *
+ *   bench_winograd [--seconds S] [--isa NAME] [--shape C,O,SIZE] [--images N] [--block TILES]
  */
 #include <getopt.h>
 #include <math.h>

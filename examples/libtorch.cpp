@@ -1,5 +1,6 @@
-/* Curriculum temperature with LibTorch: libctkd reads the logits at their data_ptr and writes dL/ds, from which LibTorch's
-   backward pass begins. A small network learns from a fixed linear teacher. */
+/* Curriculum temperature with LibTorch: libctkd reads the logits at their data_ptr and writes
+   dL/ds, from which LibTorch's backward pass begins. A small network learns from a fixed linear
+   teacher. */
 #include <cstdio>
 #include <stdexcept>
 
@@ -18,7 +19,7 @@ void check(ctkd_status status, const ctkd_error &err)
         throw std::runtime_error(err.message);
 }
 
-/* A plugin and what it measured of its last batch. */
+/* A plugin and its report of the last batch. */
 class Ctkd
 {
   public:
