@@ -23,7 +23,7 @@ static void print_verdict(void *context, bool ok, const char *what, const char *
     fflush(stdout);
 }
 
-/* What the system calls its CPU; "unknown" where it does not say. */
+/* The CPU's name according to the system; "unknown" if it does not say. */
 static void find_cpu(char *name, size_t bytes)
 {
     char line[256];
@@ -58,7 +58,7 @@ static void print_kernels(void)
         printf("; %s\n", err.message);
 }
 
-/* What a bug report needs besides the verdicts. */
+/* Prints what a bug report needs besides the verdicts. */
 static void print_system(void)
 {
     char text[256];
@@ -80,7 +80,7 @@ static void print_system(void)
            1e-9 * (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE));
 }
 
-/* Whether there is a part of that name; offers the nearest where there is none. */
+/* Whether there is a part of that name; if not, the message suggests the nearest. */
 static ctkd_status check_part(const char *name, ctkd_error *err)
 {
     const char *names[16] = { NULL };

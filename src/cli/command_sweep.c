@@ -15,7 +15,7 @@
 
 enum { ARMS_MAX = 64, WORDS_MAX = 128, SEEDS_MAX = 1000, NAME_BYTES = 128 };
 
-/* A CONFIG or an --arm of the command line, with the settings that are its own. */
+/* A CONFIG or an --arm of the command line, with its own settings. */
 struct arm {
     char name[NAME_BYTES];
     const char *config; /* NULL: none */
@@ -169,7 +169,7 @@ static ctkd_status parse_words(const struct ctkd__line *line, struct sweep_reque
     return status == CTKD_OK ? ctkd__line_whole(line, JOBS, 1, 1024, &r->jobs, err) : status;
 }
 
-/* Every CONFIG is an arm; with --arm, one CONFIG is the ground of them all. */
+/* Every CONFIG is an arm; with --arm, a single CONFIG is the base of all arms. */
 static ctkd_status parse(const struct ctkd__line *line, struct sweep_request *r, ctkd_error *err)
 {
     ctkd_status status = parse_words(line, r, err);
@@ -193,7 +193,8 @@ static char *join(const char *key, const char *value)
     return asprintf(&text, "%s%s", key, value) < 0 ? NULL : text;
 }
 
-/* "ctkd", "distill", CONFIG, common settings, those of the arm, seed, directory, --resume=auto. */
+/* Builds argv: "ctkd", "distill", CONFIG, common settings, those of the arm, seed, directory,
+   --resume=auto. False: out of memory. */
 static bool make_arguments(const struct sweep_request *r, const struct arm *arm,
                            struct ctkd__sweep_run *run)
 {
@@ -220,8 +221,8 @@ static bool make_arguments(const struct sweep_request *r, const struct arm *arm,
     return true;
 }
 
-/* The run's configuration as its process will have it, checked before anything starts; with a
-   teacher it distils. */
+/* Resolves the run's configuration as its process will, and checks it before any run starts. A run
+   with a teacher distils. */
 static ctkd_status configure(struct ctkd__sweep_run *run, ctkd_error *err)
 {
     struct ctkd__arguments arguments;
@@ -248,7 +249,7 @@ static ctkd_status configure(struct ctkd__sweep_run *run, ctkd_error *err)
     return status ? status : ctkd__run_resolve(run->config, distil, err);
 }
 
-/* Runs of a sweep share the teacher's answers, unless somebody says where or not to: word
+/* Runs of a sweep share the teacher's logits unless teacher.store is set: inserts the word
    "teacher.store=DIR/teacher-store" before those of the seed, the directory and --resume. */
 static ctkd_status share_teacher(const struct sweep_request *r, struct ctkd__sweep_run *run,
                                  ctkd_error *err)
@@ -295,7 +296,7 @@ static ctkd_status plan_run(const struct sweep_request *r, const struct arm *arm
     return status;
 }
 
-/* All arms of a seed, then those of the next: what is there early is paired. */
+/* Plans all arms of a seed, then those of the next, so that an unfinished sweep has whole pairs. */
 static ctkd_status plan(const struct sweep_request *r, struct ctkd__sweep *sweep, ctkd_error *err)
 {
     sweep->runs = calloc(r->n_seeds * r->n_arms, sizeof *sweep->runs);
@@ -321,7 +322,7 @@ static void free_plan(struct ctkd__sweep *sweep)
 
 /* --- running */
 
-/* One line for the shell. */
+/* Prints the command of a run as a line for the shell. */
 static ctkd_status print_command(const struct ctkd__sweep_run *run, ctkd_error *err)
 {
     for (char **word = run->argv; *word; word++) {

@@ -9,7 +9,7 @@
 enum { CELL_BYTES = 64, VERDICT_BYTES = 640 };
 
 struct column {
-    const char *title, *key; /* of tables for people, of CSV and JSON; title NULL: not in those */
+    const char *title, *key; /* in tables for people (NULL: not shown there); in CSV and JSON */
     bool of_pairs;           /* empty for the reference */
     bool whole;
     int digits;

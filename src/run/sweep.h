@@ -22,7 +22,7 @@ enum ctkd__sweep_state {
 struct ctkd__sweep_run {
     const char *arm;
     int64_t seed;
-    char **argv;                   /* "distill", CONFIG, settings; ends with NULL */
+    char **argv;                   /* "ctkd", "distill", CONFIG, settings; ends with NULL */
     char dir[1024], console[1064]; /* run directory; what the process writes to stderr */
     struct ctkd__config *config;   /* as the process will resolve it */
 

@@ -29,11 +29,10 @@ struct ctkd__training_step {
     size_t n_gradients, n_tree;
     struct ctkd__gradient_sum *ranks; /* NULL: one rank */
     const float *temperature_slices[2];
-    struct ctkd__sgd_group
-        *groups;                /* parameter groups: parts of the flat block, then temperature */
-    float *base_lr;             /* of each group */
-    size_t n_groups, n_student; /* all; those of the flat block */
-    double *norm_sums;          /* [n_norm_parts] */
+    struct ctkd__sgd_group *groups; /* of parameters: parts of the flat block, then temperature */
+    float *base_lr;                 /* of each group */
+    size_t n_groups, n_student;     /* all; those of the flat block */
+    double *norm_sums;              /* [n_norm_parts] */
     size_t n_norm_parts;
     /* Of the last step's strong view. NULL: one view, or batch-norm groups, which use `sums`. */
     float *strong_view_gradient, *strong_view_theta_gradient;
