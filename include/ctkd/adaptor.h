@@ -1,12 +1,12 @@
 /**
- * @file adaptor.h  How a distillation method says which features it reads, and which small
+ * @file adaptor.h  How a distillation method declares which features it reads and which small
  * trainable networks (regressors, embeddings, connectors) it puts on them.
  *
  * A method's `plan` (ctkd/loss.h) calls the functions of a ctkd_builder; the trainer implements
  * them on its own layers: ctkd does so in src/train/adaptors.c, any other framework in its own
- * terms. The trainer runs the adaptors forward, hands what was read to the loss, and sends the
- * loss's gradients back. Adaptors are trained with the student and saved with the run, but are no
- * part of the exported student.
+ * terms. The trainer runs the adaptors forward, hands the maps to the loss, and propagates the
+ * loss's gradients back. Adaptors are trained with the student and saved with the run, but they are
+ * not part of the exported student.
  *
  * Values are handles >= 0 of maps [n, c, h, w] (a vector has h = w = 1); a handle belongs to the
  * method whose `plan` made it and ends with that call.
@@ -15,12 +15,12 @@
  * returns a handle returns -1, the others do nothing, `size` gives zeros, and none overwrites
  * status or message. So `plan` may pass handles on without checking them, and returns
  * builder->status at its end; it must check before it loops over sizes or divides by them. Every
- * function accepts the handle -1; any other number that the builder did not return is a fault of
- * the method.
+ * function accepts the handle -1 and does nothing with it; passing any other number that the
+ * builder did not return is a bug in the method.
  *
- * Threads: a builder belongs to the trainer. Only the thread that called `plan` uses it, and it
- * must not be kept after that call. Names, messages and ctkd_conv are copied or used during the
- * call; a method frees nothing.
+ * Threads: a builder belongs to the trainer. Only the thread that called `plan` uses it, and only
+ * during that call. Names, messages and ctkd_conv are copied or used during the call; a method
+ * frees nothing.
  */
 #ifndef CTKD_ADAPTOR_H
 #define CTKD_ADAPTOR_H
@@ -68,7 +68,7 @@ struct ctkd_builder {
     size_t struct_size; /**< sizeof(ctkd_builder), or 0: as in 0.1.0 (ctkd/loss.h) */
     void *context;      /**< the trainer's; methods leave it alone */
     ctkd_status status; /**< CTKD_OK until the first error */
-    char message[256];  /**< why, when status is not CTKD_OK; a terminated string, may be empty */
+    char message[256];  /**< the reason when status is not CTKD_OK; NUL-terminated, may be empty */
 
     /** Number of features of a network: 0 is the stem, count - 2 the last map, count - 1 the pooled
         vector (doc/methods.md, "Taps"). It may be called after an error too. */
@@ -134,7 +134,7 @@ struct ctkd_builder {
 
     /** The teacher's batch norms use the statistics of each batch, as in training, instead of their
         running statistics, for its features and its logits. A run has one teacher, so all its
-        losses see this one. The teacher itself does not change. */
+        losses see this one. The teacher's own statistics and weights do not change. */
     void (*batch_statistics)(ctkd_builder *b);
 };
 

@@ -1,4 +1,4 @@
-/** @file ctkd.h  Everything of libctkd: learnable temperature and distillation losses. */
+/** @file ctkd.h  The whole API of libctkd: learnable temperature and distillation losses. */
 #ifndef CTKD_H
 #define CTKD_H
 

@@ -1,4 +1,4 @@
-/** @file export.h  Which names libctkd exports. */
+/** @file export.h  Marks the names that libctkd exports. */
 #ifndef CTKD_EXPORT_H
 #define CTKD_EXPORT_H
 

@@ -55,7 +55,7 @@ typedef enum ctkd_logit_type { CTKD_F32, CTKD_F16, CTKD_BF16 } ctkd_logit_type;
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_logits_read(size_t n, ctkd_logit_type type, const void *x,
                                                      float *out);
 
-/** Which KL divergence the KD loss uses. */
+/** Which form of the KL divergence the KD loss uses. */
 typedef enum ctkd_kd_form {
     CTKD_KD_EXACT,  /**< KL(p || q) */
     CTKD_KD_EPSILON /**< the published instance-wise form: (p + 1e-7) (log(p + 1e-7) - log q) */
@@ -111,9 +111,9 @@ enum {
     CTKD_ZERO_WHEN_EQUAL = 1u << 0, /**< L = 0 and no gradient when student equals teacher */
     CTKD_SHIFT_INVARIANT = 1u << 1, /**< unchanged when a constant is added to a row of s or t */
     CTKD_NONNEGATIVE = 1u << 2,
-    /** L grows as tau^2 for large tau, with no maximum between: a temperature that climbs it runs
-       to the upper end of its range, and the loss outgrows everything else. A fixed temperature
-       suits such a loss. Without this flag L tends to a constant for large tau. */
+    /** L grows as tau^2 for large tau and has no maximum: a temperature that is trained to increase
+     * L runs to the upper end of its range, and this loss outgrows all other terms. Use a fixed
+     * temperature with such a loss. Without this flag L tends to a constant for large tau. */
     CTKD_GROWS_WITH_TAU = 1u << 3,
     /** The loss is the mean of one loss per sample, so samples can be weighted. */
     CTKD_ROWWISE = 1u << 4
@@ -152,7 +152,7 @@ typedef struct ctkd_head {
     const float *bias;   /**< [k] */
 } ctkd_head;
 
-/** The training set, for a loss that keeps state about its samples. */
+/** The training set, for a loss that keeps state about each sample. */
 typedef struct ctkd_samples {
     size_t count;          /**< number of samples in the set */
     const int32_t *labels; /**< [count], each in 0..k-1 */
@@ -170,7 +170,7 @@ typedef struct ctkd_pool {
 
 /**
  * A matrix product that the caller lends (sgemm of a BLAS), for the losses that spend their time in
- * products of features: NST, FSP, SP, PKT and SRRL. Their values then have its rounding.
+ * products of features: NST, FSP, SP, PKT and SRRL. Their values are then rounded as it rounds.
  */
 typedef struct ctkd_multiplier {
     void *context;
@@ -184,14 +184,13 @@ typedef struct ctkd_multiplier {
 } ctkd_multiplier;
 
 /*
- * Structs with a `size` may grow at their end in later versions. Its value is the sizeof of the
- * struct that its writer was compiled with, so that members which the writer did not know are not
- * read; 0 means the struct of version 0.1.0. Structs without one keep their members within a major
- * version.
+ * Structs with a `size` may grow at their end in later versions. Set it to the sizeof of the struct
+ * that you compile with, so that members which your version does not have are not read; 0 means the
+ * struct of version 0.1.0. Structs without one keep their members within a major version.
  */
 
-/** What the sizes of a loss's state and scratch memory depend on: the largest batch n, k classes,
-    and the sizes of the maps. */
+/** The sizes on which a loss's state and scratch memory depend: the largest batch n, the number of
+    classes k, and the sizes of the maps. */
 typedef struct ctkd_loss_shape {
     size_t size; /**< sizeof(ctkd_loss_shape), or 0: see above */
     size_t n, k;
@@ -246,12 +245,12 @@ typedef struct ctkd_loss_def {
         (ctkd/adaptor.h). CTKD_ESHAPE when the two networks do not fit; ctkd_builder.message then
         says why. */
     ctkd_status (*plan)(const void *config, ctkd_builder *builder);
-    /** Values of scratch memory that eval needs, 0 if that overflows size_t; NULL: none. Its
-        contents need not be kept between calls. The number for a loss on logits alone does not
-        depend on its options, so config may be NULL then. */
+    /** How many values of scratch memory eval needs, 0 if the number overflows size_t; NULL: it
+        needs none. The contents need not be kept between calls. The number for a loss on logits
+        alone does not depend on its options, so config may be NULL then. */
     size_t (*workspace)(const void *config, const ctkd_loss_shape *shape);
-    /** Values of state, which must be kept between calls and belong in a checkpoint; otherwise as
-     * `workspace`. */
+    /** How many values of state eval needs; they must be kept between calls and belong in a
+     * checkpoint. Otherwise as `workspace`. */
     size_t (*state)(const void *config, const ctkd_loss_shape *shape);
     /** Sets the state at the start of a run. */
     void (*state_init)(const void *config, const ctkd_loss_shape *shape, uint64_t seed,
@@ -268,13 +267,13 @@ typedef struct ctkd_loss_def {
     ctkd_status (*eval)(const void *config, const ctkd_loss_args *args);
 } ctkd_loss_def;
 
-/** Values that args.workspace needs; 0 when the loss needs none. CTKD_ERANGE: the number
-    overflows. */
+/** Number of values that args.workspace must hold; 0 when the loss needs none. CTKD_ERANGE: the
+    number overflows. */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_loss_workspace(const ctkd_loss_def *def,
                                                         const void *config,
                                                         const ctkd_loss_shape *shape,
                                                         size_t *values);
-/** Values that args.state needs, likewise. */
+/** Number of values that args.state must hold, likewise. */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_loss_state(const ctkd_loss_def *def, const void *config,
                                                     const ctkd_loss_shape *shape, size_t *values);
 

@@ -1,10 +1,10 @@
 /**
  * @file option.h  Typed option tables.
  *
- * A table describes the fields of a plain struct: name, type, default, range, help. It sets
- * defaults and checks values, and a command line, a config reader or a binding reads it. Tables are
- * constant and outlive everything that reads them. No function keeps a pointer, and all functions
- * may run side by side on different configs.
+ * A table describes the fields of a plain struct: name, type, default, range, help. It serves to
+ * set defaults and to check values, and command lines, config readers and bindings read it. Tables
+ * are constant and outlive everything that reads them. No function keeps a pointer, and all
+ * functions may run side by side on different configs.
  */
 #ifndef CTKD_OPTION_H
 #define CTKD_OPTION_H
@@ -38,7 +38,7 @@ typedef struct ctkd_option {
     const char *help;
 } ctkd_option;
 
-/* clang-format takes #field for a directive. */
+/* clang-format would take #field for a preprocessor directive. */
 /* clang-format off */
 #define CTKD_OPT_F32(type, field, def, lo, hi, help)                                              \
     { #field, CTKD_OPTION_F32, offsetof(type, field), (def), (lo), (hi), NULL, NULL, (help) }

@@ -65,7 +65,7 @@ typedef struct ctkd_plugin_config {
 CTKD_API void ctkd_plugin_config_init(ctkd_plugin_config *config, size_t size, size_t report_size,
                                       size_t n_max, size_t k);
 
-/** The same as a value. */
+/** Returns the defaults of ctkd_plugin_config_init as a value. */
 static inline ctkd_plugin_config ctkd_plugin_defaults(size_t n_max, size_t k)
 {
     ctkd_plugin_config config;
@@ -95,7 +95,7 @@ typedef struct ctkd_plugin ctkd_plugin;
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_create(const ctkd_plugin_config *config,
                                                        ctkd_plugin **out);
-/** The same; err (may be NULL) names the wrong field and what was expected. */
+/** As ctkd_plugin_create; err (may be NULL) names the wrong field and what was expected. */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_create_checked(const ctkd_plugin_config *config,
                                                                ctkd_plugin **out, ctkd_error *err);
 CTKD_API void ctkd_plugin_destroy(ctkd_plugin *plugin);
@@ -103,11 +103,12 @@ CTKD_API void ctkd_plugin_destroy(ctkd_plugin *plugin);
 /** Sets an option of the method (ctkd_loss_def.options), as ctkd_option_set. */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_set_method_option(ctkd_plugin *plugin,
                                                                   const char *name, double value);
-/** The same from text, as ctkd_option_set_text. */
+/** Sets an option of the method from text, as ctkd_option_set_text. */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_set_method_text(ctkd_plugin *plugin,
                                                                 const char *name, const char *text,
                                                                 ctkd_error *err);
-/** Sets theta's learning rate; call it when the student's changes. CTKD_EINVAL if not >= 0. */
+/** Sets theta's learning rate; call it when the student's changes. CTKD_EINVAL unless it is >= 0.
+    */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_set_learning_rate(ctkd_plugin *plugin, float rate);
 
 /**
@@ -173,8 +174,8 @@ CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_apply(ctkd_plugin *plugin, const
  * @param ds      out, dL/ds [n, k], overwritten; must not overlap s or t
  * @param report  out, may be NULL
  * @return CTKD_OK, CTKD_EINVAL (n is 0 or above n_max, epoch 0, NULL argument), CTKD_ERANGE (a
- *         label), CTKD_ENAN (the loss or theta's gradient is not finite: ds and theta are not
- *         written).
+ *         label), CTKD_ENAN (a temperature, the loss, a gradient or the new theta is not finite: ds
+ *         and theta are not written).
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_step(ctkd_plugin *plugin, size_t n, const float *s,
                                                      const float *t, const int32_t *labels,
@@ -185,20 +186,22 @@ CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_step(ctkd_plugin *plugin, size_t
  * (ctkd_temperature_parameters).
  */
 CTKD_API size_t ctkd_plugin_theta_count(const ctkd_plugin *plugin);
-/** Copies them out, for an optimiser or a broadcast of your own. CTKD_EINVAL: NULL argument. */
+/** Copies the learnable values out, for an optimiser or a broadcast of your own. CTKD_EINVAL: NULL
+    argument. */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_theta_read(const ctkd_plugin *plugin, float *theta);
-/** Replaces them; the momentum stays. CTKD_EINVAL (NULL argument), CTKD_ENAN (not finite;
-    unchanged). */
+/** Replaces the learnable values; the momentum stays. CTKD_EINVAL (NULL argument), CTKD_ENAN (not
+    finite; unchanged). */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_theta_write(ctkd_plugin *plugin,
                                                             const float *theta);
 
 /** Bytes of the state: parameters, momentum and a check sum. Constant over the life of a plugin. */
 CTKD_API size_t ctkd_plugin_state_size(const ctkd_plugin *plugin);
-/** Writes the state into `bytes` bytes of the caller's memory. CTKD_ERANGE if that is too small. */
+/** Writes the state into the caller's memory, of `bytes` bytes. CTKD_ERANGE if that is too small.
+    */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_save(const ctkd_plugin *plugin, void *memory,
                                                      size_t bytes);
-/** Restores it. CTKD_EFORMAT (not a state, or damaged), CTKD_ESHAPE (of a plugin of other
-    sizes). */
+/** Restores a saved state. CTKD_EFORMAT (not a state, or damaged), CTKD_ESHAPE (the state of a
+    plugin of another kind or other sizes). */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_restore(ctkd_plugin *plugin, const void *memory,
                                                         size_t bytes);
 

@@ -60,7 +60,7 @@ typedef struct ctkd_temperature_config {
     @param size  sizeof(ctkd_temperature_config) */
 CTKD_API void ctkd_temperature_config_init(ctkd_temperature_config *config, size_t size);
 
-/** The same as a value. */
+/** Returns the defaults of ctkd_temperature_config_init as a value. */
 static inline ctkd_temperature_config ctkd_temperature_defaults(void)
 {
     ctkd_temperature_config config;
@@ -91,8 +91,8 @@ CTKD_API size_t ctkd_temperature_count(const ctkd_temperature *temperature, size
  *              NULL
  * @param tau   out, ctkd_temperature_count(temperature, n) values; overwritten; must not overlap
  *              s or t
- * @return CTKD_OK, or CTKD_EINVAL (n is 0, INSTANCE: n above n_max; NULL arguments); no output on
- *         error. A logit that is NaN makes its tau NaN.
+ * @return CTKD_OK, or CTKD_EINVAL (n is 0, INSTANCE: n above n_max; NULL arguments); on error no
+ * output is written. A logit that is NaN makes its sample's tau NaN.
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_temperature_forward(ctkd_temperature *temperature,
                                                              size_t n, const float *s,
