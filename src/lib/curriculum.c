@@ -24,7 +24,7 @@ ctkd_status ctkd_curriculum_lambda(ctkd_curriculum kind, size_t epoch, size_t n,
         c = 1.0;
         break;
     }
-    if (c < 0) /* a number of a caller that is none of the kinds */
+    if (c < 0) /* the caller passed a number that is none of the kinds */
         return CTKD_EINVAL;
     *lambda = (float)((double)lambda_min + ((double)lambda_max - (double)lambda_min) * c);
     return CTKD_OK;

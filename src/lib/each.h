@@ -1,4 +1,4 @@
-/** @file each.h  Runs a body once for each index, on the caller's threads where there are any. */
+/** @file each.h  Runs a body once for each index, on the caller's threads if it lends any. */
 #ifndef CTKD_LIB_EACH_H
 #define CTKD_LIB_EACH_H
 
@@ -6,19 +6,19 @@
 
 /**
  * Calls body(argument, i) for each i below count: through the pool, or in turn when it is NULL.
- * Bodies may run at once and in any order, so each writes places of its own; sums over i are left
- * to the caller, in a fixed order.
+ * Bodies may run at once and in any order, so each must write only memory of its own. The caller
+ * sums over i afterwards, in a fixed order, so that results do not depend on threads.
  */
 void ctkd__each(const ctkd_pool *pool, size_t count, void (*body)(void *argument, size_t i),
                 void *argument);
 
-/** Bodies of losses whose samples need much scratch memory: each takes its samples in turn, task,
-    task + CTKD__TASKS, ..., with memory of its own. Not a number of threads: nothing depends on it
-    but how many can be used. */
+/** Number of tasks of a loss whose samples need much scratch memory: task i takes samples i, i +
+    CTKD__TASKS, ... and has memory of its own. It bounds how many threads can be used; results do
+    not depend on it. */
 enum { CTKD__TASKS = 16 };
 
-/** The same for losses whose samples need none: a task takes samples from _begin(n, task) on, up to
-    that of the next. */
+/** For losses whose samples need no scratch memory: a task takes the samples from _begin(n, task)
+    up to _begin(n, task + 1). */
 static inline size_t ctkd__task_begin(size_t n, size_t task)
 {
     return n / CTKD__TASKS * task + n % CTKD__TASKS * task / CTKD__TASKS;

@@ -15,7 +15,7 @@ static float from_bits(uint32_t bits)
 static float from_half(uint16_t half)
 {
     const uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = (uint32_t)(half & 0x7fff) << 13;
-    if ((half & 0x7c00) == 0x7c00) /* infinity or NaN */
+    if ((half & 0x7c00) == 0x7c00) /* infinity or NaN: the exponent is all ones in both types */
         return from_bits(sign | 0x7f800000u | rest);
     return from_bits(sign | rest) * 0x1p112f;
 }

@@ -1,4 +1,4 @@
-/** @file memory.h  The caller's allocator, and sizes that cannot wrap. */
+/** @file memory.h  The caller's allocator, and size computations that detect overflow. */
 #ifndef CTKD_LIB_MEMORY_H
 #define CTKD_LIB_MEMORY_H
 

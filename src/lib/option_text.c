@@ -6,7 +6,7 @@
 
 enum { LONGEST = 63 };
 
-/* Letters to insert, remove or exchange between two names. */
+/* How many letters must be inserted, removed or replaced to turn one name into the other. */
 static size_t distance(const char *a, const char *b)
 {
     size_t row[LONGEST + 1];

@@ -26,7 +26,7 @@ double ctkd__squared_error(size_t n, const float *a, const float *b, float scale
     for (; i < n; i++)
         rest += (double)(a[i] - b[i]) * (double)(a[i] - b[i]);
     if (da)
-        for (i = 0; i < n; i++) /* a row is still in the nearest cache */
+        for (i = 0; i < n; i++) /* d is still in the first-level cache */
             da[i] = scale * (a[i] - b[i]);
     return ctkd__sum(LANES, lanes) + rest;
 }
@@ -51,7 +51,7 @@ struct map_error {
     double *sums;
 };
 
-/* In stretches that the nearest cache holds until the gradient is written. */
+/* In stretches that stay in the first-level cache until the gradient is written. */
 static void add_sample_error(void *argument, size_t i)
 {
     enum { STRETCH = 2048 };

@@ -7,7 +7,7 @@
 /** Returns sum_i (a_i - b_i)^2 in double; writes da_i = scale (a_i - b_i) unless NULL. */
 double ctkd__squared_error(size_t n, const float *a, const float *b, float scale, float *da);
 
-/** Values that a residual is made of at a time: the nearest cache holds them. */
+/** Number of values whose residuals are taken at a time: they stay in the first-level cache. */
 enum { CTKD__STRETCH = 512 };
 
 /** Returns sum_i d_i^2 in double; writes dx_i = scale d_i unless NULL. */
@@ -21,7 +21,8 @@ double ctkd__take_residuals(size_t n, const float *d, float scale, float *dx);
 double ctkd__map_error(const ctkd_pool *pool, size_t n, const ctkd_map *x, const ctkd_map *y,
                        double weight, double *sums);
 
-/** Sum in the order of the indices, as it is the same for every number of threads. */
+/** Sums in the order of the indices, so that the result does not depend on the number of threads.
+    */
 double ctkd__sum(size_t n, const double *x);
 
 #endif

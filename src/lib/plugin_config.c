@@ -6,7 +6,7 @@
 #include "lib/plugin_inner.h"
 #include "lib/refuse.h"
 
-/* The fields of ctkd_plugin_config that have a text, in the types that option tables know. */
+/* The fields of ctkd_plugin_config that can be set from text, in the types of option tables. */
 struct plugin_settings {
     float ce_weight, kd_weight, method_weight;
     int kd_form;
@@ -21,7 +21,7 @@ struct plugin_settings {
     float lambda_min, lambda_max;
     float learning_rate, momentum, weight_decay;
     int64_t ignored_label;
-    char *method; /* never set */
+    char *method; /* for the table only: never set */
 };
 
 static const char *const kd_forms[] = { "exact", "epsilon", NULL };
@@ -105,7 +105,7 @@ static struct plugin_settings load(const ctkd_plugin_config *c)
     s.temperature.theta_init = t->theta_init;
     s.temperature.bias_init = t->bias_init;
     s.temperature.hidden = bounded(t->hidden);
-    s.temperature.seed = (int64_t)t->seed; /* any: store() gives it back as it was */
+    s.temperature.seed = (int64_t)t->seed; /* any value: store() restores it unchanged */
     s.temperature.from_logits = t->from_logits;
     s.temperature.through = t->through;
     s.temperature.set_bias = t->set_bias;
@@ -213,7 +213,8 @@ static double field_value(const ctkd_option *option, const struct plugin_setting
     return 0;
 }
 
-/* What a temperature of this kind does not read may hold anything. */
+/* Whether a temperature of this kind reads the field: fields that it does not read may hold
+   anything. */
 static bool is_read(const char *name, const ctkd_temperature_config *t)
 {
     const bool fixed = t->kind == CTKD_TEMPERATURE_FIXED;
@@ -238,7 +239,7 @@ static ctkd_status check_ranges(const ctkd_plugin_config *config, ctkd_error *er
             !is_read(option->name, &config->temperature))
             continue;
         const double value = field_value(option, &s);
-        if (option->type == CTKD_OPTION_I64) /* any: sizes end in out of memory, not here */
+        if (option->type == CTKD_OPTION_I64) /* too large: no memory */
             continue;
         char found[CTKD__NUMBER_BYTES], low[CTKD__NUMBER_BYTES], high[CTKD__NUMBER_BYTES];
         if (ctkd_option_set(options, &unused, option->name, value) == CTKD_OK)

@@ -1,4 +1,5 @@
-/** @file plugin_inner.h  What the files of ctkd_plugin share: its parts, its options, its checks.
+/** @file plugin_inner.h  What the files that implement ctkd_plugin share: its parts, options and
+ * checks.
  */
 #ifndef CTKD_LIB_PLUGIN_INNER_H
 #define CTKD_LIB_PLUGIN_INNER_H
@@ -24,7 +25,8 @@ struct ctkd_plugin {
     size_t *picked;                /* [n_max], their places in the batch */
 };
 
-/** A config of any version in the present one, checked; err says which field is wrong. */
+/** Reads a config of any version into one of the present version and checks it; err says which
+    field is wrong. */
 ctkd_status ctkd__plugin_config_read(const ctkd_plugin_config *from, ctkd_plugin_config *config,
                                      ctkd_error *err);
 

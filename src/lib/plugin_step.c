@@ -94,7 +94,7 @@ static ctkd_status check_values(const ctkd_plugin *plugin, const ctkd_plugin_bat
     const size_t k = plugin->config.k;
     const bool hard = b->labels || b->labels64;
     for (size_t i = 0; i < b->n; i++) {
-        if (b->mask && !b->mask[i]) /* its values may be anything */
+        if (b->mask && !b->mask[i]) /* a masked row may hold anything */
             continue;
         const int64_t label = hard ? label_at(b, i) : 0;
         const bool ignored = hard && label == plugin->config.ignored_label;
@@ -113,8 +113,8 @@ static ctkd_status check_values(const ctkd_plugin *plugin, const ctkd_plugin_bat
     return CTKD_OK;
 }
 
-/* Places of the rows that count into plugin->picked, those with a label first; *picks when that is
-   not the batch in its order. */
+/* Writes the places of the rows that count to plugin->picked, those with a label first. *picks:
+   whether these rows are not simply the batch in its own order. */
 static void pick(ctkd_plugin *plugin, const ctkd_plugin_batch *b, struct rows *rows, bool *picks)
 {
     const bool hard = b->labels || b->labels64, any = hard || b->soft_labels;
@@ -177,7 +177,7 @@ static ctkd_status term_of(ctkd_plugin *plugin, enum term term, const struct row
     const float *const s = rows->s + first * c->k, *const t = rows->t + first * c->k;
     const float *const tau = plugin->tau + (one_tau ? 0 : first);
     float *const dtau = plugin->dtau_part;
-    /* one row at a time: a task for each of the pool would cost more than the row */
+    /* one row: handing it to the pool costs more than it */
     const ctkd_pool *const pool = n == 1 ? NULL : c->pool;
     if (term == CROSS_ENTROPY && rows->soft)
         return ctkd__cross_entropy_soft(
@@ -206,8 +206,8 @@ static ctkd_status term_of(ctkd_plugin *plugin, enum term term, const struct row
 }
 
 /* Adds weight times the term of the first n rows to plugin->ds and plugin->dtau; its loss, without
-   the weight, to *loss. In one call, or row by row where rows differ in weight or are picked for
-   soft labels, which stay where the caller has them. */
+   the weight, to *loss. It is evaluated in one call, or row by row where rows differ in weight, or
+   where they are picked and have soft labels, which are read in place from the caller's array. */
 static ctkd_status add_term(ctkd_plugin *plugin, enum term term, const struct rows *rows, size_t n,
                             float weight, float *loss, bool wants_ds)
 {
@@ -292,7 +292,7 @@ static ctkd_status refuse_not_finite(ctkd_error *err, const char *what)
     return CTKD__REFUSE(err, CTKD_ENAN, what, " is not finite");
 }
 
-/* Everything of a batch, into the plugin's own arrays. */
+/* Evaluates a batch into the plugin's own arrays. */
 static ctkd_status measure(ctkd_plugin *plugin, const ctkd_plugin_batch *b, bool wants_ds,
                            struct rows *rows, ctkd_plugin_report *now, ctkd_error *err)
 {
@@ -301,7 +301,7 @@ static ctkd_status measure(ctkd_plugin *plugin, const ctkd_plugin_batch *b, bool
         status = check_values(plugin, b, err);
     if (status != CTKD_OK)
         return status;
-    memset(now, 0, sizeof *now); /* its padding too: reports may be compared */
+    memset(now, 0, sizeof *now); /* with its padding: reports may be compared as bytes */
     status = lambda_of(&plugin->config, b, &now->lambda);
     if (status != CTKD_OK)
         return CTKD__REFUSE(err, status, "curriculum: ", ctkd_status_text(status));
@@ -317,7 +317,7 @@ static ctkd_status measure(ctkd_plugin *plugin, const ctkd_plugin_batch *b, bool
     status = ctkd_temperature_forward(plugin->temperature, count, rows->s, rows->t, plugin->tau);
     if (status != CTKD_OK)
         return CTKD__REFUSE(err, status, "temperature: ", ctkd_status_text(status));
-    if (!ctkd__all_finite(n_tau, plugin->tau)) /* logits that are not */
+    if (!ctkd__all_finite(n_tau, plugin->tau)) /* the logits are not finite */
         return refuse_not_finite(err, "a temperature, and therefore a logit,");
     describe_tau(now, n_tau, plugin->tau);
     if (rows->counted == 0)
@@ -396,7 +396,7 @@ ctkd_status ctkd_plugin_apply(ctkd_plugin *plugin, const float *dtheta, float sc
     const double decay = (double)plugin->config.weight_decay;
     if (!isfinite(scale))
         return refuse_not_finite(err, "scale");
-    for (int writes = 0; writes < 2; writes++) { /* first whether all can be written */
+    for (int writes = 0; writes < 2; writes++) { /* first check, then write */
         for (size_t i = 0; i < plugin->count; i++) {
             const double theta = (double)plugin->parameters[i];
             const double d = (double)scale * (double)dtheta[i] + decay * theta;

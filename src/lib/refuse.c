@@ -20,7 +20,7 @@ ctkd_status ctkd__refuse(ctkd_error *err, ctkd_status status, ...)
         cut |= *part != 0;
     }
     va_end(parts);
-    if (cut) { /* not within a character of several bytes (UTF-8) */
+    if (cut) { /* do not cut inside a UTF-8 character */
         while (used > 0 && ((unsigned char)err->message[used - 1] & 0xc0) == 0x80)
             used--;
         used -= used > 0 && ((unsigned char)err->message[used - 1] & 0x80);
@@ -115,7 +115,8 @@ static double scaled(double value, int power)
     return power < 0 ? value / pow(10, -power) : value * pow(10, power);
 }
 
-/* Digits from *at on, into *value as long as they fit; returns how many there were. */
+/* Reads digits from *at on into *value as long as they fit; *dropped counts those that do not.
+   Returns how many there were. */
 static size_t read_digits(const char **at, uint64_t *value, int *dropped)
 {
     size_t count = 0;

@@ -6,7 +6,8 @@
 
 enum { CTKD__NAME_BYTES = 48 };
 
-/** Writes "word.i.part", or "word.i" when part is NULL; returns out. What does not fit is cut. */
+/** Writes "word.i.part", or "word.i" when part is NULL; returns out. A name that does not fit is
+    cut. */
 const char *ctkd__layer_name(char out[CTKD__NAME_BYTES], const char *word, size_t i,
                              const char *part);
 

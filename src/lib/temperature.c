@@ -212,7 +212,7 @@ static void instance_forward(struct ctkd_temperature *module, size_t n, const fl
         write_input(module, t + i * k, module->x + i * inputs);
         write_input(module, s + i * k, module->x + i * inputs + k);
     }
-    for (size_t u = 0; u < hidden; u++) /* a row of W1 stays in the cache for the whole batch */
+    for (size_t u = 0; u < hidden; u++) /* a row of W1 stays cached for the whole batch */
         for (size_t i = 0; i < n; i++) {
             const float a = dot(inputs, w1 + u * inputs, module->x + i * inputs) + b1[u];
             module->h[i * hidden + u] = a > 0 || isnan(a) ? a : 0; /* a NaN must reach the loss */
@@ -241,7 +241,7 @@ static void add_input_gradient(struct ctkd_temperature *module, size_t i, float 
         ds[j] += (float)((double)q[j] * ((double)module->dx[j] - mean));
 }
 
-/* From the reversed dtheta to the parameters' gradient and, when asked, to ds. */
+/* Propagates the reversed dtheta to the parameters' gradient and, unless it is NULL, to ds. */
 static void instance_backward(struct ctkd_temperature *module, size_t n, float *ds)
 {
     const size_t hidden = module->hidden, inputs = module->inputs;

@@ -1,7 +1,8 @@
 /*
  * AB: the student's activations should have the signs of the teacher's, with a margin of 1. Taps
  * before the ReLU, 1 .. -2; a connector BN(conv x) where the shapes differ (ctkd__conv_regressor).
- * The initial stage trains connectors and student on this alone; the main one has no term of it.
+ * The initial stage trains the connectors and the student on this loss alone; the main stage does
+ * not use it.
  *   e(x, t) = (x + 1)^2 if t <= 0 and x > -1,  (x - 1)^2 if t > 0 and x <= 1,  else 0
  *   L = sum over taps l of 2^(l - taps + 1) 0.003/n sum e,   de/dx = 2 (x + 1) or 2 (x - 1)
  * Maps: for each tap, shallow to deep, x and t of one shape.
@@ -51,7 +52,8 @@ struct ab_map {
     double *sums;
 };
 
-/* Without branches, which would go either way as often; a NaN of the student stays one. */
+/* Without branches, which would be taken about half the time and so be mispredicted. A NaN of the
+   student's stays NaN. */
 static void compare_sample(void *argument, size_t sample)
 {
     const struct ab_map *tap = argument;
@@ -83,7 +85,7 @@ static ctkd_status ab_eval(const void *config, const ctkd_loss_args *a)
         if (!ctkd__maps_alike(&a->maps[i], &a->maps[i + 1]))
             return CTKD_ESHAPE;
     double loss = 0, factor = unit / (double)a->n;
-    for (size_t i = a->n_maps; i > 0; i -= 2, factor /= 2) { /* the deepest counts most */
+    for (size_t i = a->n_maps; i > 0; i -= 2, factor /= 2) { /* the deepest weighs most */
         struct ab_map tap = { &a->maps[i - 2], &a->maps[i - 1], (float)(2 * factor), a->workspace };
         ctkd__each(a->pool, a->n, compare_sample, &tap);
         loss += factor * ctkd__sum(a->n, a->workspace);

@@ -2,8 +2,8 @@
  * AT: attention transfer. For each pair of maps, brought to one size hw, and sample:
  *   a = 1/c sum_c f_c^p  [hw],  A = a/|a|
  *   L = sum over pairs of mean over samples and places of (A_s - A_t)^2
- * Zagoruyko & Komodakis, ICLR 2017; p = 2 there. Channels are averaged out, so their numbers may
- * differ. A map of zeros has A = 0 and no gradient.
+ * Zagoruyko & Komodakis, ICLR 2017; p = 2 there. Student and teacher may differ in their number of
+ * channels, because channels are averaged out. A map of zeros has A = 0 and no gradient.
  */
 #include "ctkd/loss.h"
 #include "lib/each.h"
@@ -43,8 +43,8 @@ static size_t at_workspace(const void *config, const ctkd_loss_shape *shape)
                : 0;
 }
 
-/* row = x^power, in double: rounded to float, the maps of a student close to its teacher would
-   differ by their rounding. */
+/* row = x^power, in double: rounded to float, two nearly equal maps would differ by little but
+   their rounding. */
 static void raise_to(size_t count, const float *restrict x, int64_t power, double *restrict row)
 {
     for (size_t i = 0; i < count; i++)

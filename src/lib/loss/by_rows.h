@@ -5,7 +5,7 @@
 #include "ctkd/loss.h"
 #include "lib/math/rows.h"
 
-/** What one sample gives. */
+/** The results for one sample. */
 struct ctkd__row_outputs {
     struct ctkd__row_gradient ds, dt; /**< of the batch mean, hence over n; all classes */
     double loss, dtau;                /**< of the row, not divided by n */
@@ -23,7 +23,7 @@ struct ctkd__by_rows {
     float *loss, *ds, *dt, *dtau; /**< as in ctkd/loss.h; all but loss may be NULL */
 };
 
-/** Arguments are checked by the caller. The same bits with and without a pool. */
+/** The caller has checked the arguments. A pool does not change any bit of the result. */
 void ctkd__by_rows(const ctkd_pool *pool, const struct ctkd__by_rows *rows);
 
 #endif

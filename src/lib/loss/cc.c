@@ -57,7 +57,7 @@ static ctkd_status cc_eval(const void *config, const ctkd_loss_args *a)
         return status;
     if (a->n_maps != 2 || !ctkd__maps_alike(&a->maps[0], &a->maps[1]))
         return CTKD_ESHAPE;
-    if (a->n < 2) { /* no neighbours */
+    if (a->n < 2) { /* a single sample has no neighbour */
         *a->loss = 0;
         ctkd__maps_clear_gradients(a);
         return CTKD_OK;

@@ -1,8 +1,8 @@
 /*
- * CRD: a sample's embedding is told from those of other samples, which a memory of the whole set
- * holds. v1, v2 are the embeddings x = W f + b of student and teacher brought to length 1 (both are
- * trained); banks M1, M2 [count, dim] hold those of each row of the set. Sample i is compared with
- * a positive row, idx_i0, and m rows of other classes, idx_i1 .. im:
+ * CRD: a sample's embedding should be distinguishable from those of other samples, which a memory
+ * of the whole set holds. v1, v2 are the embeddings x = W f + b of student and teacher brought to
+ * length 1 (both are trained); banks M1, M2 [count, dim] hold those of each row of the set. Sample
+ * i is compared with a positive row, idx_i0, and m rows of other classes, idx_i1 .. im:
  *   P_ij = exp(<M2[idx_ij], v1_i>/T)/Z1,  Q_ij = exp(<M1[idx_ij], v2_i>/T)/Z2
  *   l(P) = -1/n sum_i [ log(P_i0/(P_i0 + c + e)) + sum_{j>0} log(c/(P_ij + c + e)) ]
  *   L    = l(P) + l(Q),  c = m/count,  e = 1e-7
@@ -15,10 +15,10 @@
  *   M1[y] <- unit(momentum M1[y] + (1 - momentum) v1),  M2 with v2 likewise.
  * Maps: x1, x2, each [dim]. State: M1, M2, Z1, Z2 (0: not yet set).
  *
- * With batch 64, m = 16384 and dim = 128 every row of a bank is wanted some twenty times in a step:
- * the banks are walked once, in blocks that a cache holds, each block with every sample that wants
- * rows of it. Scores and sums over a block are float, everything beyond in double. The banks are
- * cut into parts by their size alone, so that the threads do not change the result.
+ * With batch 64, m = 16384 and dim = 128 a step reads every row of a bank about twenty times. So
+ * the banks are walked once, in blocks that fit into a cache, and each block serves every sample
+ * that needs rows of it. Scores and sums over a block are float, everything beyond is double. The
+ * banks are cut into parts by their size alone, so that the threads do not change the result.
  */
 #include "lib/loss/crd.h"
 
@@ -232,7 +232,7 @@ static void multiply_rows(size_t d, const float *bank, const uint32_t *rows, siz
     for (size_t j = 0; j < count; j += ROWS) {
         float four[ROWS];
         const float *at[ROWS];
-        for (size_t r = 0; r < ROWS; r++) /* beyond the last row: that row again, not stored */
+        for (size_t r = 0; r < ROWS; r++) /* past the end: the last row again, unused */
             at[r] = bank + rows[j + r < count ? j + r : count - 1] * d;
         multiply_four(d, at, v, four);
         for (size_t r = 0; r < ROWS && j + r < count; r++)
@@ -345,7 +345,7 @@ static void walk_part(void *argument, size_t part)
         }
 }
 
-/* --- around it */
+/* --- preparation, scaling and updates around it */
 
 /* Rows to compare sample i with, and its embeddings. */
 static void prepare_sample(void *argument, size_t i)
@@ -447,7 +447,7 @@ static ctkd_status crd_eval(const void *config, const ctkd_loss_args *a)
     for (size_t i = 0; i < a->n; i++) {
         const uint32_t *const start = w.classes.start + a->samples->labels[a->ids[i]];
         if (start[1] - start[0] == w.count)
-            return CTKD_EINVAL; /* one class: nothing to compare with */
+            return CTKD_EINVAL; /* one class only: there are no negatives */
     }
     float *const banks[2] = { a->state, a->state + w.count * w.dim };
     float *const z = banks[1] + w.count * w.dim;

@@ -1,8 +1,8 @@
 /*
  * Which rows of the set CRD compares a sample with. With o rows of other classes, numbered from 0
  * in the order of the set, the draws are ranks below o, so that the size of the own class costs
- * nothing. More than half of them are drawn by drawing those that are left out: at most o ln 2
- * draws on average.
+ * nothing. If m is more than half of o, the rows that are left out are drawn instead: at most o ln
+ * 2 draws on average.
  */
 #include "lib/loss/crd.h"
 
@@ -102,7 +102,7 @@ size_t ctkd__crd_scratch_bytes(size_t count, size_t m)
 {
     const size_t marks = (count / 64 + 1) * sizeof(uint64_t);
     const size_t times = (count < m ? count : m) * sizeof(uint32_t);
-    return marks > times ? marks : times; /* repeated only if m is more than there are */
+    return marks > times ? marks : times; /* draws repeat only if m is larger than o */
 }
 
 void ctkd__crd_negatives(const ctkd_samples *samples, const struct ctkd__crd_classes *classes,
@@ -125,6 +125,6 @@ uint32_t ctkd__crd_relative(const ctkd_samples *samples, const struct ctkd__crd_
     const uint32_t *const start = classes->start + samples->labels[id];
     struct draws draws = {
         .samples = samples, .id = id, .bound = start[1] - start[0], .block = UINT32_MAX
-    }; /* negatives never get there */
+    }; /* negatives never use this stream */
     return classes->rows[start[0] + next_draw(&draws)];
 }

@@ -3,9 +3,9 @@
  *   inter_i = 1 - pearson(q_i, p_i) over classes,  intra = 1 - mean_j pearson(q_.j, p_.j) over the
  *   batch,  L = 1/n sum_i tau_i^2 (inter inter_i + intra_weight intra)
  * which is the published tau^2 (b inter + g intra) when every sample has the same tau. For large
- * tau softmax is linear and the correlations are those of the logits: L grows as tau^2 without end.
- * Correlations of constant rows or columns (and of a batch of one) are 0 over 1e-8, hence 0: their
- * 1 - 0 stays in L, without a gradient.
+ * tau softmax is linear and the correlations are those of the logits: L grows as tau^2 without
+ * bound. Correlations of constant rows or columns (and of a batch of one) are 0 over 1e-8, hence 0:
+ * their 1 - 0 stays in L, without a gradient.
  */
 #include <math.h>
 

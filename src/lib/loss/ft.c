@@ -2,8 +2,8 @@
  * FT: factors of the last map instead of the map. The initial stage trains a paraphraser on the
  * teacher's map t [c]: three 3x3 convolutions c -> c, c -> c/2, c/2 -> c/2, each with bias and
  * leaky ReLU (0.1), and their mirror image of transposed ones, on the reconstruction alone. In the
- * main stage it rests, and a translator of the same form with batch norms makes the student's
- * factor.
+ * main stage the paraphraser is frozen, and a translator of the same form, with batch norms,
+ * produces the student's factor.
  *   initial: L = mean (reconstruction - t)^2
  *   main:    L = mean |A(F_s) - A(F_t)|,  A(F) = a/|a|,
  *            a_p = mean over channels of F^2 at pixel p

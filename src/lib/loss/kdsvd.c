@@ -8,10 +8,10 @@
  *   between a map and the one before it  R[i,j,b] = exp(-(v_b[i] - v'_b[j])^2/8),
  *   L = 1/n sum over samples and maps but the first of |R_s - R_t|^2
  * Lee et al., ECCV 2018, in the form of the published reimplementation with rows of channels, which
- * asks for no equal channels. Choice and sign of s_b are constants to the gradient. Through the
- * eigenvectors, with lambda the eigenvalues and dv_b the gradient of v_b:
+ * does not need equal numbers of channels. The gradient treats the choice and the sign of s_b as
+ * constants. Through the eigenvectors, with lambda the eigenvalues and dv_b the gradient of v_b:
  *   y_b = sum_{j != b} v_j <v_j, dv_b>/(lambda_b - lambda_j),  dX = sum_b X (y_b v_b^T + v_b y_b^T)
- * where eigenvalues that are equal to the precision of the features leave their term out.
+ * leaving out the terms whose eigenvalues are equal to within the precision of the features.
  */
 #include <math.h>
 #include <string.h>
@@ -72,7 +72,7 @@ static ctkd_status kdsvd_plan(const void *config, ctkd_builder *builder)
     return builder->status;
 }
 
-/* False: it overflows. */
+/* Lays out the tasks' memory for these maps; false if its size overflows. */
 static bool lay_out(const ctkd_map *maps, size_t n_maps, size_t k, struct kdsvd *p)
 {
     p->k = k;

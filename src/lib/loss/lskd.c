@@ -1,8 +1,8 @@
 /*
  * LSKD: KD or DKD of standardised logits. z = Z(x) of a row with k entries, mean m and unbiased
- * standard deviation sd:  z_j = (x_j - m)/D,  D = sd + 1e-7. Nothing on the way from the logits to
- * their gradients is rounded to float: student and teacher may be close. A row of equal logits has
- * z = 0 and no gradient.
+ * standard deviation sd:  z_j = (x_j - m)/D,  D = sd + 1e-7. Nothing between the logits and their
+ * gradients is rounded to float, because student and teacher may be so close that rounding would
+ * hide their difference. A row of equal logits has z = 0 and no gradient.
  */
 #include <math.h>
 
@@ -43,7 +43,7 @@ static struct ctkd__row_outputs lskd_row(const struct lskd_config *lskd, const c
     const struct ctkd__moments of_s = ctkd__moments_of(k, s), of_t = ctkd__moments_of(k, t);
     struct ctkd__row_outputs out = { .ds = { .doubles = a->ds ? a->workspace : NULL },
                                      .dt = { .doubles = a->dt ? a->workspace + k : NULL } };
-    /* Softmaxes do not see the means. */
+    /* The means are left out: a softmax does not change when a constant is added to its logits. */
     struct ctkd__kl_row row = { .k = k,
                                 .skip = CTKD__NO_CLASS,
                                 .s = s,

@@ -9,17 +9,17 @@
  * with m the fraction of samples whose teacher's largest probability (tau 1) is not above its
  * median over the batch, mc that of classes whose summed probability is not above its median over
  * classes. Confidences are double; where all round to 1 (a gap of 36 between logits) none is above
- * the median, and m is 1. Only the first of TT is learned. With one view, that stands for both. All
- * in n x n products: k x k ones are never made.
+ * the median, and m is 1. Only the first temperature of TT is learned. If there is only one view,
+ * it stands for both. Everything is computed from n x n products; k x k matrices are never formed.
  *
  * Published, m and mc are numbers because each loss is summed before its mask multiplies it. With
- * the option `mask` the masks mask: m_i, mc_a = 1 for those samples and classes, else 0:
+ * the option `mask` they are true masks: m_i, mc_a = 1 for those samples and classes, else 0:
  *   m KD  = 1/n sum_i m_i tau^2 KL_i
  *   m BC  = 1/n sum_ir m_i (q q' - p p')_ir^2,          dq_i = 2/n sum_r (m_i + m_r) (..)_ir q_r
  *   mc CC = 1/k sum_ab mc_a (q' q - p' p)_ab^2
  *         = 1/k sum_ir [ (q W q')_ir (q q')_ir - 2 (q W p')_ir (q p')_ir + (p W p')_ir (p p')_ir ]
  *   dq    = 2/k [ q W q' q - q W p' p + (q q' q - q p' p) W ],  W = diag(mc)
- * BC and CC keep their divisors n and k, so that both forms have one scale.
+ * BC and CC keep their divisors n and k, so that both forms have the same scale.
  *
  * With the option `standardise` the KD terms are of Z(s), Z(t) as in LSKD
  * (lib/math/standardise.h), BC and CC of s, t.
@@ -289,7 +289,7 @@ static void go_back_row(void *argument, size_t i)
                          classes * w->pp[at], classes * w->qp[back], dq, dp);
     }
     float *const ds = w->ds_part + i * k, *const dt =
-                                              w->dt_part + i * k; /* KD's are added by now */
+                                              w->dt_part + i * k; /* KD's are already added */
     const double tau = tau_of(w, i);
     const double dtau = ctkd__through_softmax(k, w->args->s + i * k, tau, w->q + i * k, dq, ds) +
                         ctkd__through_softmax(k, w->args->t + i * k, tau, w->p + i * k, dp, dt);
@@ -318,7 +318,7 @@ static double add_temperature(struct mlkd *w, size_t index)
     double sum = 0;
     for (size_t i = 0; i < w->n; i++)
         sum += w->sums[i];
-    return sum < 0 ? 0 : sum; /* by rounding alone; a NaN stays one */
+    return sum < 0 ? 0 : sum; /* below 0 by rounding only; a NaN stays NaN */
 }
 
 static void write_outputs(const struct mlkd *w, double loss)

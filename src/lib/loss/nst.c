@@ -38,7 +38,7 @@ static ctkd_status nst_plan(const void *config, ctkd_builder *builder)
     return builder->status;
 }
 
-/* False: it overflows. */
+/* Fills in the sizes of a pair; false if one overflows. */
 static bool size_pair(const ctkd_map *s, const ctkd_map *t, struct nst_pair *pair)
 {
     *pair = (struct nst_pair){ .c = s->c, .teacher_c = t->c };
@@ -63,7 +63,7 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Lays out the tasks' memory for these maps; false: it overflows. */
+/* Lays out the tasks' memory for these maps; false if its size overflows. */
 static bool lay_out(const ctkd_map *maps, size_t n_maps, struct nst *p)
 {
     size_t matrix = 0;
@@ -130,7 +130,7 @@ static double by_channel(struct ctkd__means means, const struct nst_pair *p, con
     }
     const double loss =
         own * (w * w) + teacher * (teacher_w * teacher_w) - 2 * (across * (w * teacher_w));
-    return loss > 0 ? loss : 0; /* rounding below 0 */
+    return loss > 0 ? loss : 0; /* rounding can give a value below 0 */
 }
 
 static double by_place(struct ctkd__means means, const struct nst_pair *p, const float *u, float *g,
@@ -159,7 +159,7 @@ static double compare(const struct nst *p, const ctkd_map *s, const ctkd_map *t,
 {
     const struct ctkd__means means = { .multiplier = p->args->multiplier }; /* within a task */
     struct nst_pair pair;
-    (void)size_pair(s, t, &pair); /* fits: the workspace did */
+    (void)size_pair(s, t, &pair); /* cannot fail: the workspace was sized from the same maps */
     const size_t m = pair.places;
     const double scale = 1 / (double)p->args->n;
     float *const u = (float *)(void *)(memory + p->lengths), *const matrix = u + p->units;

@@ -110,8 +110,8 @@ static void average_to(size_t h, size_t w, const float *x, size_t out_h, size_t 
         }
 }
 
-/* One channel: sum of squares where it counts; dx unless NULL. Without branches, which would go
-   either way as often; a NaN of the student stays one. */
+/* One channel: sum of squares where it counts; dx unless NULL. Without branches, which would be
+   mispredicted about half the time. A NaN of the student's stays NaN. */
 static double compare(size_t n, const float *x, const float *t, float least, float scale, float *dx)
 {
     double sum = 0;
@@ -170,7 +170,7 @@ static ctkd_status ofd_eval(const void *config, const ctkd_loss_args *a)
     if (status != CTKD_OK)
         return status;
     double loss = 0, factor = 1;
-    for (size_t i = a->n_maps; i > 0; i -= 2, factor /= 2) { /* the deepest counts most */
+    for (size_t i = a->n_maps; i > 0; i -= 2, factor /= 2) { /* the deepest weighs most */
         const ctkd_map *const x = &a->maps[i - 2], *const t = &a->maps[i - 1];
         double *const sums = a->workspace, *const margins = sums + a->n;
         struct ofd_level level = { .x = x,

@@ -3,7 +3,7 @@
  * the teacher become, for each sample, a distribution over the samples of the batch; e = 1e-7:
  *   v_i = f_i/(|f_i| + e),  M_ij = (1 + <v_i, v_j>)/2,  m_ij = M_ij/R_i,  R_i = sum_j M_ij
  *   L = 1/n^2 sum_ij m'_ij log((m'_ij + e)/(m_ij + e)),   m' of the teacher in the same way
- * Passalis & Tefas, ECCV 2018. Nothing in it asks for equal widths, so there is no adaptor.
+ * Passalis & Tefas, ECCV 2018. The widths d and d' may differ, so no adaptor is needed.
  */
 #include <math.h>
 
@@ -136,7 +136,7 @@ static ctkd_status pkt_eval(const void *config, const ctkd_loss_args *a)
                      .weights = (float *)(void *)(w + 3 * n + 2 * n * n),
                      .df = a->maps[0].dx };
     const struct ctkd__means means = { a->pool, a->multiplier };
-    if (a->multiplier) { /* its products are there at once; without it dots in double are kept */
+    if (a->multiplier) { /* all at once; else double dots */
         float *const teacher_products = p.weights + n * n;
         ctkd__multiply(means, n, n, p.d, ctkd__rows(p.f, p.d), ctkd__columns(p.f, p.d), p.weights);
         ctkd__multiply(means, n, n, p.teacher_d, ctkd__rows(p.g, p.teacher_d),

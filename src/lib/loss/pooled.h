@@ -1,6 +1,6 @@
 /**
- * @file pooled.h  Losses of logits on the caller's threads: as the functions of ctkd/loss.h, which
- * call these without a pool. The same bits with and without one.
+ * @file pooled.h  Losses of logits that run on the caller's threads. The functions of ctkd/loss.h
+ * call these without a pool; a pool does not change any bit of the result.
  */
 #ifndef CTKD_LIB_LOSS_POOLED_H
 #define CTKD_LIB_LOSS_POOLED_H

@@ -1,5 +1,5 @@
 /*
- * ReviewKD: every level of the student, joined with what deeper levels saw, should give the
+ * ReviewKD: every level of the student, joined with what deeper levels saw, should reproduce the
  * teacher's map before its ReLU. From deep to shallow (the pooled vector, the last map, ..., map 1)
  * with mid = min(512, channels of the deepest), y = nearest-neighbour resize:
  *   x = BN(conv1x1 f); but for the deepest: y of the deeper level's r,
@@ -71,7 +71,7 @@ static ctkd_status reviewkd_plan(const void *config, ctkd_builder *b)
     size_t mid = 0, h, w;
     int r = -1;
     for (size_t level = 0; b->status == CTKD_OK && level + 1 < taps; level++) {
-        const int at = -1 - (int)level; /* the vector has no form before a ReLU */
+        const int at = -1 - (int)level; /* the pooled vector has no value before a ReLU */
         const int f = b->tap(b, CTKD_STUDENT, at, level > 0 && reviewkd->student_pre);
         const int t = b->tap(b, CTKD_TEACHER, at, level > 0);
         if (level == 0)
@@ -89,7 +89,7 @@ static size_t reviewkd_workspace(const void *config, const ctkd_loss_shape *shap
     return ctkd__add_product(&values, shape->n, 1) ? values : 0;
 }
 
-/* Maps of the level that begins at `maps`, 0 when it has no end. */
+/* Number of maps of the level that begins at `maps`; 0 if no map ends it. */
 static size_t level_size(const ctkd_map *maps, size_t n_maps)
 {
     for (size_t i = 0; i < n_maps; i += 2)

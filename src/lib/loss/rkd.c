@@ -7,8 +7,8 @@
  * Park et al., CVPR 2019. The distances are summed from differences, not from |f_i|^2 + |f_j|^2 -
  * 2 <f_i, f_j>, which cancels; and the angles come from the distances by the law of cosines,
  *   A_ijk = (q_ij + q_ik - q_jk)/(2 d_ij d_ik),  q_ij = d_ij^2,
- * so that all n^3 of them cost n^3 operations whatever d is, and the gradient of everything is one
- * matrix dL/dq. Samples that coincide (q < 1e-12) have no angle and pass no gradient.
+ * so that all n^3 angles cost O(n^3) operations whatever d is, and the whole gradient is one matrix
+ * dL/dq. Samples that coincide (q < 1e-12) have no angle and pass no gradient.
  */
 #include <math.h>
 
@@ -211,7 +211,7 @@ static ctkd_status rkd_eval(const void *config, const ctkd_loss_args *a)
         return CTKD_ESHAPE;
     if (!a->workspace)
         return CTKD_EINVAL;
-    if (a->n < 2) { /* no two samples, no relation */
+    if (a->n < 2) { /* a single sample has no relations */
         *a->loss = 0;
         ctkd__maps_clear_gradients(a);
         return CTKD_OK;

@@ -1,7 +1,7 @@
 /*
  * SRRL: the student's features, through the teacher's own classifier, should give the teacher's
  * logits. g = relu(BN(W f)), W [c, c_student] without bias, of the pooled vectors; h = A g + b with
- * the teacher's classifier A [k, c], b, which stays as it is:
+ * the teacher's classifier A [k, c], b, which is not trained:
  *   L = mean (g - f_t)^2 + mean (h - t)^2
  *   dg = 2/(n c) (g - f_t) + 2/(n k) (h - t) A,   dt = -2/(n k) (h - t)
  * The student's own logits do not enter: ds = 0. Maps: g, f_t, each [c].

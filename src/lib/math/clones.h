@@ -3,9 +3,9 @@
  * vectors, and the loader picks one.
  *
  * For hot loops over float arrays with a fixed order of sums. As a*b + c is not contracted (C17
- * mode), every version gives the same bits. Empty where it cannot work: it needs GCC and glibc's
- * indirect functions, which the sanitizers do not bear. Of static functions only: GCC shows the
- * others to users of the shared library, whatever their visibility.
+ * mode), every version gives the same bits. It is empty where it cannot work: it needs GCC and
+ * glibc's indirect functions, and the sanitizers do not support these. Use it on static functions
+ * only: GCC exports other cloned functions from the shared library whatever their visibility.
  */
 #ifndef CTKD_LIB_MATH_CLONES_H
 #define CTKD_LIB_MATH_CLONES_H

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROWS = 4 }; /* at a time, so that g is loaded and stored less often */
+enum { ROWS = 4 }; /* rows at a time, so that g is loaded and stored less often */
 
 void ctkd__gram(size_t rows, size_t n, const float *x, double *g, double *scratch)
 {
@@ -122,7 +122,8 @@ static void iterate(size_t n, size_t first, size_t last, double *d, double *e, d
     }
 }
 
-/* Until every e is rounding. Three steps per value suffice in practice; the bound is for NaN. */
+/* Iterates until every e is mere rounding. Three steps per value suffice in practice; the bound
+   stops the loop if a value is NaN. */
 static void diagonalise(size_t n, double *d, double *e, double *rows)
 {
     double largest = 0;

@@ -35,7 +35,7 @@ static void pack(size_t depth, size_t columns, struct ctkd__matrix b, float *res
     }
 }
 
-/* Half the width of a tile, added and multiplied number by number. */
+/* Half the width of a tile; + and * work element by element. */
 #if defined(__GNUC__)
 typedef float half_row __attribute__((vector_size(HALF * sizeof(float))));
 #define ADD_SCALED(sum, factor, v) ((sum) += (factor) * (v))
@@ -84,7 +84,7 @@ static void multiply_panel(const struct product *p, size_t top, size_t bottom, s
     const size_t columns = least(WIDTH, p->n - left);
     for (size_t i = top; i < bottom; i += HEIGHT) {
         const float *a[HEIGHT];
-        for (size_t r = 0; r < HEIGHT; r++) /* beyond the last row: that row again, not stored */
+        for (size_t r = 0; r < HEIGHT; r++) /* past the end: the last row again, unused */
             a[r] = p->a.x + least(i + r, bottom - 1) * p->a.row + start * p->a.column;
         multiply_tile(depth, a, p->a.column, panel, sums);
         for (size_t r = 0; r < HEIGHT && i + r < bottom; r++) {
@@ -176,7 +176,7 @@ double ctkd__distance_squared(size_t k, const float *a, const float *b)
     return sum_of_lanes(lanes) + rest;
 }
 
-/* In place too, value by value. */
+/* x and out may be the same array. */
 CTKD__CLONES static void scale_row(size_t k, double factor, const float *x, float *out)
 {
     for (size_t i = 0; i < k; i++)
@@ -190,7 +190,7 @@ double ctkd__normalise(size_t k, const float *x, float *unit)
     return length;
 }
 
-/* In place too. */
+/* unit and out may be the same array. */
 CTKD__CLONES static void take_along(size_t k, const float *unit, double along, double inverse,
                                     const float *g, float *dx)
 {

@@ -6,7 +6,8 @@
 #include "lib/math/clones.h"
 #include "lib/math/vexp.h"
 
-/* Classes whose terms are made at once, in the nearest cache; a multiple of CTKD__LANES. */
+/* Number of classes whose terms are computed at a time and stay in the first-level cache; a
+   multiple of CTKD__LANES. */
 enum { BLOCK = 128 };
 
 static size_t least(size_t a, size_t b)
@@ -46,7 +47,7 @@ void ctkd__probabilities(size_t k, const float *x, struct ctkd__lse lse, float *
     probabilities_clones(k, x, lse, p);
 }
 
-/* Both forms are made and one is taken: no branch in a loop over classes. */
+/* Both forms are computed and one is selected, so that the loop over classes has no branch. */
 static inline struct ctkd__kl_term kl_term(double p, double q, double r)
 {
     /* r + e^-r - 1 cancels to r^2/2 */
@@ -155,11 +156,12 @@ CTKD__CLONES static void excesses(const struct ctkd__kl_row *row, struct class_b
     }
 }
 
-/* Whether t and s, each less its maximum and times its factor, are nowhere `limit` apart. */
+/* Whether t and s, each less its maximum and times its factor, differ by less than `limit`
+   everywhere. */
 CTKD__CLONES static bool within(const struct ctkd__kl_row *row, struct class_range part,
                                 double limit)
 {
-    enum { WIDTH = 32 }; /* of a loop that stays one: GCC makes vectors of it */
+    enum { WIDTH = 32 }; /* a constant count, so that GCC vectorises the loop */
     const float *const s = row->s + part.begin, *const t = row->t + part.begin;
     const double s_max = row->s_max, t_max = row->t_max;
     const double s_factor = row->s_factor, t_factor = row->t_factor;
@@ -242,7 +244,8 @@ struct terms {
     double of[SUMS][BLOCK], ds[BLOCK];
 };
 
-/* As ctkd__add_lanes of each. One sum at a time, an addition would wait for the one before it. */
+/* As ctkd__add_lanes of each. All sums in one loop: with a single sum every addition would wait for
+   the one before it. */
 CTKD__CLONES static void add_terms(size_t n, const struct terms *restrict terms,
                                    double (*restrict lanes)[CTKD__LANES])
 {
@@ -279,7 +282,7 @@ CTKD__CLONES static void add_terms(size_t n, const struct terms *restrict terms,
     memcpy(lanes[MOVED], moved, sizeof moved);
 }
 
-/* In two loops, as exponentials are (vexp.c). */
+/* In two loops, for the reason given in vexp.c. */
 CTKD__CLONES static void make_terms(const struct ctkd__kl_row *row, struct class_block b,
                                     struct ctkd__ds_weights w, struct terms *restrict terms)
 {
@@ -317,7 +320,7 @@ CTKD__CLONES static void put_block(size_t begin, size_t count, const double *res
         memcpy(to.doubles + begin, x, count * sizeof *x);
 }
 
-/* The sums of a row with epsilon, class by class: log(p + epsilon) has no vectors. */
+/* The sums of a row with epsilon, class by class: there is no vector form of log(p + epsilon). */
 static void sum_smoothed(struct ctkd__kl_row *row, struct ctkd__ds_weights weights,
                          struct ctkd__row_gradient ds, double *moved_s, double *mean_tr)
 {

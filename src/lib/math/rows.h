@@ -1,10 +1,10 @@
 /**
- * @file rows.h  What the losses share: one row of logits at a time, in double.
+ * @file rows.h  What the losses on logits share: one row at a time, in double.
  *
  * KL(p || q) of a teacher's and a student's softmax at temperature tau, its derivatives, and the
- * same with one class left out (DKD). The formulas keep their digits where the obvious ones cancel:
- * the KL is a sum of non-negative terms p (r + e^-r - 1), r = log p/q, and r comes from differences
- * of logits, so tau^2 KL is right even at temperatures where KL itself is far below rounding.
+ * same with one class left out (DKD). The formulas stay accurate where the obvious ones cancel: the
+ * KL is a sum of non-negative terms p (r + e^-r - 1), r = log p/q, and r comes from differences of
+ * logits, so tau^2 KL is right even at temperatures where KL itself is far below rounding.
  */
 #ifndef CTKD_LIB_MATH_ROWS_H
 #define CTKD_LIB_MATH_ROWS_H
@@ -20,7 +20,7 @@ struct ctkd__lse {
     double max, log_sum;
 };
 struct ctkd__lse ctkd__row_lse(size_t k, const float *x);
-/** The same; kept gets exp(x_j - max), k values, unless NULL. */
+/** The same; writes exp(x_j - max), k values, to kept unless it is NULL. */
 struct ctkd__lse ctkd__row_lse_keeping(size_t k, const float *x, double *kept);
 
 /** p = softmax(x) of a row whose lse this is. */
@@ -31,7 +31,7 @@ struct ctkd__kl_term {
     double kl;         /**< its non-negative share p (r + e^-r - 1) */
     double difference; /**< q - p */
 };
-/** From p, q and r = log p - log q, each accurate on its own. */
+/** Makes a term from p, q and r = log p - log q, each of which must be accurate by itself. */
 struct ctkd__kl_term ctkd__kl_term(double p, double q, double r);
 
 /** log(1 + e^x) and 1/(1 + e^-x), for every x. */
@@ -41,16 +41,17 @@ double ctkd__sigmoid(double x);
 /** Rows up to this length keep their exponentials from one pass to the next. */
 enum { CTKD__ROW_KEPT = 1024 };
 
-/** A row at a temperature. The first block is the caller's, the rest is filled as noted. */
+/** A row at a temperature. The caller sets the first block; the functions below fill the rest as
+    noted. */
 struct ctkd__kl_row {
     size_t k, skip; /**< classes; the one left out, or CTKD__NO_CLASS */
     const float *s, *t;
     double tau;
     double epsilon; /**< added to p inside the KL (the 1e-7 form of doc/methods.md, "KD"), or 0 */
-    /** Factors of the logits; 0 means 1. Standardised logits never exist as floats, whose rounding
-        would be of the size of s - t where student and teacher are close. */
+    /** Factors of the logits; 0 means 1. Standardised logits are never stored as floats: their
+     * rounding would be as large as s - t where student and teacher are close. */
     double s_factor, t_factor;
-    double *kept; /**< scratch of 2 CTKD__ROW_KEPT values, or NULL: exponentials are made twice */
+    double *kept; /**< scratch of 2 CTKD__ROW_KEPT values; NULL: exponentials are computed twice */
     /* by prepare */
     double s_max, t_max; /**< over the classes that count, without the factors */
     double inverse;      /**< 1/tau */
@@ -105,7 +106,7 @@ void ctkd__kl_row_teacher(const struct ctkd__kl_row *row, double weight, double 
 /** The argument check that losses with a temperature share. */
 bool ctkd__loss_arguments_ok(size_t n, size_t k, const float *s, const float *t, const float *tau,
                              size_t n_tau, const float *loss);
-/** Every label in 0..k-1. */
+/** Whether every label is in 0..k-1. */
 bool ctkd__labels_ok(size_t n, size_t k, const int32_t *labels);
 
 #endif

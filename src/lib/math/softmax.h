@@ -1,4 +1,4 @@
-/** @file softmax.h  A row's probabilities in double, and the way back through them. */
+/** @file softmax.h  A row's probabilities in double, and the gradient through them. */
 #ifndef CTKD_LIB_MATH_SOFTMAX_H
 #define CTKD_LIB_MATH_SOFTMAX_H
 

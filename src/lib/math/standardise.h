@@ -1,4 +1,5 @@
-/** @file standardise.h  Logit standardisation (Sun et al. 2024) of a row, and the way back. */
+/** @file standardise.h  Logit standardisation (Sun et al. 2024) of a row, and the gradient through
+ * it. */
 #ifndef CTKD_LIB_MATH_STANDARDISE_H
 #define CTKD_LIB_MATH_STANDARDISE_H
 

@@ -35,8 +35,8 @@ static inline struct ctkd__exp_range ctkd__exp_reduce(double x)
 static inline double ctkd__exp_rest(double r)
 {
     const double r2 = r * r, r4 = r2 * r2;
-    /* (e^r - 1 - r)/r^2, interpolated at Chebyshev's points: 1.6e-17 of e^r; in pairs, so that few
-       operations wait for each other */
+    /* (e^r - 1 - r)/r^2, interpolated at Chebyshev's points: 1.6e-17 of e^r; in pairs, to keep the
+       chain of dependent operations short */
     const double q01 = 0.5 + 0x1.5555555555556p-3 * r;
     const double q23 = 0x1.5555555553d67p-5 + 0x1.11111111109b5p-7 * r;
     const double q45 = 0x1.6c16c1788a201p-10 + 0x1.a01a01a7c30e0p-13 * r;
