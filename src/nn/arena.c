@@ -14,7 +14,7 @@ static size_t page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Whole pages: a block that is protected shares none with another. */
+/* Rounds up to whole pages, so that a protected block shares no page with another one. */
 static size_t pages_size(size_t bytes)
 {
     return ctkd__round_up(bytes ? bytes : 1, bytes >= HUGE_PAGE ? HUGE_PAGE : page_size());
@@ -28,7 +28,7 @@ void *ctkd__pages_allocate(size_t bytes)
     if (!memory)
         return NULL;
     if (large)
-        madvise(memory, size, MADV_HUGEPAGE); /* advice: without it only speed is lost */
+        madvise(memory, size, MADV_HUGEPAGE); /* only advice: it may fail */
     memset(memory, 0, size);
     return memory;
 }

@@ -6,7 +6,7 @@
 
 #include "ctkd/status.h"
 
-/* Zeroed whole pages, 2 MB-aligned huge ones when it is large. NULL when short. */
+/* Allocates whole pages, zeroed; from 2 MB on, huge pages aligned to 2 MB. NULL: out of memory. */
 void *ctkd__pages_allocate(size_t bytes);
 void ctkd__pages_release(void *memory, size_t bytes);
 
@@ -17,7 +17,7 @@ ctkd_status ctkd__pages_protect(void *memory, size_t bytes, int read_only);
 struct ctkd__buffer {
     size_t bytes, offset;
     size_t first, last; /* times during which it is in use, inclusive */
-    size_t image_bytes; /* from an image to the next, where somebody asks; for the owner */
+    size_t image_bytes; /* distance between images; only the owner uses it */
 };
 
 struct ctkd__arena {
@@ -27,13 +27,13 @@ struct ctkd__arena {
     char *memory;
 };
 
-/* A new buffer in use at `time`; returns its index or -1 when memory is short. */
+/* Adds a buffer that is in use at `time`; returns its index, or -1 when out of memory. */
 int ctkd__arena_add(struct ctkd__arena *arena, size_t bytes, size_t time);
-/* The buffer is used (again) at `time`. */
+/* Extends the buffer's lifetime to `time`. */
 void ctkd__arena_use(struct ctkd__arena *arena, int buffer, size_t time);
 /* Gives every buffer an offset such that no two that live at the same time overlap. */
 void ctkd__arena_plan(struct ctkd__arena *arena);
-/* Takes the memory after planning. */
+/* Allocates the block after planning. */
 ctkd_status ctkd__arena_allocate(struct ctkd__arena *arena);
 void *ctkd__arena_at(const struct ctkd__arena *arena, int buffer);
 void ctkd__arena_fini(struct ctkd__arena *arena);

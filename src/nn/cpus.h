@@ -5,12 +5,12 @@
 #include <sched.h>
 #include <stddef.h>
 
-/* Of the calling thread, as they were before a living team pinned it. */
+/* The CPUs of the calling thread, as they were before a living team pinned it. */
 struct ctkd__cpus {
     cpu_set_t allowed;
     double quota;   /* CPUs that a container grants (src/util/cgroup.h); 0: no limit */
     size_t cores;   /* physical cores among the allowed CPUs, at least 1 */
-    size_t threads; /* that follow by default: cores, or the quota rounded where it is less */
+    size_t threads; /* default number of threads: cores, or the rounded quota if less */
 };
 void ctkd__cpus_find(struct ctkd__cpus *out);
 

@@ -17,7 +17,8 @@ static ctkd_status open_kernels(const struct ctkd__engine_config *config,
                                 struct ctkd__engine *engine, ctkd_error *err)
 {
     const ctkd_status status = ctkd__kernels_select(config->isa, &engine->kernels, err);
-    /* An unknown cap is a mistake in the environment, not in the setting. */
+    /* An unknown cap is a mistake in the environment, so the message must not name the setting
+       "isa". */
     return ctkd__cpu_cap_known() ? name_setting(config, "isa", status, err) : status;
 }
 
@@ -49,7 +50,7 @@ static ctkd_status open_choices(const struct ctkd__engine_config *config,
                         ctkd__choices_read(config->choices, engine->choices, err), err);
 }
 
-/* How many threads the rank with most has: on all ranks one number. */
+/* The number of threads of the rank that has most: the same number on all ranks. */
 static ctkd_status most_threads(const struct ctkd__engine *engine, size_t *threads, ctkd_error *err)
 {
     uint64_t most = ctkd__workers_count(engine->workers);

@@ -1,6 +1,6 @@
 /*
  * What computes: the kernels of an instruction set, a team of workers and, when they are asked for,
- * recorded choices of convolutions and a profile. Programs (compile/) are made for an engine.
+ * recorded choices of convolutions and a profile. Programs (compile/) are compiled for an engine.
  */
 #ifndef CTKD_NN_ENGINE_H
 #define CTKD_NN_ENGINE_H
@@ -9,7 +9,8 @@
 #include "nn/compile/training.h"
 #include "nn/cpus.h"
 
-/* All zeros: the best kernels of this CPU, as many threads as ctkd__cpus_find says, no more. */
+/* All zeros: the best kernels of this CPU, as many threads as ctkd__cpus_find says, and nothing
+   else. */
 struct ctkd__engine_config {
     const char *isa; /* of ctkd__kernels_select; NULL or "": the best */
     size_t threads;  /* of ctkd__workers_create */
@@ -18,7 +19,7 @@ struct ctkd__engine_config {
     const char *conv; /* implementation to force where it applies; NULL: "auto"; kept until close */
     const char *choices; /* file of recorded choices; NULL or "": none */
     bool measure;        /* a convolution without a recorded choice is measured and gets one */
-    bool profile;        /* time spent in each layer is counted */
+    bool profile;        /* the time spent in each layer is measured */
     const char *keys;    /* what messages put before "isa", "threads", ...: "train."; NULL: "" */
 };
 
@@ -35,13 +36,13 @@ struct ctkd__engine {
 
 /*
  * The caller's thread becomes worker 0: until close, by the same thread, it has the team's CPUs,
- * flushes denormals to zero and uses one OpenMP thread; then all three are as they were before the
- * first living engine. Errors of ctkd__kernels_select, _conv_check, _workers_create and
- * _choices_read, after the name of the setting; nothing is open then.
+ * flushes denormals to zero and uses one OpenMP thread; then all three are restored to what they
+ * were before the first living engine. Errors of ctkd__kernels_select, _conv_check, _workers_create
+ * and _choices_read, after the name of the setting; nothing is open then.
  */
 ctkd_status ctkd__engine_open(const struct ctkd__engine_config *config, struct ctkd__engine *out,
                               ctkd_error *err);
-void ctkd__engine_close(struct ctkd__engine *engine); /* a closed one (all zeros) is allowed */
+void ctkd__engine_close(struct ctkd__engine *engine); /* all zeros is allowed */
 
 /* The configuration of a program of this engine; the caller adds outputs and the like. `name`: of
    the program's rows in a profile, kept by the program. */

@@ -7,8 +7,8 @@
 
 #include "util/error.h"
 
-/* Elements of one activation or parameter; keeps every product below in range of size_t and int64.
- */
+/* The most elements of one activation or parameter; it keeps every product below within the range
+   of size_t and int64_t. */
 static const size_t elements_max = (size_t)1 << 31;
 
 static const char *const op_texts[CTKD__OP_COUNT] = {
@@ -260,8 +260,8 @@ static ctkd_status check_names(const struct ctkd__graph *graph, ctkd_error *err)
     return CTKD_OK;
 }
 
-/* Every node but the logits must feed another or be a tap: a forgotten branch would train nothing,
-   silently. */
+/* Every node but the logits must feed another node or be a tap: a forgotten branch would silently
+   never be trained. */
 static ctkd_status check_used(const struct ctkd__graph *graph, ctkd_error *err)
 {
     for (int i = 0; i < graph->n_nodes; i++) {
@@ -343,7 +343,7 @@ size_t ctkd__graph_macs(const struct ctkd__graph *graph)
         const bool transposed = node->op == CTKD__OP_TRANSPOSED_CONV;
         const struct ctkd__node *const over = transposed ? &graph->nodes[node->inputs[0]] : node;
         const int weight = node->parameters[CTKD__ROLE_WEIGHT];
-        if (weight >= 0 && graph->parameters[weight].rank > 1) /* no scale of channels */
+        if (weight >= 0 && graph->parameters[weight].rank > 1) /* not a scale of channels */
             macs += over->h * over->w * ctkd__parameter_elements(&graph->parameters[weight]);
     }
     return macs;

@@ -1,6 +1,6 @@
 /*
  * A network as a small graph: nodes with one output each, named parameters, named taps. Built once,
- * then compiled by training.h or inference.h. Nothing here knows of layouts, batches or threads.
+ * then compiled by training.h or inference.h. Nothing here depends on layouts, batches or threads.
  * Its nodes, and the functions that build them, are in ops.h.
  */
 #ifndef CTKD_NN_GRAPH_H
@@ -36,7 +36,7 @@ struct ctkd__graph {
     struct ctkd__parameter *parameters;
     struct ctkd__tap *taps;
     int n_nodes, n_parameters, n_taps;
-    int output; /* the logits: a LINEAR node; -1: a graph without, read through its taps */
+    int output; /* the logits: a LINEAR node; -1: none, the graph is read through its taps */
     ctkd_status status;
     ctkd_error error;
 };
@@ -48,17 +48,17 @@ void ctkd__graph_destroy(struct ctkd__graph *graph);
    before the last batch norm of its block), parameters in the published order (shortcut last). */
 void ctkd__graph_list_last(struct ctkd__graph *graph, int x);
 void ctkd__graph_tap(struct ctkd__graph *graph, const char *name, int x);
-/* Declares the logits and checks the graph: everything else is read by a node or is a tap. logits
-   -1: none, the graph ends in its taps. */
+/* Declares the logits and checks the graph: every other node must be read by a node or be a tap.
+   logits -1: there are none, and the graph ends in its taps. */
 ctkd_status ctkd__graph_finish(struct ctkd__graph *graph, int logits, ctkd_error *err);
 
 /* Value of ctkd__conv_args for two rules of doc/methods.md, "Initial values". */
 float ctkd__init_he_out(size_t kernel, size_t out); /* NORMAL: sqrt(2 / (k k out)) */
 float ctkd__init_default(size_t fan_in);            /* UNIFORM: 1 / sqrt(fan_in) */
 
-/* The first `nodes` nodes, `parameters` parameters and `taps` taps of a graph as one of its own,
-   with the same logits: a network without what was built behind it. It borrows them, so the graph
-   must not grow any more; nothing is to be freed. */
+/* The first `nodes` nodes, `parameters` parameters and `taps` taps of a graph as a graph of its
+   own, with the same logits: a network without what was added to it later. It borrows them, so the
+   original graph must not grow any more; nothing needs to be freed. */
 struct ctkd__graph ctkd__graph_first(const struct ctkd__graph *graph, int nodes, int parameters,
                                      int taps);
 

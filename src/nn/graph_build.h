@@ -1,6 +1,6 @@
 /*
- * For the builders of ops (src/nn/ops): the checks and the steps that they have in common. All do
- * nothing once the graph has failed.
+ * The checks and steps that the builders of ops (src/nn/ops) share. All do nothing once the graph
+ * has failed.
  */
 #ifndef CTKD_NN_GRAPH_BUILD_H
 #define CTKD_NN_GRAPH_BUILD_H

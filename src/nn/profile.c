@@ -68,7 +68,7 @@ void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, ui
     if (!profile || row < 0)
         return;
     profile->rows[row].ns[worker] += ns;
-    /* Two workers may add at once; the counts are shared, the times are not. */
+    /* Workers may add at the same time: they share the counts, but each has its own time. */
     __atomic_fetch_add(&profile->rows[row].images, images, __ATOMIC_RELAXED);
     __atomic_fetch_add(&profile->rows[row].calls, 1, __ATOMIC_RELAXED);
 }
@@ -150,8 +150,7 @@ void ctkd__profile_print(const struct ctkd__profile *profile, size_t steps, FILE
     for (int i = 0; i < profile->count; i++)
         if (strcmp(profile->rows[i].kind, CTKD__PROFILE_PACKING) == 0)
             packings += (double)profile->rows[i].calls / n / (double)profile->workers;
-    /* Every op works on the same blocked layout, so that activations have nothing to be reordered.
-     */
+    /* Every op works on the same blocked layout, so no activations are reordered between layers. */
     fprintf(out, "layout reorders in a step: 0 of activations, %.0f of weights\n\n", packings);
     static const char title[] = "%-44s %-22s %-24s %8s %9s %9s %7s\n";
     fprintf(out, title, "per kind", "op", "how", "calls", "ms/step", "GFLOP/s", "share");

@@ -16,12 +16,12 @@ struct ctkd__profile;
 ctkd_status ctkd__profile_create(size_t workers, struct ctkd__profile **out);
 void ctkd__profile_destroy(struct ctkd__profile *profile);
 
-/* A row for a layer of a program (of that name), an op kind ("conv forward") and a layer's
-   name. `flops` is for one image. Returns its index; -1 when memory is short (such a row is not
+/* Adds a row for an op kind ("conv forward") and a layer's name in the program of that name.
+   `flops` is for one image. Returns its index; -1 when memory is short (such a row is not
    timed). */
 int ctkd__profile_row(struct ctkd__profile *profile, const char *program, const char *kind,
                       const char *layer, const char *how, double flops);
-/* What runs the row's layer, where that is known only later than the row. */
+/* Sets what runs the row's layer, which may be known only after the row was added. */
 void ctkd__profile_set_how(struct ctkd__profile *profile, int row, const char *how);
 /* Adds a measured interval of one worker over `images` images. */
 void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, uint64_t ns,

@@ -288,7 +288,7 @@ ctkd_status ctkd__weights_import(struct ctkd__weights *weights, const struct ctk
     return CTKD_OK;
 }
 
-/* The published state dict counts a batch norm's batches behind its running variance. */
+/* The published state dict has a batch norm's num_batches_tracked after its running variance. */
 static ctkd_status export_count(const struct ctkd__weights *weights, int parameter,
                                 struct ctkd__tensors *list, ctkd_error *err)
 {

@@ -1,7 +1,7 @@
 /*
  * The values of a graph's parameters: one flat block in the layout of the forward pass (blocked by
- * the kernels' block, padded with zeros), and one of running statistics. The world outside sees
- * names and row-major shapes.
+ * the kernels' block, padded with zeros), and one of running statistics. Code outside sees names
+ * and row-major shapes.
  */
 #ifndef CTKD_NN_WEIGHTS_H
 #define CTKD_NN_WEIGHTS_H
@@ -23,7 +23,7 @@ struct ctkd__weights {
     bool is_protected; /* values and buffers are read-only memory */
 };
 
-/* All zeros. `graph` is borrowed until destroy. */
+/* Creates the weights, all zeros. `graph` is borrowed until destroy. */
 ctkd_status ctkd__weights_create(const struct ctkd__graph *graph, size_t block,
                                  struct ctkd__weights **out, ctkd_error *err);
 void ctkd__weights_destroy(struct ctkd__weights *weights);

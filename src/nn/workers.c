@@ -18,9 +18,10 @@
 #include "util/error.h"
 #include "util/thread.h"
 
-/* A waiting thread spins this often before it gives its core away, and yields this often before it
-   sleeps: for a job, which may be far away, and at a barrier, where the others are at work. A team
-   with more threads than cores waits for threads that need the very core it spins on. */
+/* A waiting thread spins this often before it gives its core away, and then yields this often
+   before it sleeps: few times for a job, which may be far away, and more at a barrier, where the
+   others are already at work. In a team with more threads than cores, spinning would keep the core
+   from the very threads it waits for. */
 enum { SPINS = 4000, JOB_YIELDS = 200, BARRIER_YIELDS = 2000, CROWDED_YIELDS = 2 };
 
 struct member {
@@ -33,7 +34,7 @@ struct member {
 struct ctkd__workers {
     size_t count;
     struct member members[CTKD__WORKERS_MAX];
-    struct ctkd__cpus cpus; /* of the maker, before it was pinned */
+    struct ctkd__cpus cpus; /* the maker's, before it was pinned */
     void (*fn)(void *context, size_t worker);
     void *context;
     atomic_uint job;            /* counts jobs; a change starts the team */
@@ -88,7 +89,7 @@ void ctkd__workers_allowed(cpu_set_t *out)
         pthread_getaffinity_np(pthread_self(), sizeof *out, out);
 }
 
-/* Affinity is a hint: where it cannot be set, that costs speed only. */
+/* Affinity is a hint: if it cannot be set, only speed is lost. */
 static void bind_to_cpu(const struct member *member)
 {
     cpu_set_t set = member->team->cpus.allowed;
@@ -123,7 +124,8 @@ static void release_maker(void)
     ctkd__dnnl_use_threads(before.openmp_threads);
 }
 
-/* Waits until *value differs from `old`; false: it has spun and yielded, and the same is there. */
+/* Waits until *value differs from `old`; false: it has spun and yielded, and *value is
+   unchanged. */
 static bool wait_awake(const struct ctkd__workers *team, atomic_uint *value, unsigned old,
                        int yields)
 {
@@ -140,7 +142,7 @@ static bool wait_awake(const struct ctkd__workers *team, atomic_uint *value, uns
     return false;
 }
 
-/* The number of the job behind `old`, once there is one. */
+/* Waits for the job after `old` and returns its number. */
 static unsigned wait_for_job(struct ctkd__workers *team, unsigned old)
 {
     if (wait_awake(team, &team->job, old, JOB_YIELDS))
@@ -166,7 +168,8 @@ static void *worker_main(void *argument)
     }
 }
 
-/* One CPU for each member where they take all cores that there are, and no quota says otherwise. */
+/* Ties each member to a CPU if the team has as many members as there are cores and no quota allows
+   less. */
 static void place_members(struct ctkd__workers *team)
 {
     const struct ctkd__cpus *const cpus = &team->cpus;
@@ -244,8 +247,8 @@ bool ctkd__workers_pinned(const struct ctkd__workers *team)
     return team->members[0].cpu >= 0;
 }
 
-/* Sleeps until the phase is another. The kernel looks at the phase again before the thread sleeps,
-   and the thread that changes it looks for sleepers afterwards: one of the two sees the other. */
+/* Sleeps until the phase changes. The kernel looks at the phase again before the thread sleeps, and
+   the thread that changes it looks for sleepers afterwards: one of the two sees the other. */
 static void sleep_at_barrier(struct ctkd__workers *team, unsigned phase)
 {
     atomic_fetch_add(&team->sleepers, 1);

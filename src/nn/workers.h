@@ -1,5 +1,4 @@
-/* A fixed team of threads that run the same function and wait for each other at barriers.
- */
+/* A fixed team of threads that run the same function and wait for each other at barriers. */
 #ifndef CTKD_NN_WORKERS_H
 #define CTKD_NN_WORKERS_H
 
@@ -15,9 +14,9 @@ struct ctkd__workers;
 
 /*
  * count 0: as many as ctkd__cpus_find says; at most CTKD__WORKERS_MAX. The caller's thread is
- * worker 0. A team of as many threads as there are cores has each on a core of its own; a smaller
- * one may share the machine with others of its kind, so that the scheduler places it. Denormals are
- * flushed to zero in every worker; oneDNN is told to use one thread in each.
+ * worker 0. A team with as many threads as there are cores has each pinned to a core of its own; a
+ * smaller one may share the machine with other teams, so its placement is left to the scheduler.
+ * Denormals are flushed to zero in every worker; oneDNN is told to use one thread in each.
  *
  * The caller's CPUs, its floating-point mode and its OpenMP threads are those of the team until the
  * last living team that this thread made is destroyed, by this thread; then they are as they were
@@ -37,7 +36,7 @@ void ctkd__workers_allowed(cpu_set_t *out);
 /* Runs fn(context, worker) in every worker and returns when all are done. */
 void ctkd__workers_run(struct ctkd__workers *workers, void (*fn)(void *context, size_t worker),
                        void *context);
-/* Called by every worker inside fn: waits for all. Spins, then yields, then sleeps; a team
+/* To be called by every worker inside fn: waits for all. It spins, then yields, then sleeps; a team
    with more threads than cores sleeps almost at once. */
 void ctkd__workers_barrier(struct ctkd__workers *workers);
 

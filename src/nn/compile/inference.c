@@ -12,12 +12,13 @@
 #include "util/error.h"
 #include "util/slice.h"
 
-/* Small chunks keep the activations in the cache, large ones share the work on the weights.
-   Measured: 8 to 32 are within 5 % for every pair of the recipes at 32 x 32, 16 is the best of them
-   on average. At 224 x 224 4 is: a map of ResNet-50 has 3 MB for each image. */
+/* Small chunks keep the activations in the cache; large chunks spread the cost of reading the
+   weights. Measured: 8 to 32 are within 5 % for every pair of the recipes at 32 x 32, 16 is the
+   best of them on average. At 224 x 224 4 is: a map of ResNet-50 has 3 MB for each image. */
 enum { CHUNK_MOST = 16, CHUNK_LEAST = 4, CHUNK_MAP_BYTES = 16 << 20 };
 
-/* Images of a chunk whose largest map has CHUNK_MAP_BYTES at most. */
+/* The number of images in a chunk, chosen so that their largest maps together take at most
+   CHUNK_MAP_BYTES. */
 static size_t chunk_of(const struct ctkd__graph *graph)
 {
     size_t largest = 1, chunk = CHUNK_MOST;
@@ -37,7 +38,7 @@ struct ctkd__inference {
     size_t constants_bytes;
     bool is_protected; /* constants are read-only memory */
 
-    size_t slices, first_slice, own_slices; /* 0, 0, 1: there are none */
+    size_t slices, first_slice, own_slices; /* without slices 0, 0, 1 */
 
     size_t n, part;       /* of the present run: images, images that a worker claims at once */
     size_t parts_of_each; /* slice, at most */
@@ -58,7 +59,7 @@ static ctkd_status create_conv(struct ctkd__lowering *l, struct ctkd__lowered *o
     ctkd_status status = ctkd__lowering_create_conv(l, op, direction, err);
     if (status)
         return status;
-    if (transposed) /* its packed weights have a size only then */
+    if (transposed) /* its packed weights have no size before that */
         status = ctkd__conv_prepare(op->conv[direction], l->images, err);
     *flops = ctkd__conv_flops(&ctkd__conv_base(op->conv[direction])->request.shape);
     return status;
@@ -106,7 +107,7 @@ static bool read_after(const struct ctkd__lowering *l, int buffer, int instructi
     return false;
 }
 
-/* The sum is written over the residual when nobody reads that again. */
+/* Whether the sum may be written over the residual, because nothing reads the residual again. */
 static bool replaces_residual(const struct ctkd__lowering *l, const struct ctkd__lowered *op,
                               int instruction)
 {
@@ -114,7 +115,7 @@ static bool replaces_residual(const struct ctkd__lowering *l, const struct ctkd_
            !read_after(l, op->residual, instruction);
 }
 
-/* Activations: each lives from its instruction to the last one that reads it. */
+/* Plans the activations: each lives from its instruction to the last one that reads it. */
 static bool plan_values(struct ctkd__lowering *l)
 {
     for (int i = 0; i < l->program.count; i++) {
@@ -138,7 +139,7 @@ static bool plan_values(struct ctkd__lowering *l)
     return true;
 }
 
-/* Sizes, then (memory given) places, of the constants. */
+/* Sets the sizes of the constants and, if memory is given, their places. */
 static void lay_out_constants(struct ctkd__inference *inf, char *memory)
 {
     size_t total = 0;
@@ -178,7 +179,7 @@ static ctkd_status allocate(struct ctkd__inference *inf)
     return ctkd__lowering_allocate(&inf->lowering);
 }
 
-/* What inference cannot give: values that are not of an image. */
+/* Refuses outputs that inference cannot provide: values that do not belong to an image. */
 static ctkd_status check_request(const struct ctkd__lowering *l,
                                  const struct ctkd__inference_config *config, ctkd_error *err)
 {
@@ -327,7 +328,7 @@ static void run_chunk(struct ctkd__worker_view *v)
     }
 }
 
-/* Where the rank's slice i begins; without slices all images are one. */
+/* Where the rank's slice i begins; without slices all images form one. */
 static size_t slice_at(const struct ctkd__inference *inf, size_t i)
 {
     return inf->slices ? ctkd__slice_begin(inf->n, inf->slices, inf->first_slice + i) : i * inf->n;
@@ -357,7 +358,7 @@ static void run_worker(void *context, size_t worker)
     }
 }
 
-/* Parts of the present run's images, and what calls of so many images need. */
+/* Divides the images of the present run into parts and prepares calls of that many images. */
 static ctkd_status divide(struct ctkd__inference *inf, ctkd_error *err)
 {
     const size_t chunk = inf->lowering.images;

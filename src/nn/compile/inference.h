@@ -21,17 +21,17 @@ struct ctkd__inference_config {
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
     size_t chunk; /* images per pass of a worker; 0: chosen by the network */
-    /* Each is in passes of its own (util/slice.h); 0: no slices, and of a small n as many passes as
-       there are workers. */
+    /* No pass has images of two slices (util/slice.h). 0: no slices, and a small n is divided into
+       as many passes as there are workers. */
     size_t slices;
     struct ctkd__dist *dist; /* ranks, each of which has an equal run of the slices; NULL: one */
     const char *conv;
     struct ctkd__choices *choices; /* recorded or to be measured; NULL: defaults */
     struct ctkd__profile *profile;
 
-    const int *outputs; /* nodes whose values are read beside the logits; copied */
+    const int *outputs; /* nodes whose values are read besides the logits; copied */
     size_t n_outputs;
-    bool no_logits; /* nothing but the outputs is computed */
+    bool no_logits; /* only the outputs are computed */
 };
 
 ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
@@ -39,15 +39,15 @@ ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
                                    struct ctkd__inference **out, ctkd_error *err);
 void ctkd__inference_destroy(struct ctkd__inference *inference);
 
-/* Takes (folds, packs) the present weights; they are not kept. Call again after they changed. */
+/* Folds and packs the present weights into memory of its own. Call it again after they change. */
 ctkd_status ctkd__inference_load(struct ctkd__inference *inference,
                                  const struct ctkd__weights *weights, ctkd_error *err);
 
 /* Makes the folded weights read-only memory until the next load. */
 ctkd_status ctkd__inference_protect(struct ctkd__inference *inference, ctkd_error *err);
 
-/* x [n][c][h][w] -> logits [n][k], any n >= 1. Outputs are not written. With several ranks the rows
-   of this one's slices alone are read and written, as in training.h. */
+/* x [n][c][h][w] -> logits [n][k], any n >= 1. Outputs are not written. With several ranks only the
+   rows of this rank's slices are read and written, as in training.h. */
 ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, const float *x,
                                 float *logits, ctkd_error *err);
 
@@ -55,9 +55,9 @@ ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, con
 ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inference, size_t n, const float *x,
                                         float *logits, float *const *outputs, ctkd_error *err);
 
-/* Makes what chunks of n images need; ctkd__inference_run asks for it by itself. */
+/* Prepares runs of n images; ctkd__inference_run does this itself when it must. */
 ctkd_status ctkd__inference_prepare(struct ctkd__inference *inference, size_t n, ctkd_error *err);
-/* As ctkd__training_references, of the sizes of calls so far. */
+/* As ctkd__training_references, for the sizes of calls so far. */
 size_t ctkd__inference_references(const struct ctkd__inference *inference,
                                   char first[CTKD__REFERENCE_BYTES]);
 size_t ctkd__inference_bytes(const struct ctkd__inference *inference);

@@ -1,7 +1,7 @@
 /*
  * What an instruction is: how a program lays out its values, and what it computes in one worker.
- * One definition per word of CTKD__INSTRUCTION_LIST, in a file of src/nn/ops; programs know nothing
- * else of an instruction, but how batch norms and ReLUs fuse (program.c).
+ * There is one definition per word of CTKD__INSTRUCTION_LIST, in a file of src/nn/ops. Programs
+ * know nothing else about instructions except how batch norms and ReLUs are fused (program.c).
  */
 #ifndef CTKD_NN_INSTRUCTIONS_H
 #define CTKD_NN_INSTRUCTIONS_H
@@ -9,7 +9,8 @@
 #include "nn/compile/lowering.h"
 #include "nn/weights.h"
 
-/* What an instruction sees in one worker: images of the batch, and their part of the memory. */
+/* What an instruction sees in one worker: some images of the batch, and their part of the
+   memory. */
 struct ctkd__worker_view {
     const struct ctkd__lowering *lowering;
     const struct ctkd__lowered *op;
@@ -24,7 +25,7 @@ struct ctkd__worker_view {
     struct ctkd__training *training; /* NULL in an inference program */
 };
 
-/* What the backward pass reads beside the gradient of y: these values are kept until then. */
+/* What the backward pass reads besides the gradient of y: these values are kept until then. */
 enum {
     CTKD__READS_NOTHING = 1,
     CTKD__READS_X = 2,
@@ -36,7 +37,7 @@ enum {
 enum ctkd__dx_place {
     CTKD__DX_APART = 1, /* not in place of dy, whose values are read again */
     CTKD__DX_IN_PLACE,  /* in place of dy: each value of dx depends on one of dy alone */
-    CTKD__DX_IS_DY      /* it is dy, shared as long as nothing is added */
+    CTKD__DX_IS_DY      /* it is dy itself, shared until something is added */
 };
 
 struct ctkd__instruction_def {
@@ -56,8 +57,9 @@ struct ctkd__instruction_def {
     void (*backward)(const struct ctkd__worker_view *v);
     void (*infer)(const struct ctkd__worker_view *v); /* the forward pass of an inference program */
 
-    /* Inference: bytes of weights, bias and scale, zeros so far; how they follow from the weights,
-       `folded` being memory for the flat weights of a convolution. NULL: it has none. */
+    /* Inference: `constants` sets the bytes of weights, bias and scale, which are 0 before; `load`
+       computes them from the weights, with `folded` as memory for the flat weights of a
+       convolution. NULL: it has no constants. */
     void (*constants)(const struct ctkd__lowering *lowering, const struct ctkd__lowered *op,
                       size_t bytes[3]);
     void (*load)(const struct ctkd__lowering *lowering, const struct ctkd__lowered *op,

@@ -54,7 +54,8 @@ static struct ctkd__lowered lowered_from(const struct ctkd__lowering *l, int i)
     return op;
 }
 
-/* Whether the implementations that a conv would get can apply a batch norm while they read. */
+/* Whether the implementations that a convolution would get can apply a batch norm while they
+   read. */
 static bool takes_prologue(void *context, int instruction)
 {
     const struct ctkd__lowering *const l = context;
@@ -153,7 +154,7 @@ int ctkd__lowering_value_buffer(const struct ctkd__lowering *l, int value)
     return op->virtual_output ? op->x : op->y;
 }
 
-/* Convolutions read the images as they are given. */
+/* Whether it reads the images as they are given: convolutions do. */
 static bool reads_images(const struct ctkd__lowered *op)
 {
     return op->instruction.kind == CTKD__INSTRUCTION_CONV && op->in->op == CTKD__OP_INPUT;

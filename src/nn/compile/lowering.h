@@ -1,6 +1,6 @@
 /*
- * What a training and an inference program have in common: the instructions of a graph with their
- * extents, maps, convolutions and buffers, and the memory and the runs of the workers.
+ * What training and inference programs share: the instructions of a graph with their extents, maps,
+ * convolutions and buffers, and the workers' memory and runs.
  */
 #ifndef CTKD_NN_LOWERING_H
 #define CTKD_NN_LOWERING_H
@@ -51,10 +51,10 @@ struct ctkd__lowered {
 
     /* --- training only */
 
-    bool has_backward;            /* a gradient reaches it, and goes on or trains something */
-    int index;                    /* MAX_POOL: buffer of the winners, a byte each */
-    int dy, masked;               /* gradient of y; NORM, ADD: behind the ReLU's mask */
-    struct ctkd__gradient dx, dr; /* of the input and of the residual */
+    bool has_backward;                    /* a gradient reaches it and is needed for training */
+    int index;                            /* MAX_POOL: buffer of the winners, a byte each */
+    int dy, masked;                       /* gradient of y; NORM, ADD: behind the ReLU's mask */
+    struct ctkd__gradient dx, dr;         /* of the input and of the residual */
     double *forward_sums, *backward_sums; /* NORM: [slices][2 C] */
     float *coefficients;                  /* NORM: [workers][7 C] */
 
@@ -91,14 +91,15 @@ struct ctkd__lowering {
     ctkd_status *statuses;    /* [workers] of the present run */
 };
 
-/* Whether a program of the graph with these outputs computes anything, and each is a node. */
+/* Checks that a program of the graph with these outputs computes something and that each output is
+   a node. */
 ctkd_status ctkd__lowering_check(const struct ctkd__lowering *lowering, const int *outputs,
                                  size_t n_outputs, ctkd_error *err);
-/* Makes the program and all of its instructions but their convolutions, buffers and rows.
+/* Makes the program and its instructions, without their convolutions, buffers and profile rows.
    CTKD_ENOMEM. */
 ctkd_status ctkd__lowering_create(struct ctkd__lowering *lowering, const int *outputs,
                                   size_t n_outputs);
-/* Takes the memory of the workers, after ctkd__arena_plan. CTKD_ENOMEM. */
+/* Allocates the memory of the workers; call ctkd__arena_plan before. CTKD_ENOMEM. */
 ctkd_status ctkd__lowering_allocate(struct ctkd__lowering *lowering);
 void ctkd__lowering_fini(struct ctkd__lowering *lowering);
 
@@ -108,16 +109,17 @@ size_t ctkd__lowering_bytes(const struct ctkd__lowering *lowering);
 
 /* --- values */
 
-/* The buffer that holds a node's value; CTKD__NO_BUFFER for images and nothing. */
+/* The buffer that holds a node's value; CTKD__NO_BUFFER for the images and for no value (-1). */
 int ctkd__lowering_value_buffer(const struct ctkd__lowering *lowering, int value);
-/* Sets x and residual, and whether y needs a buffer: logits are the caller's unless an instruction
-   reads them again, outputs have memory of their own. */
+/* Sets x and residual; returns whether y needs a buffer. It needs none for logits, which the caller
+   owns, unless an instruction reads them again, and for outputs, which have their own memory. */
 bool ctkd__lowering_place_operands(const struct ctkd__lowering *lowering, struct ctkd__lowered *op);
 
 /* --- convolutions */
 
 bool ctkd__lowered_is_conv(const struct ctkd__lowered *op);
-/* What a CONV, or the convolution that a TRANSPOSED_CONV transposes, asks for in a direction. */
+/* The request for a direction of a CONV, or of the convolution that a TRANSPOSED_CONV
+   transposes. */
 struct ctkd__conv_request ctkd__lowering_conv_request(const struct ctkd__lowering *lowering,
                                                       const struct ctkd__lowered *op,
                                                       enum ctkd__conv_direction direction,
@@ -126,11 +128,13 @@ struct ctkd__conv_request ctkd__lowering_conv_request(const struct ctkd__lowerin
 ctkd_status ctkd__lowering_create_conv(const struct ctkd__lowering *lowering,
                                        struct ctkd__lowered *op,
                                        enum ctkd__conv_direction direction, ctkd_error *err);
-/* Makes what calls with n images need. */
+/* Prepares calls with n images. */
 ctkd_status ctkd__lowering_prepare(struct ctkd__lowering *lowering, size_t n, ctkd_error *err);
-/* Tells the profile which code runs: a library names it only when that was prepared. */
+/* Tells the profile which code runs; call it after preparing, because a library cannot name it
+   before. */
 void ctkd__lowering_name_code(const struct ctkd__lowering *lowering);
-/* Scratch memory grows with what was prepared; `least` bytes at least. CTKD_ENOMEM. */
+/* Grows the scratch memory to what the prepared convolutions need, and to at least `least` bytes.
+   CTKD_ENOMEM. */
 ctkd_status ctkd__lowering_grow_scratch(struct ctkd__lowering *lowering, size_t least);
 /* How many convolutions, by direction, run reference code; the first's layer and direction. */
 size_t ctkd__lowering_references(const struct ctkd__lowering *lowering,
@@ -140,7 +144,7 @@ const char *ctkd__conv_direction_text(enum ctkd__conv_direction direction);
 
 /* --- runs */
 
-/* Runs fn in all workers; fails when it has set the status of one. */
+/* Runs fn in all workers; fails if it has set the status of any worker. */
 ctkd_status ctkd__lowering_run(struct ctkd__lowering *lowering,
                                void (*fn)(void *context, size_t worker), void *context,
                                ctkd_error *err);

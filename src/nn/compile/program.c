@@ -26,12 +26,12 @@ const struct ctkd__instruction_def *ctkd__instruction_def(enum ctkd__instruction
     return defs[kind];
 }
 
-/* What is known of a node while instructions are made. */
+/* What is known about a node while instructions are made. */
 struct known {
     bool needed;                 /* by the logits or an output */
     bool kept;                   /* is an output or the logits: its value must exist */
     int readers, reader;         /* how many of the needed nodes read it; the last one that does */
-    bool absorbed;               /* belongs to the instruction of an earlier node */
+    bool absorbed;               /* it is part of an earlier node's instruction */
     bool ends;                   /* an instruction ends here */
     struct ctkd__instruction at; /* that instruction */
 
@@ -176,8 +176,8 @@ static void find_seen_through(struct fusion *f)
         }
 }
 
-/* A chain of maps becomes one map where it has two sources at most; elsewhere the values before it
-   are computed after all. */
+/* Joins chains of maps into one map if it has at most two sources; otherwise the values before the
+   map are computed after all. */
 static bool make_maps(struct fusion *f, struct ctkd__program *out)
 {
     size_t total = 0;
@@ -241,7 +241,7 @@ static void fuse_from(struct fusion *f, int node)
     f->known[end].ends = true;
 }
 
-/* What the logits and the outputs are computed from, and who reads it. */
+/* Marks what the logits and the outputs are computed from, and records what reads it. */
 static void find_needed(struct fusion *f)
 {
     const struct ctkd__graph *const g = f->graph;
@@ -261,7 +261,8 @@ static void find_needed(struct fusion *f)
             }
 }
 
-/* Convolutions read the images as they are; anything else needs them blocked. */
+/* Whether something reads the images blocked: convolutions read them as they are, anything else
+   does not. */
 static bool images_are_blocked(const struct fusion *f, int input)
 {
     bool others = f->known[input].kept;

@@ -37,7 +37,7 @@ struct ctkd__program_request {
     bool inference; /* fold batch norms into convolutions */
     bool no_logits;
     const int *outputs; /* nodes whose values must exist; each gets an OUTPUT instruction where it
-                           is made, but parameters, which are no values of an instruction */
+                           is made, except parameters, which no instruction computes */
     size_t n_outputs;
 };
 
@@ -46,7 +46,7 @@ ctkd_status ctkd__program_create(const struct ctkd__graph *graph,
                                  const struct ctkd__program_request *request,
                                  struct ctkd__program *out);
 /* Whether instruction `norm` is a batch norm without residual that only convolutions read, each of
-   which can apply it while it reads (`takes` tells): then its output need not be stored. */
+   which can apply it while it reads (`takes` says whether): then its output need not be stored. */
 bool ctkd__program_read_by_convs(const struct ctkd__program *program, int norm,
                                  bool (*takes)(void *context, int instruction), void *context);
 /* Channel `c` of the output of a CHANNELS op in terms of its operands. op_channels.c */

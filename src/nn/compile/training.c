@@ -18,7 +18,7 @@ static size_t workers_of(const struct ctkd__training *t)
 static ctkd_status create_convs(struct ctkd__training *t, struct ctkd__lowered *op, ctkd_error *err)
 {
     const bool transposed = op->instruction.kind == CTKD__INSTRUCTION_TRANSPOSED_CONV;
-    /* What computes the gradient of the input, which is not always asked for. */
+    /* The direction that computes the gradient of the input, which is not always needed. */
     const int to_input = transposed ? CTKD__CONV_FORWARD : CTKD__CONV_BACKWARD_DATA;
     ctkd_status status = CTKD_OK;
     for (int d = 0; d < 3 && !status; d++) {
@@ -113,7 +113,7 @@ static ctkd_status allocate_norms(struct ctkd__training *t)
     return CTKD_OK;
 }
 
-/* Of a slice. */
+/* Bytes of the gradients of a slice. */
 static size_t gradient_bytes(const struct ctkd__training *t)
 {
     return t->lowering.forward_only ? 0 : t->weights->n_values * sizeof(float);
@@ -137,7 +137,7 @@ static ctkd_status allocate(struct ctkd__training *t)
     return allocate_norms(t);
 }
 
-/* Of the sums of a bias' gradient, doubles. */
+/* Bytes of the sums of a bias's gradient, which are doubles. */
 static size_t sums_bytes(const struct ctkd__lowering *l)
 {
     size_t bytes = 0;
@@ -148,7 +148,7 @@ static size_t sums_bytes(const struct ctkd__lowering *l)
     return bytes;
 }
 
-/* Of the weights of any convolution as its calls take them. */
+/* The most bytes that the packed weights of any convolution take. */
 static size_t packed_bytes(const struct ctkd__lowering *l)
 {
     size_t bytes = 0;
@@ -161,7 +161,7 @@ static size_t packed_bytes(const struct ctkd__lowering *l)
     return bytes;
 }
 
-/* Scratch and packed weights grow with what was prepared. */
+/* Grows scratch and packed weights to what the prepared convolutions need. */
 static ctkd_status size_shared(struct ctkd__training *t)
 {
     const size_t packed = packed_bytes(&t->lowering);
@@ -177,8 +177,8 @@ static ctkd_status size_shared(struct ctkd__training *t)
     return CTKD_OK;
 }
 
-/* A batch norm over one value would give 0 whatever the value, and a variance that is not defined.
- */
+/* Over a single value a batch norm would give 0 whatever the value, and the unbiased variance is
+   not defined. */
 static ctkd_status check_norms(const struct ctkd__training *t, size_t n, ctkd_error *err)
 {
     for (int i = 0; i < t->lowering.program.count; i++)
@@ -347,7 +347,7 @@ static void run_op(struct ctkd__training *t, int i, size_t worker, bool backward
         const struct ctkd__worker_view slice = ctkd__view_of_slice(&v, s);
         pass(&slice);
     }
-    if (profile && !v.op->conv[CTKD__CONV_BACKWARD_WEIGHTS]) /* convolutions time their parts */
+    if (profile && !v.op->conv[CTKD__CONV_BACKWARD_WEIGHTS]) /* convolutions time themselves */
         ctkd__profile_add(profile, v.op->rows[backward], worker, ctkd__clock_ns() - start, v.n);
 }
 
@@ -366,8 +366,8 @@ static void backward_worker(void *context, size_t worker)
         if (ctkd__slice_begin(t->n, t->slices, t->first_slice + s) ==
             ctkd__slice_begin(t->n, t->slices, t->first_slice + s + 1))
             memset(t->gradients[s], 0, t->weights->n_values * sizeof(float));
-    /* Instructions that no gradient reaches never write theirs, which stay 0 from the allocation.
-     */
+    /* Instructions that no gradient reaches never write their parameters' gradients, which stay 0
+       as allocated. */
     for (int i = t->lowering.program.count - 1; i >= 0; i--)
         if (t->lowering.ops[i].has_backward)
             run_op(t, i, worker, true);
@@ -391,7 +391,7 @@ void ctkd__view_share_sums(const struct ctkd__worker_view *v, void *sums, size_t
     ctkd__view_meet(v);
 }
 
-/* The passes of all workers; a failure between ranks leaves values that nobody may use. */
+/* Runs the passes of all workers. After a failure between ranks the values are unusable. */
 static ctkd_status run_pass(struct ctkd__training *t, void (*fn)(void *context, size_t worker),
                             ctkd_error *err)
 {

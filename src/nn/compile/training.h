@@ -1,9 +1,9 @@
 /*
  * A graph compiled for training: batch norm with batch statistics, backward for every op, all
  * memory planned once. The batch is cut into slices, by default one for each worker. Each worker
- * owns a contiguous run of them; workers meet at batch-norm statistics and at the sum of
- * gradients, which are sums over slices in a fixed order: same machine, slices and version give
- * the same bits.
+ * owns a contiguous run of them. Workers wait for each other at batch-norm statistics and at the
+ * sum of gradients, which are sums over slices in a fixed order, so that the same machine, slices
+ * and version give the same bits.
  */
 #ifndef CTKD_NN_TRAINING_H
 #define CTKD_NN_TRAINING_H
@@ -27,8 +27,8 @@ struct ctkd__training_config {
     const char *name; /* of its rows in the profile ("student"); NULL: "network"; kept */
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
-    /* Of a batch; 0: one for each worker. Else a multiple of the workers of all ranks, and bits do
-       not depend on how many these are: every call is of one slice. */
+    /* Slices of a batch; 0: one for each worker. Otherwise a multiple of the workers of all ranks;
+       then no call spans two slices, and the bits do not depend on the number of workers. */
     size_t slices;
     struct ctkd__dist *dist; /* ranks, each of which has an equal run of the slices; NULL: one */
     size_t batch_max;
@@ -40,10 +40,10 @@ struct ctkd__training_config {
        logits; copied. Each may be any node, also a parameter. */
     const int *outputs;
     size_t n_outputs;
-    bool no_logits;       /* the program ends in its outputs: nothing else is computed */
+    bool no_logits;       /* there are no logits: only the outputs are computed */
     bool input_gradients; /* ctkd__training_input_gradient is asked for */
-    /* No backward pass, which saves the memory for it; the weights are only read, the running
-       statistics stay as they are. */
+    /* There is no backward pass and no memory for one; the weights are only read, and the running
+       statistics do not change. */
     bool forward_only;
 };
 
@@ -53,19 +53,19 @@ ctkd_status ctkd__training_create(const struct ctkd__graph *graph, struct ctkd__
                                   struct ctkd__training **out, ctkd_error *err);
 void ctkd__training_destroy(struct ctkd__training *training);
 
-/* Makes what a batch of n needs; done for batch_max at create. A step with a size that was prepared
-   allocates nothing. CTKD_ERANGE: a batch norm would see a single value (one image at 1x1). */
+/* Prepares batches of n; create does it for batch_max. A step of a prepared size allocates nothing.
+   CTKD_ERANGE: a batch norm would see a single value (one image at 1x1). */
 ctkd_status ctkd__training_prepare(struct ctkd__training *training, size_t n, ctkd_error *err);
 
-/* Draws of the forward passes from now on, in dropout: pure functions of seed, major (below 2^56; a
-   number of the pass), number of the dropout in its graph, element and image, the first of which is
-   image `first` of its batch (images below 2^19). All are 0 until this is called. */
+/* Sets the dropout draws of the following forward passes: pure functions of seed, major (below
+   2^56; a number of the pass), number of the dropout in its graph, element and image, the first of
+   which is image `first` of its batch (images below 2^19). All are 0 until this is called. */
 void ctkd__training_draws(struct ctkd__training *training, uint64_t seed, uint64_t major,
                           size_t first);
 
-/* x [n][c][h][w] -> logits [n][k]; moves the running statistics, but with forward_only.
-   x is kept until backward. logits: NULL with no_logits; x: NULL for a graph without images. It may
-   be called again without a backward between. CTKD_EINVAL: a side input was not given. */
+/* x [n][c][h][w] -> logits [n][k]; moves the running statistics, except with forward_only. x is
+   kept until backward. logits: NULL with no_logits; x: NULL for a graph without images. It may be
+   called again without a backward in between. CTKD_EINVAL: a side input was not given. */
 ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, const float *x,
                                    float *logits, ctkd_error *err);
 /* dlogits [n][k] of the last forward (NULL with no_logits) and the gradients of the outputs ->
@@ -74,26 +74,26 @@ ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, co
 ctkd_status ctkd__training_backward(struct ctkd__training *training, const float *dlogits,
                                     ctkd_error *err);
 
-/* Between forward and backward: rows of output `index` that other ranks have become those of all.
- */
+/* Call it between forward and backward: every rank receives the rows of output `index` that other
+   ranks have computed. */
 ctkd_status ctkd__training_share_output(struct ctkd__training *training, size_t index,
                                         ctkd_error *err);
 /* Plain [n][c][h][w] of output `index`; of a parameter [c]. Valid until the next forward. */
 const float *ctkd__training_output(const struct ctkd__training *training, size_t index);
-/* The gradient of output `index`, plain as its value, borrowed until backward returns; NULL (also
-   if this is not called): zero. It is added to what comes from the rest of the graph. */
+/* Gives the gradient of output `index`, in the layout of its value, borrowed until backward
+   returns; NULL, or no call at all: zero. It is added to what comes from the rest of the graph. */
 void ctkd__training_output_gradient(struct ctkd__training *training, size_t index,
                                     const float *plain);
-/* Side input `node` of the next forward, [n][c][h][w], borrowed until backward returns. */
+/* Gives side input `node` of the next forward, [n][c][h][w], borrowed until backward returns. */
 void ctkd__training_input(struct ctkd__training *training, int node, const float *plain);
 /* After backward: the gradient of side input `node`, [n][c][h][w]; 0 where none arrives. NULL
    without input_gradients, and when nothing that is computed reads it. */
 const float *ctkd__training_input_gradient(const struct ctkd__training *training, int node);
 
-/* How many slices this rank has of a batch. */
+/* How many slices of a batch this rank has. */
 size_t ctkd__training_slices(const struct ctkd__training *training);
-/* Of the rank's slice `slice`, the part of the gradient: n_values floats in the layout of
-   weights->values. The gradient is the sum of all, over all ranks. */
+/* The part of the gradient from this rank's slice `slice`: n_values floats in the layout of
+   weights->values. The gradient is the sum of the parts of all slices of all ranks. */
 const float *ctkd__training_gradient(const struct ctkd__training *training, size_t slice);
 /* The sum over the rank's slices as named row-major tensors; for tests and tools. */
 ctkd_status ctkd__training_export_gradient(const struct ctkd__training *training,

@@ -1,4 +1,5 @@
-/* The inside of a training program, for the files that compile it and for the instructions. */
+/* The inner structure of a training program, for the files that compile it and for the
+   instructions. */
 #ifndef CTKD_NN_TRAINING_INTERNAL_H
 #define CTKD_NN_TRAINING_INTERNAL_H
 
@@ -13,7 +14,7 @@ struct ctkd__training {
     size_t slices;                  /* of a batch: a multiple of the workers of all ranks */
     size_t first_slice, own_slices; /* of this rank */
     size_t *rank_slices;            /* [ranks + 1] the first slice of each; NULL: one rank */
-    ctkd_error exchange;            /* what failed between ranks in this pass */
+    ctkd_error exchange;            /* the failure of an exchange between ranks in this pass */
     float **gradients;              /* [own_slices][n_values] */
     float *packed[2];               /* convolutions' weights, alternating */
     size_t packed_bytes;
@@ -22,7 +23,7 @@ struct ctkd__training {
     size_t norm_doubles_count, norm_floats_count;
 
     int *outputs;              /* [n_outputs] nodes; the config's own array is not kept */
-    bool *needs_gradient;      /* [nodes] something before or at the node is trained */
+    bool *needs_gradient;      /* [nodes] whether something before or at the node is trained */
     float **output_values;     /* [n_outputs] plain, of the last forward; NULL: a parameter */
     const float **doutputs;    /* [n_outputs] the caller's, plain */
     const float **side_inputs; /* [nodes] the caller's, plain */
@@ -61,7 +62,8 @@ static inline size_t ctkd__worker_slices(const struct ctkd__training *training)
     return training->own_slices / ctkd__lowering_workers(&training->lowering);
 }
 
-/* Of all images of a worker; its slice is its first, for those that have one alone. */
+/* The view of all images of a worker; view.slice is its first slice, which is the right one for a
+   worker that has only one. */
 static inline struct ctkd__worker_view
 ctkd__view_of_worker(struct ctkd__training *training, const struct ctkd__lowered *op, size_t worker)
 {
@@ -117,8 +119,8 @@ static inline float *ctkd__view_gradient(const struct ctkd__worker_view *v, enum
     return ctkd__view_part(v, role, t->gradients[v->slice - t->first_slice]);
 }
 
-/* Waits for the other workers of this rank; then sums that every slice has `row_bytes` of are there
-   for all slices, also those of other ranks. training.c */
+/* Waits for the other workers of this rank. After it `sums`, of which every slice has `row_bytes`,
+   is complete for all slices, including those of other ranks. training.c */
 void ctkd__view_share_sums(const struct ctkd__worker_view *v, void *sums, size_t row_bytes);
 
 /* The batch norm of `op` as the last forward pass had it. op_batch_norm.c */

@@ -121,7 +121,7 @@ void ctkd__training_parameter_gradients(struct ctkd__training *t)
         if (is_parameter(t, i))
             memset(t->gradients[0] + parameter_offset(t, i), 0,
                    t->lowering.graph->nodes[t->outputs[i]].c * sizeof(float));
-    if (t->first_slice > 0) /* it is no sum over slices: all ranks have the same, one adds it */
+    if (t->first_slice > 0) /* not a sum over slices: one rank adds it */
         return;
     for (size_t i = 0; i < t->config.n_outputs; i++) /* one parameter may be two outputs */
         for (size_t c = 0;

@@ -75,15 +75,15 @@ static bool needs(const struct ctkd__training *t, int value)
 }
 
 /* During the backward pass: which buffer holds the gradient of each value, and how many values
-   still hope for what is in each buffer. A buffer with one holder may be written in place. */
+   still depend on what is in each buffer. A buffer with one holder may be written in place. */
 struct gradient_plan {
     int *of_value; /* [nodes] */
     int *holders;  /* [buffers] */
 };
 
-/* Where the gradient of `value` goes: onto what is there already unless that is `read`, a buffer
-   that the instruction still reads from other places than it writes, into `spare` (a buffer of the
-   same size that nobody needs any more), or into a new buffer. */
+/* Where the gradient of `value` goes: onto the gradient that is there already, unless that is in
+   `read`, a buffer that the instruction still reads at other places than it writes; into `spare` (a
+   buffer of the same size that nobody needs any more), or into a new buffer. */
 static struct ctkd__gradient place_gradient(struct ctkd__training *t, struct gradient_plan *plan,
                                             int value, size_t image_floats, int read, int spare,
                                             size_t time, bool *short_of)
@@ -123,7 +123,7 @@ static struct ctkd__gradient share_gradient(struct ctkd__training *t, struct gra
     return (struct ctkd__gradient){ masked, CTKD__NO_BUFFER };
 }
 
-/* Where the gradient behind the ReLU of a sum is stored: in place of dy if nobody else needs that.
+/* Where the gradient behind the ReLU of a sum is stored: in place of dy if nothing else needs dy.
  */
 static int masked_buffer(struct ctkd__training *t, struct gradient_plan *plan,
                          const struct ctkd__lowered *op, size_t time, bool *short_of)

@@ -8,7 +8,7 @@
 #include "util/clock.h"
 #include "util/error.h"
 
-enum { MEASURED_NS = 4000000, RUNS_MIN = 3 }; /* of each candidate */
+enum { MEASURED_NS = 4000000, RUNS_MIN = 3 }; /* time and runs of each candidate */
 
 static const char *const directions[] = { "forward", "backward-data", "backward-weights" };
 
@@ -175,7 +175,7 @@ static ctkd_status measure(struct ctkd__choices *choices, const struct ctkd__con
             const int is_default = !impl->is_default || impl->is_default(request);
             if (!impl->supports(request) || is_default != defaults ||
                 (impl->is_reference &&
-                 impl->is_reference(request))) /* never wins, and takes long */
+                 impl->is_reference(request))) /* it never wins, and is slow to time */
                 continue;
             const ctkd_status status = measure_impl(impl, request, &best, &best_ns, err);
             if (status)

@@ -1,6 +1,7 @@
 /*
- * Which implementation each convolution gets, where it is not the default of its shape: measured at
- * the start of a run, written to a file, read back, so that a run can be repeated to the bit.
+ * The recorded implementation of each convolution, in place of the default of its shape. Choices
+ * are measured at the start of a run and written to a file; a run that reads them back repeats the
+ * same bits.
  */
 #ifndef CTKD_NN_CHOICES_H
 #define CTKD_NN_CHOICES_H
@@ -32,7 +33,7 @@ ctkd_status ctkd__choices_find(struct ctkd__choices *choices,
 
 /* One line per entry: implementation, tile block, key. */
 void ctkd__choices_write(const struct ctkd__choices *choices, FILE *out);
-/* Reads what _write wrote into an empty list; errors name file and line. */
+/* Reads what _write wrote into an empty list; errors name the file and the line. */
 ctkd_status ctkd__choices_read(const char *path, struct ctkd__choices *out, ctkd_error *err);
 void ctkd__choices_fini(struct ctkd__choices *choices);
 

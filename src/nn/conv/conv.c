@@ -73,7 +73,7 @@ ctkd_status ctkd__conv_check(const char *name, ctkd_error *err)
 
 bool ctkd__conv_supported(const char *name, const struct ctkd__conv_request *request)
 {
-    struct ctkd__conv_request plain = *request; /* a prologue must not change who was asked for */
+    struct ctkd__conv_request plain = *request; /* the choice must not depend on the prologue */
     plain.prologue = is_automatic(name) && request->prologue;
     const struct ctkd__conv_impl *const chosen = known(name) ? choose(name, &plain) : NULL;
     return chosen && chosen->supports(request);

@@ -59,9 +59,9 @@ struct ctkd__conv; /* one layer and direction; begins with struct ctkd__conv_bas
 
 struct ctkd__conv_impl {
     const char *name;
-    bool tiles; /* tile_block means something to it */
+    bool tiles; /* whether it reads tile_block */
     bool (*supports)(const struct ctkd__conv_request *request);
-    /* Whether it is chosen where nobody asks for it by name; NULL: wherever it applies. */
+    /* Whether it is chosen when no name is given; NULL: wherever it applies. */
     bool (*is_default)(const struct ctkd__conv_request *request);
     /* Whether a library would answer the request with its slow reference code, or not at all: taken
        only where nothing else applies, or by name. NULL: never. */
@@ -69,11 +69,11 @@ struct ctkd__conv_impl {
     ctkd_status (*create)(const struct ctkd__conv_request *request, struct ctkd__conv **out,
                           ctkd_error *err);
     void (*destroy)(struct ctkd__conv *conv);
-    /* Makes what calls with n images need; after it they allocate nothing. NULL: nothing does. */
+    /* Prepares calls with n images, which then allocate nothing. NULL: nothing needs preparing. */
     ctkd_status (*prepare)(struct ctkd__conv *conv, size_t n, ctkd_error *err);
     /* Bytes of weights in the form that calls take; 0: they take the flat layout itself. */
     size_t (*packed_bytes)(const struct ctkd__conv *conv);
-    /* Part `part` of `parts`, which may be done by different threads at once. */
+    /* Packs part `part` of `parts`; different threads may pack different parts at once. */
     void (*pack)(const struct ctkd__conv *conv, const float *weights, float *packed, size_t part,
                  size_t parts);
     size_t (*scratch_bytes)(const struct ctkd__conv *conv); /* of each worker, after prepare */
@@ -96,23 +96,24 @@ static inline const struct ctkd__conv_base *ctkd__conv_base(const struct ctkd__c
 /* Every implementation, the general ones last; NULL-terminated. */
 const struct ctkd__conv_impl *const *ctkd__conv_list(void);
 
-/* CTKD_ENOTFOUND where `name` is no implementation, "auto" or NULL. */
+/* CTKD_ENOTFOUND unless `name` is an implementation, "auto", "" or NULL. */
 ctkd_status ctkd__conv_check(const char *name, ctkd_error *err);
 
-/* Makes a convolution with the implementation of that name where it applies; elsewhere, and for
-   "auto" or NULL, with the recorded choice of request->choices, else the first of the list that
-   applies. CTKD_ENOTFOUND: unknown name. */
+/* Makes a convolution with the implementation of that name, or for "auto", "" or NULL with the
+   recorded choice of request->choices. Where there is none or it does not apply, the first of the
+   list whose is_default accepts the request is taken, else the first that applies (reference code
+   last). CTKD_ENOTFOUND: unknown name; CTKD_EUNSUPPORTED: none applies. */
 ctkd_status ctkd__conv_create(const char *name, const struct ctkd__conv_request *request,
                               struct ctkd__conv **out, ctkd_error *err);
 /* Whether ctkd__conv_create of the same arguments finds an implementation. */
 bool ctkd__conv_supported(const char *name, const struct ctkd__conv_request *request);
 void ctkd__conv_destroy(struct ctkd__conv *conv); /* NULL is allowed */
-/* What runs, for a profile: "winograd", "dnnl jit:avx2". */
+/* The code that runs, as profiles show it: "winograd", "dnnl jit:avx2". */
 enum { CTKD__CONV_HOW = 40 };
 void ctkd__conv_how(const struct ctkd__conv *conv, char how[CTKD__CONV_HOW]);
 /* Whether that is a library's reference code, which is slow by a factor of ten to a hundred. */
 bool ctkd__conv_runs_reference(const struct ctkd__conv *conv);
-/* Of the description of such a convolution: its layer's name and its direction. */
+/* Room for the description of such a convolution: its layer's name and its direction. */
 enum { CTKD__REFERENCE_BYTES = 128 };
 /* impl->prepare where there is one. */
 ctkd_status ctkd__conv_prepare(struct ctkd__conv *conv, size_t n, ctkd_error *err);

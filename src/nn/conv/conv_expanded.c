@@ -1,7 +1,7 @@
 /*
  * Grouped convolutions whose groups do not fill blocks, as a convolution with fewer groups: m
  * neighbouring groups become one, with zeros between them. m is the least number that fills blocks,
- * or all groups. Any kernel, stride and input; the work grows m times, so that it is the last
+ * or all groups. Any kernel, stride and input; the work grows m times, which makes it the last
  * resort.
  */
 #include <stdlib.h>
@@ -40,7 +40,7 @@ static struct ctkd__conv_request inner_request(const struct ctkd__conv_request *
 {
     struct ctkd__conv_request inner = *request;
     inner.shape.groups /= merged_groups(&request->shape, request->kernels->block);
-    inner.choices = NULL; /* choices are about the layer, not about its parts */
+    inner.choices = NULL; /* choices are recorded for the whole layer only */
     return inner;
 }
 

@@ -27,8 +27,9 @@ static bool supports(const struct ctkd__conv_request *request)
     return s->kernel == 1 && s->stride == 1 && s->padding == 0 && !s->plain_input;
 }
 
-/* Without groups oneDNN is faster by up to a third, but cannot take a batch norm in front: the pass
-   over memory that this saves costs more. Its gradient of weights is slow on maps of 2 x 2. */
+/* Without groups oneDNN is faster by up to a third, but it cannot apply a batch norm while it
+   reads, and a separate pass over memory for the batch norm costs more. Its gradient of weights is
+   slow on maps of 2 x 2. */
 static bool is_default(const struct ctkd__conv_request *request)
 {
     const struct ctkd__conv_shape *const s = &request->shape;
@@ -36,8 +37,8 @@ static bool is_default(const struct ctkd__conv_request *request)
            (request->direction == CTKD__CONV_BACKWARD_WEIGHTS && s->h * s->w <= 4);
 }
 
-/* For each block of `out` channels the `in` channels that its groups read. In the flat layout the
-   channels that fill the last block up lie between the ranges. */
+/* Sets, for each block of `out` channels, the range of `in` channels that its groups read. In the
+   flat layout the channels that pad the last block lie between the ranges. */
 static void set_ranges(struct gemm *conv, size_t in, size_t out)
 {
     const size_t b = conv->base.request.kernels->block;
@@ -153,7 +154,7 @@ static size_t scratch_bytes(const struct ctkd__conv *base)
     return kernel_scratch(conv) + (extracts ? conv->shape.weight_floats * sizeof(float) : 0);
 }
 
-/* The product's gradient has values between the groups too: only those of the weights are taken. */
+/* The product's gradient also has values between the groups: only those of weights are copied. */
 static void extract(const struct gemm *conv, const float *product, float *dw)
 {
     const struct ctkd__conv_request *const r = &conv->base.request;

@@ -1,7 +1,7 @@
 /*
- * The general convolution of our own behind the interface: any kernel, stride and padding, blocked
- * input with groups that fill blocks, or plain input with any number of channels. It is taken where
- * the library would run its reference code.
+ * Our own general convolution behind the interface: any kernel, stride and padding, blocked input
+ * with groups that fill blocks, or plain input with any number of channels. It is used where the
+ * library would run its reference code.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +38,8 @@ static bool supports(const struct ctkd__conv_request *request)
     return !ctkd__conv_is_compact(s, request->kernels->block);
 }
 
-/* Only where nothing else is: the libraries' kernels do not stage patches. */
+/* Only where there is nothing else: the libraries' kernels need not stage patches and are
+   faster. */
 static bool is_default(const struct ctkd__conv_request *request)
 {
     (void)request;

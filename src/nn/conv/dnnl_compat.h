@@ -1,4 +1,5 @@
-/* The C API of oneDNN 2.6 (Debian 12) and 3.x under one set of names; the fork lives here only. */
+/* The C API of oneDNN 2.6 (Debian 12) and 3.x under one set of names; differences between the
+   versions are handled only here. */
 #ifndef CTKD_NN_DNNL_COMPAT_H
 #define CTKD_NN_DNNL_COMPAT_H
 

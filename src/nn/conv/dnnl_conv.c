@@ -99,7 +99,8 @@ static ctkd_status failed(const struct dnnl *conv, dnnl_status_t status, ctkd_er
                       s->c, s->o, s->kernel, s->stride, s->h, s->w, (int)status);
 }
 
-/* What the flat block (weights.c) looks like to oneDNN; groups have a dimension of their own. */
+/* Describes the layout of the flat block (weights.c) to oneDNN; groups are a dimension of their
+   own. */
 static dnnl_status_t describe_weights(const struct ctkd__conv_shape *s, bool wide, bool any,
                                       dnnl_memory_desc_t *out)
 {
@@ -252,7 +253,8 @@ static void keep_code(struct dnnl *conv, dnnl_primitive_desc_t pd)
         snprintf(conv->code, sizeof conv->code, "%s", code);
 }
 
-/* What BACKWARD_DATA needs once: the layout it wants its weights in, and the way there. */
+/* What BACKWARD_DATA needs once: the layout in which it wants its weights, and the reorder into
+   it. */
 static dnnl_status_t make_reorder(struct dnnl *conv, dnnl_primitive_desc_t pd)
 {
     struct compat_conv c;
@@ -380,8 +382,8 @@ static ctkd_status create(const struct ctkd__conv_request *request, struct ctkd_
     return CTKD_OK;
 }
 
-/* Whether the library has nothing but its reference code for calls of request->images, or for the
-   way there of the weights. */
+/* Whether the library has only its reference code for calls of request->images, or for the reorder
+   of their weights. */
 static bool is_reference(const struct ctkd__conv_request *request)
 {
     struct ctkd__conv *base;
@@ -422,7 +424,8 @@ static void pack(const struct ctkd__conv *base, const float *weights, float *pac
     dnnl_stream_wait(conv->reorder_stream);
 }
 
-/* Scratch of a call: the primitive's own, then (BACKWARD_DATA) a gradient before it is added. */
+/* Scratch of a call: the primitive's own, then (BACKWARD_DATA) a gradient that is yet to be
+   added. */
 static size_t scratch_bytes(const struct ctkd__conv *base)
 {
     const struct dnnl *const conv = as_const_dnnl(base);
@@ -466,7 +469,7 @@ static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_ca
     const size_t in_floats = call->n * conv->image_floats;
     switch (r->direction) {
     case CTKD__CONV_FORWARD:
-        if (call->base && call->base != call->out) /* oneDNN adds to what is there */
+        if (call->base && call->base != call->out) /* oneDNN adds to the output's contents */
             memcpy(call->out, call->base, out_floats * sizeof(float));
         return execute(conv, p, call, DNNL_ARG_SRC, call->x, DNNL_ARG_WEIGHTS, call->weights,
                        DNNL_ARG_DST, call->out);
