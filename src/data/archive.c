@@ -17,7 +17,7 @@
 
 enum { BLOCK_BYTES = 1 << 16, FIRST_BYTES = 1 << 16, PATH_BYTES = 4096, NAME_BYTES = 256 };
 
-/* A tar archive that is read, or a file by itself (tar is NULL). */
+/* A tar archive that is being read, or a single file (tar is NULL). */
 struct archive_source {
     struct ctkd__compressed *file;
     struct archive *tar;
@@ -31,7 +31,7 @@ static bool is_kind(const char *path, mode_t kind)
     return stat(path, &status) == 0 && (status.st_mode & S_IFMT) == kind;
 }
 
-/* false when folder/name does not fit, which no existing file has. */
+/* False when folder/name does not fit into `out`: no existing file has such a long path. */
 static bool join(char out[PATH_BYTES], const char *folder, const char *name, const char *ending)
 {
     const int n = snprintf(out, PATH_BYTES, "%s/%s%s", folder, name, ending);
@@ -52,7 +52,7 @@ static la_ssize_t tar_feed(struct archive *tar, void *context, const void **byte
     return (la_ssize_t)got;
 }
 
-/* Why reading failed: the file itself, or libarchive's reason. */
+/* Reports why reading failed: the file's own error, or libarchive's reason. */
 static ctkd_status tar_failure(const struct archive_source *source, const char *path,
                                ctkd_error *err)
 {
@@ -66,7 +66,7 @@ static ctkd_status tar_failure(const struct archive_source *source, const char *
                       archive_error_string(source->tar));
 }
 
-/* On failure `source` holds what source_close takes. */
+/* Call source_close also after a failure. */
 static ctkd_status tar_open(const char *path, struct archive_source *source, ctkd_error *err)
 {
     *source = (struct archive_source){ 0 };
@@ -113,7 +113,7 @@ static ctkd_status member_read(struct archive_source *source, int64_t declared,
     if (declared >= 0) {
         if ((uint64_t)declared > member->limit)
             return too_long(member, (uint64_t)declared, err);
-        capacity = (size_t)declared + 1; /* one more, to meet the end without growing */
+        capacity = (size_t)declared + 1; /* one more byte, to meet the end without growing */
     }
     for (;;) {
         size_t n;
@@ -220,8 +220,8 @@ static ctkd_status tar_read(const char *path, struct ctkd__member *members, size
     return status;
 }
 
-/* A file by itself, plain or compressed as its contents say; one that is called .gz is compressed.
- */
+/* Reads a single file, plain or compressed as its contents say; one whose name ends in .gz must be
+   compressed. */
 static ctkd_status file_read(const char *path, bool called_gz, struct ctkd__member *member,
                              ctkd_error *err)
 {
@@ -256,7 +256,8 @@ static bool folder_find(const char *folder, const struct ctkd__member *member,
 
 /* --- a file whose name is nearly right */
 
-/* The name without .gz and its like; `packed`: that must be unpacked by another program. */
+/* The name without .gz and similar endings; *packed: whether another program must unpack the
+   file. */
 static void bare_name(const char *name, char out[NAME_BYTES], bool *packed)
 {
     static const char *const endings[] = { ".zip", ".bz2", ".xz", ".zst", ".7z", ".Z", ".gz" };
@@ -272,10 +273,11 @@ static void bare_name(const char *name, char out[NAME_BYTES], bool *packed)
     }
 }
 
-/* How far a name is from those of a member; SIZE_MAX: it is another one. */
+/* The smallest edit distance between a name and those of a member; SIZE_MAX: the name means another
+   file. */
 static size_t name_distance(const struct ctkd__member *member, const char *name)
 {
-    const size_t telling = 12; /* a name that long inside another one is no chance */
+    const size_t telling = 12; /* a shorter match inside a longer name may be chance */
     size_t least = SIZE_MAX;
     for (size_t i = 0; member_name(member, i); i++) {
         const char *const wanted = member_name(member, i);
@@ -288,7 +290,8 @@ static size_t name_distance(const struct ctkd__member *member, const char *name)
     return least;
 }
 
-/* The file that a member was probably meant to be, as the end of a message; "" without one. */
+/* Writes the end of a message, naming the file that was probably meant as this member; "" if there
+   is none. */
 static void folder_nearly(const char *folder, const struct ctkd__member *members, size_t count,
                           size_t wanted, char out[NAME_BYTES + 64])
 {
@@ -350,8 +353,8 @@ static void place_find(const char *folder, const char *const *places, char out[P
     snprintf(out, PATH_BYTES, "%s", folder);
 }
 
-/* Said before libarchive says "unrecognised": a regular file that is something else by its first
-   bytes. An old tar archive has no such bytes. */
+/* Names a regular file that its first bytes show to be something else, before libarchive only says
+   "unrecognised". An old tar archive has no such first bytes. */
 static ctkd_status check_kind(const char *path, ctkd_error *err)
 {
     unsigned char first[CTKD__FILE_KIND_BYTES];
@@ -366,7 +369,7 @@ static ctkd_status check_kind(const char *path, ctkd_error *err)
                : ctkd__file_kind_fail(path, first, n, "a .tar, .tar.gz or .tar.xz archive", err);
 }
 
-/* What lies in the place of a data file without being one. */
+/* Refuses a file that stands in the place of a data file without being one. */
 static ctkd_status check_member(const struct ctkd__member *member, ctkd_error *err)
 {
     const char *const kind = ctkd__file_stand_in(member->bytes, member->size);

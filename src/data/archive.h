@@ -31,7 +31,7 @@ struct ctkd__member {
  *     name where there is one;
  *   - a folder that holds one of `places` (NULL-terminated relative paths, published sub-folders
  *     and archives, first wins): the same with that.
- * On failure nothing is left allocated.
+ * On failure everything is freed.
  *
  *   CTKD_EIO        cannot be read
  *   CTKD_ENOTFOUND  a member or all are missing
@@ -42,8 +42,8 @@ ctkd_status ctkd__archive_read(const char *path, const char *const *places,
 void ctkd__members_free(struct ctkd__member *members, size_t count);
 
 /* Which of NULL-terminated `names` ctkd__archive_read would find: in a folder the first of the
-   names, in an archive the first of its members; reading stops there. The number of names when it
-   would find none or `path` cannot be read. */
+   names, in an archive the one whose member comes first; reading stops there. Returns the number of
+   names if it would find none or `path` cannot be read. */
 size_t ctkd__archive_which(const char *path, const char *const *places, const char *const *names);
 
 #endif

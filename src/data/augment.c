@@ -68,7 +68,8 @@ void ctkd__view_plane(const uint8_t *plane, size_t height, size_t width,
                       size_t out_width, float *out)
 {
     const ptrdiff_t n = (ptrdiff_t)out_width, rows = (ptrdiff_t)height;
-    /* Columns first..last-1, before the flip, lie inside the image; the same for every row. */
+    /* The columns of the view, before the flip, that lie inside the image; the same for every
+       row. */
     const ptrdiff_t first = clamp(-view->left, 0, n);
     const ptrdiff_t last = clamp((ptrdiff_t)width - view->left, first, n);
     for (size_t r = 0; r < out_height; r++, out += out_width) {

@@ -17,10 +17,10 @@ struct ctkd__view {
 /* The view of sample `id` in `epoch`: both offsets uniform on -padding..padding, flip with
    probability 1/2. A pure function of its arguments; padding < 2^30. */
 struct ctkd__view ctkd__view_draw(uint64_t seed, uint64_t epoch, uint64_t id, size_t padding);
-/* The same from three random words. */
+/* As ctkd__view_draw, from three given random words. */
 struct ctkd__view ctkd__view_of_words(const uint32_t words[3], size_t padding);
 
-/* There are 2 (2 padding + 1)^2 views: their numbers from 0, by top, left, flip. */
+/* There are 2 (2 padding + 1)^2 views, numbered from 0 in the order of top, left, flip. */
 size_t ctkd__view_count(size_t padding);
 size_t ctkd__view_number(const struct ctkd__view *view, size_t padding);
 struct ctkd__view ctkd__view_of_number(size_t number, size_t padding);

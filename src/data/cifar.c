@@ -22,7 +22,7 @@ const struct ctkd__cifar_labels ctkd__cifar10_labels = {
 const struct ctkd__cifar_labels ctkd__cifar100_coarse = TWO_LABELS(0);
 const struct ctkd__cifar_labels ctkd__cifar100_fine = TWO_LABELS(1);
 
-/* What is published: the training files in order, then the test file, in two forms. */
+/* The published files: the training files in order, then the test file, in two forms. */
 struct cifar_layout {
     const struct ctkd__cifar_labels *labels[2]; /* by enum ctkd__labels */
     const char *files[2][FILES_MAX];
@@ -128,7 +128,7 @@ static ctkd_status cifar_load(const struct cifar_layout *layout, const char *pat
     struct ctkd__member files[FILES_MAX];
     const struct ctkd__cifar_labels *const labels = layout->labels[dataset->options.labels];
     const char *const firsts[] = { layout->files[BINARY][0], layout->files[PYTHON][0], NULL };
-    /* binary is also what is missed when there is neither */
+    /* if there is neither, the message names the binary files */
     const int form = ctkd__archive_which(path, layout->places, firsts) == PYTHON ? PYTHON : BINARY;
     for (size_t i = 0; i < layout->count; i++)
         files[i] = (struct ctkd__member){ .name = layout->files[form][i],

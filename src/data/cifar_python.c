@@ -21,7 +21,7 @@ struct batch {
     struct ctkd__pickle_array label_arrays[2];
 };
 
-/* The value of a key; Python 2 wrote keys as bytes. NULL without. */
+/* The value of a key; Python 2 wrote keys as bytes. NULL if there is no such key. */
 static const value *dict_find(const value *dict, const char *key)
 {
     const size_t length = strlen(key);
@@ -93,7 +93,7 @@ static ctkd_status batch_open(struct batch *batch, const struct ctkd__member *fi
     return status;
 }
 
-/* Label `i`; -1 for what is no integer. */
+/* Label `i`; -1 if it is not an integer. */
 static int64_t label_at(const struct batch *batch, size_t kind, size_t i)
 {
     const value *list = batch->labels[kind];

@@ -20,7 +20,7 @@ struct ctkd__compressed {
     const char *path;
     FILE *stream;
     enum form form;
-    ctkd_error failure; /* sticky: status other than CTKD_OK ends all reading */
+    ctkd_error failure; /* sticky: a status other than CTKD_OK ends all reading */
     bool ended;
     z_stream gzip;      /* its input is in `block` */
     bool between;       /* gzip: a member has ended, another may begin */
@@ -61,7 +61,7 @@ static ctkd_status gzip_failure(struct ctkd__compressed *file, int result, ctkd_
     return damaged(file, why, err);
 }
 
-/* Stands between two members: skips zeros (padding) and sees whether another one begins. */
+/* Called between two members: skips zeros (padding) and looks whether another one begins. */
 static ctkd_status gzip_next(struct ctkd__compressed *file, ctkd_error *err)
 {
     ctkd_status status;
@@ -145,7 +145,7 @@ static ctkd_status xz_open(struct ctkd__compressed *file, ctkd_error *err)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", file->path);
     archive_read_support_filter_xz(file->xz);
     archive_read_support_format_raw(file->xz);
-    archive_read_support_format_empty(file->xz); /* raw does not take what unpacks to nothing */
+    archive_read_support_format_empty(file->xz); /* raw refuses a file that unpacks to nothing */
     if (archive_read_open(file->xz, file, NULL, xz_feed, NULL) != ARCHIVE_OK)
         return xz_failure(file, err);
     const int result = archive_read_next_header(file->xz, &entry);
@@ -197,7 +197,7 @@ static ctkd_status form_find(struct ctkd__compressed *file, ctkd_error *err)
     }
     if (file->filled < 2 || file->block[0] != 0x1f || file->block[1] != 0x8b)
         return CTKD_OK;
-    const int window_of_gzip = 16 + MAX_WBITS; /* zlib's way to say: gzip only, sums compared */
+    const int window_of_gzip = 16 + MAX_WBITS; /* tells zlib: gzip only, and compare the sums */
     const int result = inflateInit2(&file->gzip, window_of_gzip);
     if (result != Z_OK)
         return gzip_failure(file, result, err);

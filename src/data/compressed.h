@@ -21,8 +21,8 @@ void ctkd__compressed_close(struct ctkd__compressed *file); /* takes NULL */
 bool ctkd__compressed_is(const struct ctkd__compressed *file);
 
 /*
- * The next `size` bytes, unpacked; *got is fewer only at the end, and 0 behind it. Bytes that were
- * handed out before a sum was met are to be trusted only once the end was reached with CTKD_OK.
+ * The next `size` bytes, unpacked; *got is fewer only at the end, and 0 behind it. The checksum
+ * comes after the data, so do not trust the bytes before the end was reached with CTKD_OK.
  * CTKD_EFORMAT: damaged, cut off, or followed by something else than zeros; every further call
  * fails the same way. CTKD_EIO: cannot be read. CTKD_ENOMEM.
  */

@@ -39,7 +39,7 @@ const struct ctkd__dataset_def *ctkd__dataset_find(const char *spec)
 
 static ctkd_status unknown_name(const char *spec, ctkd_error *err)
 {
-    char name[81]; /* as much as the message shows */
+    char name[81]; /* a message shows at most this much */
     snprintf(name, sizeof name, "%.*s", (int)ctkd__dataset_name_length(spec), spec);
     const char *names[sizeof list / sizeof *list] = { NULL };
     char all[160] = "";
@@ -74,7 +74,7 @@ static ctkd_status parse_spec(const char *spec, const struct ctkd__dataset_def *
     return CTKD_OK;
 }
 
-/* Published sets have the classes that they have; a set of one's own as many as are asked for. */
+/* The classes of a published set are fixed; a user's own set has as many as options ask for. */
 static ctkd_status classes_check(const struct ctkd__dataset_def *def, size_t published,
                                  size_t classes, ctkd_error *err)
 {

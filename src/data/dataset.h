@@ -34,14 +34,15 @@ enum ctkd__labels { CTKD__LABELS_FINE, CTKD__LABELS_COARSE };
 enum ctkd__file_view {
     CTKD__FILE_VIEW_AUTO, /* crop_flip where all images have one size of at most 96 pixels */
     CTKD__FILE_VIEW_RESIZED_CROP,
-    /* In memory: each image once as in evaluation, then padded, cropped and flipped as CIFAR. */
+    /* In memory: each image is decoded once as for evaluation, then padded, cropped and flipped as
+       for CIFAR. */
     CTKD__FILE_VIEW_CROP_FLIP
 };
 
 /* What the keys data.* say of opening one. Strings are borrowed; NULL is "". */
 struct ctkd__dataset_options {
     enum ctkd__labels labels;
-    size_t classes; /* 0: as published, or in a format for sets of one's own as the labels say */
+    size_t classes; /* 0: as published; for a user's own set, as the labels say */
     /* The rest is of data sets of files. */
     struct ctkd__layout_options layout;
     enum ctkd__file_view view;
@@ -65,8 +66,8 @@ struct ctkd__dataset {
     const struct ctkd__names *class_names; /* NULL: not known */
     struct ctkd__dataset_options options;
     struct ctkd__folder *folder; /* NULL: not of files */
-    char note[512];              /* what was found and is not used; "": nothing */
-    bool classes_open;           /* classes is the largest label + 1: a network may know more */
+    char note[512];              /* what was found but is not used; "": nothing */
+    bool classes_open;           /* classes is the largest label + 1; a network may have more */
     struct ctkd__images train, test;
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX]; /* published, after /255 */
 };
@@ -80,9 +81,9 @@ struct ctkd__dataset_def {
     const char *default_path; /* where a package puts it, or NULL */
     size_t classes, channels, height, width, n_train, n_test; /* of the published set */
     size_t coarse_classes;                                    /* 0: there is one kind of labels */
-    size_t classes_max; /* most that a set of one's own may have; 0: always as published */
+    size_t classes_max; /* limit for a user's own set; 0: always as published */
     bool in_files;      /* image files of any size: classes, sizes and counts above are 0 */
-    bool photographs;   /* of which published networks have other forms */
+    bool photographs;   /* published networks have other forms for them */
     const struct ctkd__tree_mount *mounts; /* of these, archives in PATH that are folders of it */
     float mean[CTKD__CHANNELS_MAX], std[CTKD__CHANNELS_MAX];
     /* Fills train and test of a zeroed data set (name, options and constants are already set; so is
@@ -98,8 +99,8 @@ const struct ctkd__dataset_def *ctkd__dataset_find(const char *spec);
 
 /* Opens NAME or NAME:PATH and checks every label. options NULL: the defaults. *out is NULL on
    failure. Errors name the file, the field, what was found and what was expected; an unknown NAME
-   offers the nearest one. Coarse labels of a data set that has one kind only, and other classes
-   than a published set has, are CTKD_EINVAL. */
+   offers the nearest one. CTKD_EINVAL: coarse labels of a data set that has only one kind, or
+   another number of classes than a published set has. */
 ctkd_status ctkd__dataset_open(const char *spec, const struct ctkd__dataset_options *options,
                                struct ctkd__dataset **out, ctkd_error *err);
 void ctkd__dataset_close(struct ctkd__dataset *dataset);

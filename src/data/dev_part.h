@@ -11,9 +11,9 @@ struct ctkd__dev_part {
 };
 
 /*
- * Takes round(part * count) images, each class in its proportion. Which ones depends on what they
- * show (image files: on their place in the folder) and on nothing else: not on a seed, nor on the
- * order in which a data set holds them.
+ * Takes round(part * count) images, each class in its proportion. The choice depends only on the
+ * pixels and labels, not on a seed nor on the order in which a data set holds the images. For image
+ * files, whose pixels are not in memory, it depends on their index instead.
  *
  *   CTKD_ERANGE   one of the parts would be empty
  *   CTKD_ENOMEM

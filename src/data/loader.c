@@ -40,7 +40,7 @@ struct ctkd__loader {
     uint8_t *raster, *plane; /* the thread's own, for a strong view: [channels of the data][height]
                                 [width], [height][width]; NULL without */
     struct batch_slot slots[SLOTS];
-    uint64_t waited_ns;               /* the caller's own */
+    uint64_t waited_ns;               /* only the caller's thread uses it */
     struct ctkd__file_batches *files; /* NULL: images in memory; else slot 0 alone, and no thread */
 
     pthread_t thread;
@@ -67,7 +67,7 @@ static void view_centre(const struct ctkd__loader *loader, struct ctkd__view *vi
     view->left -= (ptrdiff_t)((loader->width - loader->images->width) / 2);
 }
 
-/* `view` is that of the data's image. */
+/* `view` is a window on the data's image, without padding. */
 static void view_fill(const struct ctkd__loader *loader, uint32_t id, struct ctkd__view view,
                       float *out)
 {
@@ -189,7 +189,7 @@ static void *loader_run(void *argument)
 static ctkd_status files_check(const struct ctkd__images *images,
                                const struct ctkd__loader_config *config, ctkd_error *err)
 {
-    /* Their threads count own images: no batch may have more of them than the first. */
+    /* The file threads count this part's images: no batch may have more of them than the first. */
     if (config->parts > 1 && (config->batch % config->parts || config->group % config->parts))
         return ctkd__fail(err, CTKD_ERANGE,
                           "loader: found batches of %zu image files (groups of %zu) in %zu parts, "
@@ -329,7 +329,7 @@ static void loader_shape(struct ctkd__loader *loader)
         ctkd__normalise_table(config->mean[c], config->std[c], loader->tables[c]);
 }
 
-/* Of the pool, when there is one. */
+/* Chooses among the pool if there is one, else among all images. */
 static ctkd_status choose_samples(struct ctkd__loader *loader)
 {
     const struct ctkd__loader_config *const config = &loader->config;
@@ -350,7 +350,7 @@ static ctkd_status choose_samples(struct ctkd__loader *loader)
     return status;
 }
 
-/* Fills in the rows of the own images of a batch; how many there are. */
+/* Fills in the rows of this part's images of a batch; returns how many there are. */
 static size_t own_rows(struct ctkd__loader *loader, size_t batch)
 {
     const size_t n = batch_size(loader, batch);
@@ -361,7 +361,8 @@ static size_t own_rows(struct ctkd__loader *loader, size_t batch)
     return count;
 }
 
-/* The own images of the batches from `first` on, in order; how many there are before them. */
+/* Lists this part's images of the batches from `first` on, in order; returns how many come
+   before. */
 static size_t own_order_make(struct ctkd__loader *loader, size_t first, size_t *count)
 {
     size_t before = 0;
@@ -387,7 +388,7 @@ static ctkd_status open_files(struct ctkd__loader *loader, ctkd_error *err)
                                                .readers =
                                                    config->readers ? config->readers : READERS,
                                                .threads = config->threads };
-    if (files.batch == 0) /* of batches that are smaller than the parts are many */
+    if (files.batch == 0) /* a batch may have fewer images than there are parts */
         files.batch = 1;
     memcpy(files.tables, loader->tables, sizeof files.tables);
     return ctkd__file_batches_create(&files, &loader->files, err);
@@ -529,7 +530,7 @@ void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first)
 {
     if (loader->files) {
-        /* The readers hold the order until they start with another. */
+        /* The readers use the order until they start on another one. */
         ctkd__file_batches_start(loader->files, epoch, NULL, 0, 0);
         order_make(loader, epoch);
         loader->generation++;

@@ -33,10 +33,11 @@ struct ctkd__loader_config {
     size_t pad_to;
     /* Of several loaders that share every batch, part `part` of `parts`: of each group of `group`
        images of a batch (0: of the batch) the images from ctkd__slice_begin(n, parts, part) on. The
-       batch is that of all; x, strong and views hold the own images, at their places in it, and
-       nothing of the others. 0 parts: all of them. */
+       batch is that of all; x, strong and views hold this part's images at their places in the
+       batch; the other places are not written. 0 parts: there is one loader, which has all
+       images. */
     size_t parts, part, group;
-    size_t readers; /* of files: threads that read ahead; 0: as many as are usual */
+    size_t readers; /* of files: threads that read ahead; 0: the default number */
     size_t threads; /* of files: threads that decode ahead; 0: those of _use_team */
     uint64_t seed;
     /* Of the data's channels, after division by 255. */
@@ -69,8 +70,8 @@ ctkd_status ctkd__loader_create(const struct ctkd__images *images,
                                 ctkd_error *err);
 void ctkd__loader_destroy(struct ctkd__loader *loader);
 
-/* Files are decoded by this team from now on, before by the caller alone; for images in memory
-   nothing changes. Copied; it must live until the last _next. CTKD_ENOMEM. */
+/* From now on this team decodes files, which the caller's thread does alone before; for images in
+   memory nothing changes. Copied; it must live until the last _next. CTKD_ENOMEM. */
 CTKD_NODISCARD ctkd_status ctkd__loader_use_team(struct ctkd__loader *loader,
                                                  const struct ctkd__team *team, ctkd_error *err);
 
@@ -82,18 +83,18 @@ size_t ctkd__loader_channels(const struct ctkd__loader *loader);
 size_t ctkd__loader_height(const struct ctkd__loader *loader);
 size_t ctkd__loader_width(const struct ctkd__loader *loader);
 
-/* How many different views of an image there are: 1 without augmentation. 0: a number does not make
-   them, because they come from files. */
+/* How many different views of an image there are: 1 without augmentation. 0: views have no numbers,
+   because they are made from files. */
 size_t ctkd__loader_views(const struct ctkd__loader *loader);
 /* Whether each epoch has views of its own. */
 bool ctkd__loader_augments(const struct ctkd__loader *loader);
-/* Where they have numbers: writes view `number` of sample `id`, [channels][height][width], as
-   batches have it. Any thread. */
+/* If views have numbers: writes view `number` of sample `id`, [channels][height][width], as batches
+   have it. Any thread. */
 void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size_t number,
                             float *out);
 
 /* Starts an epoch (counted from 1) at batch `first` (0 at the start; more when a run is resumed),
-   also in the middle of another. Until then there are no batches. */
+   also in the middle of another epoch. Before the first call there are no batches. */
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first);
 /* The next batch, valid until the next call of _next or _start; n is 0 when the epoch is over.
    Fails only where a file cannot be read, with its name. Allocates nothing for images in memory. */

@@ -1,7 +1,7 @@
 /*
- * Images that are files instead of a block of memory: which file an id is, its bytes, and how a
- * view is made of it. `struct ctkd__images` (data/dataset.h) has either pixels or a source; the
- * loader hands out batches of both in the same way.
+ * Images that are files instead of a block of memory: which file an id stands for, its bytes, and
+ * how views are made of it. `struct ctkd__images` (data/dataset.h) has either pixels or a source;
+ * the loader hands out batches of both in the same way.
  */
 #ifndef CTKD_DATA_SOURCE_H
 #define CTKD_DATA_SOURCE_H

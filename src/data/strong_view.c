@@ -18,8 +18,8 @@ static void identity(uint8_t table[256])
         table[v] = (uint8_t)v;
 }
 
-/* In float and in two roundings, then truncated, as Pillow's: 1 grey level is at stake. Two
-   statements, because a compiler may fuse the product and the sum within one. */
+/* In float, rounded twice and then truncated, as Pillow does: otherwise results differ by one grey
+   level. Two statements, because a compiler may fuse the product and the sum within one. */
 static uint8_t blend(uint8_t from, uint8_t to, double magnitude)
 {
     const float part = (float)magnitude * (float)(to - from);
@@ -56,7 +56,7 @@ static void brightness(const size_t histogram[256], double magnitude, uint8_t ta
 static void equalize(const size_t histogram[256], double magnitude, uint8_t table[256])
 {
     (void)magnitude;
-    size_t total = 0, last = 0; /* pixels; those of the brightest value there is */
+    size_t total = 0, last = 0; /* all pixels; those of the brightest value that occurs */
     for (int v = 0; v < 256; v++) {
         total += histogram[v];
         last = histogram[v] ? histogram[v] : last;

@@ -8,9 +8,9 @@
 #include "ctkd/status.h"
 
 /*
- * The first `limit` ids of a seeded order of 0..count-1 in which every beginning has each class in
- * its proportion, within one sample (Webster's method: the j-th sample of a class of m stands at (j
- * + 1/2) / m); so a smaller choice is part of a larger one. `ids` [limit] ascends. limit <= count <
+ * The first `limit` ids of a seeded order of 0..count-1 of which every prefix has each class in its
+ * proportion, within one sample (Webster's method: the j-th sample of a class of m stands at (j +
+ * 1/2) / m); so a smaller choice is part of a larger one. `ids` [limit] ascends. limit <= count <
  * 2^32; labels >= 0. CTKD_ENOMEM is the only failure.
  */
 ctkd_status ctkd__subset_choose(const int32_t *labels, size_t count, size_t limit, uint64_t seed,

@@ -12,11 +12,11 @@
 #include "util/thread.h"
 
 enum {
-    SLOTS = 3,              /* batches that threads of their own decode ahead */
+    SLOTS = 3,              /* batches that decoding threads prepare ahead */
     BYTES_AHEAD = 64 << 20, /* of files in memory */
 };
 
-/* What one thread needs to make views. */
+/* What a thread needs to make views. */
 struct maker {
     struct ctkd__viewer *viewer;
     uint8_t *view, *strong, *plane; /* [3][size][size] each, plane [size][size] */
@@ -50,7 +50,7 @@ struct ctkd__file_batches {
     pthread_t *threads;
     size_t n_threads, next_maker; /* started; makers that they have taken, under the lock */
     struct slot slots[SLOTS];
-    pthread_mutex_t lock; /* over all that follows, and the slots' counts */
+    pthread_mutex_t lock; /* guards all that follows, and the slots' counts */
     pthread_cond_t room, ready;
     struct failure failure;
     size_t count, next; /* positions; the next one to decode */
@@ -101,8 +101,7 @@ static ctkd_status makers_create(const struct ctkd__file_batches *b, size_t coun
     return status;
 }
 
-/* The strong view: operations on a random crop that has nothing to do with that of the other view.
- */
+/* The strong view: operations on a random crop that is independent of the other view's. */
 static ctkd_status make_strong(const struct ctkd__file_batches *b, struct maker *maker,
                                const struct ctkd__picture_file *file, uint64_t id,
                                const uint8_t *view, uint8_t *out, ctkd_error *err)
@@ -183,7 +182,7 @@ static void decode_share(void *argument, size_t worker)
     for (size_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
         uint8_t *const strong = job->strong ? maker->strong : NULL;
         const ctkd_status status = make_views(b, maker, b->position + i, maker->view, strong, &err);
-        if (status != CTKD_OK) { /* images before this one are being made: an earlier may fail */
+        if (status != CTKD_OK) { /* go on: an earlier image may fail too */
             atomic_store(&job->next, job->n);
             pthread_mutex_lock(&b->lock);
             note_failure(b, b->position + i, status, &err);
@@ -334,7 +333,7 @@ ctkd_status ctkd__file_batches_create(const struct ctkd__file_batches_config *co
     return status;
 }
 
-/* Ends what threads do for the present order; under the lock. */
+/* Stops the threads' work on the present order; under the lock. */
 static void quiet(struct ctkd__file_batches *b)
 {
     b->count = b->next = 0;

@@ -1,8 +1,8 @@
 /*
- * Batches of views of image files, as normalised floats. Files are read ahead by threads of their
- * own; decoding and resizing are done by a team when a batch is asked for, where they disturb
- * nobody, or ahead of time by threads of their own, for processors with cores to spare. A view is a
- * function of (seed, epoch, id): nothing here changes it.
+ * Batches of views of image files, as normalised floats. Separate threads read files ahead.
+ * Decoding and resizing are done by a team when a batch is asked for, so that they do not compete
+ * with the training step, or ahead of time by separate threads, for machines with cores to spare. A
+ * view is a function of (seed, epoch, id) alone, however it is made.
  */
 #ifndef CTKD_DATA_FILE_BATCHES_H
 #define CTKD_DATA_FILE_BATCHES_H
@@ -33,8 +33,9 @@ ctkd_status ctkd__file_batches_create(const struct ctkd__file_batches_config *co
                                       struct ctkd__file_batches **out, ctkd_error *err);
 void ctkd__file_batches_destroy(struct ctkd__file_batches *batches);
 
-/* From now on this team decodes, or normalises what was decoded; before, the caller alone. Copied;
-   until destroy or the next team. CTKD_ENOMEM. */
+/* From now on this team decodes, or normalises what was decoded; before the first call the caller's
+   thread does it alone. The struct is copied and used until destroy or the next team.
+   CTKD_ENOMEM. */
 ctkd_status ctkd__file_batches_use_team(struct ctkd__file_batches *batches,
                                         const struct ctkd__team *team, ctkd_error *err);
 
@@ -42,9 +43,9 @@ ctkd_status ctkd__file_batches_use_team(struct ctkd__file_batches *batches,
  */
 void ctkd__file_batches_start(struct ctkd__file_batches *batches, uint64_t epoch,
                               const uint32_t *ids, size_t count, size_t first);
-/* The next n images in order, image i into row rows[i] of x, [3][size][size] each; strong NULL
-   without. Fails with the reason of the
-   first image, of those in the batch, that cannot be read; then only start may follow. */
+/* Writes the next n images in order, image i into row rows[i] of x, [3][size][size] each; strong:
+   NULL without strong views. Fails with the reason of the first image of the batch that cannot be
+   read; then only start may follow. */
 ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *batches, size_t n,
                                     const size_t *rows, float *x, float *strong, ctkd_error *err);
 /* Nanoseconds that fill has waited, for files or for threads that decode (the mean of a team). */

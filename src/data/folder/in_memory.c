@@ -23,15 +23,15 @@ static ctkd_status read_image(const struct ctkd__image_source *source, size_t id
 
 /* --- images shared out among threads */
 
-/* Images that threads claim in their order. The first one that fails, or after which there is
-   nothing to find, ends the work; those before it have all been seen, so that the outcome does not
-   depend on the number of threads. */
+/* Images that threads claim in order. The first one that fails or settles the question ends the
+   work; all images before it have been seen, so that the outcome does not depend on the number of
+   threads. */
 struct share {
     const struct ctkd__image_source *source;
     size_t count;
     void *(*thread)(void *share);
     atomic_size_t next;
-    pthread_mutex_t lock; /* over all that follows */
+    pthread_mutex_t lock; /* guards all that follows */
     size_t end;           /* the first image that ends the work; SIZE_MAX: none */
     ctkd_status status;   /* of that image; CTKD_OK: not a failure */
     ctkd_error err;
@@ -58,7 +58,7 @@ static bool share_next(struct share *share, size_t *id)
     return *id < share->count;
 }
 
-/* Threads beside the caller: what cannot be started is not needed. */
+/* Starts threads besides the caller's; the work is done without those that cannot be started. */
 static size_t start_helpers(struct share *share, size_t first, pthread_t threads[THREADS_MAX])
 {
     cpu_set_t cpus;
@@ -90,7 +90,7 @@ static ctkd_status share_out(struct share *share, size_t first, ctkd_error *err)
 
 struct size_job {
     struct share share;
-    const size_t *size; /* that the others shall have */
+    const size_t *size; /* that the others should have */
 };
 
 /* Height and width of image `id`, from its header. */

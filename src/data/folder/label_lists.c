@@ -112,9 +112,9 @@ static ctkd_status take_line(struct reader *r, size_t number, char *line, ctkd_e
                           r->place, number, line);
     const size_t at = file_of(r, file);
     if (at == r->end)
-        return CTKD_OK; /* of another part, or one that was removed */
+        return CTKD_OK; /* it belongs to another part, or was removed */
     size_t label = ctkd__names_find(r->classes, class);
-    if (label == r->classes->count) { /* Kaggle's boxes follow behind a blank */
+    if (label == r->classes->count) { /* in Kaggle's lists boxes follow after a blank */
         class[strcspn(class, " ")] = '\0';
         label = ctkd__names_find(r->classes, class);
     }
@@ -196,7 +196,7 @@ static ctkd_status read_text(const struct ctkd__tree *tree, size_t file, char **
     return status;
 }
 
-/* The meaning of the numbers from files of the tree. */
+/* Finds the meaning of the numbers in files of the tree. */
 static ctkd_status find_map(const struct reader *r, struct numbers *numbers, ctkd_error *err)
 {
     const size_t count = ctkd__tree_count(r->tree), map = find_file(r->tree, "map_clsloc.txt"),
@@ -225,7 +225,7 @@ static ctkd_status find_map(const struct reader *r, struct numbers *numbers, ctk
     return status;
 }
 
-/* Both from the kit as it is published. */
+/* Reads numbers and their meaning from the kit as it is published. */
 static ctkd_status read_kit(struct reader *r, size_t file, struct numbers *numbers, ctkd_error *err)
 {
     static const char *const no_places[] = { NULL };
@@ -251,7 +251,7 @@ static ctkd_status read_kit(struct reader *r, size_t file, struct numbers *numbe
     return status;
 }
 
-/* The class that a number means; the count where none does. */
+/* The class that a number means; the number of classes if it means none. */
 static size_t class_of(const struct reader *r, const struct numbers *numbers, unsigned long number)
 {
     for (size_t i = 0; i < numbers->n_synsets; i++)

@@ -15,7 +15,7 @@
 #include "util/names.h"
 
 /* Labels of files first to end - 1, -1 where the list does not name one. *found: whether there is a
-   list at all; labels are written then only. CTKD_EFORMAT: a class that is none of `classes`,
+   list at all; labels are written only then. CTKD_EFORMAT: a class that is none of `classes`,
    numbers without their meaning, a list of another length. */
 ctkd_status ctkd__label_list_read(const struct ctkd__tree *tree, size_t first, size_t end,
                                   const struct ctkd__names *classes, int32_t *labels, bool *found,

@@ -133,7 +133,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The folders in a folder, in byte order, also those without files; NULL: out of memory. */
+/* The folders inside a folder, in byte order, including those without files; NULL: out of
+   memory. */
 static char **children_of(const struct ctkd__tree *tree, const char *folder)
 {
     const size_t length = strlen(folder) + (folder[0] != '\0');
@@ -162,7 +163,7 @@ static char **children_of(const struct ctkd__tree *tree, const char *folder)
     }
     if (count > 1)
         qsort(names, count, sizeof *names, by_name);
-    for (size_t i = 0; i < count; i++) { /* files and folders may have named the same */
+    for (size_t i = 0; i < count; i++) { /* the same folder may come from files and folders */
         if (kept && strcmp(names[kept - 1], names[i]) == 0)
             free(names[i]);
         else
@@ -185,7 +186,7 @@ static const char *find_part(char *const *folders, const char *const *wanted)
     return NULL;
 }
 
-/* Kaggle's ImageNet has its parts deep below files about them. */
+/* Goes down one folder: Kaggle's ImageNet has its parts deep below files that describe them. */
 static bool go_inside(struct finder *f)
 {
     static const char *const places[] = { "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC" };
@@ -281,7 +282,7 @@ static ctkd_status names_of_folders(const struct finder *f, const struct ctkd__n
     if (!text)
         return no_memory(f, err);
     size_t used = 0;
-    for (size_t i = 0; i < count; i++) /* a line end in a name makes two names, one of no folder */
+    for (size_t i = 0; i < count; i++) /* a line end would split a name in two */
         used += (size_t)sprintf(text + used, "%s\n", f->folders[i]);
     text[used] = '\0';
     const ctkd_status status =
@@ -312,7 +313,7 @@ static void list_end(struct name_list *list)
                  list->count - NAMED);
 }
 
-/* The folders that are no class. */
+/* Lists the folders that are not classes. */
 static struct name_list list_unknown(const struct ctkd__names *classes, char *const *folders)
 {
     struct name_list list = { 0 };
@@ -323,7 +324,7 @@ static struct name_list list_unknown(const struct ctkd__names *classes, char *co
     return list;
 }
 
-/* The classes without a folder. */
+/* Lists the classes without a folder. */
 static struct name_list list_missing(const struct ctkd__names *classes, char *const *folders)
 {
     struct name_list list = { 0 };
@@ -583,7 +584,7 @@ static ctkd_status choose_class(const struct finder *f, const struct ctkd__layou
     char place[2100], folder[NAME_BYTES];
     join(folder, f->train, f->out->classes->items[all->labels[first]]);
     if (count < 2 && f->options->allow_empty)
-        return CTKD_OK; /* it stays a training image */
+        return CTKD_OK; /* a single image stays a training image */
     if (count < 2)
         return ctkd__fail(err, CTKD_EFORMAT,
                           "%s: found 1 image, expected at least 2 of each class: one is held out "

@@ -6,9 +6,9 @@
  *   CLASS/... alone: of each class the share `holdout` becomes test images, chosen by a hash of the
  *   name, so that files that are added later leave the others where they are
  *
- * A class is a folder; what lies in folders below it belongs to it. Classes are numbered in the
- * order of their names. Files are known as images by the endings of their names here; what is in
- * them decides when they are read.
+ * A class is a folder; everything in folders below it belongs to it. Classes are numbered in the
+ * order of their names. Here files are recognised as images by the endings of their names; when
+ * they are read, their contents decide.
  */
 #ifndef CTKD_DATA_LAYOUT_H
 #define CTKD_DATA_LAYOUT_H
@@ -41,7 +41,7 @@ struct ctkd__layout {
     struct ctkd__layout_part train, test;
     size_t base_bytes;  /* of names in the tree: those of folders around the layout */
     bool held_out;      /* test images are a share of the training folder's */
-    size_t excluded;    /* files that the list of `exclude` names */
+    size_t excluded;    /* files that `exclude` lists */
     char not_read[160]; /* "1 GIF, 3 TIFF": images of formats that are not read; "": none */
 };
 
@@ -59,7 +59,7 @@ ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
                               ctkd_error *err);
 void ctkd__layout_fini(struct ctkd__layout *layout);
 
-/* Whether a file is called as images are, also of formats that are not read. */
+/* Whether a file's name ends like an image's, including formats that cannot be read. */
 bool ctkd__is_image_name(const char *name);
 
 #endif

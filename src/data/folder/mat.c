@@ -25,7 +25,7 @@ enum {
 enum { STRUCT_CLASS = 2, CHAR_CLASS = 4 };
 enum { HEADER_BYTES = 128, FIELDS_MAX = 64, INFLATED_MAX = 1 << 26 };
 
-/* Bytes that are left to read. */
+/* The bytes that remain to be read. */
 struct span {
     const uint8_t *at;
     size_t n;
@@ -86,7 +86,7 @@ static bool open_matrix(const struct element *element, struct matrix *out)
     return true;
 }
 
-/* A number, of whatever type it was small enough for. */
+/* A number, which is stored in the smallest type that holds it. */
 static bool read_number(const struct element *element, double *out)
 {
     struct matrix matrix;
@@ -191,7 +191,7 @@ static bool is_synsets(const struct matrix *matrix)
            memcmp(matrix->name.at, "synsets", 7) == 0;
 }
 
-/* What a compressed element holds, freed by the caller; NULL: damaged or out of memory. */
+/* Unpacks a compressed element; the caller frees the result. NULL: damaged or out of memory. */
 static uint8_t *inflate_element(const struct element *element, size_t *size)
 {
     z_stream stream = { .next_in = (uint8_t *)(uintptr_t)element->data.at,

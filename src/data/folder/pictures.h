@@ -1,13 +1,13 @@
 /*
- * Image files of a command line: files as they are named, and of folders the files in them and
- * below that are called as images are, in the order of the bytes of their names.
+ * Image files of a command line: files that are named, and for folders all files in and below them
+ * whose names end like images', in the byte order of their names.
  */
 #ifndef CTKD_DATA_PICTURES_H
 #define CTKD_DATA_PICTURES_H
 
 #include "data/folder/tree.h"
 
-struct ctkd__pictures; /* read only after the last _add: any number of threads may use it */
+struct ctkd__pictures; /* constant after the last _add: then any number of threads may use it */
 
 ctkd_status ctkd__pictures_create(struct ctkd__pictures **out, ctkd_error *err);
 void ctkd__pictures_destroy(struct ctkd__pictures *pictures);
@@ -17,7 +17,7 @@ void ctkd__pictures_destroy(struct ctkd__pictures *pictures);
 ctkd_status ctkd__pictures_add(struct ctkd__pictures *pictures, const char *path, ctkd_error *err);
 
 size_t ctkd__pictures_count(const struct ctkd__pictures *pictures);
-/* Files of the folders that are not called as images. */
+/* The number of files in the folders whose names do not end like images'. */
 size_t ctkd__pictures_others(const struct ctkd__pictures *pictures);
 
 /* All bytes of file i, and what messages call it. */

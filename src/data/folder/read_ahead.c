@@ -21,7 +21,7 @@ struct ctkd__read_ahead {
     pthread_t *threads;
     size_t n_threads;
 
-    pthread_mutex_t lock; /* over all that follows, and the entries */
+    pthread_mutex_t lock; /* guards all that follows, and the entries */
     pthread_cond_t room, ready;
     const uint32_t *ids;
     size_t count, next; /* positions; the next one to read */
@@ -31,8 +31,8 @@ struct ctkd__read_ahead {
     bool stop;
 };
 
-/* Whether a thread may read the next file; under the lock. Without anything in memory one file may
-   be read, however long it is. */
+/* Whether a thread may read the next file; under the lock. If nothing is in memory, one file may be
+   read however long it is. */
 static bool can_read(const struct ctkd__read_ahead *ahead)
 {
     return ahead->next < ahead->count &&
@@ -56,7 +56,8 @@ static void *read_files(void *argument)
         ahead->reading++;
         pthread_mutex_unlock(&ahead->lock);
         struct ctkd__tree_bytes file;
-        /* Who takes it reads a failed file again, for the reason. */
+        /* A file that failed is read again by the thread that takes it, which reports the
+           reason. */
         const ctkd_status status = ctkd__image_source_read(ahead->source, id, &file, NULL);
         pthread_mutex_lock(&ahead->lock);
         ahead->reading--;
@@ -168,7 +169,7 @@ ctkd_status ctkd__read_ahead_take(struct ctkd__read_ahead *ahead, size_t positio
     if (!failed)
         return CTKD_OK;
     const ctkd_status status = ctkd__image_source_read(ahead->source, id, out, err);
-    if (status == CTKD_OK) { /* it can be read now: counted like the others */
+    if (status == CTKD_OK) { /* it can be read now: count it like the others */
         pthread_mutex_lock(&ahead->lock);
         ahead->bytes += out->size;
         pthread_mutex_unlock(&ahead->lock);

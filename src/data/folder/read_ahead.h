@@ -1,6 +1,6 @@
 /*
  * Files read ahead in a known order by threads that only wait for the disk or the network, so that
- * who decodes finds the bytes in memory.
+ * decoders find the bytes in memory.
  */
 #ifndef CTKD_DATA_READ_AHEAD_H
 #define CTKD_DATA_READ_AHEAD_H
@@ -10,8 +10,8 @@
 struct ctkd__read_ahead_config {
     size_t threads;   /* >= 1 */
     size_t window;    /* files ahead of the first that was not taken */
-    size_t bytes_max; /* of files that were read and not given back: about a file of each thread
-                         more */
+    size_t bytes_max; /* bytes of files that were read and not given back; may be exceeded by about
+                         a file per thread */
 };
 
 struct ctkd__read_ahead;
@@ -23,12 +23,12 @@ ctkd_status ctkd__read_ahead_create(const struct ctkd__image_source *source,
 void ctkd__read_ahead_destroy(struct ctkd__read_ahead *ahead);
 
 /* Forgets what was read and begins with ids[first], until ids[count - 1]; they are read until the
-   next start. Nothing that was taken may be out. */
+   next start. Everything that was taken must have been given back. */
 void ctkd__read_ahead_start(struct ctkd__read_ahead *ahead, const uint32_t *ids, size_t count,
                             size_t first);
 
-/* The file of ids[position], waited for; each position once, by any thread, and without a long way
-   between the positions that several threads take. Errors of ctkd__image_source_read. */
+/* The file of ids[position], waited for; each position once, by any thread, and the positions that
+   several threads take at a time must lie close together. Errors of ctkd__image_source_read. */
 ctkd_status ctkd__read_ahead_take(struct ctkd__read_ahead *ahead, size_t position,
                                   struct ctkd__tree_bytes *out, ctkd_error *err);
 /* Frees what was taken. */

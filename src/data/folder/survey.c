@@ -21,7 +21,7 @@ struct surveyor {
     ctkd__survey_progress progress;
     void *context;
     atomic_size_t next, done;
-    atomic_int status; /* of memory; a file's faults are its own */
+    atomic_int status; /* out of memory only; a file's faults are stored with it */
 };
 
 static uint32_t file_of(const struct ctkd__layout *layout, size_t i)
@@ -100,7 +100,7 @@ static void *help_survey(void *argument)
     return survey_share(argument, false);
 }
 
-/* Threads beside the caller; those that cannot be started are not needed. */
+/* Starts threads besides the caller's; the work is done without those that cannot be started. */
 static void survey_files(struct surveyor *s)
 {
     pthread_t threads[HELPERS_MAX];
@@ -118,7 +118,8 @@ static void survey_files(struct surveyor *s)
 
 /* --- all files */
 
-/* Copies together; of them test images first, then the order of the layout. */
+/* Orders copies next to each other; among copies test images first, then by the order of the
+   layout. */
 static int by_contents(const void *a, const void *b)
 {
     const struct ctkd__surveyed *const x = *(struct ctkd__surveyed *const *)a,

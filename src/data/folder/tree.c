@@ -13,7 +13,7 @@
 #include "data/folder/tree_cache.h"
 #include "util/error.h"
 
-/* A tree of fewer files is scanned as fast as it is found in the cache. */
+/* A tree of fewer files is scanned as fast as it is read from the cache. */
 enum { CACHED_FILES = 10000 };
 
 void ctkd__tree_bytes_free(struct ctkd__tree_bytes *bytes)
@@ -29,7 +29,7 @@ static ctkd_status no_memory(const struct ctkd__tree *tree, ctkd_error *err)
     return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory for %zu names", tree->path, tree->count);
 }
 
-/* Room for one item more in an array that doubles. */
+/* Makes room for one more item in an array that doubles. */
 static bool grow(void **items, size_t count, size_t *capacity, size_t bytes)
 {
     if (count < *capacity)

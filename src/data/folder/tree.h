@@ -1,7 +1,7 @@
 /*
- * The files under a path, by name: of a folder, or of a .zip or .tar that is read in place. Files
- * of the same names have the same indices whichever of them holds these: the order is that of the
- * bytes of their names, part by part ("a/z" before "a-b/a").
+ * The files under a path, by name: of a folder, or of a .zip or .tar that is read in place. The
+ * same names have the same indices whether a folder or an archive holds them: files are ordered by
+ * the bytes of their names, part by part ("a/z" before "a-b/a").
  */
 #ifndef CTKD_DATA_TREE_H
 #define CTKD_DATA_TREE_H
@@ -50,12 +50,12 @@ const char *ctkd__tree_name(const struct ctkd__tree *tree, size_t i);
 /* Folders, in the same order; those that are empty too, where an archive says so. */
 size_t ctkd__tree_folders(const struct ctkd__tree *tree);
 const char *ctkd__tree_folder(const struct ctkd__tree *tree, size_t i);
-/* Index of a file's name; the count where there is none. */
+/* The index of a file name; the number of files if there is none. */
 size_t ctkd__tree_find(const struct ctkd__tree *tree, const char *name);
 /* Files first to *end - 1 have names that begin with `prefix` and a slash ("": all). */
 size_t ctkd__tree_below(const struct ctkd__tree *tree, const char *prefix, size_t *end);
 
-/* All bytes of file i; of more than `limit` none is read, and that is CTKD_ERANGE. */
+/* Reads all bytes of file i. CTKD_ERANGE: it has more than `limit`, and nothing is read. */
 ctkd_status ctkd__tree_read(const struct ctkd__tree *tree, size_t i, size_t limit,
                             struct ctkd__tree_bytes *out, ctkd_error *err);
 /* What messages call file i: "PATH/train/ants/1.jpg", "PATH.zip: train/ants/1.jpg". */

@@ -1,4 +1,4 @@
-/* How a tree is made: of a folder (tree_folder.c) or an archive (tree_zip.c, tree_tar.c). */
+/* How a tree is built from a folder (tree_folder.c) or an archive (tree_zip.c, tree_tar.c). */
 #ifndef CTKD_DATA_TREE_BUILD_H
 #define CTKD_DATA_TREE_BUILD_H
 
@@ -11,7 +11,7 @@ enum ctkd__tree_storage {
     CTKD__STORED_FILE, /* in the file of its name */
     CTKD__STORED_PLAIN,
     CTKD__STORED_ZIP, /* behind a local header; plain, or deflated where `deflated` */
-    CTKD__STORED_NOT  /* a link or an encrypted file in an archive: named when it is read */
+    CTKD__STORED_NOT  /* in an archive: a link, or encrypted: unreadable */
 };
 
 struct ctkd__tree_file {
@@ -72,7 +72,7 @@ ctkd_status ctkd__tree_sort(struct ctkd__tree *tree, ctkd_error *err);
 ctkd_status ctkd__tree_archive_read(const struct ctkd__tree_archive *archive, uint64_t offset,
                                     void *out, size_t size, ctkd_error *err);
 
-/* Fill a tree. Those of archives add the files of the last one below `folder`. */
+/* These fill a tree. Those for archives add the files of the tree's last archive below `folder`. */
 ctkd_status ctkd__tree_scan_folder(struct ctkd__tree *tree, ctkd_error *err);
 ctkd_status ctkd__tree_scan_zip(struct ctkd__tree *tree, const char *folder, ctkd_error *err);
 ctkd_status ctkd__tree_scan_tar(struct ctkd__tree *tree, const char *folder, ctkd_error *err);
@@ -82,7 +82,7 @@ ctkd_status ctkd__tree_open_archive(struct ctkd__tree *tree, const char *path, c
 ctkd_status ctkd__tree_scan_archive(struct ctkd__tree *tree, const char *path, const char *folder,
                                     ctkd_error *err);
 
-/* Frees all but the path: a tree before its scan. */
+/* Frees everything but the path: the tree is then as before its scan. */
 void ctkd__tree_clear(struct ctkd__tree *tree);
 
 /* The bytes of a file of a .zip. */

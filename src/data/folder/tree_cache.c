@@ -35,7 +35,8 @@ static int64_t time_of(const struct stat *info)
     return (int64_t)info->st_mtim.tv_sec * 1000000000 + info->st_mtim.tv_nsec;
 }
 
-/* What a tree is found by: where it lies and what is mounted. Its length; 0: no such path. */
+/* Makes the key of a tree: its path and what is mounted. Returns the key's length; 0: no such
+   path. */
 static size_t make_key(const struct ctkd__tree *tree, char key[KEY_MAX])
 {
     char *const path = realpath(tree->path, NULL);
@@ -47,7 +48,7 @@ static size_t make_key(const struct ctkd__tree *tree, char key[KEY_MAX])
     return n < KEY_MAX ? n : 0;
 }
 
-/* The file of a key; false without a folder for it. */
+/* The cache file of a key; false if there is no cache folder. */
 static bool cache_path(const char *key, size_t n, char *out, size_t bytes)
 {
     char digest[65];
@@ -85,10 +86,10 @@ static bool is_settled(const struct ctkd__tree *tree, int64_t began)
     return settled;
 }
 
-/* A piece of the file, into its sum and, with a stream, to it. */
+/* Adds a piece of the file to the sum and, unless stream is NULL, writes it. */
 static void put(FILE *stream, const void *bytes, size_t n, uint32_t *crc)
 {
-    if (n == 0) /* at NULL the sum would begin anew */
+    if (n == 0) /* crc32 restarts the sum at NULL */
         return;
     if (stream)
         fwrite(bytes, 1, n, stream);
@@ -182,7 +183,7 @@ static bool open_archives(struct ctkd__tree *tree, const struct archive_stamp *s
     return same;
 }
 
-/* Whether every place in the arrays is one that there is. */
+/* Whether every index and offset in the arrays is valid. */
 static bool is_sound(const struct ctkd__tree *tree)
 {
     const size_t n = tree->text_bytes;

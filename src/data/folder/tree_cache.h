@@ -1,15 +1,15 @@
 /*
- * Trees that were scanned before: in $XDG_CACHE_HOME/ctkd (~/.cache/ctkd) lies a file for each
- * large one. It holds for as long as its folders and archives have the times and sizes that they
- * had; without a folder for it, or with a damaged one, trees are scanned as ever.
+ * A cache of scanned trees: $XDG_CACHE_HOME/ctkd (~/.cache/ctkd) has a file for each large tree. A
+ * file is valid as long as the tree's folders and archives keep their times and sizes; without a
+ * cache folder, or if a file is damaged, trees are scanned as usual.
  */
 #ifndef CTKD_DATA_TREE_CACHE_H
 #define CTKD_DATA_TREE_CACHE_H
 
 #include "data/folder/tree_build.h"
 
-/* Fills an empty tree of tree->path and tree->mounts, archives opened; false where nothing that
-   holds was kept: the tree is then empty. */
+/* Fills an empty tree whose path and mounts are set, and opens its archives; false if the cache has
+   nothing valid: the tree is then empty. */
 bool ctkd__tree_cache_read(struct ctkd__tree *tree);
 /* Keeps a tree that was scanned from `began` on (seconds since 1970), unless one of its folders
    changed so shortly before that its time would not show another change. */

@@ -10,7 +10,7 @@
 #include "data/folder/tree_build.h"
 #include "util/error.h"
 
-/* A folder that is being read, and those above it: where a link may not lead back to. */
+/* A folder that is being read, and those above it, to which no link may lead back. */
 struct place {
     const struct place *above;
     dev_t device;
@@ -38,8 +38,8 @@ static ctkd_status cannot_read(const struct scan *scan, ctkd_error *err)
                       scan->name[0] ? "/" : "", scan->name, strerror(errno));
 }
 
-/* What an entry is; 0: nothing that is read (a socket, a device). A link that leads nowhere is a
-   file: only a reader of that file misses it. */
+/* What an entry is; 0: nothing that is read (a socket, a device). A link that leads nowhere counts
+   as a file: only reading that file fails. */
 static int kind_of(int folder, const struct dirent *entry)
 {
     struct stat info;
@@ -124,7 +124,7 @@ static ctkd_status scan_entry(struct scan *scan, int folder, const struct place 
     return status;
 }
 
-/* Takes the descriptor. */
+/* Scans a folder; closes the descriptor. */
 static ctkd_status scan_folder(struct scan *scan, int descriptor, const struct place *above)
 {
     struct listing list = { 0 };

@@ -15,7 +15,7 @@ struct tar_walk {
     const char *folder; /* below which its files appear */
     uint64_t at, end;
     bool inner;
-    /* What headers of their own say of the next file; NULL, UINT64_MAX: nothing. */
+    /* What extension headers say about the next file; NULL, UINT64_MAX: nothing. */
     char *long_name;
     uint64_t long_size;
 };
@@ -93,7 +93,7 @@ static bool parse_header(const uint8_t block[BLOCK], struct tar_header *header)
     return true;
 }
 
-/* The text of a header of its own (a long name, pax records), freed by the caller. */
+/* The text of an extension header (a long name, pax records), freed by the caller. */
 static ctkd_status read_text(struct tar_walk *walk, uint64_t size, char **out, ctkd_error *err)
 {
     if (size > LONG_BYTES_MAX)
@@ -200,7 +200,7 @@ static ctkd_status add_file(struct tar_walk *walk, const struct tar_header *head
     if (strchr("12S", header->type) && header->type) /* links, and files with holes */
         file.storage = CTKD__STORED_NOT;
     else if (header->type && !strchr("07", header->type))
-        return CTKD_OK; /* devices, and headers that say nothing of a file's bytes */
+        return CTKD_OK; /* devices, and headers that do not concern a file's bytes */
     else
         status = add_inner(walk, name, n, size, &done, err);
     return status == CTKD_OK && !done
@@ -208,7 +208,7 @@ static ctkd_status add_file(struct tar_walk *walk, const struct tar_header *head
                : status;
 }
 
-/* A header that says something of the next file. */
+/* An extension header, which describes the next file. */
 static ctkd_status walk_extension(struct tar_walk *walk, char type, uint64_t size, ctkd_error *err)
 {
     ctkd_status status;

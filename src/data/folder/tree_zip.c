@@ -12,7 +12,7 @@ enum {
     COMMENT_MAX = 65535,
     END64_BYTES = 56,
     LOCATOR_BYTES = 20,
-    DEFLATE_MOST = 1032, /* bytes from one */
+    DEFLATE_MOST = 1032, /* the most bytes that one deflated byte expands to */
     ENTRY_BYTES = 46,
     LOCAL_BYTES = 30
 };
@@ -43,7 +43,7 @@ struct directory {
     uint64_t offset, bytes, entries;
 };
 
-/* The record of large archives, whose place a locator before the other one tells. */
+/* Reads the record of large archives; a locator before the end record says where it is. */
 static ctkd_status read_end64(const struct ctkd__tree_archive *archive, uint64_t end_at,
                               struct directory *out, ctkd_error *err)
 {
@@ -210,8 +210,8 @@ ctkd_status ctkd__tree_read_zip(const struct ctkd__tree *tree, size_t i,
     if (status != CTKD_OK)
         return status;
     const uint64_t data = file->offset + LOCAL_BYTES + u16(local + 26) + u16(local + 28);
-    /* Before any memory is taken for what the directory says: nothing deflates to less than a
-       thousandth of it. */
+    /* Checked before memory is allocated for the sizes in the directory: deflate shrinks data to
+       about a thousandth at most. */
     if (data > archive->bytes || file->packed > archive->bytes - data ||
         file->size / DEFLATE_MOST > file->packed)
         return damaged_file(tree, i, "its sizes do not fit the archive", err);

@@ -44,10 +44,10 @@ struct ctkd__crop_view {
 struct ctkd__crop_view ctkd__crop_draw(uint64_t seed, uint64_t epoch, uint64_t id, size_t width,
                                        size_t height, const struct ctkd__crop_ranges *ranges);
 
-/* Evaluation: Resize(short_side), then CenterCrop(crop). *resized gets the size of the whole
-   resized image (long side truncated), the result is the window of it; an image smaller than the
-   crop in a direction is resized so that its short side is the crop (crop <= short_side is the
-   caller's to check, so this never happens). Offsets round(0.5 (side - crop)), halves to even. */
+/* Evaluation: Resize(short_side), then CenterCrop(crop). resized receives the width and height of
+   the whole resized image (long side truncated); the result is the window on it, at offsets
+   round((side - crop)/2), halves to even. The caller ensures crop <= short_side, so that the window
+   always lies inside. */
 struct ctkd__box ctkd__crop_centre(size_t width, size_t height, size_t short_side, size_t crop,
                                    size_t resized[2]);
 

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* Where the stored image's pixel that an upright one takes begins, and the way to the next pixel
-   and to the next row, in pixels of the stored image. */
+/* A walk over the stored image in upright order: byte offset of the first upright pixel, and the
+   steps in bytes to the next pixel of a row and from one row to the next. */
 struct turned_walk {
     ptrdiff_t first, next, row;
 };

@@ -12,7 +12,7 @@ struct ctkd__picture_reader {
     struct ctkd__picture_buffer pixels, rows, turned;
 };
 
-/* --- formats that are only named */
+/* --- formats that are recognised but not read */
 
 static bool begins(const uint8_t *bytes, size_t size, const char *magic, size_t n)
 {
@@ -101,7 +101,7 @@ static ctkd_status find_format(const struct ctkd__picture_file *file,
         file->size > 2 ? file->bytes[2] : 0);
 }
 
-/* --- for the formats */
+/* --- helpers for the formats */
 
 uint8_t *ctkd__picture_buffer(struct ctkd__picture_buffer *buffer, size_t size)
 {
@@ -110,7 +110,7 @@ uint8_t *ctkd__picture_buffer(struct ctkd__picture_buffer *buffer, size_t size)
     size += CTKD__PICTURE_SLACK;
     if (size > buffer->size) {
         free(buffer->bytes);
-        buffer->bytes = calloc(size, 1); /* the slack behind the pixels is read */
+        buffer->bytes = calloc(size, 1); /* the slack after the pixels may be read: zero it */
         buffer->size = buffer->bytes ? size : 0;
     }
     return buffer->bytes;
@@ -214,7 +214,7 @@ static ctkd_status check_box(const struct ctkd__picture_file *file,
     return CTKD_OK;
 }
 
-/* Decodes all of the image, turns it, and shows the box of that. */
+/* Decodes the whole image, turns it upright, and returns the box of the result. */
 static ctkd_status decode_turned(struct ctkd__picture_reader *reader,
                                  const struct ctkd__picture_format *format,
                                  const struct ctkd__picture_job *all, int orientation,

@@ -1,16 +1,15 @@
-/* What a format of image files gives to picture.c; the list is there. */
+/* What a format of image files provides to picture.c, which has the list of formats. */
 #ifndef CTKD_DATA_PICTURE_FORMATS_H
 #define CTKD_DATA_PICTURE_FORMATS_H
 
 #include "data/picture/picture.h"
 
-/* Memory that grows and is used again. */
+/* Memory that grows and is reused. */
 struct ctkd__picture_buffer {
     uint8_t *bytes;
     size_t size;
 };
-/* At least `size` bytes and the slack behind them; NULL when there is no memory. Contents are lost.
- */
+/* At least `size` bytes and the slack behind them; NULL: out of memory. The contents are lost. */
 uint8_t *ctkd__picture_buffer(struct ctkd__picture_buffer *buffer, size_t size);
 
 struct ctkd__picture_job {
@@ -23,7 +22,7 @@ struct ctkd__picture_job {
 struct ctkd__picture_format {
     const char *name;
     bool (*detect)(const uint8_t *bytes, size_t size);
-    /* NULL: the format is known by name only. */
+    /* NULL: the format is recognised but cannot be read. */
     ctkd_status (*probe)(const struct ctkd__picture_file *file, struct ctkd__picture_info *out,
                          ctkd_error *err);
     ctkd_status (*decode)(const struct ctkd__picture_job *job, struct ctkd__picture *out,
@@ -43,7 +42,7 @@ ctkd_status ctkd__picture_damaged(const struct ctkd__picture_file *file, const c
 void ctkd__picture_view(const uint8_t *pixels, size_t stride, const struct ctkd__box *box,
                         struct ctkd__picture *out);
 
-/* `in` as its orientation (1 to 8) means it, in `buffer`; false: no memory. */
+/* Turns `in` upright, from orientation 1 to 8, into `buffer`; false: out of memory. */
 bool ctkd__picture_turn(const struct ctkd__picture *in, int orientation,
                         struct ctkd__picture_buffer *buffer, struct ctkd__picture *out);
 

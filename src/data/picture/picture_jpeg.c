@@ -30,7 +30,7 @@ static void fail(j_common_ptr info)
     longjmp(d->failed, 1);
 }
 
-/* Warnings are counted by the library's own counter; the one that matters is the missing end. */
+/* The library counts warnings itself; the one that matters here is the missing end. */
 static void note(j_common_ptr info, int level)
 {
     if (level >= 0)
@@ -102,8 +102,8 @@ static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__pic
 }
 
 /* Whether the library's partial decode gives the bytes of the whole decode: baseline Huffman, 8
-   bits, chroma at half or full resolution; elsewhere (four times subsampled, arithmetic) 2.1 has
-   faults. Progressive files need all of their scans anyway. */
+   bits, chroma at half or full resolution; elsewhere (four times subsampled, arithmetic) version
+   2.1 has bugs. Progressive files need all of their scans anyway. */
 static bool can_crop(const struct jpeg_decompress_struct *info)
 {
     if (info->progressive_mode || info->arith_code || info->data_precision != 8)
@@ -118,7 +118,8 @@ static bool can_crop(const struct jpeg_decompress_struct *info)
     return plain;
 }
 
-/* A file without its end marker is decoded to the end, so that what is missing is always found. */
+/* Whether the end marker is there: a file without it is decoded to the end, so that missing data is
+   always found. */
 static bool has_end(const struct ctkd__picture_file *file)
 {
     enum { TAIL = 65536 };
@@ -182,7 +183,7 @@ static void read_rows(struct jpeg_decompress_struct *info, size_t rows, uint8_t 
     }
 }
 
-/* Runs under setjmp: returns false when there is no memory, else jumps out on every error. */
+/* Runs under setjmp: returns false when out of memory, and jumps out on every other error. */
 static bool decode_rows(struct jpeg_decoder *d, const struct ctkd__picture_job *job,
                         struct ctkd__picture *out)
 {

@@ -91,14 +91,14 @@ static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__pic
     return CTKD_OK;
 }
 
-/* 16-bit grey becomes what Pillow makes of its mode I;16: cut at 255. */
+/* Converts 16-bit grey as Pillow converts its mode I;16: cut off at 255. */
 static void cut_to_bytes(uint8_t *row, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         row[i] = row[2 * i] ? 255 : row[2 * i + 1];
 }
 
-/* Tells libpng what the rows shall be; true when they are 16-bit grey, which stays as it is. */
+/* Tells libpng the form of the rows; true if they are 16-bit grey, which libpng leaves as it is. */
 static bool set_transforms(struct png_decoder *d)
 {
     const int type = png_get_color_type(d->png, d->info);
@@ -121,7 +121,7 @@ static void grey_to_rgb(uint8_t *row, size_t n)
         row[3 * i] = row[3 * i + 1] = row[3 * i + 2] = row[i];
 }
 
-/* Runs under setjmp: returns false when there is no memory, else jumps out on every error. */
+/* Runs under setjmp: returns false when out of memory, and jumps out on every other error. */
 static bool decode_rows(struct png_decoder *d, const struct ctkd__picture_job *job,
                         struct ctkd__picture *out)
 {

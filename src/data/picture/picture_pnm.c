@@ -18,7 +18,7 @@ static bool is_pnm(const uint8_t *bytes, size_t size)
            isspace(bytes[2]);
 }
 
-/* The next number; blanks and comments before it are passed over. False at anything else. */
+/* Reads the next number, skipping blanks and comments before it. False at anything else. */
 static bool read_number(const struct ctkd__picture_file *file, size_t *at, size_t *out)
 {
     bool comment = false;
@@ -47,7 +47,7 @@ static ctkd_status read_header(const struct ctkd__picture_file *file, struct hea
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
                           "%s: found a PNM with values up to %zu, expected at most 255", file->name,
                           out->maximum);
-    out->at++; /* one blank, then the values */
+    out->at++; /* exactly one blank, then the values */
     return CTKD_OK;
 }
 

@@ -46,5 +46,5 @@ static ctkd_status decode(const struct ctkd__picture_job *job, struct ctkd__pict
 
 const struct ctkd__picture_format ctkd__picture_webp = { "WebP", is_webp, probe, decode };
 #else
-typedef int ctkd__no_webp; /* a translation unit is never empty */
+typedef int ctkd__no_webp; /* ISO C forbids an empty translation unit */
 #endif

@@ -18,7 +18,7 @@ struct ctkd__resizer {
     enum ctkd__resize_order order;
 };
 
-/* Bytes, not kept; false when there is no memory. */
+/* Makes room for `wanted` bytes without keeping the contents; false when out of memory. */
 static bool reserve(void **memory, size_t *size, size_t wanted)
 {
     if (wanted <= *size)
@@ -64,8 +64,8 @@ static double support_of(double scale)
     return scale < 1.0 ? 1.0 : scale;
 }
 
-/* Weights of outputs first .. first + count - 1 of n_out from n_in; of these inputs the first
-   `missing` are not at hand. */
+/* Weights of outputs first .. first + count - 1 of n_out from n_in; the first `missing` of these
+   inputs are not available. */
 static bool make_weights(struct ctkd__resize_weights *w, size_t n_in, size_t n_out, size_t first,
                          size_t count, size_t missing)
 {
@@ -179,7 +179,7 @@ static void range_read(const struct ctkd__resize_weights *w, size_t count, size_
     *end = w->taps[count - 1].first + w->taps[count - 1].count;
 }
 
-/* What one resize is asked for. */
+/* The parameters of one resize. */
 struct resize_job {
     const struct ctkd__picture *in;
     struct ctkd__box window; /* its corner: in `in`, in directions that do not change */
@@ -194,7 +194,7 @@ static void put_row(const struct resize_job *job, size_t r, const uint8_t *row)
     spread(row, n, job->flip, n * job->window.height, job->out + r * n);
 }
 
-/* All rows that are needed through the horizontal pass, then the vertical one row by row. */
+/* Runs the horizontal pass over all rows that are needed, then the vertical pass row by row. */
 static ctkd_status horizontal_first(struct ctkd__resizer *z, const struct resize_job *job)
 {
     const struct ctkd__picture *const in = job->in;
@@ -228,7 +228,7 @@ static ctkd_status horizontal_first(struct ctkd__resizer *z, const struct resize
     return CTKD_OK;
 }
 
-/* Row by row: the columns that are needed through the vertical pass, then the horizontal one. */
+/* Row by row, runs the vertical pass over the columns that are needed, then the horizontal pass. */
 static ctkd_status vertical_first(struct ctkd__resizer *z, const struct resize_job *job)
 {
     const struct ctkd__picture *const in = job->in;
@@ -309,7 +309,7 @@ static ctkd_status resize(struct ctkd__resizer *z, const struct ctkd__resize_pla
         job.window.left = window->left - left;
     if (!job.changes_height)
         job.window.top = window->top - top;
-    /* With thousands of taps the sums leave 32 bits. */
+    /* With thousands of taps the sums would overflow 32 bits. */
     const bool narrow = plan->width_in / plan->width < TAPS_MAX / 4 &&
                         plan->height_in / plan->height < TAPS_MAX / 4;
     z->passes = narrow ? z->preferred : &ctkd__resize_portable;

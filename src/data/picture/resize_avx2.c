@@ -94,7 +94,7 @@ AVX2 static inline __m128i vertical_block(const int32_t *weights, size_t taps, c
             _mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(high[h], LOW_BITS), low[h]),
                              _mm256_set1_epi32(1 << (CTKD__RESIZE_BITS - 1))),
             CTKD__RESIZE_BITS);
-    /* unpacklo and unpackhi work within halves, and so does packs: the order is restored. */
+    /* unpacklo, unpackhi and packs all work within 128-bit halves, so packs restores the order. */
     const __m256i words = _mm256_packs_epi32(sums[0], sums[1]);
     return _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
 }

@@ -21,18 +21,18 @@ struct ctkd__resize_weights {
 };
 
 struct ctkd__resize_passes {
-    /* count pixels (R, G, B) from one row; may read CTKD__PICTURE_SLACK bytes behind the last
-       input, and write no more than the pixels. */
+    /* count pixels (R, G, B) from one row; may read CTKD__PICTURE_SLACK bytes past the last input,
+       but writes only the pixels. */
     void (*horizontal)(const struct ctkd__resize_weights *weights, size_t count, const uint8_t *in,
                        uint8_t *out);
     /* `bytes` values of output row i; `in` is its first input row. May write CTKD__PICTURE_SLACK
-       bytes behind them. */
+       bytes past them. */
     void (*vertical)(const struct ctkd__resize_weights *weights, size_t i, const uint8_t *in,
                      size_t stride, size_t bytes, uint8_t *out);
 };
 
 extern const struct ctkd__resize_passes ctkd__resize_portable;
-/* Those of this CPU; NULL where there are none. */
+/* The vector passes of this CPU; NULL if there are none. */
 const struct ctkd__resize_passes *ctkd__resize_simd(void);
 
 #endif

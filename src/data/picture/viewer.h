@@ -13,8 +13,8 @@ struct ctkd__view_settings {
     size_t size;                   /* side of a view, 224 */
     size_t resize;                 /* short side in evaluation, >= size: 256 */
     struct ctkd__crop_ranges crop; /* of training views */
-    enum ctkd__resize_order order; /* of the two directions of a resize */
-    uint64_t pixels_max;           /* images of more are refused: 179 million */
+    enum ctkd__resize_order order; /* which direction of a resize comes first */
+    uint64_t pixels_max;           /* images of more pixels are refused; 179 million */
     bool upright;                  /* as their EXIF orientation says; false: as stored */
 };
 /* 224 and 256, torchvision's ranges, horizontal first. */
@@ -23,9 +23,10 @@ struct ctkd__view_settings ctkd__view_settings_defaults(void);
    truncated). */
 size_t ctkd__view_resize_for(size_t size);
 
-/* Buffers of one thread, used again for every file. */
+/* Buffers of one thread, reused for every file. */
 struct ctkd__viewer;
-/* CTKD_EINVAL: a size of 0, resize below it, ranges that are none. */
+/* CTKD_EINVAL: size is 0 or above 16384, resize is below size or above 32768, or a range is
+   invalid. */
 ctkd_status ctkd__viewer_create(const struct ctkd__view_settings *settings,
                                 struct ctkd__viewer **out, ctkd_error *err);
 void ctkd__viewer_destroy(struct ctkd__viewer *viewer);
