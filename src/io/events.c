@@ -16,7 +16,7 @@
 /* A record is its length, the length's sum, the message, and its sum; all little-endian. */
 enum { LENGTH_BYTES = 12, SUM_BYTES = 4, RECORD_MAX = 1 << 24, TYPE_FLOAT = 1 };
 
-/* Protobuf-c takes texts and arrays as not const; packing reads them only. */
+/* protobuf-c wants pointers to non-const texts and arrays, but packing only reads them. */
 #define BORROWED(type, pointer) ((type)(uintptr_t)(pointer))
 
 /* CRC-32C (Castagnoli), rotated and shifted as TensorFlow masks it. */
@@ -57,7 +57,7 @@ static ctkd_status write_event(struct ctkd__events *events, const Ctkd__Events__
     return written && fflush(events->stream) == 0 ? CTKD_OK : unwritten(events, err);
 }
 
-/* Passes over one record; false at the end, at one that is cut off and at one that is damaged. */
+/* Skips one record; false at the end of the file and at a record that is cut off or damaged. */
 static bool skip_record(FILE *stream)
 {
     unsigned char head[LENGTH_BYTES];
@@ -87,7 +87,7 @@ static ctkd_status write_version(struct ctkd__events *events, ctkd_error *err)
     return write_event(events, &event, err);
 }
 
-/* Cuts the file behind the version and at most `keep` records. */
+/* Truncates the file after the version and at most `keep` records. */
 static ctkd_status keep_records(struct ctkd__events *events, size_t keep, size_t *kept,
                                 ctkd_error *err)
 {
@@ -162,7 +162,8 @@ static void close_room(struct event_room *room, size_t count)
     free(room->edges);
 }
 
-/* Empty buckets are left out but for one before each run of others, whose limit begins the run. */
+/* Leaves out empty buckets, except one before each run of filled ones: its limit is where the run
+   begins. */
 static bool fill_histogram(const struct ctkd__event_value *from, Ctkd__Events__Histogram *to,
                            double **edges)
 {

@@ -1,6 +1,6 @@
 /*
- * TensorBoard's event files: records of a time, a step and named values. Written only; the file
- * name must contain "tfevents" for TensorBoard to find it.
+ * TensorBoard's event files: records of a time, a step and named values. They are only written,
+ * never read; the file name must contain "tfevents" for TensorBoard to find it.
  */
 #ifndef CTKD_IO_EVENTS_H
 #define CTKD_IO_EVENTS_H
@@ -32,15 +32,15 @@ struct ctkd__event_setting {
 };
 
 /* Continues a file after its version and the first `keep` records; what follows them is removed,
-   and so is everything from a record on that a crash cut off or damaged. *kept: the records that
-   stay; 0 in a new file, and in one that was not of this kind. */
+   and so is everything from a record on that a crash cut off or damaged. *kept: the number of
+   records that remain; 0 for a new file, and for a file that was not of this kind. */
 ctkd_status ctkd__events_open(struct ctkd__events *events, const char *path, size_t keep,
                               size_t *kept, ctkd_error *err);
 /* Closes the file; safe on one that is all zeros or closed. */
 void ctkd__events_close(struct ctkd__events *events);
 
-/* One record, flushed. Values that are not finite are left out; a record is written also when none
-   remains. wall_time: seconds since 1970. */
+/* Writes one record and flushes it. Values that are not finite are left out; the record is written
+   even if no value remains. wall_time: seconds since 1970. */
 ctkd_status ctkd__events_write(struct ctkd__events *events, double wall_time, int64_t step,
                                const struct ctkd__event_value *values, size_t count,
                                ctkd_error *err);

@@ -1,4 +1,4 @@
-/* JSON for logs and summaries: objects of plain values, one a line. */
+/* JSON for logs and summaries: objects of plain values, one per line. */
 #ifndef CTKD_IO_JSONL_H
 #define CTKD_IO_JSONL_H
 
@@ -16,7 +16,7 @@ struct ctkd__jsonl {
     bool any;        /* the object (between items: the list) has a member */
 };
 
-/* Creates a log, or continues one; a last line that a crash cut off is removed then. */
+/* Creates a log, or continues one after removing a last line that a crash cut off. */
 ctkd_status ctkd__jsonl_open(struct ctkd__jsonl *log, const char *path, bool append,
                              ctkd_error *err);
 /* Makes what was written durable; *bytes: the length of the log. */
@@ -49,20 +49,21 @@ void ctkd__jsonl_list_end(struct ctkd__jsonl *log);
 /* Ends the line and flushes it; any write of the object that failed surfaces here as CTKD_EIO. */
 ctkd_status ctkd__jsonl_end(struct ctkd__jsonl *log, ctkd_error *err);
 
-/* The objects of a log, in order. A last line without its newline (still being written) is left
- * out. */
+/* The objects of a log, in order. A last line without its newline, which is still being written, is
+   ignored. */
 struct ctkd__json_rows;
 ctkd_status ctkd__jsonl_read(const char *path, struct ctkd__json_rows **out, ctkd_error *err);
-/* The same of the lines of epochs: those of steps, which may be many, are passed over unread. */
+/* The same, but only the lines of epochs: lines of steps, of which there may be many, are skipped
+   without being parsed. */
 ctkd_status ctkd__jsonl_read_epochs(const char *path, struct ctkd__json_rows **out,
                                     ctkd_error *err);
-/* The same as _read from `text` of n bytes; `path` stands in messages. */
+/* As _read, from `text` of n bytes; `path` is the name in messages. */
 ctkd_status ctkd__jsonl_parse(const char *path, const char *text, size_t n,
                               struct ctkd__json_rows **out, ctkd_error *err);
 void ctkd__json_rows_destroy(struct ctkd__json_rows *rows);
 size_t ctkd__json_rows_count(const struct ctkd__json_rows *rows);
-/* Whether a row of a run's log is an epoch of the main stage: those of an initial stage count for
-   themselves. */
+/* Whether a row of a run's log is an epoch of the main stage: epochs of an initial stage are
+   counted separately. */
 bool ctkd__json_rows_is_epoch(const struct ctkd__json_rows *rows, size_t row);
 /* A member of a row: NaN or NULL when it is absent, null or of another type. A boolean is 0 or 1.
  */

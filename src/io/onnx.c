@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In front of each piece of a model's memory. */
+/* The header in front of each block of a model's memory. */
 union block {
     union block *next;
     max_align_t align;

@@ -1,5 +1,5 @@
-/* ONNX models as plain lists: nodes, initialisers, inputs, outputs. What the nodes mean is train's
- * business (weights/exchange.h). */
+/* ONNX models as plain lists: nodes, initialisers, inputs, outputs. weights/exchange.h gives the
+   nodes their meaning. */
 #ifndef CTKD_IO_ONNX_H
 #define CTKD_IO_ONNX_H
 
@@ -7,7 +7,8 @@
 
 #include "util/tensors.h"
 
-/* Kinds of attributes that are read, with ONNX's numbers; of others only the number is kept. */
+/* The kinds of attributes that are read, with ONNX's numbers. For any other kind only its number is
+   kept. */
 enum ctkd__onnx_kind {
     CTKD__ONNX_FLOAT = 1,
     CTKD__ONNX_INT = 2,
@@ -77,8 +78,8 @@ ctkd_status ctkd__onnx_read(const char *path, struct ctkd__onnx_model *out, ctkd
 ctkd_status ctkd__onnx_read_bytes(const char *name, const void *bytes, size_t size,
                                   struct ctkd__onnx_model *out, ctkd_error *err);
 
-/* Whether a file is an ONNX model, whatever the order of its fields: all of it is fields that a
-   model has, and a graph is among them. What cannot be read is none. */
+/* Whether a file is an ONNX model, whatever the order of its fields: it consists of fields that a
+   model may have, and one of them is a graph. False for a file that cannot be read. */
 bool ctkd__onnx_is_model(const char *path);
 
 /* Writes the complete file or leaves the old one. A negative dimension is written as a free batch
@@ -86,8 +87,8 @@ bool ctkd__onnx_is_model(const char *path);
 ctkd_status ctkd__onnx_write(const char *path, const struct ctkd__onnx_model *model,
                              ctkd_error *err);
 
-/* Building, from an empty model on. All copy what they are given; after a failure they do nothing
- * and return NULL. */
+/* Functions that build a model from an empty one. They copy their arguments; after a failure they
+   do nothing and return NULL. */
 struct ctkd__onnx_node *ctkd__onnx_add(struct ctkd__onnx_model *model, const char *op,
                                        const char *name, size_t n_inputs, const char *const *inputs,
                                        const char *output);
@@ -100,7 +101,7 @@ void ctkd__onnx_add_input(struct ctkd__onnx_model *model, const char *name, int 
 void ctkd__onnx_add_output(struct ctkd__onnx_model *model, const char *name, int rank,
                            const int64_t *shape);
 
-/* Memory of the model's own, zeroed, freed by fini; for its reader. */
+/* Zeroed memory that belongs to the model and is freed by fini; for the reader of a model. */
 void *ctkd__onnx_allocate(struct ctkd__onnx_model *model, size_t count, size_t size);
 void *ctkd__onnx_copy(struct ctkd__onnx_model *model, const void *items, size_t count, size_t size);
 const char *ctkd__onnx_text(struct ctkd__onnx_model *model, const char *text);

@@ -59,8 +59,8 @@ ctkd_status ctkd__onnx_place_set(struct ctkd__onnx_place *place, const char *mod
     return CTKD_OK;
 }
 
-/* A model may have come from anywhere: it names files of its own folder and below, no others.
-   Links in that folder are followed; it was not the model that placed them there. */
+/* A model may come from an untrusted source, so it may name only files in its own folder and below.
+   Links in that folder are followed, because the user placed them there, not the model. */
 static bool is_inside(const char *location)
 {
     if (!location || !location[0] || location[0] == '/' || !ctkd__text_is_line(location))
@@ -73,7 +73,8 @@ static bool is_inside(const char *location)
     return true;
 }
 
-/* A file that is new gets its checksum compared, and adds to what may be asked for. */
+/* For a file that was not opened before: compares its checksum, and adds its size to the bytes that
+   may be read. */
 static ctkd_status check_new_file(struct ctkd__onnx_external *external, const struct stat *info,
                                   ctkd_error *err)
 {
@@ -102,7 +103,7 @@ static ctkd_status open_file(struct ctkd__onnx_external *external, const char *n
 {
     struct stat info;
     close_file(external);
-    /* A pipe would be waited for. */
+    /* O_NONBLOCK: opening a pipe would wait for a writer. */
     const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0 || fstat(file, &info) != 0) {
         const int why = errno;

@@ -1,4 +1,4 @@
-/* From protobuf to the plain lists of onnx.h. Everything in the file is doubted. */
+/* From protobuf to the plain lists of onnx.h. Nothing in the file is trusted. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "util/file.h"
 #include "util/text.h"
 
-/* Protobuf's own limit of a message. */
+/* Protobuf's own limit on the size of a message. */
 static const size_t file_limit = INT_MAX;
 /* Opset 9 is the first with today's meaning of BatchNormalization, Upsample and the like; numbers
    above the last known one may change what a node means. */
@@ -30,7 +30,7 @@ struct onnx_reader {
 /* Small messages unpack to a hundred times their size: the sum is bounded, not only each piece. */
 struct budget {
     size_t left;
-    bool no_memory; /* the system has none: that is no fault of the file */
+    bool no_memory; /* the system is out of memory, which is not the file's fault */
 };
 
 static void *budget_alloc(void *context, size_t size)
@@ -104,8 +104,8 @@ static bool source_of(const Ctkd__Onnx__Tensor *t, struct item_list *out)
     return true;
 }
 
-/* A tensor with what is known of it before room is made: bytes inside the model, or a place beside
-   it. */
+/* What is known about a tensor before memory is allocated for it: bytes inside the model, or a
+   place in another file. */
 struct found {
     struct item_list source;
     struct ctkd__onnx_place place;
@@ -133,7 +133,7 @@ static ctkd_status find_place(const struct onnx_reader *r, const Ctkd__Onnx__Ten
     return status;
 }
 
-/* The elements that a shape asks for, compared with what the file has before room is made. */
+/* Compares the number of elements of a shape with what the file holds, before allocating memory. */
 static ctkd_status check_size(const struct onnx_reader *r, const Ctkd__Onnx__Tensor *t,
                               const char *name, struct found *found)
 {
@@ -450,7 +450,7 @@ ctkd_status ctkd__onnx_read(const char *path, struct ctkd__onnx_model *out, ctkd
     return status;
 }
 
-/* --- what is a model at all */
+/* --- recognising a model */
 
 static bool next_varint(FILE *stream, uint64_t *out)
 {

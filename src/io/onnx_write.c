@@ -14,7 +14,7 @@
 
 enum { IR_VERSION = 8, TYPE_FLOAT = 1, TYPE_INT64 = 7 };
 
-/* Protobuf-c takes texts and arrays as not const; packing reads them only. */
+/* protobuf-c wants pointers to non-const texts and arrays, but packing only reads them. */
 #define BORROWED(type, pointer) ((type)(uintptr_t)(pointer))
 
 /* Room for messages in the model's memory: an array of pointers to `count` of them. */

@@ -13,7 +13,7 @@
 #include "util/file.h"
 #include "util/text.h"
 
-/* Checkpoints beyond this are not of the networks that are trained on CPUs. */
+/* Larger checkpoints are not of networks that are trained on CPUs. */
 static const size_t file_limit = (size_t)8 << 30;
 
 typedef struct ctkd__pickle_value value;
@@ -43,7 +43,7 @@ struct pth_reader {
 
 /* --- one tensor */
 
-/* How much of a text from the file a message shows. */
+/* How many bytes of a text from the file a message shows. */
 static int shown(size_t length)
 {
     return length < 64 ? (int)length : 64;
@@ -203,8 +203,8 @@ static ctkd_status count_uses(struct pth_reader *reader)
     return CTKD_OK;
 }
 
-/* Gives the pages of a storage back once its last tensor has its elements, so that the file and
-   the tensors are never both whole in memory. The bytes are zero from then on. */
+/* Gives the pages of a storage back to the system once its last tensor is copied, so that file and
+   tensors are never in memory completely at the same time. The bytes read as zero from then on. */
 static void used_up(struct pth_reader *reader, const struct ctkd__pth_storage *storage)
 {
     const size_t least = (size_t)64 << 10, page = (size_t)sysconf(_SC_PAGESIZE);
@@ -213,7 +213,7 @@ static void used_up(struct pth_reader *reader, const struct ctkd__pth_storage *s
         return;
     const uintptr_t begin = ((uintptr_t)storage->bytes + page - 1) / page * page;
     const uintptr_t end = ((uintptr_t)storage->bytes + storage->size) / page * page;
-    madvise((void *)begin, end - begin, MADV_DONTNEED); /* no more than advice */
+    madvise((void *)begin, end - begin, MADV_DONTNEED); /* only advice: it may fail */
 }
 
 static ctkd_status read_tensor(struct pth_reader *reader, const struct ctkd__pth_entry *entry)
@@ -252,7 +252,7 @@ static ctkd_status set_metadata(struct pth_reader *reader, const value *key, con
     char name[128];
     snprintf(name, sizeof name, "%.*s", (int)(key->length < 127 ? key->length : 127), key->text);
     if (strlen(name) != key->length || !ctkd__text_is_utf8(name) || !ctkd__text_is_utf8(text))
-        return CTKD_OK; /* nothing that another format could hold */
+        return CTKD_OK; /* other formats cannot hold such values */
     const ctkd_status status = ctkd__tensors_set(reader->out, name, text, reader->err);
     return status == CTKD_OK ? CTKD_OK : ctkd__fail_within(reader->err, status, "%s", reader->name);
 }
@@ -297,7 +297,7 @@ static ctkd_status read_scalar(struct pth_reader *reader, const value *key, cons
     case CTKD__PICKLE_LIST:
     case CTKD__PICKLE_DICT:
     case CTKD__PICKLE_GLOBAL:
-    case CTKD__PICKLE_OBJECT: /* best_acc is a tensor in many a training script */
+    case CTKD__PICKLE_OBJECT: /* many training scripts store best_acc as a tensor */
     case CTKD__PICKLE_PERSISTENT:
         if (!ctkd__pth_tensor_of(v, &tensor) || read_view(&quiet, "", &tensor, &view) != CTKD_OK ||
             view.elements != 1)
@@ -376,7 +376,7 @@ static ctkd_status read_all(struct pth_reader *reader, const char *bytes, size_t
     status = ctkd__pth_tree_read(reader->name, root, &reader->tree, reader->err);
     if (status == CTKD_OK)
         status = find_set(reader, wanted, sets);
-    /* first: a scalar may share a storage with the state */
+    /* before the tensors: a scalar may share a storage with them */
     if (status == CTKD_OK && ctkd__pth_is_dict(root) && root != state_of(reader))
         status = read_scalars(reader, root);
     return status == CTKD_OK ? read_state(reader) : status;

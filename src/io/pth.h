@@ -10,10 +10,10 @@
  * Reads a state dict of a checkpoint into an empty list; nothing in the file is executed.
  *
  * It may be the whole file, lie in dicts within dicts ("model", "state_dict", ...; optimisers are
- * passed over), or be that of a pickled module. Of several (io/sets.h) the one named `wanted` is
- * taken, or the preferred one for NULL or ""; *sets (may be NULL) tells all. What wrappers put
- * before its names is removed. All becomes F32, but num_batches_tracked stays I64. Plain values
- * beside the state dict (epoch, best_acc, ...) become metadata.
+ * passed over), or be that of a pickled module. If there are several (io/sets.h), the one named
+ * `wanted` is taken, or for NULL or "" the preferred one; *sets (may be NULL) lists all. Prefixes
+ * that wrappers put before names are removed. Tensors become F32, except num_batches_tracked, which
+ * stays I64. Plain values beside the state dict (epoch, best_acc, ...) become metadata.
  */
 ctkd_status ctkd__pth_read_set(const char *path, const char *wanted, struct ctkd__tensors *out,
                                struct ctkd__sets *sets, ctkd_error *err);

@@ -105,8 +105,8 @@ static struct ctkd__pth_storage *add_storage(struct ctkd__pth_container *contain
     return storage;
 }
 
-/* --- the zip form: FOLDER/data.pkl, FOLDER/data/KEY, FOLDER/byteorder and more that says nothing
- * here */
+/* --- the zip form: FOLDER/data.pkl, FOLDER/data/KEY, FOLDER/byteorder and others that are not
+   needed */
 
 /* An entry taken out. `owned` holds its bytes when they were compressed, then its name; bytes that
    are stored stay where they are. */
@@ -133,8 +133,8 @@ static ctkd_status zip_failure(const struct zip_reader *zip)
                       why ? why : "unreadable");
 }
 
-/* The blocks of an entry: a stored one comes whole and in place, others are copied. Reading to the
-   end is what checks the sum. */
+/* The blocks of an entry: a stored entry arrives in one piece and in place, others are copied. Only
+   reading to the end checks the CRC. */
 static ctkd_status read_blocks(struct zip_reader *zip, struct zip_part *part)
 {
     const void *block;
@@ -169,7 +169,7 @@ static ctkd_status unpack(struct zip_reader *zip, struct archive_entry *entry, c
                           zip->name, path, (intmax_t)claimed, zip->budget);
     const size_t name_size = strlen(path) + 1;
     part->size = (size_t)claimed;
-    part->owned = malloc(part->size + name_size); /* pages that are not written cost nothing */
+    part->owned = malloc(part->size + name_size); /* pages that are never written cost nothing */
     if (!part->owned)
         return ctkd__fail(zip->err, CTKD_ENOMEM, "%s: out of memory for %zu bytes", zip->name,
                           part->size);
@@ -182,7 +182,7 @@ static ctkd_status unpack(struct zip_reader *zip, struct archive_entry *entry, c
     return status;
 }
 
-/* Names have no sums: one that is damaged can become another's. */
+/* Names have no checksum, so a damaged one can become equal to another. */
 static bool has_key(const struct ctkd__pth_container *container, const char *key)
 {
     const size_t length = strlen(key);
@@ -193,7 +193,7 @@ static bool has_key(const struct ctkd__pth_container *container, const char *key
     return false;
 }
 
-/* Keeps what an entry is: the pickle, the order of bytes, or a storage. */
+/* Keeps an entry as what it is: the pickle, the byte order, or a storage. */
 static ctkd_status keep_entry(struct zip_reader *zip, const struct zip_part *part,
                               const char *inner)
 {
@@ -253,8 +253,8 @@ static ctkd_status read_entry(struct zip_reader *zip, struct archive_entry *entr
 static ctkd_status read_zip_entries(struct zip_reader *zip)
 {
     struct archive_entry *entry = NULL;
-    /* the central directory only: a cut file has none, and its parts should not pass for the whole
-     */
+    /* Read by the central directory only: a truncated file has none, and its parts must not pass
+       for the complete file. */
     if (archive_read_support_format_zip_seekable(zip->archive) != ARCHIVE_OK ||
         archive_read_open_memory(zip->archive, zip->bytes, zip->size) != ARCHIVE_OK)
         return zip_failure(zip);

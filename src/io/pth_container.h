@@ -20,7 +20,7 @@ struct ctkd__pth_container {
     char *owned_pickle; /* of the zip form */
 };
 
-/* Takes a file apart; `bytes` must outlive the container. Fini also after a failure. */
+/* Takes a file apart; `bytes` must outlive the container. Call _fini also after a failure. */
 ctkd_status ctkd__pth_open(struct ctkd__pth_container *container, const char *name,
                            const char *bytes, size_t size, ctkd_error *err);
 void ctkd__pth_close(struct ctkd__pth_container *container);
@@ -36,7 +36,7 @@ struct ctkd__pth_id {
     size_t view_offset; /* elements; 0 unless the id names a part of a storage */
 };
 #define CTKD__PTH_TYPES "float, double, half, bfloat16, integers or bool"
-/* What stands where a storage of a known type belongs, as a message shows it:
+/* What was found where a storage of a known type was expected, as messages show it:
    "torch.QInt8Storage". */
 const char *ctkd__pth_id_text(const struct ctkd__pickle_value *persistent,
                               char text[CTKD__PICKLE_TEXT]);

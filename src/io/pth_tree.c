@@ -78,7 +78,7 @@ static int rank_of(const struct ctkd__pth_tensor *tensor)
                : 0;
 }
 
-/* The state of optimisers and the like is as large as the weights and never asked for. */
+/* The state of optimisers and the like may be as large as the weights and is never needed. */
 static bool is_passed_over(const value *key)
 {
     static const char *const parts[] = { "optim", "sched", "scaler" };
@@ -210,7 +210,7 @@ static void add_tensors(struct walk *walk, const struct tree_place *at, const va
             add(walk, at, dict->items[i], module, &tensor);
 }
 
-/* As its state_dict() would be: parameters, buffers, then the modules within. */
+/* In the order of its state_dict(): parameters, buffers, then the modules within. */
 static void walk_module(struct walk *walk, const struct tree_place *at, const value *module)
 {
     const value *const attributes = attributes_of(module);

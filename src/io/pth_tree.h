@@ -17,7 +17,7 @@ struct ctkd__pth_tensor {
 struct ctkd__pth_entry {
     char *name;    /* "model_ema.module.conv1.weight"; cut after CTKD__PTH_NAME_BYTES - 1 */
     size_t length; /* of the name, uncut */
-    size_t outer;  /* bytes of it that name dicts and objects */
+    size_t outer;  /* bytes of the name that are from outer dicts and objects */
     int rank;
     const struct ctkd__pickle_value *dict; /* in which the tensor lies */
     struct ctkd__pth_tensor tensor;
@@ -38,7 +38,8 @@ bool ctkd__pth_is_dict(const struct ctkd__pickle_value *v);
 /*
  * Every tensor below `root` in dicts within dicts and in modules (objects with _parameters,
  * _buffers and _modules, in the order of a state dict); optimisers and schedulers are passed over.
- * `name` begins messages. Fini also after a failure: CTKD_ENOMEM, CTKD_EFORMAT for more than 65536.
+ * `name` begins messages. Call _fini also after a failure: CTKD_ENOMEM, or CTKD_EFORMAT for more
+ * than 65536 tensors.
  */
 ctkd_status ctkd__pth_tree_read(const char *name, const struct ctkd__pickle_value *root,
                                 struct ctkd__pth_tree *out, ctkd_error *err);

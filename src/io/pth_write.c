@@ -63,8 +63,8 @@ static uint32_t crc32_of(const struct zip_writer *zip, const unsigned char *byte
     return ~sum;
 }
 
-/* The fields that a local header and the directory share. The date is the first of 1980: same
-   tensors, same file. */
+/* The fields that a local header and the directory share. The date is always 1 January 1980, so
+   that the same tensors give the same file. */
 static void put_fields(struct zip_writer *zip, const struct zip_entry *entry, size_t extra)
 {
     put_number(zip, 0, 2);    /* flags */
@@ -204,7 +204,7 @@ static void put_epoch(FILE *out, const char *text)
         fputc('N', out);
 }
 
-/* The accuracy under whichever name it goes, or None. */
+/* The accuracy, under any of the names that it has in metadata, or None. */
 static void put_accuracy(FILE *out, const struct ctkd__tensors *list)
 {
     static const char *const names[] = { "best_acc", "top1", "best_prec1", "accuracy" };

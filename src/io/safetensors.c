@@ -49,8 +49,8 @@ static ctkd_status no_header(const struct safetensors_reader *reader, uint64_t b
         reader->path, (uintmax_t)bytes, (uintmax_t)most);
 }
 
-/* Opens the file and parses its header; sizes are checked against the file before they are
- * believed. */
+/* Opens the file and parses its header; no size is trusted before it is checked against the
+   file. */
 static ctkd_status read_header(struct safetensors_reader *reader)
 {
     unsigned char length[8];
@@ -140,8 +140,8 @@ static int read_sizes(json_t *array, int most, int64_t *out)
     return n;
 }
 
-/* The header's entry of one tensor: checked whole, then added to the list with memory for its data.
- */
+/* The header's entry of one tensor: it is checked completely, then added to the list with memory
+   for its data. */
 static ctkd_status read_entry(struct safetensors_reader *reader, const char *name, json_t *entry)
 {
     int64_t shape[CTKD__RANK_MAX], at[2];
@@ -196,8 +196,8 @@ static int compare_extents(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-/* Tensors must tile the data without gaps: gaps could hide things, overlaps could multiply memory.
- */
+/* Tensors must tile the data without gaps and overlaps: gaps could hide data, and overlaps could
+   make a small file use much memory. */
 static ctkd_status check_extents(const struct safetensors_reader *reader)
 {
     size_t at = 0;

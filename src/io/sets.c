@@ -92,14 +92,14 @@ static int order_of(const char *name)
     while (known[order] &&
            (strlen(known[order]) != first || strncasecmp(known[order], name, first) != 0))
         order++;
-    order *= 2; /* room for what is no student beside one */
+    order *= 2; /* leaves room between orders for parts that are not the student */
     order += has_word(name, length, students) ? 0 : 1;
     order += has_word(name, length, averages) ? 100 : 0;
     order += has_word(name, length, teachers) ? 200 : 0;
     return order + (is_accessory(name, length) ? 400 : 0);
 }
 
-/* Without the wrappers that say nothing. */
+/* The name of a set without meaningless wrappers such as "module". */
 static void name_set(struct ctkd__set *set, const char *prefix, size_t length)
 {
     static const char *const silent[] = { "module", "_orig_mod" };
@@ -261,7 +261,7 @@ static void split(struct set_finder *f, const size_t *index, size_t n, size_t at
     }
 }
 
-/* Where some sets have convolutions, or at least matrices, those without are none. */
+/* If some sets have convolutions, or at least matrices, drops those that have none. */
 static void drop_small(struct ctkd__sets *sets)
 {
     int highest = 0;
@@ -275,7 +275,7 @@ static void drop_small(struct ctkd__sets *sets)
     sets->count = kept;
 }
 
-/* Stable: what is alike keeps the file's order. */
+/* Stable: sets of the same order stay in the order of the file. */
 static void sort(struct ctkd__sets *sets)
 {
     for (size_t i = 1; i < sets->count; i++)
@@ -306,7 +306,7 @@ ctkd_status ctkd__sets_find(struct ctkd__set_member *members, size_t n, struct c
     drop_small(out);
     sort(out);
     for (size_t i = 0; i < out->count && out->count > 1; i++)
-        if (!out->items[i].name[0]) /* what lies beside dicts, so that a key can name it */
+        if (!out->items[i].name[0]) /* tensors beside dicts: named so that a key can choose them */
             snprintf(out->items[i].name, sizeof out->items[i].name, "root");
     return CTKD_OK;
 }

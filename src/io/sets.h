@@ -4,7 +4,8 @@
  * "_orig_mod.", "state_dict", ...), and other things beside them (counters, criteria).
  *
  * Only names and ranks are looked at, so that all formats are treated alike. A set is what a prefix
- * of wrappers has in common; where there are convolutions, one that has none is no set.
+ * of wrappers has in common; if any set has convolutions, a group without them does not count as a
+ * set.
  */
 #ifndef CTKD_IO_SETS_H
 #define CTKD_IO_SETS_H
@@ -45,11 +46,11 @@ ctkd_status ctkd__sets_find(struct ctkd__set_member *members, size_t n, struct c
                             ctkd_error *err);
 
 /* Takes the set named `wanted`, or the preferred one when it is "" or NULL. CTKD_EINVAL: there is
-   no such set; the message lists those that there are. `file` begins it. */
+   no such set; the message lists the sets of the file and begins with `file`. */
 ctkd_status ctkd__sets_choose(struct ctkd__sets *sets, const char *wanted, const char *file,
                               ctkd_error *err);
 
-/* Both for a list: it keeps the tensors of the set, without its wrappers. */
+/* Finds and chooses for a list, which keeps only the tensors of the set, without their wrappers. */
 ctkd_status ctkd__sets_take(struct ctkd__tensors *list, const char *wanted, const char *file,
                             struct ctkd__sets *out, ctkd_error *err);
 

@@ -56,8 +56,8 @@ static ctkd_status apply_options(const options *o, struct ctkd__network_info *in
     return status;
 }
 
-/* Sizes that are asked for replace those of the file; an ONNX model has them built in, unless they
-   are free: then they must be asked for, as the new file has one size. */
+/* Sizes that are asked for replace those of the file. An ONNX model has fixed sizes unless they are
+   free; free ones must be given, because the new file needs one size. */
 static ctkd_status take_sizes(const options *o, struct ctkd__weights_file *file, ctkd_error *err)
 {
     struct ctkd__network_info *const info = &file->info;
@@ -85,7 +85,7 @@ static ctkd_status take_sizes(const options *o, struct ctkd__weights_file *file,
     return CTKD_OK;
 }
 
-/* Sizes for what is still open: what its layers say, the published images. */
+/* Sizes for what is still open: from the layers of the network, else from the published images. */
 static struct ctkd__model_args sizes_of(const options *o, const struct ctkd__weights_file *file)
 {
     struct ctkd__model_args sizes;
@@ -98,7 +98,7 @@ static struct ctkd__model_args sizes_of(const options *o, const struct ctkd__wei
     return sizes;
 }
 
-/* The new file's own metadata, where a format holds nothing but pairs of strings and tensors. */
+/* Sets the new file's metadata, for a format that holds only pairs of strings and tensors. */
 static ctkd_status set_metadata(struct ctkd__weights_file *file, ctkd_error *err)
 {
     const ctkd_status status = ctkd__network_info_set(&file->info, &file->tensors, err);
@@ -126,7 +126,7 @@ static ctkd_status write(const char *out, const struct ctkd__weights_format *for
     return format->write(out, &args, err);
 }
 
-/* The name of the one network that fits, so that the new file carries it. */
+/* Finds the name of the one network that fits, so that the new file has it. */
 static ctkd_status name_network(struct ctkd__weights_file *file, ctkd_error *err)
 {
     struct ctkd__network_info *const info = &file->info;
@@ -150,8 +150,8 @@ static ctkd_status name_network(struct ctkd__weights_file *file, ctkd_error *err
     return CTKD_OK;
 }
 
-/* The images' size that the graph was built for is not the file's where the file says none: a
-   new file of weights does not say one either, an ONNX model has to. */
+/* If the file says no image size, the size that the graph was built for must not become the file's:
+   a new weights file says none either, but an ONNX model needs one. */
 static void own_size(struct ctkd__weights_file *file, bool with_network, size_t height,
                      size_t width, char note[CTKD__NOTE_BYTES])
 {
@@ -185,7 +185,7 @@ static ctkd_status convert(const char *out, const struct ctkd__weights_format *f
     else if (status == CTKD_OK && file->note[0])
         ctkd__note_add(note, "%s", file->note);
     if (status == CTKD_OK && !with_network && imported && !file->graph) {
-        file->info.network[0] = '\0'; /* taken as it is: not that network's tensors */
+        file->info.network[0] = '\0'; /* taken as it is: the tensors are not that network's */
         status = ctkd__tensors_set(&file->tensors, "network", "", err);
     }
     if (status == CTKD_OK && !with_network && !file->info.network[0])
@@ -198,7 +198,8 @@ static ctkd_status convert(const char *out, const struct ctkd__weights_format *f
     return status;
 }
 
-/* As asked for, else by the ending; a name in another format's ending would lie. */
+/* The format that was asked for, else by the name's ending; refuses a name with another format's
+   ending. */
 static ctkd_status format_of(const char *out, const options *o,
                              const struct ctkd__weights_format **format, ctkd_error *err)
 {

@@ -8,23 +8,23 @@
 #include "weights/network_file.h"
 
 /* Opset 13, any batch size: images [n, c, h, w] (pixels when normalised inside) -> logits [n, k].
-   Initialisers have the names of the state dict, in its order. `out` is empty before. */
+   Initialisers have the names of the state dict, in its order. `out` must be empty. */
 ctkd_status ctkd__onnx_export(const struct ctkd__export_args *args, struct ctkd__onnx_model *out,
                               ctkd_error *err);
 
-/* Whether a model leaves the channels, height or width of its images open; and fills what is open
-   with these sizes (0 leaves it so). */
+/* The first says whether a model leaves the channels, height or width of its images open; the
+   second fills in open sizes (0 leaves a size open). */
 bool ctkd__onnx_is_free(const struct ctkd__onnx_model *model);
 void ctkd__onnx_take_size(struct ctkd__onnx_model *model, size_t channels, size_t height,
                           size_t width);
 
 /*
- * A classifier of the operators listed in onnx_import.c as a graph, its parameters, and what the
- * model says of its input: sizes, classes, a normalisation at its beginning (for
- * pixels / 255). Softmax at the end is dropped. Operators that are not listed are errors that name
- * the node. Half precision becomes float, Casts to it change nothing; a model of bytes has images
- * of 0 to 255. `model` gets its half-precision tensors widened, and no size of its images may be
- * free any more. *graph is NULL on failure.
+ * Imports a classifier that consists of the operators of onnx_operators.c: its graph, its
+ * parameters, and what the model says about its input: sizes, classes, a normalisation at its
+ * beginning (for pixels / 255). Softmax at the end is dropped. Operators that are not listed are
+ * errors that name the node. Half precision becomes float, Casts to it change nothing; a model of
+ * bytes has images of 0 to 255. `model` gets its half-precision tensors widened, and no size of its
+ * images may be free any more. *graph is NULL on failure.
  */
 ctkd_status ctkd__onnx_import(const char *file, struct ctkd__onnx_model *model,
                               struct ctkd__graph **graph, struct ctkd__tensors *tensors,

@@ -24,7 +24,7 @@ const struct ctkd__weights_format *const *ctkd__weights_formats(void)
     return list;
 }
 
-/* A comma list whose last two parts "or" joins. */
+/* A comma-separated list with "or" before its last part. */
 struct sentence {
     char *text;
     size_t bytes, used;

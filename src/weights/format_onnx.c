@@ -8,7 +8,8 @@
 
 static bool detect(const char *path, const unsigned char *bytes, size_t n)
 {
-    /* Field 1, a number: ir_version; 1 is TensorFlow's. Else the fields are in another order. */
+    /* A model usually begins with field 1, ir_version, where a TensorFlow model has the value 1.
+       Otherwise look whether the fields are in another order. */
     return (n > 1 && bytes[0] == 0x08 && bytes[1] != 1) || ctkd__onnx_is_model(path);
 }
 
@@ -38,7 +39,7 @@ static ctkd_status copy_metadata(const struct ctkd__tensors *from, struct ctkd__
     return status;
 }
 
-/* The model as a graph and its parameters; what it says of its images goes into info. */
+/* Imports the model as a graph and its parameters; what it says about its images goes into info. */
 static ctkd_status import_model(struct ctkd__weights_file *file, ctkd_error *err)
 {
     struct ctkd__network_info *const info = &file->info, found;
@@ -61,7 +62,7 @@ static ctkd_status import_model(struct ctkd__weights_file *file, ctkd_error *err
     return CTKD_OK;
 }
 
-/* What a model of free size says before the size is known. */
+/* Takes what a model of free size says before the size is known. */
 static void take_declared(struct ctkd__weights_file *file)
 {
     const struct ctkd__onnx_value *const input = file->model->inputs;

@@ -5,7 +5,7 @@
 static bool detect(const char *path, const unsigned char *bytes, size_t n)
 {
     (void)path;
-    return n > 8 && bytes[8] == '{'; /* behind the length of the header */
+    return n > 8 && bytes[8] == '{'; /* after the length of the header */
 }
 
 static ctkd_status read(struct ctkd__weights_file *file, const char *wanted, ctkd_error *err)

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* In the old format of PyTorch ("legacy"), and as they are published today; V2 are those of the
-   longer schedule of 2021. */
+/* Both the files in PyTorch's old format ("legacy") and those published today. V2 are the weights
+   of the longer schedule of 2021. */
 static const struct ctkd__known_file files[] = {
     { "5c106cde", "resnet18", "IMAGENET1K_V1, legacy", 69.758, 89.078, 256 },
     { "f37072fd", "resnet18", "IMAGENET1K_V1", 69.758, 89.078, 256 },

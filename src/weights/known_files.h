@@ -1,4 +1,4 @@
-/* Published weights that people have, known by their contents. */
+/* Widely used published weights, recognised by their contents. */
 #ifndef CTKD_WEIGHTS_KNOWN_FILES_H
 #define CTKD_WEIGHTS_KNOWN_FILES_H
 
@@ -11,13 +11,13 @@ struct ctkd__known_file {
     int resize;        /* of the shorter side, before the central 224x224 are cut out */
 };
 
-/* Files of fewer bytes are none of these. */
+/* The size of the smallest of these files: smaller files need not be looked up. */
 extern const size_t ctkd__known_file_bytes_min;
 
 /* By all 64 digits; NULL: unknown. */
 const struct ctkd__known_file *ctkd__known_file_find(const char *sha256);
 
-/* What is known, as a note: "these are torchvision's weights ...". */
+/* Writes what is known as a note: "these are torchvision's weights ...". */
 void ctkd__known_file_text(const struct ctkd__known_file *file, char *out, size_t bytes);
 
 #endif

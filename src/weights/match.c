@@ -60,7 +60,8 @@ bool ctkd__match_sizes(const struct ctkd__tensors *tensors, size_t *channels, si
         if (tensor->rank == 4 && tensor->shape[1] > 0 &&
             (*channels == 0 || ((size_t)tensor->shape[1] < *channels && tensor->shape[1] > 1)))
             *channels = (size_t)tensor->shape[1];
-        /* In alphabetical order a classifier may come early: of the matrices the last counts. */
+        /* Of several matrices the last counts; in alphabetical order other tensors may follow
+           it. */
         if (tensor->rank == 2 && tensor->shape[0] > 0)
             *classes = (size_t)tensor->shape[0];
     }
@@ -113,7 +114,7 @@ struct match {
     const struct ctkd__graph *graph;
     struct ctkd__tensors *tensors;
     int *tensor_of;    /* of each parameter; FREE */
-    int *parameter_of; /* of each tensor; FREE; counts are never asked */
+    int *parameter_of; /* of each tensor; FREE; not used for batch counts */
 };
 
 static void match_names(struct match *m)
@@ -132,7 +133,7 @@ static const char *last_part(const char *name)
     return dot ? dot + 1 : name;
 }
 
-/* The next tensor from `at` on that is nobody's yet. */
+/* The next tensor from `at` on that is not yet paired. */
 static size_t next_free(const struct match *m, size_t at)
 {
     while (at < m->tensors->count &&
@@ -141,7 +142,7 @@ static size_t next_free(const struct match *m, size_t at)
     return at;
 }
 
-/* Pairs what is left one by one; all or nothing. */
+/* Pairs the rest in order, one by one; all or nothing. */
 static void match_order(struct match *m, char note[CTKD__NOTE_BYTES])
 {
     size_t at = 0;
@@ -174,7 +175,7 @@ static void match_order(struct match *m, char note[CTKD__NOTE_BYTES])
                  m->tensors->items[m->tensor_of[first]].name);
 }
 
-/* Things of one kind that are wrong: how many, and the first few as a text. */
+/* Faults of one kind: how many there are, and the first few as text. */
 struct items {
     int count;
     char text[3 * 128];
@@ -234,7 +235,8 @@ static bool complete(const struct match *m)
     return next_free(m, 0) == m->tensors->count;
 }
 
-/* Orders and renames; of the batch counts one stays (the networks keep a single one). */
+/* Reorders and renames the tensors; of the batch counts only one stays (networks keep a single
+   one). */
 static ctkd_status rearrange(const struct match *m, ctkd_error *err)
 {
     struct ctkd__tensors *const list = m->tensors;

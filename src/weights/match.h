@@ -1,4 +1,5 @@
-/* A file's tensors as the parameters of a network: by name, or by order where only names differ. */
+/* Matches a file's tensors to the parameters of a network: by name, or by order if only the names
+   differ. */
 #ifndef CTKD_WEIGHTS_MATCH_H
 #define CTKD_WEIGHTS_MATCH_H
 
@@ -8,7 +9,7 @@
 
 enum { CTKD__NOTE_BYTES = 640 };
 
-/* Appends to a note, behind "; " where it says something already. */
+/* Appends to a note, after "; " if it is not empty. */
 void ctkd__note_add(char note[CTKD__NOTE_BYTES], const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -24,23 +25,24 @@ void ctkd__note_sets(char note[CTKD__NOTE_BYTES], const struct ctkd__sets *sets,
  * Half-precision becomes F32.
  *
  * CTKD_ESHAPE: a readable difference (how many are missing, unexpected, misshapen, the first few of
- * each), and the list is as it was but for prefixes.
+ * each), and the list is unchanged except for prefixes.
  */
 ctkd_status ctkd__match(const struct ctkd__graph *graph, struct ctkd__tensors *tensors,
                         char note[CTKD__NOTE_BYTES], ctkd_error *err);
 
-/* The same for a network that is to start from weights which may be of another number of classes:
-   then its last layer keeps the values that it has in `drawn`, and `note` says so. `network`: its
-   name, of which the weights are too. */
+/* The same for a network that starts training from weights which may have another number of
+   classes: then its last layer keeps the values that it has in `drawn`, and `note` says so.
+   `network` is the name of the network. */
 ctkd_status ctkd__match_start(const char *network, const struct ctkd__graph *graph,
                               const struct ctkd__tensors *drawn, struct ctkd__tensors *tensors,
                               char note[CTKD__NOTE_BYTES], ctkd_error *err);
 
-/* Without the prefixes of wrappers, and of several sets of weights the preferred one (io/sets.h).
+/* Removes the prefixes of wrappers; of several sets of weights keeps the preferred one (io/sets.h).
  */
 ctkd_status ctkd__match_strip(struct ctkd__tensors *tensors, ctkd_error *err);
 
-/* Channels and classes as the first convolution and the last linear layer say; false without. */
+/* Channels and classes according to the first convolution and the last linear layer; false without
+   these. */
 bool ctkd__match_sizes(const struct ctkd__tensors *tensors, size_t *channels, size_t *classes);
 
 /* Whether a list is exactly the parameters of a graph, by name and shape. */

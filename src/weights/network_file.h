@@ -1,5 +1,5 @@
-/* Weights of a trained network in a .safetensors file, with the metadata that lets it be used
- * alone. */
+/* Weights of a trained network in a .safetensors file, with the metadata that makes the file usable
+   by itself. */
 #ifndef CTKD_WEIGHTS_NETWORK_FILE_H
 #define CTKD_WEIGHTS_NETWORK_FILE_H
 
@@ -11,7 +11,7 @@
 /* What the metadata say. Strings are empty and numbers 0 where the file says nothing. */
 struct ctkd__network_info {
     char network[64], dataset[64];
-    const struct ctkd__names *class_names; /* of the outputs, in their order; NULL: not known */
+    const struct ctkd__names *class_names; /* of the outputs, in order; NULL: not known */
     size_t classes, channels, height, width;
     size_t resize; /* shorter side of an image before the centre is cropped, or zeros are padded
                       around it where that is less than height; 0: not known, or as height */
@@ -22,10 +22,10 @@ struct ctkd__network_info {
     uint64_t epoch;
 };
 
-/* What a list's metadata say; malformed ones are CTKD_EFORMAT. `file` begins messages. */
+/* Reads a list's metadata; CTKD_EFORMAT if they are malformed. `file` begins messages. */
 ctkd_status ctkd__network_info_get(const struct ctkd__tensors *tensors, const char *file,
                                    struct ctkd__network_info *info, ctkd_error *err);
-/* The same back into a list's metadata; what is not known (0, "") is not written. */
+/* Writes info into a list's metadata, without what is not known (0, ""). */
 ctkd_status ctkd__network_info_set(const struct ctkd__network_info *info,
                                    struct ctkd__tensors *list, ctkd_error *err);
 

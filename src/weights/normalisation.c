@@ -5,8 +5,8 @@
 
 #include "data/dataset.h"
 
-/* Means and deviations of bytes are some tens, of pixels of 0 to 1 some tenths. What lies between
-   is a network that computes with its input, by numbers of its own. */
+/* For bytes, means and deviations are several tens; for pixels of 0 to 1, several tenths. A network
+   with values between these scales its input in a way of its own. */
 static const float bytes_least = 16;
 
 bool ctkd__normalisation_fits(size_t channels, const float *mean, const float *std, double low,

@@ -1,5 +1,5 @@
 /*
- * Normalisations x = (pixel - mean) / deviation: what their constants say of the pixels that a
+ * Normalisations x = (pixel - mean) / deviation: what their constants tell about the pixels that a
  * network takes. The constants are those of pixels of 0 to 1.
  */
 #ifndef CTKD_WEIGHTS_NORMALISATION_H
@@ -20,14 +20,14 @@ void ctkd__normalisation_list(size_t channels, const float *values, char *text, 
 bool ctkd__normalisation_fits(size_t channels, const float *mean, const float *std, double low,
                               double high);
 
-/* Of which pixels constants are: of 0 to 1, of 0 to 255, of neither. */
+/* The pixels that constants are for: 0 to 1, 0 to 255, or neither. */
 enum ctkd__pixels { CTKD__PIXELS_UNIT, CTKD__PIXELS_BYTES, CTKD__PIXELS_UNKNOWN };
 
 /*
  * Constants that pixels of 0 to 1 cannot have, but bytes can (some mean or deviation is at least
  * 16), become those of the same images with pixels of 0 to 1; `note` says what was found and taken.
- * Others that pixels of 0 to 1 do not have stay as they are, and note says that. Otherwise note is
- * "" and nothing changes.
+ * Other constants that pixels of 0 to 1 cannot have stay unchanged, and note says so. Otherwise
+ * note is "" and nothing changes.
  */
 enum ctkd__pixels ctkd__normalisation_question(size_t channels, float *mean, float *std, char *note,
                                                size_t bytes);

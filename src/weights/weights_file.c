@@ -31,7 +31,8 @@ static void take_size(size_t *size, size_t otherwise)
         *size = otherwise;
 }
 
-/* A ReLU of oneDNN's makes 0 of NaN, so that a network of such weights may even get a score. */
+/* oneDNN's ReLU turns NaN into 0, so that a network with NaN weights may even get a plausible
+   score. */
 static ctkd_status check_finite(const char *path, const struct ctkd__tensors *tensors,
                                 ctkd_error *err)
 {
@@ -39,7 +40,7 @@ static ctkd_status check_finite(const char *path, const struct ctkd__tensors *te
     return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", path);
 }
 
-/* Whoever divides by 255 himself has constants of pixels of 0 to 255. */
+/* Some models divide by 255 in their own code and have constants for pixels of 0 to 255. */
 static void question_normalisation(struct ctkd__weights_file *file)
 {
     struct ctkd__network_info *const info = &file->info;
@@ -72,7 +73,7 @@ bool ctkd__weights_are_checkpoint(const struct ctkd__tensors *tensors)
 static ctkd_status read_tensors(struct ctkd__weights_file *file, const char *wanted,
                                 ctkd_error *err)
 {
-    if (wanted[0] && !file->format->holds_sets) /* its graph says which constants are meant */
+    if (wanted[0] && !file->format->holds_sets) /* the graph itself has the constants */
         return ctkd__fail(
             err, CTKD_EINVAL,
             "%s: found weights '%.60s', but %s has a single set of weights without a name",
@@ -136,7 +137,7 @@ static void take_folder(struct ctkd__weights_file *file)
     }
 }
 
-/* A file that does not say what it is may be one that everybody has. */
+/* A file that does not say what it is may be a widely used published one. */
 static ctkd_status take_known(struct ctkd__weights_file *file, ctkd_error *err)
 {
     static const float mean[] = { 0.485f, 0.456f, 0.406f }, std[] = { 0.229f, 0.224f, 0.225f };
@@ -201,7 +202,7 @@ ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
     ctkd_status status = ctkd__network_file_find(path, out->path, sizeof out->path, err);
     if (status == CTKD_OK)
         status = ctkd__weights_format_of_file(out->path, &out->format, err);
-    /* The checksum comes before the contents: nothing of a wrong file is looked at. */
+    /* Check the checksum first, so that the contents of a wrong file are never read. */
     struct ctkd__manifest manifest;
     if (status == CTKD_OK)
         status = ctkd__manifest_read(out->path, &manifest, err);
@@ -226,8 +227,9 @@ ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
 
 /* --- the network of the weights */
 
-/* The one network that fits. The folder's name chooses among several, and names what the weights
-   should be when none fits: the difference is then a better message, or only one of names. */
+/* The one network that fits. The folder's name chooses among several, and says what the weights
+   should be when none fits: then the message can state the difference, or the tensors match by
+   order if only names differ. */
 static ctkd_status find_network(struct ctkd__weights_file *file, bool *guessed, ctkd_error *err)
 {
     const char *names[8], *found = NULL;
@@ -258,8 +260,8 @@ static ctkd_status find_network(struct ctkd__weights_file *file, bool *guessed, 
     return CTKD_OK;
 }
 
-/* The graph of the network that info names. An imported model is that only when all its tensors
-   are (*out is NULL otherwise): one with folded batch norms is not. */
+/* Builds the graph of the network that info names. An imported model counts as that network only if
+   all its tensors match (otherwise *out is NULL): one with folded batch norms does not. */
 static ctkd_status build_and_match(struct ctkd__weights_file *file, bool imported, bool guessed,
                                    struct ctkd__graph **out, char note[CTKD__NOTE_BYTES],
                                    ctkd_error *err)
@@ -304,7 +306,7 @@ static ctkd_status find_graph(struct ctkd__weights_file *file, const char *netwo
     if (!info->network[0] && !imported)
         status = find_network(file, &guessed, err);
     else if (!info->network[0] && file->guess[0]) {
-        guessed = true; /* taken if all its tensors are that network's, to the last */
+        guessed = true; /* taken only if all its tensors match that network's */
         snprintf(info->network, sizeof info->network, "%s", file->guess);
     }
     if (status == CTKD_OK && info->network[0])
@@ -322,7 +324,7 @@ static ctkd_status find_graph(struct ctkd__weights_file *file, const char *netwo
     return status;
 }
 
-/* Whether these weights fit no network, or not the one that is named: another set may. */
+/* Whether these weights fit no network, or not the named one: another set may fit. */
 static bool is_misfit(ctkd_status status)
 {
     return status == CTKD_ESHAPE || status == CTKD_ENOTFOUND;
@@ -346,7 +348,7 @@ static ctkd_status try_other_sets(struct ctkd__weights_file *file, const char *n
             ctkd__weights_file_fini(&other);
             continue;
         }
-        other.sets.asked = false; /* so that the choice is said */
+        other.sets.asked = false; /* so that the note mentions the choice */
         ctkd__weights_file_fini(file);
         *file = other;
         ctkd__note_add(note, "the weights of %s do not fit", sets.items[sets.taken].name);

@@ -1,4 +1,5 @@
-/* Weights of any format of the list (weights/format.h); by content, not by the name's ending. */
+/* Weights files of any format of the list (weights/format.h), recognised by content, not by the
+   name's ending. */
 #ifndef CTKD_WEIGHTS_WEIGHTS_FILE_H
 #define CTKD_WEIGHTS_WEIGHTS_FILE_H
 
@@ -17,10 +18,10 @@ struct ctkd__weights_file {
     struct ctkd__sets sets;    /* of weights in the file; none where the format has none, and for
                                   checkpoints of ours */
     struct ctkd__graph *graph; /* the network itself, where the format holds it; else NULL */
-    /* One whose channels, height or width are free, until _resolve or _graph says them; else NULL.
-       Until then there are no tensors, and the sizes of info that are free are 0. */
+    /* A model whose channels, height or width are free, until _resolve or _graph sets them; else
+       NULL. Until then there are no tensors, and the sizes of info that are free are 0. */
     struct ctkd__onnx_model *model;
-    char guess[64];              /* a network by the folder's name, where nothing else says one */
+    char guess[64];              /* a network by the folder's name, if nothing else names one */
     char note[CTKD__NOTE_BYTES]; /* what was guessed about the normalisation; "": nothing */
     const struct ctkd__known_file *known; /* published weights; NULL: not known */
     bool verified;                        /* a SHA-256 beside the file is the file's */
@@ -37,14 +38,14 @@ ctkd_status ctkd__weights_file_read_set(const char *path, const char *wanted,
                                         struct ctkd__weights_file *out, ctkd_error *err);
 void ctkd__weights_file_fini(struct ctkd__weights_file *file);
 
-/* Adds what the file is known for to a note; nothing where it is not known. */
+/* Adds what is known about the file to a note; nothing if it is not a known file. */
 void ctkd__weights_file_note(const struct ctkd__weights_file *file, char note[CTKD__NOTE_BYTES]);
 
 /* The shorter side to which the images of this network are resized before the centre of `side` is
    cut out: of 224 for a published file, or as a file says for its own side; 0: not known. */
 size_t ctkd__weights_file_resize(const struct ctkd__weights_file *file, size_t side);
-/* Adds to a note that images which are resized to `resize` here are not what the network is known
-   by; nothing where that is not known, or `resize` is 0. */
+/* Adds to a note that resizing images to `resize`, as is done here, is not what the network's
+   published numbers are for; nothing if that is not known or `resize` is 0. */
 void ctkd__weights_file_note_resize(const struct ctkd__weights_file *file, size_t side,
                                     size_t resize, char note[CTKD__NOTE_BYTES]);
 

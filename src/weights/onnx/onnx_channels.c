@@ -18,7 +18,7 @@ bool ctkd__channels_reshape(import *im, const int64_t *to, size_t rank)
 {
     value *const x = ctkd__import_input(im, 0);
     if (!x)
-        return true; /* the error is reported */
+        return true; /* an error was reported */
     if (rank == 5 && x->stage == CTKD__IMPORT_PLAIN && !x->flat && to[1] > 0 &&
         x->c % (uint64_t)to[1] == 0 && is_size(to[2], x->c / (uint64_t)to[1]) &&
         is_size(to[3], x->h) && is_size(to[4], x->w)) {
@@ -90,7 +90,7 @@ static bool is_read(const import *im, const char *name)
     return false;
 }
 
-/* The graph node that parts are taken of. The elements of flattened images are no channels. */
+/* The graph node whose parts are taken. The elements of flattened images are not channels. */
 static int settle_whole(import *im, value *x)
 {
     if (x->flat && x->h * x->w > 1)
@@ -153,7 +153,7 @@ void ctkd__op_split(import *im)
     size_t first = 0;
     for (size_t k = 0; k < im->node->n_outputs; first += (size_t)sizes[k++]) {
         if (!is_read(im, im->node->outputs[k]))
-            continue; /* our graphs hold nothing that is not used */
+            continue; /* a graph must not have unused nodes */
         value *const y =
             ctkd__import_output(im, k, ctkd__graph_slice(im->graph, from, first, (size_t)sizes[k]));
         if (y)
@@ -252,7 +252,7 @@ void ctkd__op_sigmoid(import *im)
     activate(im, CTKD__SIGMOID, 0);
 }
 
-/* Ours rises by a sixth; ONNX's own default of 0.2 is another function. */
+/* Ours has slope 1/6; with ONNX's default of 0.2 it is another function. */
 void ctkd__op_hard_sigmoid(import *im)
 {
     const double alpha = ctkd__import_float(im, "alpha", 0.2);

@@ -1,4 +1,4 @@
-/* What was found, in words, for the messages of the import. */
+/* Describes what was found, for the messages of the import. */
 #include <inttypes.h>
 #include <stdio.h>
 

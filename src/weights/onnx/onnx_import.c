@@ -1,6 +1,6 @@
 /*
- * ONNX nodes to graph nodes. What our graph has no node for is carried along as pending work on a
- * value and done by a node that can: an affine map by the convolution before it, zeros around an
+ * ONNX nodes to graph nodes. Operations without a graph node are carried along as pending work on a
+ * value until another node can do them: an affine map by the convolution before it, zeros around an
  * image by the convolution behind it, a strided slice with padded channels by the option-A
  * shortcut.
  */
@@ -14,7 +14,7 @@
 
 #include "util/error.h"
 
-/* Names are looked up by walking the list; larger models are no classifiers. */
+/* Names are looked up by walking the list; larger models are not classifiers. */
 enum { NODES_MAX = 4096 };
 
 ctkd_status ctkd__import_fail(struct ctkd__import *im, const char *format, ...)
@@ -24,7 +24,7 @@ ctkd_status ctkd__import_fail(struct ctkd__import *im, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    /* Memory that the graph did not get is no fault of the file. */
+    /* If the graph ran out of memory, that is not the file's fault. */
     const bool no_memory = im->graph && im->graph->status == CTKD_ENOMEM;
     if (im->status == CTKD_OK)
         im->status = ctkd__fail(
@@ -258,7 +258,8 @@ static void settle_affine(struct ctkd__import *im, struct ctkd__import_value *x)
 struct ctkd__import_value *ctkd__import_continue(struct ctkd__import *im,
                                                  struct ctkd__import_value *x)
 {
-    /* Others read x with its affine map: that must not move into weights behind this one's back. */
+    /* Other nodes read x with its affine map too: settle it now, so that it cannot move into x's
+       weights after this node has taken it over. */
     if (x->affine && x->uses > 1)
         settle_affine(im, x);
     const struct ctkd__import_value from = *x;
@@ -348,7 +349,7 @@ bool ctkd__onnx_is_free(const struct ctkd__onnx_model *model)
 {
     bool is_free = false;
     if (model->n_inputs != 1 || model->inputs[0].rank != 4)
-        return false; /* refused for that */
+        return false; /* the reason for the refusal */
     for (int i = 1; i < 4; i++)
         is_free |= model->inputs[0].shape[i] < 1;
     return is_free;
@@ -450,8 +451,8 @@ static void resolve_constants(struct ctkd__import *im)
     }
 }
 
-/* All names that are read on the way to the output, so that a value knows how often it is used, and
-   nothing is made that is not. */
+/* Counts all names that are read on the way to the output, so that the uses of each value are known
+   and unused nodes are not imported. */
 static ctkd_status count_names(struct ctkd__import *im)
 {
     const struct ctkd__onnx_model *const model = im->model;
@@ -464,7 +465,7 @@ static ctkd_status count_names(struct ctkd__import *im)
         return ctkd__fail(im->err, CTKD_EFORMAT,
                           "%s: found %zu nodes with %zu inputs, expected at most %d", im->file,
                           model->n_nodes, n, NODES_MAX);
-    resolve_constants(im); /* its work grows with the square of what was just limited */
+    resolve_constants(im); /* its work grows with the square of the count that was just limited */
     im->counted = calloc(n, sizeof *im->counted);
     im->values = calloc(outputs, sizeof *im->values);
     im->names = calloc(outputs, sizeof *im->names);
@@ -481,8 +482,8 @@ static ctkd_status count_names(struct ctkd__import *im)
     return CTKD_OK;
 }
 
-/* Our graphs end in a linear layer. What ends otherwise (pooled maps of classes, say) gets one that
-   changes nothing. */
+/* Our graphs end in a linear layer. A model that ends otherwise (for example in pooled maps of
+   classes) gets an identity layer. */
 static int end_in_linear(struct ctkd__import *im, int last)
 {
     const struct ctkd__node *const node = &im->graph->nodes[last];
@@ -547,7 +548,7 @@ static void import(struct ctkd__import *im)
         finish(im);
     if (im->normalises) {
         im->info->has_normalisation = true;
-    } else { /* outside: what the metadata say */
+    } else { /* normalised outside: by what the metadata say */
         memcpy(im->info->mean, said.mean, sizeof said.mean);
         memcpy(im->info->std, said.std, sizeof said.std);
     }

@@ -9,8 +9,8 @@
 enum ctkd__import_stage { CTKD__IMPORT_PLAIN, CTKD__IMPORT_GROUPED, CTKD__IMPORT_SWAPPED };
 enum { CTKD__IMPORT_INTS_MAX = 8 };
 
-/* A computed value: a graph node and the work that is still to be done on it, in this order:
-   affine map, stride, channels of zeros, zeros around. */
+/* A computed value: a graph node and the work that is pending on it, in this order: affine map,
+   stride, channels of zeros, zeros around. */
 struct ctkd__import_value {
     int node;
     size_t c, h, w;               /* of the graph node; not yet with what is pending */
@@ -57,7 +57,7 @@ struct ctkd__import {
 /* Translates the present node. */
 void ctkd__import_node(struct ctkd__import *im);
 
-/* Fails with file, node and operator in front. */
+/* Fails with a message that begins with file, node and operator. */
 ctkd_status ctkd__import_fail(struct ctkd__import *im, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -89,12 +89,12 @@ struct ctkd__import_value *ctkd__import_continue(struct ctkd__import *im,
                                                  struct ctkd__import_value *x);
 void ctkd__import_alias(struct ctkd__import *im, size_t input);
 
-/* Does what is pending on x and returns its graph node, -1 after an error. Zeros around may be
-   left to the caller. */
+/* Does the work that is pending on x and returns its graph node, -1 after an error. Pending zeros
+   around the image are left to the caller with keep_zeros, and are an error without. */
 int ctkd__import_settle(struct ctkd__import *im, struct ctkd__import_value *x, bool keep_zeros);
 
 /* The name of a graph node from that of its weights, so that a state dict's names survive the way
-   through ONNX; other names, and those taken already, are replaced by the kind and a number. */
+   through ONNX; any other name, or one that is taken, is replaced by the kind and a number. */
 void ctkd__import_name(struct ctkd__import *im, const char *weight, const char *kind, char out[96]);
 /* Room for a parameter of a graph node; NULL after an error. */
 float *ctkd__import_parameter(struct ctkd__import *im, int node, enum ctkd__role role);
@@ -134,8 +134,8 @@ bool ctkd__import_over_pixels(struct ctkd__import *im);
 /* Copies a bias of n elements; without one the room stays zero. */
 void ctkd__import_bias(struct ctkd__import *im, int node, size_t input, size_t n);
 
-/* Reshape, Transpose, Slice and Concat of images as far as they concern channels; false (without an
-   error): not that kind. */
+/* Reshape, Transpose, Slice and Concat of images as far as they concern channels; false, without an
+   error, if they do something else. */
 bool ctkd__channels_reshape(struct ctkd__import *im, const int64_t *to, size_t rank);
 bool ctkd__channels_slice(struct ctkd__import *im);
 void ctkd__channels_transpose(struct ctkd__import *im);

@@ -91,8 +91,8 @@ void ctkd__import_bias(import *im, int node, size_t input, size_t n)
         memcpy(to, bias->data, bias->bytes);
 }
 
-/* Ours adds a fixed epsilon: the difference goes into the variance, or into the weight where that
-   would become negative. */
+/* Our batch norm adds a fixed epsilon: the difference goes into the variance, or into the weight if
+   the variance would become negative. */
 static void settle_epsilon(import *im, size_t channels, float *weight, float *variance)
 {
     const float epsilon = (float)ctkd__import_float(im, "epsilon", 1e-5);
@@ -218,7 +218,7 @@ static void op_relu(import *im)
         y->flat = x->flat;
 }
 
-/* Work that must be done before an affine map, or a place where there is none. */
+/* Whether work is pending that must be done before an affine map, or no affine map is possible. */
 static bool has_pending(const value *x)
 {
     return ctkd__import_has_zeros(x) || x->pad_before || x->pad_after || x->steps[0] != 1 ||
@@ -352,7 +352,7 @@ static void op_arithmetic(import *im)
     const int p = ctkd__import_settle(im, a, false), q = ctkd__import_settle(im, b, false);
     if (p < 0 || q < 0)
         return;
-    const bool turned = op == 'M' && a->h * a->w < b->h * b->w; /* the vector of a gate is second */
+    const bool turned = op == 'M' && a->h * a->w < b->h * b->w; /* the gate's vector comes second */
     const int y = op == 'A' ? ctkd__graph_add(im->graph, p, q)
                             : ctkd__graph_multiply(im->graph, turned ? q : p, turned ? p : q);
     value *const out = ctkd__import_output(im, 0, y);
@@ -360,14 +360,14 @@ static void op_arithmetic(import *im)
         out->flat = a->flat;
 }
 
-/* --- what changes nothing here */
+/* --- operators that change nothing here */
 
 static void op_alias(import *im)
 {
     ctkd__import_alias(im, 0);
 }
 
-/* Training wants the logits: at the model's end they are taken before the Softmax. */
+/* Training needs logits: at the model's end they are taken before the Softmax. */
 static void op_softmax(import *im)
 {
     value *const x = ctkd__import_input(im, 0);

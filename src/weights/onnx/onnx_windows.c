@@ -6,7 +6,7 @@
 typedef struct ctkd__import import;
 typedef struct ctkd__import_value value;
 
-/* Small kernels that are widely dilated would become huge square ones here. */
+/* Small kernels with a large dilation would become huge square ones here. */
 enum { KERNEL_MAX = 64 };
 
 /* --- windows */
@@ -48,7 +48,7 @@ static bool auto_pad(import *im, const size_t in[2], struct window *w)
     return true;
 }
 
-/* kernel is given, or 0 where the attribute says it. */
+/* Reads the window. rows and columns are the kernel's size, or 0 if an attribute has it. */
 static bool window_of(import *im, const value *x, size_t rows, size_t columns, struct window *w)
 {
     *w = (struct window){ { rows, columns }, { 1, 1 }, { 1, 1 }, { 0 }, { 0 } };
@@ -194,8 +194,8 @@ void ctkd__op_conv(import *im)
 
 /* --- pools */
 
-/* Ours are square and begin equally far outside on both sides; behind they are padded as far as the
-   number of windows wants. */
+/* Our pools are square and have equal padding above and on the left; below and on the right they
+   are padded as far as the number of windows needs. */
 static bool pool_of(import *im, const value *x, const struct window *w, struct ctkd__pool_args *out)
 {
     const size_t k = w->kernel[0], p = w->pads[0], s = w->stride[0];
@@ -263,7 +263,7 @@ void ctkd__op_average_pool(import *im)
     struct ctkd__pool_args args;
     if (!pool_of(im, x, &w, &args))
         return;
-    /* What is beyond never counts. */
+    /* ONNX never counts values beyond the padding. */
     args.count_padding = !beyond && (zeros || counts || !own);
     if ((own && zeros && !counts) || (beyond && (zeros || (own && counts))))
         ctkd__import_fail(im, "found a mean that counts some zeros around the image but not "
