@@ -9,7 +9,7 @@
 
 enum { PATH_BYTES = 4096, LINE_BYTES = 2 * PATH_BYTES };
 
-/* Two files of two versions that say the same. */
+/* How a limit is stated in each version of control groups. */
 struct kind {
     const char *controller; /* its name in version 1 */
     double (*read)(const char *dir, bool unified);
@@ -56,7 +56,7 @@ static double read_memory(const char *dir, bool unified)
     return bytes < 0x1p62 ? bytes : 0; /* version 1 writes "no limit" as a huge number */
 }
 
-/* Whether a comma list holds a word. */
+/* Whether a comma-separated list holds a word. */
 static bool has_word(const char *list, const char *word)
 {
     const size_t n = strlen(word);
@@ -104,7 +104,7 @@ static void unescape(char *text)
 }
 
 struct mount {
-    char group[PATH_BYTES]; /* the group that is mounted there */
+    char group[PATH_BYTES]; /* the group that is mounted here */
     char point[PATH_BYTES];
 };
 
@@ -129,13 +129,13 @@ static double lower_limit(double a, double b)
     return a > 0 && (b <= 0 || a < b) ? a : b;
 }
 
-/* The limits of a group and of those above it, up to the one that is mounted. */
+/* The least limit of a group and of those above it, up to the group that is mounted. */
 static double walk(const char *root, const struct mount *mount, const char *group,
                    const struct kind *kind, bool unified)
 {
     char dir[LINE_BYTES + PATH_BYTES];
     const size_t above = strcmp(mount->group, "/") == 0 ? 0 : strlen(mount->group);
-    /* A group outside of what is mounted cannot be seen: then the mounted one counts. */
+    /* A group outside the mounted part cannot be seen: then the mounted group counts. */
     const bool inside = strncmp(group, mount->group, above) == 0 && !strstr(group, "..") &&
                         (group[above] == '/' || group[above] == '\0');
     snprintf(dir, sizeof dir, "%s%s%s", root, mount->point, inside ? group + above : "");

@@ -7,15 +7,16 @@
 /*
  * The least limit over the group of this process and all groups above it that can be seen, of
  * version 2 and of version 1; the groups are found through <root>/proc/self/cgroup and
- * <root>/proc/self/mountinfo. 0: no limit. `root` is "" but in tests, which bring a tree of their
+ * <root>/proc/self/mountinfo. 0: no limit. `root` is "" except in tests, which have a tree of their
  * own.
- *   cpus    CPU time per time: quota / period of cpu.max, or of cpu.cfs_quota_us
- *   memory  bytes: memory.max, or memory.limit_in_bytes
+ *   cpus    CPU time per wall-clock time: quota / period of cpu.max, or of cpu.cfs_quota_us memory
+ *   bytes: memory.max, or memory.limit_in_bytes
  */
 double ctkd__cgroup_cpus(const char *root);
 double ctkd__cgroup_memory(const char *root);
 
-/* Bytes of memory that this process may have: the machine's, or the limit of its groups. */
+/* Bytes of memory that this process may use: the machine's, or the limit of its groups if that is
+   less. */
 double ctkd__memory_limit(void);
 
 /* The most bytes of memory that this process has held at once; 0: unknown. */

@@ -1,4 +1,5 @@
-/* The one clock of this project: it never jumps, and counts from some moment of the past. */
+/* The one clock of this project: it is monotonic and counts from an arbitrary moment in the
+   past. */
 #ifndef CTKD_UTIL_CLOCK_H
 #define CTKD_UTIL_CLOCK_H
 

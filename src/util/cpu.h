@@ -1,4 +1,4 @@
-/* What this CPU can do, asked in one place. */
+/* What this CPU supports, asked in one place. */
 #ifndef CTKD_UTIL_CPU_H
 #define CTKD_UTIL_CPU_H
 
@@ -7,22 +7,23 @@
 enum { CTKD__WORKERS_MAX = 1024 }; /* threads of a run */
 
 enum ctkd__cpu_level {
-    CTKD__CPU_PORTABLE, /* what the compiler takes for granted */
+    CTKD__CPU_PORTABLE, /* what the compiler may assume anyway */
     CTKD__CPU_AVX2,     /* with FMA */
     CTKD__CPU_AVX512,   /* F, DQ, BW and VL, and AVX2 */
     CTKD__CPU_LEVELS
 };
 
 /* Environment variable: the most that is used of the CPU ("portable", "avx2" or "avx512"), as if it
-   had no more, so that tests can stand for a lesser machine. Read once. oneDNN's own kernels have
-   ONEDNN_MAX_CPU_ISA. */
+   supported no more, so that tests can imitate an older machine. Read once. oneDNN's own kernels
+   have ONEDNN_MAX_CPU_ISA. */
 #define CTKD__CPU_CAP "CTKD_MAX_ISA"
 
 /* "portable", "avx2", "avx512". */
 const char *ctkd__cpu_name(enum ctkd__cpu_level level);
-/* What the CPU has, whatever the cap. */
+/* Whether the CPU supports the level, whatever the cap. */
 bool ctkd__cpu_has(enum ctkd__cpu_level level);
-/* What it has below the cap: the only question to ask before such instructions run. */
+/* Whether the CPU supports the level and the cap allows it. Ask this, and nothing else, before such
+   instructions run. */
 bool ctkd__cpu_may_use(enum ctkd__cpu_level level);
 /* The cap as it was found; "" without one. */
 const char *ctkd__cpu_cap(void);

@@ -12,8 +12,8 @@ static void one_line(char *message)
             *c = '?';
 }
 
-/* Of a message that does not fit the middle is left out, characters of several bytes as one: its
-   beginning names the file, whose path may be long, and its end the reason. */
+/* Leaves out the middle of a message that does not fit, without splitting UTF-8 characters: the
+   beginning names the file, whose path may be long, and the end gives the reason. */
 static void keep_message(ctkd_error *err, const char *text)
 {
     static const char gap[] = "...";
@@ -31,7 +31,7 @@ static void keep_message(ctkd_error *err, const char *text)
     one_line(err->message);
 }
 
-enum { LONGEST = 8192 }; /* with paths of up to PATH_MAX */
+enum { LONGEST = 8192 }; /* room for paths of up to PATH_MAX bytes */
 
 ctkd_status ctkd__fail(ctkd_error *err, ctkd_status status, const char *format, ...)
 {

@@ -12,7 +12,7 @@
 #include "util/error.h"
 #include "util/file_kind.h"
 
-/* Not mkstemp: that makes files that only their owner may read, whatever the umask says. */
+/* Not mkstemp: it creates files that only their owner may read, whatever the umask. */
 static int open_temporary(struct ctkd__new_file *file)
 {
     for (int i = 0; i < 100; i++) {
@@ -24,14 +24,14 @@ static int open_temporary(struct ctkd__new_file *file)
     return -1;
 }
 
-/* Replaces file->path, while it is a link, by what that leads to, which need not be there. */
+/* Replaces file->path, as long as it is a link, by the link's target, which need not exist. */
 static int follow_links(struct ctkd__new_file *file)
 {
     char target[sizeof file->path];
     for (int i = 0; i < 40; i++) {
         const ssize_t n = readlink(file->path, target, sizeof target);
         if (n < 0)
-            return 0; /* no link, or nothing */
+            return 0; /* not a link, or nothing there */
         const char *const slash = strrchr(file->path, '/');
         const size_t folder = target[0] == '/' || !slash ? 0 : (size_t)(slash + 1 - file->path);
         if (folder + (size_t)n >= sizeof file->path) {
@@ -70,7 +70,7 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
     if (fd < 0)
         return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", path, strerror(errno));
     file->stream = fdopen(fd, "wb");
-    if (!file->stream) { /* EINVAL: what stands in for a stdout that was closed is only to be read */
+    if (!file->stream) { /* EINVAL: a closed stdout is replaced by a read-only file */
         const int why = errno == EINVAL ? EBADF : errno;
         close(fd);
         if (file->temporary[0])
@@ -82,11 +82,11 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
     return CTKD_OK;
 }
 
-/* A file system that cannot sync a folder says EINVAL. */
+/* fsync gives EINVAL where a file system cannot sync folders. */
 ctkd_status ctkd__folders_create(const char *path, ctkd_error *err)
 {
     char part[4096];
-    if (path[0] == '\0') /* FOLDER/FILE would be a file of the root */
+    if (path[0] == '\0') /* "" would make FOLDER/FILE a file of the root */
         return ctkd__fail(err, CTKD_EINVAL, "found an empty name of a folder, expected a name");
     if (strlen(path) >= sizeof part)
         return ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", path);
@@ -106,7 +106,7 @@ int ctkd__folder_sync(const char *path)
     snprintf(copy, sizeof copy, "%s", path);
     const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return errno == EACCES ? 0 : -1; /* a folder may be writable and not readable */
+        return errno == EACCES ? 0 : -1; /* a folder may be writable but not readable */
     const int result = fsync(fd) != 0 && errno != EINVAL ? -1 : 0;
     close(fd);
     return result;
@@ -117,7 +117,7 @@ ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err)
     FILE *stream = file->stream;
     file->stream = NULL;
     int failed = ferror(stream);
-    if (failed) { /* the failed write left its mark but no errno: one more byte asks for it again */
+    if (failed) { /* errno is lost: one more byte finds it again */
         clearerr(stream);
         errno = fputc(0, stream) == EOF || fflush(stream) != 0 ? errno : EIO;
     } else {
@@ -150,7 +150,7 @@ void ctkd__new_file_abandon(struct ctkd__new_file *file)
         unlink(file->temporary);
 }
 
-/* Reads to the end of a stream; its size is only a hint, a pipe has none. */
+/* Reads to the end of a stream. `hint` is the size if it is known: a pipe has none. */
 static ctkd_status read_stream(FILE *stream, const char *path, size_t limit, size_t hint,
                                char **text, size_t *bytes, ctkd_error *err)
 {

@@ -8,9 +8,9 @@
 #include "ctkd/status.h"
 
 /* Opens a temporary file beside `path` for writing; commit flushes, syncs, closes and renames it to
-   `path`; abandon closes and removes it. Every write error (a full disk) surfaces at commit. A link
-   stays one: what it leads to is written. "-" is standard output; that, and what is there and no
-   file (a device, a pipe), is written as it comes, without a temporary file. */
+   `path`; abandon closes and removes it. Every write error (a full disk) surfaces at commit. If
+   path is a link, the file that it leads to is replaced and the link stays. "-" is standard output.
+   It, and an existing device or pipe, is written directly, without a temporary file. */
 struct ctkd__new_file {
     FILE *stream;
     char path[1024], temporary[1040]; /* temporary: "" without one */
@@ -25,7 +25,8 @@ ctkd_status ctkd__folders_create(const char *path, ctkd_error *err);
 /* Makes a rename to `path` durable: syncs its folder. -1 with errno on failure. */
 int ctkd__folder_sync(const char *path);
 
-/* The whole of a file, NUL-terminated, freed by the caller; refuses more than `limit` bytes. */
+/* Reads a whole file; *text is NUL-terminated and freed by the caller. CTKD_EFORMAT: it has more
+   than `limit` bytes. */
 ctkd_status ctkd__file_read(const char *path, size_t limit, char **text, size_t *bytes,
                             ctkd_error *err);
 

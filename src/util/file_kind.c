@@ -10,7 +10,7 @@
 
 #include "util/error.h"
 
-/* Bytes at an offset that only one kind of file has there. In order: the first that fits counts. */
+/* Bytes that only one kind of file has at an offset. The first row that fits counts. */
 struct magic {
     size_t offset, length;
     const char *bytes;
@@ -45,7 +45,7 @@ static const struct magic magics[] = {
           "a program (ELF)"),
 };
 
-/* The name of a zip archive's first entry says what it is of. */
+/* The name of a zip archive's first entry shows what the archive holds. */
 static const char *zip_kind(const unsigned char *b, size_t n)
 {
     if (n >= 4 && memcmp(b, "PK\5\6", 4) == 0)
@@ -84,7 +84,7 @@ static bool begins(const char *text, size_t n, const char *word)
     return n >= strlen(word) && strncasecmp(text, word, strlen(word)) == 0;
 }
 
-/* Behind a byte order mark and white space. */
+/* Skips a byte order mark and white space. */
 static const char *skip_space(const char *text, size_t *n)
 {
     if (begins(text, *n, "\xef\xbb\xbf"))

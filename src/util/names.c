@@ -10,11 +10,11 @@
 
 enum { FILE_BYTES_MAX = 1 << 26 };
 
-/* What is kept: the list and its memory. */
+/* A list that is kept, with its memory. */
 struct kept {
     struct ctkd__names names;
     struct kept *next;
-    const char *items[]; /* then the text, then the lines of it that the items are */
+    const char *items[]; /* then the text, then a copy of it cut into the items */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -90,7 +90,7 @@ static ctkd_status check(const char *place, const struct ctkd__names *names, ctk
     return status;
 }
 
-/* The list that has been kept with this text, or this one from now on. */
+/* Returns the list that is already kept with this text, or else keeps this one. */
 static const struct ctkd__names *keep(struct kept *kept)
 {
     pthread_mutex_lock(&lock);

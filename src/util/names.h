@@ -1,7 +1,7 @@
 /*
  * Lists of names, such as those of a data set's classes. A list is kept until the process ends, and
  * equal lists are one: a description of a network may copy the pointer, and two pointers say
- * whether two lists are equal. A process meets few of them.
+ * whether two lists are equal. A process has few of them, so nothing is freed.
  */
 #ifndef CTKD_UTIL_NAMES_H
 #define CTKD_UTIL_NAMES_H
@@ -22,7 +22,7 @@ struct ctkd__names {
  * From text with a name in each line; a last line without an end counts, empty lines at the end do
  * not. `place` begins messages.
  *
- *   CTKD_EFORMAT  no name, an empty one, one that occurs twice, or one that is no line of UTF-8
+ *   CTKD_EFORMAT  there is no name, or a name is empty, occurs twice or is not a line of UTF-8
  *   CTKD_ENOMEM
  */
 ctkd_status ctkd__names_of_text(const char *place, const char *text, const struct ctkd__names **out,
@@ -30,7 +30,7 @@ ctkd_status ctkd__names_of_text(const char *place, const char *text, const struc
 /* Of a file. CTKD_EIO: cannot be read. */
 ctkd_status ctkd__names_of_file(const char *path, const struct ctkd__names **out, ctkd_error *err);
 
-/* Index of a name; the count where there is none. */
+/* The index of a name; the number of names if it is not in the list. */
 size_t ctkd__names_find(const struct ctkd__names *names, const char *name);
 
 #endif

@@ -66,7 +66,7 @@ static void set_default_number(const struct ctkd__option_at *at)
 ctkd_status ctkd__sections_defaults(struct ctkd__sections sections, ctkd_error *err)
 {
     struct ctkd__option_at at = { 0 };
-    while (ctkd__options_next(sections, &at)) /* so that _fini may follow a failure */
+    while (ctkd__options_next(sections, &at)) /* all are set: _fini must be safe */
         set_default_number(&at);
     at = (struct ctkd__option_at){ 0 };
     while (ctkd__options_next(sections, &at)) {
@@ -123,7 +123,7 @@ static const char *last_part(const char *key)
 
 enum { CANDIDATES_MAX = 4 };
 
-/* Keys that may be meant by an unknown one, the nearest first. */
+/* Known keys that an unknown one may be meant for, the nearest first. */
 struct candidates {
     char keys[CANDIDATES_MAX][CTKD__OPTION_KEY_MAX];
     size_t distances[CANDIDATES_MAX], count;
@@ -146,7 +146,7 @@ static int kind_of(const char *key, const char *known, size_t *distance)
     return NEAR_END;
 }
 
-/* Several keys may end alike; of those that are spelled alike only the nearest is meant. */
+/* All keys with the same ending are kept; of those with a similar spelling only the nearest. */
 static void add_candidate(struct candidates *all, int kind, const char *key, size_t distance)
 {
     const bool one = kind != SAME_END && all->count > 0;
@@ -297,7 +297,7 @@ static bool parse_f32(const char *text, const ctkd_option *option, float *out)
     return true;
 }
 
-/* Also whole numbers as scripts write those that were floats there: 10.0, 1e3. */
+/* Also takes whole numbers in the form of floats, as scripts may write them: 10.0, 1e3. */
 static bool parse_i64(const char *text, const ctkd_option *option, int64_t *out)
 {
     char *end = NULL;

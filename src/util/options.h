@@ -44,9 +44,10 @@ void ctkd__sections_fini(struct ctkd__sections sections);
 ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where, const char *key,
                                const char *value, ctkd_error *err);
 
-/* The key that `key` means on a command line, into out: itself where it is one (or the name of a
-   section), else the only known key that ends in it behind a dot ("epochs" is "train.epochs").
-   CTKD_EINVAL: several end so, all of them are listed; CTKD_ENOTFOUND: none, as in _set. */
+/* Writes the key that `key` means on a command line to out: `key` itself if it is a key (or the
+   name of a section), else the only known key that ends in a dot and `key` ("epochs" is
+   "train.epochs"). CTKD_EINVAL: several keys end so, and the message lists them; CTKD_ENOTFOUND:
+   none does, as in _set. */
 enum { CTKD__KEY_MAX = 128 };
 ctkd_status ctkd__sections_complete(struct ctkd__sections sections, const char *where,
                                     const char *key, char out[CTKD__KEY_MAX], ctkd_error *err);
@@ -58,18 +59,18 @@ ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *whe
 /*
  * Reads a YAML file: nested maps of scalars, and lists of scalars (joined with commas for a
  * STRING). A top-level `base: FILE` or `base: [FILE, ...]` (relative to this file) is read first,
- * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. Nothing, `~` and `null`
- * without quotes are the default of their key. Duplicate keys, anchors, aliases, tags, tabs and
- * what does not fit its key are errors with file and line.
+ * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. An empty value, and `~`
+ * and `null` without quotes, mean the key's default. Duplicate keys, anchors, aliases, tags, tabs
+ * and values that do not fit their key are errors with file and line.
  */
 ctkd_status ctkd__sections_read_yaml(struct ctkd__sections sections, const char *path,
                                      ctkd_error *err);
 
-/* Writes all keys with their values, as YAML that _read_yaml takes and that gives the same bits. */
+/* Writes all keys with their values as YAML; _read_yaml reads exactly the same values back. */
 void ctkd__sections_write_yaml(struct ctkd__sections sections, FILE *out);
 
 /* For --help, in lines of 80 characters: name, type and range, default; below it help and aliases.
-   Of the keys only those that begin with one of `prefixes` (NULL ends them; NULL itself: all). */
+   Prints only keys that begin with one of `prefixes` (ended by NULL; prefixes NULL: all keys). */
 void ctkd__sections_help(struct ctkd__sections sections, const struct ctkd__alias *aliases,
                          const char *const *prefixes, FILE *out);
 

@@ -1,4 +1,4 @@
-/* What the files of the option parser share: walking over the options of all sections. */
+/* What the files of the option parser share: iteration over the options of all sections. */
 #ifndef CTKD_UTIL_OPTIONS_INNER_H
 #define CTKD_UTIL_OPTIONS_INNER_H
 
@@ -8,7 +8,7 @@
 
 enum { CTKD__OPTION_KEY_MAX = CTKD__KEY_MAX };
 
-/* One option while walking; all zeros to begin. */
+/* The iterator and its present option; start with all zeros. */
 struct ctkd__option_at {
     size_t index;
     const struct ctkd__section *section;
@@ -18,7 +18,7 @@ struct ctkd__option_at {
 bool ctkd__options_next(struct ctkd__sections sections, struct ctkd__option_at *at);
 bool ctkd__options_find(struct ctkd__sections sections, const char *key,
                         struct ctkd__option_at *at);
-/* The option that a value for a map sets, its name: "method" means "method.name". */
+/* Finds the option that a scalar given for a map sets: "method" means "method.name". */
 bool ctkd__options_find_name(struct ctkd__sections sections, const char *key,
                              struct ctkd__option_at *at);
 /* Whether some key begins with `key` and a dot. */
@@ -34,7 +34,7 @@ const char *ctkd__option_value(const struct ctkd__option_at *at, char *text, siz
 
 /* Whether `key` begins with one of `prefixes` (NULL ends them); NULL itself: every key does. */
 bool ctkd__key_begins_with(const char *key, const char *const *prefixes);
-/* What help says of an option. */
+/* What the help says about an option. */
 struct ctkd__option_help {
     char about[400]; /* "a whole number from 1 to 65536; default 64" */
     char help[1024]; /* its help, and the flags that set it too */

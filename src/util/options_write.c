@@ -6,8 +6,8 @@
 #include "util/options_inner.h"
 #include "util/text.h"
 
-/* A float's shortest decimal, not %.9g: 0.1f as "0.100000001" would be above a range that ends at
- * 0.1. */
+/* A float's shortest decimal. With %.9g 0.1f would be "0.100000001", above a range that ends at
+   0.1. */
 static const char *f32_text(float value, char *text, size_t bytes)
 {
     for (int digits = 6; digits <= 9; digits++) {
@@ -47,8 +47,8 @@ static void write_value(const struct ctkd__option_at *at, FILE *out)
         fprintf(out, " %s\n", value);
         return;
     }
-    /* Quoted, so that no reader takes "1" or "no" for another type. _set lets no control character
-     * in. */
+    /* Quoted, so that no reader takes "1" or "no" for another type. Control characters need no
+       escape: _set refuses them. */
     fputs(" \"", out);
     for (; *value; value++) {
         if (*value == '"' || *value == '\\')
@@ -69,8 +69,8 @@ static bool map_begun(struct ctkd__sections sections, const struct ctkd__option_
     return false;
 }
 
-/* Writes the map of all keys that begin with `prefix`; sections may interleave, a map comes once.
- */
+/* Writes the map of all keys that begin with `prefix`; sections may interleave, but every map is
+   written once. */
 static void write_map(struct ctkd__sections sections, const char *prefix, int depth, FILE *out)
 {
     struct ctkd__option_at at = { 0 };

@@ -7,8 +7,8 @@
 
 #include "util/error.h"
 
-/* HOME of the caller, or what the system says of `user`; NULL where there is none. Borrowed until
-   the next call. */
+/* The caller's HOME, or the home directory of `user` according to the system; NULL if there is
+   none. Borrowed until the next call. */
 static const char *home_of(const char *user)
 {
     const char *home = user[0] ? NULL : getenv("HOME");
@@ -21,7 +21,7 @@ static const char *home_of(const char *user)
 ctkd_status ctkd__path_expand(const char *path, char **out, ctkd_error *err)
 {
     *out = NULL;
-    const size_t name = strcspn(path, ":/"); /* no '/': what is expanded once stays as it is */
+    const size_t name = strcspn(path, ":/"); /* no '/': so that expanding twice changes nothing */
     const size_t begin = path[0] != '~' && path[name] == ':' ? name + 1 : 0;
     const char *home = "", *rest = path + begin;
     if (*rest == '~') {

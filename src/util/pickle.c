@@ -9,7 +9,7 @@
 #include "util/error.h"
 
 /* PUSHES_MAX bounds values, stack and items, and with them memory, whatever the pickle's size: the
-   largest honest pickles (150 thousand labels and names of CIFAR-100) need a tenth of it. */
+   largest genuine pickles (150 thousand labels and names of CIFAR-100) need a tenth of it. */
 enum { BLOCK_VALUES = 256, PERSISTENT_MAX = 16384, PUSHES_MAX = 1 << 21 };
 
 struct ctkd__pickle_block {
@@ -18,7 +18,7 @@ struct ctkd__pickle_block {
     struct ctkd__pickle_value values[BLOCK_VALUES];
 };
 
-/* Bytes that are not in the pickle as they are. */
+/* Bytes that the pickle does not hold verbatim and that had to be decoded. */
 struct ctkd__pickle_bytes {
     struct ctkd__pickle_bytes *next;
     char bytes[];
@@ -34,7 +34,7 @@ struct machine {
     size_t size, at;
     value **stack;
     size_t count, capacity;
-    size_t *marks; /* heights of the stack */
+    size_t *marks; /* stack heights at the marks */
     size_t n_marks, marks_capacity;
     value **memo;
     size_t n_memo, memo_capacity; /* n_memo: entries set, the next index of MEMOIZE */
@@ -75,7 +75,7 @@ static void *reserve(struct machine *m, void *array, size_t *capacity, size_t co
 }
 _Static_assert(sizeof(size_t) == sizeof(void *), "reserve() serves both");
 
-/* The next n bytes, or NULL when the pickle ends before. */
+/* The next n bytes, or NULL if fewer are left. */
 static const unsigned char *read_bytes(struct machine *m, uint64_t n)
 {
     if (m->status != CTKD_OK || n > m->size - m->at) {
@@ -157,7 +157,7 @@ static void push_integer(struct machine *m, enum ctkd__pickle_kind kind, int64_t
         v->integer = integer;
 }
 
-/* Two's complement of `length` bytes; none are 0. */
+/* Two's complement of `length` bytes; no bytes mean 0. */
 static void push_long(struct machine *m, uint64_t length)
 {
     const unsigned char *bytes = read_bytes(m, length);
@@ -206,7 +206,7 @@ static void add_items(struct machine *m, value *v, value **items, size_t n)
     v->count += n;
 }
 
-/* Replaces what lies above `from` by one value that holds it. */
+/* Replaces the values above `from` on the stack by one value that holds them. */
 static void collect(struct machine *m, enum ctkd__pickle_kind kind, size_t from)
 {
     const size_t n = m->count - from;
@@ -233,8 +233,8 @@ static void collect_some(struct machine *m, size_t n)
         collect(m, CTKD__PICKLE_TUPLE, m->count - n);
 }
 
-/* Moves what lies above `from` into the container below. Objects that are filled like a list are
- * opaque. */
+/* Moves the values above `from` on the stack into the container below them. Objects that are filled
+ * like a list are opaque. */
 static void extend(struct machine *m, enum ctkd__pickle_kind kind, size_t from)
 {
     if (m->status != CTKD_OK)
@@ -300,8 +300,8 @@ static bool is_pair(const value *v)
     return (v->kind == CTKD__PICKLE_TUPLE || v->kind == CTKD__PICKLE_LIST) && v->count == 2;
 }
 
-/* One value may be named by many calls that each copy it: an honest pickle has each once, so that
-   all copies together are smaller than it is. */
+/* A hostile pickle may let many calls copy the same value. A genuine pickle copies each value once,
+   so all copies together must be smaller than the pickle. */
 static bool count_copies(struct machine *m, size_t n, const char *what)
 {
     if (n > m->size - m->copied) {
@@ -326,7 +326,7 @@ static void fill_ordered(struct machine *m, value *v)
             add_items(m, v, list->items[i]->items, 2);
 }
 
-/* Latin-1 from UTF-8: false for a code point above 255 or what is no UTF-8. */
+/* Latin-1 from UTF-8; false for a code point above 255 and for text that is not UTF-8. */
 static bool decode_latin1(const char *text, size_t length, char *out, size_t *out_length)
 {
     size_t n = 0;
@@ -390,7 +390,7 @@ static void push_object(struct machine *m, bool keywords)
     }
 }
 
-/* Attributes of an object; of anything else they say nothing. */
+/* Sets the attributes of an object; attributes of anything else are ignored. */
 static void build(struct machine *m)
 {
     value *attributes = pop(m), *object = pop(m);
@@ -398,7 +398,7 @@ static void build(struct machine *m)
         return;
     if (object->kind == CTKD__PICKLE_OBJECT)
         object->attributes = attributes;
-    m->count++; /* it stays */
+    m->count++; /* the object stays on the stack */
 }
 
 static void push_persistent(struct machine *m)
@@ -431,8 +431,8 @@ static void mark(struct machine *m)
     }
 }
 
-/* Python numbers its memo from 0, so an index beyond the pickle's size or values is a lie and
- * would cost memory. */
+/* Python numbers its memo from 0, so an index beyond the pickle's size or its number of values is
+   false and would waste memory. */
 static void memo_put(struct machine *m, uint64_t index)
 {
     if (m->status != CTKD_OK)

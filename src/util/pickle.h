@@ -1,7 +1,7 @@
 /*
  * A reader of Python pickles (protocols 2 to 5) that executes nothing: it builds a tree of plain
  * values. A class or function is a name, a call or an instance an opaque object with its arguments.
- * What comes out may share nodes and hold cycles: bound every walk over it.
+ * The tree may share nodes and have cycles: bound every walk over it.
  */
 #ifndef CTKD_UTIL_PICKLE_H
 #define CTKD_UTIL_PICKLE_H
@@ -35,7 +35,7 @@ struct ctkd__pickle_value {
     size_t length, name_length;
     struct ctkd__pickle_value **items;
     size_t count, capacity;
-    struct ctkd__pickle_value *callable, *args; /* of an OBJECT never NULL */
+    struct ctkd__pickle_value *callable, *args; /* never NULL in an OBJECT */
     struct ctkd__pickle_value *attributes;      /* of an OBJECT, from BUILD; NULL without */
 };
 
@@ -57,12 +57,12 @@ ctkd_status ctkd__pickle_read(struct ctkd__pickle *pickle, const char *name, con
                               size_t size, size_t *used, const struct ctkd__pickle_value **out,
                               ctkd_error *err);
 
-/* A value as a message shows it: "5", "'train'", "a list of 3", "torch.FloatStorage"; of what
-   contains others only how many. Returns text. */
+/* A value as a message shows it: "5", "'train'", "a list of 3", "torch.FloatStorage"; of a
+   container only the number of items. Returns text. */
 enum { CTKD__PICKLE_TEXT = 128 };
 const char *ctkd__pickle_text(const struct ctkd__pickle_value *v, char text[CTKD__PICKLE_TEXT]);
 
-/* Comparisons that take NULL for "is not". */
+/* Comparisons; they are false for NULL. */
 bool ctkd__pickle_is_string(const struct ctkd__pickle_value *v, const char *text);
 bool ctkd__pickle_is_global(const struct ctkd__pickle_value *v, const char *module,
                             const char *name);

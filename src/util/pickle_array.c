@@ -27,8 +27,8 @@ static bool has_bytes(const value *v)
     return v->kind == CTKD__PICKLE_BYTES || v->kind == CTKD__PICKLE_STRING;
 }
 
-/* numpy.dtype("i8", ...) with attributes (version, byte order, ...); without them it is this
-   machine's order, and numpy writes them always. */
+/* numpy.dtype("i8", ...) with attributes (version, byte order, ...). numpy always writes the
+   attributes; without them the order is this machine's. */
 static bool parse_type(const value *v, struct ctkd__pickle_array *out)
 {
     if (v->kind != CTKD__PICKLE_OBJECT || !ctkd__pickle_is_global(v->callable, "numpy", "dtype") ||

@@ -24,7 +24,7 @@ struct ctkd__pickle_array {
  * false for anything else, and when the bytes are not as many as the shape says.
  */
 bool ctkd__pickle_array_parse(const struct ctkd__pickle_value *v, struct ctkd__pickle_array *out);
-/* Element `i` in the order of the bytes; one above INT64_MAX is negative. */
+/* Element `i` in the order of the bytes; a value above INT64_MAX becomes negative. */
 int64_t ctkd__pickle_array_integer(const struct ctkd__pickle_array *array, size_t i);
 
 #endif

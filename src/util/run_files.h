@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* X(name of its enumerator, name): first what a run writes, any of which shows that a directory
-   holds one, then what stays when a run is replaced. */
+/* X(name of its enumerator, name): first the files that a run writes, each of which shows that a
+   directory holds a run, then those that stay when a run is replaced. */
 #define CTKD__RUN_FILE_LIST(X)                                                                     \
     X(CONFIG, "config.yaml")              /* resolved */                                           \
     X(RECIPE, "recipe.yaml")              /* what the CONFIG of its command line says, resolved */ \
@@ -22,7 +22,7 @@
     X(CLASSES, "classes.txt")        /* their names, where they have some */                       \
     X(IMAGES, "images.txt")          /* the images, where they are files */                        \
     X(CHECKPOINT, "last.ckpt")       /* what --resume needs */                                     \
-    X(PREVIOUS, "previous.ckpt")     /* the checkpoint before, should that one be damaged */       \
+    X(PREVIOUS, "previous.ckpt")     /* the one before, in case it is damaged */                   \
     X(NEW_CHECKPOINT, "new.ckpt")    /* while a checkpoint is written */                           \
     X(LOCK, "run.lock")              /* held by the process that trains */
 

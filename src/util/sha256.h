@@ -10,7 +10,7 @@
 
 enum { CTKD__SHA256_DIGITS = 2 * SHA256_DIGEST_SIZE };
 
-/* Ends the sum; the context is as new. */
+/* Ends the sum and resets the context. */
 void ctkd__sha256_text(struct sha256_ctx *context, char out[CTKD__SHA256_DIGITS + 1]);
 void ctkd__sha256_bytes(const void *data, size_t bytes, char out[CTKD__SHA256_DIGITS + 1]);
 /* CTKD_EIO: the file cannot be opened or read. */

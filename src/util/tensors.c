@@ -124,7 +124,7 @@ void ctkd__tensors_fini(struct ctkd__tensors *list)
     *list = (struct ctkd__tensors){ 0 };
 }
 
-/* Elements and bytes of a shape, or CTKD_EINVAL. A dimension of 0 is a tensor without elements. */
+/* Elements and bytes of a shape, or CTKD_EINVAL. A tensor with a dimension of 0 has no elements. */
 static ctkd_status shape_bytes(const char *name, enum ctkd__dtype type, int rank,
                                const int64_t *shape, size_t *bytes, ctkd_error *err)
 {

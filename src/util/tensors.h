@@ -9,7 +9,7 @@
 
 enum { CTKD__RANK_MAX = 8 };
 
-/* Element types; X(name, text as in safetensors, bytes). Only F32 and I64 are computed with. */
+/* Element types; X(name, text as in safetensors, bytes). Computations use only F32 and I64. */
 #define CTKD__DTYPE_LIST(X)                                                                        \
     X(F32, "F32", 4)                                                                               \
     X(F64, "F64", 8)                                                                               \
@@ -60,11 +60,12 @@ ctkd_status ctkd__tensors_add(struct ctkd__tensors *list, const char *name, enum
                               ctkd_error *err);
 const struct ctkd__tensor *ctkd__tensors_find(const struct ctkd__tensors *list, const char *name);
 size_t ctkd__tensor_elements(const struct ctkd__tensor *tensor);
-/* Makes F32 of F64, F16 and BF16. */
+/* Converts F64, F16 and BF16 tensors to F32. */
 ctkd_status ctkd__tensors_widen(struct ctkd__tensors *list, ctkd_error *err);
-/* CTKD_ENAN for the first element of a float type that is NaN or infinite, as a float too (an F64
-   of 1e300 is not a weight that can be computed with), and for a running variance (by its name)
-   below 0; the message names tensor, element and value. Other types are finite. */
+/* CTKD_ENAN for the first element of a float type that is NaN or infinite, also after conversion to
+   float (an F64 of 1e300 cannot be used as a weight), and for a running variance (by its name)
+   below 0; the message names tensor, element and value. Tensors of other types are always
+   finite. */
 ctkd_status ctkd__tensor_check_finite(const struct ctkd__tensor *tensor, ctkd_error *err);
 ctkd_status ctkd__tensors_check_finite(const struct ctkd__tensors *list, ctkd_error *err);
 /* "[16, 3, 3, 3]" into text; returns text. */

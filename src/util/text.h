@@ -1,5 +1,5 @@
-/* Text that comes from outside: UTF-8, and names that are nearly right. Text that goes out: lines
- * of a terminal. */
+/* Helpers for input text, which may be invalid UTF-8 or nearly right names, and for lines of output
+   on a terminal. */
 #ifndef CTKD_UTIL_TEXT_H
 #define CTKD_UTIL_TEXT_H
 
@@ -15,7 +15,7 @@
 size_t ctkd__utf8_next(const char *text, uint32_t *code);
 
 bool ctkd__text_ends(const char *text, const char *end);
-/* What follows the last slash of a path, in the path. */
+/* The part of a path after its last slash; points into the path. */
 const char *ctkd__base_name(const char *path);
 /* The last part of a path without the slashes behind it: "b" of "a/b/". Cut to `bytes` - 1. */
 void ctkd__last_part(const char *path, char *out, size_t bytes);
@@ -26,13 +26,13 @@ bool ctkd__text_is_utf8(const char *text);
  */
 bool ctkd__text_is_line(const char *text);
 
-/* A word of a command line as a shell reads it: in single quotes where it needs them. Cut where
-   `bytes` are too few; four times its length and three are enough. Returns out. */
+/* A word of a command line as a shell reads it: in single quotes where it needs them. It is cut if
+   `bytes` are too few; 4 * length + 3 bytes are enough. Returns out. */
 const char *ctkd__text_shell(const char *word, char *out, size_t bytes);
 
 /* Edits (insert, delete, replace) between two names; SIZE_MAX when one is longer than 63 bytes. */
 size_t ctkd__edit_distance(const char *a, const char *b);
-/* Whether `distance` is small enough for `name` to be a slip of the pen. */
+/* Whether `distance` is small enough to be a typing error in `name`. */
 bool ctkd__is_near(const char *name, size_t distance);
 
 /* A comma list of finite numbers, such as the means of channels: `count` values (at most 16) become
@@ -42,8 +42,8 @@ ctkd_status ctkd__text_floats(const char *key, const char *text, size_t count, f
                               ctkd_error *err);
 
 /* Writes the words of `text` in lines of at most 80 characters that begin at column `indent`, and a
-   line break. `column` is where the output stands: behind a heading that ends before `indent` the
-   text begins in the same line. A word that is longer than a line is not broken. */
+   line break. `column` is where the output stands: after a heading that ends before `indent` the
+   text begins on the same line. A word that is longer than a line is not broken. */
 void ctkd__text_wrap(const char *text, size_t indent, size_t column, FILE *out);
 
 #endif

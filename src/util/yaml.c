@@ -16,7 +16,7 @@
 enum {
     FILE_LIMIT = 1 << 20,
     DEPTH_LIMIT = 8,  /* of maps, and of files under files */
-    FILES_LIMIT = 64, /* in all: bases of bases multiply */
+    FILES_LIMIT = 64, /* in all, because bases of bases multiply */
     PATH_LIMIT = 1024
 };
 
@@ -64,7 +64,8 @@ static ctkd_status parser_failure(const struct yaml_file *source, ctkd_error *er
                       parser->problem ? parser->problem : "unreadable");
 }
 
-/* The next event; whatever could make a small file large or strange is refused here. */
+/* The next event; anchors, aliases and tags, which could make a small file expand or surprise, are
+   refused here. */
 static ctkd_status advance(struct yaml_file *source, ctkd_error *err)
 {
     yaml_event_delete(&source->event);
@@ -98,7 +99,7 @@ static const char *scalar(const struct yaml_file *source)
     return (const char *)source->event.data.scalar.value;
 }
 
-/* YAML's nothing: an empty scalar, ~ or null, without quotes. */
+/* Whether the value is YAML's null: an empty scalar, ~ or null, without quotes. */
 static bool is_null(const struct yaml_file *source)
 {
     static const char *const words[] = { "", "~", "null", "Null", "NULL" };
@@ -323,8 +324,8 @@ static ctkd_status set_entries(const struct yaml_file *source, ctkd_error *err)
     return CTKD_OK;
 }
 
-/* An LFS pointer is YAML, and would be an unknown key of line 1; what is not text at all has a name
-   that says more than where YAML ends. */
+/* An LFS pointer is valid YAML and would be reported as an unknown key of line 1; a file that is
+   not text gets a better message here than from the YAML parser. */
 static ctkd_status check_kind(const char *path, const char *text, size_t bytes, ctkd_error *err)
 {
     const bool other = !ctkd__file_is_text(text, bytes) && ctkd__file_kind(text, bytes);
@@ -376,7 +377,7 @@ static void source_fini(struct yaml_file *source)
     free(source->maps);
 }
 
-/* Refuses a chain of files that returns to itself, is too deep, or branches into too many. */
+/* Refuses a chain of base files that returns to itself or is too deep, and too many files. */
 static ctkd_status check_chain(struct yaml_file *source, ctkd_error *err)
 {
     struct stat info;
