@@ -9,13 +9,13 @@ F32, F16, BF16 = 0, 1, 2  # ctkd_logit_type
 
 
 def as_numpy(x: Any) -> np.ndarray:
-    """Anything with the buffer protocol, DLPack (NumPy, PyTorch on the CPU, JAX), or a list of numbers."""
+    """A NumPy array from the buffer protocol, from DLPack (NumPy, PyTorch on the CPU, JAX) or from a list of numbers."""
     if isinstance(x, np.ndarray):
         return x
-    detach = getattr(x, "detach", None)  # PyTorch gives no buffer of a tensor that needs a gradient
+    detach = getattr(x, "detach", None)  # PyTorch refuses a buffer of a tensor that needs a gradient
     if detach is not None:
         x = detach()
-        if str(x.dtype) == "torch.bfloat16":  # NumPy has no such type: its bits
+        if str(x.dtype) == "torch.bfloat16":  # NumPy has no such type: take the bits
             import torch
 
             return x.contiguous().view(torch.int16).numpy().view(_Bits)
@@ -30,11 +30,11 @@ def as_numpy(x: Any) -> np.ndarray:
 
 
 class _Bits(np.ndarray):
-    """bfloat16 numbers as int16."""
+    """bfloat16 numbers, held as int16."""
 
 
 def logits(x: Any, name: str, like: Optional[np.ndarray] = None) -> Tuple[np.ndarray, int]:
-    """[n, k], contiguous, with its ctkd_logit_type. Other types than float16 and bfloat16 become float32."""
+    """Contiguous logits [n, k] and their ctkd_logit_type; types other than float16 and bfloat16 become float32."""
     array = as_numpy(x)
     if array.ndim != 2 or (like is not None and array.shape != like.shape):
         wanted = "[n, k]" if like is None else str(list(like.shape))
@@ -51,7 +51,7 @@ def logits(x: Any, name: str, like: Optional[np.ndarray] = None) -> Tuple[np.nda
 
 
 def vector(x: Any, n: int, dtype: Any, name: str) -> np.ndarray:
-    """[n] of a type; labels must be whole numbers."""
+    """An array [n] of the given type; labels must be whole numbers."""
     array = as_numpy(x)
     if array.shape != (n,):
         raise ValueError(f"{name}: found shape {list(array.shape)}, expected [{n}]")

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional
 
 
 class Error(Exception):
-    """What libctkd refused, with its message; `status` is its code."""
+    """An error of libctkd, with its message; `status` is its code."""
 
     status: int = 0
 
@@ -21,7 +21,7 @@ class InvalidArgument(Error, ValueError):
 class NotFound(Error, KeyError):
     """No loss and no option has this name."""
 
-    def __str__(self) -> str:  # KeyError's is the repr
+    def __str__(self) -> str:  # KeyError's would be the repr
         return str(self.args[0]) if self.args else ""
 
 
@@ -84,7 +84,7 @@ class LossDef(Structure):  # ctkd_loss_def
                 ("state", c_void_p), ("state_init", c_void_p), ("eval", EVAL)]
 
 
-# A wheel holds its library. A package of a distribution has none, and loads the system's by its soname.
+# A wheel contains the library. A distribution's package does not and loads the system's library by its soname.
 _OWN = Path(__file__).with_name("libctkd.so")
 lib = ctypes.CDLL(str(_OWN) if _OWN.exists() else "libctkd.so.0")
 
@@ -121,11 +121,11 @@ _declare("ctkd_plugin_state_size", c_size_t, c_void_p)
 _declare("ctkd_plugin_save", c_int, c_void_p, c_void_p, c_size_t)
 _declare("ctkd_plugin_restore", c_int, c_void_p, c_void_p, c_size_t)
 
-CONFIG_BYTES = 1024  # more than sizeof(ctkd_plugin_config): members that a library does not know stay 0
+CONFIG_BYTES = 1024  # more than sizeof(ctkd_plugin_config): members that the library does not know stay 0
 
 
 def check(status: int, error: Optional[CError] = None, what: str = "") -> None:
-    """Raises the exception of a status that is not CTKD_OK."""
+    """Raises the exception for a status other than CTKD_OK."""
     if status == 0:
         return
     text = error.message.decode(errors="replace") if error is not None and error.status == status else ""
@@ -141,12 +141,12 @@ def version() -> str:
 
 
 def plain(value: Any) -> Any:
-    """A number of NumPy or PyTorch as one of Python."""
+    """A number of NumPy or PyTorch as a Python number."""
     return value.item() if hasattr(value, "item") else value
 
 
 def text_of(value: Any) -> bytes:
-    """An option's value as the library reads it."""
+    """An option's value as text that the library can read."""
     value = plain(value)
     if isinstance(value, bool):
         return b"true" if value else b"false"
@@ -154,7 +154,7 @@ def text_of(value: Any) -> bytes:
 
 
 def describe(options: Any) -> Dict[str, Dict[str, Any]]:
-    """An option table: default, range or choices, help, by name."""
+    """An option table as a dict by name: default, range or choices, and help."""
     table: Dict[str, Dict[str, Any]] = {}
     i = 0
     while options and options[i].name is not None:

@@ -1,4 +1,4 @@
-"""The losses of logits of the registry, by name."""
+"""The registry's losses on logits, by name."""
 from __future__ import annotations
 
 import ctypes

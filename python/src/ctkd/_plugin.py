@@ -1,4 +1,4 @@
-"""ctkd_plugin: cross-entropy, KD and one more loss under a learned temperature."""
+"""ctkd_plugin: cross-entropy, KD and optionally one more loss under a learned temperature."""
 from __future__ import annotations
 
 import ctypes
@@ -33,7 +33,7 @@ def options() -> Dict[str, Dict[str, Any]]:
 
 
 def create(n_max: int, k: int, settings: Dict[str, Any], method_options: Dict[str, Any]) -> ctypes.c_void_p:
-    """A ctkd_plugin; the caller destroys it."""
+    """Creates a ctkd_plugin; the caller destroys it."""
     config, error, handle = ctypes.create_string_buffer(c.CONFIG_BYTES), c.CError(), ctypes.c_void_p()
     c.lib.ctkd_plugin_config_init(config, c.CONFIG_BYTES, ctypes.sizeof(c.Report), n_max, k)
     for name, value in settings.items():
@@ -71,7 +71,7 @@ class Plugin:
             c.lib.ctkd_plugin_destroy(self._handle)
             self._handle = None
 
-    def __getstate__(self) -> Dict[str, Any]:  # of a copy or a pickle, which gets a plugin of its own
+    def __getstate__(self) -> Dict[str, Any]:  # for a copy or a pickle, which gets a plugin of its own
         return {**{name: value for name, value in self.__dict__.items() if name != "_handle"}, "_state": self.state()}
 
     def __setstate__(self, found: Dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ class Plugin:
     def evaluate(self, s: Any, t: Any, labels: Any = None, *, epoch: int = 0, step: int = 0, soft_labels: Any = None,
                  mask: Any = None, weights: Any = None) -> Evaluation:
         """
-        Loss and gradients of a batch; moves nothing.
+        Returns loss and gradients of a batch; theta and its momentum do not change.
 
         labels: [n] whole numbers; soft_labels: [n, k] for the cross-entropy; mask: [n], 0 leaves a sample out; weights:
         [n] for losses that are a mean over samples. epoch and step count from 1; step is only read with

@@ -20,7 +20,7 @@ WITH_LABELS = [method.name for method in methods() if method.needs_labels]
 
 
 class Rows(NamedTuple):
-    """A loss of each sample [n], its gradient by the student's logits [n, k], and by tau [n]."""
+    """The loss of each sample [n] and its gradients by the student's logits [n, k] and by tau [n]."""
 
     loss: Tensor
     ds: Tensor
@@ -38,7 +38,7 @@ def divergence(s: Tensor, t: Tensor, tau: Tensor, epsilon: float, without: Optio
         u, z = u.masked_fill(without, -math.inf), z.masked_fill(without, -math.inf)
     log_p, log_q = torch.log_softmax(u, 1), torch.log_softmax(z, 1)
     p, q = log_p.exp(), log_q.exp()
-    if without is not None:  # 0 * -inf
+    if without is not None:  # 0 * -inf would be NaN
         log_p, log_q = log_p.masked_fill(without, 0), log_q.masked_fill(without, 0)
     w = p + epsilon
     ratio = (w.log() if epsilon else log_p) - log_q
@@ -49,7 +49,7 @@ def divergence(s: Tensor, t: Tensor, tau: Tensor, epsilon: float, without: Optio
 
 
 def _squared(rows: Rows, tau: Tensor) -> Rows:
-    """tau^2 times a loss, and the product rule."""
+    """tau^2 times a loss, with its gradient by tau from the product rule."""
     return Rows(tau**2 * rows.loss, tau[:, None] ** 2 * rows.ds, 2 * tau * rows.loss + tau**2 * rows.dtau)
 
 
@@ -110,7 +110,7 @@ def _strength(settings: Settings, epoch: int, moves: Tensor) -> Union[float, Ten
 
 
 def _describe(tau: Tensor, counted: Tensor) -> Tuple[Tensor, ...]:
-    """Mean, least and largest temperature of the samples that count; 0 where none does."""
+    """Mean, smallest and largest temperature of the samples that count; 0 if there are none."""
     number = counted.sum()
     return tuple(torch.where(number > 0, x, 0) for x in (
         torch.where(counted, tau, 0).sum() / number.clamp(min=1),
@@ -119,8 +119,8 @@ def _describe(tau: Tensor, counted: Tensor) -> Tuple[Tensor, ...]:
 
 def _out_of_range(k: int, labels: Optional[Tensor], soft: Optional[Tensor], weights: Optional[Tensor], counted: Tensor,
                   labelled: Tensor) -> Tensor:
-    """Samples with a label, a soft label or a weight that the library refuses. An exception would have to wait for the
-    device; they get a loss of NaN."""
+    """Samples with a label, a soft label or a weight that the library would refuse. An exception would have to wait for the
+    device, so their loss becomes NaN instead."""
     wrong = torch.zeros_like(counted)
     if labels is not None:
         wrong = wrong | labelled & ((labels < 0) | (labels >= k))

@@ -17,7 +17,7 @@ REPORT = ("loss", "loss_ce", "loss_kd", "loss_method", "tau_mean", "tau_min", "t
 
 
 class _Evaluator:
-    """A plugin that keeps no theta: it comes with each batch. A larger batch creates the plugin again."""
+    """A plugin whose theta is not kept but set for each batch. A larger batch creates the plugin anew."""
 
     def __init__(self, text: str, k: int) -> None:
         self.settings, self.k, self.n_max = settings_of(text), k, 0
@@ -63,7 +63,7 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
     soft = None if soft is None else soft.float().contiguous()
     mask = None if mask is None else (mask != 0).to(torch.uint8).contiguous()
     weights = None if weights is None else weights.float().contiguous()
-    here = {"dtype": torch.float32, "device": "cpu"}  # not the defaults that PyTorch was told
+    here = {"dtype": torch.float32, "device": "cpu"}  # whatever PyTorch's default type and device are
     ds = torch.empty((n, k) if grads else 0, **here)
     dtheta = torch.empty(theta.shape if grads else 0, **here)
     with evaluator.lock:
@@ -85,5 +85,5 @@ def evaluate(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tens
             c.check(status, error)
         numbers = torch.empty(len(REPORT), **here)  # the first members of the struct
         ctypes.memmove(numbers.data_ptr(), evaluator.report_at, 4 * len(REPORT))
-        loss = torch.scalar_tensor(report.loss, **here)  # half the time of torch.tensor
+        loss = torch.scalar_tensor(report.loss, **here)  # takes half the time of torch.tensor
     return loss, ds, dtheta, numbers

@@ -1,4 +1,4 @@
-"""CTKDLoss."""
+"""The criterion CTKDLoss."""
 from __future__ import annotations
 
 import ctypes
@@ -23,7 +23,7 @@ _handles = itertools.count(1)
 
 @lru_cache(maxsize=64)
 def _f32(x: float) -> float:
-    """A setting as the library holds it."""
+    """A setting rounded to float32, as the library holds it."""
     return ctypes.c_float(x).value
 
 
@@ -78,13 +78,13 @@ class CTKDLoss(nn.Module):
         }
         if kind == "fixed":
             settings["temperature.tau"] = float(temperature)
-        # The library refuses what is wrong, with its message, and starts theta.
+        # The library checks the settings, with its own messages, and gives theta's initial values.
         start = Plugin(1, max(classes or 3, 3) if kind != "instance" else int(classes or 0),
                        method_options=method_options, **settings).theta
         self.temperature, self.train_temperature, self.classes = kind, train_temperature, classes
         self.accumulate, self.process_group = accumulate, process_group
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
-        for moved in ("learning_rate", "momentum", "weight_decay"):  # read here alone: they are no part of an evaluation
+        for moved in ("learning_rate", "momentum", "weight_decay"):  # only used here: an evaluation does not need them
             del settings[moved]
         self._text = text_of(settings, method_options or {}, backend)
         self._needs_epoch = kind != "fixed" and curriculum_steps == 0 and curriculum_epochs > 0
@@ -102,7 +102,7 @@ class CTKDLoss(nn.Module):
         self._register()
 
     def _register(self) -> None:
-        self._moving = threading.Lock()  # backward passes may be of several threads
+        self._moving = threading.Lock()  # backward passes may run in several threads
         self._handle = 0
         if self.temperature != "fixed":
             self._handle = next(_handles)
@@ -150,7 +150,7 @@ class CTKDLoss(nn.Module):
         for name, x in (("mask", mask), ("weights", weights)):
             if x is not None and x.shape != shape[:1]:
                 raise ValueError(f"{name}: found shape {list(x.shape)}, expected {list(shape[:1])}")
-        # Their attributes go through Module.__getattr__, which takes ten times as long as these.
+        # Module.__getattr__, which finds their attributes, takes ten times as long.
         moves = self._buffers["moves"]
         theta = (self._parameters if self.train_temperature == "optimizer" else self._buffers)["theta"]
         grads = torch.is_grad_enabled() and (student_logits.requires_grad or theta.requires_grad)
@@ -174,7 +174,7 @@ class CTKDLoss(nn.Module):
         """A backward pass: theta's SGD on the mean over `accumulate` of them and over the ranks. Passes whose gradient is
         not finite, which a GradScaler skips, move theta on no rank."""
         self._waiting += 1
-        if self.train_temperature == "optimizer":  # which moves it; here only the curriculum's steps are counted
+        if self.train_temperature == "optimizer":  # moves theta; only the curriculum's steps are counted here
             self.moves += self._waiting >= self.accumulate
             self._waiting %= self.accumulate
             return
@@ -225,7 +225,7 @@ class CTKDLoss(nn.Module):
         kept = {name: getattr(self, name).detach().clone() for name in ("theta", "velocity", "pending")
                 if hasattr(self, name)}
         super()._apply(fn, recurse)
-        for name, value in kept.items():  # half() and double() of a model leave theta in float32
+        for name, value in kept.items():  # half() and double() of a model must leave theta in float32
             tensor = getattr(self, name)
             if tensor.dtype != torch.float32:
                 tensor.data = value.to(tensor.device)
@@ -233,7 +233,7 @@ class CTKDLoss(nn.Module):
 
     @property
     def report(self) -> Dict[str, float]:
-        """Report of the last batch: loss and its unweighted parts, tau_mean, tau_min, tau_max, lambda, theta_gradient."""
+        """The last batch: loss and its unweighted parts, tau_mean, tau_min, tau_max, lambda, theta_gradient."""
         if self._last is None:
             raise RuntimeError("there is no report before the first batch")
         return dict(zip(REPORT, self._last.tolist()))

@@ -1,5 +1,6 @@
-"""The other losses of logits in operations of PyTorch, in double, for tensors on other devices than the CPU. Only their values are
-written out (doc/methods.md); gradients come from autograd, so every value has one where rows are constant, too."""
+"""The other losses on logits in operations of PyTorch, in double, for tensors on devices other than the CPU. Only their
+values are written out (doc/methods.md). Gradients come from autograd, so every value must have a gradient even where
+rows are constant."""
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, Tuple
@@ -15,7 +16,7 @@ def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def _root(squares: Tensor) -> Tensor:
-    """Square root with the derivative 0 at 0."""
+    """Square root whose derivative at 0 is 0."""
     positive = squares > 0
     return torch.where(positive, squares, 1).sqrt() * positive
 
@@ -25,7 +26,7 @@ def _standardised(x: Tensor) -> Tensor:
     return centred / (_root(centred.square().sum(1, keepdim=True) / (x.shape[1] - 1)) + 1e-7)
 
 
-# Losses of each sample, [n], of which the batch has the mean. hot: [n, k], true at the label.
+# Losses of each sample, [n]; the loss of a batch is their mean. hot: [n, k], true at the label.
 def lskd(s: Tensor, t: Tensor, tau: Tensor, hot: Tensor, base: str = "kd", alpha: float = 1.0, beta: float = 8.0) -> Tensor:
     z, u = _standardised(s), _standardised(t)
     return (_formulas.dkd(z, u, tau, hot, alpha, beta) if base == "dkd" else _formulas.kd(z, u, tau)).loss
@@ -39,7 +40,7 @@ def wttm(s: Tensor, t: Tensor, tau: Tensor, hot: Tensor, exponent: float = 0.2) 
     return (exponent * torch.log_softmax(t, 1)).exp().sum(1) * ttm(s, t, tau, hot, exponent)
 
 
-# Losses that compare samples, of the batch.
+# Losses of a whole batch, which compare samples.
 def _correlation(q: Tensor, p: Tensor, dim: int) -> Tensor:
     q, p = q - q.mean(dim, keepdim=True), p - p.mean(dim, keepdim=True)
     return (q * p).sum(dim) / (_root(q.square().sum(dim)) * _root(p.square().sum(dim)) + 1e-8)

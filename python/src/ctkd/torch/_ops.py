@@ -35,7 +35,7 @@ def run(s: Tensor, t: Tensor, labels: Optional[Tensor], soft: Optional[Tensor], 
 
 
 def pull(g: Tensor, ds: Tensor, dtheta: Tensor, handle: int) -> Tuple[Tensor, Tensor]:
-    """Gradients times the one that comes in; theta of the criterion `handle` moves, by its own gradient without g."""
+    """Multiplies the gradients by the incoming gradient g. Theta of the criterion `handle` moves by dtheta without g."""
     move(g, dtheta, handle)
     return g * ds, g * dtheta
 
@@ -49,7 +49,7 @@ def move(g: Tensor, dtheta: Tensor, handle: int) -> None:
 
 class Eager(torch.autograd.Function):
     """An evaluation without the operator's overhead, outside torch.compile. others: t, labels, soft, mask, weights, of which
-    none gets a gradient; report: a list that gets the numbers of REPORT."""
+    none gets a gradient; report: a list to which the numbers of REPORT are appended."""
 
     @staticmethod
     def forward(ctx, s, theta, others, moves, text, epoch, handle, report):  # type: ignore
@@ -74,7 +74,7 @@ class Eager(torch.autograd.Function):
 
 class Pull(torch.autograd.Function):
     """`pull` in a graph that is kept for second derivatives, to refuse them when they are asked for: they would depend on
-    `source`, and without it they would be 0 without a word."""
+    `source`, and without it they would silently be 0."""
 
     @staticmethod
     def forward(ctx, source, g, ds, dtheta, handle):  # type: ignore
@@ -100,7 +100,7 @@ def _(s, theta, t, labels, soft, mask, weights, moves, text, epoch, grads, handl
     return new(()), new(s.shape if grads else (0,)), new(theta.shape if grads else (0,)), new((len(_library_kernel.REPORT),))
 
 
-# It says to the compiler that nothing is written: what it moves is no input of the graph's backward part, and its
+# It tells the compiler that nothing is mutated: what it moves is not an input of the graph's backward part, and its
 # results are used, so that it is called once for each backward pass.
 @torch.library.custom_op("ctkd::pull", mutates_args=())
 def _pull(source: Tensor, g: Tensor, ds: Tensor, dtheta: Tensor, handle: int) -> Tuple[Tensor, Tensor]:

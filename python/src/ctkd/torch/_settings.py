@@ -1,4 +1,4 @@
-"""What an evaluation depends on besides tensors, as one string, because operators of PyTorch take no objects."""
+"""What an evaluation depends on besides tensors, as one string, because operators of PyTorch cannot take Python objects."""
 from __future__ import annotations
 
 import ctypes

@@ -1,1 +1,1 @@
-"""CTKD in other people's training loops: one module for each, which imports its framework."""
+"""CTKD in the training loops of other frameworks: one module for each, which imports its framework."""

@@ -16,7 +16,7 @@ from .._loss import CTKDLoss
 
 
 class CTKD(nn.Module):
-    """What mdistiller asks of a Distiller, without importing it. On one GPU: nn.DataParallel on several would move the
+    """Has the interface of mdistiller's Distiller, without importing it. For one GPU: nn.DataParallel on several would move the
     temperature once for each. The trainer's checkpoints hold the temperature; the exported student does not."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module, cfg: Optional[Dict[str, Any]] = None, **settings: Any) -> None:

@@ -17,7 +17,7 @@ from .._loss import CTKDLoss
 
 
 class CTKDTask(LogitDistillationTask):
-    """Cross-entropy and KD under a temperature that is learnt; the teacher (a name or a module), its normalisation, DDP and
+    """Cross-entropy and KD under a learned temperature; the teacher (a name or a module), its normalisation, DDP and
     compilation are timm's. `settings` are those of CTKDLoss, here `self.ctkd`. Checkpoints hold the temperature."""
 
     def __init__(self, student_model: nn.Module, teacher_model: Any, *, teacher_pretrained_path: Optional[str] = None,
@@ -38,5 +38,5 @@ class CTKDTask(LogitDistillationTask):
 
     def load_task_state(self, state: Optional[Dict[str, Any]], strict: bool = True, module: Optional[nn.Module] = None,
                         ema: bool = False) -> None:
-        if state and not ema:  # a student that was trained without CTKD has none
+        if state and not ema:  # a student that was trained without CTKD has no such state
             self.ctkd.load_state_dict(state["ctkd"], strict=strict)
