@@ -1,11 +1,11 @@
 /*
  * The ops of the engine: kinds of nodes, what a node holds, and the functions that build them.
  *
- * Adding an op takes three files: here its word, the instruction that runs it and its builder; one
- * in src/nn/ops, which defines the builder and, unless the op runs an instruction that exists, that
- * instruction (compile/instructions.h); and src/selftest/selftest_cases.c, which has a case and the
- * op's values in double. The compiler, the linker, test_ops and `ctkd selftest` each name what is
- * missing.
+ * Adding an op takes changes in three files: here its word, the instruction that runs it and its
+ * builder; one in src/nn/ops, which defines the builder and, unless the op runs an instruction that
+ * exists, that instruction (compile/instructions.h); and src/selftest/selftest_cases.c, which needs
+ * a case and a function for the op's values in double. The compiler, the linker, test_ops and `ctkd
+ * selftest` each name what is missing.
  *
  * Builders take the index of a node and return the index of the new one. Errors are sticky: after
  * the first one every builder returns -1 and ctkd__graph_finish gives the reason, so that a model
@@ -85,7 +85,7 @@ enum ctkd__instruction_kind ctkd__op_instruction(enum ctkd__op op);
 
 /* --- nodes */
 
-/* Functions of ACTIVATE; ReLU is an op of its own. */
+/* Functions of the op ACTIVATE; ReLU is an op of its own. */
 enum ctkd__activation {
     CTKD__RELU6,        /* min(max(x, 0), 6) */
     CTKD__LEAKY_RELU,   /* x > 0 ? x : slope x */
@@ -149,7 +149,7 @@ int ctkd__graph_batch_norm(struct ctkd__graph *graph, int x,
                            const char *name); /* weight 1, bias 0 */
 int ctkd__graph_relu(struct ctkd__graph *graph, int x);
 int ctkd__graph_add(struct ctkd__graph *graph, int a, int b);
-/* Largest value of each window; what is padded has none. */
+/* Largest value of each window; padding does not count. */
 int ctkd__graph_max_pool(struct ctkd__graph *graph, int x, const struct ctkd__pool_args *args);
 int ctkd__graph_global_pool(struct ctkd__graph *graph, int x); /* mean over h and w */
 /* weight [out, c]; x must be a vector (c x 1 x 1). */

@@ -112,7 +112,7 @@ struct crd {
     struct side sides[2];
 };
 
-/* Memory for a x b things at *at, which moves on; `base` may be NULL to count only. */
+/* Reserves memory for a x b items at *at and advances it; base NULL: only counts. */
 static void *reserve(double *base, size_t *at, size_t a, size_t b, size_t bytes, bool *fits)
 {
     size_t things = 0, sum = 7;
@@ -165,7 +165,7 @@ static size_t crd_workspace(const void *config, const ctkd_loss_shape *shape)
 
 /* --- the hot path */
 
-/* e^x for x below 80, as 2^i e^r with a Taylor series: the loop over it becomes vectors. Far below
+/* e^x for x below 80, as 2^i e^r with a Taylor series, so that loops over it vectorise. Far below
    -87 it is tiny but not 0; a NaN stays one. */
 static inline float exponential(float x)
 {

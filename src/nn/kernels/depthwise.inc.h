@@ -1,12 +1,12 @@
 /*
  * The one source of the depthwise kernels (depthwise.h says what they compute).
  *
- * Rows of the input are staged in a ring of `kernel` rows with zeros on both sides, the prologue
- * applied on the way: the inner loops then know neither borders nor batch norms. A row of results
- * is a sum over taps of (row of the ring, shifted) * (weight of the tap). The gradient of the input
- * is the same sum over the rows of dy with the taps in reverse; with stride s only every s-th tap
- * meets a pixel, and which ones depends on the pixel's position modulo s, so that a row is made in
- * s phases.
+ * Rows of the input are staged in a ring of `kernel` rows with zeros on both sides, and the
+ * prologue is applied on the way, so that the inner loops need not handle borders and batch norms.
+ * A row of results is a sum over taps of (row of the ring, shifted) * (weight of the tap). The
+ * gradient of the input is the same sum over the rows of dy with the taps in reverse; with stride s
+ * only every s-th tap meets a pixel, and which ones depends on the pixel's position modulo s, so
+ * that a row is made in s phases.
  */
 #include <string.h>
 
@@ -152,7 +152,7 @@ ALWAYS_INLINE void dw__rows_of(const struct ctkd__depthwise_shape *s, const stru
                                const struct ctkd__affine *prologue, vf scale, vf shift)
 {
     for (; *staged < s->h && *staged + s->padding < oy * s->stride + s->kernel; ++*staged)
-        if (*staged + s->padding >= oy * s->stride) /* else no row will read it */
+        if (*staged + s->padding >= oy * s->stride) /* otherwise no row reads it */
             dw__stage(ring, *staged, s->w, x + *staged * s->w * VB, prologue, scale, shift);
     for (size_t ky = 0; ky < s->kernel; ky++) {
         const size_t iy = oy * s->stride + ky - s->padding; /* above the image: huge */

@@ -1,8 +1,8 @@
 /*
- * Passes over feature maps of one instruction set: channels moved, means over windows, activations,
- * products, and the way between the plain and the blocked layout. Conventions are pointwise.h's:
- * blocked [n][blocks][hw][B], outputs overwritten, `base` (NULL or the output itself) added. The
- * channels that pad the last block are 0 in every input and stay 0.
+ * Passes over feature maps for one instruction set: moving channels, means over windows,
+ * activations, products, and conversions between the plain and the blocked layout. Conventions are
+ * pointwise.h's: blocked [n][blocks][hw][B], outputs overwritten, `base` (NULL or the output
+ * itself) added. The channels that pad the last block are 0 in every input and stay 0.
  */
 #ifndef CTKD_NN_FEATURES_H
 #define CTKD_NN_FEATURES_H
@@ -12,8 +12,8 @@
 
 enum { CTKD__BLOCK_MAX = 16 };
 
-/* What a block of one operand gives to a block of the output: lane i of the output is lane lanes[i]
-   where mask[i] is -1, and comes from elsewhere where it is 0. */
+/* What a block of one operand contributes to a block of the output: lane i of the output is lane
+   lanes[i] where mask[i] is -1, and comes from elsewhere where it is 0. */
 struct ctkd__channel_source {
     int32_t lanes[CTKD__BLOCK_MAX], mask[CTKD__BLOCK_MAX];
     size_t block;

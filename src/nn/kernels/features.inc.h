@@ -167,7 +167,7 @@ ALWAYS_INLINE void ft__activate_all(size_t count, enum ctkd__activation kind, fl
         v_store(y + i, ft__activated(kind, v_set(slope), v_load(x + i)));
 }
 
-/* Functions with f(0) = 0 keep the padding 0 themselves. */
+/* For functions with f(0) != 0: the others keep the padding 0 by themselves. */
 static void ft__activate_masked(struct ctkd__extent extent, size_t channels,
                                 enum ctkd__activation kind, const float *x, float *y)
 {
@@ -206,8 +206,9 @@ static void ft__activate(struct ctkd__extent extent, size_t channels, enum ctkd_
     }
 }
 
-/* f'(x) g; at its kinks 0, as in PyTorch (LEAKY_RELU: the slope). Behind NaN
-   RELU6 and HARD_SWISH give 0: PyTorch 2.13 gives 0, g or NaN there, as its vectors end. */
+/* f'(x) g; at its kinks 0, as in PyTorch (LEAKY_RELU: the slope). Where the value is NaN, RELU6 and
+   HARD_SWISH give 0; PyTorch 2.13 gives 0, g or NaN there, depending on the place in its
+   vectors. */
 ALWAYS_INLINE vf ft__slope(enum ctkd__activation kind, vf slope, vf value, vf g)
 {
     const vi low = value > v_set(-3.0f), high = value < v_set(3.0f);
@@ -401,7 +402,7 @@ static size_t ft__block_squares(size_t hw, size_t lanes, const float *x, const f
                                 float *y)
 {
     (void)hw, (void)lanes, (void)x, (void)base, (void)y;
-    return 0; /* without shuffles it is no gain */
+    return 0; /* without shuffles it gains nothing */
 }
 
 static size_t ft__unblock_squares(size_t hw, size_t lanes, const float *x, float *y)

@@ -21,7 +21,7 @@ struct ctkd__gemm_range {
 struct ctkd__gemm_shape {
     size_t in_blocks, out_blocks, hw;
     const struct ctkd__gemm_range *ranges; /* [out_blocks] */
-    size_t weight_floats;                  /* of all, with what lies between the ranges */
+    size_t weight_floats;                  /* of all, including between the ranges */
 };
 
 struct ctkd__gemm_kernels {

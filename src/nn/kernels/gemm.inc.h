@@ -28,10 +28,9 @@ enum { GM_ROWS = 6, GM_COLS = 1, GM_TALL = 1, GM_DEPTH = 4, GM_DEPTH_COLS = 1 };
 enum { GM_TILE_MAX = 128 };
 
 /*
- * Pixels of a tile. Small ones leave memory no time to rest between the staging of one and the
- * next; they are large enough to be worth reading all the weights for (product), or adding up all
- * of them (gradient). Measured on AVX-512: 16 instead of 256 is a quarter faster at 96 to 16
- * channels.
+ * Pixels of a tile. With small tiles, staging the next tile keeps memory busy all the time. A tile
+ * must be large enough to be worth reading all the weights (product) or updating all of their sums
+ * (gradient). Measured on AVX-512: 16 instead of 256 is a quarter faster at 96 to 16 channels.
  */
 static size_t gm__tile(const struct ctkd__gemm_shape *s, bool gradient)
 {
@@ -135,7 +134,7 @@ ALWAYS_INLINE void gm__product(const float *v, size_t v_group, size_t tall,
             }
         }
     }
-    /* In registers: a store might change the structures, for all the compiler knows. */
+    /* Kept in registers: the compiler must assume that a store may change the structures. */
     const float *const residual = out->epilogue->residual, *const bias = out->epilogue->bias;
     const bool relu = out->epilogue->relu;
     const size_t rows = out->rows, *const at = out->at;
@@ -263,14 +262,16 @@ ALWAYS_INLINE void gm__outer(const float *v, size_t v_group, const float *m, siz
     }
 }
 
-/* Floats of a group of pixels. The gradient reads one block of all groups again and again: a block
-   of room between groups puts them into sets of the cache of their own, which powers of two do not. */
+/* Floats of a group of pixels. The gradient reads one block of all groups again and again: one
+   block of padding between groups spreads them over the sets of the cache; at powers of two they
+   would fall on the same sets. */
 ALWAYS_INLINE size_t gm__gradient_group(size_t blocks)
 {
     return (blocks + 1) * GM_ROWS * VB;
 }
 
-/* How many of `alike` output blocks are taken at once: four are two pairs, not three and one. */
+/* How many of `alike` output blocks are taken at once: four are taken as two pairs, not as three
+   and one. */
 ALWAYS_INLINE size_t gm__gradient_cols(size_t alike)
 {
     if (alike >= GM_DEPTH_COLS && !(GM_DEPTH_COLS == 3 && alike == 4))
@@ -302,7 +303,7 @@ static void gm__gradient_tile(const struct ctkd__gemm_shape *s, size_t count, co
                     gm__outer(p, v_group, g, m_group, groups, &out, i, GM_DEPTH, 2);
             else if (out.to - begin <= GM_DEPTH)
                 gm__outer(p, v_group, g, m_group, groups, &out, begin, GM_DEPTH, 1);
-            else /* one block alone needs as many sums */
+            else /* a single block needs more rows to have as many sums */
                 gm__outer(p, v_group, g, m_group, groups, &out, 0, VB, 1);
         }
     }

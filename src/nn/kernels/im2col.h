@@ -1,6 +1,6 @@
 /*
  * Convolutions of any kernel, stride and padding as products of staged patches and weights: the
- * general case, for what no library kernel takes.
+ * general case, for convolutions that no library kernel supports.
  *
  * A part is a grid of results, each the sum over taps and source channels of (pixel of the source)
  * * (weight). A forward convolution is one part; the gradient of its input with stride s is s * s

@@ -31,7 +31,7 @@ static const struct ctkd__kernels *const built[CTKD__CPU_LEVELS] = {
 #endif
 };
 
-/* What this process may run, best first: found once, so that all of a run agrees. */
+/* What this process may run, best first: found once, so that all parts of a run agree. */
 static const struct ctkd__kernels *usable[CTKD__CPU_LEVELS + 1];
 static pthread_once_t found = PTHREAD_ONCE_INIT;
 
@@ -54,7 +54,7 @@ const char *ctkd__kernels_name(size_t index)
     return index < CTKD__CPU_LEVELS ? ctkd__cpu_name(CTKD__CPU_LEVELS - 1 - (unsigned)index) : NULL;
 }
 
-/* CTKD__CPU_LEVELS: there is no such name. */
+/* The level of that name; CTKD__CPU_LEVELS if there is none. */
 static enum ctkd__cpu_level level_of(const char *name)
 {
     unsigned level = 0;

@@ -25,9 +25,9 @@ struct ctkd__kernels {
 };
 
 /*
- * What this CPU runs below the cap of CTKD_MAX_ISA (util/cpu.h), best first and never empty;
- * NULL-terminated. This and _select are the only ways to a table: none of them leads to
- * instructions that the CPU lacks.
+ * The kernels that this CPU supports and the cap CTKD_MAX_ISA (util/cpu.h) allows, best first and
+ * never empty; NULL-terminated. This and _select are the only ways to a table: none of them leads
+ * to instructions that the CPU lacks.
  */
 const struct ctkd__kernels *const *ctkd__kernels_list(void);
 
@@ -38,9 +38,10 @@ const struct ctkd__kernels *const *ctkd__kernels_list(void);
 ctkd_status ctkd__kernels_select(const char *name, const struct ctkd__kernels **out,
                                  ctkd_error *err);
 
-/* Name `index` of all that there are, best first; NULL behind the last. */
+/* Name number `index` of all kernels that were built, best first; NULL after the last. */
 const char *ctkd__kernels_name(size_t index);
-/* The block of all kernels of that name, whether or not this CPU runs them; 0: there are none. */
+/* The block B of the kernels of that name, whether or not this CPU supports them; 0: there are
+   none. */
 size_t ctkd__kernels_block(const char *name);
 /* Why the list has no kernels of that name; NULL when it has. */
 const char *ctkd__kernels_why_not(const char *name);

@@ -26,9 +26,9 @@ enum { LN_DX_OUTS = 4, LN_DX_ROWS = 2, LN_DW_OUTS = 4, LN_DW_VECTORS = 2 };
 /* Floats of a row that the gradients take at a time: those of all rows stay in the caches. */
 enum { LN_RUN = 512 };
 
-/* sum + a * b. With AVX2 GCC 12 makes a multiplication and an addition of a loop with one sum and
-   fused operations of one with several: here always the former, so that blocks do not decide on
-   bits. */
+/* sum + a * b. With AVX2 GCC 12 compiles a loop with one sum to separate multiplications and
+   additions, but a loop with several sums to fused operations. Here it is always the former, so
+   that the bits do not depend on the blocks. */
 ALWAYS_INLINE vf ln__add(vf sum, vf a, vf b)
 {
 #if VB == 8 && defined(__AVX2__)

@@ -22,8 +22,8 @@ static void pw__moments(struct ctkd__extent extent, const float *x, double *mean
         return;
     for (size_t n = 0; n < extent.n; n++)
         for (size_t block = 0; block < extent.blocks; block++) {
-            /* Deviations from the first value of the channel: a large mean does not cancel digits.
-             */
+            /* Deviations from the first value of the channel, so that a large mean cancels no
+               digits. */
             const vf origin = v_load(x + block * extent.hw * VB);
             const float *p = x + (n * extent.blocks + block) * extent.hw * VB;
             vf s0 = v_zero(), s1 = v_zero(), q0 = v_zero(), q1 = v_zero();
@@ -98,7 +98,7 @@ static void pw__affine(struct ctkd__extent extent, const float *x,
         }
 }
 
-/* How the ReLU behind a batch norm is undone. */
+/* How the gradient passes the ReLU after a batch norm: where its mask comes from. */
 enum pw__mask { PW__MASK_NONE, PW__MASK_FROM_Y, PW__MASK_FROM_X };
 
 ALWAYS_INLINE void pw__norm_sums_plane(size_t hw, const float *x, const float *y, const float *dy,

@@ -43,7 +43,7 @@ ALWAYS_INLINE vf v_zero(void)
 {
     return (vf){ 0 };
 }
-/* x in a register: otherwise GCC reads a value that came from memory again at each of its uses. */
+/* Keeps x in a register: otherwise GCC reloads a value that came from memory at each use. */
 ALWAYS_INLINE vf v_keep(vf x)
 {
 #if defined(__AVX512F__) || (VB == 8 && defined(__AVX2__))
@@ -51,7 +51,7 @@ ALWAYS_INLINE vf v_keep(vf x)
 #endif
     return x;
 }
-/* No load or store is moved across. */
+/* The compiler moves no load or store across it. */
 ALWAYS_INLINE void v_barrier(void)
 {
     __asm__ volatile("" ::: "memory");

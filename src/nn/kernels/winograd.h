@@ -21,8 +21,8 @@ struct ctkd__winograd_shape {
     size_t c, o;       /* input and output channels of the FORWARD convolution, multiples of B */
     size_t h, w;       /* height and width, the same in and out */
     size_t tile_block; /* tiles transformed at a time; 0: chosen by the shape */
-    /* Transform the weights on the way: calls take the weights themselves, nothing is packed
-       (packed_floats is 0). For many channels on small maps. */
+    /* Transform the weights during the call: calls take the weights themselves and nothing is
+       packed (packed_floats is 0). For many channels on small maps. */
     bool deep;
 };
 

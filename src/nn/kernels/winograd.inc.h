@@ -133,7 +133,7 @@ static struct tile_run run_at(const struct work *work, size_t tile, size_t end)
 /* ---- Input transform ---- */
 
 /* B^T d, 6 to 6: first rows 0 to 2 or (half 1) 3 to 5. Zen can add and multiply at the same time,
-   hence as many additions as multiplications. */
+   so the formulas balance additions and multiplications. */
 ALWAYS_INLINE void input_half(size_t half, const vf d[6], vf t[3])
 {
     if (half == 0) {
@@ -201,7 +201,7 @@ static void input_tile(const float *const rows[6], size_t offset, float *v, size
 ALWAYS_INLINE void prefetch_below(const float *p, size_t row_floats)
 {
     const uintptr_t at =
-        (uintptr_t)p; /* below the last image p + n would be undefined, a prefetch not */
+        (uintptr_t)p; /* below the last image p + n is undefined, a prefetch is not */
 #pragma GCC unroll 4
     for (size_t i = 4; i < 8; i++)
 #pragma GCC unroll 4

@@ -1,8 +1,8 @@
 /*
  * Winograd for layers with many channels on small maps, where the 36 transformed matrices (four
- * times the weights) are the bulk of the memory and of its traffic: the weights are transformed on
- * the way, a piece at a time that stays in the cache, and the gradient of the transformed weights
- * is never stored whole. Part of winograd.inc.h.
+ * times the weights) are the bulk of the memory and of its traffic: the weights are transformed
+ * during the call, piece by piece so that each stays in the cache, and the gradient of the
+ * transformed weights is never stored completely. Part of winograd.inc.h.
  */
 
 enum {
@@ -24,7 +24,7 @@ static size_t deep_init(struct deep *deep, const struct ctkd__winograd_shape *sh
     struct ctkd__winograd_shape blocked = *shape;
     blocked.tile_block = DEEP_BYTES / per_tile < 8 * ROWS ? 8 * ROWS : DEEP_BYTES / per_tile;
     const size_t bytes = work_init(&deep->work, &blocked, backward, scratch);
-    /* The work's own du is not needed: its place is taken by the pieces. */
+    /* The work's own du is not needed: the pieces take its place. */
     const size_t before = bytes - ctkd__round_up(POINTS * shape->c * shape->o, 16) * sizeof(float);
     float *const at = scratch ? (float *)(void *)((char *)scratch + before) : NULL;
     deep->u = at;
@@ -132,7 +132,7 @@ static void deep_backward_weights(const struct deep *deep, size_t n, const float
     }
 }
 
-/* ---- What the table holds: both ways behind one name ---- */
+/* ---- What the table holds: one name for both ways ---- */
 
 static void any_forward(const struct ctkd__winograd_shape *shape, size_t n, const float *x,
                         const struct ctkd__winograd_prologue *prologue, const float *packed,

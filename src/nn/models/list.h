@@ -1,4 +1,5 @@
-/* Families of networks, in the order that `ctkd models` prints; a new one is a file and a word. */
+/* Families of networks, in the order in which `ctkd models` prints them; a new family needs a file
+   and a word here. */
 #define CTKD__MODEL_LIST(X)                                                                        \
     X(resnet)                                                                                      \
     X(resnet_a)                                                                                    \

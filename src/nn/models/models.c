@@ -20,7 +20,7 @@ static const struct ctkd__model_family *const families[] = {
         NULL
 };
 
-/* Larger ones are a slip in a config, not a network. */
+/* Larger values are a mistake in a config. */
 enum { CHANNELS_MAX = 1024, SIDE_MAX = 8192, CLASSES_MAX = 1 << 22 };
 
 const struct ctkd__model_family *const *ctkd__model_families(void)

@@ -4,7 +4,7 @@
 
 #include "nn/graph.h"
 
-/* Size of the images and of the answer. */
+/* Size of the images, and number of classes. */
 struct ctkd__model_args {
     size_t channels, height, width, classes;
 };
@@ -19,7 +19,8 @@ struct ctkd__model {
 struct ctkd__model_family {
     const char *name, *title, *source;
     const struct ctkd__model *models; /* ends with a NULL name */
-    /* Returns the node of the logits. Need not look for errors: the graph keeps the first one. */
+    /* Returns the node of the logits. It need not check for errors: the graph keeps the first
+       one. */
     int (*build)(struct ctkd__graph *graph, const struct ctkd__model *model,
                  const struct ctkd__model_args *args);
     size_t side;     /* height and width of the images that published numbers are for: 32 or 224 */

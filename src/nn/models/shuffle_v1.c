@@ -19,13 +19,13 @@ static int conv_norm(struct ctkd__graph *graph, int x, const char *prefix, size_
     return ctkd__graph_batch_norm(graph, x, ctkd__model_path(name, "%sbn%zu", prefix, index));
 }
 
-/* A unit up to its last ReLU. With stride 2 the input is not added but joined, pooled, behind what
-   the convolutions give, and so comes out of the unit's channels. */
+/* A unit up to its last ReLU. With stride 2 the pooled input is not added but concatenated to the
+   convolutions' output, which therefore has that many channels fewer. */
 static int unit(struct ctkd__graph *graph, int x, const char *prefix, size_t in, size_t out,
                 size_t stride)
 {
     const size_t made = stride == 2 ? out - in : out, middle = made / 4;
-    const size_t groups = in == STEM ? 1 : GROUPS; /* 24 channels are too few to part */
+    const size_t groups = in == STEM ? 1 : GROUPS; /* 24 channels are too few for groups */
     const struct ctkd__conv_args first = {
         .out = middle, .kernel = 1, .stride = 1, .groups = groups
     };

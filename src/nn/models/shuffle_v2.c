@@ -6,8 +6,8 @@ enum { STEM = 24, STAGES = 3, HEAD = 1024 };
 static const size_t widths[STAGES + 1] = { STEM, 116, 232, 464 };
 static const size_t counts[STAGES] = { 4, 8, 4 };
 
-/* What a unit gives: its output, and the two halves of it before the last ReLU of the right one and
-   before the shuffle. */
+/* What a unit returns: its output, and its two halves before the shuffle and before the right
+   half's last ReLU. */
 struct unit {
     int output, left, right;
 };
@@ -87,7 +87,7 @@ static int build(struct ctkd__graph *graph, const struct ctkd__model *model,
             last = b == 0 ? down(graph, x, name, widths[stage - 1], widths[stage])
                           : basic(graph, x, name, widths[stage]);
         }
-        /* Nothing else reads this one: its channels are in the order before the shuffle. */
+        /* Only the tap reads this one: its channels are in the order before the shuffle. */
         const int before = ctkd__graph_concat(graph, last.left, last.right);
         ctkd__model_tap_stage(graph, stage, x, before);
     }

@@ -91,7 +91,7 @@ static void slice_moments(const struct ctkd__worker_view *v, size_t channels)
     v->kernels->moments(ctkd__view_in_extent(v), ctkd__view_x(v), sums, sums + channels);
 }
 
-/* Behind the statistics every value goes its own way: one call for all slices. */
+/* Once the statistics are known, values are independent: one call for all slices. */
 static void norm_forward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
@@ -142,7 +142,8 @@ static void norm_backward_coefficients(const struct ctkd__worker_view *v,
     }
 }
 
-/* With a residual the mask is of the sum: it is in y, and g is shared. */
+/* Whether the ReLU is after a sum with a residual: then y has its mask, and g is shared with the
+   residual. */
 static bool masks_sum(const struct ctkd__lowered *op)
 {
     return op->instruction.residual >= 0;
@@ -179,7 +180,7 @@ static void norm_backward(const struct ctkd__worker_view *v)
         const struct ctkd__worker_view slice = ctkd__view_of_slice(v, s);
         slice_backward_sums(&slice, &k, channels);
     }
-    if (stored) /* before dx may take the place of g */
+    if (stored) /* before dx may overwrite g */
         ctkd__view_add_gradient(v, op->dr, op->masked);
     if (op->dx.out == CTKD__NO_BUFFER) {
         ctkd__view_meet(v);

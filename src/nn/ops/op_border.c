@@ -1,5 +1,5 @@
-/* Values that come from outside and those that are read from there: ops without an operand, and the
-   instructions at the border of a program. */
+/* Values that come from outside and values that are read from outside: ops without an operand, and
+   the instructions at the border of a program. */
 #include <string.h>
 
 #include "nn/compile/training_internal.h"

@@ -42,7 +42,7 @@ int ctkd__graph_conv(struct ctkd__graph *graph, int x, const char *name,
     return graph->status ? -1 : y;
 }
 
-/* The side of a transposed convolution's output; 0 when nothing is left of it. */
+/* The side of a transposed convolution's output; 0 if it would be empty. */
 static size_t transposed_side(size_t side, const struct ctkd__conv_args *args)
 {
     const size_t whole = (side - 1) * args->stride + args->kernel;
@@ -82,7 +82,7 @@ int ctkd__graph_transposed_conv(struct ctkd__graph *graph, int x, const char *na
 /* --- training */
 
 /* Packs the weights of a direction, all workers together, and returns what the calls take. Two
-   buffers alternate: who packs into one knows that all have met since they used it. */
+   buffers alternate: when a worker packs into one, all workers have met since they last used it. */
 static const float *packed_weights(const struct ctkd__worker_view *v,
                                    enum ctkd__conv_direction direction)
 {
@@ -115,11 +115,11 @@ static void run_call(const struct ctkd__worker_view *v, enum ctkd__conv_directio
         v->lowering->statuses[v->worker] = status;
 }
 
-/* Sets the values of a call that are of its slice. */
+/* Sets the values of a call that depend on its slice. */
 typedef void set_values(const struct ctkd__worker_view *slice, struct ctkd__conv_call *call);
 
-/* A call for each slice, after `common`: what a library computes for an image may depend on how
-   many come with it. */
+/* A call for each slice, after `common`: a library's bits for an image may depend on how many
+   images are in the call. */
 static void run_slices(const struct ctkd__worker_view *v, enum ctkd__conv_direction direction,
                        const struct ctkd__conv_call *common, set_values *set)
 {
@@ -319,7 +319,7 @@ static void conv_infer(const struct ctkd__worker_view *v)
     run_call(v, CTKD__CONV_FORWARD, &call);
 }
 
-/* Nothing is folded into it. */
+/* No batch norm is folded into a transposed convolution. */
 static void transposed_load(const struct ctkd__lowering *l, const struct ctkd__lowered *op,
                             const struct ctkd__weights *weights, float *folded)
 {

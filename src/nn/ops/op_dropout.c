@@ -66,7 +66,7 @@ static void dropout_forward(const struct ctkd__worker_view *v)
     drop(v, ctkd__view_x(v), NULL, ctkd__view_y(v));
 }
 
-/* The same draws again: nothing is kept for them. */
+/* Makes the same draws again, so that no mask is kept. */
 static void dropout_backward(const struct ctkd__worker_view *v)
 {
     drop(v, ctkd__view_dy(v), ctkd__view_buffer(v, v->op->dx.base),

@@ -12,7 +12,8 @@ int ctkd__graph_flatten(struct ctkd__graph *graph, int x)
                              (const size_t[3]){ from->c * from->h * from->w, 1, 1 });
 }
 
-/* Both ways by the plain layout, which map and vector have in common, one image at a time. */
+/* Both passes go through the plain layout, which is the same for map and vector, one image at a
+   time. */
 static void flatten_forward(const struct ctkd__worker_view *v)
 {
     const struct ctkd__lowered *const op = v->op;
