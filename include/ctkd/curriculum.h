@@ -19,8 +19,9 @@ typedef enum ctkd_curriculum {
 
 /**
  * Reversal strength of an epoch, scaled to [lambda_min, lambda_max].
- *   lambda = lambda_min + (lambda_max - lambda_min) * c(epoch);  c is exactly 0 at epoch 0 (NONE:
- *   1) and exactly 1 from epoch n on (LINEAR_OFFICIAL: (n - 1)/n).
+ *   lambda = lambda_min + (lambda_max - lambda_min) * c(epoch)
+ * c is exactly 0 at epoch 0 (but 1 for NONE) and exactly 1 from epoch n on (but (n - 1)/n for
+ * LINEAR_OFFICIAL).
  * @param epoch    counted from 1 in training; 0 is the untrained end of the curve
  * @param n        epochs until the curve ends (CIFAR 10, ImageNet 5); >= 1 unless kind is NONE
  * @param lambda   out

@@ -107,8 +107,7 @@ CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_set_method_option(ctkd_plugin *p
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_set_method_text(ctkd_plugin *plugin,
                                                                 const char *name, const char *text,
                                                                 ctkd_error *err);
-/** Sets theta's learning rate; call it when the student's changes. CTKD_EINVAL unless it is >= 0.
-    */
+/** Sets theta's learning rate; call it when the student's changes. CTKD_EINVAL unless >= 0. */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_set_learning_rate(ctkd_plugin *plugin, float rate);
 
 /**
@@ -196,8 +195,7 @@ CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_theta_write(ctkd_plugin *plugin,
 
 /** Bytes of the state: parameters, momentum and a check sum. Constant over the life of a plugin. */
 CTKD_API size_t ctkd_plugin_state_size(const ctkd_plugin *plugin);
-/** Writes the state into the caller's memory, of `bytes` bytes. CTKD_ERANGE if that is too small.
-    */
+/** Writes the state into `bytes` bytes of the caller's memory. CTKD_ERANGE if these are too few. */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_plugin_save(const ctkd_plugin *plugin, void *memory,
                                                      size_t bytes);
 /** Restores a saved state. CTKD_EFORMAT (not a state, or damaged), CTKD_ESHAPE (the state of a

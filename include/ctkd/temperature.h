@@ -92,7 +92,7 @@ CTKD_API size_t ctkd_temperature_count(const ctkd_temperature *temperature, size
  * @param tau   out, ctkd_temperature_count(temperature, n) values; overwritten; must not overlap
  *              s or t
  * @return CTKD_OK, or CTKD_EINVAL (n is 0, INSTANCE: n above n_max; NULL arguments); on error no
- * output is written. A logit that is NaN makes its sample's tau NaN.
+ *         output is written. A logit that is NaN makes its sample's tau NaN.
  */
 CTKD_API CTKD_NODISCARD ctkd_status ctkd_temperature_forward(ctkd_temperature *temperature,
                                                              size_t n, const float *s,

@@ -21,8 +21,7 @@ double ctkd__take_residuals(size_t n, const float *d, float scale, float *dx);
 double ctkd__map_error(const ctkd_pool *pool, size_t n, const ctkd_map *x, const ctkd_map *y,
                        double weight, double *sums);
 
-/** Sums in the order of the indices, so that the result does not depend on the number of threads.
-    */
+/** Sums in the order of the indices, so that the result does not depend on the threads. */
 double ctkd__sum(size_t n, const double *x);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * Which rows of the set CRD compares a sample with. With o rows of other classes, numbered from 0
  * in the order of the set, the draws are ranks below o, so that the size of the own class costs
- * nothing. If m is more than half of o, the rows that are left out are drawn instead: at most o ln
- * 2 draws on average.
+ * nothing. If m is more than half of o, the rows that are left out are drawn instead: at most
+ * o ln 2 draws on average.
  */
 #include "lib/loss/crd.h"
 

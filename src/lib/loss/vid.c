@@ -1,8 +1,8 @@
 /*
  * VID: the teacher's maps under a Gaussian whose mean a regressor predicts from the student's maps
  * and whose variance is learned per channel. Taps 1 .. -2 in pairs; the larger map of a pair is
- * pooled to the smaller; mu = W3 relu(W2 relu(W1 f)), three 1x1 convolutions without bias. With v_c
- * = softplus(l_c) + 1e-5 and N = n c h w elements:
+ * pooled to the smaller; mu = W3 relu(W2 relu(W1 f)), three 1x1 convolutions without bias. With
+ * v_c = softplus(l_c) + 1e-5 and N = n c h w elements:
  *   L  = sum over pairs of 1/N sum 1/2 [ (mu - t)^2/v_c + log v_c ]
  *   dmu = (mu - t)/(v_c N),  dl_c = sigmoid(l_c) 1/N sum_{n,h,w} 1/2 [ 1/v_c - (mu - t)^2/v_c^2 ]
  * Maps: for each pair mu [c, h, w], t of the same shape, l [c] without n.
