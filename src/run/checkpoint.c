@@ -296,8 +296,7 @@ static bool is_of_distillation(const char *key)
 static bool may_differ(const struct ctkd__session *session, const char *key, const char *was)
 {
     const struct ctkd__config *const config = session->config;
-    return ctkd__config_may_differ(config, key) ||
-           (!session->teacher && is_of_distillation(key)) ||
+    return ctkd__config_may_differ(config, key) || (!session->teacher && is_of_distillation(key)) ||
            (config->train.slices && strcmp(key, "threads") == 0) || /* no bit changes */
            (!session->methods.has_initial && strcmp(key, "method.initial_epochs") == 0) ||
            (config->run.allow == CTKD__ALLOW_KERNELS && is_of_kernels(key)) ||

@@ -21,29 +21,27 @@ struct ctkd__training_step {
     float *s, *t, *ds, *ds_part;
     /* [batch] */
     float *tau, *dtau;
-    const float **slices; /* the gradients of all parameter groups: n_gradients + 1 for each */
-    /* The gradients of all parameters in the last backward pass: one for each slice or, with
-       several ranks, their sum alone. n_tree: how many of them are summed as a tree; 0: all in
-       order. */
+    const float **slices; /* of the student's gradient: for each group, one of each slice */
+    /* Of the last backward pass, of all parameters: of each slice or, over several ranks, their
+       sum. n_tree: how many of them are summed as a tree; 0: all in order. */
     const float **gradients;
     size_t n_gradients, n_tree;
-    struct ctkd__gradient_sum *ranks; /* NULL: one rank */
+    struct ctkd__gradient_sum *ranks; /* NULL: one */
     const float *temperature_slices[2];
-    struct ctkd__sgd_group *groups; /* of parameters: parts of the flat block, then temperature */
+    struct ctkd__sgd_group *groups; /* parts of the flat block, then the temperature */
     float *base_lr;                 /* of each group */
     size_t n_groups, n_student;     /* all; those of the flat block */
     double *norm_sums;              /* [n_norm_parts] */
     size_t n_norm_parts;
-    /* Of the last step's strong view. NULL: one view, or batch-norm groups, which use `sums`. */
+    /* of the last step's strong view; NULL: one view */
     float *strong_view_gradient, *strong_view_theta_gradient;
-    /* With batch-norm groups: the gradients so far, each weighted by its group's share of the
-       batch. NULL without. */
+    /* With groups: the gradients of all groups so far, by their share of the batch. */
     float *sums, *theta_sums;
     const float *theta_gradient;     /* of the last pass; NULL: a temperature without parameters */
     int row_labels, row_kd, row_sgd; /* of the profile */
 };
 
-/* A setting of its own where there is one (>= 0), else the student's. */
+/* A rate of its own where it has one (>= 0), else the student's. */
 static float own_or_student(float own, float student)
 {
     return own >= 0 ? own : student;
@@ -54,7 +52,7 @@ static bool in_initial(const struct ctkd__training_step *d)
     return d->args.stage == CTKD_STAGE_INITIAL;
 }
 
-/* Adds a parameter group of elements first to end - 1 of the flat block. */
+/* Elements first to end - 1 of the flat block as one group. */
 static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
 {
     const struct ctkd__config *config = d->args.config;
@@ -83,7 +81,7 @@ static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
                                   .scale = 1 };
 }
 
-/* One parameter group for each contiguous stretch of parameters that this stage trains. */
+/* The trained parameters of this stage as few groups as there are gaps between them. */
 static void make_student_groups(struct ctkd__training_step *d)
 {
     const struct ctkd__weights *const weights = d->args.state->weights;
@@ -92,7 +90,7 @@ static void make_student_groups(struct ctkd__training_step *d)
     bool open = false;
     for (int i = 0; i < graph->n_parameters; i++) {
         if (graph->parameters[i].role > CTKD__ROLE_BIAS)
-            continue; /* running statistics are in another block */
+            continue; /* statistics are in another block */
         const bool trained = !d->args.trained_in || d->args.trained_in[i] & d->args.stage;
         if (open && !trained)
             add_group(d, first, weights->offsets[i]);
@@ -139,7 +137,7 @@ static bool has_views(const struct ctkd__training_step *d)
     return d->args.teacher && d->args.methods->needs & CTKD_NEEDS_VIEWS && !in_initial(d);
 }
 
-/* Whether a batch is divided into batch-norm groups, each of which is normalised by itself. */
+/* Whether a batch has several groups, each of which batch norms see alone. */
 static bool is_grouped(const struct ctkd__training_step *d)
 {
     return ctkd__config_pass(d->args.config) < (size_t)d->args.config->train.batch;
@@ -282,8 +280,7 @@ ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t cla
 
 ctkd_status ctkd__step_lambda(const struct ctkd__config *config, uint64_t epoch, float *lambda)
 {
-    /* With 0 epochs the published code divides by zero; here lambda is lambda_max from the
-       start. */
+    /* 0 epochs divide by zero in the published code; here the curve has ended before it began. */
     const uint64_t epochs = ctkd__epochs_of(config, config->temperature.curriculum_epochs);
     return ctkd_curriculum_lambda(
         epochs == 0 ? CTKD_CURRICULUM_NONE : (ctkd_curriculum)config->temperature.curriculum, epoch,
@@ -315,7 +312,7 @@ static ctkd_status not_finite(struct position position, const char *quantity, ct
                       quantity, remedy);
 }
 
-/* CTKD_ENAN for the first logit that is not finite; the message names its sample. */
+/* Names the first sample with such a logit. */
 static ctkd_status check_logits(struct position position, const char *whose, size_t k,
                                 const float *logits, const char *why, ctkd_error *err)
 {
@@ -331,8 +328,7 @@ static ctkd_status check_logits(struct position position, const char *whose, siz
     return CTKD_OK;
 }
 
-/* Turns a status of libctkd, or a computed value that is not finite, into an error that says
-   where. */
+/* A status of libctkd, and the value that it computed, as one error. */
 static ctkd_status check_value(struct position position, const char *quantity, ctkd_status status,
                                float value, ctkd_error *err)
 {
@@ -378,8 +374,7 @@ static float norm_of(size_t n, float weight, const float *values)
     return (float)((double)weight * sqrt(sum));
 }
 
-/* Adds the gradients of the methods' losses to ds and dtau (neither in an initial stage) and the
-   losses to the report. */
+/* The losses of the methods onto ds and dtau (NULL: an initial stage), and the report. */
 static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd__batch *batch,
                                ctkd_view view, size_t n_tau, struct position position,
                                struct ctkd__step_report *report, ctkd_error *err)
@@ -418,13 +413,13 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
     return CTKD_OK;
 }
 
-/* Only the first step measures the balance of the losses, so that the others do not pay for it. */
+/* Only the first step tells the balance of the losses; the others do not pay for it. */
 static bool tells_balance(struct position position)
 {
     return position.epoch == 1 && position.step == 1;
 }
 
-/* Adds the weighted gradient of the KD loss to ds and overwrites dtau with its own. */
+/* The KD loss onto ds, and dtau. */
 static ctkd_status add_kd(struct ctkd__training_step *d, struct position position, size_t n_tau,
                           struct ctkd__step_report *report, ctkd_error *err)
 {
@@ -446,8 +441,7 @@ static ctkd_status add_kd(struct ctkd__training_step *d, struct position positio
     return CTKD_OK;
 }
 
-/* Adds the gradients of the KD loss and the methods' losses to ds, which holds that of the
-   cross-entropy, and computes dtau and from it the gradient of the temperature. */
+/* Adds the KD loss and the methods' own to ds (which has the cross-entropy) and makes dtau. */
 static ctkd_status add_teacher_losses(struct ctkd__training_step *d,
                                       const struct ctkd__batch *batch, ctkd_view view,
                                       struct position position, struct ctkd__step_report *report,
@@ -458,7 +452,7 @@ static ctkd_status add_teacher_losses(struct ctkd__training_step *d,
     ctkd_status status = find_tau(d, position, n, &n_tau, report, err);
     if (status != CTKD_OK)
         return status;
-    if (view == CTKD_VIEW_STRONG) /* the KD loss is of the usual view alone */
+    if (view == CTKD_VIEW_STRONG) /* the KD loss that is always there is of the usual view */
         memset(d->dtau, 0, n_tau * sizeof *d->dtau);
     else
         status = add_kd(d, position, n_tau, report, err);
@@ -493,7 +487,7 @@ static ctkd_status check_theta(const struct ctkd__training_step *d, struct posit
     return CTKD_OK;
 }
 
-/* Adds the temperatures of the samples to the epoch's histogram. */
+/* The temperatures of the samples into the epoch's histogram. */
 static void count_taus(struct ctkd__training_step *d, size_t n)
 {
     struct ctkd__run_state *state = d->args.state;
@@ -506,8 +500,7 @@ static void count_taus(struct ctkd__training_step *d, size_t n)
     }
 }
 
-/* The losses of a batch after both forward passes: computes ds, the report and the gradient of the
-   temperature. */
+/* Losses of a batch whose logits are there: ds, the report, the temperature's gradient. */
 static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct ctkd__batch *batch,
                                    ctkd_view view, struct position position,
                                    struct ctkd__step_report *report, ctkd_error *err)
@@ -541,8 +534,8 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
     return status;
 }
 
-/* Checks that the student's gradient is finite and, with optimizer.clip_norm, scales it to at most
-   that norm: scale = min(1, clip_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_. */
+/* The student's gradient is finite and, when asked for, scaled to a norm of at most clip_norm:
+   scale = clip_norm / (norm + 1e-6), as torch.nn.utils.clip_grad_norm_. */
 static ctkd_status check_gradient(struct ctkd__training_step *d, struct position position,
                                   ctkd_error *err)
 {
@@ -558,8 +551,8 @@ static ctkd_status check_gradient(struct ctkd__training_step *d, struct position
     return CTKD_OK;
 }
 
-/* Sets the random draws of a forward pass in training mode (dropout): student and teacher, and the
-   two views of a step, must not share any. `first` continues the draws within a batch. */
+/* The draws of a forward pass in training mode: those of student and teacher, and of both views of
+   a step, are different ones. */
 static void set_draws(const struct ctkd__training_step *d, struct ctkd__training *training,
                       bool is_teacher, ctkd_view view, size_t first)
 {
@@ -568,7 +561,7 @@ static void set_draws(const struct ctkd__training_step *d, struct ctkd__training
                          4 * d->args.state->step + pass, first);
 }
 
-/* The teacher's logits and features of a view of the batch. A store holds only usual views. */
+/* The teacher's logits and features of a view of the batch. A store knows the usual views. */
 static ctkd_status forward_teacher(struct ctkd__training_step *d, struct position position,
                                    ctkd_view view, struct ctkd__step_report *report,
                                    ctkd_error *err)
@@ -590,7 +583,7 @@ static ctkd_status forward_teacher(struct ctkd__training_step *d, struct positio
                         "damaged weights, or a wrong teacher.mean or .std", err);
 }
 
-/* Forward passes, losses and gradients of one view. Moves no parameter. */
+/* Forward passes, losses and gradients of one view; no parameter has moved yet. */
 static ctkd_status run_view(struct ctkd__training_step *d, struct position position, ctkd_view view,
                             struct ctkd__step_report *report, ctkd_error *err)
 {
@@ -618,8 +611,7 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct position posit
     return status;
 }
 
-/* Keeps the gradient of the strong view, which the next backward pass would overwrite. The
-   optimiser adds it to that of the usual view. */
+/* Keeps the gradients of the strong view: the optimiser adds them to those of the usual one. */
 static void keep_strong_view_gradient(struct ctkd__training_step *d)
 {
     const size_t n = d->args.state->weights->n_values;
@@ -629,8 +621,7 @@ static void keep_strong_view_gradient(struct ctkd__training_step *d)
                d->groups[g].n * sizeof *d->strong_view_theta_gradient);
 }
 
-/* Sums the slices as a tree and only then scales the sum, so that its bits do not depend on how
-   many ranks computed them. */
+/* The part is summed before it is scaled. */
 static void add_tree(struct ctkd__training_step *d, float share)
 {
     enum { CHUNK = 1024 };
@@ -643,8 +634,7 @@ static void add_tree(struct ctkd__training_step *d, float share)
     }
 }
 
-/* Adds the gradients of the last pass, times the batch-norm group's share of the batch, to the
-   sums. */
+/* Adds the gradients of the last pass to the sums, times the group's share of the batch. */
 static void add_group_gradient(struct ctkd__training_step *d, float share)
 {
     const size_t n = d->args.state->weights->n_values;
@@ -656,8 +646,8 @@ static void add_group_gradient(struct ctkd__training_step *d, float share)
         ctkd__add_scaled(d->groups[g].n, share, d->theta_gradient, d->theta_sums);
 }
 
-/* The passes of a batch, or of a batch-norm group with its share of the batch. The report is that
-   of the usual view, but its losses and gradient of tau are the sums of both views. */
+/* The passes of a batch or, with its share of the batch, of a group. The report is that of the
+   usual view, with the losses of both. */
 static ctkd_status run_views(struct ctkd__training_step *d, struct position position, float share,
                              struct ctkd__step_report *report, ctkd_error *err)
 {
@@ -687,7 +677,7 @@ static ctkd_status run_views(struct ctkd__training_step *d, struct position posi
     return status;
 }
 
-/* Adds what a batch-norm group measured, weighted by its share of the batch. */
+/* What groups measured, weighted by their share; the balance of the losses is that of the first. */
 static void add_report(struct ctkd__step_report *sum, const struct ctkd__step_report *part,
                        float share, size_t methods)
 {
@@ -707,9 +697,8 @@ static void add_report(struct ctkd__step_report *sum, const struct ctkd__step_re
     sum->teacher.damaged += part->teacher.damaged;
 }
 
-/* A step in batch-norm groups: each passes through both networks and the losses by itself, as on a
-   device of its own, and the gradients are averaged. Running statistics move with each group in
-   turn. */
+/* A step in groups: each goes through both networks and the losses alone, as on a device of its own
+   whose gradients are then averaged; running statistics move with each in order. */
 static ctkd_status run_groups(struct ctkd__training_step *d, struct position position,
                               struct ctkd__step_report *report, ctkd_error *err)
 {
@@ -735,7 +724,7 @@ static ctkd_status run_groups(struct ctkd__training_step *d, struct position pos
         const ctkd_status status = run_views(d, here, share, &part, err);
         if (status != CTKD_OK)
             return status;
-        if (first == 0) { /* sums start at 0; what is NaN in the parts makes them NaN */
+        if (first == 0) { /* what no group has stays NaN */
             *report = (struct ctkd__step_report){ .tau_min = part.tau_min,
                                                   .tau_max = part.tau_max,
                                                   .gradient_ce = part.gradient_ce,
