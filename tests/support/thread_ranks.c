@@ -115,6 +115,8 @@ static ctkd_status exchange_locked(struct seat *seat, struct mail (*mail)[RANKS_
         if (r == own || wait_for(world, &mail[own][r], false, until))
             continue;
         late[r] = late[r] || (!silent && !world->ended); /* else it waits for them too */
+        if (world->ended)
+            mail[own][r].there = false; /* its data may be freed from here on */
         all = false;
     }
     return all ? CTKD_OK : ctkd__fail(err, CTKD_EBACKEND, "a rank has ended");
