@@ -150,8 +150,7 @@ void ctkd__profile_print(const struct ctkd__profile *profile, size_t steps, FILE
     for (int i = 0; i < profile->count; i++)
         if (strcmp(profile->rows[i].kind, CTKD__PROFILE_PACKING) == 0)
             packings += (double)profile->rows[i].calls / n / (double)profile->workers;
-    /* Every op works on the same blocked layout, so no activations are reordered between layers. */
-    fprintf(out, "layout reorders in a step: 0 of activations, %.0f of weights\n\n", packings);
+    fprintf(out, "weights packed in a step: %.0f times\n\n", packings);
     static const char title[] = "%-44s %-22s %-24s %8s %9s %9s %7s\n";
     fprintf(out, title, "per kind", "op", "how", "calls", "ms/step", "GFLOP/s", "share");
     print_groups(profile, n, total, out);

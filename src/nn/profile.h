@@ -29,8 +29,8 @@ void ctkd__profile_add(struct ctkd__profile *profile, int row, size_t worker, ui
 /* The same for an interval that every worker spent on one call, or waiting for it. */
 void ctkd__profile_add_all(struct ctkd__profile *profile, int row, uint64_t ns, size_t images);
 void ctkd__profile_reset(struct ctkd__profile *profile);
-/* Number of layout reorders in a step, then tables per op kind and per layer; times are the mean
- * over workers, per step. */
+/* How often weights are packed in a step, then tables per op kind and per layer; times are the mean
+   over workers, per step. */
 void ctkd__profile_print(const struct ctkd__profile *profile, size_t steps, FILE *out);
 
 #endif
