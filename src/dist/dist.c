@@ -21,7 +21,7 @@ struct lane {
     bool *late;                    /* [size] */
     uint64_t *words;               /* [size] */
     size_t *first;                 /* [size + 1]: 0, 1, 2, ..., for one row from each rank */
-    size_t *images;                /* [size + 1]: first image of each rank */
+    size_t *shares;                /* [size + 1]: where the equal shares of the ranks begin */
     enum ctkd__dist_topic topic;
     struct ctkd__dist_counts counts[CTKD__TOPICS];
 };
@@ -158,15 +158,15 @@ ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__dist_channel c
     return exchange(dist, channel, lane->out, lane->in, err);
 }
 
-ctkd_status ctkd__dist_gather_images(struct ctkd__dist *dist, size_t n, float *rows, size_t floats,
-                                     ctkd_error *err)
+ctkd_status ctkd__dist_gather_shares(struct ctkd__dist *dist, size_t n, void *rows,
+                                     size_t row_bytes, ctkd_error *err)
 {
     if (!dist)
         return CTKD_OK;
-    size_t *const first = dist->lanes[CTKD__CHANNEL_MAIN].images;
+    size_t *const first = dist->lanes[CTKD__CHANNEL_MAIN].shares;
     for (size_t r = 0; r <= dist->size; r++)
         first[r] = ctkd__slice_begin(n, dist->size, r);
-    return ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, rows, floats * sizeof *rows, first, err);
+    return ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, rows, row_bytes, first, err);
 }
 
 ctkd_status ctkd__dist_gather_logits(struct ctkd__dist *dist, size_t n, float *logits, size_t k,
@@ -174,7 +174,7 @@ ctkd_status ctkd__dist_gather_logits(struct ctkd__dist *dist, size_t n, float *l
 {
     const enum ctkd__dist_topic before =
         ctkd__dist_set_topic(dist, CTKD__CHANNEL_MAIN, CTKD__TOPIC_LOGITS);
-    const ctkd_status status = ctkd__dist_gather_images(dist, n, logits, k, err);
+    const ctkd_status status = ctkd__dist_gather_shares(dist, n, logits, k * sizeof *logits, err);
     ctkd__dist_set_topic(dist, CTKD__CHANNEL_MAIN, before);
     return status;
 }
@@ -269,8 +269,8 @@ static ctkd_status open_lane(struct lane *lane, size_t size)
     lane->late = calloc(size, sizeof *lane->late);
     lane->words = calloc(size, sizeof *lane->words);
     lane->first = calloc(size + 1, sizeof *lane->first);
-    lane->images = calloc(size + 1, sizeof *lane->images);
-    if (!lane->out || !lane->in || !lane->late || !lane->words || !lane->first || !lane->images)
+    lane->shares = calloc(size + 1, sizeof *lane->shares);
+    if (!lane->out || !lane->in || !lane->late || !lane->words || !lane->first || !lane->shares)
         return CTKD_ENOMEM;
     for (size_t r = 0; r <= size; r++)
         lane->first[r] = r;
@@ -314,7 +314,7 @@ static void release(struct ctkd__dist *dist, bool together)
         free(lane->late);
         free(lane->words);
         free(lane->first);
-        free(lane->images);
+        free(lane->shares);
     }
     free(dist->who);
     free(dist);

@@ -49,11 +49,11 @@ void ctkd__dist_set_timeout(struct ctkd__dist *dist, double seconds);
 ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__dist_channel channel, void *rows,
                               size_t row_bytes, const size_t *first, ctkd_error *err);
 
-/* The same for the n images of a batch, with a row of `floats` floats for each; the images of rank
-   r begin at ctkd__slice_begin(n, ranks, r). On the main channel. */
-ctkd_status ctkd__dist_gather_images(struct ctkd__dist *dist, size_t n, float *rows, size_t floats,
-                                     ctkd_error *err);
-/* The same for their logits of k classes, which count as such. */
+/* The same for n rows in shares as equal as those of the n images of a batch: the rows of rank r
+   begin at ctkd__slice_begin(n, ranks, r). On the main channel. */
+ctkd_status ctkd__dist_gather_shares(struct ctkd__dist *dist, size_t n, void *rows,
+                                     size_t row_bytes, ctkd_error *err);
+/* The same for the logits of n images and k classes, which count as such. */
 ctkd_status ctkd__dist_gather_logits(struct ctkd__dist *dist, size_t n, float *logits, size_t k,
                                      ctkd_error *err);
 

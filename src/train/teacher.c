@@ -468,8 +468,8 @@ ctkd_status ctkd__teacher_share_tap(struct ctkd__teacher *teacher, size_t n, siz
 {
     if (teacher->training)
         return ctkd__training_share_output(teacher->training, index, err);
-    return ctkd__dist_gather_images(teacher->dist, n, teacher->tap_memory[index],
-                                    teacher->tap_floats[index], err);
+    return ctkd__dist_gather_shares(teacher->dist, n, teacher->tap_memory[index],
+                                    teacher->tap_floats[index] * sizeof(float), err);
 }
 
 ctkd_status ctkd__teacher_check_top1(const struct ctkd__teacher *teacher, double top1,

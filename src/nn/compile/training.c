@@ -240,22 +240,15 @@ static void describe(struct ctkd__training *t, const struct ctkd__graph *graph)
                                  .call_images = (c->batch_max + t->slices - 1) / t->slices };
 }
 
-static ctkd_status describe_ranks(struct ctkd__training *t, ctkd_error *err)
+static ctkd_status check_slices(const struct ctkd__training *t, ctkd_error *err)
 {
     const size_t ranks = ctkd__dist_size(t->config.dist);
-    if (t->slices % (ranks * ctkd__workers_count(t->config.workers)) != 0)
-        return ctkd__fail(err, CTKD_EINVAL,
-                          "training: found %zu slices for %zu ranks of %zu threads, expected a "
-                          "multiple of both",
-                          t->slices, ranks, ctkd__workers_count(t->config.workers));
-    if (!t->config.dist)
+    if (t->slices % (ranks * ctkd__workers_count(t->config.workers)) == 0)
         return CTKD_OK;
-    t->rank_slices = calloc(ranks + 1, sizeof *t->rank_slices);
-    if (!t->rank_slices)
-        return ctkd__fail(err, CTKD_ENOMEM, "training: out of memory");
-    for (size_t r = 0; r <= ranks; r++)
-        t->rank_slices[r] = r * t->own_slices;
-    return CTKD_OK;
+    return ctkd__fail(err, CTKD_EINVAL,
+                      "training: found %zu slices for %zu ranks of %zu threads, expected a "
+                      "multiple of both",
+                      t->slices, ranks, ctkd__workers_count(t->config.workers));
 }
 
 static ctkd_status lower(struct ctkd__training *t, ctkd_error *err)
@@ -282,7 +275,7 @@ ctkd_status ctkd__training_create(const struct ctkd__graph *graph, struct ctkd__
     t->weights = weights;
     t->config = *config;
     describe(t, graph);
-    ctkd_status status = describe_ranks(t, err);
+    ctkd_status status = check_slices(t, err);
     if (!status)
         status = lower(t, err);
     if (!status)
@@ -314,7 +307,6 @@ void ctkd__training_destroy(struct ctkd__training *t)
     for (size_t i = 0; i < t->own_slices; i++)
         ctkd__pages_release(t->gradients ? t->gradients[i] : NULL, gradient_bytes(t));
     free(t->gradients);
-    free(t->rank_slices);
     free(t->packs);
     ctkd__pages_release(t->packed[0], t->packed_bytes);
     ctkd__pages_release(t->packed[1], t->packed_bytes);
@@ -379,13 +371,12 @@ void ctkd__view_share_sums(const struct ctkd__worker_view *v, void *sums, size_t
 {
     struct ctkd__training *const t = v->training;
     ctkd__view_meet(v);
-    if (!t->rank_slices)
+    if (!t->config.dist)
         return;
     if (v->worker == 0 && t->exchange.status == CTKD_OK) {
         const enum ctkd__dist_topic before =
             ctkd__dist_set_topic(t->config.dist, CTKD__CHANNEL_MAIN, CTKD__TOPIC_NORMS);
-        (void)ctkd__dist_gather(t->config.dist, CTKD__CHANNEL_MAIN, sums, row_bytes, t->rank_slices,
-                                &t->exchange);
+        (void)ctkd__dist_gather_shares(t->config.dist, t->slices, sums, row_bytes, &t->exchange);
         ctkd__dist_set_topic(t->config.dist, CTKD__CHANNEL_MAIN, before);
     }
     ctkd__view_meet(v);

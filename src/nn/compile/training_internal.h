@@ -13,7 +13,6 @@ struct ctkd__training {
     struct ctkd__training_config config;
     size_t slices;                  /* of a batch: a multiple of the workers of all ranks */
     size_t first_slice, own_slices; /* of this rank */
-    size_t *rank_slices;            /* [ranks + 1] the first slice of each; NULL: one rank */
     ctkd_error exchange;            /* the failure of an exchange between ranks in this pass */
     float **gradients;              /* [own_slices][n_values] */
     float *packed[2];               /* convolutions' weights, alternating */

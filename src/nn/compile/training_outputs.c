@@ -132,11 +132,11 @@ void ctkd__training_parameter_gradients(struct ctkd__training *t)
 
 ctkd_status ctkd__training_share_output(struct ctkd__training *t, size_t index, ctkd_error *err)
 {
-    return is_parameter(t, index)
-               ? CTKD_OK
-               : ctkd__dist_gather_images(
-                     t->config.dist, t->n, t->output_values[index],
-                     image_floats(&t->lowering.graph->nodes[t->outputs[index]]), err);
+    if (is_parameter(t, index))
+        return CTKD_OK;
+    const size_t floats = image_floats(&t->lowering.graph->nodes[t->outputs[index]]);
+    return ctkd__dist_gather_shares(t->config.dist, t->n, t->output_values[index],
+                                    floats * sizeof(float), err);
 }
 
 const float *ctkd__training_output(const struct ctkd__training *t, size_t index)
