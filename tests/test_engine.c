@@ -98,6 +98,15 @@ static void only_what_is_asked_for_is_open(void **state)
 }
 
 /* A program's rows have the name that its maker gave it. */
+static void the_block_of_kernels_is_known_by_their_name(void **state)
+{
+    (void)state;
+    for (const struct ctkd__kernels *const *k = ctkd__kernels_list(); *k; k++)
+        assert_int_equal(ctkd__kernels_block((*k)->name), (*k)->block);
+    assert_int_equal(ctkd__kernels_block("avx512"), 16); /* on a CPU without them, too */
+    assert_int_equal(ctkd__kernels_block("none"), 0);
+}
+
 static void profiles_name_programs_as_their_maker_does(void **state)
 {
     (void)state;
@@ -146,6 +155,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_refused_setting_is_named_as_the_caller_names_it,
                                         temp_folder_make, temp_folder_remove),
         cmocka_unit_test(only_what_is_asked_for_is_open),
+        cmocka_unit_test(the_block_of_kernels_is_known_by_their_name),
         cmocka_unit_test(profiles_name_programs_as_their_maker_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
