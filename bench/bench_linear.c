@@ -9,7 +9,6 @@
 
 #include "ctkd/random.h"
 #include "nn/kernels/kernels.h"
-#include "nn/profile.h"
 #include "util/clock.h"
 
 static const size_t shapes[][2] = {

@@ -20,17 +20,9 @@ import torch
 import torchvision
 from torchvision import datasets, transforms
 
+from compare_images import link_images
+
 CLASSES = 10
-
-
-def link_images(source, folder, count):
-    names = sorted(n for n in os.listdir(source) if n.lower().endswith((".jpg", ".jpeg")))
-    for part in ("train", "val"):
-        for k in range(CLASSES):
-            os.makedirs(os.path.join(folder, part, f"class{k}"))
-        for i in range(count):
-            os.symlink(os.path.abspath(os.path.join(source, names[i % len(names)])),
-                       os.path.join(folder, part, f"class{i % CLASSES}", f"{i:05}.jpg"))
 
 
 def theirs(args, folder, network):
@@ -70,7 +62,7 @@ def main():
     torch.manual_seed(1)
     network = torchvision.models.resnet18(num_classes=CLASSES).eval().to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as folder:
-        link_images(args.folder, folder, args.images)
+        link_images(args.folder, folder, args.images, CLASSES)
         weights = os.path.join(folder, "resnet18.pth")
         torch.save(network.state_dict(), weights)
         rounds = [(ours(args, folder, weights), theirs(args, folder, network)) for _ in range(args.rounds)]

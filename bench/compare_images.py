@@ -111,16 +111,15 @@ class Ours:
         return float(seconds) / int(count)
 
 
-def link_images(source, folder, count):
-    """A folder of one class with links to the images of `source`, again and again; the links."""
+def link_images(source, folder, count, classes=1):
+    """A folder of classes with links to the images of `source`, again and again; the links of part val."""
     names = sorted(n for n in os.listdir(source) if n.lower().endswith((".jpg", ".jpeg")))
-    paths = []
     for part in ("train", "val"):
-        os.makedirs(os.path.join(folder, part, "images"))
-        for i in range(count):
-            path = os.path.join(folder, part, "images", f"{i:05}.jpg")
+        for k in range(classes):
+            os.makedirs(os.path.join(folder, part, f"class{k}"))
+        paths = [os.path.join(folder, part, f"class{i % classes}", f"{i:05}.jpg") for i in range(count)]
+        for i, path in enumerate(paths):
             os.symlink(os.path.abspath(os.path.join(source, names[i % len(names)])), path)
-            paths += [path] if part == "val" else []
     return paths
 
 
@@ -159,4 +158,5 @@ def main():
         ours.process.wait()
 
 
-main()
+if __name__ == "__main__":
+    main()
