@@ -1,6 +1,8 @@
 #include "support/check.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "util/thread.h"
 
@@ -29,10 +31,34 @@ static void threads_leave_signals_to_the_main_thread_but_not_their_own_faults(vo
         assert_int_equal(sigismember(&of_thread, faults[i]), 0);
 }
 
+static void *count_up(void *count)
+{
+    atomic_fetch_add((atomic_size_t *)count, 1);
+    return NULL;
+}
+
+static void helpers_are_one_fewer_than_processors_and_no_more_than_asked(void **state)
+{
+    (void)state;
+    cpu_set_t cpus;
+    pthread_t threads[3];
+    assert_int_equal(sched_getaffinity(0, sizeof cpus, &cpus), 0);
+    const size_t processors = (size_t)CPU_COUNT(&cpus);
+    for (size_t most = 0; most <= 3; most++) {
+        atomic_size_t ran = 0;
+        const size_t started = ctkd__helpers_start(threads, most, count_up, &ran);
+        assert_int_equal(started, most < processors - 1 ? most : processors - 1);
+        for (size_t i = 0; i < started; i++)
+            pthread_join(threads[i], NULL);
+        assert_int_equal(ran, started);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_leave_signals_to_the_main_thread_but_not_their_own_faults),
+        cmocka_unit_test(helpers_are_one_fewer_than_processors_and_no_more_than_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,6 @@
 #include "data/folder/in_memory.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -58,26 +57,15 @@ static bool share_next(struct share *share, size_t *id)
     return *id < share->count;
 }
 
-/* Starts threads besides the caller's; the work is done without those that cannot be started. */
-static size_t start_helpers(struct share *share, size_t first, pthread_t threads[THREADS_MAX])
-{
-    cpu_set_t cpus;
-    const size_t processors =
-        sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
-    size_t count = 0;
-    while (count + 1 < processors && count < THREADS_MAX && first + count + 1 < share->count &&
-           ctkd__thread_start(&threads[count], share->thread, share) == 0)
-        count++;
-    return count;
-}
-
 static ctkd_status share_out(struct share *share, size_t first, ctkd_error *err)
 {
     pthread_t threads[THREADS_MAX];
+    const size_t others = first < share->count ? share->count - first - 1 : 0;
     pthread_mutex_init(&share->lock, NULL);
     atomic_store(&share->next, first);
     share->end = SIZE_MAX;
-    const size_t helpers = start_helpers(share, first, threads);
+    const size_t helpers = ctkd__helpers_start(threads, others < THREADS_MAX ? others : THREADS_MAX,
+                                               share->thread, share);
     share->thread(share);
     for (size_t i = 0; i < helpers; i++)
         pthread_join(threads[i], NULL);

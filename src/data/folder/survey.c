@@ -1,7 +1,6 @@
 #include "data/folder/survey.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,17 +99,10 @@ static void *help_survey(void *argument)
     return survey_share(argument, false);
 }
 
-/* Starts threads besides the caller's; the work is done without those that cannot be started. */
 static void survey_files(struct surveyor *s)
 {
     pthread_t threads[HELPERS_MAX];
-    cpu_set_t cpus;
-    size_t helpers = 0;
-    const size_t processors =
-        sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? (size_t)CPU_COUNT(&cpus) : 1;
-    while (helpers + 1 < processors && helpers < HELPERS_MAX &&
-           ctkd__thread_start(&threads[helpers], help_survey, s) == 0)
-        helpers++;
+    const size_t helpers = ctkd__helpers_start(threads, HELPERS_MAX, help_survey, s);
     survey_share(s, true);
     for (size_t i = 0; i < helpers; i++)
         pthread_join(threads[i], NULL);
