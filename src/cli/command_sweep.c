@@ -112,8 +112,7 @@ static ctkd_status add_arm(struct sweep_request *r, const char *name, struct arm
 static ctkd_status arm_of_config(struct sweep_request *r, const char *path, ctkd_error *err)
 {
     char name[NAME_BYTES];
-    const char *const slash = strrchr(path, '/');
-    snprintf(name, sizeof name, "%s", slash ? slash + 1 : path);
+    snprintf(name, sizeof name, "%s", ctkd__base_name(path));
     char *const ending = strrchr(name, '.');
     if (ending && ending != name)
         *ending = '\0';

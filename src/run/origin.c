@@ -7,6 +7,7 @@
 #include "config/run_config.h"
 #include "data/dataset.h"
 #include "util/run_files.h"
+#include "util/text.h"
 #include "weights/weights_file.h"
 
 /* The path of another file of a run directory, beside `file`. False: it cannot be read. */
@@ -21,7 +22,7 @@ static bool find_beside(const char *file, enum ctkd__run_file other, char *out, 
 /* Whether `file` lies in a run directory under a name that the run gives its weights. */
 static bool is_of_run(const char *file)
 {
-    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+    const char *const name = ctkd__base_name(file);
     char path[1100];
     return (strcmp(name, ctkd__run_file_name(CTKD__RUN_LAST)) == 0 ||
             strcmp(name, ctkd__run_file_name(CTKD__RUN_BEST)) == 0) &&
