@@ -134,6 +134,32 @@ static void devices_and_pipes_are_written_as_they_are(void **state)
     assert_non_null(strstr(err.message, "Is a directory"));
 }
 
+/* A pipe that was full for a while: the write after it finds room again. */
+static void a_pipe_gets_no_byte_after_a_write_that_failed(void **state)
+{
+    (void)state;
+    static char sent[1 << 18], got[1 << 18];
+    struct ctkd__new_file file;
+    ctkd_error err;
+    int ends[2];
+    const int output = dup(STDOUT_FILENO);
+    memset(sent, 'x', sizeof sent);
+    fflush(stdout);
+    assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+    assert_true(output >= 0 && dup2(ends[1], STDOUT_FILENO) >= 0);
+    const ctkd_status opened = ctkd__new_file_open(&file, "-", &err);
+    dup2(output, STDOUT_FILENO);
+    close(output);
+    check_ok(opened, &err);
+    assert_true(fwrite(sent, 1, sizeof sent, file.stream) < sizeof sent);
+    assert_true(read(ends[0], got, sizeof got) > 0);
+    assert_int_equal(ctkd__new_file_commit(&file, &err), CTKD_EIO);
+    assert_string_equal(err.message, "cannot write standard output: Input/output error");
+    assert_int_equal(read(ends[0], got, sizeof got), -1); /* nothing more */
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void a_new_file_has_the_permissions_of_the_umask(void **state)
 {
     (void)state;
@@ -208,6 +234,7 @@ int main(void)
         cmocka_unit_test(an_abandoned_file_leaves_the_old_one),
         cmocka_unit_test(a_link_stays_and_what_it_leads_to_is_written),
         cmocka_unit_test(devices_and_pipes_are_written_as_they_are),
+        cmocka_unit_test(a_pipe_gets_no_byte_after_a_write_that_failed),
         cmocka_unit_test(a_new_file_has_the_permissions_of_the_umask),
         cmocka_unit_test(a_write_that_fails_surfaces_at_commit),
         cmocka_unit_test(a_folder_that_is_not_there_is_named),

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,14 +113,28 @@ int ctkd__folder_sync(const char *path)
     return result;
 }
 
+/* Why an earlier write failed, whose errno is lost: one more byte finds it again. A pipe or a device
+   gets an empty write instead, because its reader would get that byte. */
+static int find_reason(FILE *stream)
+{
+    struct stat info;
+    struct pollfd end = { .fd = fileno(stream) };
+    if (fstat(end.fd, &info) == 0 && S_ISREG(info.st_mode)) {
+        clearerr(stream);
+        return fputc(0, stream) == EOF || fflush(stream) != 0 ? errno : EIO;
+    }
+    if (write(end.fd, "", 0) < 0)
+        return errno;
+    return poll(&end, 1, 0) > 0 && end.revents & POLLERR ? EPIPE : EIO;
+}
+
 ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err)
 {
     FILE *stream = file->stream;
     file->stream = NULL;
     int failed = ferror(stream);
-    if (failed) { /* errno is lost: one more byte finds it again */
-        clearerr(stream);
-        errno = fputc(0, stream) == EOF || fflush(stream) != 0 ? errno : EIO;
+    if (failed) {
+        errno = find_reason(stream);
     } else {
         failed = fflush(stream) != 0 || (file->temporary[0] && fsync(fileno(stream)) != 0);
     }
