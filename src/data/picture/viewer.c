@@ -43,8 +43,12 @@ static ctkd_status settings_check(const struct ctkd__view_settings *settings, ct
         return ctkd__fail(err, CTKD_EINVAL,
                           "data.resize: found %zu, expected 0, or data.size (%zu) to %d",
                           settings->resize, settings->size, 2 * SIDE_MAX);
-    if (!is_range(crop->area_min, crop->area_max) || crop->area_max > 1 ||
-        !is_range(crop->ratio_min, crop->ratio_max))
+    if (!is_range(crop->ratio_min, crop->ratio_max))
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "crops of images: found aspect ratios %g to %g, expected two positive "
+                          "numbers, the smaller one first",
+                          crop->ratio_min, crop->ratio_max);
+    if (!is_range(crop->area_min, crop->area_max) || crop->area_max > 1)
         return ctkd__fail(err, CTKD_EINVAL,
                           "data.crop_scale: found %g,%g, expected two shares of the area between 0 "
                           "and 1, the smaller one first",
