@@ -212,7 +212,7 @@ static ctkd_status write_settings(const struct exported *e, FILE *out)
 
 /* --- files */
 
-static ctkd_status write_file(const struct exported *e, enum export_file file, ctkd_error *err)
+static ctkd_status write_text(const struct exported *e, enum export_file file, ctkd_error *err)
 {
     char path[PATH_BYTES];
     struct ctkd__new_file out;
@@ -237,9 +237,46 @@ static ctkd_status write_file(const struct exported *e, enum export_file file, c
     return status;
 }
 
-static ctkd_status check_folder(const struct exported *e, ctkd_error *err)
+static ctkd_status write_file(const struct exported *e, enum export_file file,
+                              char note[CTKD__NOTE_BYTES], ctkd_error *err)
+{
+    char unused[CTKD__NOTE_BYTES];
+    if (file == WEIGHTS)
+        return convert(e, file, false, note, err);
+    if (file == NETWORK)
+        return convert(e, file, !e->options->plain, unused, err);
+    return file == LABELS && !e->info.class_names ? CTKD_OK : write_text(e, file, err);
+}
+
+/* Removes the files before `end`, which this export has written, unless they replaced others. */
+static void take_back(const struct exported *e, enum export_file end, bool folder_is_new)
 {
     char path[PATH_BYTES];
+    if (e->options->replaces)
+        return;
+    for (enum export_file file = WEIGHTS; file < end; file++)
+        unlink(path_of(e, file, path));
+    if (folder_is_new)
+        rmdir(e->folder);
+}
+
+static ctkd_status write_files(const struct exported *e, bool folder_is_new,
+                               char note[CTKD__NOTE_BYTES], ctkd_error *err)
+{
+    for (enum export_file file = WEIGHTS; file < N_FILES; file++) {
+        const ctkd_status status = write_file(e, file, note, err);
+        if (status != CTKD_OK) {
+            take_back(e, file, folder_is_new);
+            return status;
+        }
+    }
+    return CTKD_OK;
+}
+
+static ctkd_status check_folder(const struct exported *e, bool *is_new, ctkd_error *err)
+{
+    char path[PATH_BYTES];
+    *is_new = access(e->folder, F_OK) != 0;
     if (strlen(e->folder) >= 1024)
         return ctkd__fail(err, CTKD_EINVAL, "%s: the name has %zu bytes, expected at most 1023",
                           e->folder, strlen(e->folder));
@@ -273,21 +310,13 @@ ctkd_status ctkd__export(const char *run, const char *folder,
                          ctkd_error *err)
 {
     struct exported e = { .run = run, .folder = folder, .options = options };
-    char unused[CTKD__NOTE_BYTES];
+    bool folder_is_new = false;
     note[0] = '\0';
     ctkd_status status = read_origin(&e, note, err);
     if (status == CTKD_OK)
-        status = check_folder(&e, err);
+        status = check_folder(&e, &folder_is_new, err);
     if (status == CTKD_OK)
-        status = convert(&e, WEIGHTS, false, note, err);
-    if (status == CTKD_OK)
-        status = convert(&e, NETWORK, !options->plain, unused, err);
-    if (status == CTKD_OK)
-        status = write_file(&e, DESCRIPTION, err);
-    if (status == CTKD_OK && e.info.class_names)
-        status = write_file(&e, LABELS, err);
-    if (status == CTKD_OK)
-        status = write_file(&e, CARD, err);
+        status = write_files(&e, folder_is_new, note, err);
     ctkd__json_rows_destroy(e.summary);
     if (e.config)
         ctkd__config_destroy(e.config);

@@ -22,7 +22,7 @@ struct ctkd__export_options {
 
 /* `run`: a run directory or a weights file. `note`: what was guessed about the weights; "":
    nothing. CTKD_EEXIST: the folder holds an export already; else the errors of reading weights and
-   writing files. */
+   writing files. An export that fails removes what it has written, unless it replaced files. */
 ctkd_status ctkd__export(const char *run, const char *folder,
                          const struct ctkd__export_options *options, char note[CTKD__NOTE_BYTES],
                          ctkd_error *err);

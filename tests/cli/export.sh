@@ -33,6 +33,13 @@ grep -q 'takes normalised images' out/README.md || fail "a plain network is desc
 expect_error 1 "ctkd: found an empty name of a folder, expected a name" "$ctkd" export run "" --force
 expect 1 "$ctkd" export nowhere other
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e other ] || fail "no such run: $(cat stderr)"
+# An export that fails leaves what was there before it: a folder, or none.
+mkdir part
+ln -s "$folder/nowhere/model.onnx" part/model.onnx
+expect_error 1 "ctkd: cannot write part/model.onnx: No such file or directory" "$ctkd" export run part
+[ "$(ls part)" = model.onnx ] || fail "a failed export left $(ls part)"
+expect_error 1 "ctkd: cannot write unwritten/model.safetensors: File too large" sh -c "ulimit -f 8 && exec $ctkd export run unwritten"
+[ ! -e unwritten ] || fail "a failed export left its folder"
 # A file of weights alone has no run to tell of.
 expect 0 "$ctkd" export out/model.safetensors alone
 ! grep -q 'yaml' alone/README.md && grep -q '^# resnet8 on mnist$' alone/README.md || fail "a file's card"
