@@ -171,10 +171,12 @@ static int configure_and_predict(const struct ctkd__command *command, int argc, 
         ctkd__fail(&err, CTKD_EINVAL, "found --json and --csv, expected one of them");
         return ctkd__cli_misused(command, &err);
     }
-    /* Weights that do not name their data set must not get the default one. */
-    if (ctkd__sections_set(ctkd__config_sections(config), "predict", "data.set", "", &err) !=
-            CTKD_OK ||
-        ctkd__origin_configure(ctkd__line_name(&line, 0), config, note, &err) != CTKD_OK)
+    /* Weights that do not name their data set must not get the default one. What data.classes was
+       in a run is in its weights: from here on it is what the command line says. */
+    const struct ctkd__sections sections = ctkd__config_sections(config);
+    if (ctkd__sections_set(sections, "predict", "data.set", "", &err) != CTKD_OK ||
+        ctkd__origin_configure(ctkd__line_name(&line, 0), config, note, &err) != CTKD_OK ||
+        ctkd__sections_set(sections, "predict", "data.classes", "0", &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
     ctkd__cli_note("note", note);
     if (ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
@@ -214,9 +216,9 @@ const struct ctkd__command ctkd__command_predict = {
         "(data.resize), the centre cropped (data.size), and normalised as the file says (else by "
         "teacher.mean and teacher.std, or data.mean and data.std). A network of small images, such "
         "as CIFAR's, sees the centre square resized to their size.\n\n"
-        "Classes have the names that the weights carry, else their numbers. An image that cannot "
-        "be read is reported on stderr, the others are still predicted, and the exit status is "
-        "then 1.",
+        "Classes have the names in the file data.classes, else those that the weights carry, else "
+        "their numbers. An image that cannot be read is reported on stderr, the others are still "
+        "predicted, and the exit status is then 1.",
     .keys = keys,
     .options = true,
     .flags = flags,

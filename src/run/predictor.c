@@ -275,14 +275,12 @@ static ctkd_status open_network(struct ctkd__predictor *p, const struct ctkd__co
     return ctkd__teacher_open(&args, &p->engine, &p->network, err);
 }
 
-/* The names of the classes: those in the weights file, else those of data.classes. */
+/* The names of the classes: those of data.classes, else those in the weights file. */
 static ctkd_status choose_names(struct ctkd__predictor *p, const struct ctkd__config *config,
                                 ctkd_error *err)
 {
     struct ctkd__dataset_options options;
     p->names = p->network->info.class_names;
-    if (p->names)
-        return CTKD_OK;
     ctkd_status status = ctkd__config_dataset(config, &options, err);
     if (status != CTKD_OK || !options.layout.class_file[0])
         return status;

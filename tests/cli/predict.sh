@@ -102,6 +102,17 @@ cmp stdout photos.jsonl || fail "the weights alone predict otherwise"
 expect 0 "$ctkd" predict ants photos/val --json train.threads=1 train.batch=3
 compare stdout photo-logits/logits.npy
 grep -q '"class": "ant", "label": 0' photos.jsonl && grep -qF '"class": "bee, \"B\"", "label": 1' photos.jsonl || fail "names"
+printf 'one\ntwo\n' >renamed # the command line's names come first, those of the run's configuration are in its weights
+expect 0 "$ctkd" predict ants photos/val/ant --top 1 data.classes=renamed
+grep -Eq '^photos/val/ant/a, "b"\.JPG: (one|two) [0-9.]+ %$' stdout || fail "data.classes of a run: $(cat stdout)"
+expect_error 1 "ctkd: data.classes: few: found 1 names, expected 2, the classes of ants/last.safetensors" \
+    "$ctkd" predict ants photos/val/ant data.classes=few
+cp ants/config.yaml config.yaml
+sed -i 's/^  classes: .*/  classes: gone/' ants/config.yaml
+grep -q '^  classes: gone$' ants/config.yaml || fail "no data.classes in config.yaml"
+expect 0 "$ctkd" predict ants photos/val --json
+cmp stdout photos.jsonl || fail "the file that data.classes named is read again"
+mv config.yaml ants/config.yaml
 
 # The other forms, and how many classes.
 expect 0 "$ctkd" predict ants photos/val/ant "$pictures/png_rgb.png" --top 1
