@@ -43,5 +43,9 @@ diff <(sed "s#$folder/##" runs/labels/seed-1/config.yaml) out/labels/seed-1/conf
 expect 0 "$source/scripts/results" out labels=runs/labels/seed-2
 [ "$(ls out/labels)" = seed-2 ] || fail "$(ls out/labels)"
 grep -q '^| labels |  | [0-9.]* | one seed: none |' stdout || fail "$(cat stdout)"
+expect_error 1 "scripts/results: found 'a' twice, expected names that differ" "$source/scripts/results" out a=runs/labels a=runs/kd+ctkd
+expect_error 1 "scripts/results: runs/labels/seed-1: lies in runs/labels, which is replaced; expected another FOLDER" \
+    "$source/scripts/results" runs labels=runs/labels
+[ -e runs/labels/seed-1/last.ckpt ] || fail "a run was removed"
 expect_error 1 "scripts/results: nowhere: found no run directory" "$source/scripts/results" out labels=nowhere
 expect_error 1 "scripts/results: found 'labels', expected NAME=RUNS or NAME=RUNS:PUBLISHED" "$source/scripts/results" out labels
