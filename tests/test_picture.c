@@ -478,6 +478,15 @@ static void a_written_picture_is_read_again(void **state)
             assert_in_range(picture.pixels[i / 15 * picture.stride + i % 15], 118, 122);
         free(png);
     }
+    enum { SIDE = 96 };
+    static uint8_t noise[SIDE * SIDE * 3]; /* makes a long JPEG */
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (uint8_t)(2654435761u * (uint32_t)i >> 24);
+    check_ok(ctkd__picture_write_jpeg(noise, SIDE, SIDE, 3, &png, &bytes, &err), &err);
+    const struct ctkd__picture_file large = { "memory", png, bytes };
+    check_ok(ctkd__picture_decode(rig->readers[0], &large, NULL, &picture, &err), &err);
+    assert_int_equal(picture.width, SIDE);
+    free(png);
     assert_int_equal(ctkd__picture_write_jpeg(pixels, 5, 0, 3, &png, &bytes, &err), CTKD_EINVAL);
     assert_int_equal(ctkd__picture_write_png(pixels, 5, 4, 2, &png, &bytes, &err), CTKD_EINVAL);
     assert_int_equal(ctkd__picture_write_png(pixels, 0, 4, 1, &png, &bytes, &err), CTKD_EINVAL);

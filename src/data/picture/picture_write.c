@@ -60,6 +60,13 @@ static void fail(j_common_ptr info)
     longjmp(e->failed, 1);
 }
 
+/* No JPEG of this size is longer (TurboJPEG's bound). With less room libjpeg would replace the buffer,
+   and the new one would be lost if it failed after that. */
+static size_t jpeg_bound(size_t width, size_t height)
+{
+    return (width + 15) / 16 * 16 * ((height + 15) / 16 * 16) * 6 + 2048;
+}
+
 static void encode(struct encoder *e, const uint8_t *pixels, size_t width, size_t height,
                    size_t channels)
 {
@@ -90,8 +97,15 @@ ctkd_status ctkd__picture_write_jpeg(const uint8_t *pixels, size_t width, size_t
     if (status != CTKD_OK)
         return status;
     struct encoder *const e = calloc(1, sizeof *e);
-    if (!e)
+    const size_t bound = jpeg_bound(width, height);
+    uint8_t *const room = malloc(bound);
+    if (!e || !room) {
+        free(e);
+        free(room);
         return ctkd__fail(err, CTKD_ENOMEM, "picture: out of memory");
+    }
+    e->out = room;
+    e->bytes = bound;
     e->info.err = jpeg_std_error(&e->errors);
     e->info.client_data = e;
     e->errors.error_exit = fail;
@@ -100,7 +114,7 @@ ctkd_status ctkd__picture_write_jpeg(const uint8_t *pixels, size_t width, size_t
         *jpeg = e->out;
         *bytes = e->bytes;
     } else {
-        free(e->out);
+        free(room);
         status = ctkd__fail(err, CTKD_ENOMEM, "cannot write the picture as JPEG: %s", e->message);
     }
     jpeg_destroy_compress(&e->info);
