@@ -174,6 +174,22 @@ static struct epoch *epoch_of(const struct ctkd__images *images, struct ctkd__lo
     return epoch;
 }
 
+/* How many image files an epoch reads. */
+static size_t reads_of(const struct ctkd__images *images, const struct ctkd__loader_config *config)
+{
+    struct epoch *const epoch = calloc(1, sizeof *epoch);
+    struct ctkd__loader *loader;
+    ctkd_error err;
+    assert_non_null(epoch);
+    check_ok(ctkd__loader_create(images, config, &loader, &err), &err);
+    const size_t before = atomic_load(&reads);
+    collect(loader, config, 3, 0, epoch);
+    const size_t count = atomic_load(&reads) - before;
+    ctkd__loader_destroy(loader);
+    free(epoch);
+    return count;
+}
+
 static void the_same_bits_with_any_threads(void **state)
 {
     static const struct {
@@ -210,7 +226,7 @@ static void parts_have_their_images_alone(void **state)
             config.threads = threads;
             struct epoch *const whole = epoch_of(&dataset->train, config, 0, first);
             config.parts = PARTS;
-            size_t owned = 0;
+            size_t owned = 0, read = 0;
             for (config.part = 0; config.part < PARTS; config.part++) {
                 struct epoch *const part = epoch_of(&dataset->train, config, 2, first);
                 assert_int_equal(part->n, whole->n);
@@ -226,8 +242,10 @@ static void parts_have_their_images_alone(void **state)
                                         PIXELS * sizeof *part->strong);
                 }
                 free(part);
+                read += reads_of(&dataset->train, &config);
             }
             assert_int_equal(owned, whole->n);
+            assert_int_equal(read, dataset->train.count);
             free(whole);
         }
     struct ctkd__loader_config uneven = config_make(7);
