@@ -199,9 +199,8 @@ ctkd_status ctkd__training_prepare(struct ctkd__training *t, size_t n, ctkd_erro
     const ctkd_status norms = check_norms(t, n, err);
     if (norms != CTKD_OK)
         return norms;
-    for (size_t s = 0; s < t->slices; s++) {
-        const size_t images =
-            ctkd__slice_begin(n, t->slices, s + 1) - ctkd__slice_begin(n, t->slices, s);
+    /* the sizes that slices have */
+    for (size_t images = n / t->slices; images <= (n + t->slices - 1) / t->slices; images++) {
         const ctkd_status status = ctkd__lowering_prepare(&t->lowering, images, err);
         if (status)
             return status;
