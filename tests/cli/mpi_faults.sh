@@ -29,6 +29,14 @@ rank() { # the process of rank $1
     done | head -n 1
 }
 mpirun_process() { pgrep -P $launcher | head -n 1; } # below timeout
+strike() { # SIGNAL WHO...: in the middle of a run; of another one if that was over before
+    for _ in 1 2 3 4 5 6; do
+        begin
+        kill "-$1" "$("${@:2}")" 2>/dev/null && return
+        wait $launcher || true
+    done
+    fail "SIG$1 to ${*:2}: six runs were over before it came"
+}
 # ended KIND: the launcher is gone within a minute, with its ranks, and the run resumes on $1 ranks.
 ended() {
     status=0
@@ -46,17 +54,27 @@ ended() {
     cmp whole/last.safetensors hurt/last.safetensors || fail "$1: other weights after it was resumed on $ranks ranks"
 }
 for ((i = 0; i < ${CTKD_FAULTS:-1}; i++)); do
-    begin && kill -KILL "$(rank $((RANDOM % 2)))" && ended "a rank is killed"
-    begin && kill -KILL "$(mpirun_process)" && ended "mpirun is killed"
-    begin && kill -TERM "$(mpirun_process)" && ended "SIGTERM to mpirun"
-    begin && kill -INT "$(mpirun_process)" && ended "SIGINT to mpirun"
-    begin && kill -TERM "$(rank 0)" && ended "SIGTERM to rank 0"
-    begin && kill -TERM "$(rank 1)" && ended "SIGTERM to rank 1"
+    strike KILL rank $((RANDOM % 2))
+    ended "a rank is killed"
+    strike KILL mpirun_process
+    ended "mpirun is killed"
+    strike TERM mpirun_process
+    ended "SIGTERM to mpirun"
+    strike INT mpirun_process
+    ended "SIGINT to mpirun"
+    strike TERM rank 0
+    ended "SIGTERM to rank 0"
+    strike TERM rank 1
+    ended "SIGTERM to rank 1"
     [ $status -eq 143 ] || fail "SIGTERM to rank 1: status $status, expected 143"
     grep -q "^ctkd: interrupted at epoch .*; resume with: " why || fail "SIGTERM to rank 1: no message"
-    begin && kill -USR1 "$(rank $((RANDOM % 2)))" && ended "SIGUSR1"
+    strike USR1 rank $((RANDOM % 2))
+    ended "SIGUSR1"
     [ $status -eq 75 ] || fail "SIGUSR1: status $status, expected 75"
-    begin && kill -STOP "$(rank 1)" && sleep 0.2 && kill -KILL "$(rank 1)" && ended "a stopped rank is killed"
+    strike STOP rank 1
+    sleep 0.2
+    kill -KILL "$(rank 1)"
+    ended "a stopped rank is killed"
 done
 
 # A rank that hangs is named, and the last step is saved.
