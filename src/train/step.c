@@ -1,6 +1,5 @@
 #include "train/step.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include "ctkd/loss.h"
 #include "train/gradient_sum.h"
 #include "train/sgd.h"
+#include "train/step_checks.h"
 #include "util/clock.h"
 #include "util/error.h"
 
@@ -21,27 +21,29 @@ struct ctkd__training_step {
     float *s, *t, *ds, *ds_part;
     /* [batch] */
     float *tau, *dtau;
-    const float **slices; /* of the student's gradient: for each group, one of each slice */
-    /* Of the last backward pass, of all parameters: of each slice or, over several ranks, their
-       sum. n_tree: how many of them are summed as a tree; 0: all in order. */
+    const float **slices; /* the gradients of all parameter groups: n_gradients + 1 for each */
+    /* The gradients of all parameters in the last backward pass: one for each slice or, with
+       several ranks, their sum alone. n_tree: how many of them are summed as a tree; 0: all in
+       order. */
     const float **gradients;
     size_t n_gradients, n_tree;
-    struct ctkd__gradient_sum *ranks; /* NULL: one */
+    struct ctkd__gradient_sum *ranks; /* NULL: one rank */
     const float *temperature_slices[2];
-    struct ctkd__sgd_group *groups; /* parts of the flat block, then the temperature */
+    struct ctkd__sgd_group *groups; /* of parameters: parts of the flat block, then temperature */
     float *base_lr;                 /* of each group */
     size_t n_groups, n_student;     /* all; those of the flat block */
     double *norm_sums;              /* [n_norm_parts] */
     size_t n_norm_parts;
-    /* of the last step's strong view; NULL: one view */
+    /* Of the last step's strong view. NULL: one view, or batch-norm groups, which use `sums`. */
     float *strong_view_gradient, *strong_view_theta_gradient;
-    /* With groups: the gradients of all groups so far, by their share of the batch. */
+    /* With batch-norm groups: the gradients so far, each weighted by its group's share of the
+       batch. NULL without. */
     float *sums, *theta_sums;
     const float *theta_gradient;     /* of the last pass; NULL: a temperature without parameters */
     int row_labels, row_kd, row_sgd; /* of the profile */
 };
 
-/* A rate of its own where it has one (>= 0), else the student's. */
+/* A setting of its own where there is one (>= 0), else the student's. */
 static float own_or_student(float own, float student)
 {
     return own >= 0 ? own : student;
@@ -52,7 +54,7 @@ static bool in_initial(const struct ctkd__training_step *d)
     return d->args.stage == CTKD_STAGE_INITIAL;
 }
 
-/* Elements first to end - 1 of the flat block as one group. */
+/* Adds a parameter group of elements first to end - 1 of the flat block. */
 static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
 {
     const struct ctkd__config *config = d->args.config;
@@ -81,7 +83,7 @@ static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
                                   .scale = 1 };
 }
 
-/* The trained parameters of this stage as few groups as there are gaps between them. */
+/* One parameter group for each contiguous stretch of parameters that this stage trains. */
 static void make_student_groups(struct ctkd__training_step *d)
 {
     const struct ctkd__weights *const weights = d->args.state->weights;
@@ -90,7 +92,7 @@ static void make_student_groups(struct ctkd__training_step *d)
     bool open = false;
     for (int i = 0; i < graph->n_parameters; i++) {
         if (graph->parameters[i].role > CTKD__ROLE_BIAS)
-            continue; /* statistics are in another block */
+            continue; /* running statistics are in another block */
         const bool trained = !d->args.trained_in || d->args.trained_in[i] & d->args.stage;
         if (open && !trained)
             add_group(d, first, weights->offsets[i]);
@@ -137,7 +139,7 @@ static bool has_views(const struct ctkd__training_step *d)
     return d->args.teacher && d->args.methods->needs & CTKD_NEEDS_VIEWS && !in_initial(d);
 }
 
-/* Whether a batch has several groups, each of which batch norms see alone. */
+/* Whether a batch is divided into batch-norm groups, each of which is normalised by itself. */
 static bool is_grouped(const struct ctkd__training_step *d)
 {
     return ctkd__config_pass(d->args.config) < (size_t)d->args.config->train.batch;
@@ -280,64 +282,12 @@ ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t cla
 
 ctkd_status ctkd__step_lambda(const struct ctkd__config *config, uint64_t epoch, float *lambda)
 {
-    /* 0 epochs divide by zero in the published code; here the curve has ended before it began. */
+    /* With 0 epochs the published code divides by zero; here lambda is lambda_max from the
+       start. */
     const uint64_t epochs = ctkd__epochs_of(config, config->temperature.curriculum_epochs);
     return ctkd_curriculum_lambda(
         epochs == 0 ? CTKD_CURRICULUM_NONE : (ctkd_curriculum)config->temperature.curriculum, epoch,
         (size_t)epochs, config->temperature.lambda_min, config->temperature.lambda_max, lambda);
-}
-
-/* Where a step is, for its messages. */
-struct position {
-    uint64_t epoch, step;
-    const struct ctkd__batch *batch;
-    size_t first; /* the number of its first image in the step's batch */
-};
-
-static const char remedy[] =
-    "a lower optimizer.lr, optimizer.clip_norm or schedule.warmup_epochs may help";
-
-static ctkd_status not_finite(struct position position, const char *quantity, ctkd_error *err)
-{
-    char ids[96];
-    int used = 0;
-    for (size_t i = 0; i < position.batch->n && i < 4; i++)
-        used += snprintf(ids + used, sizeof ids - (size_t)used, "%s%" PRIu64, i ? ", " : "",
-                         position.batch->ids[i]);
-    return ctkd__fail(err, CTKD_ENAN,
-                      "epoch %" PRIu64 ", step %" PRIu64
-                      " (samples %s%s): %s is not finite; no weight was changed, and the last "
-                      "checkpoint is intact (%s)",
-                      position.epoch, position.step, ids, position.batch->n > 4 ? ", ..." : "",
-                      quantity, remedy);
-}
-
-/* Names the first sample with such a logit. */
-static ctkd_status check_logits(struct position position, const char *whose, size_t k,
-                                const float *logits, const char *why, ctkd_error *err)
-{
-    for (size_t i = 0; i < position.batch->n * k; i++)
-        if (!isfinite(logits[i]))
-            return ctkd__fail(err, CTKD_ENAN,
-                              "epoch %" PRIu64 ", step %" PRIu64 ": %s logit %zu of sample %" PRIu64
-                              " is %s, expected a finite one; no weight was changed, and the last "
-                              "checkpoint is intact (%s)",
-                              position.epoch, position.step, whose, i % k,
-                              position.batch->ids[i / k], isnan(logits[i]) ? "NaN" : "infinite",
-                              why);
-    return CTKD_OK;
-}
-
-/* A status of libctkd, and the value that it computed, as one error. */
-static ctkd_status check_value(struct position position, const char *quantity, ctkd_status status,
-                               float value, ctkd_error *err)
-{
-    if (status == CTKD_ENAN || (status == CTKD_OK && !isfinite(value)))
-        return not_finite(position, quantity, err);
-    if (status != CTKD_OK)
-        return ctkd__fail(err, status, "epoch %" PRIu64 ", step %" PRIu64 ": %s: %s",
-                          position.epoch, position.step, quantity, ctkd_status_text(status));
-    return CTKD_OK;
 }
 
 static void scale_values(size_t n, float weight, float *values)
@@ -346,18 +296,19 @@ static void scale_values(size_t n, float weight, float *values)
         values[i] *= weight;
 }
 
-static ctkd_status find_tau(struct ctkd__training_step *d, struct position position, size_t n,
-                            size_t *n_tau, struct ctkd__step_report *report, ctkd_error *err)
+static ctkd_status find_tau(struct ctkd__training_step *d, struct ctkd__step_position position,
+                            size_t n, size_t *n_tau, struct ctkd__step_report *report,
+                            ctkd_error *err)
 {
     ctkd_temperature *temperature = d->args.state->temperature;
     *n_tau = ctkd_temperature_count(temperature, n);
-    ctkd_status status = check_value(
+    ctkd_status status = ctkd__step_check_value(
         position, "tau", ctkd_temperature_forward(temperature, n, d->s, d->t, d->tau), 0, err);
     double sum = 0;
     report->tau_min = INFINITY;
     report->tau_max = -INFINITY;
     for (size_t i = 0; i < *n_tau && status == CTKD_OK; i++) {
-        status = check_value(position, "tau", CTKD_OK, d->tau[i], err);
+        status = ctkd__step_check_value(position, "tau", CTKD_OK, d->tau[i], err);
         sum += (double)d->tau[i];
         report->tau_min = fminf(report->tau_min, d->tau[i]);
         report->tau_max = fmaxf(report->tau_max, d->tau[i]);
@@ -374,9 +325,10 @@ static float norm_of(size_t n, float weight, const float *values)
     return (float)((double)weight * sqrt(sum));
 }
 
-/* The losses of the methods onto ds and dtau (NULL: an initial stage), and the report. */
+/* Adds the gradients of the methods' losses to ds and dtau (neither in an initial stage) and the
+   losses to the report. */
 static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd__batch *batch,
-                               ctkd_view view, size_t n_tau, struct position position,
+                               ctkd_view view, size_t n_tau, struct ctkd__step_position position,
                                struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__methods *methods = d->args.methods;
@@ -404,7 +356,7 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
         char quantity[64];
         snprintf(quantity, sizeof quantity, "loss of method %s",
                  methods->items[step.failed].def->name);
-        return check_value(position, quantity, status, NAN, err);
+        return ctkd__step_check_value(position, quantity, status, NAN, err);
     }
     for (size_t i = 0; i < methods->count; i++)
         report->losses[i] = step.losses[i];
@@ -413,22 +365,22 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
     return CTKD_OK;
 }
 
-/* Only the first step tells the balance of the losses; the others do not pay for it. */
-static bool tells_balance(struct position position)
+/* Only the first step measures the balance of the losses, so that the others do not pay for it. */
+static bool tells_balance(struct ctkd__step_position position)
 {
     return position.epoch == 1 && position.step == 1;
 }
 
-/* The KD loss onto ds, and dtau. */
-static ctkd_status add_kd(struct ctkd__training_step *d, struct position position, size_t n_tau,
-                          struct ctkd__step_report *report, ctkd_error *err)
+/* Adds the weighted gradient of the KD loss to ds and overwrites dtau with its own. */
+static ctkd_status add_kd(struct ctkd__training_step *d, struct ctkd__step_position position,
+                          size_t n_tau, struct ctkd__step_report *report, ctkd_error *err)
 {
     const float weight = d->args.methods->kd_weight;
     const size_t n = position.batch->n, k = d->args.classes;
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     ctkd_status status = ctkd_kd_loss(n, k, d->s, d->t, d->tau, n_tau, d->kd_form, &report->loss_kd,
                                       d->ds_part, NULL, d->dtau);
-    status = check_value(position, "loss_kd", status, report->loss_kd, err);
+    status = ctkd__step_check_value(position, "loss_kd", status, report->loss_kd, err);
     if (status != CTKD_OK)
         return status;
     ctkd__add_scaled(n * k, weight, d->ds_part, d->ds);
@@ -441,18 +393,19 @@ static ctkd_status add_kd(struct ctkd__training_step *d, struct position positio
     return CTKD_OK;
 }
 
-/* Adds the KD loss and the methods' own to ds (which has the cross-entropy) and makes dtau. */
+/* Adds the gradients of the KD loss and the methods' losses to ds, which holds that of the
+   cross-entropy, and computes dtau and from it the gradient of the temperature. */
 static ctkd_status add_teacher_losses(struct ctkd__training_step *d,
                                       const struct ctkd__batch *batch, ctkd_view view,
-                                      struct position position, struct ctkd__step_report *report,
-                                      ctkd_error *err)
+                                      struct ctkd__step_position position,
+                                      struct ctkd__step_report *report, ctkd_error *err)
 {
     const size_t n = batch->n, k = d->args.classes;
     size_t n_tau = 0;
     ctkd_status status = find_tau(d, position, n, &n_tau, report, err);
     if (status != CTKD_OK)
         return status;
-    if (view == CTKD_VIEW_STRONG) /* the KD loss that is always there is of the usual view */
+    if (view == CTKD_VIEW_STRONG) /* the KD loss is of the usual view alone */
         memset(d->dtau, 0, n_tau * sizeof *d->dtau);
     else
         status = add_kd(d, position, n_tau, report, err);
@@ -474,20 +427,20 @@ static ctkd_status add_teacher_losses(struct ctkd__training_step *d,
     /* Before the student's backward pass: with temperature.through this adds to ds. */
     status =
         ctkd_temperature_backward(d->args.state->temperature, n, d->dtau, report->lambda, d->ds);
-    return check_value(position, "gradient of tau", status, report->tau_gradient, err);
+    return ctkd__step_check_value(position, "gradient of tau", status, report->tau_gradient, err);
 }
 
-static ctkd_status check_theta(const struct ctkd__training_step *d, struct position position,
-                               ctkd_error *err)
+static ctkd_status check_theta(const struct ctkd__training_step *d,
+                               struct ctkd__step_position position, ctkd_error *err)
 {
     for (size_t g = d->n_student; g < d->n_groups; g++)
         for (size_t i = 0; i < d->groups[g].n; i++)
             if (!isfinite(d->theta_gradient[i]))
-                return not_finite(position, "gradient of theta", err);
+                return ctkd__step_not_finite(position, "gradient of theta", err);
     return CTKD_OK;
 }
 
-/* The temperatures of the samples into the epoch's histogram. */
+/* Adds the temperatures of the samples to the epoch's histogram. */
 static void count_taus(struct ctkd__training_step *d, size_t n)
 {
     struct ctkd__run_state *state = d->args.state;
@@ -500,15 +453,16 @@ static void count_taus(struct ctkd__training_step *d, size_t n)
     }
 }
 
-/* Losses of a batch whose logits are there: ds, the report, the temperature's gradient. */
+/* The losses of a batch after both forward passes: computes ds, the report and the gradient of the
+   temperature. */
 static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct ctkd__batch *batch,
-                                   ctkd_view view, struct position position,
+                                   ctkd_view view, struct ctkd__step_position position,
                                    struct ctkd__step_report *report, ctkd_error *err)
 {
     const size_t n = batch->n, k = d->args.classes;
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     ctkd_status status = ctkd_cross_entropy(n, k, d->s, batch->labels, &report->loss_ce, d->ds);
-    status = check_value(position, "loss_ce", status, report->loss_ce, err);
+    status = ctkd__step_check_value(position, "loss_ce", status, report->loss_ce, err);
     if (status != CTKD_OK)
         return status;
     for (size_t i = 0; i < n; i++)
@@ -530,14 +484,14 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
             count_taus(d, n);
     }
     if (status == CTKD_OK)
-        status = check_value(position, "loss", CTKD_OK, report->loss, err);
+        status = ctkd__step_check_value(position, "loss", CTKD_OK, report->loss, err);
     return status;
 }
 
-/* The student's gradient is finite and, when asked for, scaled to a norm of at most clip_norm:
-   scale = clip_norm / (norm + 1e-6), as torch.nn.utils.clip_grad_norm_. */
-static ctkd_status check_gradient(struct ctkd__training_step *d, struct position position,
-                                  ctkd_error *err)
+/* Checks that the student's gradient is finite and, with optimizer.clip_norm, scales it to at most
+   that norm: scale = min(1, clip_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_. */
+static ctkd_status check_gradient(struct ctkd__training_step *d,
+                                  struct ctkd__step_position position, ctkd_error *err)
 {
     const double limit = (double)d->args.config->optimizer.clip_norm;
     double norm = 0;
@@ -545,14 +499,14 @@ static ctkd_status check_gradient(struct ctkd__training_step *d, struct position
         norm = hypot(norm,
                      ctkd__sgd_norm(&d->groups[i], d->args.workers, d->n_norm_parts, d->norm_sums));
     if (!isfinite(norm))
-        return not_finite(position, "gradient of the student", err);
+        return ctkd__step_not_finite(position, "gradient of the student", err);
     for (size_t i = 0; i < d->n_student; i++)
         d->groups[i].scale = limit > 0 ? (float)fmin(limit / (norm + 1e-6), 1) : 1;
     return CTKD_OK;
 }
 
-/* The draws of a forward pass in training mode: those of student and teacher, and of both views of
-   a step, are different ones. */
+/* Sets the random draws of a forward pass in training mode (dropout): student and teacher, and the
+   two views of a step, must not share any. `first` continues the draws within a batch. */
 static void set_draws(const struct ctkd__training_step *d, struct ctkd__training *training,
                       bool is_teacher, ctkd_view view, size_t first)
 {
@@ -561,10 +515,10 @@ static void set_draws(const struct ctkd__training_step *d, struct ctkd__training
                          4 * d->args.state->step + pass, first);
 }
 
-/* The teacher's logits and features of a view of the batch. A store knows the usual views. */
-static ctkd_status forward_teacher(struct ctkd__training_step *d, struct position position,
-                                   ctkd_view view, struct ctkd__step_report *report,
-                                   ctkd_error *err)
+/* The teacher's logits and features of a view of the batch. A store holds only usual views. */
+static ctkd_status forward_teacher(struct ctkd__training_step *d,
+                                   struct ctkd__step_position position, ctkd_view view,
+                                   struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__batch *const batch = position.batch;
     struct ctkd__teacher_store *const store = d->args.store ? *d->args.store : NULL;
@@ -579,13 +533,13 @@ static ctkd_status forward_teacher(struct ctkd__training_step *d, struct positio
         status = ctkd__dist_gather_logits(d->args.dist, batch->n, d->t, d->args.classes, err);
     if (status != CTKD_OK)
         return status;
-    return check_logits(position, "teacher's", d->args.classes, d->t,
-                        "damaged weights, or a wrong teacher.mean or .std", err);
+    return ctkd__step_check_logits(position, "teacher's", d->args.classes, d->t,
+                                   "damaged weights, or a wrong teacher.mean or .std", err);
 }
 
-/* Forward passes, losses and gradients of one view; no parameter has moved yet. */
-static ctkd_status run_view(struct ctkd__training_step *d, struct position position, ctkd_view view,
-                            struct ctkd__step_report *report, ctkd_error *err)
+/* Forward passes, losses and gradients of one view. Moves no parameter. */
+static ctkd_status run_view(struct ctkd__training_step *d, struct ctkd__step_position position,
+                            ctkd_view view, struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__batch *const batch = position.batch;
     const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
@@ -600,7 +554,8 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct position posit
     if (status == CTKD_OK && logits)
         status = ctkd__dist_gather_logits(d->args.dist, batch->n, logits, d->args.classes, err);
     if (status == CTKD_OK && logits)
-        status = check_logits(position, "student's", d->args.classes, logits, remedy, err);
+        status = ctkd__step_check_logits(position, "student's", d->args.classes, logits,
+                                         ctkd__step_remedy, err);
     if (status == CTKD_OK)
         status = in_initial(d) ? add_methods(d, batch, view, 0, position, report, err)
                                : evaluate_losses(d, batch, view, position, report, err);
@@ -611,7 +566,8 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct position posit
     return status;
 }
 
-/* Keeps the gradients of the strong view: the optimiser adds them to those of the usual one. */
+/* Keeps the gradient of the strong view, which the next backward pass would overwrite. The
+   optimiser adds it to that of the usual view. */
 static void keep_strong_view_gradient(struct ctkd__training_step *d)
 {
     const size_t n = d->args.state->weights->n_values;
@@ -621,7 +577,8 @@ static void keep_strong_view_gradient(struct ctkd__training_step *d)
                d->groups[g].n * sizeof *d->strong_view_theta_gradient);
 }
 
-/* The part is summed before it is scaled. */
+/* Sums the slices as a tree and only then scales the sum, so that its bits do not depend on how
+   many ranks computed them. */
 static void add_tree(struct ctkd__training_step *d, float share)
 {
     enum { CHUNK = 1024 };
@@ -634,7 +591,8 @@ static void add_tree(struct ctkd__training_step *d, float share)
     }
 }
 
-/* Adds the gradients of the last pass to the sums, times the group's share of the batch. */
+/* Adds the gradients of the last pass, times the batch-norm group's share of the batch, to the
+   sums. */
 static void add_group_gradient(struct ctkd__training_step *d, float share)
 {
     const size_t n = d->args.state->weights->n_values;
@@ -646,10 +604,10 @@ static void add_group_gradient(struct ctkd__training_step *d, float share)
         ctkd__add_scaled(d->groups[g].n, share, d->theta_gradient, d->theta_sums);
 }
 
-/* The passes of a batch or, with its share of the batch, of a group. The report is that of the
-   usual view, with the losses of both. */
-static ctkd_status run_views(struct ctkd__training_step *d, struct position position, float share,
-                             struct ctkd__step_report *report, ctkd_error *err)
+/* The passes of a batch, or of a batch-norm group with its share of the batch. The report is that
+   of the usual view, but its losses and gradient of tau are the sums of both views. */
+static ctkd_status run_views(struct ctkd__training_step *d, struct ctkd__step_position position,
+                             float share, struct ctkd__step_report *report, ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
     struct ctkd__step_report strong = *report;
@@ -677,7 +635,7 @@ static ctkd_status run_views(struct ctkd__training_step *d, struct position posi
     return status;
 }
 
-/* What groups measured, weighted by their share; the balance of the losses is that of the first. */
+/* Adds what a batch-norm group measured, weighted by its share of the batch. */
 static void add_report(struct ctkd__step_report *sum, const struct ctkd__step_report *part,
                        float share, size_t methods)
 {
@@ -697,9 +655,10 @@ static void add_report(struct ctkd__step_report *sum, const struct ctkd__step_re
     sum->teacher.damaged += part->teacher.damaged;
 }
 
-/* A step in groups: each goes through both networks and the losses alone, as on a device of its own
-   whose gradients are then averaged; running statistics move with each in order. */
-static ctkd_status run_groups(struct ctkd__training_step *d, struct position position,
+/* A step in batch-norm groups: each passes through both networks and the losses by itself, as on a
+   device of its own, and the gradients are averaged. Running statistics move with each group in
+   turn. */
+static ctkd_status run_groups(struct ctkd__training_step *d, struct ctkd__step_position position,
                               struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__batch *const all = position.batch;
@@ -720,11 +679,11 @@ static ctkd_status run_groups(struct ctkd__training_step *d, struct position pos
                                            .strong = all->strong ? all->strong + at : NULL,
                                            .views = all->views ? all->views + first : NULL };
         struct ctkd__step_report part = start;
-        const struct position here = { position.epoch, position.step, &batch, first };
+        const struct ctkd__step_position here = { position.epoch, position.step, &batch, first };
         const ctkd_status status = run_views(d, here, share, &part, err);
         if (status != CTKD_OK)
             return status;
-        if (first == 0) { /* what no group has stays NaN */
+        if (first == 0) { /* sums start at 0; what is NaN in the parts makes them NaN */
             *report = (struct ctkd__step_report){ .tau_min = part.tau_min,
                                                   .tau_max = part.tau_max,
                                                   .gradient_ce = part.gradient_ce,
@@ -738,7 +697,8 @@ static ctkd_status run_groups(struct ctkd__training_step *d, struct position pos
     return CTKD_OK;
 }
 
-static ctkd_status make_gradients(struct ctkd__training_step *d, struct position position,
+static ctkd_status make_gradients(struct ctkd__training_step *d,
+                                  struct ctkd__step_position position,
                                   struct ctkd__step_report *report, ctkd_error *err)
 {
     const ctkd_status status =
@@ -760,12 +720,12 @@ ctkd_status ctkd__step_begin(const struct ctkd__training_step *d, uint64_t epoch
                                           .gradient_method = NAN,
                                           .lr = (float)(lr_factor * (double)d->base_lr[0]) };
     const struct ctkd__batch none = { 0 };
-    const struct position position = { epoch, d->args.state->epoch_step + 1, &none, 0 };
+    const struct ctkd__step_position position = { epoch, d->args.state->epoch_step + 1, &none, 0 };
     if (in_initial(d)) {
         report->loss_ce = report->lambda = NAN;
     } else if (d->args.teacher) {
         const ctkd_status status = ctkd__step_lambda(d->args.config, epoch, &report->lambda);
-        return check_value(position, "lambda", status, report->lambda, err);
+        return ctkd__step_check_value(position, "lambda", status, report->lambda, err);
     }
     return CTKD_OK;
 }
@@ -774,7 +734,7 @@ ctkd_status ctkd__step_gradients(struct ctkd__training_step *d, const struct ctk
                                  uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
                                  ctkd_error *err)
 {
-    const struct position position = { epoch, d->args.state->epoch_step + 1, batch, 0 };
+    const struct ctkd__step_position position = { epoch, d->args.state->epoch_step + 1, batch, 0 };
     const ctkd_status status = ctkd__step_begin(d, epoch, lr_factor, report, err);
     return status == CTKD_OK ? make_gradients(d, position, report, err) : status;
 }
