@@ -249,8 +249,7 @@ ctkd_status ctkd__dist_agree(struct ctkd__dist *dist, ctkd_status status, ctkd_e
         snprintf(all[dist->rank].message, sizeof all->message, "%s",
                  err ? err->message : ctkd_status_text(status));
     }
-    sent = ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, all, sizeof *all,
-                             dist->lanes[CTKD__CHANNEL_MAIN].first, err);
+    sent = ctkd__dist_gather_shares(dist, dist->size, all, sizeof *all, err);
     const ctkd_status result = sent == CTKD_OK ? first_failure(dist, all, err) : sent;
     dist->failed_together = sent == CTKD_OK;
     free(all);
@@ -287,8 +286,7 @@ static ctkd_status learn_names(struct ctkd__dist *dist, ctkd_error *err)
     for (size_t r = 0; r < dist->size; r++)
         snprintf(dist->who[r], sizeof *dist->who, "rank %zu", r); /* until they are known */
     snprintf(dist->who[dist->rank], sizeof *dist->who, "rank %zu on %s", dist->rank, host);
-    return ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, dist->who, sizeof *dist->who,
-                             dist->lanes[CTKD__CHANNEL_MAIN].first, err);
+    return ctkd__dist_gather_shares(dist, dist->size, dist->who, sizeof *dist->who, err);
 }
 
 static ctkd_status allocate(struct ctkd__dist *dist, ctkd_error *err)

@@ -50,7 +50,8 @@ ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__dist_channel c
                               size_t row_bytes, const size_t *first, ctkd_error *err);
 
 /* The same for n rows in shares as equal as those of the n images of a batch: the rows of rank r
-   begin at ctkd__slice_begin(n, ranks, r). On the main channel. */
+   begin at ctkd__slice_begin(n, ranks, r), so that with as many rows as ranks each has its own. On
+   the main channel. */
 ctkd_status ctkd__dist_gather_shares(struct ctkd__dist *dist, size_t n, void *rows,
                                      size_t row_bytes, ctkd_error *err);
 /* The same for the logits of n images and k classes, which count as such. */

@@ -22,8 +22,7 @@ struct trial {
     struct ctkd__rank_sum *sum;
     float *block;
     size_t n;
-    float *words;        /* [size] */
-    const size_t *first; /* [size + 1] */
+    float *words; /* [size] */
 };
 
 static ctkd_status exchange_once(const struct trial *t, ctkd_error *err)
@@ -32,8 +31,8 @@ static ctkd_status exchange_once(const struct trial *t, ctkd_error *err)
         return ctkd__rank_sum_run(t->sum, CTKD__CHANNEL_MAIN, t->n, t->block, err);
     ctkd_status status = CTKD_OK;
     for (int i = 0; status == CTKD_OK && i < WORDS; i++)
-        status = ctkd__dist_gather(t->dist, CTKD__CHANNEL_MAIN, t->words, sizeof *t->words,
-                                   t->first, err);
+        status = ctkd__dist_gather_shares(t->dist, ctkd__dist_size(t->dist), t->words,
+                                          sizeof *t->words, err);
     return status;
 }
 
@@ -72,20 +71,13 @@ static ctkd_status repeat(const struct trial *t, struct ctkd__dist_trial *out, c
 ctkd_status ctkd__dist_try_word(struct ctkd__dist *dist, struct ctkd__dist_trial *out,
                                 ctkd_error *err)
 {
-    const size_t size = ctkd__dist_size(dist);
-    float *const words = calloc(size, sizeof *words);
-    size_t *const first = calloc(size + 1, sizeof *first);
-    ctkd_status status = CTKD_OK;
-    *out = (struct ctkd__dist_trial){ .bytes = sizeof *words };
-    if (!words || !first)
-        status = ctkd__fail(err, CTKD_ENOMEM, "trial of an exchange: out of memory");
-    for (size_t r = 0; status == CTKD_OK && r <= size; r++)
-        first[r] = r;
-    const struct trial trial = { .dist = dist, .words = words, .first = first };
-    if (status == CTKD_OK)
-        status = repeat(&trial, out, err);
-    free(words);
-    free(first);
+    const struct trial trial = { .dist = dist,
+                                 .words = calloc(ctkd__dist_size(dist), sizeof(float)) };
+    *out = (struct ctkd__dist_trial){ .bytes = sizeof *trial.words };
+    const ctkd_status status =
+        trial.words ? repeat(&trial, out, err)
+                    : ctkd__fail(err, CTKD_ENOMEM, "trial of an exchange: out of memory");
+    free(trial.words);
     return status;
 }
 

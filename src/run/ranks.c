@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nn/conv/dnnl_version.h"
 #include "run/checkpoint.h"
 #include "util/cgroup.h"
 #include "util/error.h"
@@ -42,22 +41,6 @@ static void take_share(const struct ctkd__rank_place *place, size_t i, size_t k)
     sched_setaffinity(0, sizeof own, &own); /* if it fails, ranks only compete for cores */
 }
 
-/* places [size], of which the own one is filled. */
-static ctkd_status gather_places(struct ctkd__dist *dist, struct ctkd__rank_place *places,
-                                 ctkd_error *err)
-{
-    const size_t size = ctkd__dist_size(dist);
-    size_t *const first = calloc(size + 1, sizeof *first);
-    if (!first)
-        return ctkd__fail(err, CTKD_ENOMEM, "places of %zu ranks: out of memory", size);
-    for (size_t r = 0; r <= size; r++)
-        first[r] = r;
-    const ctkd_status status =
-        ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, places, sizeof *places, first, err);
-    free(first);
-    return status;
-}
-
 ctkd_status ctkd__ranks_place(struct ctkd__dist *dist, ctkd_error *err)
 {
     const size_t size = ctkd__dist_size(dist), rank = ctkd__dist_rank(dist);
@@ -68,7 +51,7 @@ ctkd_status ctkd__ranks_place(struct ctkd__dist *dist, ctkd_error *err)
     if (!places)
         return ctkd__fail(err, CTKD_ENOMEM, "places of %zu ranks: out of memory", size);
     find_place(&places[rank]);
-    const ctkd_status status = gather_places(dist, places, err);
+    const ctkd_status status = ctkd__dist_gather_shares(dist, size, places, sizeof *places, err);
     for (size_t r = 0; r < size && status == CTKD_OK; r++)
         if (strcmp(places[r].boot, places[rank].boot) == 0 &&
             CPU_EQUAL(&places[r].cpus, &places[rank].cpus)) {
@@ -91,7 +74,8 @@ ctkd_status ctkd__ranks_places(const struct ctkd__session *session, struct ctkd_
     own->cores = ctkd__workers_cpus(workers)->cores;
     own->threads = ctkd__workers_count(workers);
     own->pinned = ctkd__workers_pinned(workers);
-    return session->dist ? gather_places(session->dist, places, err) : CTKD_OK;
+    return ctkd__dist_gather_shares(session->dist, ctkd__dist_size(session->dist), places,
+                                    sizeof *places, err);
 }
 
 size_t ctkd__ranks_shared(const struct ctkd__rank_place *places, size_t rank)
@@ -131,13 +115,10 @@ static ctkd_status set_classes(const struct ctkd__session *session, struct ctkd_
 static ctkd_status describe(const struct ctkd__session *session, const char *command,
                             struct ctkd__tensors *list, ctkd_error *err)
 {
-    char digest[65], version[64];
+    char digest[65];
     ctkd_status status = ctkd__sha256_file("/proc/self/exe", digest, err);
     if (status == CTKD_OK)
         status = ctkd__tensors_set(list, "program (SHA-256)", digest, err);
-    if (status == CTKD_OK)
-        status =
-            ctkd__tensors_set(list, "oneDNN", ctkd__dnnl_version(version, sizeof version), err);
     if (status == CTKD_OK)
         status = set_classes(session, list, err);
     return status == CTKD_OK ? ctkd__checkpoint_describe(session, command, list, err) : status;
