@@ -12,13 +12,17 @@
 #include "ctkd/temperature.h"
 #include "util/cpu.h"
 #include "util/error.h"
+#include "util/options_inner.h"
 #include "util/text.h"
 
-/* A key, and whether it may differ when a run is resumed: either it does not change the weights, or
-   the checkpoint compares what it resolves to. */
+/* When a run that is resumed must have the value of its checkpoint. NEVER: the key does not change
+   the weights, or what it resolves to is compared. The others: only where the run reads the key,
+   for some values follow train.epochs, which may grow. */
+enum compared { ALWAYS, NEVER, WITH_COSINE, WITH_STEPS, WITH_INITIAL_STAGE, WITH_CURRICULUM };
+
 struct key {
     ctkd_option option;
-    bool may_differ;
+    enum compared compared;
 };
 
 /* clang-format takes #field for a directive. */
@@ -34,13 +38,14 @@ struct key {
     { #field, type, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL, (help) }
 #define ROW_STRING(field, text, help) ROW_TEXT(CTKD_OPTION_STRING, field, text, help)
 #define ROW_PATH(field, text, help) ROW_TEXT(CTKD_OPTION_PATH, field, text, help)
-#define F32(...) { ROW_F32(__VA_ARGS__), false }
-#define I64(...) { ROW_I64(__VA_ARGS__), false }
-#define BOOL(...) { ROW_BOOL(__VA_ARGS__), false }
-#define CHOICE(...) { ROW_CHOICE(__VA_ARGS__), false }
-#define STRING(...) { ROW_STRING(__VA_ARGS__), false }
-#define PATH(...) { ROW_PATH(__VA_ARGS__), false }
-#define MAY_DIFFER(type, ...) { ROW_##type(__VA_ARGS__), true }
+#define COMPARED(when, type, ...) { ROW_##type(__VA_ARGS__), when }
+#define F32(...) COMPARED(ALWAYS, F32, __VA_ARGS__)
+#define I64(...) COMPARED(ALWAYS, I64, __VA_ARGS__)
+#define BOOL(...) COMPARED(ALWAYS, BOOL, __VA_ARGS__)
+#define CHOICE(...) COMPARED(ALWAYS, CHOICE, __VA_ARGS__)
+#define STRING(...) COMPARED(ALWAYS, STRING, __VA_ARGS__)
+#define PATH(...) COMPARED(ALWAYS, PATH, __VA_ARGS__)
+#define MAY_DIFFER(...) COMPARED(NEVER, __VA_ARGS__)
 /* clang-format on */
 
 /* The names of choices, in the order of the enumerators. */
@@ -139,7 +144,8 @@ static const struct key keys[] = {
     F32(method.warmup_epochs, 0, 0, 1e6,
         "epochs (below 1: fraction of train.epochs) over which method.weight grows, as min(epoch / "
         "this, 1); 0: none"),
-    F32(method.initial_epochs, 0.125, 0, 1e6,
+    COMPARED(
+        WITH_INITIAL_STAGE, F32, method.initial_epochs, 0.125, 0, 1e6,
         "epochs (below 1: fraction of train.epochs) of the initial stage of methods that have one, "
         "before train.epochs"),
     F32(method.initial_lr, -1, -1, 1e3, "constant learning rate of that stage; -1: optimizer.lr"),
@@ -161,8 +167,8 @@ static const struct key keys[] = {
     BOOL(temperature.set_bias, false, "kind instance: use bias_init instead of a drawn bias"),
     CHOICE(temperature.curriculum, CTKD_CURRICULUM_COSINE, curriculum_names,
            "how the reversal strength lambda grows with the epoch"),
-    F32(temperature.curriculum_epochs, 0.0417, 0, 1e6,
-        "epochs (below 1: fraction of train.epochs) until lambda_max; 0: from the start"),
+    COMPARED(WITH_CURRICULUM, F32, temperature.curriculum_epochs, 0.0417, 0, 1e6,
+             "epochs (below 1: fraction of train.epochs) until lambda_max; 0: from the start"),
     F32(temperature.lambda_min, 0, 0, 1e4, "lambda where the curriculum starts"),
     F32(temperature.lambda_max, 1, 0, 1e4, "lambda where the curriculum ends"),
     F32(temperature.lr, -1, -1, 1e3, "learning rate on the same schedule; -1: the student's"),
@@ -177,15 +183,15 @@ static const struct key keys[] = {
         "largest L2 norm of the student's gradient; 0: no clipping"),
 
     CHOICE(schedule.kind, CTKD__SCHEDULE_STEP, schedule_names, "schedule of the learning rate"),
-    STRING(schedule.milestones, "0.625,0.75,0.875",
-           "kind step: epochs after which it decays, such as 150,180,210, or fractions of "
-           "train.epochs"),
+    COMPARED(WITH_STEPS, STRING, schedule.milestones, "0.625,0.75,0.875",
+             "kind step: epochs after which it decays, such as 150,180,210, or fractions of "
+             "train.epochs"),
     F32(schedule.factor, 0.1, 0, 1, "kind step: factor of each decay"),
     F32(schedule.lr_min, 0, 0, 1e3, "kind cosine: learning rate at the end"),
     F32(schedule.warmup_epochs, 0, 0, 1e6,
         "linear growth from 0 over this many epochs (below 1: fraction of train.epochs)"),
 
-    I64(train.epochs, 240, 1, 1e6, "epochs"),
+    COMPARED(WITH_COSINE, I64, train.epochs, 240, 1, 1e6, "epochs"),
     I64(train.batch, 64, 1, 65536, "images per step"),
     I64(train.batch_norm_group, 0, 0, 65536,
         "images that batch norms see at once: a step goes through its batch in groups of so many, "
@@ -249,15 +255,35 @@ static void fill_options(void)
     options[KEYS] = (ctkd_option)CTKD_OPT_END;
 }
 
-bool ctkd__config_may_differ(const struct ctkd__config *config, const char *key)
+static bool is_compared(const struct ctkd__config *config, enum compared when)
 {
-    if (strcmp(key, "train.epochs") == 0) /* they shape the cosine schedule */
-        return config->schedule.kind != CTKD__SCHEDULE_COSINE;
-    if (strcmp(key, "schedule.milestones") == 0)
-        return config->schedule.kind != CTKD__SCHEDULE_STEP;
+    struct ctkd__methods methods;
+    switch (when) {
+    case ALWAYS:
+        return true;
+    case NEVER:
+        return false;
+    case WITH_COSINE:
+        return config->schedule.kind == CTKD__SCHEDULE_COSINE;
+    case WITH_STEPS:
+        return config->schedule.kind == CTKD__SCHEDULE_STEP;
+    case WITH_INITIAL_STAGE:
+        return ctkd__methods_resolve(config, &methods, NULL) != CTKD_OK || methods.has_initial;
+    case WITH_CURRICULUM:
+        return config->temperature.curriculum != CTKD_CURRICULUM_NONE &&
+               ctkd__methods_temperature_kind(config) != CTKD_TEMPERATURE_FIXED;
+    }
+    return true;
+}
+
+bool ctkd__config_may_differ(const struct ctkd__config *config, bool distil, const char *key)
+{
+    static const char *const of_teacher[] = { "teacher.", "method.", "temperature.", NULL };
+    if (!distil && ctkd__key_begins_with(key, of_teacher)) /* nothing reads them */
+        return true;
     for (size_t i = 0; i < KEYS; i++)
         if (strcmp(key, keys[i].option.name) == 0)
-            return keys[i].may_differ;
+            return !is_compared(config, keys[i].compared);
     return false;
 }
 

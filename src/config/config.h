@@ -127,8 +127,8 @@ size_t ctkd__config_classes(const struct ctkd__config *config);
    temperature and the methods. */
 ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err);
 
-/* Whether a key may have another value when a run is resumed (doc/config.md lists them). False for
-   the options of losses and for unknown keys. */
-bool ctkd__config_may_differ(const struct ctkd__config *config, const char *key);
+/* Whether a key may have another value when a run is resumed (doc/config.md lists them). `distil`:
+   it has a teacher. False for unknown keys and, with a teacher, for the options of losses. */
+bool ctkd__config_may_differ(const struct ctkd__config *config, bool distil, const char *key);
 
 #endif

@@ -282,23 +282,12 @@ static ctkd_status describe(const struct ctkd__session *session, const char *com
     return status;
 }
 
-/* Keys that nothing reads without a teacher: some resolve to epochs, which follow train.epochs. */
-static bool is_of_distillation(const char *key)
-{
-    static const char *const sections[] = { "teacher.", "method.", "temperature." };
-    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
-        if (strncmp(key, sections[i], strlen(sections[i])) == 0)
-            return true;
-    return false;
-}
-
 /* Whether a value may differ from that in the checkpoint, `was` (NULL: it has none). */
 static bool may_differ(const struct ctkd__session *session, const char *key, const char *was)
 {
     const struct ctkd__config *const config = session->config;
-    return ctkd__config_may_differ(config, key) || (!session->teacher && is_of_distillation(key)) ||
+    return ctkd__config_may_differ(config, session->teacher != NULL, key) ||
            (config->train.slices && strcmp(key, "threads") == 0) || /* no bit changes */
-           (!session->methods.has_initial && strcmp(key, "method.initial_epochs") == 0) ||
            (config->run.allow == CTKD__ALLOW_KERNELS && is_of_kernels(key)) ||
            (!was && strcmp(key, key_dnnl) == 0); /* versions before 0.6 did not say it */
 }

@@ -99,7 +99,10 @@ kill -KILL $!
 wait $! 2>/dev/null || true
 [ ! -e again/summary.json ] && [ ! -e again/evaluation.json ] || fail "the old summary of a run that goes on"
 
-# More epochs: fractions of the run that nothing reads become other epochs.
+# More epochs: fractions of the run that nothing reads become other epochs. 0.0417 of 40 epochs is 2, of 2 it is 1.
+fixed="$ctkd distill $small teacher.path=teacher teacher.tolerance=100 schedule.kind=constant temperature.kind=fixed"
+expect 0 $fixed run.dir=fixed train.epochs=2
+expect 0 $fixed run.dir=fixed train.epochs=40 train.max_steps=15 --resume
 expect 0 "$ctkd" train $small train.epochs=2 schedule.kind=constant run.dir=constant
 expect 0 "$ctkd" train $small train.epochs=3 schedule.kind=constant run.dir=constant --resume
 expect_error 1 "ctkd: constant/last.ckpt: schedule.kind: the run has 'step', expected 'constant' to resume it" \
