@@ -3,28 +3,10 @@
 #include <stdlib.h>
 
 #include "dist/sum.h"
+#include "support/summands.h"
 #include "support/thread_ranks.h"
 
 enum { SLICES = 24, N = 10007 };
-
-/* Values whose sum in float depends on the order. */
-static float value(size_t slice, size_t i)
-{
-    const uint32_t x = (uint32_t)(slice * 2654435761u + i * 40503u) * 2246822519u;
-    const float wide = (float)(x >> 20) * (float)(1u << (x & 15));
-    return (x & 16) ? -wide / 3 : wide / 7;
-}
-
-/* The tree as sum.h describes it, written from there. */
-static float tree(size_t first, size_t count, size_t i)
-{
-    size_t left = 1;
-    if (count == 1)
-        return value(first, i);
-    while (2 * left < count)
-        left *= 2;
-    return tree(first, left, i) + tree(first + left, count - left, i);
-}
 
 static void the_tree_is_that_of_the_header(void **state)
 {
@@ -37,14 +19,14 @@ static void the_tree_is_that_of_the_header(void **state)
         for (size_t s = 0; s < count; s++) {
             blocks[s] = values[s];
             for (size_t i = 0; i < FEW; i++)
-                values[s][i] = value(s, i);
+                values[s][i] = summand(s, i);
         }
         ctkd__sum_tree(count, blocks, FEW);
         for (size_t i = 0; i < FEW; i++) {
-            const float expected = tree(0, count, i);
-            float fold = value(0, i);
+            const float expected = summand_tree(0, count, i);
+            float fold = summand(0, i);
             for (size_t s = 1; s < count; s++)
-                fold += value(s, i);
+                fold += summand(s, i);
             assert_memory_equal(&values[0][i], &expected, sizeof expected);
             differs_from_fold += fold != expected;
         }
@@ -73,7 +55,7 @@ static void sum_of_rank(struct ctkd__dist *dist, void *context)
         return;
     for (int round = 0; round < 2 && sums->status[rank] == CTKD_OK; round++) {
         for (size_t i = 0; i < sums->n; i++)
-            block[i] = tree(first, count, i);
+            block[i] = summand_tree(first, count, i);
         sums->status[rank] = ctkd__rank_sum_run(sum, CTKD__CHANNEL_GRADIENTS, sums->n, block, NULL);
     }
     ctkd__rank_sum_destroy(sum);
@@ -86,7 +68,7 @@ static void check_sums(size_t ranks, size_t slices, size_t n, bool as_one)
     for (size_t r = 0; r < ranks; r++) {
         assert_int_equal(sums.status[r], CTKD_OK);
         for (size_t i = 0; as_one && i < n; i++) {
-            const float expected = tree(0, slices, i);
+            const float expected = summand_tree(0, slices, i);
             assert_memory_equal(&sums.values[r][i], &expected, sizeof expected);
         }
         assert_memory_equal(sums.values[r], sums.values[0], n * sizeof **sums.values);

@@ -14,28 +14,10 @@
 
 #include "dist/launch.h"
 #include "dist/sum.h"
+#include "support/summands.h"
 #include "util/error.h"
 
 enum { N = 100003, ROUNDS = 20 };
-
-/* Values whose sum in float depends on the order. */
-static float value(size_t slice, size_t i)
-{
-    const uint32_t x = (uint32_t)(slice * 2654435761u + i * 40503u) * 2246822519u;
-    const float wide = (float)(x >> 20) * (float)(1u << (x & 15));
-    return (x & 16) ? -wide / 3 : wide / 7;
-}
-
-/* The tree as dist/sum.h describes it. */
-static float tree(size_t first, size_t count, size_t i)
-{
-    size_t left = 1;
-    if (count == 1)
-        return value(first, i);
-    while (2 * left < count)
-        left *= 2;
-    return tree(first, left, i) + tree(first + left, count - left, i);
-}
 
 static uint64_t hash(const void *data, size_t bytes)
 {
@@ -69,10 +51,10 @@ static void *sum(void *argument)
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes && job->status == CTKD_OK; k++) {
         const size_t n = sizes[k];
         for (size_t i = 0; i < n; i++)
-            block[i] = tree(rank * each, each, i);
+            block[i] = summand_tree(rank * each, each, i);
         job->status = ctkd__rank_sum_run(ranks, job->channel, n, block, &job->err);
         for (size_t i = 0; i < n && job->status == CTKD_OK; i++) {
-            const float expected = tree(0, job->slices, i);
+            const float expected = summand_tree(0, job->slices, i);
             if (memcmp(&expected, &block[i], sizeof expected) != 0)
                 job->status = ctkd__fail(&job->err, CTKD_EBACKEND, "sum %zu of %zu is %a, not %a",
                                          i, n, (double)block[i], (double)expected);
