@@ -48,22 +48,21 @@ static bool writes(const struct progress *p)
    greatest word of all ranks counts, so a failure outranks the time limit, and that a signal. */
 enum { WORD_SIGNAL = 0xff, WORD_LATE = 0x100, WORD_FAILED = 0x200 };
 
-/* Makes all ranks stop after the same step; for train.max_minutes the clock of rank 0 counts.
-   *failed: in, whether something failed on this rank; out, on any. */
-static ctkd_status agree_to_stop(struct progress *p, bool *failed, ctkd_error *err)
+/* The word of this rank; for train.max_minutes the clock of rank 0 counts. */
+static uint64_t own_word(const struct progress *p, bool failed)
 {
     const bool late = p->late && writes(p);
-    uint64_t word = (late ? WORD_LATE : 0) | (*failed ? WORD_FAILED : 0);
-    if (p->loop->stop)
-        word |= (uint64_t)*p->loop->stop & WORD_SIGNAL;
-    const ctkd_status status =
-        ctkd__dist_max(p->loop->session->dist, CTKD__CHANNEL_MAIN, &word, err);
-    *failed = word >= WORD_FAILED;
+    const uint64_t signal = p->loop->stop ? (uint64_t)*p->loop->stop & WORD_SIGNAL : 0;
+    return (late ? WORD_LATE : 0) | (failed ? WORD_FAILED : 0) | signal;
+}
+
+/* Makes this rank stop after the same step as all others, whose greatest word it is. */
+static void take_word(struct progress *p, uint64_t word)
+{
     p->late = (word & WORD_LATE) != 0;
     p->stopping = p->late || (word & WORD_SIGNAL) != 0;
     if (p->loop->stop && !*p->loop->stop)
         *p->loop->stop = (int)(word & WORD_SIGNAL);
-    return status;
 }
 
 /* Whether the run is in the stage before the main one. */
@@ -344,11 +343,10 @@ static ctkd_status without_images(struct progress *p, ctkd_status status, ctkd_e
     return saved_before(&p->loop->session->state, &reason, err);
 }
 
-/* The next training images; records how long they took. */
+/* The next training images, and how long they took. */
 static ctkd_status next_batch(struct ctkd__session *session, struct ctkd__batch *batch,
-                              ctkd_error *err)
+                              struct ctkd__loading *loading, ctkd_error *err)
 {
-    struct ctkd__loading *const loading = &session->state.loading;
     const uint64_t waited = ctkd__loader_waited_ns(session->data.train);
     const double begin = ctkd__clock_seconds();
     const ctkd_status status = ctkd__loader_next(session->data.train, batch, err);
@@ -365,16 +363,19 @@ static ctkd_status next_batch(struct ctkd__session *session, struct ctkd__batch 
 static ctkd_status next_images(struct progress *p, struct ctkd__batch *batch, ctkd_error *err)
 {
     struct ctkd__session *const session = p->loop->session;
+    struct ctkd__loading loading = session->state.loading;
     ctkd_error unsaid = { 0 };
-    bool failed;
     ctkd__settled_release(p->settled);
-    const ctkd_status status = next_batch(session, batch, err ? err : &unsaid);
-    failed = status != CTKD_OK;
-    ctkd_status agreed = agree_to_stop(p, &failed, err ? err : &unsaid);
+    const ctkd_status status = next_batch(session, batch, &loading, err ? err : &unsaid);
+    uint64_t word = own_word(p, status != CTKD_OK);
+    ctkd_status agreed =
+        ctkd__dist_max(session->dist, CTKD__CHANNEL_MAIN, &word, err ? err : &unsaid);
     ctkd__settled_hold(p->settled);
+    session->state.loading = loading;
     if (agreed != CTKD_OK)
         return without_rank(p, agreed, err);
-    agreed = failed ? ctkd__dist_agree(session->dist, status, err) : CTKD_OK;
+    take_word(p, word);
+    agreed = word >= WORD_FAILED ? ctkd__dist_agree(session->dist, status, err) : CTKD_OK;
     return agreed == CTKD_OK ? CTKD_OK : without_images(p, agreed, err);
 }
 

@@ -162,12 +162,21 @@ ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctk
     return ctkd__new_file_commit(&file, err);
 }
 
+enum { OWNER_BYTES = 128 };
+
+/* What a lock file says about its process: "process 123 on node7", or "". */
+static void read_owner(int file, char owner[OWNER_BYTES])
+{
+    const ssize_t n = pread(file, owner, OWNER_BYTES - 1, 0);
+    owner[n > 0 ? n : 0] = '\0';
+    owner[strcspn(owner, "\n")] = '\0';
+}
+
 /* CTKD_EEXIST; the message names the process that holds the lock, as recorded in the file. */
 static ctkd_status refuse_locked(const struct ctkd__run *run, int file, ctkd_error *err)
 {
-    char owner[128] = "";
-    const ssize_t n = pread(file, owner, sizeof owner - 1, 0);
-    owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
+    char owner[OWNER_BYTES];
+    read_owner(file, owner);
     return ctkd__fail(err, CTKD_EEXIST,
                       "run.dir: %s is in use by %s; only one process may write it", run->dir,
                       owner[0] ? owner : "another process");
@@ -299,9 +308,8 @@ void ctkd__run_close(struct ctkd__run *run)
    seems free. Only a lock file written on this host can be trusted. */
 static bool owner_is_here(int file)
 {
-    char owner[128] = "", host[64] = "";
-    const ssize_t n = pread(file, owner, sizeof owner - 1, 0);
-    owner[n > 0 ? strcspn(owner, "\n") : 0] = '\0';
+    char owner[OWNER_BYTES], host[64] = "";
+    read_owner(file, owner);
     gethostname(host, sizeof host - 1);
     const char *const on = strstr(owner, " on ");
     return !on || strcmp(on + strlen(" on "), host) == 0;
