@@ -275,10 +275,12 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
     bytes = (bytes + 63) / 64 * 64; /* whole cache lines, as aligned_alloc wants */
     loader->chosen = malloc(loader->samples * sizeof *loader->chosen);
     loader->order = malloc(loader->samples * sizeof *loader->order);
-    loader->own_order = malloc(loader->samples * sizeof *loader->own_order);
-    loader->rows = malloc(batch * sizeof *loader->rows);
-    bool complete = loader->chosen && loader->order && loader->own_order && loader->rows;
-    if (loader->config.strong && !loader->images->source) {
+    bool complete = loader->chosen && loader->order;
+    if (loader->images->source) {
+        loader->own_order = malloc(loader->samples * sizeof *loader->own_order);
+        loader->rows = malloc(batch * sizeof *loader->rows);
+        complete = complete && loader->own_order && loader->rows;
+    } else if (loader->config.strong) {
         const size_t plane = loader->height * loader->width;
         loader->raster = malloc(loader->images->channels * plane);
         loader->plane = malloc(plane);
