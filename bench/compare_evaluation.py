@@ -6,7 +6,7 @@
 FOLDER holds JPEGs, which are linked into ten classes until there are enough. The loop: a DataLoader with --workers
 processes, Pillow, torchvision's Resize(256), CenterCrop(224), ToTensor and Normalize, the network in channels_last and
 inference mode. Of the command the time is that of the process, start and reading of the weights included; of the loop
-that of an evaluation alone, without the start of Python. Weights are random, and the same; so must the top-1 be.
+that of an evaluation alone, without the start of Python. Weights are random, and the same; the two top-1 that are printed should be equal.
 """
 import argparse
 import json

@@ -51,19 +51,20 @@ static void what_lies_in_the_directory_decides_how_a_run_begins(void **state)
         { "run/config.yaml", "", CTKD_EEXIST, false, false, "holds a run (config.yaml)" },
         { "run/config.yaml", "run.force=true", CTKD_OK, false, true, NULL },
         { "run/summary.json", "run.resume=auto", CTKD_EEXIST, false, false,
-          "finished run without last.ckpt" },
+          "a finished run without last.ckpt" },
         { "run/summary.json", "run.resume=auto run.force=true", CTKD_OK, false, true, NULL },
         { "run/previous.ckpt", "run.resume=yes", CTKD_OK, true, false, NULL },
         { "run/last.ckpt", "run.resume=auto", CTKD_OK, true, false, NULL },
         { "run/last.ckpt", "", CTKD_EEXIST, false, false, "holds a run (" },
     };
+    static const char done[] = "{\"status\": \"done\"}\n";
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ctkd_error err = { 0 };
         bool resume, force;
         if (cases[i].file) {
             if (access(temp_path(*state, "run"), F_OK) != 0)
                 temp_folder_add(*state, "run");
-            temp_write(*state, cases[i].file, "x", 1);
+            temp_write(*state, cases[i].file, done, sizeof done - 1);
         }
         const ctkd_status status = plan(*state, cases[i].settings, &resume, &force, &err);
         if (status != cases[i].status || resume != cases[i].resume || force != cases[i].force ||

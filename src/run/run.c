@@ -327,9 +327,19 @@ bool ctkd__run_abandoned(const char *dir)
     return abandoned;
 }
 
-bool ctkd__run_ended(const struct ctkd__config *config)
+enum ctkd__run_end ctkd__run_end(const char *dir)
 {
-    return ctkd__run_file_exists(config->run.dir, CTKD__RUN_SUMMARY);
+    char path[PATH_BYTES];
+    struct ctkd__json_rows *summary = NULL;
+    if (!ctkd__run_file_exists(dir, CTKD__RUN_SUMMARY))
+        return CTKD__RUN_END_NONE;
+    ctkd__run_file_path(dir, CTKD__RUN_SUMMARY, path, sizeof path);
+    const bool read =
+        ctkd__jsonl_read(path, &summary, NULL) == CTKD_OK && ctkd__json_rows_count(summary) > 0;
+    const char *const status = read ? ctkd__json_rows_string(summary, 0, "status") : NULL;
+    const bool done = status && strcmp(status, "done") == 0;
+    ctkd__json_rows_destroy(summary);
+    return done ? CTKD__RUN_END_DONE : CTKD__RUN_END_INTERRUPTED;
 }
 
 bool ctkd__run_begun(const struct ctkd__config *config)

@@ -60,9 +60,15 @@ ctkd_status ctkd__run_save_recipe(const struct ctkd__run *run, const char *recip
    was started on another machine. */
 bool ctkd__run_abandoned(const char *dir);
 
-/* Whether run.dir holds a run with a summary: it ended, or was interrupted and saved. */
-bool ctkd__run_ended(const struct ctkd__config *config);
-/* Whether it holds one at all. */
+/* How the run in a directory ended, by its summary; a summary that cannot be read tells of an
+   interruption. */
+enum ctkd__run_end {
+    CTKD__RUN_END_NONE, /* no summary: it trains, or was killed */
+    CTKD__RUN_END_DONE,
+    CTKD__RUN_END_INTERRUPTED, /* it saved, and can be resumed */
+};
+enum ctkd__run_end ctkd__run_end(const char *dir);
+/* Whether run.dir holds a run. */
 bool ctkd__run_begun(const struct ctkd__config *config);
 
 /* Writes choices.txt: what train.tune chose. A run with train.choices set to it repeats this one

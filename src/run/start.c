@@ -22,11 +22,14 @@ static ctkd_status plan_again(struct ctkd__config *config, int asked, ctkd_error
         return ctkd__fail(err, CTKD_ENOTFOUND,
                           "run.dir: %s holds no run to resume (--resume=auto starts one)",
                           config->run.dir);
-    if (!config->run.force && ctkd__run_ended(config))
+    const enum ctkd__run_end end = ctkd__run_end(config->run.dir);
+    if (!config->run.force && end != CTKD__RUN_END_NONE)
         return ctkd__fail(err, CTKD_EEXIST,
-                          "run.dir: %s holds a finished run without %s, which resuming "
-                          "needs; --force replaces it",
-                          config->run.dir, ctkd__run_file_name(CTKD__RUN_CHECKPOINT));
+                          "run.dir: %s holds %s run without %s, which resuming needs; --force "
+                          "replaces it",
+                          config->run.dir,
+                          end == CTKD__RUN_END_DONE ? "a finished" : "an interrupted",
+                          ctkd__run_file_name(CTKD__RUN_CHECKPOINT));
     config->run.force = true;
     return CTKD_OK;
 }

@@ -105,7 +105,7 @@ struct watched_run {
     size_t epochs;                              /* of its configuration */
     off_t bytes;                                /* of its log when it was read */
     size_t told;                                /* epochs when the last plain line was written */
-    bool summary, ended;                        /* ended: with a summary, or abandoned */
+    bool done, ended;                           /* ended: done, interrupted, or abandoned */
     const char *state;                          /* in words; NULL: it trains */
     char why[sizeof((ctkd_error *)0)->message]; /* why its log cannot be read; "": it can */
     bool told_end;
@@ -178,10 +178,11 @@ static void read_run(struct watched_run *run)
     ctkd_error why = { 0 };
     /* The lock first: a run writes its summary before it releases the lock. */
     const bool abandoned = ctkd__run_abandoned(run->dir);
-    run->summary = ctkd__run_file_exists(run->dir, CTKD__RUN_SUMMARY);
-    run->ended = run->summary || abandoned;
-    run->state = run->summary ? "ended"
-                 : abandoned  ? "was stopped before its end; --resume continues it"
+    const enum ctkd__run_end end = ctkd__run_end(run->dir);
+    run->done = end == CTKD__RUN_END_DONE;
+    run->ended = end != CTKD__RUN_END_NONE || abandoned;
+    run->state = run->done    ? "ended"
+                 : run->ended ? "was stopped before its end; --resume continues it"
                               : NULL;
     ctkd__run_file_path(run->dir, CTKD__RUN_LOG, path, sizeof path);
     if (stat(path, &info) != 0 || info.st_size == run->bytes)
@@ -222,7 +223,7 @@ static void write_plain(struct watched *w, FILE *out)
         run->told = run->curves.n_epochs;
         if (run->ended && !run->told_end && run->why[0])
             fprintf(out, "%s\n", run->why);
-        if (run->ended && !run->told_end && !run->summary)
+        if (run->ended && !run->told_end && !run->done)
             fprintf(out, "%s  %s\n", run->dir, run->state);
         run->told_end = run->ended;
     }

@@ -100,6 +100,9 @@ for how in --resume --resume=auto; do
     expect_error 1 "ctkd: run.dir: ended holds a finished run without last.ckpt, which resuming needs; --force replaces it" \
         "$ctkd" train ended/config.yaml run.dir=ended $how
 done
+sed -i 's/"status": "done"/"status": "interrupted"/' ended/summary.json
+expect_error 1 "ctkd: run.dir: ended holds an interrupted run without last.ckpt, which resuming needs; --force replaces it" \
+    "$ctkd" train ended/config.yaml run.dir=ended --resume
 expect 0 "$ctkd" inspect teacher/last.safetensors --json
 # More threads than cores are used as asked for, with a word.
 for command in "eval teacher" "check teacher mnist:data"; do

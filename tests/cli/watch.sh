@@ -39,6 +39,10 @@ cp -r runs/a killed
 rm killed/summary.json
 expect 0 timeout 20 "$ctkd" watch killed
 grep -q '^killed  was stopped before its end; --resume continues it$' stdout || fail "a killed run: $(cat stdout)"
+sed 's/"status": "done"/"status": "interrupted"/' runs/a/summary.json >killed/summary.json
+expect 0 timeout 20 "$ctkd" watch killed
+grep -q '^killed  was stopped before its end; --resume continues it$' stdout || fail "an interrupted run: $(cat stdout)"
+rm killed/summary.json
 echo "process 1 on another-machine" >killed/run.lock
 expect 124 timeout 2 "$ctkd" watch killed
 echo garbage >runs/arm/seed-1/log.jsonl
