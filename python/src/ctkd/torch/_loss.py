@@ -183,17 +183,18 @@ class CTKDLoss(nn.Module):
                 dtheta = torch.full_like(dtheta, math.nan)
         else:
             dtheta = torch.where(torch.isfinite(g), dtheta, math.nan)
+        ranks = 1
+        if dist.is_available() and dist.is_initialized():  # each pass: DistributedDataParallel copies rank 0's buffers
+            dtheta = dtheta.clone()
+            dist.all_reduce(dtheta, group=self.process_group)
+            ranks = dist.get_world_size(self.process_group)
         if self.accumulate > 1:
             self.pending.add_(dtheta)
             if self._waiting < self.accumulate:
                 return
             dtheta = self.pending.clone()
             self.pending.zero_()
-        parts, self._waiting = self._waiting, 0
-        if dist.is_available() and dist.is_initialized():
-            dtheta = dtheta.clone()
-            dist.all_reduce(dtheta, group=self.process_group)
-            parts *= dist.get_world_size(self.process_group)
+        parts, self._waiting = ranks * self._waiting, 0
         self._descend(dtheta, 1.0 / parts)
 
     def _descend(self, dtheta: Tensor, share: float) -> None:
