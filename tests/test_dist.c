@@ -140,6 +140,37 @@ static void ranks_that_do_not_answer_are_named(void **state)
     assert_string_equal(found.err[2].message, expected);
 }
 
+static void one_of_two_channels_fails(struct ctkd__dist *dist, void *context)
+{
+    struct found *const found = context;
+    const size_t rank = ctkd__dist_rank(dist);
+    if (rank == 3)
+        return;
+    ctkd__dist_set_timeout(dist, 1);
+    (void)ctkd__dist_max(dist, CTKD__CHANNEL_GRADIENTS, &found->words[rank], NULL);
+    ctkd__dist_set_timeout(dist, 0); /* the next exchange would wait for ever */
+    found->status[rank] =
+        ctkd__dist_max(dist, CTKD__CHANNEL_MAIN, &found->words[rank], &found->err[rank]);
+    found->counts[rank] = ctkd__dist_counts(dist, CTKD__CHANNEL_GRADIENTS);
+}
+
+static void after_a_failure_all_exchanges_fail_with_its_message(void **state)
+{
+    (void)state;
+    struct found found = { 0 };
+    char host[48], expected[512];
+    assert_int_equal(gethostname(host, sizeof host), 0);
+    snprintf(expected, sizeof expected,
+             "rank 3 on %s did not answer within 1 s (train.timeout_seconds)", host);
+    thread_ranks_run(RANKS, one_of_two_channels_fails, &found);
+    for (size_t r = 0; r < RANKS - 1; r++) {
+        assert_int_equal(found.status[r], CTKD_EBACKEND);
+        assert_string_equal(found.err[r].message, expected);
+        /* The main thread has not waited for what another thread exchanged. */
+        assert_true(found.counts[r].seconds >= 1 && found.counts[r].waited == 0);
+    }
+}
+
 static void one_rank_ends(struct ctkd__dist *dist, void *context)
 {
     struct found *const found = context;
@@ -190,6 +221,7 @@ int main(void)
         cmocka_unit_test(one_rank_tells_all_and_the_greatest_word_is_known_to_all),
         cmocka_unit_test(what_fails_on_one_rank_fails_on_all_with_its_name),
         cmocka_unit_test(ranks_that_do_not_answer_are_named),
+        cmocka_unit_test(after_a_failure_all_exchanges_fail_with_its_message),
         cmocka_unit_test(a_rank_that_ends_lets_nobody_wait),
         cmocka_unit_test(one_process_needs_no_ranks),
     };

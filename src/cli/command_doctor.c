@@ -43,6 +43,19 @@ static void print_places(const struct ctkd__dist *dist, const struct ctkd__rank_
     }
 }
 
+/* How the gradients are exchanged. */
+static void print_overlap(const struct ctkd__rank_trial *ranks)
+{
+    if (ranks->buckets)
+        print_line(false, "exchange",
+                   "gradients are exchanged beside the backward pass, in %zu part%s",
+                   ranks->buckets, ranks->buckets == 1 ? "" : "s");
+    else
+        print_line(false, "exchange", "gradients are exchanged behind the backward pass: %s",
+                   ranks->concurrent ? "train.overlap=false"
+                                     : "this MPI lets only one thread use it");
+}
+
 static void print_exchange(const struct ctkd__examination *d)
 {
     const struct ctkd__rank_trial *const ranks = &d->ranks;
@@ -64,14 +77,16 @@ static void print_exchange(const struct ctkd__examination *d)
                topics[CTKD__TOPIC_LOGITS].bytes, topics[CTKD__TOPIC_OTHER].bytes,
                topics[CTKD__TOPIC_GRADIENTS].exchanges + topics[CTKD__TOPIC_NORMS].exchanges +
                    topics[CTKD__TOPIC_LOGITS].exchanges + topics[CTKD__TOPIC_OTHER].exchanges);
+    print_overlap(ranks);
     print_line(false, "exchange",
-               "that is predicted to take %.3f ms of a step (gradients %.3f, batch norms %.3f, "
-               "logits %.3f, others %.3f), which took %.3f ms: all of it is exposed and none "
-               "hidden, for a step waits until an exchange is done",
+               "that is predicted to take %.3f ms (gradients %.3f, batch norms %.3f, logits %.3f, "
+               "others %.3f) beside a step of %.3f ms, of which %.3f ms are exposed (gradients "
+               "%.3f)",
                1e3 * ranks->predicted, 1e3 * topics[CTKD__TOPIC_GRADIENTS].predicted,
                1e3 * topics[CTKD__TOPIC_NORMS].predicted,
                1e3 * topics[CTKD__TOPIC_LOGITS].predicted,
-               1e3 * topics[CTKD__TOPIC_OTHER].predicted, 1e3 * d->cost.step);
+               1e3 * topics[CTKD__TOPIC_OTHER].predicted, 1e3 * d->cost.step, 1e3 * ranks->exposed,
+               1e3 * topics[CTKD__TOPIC_GRADIENTS].exposed);
     print_line(false, "exchange",
                "the steps waited %.3f ms each in exchanges, which includes the time until the "
                "slowest rank was there",
@@ -117,11 +132,13 @@ static void write_exchange(const struct ctkd__rank_trial *ranks, struct ctkd__js
         ctkd__jsonl_number(json, "exchanges", ranks->topics[t].exchanges);
         ctkd__jsonl_number(json, "bytes", ranks->topics[t].bytes);
         ctkd__jsonl_number(json, "predicted_seconds", ranks->topics[t].predicted);
+        ctkd__jsonl_number(json, "exposed_seconds", ranks->topics[t].exposed);
         ctkd__jsonl_number(json, "waited_seconds", ranks->topics[t].waited);
         ctkd__jsonl_object_end(json);
     }
     ctkd__jsonl_object_end(json);
-    ctkd__jsonl_number(json, "exposed_seconds", ranks->predicted); /* all: exchanges block */
+    ctkd__jsonl_integer(json, "gradient_parts", (int64_t)ranks->buckets); /* 0: behind backward */
+    ctkd__jsonl_number(json, "exposed_seconds", ranks->exposed);
     ctkd__jsonl_number(json, "waited_seconds", ranks->waited);
 }
 

@@ -44,8 +44,13 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
             info->network, ctkd__graph_trainable(session->graph), session->engine.kernels->name,
             ctkd__workers_count(session->engine.workers), run->dir);
     if (session->dist)
-        fprintf(stderr, "%zu ranks by %s, %zu slices of a batch\n", ctkd__dist_size(session->dist),
-                ctkd__dist_version(session->dist), session->engine.slices);
+        fprintf(stderr, "%zu ranks by %s, %zu slices of a batch%s\n",
+                ctkd__dist_size(session->dist), ctkd__dist_version(session->dist),
+                session->engine.slices,
+                ctkd__dist_concurrent(session->dist)
+                    ? ""
+                    : "; this MPI lets only one thread use it: gradients are exchanged behind the "
+                      "backward pass");
 }
 
 /* Notes the problems that `ctkd doctor` would find, and how to fix them. */

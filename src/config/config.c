@@ -228,6 +228,9 @@ static const struct key keys[] = {
     MAY_DIFFER(CHOICE, train.mpi, CTKD__MPI_AUTO, mpi_names,
                "several processes: auto, when a launcher of MPI has started them; yes: MPI begins "
                "in any case"),
+    MAY_DIFFER(BOOL, train.overlap, true,
+               "processes exchange gradients while the backward pass still runs; false: behind it, "
+               "from the main thread"),
     MAY_DIFFER(F32, train.timeout_seconds, 600, 0, 1e6,
                "how long a process waits for another one before the run ends with its name; 0: "
                "for ever"),

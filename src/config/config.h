@@ -89,7 +89,7 @@ struct ctkd__config {
         float max_minutes, timeout_seconds;
         int mpi; /* enum ctkd__mpi */
         char *isa, *conv, *choices;
-        bool profile, tune;
+        bool profile, tune, overlap;
     } train;
     struct {
         char *dir, *name;

@@ -1,6 +1,7 @@
 #include "dist/dist.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,8 @@ struct ctkd__dist {
     char (*who)[WHO_BYTES]; /* [size] */
     char version[VERSION_BYTES];
     struct lane lanes[CTKD__CHANNELS];
+    pthread_mutex_t lock;
+    ctkd_error failure; /* under lock: of the first exchange that failed, on any channel */
 };
 
 size_t ctkd__dist_rank(const struct ctkd__dist *dist)
@@ -57,6 +60,11 @@ const char *ctkd__dist_version(const struct ctkd__dist *dist)
     return dist ? dist->version : "";
 }
 
+bool ctkd__dist_concurrent(const struct ctkd__dist *dist)
+{
+    return !dist || dist->def->concurrent(dist->transport);
+}
+
 void ctkd__dist_set_timeout(struct ctkd__dist *dist, double seconds)
 {
     if (dist)
@@ -68,6 +76,7 @@ static void add_counts(struct ctkd__dist_counts *sum, const struct ctkd__dist_co
     sum->exchanges += counts->exchanges;
     sum->bytes += counts->bytes;
     sum->seconds += counts->seconds;
+    sum->waited += counts->waited;
 }
 
 struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
@@ -98,6 +107,12 @@ enum ctkd__dist_topic ctkd__dist_set_topic(struct ctkd__dist *dist, enum ctkd__d
     return before;
 }
 
+void ctkd__dist_add_wait(struct ctkd__dist *dist, enum ctkd__dist_topic topic, double seconds)
+{
+    if (dist)
+        dist->lanes[CTKD__CHANNEL_MAIN].counts[topic].waited += seconds;
+}
+
 /* CTKD_EBACKEND with the names of the ranks that did not answer. The first rank that did answer
    reports it and ends the others while they sleep here. */
 static ctkd_status not_heard(const struct ctkd__dist *dist, const struct lane *lane,
@@ -121,9 +136,29 @@ static ctkd_status not_heard(const struct ctkd__dist *dist, const struct lane *l
                       count ? names : "a rank", dist->timeout);
 }
 
-static ctkd_status exchange(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
-                            const struct ctkd__parcel *out, const struct ctkd__parcel *in,
-                            ctkd_error *err)
+/* Returns the first failure of any channel if there was one: the rank that a thread would wait for
+   may never come. */
+static ctkd_status failed_before(struct ctkd__dist *dist, ctkd_error *err)
+{
+    pthread_mutex_lock(&dist->lock);
+    const ctkd_error first = dist->failure;
+    pthread_mutex_unlock(&dist->lock);
+    return first.status == CTKD_OK ? CTKD_OK : ctkd__fail(err, first.status, "%s", first.message);
+}
+
+/* Keeps a failure, if it is the first. */
+static ctkd_status keep_failure(struct ctkd__dist *dist, const ctkd_error *failure, ctkd_error *err)
+{
+    pthread_mutex_lock(&dist->lock);
+    if (dist->failure.status == CTKD_OK)
+        dist->failure = *failure;
+    pthread_mutex_unlock(&dist->lock);
+    return ctkd__fail(err, failure->status, "%s", failure->message);
+}
+
+static ctkd_status try_exchange(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
+                                const struct ctkd__parcel *out, const struct ctkd__parcel *in,
+                                ctkd_error *err)
 {
     struct lane *const lane = &dist->lanes[channel];
     struct ctkd__dist_counts *const counts = &lane->counts[lane->topic];
@@ -134,12 +169,25 @@ static ctkd_status exchange(struct ctkd__dist *dist, enum ctkd__dist_channel cha
     }
     const ctkd_status status =
         dist->def->exchange(dist->transport, channel, out, in, dist->timeout, lane->late, err);
+    const double seconds = ctkd__clock_seconds() - begin;
     counts->exchanges++;
-    counts->seconds += ctkd__clock_seconds() - begin;
+    counts->seconds += seconds;
+    counts->waited += channel == CTKD__CHANNEL_MAIN ? seconds : 0;
     for (size_t r = 0; status != CTKD_OK && r < dist->size; r++)
         if (lane->late[r])
             return not_heard(dist, lane, err);
     return status;
+}
+
+static ctkd_status exchange(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
+                            const struct ctkd__parcel *out, const struct ctkd__parcel *in,
+                            ctkd_error *err)
+{
+    ctkd_error failure = { 0 };
+    const ctkd_status before = failed_before(dist, err);
+    if (before != CTKD_OK || try_exchange(dist, channel, out, in, &failure) == CTKD_OK)
+        return before;
+    return keep_failure(dist, &failure, err);
 }
 
 ctkd_status ctkd__dist_gather(struct ctkd__dist *dist, enum ctkd__dist_channel channel, void *rows,
@@ -314,6 +362,7 @@ static void release(struct ctkd__dist *dist, bool together)
         free(lane->first);
         free(lane->shares);
     }
+    pthread_mutex_destroy(&dist->lock);
     free(dist->who);
     free(dist);
 }
@@ -326,6 +375,7 @@ ctkd_status ctkd__dist_open(const struct ctkd__transport *transport, struct ctkd
     if (!dist)
         return ctkd__fail(err, CTKD_ENOMEM, "ranks: out of memory");
     dist->def = transport;
+    pthread_mutex_init(&dist->lock, NULL);
     ctkd_status status = transport->open(&dist->transport, err);
     if (status == CTKD_OK) {
         dist->rank = transport->rank(dist->transport);

@@ -10,8 +10,8 @@
  *
  * NULL stands for a run of one process, rank 0 of 1, in every function here. Functions that
  * exchange must be called by all ranks in the same order, and on each channel by one thread at a
- * time. After a failed exchange the ranks are out of step: the caller must end them with
- * ctkd__dist_abort.
+ * time. After a failed exchange the ranks are out of step: later exchanges fail at once with the
+ * message of the first, and the caller must end the ranks with ctkd__dist_abort.
  */
 #ifndef CTKD_DIST_DIST_H
 #define CTKD_DIST_DIST_H
@@ -37,6 +37,9 @@ size_t ctkd__dist_size(const struct ctkd__dist *dist);
 const char *ctkd__dist_who(const struct ctkd__dist *dist, size_t rank);
 /* The implementation's and its library's name and version; "" in a run of one process. */
 const char *ctkd__dist_version(const struct ctkd__dist *dist);
+/* Whether two threads may exchange at once, each on a channel of its own; if not, all exchanges must
+   come from the main thread. True in a run of one process. */
+bool ctkd__dist_concurrent(const struct ctkd__dist *dist);
 /* The longest time that an exchange may take, after which it fails and names the ranks that did not
    answer; 0: no limit. */
 void ctkd__dist_set_timeout(struct ctkd__dist *dist, double seconds);
@@ -82,10 +85,11 @@ ctkd_status ctkd__dist_agree(struct ctkd__dist *dist, ctkd_status status, ctkd_e
 /* Whether _agree has returned a failure: then all ranks know of it and can leave together. */
 bool ctkd__dist_failed_together(const struct ctkd__dist *dist);
 
-/* What was exchanged so far on a channel, and how long its callers waited for it. */
+/* What was exchanged so far on a channel. */
 struct ctkd__dist_counts {
     uint64_t exchanges, bytes; /* bytes: sent by this rank */
-    double seconds;
+    double seconds;            /* that the exchanges took */
+    double waited;             /* that the main thread waited for them */
 };
 struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
                                            enum ctkd__dist_channel channel);
@@ -102,7 +106,9 @@ enum ctkd__dist_topic {
    caller goes back. Of the thread that uses the channel. NULL is allowed. */
 enum ctkd__dist_topic ctkd__dist_set_topic(struct ctkd__dist *dist, enum ctkd__dist_channel channel,
                                            enum ctkd__dist_topic topic);
-/* The counts of a topic on all channels. */
+/* The main thread has waited for exchanges of the gradient channel's thread, for `seconds`. */
+void ctkd__dist_add_wait(struct ctkd__dist *dist, enum ctkd__dist_topic topic, double seconds);
+/* The counts of a topic on all channels. No exchange may be under way. */
 struct ctkd__dist_counts ctkd__dist_topic_counts(const struct ctkd__dist *dist,
                                                  enum ctkd__dist_topic topic);
 

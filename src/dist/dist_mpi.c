@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <mpi.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,13 +18,21 @@
 #include "util/clock.h"
 #include "util/error.h"
 
-/* A waiting thread polls SPINS times without a pause, then yields its core between polls, and after
-   yield_seconds sleeps SLEEP_NS between them. */
-enum { SPINS = 200, SLEEP_NS = 20000 };
-static const double yield_seconds = 0.002;
+/* How a waiting thread polls: `spins` times without a pause, then it yields its core between polls,
+   and after `yield_seconds` it sleeps SLEEP_NS between them. For the main channel the whole rank
+   waits; an exchange of gradients runs beside the workers, whose cores it must leave to them. */
+enum { SLEEP_NS = 20000 };
+static const struct patience {
+    unsigned spins;
+    double yield_seconds;
+} patience[CTKD__CHANNELS] = {
+    [CTKD__CHANNEL_MAIN] = { 200, 0.002 },
+    [CTKD__CHANNEL_GRADIENTS] = { 1, 0 },
+};
 
 struct mpi_transport {
     int rank, size;
+    bool concurrent;
     MPI_Comm channels[CTKD__CHANNELS];
     MPI_Request *requests[CTKD__CHANNELS]; /* [2 size]: receipts, then what is sent */
     char version[128];
@@ -91,10 +100,7 @@ static ctkd_status mpi_open(void **out, ctkd_error *err)
     if (code == MPI_SUCCESS)
         code = MPI_Comm_size(MPI_COMM_WORLD, &mpi->size);
     ctkd_status status = code == MPI_SUCCESS ? CTKD_OK : mpi_failed("MPI_Init_thread", code, err);
-    if (status == CTKD_OK && provided != MPI_THREAD_MULTIPLE)
-        status = ctkd__fail(err, CTKD_EUNSUPPORTED,
-                            "MPI: this library lets one thread use it at a time, expected "
-                            "MPI_THREAD_MULTIPLE");
+    mpi->concurrent = provided == MPI_THREAD_MULTIPLE;
     if (status == CTKD_OK)
         status = open_channels(mpi, err);
     describe_library(mpi->version, sizeof mpi->version);
@@ -118,6 +124,11 @@ static size_t mpi_size(const void *transport)
 static const char *mpi_version(const void *transport)
 {
     return ((const struct mpi_transport *)transport)->version;
+}
+
+static bool mpi_concurrent(const void *transport)
+{
+    return ((const struct mpi_transport *)transport)->concurrent;
 }
 
 /* Starts all messages. Empty ones are not sent, since both sides know that they are empty. */
@@ -149,11 +160,11 @@ static ctkd_status begin(const struct mpi_transport *mpi, enum ctkd__dist_channe
     return CTKD_OK;
 }
 
-static void rest(unsigned asked, double since)
+static void rest(const struct patience *how, unsigned asked, double since)
 {
-    if (asked < SPINS)
+    if (asked < how->spins)
         return;
-    if (ctkd__clock_seconds() - since < yield_seconds)
+    if (ctkd__clock_seconds() - since < how->yield_seconds)
         sched_yield();
     else
         nanosleep(&(struct timespec){ .tv_nsec = SLEEP_NS }, NULL);
@@ -184,7 +195,7 @@ static ctkd_status mpi_exchange(void *transport, enum ctkd__dist_channel channel
             return mpi_failed("MPI_Testall", code, err);
         if (done)
             return CTKD_OK;
-        rest(asked, start);
+        rest(&patience[channel], asked, start);
         if (seconds > 0 && ctkd__clock_seconds() - start > seconds) {
             find_late(mpi, requests, late);
             status = ctkd__fail(err, CTKD_EBACKEND, "MPI: a rank did not answer");
@@ -208,6 +219,7 @@ __attribute__((visibility("default"))) const struct ctkd__transport ctkd__transp
     .rank = mpi_rank,
     .size = mpi_size,
     .version = mpi_version,
+    .concurrent = mpi_concurrent,
     .exchange = mpi_exchange,
     .abort = mpi_abort,
     .close = mpi_close,

@@ -11,7 +11,8 @@
 
 #include "ctkd/status.h"
 
-/* Two threads may exchange at the same time on different channels, which never mix. */
+/* Two threads may exchange at the same time on different channels, which never mix, where the
+   transport is `concurrent`. */
 enum ctkd__dist_channel {
     CTKD__CHANNEL_MAIN,      /* of the main thread: logits, moments, control words */
     CTKD__CHANNEL_GRADIENTS, /* of the thread that sums gradients */
@@ -32,6 +33,9 @@ struct ctkd__transport {
     size_t (*rank)(const void *transport);
     size_t (*size)(const void *transport);
     const char *(*version)(const void *transport); /* of the library behind it, one line */
+    /* Whether two threads may exchange at once, each on a channel of its own; otherwise all
+       exchanges must come from the thread that called open. */
+    bool (*concurrent)(const void *transport);
     /*
      * Sends out[r] to rank r and fills in[r] with what rank r sent here, for every rank but the
      * own; blocks until everything has been sent and received. What rank a sends to rank b must

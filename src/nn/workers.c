@@ -102,6 +102,12 @@ static void bind_to_cpu(const struct member *member)
     ctkd__dnnl_use_threads(1);
 }
 
+void ctkd__workers_join_beside(const struct ctkd__workers *team)
+{
+    pthread_setaffinity_np(pthread_self(), sizeof team->cpus.allowed, &team->cpus.allowed);
+    set_denormals(~0u);
+}
+
 /* The maker becomes worker 0. One that a larger team has pinned stays where it is. */
 static void settle_maker(const struct member *member)
 {

@@ -33,6 +33,10 @@ bool ctkd__workers_pinned(const struct ctkd__workers *workers);
 /* The CPUs of the calling thread as they were before a living team pinned it. */
 void ctkd__workers_allowed(cpu_set_t *out);
 
+/* Makes the calling thread, which is beside the team, compute as a worker does: denormals are zero.
+   It may use all CPUs of the team's maker, wherever its own maker was pinned. */
+void ctkd__workers_join_beside(const struct ctkd__workers *workers);
+
 /* Runs fn(context, worker) in every worker and returns when all are done. */
 void ctkd__workers_run(struct ctkd__workers *workers, void (*fn)(void *context, size_t worker),
                        void *context);

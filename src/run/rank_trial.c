@@ -22,7 +22,7 @@ void ctkd__rank_trial_steps(const struct ctkd__dist *dist, const struct ctkd__di
         trial->topics[t] = (struct ctkd__topic_cost){
             .exchanges = (double)(now[t].exchanges - before[t].exchanges) / (double)steps,
             .bytes = (double)(now[t].bytes - before[t].bytes) / (double)steps,
-            .waited = (now[t].seconds - before[t].seconds) / (double)steps,
+            .waited = (now[t].waited - before[t].waited) / (double)steps,
         };
 }
 
@@ -31,18 +31,28 @@ double ctkd__rank_trial_bandwidth(const struct ctkd__dist_trial *trial)
     return trial->sent / fmax(trial->seconds, 1e-9);
 }
 
-static void predict(struct ctkd__rank_trial *trial)
+/* A step makes several sums of gradients if its batch has two views or groups. */
+static void predict_gradients(const struct ctkd__session *session, struct ctkd__rank_trial *trial)
+{
+    const struct ctkd__dist_trial *const own = &trial->trials[CTKD__TRIAL_OWN];
+    struct ctkd__topic_cost *const cost = &trial->topics[CTKD__TOPIC_GRADIENTS];
+    const double sums = cost->bytes / fmax(own->sent, 1);
+    cost->predicted = sums * own->seconds;
+    cost->exposed = sums * ctkd__step_exposed(session->step, own->seconds);
+}
+
+static void predict(const struct ctkd__session *session, struct ctkd__rank_trial *trial)
 {
     const double latency = trial->trials[CTKD__TRIAL_WORD].seconds;
     const double bandwidth = ctkd__rank_trial_bandwidth(&trial->trials[CTKD__TRIAL_SMALL]);
-    const struct ctkd__dist_trial *const own = &trial->trials[CTKD__TRIAL_OWN];
     for (int t = 0; t < CTKD__TOPICS; t++) {
         struct ctkd__topic_cost *const cost = &trial->topics[t];
-        /* Two views or groups of a batch make several sums a step. */
-        cost->predicted = t == CTKD__TOPIC_GRADIENTS
-                              ? own->seconds * cost->bytes / fmax(own->sent, 1)
-                              : latency * cost->exchanges + cost->bytes / bandwidth;
+        if (t == CTKD__TOPIC_GRADIENTS)
+            predict_gradients(session, trial);
+        else
+            cost->predicted = cost->exposed = latency * cost->exchanges + cost->bytes / bandwidth;
         trial->predicted += cost->predicted;
+        trial->exposed += cost->exposed;
         trial->waited += cost->waited;
     }
 }
@@ -59,6 +69,8 @@ ctkd_status ctkd__rank_trial_run(const struct ctkd__session *session,
     if (!dist)
         return CTKD_OK;
     trial->size = ctkd__dist_size(dist);
+    trial->buckets = ctkd__step_buckets(session->step);
+    trial->concurrent = ctkd__dist_concurrent(dist);
     trial->places = calloc(trial->size, sizeof *trial->places);
     if (!trial->places)
         return ctkd__fail(err, CTKD_ENOMEM, "places of %zu ranks: out of memory", trial->size);
@@ -68,7 +80,7 @@ ctkd_status ctkd__rank_trial_run(const struct ctkd__session *session,
     for (int i = CTKD__TRIAL_SMALL; status == CTKD_OK && i < CTKD__TRIALS; i++)
         status = ctkd__dist_try_sum(dist, floats[i], &trial->trials[i], err);
     if (status == CTKD_OK)
-        predict(trial);
+        predict(session, trial);
     return status;
 }
 

@@ -1,7 +1,8 @@
 /*
  * What the ranks of a run are told about themselves: where each works, what an exchange between
- * them costs, and what a step spends on it. An exchange blocks: nothing of it is hidden behind the
- * computation, a step takes longer by all of it.
+ * them costs, and what a step spends on it. Exchanges of gradients are hidden behind the backward
+ * pass as far as that lasts (train/gradient_sum.h); the others block, and a step takes longer by all
+ * of them.
  */
 #ifndef CTKD_RUN_RANK_TRIAL_H
 #define CTKD_RUN_RANK_TRIAL_H
@@ -21,8 +22,11 @@ struct ctkd__rank_trial {
         double exchanges, bytes; /* of a step; bytes: sent by this rank */
         double waited;           /* measured, seconds a step; also for a rank that comes later */
         double predicted;        /* seconds a step */
+        double exposed;          /* the part of it by which a step takes longer */
     } topics[CTKD__TOPICS];
-    double predicted, waited; /* sums over the topics */
+    double predicted, exposed, waited; /* sums over the topics */
+    size_t buckets;                    /* ctkd__step_buckets */
+    bool concurrent;                   /* ctkd__dist_concurrent */
 };
 
 /* The counts of all topics so far, and what `steps` steps since then have made a step exchange. */
@@ -32,7 +36,8 @@ void ctkd__rank_trial_steps(const struct ctkd__dist *dist, const struct ctkd__di
 
 /*
  * Behind _steps: places, measures and predicts. Sums of gradients are predicted from the sum of a
- * block of their size, others from the latency and the bandwidth of the sum of 1 MB. Takes at most
+ * block of their size, and what of it is exposed from when the buckets were complete in the steps;
+ * others from the latency and the bandwidth of the sum of 1 MB. Takes at most
  * some ten seconds, where an exchange of 47 MB takes less than two. All ranks call it; nothing
  * happens in a run of one process.
  */

@@ -1,43 +1,172 @@
 #include "train/gradient_sum.h"
 
+#include <math.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "train/sgd.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/slice.h"
+#include "util/thread.h"
+
+static const size_t first_bytes_default = 1 << 20, bytes_default = 4 << 20;
 
 struct ctkd__gradient_sum {
-    struct ctkd__dist *dist;
-    struct ctkd__workers *workers;
+    struct ctkd__gradient_sum_config config;
     struct ctkd__rank_sum *ranks;
     const float **slices; /* [n_slices] of this rank */
     size_t n_slices, n;
     float *values; /* [n] */
+
+    /* Of a sum that overlaps; n_buckets is 0 in any other. */
+    size_t n_buckets;
+    size_t *begin; /* [n_buckets] as ctkd__training_parts.begin */
+    double *ready; /* [n_buckets] when each was complete in this pass */
+    double *lead;  /* [n_buckets] sums over the passes: how long before _finish */
+    double passes;
+    sem_t complete;    /* buckets that are complete and not yet summed */
+    sem_t done;        /* passes that are summed */
+    ctkd_error failed; /* the thread's, before it posts `done` */
+    atomic_bool ends;
+    bool has_thread;
+    pthread_t thread;
 };
 
-ctkd_status ctkd__gradient_sum_create(struct ctkd__dist *dist, struct ctkd__workers *workers,
-                                      const struct ctkd__training *training, size_t n,
+/* --- buckets */
+
+/* Cuts the parameter block into buckets, from its end. begin: [parameters + 1]. Returns how many. */
+static size_t cut(const struct ctkd__gradient_sum_config *config, size_t *begin)
+{
+    const struct ctkd__weights *const weights = config->weights;
+    const struct ctkd__graph *const graph = weights->graph;
+    const size_t first = config->first_bytes ? config->first_bytes : first_bytes_default;
+    const size_t others = config->bytes ? config->bytes : bytes_default;
+    size_t count = 0, end = weights->n_values;
+    for (int i = graph->n_parameters - 1; i >= 0; i--) {
+        if (graph->parameters[i].role > CTKD__ROLE_BIAS)
+            continue; /* running statistics are in another block */
+        const size_t offset = weights->offsets[i];
+        if (offset > 0 && (end - offset) * sizeof(float) < (count ? others : first))
+            continue;
+        begin[count++] = end = offset;
+    }
+    return count;
+}
+
+static size_t bucket_end(const struct ctkd__gradient_sum *sum, size_t bucket)
+{
+    return bucket ? sum->begin[bucket - 1] : sum->n;
+}
+
+static size_t greatest_bucket(const struct ctkd__gradient_sum *sum)
+{
+    size_t greatest = 0;
+    for (size_t b = 0; b < sum->n_buckets; b++) {
+        const size_t n = bucket_end(sum, b) - sum->begin[b];
+        greatest = n > greatest ? n : greatest;
+    }
+    return greatest;
+}
+
+/* --- the thread */
+
+/* In a worker. The thread may take the post of a later bucket for that of an earlier one: then the
+   earlier one is complete too. */
+static void bucket_complete(void *context, size_t bucket)
+{
+    struct ctkd__gradient_sum *const sum = context;
+    sum->ready[bucket] = ctkd__clock_seconds();
+    sem_post(&sum->complete);
+}
+
+static void sum_bucket(struct ctkd__gradient_sum *sum, size_t bucket)
+{
+    const size_t begin = sum->begin[bucket], n = bucket_end(sum, bucket) - begin;
+    ctkd__sgd_sum(sum->slices, sum->n_slices, sum->n_slices, begin, n, sum->values + begin);
+    (void)ctkd__rank_sum_run(sum->ranks, CTKD__CHANNEL_GRADIENTS, n, sum->values + begin,
+                             &sum->failed);
+}
+
+static void wait_for(sem_t *semaphore)
+{
+    while (sem_wait(semaphore) != 0) /* a signal has interrupted it */
+        ;
+}
+
+static void *run_thread(void *argument)
+{
+    struct ctkd__gradient_sum *const sum = argument;
+    ctkd__workers_join_beside(sum->config.workers);
+    ctkd__dist_set_topic(sum->config.dist, CTKD__CHANNEL_GRADIENTS, CTKD__TOPIC_GRADIENTS);
+    for (size_t bucket = 0;;) {
+        wait_for(&sum->complete);
+        if (atomic_load(&sum->ends))
+            return NULL;
+        if (sum->failed.status == CTKD_OK)
+            sum_bucket(sum, bucket);
+        bucket = (bucket + 1) % sum->n_buckets;
+        if (bucket == 0)
+            sem_post(&sum->done);
+    }
+}
+
+static ctkd_status start_thread(struct ctkd__gradient_sum *sum, ctkd_error *err)
+{
+    const struct ctkd__training_parts parts = { sum->begin, sum->n_buckets, bucket_complete, sum };
+    const ctkd_status status = ctkd__training_report_parts(sum->config.training, &parts, err);
+    if (status != CTKD_OK)
+        return status;
+    sum->has_thread = ctkd__thread_start(&sum->thread, run_thread, sum) == 0;
+    return sum->has_thread ? CTKD_OK
+                           : ctkd__fail(err, CTKD_EBACKEND,
+                                        "cannot start the thread that sums gradients over ranks");
+}
+
+/* --- create, destroy */
+
+static bool allocate(struct ctkd__gradient_sum *sum)
+{
+    const struct ctkd__gradient_sum_config *const config = &sum->config;
+    const size_t parameters = (size_t)config->weights->graph->n_parameters + 1;
+    sum->slices = calloc(sum->n_slices, sizeof *sum->slices);
+    sum->values = calloc(sum->n, sizeof *sum->values);
+    sum->begin = calloc(parameters, sizeof *sum->begin);
+    sum->ready = calloc(parameters, sizeof *sum->ready);
+    sum->lead = calloc(parameters, sizeof *sum->lead);
+    if (!sum->slices || !sum->values || !sum->begin || !sum->ready || !sum->lead)
+        return false;
+    for (size_t s = 0; s < sum->n_slices; s++)
+        sum->slices[s] = ctkd__training_gradient(config->training, s);
+    if (config->overlap && ctkd__dist_concurrent(config->dist))
+        sum->n_buckets = cut(config, sum->begin);
+    return true;
+}
+
+ctkd_status ctkd__gradient_sum_create(const struct ctkd__gradient_sum_config *config,
                                       struct ctkd__gradient_sum **out, ctkd_error *err)
 {
     *out = NULL;
     struct ctkd__gradient_sum *const sum = calloc(1, sizeof *sum);
     if (!sum)
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
-    sum->dist = dist;
-    sum->workers = workers;
-    sum->n = n;
-    sum->n_slices = ctkd__training_slices(training);
-    sum->slices = calloc(sum->n_slices, sizeof *sum->slices);
-    sum->values = calloc(n, sizeof *sum->values);
-    ctkd_status status = sum->slices && sum->values
-                             ? ctkd__rank_sum_create(dist, n, &sum->ranks, err)
-                             : ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
+    sum->config = *config;
+    sum->n = config->weights->n_values;
+    sum->n_slices = ctkd__training_slices(config->training);
+    sem_init(&sum->complete, 0, 0);
+    sem_init(&sum->done, 0, 0);
+    ctkd_status status =
+        allocate(sum) ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
+    if (status == CTKD_OK)
+        status = ctkd__rank_sum_create(config->dist, sum->n_buckets ? greatest_bucket(sum) : sum->n,
+                                       &sum->ranks, err);
+    if (status == CTKD_OK && sum->n_buckets)
+        status = start_thread(sum, err);
     if (status != CTKD_OK) {
         ctkd__gradient_sum_destroy(sum);
         return status;
     }
-    for (size_t s = 0; s < sum->n_slices; s++)
-        sum->slices[s] = ctkd__training_gradient(training, s);
     *out = sum;
     return CTKD_OK;
 }
@@ -46,34 +175,77 @@ void ctkd__gradient_sum_destroy(struct ctkd__gradient_sum *sum)
 {
     if (!sum)
         return;
+    if (sum->has_thread) {
+        atomic_store(&sum->ends, true);
+        sem_post(&sum->complete);
+        pthread_join(sum->thread, NULL);
+    }
+    sem_destroy(&sum->complete);
+    sem_destroy(&sum->done);
     ctkd__rank_sum_destroy(sum->ranks);
     free(sum->slices);
     free(sum->values);
+    free(sum->begin);
+    free(sum->ready);
+    free(sum->lead);
     free(sum);
 }
+
+/* --- a pass */
 
 static void add_slices(void *context, size_t worker)
 {
     struct ctkd__gradient_sum *const sum = context;
-    const size_t workers = ctkd__workers_count(sum->workers);
+    const size_t workers = ctkd__workers_count(sum->config.workers);
     const size_t begin = ctkd__slice_begin(sum->n, workers, worker);
     const size_t end = ctkd__slice_begin(sum->n, workers, worker + 1);
     ctkd__sgd_sum(sum->slices, sum->n_slices, sum->n_slices, begin, end - begin,
                   sum->values + begin);
 }
 
-ctkd_status ctkd__gradient_sum_run(struct ctkd__gradient_sum *sum, ctkd_error *err)
+static ctkd_status sum_all(struct ctkd__gradient_sum *sum, ctkd_error *err)
 {
-    ctkd__workers_run(sum->workers, add_slices, sum);
+    struct ctkd__dist *const dist = sum->config.dist;
+    ctkd__workers_run(sum->config.workers, add_slices, sum);
     const enum ctkd__dist_topic before =
-        ctkd__dist_set_topic(sum->dist, CTKD__CHANNEL_MAIN, CTKD__TOPIC_GRADIENTS);
+        ctkd__dist_set_topic(dist, CTKD__CHANNEL_MAIN, CTKD__TOPIC_GRADIENTS);
     const ctkd_status status =
         ctkd__rank_sum_run(sum->ranks, CTKD__CHANNEL_MAIN, sum->n, sum->values, err);
-    ctkd__dist_set_topic(sum->dist, CTKD__CHANNEL_MAIN, before);
+    ctkd__dist_set_topic(dist, CTKD__CHANNEL_MAIN, before);
     return status;
+}
+
+ctkd_status ctkd__gradient_sum_finish(struct ctkd__gradient_sum *sum, ctkd_error *err)
+{
+    if (sum->n_buckets == 0)
+        return sum_all(sum, err);
+    const double begin = ctkd__clock_seconds();
+    wait_for(&sum->done);
+    ctkd__dist_add_wait(sum->config.dist, CTKD__TOPIC_GRADIENTS, ctkd__clock_seconds() - begin);
+    for (size_t b = 0; b < sum->n_buckets; b++)
+        sum->lead[b] += begin - sum->ready[b];
+    sum->passes++;
+    return sum->failed.status == CTKD_OK
+               ? CTKD_OK
+               : ctkd__fail(err, sum->failed.status, "%s", sum->failed.message);
 }
 
 const float *ctkd__gradient_sum_values(const struct ctkd__gradient_sum *sum)
 {
     return sum->values;
+}
+
+size_t ctkd__gradient_sum_buckets(const struct ctkd__gradient_sum *sum)
+{
+    return sum->n_buckets;
+}
+
+double ctkd__gradient_sum_exposed(const struct ctkd__gradient_sum *sum, double seconds)
+{
+    double now = -INFINITY; /* when the thread is free, counted from the call of _finish */
+    for (size_t b = 0; b < sum->n_buckets; b++) {
+        const double share = (double)(bucket_end(sum, b) - sum->begin[b]) / (double)sum->n;
+        now = fmax(now, -sum->lead[b] / fmax(sum->passes, 1)) + share * seconds;
+    }
+    return sum->n_buckets ? fmax(now, 0) : seconds;
 }

@@ -39,8 +39,8 @@ struct ctkd__training_step {
     /* With batch-norm groups: the gradients so far, each weighted by its group's share of the
        batch. NULL without. */
     float *sums, *theta_sums;
-    const float *theta_gradient;     /* of the last pass; NULL: a temperature without parameters */
-    int row_labels, row_kd, row_sgd; /* of the profile */
+    const float *theta_gradient; /* of the last pass; NULL: a temperature without parameters */
+    int row_labels, row_kd, row_sgd, row_ranks; /* of the profile */
 };
 
 /* A setting of its own where there is one (>= 0), else the student's. */
@@ -215,9 +215,12 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
     d->n_gradients = args->dist ? 1 : ctkd__training_slices(args->training);
     d->n_tree = args->slices ? d->n_gradients : 0;
     d->n_norm_parts = args->slices ? args->slices : d->n_gradients;
-    status = args->dist ? ctkd__gradient_sum_create(args->dist, args->workers, args->training,
-                                                    args->state->weights->n_values, &d->ranks, err)
-                        : CTKD_OK;
+    const struct ctkd__gradient_sum_config sum = { .dist = args->dist,
+                                                   .workers = args->workers,
+                                                   .training = args->training,
+                                                   .weights = args->state->weights,
+                                                   .overlap = args->config->train.overlap };
+    status = args->dist ? ctkd__gradient_sum_create(&sum, &d->ranks, err) : CTKD_OK;
     if (status == CTKD_OK && !allocate(d))
         status = ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     if (status != CTKD_OK) {
@@ -228,6 +231,9 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
         ctkd__profile_row(args->profile, "losses", "loss", "cross-entropy", "libctkd", 0);
     d->row_kd = ctkd__profile_row(args->profile, "losses", "loss", "kd", "libctkd", 0);
     d->row_sgd = ctkd__profile_row(args->profile, "student", "sgd", "all parameters", "own", 0);
+    if (args->dist)
+        d->row_ranks = ctkd__profile_row(args->profile, "student", "gradients of other ranks",
+                                         "all parameters", "waited for", 0);
     make_student_groups(d);
     make_temperature_group(d);
     *out = d;
@@ -250,6 +256,16 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
     free(d->groups);
     free(d->base_lr);
     free(d);
+}
+
+size_t ctkd__step_buckets(const struct ctkd__training_step *d)
+{
+    return d->ranks ? ctkd__gradient_sum_buckets(d->ranks) : 0;
+}
+
+double ctkd__step_exposed(const struct ctkd__training_step *d, double seconds)
+{
+    return d->ranks ? ctkd__gradient_sum_exposed(d->ranks, seconds) : 0;
 }
 
 const float *ctkd__step_strong_gradient(const struct ctkd__training_step *d)
@@ -537,6 +553,16 @@ static ctkd_status forward_teacher(struct ctkd__training_step *d,
                                    "damaged weights, or a wrong teacher.mean or .std", err);
 }
 
+/* Waits for the sum of the ranks' gradients. */
+static ctkd_status finish_sum(struct ctkd__training_step *d, size_t n, ctkd_error *err)
+{
+    const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
+    const ctkd_status status = ctkd__gradient_sum_finish(d->ranks, err);
+    if (d->args.profile)
+        ctkd__profile_add_all(d->args.profile, d->row_ranks, ctkd__clock_ns() - start, n);
+    return status;
+}
+
 /* Forward passes, losses and gradients of one view. Moves no parameter. */
 static ctkd_status run_view(struct ctkd__training_step *d, struct ctkd__step_position position,
                             ctkd_view view, struct ctkd__step_report *report, ctkd_error *err)
@@ -562,7 +588,7 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct ctkd__step_pos
     if (status == CTKD_OK)
         status = ctkd__training_backward(d->args.training, ds, err);
     if (status == CTKD_OK && d->ranks)
-        status = ctkd__gradient_sum_run(d->ranks, err);
+        status = finish_sum(d, batch->n, err);
     return status;
 }
 

@@ -79,6 +79,13 @@ ctkd_status ctkd__step_gradients(struct ctkd__training_step *step, const struct 
                                  ctkd_error *err);
 void ctkd__step_update(struct ctkd__training_step *step, size_t n, double lr_factor);
 
+/* With several ranks, the parts in which the gradients are summed beside the backward pass; 0: they
+   are summed behind it. */
+size_t ctkd__step_buckets(const struct ctkd__training_step *step);
+/* With several ranks, how long a backward pass waits for the sum of the gradients, if that takes
+   `seconds` (gradient_sum.h). */
+double ctkd__step_exposed(const struct ctkd__training_step *step, double seconds);
+
 /* A report with only the learning rate and lambda, before anything is measured. */
 ctkd_status ctkd__step_begin(const struct ctkd__training_step *step, uint64_t epoch,
                              double lr_factor, struct ctkd__step_report *report, ctkd_error *err);

@@ -28,7 +28,8 @@ for line in "ok +placement +rank 0 on $host: 1 thread on [0-9]+ cores? \(CPUs [0
     'ok +exchange +sum of 47\.000 MB: [0-9.]+ ms, each rank sends [0-9.]+ GB/s' \
     'ok +exchange +sum of 0\.3[0-9]+ MB \(the gradient of this run\): [0-9.]+ ms, each rank sends [0-9.]+ GB/s' \
     'ok +exchange +a step sends 3[0-9]{5} bytes of gradients, [0-9]+ for batch norms, 640 of logits and 8 others, in 23 exchanges' \
-    'ok +exchange +that is predicted to take [0-9.]+ ms of a step \(gradients .*\), which took [0-9.]+ ms: all of it is exposed .*' \
+    'ok +exchange +gradients are exchanged beside the backward pass, in 1 part' \
+    'ok +exchange +that is predicted to take [0-9.]+ ms \(gradients .*\) beside a step of [0-9.]+ ms, of which [0-9.]+ ms are exposed \(gradients [0-9.]+\)' \
     'ok +exchange +the steps waited [0-9.]+ ms each in exchanges, .*'; do
     [ "$(grep -Ec "^$line$" stdout)" -eq 1 ] || fail "expected once '$line': $(cat stdout)"
 done
@@ -52,10 +53,34 @@ assert step["batch_norms"]["exchanges"] == 18 and step["batch_norms"]["bytes"] >
 # Teacher's and student's logits of 8 of 16 images and 10 classes; the control word
 assert step["logits"]["exchanges"] == 2 and step["logits"]["bytes"] == 2 * 8 * 10 * 4, found
 assert step["others"]["exchanges"] == 1 and step["others"]["bytes"] == 8, found
-for sum_name, name in ("exposed_seconds", "predicted_seconds"), ("waited_seconds", "waited_seconds"):
-    assert math.isclose(found[sum_name], sum(t[name] for t in step.values()), rel_tol=1e-5), found
-assert step["gradients"]["predicted_seconds"] > 0 and found["step_seconds"] > 0, found
+for name in "exposed_seconds", "waited_seconds":
+    assert math.isclose(found[name], sum(t[name] for t in step.values()), rel_tol=1e-5), found
+for topic in step:
+    hidden = step[topic]["predicted_seconds"] - step[topic]["exposed_seconds"]
+    assert hidden >= 0 if topic == "gradients" else hidden == 0, found
+assert step["gradients"]["predicted_seconds"] > 0 and found["step_seconds"] > 0 and found["gradient_parts"] == 1, found
 PY
+
+# Behind the backward pass: when train.overlap says so, and when MPI lets only one thread use it
+cat >one_thread.c <<'C'
+int PMPI_Init_thread(int *argc, char ***argv, int wanted, int *provided);
+int MPI_Init_thread(int *argc, char ***argv, int wanted, int *provided)
+{
+    const int status = PMPI_Init_thread(argc, argv, wanted, provided);
+    *provided -= 1;
+    return status;
+}
+C
+cc -shared -fPIC -o one_thread.so one_thread.c
+one_thread="env LD_PRELOAD=$folder/one_thread.so"
+expect $enough launch 2 "$ctkd" doctor $distil train.overlap=false --json
+grep -q '"gradient_parts": 0' stdout || fail "train.overlap=false: $(cat stdout)"
+expect $enough launch 2 $one_thread "$ctkd" doctor $distil
+grep -q 'gradients are exchanged behind the backward pass: this MPI lets only one thread use it$' stdout ||
+    fail "one thread: $(cat stdout)"
+expect 0 launch 2 $one_thread "$ctkd" train $small train.max_steps=1 run.dir=one
+[ "$(grep -c '^2 ranks by .*; this MPI lets only one thread use it: gradients are exchanged behind' stderr)" -eq 1 ] ||
+    fail "one thread: $(cat stderr)"
 
 # Every thread of two ranks of a run that is held to some CPUs, as the kernel tells it
 launch 2 "$ctkd" train $small run.dir="$folder/run" train.epochs=100000 train.log_every=1 >out 2>stderr </dev/null &

@@ -56,6 +56,14 @@ static const char *seat_version(const void *seat)
     return "threads of one process";
 }
 
+bool thread_ranks_concurrent = true;
+
+static bool seat_concurrent(const void *seat)
+{
+    (void)seat;
+    return thread_ranks_concurrent;
+}
+
 /* Waits until the mail is there, or has been taken; false: too late, or a rank has ended. */
 static bool wait_for(struct world *world, const struct mail *mail, bool there,
                      const struct timespec *until)
@@ -157,6 +165,7 @@ static const struct ctkd__transport threads = { .name = "threads",
                                                 .rank = seat_rank,
                                                 .size = seat_size,
                                                 .version = seat_version,
+                                                .concurrent = seat_concurrent,
                                                 .exchange = seat_exchange,
                                                 .abort = seat_abort,
                                                 .close = seat_close };

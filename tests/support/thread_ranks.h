@@ -9,4 +9,8 @@
 void thread_ranks_run(size_t ranks, void (*fn)(struct ctkd__dist *dist, void *context),
                       void *context);
 
+/* Whether the double says that two threads of a rank may exchange at once; true at first. It can do
+   both. */
+extern bool thread_ranks_concurrent;
+
 #endif

@@ -307,6 +307,7 @@ void ctkd__training_destroy(struct ctkd__training *t)
         ctkd__pages_release(t->gradients ? t->gradients[i] : NULL, gradient_bytes(t));
     free(t->gradients);
     free(t->packs);
+    free(t->parts);
     ctkd__pages_release(t->packed[0], t->packed_bytes);
     ctkd__pages_release(t->packed[1], t->packed_bytes);
     ctkd__pages_release(t->norm_doubles, t->norm_doubles_count * sizeof(double));
@@ -353,17 +354,22 @@ static void backward_worker(void *context, size_t worker)
 {
     struct ctkd__training *const t = context;
     const size_t slices = ctkd__worker_slices(t);
+    size_t part = 0;
     for (size_t s = worker * slices; s < (worker + 1) * slices; s++)
         if (ctkd__slice_begin(t->n, t->slices, t->first_slice + s) ==
             ctkd__slice_begin(t->n, t->slices, t->first_slice + s + 1))
             memset(t->gradients[s], 0, t->weights->n_values * sizeof(float));
     /* Instructions that no gradient reaches never write their parameters' gradients, which stay 0
        as allocated. */
-    for (int i = t->lowering.program.count - 1; i >= 0; i--)
+    ctkd__training_pass_instruction(t, t->lowering.program.count, &part);
+    for (int i = t->lowering.program.count - 1; i >= 0; i--) {
         if (t->lowering.ops[i].has_backward)
             run_op(t, i, worker, true);
+        ctkd__training_pass_instruction(t, i, &part);
+    }
     if (worker == 0)
         ctkd__training_parameter_gradients(t);
+    ctkd__training_pass_instruction(t, -1, &part);
 }
 
 void ctkd__view_share_sums(const struct ctkd__worker_view *v, void *sums, size_t row_bytes)

@@ -90,6 +90,21 @@ void ctkd__training_input(struct ctkd__training *training, int node, const float
    without input_gradients, and when nothing that is computed reads it. */
 const float *ctkd__training_input_gradient(const struct ctkd__training *training, int node);
 
+/* A division of the parameter block from its end, because a backward pass completes the last
+   parameters first. Part p begins at begin[p], where a parameter begins, and ends where part p - 1
+   begins (part 0: at the end of the block); the last part begins at 0. */
+struct ctkd__training_parts {
+    const size_t *begin; /* [count], descending; copied */
+    size_t count;
+    void (*complete)(void *context, size_t part);
+    void *context;
+};
+/* From now on, every backward pass calls `complete` once for each part, in any worker, as soon as
+   the gradients of this part and all before it are complete in all slices of this rank. Calls for
+   different parts may overlap, and come in any order. CTKD_ENOMEM. */
+ctkd_status ctkd__training_report_parts(struct ctkd__training *training,
+                                        const struct ctkd__training_parts *parts, ctkd_error *err);
+
 /* How many slices of a batch this rank has. */
 size_t ctkd__training_slices(const struct ctkd__training *training);
 /* The part of the gradient from this rank's slice `slice`: n_values floats in the layout of

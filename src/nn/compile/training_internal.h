@@ -33,6 +33,11 @@ struct ctkd__training {
         size_t first; /* the batch's number of image 0 */
     } draws;
 
+    struct ctkd__part *parts; /* [n_parts]; 0: nobody asks (training_parts.c) */
+    size_t n_parts;
+    void (*part_complete)(void *context, size_t part);
+    void *part_context;
+
     /* Of the present batch. */
     size_t n;
     const float *x;
@@ -52,6 +57,11 @@ void ctkd__training_outputs_forget(struct ctkd__training *training);
 /* Gradients of parameters that are read as outputs, in slice 0. */
 void ctkd__training_parameter_gradients(struct ctkd__training *training);
 size_t ctkd__training_outputs_bytes(const struct ctkd__training *training);
+
+/* In a worker's backward pass: it is past `instruction`, or, with the program's count, at the
+   beginning, or, with -1, at the end. part: of the worker, 0 at the beginning. training_parts.c */
+void ctkd__training_pass_instruction(struct ctkd__training *training, int instruction,
+                                     size_t *part);
 
 /* --- for the instructions */
 
