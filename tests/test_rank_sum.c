@@ -11,23 +11,24 @@ enum { SLICES = 24, N = 10007 };
 static void the_tree_is_that_of_the_header(void **state)
 {
     (void)state;
-    enum { FEW = 5 };
-    float *blocks[SLICES];
+    enum { ALL = 2100, BEGIN = 7, SOME = 2050 }; /* more than are summed at a time */
+    static float values[SLICES][ALL];
+    const float *blocks[SLICES];
+    float sum[SOME];
     size_t differs_from_fold = 0;
+    for (size_t s = 0; s < SLICES; s++) {
+        blocks[s] = values[s];
+        for (size_t i = 0; i < ALL; i++)
+            values[s][i] = summand(s, i);
+    }
     for (size_t count = 1; count <= SLICES; count++) {
-        float values[SLICES][FEW];
-        for (size_t s = 0; s < count; s++) {
-            blocks[s] = values[s];
-            for (size_t i = 0; i < FEW; i++)
-                values[s][i] = summand(s, i);
-        }
-        ctkd__sum_tree(count, blocks, FEW);
-        for (size_t i = 0; i < FEW; i++) {
-            const float expected = summand_tree(0, count, i);
-            float fold = summand(0, i);
+        ctkd__sum_tree(count, blocks, BEGIN, SOME, sum);
+        for (size_t i = 0; i < SOME; i++) {
+            const float expected = summand_tree(0, count, BEGIN + i);
+            float fold = summand(0, BEGIN + i);
             for (size_t s = 1; s < count; s++)
-                fold += summand(s, i);
-            assert_memory_equal(&values[0][i], &expected, sizeof expected);
+                fold += summand(s, BEGIN + i);
+            assert_memory_equal(&sum[i], &expected, sizeof expected);
             differs_from_fold += fold != expected;
         }
     }

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "dist/sum.h"
 #include "train/sgd.h"
 
 enum { N = 2500, SLICES = 3, STEPS = 6 };
@@ -178,27 +177,6 @@ static void a_tree_over_the_slices_comes_before_the_rest(void **state)
     free(sum);
 }
 
-/* A rank adds its slices with the one, ranks add theirs with the other. */
-static void the_tree_is_that_over_ranks(void **state)
-{
-    (void)state;
-    enum { MOST = 11, LENGTH = 1500 };
-    float *const values = malloc(MOST * sizeof(float[LENGTH])), sum[LENGTH];
-    assert_non_null(values);
-    for (size_t count = 1; count <= MOST; count++) {
-        float *blocks[MOST];
-        const float *gradients[MOST];
-        for (size_t g = 0; g < count; g++) {
-            gradients[g] = blocks[g] = values + g * LENGTH;
-            fill_normal(blocks[g], LENGTH, 90 + g);
-        }
-        ctkd__sgd_sum(gradients, count, count, 0, LENGTH, sum);
-        ctkd__sum_tree(count, blocks, LENGTH);
-        assert_memory_equal(sum, blocks[0], sizeof sum);
-    }
-    free(values);
-}
-
 /* 8 parts: the same bits with every number of workers. */
 static void norm_in_parts_does_not_depend_on_the_workers(void **state)
 {
@@ -257,7 +235,6 @@ int main(void)
         cmocka_unit_test(groups_keep_their_options_and_workers_do_not_change_bits),
         cmocka_unit_test(norm_is_that_of_the_summed_slices_and_scale_multiplies_them),
         cmocka_unit_test(a_tree_over_the_slices_comes_before_the_rest),
-        cmocka_unit_test(the_tree_is_that_over_ranks),
         cmocka_unit_test(norm_in_parts_does_not_depend_on_the_workers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

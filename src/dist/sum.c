@@ -1,34 +1,58 @@
 #include "dist/sum.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/error.h"
 
-static void add(float *restrict sum, const float *restrict values, size_t n)
+enum { PIECE = 1024 }; /* floats that are summed at a time: they stay in the first-level cache */
+
+static void add_to(const float *restrict values, size_t n, float *restrict sum)
 {
     for (size_t i = 0; i < n; i++)
         sum[i] += values[i];
 }
 
-void ctkd__sum_tree(size_t count, float *const *blocks, size_t n)
+/* The largest power of two below count, which is at least 2. */
+static size_t first_part(size_t count)
 {
-    enum {
-        PIECE = 4096
-    }; /* floats that stay in the cache from one level of the tree to the next */
-    for (size_t at = 0; at < n; at += PIECE) {
-        const size_t piece = n - at < PIECE ? n - at : PIECE;
-        for (size_t stride = 1; stride < count; stride *= 2)
-            for (size_t i = 0; i + stride < count; i += 2 * stride)
-                add(blocks[i] + at, blocks[i + stride] + at, piece);
+    size_t part = 1;
+    while (2 * part < count)
+        part *= 2;
+    return part;
+}
+
+/* Sums at most PIECE values. Each level of the tree keeps its second part in a piece of its own on
+   the stack. */
+static void sum_piece(size_t count, const float *const *blocks, size_t begin, size_t n, float *sum)
+{
+    if (count == 1) {
+        memcpy(sum, blocks[0] + begin, n * sizeof *sum);
+        return;
     }
+    const size_t part = first_part(count);
+    sum_piece(part, blocks, begin, n, sum);
+    if (count - part == 1) {
+        add_to(blocks[part] + begin, n, sum);
+        return;
+    }
+    float second[PIECE];
+    sum_piece(count - part, blocks + part, begin, n, second);
+    add_to(second, n, sum);
+}
+
+void ctkd__sum_tree(size_t count, const float *const *blocks, size_t begin, size_t n, float *sum)
+{
+    for (size_t at = 0; at < n; at += PIECE)
+        sum_piece(count, blocks, begin + at, n - at < PIECE ? n - at : PIECE, sum + at);
 }
 
 struct ctkd__rank_sum {
     struct ctkd__dist *dist;
     size_t n_max;
-    float *parts;  /* [size][greatest part]: every rank's values for the part that this one adds */
-    float **heads; /* [size]: where these begin */
-    size_t *first; /* [size + 1]: where the parts of the ranks begin in a block */
+    float *parts; /* [size][greatest part]: every rank's values for the part that this one adds */
+    const float **heads;           /* [size]: where these begin */
+    size_t *first;                 /* [size + 1]: where the parts of the ranks begin in a block */
     struct ctkd__parcel *out, *in; /* [size] */
 };
 
@@ -77,6 +101,7 @@ ctkd_status ctkd__rank_sum_run(struct ctkd__rank_sum *sum, enum ctkd__dist_chann
                                size_t n, float *block, ctkd_error *err)
 {
     const size_t size = ctkd__dist_size(sum->dist), rank = ctkd__dist_rank(sum->dist);
+    const size_t part = greatest_part(sum->n_max, size);
     if (n > sum->n_max)
         return ctkd__fail(err, CTKD_EINVAL,
                           "sum over ranks: found %zu floats, expected at most %zu", n, sum->n_max);
@@ -88,13 +113,11 @@ ctkd_status ctkd__rank_sum_run(struct ctkd__rank_sum *sum, enum ctkd__dist_chann
     for (size_t r = 0; r < size; r++) {
         sum->out[r] = (struct ctkd__parcel){ block + sum->first[r],
                                              (sum->first[r + 1] - sum->first[r]) * sizeof *block };
-        sum->in[r] = (struct ctkd__parcel){ sum->heads[r], own * sizeof *block };
+        sum->in[r] = (struct ctkd__parcel){ sum->parts + r * part, own * sizeof *block };
     }
     const ctkd_status status = ctkd__dist_all_to_all(sum->dist, channel, sum->out, sum->in, err);
     if (status != CTKD_OK)
         return status;
-    ctkd__sum_tree(size, sum->heads, own);
-    for (size_t i = 0; i < own; i++)
-        block[sum->first[rank] + i] = sum->heads[0][i];
+    ctkd__sum_tree(size, sum->heads, 0, own, block + sum->first[rank]);
     return ctkd__dist_gather(sum->dist, channel, block, sizeof *block, sum->first, err);
 }

@@ -14,8 +14,9 @@
 
 #include "dist/dist.h"
 
-/* Adds `count` blocks of n floats into the first, by the tree; the others are overwritten. */
-void ctkd__sum_tree(size_t count, float *const *blocks, size_t n);
+/* Floats begin to begin + n - 1 of the sum of `count` blocks, by the tree. sum [n]: overwritten; no
+   part of a block. */
+void ctkd__sum_tree(size_t count, const float *const *blocks, size_t begin, size_t n, float *sum);
 
 struct ctkd__rank_sum;
 

@@ -1,7 +1,8 @@
 #include "train/sgd.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "dist/sum.h"
 
 enum { CHUNK = 1024 }; /* floats summed at a time: stays in the first-level cache */
 
@@ -11,42 +12,13 @@ static void add_to(const float *restrict from, size_t n, float *restrict sum)
         sum[i] += from[i];
 }
 
-/* The largest power of two below count, which is at least 2. */
-static size_t first_part(size_t count)
-{
-    size_t part = 1;
-    while (2 * part < count)
-        part *= 2;
-    return part;
-}
-
-/* Sums at most CHUNK values. Each level of the tree keeps its second part in a chunk of its own on
-   the stack. */
-static void sum_tree(const float *const *gradients, size_t count, size_t begin, size_t n,
-                     float *sum)
-{
-    if (count == 1) {
-        memcpy(sum, gradients[0] + begin, n * sizeof *sum);
-        return;
-    }
-    const size_t part = first_part(count);
-    sum_tree(gradients, part, begin, n, sum);
-    if (count - part == 1) {
-        add_to(gradients[part] + begin, n, sum);
-        return;
-    }
-    float second[CHUNK];
-    sum_tree(gradients + part, count - part, begin, n, second);
-    add_to(second, n, sum);
-}
-
 void ctkd__sgd_sum(const float *const *gradients, size_t n_gradients, size_t n_tree, size_t begin,
                    size_t n, float *sum)
 {
     const size_t first = n_tree ? n_tree : 1;
     for (size_t i = 0; i < n; i += CHUNK) {
         const size_t part = n - i < CHUNK ? n - i : CHUNK;
-        sum_tree(gradients, first, begin + i, part, sum + i);
+        ctkd__sum_tree(first, gradients, begin + i, part, sum + i);
         for (size_t g = first; g < n_gradients; g++)
             add_to(gradients[g] + begin + i, part, sum + i);
     }
