@@ -72,12 +72,20 @@ static size_t greatest_bucket(const struct ctkd__gradient_sum *sum)
 
 /* --- the thread */
 
+/* A clock that stands still while the main thread waits for other ranks: on a slow link the sums of
+   batch norms wait behind the gradients, which hides nothing of these. In a worker or the main
+   thread: none of them is past a batch norm while the main thread exchanges. */
+static double computed(const struct ctkd__gradient_sum *sum)
+{
+    return ctkd__clock_seconds() - ctkd__dist_counts(sum->config.dist, CTKD__CHANNEL_MAIN).waited;
+}
+
 /* In a worker. The thread may take the post of a later bucket for that of an earlier one: then the
    earlier one is complete too. */
 static void bucket_complete(void *context, size_t bucket)
 {
     struct ctkd__gradient_sum *const sum = context;
-    sum->ready[bucket] = ctkd__clock_seconds();
+    sum->ready[bucket] = computed(sum);
     sem_post(&sum->complete);
 }
 
@@ -219,11 +227,11 @@ ctkd_status ctkd__gradient_sum_finish(struct ctkd__gradient_sum *sum, ctkd_error
 {
     if (sum->n_buckets == 0)
         return sum_all(sum, err);
-    const double begin = ctkd__clock_seconds();
+    const double begin = ctkd__clock_seconds(), now = computed(sum);
     wait_for(&sum->done);
     ctkd__dist_add_wait(sum->config.dist, CTKD__TOPIC_GRADIENTS, ctkd__clock_seconds() - begin);
     for (size_t b = 0; b < sum->n_buckets; b++)
-        sum->lead[b] += begin - sum->ready[b];
+        sum->lead[b] += now - sum->ready[b];
     sum->passes++;
     return sum->failed.status == CTKD_OK
                ? CTKD_OK

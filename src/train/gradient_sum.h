@@ -6,7 +6,7 @@
  * The sum is made beside the backward pass. The parameters are divided, from the last one on, into
  * buckets of whole parameters: the first of about 1 MB, so that the exchange begins early, the
  * others of about 4 MB. (PyTorch's DDP takes 25 MB. Then the last bucket of a ResNet-18, which no
- * backward pass is left to hide, is a third of its gradient; with 4 MB it is 6 %, and 4 MB still
+ * backward pass is left to hide, is a third of its gradient; with 4 MB it is 5 %, and 4 MB still
  * take some thirty times the latency on 10 GbE.) Once all slices of the rank have their gradients
  * of a bucket (ctkd__training_report_parts), a thread adds the slices and exchanges the bucket on
  * CTKD__CHANNEL_GRADIENTS. It takes the buckets in order, on all ranks the same, and blocks in each
@@ -49,8 +49,9 @@ const float *ctkd__gradient_sum_values(const struct ctkd__gradient_sum *sum);
 
 /* 0: the sum does not overlap with anything. */
 size_t ctkd__gradient_sum_buckets(const struct ctkd__gradient_sum *sum);
-/* How long _finish would wait, if the sum of all parameters took `seconds` and its thread did not
-   slow down the workers: by when, in the passes so far, each bucket was complete before _finish. */
+/* How much longer a pass takes because of the sum, if that of all parameters takes `seconds` and its
+   thread does not slow down the workers: by how long, in the passes so far, the workers have
+   computed between the completion of each bucket and _finish. */
 double ctkd__gradient_sum_exposed(const struct ctkd__gradient_sum *sum, double seconds);
 
 #endif
