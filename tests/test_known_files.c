@@ -36,8 +36,11 @@ static void published_files_are_found_by_their_first_digits(void **state)
     } rows[] = { { "f37072fd", "resnet18", 69.758, 256 },
                  { "5c106cde", "resnet18", 69.758, 256 },
                  { "b627a593", "resnet34", 73.314, 256 },
-                 { "11ad3fa6", "resnet50", 80.854, 232 },
-                 { "7ebf99e0", "mobilenet_v2", 72.154, 232 } };
+                 { "11ad3fa6", "resnet50", 80.858, 232 },
+                 { "7ebf99e0", "mobilenet_v2", 72.154, 232 },
+                 { "95faca4d", "wide_resnet50_2", 78.468, 256 },
+                 { "8be3c8ee", "shufflenet_v2_x2_0", 76.230, 232 },
+                 { "abd245e5", "vgg13_bn", 71.586, 256 } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char digits[CTKD__SHA256_DIGITS + 1];
         snprintf(digits, sizeof digits, "%s%056d", rows[i].sha256, 0);

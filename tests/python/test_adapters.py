@@ -1,7 +1,5 @@
 """The adapters in the examples' loops, torchdistill's and timm's own among them: students and temperatures are those of a loop of
 our own that calls CTKDLoss with the same batches."""
-import importlib.metadata
-import importlib.util
 import sys
 
 import golden
@@ -17,17 +15,6 @@ from ctkd.torch.adapters.mdistiller import CTKD
 from ctkd.torch.adapters.repdistiller import CTKDCriterion
 
 STEPS = 20
-
-
-@pytest.fixture(scope="module")
-def torchvision():
-    """What timm and torchdistill import. PyPI's wheels of it are built for CUDA: beside a PyTorch for CPUs alone its operators do
-    not load, and its import fails at the first two that it describes. They are declared here; nothing calls them."""
-    version = importlib.util.find_spec("torchvision") and importlib.metadata.version("torchvision")
-    if version and "+" not in version and "+cpu" in torch.__version__:
-        for name in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float threshold) -> Tensor")
-    return pytest.importorskip("torchvision")
 
 
 @pytest.fixture(scope="module")
