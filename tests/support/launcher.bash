@@ -16,4 +16,13 @@ use_launcher() { # openmpi or mpich
 launch() { # number of ranks, command
     timeout -k 5 "${launch_limit:-300}" "$mpirun" -n "$@"
 }
+other_launcher() { # the one of both that the build did not find; nothing where it is not installed
+    local kind
+    case $launcher_kind in openmpi) kind=mpich ;; *) kind=openmpi ;; esac
+    ! command -v "mpicc.$kind" "mpirun.$kind" >/dev/null || echo $kind
+}
+make_module() { # KIND FOLDER: the module of the command for that MPI
+    "mpicc.$1" -shared -fPIC -O1 -std=gnu17 -w -I"$source/src" -I"$source/include" -o "$2/libctkd_mpi.so" \
+        "$source"/src/dist/dist_mpi.c "$source"/src/util/{error,clock}.c
+}
 use_launcher "$launcher_kind"
