@@ -7,14 +7,18 @@ set -euo pipefail
 source "$(dirname "$0")/../support/work_folder.bash"
 source "$source/tests/support/launcher.bash"
 source "$source/tests/support/tiny_data.bash"
+source "$source/tests/support/same_run.bash"
 tiny_data data 16 200 50
 run="$ctkd train data.set=mnist:data student.network=resnet8 data.pad_to=32 train.threads=1 train.slices=4
     train.batch=40 train.epochs=4 train.log_every=1 optimizer.lr=0.01"
 expect 0 $run run.dir=whole
 host=$(hostname)
 
-begin() { # two ranks in the background, until they have made some steps
+begin() {
     rm -rf hurt
+    begin_in_place
+}
+begin_in_place() { # two ranks in the background, until they have made some steps
     launch 2 $run run.dir=hurt >stdout 2>stderr </dev/null &
     launcher=$!
     until grep -qs "\"step\": $((2 + RANDOM % 14))," hurt/log.jsonl; do
@@ -28,7 +32,13 @@ rank() { # the process of rank $1
         ! tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qE "^(OMPI_COMM_WORLD_RANK|PMI_RANK)=$1$" || echo "$pid"
     done | head -n 1
 }
-mpirun_process() { pgrep -P $launcher | head -n 1; } # below timeout
+mpirun_process() { # below a shell and timeout, which do not end with it
+    local pid=$launcher
+    while [ "$pid" ]; do
+        case $(cat "/proc/$pid/comm" 2>/dev/null) in mpirun* | mpiexec* | orterun*) echo "$pid" && return ;; esac
+        pid=$(pgrep -P "$pid" | head -n 1)
+    done
+}
 strike() { # SIGNAL WHO...: in the middle of a run; of another one if that was over before
     for _ in 1 2 3 4 5 6; do
         begin
@@ -37,8 +47,15 @@ strike() { # SIGNAL WHO...: in the middle of a run; of another one if that was o
     done
     fail "SIG$1 to ${*:2}: six runs were over before it came"
 }
-# ended KIND: the launcher is gone within a minute, with its ranks, and the run resumes on $1 ranks.
+# ended KIND [0]: the launcher is gone within a minute, with its ranks and, unless 0 is allowed, with a status that says
+# so; and the run resumes.
 ended() {
+    ended_within "$1"
+    [ $status -ne 0 ] || [ "${2:-}" = 0 ] || fail "$1: status 0"
+    mv stderr why
+    resumed "$1"
+}
+ended_within() {
     status=0
     SECONDS=0
     wait $launcher || status=$?
@@ -47,11 +64,54 @@ ended() {
         sleep 0.1
     done
     ! pgrep -f "$ctkd train .*run.dir=hurt" >/dev/null && [ $SECONDS -lt 60 ] || fail "$1: still there after $SECONDS s"
-    [ $status -ne 0 ] || fail "$1: status 0"
-    mv stderr why
+}
+resumed() { # on another number of ranks
     local ranks=$((1 << RANDOM % 3))
     if [ "$ranks" -eq 1 ]; then expect 0 $run run.dir=hurt --resume; else expect 0 launch "$ranks" $run run.dir=hurt --resume; fi
-    cmp whole/last.safetensors hurt/last.safetensors || fail "$1: other weights after it was resumed on $ranks ranks"
+    (same_run whole hurt) || fail "$1: other bits after it was resumed on $ranks ranks"
+}
+late() { # train.max_minutes: after one step or more; a shorter one if the run was over before
+    local limit=$((1 + RANDOM % 200)) # ms
+    for (( ; ; limit = (limit + 1) / 2)); do
+        rm -rf hurt
+        launch 2 $run run.dir=hurt train.max_minutes="$(printf '%d.%06d' $((limit / 60000)) $((limit * 1000 / 60 % 1000000)))" \
+            >stdout 2>stderr </dev/null &
+        launcher=$!
+        ended "train.max_minutes" 0
+        [ $status -ne 0 ] || [ $limit -eq 1 ] || continue
+        [ $status -eq 75 ] || fail "train.max_minutes: status $status, expected 75"
+        grep -q "^ctkd: train.max_minutes reached at epoch .*; resume with: " why || fail "train.max_minutes: no message"
+        break
+    done
+}
+
+# The disk of the run fills up: rank 0 says so, once, with what it could not write, and the last checkpoint is intact.
+disk=
+filled=0
+if [ "$(id -u)" -eq 0 ] && mkdir disk && mount -t tmpfs -o size=8m ctkd disk 2>/dev/null; then
+    disk=$PWD/disk
+    trap 'umount "$disk"; rm -rf "$folder"' EXIT
+else
+    echo "not run: a full disk (only root can mount one of its own)"
+fi
+fill() {
+    [ -n "$disk" ] || return 0
+    for _ in 1 2 3 4 5 6; do # another run if that was over before
+        rm -rf hurt disk/*
+        mkdir disk/run
+        ln -s disk/run hurt
+        begin_in_place
+        head -c 100M /dev/zero >disk/filler 2>/dev/null || true
+        ended_within "a full disk"
+        [ $status -eq 0 ] || break
+    done
+    [ $status -eq 1 ] || fail "a full disk: status $status, expected 1"
+    [ "$(grep -c "^ctkd" stderr)" -eq 1 ] && grep -qE "^ctkd: rank 0 on $host: .*: No space left on device" stderr ||
+        fail "a full disk: expected one message of rank 0"
+    rm disk/filler
+    resumed "a full disk"
+    rm hurt
+    filled=$((filled + 1))
 }
 for ((i = 0; i < ${CTKD_FAULTS:-1}; i++)); do
     strike KILL rank $((RANDOM % 2))
@@ -75,7 +135,10 @@ for ((i = 0; i < ${CTKD_FAULTS:-1}; i++)); do
     sleep 0.2
     kill -KILL "$(rank 1)"
     ended "a stopped rank is killed"
+    late
+    fill
 done
+[ -z "$disk" ] || echo "$filled full disks"
 
 # A rank that hangs is named, and the last step is saved.
 rm -rf hurt
@@ -92,15 +155,37 @@ refuses() {
     local wanted=$1 text=$2
     shift 2
     status=0
-    timeout 60 "$mpirun" -n 1 $run run.dir=refused : -n 1 $run run.dir=refused "$@" >stdout 2>stderr || status=$?
+    timeout 200 "$mpirun" -n 1 $run run.dir=refused : -n 1 $run run.dir=refused "$@" >stdout 2>stderr || status=$?
     [ $status -eq "$wanted" ] && [ "$(grep -c "^ctkd" stderr)" -eq 1 ] && grep -qE "^ctkd( train)?: $text" stderr ||
         fail "status $status, expected $wanted and once: $text"
     [ ! -e refused ] || fail "a directory was made before: $text"
 }
 tiny_data other 16 100 50
 refuses 1 "rank 1 on $host: optimizer.lr: found '0.2', expected '0.01" optimizer.lr=0.2
+elsewhere() { # STATUS TEXT ENVIRONMENT_OR_COMMAND...: the same, with these words instead of the command of the second rank
+    local wanted=$1 text=$2
+    shift 2
+    local second=("$@" ${run#"$ctkd"})
+    status=0
+    timeout 200 "$mpirun" -n 1 $run run.dir=refused : -n 1 "${second[@]}" run.dir=refused >stdout 2>stderr || status=$?
+    [ $status -eq "$wanted" ] && [ "$(grep -c "^ctkd" stderr)" -eq 1 ] && grep -qE "^ctkd( train)?: $text" stderr ||
+        fail "status $status, expected $wanted and once: $text"
+    [ ! -e refused ] || fail "a directory was made before: $text"
+}
+elsewhere 1 "rank 1 on $host: kernels: found 'portable', expected '(avx2|avx512)' as on rank 0" env CTKD_MAX_ISA=portable "$ctkd"
+elsewhere 1 "rank 1 on $host: oneDNN: found '[^']*SSE4.1', expected '[^']*' as on rank 0" env ONEDNN_MAX_CPU_ISA=SSE41 "$ctkd"
+mkdir newer
+cp "$ctkd" "$(dirname "$ctkd")"/libctkd_mpi.so newer/
+echo >>newer/ctkd # runs as before
+elsewhere 1 "rank 1 on $host: program \(SHA-256\): found '[0-9a-f]{64}', expected '[0-9a-f]{64}' as on rank 0" newer/ctkd
+mkdir empty
+cp "$ctkd" empty/
+elsewhere 1 "OMPI_COMM_WORLD_SIZE asks for several processes, and this ctkd is built without MPI: no libctkd_mpi.so in " empty/ctkd
 refuses 1 "rank 1 on $host: number of training images: found '100', expected '200' as on rank 0" data.set=mnist:other
 refuses 1 "rank 1 on $host: .*nowhere" data.set=mnist:nowhere
+cp -r data changed
+printf '\1' | dd of=changed/train-images-idx3-ubyte bs=1 seek=5000 conv=notrunc status=none
+refuses 1 "rank 1 on $host: training images \(SHA-256\): found '[0-9a-f]{64}', expected '[0-9a-f]{64}' as on rank 0" data.set=mnist:changed
 expect 1 launch 4 $run run.dir=refused train.batch=3
 [ "$(grep -c '^ctkd: rank . on .*: train.batch: found 4 ranks for batches of 3 images' stderr)" -eq 1 ] || fail "more ranks than images"
 expect 2 launch 2 $run run.dir=refused nonsense=1

@@ -15,9 +15,8 @@ for kind in openmpi mpich; do
     cp "$build/mpi_ranks" "$kind/"
     if [ "$kind" = "$launcher_kind" ]; then
         cp "$build/libctkd_mpi.so" "$kind/"
-    elif command -v "mpicc.$kind" "mpirun.$kind" >/dev/null; then
-        "mpicc.$kind" -shared -fPIC -O1 -std=gnu17 -w -I"$source/src" -I"$source/include" -o "$kind/libctkd_mpi.so" \
-            "$source"/src/dist/dist_mpi.c "$source"/src/util/{error,clock}.c
+    elif [ "$kind" = "$(other_launcher)" ]; then
+        make_module "$kind" "$kind"
     else
         continue
     fi
@@ -79,6 +78,26 @@ done
 refuses SLURM_STEP_NUM_TASKS=3 "srun has started 3 processes without MPI, "
 SLURM_STEP_NUM_TASKS=1 ./mpi_ranks check 8 >out 2>err
 cmp out ../"$launcher_kind.8.1"
+# A module of another version of ctkd, a library that is none, and what is no library
+foreign() { # C of the library
+    printf '#include "dist/transport.h"\n%s\n' "$1" | cc -shared -fPIC -I"$source/src" -I"$source/include" -x c -o libctkd_mpi.so -
+}
+refuses_module() { # TEXT
+    local status=0
+    OMPI_COMM_WORLD_SIZE=2 ./mpi_ranks check 8 2>err || status=$?
+    [ $status -eq 1 ] && [ "$(wc -l <err)" -eq 1 ] && grep -qE "^mpi_ranks: $1$" err || {
+        cat err
+        echo "found status $status, expected 1 and: $1" >&2
+        exit 1
+    }
+}
+version=$("$ctkd" --version)
+foreign 'const struct ctkd__transport ctkd__transport_mpi = { .name = "MPI", .made_for = "0.0.0" };'
+refuses_module "$PWD/libctkd_mpi.so: made for ctkd 0.0.0, expected ${version#ctkd }"
+foreign 'extern int none; int none;'
+refuses_module "$PWD/libctkd_mpi.so: no module of ctkd"
+echo "no library" >libctkd_mpi.so
+refuses_module "cannot load $PWD/libctkd_mpi.so: .+"
 mv other.so libctkd_mpi.so
 # Alone, although somebody tells of two: a launcher of another MPI
 for name in OMPI_COMM_WORLD_SIZE PMI_SIZE; do
