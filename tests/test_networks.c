@@ -6,14 +6,12 @@
 #include <stdlib.h>
 
 #include "ctkd/loss.h"
-#include "ctkd/random.h"
 #include "nn/models/models.h"
+#include "support/drawn.h"
 #include "support/engine_rig.h"
 #include "train/step.h"
 
-/* As in networks.py. */
-enum { N_MAX = 6, CLASSES = 10, SAMPLES = 8 };
-enum { MAJOR_PIXELS = 1 << 20, MAJOR_DIRECTIONS = 1 << 21, MAJOR_TAPS = 1 << 23 };
+enum { N_MAX = 6, CLASSES = DRAWN_CLASSES, SAMPLES = DRAWN_SAMPLES };
 
 struct network {
     const char *name;
@@ -37,53 +35,6 @@ struct fixture {
     int32_t labels[N_MAX];
 };
 
-static float draw_normal(const struct fixture *fixture, size_t major, size_t minor)
-{
-    return ctkd_random_normal(fixture->seed, CTKD_RANDOM_TEST, major, minor);
-}
-
-/* Element i of a parameter: He's deviation for weights, near their defaults for
- * batch norm. */
-static float draw(const struct fixture *fixture, size_t index, size_t i)
-{
-    const struct ctkd__parameter *const parameter = &fixture->graph->parameters[index];
-    const size_t fan_in = ctkd__parameter_elements(parameter) / parameter->shape[0];
-    if (parameter->role == CTKD__ROLE_VARIANCE)
-        return 0.75f + 0.5f * ctkd_random_uniform(fixture->seed, CTKD_RANDOM_TEST, index, i);
-    if (parameter->rank > 1)
-        return (float)sqrt(2.0 / (double)fan_in) * draw_normal(fixture, index, i);
-    if (parameter->role == CTKD__ROLE_WEIGHT)
-        return 1.0f + 0.125f * draw_normal(fixture, index, i);
-    return 0.125f * draw_normal(fixture, index, i);
-}
-
-static float *add_like(struct ctkd__tensors *list, const struct ctkd__parameter *parameter)
-{
-    int64_t shape[4];
-    for (int i = 0; i < 4; i++)
-        shape[i] = (int64_t)parameter->shape[i];
-    struct ctkd__tensor *tensor;
-    ctkd_error err = { 0 };
-    check_ok(
-        ctkd__tensors_add(list, parameter->name, CTKD__F32, parameter->rank, shape, &tensor, &err),
-        &err);
-    return tensor->data;
-}
-
-static void fill_values(struct fixture *fixture)
-{
-    for (size_t index = 0; index < (size_t)fixture->graph->n_parameters; index++) {
-        const struct ctkd__parameter *const parameter = &fixture->graph->parameters[index];
-        float *const values = add_like(&fixture->values, parameter);
-        float *const direction = add_like(&fixture->directions, parameter);
-        const size_t n = ctkd__parameter_elements(parameter);
-        for (size_t i = 0; i < n; i++) {
-            values[i] = draw(fixture, index, i);
-            direction[i] = draw_normal(fixture, MAJOR_DIRECTIONS + index, i);
-        }
-    }
-}
-
 static void fill_taps(struct fixture *fixture)
 {
     const int count = fixture->graph->n_taps;
@@ -102,7 +53,7 @@ static void fill_taps(struct fixture *fixture)
                  &err);
         float *const direction = tensor->data;
         for (size_t j = 0; j < ctkd__tensor_elements(tensor); j++)
-            direction[j] = draw_normal(fixture, MAJOR_TAPS + (size_t)i, j);
+            direction[j] = drawn_tap_direction(fixture->seed, (size_t)i, j);
         fixture->tap_nodes[i] = tap->node;
     }
 }
@@ -121,15 +72,12 @@ static void fixture_init(struct fixture *fixture, const struct network *network)
                                            CLASSES };
     ctkd_error err = { 0 };
     check_ok(ctkd__model_build(network->name, &args, &fixture->graph, &err), &err);
-    fill_values(fixture);
+    drawn_parameters(fixture->graph, fixture->seed, &fixture->values, &fixture->directions);
     fill_taps(fixture);
     const size_t pixels = fixture->n * network->channels * network->side * network->side;
-    fixture->x = malloc(pixels * sizeof *fixture->x);
-    assert_non_null(fixture->x);
-    for (size_t i = 0; i < pixels; i++)
-        fixture->x[i] = draw_normal(fixture, MAJOR_PIXELS, i);
-    for (int32_t i = 0; i < N_MAX; i++)
-        fixture->labels[i] = (7 * i + 3) % CLASSES;
+    fixture->x = drawn_pixels(fixture->seed, pixels);
+    for (size_t i = 0; i < N_MAX; i++)
+        fixture->labels[i] = drawn_label(i);
 }
 
 static void fixture_fini(struct fixture *fixture)
@@ -143,41 +91,11 @@ static void fixture_fini(struct fixture *fixture)
     golden_close(fixture->golden);
 }
 
-/* How far a tensor is from its golden entry, relative to its norm, to which `floor` is added: some
-   gradients are 0, so that all of ours is rounding (a bias before a batch norm, also before a
-   convolution in between). */
-struct difference {
-    double norm, projection; /* of the norms; of the projections on a random direction */
-    double element;          /* largest of the chosen elements, relative to the rms */
-};
-
-/* `expected`: index, norm, projection, and `samples` elements. */
-static struct difference compare(const float *expected, size_t index, size_t samples,
-                                 const float *values, const float *direction, size_t n,
-                                 double floor)
-{
-    assert_int_equal((int)expected[0], (int)index);
-    double squares = 0, projection = 0;
-    for (size_t i = 0; i < n; i++) {
-        squares += (double)values[i] * (double)values[i];
-        projection += (double)values[i] * (double)direction[i];
-    }
-    assert_true(isfinite(squares));
-    const double norm = (double)expected[1], scale = norm + floor;
-    struct difference d = { fabs(sqrt(squares) - norm) / scale,
-                            fabs(projection - (double)expected[2]) / scale, 0 };
-    for (size_t i = 0; i < samples; i++)
-        d.element = fmax(
-            d.element, fabs((double)values[i * (n - 1) / (SAMPLES - 1)] - (double)expected[3 + i]) *
-                           sqrt((double)n) / scale);
-    return d;
-}
-
 /* `suffix` of the entry's name: "" for the loss of labels, ".taps" for that
  * with terms of taps. */
-static struct difference compare_parameter(const struct fixture *fixture, size_t index,
-                                           const struct ctkd__tensors *list, const char *suffix,
-                                           double floor)
+static struct drawn_difference compare_parameter(const struct fixture *fixture, size_t index,
+                                                 const struct ctkd__tensors *list,
+                                                 const char *suffix, double floor)
 {
     const char *const name = fixture->graph->parameters[index].name;
     const size_t samples = suffix[0] ? 0 : SAMPLES;
@@ -185,8 +103,9 @@ static struct difference compare_parameter(const struct fixture *fixture, size_t
     snprintf(entry, sizeof entry, "%s%s", name, suffix);
     const struct ctkd__tensor *const tensor = ctkd__tensors_find(list, name);
     assert_non_null(tensor);
-    return compare(golden_get(fixture->golden, entry, 3 + samples), index, samples, tensor->data,
-                   fixture->directions.items[index].data, ctkd__tensor_elements(tensor), floor);
+    return drawn_compare(golden_get(fixture->golden, entry, 3 + samples), index, samples,
+                         tensor->data, fixture->directions.items[index].data,
+                         ctkd__tensor_elements(tensor), floor);
 }
 
 /* The values of a tap; mode: "train" or "eval". */
@@ -196,9 +115,9 @@ static void check_tap(const struct fixture *fixture, size_t index, const char *m
     const struct ctkd__tensor *const direction = &fixture->tap_directions.items[index];
     char entry[32];
     snprintf(entry, sizeof entry, "%s.%s", fixture->graph->taps[index].name, mode);
-    const struct difference d =
-        compare(golden_get(fixture->golden, entry, 3 + SAMPLES), index, SAMPLES, values,
-                direction->data, ctkd__tensor_elements(direction), 1e-4);
+    const struct drawn_difference d =
+        drawn_compare(golden_get(fixture->golden, entry, 3 + SAMPLES), index, SAMPLES, values,
+                      direction->data, ctkd__tensor_elements(direction), 1e-4);
     check_close(d.norm, 0, 0, 1e-5 * fixture->amplification);
     check_close(d.projection, 0, 0, 1e-4 * fixture->amplification);
     check_close(d.element, 0, 0, 1e-4 * fixture->amplification);
@@ -207,7 +126,7 @@ static void check_tap(const struct fixture *fixture, size_t index, const char *m
 static void check_state(const struct fixture *fixture, size_t index,
                         const struct ctkd__tensors *list)
 {
-    const struct difference d = compare_parameter(fixture, index, list, "", 1e-4);
+    const struct drawn_difference d = compare_parameter(fixture, index, list, "", 1e-4);
     check_close(d.norm, 0, 0, 1e-5 * fixture->amplification);
     check_close(d.projection, 0, 0, 1e-4 * fixture->amplification);
     check_close(d.element, 0, 0, 1e-4 * fixture->amplification);
@@ -239,7 +158,8 @@ static void check_gradients(const struct fixture *fixture, const struct ctkd__te
     for (int i = 0; i < fixture->graph->n_parameters; i++) {
         if (fixture->graph->parameters[i].role > CTKD__ROLE_BIAS)
             continue;
-        const struct difference d = compare_parameter(fixture, (size_t)i, list, suffix, floor);
+        const struct drawn_difference d =
+            compare_parameter(fixture, (size_t)i, list, suffix, floor);
         check_close(d.norm, 0, 0, 0.1);
         check_close(d.projection, 0, 0, 0.3);
         count++;
@@ -482,7 +402,8 @@ static void a_step_in_groups_agrees_with_pytorch(void **state)
         const float *const before = ctkd__tensors_find(&fixture.values, p->name)->data;
         for (size_t j = 0; j < ctkd__parameter_elements(p) && p->role <= CTKD__ROLE_BIAS; j++)
             values[j] = before[j] - values[j];
-        const struct difference d = compare_parameter(&fixture, (size_t)i, &moved, ".groups", 1e-4);
+        const struct drawn_difference d =
+            compare_parameter(&fixture, (size_t)i, &moved, ".groups", 1e-4);
         check_close(d.norm, 0, 0, p->role <= CTKD__ROLE_BIAS ? 1e-3 : 1e-5);
         check_close(d.projection, 0, 0, p->role <= CTKD__ROLE_BIAS ? 1e-3 : 1e-4);
     }
