@@ -29,6 +29,18 @@ static ctkd_status try_step(struct ctkd__session *session, const struct ctkd__ba
     return status;
 }
 
+/* The batch after `batch`, when the step to come looks ahead, as in a run. */
+static ctkd_status expect(struct ctkd__session *session, const struct ctkd__batch *batch,
+                          struct ctkd__batch *next, ctkd_error *err)
+{
+    *next = (struct ctkd__batch){ 0 };
+    if (!session->looks_ahead || batch->n == 0)
+        return CTKD_OK;
+    const ctkd_status status = ctkd__loader_next(session->data.train, next, err);
+    ctkd__step_expect(session->step, next);
+    return status;
+}
+
 /* Steps as the run would make them, in a session that is thrown away. The report of the first one,
    the median of their times, and what ranks exchanged. */
 static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__examination *out,
@@ -36,7 +48,7 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__examina
 {
     double times[STEPS];
     size_t n = 0;
-    struct ctkd__batch batch;
+    struct ctkd__batch batch, next = { 0 };
     struct ctkd__step_report report;
     struct ctkd__dist_counts counts[CTKD__TOPICS];
     const double began = ctkd__clock_seconds();
@@ -45,7 +57,11 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__examina
     ctkd__rank_trial_count(session->dist, counts);
     ctkd__loader_start(session->data.train, 1, 0);
     while (!last) {
-        status = ctkd__loader_next(session->data.train, &batch, err);
+        batch = next;
+        if (batch.n == 0)
+            status = ctkd__loader_next(session->data.train, &batch, err);
+        if (status == CTKD_OK)
+            status = expect(session, &batch, &next, err);
         if (status != CTKD_OK || batch.n == 0)
             break;
         const double start = ctkd__clock_seconds();

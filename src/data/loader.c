@@ -14,8 +14,8 @@
 #include "util/thread.h"
 
 enum {
-    AHEAD = 2,         /* batches that wait for the step */
-    SLOTS = AHEAD + 1, /* and the one that the step holds */
+    AHEAD = 2,             /* batches that wait for the step */
+    SLOTS_MAX = AHEAD + 2, /* and those that the step holds */
     SIDE_MAX = 1 << 16,
     READERS = 4 /* of files: enough for a disk that answers in turn, and for a network */
 };
@@ -39,9 +39,11 @@ struct ctkd__loader {
     uint32_t *order;                       /* [samples] of this epoch; the thread's own */
     uint8_t *raster, *plane; /* the thread's own, for a strong view: [channels of the data][height]
                                 [width], [height][width]; NULL without */
-    struct batch_slot slots[SLOTS];
-    uint64_t waited_ns;               /* only the caller's thread uses it */
-    struct ctkd__file_batches *files; /* NULL: images in memory; else slot 0 alone, and no thread */
+    struct batch_slot slots[SLOTS_MAX];
+    size_t n_slots;
+    uint64_t waited_ns; /* only the caller's thread uses it */
+    struct ctkd__file_batches
+        *files; /* NULL: images in memory; else no batch waits, and no thread */
 
     pthread_t thread;
     pthread_mutex_t lock; /* over all that follows */
@@ -175,7 +177,7 @@ static void *loader_run(void *argument)
         if (ordered != generation)
             order_make(loader, epoch);
         ordered = generation;
-        slot_fill(loader, epoch, batch, &loader->slots[batch % SLOTS]);
+        slot_fill(loader, epoch, batch, &loader->slots[batch % loader->n_slots]);
         pthread_mutex_lock(&loader->lock);
         if (loader->generation == generation) {
             loader->filled++;
@@ -286,7 +288,7 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
         loader->plane = malloc(plane);
         complete = complete && loader->raster && loader->plane;
     }
-    for (size_t i = 0; i < (loader->images->source ? 1 : SLOTS); i++) {
+    for (size_t i = 0; i < loader->n_slots; i++) {
         struct batch_slot *slot = &loader->slots[i];
         slot->x = aligned_alloc(64, bytes);
         slot->labels = malloc(batch * sizeof *slot->labels);
@@ -302,7 +304,7 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
 
 static void loader_free(struct ctkd__loader *loader)
 {
-    for (size_t i = 0; i < SLOTS; i++) {
+    for (size_t i = 0; i < SLOTS_MAX; i++) {
         free(loader->slots[i].x);
         free(loader->slots[i].strong);
         free(loader->slots[i].labels);
@@ -421,13 +423,15 @@ ctkd_status ctkd__loader_create(const struct ctkd__images *images,
         return ctkd__fail(err, CTKD_ENOMEM, "loader: out of memory");
     loader->images = images;
     loader->config = *config;
+    loader->n_slots = (images->source ? 0 : (size_t)AHEAD) + (config->holds_two ? 2 : 1);
     loader_shape(loader);
     status = loader_alloc(loader);
     if (status == CTKD_OK)
         status = choose_samples(loader);
     if (status != CTKD_OK) {
-        ctkd__fail(err, status, "loader: out of memory for %d batches of %zu images of %zux%zux%zu",
-                   SLOTS, config->batch, loader->channels, loader->height, loader->width);
+        ctkd__fail(err, status,
+                   "loader: out of memory for %zu batches of %zu images of %zux%zux%zu",
+                   loader->n_slots, config->batch, loader->channels, loader->height, loader->width);
         goto fail;
     }
     if (images->source) {
@@ -554,7 +558,7 @@ void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t firs
 static ctkd_status next_of_files(struct ctkd__loader *loader, struct ctkd__batch *batch,
                                  ctkd_error *err)
 {
-    struct batch_slot *const slot = &loader->slots[0];
+    struct batch_slot *const slot = &loader->slots[loader->taken % loader->n_slots];
     if (loader->generation == 0 || loader->taken >= loader->batches)
         return CTKD_OK;
     const size_t begin = loader->taken * loader->config.batch;
@@ -597,7 +601,7 @@ ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *b
         loader->waited_ns += ctkd__clock_ns() - begin;
     }
     if (more) {
-        const struct batch_slot *slot = &loader->slots[loader->taken++ % SLOTS];
+        const struct batch_slot *slot = &loader->slots[loader->taken++ % loader->n_slots];
         *batch = (struct ctkd__batch){ .n = slot->n,
                                        .x = slot->x,
                                        .labels = slot->labels,

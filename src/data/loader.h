@@ -37,6 +37,7 @@ struct ctkd__loader_config {
        batch; the other places are not written. 0 parts: there is one loader, which has all
        images. */
     size_t parts, part, group;
+    bool holds_two; /* the last two batches stay valid, not only the last one */
     size_t readers; /* of files: threads that read ahead; 0: the default number */
     size_t threads; /* of files: threads that decode ahead; 0: those of _use_team */
     uint64_t seed;
@@ -96,7 +97,8 @@ void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size
 /* Starts an epoch (counted from 1) at batch `first` (0 at the start; more when a run is resumed),
    also in the middle of another epoch. Before the first call there are no batches. */
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first);
-/* The next batch, valid until the next call of _next or _start; n is 0 when the epoch is over.
+/* The next batch, valid until the next call of _next (with holds_two: the one after it) or _start; n
+   is 0 when the epoch is over.
    Fails only where a file cannot be read, with its name. Allocates nothing for images in memory. */
 CTKD_NODISCARD ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch,
                                              ctkd_error *err);

@@ -17,6 +17,14 @@
 #include "util/error.h"
 #include "util/text.h"
 
+/* What the loader gave, not yet used: a batch, or why there is none. */
+struct fetched {
+    bool there;
+    struct ctkd__batch batch;
+    ctkd_status status;
+    ctkd_error err;
+};
+
 /* State of one call of ctkd__loop_run. */
 struct progress {
     const struct ctkd__loop *loop;
@@ -31,6 +39,7 @@ struct progress {
     bool stopping;                 /* all ranks have agreed to stop after the last step */
     bool warned;                   /* about the temperature */
     bool told_full;                /* that teacher.store takes no more */
+    struct fetched ahead;          /* the images of the step after the next */
     /* The student's predictions of the test images at an evaluation that may be the last one:
        evaluation.json is written from them. */
     struct ctkd__predictions kept;
@@ -45,14 +54,23 @@ static bool writes(const struct progress *p)
 }
 
 /* The word on which ranks agree between two steps: the number of a signal, and these bits. The
-   greatest word of all ranks counts, so a failure outranks the time limit, and that a signal. */
-enum { WORD_SIGNAL = 0xff, WORD_LATE = 0x100, WORD_FAILED = 0x200 };
+   greatest word of all ranks counts, so a failure outranks the time limit, and that a signal. Where
+   none of these is, there is a step, and the last bit tells whether any rank lacks the images of the
+   one after it. */
+enum {
+    WORD_BLIND = 1,
+    WORD_SIGNAL_AT = 1,
+    WORD_SIGNAL = 0x1fe,
+    WORD_LATE = 0x200,
+    WORD_FAILED = 0x400
+};
 
 /* The word of this rank; for train.max_minutes the clock of rank 0 counts. */
 static uint64_t own_word(const struct progress *p, bool failed)
 {
     const bool late = p->late && writes(p);
-    const uint64_t signal = p->loop->stop ? (uint64_t)*p->loop->stop & WORD_SIGNAL : 0;
+    const uint64_t number = p->loop->stop ? (uint64_t)*p->loop->stop : 0;
+    const uint64_t signal = number << WORD_SIGNAL_AT & WORD_SIGNAL;
     return (late ? WORD_LATE : 0) | (failed ? WORD_FAILED : 0) | signal;
 }
 
@@ -62,7 +80,7 @@ static void take_word(struct progress *p, uint64_t word)
     p->late = (word & WORD_LATE) != 0;
     p->stopping = p->late || (word & WORD_SIGNAL) != 0;
     if (p->loop->stop && !*p->loop->stop)
-        *p->loop->stop = (int)(word & WORD_SIGNAL);
+        *p->loop->stop = (int)((word & WORD_SIGNAL) >> WORD_SIGNAL_AT);
 }
 
 /* Whether the run is in the stage before the main one. */
@@ -344,18 +362,32 @@ static ctkd_status without_images(struct progress *p, ctkd_status status, ctkd_e
 }
 
 /* The next training images, and how long they took. */
-static ctkd_status next_batch(struct ctkd__session *session, struct ctkd__batch *batch,
-                              struct ctkd__loading *loading, ctkd_error *err)
+static void fetch(struct ctkd__session *session, struct ctkd__loading *loading,
+                  struct fetched *fetched)
 {
     const uint64_t waited = ctkd__loader_waited_ns(session->data.train);
     const double begin = ctkd__clock_seconds();
-    const ctkd_status status = ctkd__loader_next(session->data.train, batch, err);
-    if (status != CTKD_OK || batch->n == 0)
-        return status;
+    *fetched = (struct fetched){ .there = true };
+    fetched->status = ctkd__loader_next(session->data.train, &fetched->batch, &fetched->err);
+    if (fetched->status != CTKD_OK || fetched->batch.n == 0)
+        return;
     loading->batches++;
     loading->seconds += ctkd__clock_seconds() - begin;
     loading->waited_ns += ctkd__loader_waited_ns(session->data.train) - waited;
-    return CTKD_OK;
+}
+
+/* The images of the next step, and of the one after it if the next one can use them. */
+static void fetch_ahead(struct progress *p, struct ctkd__loading *loading, struct fetched *now)
+{
+    struct ctkd__session *const session = p->loop->session;
+    const uint64_t limit = (uint64_t)session->config->train.max_steps;
+    const bool last = limit && session->state.step + 1 >= limit;
+    *now = p->ahead;
+    p->ahead.there = false;
+    if (!now->there)
+        fetch(session, loading, now);
+    if (session->looks_ahead && now->status == CTKD_OK && now->batch.n && !last)
+        fetch(session, loading, &p->ahead);
 }
 
 /* The images of the next step; batch->n is 0 at the end of the epoch. Sets p->stopping if the ranks
@@ -364,19 +396,24 @@ static ctkd_status next_images(struct progress *p, struct ctkd__batch *batch, ct
 {
     struct ctkd__session *const session = p->loop->session;
     struct ctkd__loading loading = session->state.loading;
-    ctkd_error unsaid = { 0 };
+    struct fetched now;
     ctkd__settled_release(p->settled);
-    const ctkd_status status = next_batch(session, batch, &loading, err ? err : &unsaid);
-    uint64_t word = own_word(p, status != CTKD_OK);
-    ctkd_status agreed =
-        ctkd__dist_max(session->dist, CTKD__CHANNEL_MAIN, &word, err ? err : &unsaid);
+    fetch_ahead(p, &loading, &now);
+    const bool sees = p->ahead.there && p->ahead.status == CTKD_OK && p->ahead.batch.n > 0;
+    uint64_t word = own_word(p, now.status != CTKD_OK) | (sees ? 0 : WORD_BLIND);
+    ctkd_status agreed = ctkd__dist_max(session->dist, CTKD__CHANNEL_MAIN, &word, err);
     ctkd__settled_hold(p->settled);
     session->state.loading = loading;
     if (agreed != CTKD_OK)
         return without_rank(p, agreed, err);
     take_word(p, word);
-    agreed = word >= WORD_FAILED ? ctkd__dist_agree(session->dist, status, err) : CTKD_OK;
-    return agreed == CTKD_OK ? CTKD_OK : without_images(p, agreed, err);
+    *batch = now.batch;
+    ctkd__step_expect(step_of(p), word & WORD_BLIND ? NULL : &p->ahead.batch);
+    if (word >= WORD_FAILED)
+        agreed = ctkd__dist_agree(session->dist, now.status, &now.err);
+    if (agreed == CTKD_OK)
+        return CTKD_OK;
+    return without_images(p, ctkd__fail(err, agreed, "%s", now.err.message), err);
 }
 
 /* Runs steps until the epoch ends, the run is stopped, or train.max_steps is reached. */
@@ -388,6 +425,7 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
     /* The views of an initial stage must not repeat the draws of the main stage. */
     const uint64_t views = session->state.epoch + (initial(p) ? (uint64_t)1 << 32 : 0);
     ctkd__loader_start(session->data.train, views, session->state.epoch_step);
+    p->ahead.there = false;
     while (!p->finished) {
         ctkd_status status = next_images(p, &batch, err);
         if (status != CTKD_OK || batch.n == 0 || p->stopping)

@@ -13,6 +13,7 @@
  * exchange, because message libraries make no progress by themselves. The tree is that of each
  * element alone, so neither the buckets nor the thread change a bit. Whoever needs all of the
  * gradient, such as the check that it is finite, clipping by norm and the update, waits in _finish.
+ * Until then the teacher answers the next batch (step_teacher.h).
  *
  * Without `overlap`, or where the transport is not concurrent, _finish makes the sum of all
  * parameters on CTKD__CHANNEL_MAIN.

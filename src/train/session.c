@@ -64,8 +64,18 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     memcpy(images->std, loader->std, sizeof images->std);
 }
 
+/* Whether a step computes the teacher's answers to the next batch while the ranks sum their gradients:
+   where each batch makes one pass. */
+static bool looks_ahead(const struct ctkd__config *config, bool views,
+                        const struct ctkd__dist *dist)
+{
+    return ctkd__dist_size(dist) > 1 && config->train.overlap && ctkd__dist_concurrent(dist) &&
+           config->teacher.path[0] && !views &&
+           ctkd__config_pass(config) == (size_t)config->train.batch;
+}
+
 /* The loader of the training images and, with data.dev, that of those held out. */
-static ctkd_status open_training_images(const struct ctkd__config *config, bool views,
+static ctkd_status open_training_images(const struct ctkd__config *config, bool views, bool two,
                                         const struct ctkd__loader_config *test,
                                         struct ctkd__data *data, ctkd_error *err)
 {
@@ -88,6 +98,7 @@ static ctkd_status open_training_images(const struct ctkd__config *config, bool 
     train.augment = config->data.augment == CTKD__AUGMENT_CROP_FLIP;
     train.crop_padding = 4;
     train.strong = views;
+    train.holds_two = two;
     if (status == CTKD_OK)
         status = ctkd__loader_create(images, &train, &data->train, err);
     ctkd__dev_part_free(&part);
@@ -117,7 +128,8 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
     if (status == CTKD_OK)
         status = ctkd__loader_create(&data->dataset->test, &test, &data->test, err);
     if (status == CTKD_OK && training)
-        status = open_training_images(config, views, &test, data, err);
+        status =
+            open_training_images(config, views, looks_ahead(config, views, dist), &test, data, err);
     if (status == CTKD_OK)
         describe_images(data, &test);
     else
@@ -540,6 +552,8 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                  &session->data, err);
     if (status == CTKD_OK)
         digest_data(session);
+    session->looks_ahead =
+        distil && looks_ahead(config, session->methods.needs & CTKD_NEEDS_VIEWS, dist);
     const struct ctkd__engine_config engine = ctkd__config_engine(config, dist);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&engine, &session->engine, err);

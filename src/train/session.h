@@ -61,6 +61,7 @@ struct ctkd__session {
     struct ctkd__training *training, *initial_training; /* initial: NULL without such a stage */
     struct ctkd__method_losses *method_losses, *initial_method_losses; /* NULL without a method */
     struct ctkd__training_step *step, *initial_step;
+    bool looks_ahead; /* ctkd__step_expect is of use: the loader holds two batches */
     struct ctkd__schedule schedule;
     float *logits; /* of an evaluated batch */
 };

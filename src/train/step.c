@@ -11,6 +11,7 @@
 #include "train/gradient_sum.h"
 #include "train/sgd.h"
 #include "train/step_checks.h"
+#include "train/step_teacher.h"
 #include "util/clock.h"
 #include "util/error.h"
 
@@ -40,6 +41,7 @@ struct ctkd__training_step {
        batch. NULL without. */
     float *sums, *theta_sums;
     const float *theta_gradient; /* of the last pass; NULL: a temperature without parameters */
+    struct ctkd__step_teacher teacher;          /* with a teacher */
     int row_labels, row_kd, row_sgd, row_ranks; /* of the profile */
 };
 
@@ -181,6 +183,7 @@ static bool allocate(struct ctkd__training_step *d)
             return false;
     }
     d->t = d->s + batch * k;
+    d->teacher = (struct ctkd__step_teacher){ .args = &d->args, .logits = d->t };
     d->ds = d->t + batch * k;
     d->ds_part = d->ds + batch * k;
     d->tau = d->ds_part + batch * k;
@@ -256,6 +259,14 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
     free(d->groups);
     free(d->base_lr);
     free(d);
+}
+
+void ctkd__step_expect(struct ctkd__training_step *d, const struct ctkd__batch *next)
+{
+    const bool one_pass = !d->sums && !has_views(d);
+    d->teacher.next = next && one_pass && d->args.teacher && ctkd__step_buckets(d)
+                          ? *next
+                          : (struct ctkd__batch){ 0 };
 }
 
 size_t ctkd__step_buckets(const struct ctkd__training_step *d)
@@ -521,45 +532,16 @@ static ctkd_status check_gradient(struct ctkd__training_step *d,
     return CTKD_OK;
 }
 
-/* Sets the random draws of a forward pass in training mode (dropout): student and teacher, and the
-   two views of a step, must not share any. `first` continues the draws within a batch. */
-static void set_draws(const struct ctkd__training_step *d, struct ctkd__training *training,
-                      bool is_teacher, ctkd_view view, size_t first)
+/* Waits for the sum of the ranks' gradients, and uses the time. */
+static ctkd_status finish_sum(struct ctkd__training_step *d, struct ctkd__step_position position,
+                              ctkd_error *err)
 {
-    const uint64_t pass = (is_teacher ? 2u : 0u) + (view == CTKD_VIEW_STRONG ? 1u : 0u);
-    ctkd__training_draws(training, (uint64_t)d->args.config->train.seed,
-                         4 * d->args.state->step + pass, first);
-}
-
-/* The teacher's logits and features of a view of the batch. A store holds only usual views. */
-static ctkd_status forward_teacher(struct ctkd__training_step *d,
-                                   struct ctkd__step_position position, ctkd_view view,
-                                   struct ctkd__step_report *report, ctkd_error *err)
-{
-    const struct ctkd__batch *const batch = position.batch;
-    struct ctkd__teacher_store *const store = d->args.store ? *d->args.store : NULL;
-    if (d->args.teacher->training)
-        set_draws(d, d->args.teacher->training, true, view, position.first);
-    ctkd_status status =
-        view == CTKD_VIEW_STRONG
-            ? ctkd__teacher_forward(d->args.teacher, batch->n, batch->strong, d->t, err)
-        : store ? ctkd__teacher_store_forward(store, batch, d->t, &report->teacher, err)
-                : ctkd__teacher_forward(d->args.teacher, batch->n, batch->x, d->t, err);
-    if (status == CTKD_OK)
-        status = ctkd__dist_gather_logits(d->args.dist, batch->n, d->t, d->args.classes, err);
-    if (status != CTKD_OK)
-        return status;
-    return ctkd__step_check_logits(position, "teacher's", d->args.classes, d->t,
-                                   "damaged weights, or a wrong teacher.mean or .std", err);
-}
-
-/* Waits for the sum of the ranks' gradients. */
-static ctkd_status finish_sum(struct ctkd__training_step *d, size_t n, ctkd_error *err)
-{
+    ctkd__step_teacher_look_ahead(&d->teacher, position);
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
     const ctkd_status status = ctkd__gradient_sum_finish(d->ranks, err);
     if (d->args.profile)
-        ctkd__profile_add_all(d->args.profile, d->row_ranks, ctkd__clock_ns() - start, n);
+        ctkd__profile_add_all(d->args.profile, d->row_ranks, ctkd__clock_ns() - start,
+                              position.batch->n);
     return status;
 }
 
@@ -570,11 +552,12 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct ctkd__step_pos
     const struct ctkd__batch *const batch = position.batch;
     const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
     float *const logits = in_initial(d) ? NULL : d->s, *const ds = in_initial(d) ? NULL : d->ds;
-    ctkd_status status =
-        d->args.teacher ? forward_teacher(d, position, view, report, err) : CTKD_OK;
+    ctkd_status status = d->args.teacher ? ctkd__step_teacher_answer(&d->teacher, position, view,
+                                                                     &report->teacher, err)
+                                         : CTKD_OK;
     if (status == CTKD_OK && d->args.method_losses)
         ctkd__method_losses_give_inputs(d->args.method_losses);
-    set_draws(d, d->args.training, false, view, position.first);
+    ctkd__step_draws(&d->args, d->args.training, false, view, position);
     if (status == CTKD_OK)
         status = ctkd__training_forward(d->args.training, batch->n, x, logits, err);
     if (status == CTKD_OK && logits)
@@ -588,7 +571,7 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct ctkd__step_pos
     if (status == CTKD_OK)
         status = ctkd__training_backward(d->args.training, ds, err);
     if (status == CTKD_OK && d->ranks)
-        status = finish_sum(d, batch->n, err);
+        status = finish_sum(d, position, err);
     return status;
 }
 

@@ -79,6 +79,11 @@ ctkd_status ctkd__step_gradients(struct ctkd__training_step *step, const struct 
                                  ctkd_error *err);
 void ctkd__step_update(struct ctkd__training_step *step, size_t n, double lr_factor);
 
+/* Before _gradients: the batch of the step after it, in the same epoch, which must stay valid until
+   that step; NULL or n 0: none. Where gradients are summed beside the backward pass, and a batch
+   makes one pass, the teacher answers it while the sum is completed. All ranks call it alike. */
+void ctkd__step_expect(struct ctkd__training_step *step, const struct ctkd__batch *next);
+
 /* With several ranks, the parts in which the gradients are summed beside the backward pass; 0: they
    are summed behind it. */
 size_t ctkd__step_buckets(const struct ctkd__training_step *step);

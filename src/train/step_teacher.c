@@ -1,0 +1,65 @@
+#include "train/step_teacher.h"
+
+#include "util/error.h"
+
+void ctkd__step_draws(const struct ctkd__step_args *args, struct ctkd__training *training,
+                      bool is_teacher, ctkd_view view, struct ctkd__step_position position)
+{
+    const uint64_t pass = (is_teacher ? 2u : 0u) + (view == CTKD_VIEW_STRONG ? 1u : 0u);
+    /* Of the run; the position may be that of the step to come. */
+    const uint64_t step = args->state->step + position.step - 1 - args->state->epoch_step;
+    ctkd__training_draws(training, (uint64_t)args->config->train.seed, 4 * step + pass,
+                         position.first);
+}
+
+static ctkd_status forward(const struct ctkd__step_teacher *t, struct ctkd__step_position position,
+                           ctkd_view view, struct ctkd__teacher_store_counts *counts,
+                           ctkd_error *err)
+{
+    const struct ctkd__step_args *const args = t->args;
+    const struct ctkd__batch *const batch = position.batch;
+    struct ctkd__teacher_store *const store = args->store ? *args->store : NULL;
+    if (args->teacher->training)
+        ctkd__step_draws(args, args->teacher->training, true, view, position);
+    ctkd_status status =
+        view == CTKD_VIEW_STRONG
+            ? ctkd__teacher_forward(args->teacher, batch->n, batch->strong, t->logits, err)
+        : store ? ctkd__teacher_store_forward(store, batch, t->logits, counts, err)
+                : ctkd__teacher_forward(args->teacher, batch->n, batch->x, t->logits, err);
+    if (status == CTKD_OK)
+        status = ctkd__dist_gather_logits(args->dist, batch->n, t->logits, args->classes, err);
+    if (status != CTKD_OK)
+        return status;
+    return ctkd__step_check_logits(position, "teacher's", args->classes, t->logits,
+                                   "damaged weights, or a wrong teacher.mean or .std", err);
+}
+
+ctkd_status ctkd__step_teacher_answer(struct ctkd__step_teacher *t,
+                                      struct ctkd__step_position position, ctkd_view view,
+                                      struct ctkd__teacher_store_counts *counts, ctkd_error *err)
+{
+    const bool answered =
+        t->ahead.there && t->ahead.epoch == position.epoch && t->ahead.step == position.step;
+    t->ahead.there = false;
+    if (!answered)
+        return forward(t, position, view, counts, err);
+    *counts = t->ahead.counts;
+    return t->ahead.err.status == CTKD_OK
+               ? CTKD_OK
+               : ctkd__fail(err, t->ahead.err.status, "%s", t->ahead.err.message);
+}
+
+void ctkd__step_teacher_look_ahead(struct ctkd__step_teacher *t,
+                                   struct ctkd__step_position position)
+{
+    const struct ctkd__step_position next = { position.epoch, position.step + 1, &t->next, 0 };
+    if (t->next.n == 0)
+        return;
+    t->ahead.there = true;
+    t->ahead.epoch = next.epoch;
+    t->ahead.step = next.step;
+    t->ahead.err = (ctkd_error){ .status = CTKD_OK };
+    t->ahead.counts = (struct ctkd__teacher_store_counts){ 0 };
+    (void)forward(t, next, CTKD_VIEW_ONLY, &t->ahead.counts, &t->ahead.err);
+    t->next.n = 0;
+}
