@@ -81,7 +81,7 @@ static ctkd_status open_store(struct ctkd__session *session, ctkd_error *err)
 {
     char note[CTKD__STORE_NOTE];
     const ctkd_status status = ctkd__session_open_store(session, note, err);
-    if (note[0])
+    if (note[0] && ctkd__dist_rank(session->dist) == 0)
         fprintf(stderr, "teacher.store: %s\n", note);
     return status;
 }
@@ -94,17 +94,18 @@ static void show_resumed(const struct ctkd__session *session, const struct ctkd_
             session->state.epoch, session->state.epoch_step, session->schedule.steps_per_epoch);
 }
 
-/* Evaluates the teacher on the test images, on all ranks. */
+/* Evaluates the teacher on the test images and opens its store, on all ranks. */
 static ctkd_status measure_teacher(struct ctkd__session *session, struct ctkd__scores *scores,
                                    ctkd_error *err)
 {
     if (!session->teacher)
         return CTKD_OK;
     ctkd_status status = ctkd__session_evaluate_teacher(session, scores, err);
-    if (status != CTKD_OK || ctkd__dist_rank(session->dist) > 0)
+    if (status != CTKD_OK)
         return status;
-    show_teacher(session, scores);
-    return session->dist ? CTKD_OK : open_store(session, err);
+    if (ctkd__dist_rank(session->dist) == 0)
+        show_teacher(session, scores);
+    return open_store(session, err);
 }
 
 /* Creates or opens the run directory; of several ranks only the first has one. */

@@ -94,8 +94,9 @@ size_t ctkd__ranks_shared(const struct ctkd__rank_place *places, size_t rank)
 /* Paths of files and numbers of threads may differ between hosts. */
 static bool is_of_host(const char *key)
 {
-    static const char *const keys[] = { "data.set",     "data.readers", "data.threads",
-                                        "teacher.path", "threads",      "train.threads" };
+    static const char *const keys[] = { "data.set",     "data.readers",  "data.threads",
+                                        "teacher.path", "teacher.store", "threads",
+                                        "train.threads" };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (strcmp(key, keys[i]) == 0)
             return true;

@@ -107,7 +107,6 @@ static void *run_thread(void *argument)
 {
     struct ctkd__gradient_sum *const sum = argument;
     ctkd__workers_join_beside(sum->config.workers);
-    ctkd__dist_set_topic(sum->config.dist, CTKD__CHANNEL_GRADIENTS, CTKD__TOPIC_GRADIENTS);
     for (size_t bucket = 0;;) {
         wait_for(&sum->complete);
         if (atomic_load(&sum->ends))
@@ -126,6 +125,8 @@ static ctkd_status start_thread(struct ctkd__gradient_sum *sum, ctkd_error *err)
     const ctkd_status status = ctkd__training_report_parts(sum->config.training, &parts, err);
     if (status != CTKD_OK)
         return status;
+    /* Here, and not in the thread: an initial stage and the main one have a thread each. */
+    ctkd__dist_set_topic(sum->config.dist, CTKD__CHANNEL_GRADIENTS, CTKD__TOPIC_GRADIENTS);
     sum->has_thread = ctkd__thread_start(&sum->thread, run_thread, sum) == 0;
     return sum->has_thread ? CTKD_OK
                            : ctkd__fail(err, CTKD_EBACKEND,

@@ -445,6 +445,7 @@ static ctkd_status create_step(struct ctkd__session *session, unsigned stage,
         .trained_in = session->adaptors ? session->adaptors->trained_in : NULL,
         .teacher = session->teacher,
         .store = &session->store,
+        .any_store = &session->any_store,
         .methods = &session->methods,
         .method_losses = method_losses,
         .classes = session->info.classes,
@@ -510,8 +511,8 @@ static void digest_data(struct ctkd__session *session)
 }
 
 /* Refuses settings that do not work with several ranks. */
-static ctkd_status check_ranks(const struct ctkd__config *config, bool distil,
-                               const struct ctkd__dist *dist, ctkd_error *err)
+static ctkd_status check_ranks(const struct ctkd__config *config, const struct ctkd__dist *dist,
+                               ctkd_error *err)
 {
     const size_t ranks = ctkd__dist_size(dist), images = ctkd__config_pass(config);
     if (ranks == 1)
@@ -527,11 +528,6 @@ static ctkd_status check_ranks(const struct ctkd__config *config, bool distil,
                           "train.tune: found true with %zu ranks, each of which would measure for "
                           "itself; expected false (train.choices takes what one process measured)",
                           ranks);
-    if (distil && ctkd__teacher_store_asked(config->teacher.store))
-        return ctkd__fail(err, CTKD_EUNSUPPORTED,
-                          "teacher.store: found %s with %zu ranks, expected none: a store is for "
-                          "one process",
-                          config->teacher.store, ranks);
     return CTKD_OK;
 }
 
@@ -544,7 +540,7 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
         return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
     session->config = config;
     session->dist = dist;
-    ctkd_status status = check_ranks(config, distil, dist, err);
+    ctkd_status status = check_ranks(config, dist, err);
     if (status == CTKD_OK && distil)
         status = ctkd__methods_resolve(config, &session->methods, err);
     if (status == CTKD_OK)
@@ -597,13 +593,9 @@ void ctkd__session_close(struct ctkd__session *session)
     free(session);
 }
 
-ctkd_status ctkd__session_open_store(struct ctkd__session *session, char note[CTKD__STORE_NOTE],
-                                     ctkd_error *err)
+static ctkd_status open_own_store(struct ctkd__session *session, const char *folder,
+                                  char note[CTKD__STORE_NOTE], ctkd_error *err)
 {
-    const char *const folder = session->config->teacher.store;
-    note[0] = '\0';
-    if (!session->teacher || !ctkd__teacher_store_asked(folder))
-        return CTKD_OK;
     const struct ctkd__teacher_store_args args = {
         .folder = folder,
         .teacher = session->teacher,
@@ -620,6 +612,23 @@ ctkd_status ctkd__session_open_store(struct ctkd__session *session, char note[CT
     const ctkd_status status = ctkd__teacher_store_open(&args, &session->store, note, err);
     if (session->engine.profile) /* trying the teacher is not part of a step */
         ctkd__profile_reset(session->engine.profile);
+    return status;
+}
+
+ctkd_status ctkd__session_open_store(struct ctkd__session *session, char note[CTKD__STORE_NOTE],
+                                     ctkd_error *err)
+{
+    const char *const folder = session->config->teacher.store;
+    note[0] = '\0';
+    if (!session->teacher)
+        return CTKD_OK;
+    ctkd_status status =
+        ctkd__teacher_store_asked(folder) ? open_own_store(session, folder, note, err) : CTKD_OK;
+    status = ctkd__dist_agree(session->dist, status, err);
+    uint64_t used = session->store != NULL;
+    if (status == CTKD_OK)
+        status = ctkd__dist_max(session->dist, CTKD__CHANNEL_MAIN, &used, err);
+    session->any_store = used != 0;
     return status;
 }
 

@@ -54,6 +54,7 @@ struct ctkd__session {
     struct ctkd__inference *inference; /* of the student, for evaluation */
     struct ctkd__teacher *teacher;     /* NULL: trained on labels alone */
     struct ctkd__teacher_store *store; /* of the teacher's logits; NULL: all are computed */
+    bool any_store;                    /* of any rank */
     struct ctkd__methods methods;      /* with a teacher */
     struct ctkd__adaptors *adaptors;   /* with a teacher */
     struct ctkd__weights *weights;     /* of network */
@@ -74,7 +75,8 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                ctkd_error *err);
 void ctkd__session_close(struct ctkd__session *session);
 
-/* Opens the store that teacher.store names, if it names one; later steps use it. `note`: how much
+/* Opens the store that teacher.store names, if it names one; later steps use it. All ranks call
+   it. `note`: how much
    it holds, or why it is not used; "" when none was asked for. It creates files, so sessions that
    only inspect a run must not call it. */
 ctkd_status ctkd__session_open_store(struct ctkd__session *session, char note[CTKD__STORE_NOTE],

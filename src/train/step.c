@@ -183,7 +183,13 @@ static bool allocate(struct ctkd__training_step *d)
             return false;
     }
     d->t = d->s + batch * k;
-    d->teacher = (struct ctkd__step_teacher){ .args = &d->args, .logits = d->t };
+    d->teacher = (struct ctkd__step_teacher){
+        .args = &d->args,
+        .logits = d->t,
+        .counts = calloc(ctkd__dist_size(d->args.dist), sizeof *d->teacher.counts),
+    };
+    if (!d->teacher.counts)
+        return false;
     d->ds = d->t + batch * k;
     d->ds_part = d->ds + batch * k;
     d->tau = d->ds_part + batch * k;
@@ -249,6 +255,7 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
         return;
     free(d->s);
     free(d->norm_sums);
+    free(d->teacher.counts);
     free(d->strong_view_gradient);
     free(d->strong_view_theta_gradient);
     free(d->sums);

@@ -23,6 +23,7 @@ struct ctkd__step_args {
     const unsigned char *trained_in; /* as ctkd__adaptors.trained_in; NULL: all are trained */
     struct ctkd__teacher *teacher;   /* NULL: cross-entropy alone, with weight 1 */
     struct ctkd__teacher_store *const *store;  /* of the teacher's logits; *store may be NULL */
+    const bool *any_store;                     /* whether any rank has one */
     const struct ctkd__methods *methods;       /* with a teacher */
     struct ctkd__method_losses *method_losses; /* NULL: no method */
     size_t classes;
@@ -43,7 +44,8 @@ struct ctkd__step_report {
     float gradient_ce, gradient_kd, gradient_method;
     float lambda, lr; /* reversal strength; the student's learning rate */
     size_t correct;   /* images whose label ranks first, in the usual view */
-    struct ctkd__teacher_store_counts teacher; /* with a store: where the logits came from */
+    struct ctkd__teacher_store_counts teacher; /* with a store: where the logits of all ranks came
+                                                  from */
 };
 
 struct ctkd__training_step;

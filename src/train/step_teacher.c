@@ -12,6 +12,26 @@ void ctkd__step_draws(const struct ctkd__step_args *args, struct ctkd__training 
                          position.first);
 }
 
+/* Adds up what the stores of all ranks counted; also those without a store call it. */
+static ctkd_status share_counts(const struct ctkd__step_teacher *t,
+                                struct ctkd__teacher_store_counts *counts, ctkd_error *err)
+{
+    struct ctkd__dist *const dist = t->args->dist;
+    const size_t size = ctkd__dist_size(dist);
+    if (!dist || !t->args->any_store || !*t->args->any_store)
+        return CTKD_OK;
+    t->counts[ctkd__dist_rank(dist)] = *counts;
+    *counts = (struct ctkd__teacher_store_counts){ 0 };
+    const ctkd_status status =
+        ctkd__dist_gather_shares(dist, size, t->counts, sizeof *t->counts, err);
+    for (size_t r = 0; r < size && status == CTKD_OK; r++) {
+        counts->hits += t->counts[r].hits;
+        counts->misses += t->counts[r].misses;
+        counts->damaged += t->counts[r].damaged;
+    }
+    return status;
+}
+
 static ctkd_status forward(const struct ctkd__step_teacher *t, struct ctkd__step_position position,
                            ctkd_view view, struct ctkd__teacher_store_counts *counts,
                            ctkd_error *err)
@@ -28,6 +48,8 @@ static ctkd_status forward(const struct ctkd__step_teacher *t, struct ctkd__step
                 : ctkd__teacher_forward(args->teacher, batch->n, batch->x, t->logits, err);
     if (status == CTKD_OK)
         status = ctkd__dist_gather_logits(args->dist, batch->n, t->logits, args->classes, err);
+    if (status == CTKD_OK && view != CTKD_VIEW_STRONG)
+        status = share_counts(t, counts, err);
     if (status != CTKD_OK)
         return status;
     return ctkd__step_check_logits(position, "teacher's", args->classes, t->logits,

@@ -9,10 +9,11 @@
 #include "train/step.h"
 #include "train/step_checks.h"
 
-/* All zeros but the first two at the beginning. */
+/* All zeros but the first three at the beginning. */
 struct ctkd__step_teacher {
     const struct ctkd__step_args *args;
-    float *logits; /* [batch][classes] of the last batch */
+    float *logits;                             /* [batch][classes] of the last batch */
+    struct ctkd__teacher_store_counts *counts; /* [ranks] */
 
     struct ctkd__batch next; /* n 0: none is expected */
     /* logits and the teacher's taps are those of this step already. */

@@ -397,11 +397,10 @@ static struct own_rows own_rows(const struct ctkd__teacher *teacher, size_t n)
                               ctkd__slice_begin(n, ranks, rank + 1) };
 }
 
-static void rescale(struct ctkd__teacher *teacher, size_t n, const float *x)
+static void rescale(struct ctkd__teacher *teacher, struct own_rows own, const float *x)
 {
     const size_t channels = teacher->info.channels;
     const size_t pixels = teacher->info.height * teacher->info.width;
-    const struct own_rows own = own_rows(teacher, n);
     for (size_t plane = own.first * channels; plane < own.end * channels; plane++) {
         const float scale = teacher->scale[plane % channels];
         const float shift = teacher->shift[plane % channels];
@@ -413,11 +412,11 @@ static void rescale(struct ctkd__teacher *teacher, size_t n, const float *x)
 }
 
 /* The batch with the normalisation that the teacher was trained with. */
-static const float *own_view(struct ctkd__teacher *teacher, size_t n, const float *x)
+static const float *own_view(struct ctkd__teacher *teacher, struct own_rows own, const float *x)
 {
     if (!teacher->rescales)
         return x;
-    rescale(teacher, n, x);
+    rescale(teacher, own, x);
     return teacher->x;
 }
 
@@ -428,9 +427,8 @@ static float *own_room(const struct ctkd__teacher *teacher, float *logits)
     return teacher->columns ? teacher->own_logits : logits;
 }
 
-static void take_columns(const struct ctkd__teacher *teacher, size_t n, float *logits)
+static void take_columns(const struct ctkd__teacher *teacher, struct own_rows own, float *logits)
 {
-    const struct own_rows own = own_rows(teacher, n);
     if (teacher->columns)
         ctkd__class_columns_take(own.end - own.first, teacher->own_classes, teacher->info.classes,
                                  teacher->columns,
@@ -442,24 +440,37 @@ ctkd_status ctkd__teacher_forward_evaluation(void *context, size_t n, const floa
                                              ctkd_error *err)
 {
     struct ctkd__teacher *teacher = context;
-    const ctkd_status status = ctkd__inference_run(teacher->inference, n, own_view(teacher, n, x),
+    const struct own_rows own = own_rows(teacher, n);
+    const ctkd_status status = ctkd__inference_run(teacher->inference, n, own_view(teacher, own, x),
                                                    own_room(teacher, logits), err);
     if (status == CTKD_OK)
-        take_columns(teacher, n, logits);
+        take_columns(teacher, own, logits);
+    return status;
+}
+
+ctkd_status ctkd__teacher_forward_here(struct ctkd__teacher *teacher, size_t n, const float *x,
+                                       float *logits, ctkd_error *err)
+{
+    const struct own_rows all = { 0, n };
+    const ctkd_status status = ctkd__inference_run_here(
+        teacher->inference, n, own_view(teacher, all, x), own_room(teacher, logits), err);
+    if (status == CTKD_OK)
+        take_columns(teacher, all, logits);
     return status;
 }
 
 ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
                                   float *logits, ctkd_error *err)
 {
-    const float *const own = own_view(teacher, n, x);
+    const struct own_rows own = own_rows(teacher, n);
+    const float *const view = own_view(teacher, own, x);
     float *const room = own_room(teacher, logits);
     const ctkd_status status = teacher->training
-                                   ? ctkd__training_forward(teacher->training, n, own, room, err)
-                                   : ctkd__inference_run_outputs(teacher->inference, n, own, room,
+                                   ? ctkd__training_forward(teacher->training, n, view, room, err)
+                                   : ctkd__inference_run_outputs(teacher->inference, n, view, room,
                                                                  teacher->tap_memory, err);
     if (status == CTKD_OK)
-        take_columns(teacher, n, logits);
+        take_columns(teacher, own, logits);
     return status;
 }
 

@@ -101,6 +101,11 @@ ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err
 ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
                                   float *logits, ctkd_error *err);
 
+/* In evaluation mode, without taps, of n <= batch_max images of this rank alone, all of which it
+   computes. */
+ctkd_status ctkd__teacher_forward_here(struct ctkd__teacher *teacher, size_t n, const float *x,
+                                       float *logits, ctkd_error *err);
+
 /* After _forward: gathers the rows of tap `index` from all ranks. All ranks call it. */
 ctkd_status ctkd__teacher_share_tap(struct ctkd__teacher *teacher, size_t n, size_t index,
                                     ctkd_error *err);

@@ -14,6 +14,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/sha256.h"
+#include "util/slice.h"
 
 enum {
     PROBES = 16, /* images that a teacher is tried with: the most a worker computes at once */
@@ -46,7 +47,7 @@ static ctkd_status try_probes(struct ctkd__teacher_store *store, const float *pr
     for (size_t i = 0; i < n; i++)
         memcpy(store->x + i * store->image, probes + i % PROBES * store->image,
                store->image * sizeof *probes);
-    return ctkd__teacher_forward(store->teacher, n, store->x, store->logits, err);
+    return ctkd__teacher_forward_here(store->teacher, n, store->x, store->logits, err);
 }
 
 /* A library chooses its code by the number of images, and the code for one number may add in
@@ -66,7 +67,7 @@ static ctkd_status try_teacher(struct ctkd__teacher_store *store, size_t samples
     for (size_t i = 0; i < PROBES && status == CTKD_OK; i++) {
         make_probe(store, samples, i, probes + i * store->image);
         memcpy(store->x, probes + i * store->image, store->image * sizeof *probes);
-        status = ctkd__teacher_forward(store->teacher, 1, store->x, answers + i * k, err);
+        status = ctkd__teacher_forward_here(store->teacher, 1, store->x, answers + i * k, err);
     }
     for (size_t part = 1; part <= PROBES && status == CTKD_OK && !*bad; part++) {
         const size_t n = part * workers < batch ? part * workers : batch;
@@ -315,6 +316,7 @@ ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args
         return ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
     store->teacher = args->teacher;
     store->loader = args->loader;
+    store->dist = args->engine->dist;
     store->views = !args->source                         ? ctkd__loader_views(args->loader)
                    : ctkd__loader_augments(args->loader) ? args->epochs
                                                          : 1;
@@ -377,16 +379,19 @@ static bool find_row(struct ctkd__teacher_store *store, const struct ctkd__batch
     return found == CTKD__ROW_FOUND;
 }
 
-/* Reads the rows that the file has; returns how many images are missing, listed in
+/* Reads the rows of this rank's images that the file has; returns how many images are missing, listed in
    store->missing. */
 static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                       float *logits, struct ctkd__teacher_store_counts *counts)
 {
+    const size_t ranks = ctkd__dist_size(store->dist), rank = ctkd__dist_rank(store->dist);
+    const size_t first = ctkd__slice_begin(batch->n, ranks, rank);
+    const size_t end = ctkd__slice_begin(batch->n, ranks, rank + 1);
     size_t missing = 0;
     bool damaged;
-    for (size_t i = 0; i < batch->n && store->seals; i++)
+    for (size_t i = first; i < end && store->seals; i++)
         store->seals[i] = ctkd__logit_seal(batch->x + i * store->image, store->image);
-    for (size_t i = 0; i < batch->n; i++)
+    for (size_t i = first; i < end; i++)
         if (!find_row(store, batch, i, logits, counts, &damaged))
             store->missing[missing++] = i;
     return missing;
@@ -425,12 +430,12 @@ static ctkd_status compute(struct ctkd__teacher_store *store, const struct ctkd_
 {
     const size_t k = store->classes, image = store->image, first = store->mine[0];
     if (store->mine[count - 1] - first == count - 1) /* side by side, as on a first run */
-        return ctkd__teacher_forward(store->teacher, count, batch->x + first * image,
-                                     logits + first * k, err);
+        return ctkd__teacher_forward_here(store->teacher, count, batch->x + first * image,
+                                          logits + first * k, err);
     for (size_t m = 0; m < count; m++)
         memcpy(store->x + m * image, batch->x + store->mine[m] * image, image * sizeof *store->x);
     const ctkd_status status =
-        ctkd__teacher_forward(store->teacher, count, store->x, store->logits, err);
+        ctkd__teacher_forward_here(store->teacher, count, store->x, store->logits, err);
     for (size_t m = 0; m < count && status == CTKD_OK; m++)
         memcpy(logits + store->mine[m] * k, store->logits + m * k, k * sizeof *logits);
     return status;
@@ -557,7 +562,8 @@ static size_t gather(struct ctkd__teacher_store *store, struct fill_pass *pass,
 
 static ctkd_status add_rows(struct ctkd__teacher_store *store, size_t count, ctkd_error *err)
 {
-    ctkd_status status = ctkd__teacher_forward(store->teacher, count, store->x, store->logits, err);
+    ctkd_status status =
+        ctkd__teacher_forward_here(store->teacher, count, store->x, store->logits, err);
     for (size_t i = 0; i < count && status == CTKD_OK; i++) {
         const float *const row = store->logits + i * store->classes;
         status = all_finite(row, store->classes)

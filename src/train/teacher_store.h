@@ -3,6 +3,10 @@
  * file (store/logit_file.h) that runs share, and only missing ones go through the network. A run
  * gives the same bits with a store as without, because the logits of an image do not depend on the
  * images that are computed with it. This is checked for each teacher when its store is opened.
+ *
+ * Of several ranks each looks up and computes the rows of its own images of a batch, with a file of
+ * its own or one that ranks of a machine share, as processes of a sweep do. So a store may be of use
+ * on some ranks only.
  */
 #ifndef CTKD_TRAIN_TEACHER_STORE_H
 #define CTKD_TRAIN_TEACHER_STORE_H
@@ -28,6 +32,7 @@ enum { CTKD__STORE_NOTE = 600 };
 struct ctkd__teacher_store {
     struct ctkd__teacher *teacher;
     struct ctkd__loader *loader;
+    struct ctkd__dist *dist; /* NULL: one rank */
     struct ctkd__logit_file *file;
     char path[1024];
     size_t views, classes, image; /* image: values of one */
@@ -64,7 +69,8 @@ struct ctkd__teacher_store_counts {
     size_t damaged;      /* misses whose row was damaged, or whose image file has changed since */
 };
 
-/* The logits [n][classes] of the usual views of a batch, as ctkd__teacher_forward gives them. Adds
+/* The logits [n][classes] of the usual views of a batch, as ctkd__teacher_forward gives them: with
+   several ranks, the rows of this rank. Adds
    missing rows to the file unless they are not finite or the disk is full. Waits for rows that
    another process computes at the same time, but at most wait_ns without a new one. */
 ctkd_status ctkd__teacher_store_forward(struct ctkd__teacher_store *store,

@@ -405,3 +405,16 @@ ctkd_status ctkd__inference_run(struct ctkd__inference *inf, size_t n, const flo
 {
     return ctkd__inference_run_outputs(inf, n, x, logits, NULL, err);
 }
+
+ctkd_status ctkd__inference_run_here(struct ctkd__inference *inf, size_t n, const float *x,
+                                     float *logits, ctkd_error *err)
+{
+    const size_t slices = inf->slices, first = inf->first_slice, own = inf->own_slices;
+    inf->slices = inf->first_slice = 0;
+    inf->own_slices = 1;
+    const ctkd_status status = ctkd__inference_run(inf, n, x, logits, err);
+    inf->slices = slices;
+    inf->first_slice = first;
+    inf->own_slices = own;
+    return status;
+}

@@ -46,6 +46,9 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inference,
 /* Makes the folded weights read-only memory until the next load. */
 ctkd_status ctkd__inference_protect(struct ctkd__inference *inference, ctkd_error *err);
 
+/* As _run below, but this rank computes all n images, which are its own. */
+ctkd_status ctkd__inference_run_here(struct ctkd__inference *inference, size_t n, const float *x,
+                                     float *logits, ctkd_error *err);
 /* x [n][c][h][w] -> logits [n][k], any n >= 1. Outputs are not written. With several ranks only the
    rows of this rank's slices are read and written, as in training.h. */
 ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, const float *x,
