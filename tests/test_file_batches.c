@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "data/affine.h"
 #include "data/augment.h"
 #include "data/loader.h"
 #include "support/check.h"
@@ -286,6 +287,37 @@ static void the_same_bits_from_a_folder_and_its_archives(void **state)
     ctkd__dataset_close(dataset);
 }
 
+/* By the angle of its epoch and id, whoever decodes it; strong views have operations of their own. */
+static void training_views_are_rotated_about_their_centre(void **state)
+{
+    (void)state;
+    const struct ctkd__dataset_options options = options_make();
+    struct ctkd__dataset *const dataset = dataset_open(&options);
+    struct ctkd__loader_config config = config_make(5);
+    memset(config.mean, 0, sizeof config.mean);
+    for (size_t c = 0; c < 3; c++)
+        config.std[c] = 1;
+    struct epoch *const plain = epoch_of(&dataset->train, config, 0, 0);
+    config.rotation = 20;
+    for (size_t threads = 0; threads < 3; threads += 2) {
+        config.threads = threads;
+        struct epoch *const epoch = epoch_of(&dataset->train, config, 2, 0);
+        assert_memory_equal(epoch->strong, plain->strong, sizeof plain->strong);
+        for (size_t i = 0; i < plain->n; i++) {
+            uint8_t view[PIXELS], plane[SIZE * SIZE];
+            const struct ctkd__raster image = { 3, SIZE, SIZE, view };
+            for (size_t j = 0; j < PIXELS; j++)
+                view[j] = (uint8_t)(plain->x[i * PIXELS + j] * 255.0f + 0.5f);
+            ctkd__rotate(&image, ctkd__rotation_draw(config.seed, 3, plain->ids[i], 20), plane);
+            for (size_t j = 0; j < PIXELS; j++)
+                assert_true(epoch->x[i * PIXELS + j] == (float)view[j] / 255.0f);
+        }
+        free(epoch);
+    }
+    free(plain);
+    ctkd__dataset_close(dataset);
+}
+
 static void an_epoch_begins_at_any_batch_and_with_any_batch_size(void **state)
 {
     (void)state;
@@ -554,6 +586,7 @@ int main(void)
         cmocka_unit_test(the_same_bits_with_any_threads),
         cmocka_unit_test(parts_have_their_images_alone),
         cmocka_unit_test(the_same_bits_from_a_folder_and_its_archives),
+        cmocka_unit_test(training_views_are_rotated_about_their_centre),
         cmocka_unit_test(an_epoch_begins_at_any_batch_and_with_any_batch_size),
         cmocka_unit_test(every_image_is_its_files_view),
         cmocka_unit_test(a_file_that_is_no_image_is_named),

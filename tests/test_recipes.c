@@ -283,6 +283,11 @@ static void other_recipes_of_photographs_resolve(void **state)
         assert_int_equal(config->train.epochs, rows[i].epochs);
         assert_string_equal(config->schedule.milestones, rows[i].milestones);
         check_close(config->optimizer.lr, rows[i].lr, 1e-6, 0);
+        const bool is_tiny = rows[i].file[0] == 't';
+        check_close(config->data.rotation, is_tiny ? 20 : 0, 0, 0);
+        assert_int_equal(config->data.augment,
+                         is_tiny ? CTKD__AUGMENT_FLIP : CTKD__AUGMENT_CROP_FLIP);
+        check_close(config->optimizer.weight_decay, is_tiny ? 5e-4 : 1e-4, 1e-6, 0);
         ctkd__config_destroy(config);
     }
 }

@@ -221,6 +221,41 @@ static void a_numbered_view_is_the_one_that_was_drawn(void **state)
     ctkd__config_destroy(config);
 }
 
+/* Rotated views have no numbers: a row is that of an epoch and an image, and another angle another
+   file. */
+static void rotated_views_are_those_of_their_epoch(void **state)
+{
+    (void)state;
+    char settings[512], note[CTKD__STORE_NOTE], path[sizeof((struct ctkd__teacher_store *)0)->path];
+    struct ctkd__config *config;
+    snprintf(settings, sizeof settings,
+             "teacher.store=%s data.rotation=20 train.batch=16 train.epochs=3",
+             scratch_path("rotated"));
+    struct ctkd__session *session = open_session(settings, &config);
+    open_store(session, note);
+    assert_non_null(session->store);
+    assert_int_equal(session->store->views, 3);
+    for (uint64_t epoch = 1; epoch <= 3; epoch++) {
+        struct ctkd__teacher_store_counts counts = ask_epoch(session, epoch);
+        assert_true(counts.hits == 0 && counts.misses == TRAIN && counts.damaged == 0);
+        counts = ask_epoch(session, epoch);
+        assert_true(counts.hits == TRAIN && counts.misses == 0);
+    }
+    snprintf(path, sizeof path, "%s", session->store->path);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+    static const char *const others[] = { "data.rotation=10", "data.augment=flip", "train.seed=9" };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char other[640];
+        snprintf(other, sizeof other, "%s %s", settings, others[i]);
+        session = open_session(other, &config);
+        open_store(session, note);
+        assert_string_not_equal(session->store->path, path);
+        ctkd__session_close(session);
+        ctkd__config_destroy(config);
+    }
+}
+
 /* Another process that has claimed a row of a batch, and what it does with it. */
 struct other {
     struct ctkd__logit_file *file;
@@ -356,6 +391,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(logits_of_an_image_do_not_depend_on_the_images_beside_it),
         cmocka_unit_test(what_is_there_and_what_is_missing_have_the_same_bits),
         cmocka_unit_test(a_numbered_view_is_the_one_that_was_drawn),
+        cmocka_unit_test(rotated_views_are_those_of_their_epoch),
         cmocka_unit_test(what_another_computes_is_waited_for_but_not_for_ever),
         cmocka_unit_test(filling_passes_over_claims_and_comes_back),
         cmocka_unit_test(a_teacher_whose_answers_depend_on_company_has_no_store),

@@ -25,9 +25,11 @@ typedef enum ctkd_random_purpose {
     CTKD_RANDOM_LOSS = 5,        /**< a loss's own draws */
     CTKD_RANDOM_ADAPTOR = 6,     /**< adaptors' parameters */
     CTKD_RANDOM_TEST = 7,
-    CTKD_RANDOM_STRONG = 8,  /**< strong views: major = epoch, minor = 4 * sample id + block */
-    CTKD_RANDOM_REPORT = 9,  /**< resampling in reports: major = draw */
-    CTKD_RANDOM_DROPOUT = 10 /**< dropout: major = forward pass, minor = dropout, image, elements */
+    CTKD_RANDOM_STRONG = 8, /**< strong views: major = epoch, minor = 4 * sample id + block */
+    CTKD_RANDOM_REPORT = 9, /**< resampling in reports: major = draw */
+    CTKD_RANDOM_DROPOUT =
+        10, /**< dropout: major = forward pass, minor = dropout, image, elements */
+    CTKD_RANDOM_ROTATION = 11 /**< angles of views: major = epoch, minor = sample id */
 } ctkd_random_purpose;
 
 /** Four independent 32-bit words. */

@@ -49,7 +49,7 @@ struct key {
 /* clang-format on */
 
 /* The names of choices, in the order of the enumerators. */
-static const char *const augment_names[] = { "crop_flip", "none", NULL };
+static const char *const augment_names[] = { "crop_flip", "none", "flip", NULL };
 static const char *const labels_names[] = { "fine", "coarse", NULL };
 static const char *const view_names[] = { "auto", "resized_crop", "crop_flip", NULL };
 static const char *const orientation_names[] = { "ignore", "apply", NULL };
@@ -66,7 +66,10 @@ static const char *const schedule_names[] = { "step", "cosine", "constant", NULL
 static const struct key keys[] = {
     MAY_DIFFER(PATH, data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
     CHOICE(data.augment, CTKD__AUGMENT_CROP_FLIP, augment_names,
-           "training views: pad 4, random crop and flip; or none"),
+           "training views: pad 4, random crop and flip; flip alone; or none"),
+    F32(data.rotation, 0, 0, 180,
+        "training views are rotated by an angle uniform between minus and plus this many degrees, "
+        "black outside the image; 0: not rotated"),
     CHOICE(data.labels, CTKD__LABELS_FINE, labels_names,
            "labels of a data set with two kinds: CIFAR-100's 100 classes or its 20 coarse ones"),
     PATH(data.classes, "0",
@@ -437,6 +440,11 @@ ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, c
         return ctkd__fail(err, CTKD_ERANGE,
                           "schedule.lr_min: found %g, expected at most optimizer.lr (%g)",
                           (double)config->schedule.lr_min, (double)config->optimizer.lr);
+    if (config->data.rotation > 0 && config->data.augment == CTKD__AUGMENT_NONE)
+        return ctkd__fail(err, CTKD_EINVAL,
+                          "data.rotation: found %g with data.augment=none, expected crop_flip or "
+                          "flip for views that are rotated",
+                          (double)config->data.rotation);
     if (config->train.patience > 0 && !(config->data.dev > 0))
         return ctkd__fail(err, CTKD_EINVAL,
                           "train.patience: found %lld with data.dev 0, expected a validation part "

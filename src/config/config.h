@@ -14,7 +14,7 @@
 #include "data/dataset.h"
 #include "util/options.h"
 
-enum ctkd__augment { CTKD__AUGMENT_CROP_FLIP, CTKD__AUGMENT_NONE };
+enum ctkd__augment { CTKD__AUGMENT_CROP_FLIP, CTKD__AUGMENT_NONE, CTKD__AUGMENT_FLIP };
 enum ctkd__kd_form_choice { CTKD__KD_FORM_EXACT, CTKD__KD_FORM_EPSILON, CTKD__KD_FORM_AUTO };
 enum ctkd__kind_choice {
     CTKD__KIND_FIXED = CTKD_TEMPERATURE_FIXED,
@@ -44,7 +44,7 @@ struct ctkd__config {
         int64_t size, resize;
         int orientation; /* enum ctkd__orientation */
         char *crop_scale;
-        float holdout, dev;
+        float holdout, dev, rotation;
         bool allow_empty;
         char *exclude;
         int64_t max_pixels, readers, threads;

@@ -37,8 +37,8 @@ struct ctkd__loader {
     float tables[CTKD__CHANNELS_MAX][256]; /* per channel of the data */
     uint32_t *chosen;                      /* [samples] ids in use, ascending */
     uint32_t *order;                       /* [samples] of this epoch; the thread's own */
-    uint8_t *raster, *plane; /* the thread's own, for a strong view: [channels of the data][height]
-                                [width], [height][width]; NULL without */
+    uint8_t *raster, *plane; /* the thread's own, for rotated and strong views: [channels of the
+                                data][height][width], [height][width]; NULL without */
     struct batch_slot slots[SLOTS_MAX];
     size_t n_slots;
     uint64_t waited_ns; /* only the caller's thread uses it */
@@ -69,14 +69,18 @@ static void view_centre(const struct ctkd__loader *loader, struct ctkd__view *vi
     view->left -= (ptrdiff_t)((loader->width - loader->images->width) / 2);
 }
 
-/* `view` is a window on the data's image, without padding. */
-static void view_fill(const struct ctkd__loader *loader, uint32_t id, struct ctkd__view view,
-                      float *out)
+static const uint8_t *pixels_of(const struct ctkd__images *images, uint32_t id)
+{
+    return images->pixels + id * images->channels * images->height * images->width;
+}
+
+/* `view` is a window on `pixels`, an image of the data's size, without padding. */
+static void view_fill(const struct ctkd__loader *loader, const uint8_t *pixels,
+                      struct ctkd__view view, float *out)
 {
     const struct ctkd__images *images = loader->images;
     const size_t plane = images->height * images->width;
     view_centre(loader, &view);
-    const uint8_t *pixels = images->pixels + id * images->channels * plane;
     for (size_t c = 0; c < loader->channels; c++) {
         const size_t source = images->channels == 1 ? 0 : c;
         ctkd__view_plane(pixels + source * plane, images->height, images->width, &view,
@@ -85,17 +89,40 @@ static void view_fill(const struct ctkd__loader *loader, uint32_t id, struct ctk
     }
 }
 
+/* The image, rotated by the angle of this epoch; the thread's own until the next call. */
+static const uint8_t *rotated(const struct ctkd__loader *loader, uint64_t epoch, uint32_t id)
+{
+    const struct ctkd__images *const images = loader->images;
+    const struct ctkd__loader_config *const config = &loader->config;
+    const struct ctkd__raster image = { images->channels, images->height, images->width,
+                                        loader->raster };
+    memcpy(loader->raster, pixels_of(images, id),
+           images->channels * images->height * images->width);
+    ctkd__rotate(&image, ctkd__rotation_draw(config->seed, epoch, id, config->rotation),
+                 loader->plane);
+    return loader->raster;
+}
+
+static bool rotates(const struct ctkd__loader_config *config)
+{
+    return config->augment && config->rotation > 0;
+}
+
 /* Returns the number of the view that was drawn. */
 static size_t sample_fill(const struct ctkd__loader *loader, uint64_t epoch, uint32_t id,
                           float *out)
 {
     const size_t padding = loader->config.crop_padding;
     if (!loader->config.augment) {
-        view_fill(loader, id, (struct ctkd__view){ 0 }, out);
+        view_fill(loader, pixels_of(loader->images, id), (struct ctkd__view){ 0 }, out);
         return 0;
     }
     const struct ctkd__view view = ctkd__view_draw(loader->config.seed, epoch, id, padding);
-    view_fill(loader, id, view, out);
+    if (rotates(&loader->config)) {
+        view_fill(loader, rotated(loader, epoch, id), view, out);
+        return (size_t)epoch - 1;
+    }
+    view_fill(loader, pixels_of(loader->images, id), view, out);
     return ctkd__view_number(&view, padding);
 }
 
@@ -110,8 +137,8 @@ static void strong_fill(const struct ctkd__loader *loader, uint64_t epoch, uint3
         loader->config.seed, epoch, id, augment ? loader->config.crop_padding : 0);
     view.view.flip = view.view.flip && augment;
     view_centre(loader, &view.view);
-    ctkd__strong_view_make(images->pixels + id * images->channels * images->height * images->width,
-                           images->height, images->width, &view, &image, loader->plane);
+    ctkd__strong_view_make(pixels_of(images, id), images->height, images->width, &view, &image,
+                           loader->plane);
     for (size_t c = 0; c < loader->channels; c++) {
         const size_t source = images->channels == 1 ? 0 : c;
         for (size_t i = 0; i < plane; i++)
@@ -226,6 +253,9 @@ static ctkd_status config_check(const struct ctkd__images *images,
     if (config->augment && config->crop_padding > SIDE_MAX)
         return ctkd__fail(err, CTKD_ERANGE, "loader: found crop padding %zu, expected 0..%d",
                           config->crop_padding, SIDE_MAX);
+    if (!(config->rotation >= 0 && config->rotation <= 180))
+        return ctkd__fail(err, CTKD_ERANGE, "loader: found rotation %g, expected 0..180 degrees",
+                          config->rotation);
     if (config->pad_to && (config->pad_to < images->height || config->pad_to < images->width ||
                            config->pad_to > SIDE_MAX))
         return ctkd__fail(err, CTKD_ERANGE,
@@ -282,7 +312,7 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
         loader->own_order = malloc(loader->samples * sizeof *loader->own_order);
         loader->rows = malloc(batch * sizeof *loader->rows);
         complete = complete && loader->own_order && loader->rows;
-    } else if (loader->config.strong) {
+    } else if (loader->config.strong || rotates(&loader->config)) {
         const size_t plane = loader->height * loader->width;
         loader->raster = malloc(loader->images->channels * plane);
         loader->plane = malloc(plane);
@@ -388,6 +418,7 @@ static ctkd_status open_files(struct ctkd__loader *loader, ctkd_error *err)
                                                .batch = own_rows(loader, 0),
                                                .augment = config->augment,
                                                .strong = config->strong,
+                                               .rotation = config->rotation,
                                                .seed = config->seed,
                                                .readers =
                                                    config->readers ? config->readers : READERS,
@@ -514,14 +545,14 @@ size_t ctkd__loader_width(const struct ctkd__loader *loader)
 
 size_t ctkd__loader_views(const struct ctkd__loader *loader)
 {
-    if (loader->files)
+    if (loader->files || rotates(&loader->config))
         return 0;
     return loader->config.augment ? ctkd__view_count(loader->config.crop_padding) : 1;
 }
 
-bool ctkd__loader_augments(const struct ctkd__loader *loader)
+const struct ctkd__loader_config *ctkd__loader_settings(const struct ctkd__loader *loader)
 {
-    return loader->config.augment;
+    return &loader->config;
 }
 
 void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size_t number,
@@ -530,7 +561,7 @@ void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size
     const struct ctkd__view view = loader->config.augment
                                        ? ctkd__view_of_number(number, loader->config.crop_padding)
                                        : (struct ctkd__view){ 0 };
-    view_fill(loader, id, view, out);
+    view_fill(loader, pixels_of(loader->images, id), view, out);
 }
 
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first)

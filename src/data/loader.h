@@ -18,7 +18,10 @@ struct ctkd__loader_config {
     /* Zero-pad `crop_padding` on each side, crop at random, flip half of the images
        (doc/methods.md, "Crop and flip"); of files a random resized crop, flipped. */
     bool augment;
-    size_t crop_padding; /* 4 */
+    size_t crop_padding; /* 4; 0: flipped alone */
+    /* 0, or with `augment` the largest angle, at most 180 degrees, by which training views are
+       rotated (data/affine.h): images in memory before the crop, those of files behind it. */
+    double rotation;
     /* Also the strong view of MLKD (doc/methods.md, "Strong view"; data/strong_view.h), cropped and
        flipped by draws of its own where `augment`; images of 1 or 3 channels. */
     bool strong;
@@ -51,8 +54,8 @@ struct ctkd__batch {
     const int32_t *labels; /* [n] */
     const uint64_t *ids;   /* [n] index of each sample in the data set's part */
     const float *strong;   /* as x: the strong view of the same images; NULL without */
-    const uint64_t *views; /* [n] number of the view of each in x, below ctkd__loader_views; of
-                              files the epoch that drew it - 1, or 0 without augmentation */
+    const uint64_t *views; /* [n] number of the view of each in x, below ctkd__loader_views; if
+                              that is 0 the epoch that drew it - 1, or 0 without augmentation */
 };
 
 struct ctkd__loader;
@@ -62,7 +65,7 @@ struct ctkd__loader;
  * processors: create loaders before a thread pins itself. All other functions are for one thread.
  *
  *   CTKD_EINVAL   batch 0, std not positive
- *   CTKD_ERANGE   limit, crop_padding or pad_to
+ *   CTKD_ERANGE   limit, crop_padding, rotation or pad_to
  *   CTKD_ESHAPE   channels
  *   CTKD_ENOMEM
  */
@@ -85,10 +88,10 @@ size_t ctkd__loader_height(const struct ctkd__loader *loader);
 size_t ctkd__loader_width(const struct ctkd__loader *loader);
 
 /* How many different views of an image there are: 1 without augmentation. 0: views have no numbers,
-   because they are made from files. */
+   because they are made from files or rotated. */
 size_t ctkd__loader_views(const struct ctkd__loader *loader);
-/* Whether each epoch has views of its own. */
-bool ctkd__loader_augments(const struct ctkd__loader *loader);
+/* As _create was given it. */
+const struct ctkd__loader_config *ctkd__loader_settings(const struct ctkd__loader *loader);
 /* If views have numbers: writes view `number` of sample `id`, [channels][height][width], as batches
    have it. Any thread. */
 void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size_t number,

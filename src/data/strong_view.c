@@ -141,50 +141,19 @@ static void sharpness(const struct ctkd__raster *image, double magnitude, uint8_
     }
 }
 
-static int64_t fixed(double value)
-{
-    return (int64_t)floor(value * 65536.0 + 0.5);
-}
-
-/* Output pixel (r, c), by its centre, is the pixel at column a0 c + a1 r + a2 and row a3 c + a4 r +
-   a5; in fixed point with 16 fractional bits, which decides between neighbours as in Pillow. */
-static void affine(const struct ctkd__raster *image, const double a[6], uint8_t *scratch)
-{
-    const int64_t width = (int64_t)image->width, height = (int64_t)image->height;
-    const size_t plane = image->height * image->width;
-    const int64_t x0 = fixed(a[2] + a[0] * 0.5 + a[1] * 0.5), xc = fixed(a[0]), xr = fixed(a[1]);
-    const int64_t y0 = fixed(a[5] + a[3] * 0.5 + a[4] * 0.5), yc = fixed(a[3]), yr = fixed(a[4]);
-    for (size_t c = 0; c < image->channels; c++) {
-        uint8_t *out = image->pixels + c * plane;
-        memcpy(scratch, out, plane);
-        for (int64_t row = 0; row < height; row++)
-            for (int64_t column = 0; column < width; column++) {
-                const int64_t x = (x0 + xr * row + xc * column) >> 16;
-                const int64_t y = (y0 + yr * row + yc * column) >> 16;
-                const bool inside = x >= 0 && x < width && y >= 0 && y < height;
-                *out++ = inside ? scratch[y * width + x] : 0;
-            }
-    }
-}
-
 static void rotate(const struct ctkd__raster *image, double magnitude, uint8_t *scratch)
 {
-    const double angle = -magnitude * (3.14159265358979323846 / 180.0);
-    const double cosine = cos(angle), sine = sin(angle);
-    const double x = (double)image->width / 2, y = (double)image->height / 2;
-    const double a[6] = { cosine, sine,   x - cosine * x - sine * y,
-                          -sine,  cosine, y + sine * x - cosine * y };
-    affine(image, a, scratch);
+    ctkd__rotate(image, magnitude, scratch);
 }
 
 static void shear_x(const struct ctkd__raster *image, double magnitude, uint8_t *scratch)
 {
-    affine(image, (const double[6]){ 1, magnitude, 0, 0, 1, 0 }, scratch);
+    ctkd__affine(image, (const double[6]){ 1, magnitude, 0, 0, 1, 0 }, scratch);
 }
 
 static void shear_y(const struct ctkd__raster *image, double magnitude, uint8_t *scratch)
 {
-    affine(image, (const double[6]){ 1, 0, 0, magnitude, 1, 0 }, scratch);
+    ctkd__affine(image, (const double[6]){ 1, 0, 0, magnitude, 1, 0 }, scratch);
 }
 
 static void translate(const struct ctkd__raster *image, double x, double y, uint8_t *scratch)

@@ -7,6 +7,7 @@
 #ifndef CTKD_DATA_STRONG_VIEW_H
 #define CTKD_DATA_STRONG_VIEW_H
 
+#include "data/affine.h"
 #include "data/augment.h"
 
 /* In the published order. In brackets: range of the magnitude, drawn uniformly; v a byte. */
@@ -40,18 +41,13 @@ struct ctkd__strong_view {
     double x, y; /* its centre, 0..1 of width and height */
 };
 
-/* An image of 1 or 3 channels as planes [channels][height][width]. */
-struct ctkd__raster {
-    size_t channels, height, width;
-    uint8_t *pixels;
-};
-
 /* The strong view of sample `id` < 2^62 in `epoch`; nothing in it depends on ctkd__view_draw's. A
    pure function of its arguments; padding < 2^30. */
 struct ctkd__strong_view ctkd__strong_view_draw(uint64_t seed, uint64_t epoch, uint64_t id,
                                                 size_t padding);
 
-/* One operation, in place; `plane` is scratch of [height][width]. A magnitude in its range. */
+/* One operation on an image of 1 or 3 channels, in place; `plane` is scratch of [height][width]. A
+   magnitude in its range. */
 void ctkd__strong_apply(enum ctkd__strong_op op, double magnitude, const struct ctkd__raster *image,
                         uint8_t *plane);
 

@@ -85,6 +85,10 @@ static ctkd_status open_training_images(const struct ctkd__config *config, bool 
     ctkd_status status = CTKD_OK;
     if (config->data.dev > 0)
         status = ctkd__dev_part_choose(images, (double)config->data.dev, &part, err);
+    if (status == CTKD_OK && images->source && config->data.augment == CTKD__AUGMENT_FLIP)
+        status = ctkd__fail(err, CTKD_EINVAL,
+                            "data.augment: found flip for image files of which random parts are "
+                            "shown, expected crop_flip or none, or data.view=crop_flip");
     dev.limit = 0;
     dev.pool = part.dev;
     dev.n_pool = part.n_dev;
@@ -95,8 +99,9 @@ static ctkd_status open_training_images(const struct ctkd__config *config, bool 
     train.pool = part.rest;
     train.n_pool = part.n_rest;
     train.shuffle = true;
-    train.augment = config->data.augment == CTKD__AUGMENT_CROP_FLIP;
-    train.crop_padding = 4;
+    train.augment = config->data.augment != CTKD__AUGMENT_NONE;
+    train.crop_padding = config->data.augment == CTKD__AUGMENT_CROP_FLIP ? 4 : 0;
+    train.rotation = (double)config->data.rotation;
     train.strong = views;
     train.holds_two = two;
     if (status == CTKD_OK)

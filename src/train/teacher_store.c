@@ -104,18 +104,28 @@ static const char *floats_text(const float *values, size_t count, char *out, siz
     return out;
 }
 
-/* A line of the settings by which views of image files are drawn, so that runs with different ones
-   do not overwrite each other's rows; "" for images in memory. */
+/* A line of the settings by which views without numbers are drawn, so that runs with different ones
+   do not overwrite each other's rows; "" for views with numbers. */
 static const char *draws_text(const struct ctkd__teacher_store_args *args, char *out, size_t bytes)
 {
+    const struct ctkd__loader_config *const loader = ctkd__loader_settings(args->loader);
+    char rotation[48] = "";
     out[0] = '\0';
-    if (!args->source)
+    if (ctkd__loader_views(args->loader))
         return out;
+    if (loader->rotation > 0)
+        snprintf(rotation, sizeof rotation, ", rotation %.9g", loader->rotation);
+    if (!args->source) {
+        snprintf(out, bytes, "draws seed %" PRIu64 ", padding %zu%s\n", args->seed,
+                 loader->crop_padding, rotation);
+        return out;
+    }
     const struct ctkd__view_settings *const views = &args->source->views;
-    if (ctkd__loader_augments(args->loader))
-        snprintf(out, bytes, "draws seed %" PRIu64 ", area %g to %g, ratio %g to %g, upright %d\n",
+    if (loader->augment)
+        snprintf(out, bytes,
+                 "draws seed %" PRIu64 ", area %g to %g, ratio %g to %g, upright %d%s\n",
                  args->seed, views->crop.area_min, views->crop.area_max, views->crop.ratio_min,
-                 views->crop.ratio_max, views->upright);
+                 views->crop.ratio_max, views->upright, rotation);
     else
         snprintf(out, bytes, "draws none, resized to %zu, upright %d\n", views->resize,
                  views->upright);
@@ -317,14 +327,15 @@ ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args
     store->teacher = args->teacher;
     store->loader = args->loader;
     store->dist = args->engine->dist;
-    store->views = !args->source                         ? ctkd__loader_views(args->loader)
-                   : ctkd__loader_augments(args->loader) ? args->epochs
-                                                         : 1;
+    const size_t numbered = ctkd__loader_views(args->loader);
+    store->views = numbered                                       ? numbered
+                   : ctkd__loader_settings(args->loader)->augment ? args->epochs
+                                                                  : 1;
     store->classes = args->classes;
     store->image = args->images->channels * args->images->height * args->images->width;
     store->share = PROBES * ctkd__workers_count(args->engine->workers);
     store->wait_ns = wait_limit_ns;
-    ctkd_status status = allocate(store, args->source, err);
+    ctkd_status status = allocate(store, numbered == 0, err);
     if (status == CTKD_OK)
         status = open_file(store, args, note, err);
     if (status == CTKD_OK && store->file)
@@ -610,7 +621,7 @@ static ctkd_status fill_numbered(struct ctkd__teacher_store *store,
     return status;
 }
 
-/* Fills in the views of image files by running the epochs of the loader: each has its own draws. */
+/* Fills in views without numbers by running the epochs of the loader: each has its own draws. */
 static ctkd_status fill_drawn(struct ctkd__teacher_store *store,
                               bool (*go_on)(void *context, uint64_t rows, uint64_t all),
                               void *context, struct ctkd__teacher_store_counts *counts,

@@ -15,7 +15,7 @@ for part in train val; do
         done
     done
 done
-run=("$ctkd" train data.set=imagefolder:photos data.size=32 student.network=resnet18 data.view=resized_crop train.batch=5
+run=("$ctkd" train data.set=imagefolder:photos data.size=32 student.network=resnet18 data.view=resized_crop data.rotation=20 train.batch=5
     train.threads=2 train.epochs=4 train.checkpoint_every=3 optimizer.lr=0.01 --resume=auto)
 expect 0 "${run[@]}" run.dir=reference
 stopped=0

@@ -39,7 +39,7 @@ check_stops() { # $1: settings; the rest: after how many steps
         cases=$((cases + 1))
     done
 }
-for settings in "temperature.kind=fixed" "temperature.kind=global" "temperature.kind=instance" \
+for settings in "temperature.kind=fixed data.rotation=20" "temperature.kind=global" "temperature.kind=instance" \
     "temperature.kind=instance temperature.through=true optimizer.nesterov=true" \
     "temperature.kind=global schedule.kind=cosine schedule.warmup_epochs=1 optimizer.momentum=0"; do
     check_stops "$settings" "${stops[@]}"

@@ -68,8 +68,8 @@ static ctkd_status maker_init(const struct ctkd__file_batches *b, struct maker *
         return status;
     maker->view = malloc(b->pixels);
     maker->strong = b->config.strong ? malloc(b->pixels) : NULL;
-    maker->plane = b->config.strong ? malloc(b->pixels / 3) : NULL;
-    if (!maker->view || (b->config.strong && (!maker->strong || !maker->plane)))
+    maker->plane = malloc(b->pixels / 3);
+    if (!maker->view || !maker->plane || (b->config.strong && !maker->strong))
         return ctkd__fail(err, CTKD_ENOMEM, "image files: out of memory");
     return CTKD_OK;
 }
@@ -99,6 +99,15 @@ static ctkd_status makers_create(const struct ctkd__file_batches *b, size_t coun
     else
         makers_free(makers, count);
     return status;
+}
+
+static void rotate_view(const struct ctkd__file_batches *b, struct maker *maker, uint64_t id,
+                        uint8_t *view)
+{
+    const size_t size = b->config.source->views.size;
+    const struct ctkd__raster image = { 3, size, size, view };
+    ctkd__rotate(&image, ctkd__rotation_draw(b->config.seed, b->epoch, id, b->config.rotation),
+                 maker->plane);
 }
 
 /* The strong view: operations on a random crop that is independent of the other view's. */
@@ -139,6 +148,8 @@ static ctkd_status make_views(struct ctkd__file_batches *b, struct maker *maker,
     status = b->config.augment ? ctkd__viewer_training(maker->viewer, &file, b->config.seed,
                                                        b->epoch, id, view, err)
                                : ctkd__viewer_evaluation(maker->viewer, &file, view, err);
+    if (status == CTKD_OK && b->config.augment && b->config.rotation > 0)
+        rotate_view(b, maker, id, view);
     if (status == CTKD_OK && strong)
         status = make_strong(b, maker, &file, id, view, strong, err);
     ctkd__read_ahead_give(b->ahead, &bytes);

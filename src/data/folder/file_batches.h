@@ -19,9 +19,10 @@ struct ctkd__team {
 
 struct ctkd__file_batches_config {
     const struct ctkd__image_source *source;
-    size_t batch; /* most images of a batch */
-    bool augment; /* training views; else those of evaluation */
-    bool strong;  /* a strong view beside each, of a random crop of its own where `augment` */
+    size_t batch;    /* most images of a batch */
+    bool augment;    /* training views; else those of evaluation */
+    bool strong;     /* a strong view beside each, of a random crop of its own where `augment` */
+    double rotation; /* largest angle of training views in degrees; 0: they are not rotated */
     uint64_t seed;
     size_t readers;       /* threads that read files ahead, >= 1 */
     size_t threads;       /* threads that decode ahead; 0: the team decodes */
