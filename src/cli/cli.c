@@ -71,13 +71,13 @@ bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
     return false;
 }
 
-void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__config *config)
+void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__config *config,
+                           const char *name, const char *const *keys)
 {
     char unused[512];
-    ctkd__arguments_unused(line->n_configuration, line->argv, config, line->command->keys, unused,
-                           sizeof unused);
+    ctkd__arguments_unused(line->n_configuration, line->argv, config, keys, unused, sizeof unused);
     if (unused[0] && !muted)
-        fprintf(stderr, "note: `ctkd %s` does not use %s\n", line->command->name, unused);
+        fprintf(stderr, "note: `ctkd %s` does not use %s\n", name, unused);
 }
 
 ctkd_status ctkd__cli_configure(const struct ctkd__line *line,

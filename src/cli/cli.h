@@ -31,7 +31,7 @@ struct ctkd__command {
     size_t names_min, names_max;    /* how many names (files, runs ...) it takes */
     const char *(*choice)(size_t i); /* i-th allowed name, NULL after the last; NULL: any name */
     const ctkd_option *settings;     /* its own settings, key=value; may be NULL */
-    const char *const *keys;         /* prefixes of the keys that it uses; NULL: all keys */
+    const char *const *keys;         /* that it uses, or whole sections ("data."); NULL: all keys */
     bool options;         /* takes the settings of a configuration; --help ends with its keys */
     bool passes_settings; /* takes settings, which it reads itself */
     bool ranks;           /* may run on several MPI ranks; other commands refuse to */
@@ -39,6 +39,16 @@ struct ctkd__command {
     /* argv[0] is the first argument after the name; the exit status is returned. */
     int (*run)(const struct ctkd__command *command, int argc, char **argv);
 };
+
+/* For ctkd__command.keys: what an engine for forward passes is opened with, and the test images. */
+#define CTKD__ENGINE_KEYS                                                                          \
+    "train.batch", "train.batch_norm_group", "train.threads", "train.slices", "train.isa",         \
+        "train.conv", "train.tune", "train.choices", "train.profile"
+#define CTKD__TEST_IMAGE_KEYS                                                                      \
+    "data.set", "data.labels", "data.classes", "data.test_limit", "data.channels", "data.pad_to",  \
+        "data.mean", "data.std", "data.view", "data.size", "data.resize", "data.orientation",      \
+        "data.class_order", "data.holdout", "data.allow_empty", "data.exclude", "data.max_pixels", \
+        "data.readers", "data.threads", "train.seed"
 
 #define CTKD__COMMAND_DECLARE(word) extern const struct ctkd__command ctkd__command_##word;
 CTKD__COMMAND_LIST(CTKD__COMMAND_DECLARE)
@@ -86,8 +96,10 @@ void ctkd__cli_note_threads(const struct ctkd__engine *engine);
 bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
                     struct ctkd__line *line, struct ctkd__arguments *arguments, int *status);
 
-/* Notes on stderr which keys of the command line the command does not use. */
-void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__config *config);
+/* Notes on stderr which keys of the command line are none of `keys`, as ctkd__command.keys, those
+   that `ctkd NAME` uses. */
+void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__config *config,
+                           const char *name, const char *const *keys);
 
 /* Applies the preset, the CONFIG if one is given, and the settings; notes on stderr what they
    imply. */

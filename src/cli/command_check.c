@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "io/jsonl.h"
-#include "train/evaluator.h"
+#include "train/resize_trials.h"
 #include "train/teacher.h"
 #include "util/error.h"
 
@@ -20,8 +20,35 @@ static void print_trials(const struct ctkd__teacher *network, const struct ctkd_
                trials->items[i].top1, trials->n);
 }
 
+static void print_resizes(const struct ctkd__resize_trials *resizes)
+{
+    for (size_t i = 0; i < resizes->count; i++)
+        printf("  resize     %-34zu top-1 %6.2f %% of %zu images\n", resizes->items[i].resize,
+               resizes->items[i].scores.top1, resizes->items[i].scores.n);
+    if (resizes->count)
+        printf("             %zu fits %s: it has %zu images right that %zu has wrong, and %zu the "
+               "other way\n",
+               resizes->items[1].resize, resizes->best ? "better" : "no better than chance says",
+               resizes->gained, resizes->items[0].resize, resizes->lost);
+}
+
+static void json_resizes(struct ctkd__jsonl *json, const struct ctkd__resize_trials *resizes)
+{
+    if (resizes->count)
+        ctkd__jsonl_integer(json, "resize", (int64_t)resizes->items[resizes->best].resize);
+    ctkd__jsonl_list_begin(json, "resizes");
+    for (size_t i = 0; i < resizes->count; i++) {
+        ctkd__jsonl_item_begin(json);
+        ctkd__jsonl_integer(json, "resize", (int64_t)resizes->items[i].resize);
+        ctkd__jsonl_number(json, "top1", resizes->items[i].scores.top1);
+        ctkd__jsonl_number(json, "top5", resizes->items[i].scores.top5);
+        ctkd__jsonl_item_end(json);
+    }
+    ctkd__jsonl_list_end(json);
+}
+
 static ctkd_status report(const struct ctkd__evaluation *found, const struct ctkd__trials *trials,
-                          bool as_json, ctkd_error *err)
+                          const struct ctkd__resize_trials *resizes, bool as_json, ctkd_error *err)
 {
     const struct ctkd__trial *const best = &trials->items[trials->best];
     if (as_json) {
@@ -36,23 +63,29 @@ static ctkd_status report(const struct ctkd__evaluation *found, const struct ctk
         ctkd__jsonl_number(&json, "promised_top1",
                            found->promised ? found->info.top1 : (double)NAN);
         ctkd__jsonl_integer(&json, "n", (int64_t)found->scores.n);
+        json_resizes(&json, resizes);
         return ctkd__jsonl_end(&json, err);
     }
+    print_resizes(resizes);
     printf("  accuracy   top-1 %.2f %%, top-5 %.2f %% of %zu images, constants %s\n",
            found->scores.top1, found->scores.top5, found->scores.n, best->name);
     if (found->promised)
         printf("  promised   top-1 %.2f %%\n", found->info.top1);
     if (trials->best)
         printf("  set        teacher.mean=%s teacher.std=%s\n", best->mean, best->std);
+    if (resizes->best)
+        printf("  set        data.resize=%zu\n", resizes->items[resizes->best].resize);
     return CTKD_OK;
 }
 
-/* Tries all constants on a part of the test images, and evaluates the best of them on all. */
+/* Tries all constants on a part of the test images, and evaluates the best of them on all, resized
+   as usual. */
 static ctkd_status evaluate_best(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
                                  bool as_json, ctkd_error *err)
 {
     struct ctkd__trials trials;
     struct ctkd__evaluation found;
+    struct ctkd__resize_trials resizes;
     ctkd_status status = ctkd__evaluator_try_normalisations(evaluator, network, &trials, err);
     if (status == CTKD_OK && !as_json)
         print_trials(network, &trials);
@@ -61,8 +94,8 @@ static ctkd_status evaluate_best(struct ctkd__evaluator *evaluator, struct ctkd_
                                          trials.items[trials.best].mean,
                                          trials.items[trials.best].std, err);
     if (status == CTKD_OK)
-        status = ctkd__evaluator_run(evaluator, network, &found, NULL, err);
-    return status == CTKD_OK ? report(&found, &trials, as_json, err) : status;
+        status = ctkd__resize_try(evaluator, network, &found, &resizes, err);
+    return status == CTKD_OK ? report(&found, &trials, &resizes, as_json, err) : status;
 }
 
 static ctkd_status check(const char *path, const struct ctkd__config *config, bool as_json,
@@ -104,7 +137,7 @@ static int configure_and_check(const struct ctkd__command *command, int argc, ch
             CTKD_OK ||
         ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(&line, config);
+    ctkd__cli_note_unused(&line, config, command->name, command->keys);
     if (check(arguments.positionals[0], config, ctkd__line_has(&line, JSON), &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
     return CTKD__EXIT_DONE;
@@ -115,9 +148,10 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     return ctkd__cli_with_config(command, argc, argv, configure_and_check);
 }
 
-static const char *const keys[] = { "data.",         "teacher.",   "train.batch", "train.threads",
-                                    "train.isa",     "train.conv", "train.tune",  "train.choices",
-                                    "train.profile", NULL };
+static const char *const keys[] = { CTKD__TEST_IMAGE_KEYS, CTKD__ENGINE_KEYS,
+                                    "teacher.network",     "teacher.weights",
+                                    "teacher.classes",     "teacher.mean",
+                                    "teacher.std",         NULL };
 
 const struct ctkd__command ctkd__command_check = {
     .name = "check",
@@ -128,7 +162,11 @@ const struct ctkd__command ctkd__command_check = {
                "The known normalisation constants, among them those for pixels from 0 to 1, from "
                "-1 to 1 and from 0 to 255, are tried on some 1000 test images, and the best of "
                "them on all. Where they are clearly better than those of the file or the data set, "
-               "the settings to use are printed.",
+               "the settings to use are printed.\n\n"
+               "Image files of which the file does not say how they are resized before the centre "
+               "is cropped are evaluated twice: for views of 224 resized to 256, as for "
+               "torchvision's V1 weights, and to 232, as for V2; for others in proportion. "
+               "data.resize evaluates one size.",
     .keys = keys,
     .options = true,
     .flags = flags,

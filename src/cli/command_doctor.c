@@ -212,11 +212,16 @@ static const struct ctkd__flag flags[] = {
 static int examine_data(const struct ctkd__command *command, const struct ctkd__line *line,
                         const char *set, struct ctkd__config *config)
 {
+    static const char *const keys[] = { "data.set",         "data.classes",
+                                        "data.class_order", "data.exclude",
+                                        "data.holdout",     "data.allow_empty",
+                                        "data.max_pixels",  NULL };
     ctkd_error err = { 0 };
     if (ctkd__sections_set(ctkd__config_sections(config), "DATA", "data.set", set, &err) !=
             CTKD_OK ||
         ctkd__arguments_apply(line->n_configuration, line->argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
+    ctkd__cli_note_unused(line, config, "doctor DATA", keys);
     return ctkd__doctor_data(config, ctkd__line_value(line, EXCLUDE), ctkd__line_has(line, JSON));
 }
 

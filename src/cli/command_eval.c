@@ -209,7 +209,7 @@ static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__a
     status = ctkd__arguments_apply(line->n_configuration, line->argv, config, err);
     *misused = status != CTKD_OK;
     if (status == CTKD_OK)
-        ctkd__cli_note_unused(line, config);
+        ctkd__cli_note_unused(line, config, line->command->name, line->command->keys);
     return status;
 }
 
@@ -252,11 +252,11 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     return ctkd__cli_with_config(command, argc, argv, configure_and_evaluate);
 }
 
-static const char *const keys[] = { "data.",           "student.network", "student.weights",
-                                    "teacher.mean",    "teacher.std",     "teacher.network",
-                                    "teacher.weights", "train.batch",     "train.threads",
-                                    "train.isa",       "train.conv",      "train.tune",
-                                    "train.choices",   "train.profile",   NULL };
+static const char *const keys[] = { CTKD__TEST_IMAGE_KEYS, CTKD__ENGINE_KEYS,
+                                    "student.network",     "student.weights",
+                                    "teacher.network",     "teacher.weights",
+                                    "teacher.classes",     "teacher.mean",
+                                    "teacher.std",         NULL };
 
 const struct ctkd__command ctkd__command_eval = {
     .name = "eval",

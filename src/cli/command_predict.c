@@ -179,12 +179,18 @@ static int configure_and_predict(const struct ctkd__command *command, int argc, 
         ctkd__sections_set(sections, "predict", "data.classes", "0", &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
     ctkd__cli_note("note", note);
-    if (ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
+    ctkd_status status = ctkd__arguments_apply(line.n_configuration, line.argv, config, &err);
+    if (status == CTKD_OK && ctkd__config_classes(config))
+        status = ctkd__fail(&err, CTKD_EINVAL,
+                            "data.classes: found %s, expected a file with one class name per line: "
+                            "the number of classes is that of the weights",
+                            config->data.classes);
+    if (status != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(&line, config);
+    ctkd__cli_note_unused(&line, config, command->name, command->keys);
     struct ctkd__pictures *pictures;
     struct writer writer = { .unread = 0 };
-    ctkd_status status = find_pictures(&line, &pictures, &err);
+    status = find_pictures(&line, &pictures, &err);
     if (status == CTKD_OK)
         status = predict(&line, config, pictures, &writer, &err);
     const size_t count = status == CTKD_OK ? ctkd__pictures_count(pictures) : 0;
@@ -201,8 +207,10 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 }
 
 static const char *const keys[] = {
-    "data.",       "student.network", "student.weights", "teacher.mean", "teacher.std",
-    "train.batch", "train.threads",   "train.isa",       "train.conv",   NULL
+    "data.set",         "data.classes",    "data.channels",   "data.pad_to",
+    "data.mean",        "data.std",        "data.size",       "data.resize",
+    "data.orientation", "data.max_pixels", CTKD__ENGINE_KEYS, "student.network",
+    "student.weights",  "teacher.mean",    "teacher.std",     NULL
 };
 
 const struct ctkd__command ctkd__command_predict = {

@@ -271,6 +271,7 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
     teacher->info = file->info;
     ctkd__weights_file_note(file, teacher->note);
     ctkd__weights_file_note_resize(file, images.height, images.resize, teacher->note);
+    teacher->own_resize = ctkd__weights_file_resize(file, images.height);
     ctkd__note_sets(teacher->note, &file->sets, key);
     note_classes(teacher, args->images);
     status = check_info(teacher, &wanted, err); /* a model of free size says its classes only now */

@@ -40,6 +40,7 @@ struct ctkd__teacher {
     char file[1024];
     char note[CTKD__NOTE_BYTES]; /* what was guessed about the weights; "": nothing */
     struct ctkd__network_info info;
+    size_t own_resize; /* as ctkd__weights_file_resize for these images; 0: the file does not say */
     struct ctkd__graph *graph;
     struct ctkd__weights *weights;
     struct ctkd__inference *inference;

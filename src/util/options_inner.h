@@ -32,7 +32,8 @@ const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t 
 /* The option's value as text: the shortest that reads back to the same bits; returns text. */
 const char *ctkd__option_value(const struct ctkd__option_at *at, char *text, size_t bytes);
 
-/* Whether `key` begins with one of `prefixes` (NULL ends them); NULL itself: every key does. */
+/* Whether `key` is one of `prefixes` (NULL ends them) or in the section of one that ends with a dot
+   ("data."); NULL itself: every key is. */
 bool ctkd__key_begins_with(const char *key, const char *const *prefixes);
 /* What the help says about an option. */
 struct ctkd__option_help {

@@ -145,9 +145,11 @@ static void append_aliases(const char *key, const struct ctkd__alias *aliases, c
 
 bool ctkd__key_begins_with(const char *key, const char *const *prefixes)
 {
-    for (; prefixes && *prefixes; prefixes++)
-        if (strncmp(key, *prefixes, strlen(*prefixes)) == 0)
+    for (; prefixes && *prefixes; prefixes++) {
+        const size_t n = strlen(*prefixes);
+        if (strncmp(key, *prefixes, n) == 0 && ((*prefixes)[n - 1] == '.' || !key[n]))
             return true;
+    }
     return !prefixes;
 }
 

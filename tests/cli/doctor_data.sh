@@ -83,3 +83,5 @@ expect_error 2 "ctkd doctor: found --exclude without DATA, expected a folder of 
     "$ctkd" doctor --exclude list
 expect_error 1 "ctkd: data.set: found 'fashion-mnist', expected a data set of image files, such as imagefolder:PATH" \
     "$ctkd" doctor photos data.set=fashion-mnist
+expect 1 "$ctkd" doctor photos data.size=64 train.epochs=3 data.allow_empty=true
+grep -qx 'note: `ctkd doctor DATA` does not use data.size, train.epochs' stderr || fail "keys of doctor: $(cat stderr)"

@@ -107,6 +107,11 @@ expect 0 "$ctkd" predict ants photos/val/ant --top 1 data.classes=renamed
 grep -Eq '^photos/val/ant/a, "b"\.JPG: (one|two) [0-9.]+ %$' stdout || fail "data.classes of a run: $(cat stdout)"
 expect_error 1 "ctkd: data.classes: few: found 1 names, expected 2, the classes of ants/last.safetensors" \
     "$ctkd" predict ants photos/val/ant data.classes=few
+expect 2 "$ctkd" predict ants photos/val/ant data.classes=10
+[ "$(head -n 1 stderr)" = "ctkd predict: data.classes: found 10, expected a file with one class name per line: the number of classes is that of the weights" ] ||
+    fail "a number of classes: $(cat stderr)"
+expect 0 "$ctkd" predict ants photos/val/ant data.test_limit=1 data.labels=fine train.seed=3 data.orientation=ignore train.slices=0
+[ "$(cat stderr)" = 'note: `ctkd predict` does not use data.test_limit, data.labels, train.seed' ] || fail "keys of predict: $(cat stderr)"
 cp ants/config.yaml config.yaml
 sed -i 's/^  classes: .*/  classes: gone/' ants/config.yaml
 grep -q '^  classes: gone$' ants/config.yaml || fail "no data.classes in config.yaml"
