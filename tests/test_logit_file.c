@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -366,6 +367,33 @@ static void sizes_have_their_unit(void **state)
     assert_string_equal(ctkd__logit_size_text(3272400000, text, sizeof text), "3.27 GB");
 }
 
+/* Root may write to any file: it becomes another user meanwhile. */
+static void what_cannot_be_written_is_read_and_has_its_reason(void **state)
+{
+    const char *const path = temp_path(*state, "a.logits");
+    struct ctkd__logit_file *file = create(path);
+    char expected[700];
+    ctkd_error err = { 0 };
+    const float logits[CLASSES] = { 0 };
+    put(file, 3, 7);
+    ctkd__logit_file_close(file);
+    assert_int_equal(chmod(path, 0444), 0);
+    assert_int_equal(chmod(*state, 0755), 0);
+    const bool root = geteuid() == 0;
+    if (root)
+        assert_int_equal(seteuid(65534), 0);
+    const ctkd_status status = ctkd__logit_file_open(path, &file, &err);
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+    check_ok(status, &err);
+    expect_row(file, 3, 7);
+    assert_true(ctkd__logit_file_claim(file, 4)); /* nobody is waited for */
+    assert_int_equal(ctkd__logit_file_put(file, 4, logits, &err), CTKD_EIO);
+    snprintf(expected, sizeof expected, "cannot write %s: Permission denied", path);
+    assert_string_equal(err.message, expected);
+    ctkd__logit_file_close(file);
+}
+
 int main(void)
 {
 #define IN_A_FOLDER(test)                                                                          \
@@ -382,6 +410,7 @@ int main(void)
         IN_A_FOLDER(pruning_removes_what_was_used_longest_ago),
         IN_A_FOLDER(a_file_that_is_removed_while_it_is_opened_is_created_again),
         cmocka_unit_test(sizes_have_their_unit),
+        IN_A_FOLDER(what_cannot_be_written_is_read_and_has_its_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

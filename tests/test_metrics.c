@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/metrics.h"
+#include "report/metrics_write.h"
 #include "support/check.h"
 
 struct golden_table {
@@ -102,8 +102,16 @@ static void check_case(const char *name)
         check_equal("recall", m.by_class[c].recall, find(name, "recall")->values[c]);
         check_equal("f1", m.by_class[c].f1, find(name, "f1")->values[c]);
     }
-    for (size_t i = 0; i < k * k; i++)
-        check_equal("confusion", (double)m.confusion[i], find(name, "confusion")->values[i]);
+    size_t next = 0; /* of the pairs, which are in the order of the matrix without its diagonal */
+    for (size_t i = 0; i < k * k; i++) {
+        const double images = find(name, "confusion")->values[i];
+        if (images == 0 || i / k == i % k)
+            continue;
+        assert_true(next < m.n_confusions);
+        assert_int_equal(m.confusions[next].label * k + m.confusions[next].predicted, i);
+        check_equal("confusion", (double)m.confusions[next++].images, images);
+    }
+    assert_int_equal(next, m.n_confusions);
     const double *expected = find(name, "agreement")->values;
     for (size_t p = 0; p < CTKD__AGREEMENT_PARTS; p++, expected += 4) {
         const struct ctkd__agreement *const a = &m.agreement[p];
@@ -152,6 +160,33 @@ static void bins_hold_every_image(void **state)
     ctkd__metrics_free(&m);
 }
 
+/* A matrix of so many classes would take 3.8 GB. */
+static void confusions_of_many_classes_take_little_memory(void **state)
+{
+    (void)state;
+    enum { CLASSES = 21841, IMAGES = 5 };
+    static const int32_t labels[IMAGES] = { 7, 21840, 3, 21840, 21840 };
+    static const size_t predicted[IMAGES] = { 21840, 3, 3, 3, 0 };
+    float *const logits = calloc((size_t)IMAGES * CLASSES, sizeof *logits);
+    assert_non_null(logits);
+    for (size_t i = 0; i < IMAGES; i++)
+        logits[i * CLASSES + predicted[i]] = 1;
+    struct ctkd__metrics m;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__metrics(IMAGES, CLASSES, logits, labels, NULL, &m, &err), &err);
+    static const struct ctkd__confusion expected[] = { { 7, 21840, 1 },
+                                                       { 21840, 0, 1 },
+                                                       { 21840, 3, 2 } };
+    assert_int_equal(m.n_confusions, 3);
+    assert_memory_equal(m.confusions, expected, sizeof expected);
+    struct ctkd__confusion most[2];
+    assert_int_equal(ctkd__metrics_confusions(&m, most, 2), 2);
+    assert_memory_equal(&most[0], &expected[2], sizeof *most);
+    assert_memory_equal(&most[1], &expected[0], sizeof *most);
+    ctkd__metrics_free(&m);
+    free(logits);
+}
+
 static void wrong_input_is_named(void **state)
 {
     (void)state;
@@ -172,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_cases),
         cmocka_unit_test(bins_hold_every_image),
+        cmocka_unit_test(confusions_of_many_classes_take_little_memory),
         cmocka_unit_test(wrong_input_is_named),
     };
     return cmocka_run_group_tests(tests, read_tables, free_tables);

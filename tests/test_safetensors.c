@@ -183,6 +183,12 @@ static void bad_entries_are_named(void **state)
                   "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
                   2, "duplicate object key");
     check_refused("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__: a: found 1, expected a string");
+    check_refused(
+        "{\"__metadata__\":{\"a\":[\"a list whose text is longer than a message shows\"]}}", 0,
+        "__metadata__: a: found [\"a list whose text is longer than a message..., expected");
+    check_refused(
+        "{\"__metadata__\":{\"a\":[\"a list with a character of two bytes there:\xc3\xa4\"]}}", 0,
+        "__metadata__: a: found [\"a list with a character of two bytes there..., expected");
     check_refused("{\"__metadata__\":[]}", 0, "__metadata__: found [], expected a map of strings");
     check_refused("[]", 0, "header: not a JSON object");
     check_refused("{", 0, "header: ");

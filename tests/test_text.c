@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "support/check.h"
@@ -102,12 +103,54 @@ static void the_last_part_of_a_path_has_no_slashes(void **state)
     }
 }
 
+static void a_text_is_cut_where_a_character_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t most;
+        int expected;
+    } cases[] = { { "abc", 3, 3 },
+                  { "abcd", 3, 3 },
+                  { "ab\xc3\xa4", 3, 2 },
+                  { "ab\xc3\xa4", 4, 4 },
+                  { "a\xf0\x9f\x8c\xb1z", 4, 1 },
+                  { "a\xf0\x9f\x8c\xb1z", 5, 5 },
+                  { "", 3, 0 },
+                  { "\xe2\x82\xac", 0, 0 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(ctkd__text_cut(cases[i].text, cases[i].most), cases[i].expected);
+}
+
+static void a_line_has_no_controls_and_no_part_of_a_character(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        { "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" }, /* whole characters stay */
+        { "a\nb\x7f", "a?b?" },
+        { "'\xe2\x82', rest", "'?', rest" }, /* cut behind its second byte */
+        { "'\xc3'", "'?'" },
+        { "caf\xe9.jpg", "caf?.jpg" }, /* Latin-1 */
+        { "\x80\x80z", "?z" },
+        { "\xf0\x9f\x8c", "?" },
+        { "", "" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%s", cases[i][0]);
+        ctkd__text_to_line(text);
+        assert_string_equal(text, cases[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_part_of_a_path_has_no_slashes),
         cmocka_unit_test(only_utf8_without_controls_is_a_line),
         cmocka_unit_test(utf8_may_have_controls),
+        cmocka_unit_test(a_text_is_cut_where_a_character_ends),
+        cmocka_unit_test(a_line_has_no_controls_and_no_part_of_a_character),
         cmocka_unit_test(edits_are_counted),
         cmocka_unit_test(text_is_wrapped_at_80),
         cmocka_unit_test(a_word_is_quoted_for_a_shell_where_it_needs_it),

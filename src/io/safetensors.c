@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/file_kind.h"
+#include "util/text.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensor data is copied as it is in memory");
@@ -82,14 +84,19 @@ static ctkd_status read_header(struct safetensors_reader *reader)
     return CTKD_OK;
 }
 
+enum { FOUND_SHOWN = 44, FOUND_BYTES = FOUND_SHOWN + sizeof "..." };
+
 /* A value as a message shows it: its beginning, in JSON. */
-static const char *found_text(const json_t *value, char text[48])
+static const char *found_text(const json_t *value, char text[FOUND_BYTES])
 {
-    memset(text, 0, 48);
     if (!value)
         return "none";
-    if (json_dumpb(value, text, 44, JSON_ENCODE_ANY | JSON_COMPACT) > 44)
-        strcat(text, "...");
+    char *const all = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (!all)
+        return "another value";
+    snprintf(text, FOUND_BYTES, "%.*s%s", ctkd__text_cut(all, FOUND_SHOWN), all,
+             strlen(all) > FOUND_SHOWN ? "..." : "");
+    free(all);
     return text;
 }
 
@@ -97,7 +104,7 @@ static ctkd_status read_metadata(struct safetensors_reader *reader, json_t *meta
 {
     const char *key;
     json_t *value;
-    char text[48];
+    char text[FOUND_BYTES];
     if (!json_is_object(metadata))
         return ctkd__fail(reader->err, CTKD_EFORMAT, "%s: %s: found %s, expected a map of strings",
                           reader->path, metadata_key, found_text(metadata, text));
@@ -155,7 +162,7 @@ static ctkd_status read_entry(struct safetensors_reader *reader, const char *nam
     json_t *const sizes = json_object_get(entry, "shape");
     json_t *const offsets = json_object_get(entry, "data_offsets");
     const int rank = read_sizes(sizes, CTKD__RANK_MAX, shape);
-    char text[48];
+    char text[FOUND_BYTES];
     if (rank < 0)
         return ctkd__fail(reader->err, CTKD_EFORMAT,
                           "%s: %.80s: shape: found %s, expected at most %d whole numbers >= 0",

@@ -58,7 +58,8 @@ static void add_image(struct ctkd__metrics *m, const float *logits, size_t label
 {
     const size_t predicted = ctkd__predicted_class(m->classes, logits);
     const bool correct = predicted == label;
-    m->confusion[label * m->classes + predicted]++;
+    if (!correct)
+        m->confusions[m->n_confusions++] = (struct ctkd__confusion){ label, predicted, 1 };
     m->by_class[label].labelled++;
     m->by_class[label].correct += correct;
     m->by_class[predicted].predicted++;
@@ -118,12 +119,35 @@ static void finish_classes(struct ctkd__metrics *m)
     m->f1 = ratio(m->f1, seen);
 }
 
+static int by_classes(const void *a, const void *b)
+{
+    const struct ctkd__confusion *const x = a, *const y = b;
+    if (x->label != y->label)
+        return x->label < y->label ? -1 : 1;
+    return (x->predicted > y->predicted) - (x->predicted < y->predicted);
+}
+
+/* There is one for each wrong image so far: equal ones become one. */
+static void finish_confusions(struct ctkd__metrics *m)
+{
+    size_t n = 0;
+    if (m->n_confusions)
+        qsort(m->confusions, m->n_confusions, sizeof *m->confusions, by_classes);
+    for (size_t i = 0; i < m->n_confusions; i++)
+        if (n && by_classes(&m->confusions[n - 1], &m->confusions[i]) == 0)
+            m->confusions[n - 1].images++;
+        else
+            m->confusions[n++] = m->confusions[i];
+    m->n_confusions = n;
+}
+
 static void finish(struct ctkd__metrics *m)
 {
     m->top1 = 100 * ratio(m->top1, m->n);
     m->nll = ratio(m->nll, m->n);
     m->brier = ratio(m->brier, m->n);
     finish_classes(m);
+    finish_confusions(m);
     for (size_t b = 0; b < CTKD__CALIBRATION_BINS; b++) {
         struct ctkd__calibration_bin *const bin = &m->bins[b];
         m->ece += fabs(bin->accuracy - bin->confidence) / (double)m->n;
@@ -148,9 +172,9 @@ ctkd_status ctkd__metrics(size_t n, size_t classes, const float *logits, const i
     if (status != CTKD_OK)
         return status;
     out->by_class = calloc(classes, sizeof *out->by_class);
-    out->confusion = calloc(classes * classes, sizeof *out->confusion);
+    out->confusions = calloc(n, sizeof *out->confusions);
     double *const log_s = calloc(2 * classes, sizeof *log_s), *const log_t = log_s + classes;
-    if (!out->by_class || !out->confusion || !log_s) {
+    if (!out->by_class || !out->confusions || !log_s) {
         free(log_s);
         return ctkd__fail(err, CTKD_ENOMEM, "metrics: out of memory");
     }
@@ -171,6 +195,6 @@ ctkd_status ctkd__metrics(size_t n, size_t classes, const float *logits, const i
 void ctkd__metrics_free(struct ctkd__metrics *metrics)
 {
     free(metrics->by_class);
-    free(metrics->confusion);
+    free(metrics->confusions);
     *metrics = (struct ctkd__metrics){ 0 };
 }

@@ -24,6 +24,11 @@ struct ctkd__class_metrics {
     double precision, recall, f1;
 };
 
+/* A pair of classes and the images of `label` that were put into `predicted`. */
+struct ctkd__confusion {
+    size_t label, predicted, images;
+};
+
 /* Images whose confidence is in [b / 15, (b + 1) / 15); 1 belongs to the last bin. */
 struct ctkd__calibration_bin {
     size_t n;
@@ -52,8 +57,11 @@ struct ctkd__metrics {
     double ece;   /* sum over bins of n_b / n |accuracy - confidence|: 0 to 1 */
     /* Means over the classes that are labelled or predicted at all; an undefined value counts 0. */
     double precision, recall, f1;
-    struct ctkd__class_metrics *by_class;                      /* [classes] */
-    size_t *confusion;                                         /* [label][predicted] images */
+    struct ctkd__class_metrics *by_class; /* [classes] */
+    /* Pairs of different classes that occur, by label and then predicted class. Kept as a list,
+       because a matrix of 21 thousand classes would take 3.8 GB. */
+    struct ctkd__confusion *confusions;
+    size_t n_confusions;
     struct ctkd__calibration_bin bins[CTKD__CALIBRATION_BINS]; /* the reliability diagram */
     struct ctkd__agreement agreement[CTKD__AGREEMENT_PARTS];   /* n 0 without a teacher */
 };

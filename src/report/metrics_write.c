@@ -46,10 +46,8 @@ size_t ctkd__metrics_confusions(const struct ctkd__metrics *m, struct ctkd__conf
                                 size_t capacity)
 {
     size_t n = 0;
-    for (size_t i = 0; i < m->classes * m->classes; i++) {
-        const struct ctkd__confusion found = { i / m->classes, i % m->classes, m->confusion[i] };
-        if (found.images == 0 || found.label == found.predicted)
-            continue;
+    for (size_t i = 0; i < m->n_confusions; i++) {
+        const struct ctkd__confusion found = m->confusions[i];
         size_t at = n;
         while (at > 0 && comes_before(&found, &out[at - 1]))
             at--;
@@ -176,13 +174,12 @@ static void json_confusions(const struct ctkd__metrics *m, const char *const *na
                             struct ctkd__jsonl *json)
 {
     ctkd__jsonl_list_begin(json, "confusions");
-    for (size_t i = 0; i < m->classes * m->classes; i++) {
-        if (m->confusion[i] == 0 || i / m->classes == i % m->classes)
-            continue;
+    for (size_t i = 0; i < m->n_confusions; i++) {
+        const struct ctkd__confusion *const pair = &m->confusions[i];
         ctkd__jsonl_item_begin(json);
-        json_class(json, "class", names, i / m->classes);
-        json_class(json, "predicted", names, i % m->classes);
-        ctkd__jsonl_integer(json, "images", (int64_t)m->confusion[i]);
+        json_class(json, "class", names, pair->label);
+        json_class(json, "predicted", names, pair->predicted);
+        ctkd__jsonl_integer(json, "images", (int64_t)pair->images);
         ctkd__jsonl_item_end(json);
     }
     ctkd__jsonl_list_end(json);

@@ -7,10 +7,6 @@
 #include "io/jsonl.h"
 #include "report/metrics.h"
 
-/* A pair of classes and the images of `label` that were put into `predicted`. */
-struct ctkd__confusion {
-    size_t label, predicted, images;
-};
 /* The most frequent confusions, at most `capacity`, descending; returns how many. */
 size_t ctkd__metrics_confusions(const struct ctkd__metrics *metrics, struct ctkd__confusion *out,
                                 size_t capacity);

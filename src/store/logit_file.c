@@ -33,6 +33,7 @@ static const uint32_t present_bit = UINT32_C(1) << 31;
 struct ctkd__logit_file {
     char path[PATH_BYTES];
     int descriptor; /* holds a shared lock, which marks the file as in use */
+    int unwritable; /* errno of why it is open for reading alone; 0: it can be written */
     struct ctkd__logit_shape shape;
     uint64_t rows, rows_at;
     size_t row_bytes;
@@ -246,8 +247,10 @@ static ctkd_status open_locked(struct ctkd__logit_file *file, ctkd_error *err)
     const char *const path = file->path;
     struct stat info;
     file->descriptor = open(path, O_RDWR | O_CLOEXEC);
-    if (file->descriptor < 0 && (errno == EACCES || errno == EROFS))
+    if (file->descriptor < 0 && (errno == EACCES || errno == EROFS)) {
+        file->unwritable = errno;
         file->descriptor = open(path, O_RDONLY | O_CLOEXEC); /* rows can be read at least */
+    }
     if (file->descriptor < 0)
         return ctkd__fail(err, errno == ENOENT ? CTKD_ENOTFOUND : CTKD_EIO, "%s: cannot open: %s",
                           path, strerror(errno));
@@ -416,6 +419,9 @@ enum ctkd__logit_row ctkd__logit_file_get(const struct ctkd__logit_file *file, u
 ctkd_status ctkd__logit_file_put(struct ctkd__logit_file *file, uint64_t row, const float *logits,
                                  ctkd_error *err)
 {
+    if (file->unwritable)
+        return ctkd__fail(err, CTKD_EIO, "cannot write %s: %s", file->path,
+                          strerror(file->unwritable));
     if (file->puts++ % PUTS_PER_LOOK == 0 && disk_left(file->descriptor) < CTKD__LOGIT_DISK_RESERVE)
         return ctkd__fail(err, CTKD_EIO, "%s: the disk has less than %d MB left", file->path,
                           CTKD__LOGIT_DISK_RESERVE >> 20);

@@ -66,7 +66,8 @@ enum ctkd__logit_row { CTKD__ROW_ABSENT, CTKD__ROW_FOUND, CTKD__ROW_DAMAGED };
 enum ctkd__logit_row ctkd__logit_file_get(const struct ctkd__logit_file *file, uint64_t row,
                                           float *out);
 /* Writes a row, then its word in the index. CTKD_EIO: the disk is full (less than
-   CTKD__LOGIT_DISK_RESERVE is left) or fails; the other rows of the file stay intact. */
+   CTKD__LOGIT_DISK_RESERVE is left), fails or is read-only; the other rows of the file stay
+   intact. */
 ctkd_status ctkd__logit_file_put(struct ctkd__logit_file *file, uint64_t row, const float *logits,
                                  ctkd_error *err);
 

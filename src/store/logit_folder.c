@@ -11,12 +11,7 @@
 #include <unistd.h>
 
 #include "util/error.h"
-
-static bool ends_with(const char *name, const char *ending)
-{
-    const size_t n = strlen(name), m = strlen(ending);
-    return n > m && strcmp(name + n - m, ending) == 0;
-}
+#include "util/text.h"
 
 static ctkd_status add(struct ctkd__logit_folder *folder, const char *path, bool leftover,
                        ctkd_error *err)
@@ -61,9 +56,11 @@ static ctkd_status read_folder(DIR *dir, const char *path, struct ctkd__logit_fo
     ctkd_status status = CTKD_OK;
     for (struct dirent *entry; status == CTKD_OK && (entry = readdir(dir));) {
         char file[sizeof out->entries->path];
-        const bool leftover = strstr(entry->d_name, ".logits.") && ends_with(entry->d_name, ".new");
+        const bool leftover =
+            strstr(entry->d_name, ".logits.") && ctkd__text_ends(entry->d_name, ".new");
         const int n = snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        if (n > 0 && (size_t)n < sizeof file && (leftover || ends_with(entry->d_name, ".logits")))
+        if (n > 0 && (size_t)n < sizeof file &&
+            (leftover || ctkd__text_ends(entry->d_name, ".logits")))
             status = add(out, file, leftover, err);
     }
     return status;

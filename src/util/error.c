@@ -4,13 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Messages quote what files hold, and a message is one line: control characters become '?'. */
-static void one_line(char *message)
-{
-    for (char *c = message; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-}
+#include "util/text.h"
 
 /* Leaves out the middle of a message that does not fit, without splitting UTF-8 characters: the
    beginning names the file, whose path may be long, and the end gives the reason. */
@@ -18,17 +12,17 @@ static void keep_message(ctkd_error *err, const char *text)
 {
     static const char gap[] = "...";
     const size_t room = sizeof err->message - 1, length = strlen(text);
-    size_t head = room / 2, tail = length - (room - head - strlen(gap));
+    const size_t head = room / 2;
+    size_t tail = length - (room - head - strlen(gap));
     if (length <= room) {
         memcpy(err->message, text, length + 1);
     } else {
-        while (head > 0 && ((unsigned char)text[head] & 0xc0) == 0x80)
-            head--;
         while (((unsigned char)text[tail] & 0xc0) == 0x80)
             tail++;
-        snprintf(err->message, sizeof err->message, "%.*s%s%s", (int)head, text, gap, text + tail);
+        snprintf(err->message, sizeof err->message, "%.*s%s%s", ctkd__text_cut(text, head), text,
+                 gap, text + tail);
     }
-    one_line(err->message);
+    ctkd__text_to_line(err->message); /* messages quote what files hold */
 }
 
 enum { LONGEST = 8192 }; /* room for paths of up to PATH_MAX bytes */

@@ -27,6 +27,34 @@ size_t ctkd__utf8_next(const char *text, uint32_t *code)
     return n;
 }
 
+int ctkd__text_cut(const char *text, size_t most)
+{
+    size_t n = strnlen(text, most);
+    if (text[n])
+        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+            n--;
+    return (int)n;
+}
+
+void ctkd__text_to_line(char *text)
+{
+    char *out = text;
+    for (const char *at = text; *at;) {
+        uint32_t code;
+        const size_t n = ctkd__utf8_next(at, &code);
+        if (n && code >= 0x20 && code != 0x7f) {
+            memmove(out, at, n);
+            out += n;
+            at += n;
+            continue;
+        }
+        *out++ = '?';
+        for (at++; !n && ((unsigned char)*at & 0xc0) == 0x80; at++) /* of the same character */
+            ;
+    }
+    *out = '\0';
+}
+
 bool ctkd__text_ends(const char *text, const char *end)
 {
     const size_t n = strlen(text), m = strlen(end);

@@ -14,6 +14,13 @@
  * cut). */
 size_t ctkd__utf8_next(const char *text, uint32_t *code);
 
+/* The most bytes, up to `most`, of a text that end where a character ends; all of a short text. For
+   "%.*s" of text that is shown in part. */
+int ctkd__text_cut(const char *text, size_t most);
+/* Makes a message one line of UTF-8: a control character, a character that was cut and a byte that is
+   part of none become '?'. */
+void ctkd__text_to_line(char *text);
+
 bool ctkd__text_ends(const char *text, const char *end);
 /* The part of a path after its last slash; points into the path. */
 const char *ctkd__base_name(const char *path);

@@ -6,7 +6,7 @@
 
 #include "data/archive.h"
 #include "data/folder/mat.h"
-#include "data/folder/tree_build.h"
+#include "data/folder/tree.h"
 #include "util/error.h"
 #include "util/text.h"
 
@@ -231,7 +231,7 @@ static ctkd_status read_kit(struct reader *r, size_t file, struct numbers *numbe
     static const char *const no_places[] = { NULL };
     char place[CTKD__TREE_PLACE_MAX];
     ctkd__tree_place(r->tree, file, place, sizeof place);
-    if (r->tree->files[file].storage != CTKD__STORED_FILE)
+    if (!ctkd__tree_is_on_disk(r->tree, file))
         return ctkd__fail(err, CTKD_EUNSUPPORTED,
                           "%s: an archive within an archive is not read; expected its files (%s, "
                           "meta.mat) beside the images",

@@ -342,6 +342,11 @@ const char *ctkd__tree_path(const struct ctkd__tree *tree)
     return tree->path;
 }
 
+bool ctkd__tree_is_on_disk(const struct ctkd__tree *tree, size_t i)
+{
+    return tree->files[i].storage == CTKD__STORED_FILE;
+}
+
 size_t ctkd__tree_count(const struct ctkd__tree *tree)
 {
     return tree->count;

@@ -55,6 +55,8 @@ size_t ctkd__tree_find(const struct ctkd__tree *tree, const char *name);
 /* Files first to *end - 1 have names that begin with `prefix` and a slash ("": all). */
 size_t ctkd__tree_below(const struct ctkd__tree *tree, const char *prefix, size_t *end);
 
+/* Whether file i is a file of the disk, and not in an archive. */
+bool ctkd__tree_is_on_disk(const struct ctkd__tree *tree, size_t i);
 /* Reads all bytes of file i. CTKD_ERANGE: it has more than `limit`, and nothing is read. */
 ctkd_status ctkd__tree_read(const struct ctkd__tree *tree, size_t i, size_t limit,
                             struct ctkd__tree_bytes *out, ctkd_error *err);

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "util/text.h"
 #include "weights/onnx/onnx_import.h"
 
 const char *ctkd__import_ints_text(size_t n, const int64_t *ints, char text[CTKD__IMPORT_TEXT])
@@ -32,8 +33,8 @@ static void write_constant(const struct ctkd__tensor *tensor, char text[CTKD__IM
     } else if (n == 1 && tensor->type == CTKD__F32) {
         snprintf(text, CTKD__IMPORT_TEXT, "%g", (double)*(const float *)tensor->data);
     } else {
-        snprintf(text, CTKD__IMPORT_TEXT, "constant %.40s of %s %s", tensor->name,
-                 ctkd__dtype_text(tensor->type),
+        snprintf(text, CTKD__IMPORT_TEXT, "constant %.*s of %s %s",
+                 ctkd__text_cut(tensor->name, 40), tensor->name, ctkd__dtype_text(tensor->type),
                  ctkd__tensor_shape_text(tensor, shape, sizeof shape));
     }
 }
@@ -78,7 +79,7 @@ const char *ctkd__import_attribute_text(const struct ctkd__import *im, const cha
     else if (a->kind == CTKD__ONNX_FLOAT)
         snprintf(text, CTKD__IMPORT_TEXT, "%g", (double)a->f);
     else if (a->kind == CTKD__ONNX_STRING)
-        snprintf(text, CTKD__IMPORT_TEXT, "'%.40s'", a->s);
+        snprintf(text, CTKD__IMPORT_TEXT, "'%.*s'", ctkd__text_cut(a->s, 40), a->s);
     else
         snprintf(text, CTKD__IMPORT_TEXT, "an attribute of kind %d", (int)a->kind);
     return text;
