@@ -10,7 +10,8 @@
  * take some thirty times the latency on 10 GbE.) Once all slices of the rank have their gradients
  * of a bucket (ctkd__training_report_parts), a thread adds the slices and exchanges the bucket on
  * CTKD__CHANNEL_GRADIENTS. It takes the buckets in order, on all ranks the same, and blocks in each
- * exchange, because message libraries make no progress by themselves. The tree is that of each
+ * exchange, because message libraries make no progress by themselves. An exchange has at most 256 kB,
+ * so that the sums of batch norms, which the backward pass waits for, find their way between. The tree is that of each
  * element alone, so neither the buckets nor the thread change a bit. Whoever needs all of the
  * gradient, such as the check that it is finite, clipping by norm and the update, waits in _finish.
  * Until then the teacher answers the next batch (step_teacher.h).

@@ -27,7 +27,7 @@ for line in "ok +placement +rank 0 on $host: 1 thread on [0-9]+ cores? \(CPUs [0
     'ok +exchange +latency of 4 bytes: [0-9.]+ ms' 'ok +exchange +sum of 1\.000 MB: [0-9.]+ ms, each rank sends [0-9.]+ GB/s' \
     'ok +exchange +sum of 47\.000 MB: [0-9.]+ ms, each rank sends [0-9.]+ GB/s' \
     'ok +exchange +sum of 0\.3[0-9]+ MB \(the gradient of this run\): [0-9.]+ ms, each rank sends [0-9.]+ GB/s' \
-    'ok +exchange +a step sends 3[0-9]{5} bytes of gradients, [0-9]+ for batch norms, 640 of logits and 8 others, in 23 exchanges' \
+    'ok +exchange +a step sends 3[0-9]{5} bytes of gradients, [0-9]+ for batch norms, 640 of logits and 8 others, in 25 exchanges' \
     'ok +exchange +gradients are exchanged beside the backward pass, in 1 part' \
     'ok +exchange +that is predicted to take [0-9.]+ ms \(gradients .*\) beside a step of [0-9.]+ ms, of which [0-9.]+ ms are exposed \(gradients [0-9.]+\)' \
     'ok +exchange +the steps waited [0-9.]+ ms each in exchanges, .*'; do

@@ -23,6 +23,6 @@ other_launcher() { # the one of both that the build did not find; nothing where 
 }
 make_module() { # KIND FOLDER: the module of the command for that MPI
     "mpicc.$1" -shared -fPIC -O1 -std=gnu17 -w -I"$source/src" -I"$source/include" -o "$2/libctkd_mpi.so" \
-        "$source"/src/dist/dist_mpi.c "$source"/src/util/{error,clock}.c
+        "$source"/src/dist/dist_mpi.c "$source"/src/util/{clock,error,text}.c
 }
 use_launcher "$launcher_kind"
