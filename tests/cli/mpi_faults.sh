@@ -19,7 +19,7 @@ begin() {
     begin_in_place
 }
 begin_in_place() { # two ranks in the background, until they have made some steps
-    launch 2 $run run.dir=hurt >stdout 2>stderr </dev/null &
+    launch 2 $run run.dir=$folder/hurt >stdout 2>stderr </dev/null &
     launcher=$!
     until grep -qs "\"step\": $((2 + RANDOM % 14))," hurt/log.jsonl; do
         kill -0 $launcher || fail "the run ended by itself"
@@ -28,7 +28,7 @@ begin_in_place() { # two ranks in the background, until they have made some step
 }
 rank() { # the process of rank $1
     local pid
-    for pid in $(pgrep -f "$ctkd train .*run.dir=hurt"); do
+    for pid in $(pgrep -f "$ctkd train .*run.dir=$folder/hurt"); do
         ! tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qE "^(OMPI_COMM_WORLD_RANK|PMI_RANK)=$1$" || echo "$pid"
     done | head -n 1
 }
@@ -60,21 +60,21 @@ ended_within() {
     SECONDS=0
     wait $launcher || status=$?
     for _ in $(seq 300); do
-        pgrep -f "$ctkd train .*run.dir=hurt" >/dev/null || break
+        pgrep -f "$ctkd train .*run.dir=$folder/hurt" >/dev/null || break
         sleep 0.1
     done
-    ! pgrep -f "$ctkd train .*run.dir=hurt" >/dev/null && [ $SECONDS -lt 60 ] || fail "$1: still there after $SECONDS s"
+    ! pgrep -f "$ctkd train .*run.dir=$folder/hurt" >/dev/null && [ $SECONDS -lt 60 ] || fail "$1: still there after $SECONDS s"
 }
 resumed() { # on another number of ranks
     local ranks=$((1 << RANDOM % 3))
-    if [ "$ranks" -eq 1 ]; then expect 0 $run run.dir=hurt --resume; else expect 0 launch "$ranks" $run run.dir=hurt --resume; fi
+    if [ "$ranks" -eq 1 ]; then expect 0 $run run.dir=$folder/hurt --resume; else expect 0 launch "$ranks" $run run.dir=$folder/hurt --resume; fi
     (same_run whole hurt) || fail "$1: other bits after it was resumed on $ranks ranks"
 }
 late() { # train.max_minutes: after one step or more; a shorter one if the run was over before
     local limit=$((1 + RANDOM % 200)) # ms
     for (( ; ; limit = (limit + 1) / 2)); do
         rm -rf hurt
-        launch 2 $run run.dir=hurt train.max_minutes="$(printf '%d.%06d' $((limit / 60000)) $((limit * 1000 / 60 % 1000000)))" \
+        launch 2 $run run.dir=$folder/hurt train.max_minutes="$(printf '%d.%06d' $((limit / 60000)) $((limit * 1000 / 60 % 1000000)))" \
             >stdout 2>stderr </dev/null &
         launcher=$!
         ended "train.max_minutes" 0
@@ -142,7 +142,7 @@ done
 
 # A rank that hangs is named, and the last step is saved.
 rm -rf hurt
-launch 2 $run run.dir=hurt train.timeout_seconds=2 >stdout 2>stderr </dev/null &
+launch 2 $run run.dir=$folder/hurt train.timeout_seconds=2 >stdout 2>stderr </dev/null &
 launcher=$!
 until grep -qs '"step": 3,' hurt/log.jsonl; do sleep 0.02; done
 kill -STOP "$(rank 1)"

@@ -46,7 +46,7 @@ expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir whole
 cores=$(nproc)
 [ "$cores" -gt 2 ] && cores=2
 for signal in KILL TERM INT; do
-    "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir killed --jobs "$cores" >/dev/null 2>&1 </dev/null &
+    "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir "$folder/killed" --jobs "$cores" >/dev/null 2>&1 </dev/null &
     sweep=$!
     for _ in $(seq 200); do
         mapfile -t children < <(pgrep -P "$sweep" || true)
@@ -65,12 +65,12 @@ for signal in KILL TERM INT; do
     case $signal$status in KILL137 | TERM143 | INT130 | *0) ;; *) fail "$signal: status $status" ;; esac
     # What was running saves and ends, whether it was told or lost its parent.
     for _ in $(seq 400); do
-        pgrep -f "run.dir=killed/" >/dev/null || break
+        pgrep -f "run.dir=$folder/killed/" >/dev/null || break
         sleep 0.05
     done
-    ! pgrep -f "run.dir=killed/" >/dev/null || fail "$signal: a run is left behind"
+    ! pgrep -f "run.dir=$folder/killed/" >/dev/null || fail "$signal: a run is left behind"
 done
-expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir killed --jobs "$cores"
+expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir "$folder/killed" --jobs "$cores"
 for run in labels/seed-1 labels/seed-2 "k d/seed-1" "k d/seed-2"; do
     cmp "whole/$run/last.safetensors" "killed/$run/last.safetensors" || fail "$run: other weights"
 done
