@@ -120,7 +120,7 @@ static void check_tap(const struct fixture *fixture, size_t index, const char *m
                       direction->data, ctkd__tensor_elements(direction), 1e-4);
     check_close(d.norm, 0, 0, 1e-5 * fixture->amplification);
     check_close(d.projection, 0, 0, 1e-4 * fixture->amplification);
-    check_close(d.element, 0, 0, 1e-4 * fixture->amplification);
+    check_close(d.element, 0, 0, 2e-4 * fixture->amplification);
 }
 
 static void check_state(const struct fixture *fixture, size_t index,
@@ -129,7 +129,7 @@ static void check_state(const struct fixture *fixture, size_t index,
     const struct drawn_difference d = compare_parameter(fixture, index, list, "", 1e-4);
     check_close(d.norm, 0, 0, 1e-5 * fixture->amplification);
     check_close(d.projection, 0, 0, 1e-4 * fixture->amplification);
-    check_close(d.element, 0, 0, 1e-4 * fixture->amplification);
+    check_close(d.element, 0, 0, 2e-4 * fixture->amplification);
 }
 
 static double largest_norm(const struct ctkd__tensors *list)
