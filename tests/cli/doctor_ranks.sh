@@ -72,7 +72,8 @@ int MPI_Init_thread(int *argc, char ***argv, int wanted, int *provided)
 }
 C
 cc -shared -fPIC -o one_thread.so one_thread.c
-one_thread="env LD_PRELOAD=$folder/one_thread.so"
+asan=$(ldd "$ctkd" | sed -n 's/.*=> \(.*libasan[^ ]*\).*/\1/p') # wants to be the first
+one_thread="env LD_PRELOAD=${asan:+$asan:}$folder/one_thread.so"
 expect $enough launch 2 "$ctkd" doctor $distil train.overlap=false --json
 grep -q '"gradient_parts": 0' stdout || fail "train.overlap=false: $(cat stdout)"
 expect $enough launch 2 $one_thread "$ctkd" doctor $distil
