@@ -8,10 +8,11 @@
 #include "ctkd/loss.h"
 #include "ctkd/random.h"
 #include "nn/models/models.h"
+#include "support/drawn.h"
 #include "support/engine_rig.h"
 
 /* As in large_networks.py. */
-enum { IMAGES = 2, STEP_IMAGES = 4, SIDE = 64, CLASSES = 10 };
+enum { IMAGES = 2, STEP_IMAGES = 4, SIDE = 64, CLASSES = DRAWN_CLASSES };
 enum { PIXELS = 3 * SIDE * SIDE, TAPS_MAX = 16 };
 enum { MAJOR_PIXELS = 1 << 20, MAJOR_DIRECTIONS = 1 << 21, MAJOR_TAPS = 1 << 22 };
 
@@ -205,8 +206,8 @@ static void check_step(struct fixture *fixture)
     float logits[STEP_IMAGES * CLASSES], dlogits[STEP_IMAGES * CLASSES], loss;
     int32_t labels[STEP_IMAGES];
     ctkd_error err = { 0 };
-    for (int32_t i = 0; i < STEP_IMAGES; i++)
-        labels[i] = (7 * i + 3) % CLASSES;
+    for (size_t i = 0; i < STEP_IMAGES; i++)
+        labels[i] = drawn_label(i);
     check_ok(ctkd__training_create(fixture->graph, fixture->weights, &config, &training, &err),
              &err);
     check_ok(ctkd__training_forward(training, STEP_IMAGES, fixture->x, logits, &err), &err);

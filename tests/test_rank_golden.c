@@ -19,7 +19,9 @@ enum { IMAGES = 16, RANKS_MAX = 4, CLASSES = DRAWN_CLASSES };
 struct drawn_case {
     const char *name; /* "smooth": a network of this file */
     size_t side;
-    double tolerance; /* of gradients */
+    /* Of gradients' norms, and of their projections on a random direction: these see every ReLU that
+       rounding has decided otherwise (1.1e-2 in resnet18 with sanitizers), relative to the norm. */
+    double norm, projection;
 };
 
 struct fixture {
@@ -185,11 +187,11 @@ static void check_golden(const struct fixture *fixture, size_t processes,
         const struct drawn_difference d =
             drawn_compare(golden_get(fixture->golden, key, DRAWN_ENTRY), (size_t)i, DRAWN_SAMPLES,
                           values, fixture->directions.items[i].data, n, 1e-4);
-        const double tolerance = trained ? fixture->drawn->tolerance : 1e-5;
-        /* The projection on a random direction sees every ReLU that rounding has decided otherwise. */
-        if (!(d.norm <= tolerance && d.projection <= 3 * tolerance && d.element <= 10 * tolerance))
-            fail_msg("%s: norm %.2g, projection %.2g, element %.2g, expected at most %g", key,
-                     d.norm, d.projection, d.element, tolerance);
+        const double norm = trained ? fixture->drawn->norm : 1e-5;
+        const double projection = trained ? fixture->drawn->projection : 1e-5;
+        if (!(d.norm <= norm && d.projection <= projection && d.element <= 10 * norm))
+            fail_msg("%s: norm %.2g, projection %.2g, element %.2g, expected at most %g, %g, %g",
+                     key, d.norm, d.projection, d.element, norm, projection, 10 * norm);
     }
 }
 
@@ -240,8 +242,9 @@ static void agrees_with_ddp(void **state)
 int main(void)
 {
     /* Of the kernels of every instruction set the best alone: test_networks tries them all. */
-    static struct drawn_case ops = { "smooth", 8, 1e-5 }, small = { "resnet8", 32, 1e-2 },
-                             large = { "resnet18", 64, 1e-2 };
+    static struct drawn_case ops = { "smooth", 8, 1e-5, 1e-5 },
+                             small = { "resnet8", 32, 1e-2, 1e-2 },
+                             large = { "resnet18", 64, 1e-2, 3e-2 };
     const struct CMUnitTest tests[] = {
         { .name = "ops_agree_with_ddp", .test_func = agrees_with_ddp, .initial_state = &ops },
         { .name = "resnet8_agrees_with_ddp",

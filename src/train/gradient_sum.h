@@ -5,16 +5,16 @@
  *
  * The sum is made beside the backward pass. The parameters are divided, from the last one on, into
  * buckets of whole parameters: the first of about 1 MB, so that the exchange begins early, the
- * others of about 4 MB. (PyTorch's DDP takes 25 MB. Then the last bucket of a ResNet-18, which no
- * backward pass is left to hide, is a third of its gradient; with 4 MB it is 5 %, and 4 MB still
- * take some thirty times the latency on 10 GbE.) Once all slices of the rank have their gradients
- * of a bucket (ctkd__training_report_parts), a thread adds the slices and exchanges the bucket on
- * CTKD__CHANNEL_GRADIENTS. It takes the buckets in order, on all ranks the same, and blocks in each
- * exchange, because message libraries make no progress by themselves. An exchange has at most 256 kB,
- * so that the sums of batch norms, which the backward pass waits for, find their way between. The tree is that of each
- * element alone, so neither the buckets nor the thread change a bit. Whoever needs all of the
- * gradient, such as the check that it is finite, clipping by norm and the update, waits in _finish.
- * Until then the teacher answers the next batch (step_teacher.h).
+ * others of about 4 MB. (With the 25 MB of PyTorch's DDP the last bucket of a ResNet-18, which no
+ * backward pass is left to hide, would be a third of its gradient; with 4 MB it is 5 %.) Once all
+ * slices of the rank have their gradients of a bucket (ctkd__training_report_parts), a thread adds
+ * the slices and exchanges the bucket on CTKD__CHANNEL_GRADIENTS. It takes the buckets in order, on
+ * all ranks the same, and blocks in each exchange, because message libraries make no progress by
+ * themselves. An exchange has at most 256 kB, so that the sums of batch norms, which the backward
+ * pass waits for, find their way between. The tree is that of each element alone, so neither the
+ * buckets nor the thread change a bit. Whoever needs all of the gradient, such as the check that it
+ * is finite, clipping by norm and the update, waits in _finish. Until then the teacher answers the
+ * next batch (step_teacher.h).
  *
  * Without `overlap`, or where the transport is not concurrent, _finish makes the sum of all
  * parameters on CTKD__CHANNEL_MAIN.

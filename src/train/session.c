@@ -554,7 +554,7 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
     if (status == CTKD_OK)
         digest_data(session);
     session->looks_ahead =
-        distil && looks_ahead(config, session->methods.needs & CTKD_NEEDS_VIEWS, dist);
+        status == CTKD_OK && distil && ctkd__loader_settings(session->data.train)->holds_two;
     const struct ctkd__engine_config engine = ctkd__config_engine(config, dist);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&engine, &session->engine, err);

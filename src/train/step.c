@@ -270,10 +270,7 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
 
 void ctkd__step_expect(struct ctkd__training_step *d, const struct ctkd__batch *next)
 {
-    const bool one_pass = !d->sums && !has_views(d);
-    d->teacher.next = next && one_pass && d->args.teacher && ctkd__step_buckets(d)
-                          ? *next
-                          : (struct ctkd__batch){ 0 };
+    d->teacher.next = next ? *next : (struct ctkd__batch){ 0 };
 }
 
 size_t ctkd__step_buckets(const struct ctkd__training_step *d)

@@ -5,6 +5,7 @@
 set -euo pipefail
 . "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
+. "$source/tests/support/bare_weights.bash"
 python3 - <<'PY'
 import os, random
 draw = random.Random(1)
@@ -19,16 +20,7 @@ PY
 photos="data.view=resized_crop data.size=24"
 expect 0 "$ctkd" train data.set=imagefolder:photos $photos data.resize=25 data.augment=none student.network=resnet8 train.batch=8 \
     train.epochs=12 train.threads=2 train.seed=1 run.dir=run
-python3 - run/last.safetensors bare.safetensors <<'PY'
-import json, struct, sys
-file = open(sys.argv[1], "rb").read()
-size = struct.unpack("<Q", file[:8])[0]
-header = json.loads(file[8:8 + size])
-del header["__metadata__"]
-header = json.dumps(header).encode()
-header += b" " * (-len(header) % 8)
-open(sys.argv[2], "wb").write(struct.pack("<Q", len(header)) + header + file[8 + size:])
-PY
+bare_weights run/last.safetensors bare.safetensors
 expect 0 "$ctkd" check bare.safetensors imagefolder:photos $photos teacher.network=resnet8
 for line in '^  resize     27  .* top-1 ' '^  resize     25  .* top-1 ' '^  set        data.resize=25$' \
     '^ *25 fits better: it has [0-9]+ images right that 27 has wrong, and [0-9]+ the other way$'; do

@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
+. "$source/tests/support/bare_weights.bash"
 tiny_data data 16 40 20
 small="data.set=mnist:data data.channels=3 train.threads=1 train.max_steps=1 schedule.kind=constant"
 # shellcheck disable=SC2086
@@ -40,16 +41,7 @@ silent foreign/best.safetensors
 
 # Weights that say nothing of themselves are of a run only where it left them.
 expect 0 "$ctkd" convert run mute.safetensors
-python3 - <<'PYTHON'
-import json, struct
-b = open("mute.safetensors", "rb").read()
-n = struct.unpack("<Q", b[:8])[0]
-header = json.loads(b[8:8 + n])
-header.pop("__metadata__")
-text = json.dumps(header).encode()
-text += b" " * (-len(text) % 8)
-open("mute.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + b[8 + n:])
-PYTHON
+bare_weights mute.safetensors mute.safetensors
 cp mute.safetensors run/mute.safetensors
 said run/mute.safetensors "no run wrote it there"
 mv run/mute.safetensors run/best.safetensors

@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
+. "$source/tests/support/bare_weights.bash"
 tiny_data data 16 100 200
 set=mnist:data
 small="data.set=$set student.network=resnet8 train.threads=1 train.batch=16 schedule.kind=constant"
@@ -210,16 +211,7 @@ grep -q '^  fits       resnet8$' stdout || fail "a file as standard input: netwo
 
 # Weights without metadata, in a folder that is named after another network: what they hold decides.
 mkdir resnet20_from_resnet8
-python3 - a.safetensors resnet20_from_resnet8/w.safetensors <<'PY'
-import json, struct, sys
-file = open(sys.argv[1], "rb").read()
-size = struct.unpack("<Q", file[:8])[0]
-header = json.loads(file[8:8 + size])
-header.pop("__metadata__")
-text = json.dumps(header).encode()
-text += b" " * (-len(text) % 8)
-open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + file[8 + size:])
-PY
+bare_weights a.safetensors resnet20_from_resnet8/w.safetensors
 expect 0 "$ctkd" inspect resnet20_from_resnet8/w.safetensors
 grep -q "^  guess      network resnet20, by the folder's name$" stdout || fail "a guess is called one"
 ! grep -q '^  says ' stdout || fail "a file without metadata says nothing"

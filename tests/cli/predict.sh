@@ -5,6 +5,7 @@
 set -euo pipefail
 . "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
+. "$source/tests/support/bare_weights.bash"
 
 # compare JSON-LINES LOGITS.npy: softmax of row i is the i-th line, to float's digits.
 cat >compare.py <<'PY'
@@ -58,16 +59,7 @@ for file in elsewhere/student.pth elsewhere/student.onnx; do
     expect 0 "$ctkd" predict $file grey --json --top 10
     compare stdout logits/logits.npy
 done
-python3 - run/last.safetensors elsewhere/bare.safetensors <<'PY'
-import json, struct, sys
-file = open(sys.argv[1], "rb").read()
-size = struct.unpack("<Q", file[:8])[0]
-header = json.loads(file[8:8 + size])
-del header["__metadata__"]
-header = json.dumps(header).encode()
-header += b" " * (-len(header) % 8)
-open(sys.argv[2], "wb").write(struct.pack("<Q", len(header)) + header + file[8 + size:])
-PY
+bare_weights run/last.safetensors elsewhere/bare.safetensors
 expect 0 "$ctkd" predict elsewhere/bare.safetensors grey --json --top 10 set=mnist:data data.channels=3 pad_to=24 \
     data.mean=0.31 data.std=0.3 data.resize=16
 compare stdout logits/logits.npy
