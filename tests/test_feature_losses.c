@@ -296,6 +296,144 @@ static void skipped_gradients_do_not_change_the_loss(void **state)
     for_each_case(check_skipped);
 }
 
+/* --- a batch in parts */
+
+/* Stands for what processes exchange. As they run in turn here, each is evaluated twice: first it
+   leaves its terms, then it receives those of all. */
+struct exchange {
+    size_t n, width, calls;
+    double *terms; /* [n, width] */
+    bool leaving;
+    ctkd_part part; /* of the process that is evaluated */
+};
+
+static ctkd_status exchange_terms(void *context, size_t width, double *values)
+{
+    struct exchange *const e = context;
+    e->calls++;
+    if (!e->terms) {
+        e->width = width;
+        e->terms = malloc(e->n * width * sizeof *e->terms);
+    }
+    assert_true(e->terms && width == e->width);
+    const size_t at = e->part.first * width;
+    if (e->leaving)
+        memcpy(e->terms + at, values + at, e->part.count * width * sizeof *values);
+    else
+        memcpy(values, e->terms, e->n * width * sizeof *values);
+    return CTKD_OK;
+}
+
+/* Values of one sample of a map; 0: a parameter. */
+static size_t of_sample(const struct feature_case *c, size_t map)
+{
+    return c->reads[map].value.parameter ? 0 : feature_case_values(c, map) / c->n;
+}
+
+/* Evaluates one part, while the rows of the others are NaN. */
+static ctkd_status evaluate_part(struct feature_case *c, const ctkd_part *part)
+{
+    float *kept[RECORDED_MAX];
+    for (size_t i = 0; i < c->n_maps; i++) {
+        const size_t count = feature_case_values(c, i), size = of_sample(c, i);
+        float *const x = (float *)c->maps[i].x;
+        kept[i] = malloc(count * sizeof *x);
+        assert_non_null(kept[i]);
+        memcpy(kept[i], x, count * sizeof *x);
+        for (size_t j = 0; size && j < count; j++)
+            if (j < part->first * size || j >= (part->first + part->count) * size)
+                x[j] = NAN;
+    }
+    c->part = part;
+    const ctkd_status status = feature_case_evaluate(c);
+    c->part = NULL;
+    for (size_t i = 0; i < c->n_maps; i++) {
+        memcpy((float *)c->maps[i].x, kept[i], feature_case_values(c, i) * sizeof(float));
+        free(kept[i]);
+    }
+    return status;
+}
+
+/* The gradients of the part's rows and of parameters are those of all; others were not written. */
+static void check_part(const struct feature_case *c, const ctkd_part *part, const float *all)
+{
+    assert_memory_equal(&c->loss, all, sizeof c->loss);
+    all++;
+    for (size_t i = 0; i < c->n_maps; i++) {
+        const size_t count = feature_case_values(c, i), size = of_sample(c, i);
+        if (!c->maps[i].dx)
+            continue;
+        for (size_t j = 0; j < count; j++) {
+            const bool own =
+                !size || (j >= part->first * size && j < (part->first + part->count) * size);
+            if (own ? memcmp(&c->maps[i].dx[j], &all[j], sizeof *all) != 0
+                    : !isnan(c->maps[i].dx[j]))
+                fail_msg("%s, map %zu, value %zu: %.9g, of all samples %.9g", c->def->name, i, j,
+                         (double)c->maps[i].dx[j], (double)all[j]);
+        }
+        all += count;
+    }
+}
+
+static size_t losses_by_parts;
+
+static void check_parts(struct feature_case *c)
+{
+    static const struct {
+        size_t first, count;
+    } parts[] = { { 0, 2 }, { 2, 0 }, { 2, 1 }, { 3, 2 } };
+    if (!(c->def->properties & CTKD_BY_PARTS))
+        return;
+    assert_int_equal(c->def->needs, CTKD_NEEDS_MAPS);
+    size_t count;
+    float *const all = outputs_of(c, &count);
+    struct exchange e = { .n = c->n, .leaving = true };
+    for (size_t round = 0; round < 2; round++, e.leaving = false)
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            e.part = (ctkd_part){ parts[i].first, parts[i].count, &e, exchange_terms };
+            assert_int_equal(evaluate_part(c, &e.part), CTKD_OK);
+            if (round > 0)
+                check_part(c, &e.part, all);
+        }
+    assert_int_equal(e.calls, 2 * sizeof parts / sizeof *parts);
+    losses_by_parts++;
+    free(e.terms);
+    free(all);
+}
+
+static void parts_of_a_batch_give_the_bits_of_all(void **state)
+{
+    (void)state;
+    losses_by_parts = 0;
+    for_each_case(check_parts);
+    assert_true(losses_by_parts >= 10);
+}
+
+static ctkd_status fail_to_exchange(void *context, size_t width, double *values)
+{
+    (void)context;
+    (void)width;
+    (void)values;
+    return CTKD_EBACKEND;
+}
+
+static void check_failed_exchange(struct feature_case *c)
+{
+    const ctkd_part part = { 1, 2, NULL, fail_to_exchange };
+    if (!(c->def->properties & CTKD_BY_PARTS))
+        return;
+    c->part = &part;
+    assert_int_equal(feature_case_evaluate(c), CTKD_EBACKEND);
+    assert_true(isnan(c->loss)); /* not written */
+    c->part = NULL;
+}
+
+static void a_failed_exchange_is_returned(void **state)
+{
+    (void)state;
+    for_each_case(check_failed_exchange);
+}
+
 /* --- edges */
 
 static void check_small_batches(struct feature_case *c)
@@ -464,6 +602,18 @@ static void check_wrong_maps(struct feature_case *c)
     }
 }
 
+static void check_wrong_parts(struct feature_case *c)
+{
+    static const ctkd_part wrong[] = {
+        { 0, 1, NULL, NULL },
+        { 0, FEATURE_BATCH + 1, NULL, fail_to_exchange },
+        { FEATURE_BATCH, 1, NULL, fail_to_exchange },
+        { SIZE_MAX, 1, NULL, fail_to_exchange },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        REFUSE(true, a.part = &wrong[i]);
+}
+
 static void check_errors(struct feature_case *c)
 {
     const unsigned needs = c->def->needs;
@@ -472,6 +622,8 @@ static void check_errors(struct feature_case *c)
     REFUSE(true, a.loss = NULL);
     if (needs & CTKD_NEEDS_MAPS)
         check_wrong_maps(c);
+    if (c->def->properties & CTKD_BY_PARTS)
+        check_wrong_parts(c);
     if (c->workspace)
         REFUSE(true, a.workspace = NULL);
     if (c->state)
@@ -563,6 +715,8 @@ int main(void)
         cmocka_unit_test(results_do_not_depend_on_threads),
         cmocka_unit_test(products_of_others_agree),
         cmocka_unit_test(a_second_call_gives_the_same),
+        cmocka_unit_test(parts_of_a_batch_give_the_bits_of_all),
+        cmocka_unit_test(a_failed_exchange_is_returned),
         cmocka_unit_test(skipped_gradients_do_not_change_the_loss),
         cmocka_unit_test(a_short_last_batch_has_finite_values),
         cmocka_unit_test(dead_and_large_features_have_finite_values),

@@ -116,7 +116,10 @@ enum {
      * temperature with such a loss. Without this flag L tends to a constant for large tau. */
     CTKD_GROWS_WITH_TAU = 1u << 3,
     /** The loss is the mean of one loss per sample, so samples can be weighted. */
-    CTKD_ROWWISE = 1u << 4
+    CTKD_ROWWISE = 1u << 4,
+    /** A loss of maps alone that is a sum of terms of single samples, of which eval can compute
+        those of a part of the batch (ctkd_loss_args.part). */
+    CTKD_BY_PARTS = 1u << 5
 };
 
 /** Stages of training; flags. Most methods have the main one alone. */
@@ -183,6 +186,23 @@ typedef struct ctkd_multiplier {
                      size_t a_column, const float *b, size_t b_row, size_t b_column, float *out);
 } ctkd_multiplier;
 
+/**
+ * A part of the batch, for a caller that divides one among processes. In each of them eval reads and
+ * writes, of the maps and their gradients, only the rows of its part; the arrays have n rows all the
+ * same. The loss, which every process gets, and the gradients have the bits that one evaluation of
+ * all samples gives them; a parameter's gradient is that of the batch, in every process.
+ */
+typedef struct ctkd_part {
+    size_t first, count; /**< samples first to first + count - 1; count may be 0 */
+    void *context;
+    /**
+     * values [n, width] holds the terms of this part's samples at their rows: fills in the rows of
+     * all others. Called in the thread of eval, once unless its arguments are refused. eval returns
+     * a status other than CTKD_OK as it is; the gradients are overwritten then.
+     */
+    ctkd_status (*gather)(void *context, size_t width, double *values);
+} ctkd_part;
+
 /*
  * Structs with a `size` may grow at their end in later versions. Set it to the sizeof of the struct
  * that you compile with, so that members which your version does not have are not read; 0 means the
@@ -220,6 +240,7 @@ typedef struct ctkd_loss_args {
     float *state; /**< of ctkd_loss_def.state values; read and updated; NULL if that is 0 */
     const ctkd_pool *pool;             /**< NULL: everything in the calling thread */
     const ctkd_multiplier *multiplier; /**< NULL: the loss computes its own products */
+    const ctkd_part *part; /**< NULL: all samples; only with CTKD_BY_PARTS, others do not read it */
 } ctkd_loss_args;
 
 /** One entry of the registry: all that a command, a config check or a test knows about a loss. */

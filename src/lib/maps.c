@@ -14,6 +14,9 @@ ctkd_status ctkd__maps_check(const ctkd_loss_args *a, size_t group)
             return CTKD_EINVAL;
         else if (ctkd__map_size(&a->maps[i]) == 0)
             return CTKD_ESHAPE;
+    if (a->part &&
+        (!a->part->gather || a->part->count > a->n || a->part->first > a->n - a->part->count))
+        return CTKD_EINVAL;
     return a->n_maps == 0 || a->n_maps % group != 0 ? CTKD_ESHAPE : CTKD_OK;
 }
 

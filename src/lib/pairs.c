@@ -1,13 +1,13 @@
 #include "lib/pairs.h"
 
-#include "lib/each.h"
 #include "lib/maps.h"
+#include "lib/part.h"
 
-double ctkd__sum(size_t n, const double *x)
+double ctkd__sum(size_t n, const double *x, size_t stride)
 {
     double sum = 0;
     for (size_t i = 0; i < n; i++)
-        sum += x[i];
+        sum += x[i * stride];
     return sum;
 }
 
@@ -28,7 +28,7 @@ double ctkd__squared_error(size_t n, const float *a, const float *b, float scale
     if (da)
         for (i = 0; i < n; i++) /* d is still in the first-level cache */
             da[i] = scale * (a[i] - b[i]);
-    return ctkd__sum(LANES, lanes) + rest;
+    return ctkd__sum(LANES, lanes, 1) + rest;
 }
 
 double ctkd__take_residuals(size_t n, const float *d, float scale, float *restrict dx)
@@ -42,13 +42,14 @@ double ctkd__take_residuals(size_t n, const float *d, float scale, float *restri
         rest += (double)d[i] * (double)d[i];
     for (i = 0; dx && i < n; i++)
         dx[i] = scale * d[i];
-    return ctkd__sum(LANES, lanes) + rest;
+    return ctkd__sum(LANES, lanes, 1) + rest;
 }
 
 struct map_error {
     const ctkd_map *x, *y;
     float scale;
     double *sums;
+    size_t stride;
 };
 
 /* In stretches that stay in the first-level cache until the gradient is written. */
@@ -63,14 +64,22 @@ static void add_sample_error(void *argument, size_t i)
         sum += ctkd__squared_error(count, e->x->x + at, e->y->x + at, e->scale,
                                    e->x->dx ? e->x->dx + at : NULL);
     }
-    e->sums[i] = sum;
+    e->sums[i * e->stride] = sum;
 }
 
-double ctkd__map_error(const ctkd_pool *pool, size_t n, const ctkd_map *x, const ctkd_map *y,
-                       double weight, double *sums)
+static double elements(size_t n, const ctkd_map *x)
 {
-    const double count = (double)n * (double)ctkd__map_size(x);
-    struct map_error e = { x, y, (float)(2 * weight / count), sums };
-    ctkd__each(pool, n, add_sample_error, &e);
-    return ctkd__sum(n, sums) / count;
+    return (double)n * (double)ctkd__map_size(x);
+}
+
+void ctkd__map_errors(const ctkd_loss_args *a, const ctkd_map *x, const ctkd_map *y, double weight,
+                      double *sums, size_t stride)
+{
+    struct map_error e = { x, y, (float)(2 * weight / elements(a->n, x)), sums, stride };
+    ctkd__part_each(a, add_sample_error, &e);
+}
+
+double ctkd__map_error(size_t n, const ctkd_map *x, const double *sums, size_t stride)
+{
+    return ctkd__sum(n, sums, stride) / elements(n, x);
 }

@@ -14,14 +14,17 @@ enum { CTKD__STRETCH = 512 };
 double ctkd__take_residuals(size_t n, const float *d, float scale, float *dx);
 
 /**
- * mean (x - y)^2 over all elements of two maps of one shape; writes the gradient of `weight` times
- * that to x->dx unless NULL.
- * @param sums  scratch, one double for each of the n samples
+ * sum (x - y)^2 of each sample of two maps of one shape; writes the gradient of `weight` times the
+ * mean over all elements of the batch to x->dx unless NULL.
+ * @param sums  out, sums[i * stride] for each sample i that the evaluation computes (lib/part.h)
  */
-double ctkd__map_error(const ctkd_pool *pool, size_t n, const ctkd_map *x, const ctkd_map *y,
-                       double weight, double *sums);
+void ctkd__map_errors(const ctkd_loss_args *a, const ctkd_map *x, const ctkd_map *y, double weight,
+                      double *sums, size_t stride);
+/** mean (x - y)^2 over all elements of the batch, from the sums of all n samples. */
+double ctkd__map_error(size_t n, const ctkd_map *x, const double *sums, size_t stride);
 
-/** Sums in the order of the indices, so that the result does not depend on the threads. */
-double ctkd__sum(size_t n, const double *x);
+/** x[0] + x[stride] + ..., n values in the order of the indices, so that the result does not depend
+    on the threads. */
+double ctkd__sum(size_t n, const double *x, size_t stride);
 
 #endif

@@ -209,7 +209,8 @@ ctkd_loss_args feature_case_args(struct feature_case *c)
                              .samples = &c->samples,
                              .state = c->state,
                              .pool = c->pool,
-                             .multiplier = c->multiplier };
+                             .multiplier = c->multiplier,
+                             .part = c->part };
 }
 
 static void fill(float *x, size_t count, float value)

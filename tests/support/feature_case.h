@@ -40,6 +40,7 @@ struct feature_case {
     size_t n_state;
     const ctkd_pool *pool;
     const ctkd_multiplier *multiplier;
+    const ctkd_part *part;
 };
 
 /* The options' defaults, except `option` if not NULL. NULL when the plan refuses the networks. */

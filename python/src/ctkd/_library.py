@@ -70,7 +70,7 @@ class LossArgs(Structure):  # ctkd_loss_args
                 ("labels", c_void_p), ("tau", c_void_p), ("n_tau", c_size_t), ("loss", c_void_p), ("ds", c_void_p),
                 ("dt", c_void_p), ("dtau", c_void_p), ("workspace", c_void_p), ("view", c_int), ("stage", c_uint),
                 ("maps", c_void_p), ("n_maps", c_size_t), ("head", c_void_p), ("ids", c_void_p),
-                ("samples", c_void_p), ("state", c_void_p), ("pool", c_void_p), ("multiplier", c_void_p)]
+                ("samples", c_void_p), ("state", c_void_p), ("pool", c_void_p), ("multiplier", c_void_p), ("part", c_void_p)]
 
 
 EVAL = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(LossArgs))

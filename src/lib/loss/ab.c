@@ -8,10 +8,10 @@
  * Maps: for each tap, shallow to deep, x and t of one shape.
  */
 #include "ctkd/loss.h"
-#include "lib/each.h"
 #include "lib/maps.h"
 #include "lib/memory.h"
 #include "lib/pairs.h"
+#include "lib/part.h"
 #include "lib/taps.h"
 
 static const double unit = 0.003; /* of the published code */
@@ -39,17 +39,19 @@ static ctkd_status ab_plan(const void *config, ctkd_builder *b)
     return b->status;
 }
 
+/* For each sample a sum of each tap. */
 static size_t ab_workspace(const void *config, const ctkd_loss_shape *shape)
 {
     (void)config;
     size_t values = 0;
-    return ctkd__add_product(&values, shape->n, 1) ? values : 0;
+    return ctkd__add_product(&values, shape->n, shape->n_maps / 2) ? values : 0;
 }
 
 struct ab_map {
     const ctkd_map *x, *t;
-    float scale; /* of the gradient */
-    double *sums;
+    float scale;  /* of the gradient */
+    double *sums; /* sums[i * taps] of sample i */
+    size_t taps;
 };
 
 /* Without branches, which would be taken about half the time and so be mispredicted. A NaN of the
@@ -70,7 +72,7 @@ static void compare_sample(void *argument, size_t sample)
         }
         sum += ctkd__take_residuals(count, d, tap->scale, tap->x->dx ? tap->x->dx + at : NULL);
     }
-    tap->sums[sample] = sum;
+    tap->sums[sample * tap->taps] = sum;
 }
 
 static ctkd_status ab_eval(const void *config, const ctkd_loss_args *a)
@@ -84,12 +86,20 @@ static ctkd_status ab_eval(const void *config, const ctkd_loss_args *a)
     for (size_t i = 0; i < a->n_maps; i += 2)
         if (!ctkd__maps_alike(&a->maps[i], &a->maps[i + 1]))
             return CTKD_ESHAPE;
+    const size_t taps = a->n_maps / 2;
+    double *const sums = a->workspace;
     double loss = 0, factor = unit / (double)a->n;
-    for (size_t i = a->n_maps; i > 0; i -= 2, factor /= 2) { /* the deepest weighs most */
-        struct ab_map tap = { &a->maps[i - 2], &a->maps[i - 1], (float)(2 * factor), a->workspace };
-        ctkd__each(a->pool, a->n, compare_sample, &tap);
-        loss += factor * ctkd__sum(a->n, a->workspace);
+    for (size_t l = taps; l-- > 0; factor /= 2) { /* the deepest weighs most */
+        struct ab_map tap = { &a->maps[2 * l], &a->maps[2 * l + 1], (float)(2 * factor), sums + l,
+                              taps };
+        ctkd__part_each(a, compare_sample, &tap);
     }
+    const ctkd_status gathered = ctkd__part_gather(a, taps, sums);
+    if (gathered != CTKD_OK)
+        return gathered;
+    factor = unit / (double)a->n;
+    for (size_t l = taps; l-- > 0; factor /= 2)
+        loss += factor * ctkd__sum(a->n, sums + l, taps);
     *a->loss = (float)loss;
     return CTKD_OK;
 }
@@ -101,7 +111,7 @@ const ctkd_loss_def ctkd__loss_ab = {
                "0, x <= 1], before training",
     .source = "Heo et al. 2019, arXiv:1811.03233",
     .needs = CTKD_NEEDS_MAPS,
-    .properties = CTKD_NONNEGATIVE,
+    .properties = CTKD_NONNEGATIVE | CTKD_BY_PARTS,
     .classes_min = 1,
     .weight = 1,
     .stages = CTKD_STAGE_INITIAL,

@@ -6,10 +6,10 @@
  * channels, because channels are averaged out. A map of zeros has A = 0 and no gradient.
  */
 #include "ctkd/loss.h"
-#include "lib/each.h"
 #include "lib/maps.h"
 #include "lib/math/matrix.h"
 #include "lib/memory.h"
+#include "lib/part.h"
 
 struct at_config {
     int64_t power;
@@ -127,12 +127,12 @@ static ctkd_status at_eval(const void *config, const ctkd_loss_args *a)
                     .places = ctkd__largest_area(a->maps, a->n_maps),
                     .loss = a->workspace,
                     .scratch = a->workspace + a->n };
-    ctkd__each(a->pool, a->n, compare_sample, &p);
+    ctkd__part_each(a, compare_sample, &p);
     double loss = 0;
-    for (size_t i = 0; i < a->n; i++)
-        loss += p.loss[i];
-    *a->loss = (float)loss;
-    return CTKD_OK;
+    const ctkd_status gathered = ctkd__part_sum(a, p.loss, &loss);
+    if (gathered == CTKD_OK)
+        *a->loss = (float)loss;
+    return gathered;
 }
 
 static const ctkd_option at_options[] = {
@@ -147,7 +147,7 @@ const ctkd_loss_def ctkd__loss_at = {
     .formula = "sum over maps of mean (A_s - A_t)^2, A = RN(mean_c f_c^p)",
     .source = "Zagoruyko & Komodakis 2017, arXiv:1612.03928",
     .needs = CTKD_NEEDS_MAPS,
-    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE,
+    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE | CTKD_BY_PARTS,
     .classes_min = 1,
     .options = at_options,
     .config_size = sizeof(struct at_config),

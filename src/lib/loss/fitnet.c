@@ -8,6 +8,7 @@
 #include "lib/maps.h"
 #include "lib/memory.h"
 #include "lib/pairs.h"
+#include "lib/part.h"
 #include "lib/taps.h"
 
 struct fitnet_config {
@@ -46,8 +47,12 @@ static ctkd_status fitnet_eval(const void *config, const ctkd_loss_args *a)
         return CTKD_EINVAL;
     if (a->n_maps != 2 || !ctkd__maps_alike(&a->maps[0], &a->maps[1]))
         return CTKD_ESHAPE;
-    *a->loss = (float)ctkd__map_error(a->pool, a->n, &a->maps[0], &a->maps[1], 1, a->workspace);
-    return CTKD_OK;
+    double *const terms = a->workspace;
+    ctkd__map_errors(a, &a->maps[0], &a->maps[1], 1, terms, 1);
+    const ctkd_status gathered = ctkd__part_gather(a, 1, terms);
+    if (gathered == CTKD_OK)
+        *a->loss = (float)ctkd__map_error(a->n, &a->maps[0], terms, 1);
+    return gathered;
 }
 
 static const ctkd_option fitnet_options[] = {
@@ -62,7 +67,7 @@ const ctkd_loss_def ctkd__loss_fitnet = {
     .formula = "mean (relu(BN(conv f_s)) - f_t)^2 at one map",
     .source = "Romero et al. 2015, arXiv:1412.6550",
     .needs = CTKD_NEEDS_MAPS,
-    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE,
+    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE | CTKD_BY_PARTS,
     .classes_min = 1,
     .options = fitnet_options,
     .config_size = sizeof(struct fitnet_config),

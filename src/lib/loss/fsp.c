@@ -11,6 +11,7 @@
 #include "lib/math/clones.h"
 #include "lib/math/matrix.h"
 #include "lib/memory.h"
+#include "lib/part.h"
 
 enum { BLOCK = 256 }; /* entries whose differences wait for their sum */
 
@@ -138,7 +139,8 @@ static double compare(const struct fsp *p, const ctkd_map *maps, size_t i, float
 static void run_task(void *argument, size_t task)
 {
     const struct fsp *p = argument;
-    for (size_t i = task; i < p->args->n; i += CTKD__TASKS) {
+    const size_t begin = ctkd__part_begin(p->args), end = ctkd__part_end(p->args);
+    for (size_t i = begin + task; i < end; i += CTKD__TASKS) {
         p->loss[i] = 0;
         for (size_t m = 0; m < p->args->n_maps; m += GROUP)
             p->loss[i] += compare(p, &p->args->maps[m], i, p->flows + 2 * task * p->flow);
@@ -175,12 +177,12 @@ static ctkd_status fsp_eval(const void *config, const ctkd_loss_args *a)
                      .loss = a->workspace,
                      .flows = (float *)(void *)(a->workspace + a->n),
                      .flow = largest_flow(a->maps, a->n_maps) };
-    ctkd__each(a->pool, a->n < CTKD__TASKS ? a->n : CTKD__TASKS, run_task, &p);
+    ctkd__part_tasks(a, run_task, &p);
     double loss = 0;
-    for (size_t i = 0; i < a->n; i++)
-        loss += p.loss[i];
-    *a->loss = (float)loss;
-    return CTKD_OK;
+    const ctkd_status gathered = ctkd__part_sum(a, p.loss, &loss);
+    if (gathered == CTKD_OK)
+        *a->loss = (float)loss;
+    return gathered;
 }
 
 const ctkd_loss_def ctkd__loss_fsp = {
@@ -189,7 +191,7 @@ const ctkd_loss_def ctkd__loss_fsp = {
     .formula = "initial stage: sum over consecutive maps x, w of mean (x w^T/hw - the teacher's)^2",
     .source = "Yim et al. 2017, CVPR",
     .needs = CTKD_NEEDS_MAPS,
-    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE,
+    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE | CTKD_BY_PARTS,
     .classes_min = 1,
     .weight = 50,
     .stages = CTKD_STAGE_INITIAL,

@@ -12,11 +12,11 @@
  * zeros has A = 0 and no gradient.
  */
 #include "ctkd/loss.h"
-#include "lib/each.h"
 #include "lib/maps.h"
 #include "lib/math/matrix.h"
 #include "lib/memory.h"
 #include "lib/pairs.h"
+#include "lib/part.h"
 #include "lib/taps.h"
 
 static const float slope = 0.1f;
@@ -135,14 +135,20 @@ static ctkd_status ft_eval(const void *config, const ctkd_loss_args *a)
     if (a->stage == CTKD_STAGE_INITIAL) {
         if (s->c != t->c)
             return CTKD_ESHAPE;
-        *a->loss = (float)ctkd__map_error(a->pool, a->n, s, t, 1, a->workspace);
-        return CTKD_OK;
+        ctkd__map_errors(a, s, t, 1, a->workspace, 1);
+        const ctkd_status gathered = ctkd__part_gather(a, 1, a->workspace);
+        if (gathered == CTKD_OK)
+            *a->loss = (float)ctkd__map_error(a->n, s, a->workspace, 1);
+        return gathered;
     }
     const size_t hw = s->h * s->w;
     struct factors f = { s, t, hw, (double)a->n * (double)hw, a->workspace, a->workspace + a->n };
-    ctkd__each(a->pool, a->n, compare_sample, &f);
-    *a->loss = (float)(ctkd__sum(a->n, f.sums) / f.elements);
-    return CTKD_OK;
+    double sum = 0;
+    ctkd__part_each(a, compare_sample, &f);
+    const ctkd_status gathered = ctkd__part_sum(a, f.sums, &sum);
+    if (gathered == CTKD_OK)
+        *a->loss = (float)(sum / f.elements);
+    return gathered;
 }
 
 const ctkd_loss_def ctkd__loss_ft = {
@@ -153,7 +159,7 @@ const ctkd_loss_def ctkd__loss_ft = {
         "mean (r - t)^2",
     .source = "Kim et al. 2018, arXiv:1802.04977",
     .needs = CTKD_NEEDS_MAPS,
-    .properties = CTKD_NONNEGATIVE | CTKD_ZERO_WHEN_EQUAL,
+    .properties = CTKD_NONNEGATIVE | CTKD_ZERO_WHEN_EQUAL | CTKD_BY_PARTS,
     .classes_min = 1,
     .weight = 200,
     .stages = CTKD_STAGE_INITIAL | CTKD_STAGE_MAIN,

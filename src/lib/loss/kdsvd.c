@@ -22,6 +22,7 @@
 #include "lib/math/eigen.h"
 #include "lib/math/matrix.h"
 #include "lib/memory.h"
+#include "lib/part.h"
 
 static const double narrowest = 1e-7; /* gap of eigenvalues, of the largest one */
 
@@ -259,7 +260,8 @@ static void run_task(void *argument, size_t task)
     const size_t taps = p->args->n_maps / 2;
     double *const memory = p->memory + task * p->of_task, *const scratch =
                                                               memory + taps * p->of_tap;
-    for (size_t i = task; i < p->args->n; i += CTKD__TASKS) {
+    const size_t begin = ctkd__part_begin(p->args), end = ctkd__part_end(p->args);
+    for (size_t i = begin + task; i < end; i += CTKD__TASKS) {
         p->loss[i] = 0;
         for (size_t l = 0; l < taps; l++) {
             const struct svd_map tap = tap_at(p, memory, l);
@@ -291,12 +293,12 @@ static ctkd_status kdsvd_eval(const void *config, const ctkd_loss_args *a)
     struct kdsvd p = { .args = a, .loss = a->workspace, .memory = a->workspace + a->n };
     if (!lay_out(a->maps, a->n_maps, (size_t)kdsvd->k, &p))
         return CTKD_ERANGE;
-    ctkd__each(a->pool, a->n < CTKD__TASKS ? a->n : CTKD__TASKS, run_task, &p);
+    ctkd__part_tasks(a, run_task, &p);
     double loss = 0;
-    for (size_t i = 0; i < a->n; i++)
-        loss += p.loss[i];
-    *a->loss = (float)(loss / (double)a->n);
-    return CTKD_OK;
+    const ctkd_status gathered = ctkd__part_sum(a, p.loss, &loss);
+    if (gathered == CTKD_OK)
+        *a->loss = (float)(loss / (double)a->n);
+    return gathered;
 }
 
 static const ctkd_option kdsvd_options[] = {
@@ -312,7 +314,7 @@ const ctkd_loss_def ctkd__loss_kdsvd = {
                "their leading right singular vectors",
     .source = "Lee et al. 2018, arXiv:1807.06819",
     .needs = CTKD_NEEDS_MAPS,
-    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE,
+    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE | CTKD_BY_PARTS,
     .classes_min = 1,
     .options = kdsvd_options,
     .config_size = sizeof(struct kdsvd_config),

@@ -14,6 +14,7 @@
 #include "lib/maps.h"
 #include "lib/math/matrix.h"
 #include "lib/memory.h"
+#include "lib/part.h"
 
 /* Sizes of a pair of maps. */
 struct nst_pair {
@@ -179,7 +180,8 @@ static double compare(const struct nst *p, const ctkd_map *s, const ctkd_map *t,
 static void run_task(void *argument, size_t task)
 {
     const struct nst *p = argument;
-    for (size_t i = task; i < p->args->n; i += CTKD__TASKS) {
+    const size_t begin = ctkd__part_begin(p->args), end = ctkd__part_end(p->args);
+    for (size_t i = begin + task; i < end; i += CTKD__TASKS) {
         p->loss[i] = 0;
         for (size_t m = 0; m < p->args->n_maps; m += 2)
             p->loss[i] += compare(p, &p->args->maps[m], &p->args->maps[m + 1], i,
@@ -198,12 +200,12 @@ static ctkd_status nst_eval(const void *config, const ctkd_loss_args *a)
     struct nst p = { .args = a, .loss = a->workspace, .memory = a->workspace + a->n };
     if (!lay_out(a->maps, a->n_maps, &p))
         return CTKD_ERANGE;
-    ctkd__each(a->pool, a->n < CTKD__TASKS ? a->n : CTKD__TASKS, run_task, &p);
+    ctkd__part_tasks(a, run_task, &p);
     double loss = 0;
-    for (size_t i = 0; i < a->n; i++)
-        loss += p.loss[i];
-    *a->loss = (float)loss;
-    return CTKD_OK;
+    const ctkd_status gathered = ctkd__part_sum(a, p.loss, &loss);
+    if (gathered == CTKD_OK)
+        *a->loss = (float)loss;
+    return gathered;
 }
 
 const ctkd_loss_def ctkd__loss_nst = {
@@ -213,7 +215,7 @@ const ctkd_loss_def ctkd__loss_nst = {
                "T the channels at length 1",
     .source = "Huang & Wang 2017, arXiv:1707.01219",
     .needs = CTKD_NEEDS_MAPS,
-    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE,
+    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE | CTKD_BY_PARTS,
     .classes_min = 1,
     .weight = 50,
     .plan = nst_plan,

@@ -13,10 +13,10 @@
 #include <math.h>
 
 #include "ctkd/loss.h"
-#include "lib/each.h"
 #include "lib/maps.h"
 #include "lib/memory.h"
 #include "lib/pairs.h"
+#include "lib/part.h"
 #include "lib/taps.h"
 
 struct ofd_config {
@@ -57,8 +57,8 @@ static ctkd_status ofd_plan(const void *config, ctkd_builder *b)
     return b->status;
 }
 
-/* Of the largest level: n sums, c margins, and a float channel [h, w] of the teacher's map at the
-   student's size for each sample. */
+/* For each sample a sum of each level. Of the largest level: c margins, and a float channel [h, w]
+   of the teacher's map at the student's size for each sample. */
 static size_t ofd_workspace(const void *config, const ctkd_loss_shape *shape)
 {
     (void)config;
@@ -71,7 +71,7 @@ static size_t ofd_workspace(const void *config, const ctkd_loss_shape *shape)
         c = shape->maps[i].c > c ? shape->maps[i].c : c;
     }
     return ctkd__add_product(&values, 1, c) && ctkd__add_product(&values, shape->n, hw) &&
-                   ctkd__add_product(&values, shape->n, 1)
+                   ctkd__add_product(&values, shape->n, shape->n_maps / 2)
                ? values
                : 0;
 }
@@ -89,7 +89,9 @@ static double margin(double weight, double bias)
 
 struct ofd_level {
     const ctkd_map *x, *t;
-    double *margins, *sums;
+    double *margins;
+    double *sums; /* sums[i * levels] of sample i */
+    size_t levels;
     float *room; /* [n][h][w] */
     float scale; /* of the gradient */
 };
@@ -134,7 +136,7 @@ static void compare_sample(void *argument, size_t i)
     const ctkd_map *const x = level->x, *const t = level->t;
     const size_t hw = x->h * x->w, t_hw = t->h * t->w;
     float *const room = level->room + i * hw;
-    level->sums[i] = 0;
+    double sum = 0;
     for (size_t j = 0; j < x->c; j++) {
         const size_t at = (i * x->c + j) * hw;
         const float *channel = t->x + (i * x->c + j) * t_hw;
@@ -142,9 +144,10 @@ static void compare_sample(void *argument, size_t i)
             average_to(t->h, t->w, channel, x->h, x->w, room);
             channel = room;
         }
-        level->sums[i] += compare(hw, x->x + at, channel, (float)level->margins[j], level->scale,
-                                  x->dx ? x->dx + at : NULL);
+        sum += compare(hw, x->x + at, channel, (float)level->margins[j], level->scale,
+                       x->dx ? x->dx + at : NULL);
     }
+    level->sums[i * level->levels] = sum;
 }
 
 static ctkd_status check(const ctkd_loss_args *a)
@@ -163,27 +166,40 @@ static ctkd_status check(const ctkd_loss_args *a)
     return CTKD_OK;
 }
 
+static void compare_level(const ctkd_loss_args *a, size_t l, double factor)
+{
+    const size_t levels = a->n_maps / 2;
+    const ctkd_map *const x = &a->maps[2 * l], *const t = &a->maps[2 * l + 1];
+    double *const sums = a->workspace, *const margins = sums + a->n * levels;
+    struct ofd_level level = { .x = x,
+                               .t = t,
+                               .margins = margins,
+                               .sums = sums + l,
+                               .levels = levels,
+                               .room = (float *)(void *)(margins + x->c),
+                               .scale = (float)(2 * factor / (double)a->n) };
+    for (size_t j = 0; j < x->c; j++)
+        margins[j] = margin((double)t->norm_weight[j], (double)t->norm_bias[j]);
+    ctkd__part_each(a, compare_sample, &level);
+}
+
 static ctkd_status ofd_eval(const void *config, const ctkd_loss_args *a)
 {
     (void)config;
     const ctkd_status status = check(a);
     if (status != CTKD_OK)
         return status;
+    const size_t levels = a->n_maps / 2;
+    double *const sums = a->workspace;
     double loss = 0, factor = 1;
-    for (size_t i = a->n_maps; i > 0; i -= 2, factor /= 2) { /* the deepest weighs most */
-        const ctkd_map *const x = &a->maps[i - 2], *const t = &a->maps[i - 1];
-        double *const sums = a->workspace, *const margins = sums + a->n;
-        struct ofd_level level = { .x = x,
-                                   .t = t,
-                                   .margins = margins,
-                                   .sums = sums,
-                                   .room = (float *)(void *)(margins + x->c),
-                                   .scale = (float)(2 * factor / (double)a->n) };
-        for (size_t j = 0; j < x->c; j++)
-            margins[j] = margin((double)t->norm_weight[j], (double)t->norm_bias[j]);
-        ctkd__each(a->pool, a->n, compare_sample, &level);
-        loss += factor * ctkd__sum(a->n, sums) / (double)a->n;
-    }
+    for (size_t l = levels; l-- > 0; factor /= 2) /* the deepest weighs most */
+        compare_level(a, l, factor);
+    const ctkd_status gathered = ctkd__part_gather(a, levels, sums);
+    if (gathered != CTKD_OK)
+        return gathered;
+    factor = 1;
+    for (size_t l = levels; l-- > 0; factor /= 2)
+        loss += factor * ctkd__sum(a->n, sums + l, levels) / (double)a->n;
     *a->loss = (float)loss;
     return CTKD_OK;
 }
@@ -195,7 +211,7 @@ const ctkd_loss_def ctkd__loss_ofd = {
         "sum over taps of 2^(l-L+1) 1/n sum (x - t')^2 [x > t' or t > 0], t' = max(t, margin)",
     .source = "Heo et al. 2019, arXiv:1904.01866",
     .needs = CTKD_NEEDS_MAPS,
-    .properties = CTKD_NONNEGATIVE,
+    .properties = CTKD_NONNEGATIVE | CTKD_BY_PARTS,
     .classes_min = 1,
     .options = ofd_options,
     .config_size = sizeof(struct ofd_config),

@@ -14,6 +14,7 @@
 #include "lib/maps.h"
 #include "lib/memory.h"
 #include "lib/pairs.h"
+#include "lib/part.h"
 #include "lib/taps.h"
 
 struct reviewkd_config {
@@ -82,11 +83,12 @@ static ctkd_status reviewkd_plan(const void *config, ctkd_builder *b)
     return b->status;
 }
 
+/* For each sample a sum of each pair of maps. */
 static size_t reviewkd_workspace(const void *config, const ctkd_loss_shape *shape)
 {
     (void)config;
     size_t values = 0;
-    return ctkd__add_product(&values, shape->n, 1) ? values : 0;
+    return ctkd__add_product(&values, shape->n, shape->n_maps / 2) ? values : 0;
 }
 
 /* Number of maps of the level that begins at `maps`; 0 if no map ends it. */
@@ -98,14 +100,28 @@ static size_t level_size(const ctkd_map *maps, size_t n_maps)
     return 0;
 }
 
-static double level_loss(const ctkd_loss_args *a, const ctkd_map *maps, size_t n_maps)
+/* The weight of a level's first pair; each further one has half of that before it. */
+static double first_weight(size_t n_maps)
 {
-    double total = 0, loss = 0, w = 1;
+    double total = 0, w = 1;
     for (size_t i = 0; i < n_maps; i += 2, w /= 2)
         total += w;
-    w = 1 / total;
-    for (size_t i = 0; i < n_maps; i += 2, w /= 2)
-        loss += w * ctkd__map_error(a->pool, a->n, &maps[i], &maps[i + 1], w, a->workspace);
+    return 1 / total;
+}
+
+/* The level's maps are first to first + size - 1. */
+static void compare_level(const ctkd_loss_args *a, size_t first, size_t size)
+{
+    double w = first_weight(size);
+    for (size_t i = first; i < first + size; i += 2, w /= 2)
+        ctkd__map_errors(a, &a->maps[i], &a->maps[i + 1], w, a->workspace + i / 2, a->n_maps / 2);
+}
+
+static double level_loss(const ctkd_loss_args *a, size_t first, size_t size)
+{
+    double loss = 0, w = first_weight(size);
+    for (size_t i = first; i < first + size; i += 2, w /= 2)
+        loss += w * ctkd__map_error(a->n, &a->maps[i], a->workspace + i / 2, a->n_maps / 2);
     return loss;
 }
 
@@ -122,10 +138,17 @@ static ctkd_status reviewkd_eval(const void *config, const ctkd_loss_args *a)
             return CTKD_ESHAPE;
     if (level_size(a->maps + a->n_maps - 2, 2) == 0)
         return CTKD_ESHAPE;
+    for (size_t i = 0, size; i < a->n_maps; i += size) {
+        size = level_size(a->maps + i, a->n_maps - i);
+        compare_level(a, i, size);
+    }
+    const ctkd_status gathered = ctkd__part_gather(a, a->n_maps / 2, a->workspace);
+    if (gathered != CTKD_OK)
+        return gathered;
     double loss = 0;
     for (size_t i = 0, size; i < a->n_maps; i += size) {
         size = level_size(a->maps + i, a->n_maps - i);
-        loss += level_loss(a, a->maps + i, size);
+        loss += level_loss(a, i, size);
     }
     *a->loss = (float)loss;
     return CTKD_OK;
@@ -145,7 +168,7 @@ const ctkd_loss_def ctkd__loss_reviewkd = {
         "4, 2, 1, w = 1/2, 1/4, 1/8",
     .source = "Chen et al. 2021, arXiv:2104.09044",
     .needs = CTKD_NEEDS_MAPS,
-    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE,
+    .properties = CTKD_ZERO_WHEN_EQUAL | CTKD_NONNEGATIVE | CTKD_BY_PARTS,
     .classes_min = 1,
     .options = reviewkd_options,
     .config_size = sizeof(struct reviewkd_config),

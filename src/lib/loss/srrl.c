@@ -64,7 +64,8 @@ static ctkd_status srrl_eval(const void *config, const ctkd_loss_args *a)
     const ctkd_map *const g = &a->maps[0];
     double *const sums = a->workspace;
     float *const h = (float *)(void *)(sums + n), *const back = h + n * k;
-    double loss = ctkd__map_error(a->pool, n, g, &a->maps[1], 1, sums);
+    ctkd__map_errors(a, g, &a->maps[1], 1, sums, 1);
+    double loss = ctkd__map_error(n, g, sums, 1);
     ctkd__multiply((struct ctkd__means){ a->pool, a->multiplier }, n, k, c, ctkd__rows(g->x, c),
                    ctkd__columns(a->head->weight, c), h);
     for (size_t i = 0; i < n * k; i++)
@@ -72,7 +73,7 @@ static ctkd_status srrl_eval(const void *config, const ctkd_loss_args *a)
     const double count = (double)n * (double)k;
     for (size_t i = 0; i < n; i++)
         sums[i] = ctkd__squared_error(k, h + i * k, a->t + i * k, (float)(2 / count), h + i * k);
-    loss += ctkd__sum(n, sums) / count;
+    loss += ctkd__sum(n, sums, 1) / count;
     if (g->dx) {
         ctkd__multiply((struct ctkd__means){ a->pool, a->multiplier }, n, c, k, ctkd__rows(h, k),
                        ctkd__rows(a->head->weight, c), back);

@@ -10,11 +10,11 @@
 #include <math.h>
 
 #include "ctkd/loss.h"
-#include "lib/each.h"
 #include "lib/maps.h"
 #include "lib/math/rows.h"
 #include "lib/memory.h"
 #include "lib/pairs.h"
+#include "lib/part.h"
 #include "lib/taps.h"
 
 static const double variance_least = 1e-5;
@@ -57,24 +57,33 @@ static ctkd_status vid_plan(const void *config, ctkd_builder *b)
     return b->status;
 }
 
-/* Of the widest pair: v_c [c], then sum over h, w of (mu - t)^2 for each sample and channel. */
+/* The channels of all pairs; 0 if their number overflows. */
+static size_t channels(const ctkd_map *maps, size_t n_maps)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n_maps; i += 3)
+        if (!ctkd__add_product(&count, 1, maps[i].c))
+            return 0;
+    return count;
+}
+
+/* For each sample and channel of all pairs the sum over h, w of (mu - t)^2; then v_c of each. */
 static size_t vid_workspace(const void *config, const ctkd_loss_shape *shape)
 {
     (void)config;
-    size_t values = 0, widest = 1;
-    for (size_t i = 0; i < shape->n_maps; i++)
-        if (shape->maps[i].c > widest)
-            widest = shape->maps[i].c;
-    return ctkd__add_product(&values, shape->n, widest) && ctkd__add_product(&values, 1, widest)
+    const size_t width = channels(shape->maps, shape->n_maps);
+    size_t values = 0;
+    return ctkd__add_product(&values, shape->n, width) && ctkd__add_product(&values, 1, width)
                ? values
                : 0;
 }
 
 struct vid_pair {
     const ctkd_map *mu, *t;
-    double count; /* N */
-    const double *variance;
-    double *squares; /* [n][c] */
+    double count;           /* N */
+    const double *variance; /* [c] */
+    double *squares;        /* squares[i * width + j] of sample i and channel j */
+    size_t width;
 };
 
 static void add_sample(void *argument, size_t i)
@@ -83,28 +92,38 @@ static void add_sample(void *argument, size_t i)
     const size_t c = p->mu->c, hw = p->mu->h * p->mu->w;
     for (size_t j = 0; j < c; j++) {
         const size_t at = (i * c + j) * hw;
-        p->squares[i * c + j] = ctkd__squared_error(hw, p->mu->x + at, p->t->x + at,
-                                                    (float)(1 / (p->variance[j] * p->count)),
-                                                    p->mu->dx ? p->mu->dx + at : NULL);
+        p->squares[i * p->width + j] = ctkd__squared_error(hw, p->mu->x + at, p->t->x + at,
+                                                           (float)(1 / (p->variance[j] * p->count)),
+                                                           p->mu->dx ? p->mu->dx + at : NULL);
     }
 }
 
-static double add_pair(const ctkd_loss_args *a, const ctkd_map *maps)
+/* n h w of a pair. */
+static double elements_of_channel(const ctkd_loss_args *a, const ctkd_map *maps)
+{
+    return (double)a->n * (double)(maps->h * maps->w);
+}
+
+static void compare_pair(const ctkd_loss_args *a, const ctkd_map *maps, double *squares,
+                         double *variance, size_t width)
 {
     const ctkd_map *const l = &maps[2];
-    const size_t n = a->n, c = l->c;
-    double *const variance = a->workspace, *const squares = variance + c;
-    const double each = (double)n * (double)(maps->h * maps->w), count = each * (double)c;
-    for (size_t j = 0; j < c; j++)
+    const double count = elements_of_channel(a, maps) * (double)l->c;
+    for (size_t j = 0; j < l->c; j++)
         variance[j] = ctkd__softplus((double)l->x[j]) + variance_least;
-    struct vid_pair p = { &maps[0], &maps[1], count, variance, squares };
-    ctkd__each(a->pool, n, add_sample, &p);
+    struct vid_pair p = { &maps[0], &maps[1], count, variance, squares, width };
+    ctkd__part_each(a, add_sample, &p);
+}
+
+/* The pair's loss and dl, from the squares of all samples. */
+static double pair_loss(const ctkd_loss_args *a, const ctkd_map *maps, const double *squares,
+                        const double *variance, size_t width)
+{
+    const ctkd_map *const l = &maps[2];
+    const double each = elements_of_channel(a, maps), count = each * (double)l->c;
     double loss = 0;
-    for (size_t j = 0; j < c; j++) {
-        double sum = 0;
-        for (size_t i = 0; i < n; i++)
-            sum += squares[i * c + j];
-        const double v = variance[j];
+    for (size_t j = 0; j < l->c; j++) {
+        const double sum = ctkd__sum(a->n, squares + j, width), v = variance[j];
         loss += (sum / v + each * log(v)) / (2 * count);
         if (l->dx)
             l->dx[j] = (float)(ctkd__sigmoid((double)l->x[j]) * (each - sum / v) / (2 * v * count));
@@ -124,9 +143,16 @@ static ctkd_status vid_eval(const void *config, const ctkd_loss_args *a)
         if (!ctkd__maps_alike(&a->maps[i], &a->maps[i + 1]) ||
             ctkd__map_size(&a->maps[i + 2]) != a->maps[i].c)
             return CTKD_ESHAPE;
+    const size_t width = channels(a->maps, a->n_maps);
+    double *const squares = a->workspace, *const variance = squares + a->n * width;
     double loss = 0;
-    for (size_t i = 0; i < a->n_maps; i += 3)
-        loss += add_pair(a, a->maps + i);
+    for (size_t i = 0, at = 0; i < a->n_maps; at += a->maps[i].c, i += 3)
+        compare_pair(a, a->maps + i, squares + at, variance + at, width);
+    const ctkd_status gathered = ctkd__part_gather(a, width, squares);
+    if (gathered != CTKD_OK)
+        return gathered;
+    for (size_t i = 0, at = 0; i < a->n_maps; at += a->maps[i].c, i += 3)
+        loss += pair_loss(a, a->maps + i, squares + at, variance + at, width);
     *a->loss = (float)loss;
     return CTKD_OK;
 }
@@ -143,6 +169,7 @@ const ctkd_loss_def ctkd__loss_vid = {
         "sum over taps of mean 1/2 ((mu(f_s) - f_t)^2/v_c + log v_c), v = softplus(l) + 1e-5",
     .source = "Ahn et al. 2019, arXiv:1904.05835",
     .needs = CTKD_NEEDS_MAPS,
+    .properties = CTKD_BY_PARTS,
     .classes_min = 1,
     .options = vid_options,
     .config_size = sizeof(struct vid_config),
