@@ -1,7 +1,7 @@
 /*
  * Training on several ranks, which are threads here, with 1 and 2 workers each: weights, running
  * statistics, velocities, the methods' memories and all that steps and evaluations report have the
- * same bits as on one rank with one worker.
+ * same bits as on one rank with one worker. What a method's step sends is counted.
  */
 #include "support/check.h"
 
@@ -187,7 +187,9 @@ static void same_bits(void **state)
         "method.name=ofd",
         "method.name=reviewkd data.limit=34",
         "method.name=ab method.initial_epochs=1",
-        "method.name=vid", /* parameters of its own beside the networks' */
+        "method.name=vid",   /* parameters of its own beside the networks' */
+        "method.name=at,sp", /* maps that one method reads in parts and the other gathers */
+        "method.name=ft method.initial_epochs=1", /* an adaptor of its own on the teacher */
         "method.name=mlkd train.batch_norm_group=8",
     };
     const char *const folder = *state;
@@ -203,6 +205,102 @@ static void same_bits(void **state)
     assert_true(expected > 0);
 }
 
+/* --- what a step of a method sends to the only other rank beside gradients, norms and logits */
+
+struct sent {
+    const struct ctkd__config *config;
+    struct counted {
+        ctkd_error err;
+        uint64_t bytes, exchanges;
+        size_t features, channels; /* bytes of all maps of this rank's images; their channels */
+    } ranks[2];
+};
+
+static void count_features(const struct ctkd__stage_reads *reads, struct counted *counted)
+{
+    bool taps[CTKD__READS_MAX] = { false }, outputs[CTKD__READS_MAX] = { false };
+    for (size_t i = 0; i < reads->n_reads; i++) {
+        const struct ctkd__read *const read = &reads->reads[i];
+        bool *const seen = read->tap >= 0 ? &taps[read->tap] : &outputs[read->output];
+        if (!*seen && !read->parameter) {
+            counted->features += BATCH / 2 * read->c * read->h * read->w * sizeof(float);
+            counted->channels += read->c;
+        }
+        *seen = true;
+    }
+}
+
+static ctkd_status count_step(const struct sent *sent, struct ctkd__dist *dist,
+                              struct counted *counted)
+{
+    struct ctkd__session *session;
+    ctkd_status status = ctkd__session_open(sent->config, true, dist, &session, &counted->err);
+    if (status != CTKD_OK)
+        return status;
+    struct ctkd__step_report report;
+    struct ctkd__batch batch;
+    const bool initial = session->initial_step;
+    session->state.stage = initial ? CTKD_STAGE_INITIAL : CTKD_STAGE_MAIN;
+    count_features(initial ? &session->adaptors->initial : &session->adaptors->main, counted);
+    ctkd__loader_start(session->data.train, 1, 0);
+    status = ctkd__loader_next(session->data.train, &batch, &counted->err);
+    const struct ctkd__dist_counts before = ctkd__dist_topic_counts(dist, CTKD__TOPIC_OTHER);
+    if (status == CTKD_OK)
+        status = ctkd__step_run(initial ? session->initial_step : session->step, &batch, 1, 1,
+                                &report, &counted->err);
+    const struct ctkd__dist_counts after = ctkd__dist_topic_counts(dist, CTKD__TOPIC_OTHER);
+    counted->bytes = after.bytes - before.bytes;
+    counted->exchanges = after.exchanges - before.exchanges;
+    ctkd__session_close(session);
+    return status;
+}
+
+static void count_rank(struct ctkd__dist *dist, void *context)
+{
+    struct sent *const sent = context;
+    if (count_step(sent, dist, &sent->ranks[ctkd__dist_rank(dist)]) != CTKD_OK)
+        ctkd__dist_abort(dist, 1);
+}
+
+static void check_sent(const ctkd_loss_def *def, const struct counted *counted)
+{
+    if (counted->err.status != CTKD_OK)
+        fail_msg("%s: %s", def->name, counted->err.message);
+    if (!(def->properties & CTKD_BY_PARTS)) {
+        assert_int_equal(counted->bytes, counted->features);
+        return;
+    }
+    assert_int_equal(counted->exchanges, 1);
+    const size_t most = BATCH / 2 * counted->channels * sizeof(double);
+    if (counted->bytes == 0 || counted->bytes > most || counted->bytes >= counted->features)
+        fail_msg("%s: a step sent %" PRIu64 " bytes, expected at most a double for each of %zu "
+                 "channels and image, and less than the features, %zu bytes",
+                 def->name, counted->bytes, counted->channels, counted->features);
+}
+
+static void losses_that_are_sums_keep_their_features_local(void **state)
+{
+    size_t local = 0, gathered = 0;
+    for (const ctkd_loss_def *const *def = ctkd_loss_list(); *def; def++) {
+        if (!((*def)->needs & CTKD_NEEDS_MAPS))
+            continue;
+        char line[1024];
+        snprintf(line, sizeof line,
+                 "teacher.path=%s/teacher.safetensors train.slices=2 train.threads=1 "
+                 "method.name=%s%s",
+                 (const char *)*state, (*def)->name,
+                 (*def)->stages & CTKD_STAGE_INITIAL ? " method.initial_epochs=1" : "");
+        struct ctkd__config *const config = tiny_small_config(*state, line);
+        struct sent sent = { .config = config };
+        thread_ranks_run(2, count_rank, &sent);
+        check_sent(*def, &sent.ranks[0]);
+        check_sent(*def, &sent.ranks[1]);
+        ctkd__config_destroy(config);
+        *((*def)->properties & CTKD_BY_PARTS ? &local : &gathered) += 1;
+    }
+    assert_true(local >= 10 && gathered >= 6); /* at, vid, ...; pkt, sp, ... */
+}
+
 static int prepare(void **state)
 {
     if (temp_folder_make(state) != 0)
@@ -215,6 +313,9 @@ static int prepare(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(same_bits) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_bits),
+        cmocka_unit_test(losses_that_are_sums_keep_their_features_local),
+    };
     return cmocka_run_group_tests(tests, prepare, temp_folder_remove);
 }

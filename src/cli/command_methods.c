@@ -36,6 +36,14 @@ static void print_stages(const ctkd_loss_def *loss)
            loss->stages & CTKD_STAGE_MAIN ? "" : "; nothing in the main one");
 }
 
+static void print_ranks(const ctkd_loss_def *loss)
+{
+    if (loss->needs & CTKD_NEEDS_MAPS)
+        printf("  ranks    %s\n", loss->properties & CTKD_BY_PARTS
+                                      ? "each computes the terms of its own images"
+                                      : "each gathers the features of all images");
+}
+
 static void print_option(const ctkd_loss_def *loss, const ctkd_option *option)
 {
     printf("  method.%s.%s=", loss->name, option->name);
@@ -55,6 +63,7 @@ static void print_method(const ctkd_loss_def *loss)
     printf("  source   %s\n", loss->source);
     print_needs(loss->needs);
     print_stages(loss);
+    print_ranks(loss);
     printf("  weight   %g (method.weight, beta)\n", (double)loss->weight);
     printf("  classes  %zu or more\n", loss->classes_min);
     for (const ctkd_option *option = loss->options; option && option->name; option++)

@@ -4,7 +4,8 @@
  * sum.
  *
  * In a step each rank has the images of its slices. Logits are gathered (ctkd__dist_gather), so
- * that every rank computes the losses of all rows; moments of batch norms are gathered by slice;
+ * that every rank computes the losses of all rows, and so are the features of losses that compare
+ * images; of a loss that is a sum over images each rank computes the terms of its own; moments of batch norms are gathered by slice;
  * gradients are summed in the fixed tree of sum.h; a control word (ctkd__dist_max) makes all ranks
  * stop after the same step.
  *
@@ -96,7 +97,7 @@ struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
 
 /* What is exchanged, for the counts. */
 enum ctkd__dist_topic {
-    CTKD__TOPIC_OTHER, /* control words, features that methods compare, ... */
+    CTKD__TOPIC_OTHER, /* control words, features that methods compare, terms of their losses, ... */
     CTKD__TOPIC_GRADIENTS,
     CTKD__TOPIC_NORMS,  /* sums of batch norms */
     CTKD__TOPIC_LOGITS, /* of student and teacher */

@@ -7,6 +7,7 @@
 #include "train/pool.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/slice.h"
 
 struct method_loss {
     const struct ctkd__method *method;
@@ -34,6 +35,9 @@ struct ctkd__method_losses {
     uint32_t *positions; /* by id in the data set: the position among the images in use */
     uint64_t *ids;       /* [batch] positions of the batch's images */
     ctkd_pool pool;
+    size_t n;            /* images of this step's batch */
+    ctkd_part part;      /* of it, this rank's */
+    ctkd_error exchange; /* of the terms of a loss; status CTKD_OK: none failed */
 };
 
 static ctkd_loss_shape shape_of(const struct ctkd__method_losses *losses,
@@ -49,6 +53,11 @@ static ctkd_loss_shape shape_of(const struct ctkd__method_losses *losses,
 static size_t elements(const struct ctkd__read *read, size_t n)
 {
     return read->c * read->h * read->w * (read->parameter ? 1 : n);
+}
+
+static bool by_parts(const struct ctkd__method *method)
+{
+    return method->def->properties & CTKD_BY_PARTS;
 }
 
 static bool in_stage(const struct ctkd__method_losses *losses, const struct ctkd__method *method)
@@ -166,6 +175,13 @@ static ctkd_status check_head(const struct ctkd__method_losses_args *args, ctkd_
     return CTKD_OK;
 }
 
+static ctkd_status gather_terms(void *context, size_t width, double *terms)
+{
+    struct ctkd__method_losses *const losses = context;
+    return ctkd__dist_gather_shares(losses->args.dist, losses->n, terms, width * sizeof *terms,
+                                    &losses->exchange);
+}
+
 ctkd_status ctkd__method_losses_create(const struct ctkd__method_losses_args *args,
                                        struct ctkd__method_losses **out, ctkd_error *err)
 {
@@ -180,6 +196,7 @@ ctkd_status ctkd__method_losses_create(const struct ctkd__method_losses_args *ar
     losses->reads =
         args->stage == CTKD_STAGE_INITIAL ? &args->adaptors->initial : &args->adaptors->main;
     losses->pool = ctkd__pool(args->workers);
+    losses->part = (ctkd_part){ .context = losses, .gather = gather_terms };
     losses->ds = calloc(args->batch * args->classes, sizeof *losses->ds);
     losses->dtau = calloc(args->batch, sizeof *losses->dtau);
     ctkd_status status =
@@ -255,24 +272,26 @@ void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float 
 /* weight * dx, in place or onto a total, a sample at a time. */
 struct addition {
     float *dx, *total;
-    size_t size;
+    size_t first, size;
     float weight;
 };
 
 static void add_sample(void *argument, size_t i)
 {
     const struct addition *const a = argument;
-    float *restrict dx = a->dx + i * a->size;
+    const size_t at = (a->first + i) * a->size;
+    float *restrict dx = a->dx + at;
     if (a->total)
-        ctkd__add_scaled(a->size, a->weight, dx, a->total + i * a->size);
+        ctkd__add_scaled(a->size, a->weight, dx, a->total + at);
     else
         for (size_t j = 0; j < a->size; j++)
             dx[j] *= a->weight;
 }
 
-/* Weights the gradients of a method's maps and hands them to the training program. Where several
-   methods read one output, their gradients are summed. */
-static void hand_over(struct ctkd__method_losses *losses, const struct method_loss *item, size_t n,
+/* Weights the gradients of a method's maps in the rows of this rank, of which the training program
+   reads no others, and hands them to it. Where several methods read one output, their gradients are
+   summed. */
+static void hand_over(struct ctkd__method_losses *losses, const struct method_loss *item,
                       float weight)
 {
     for (size_t i = 0; i < item->n_maps; i++) {
@@ -282,9 +301,11 @@ static void hand_over(struct ctkd__method_losses *losses, const struct method_lo
         float **const total = &losses->total[read->output];
         struct addition addition = { .dx = item->maps[i].dx,
                                      .total = *total,
+                                     .first = read->parameter ? 0 : losses->part.first,
                                      .size = read->c * read->h * read->w,
                                      .weight = weight };
-        losses->pool.run(losses->pool.context, read->parameter ? 1 : n, add_sample, &addition);
+        losses->pool.run(losses->pool.context, read->parameter ? 1 : losses->part.count, add_sample,
+                         &addition);
         *total = *total ? *total : item->maps[i].dx;
         ctkd__training_output_gradient(losses->args.training, (size_t)read->output, *total);
     }
@@ -325,7 +346,8 @@ static ctkd_status evaluate(struct ctkd__method_losses *losses, struct method_lo
                                   .ids = losses->ids,
                                   .samples = &losses->samples,
                                   .state = step->state ? step->state + item->state : NULL,
-                                  .pool = &losses->pool };
+                                  .pool = &losses->pool,
+                                  .part = by_parts(item->method) ? &losses->part : NULL };
     fill_maps(losses, item);
     const ctkd_status status = def->eval(item->method->config, &args);
     if (status != CTKD_OK)
@@ -338,7 +360,7 @@ static ctkd_status evaluate(struct ctkd__method_losses *losses, struct method_lo
         ctkd__add_scaled(args.n * args.k, weight, losses->ds, step->ds);
     if (tau)
         ctkd__add_scaled(step->n_tau, weight, losses->dtau, step->dtau);
-    hand_over(losses, item, args.n, weight);
+    hand_over(losses, item, weight);
     step->loss += (double)weight * (double)*loss;
     return isfinite(*loss) ? CTKD_OK : CTKD_ENAN;
 }
@@ -379,7 +401,8 @@ ctkd_status ctkd__method_losses_share(struct ctkd__method_losses *losses,
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < losses->args.methods->count && losses->args.dist; i++) {
         const struct method_loss *const item = &losses->items[i];
-        if (!in_stage(losses, item->method) || !of_view(item->method, step->view))
+        if (!in_stage(losses, item->method) || !of_view(item->method, step->view) ||
+            by_parts(item->method))
             continue;
         for (size_t j = 0; j < item->n_maps && status == CTKD_OK; j++)
             status = share_map(losses, &item->reads[j], step->batch->n, taps, outputs, err);
@@ -387,10 +410,22 @@ ctkd_status ctkd__method_losses_share(struct ctkd__method_losses *losses,
     return status;
 }
 
+/* Sets the batch of a step, and which images of it are this rank's. */
+static void set_batch(struct ctkd__method_losses *losses, size_t n)
+{
+    const size_t ranks = ctkd__dist_size(losses->args.dist);
+    const size_t rank = ctkd__dist_rank(losses->args.dist);
+    losses->n = n;
+    losses->part.first = ctkd__slice_begin(n, ranks, rank);
+    losses->part.count = ctkd__slice_begin(n, ranks, rank + 1) - losses->part.first;
+}
+
 ctkd_status ctkd__method_losses_evaluate(struct ctkd__method_losses *losses,
-                                         struct ctkd__method_losses_step *step)
+                                         struct ctkd__method_losses_step *step, ctkd_error *err)
 {
     step->loss = 0;
+    step->failed = CTKD__METHODS_MAX;
+    set_batch(losses, step->batch->n);
     losses->samples.step = step->step;
     for (size_t i = 0; losses->ids && i < step->batch->n; i++)
         losses->ids[i] = losses->positions[step->batch->ids[i]];
@@ -405,6 +440,8 @@ ctkd_status ctkd__method_losses_evaluate(struct ctkd__method_losses *losses,
         if (losses->args.profile)
             ctkd__profile_add_all(losses->args.profile, item->row, ctkd__clock_ns() - start,
                                   step->batch->n);
+        if (losses->exchange.status != CTKD_OK)
+            return ctkd__fail(err, losses->exchange.status, "%s", losses->exchange.message);
         if (status != CTKD_OK) {
             step->failed = i;
             return status;

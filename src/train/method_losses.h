@@ -56,22 +56,25 @@ struct ctkd__method_losses_step {
     float *ds, *dtau;                /* added to; NULL in an initial stage */
     float losses[CTKD__METHODS_MAX]; /* out, unweighted; NaN where a method has none in the stage */
     double loss;                     /* out, their weighted sum; in an initial stage unweighted */
-    size_t failed;                   /* out, on an error: index of the method that failed */
+    size_t failed; /* out, on an error: index of the method that failed; CTKD__METHODS_MAX: an
+                      exchange did */
 };
 
 /* sum += weight * part, of n values. */
 void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum);
 
-/* With several ranks: gathers the maps that the step's methods read, so that every rank has those
-   of all images and _evaluate computes the same everywhere. All ranks call it, after the forward
-   passes and before _evaluate. Does nothing with one rank. */
+/* With several ranks: gathers the maps of the step's methods that compare images (all but those with
+   CTKD_BY_PARTS), so that every rank has those of all images and _evaluate computes the same
+   everywhere. All ranks call it, after the forward passes and before _evaluate. Does nothing with
+   one rank. */
 ctkd_status ctkd__method_losses_share(struct ctkd__method_losses *losses,
                                       const struct ctkd__method_losses_step *step, ctkd_error *err);
 
 /* Evaluates every method of the stage, after the forward passes, and hands the gradients of its
-   maps to the training program. An error is that of method `failed`; CTKD_ENAN: its loss is not
-   finite. Allocates nothing. */
+   maps to the training program. All ranks call it: methods with CTKD_BY_PARTS compute the rows of
+   their rank and exchange terms of their sum. An error is that of method `failed`; CTKD_ENAN: its
+   loss is not finite. Only a failed exchange fills err. Allocates nothing. */
 ctkd_status ctkd__method_losses_evaluate(struct ctkd__method_losses *losses,
-                                         struct ctkd__method_losses_step *step);
+                                         struct ctkd__method_losses_step *step, ctkd_error *err);
 
 #endif

@@ -382,7 +382,9 @@ static ctkd_status add_methods(struct ctkd__training_step *d, const struct ctkd_
     ctkd_status status = ctkd__method_losses_share(d->args.method_losses, &step, err);
     if (status != CTKD_OK)
         return status;
-    status = ctkd__method_losses_evaluate(d->args.method_losses, &step);
+    status = ctkd__method_losses_evaluate(d->args.method_losses, &step, err);
+    if (status != CTKD_OK && step.failed == CTKD__METHODS_MAX)
+        return status;
     if (status != CTKD_OK) {
         char quantity[64];
         snprintf(quantity, sizeof quantity, "loss of method %s",
