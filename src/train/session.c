@@ -377,6 +377,7 @@ static ctkd_status open_teacher(struct ctkd__session *session, ctkd_error *err)
     const struct ctkd__teacher_args args = { .role = "teacher",
                                              .path = config->teacher.path,
                                              .network = config->teacher.network,
+                                             .weights = config->teacher.weights,
                                              .classes = config->teacher.classes,
                                              .mean = config->teacher.mean,
                                              .std = config->teacher.std,

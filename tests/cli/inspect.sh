@@ -142,6 +142,11 @@ grep -qF "$said (weights=model_ema selects these)" stderr || fail "convert: whic
 # shellcheck disable=SC2086
 expect 0 "$ctkd" distill $small teacher.path=both.safetensors train.epochs=1 train.max_steps=1 run.dir=d
 grep -qF "$said (teacher.weights=model_ema selects these)" stderr || fail "distill: which weights"
+grep -q '^teacher .* top-1 10.00 %' stderr || fail "distill: the model, which is all zeros"
+# shellcheck disable=SC2086
+expect 0 "$ctkd" distill $small teacher.path=both.safetensors teacher.weights=model_ema teacher.mean=0 teacher.std=1 \
+    teacher.tolerance=100 train.epochs=1 train.max_steps=1 run.dir=e
+! grep -qF "$said" stderr && grep -q '^teacher ' stderr && ! grep -q '^teacher .* top-1 10.00 %' stderr || fail "distill: the average"
 expect 1 "$ctkd" eval both.safetensors data.set=$set student.weights=ema
 grep -q "student.weights: both.safetensors: found no weights 'ema', expected model, model_ema" stderr ||
     fail "no such weights"
