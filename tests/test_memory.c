@@ -281,7 +281,7 @@ static ctkd_status convert_file(const char *in, ctkd_error *err)
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; formats[i] && status == CTKD_OK; i++) {
         struct ctkd__convert_options options = { 0 };
-        const struct ctkd__section section = { "", ctkd__convert_table, &options };
+        const struct ctkd__section section = { "", ctkd__convert_table, &options, NULL };
         const struct ctkd__sections sections = { &section, 1 };
         char note[CTKD__NOTE_BYTES], out[600];
         snprintf(out, sizeof out, "%s/out%s", folder, formats[i]->endings[0]);

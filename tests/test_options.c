@@ -49,9 +49,9 @@ static void fixture_init(struct fixture *f)
 {
     ctkd_error err;
     *f = (struct fixture){ 0 };
-    f->items[0] = (struct ctkd__section){ "", options, &f->config };
-    f->items[1] = (struct ctkd__section){ "method.none.", NULL, NULL };
-    f->items[2] = (struct ctkd__section){ "optimizer.", optimizer_options, &f->config };
+    f->items[0] = (struct ctkd__section){ "", options, &f->config, NULL };
+    f->items[1] = (struct ctkd__section){ "method.none.", NULL, NULL, NULL };
+    f->items[2] = (struct ctkd__section){ "optimizer.", optimizer_options, &f->config, NULL };
     f->sections = (struct ctkd__sections){ f->items, 3 };
     check_ok(ctkd__sections_defaults(f->sections, &err), &err);
 }
@@ -180,9 +180,9 @@ static void keys_that_end_alike_are_all_offered(void **state)
     (void)state;
     struct fixture f;
     fixture_init(&f);
-    struct ctkd__section items[3] = { { "temperature.", theta_options, &f.config },
+    struct ctkd__section items[3] = { { "temperature.", theta_options, &f.config, NULL },
                                       f.items[2],
-                                      { "", options, &f.config } };
+                                      { "", options, &f.config, NULL } };
     f.sections = (struct ctkd__sections){ items, 3 };
     assert_string_equal(set(&f, "lr", "1").message,
                         "command line: lr: unknown key, did you mean optimizer.lr or "

@@ -2,10 +2,12 @@
  */
 #include "support/check.h"
 
+#include <ftw.h>
 #include <stdio.h>
 
 #include "config/epochs.h"
 #include "config/methods.h"
+#include "config/run_config.h"
 #include "ctkd/temperature.h"
 
 static const char *const sets[] = { "cifar100", "cifar10", "fashion-mnist" };
@@ -466,6 +468,37 @@ static void a_foreign_teacher_keeps_its_own_normalisation(void **state)
     }
 }
 
+static size_t n_recipes;
+
+static int check_uses(const char *path, const struct stat *info, int kind)
+{
+    (void)info;
+    const char *const end = strstr(path, ".yaml");
+    if (kind != FTW_F || !end || end[5] || strstr(path, "/configs/base/") ||
+        strstr(path, "/configs/methods/")) /* what recipes are made of */
+        return 0;
+    struct ctkd__config *config;
+    ctkd_error err = { 0 };
+    char text[256];
+    check_ok(ctkd__config_create(&config, &err), &err);
+    check_ok(ctkd__run_config_read(path, config, &err), &err);
+    const bool distils = config->teacher.path[0] || config->teacher.network[0];
+    ctkd__config_unused(config, distils ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, NULL, text,
+                        sizeof text);
+    if (text[0])
+        fail_msg("%s: its run does not use %s", path, text);
+    ctkd__config_destroy(config);
+    n_recipes++;
+    return 0;
+}
+
+static void no_recipe_gives_a_key_that_its_run_does_not_use(void **state)
+{
+    (void)state;
+    assert_int_equal(ftw(CTKD_SOURCE_DIR "/configs", check_uses, 8), 0);
+    assert_true(n_recipes > 300);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +512,7 @@ int main(void)
         cmocka_unit_test(recipes_have_their_schedule_and_keep_its_shape_in_a_shorter_run),
         cmocka_unit_test(dkd_has_the_weights_of_the_ctkd_scripts),
         cmocka_unit_test(a_foreign_teacher_keeps_its_own_normalisation),
+        cmocka_unit_test(no_recipe_gives_a_key_that_its_run_does_not_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,6 +111,46 @@ static void the_same_directory_keeps_its_name(void **state)
     ctkd__config_destroy(config);
 }
 
+/* What a distillation does not use of the keys that a configuration gives. */
+static void assert_unused(const char *path, const char *expected)
+{
+    char text[200];
+    struct ctkd__config *config = read_config(path);
+    assert_string_equal(ctkd__config_unused(config, CTKD__READER_DISTILS, NULL, text, sizeof text),
+                        expected);
+    ctkd__config_destroy(config);
+}
+
+static void write_resolved(const char *path)
+{
+    struct ctkd__config *config;
+    ctkd_error err = { 0 };
+    FILE *const out = fopen(path, "w");
+    check_ok(ctkd__config_create(&config, &err), &err);
+    config->temperature.tau = 9; /* which the default temperature.kind does not read */
+    ctkd__sections_write_yaml(ctkd__config_sections(config), out);
+    assert_int_equal(fclose(out), 0);
+    ctkd__config_destroy(config);
+}
+
+static void only_what_a_recipe_says_itself_is_given(void **state)
+{
+    static const char other[] = "schedule: {factor: 0.5}\ntemperature: {tau: 9}\n",
+                      own[] = "base: other.yaml\ntemperature: {tau: 7}\nschedule: {factor: }\n";
+    temp_write(*state, "other.yaml", other, strlen(other));
+    temp_write(*state, "own.yaml", own, strlen(own));
+    assert_unused(temp_path(*state, "other.yaml"), "temperature.tau (for temperature.kind=fixed)");
+    assert_unused(temp_path(*state, "own.yaml"), "temperature.tau (for temperature.kind=fixed)");
+    static const char shared[] = "base: other.yaml\ntrain: {epochs: 3}\n";
+    temp_write(*state, "shared.yaml", shared, strlen(shared));
+    assert_unused(temp_path(*state, "shared.yaml"), "");
+    /* A configuration that was resolved says nothing about what was meant. */
+    write_resolved(temp_path(*state, "resolved.yaml"));
+    assert_unused(temp_path(*state, "resolved.yaml"), "");
+    put(*state, "run", "last.ckpt", other); /* as of a version with fewer keys */
+    assert_unused(temp_path(*state, "run"), "");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
@@ -119,6 +159,7 @@ int main(void)
         TEST(the_directory_itself_is_taken_too),
         TEST(a_recipe_says_where_its_run_goes),
         TEST(the_same_directory_keeps_its_name),
+        TEST(only_what_a_recipe_says_itself_is_given),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,8 +42,8 @@ struct fixture {
 static void fixture_init(struct fixture *f)
 {
     ctkd_error err;
-    f->items[0] = (struct ctkd__section){ "", options, &f->config };
-    f->items[1] = (struct ctkd__section){ "temperature.a.b.", deep_options, &f->config };
+    f->items[0] = (struct ctkd__section){ "", options, &f->config, NULL };
+    f->items[1] = (struct ctkd__section){ "temperature.a.b.", deep_options, &f->config, NULL };
     f->sections = (struct ctkd__sections){ f->items, 2 };
     check_ok(ctkd__sections_defaults(f->sections, &err), &err);
 }

@@ -4,6 +4,7 @@
 
 #include "cli/stop.h"
 #include "run/preflight.h"
+#include "run/run.h"
 #include "util/error.h"
 
 static bool muted;
@@ -71,13 +72,13 @@ bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
     return false;
 }
 
-void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__config *config,
-                           const char *name, const char *const *keys)
+void ctkd__cli_note_unused(const struct ctkd__config *config, enum ctkd__reader reader,
+                           const char *who, const char *const *keys)
 {
-    char unused[512];
-    ctkd__arguments_unused(line->n_configuration, line->argv, config, keys, unused, sizeof unused);
+    char unused[1024];
+    ctkd__config_unused(config, reader, keys, unused, sizeof unused);
     if (unused[0] && !muted)
-        fprintf(stderr, "note: `ctkd %s` does not use %s\n", name, unused);
+        fprintf(stderr, "note: %s does not use %s\n", who, unused);
 }
 
 ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
@@ -91,6 +92,16 @@ ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
          at = end + 1)
         fprintf(stderr, "note: %.*s\n", (int)(end - at), at);
     return status;
+}
+
+ctkd_status ctkd__cli_settle(struct ctkd__config *config, bool distil, ctkd_error *err)
+{
+    const ctkd_status status = ctkd__config_check(config, distil, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__cli_note_unused(config, distil ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, "this run",
+                          NULL);
+    return ctkd__run_resolve(config, distil, err);
 }
 
 int ctkd__cli_with_config(const struct ctkd__command *command, int argc, char **argv,
@@ -109,7 +120,7 @@ int ctkd__cli_with_config(const struct ctkd__command *command, int argc, char **
 int ctkd__cli_with_settings(const struct ctkd__command *command, int argc, char **argv,
                             void *values, int (*body)(const struct ctkd__line *line, void *values))
 {
-    const struct ctkd__section section = { "", command->settings, values };
+    const struct ctkd__section section = { "", command->settings, values, NULL };
     const struct ctkd__sections sections = { &section, 1 };
     struct ctkd__line line;
     ctkd_error err = { 0 };

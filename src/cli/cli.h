@@ -96,16 +96,20 @@ void ctkd__cli_note_threads(const struct ctkd__engine *engine);
 bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
                     struct ctkd__line *line, struct ctkd__arguments *arguments, int *status);
 
-/* Notes on stderr which keys of the command line are none of `keys`, as ctkd__command.keys, those
-   that `ctkd NAME` uses. */
-void ctkd__cli_note_unused(const struct ctkd__line *line, const struct ctkd__config *config,
-                           const char *name, const char *const *keys);
+/* Notes on stderr which keys that were given `who` ("`ctkd eval`", "this run") does not use; `keys`
+   as ctkd__command.keys. */
+void ctkd__cli_note_unused(const struct ctkd__config *config, enum ctkd__reader reader,
+                           const char *who, const char *const *keys);
 
 /* Applies the preset, the CONFIG if one is given, and the settings; notes on stderr what they
    imply. */
 ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
                                 const struct ctkd__arguments *arguments, bool distil,
                                 struct ctkd__config *config, ctkd_error *err);
+
+/* Checks the configuration of a run, notes on stderr what it does not use of the keys given, and
+   resolves it. */
+ctkd_status ctkd__cli_settle(struct ctkd__config *config, bool distil, ctkd_error *err);
 
 /* Runs a command's body with a configuration of defaults, which is destroyed afterwards; returns
    its exit status. */

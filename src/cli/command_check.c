@@ -137,7 +137,7 @@ static int configure_and_check(const struct ctkd__command *command, int argc, ch
             CTKD_OK ||
         ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(&line, config, command->name, command->keys);
+    ctkd__cli_note_unused(config, CTKD__READER_EVALUATES, "`ctkd check`", command->keys);
     if (check(arguments.positionals[0], config, ctkd__line_has(&line, JSON), &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
     return CTKD__EXIT_DONE;

@@ -118,7 +118,7 @@ static void write_values(struct ctkd__sections keys, FILE *out)
 {
     fputs("_ctkd_values()\n{\n    case $1:$2 in\n", out);
     for (size_t i = 0; ctkd__commands[i]; i++) {
-        const struct ctkd__section own = { "", ctkd__commands[i]->settings, NULL };
+        const struct ctkd__section own = { "", ctkd__commands[i]->settings, NULL, NULL };
         write_flag_values(ctkd__commands[i], out);
         if (own.options)
             write_key_values(ctkd__commands[i]->name, (struct ctkd__sections){ &own, 1 }, NULL,
@@ -130,7 +130,7 @@ static void write_values(struct ctkd__sections keys, FILE *out)
 
 static void write_keys(const struct ctkd__command *command, struct ctkd__sections keys, FILE *out)
 {
-    const struct ctkd__section own = { "", command->settings, NULL };
+    const struct ctkd__section own = { "", command->settings, NULL, NULL };
     if (!takes_keys(command))
         keys = (struct ctkd__sections){ &own, own.options ? 1 : 0 };
     struct ctkd__option_at at = { 0 };

@@ -221,7 +221,7 @@ static int examine_data(const struct ctkd__command *command, const struct ctkd__
             CTKD_OK ||
         ctkd__arguments_apply(line->n_configuration, line->argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(line, config, "doctor DATA", keys);
+    ctkd__cli_note_unused(config, CTKD__READER_OF_LIST, "`ctkd doctor DATA`", keys);
     return ctkd__doctor_data(config, ctkd__line_value(line, EXCLUDE), ctkd__line_has(line, JSON));
 }
 
@@ -258,11 +258,9 @@ static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__a
         return ctkd__fail(err, CTKD_EINVAL,
                           "found --exclude without DATA, expected a folder of images or "
                           "imagefolder:PATH");
-    ctkd_status status = ctkd__cli_configure(line, arguments, names_teacher(line), config, err);
-    const bool distil = status == CTKD_OK && config->teacher.path[0];
-    if (status == CTKD_OK)
-        status = ctkd__config_check(config, distil, err);
-    return status == CTKD_OK ? ctkd__run_resolve(config, distil, err) : status;
+    const ctkd_status status =
+        ctkd__cli_configure(line, arguments, names_teacher(line), config, err);
+    return status == CTKD_OK ? ctkd__cli_settle(config, config->teacher.path[0], err) : status;
 }
 
 /* Between the ranks' meeting and their parting. */

@@ -209,7 +209,7 @@ static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__a
     status = ctkd__arguments_apply(line->n_configuration, line->argv, config, err);
     *misused = status != CTKD_OK;
     if (status == CTKD_OK)
-        ctkd__cli_note_unused(line, config, line->command->name, line->command->keys);
+        ctkd__cli_note_unused(config, CTKD__READER_EVALUATES, "`ctkd eval`", line->command->keys);
     return status;
 }
 

@@ -162,12 +162,8 @@ static ctkd_status train(const struct ctkd__command *command, const struct ctkd_
 static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__arguments *arguments,
                              bool distil, struct ctkd__config *config, ctkd_error *err)
 {
-    ctkd_status status = ctkd__cli_configure(line, arguments, distil, config, err);
-    if (status == CTKD_OK)
-        status = ctkd__config_check(config, distil, err);
-    if (status == CTKD_OK)
-        status = ctkd__run_resolve(config, distil, err);
-    return status;
+    const ctkd_status status = ctkd__cli_configure(line, arguments, distil, config, err);
+    return status == CTKD_OK ? ctkd__cli_settle(config, distil, err) : status;
 }
 
 /* Tries out the run that the command line asks for; refuses what the run would refuse. */

@@ -420,38 +420,6 @@ ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__conf
     return status;
 }
 
-/* Appends a key to the list unless it begins with one of the prefixes or is in the list already. */
-static void add_unused(const char *key, const char *const *prefixes, char *text, size_t bytes)
-{
-    const size_t used = strlen(text), length = strlen(key);
-    if (ctkd__key_begins_with(key, prefixes))
-        return;
-    for (const char *at = text; *at; at += strcspn(at, ",")) {
-        at += strspn(at, ", ");
-        if (strcspn(at, ",") == length && memcmp(at, key, length) == 0)
-            return;
-    }
-    snprintf(text + used, bytes - used, "%s%s", used ? ", " : "", key);
-}
-
-const char *ctkd__arguments_unused(int argc, char *const *argv, const struct ctkd__config *config,
-                                   const char *const *prefixes, char *text, size_t bytes)
-{
-    char key[CTKD__KEY_MAX];
-    text[0] = '\0';
-    for (int i = 0; i < argc;) {
-        struct argument argument = { .used = 1 };
-        if (is_flag(argv[i])) {
-            if (read_flag(argc - i, argv + i, &argument, NULL) == CTKD_OK && argument.alias)
-                add_unused(argument.alias->key, prefixes, text, bytes);
-        } else if (strchr(argv[i], '=') && find_key(argv[i], config, key, NULL) == CTKD_OK) {
-            add_unused(key, prefixes, text, bytes);
-        }
-        i += argument.used;
-    }
-    return text;
-}
-
 enum ctkd__preset ctkd__arguments_preset(const struct ctkd__arguments *arguments)
 {
     if (arguments->preset != CTKD__PRESET_AUTO)
@@ -548,6 +516,7 @@ ctkd_status ctkd__arguments_configure(int argc, char *const *argv,
                  distil ? "train_student.py (batch 128, learning rate 0.1, temperature 4, ...)"
                         : "train_teacher.py (resnet110, cifar100:data, ...)");
         status = ctkd__published_defaults(config, distil, err);
+        ctkd__sections_forget_given(ctkd__config_sections(config));
     }
     if (status == CTKD_OK && has_file)
         status = ctkd__run_config_read(arguments->positionals[0], config, err);

@@ -54,18 +54,14 @@ enum ctkd__preset ctkd__arguments_preset(const struct ctkd__arguments *arguments
 
 /* Applies the whole command line, after its first pass, to a configuration of defaults: the preset,
    the CONFIG if there is one, every setting, and what the published scripts decide after reading
-   their flags. `note`: lines about values that do not come from the command line itself; "": none.
+   their flags. The keys of the CONFIG and of the command line then count as given. `note`: lines
+   about values that do not come from the command line itself; "": none.
    `distil` chooses which published script is followed. */
 enum { CTKD__ARGUMENTS_NOTE = 640 };
 ctkd_status ctkd__arguments_configure(int argc, char *const *argv,
                                       const struct ctkd__arguments *arguments, bool distil,
                                       struct ctkd__config *config, char note[CTKD__ARGUMENTS_NOTE],
                                       ctkd_error *err);
-
-/* Writes the keys of the command line that begin with none of `prefixes` (which ends with NULL) to
-   `text` as a comma list without repetition; "": none. Returns text. */
-const char *ctkd__arguments_unused(int argc, char *const *argv, const struct ctkd__config *config,
-                                   const char *const *prefixes, char *text, size_t bytes);
 
 /* Second pass: applies every setting, in order. */
 ctkd_status ctkd__arguments_apply(int argc, char *const *argv, struct ctkd__config *config,

@@ -15,14 +15,49 @@
 #include "util/options_inner.h"
 #include "util/text.h"
 
-/* When a run that is resumed must have the value of its checkpoint. NEVER: the key does not change
-   the weights, or what it resolves to is compared. The others: only where the run reads the key,
-   for some values follow train.epochs, which may grow. */
-enum compared { ALWAYS, NEVER, WITH_COSINE, WITH_STEPS, WITH_INITIAL_STAGE, WITH_CURRICULUM };
+/* When a run reads a key; otherwise the key is one for what `use_texts` says. */
+enum use {
+    ALWAYS,
+    WITH_FILES, /* depends on the data alone, as does the next one */
+    WITH_CROPS,
+    WITH_INIT,
+    WITH_METHOD,
+    WITH_INITIAL_STAGE,
+    WITH_FIXED,
+    WITH_LEARNED,
+    WITH_GLOBAL,
+    WITH_INSTANCE,
+    WITH_BIAS,
+    WITH_CURRICULUM,
+    WITH_STEPS,
+    WITH_COSINE
+};
+
+static const char *const use_texts[] = {
+    [ALWAYS] = "",
+    [WITH_FILES] = "for image files",
+    [WITH_CROPS] = "for image files with data.view=resized_crop",
+    [WITH_INIT] = "for student.init",
+    [WITH_METHOD] = "for a method beside KD",
+    [WITH_INITIAL_STAGE] = "for a method with an initial stage",
+    [WITH_FIXED] = "for temperature.kind=fixed",
+    [WITH_LEARNED] = "for a learned temperature",
+    [WITH_GLOBAL] = "for temperature.kind=global",
+    [WITH_INSTANCE] = "for temperature.kind=instance",
+    [WITH_BIAS] = "for temperature.kind=instance with temperature.set_bias=true",
+    [WITH_CURRICULUM] = "for a learned temperature with a curriculum",
+    [WITH_STEPS] = "for schedule.kind=step",
+    [WITH_COSINE] = "for schedule.kind=cosine",
+};
+
+/* Whether a key that the run reads may have another value when the run is resumed: it does not
+   change the weights, or what it resolves to is compared. */
+enum resumed { COMPARED, MAY_DIFFER, COMPARED_WITH_COSINE };
 
 struct key {
     ctkd_option option;
-    enum compared compared;
+    enum use use;
+    enum resumed resumed;
 };
 
 /* clang-format takes #field for a directive. */
@@ -38,14 +73,15 @@ struct key {
     { #field, type, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL, (help) }
 #define ROW_STRING(field, text, help) ROW_TEXT(CTKD_OPTION_STRING, field, text, help)
 #define ROW_PATH(field, text, help) ROW_TEXT(CTKD_OPTION_PATH, field, text, help)
-#define COMPARED(when, type, ...) { ROW_##type(__VA_ARGS__), when }
-#define F32(...) COMPARED(ALWAYS, F32, __VA_ARGS__)
-#define I64(...) COMPARED(ALWAYS, I64, __VA_ARGS__)
-#define BOOL(...) COMPARED(ALWAYS, BOOL, __VA_ARGS__)
-#define CHOICE(...) COMPARED(ALWAYS, CHOICE, __VA_ARGS__)
-#define STRING(...) COMPARED(ALWAYS, STRING, __VA_ARGS__)
-#define PATH(...) COMPARED(ALWAYS, PATH, __VA_ARGS__)
-#define MAY_DIFFER(...) COMPARED(NEVER, __VA_ARGS__)
+#define KEY(use, resumed, type, ...) { ROW_##type(__VA_ARGS__), use, resumed }
+#define ONLY(use, type, ...) KEY(use, COMPARED, type, __VA_ARGS__)
+#define DIFFERS(type, ...) KEY(ALWAYS, MAY_DIFFER, type, __VA_ARGS__)
+#define F32(...) KEY(ALWAYS, COMPARED, F32, __VA_ARGS__)
+#define I64(...) KEY(ALWAYS, COMPARED, I64, __VA_ARGS__)
+#define BOOL(...) KEY(ALWAYS, COMPARED, BOOL, __VA_ARGS__)
+#define CHOICE(...) KEY(ALWAYS, COMPARED, CHOICE, __VA_ARGS__)
+#define STRING(...) KEY(ALWAYS, COMPARED, STRING, __VA_ARGS__)
+#define PATH(...) KEY(ALWAYS, COMPARED, PATH, __VA_ARGS__)
 /* clang-format on */
 
 /* The names of choices, in the order of the enumerators. */
@@ -64,7 +100,7 @@ static const char *const mpi_names[] = { "auto", "yes", NULL };
 static const char *const schedule_names[] = { "step", "cosine", "constant", NULL };
 
 static const struct key keys[] = {
-    MAY_DIFFER(PATH, data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
+    DIFFERS(PATH, data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
     CHOICE(data.augment, CTKD__AUGMENT_CROP_FLIP, augment_names,
            "training views: pad 4, random crop and flip; flip alone; or none"),
     F32(data.rotation, 0, 0, 180,
@@ -83,36 +119,40 @@ static const struct key keys[] = {
     STRING(data.mean, "", "channel means of pixels / 255, comma list; empty: the data set's own"),
     STRING(data.std, "",
            "channel deviations of pixels / 255, comma list; empty: the data set's own"),
-    CHOICE(data.view, CTKD__FILE_VIEW_AUTO, view_names,
-           "training views of image files: a random part of the image, resized; crop_flip: each "
-           "image resized once and kept in memory, then data.augment; auto: crop_flip where all "
-           "have one size of at most 96"),
-    I64(data.size, 0, 0, 4096,
-        "side of the views of image files; 0: 224, or for crop_flip the images' own"),
-    I64(data.resize, 0, 0, 8192,
-        "their shorter side before the centre is cropped in evaluation; 0: size / 0.875"),
-    STRING(data.crop_scale, "0.08,1",
-           "least and largest share of the area that resized_crop shows, comma list"),
-    CHOICE(data.orientation, CTKD__ORIENTATION_IGNORE, orientation_names,
-           "EXIF orientation of image files: ignore, as Pillow and torchvision do, or apply"),
-    CHOICE(data.class_order, CTKD__CLASS_ORDER_BYTES, class_order_names,
-           "order of the classes of image files: by the bytes of their names, or natural (2 before "
-           "10)"),
+    ONLY(WITH_FILES, CHOICE, data.view, CTKD__FILE_VIEW_AUTO, view_names,
+         "training views of image files: a random part of the image, resized; crop_flip: each "
+         "image resized once and kept in memory, then data.augment; auto: crop_flip where all "
+         "have one size of at most 96"),
+    ONLY(WITH_FILES, I64, data.size, 0, 0, 4096,
+         "side of the views of image files; 0: 224, or for crop_flip the images' own"),
+    ONLY(WITH_FILES, I64, data.resize, 0, 0, 8192,
+         "their shorter side before the centre is cropped in evaluation; 0: size / 0.875"),
+    ONLY(WITH_CROPS, STRING, data.crop_scale, "0.08,1",
+         "least and largest share of the area that resized_crop shows, comma list"),
+    ONLY(WITH_FILES, CHOICE, data.orientation, CTKD__ORIENTATION_IGNORE, orientation_names,
+         "EXIF orientation of image files: ignore, as Pillow and torchvision do, or apply"),
+    ONLY(WITH_FILES, CHOICE, data.class_order, CTKD__CLASS_ORDER_BYTES, class_order_names,
+         "order of the classes of image files: by the bytes of their names, or natural (2 before "
+         "10)"),
     F32(data.dev, 0, 0, 0.9,
         "share of the training images that is held out as a validation part, by which "
         "best.safetensors and train.patience choose; 0: none, best is chosen on the test images"),
-    F32(data.holdout, 0.1, 0.001, 0.9,
-        "share of each class that is held out as test images where there is no validation folder"),
-    BOOL(data.allow_empty, false, "allow classes without images, which keep their labels"),
-    PATH(data.exclude, "", "file with the names of the image files to leave out, one per line"),
-    MAY_DIFFER(I64, data.max_pixels, 178956970, 1, 1LL << 32, "larger image files are refused"),
-    MAY_DIFFER(I64, data.readers, 4, 1, 256, "threads that read image files ahead"),
-    MAY_DIFFER(I64, data.threads, 0, 0, 256,
-               "threads that decode image files ahead, for CPUs beyond train.threads; 0: those of "
-               "train.threads decode between steps"),
+    ONLY(WITH_FILES, F32, data.holdout, 0.1, 0.001, 0.9,
+         "share of each class that is held out as test images where there is no validation folder"),
+    ONLY(WITH_FILES, BOOL, data.allow_empty, false,
+         "allow classes without images, which keep their labels"),
+    ONLY(WITH_FILES, PATH, data.exclude, "",
+         "file with the names of the image files to leave out, one per line"),
+    KEY(WITH_FILES, MAY_DIFFER, I64, data.max_pixels, 178956970, 1, 1LL << 32,
+        "larger image files are refused"),
+    KEY(WITH_CROPS, MAY_DIFFER, I64, data.readers, 4, 1, 256,
+        "threads that read image files ahead"),
+    KEY(WITH_CROPS, MAY_DIFFER, I64, data.threads, 0, 0, 256,
+        "threads that decode image files ahead, for CPUs beyond train.threads; 0: those of "
+        "train.threads decode between steps"),
 
-    MAY_DIFFER(PATH, teacher.path, "",
-               "run directory, or weights of the teacher (formats: `ctkd convert --help`)"),
+    DIFFERS(PATH, teacher.path, "",
+            "run directory, or weights of the teacher (formats: `ctkd convert --help`)"),
     STRING(teacher.network, "", "teacher's network; empty: as its file says"),
     STRING(teacher.weights, "",
            "which of several sets of weights in its file, as `ctkd inspect` lists them"),
@@ -124,19 +164,19 @@ static const struct key keys[] = {
     STRING(teacher.std, "",
            "channel deviations that the teacher was trained with; empty: from its file, else "
            "data.std"),
-    MAY_DIFFER(F32, teacher.expect_top1, 0, 0, 100,
-               "expected test top-1 in percent; 0: as its file says"),
-    MAY_DIFFER(F32, teacher.tolerance, 1, 0, 100,
-               "percentage points below the expectation at which the run stops"),
-    MAY_DIFFER(PATH, teacher.store, "off",
-               "folder in which runs share the teacher's logits (doc/teacher-store.md), or off"),
+    DIFFERS(F32, teacher.expect_top1, 0, 0, 100,
+            "expected test top-1 in percent; 0: as its file says"),
+    DIFFERS(F32, teacher.tolerance, 1, 0, 100,
+            "percentage points below the expectation at which the run stops"),
+    DIFFERS(PATH, teacher.store, "off",
+            "folder in which runs share the teacher's logits (doc/teacher-store.md), or off"),
 
     STRING(student.network, "resnet20", "network to train (see `ctkd models`)"),
     PATH(student.init, "",
          "run directory or weights to start from, all but the last layer where those are of "
          "another number of classes; empty: drawn from seed"),
-    STRING(student.weights, "",
-           "as teacher.weights, for student.init and for the file that `eval` measures"),
+    ONLY(WITH_INIT, STRING, student.weights, "",
+         "as teacher.weights, for student.init and for the file that `eval` measures"),
 
     STRING(method.name, "none",
            "losses beside CE and KD (see `ctkd methods`), comma list; or none"),
@@ -144,39 +184,52 @@ static const struct key keys[] = {
     F32(method.kd_weight, 0.9, 0, 1e6, "weight of the KD loss (alpha)"),
     STRING(method.weight, "",
            "weight of each of these losses (beta), comma list; empty: their defaults"),
-    F32(method.warmup_epochs, 0, 0, 1e6,
+    ONLY(
+        WITH_METHOD, F32, method.warmup_epochs, 0, 0, 1e6,
         "epochs (below 1: fraction of train.epochs) over which method.weight grows, as min(epoch / "
         "this, 1); 0: none"),
-    COMPARED(
+    ONLY(
         WITH_INITIAL_STAGE, F32, method.initial_epochs, 0.125, 0, 1e6,
         "epochs (below 1: fraction of train.epochs) of the initial stage of methods that have one, "
         "before train.epochs"),
-    F32(method.initial_lr, -1, -1, 1e3, "constant learning rate of that stage; -1: optimizer.lr"),
+    ONLY(WITH_INITIAL_STAGE, F32, method.initial_lr, -1, -1, 1e3,
+         "constant learning rate of that stage; -1: optimizer.lr"),
     CHOICE(method.kd_form, CTKD__KD_FORM_AUTO, kd_form_names,
            "KL of the KD loss; auto: epsilon for an instance temperature, else exact"),
 
     CHOICE(temperature.kind, CTKD__KIND_AUTO, kind_names,
            "one constant, one learnable, or one learnable per sample; auto: fixed with a method "
            "whose loss grows without bound in tau (dist), else global"),
-    F32(temperature.tau, 4, 1e-3, 1e4, "the temperature of kind fixed"),
-    F32(temperature.tau_min, 1, 1e-3, 1e4, "lower end of a learnable temperature"),
-    F32(temperature.tau_span, 20, 1e-3, 1e4, "its range: tau_min < tau < tau_min + tau_span"),
-    F32(temperature.theta_init, 1, -50, 50,
-        "initial theta; tau = tau_min + tau_span * sigmoid(theta)"),
-    I64(temperature.hidden, 0, 0, 1 << 20, "hidden width of kind instance; 0: classes"),
-    BOOL(temperature.from_logits, false, "kind instance reads logits instead of probabilities"),
-    BOOL(temperature.through, false, "kind instance sends gradient to the student's logits"),
-    F32(temperature.bias_init, 1, -50, 50, "kind instance: initial value of the last bias"),
-    BOOL(temperature.set_bias, false, "kind instance: use bias_init instead of a drawn bias"),
-    CHOICE(temperature.curriculum, CTKD_CURRICULUM_COSINE, curriculum_names,
-           "how the reversal strength lambda grows with the epoch"),
-    COMPARED(WITH_CURRICULUM, F32, temperature.curriculum_epochs, 0.0417, 0, 1e6,
-             "epochs (below 1: fraction of train.epochs) until lambda_max; 0: from the start"),
-    F32(temperature.lambda_min, 0, 0, 1e4, "lambda where the curriculum starts"),
-    F32(temperature.lambda_max, 1, 0, 1e4, "lambda where the curriculum ends"),
-    F32(temperature.lr, -1, -1, 1e3, "learning rate on the same schedule; -1: the student's"),
-    F32(temperature.weight_decay, -1, -1, 1e3, "weight decay of theta; -1: the student's"),
-    F32(temperature.momentum, -1, -1, 1, "momentum of theta; -1: the student's"),
+    ONLY(WITH_FIXED, F32, temperature.tau, 4, 1e-3, 1e4, "the temperature of kind fixed"),
+    ONLY(WITH_LEARNED, F32, temperature.tau_min, 1, 1e-3, 1e4,
+         "lower end of a learnable temperature"),
+    ONLY(WITH_LEARNED, F32, temperature.tau_span, 20, 1e-3, 1e4,
+         "its range: tau_min < tau < tau_min + tau_span"),
+    ONLY(WITH_GLOBAL, F32, temperature.theta_init, 1, -50, 50,
+         "initial theta; tau = tau_min + tau_span * sigmoid(theta)"),
+    ONLY(WITH_INSTANCE, I64, temperature.hidden, 0, 0, 1 << 20,
+         "hidden width of kind instance; 0: classes"),
+    ONLY(WITH_INSTANCE, BOOL, temperature.from_logits, false,
+         "kind instance reads logits instead of probabilities"),
+    ONLY(WITH_INSTANCE, BOOL, temperature.through, false,
+         "kind instance sends gradient to the student's logits"),
+    ONLY(WITH_BIAS, F32, temperature.bias_init, 1, -50, 50,
+         "kind instance: initial value of the last bias"),
+    ONLY(WITH_INSTANCE, BOOL, temperature.set_bias, false,
+         "kind instance: use bias_init instead of a drawn bias"),
+    ONLY(WITH_LEARNED, CHOICE, temperature.curriculum, CTKD_CURRICULUM_COSINE, curriculum_names,
+         "how the reversal strength lambda grows with the epoch"),
+    ONLY(WITH_CURRICULUM, F32, temperature.curriculum_epochs, 0.0417, 0, 1e6,
+         "epochs (below 1: fraction of train.epochs) until lambda_max; 0: from the start"),
+    ONLY(WITH_CURRICULUM, F32, temperature.lambda_min, 0, 0, 1e4,
+         "lambda where the curriculum starts"),
+    ONLY(WITH_LEARNED, F32, temperature.lambda_max, 1, 0, 1e4, "lambda where the curriculum ends"),
+    ONLY(WITH_LEARNED, F32, temperature.lr, -1, -1, 1e3,
+         "learning rate on the same schedule; -1: the student's"),
+    ONLY(WITH_LEARNED, F32, temperature.weight_decay, -1, -1, 1e3,
+         "weight decay of theta; -1: the student's"),
+    ONLY(WITH_LEARNED, F32, temperature.momentum, -1, -1, 1,
+         "momentum of theta; -1: the student's"),
 
     F32(optimizer.lr, 0.05, 0, 1e3, "learning rate of SGD"),
     F32(optimizer.momentum, 0.9, 0, 1, "momentum"),
@@ -186,69 +239,69 @@ static const struct key keys[] = {
         "largest L2 norm of the student's gradient; 0: no clipping"),
 
     CHOICE(schedule.kind, CTKD__SCHEDULE_STEP, schedule_names, "schedule of the learning rate"),
-    COMPARED(WITH_STEPS, STRING, schedule.milestones, "0.625,0.75,0.875",
-             "kind step: epochs after which it decays, such as 150,180,210, or fractions of "
-             "train.epochs"),
-    F32(schedule.factor, 0.1, 0, 1, "kind step: factor of each decay"),
-    F32(schedule.lr_min, 0, 0, 1e3, "kind cosine: learning rate at the end"),
+    ONLY(WITH_STEPS, STRING, schedule.milestones, "0.625,0.75,0.875",
+         "kind step: epochs after which it decays, such as 150,180,210, or fractions of "
+         "train.epochs"),
+    ONLY(WITH_STEPS, F32, schedule.factor, 0.1, 0, 1, "kind step: factor of each decay"),
+    ONLY(WITH_COSINE, F32, schedule.lr_min, 0, 0, 1e3, "kind cosine: learning rate at the end"),
     F32(schedule.warmup_epochs, 0, 0, 1e6,
         "linear growth from 0 over this many epochs (below 1: fraction of train.epochs)"),
 
-    COMPARED(WITH_COSINE, I64, train.epochs, 240, 1, 1e6, "epochs"),
+    KEY(ALWAYS, COMPARED_WITH_COSINE, I64, train.epochs, 240, 1, 1e6, "epochs"),
     I64(train.batch, 64, 1, 65536, "images per step"),
     I64(train.batch_norm_group, 0, 0, 65536,
         "images that batch norms see at once: a step goes through its batch in groups of so many, "
         "each with its own losses, and adds their gradients by their share of the batch, in the "
         "memory of one group; 0: the batch is one group"),
     I64(train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
-    MAY_DIFFER(I64, train.threads, 0, 0, CTKD__WORKERS_MAX,
-               "worker threads, at most one for each image of train.batch; 0: physical cores, or a "
-               "container's CPU quota where that is less"),
+    DIFFERS(I64, train.threads, 0, 0, CTKD__WORKERS_MAX,
+            "worker threads, at most one for each image of train.batch; 0: physical cores, or a "
+            "container's CPU quota where that is less"),
     I64(train.slices, 0, 0, CTKD__WORKERS_MAX,
         "parts of a batch whose gradients and statistics are summed in a fixed tree: a multiple of "
         "the threads of all ranks, whose number then changes no bit and may differ when the run is "
         "resumed; each costs the memory of a gradient; 0: one for each thread"),
-    MAY_DIFFER(STRING, train.isa, "auto",
-               "instruction set of the kernels: auto, portable, avx2, avx512"),
+    DIFFERS(STRING, train.isa, "auto",
+            "instruction set of the kernels: auto, portable, avx2, avx512"),
     STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),
-    MAY_DIFFER(BOOL, train.tune, false,
-               "time the convolutions at the start and write the choices to <run.dir>/choices.txt"),
-    MAY_DIFFER(PATH, train.choices, "",
-               "use the convolutions recorded in this file; empty: the defaults"),
+    DIFFERS(BOOL, train.tune, false,
+            "time the convolutions at the start and write the choices to <run.dir>/choices.txt"),
+    DIFFERS(PATH, train.choices, "",
+            "use the convolutions recorded in this file; empty: the defaults"),
     I64(train.eval_every, 1, 1, 1e6, "epochs between evaluations; the last is always evaluated"),
-    MAY_DIFFER(I64, train.patience, 0, 0, 1e6,
-               "stop after this many epochs without a better top-1 on the validation part "
-               "(data.dev); 0: never"),
-    MAY_DIFFER(I64, train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
-    MAY_DIFFER(BOOL, train.profile, false, "print where the time of a step went"),
-    MAY_DIFFER(I64, train.max_steps, 0, 0, 9007199254740992.0,
-               "stop after this many steps; 0: no limit"),
-    MAY_DIFFER(F32, train.max_minutes, 0, 0, 1e6,
-               "save and stop before this many minutes have passed; 0: no limit"),
-    MAY_DIFFER(I64, train.checkpoint_every, 0, 0, 1e9,
-               "steps between extra checkpoints; 0: only after each epoch"),
+    DIFFERS(I64, train.patience, 0, 0, 1e6,
+            "stop after this many epochs without a better top-1 on the validation part "
+            "(data.dev); 0: never"),
+    DIFFERS(I64, train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
+    DIFFERS(BOOL, train.profile, false, "print where the time of a step went"),
+    DIFFERS(I64, train.max_steps, 0, 0, 9007199254740992.0,
+            "stop after this many steps; 0: no limit"),
+    DIFFERS(F32, train.max_minutes, 0, 0, 1e6,
+            "save and stop before this many minutes have passed; 0: no limit"),
+    DIFFERS(I64, train.checkpoint_every, 0, 0, 1e9,
+            "steps between extra checkpoints; 0: only after each epoch"),
 
-    MAY_DIFFER(CHOICE, train.mpi, CTKD__MPI_AUTO, mpi_names,
-               "several processes: auto, when a launcher of MPI has started them; yes: MPI begins "
-               "in any case"),
-    MAY_DIFFER(BOOL, train.overlap, true,
-               "processes exchange gradients while the backward pass still runs; false: behind it, "
-               "from the main thread"),
-    MAY_DIFFER(F32, train.timeout_seconds, 600, 0, 1e6,
-               "how long a process waits for another one before the run ends with its name; 0: "
-               "for ever"),
+    DIFFERS(CHOICE, train.mpi, CTKD__MPI_AUTO, mpi_names,
+            "several processes: auto, when a launcher of MPI has started them; yes: MPI begins "
+            "in any case"),
+    DIFFERS(BOOL, train.overlap, true,
+            "processes exchange gradients while the backward pass still runs; false: behind it, "
+            "from the main thread"),
+    DIFFERS(F32, train.timeout_seconds, 600, 0, 1e6,
+            "how long a process waits for another one before the run ends with its name; 0: "
+            "for ever"),
 
-    MAY_DIFFER(PATH, run.dir, "", "run directory; empty: runs/<run.name>"),
-    MAY_DIFFER(STRING, run.name, "",
-               "name of the run; empty: composed of command, data, networks, method and seed"),
-    MAY_DIFFER(BOOL, run.force, false, "replace the run that the directory holds"),
-    MAY_DIFFER(CHOICE, run.resume, CTKD__RESUME_NO, resume_names,
-               "continue the run that the directory holds; auto: if there is one"),
-    MAY_DIFFER(CHOICE, run.allow, CTKD__ALLOW_NOTHING, allow_names,
-               "what may be another in a run that is resumed; kernels: the instruction set, or "
-               "oneDNN's version, after which it has other bits than it would have had"),
+    DIFFERS(PATH, run.dir, "", "run directory; empty: runs/<run.name>"),
+    DIFFERS(STRING, run.name, "",
+            "name of the run; empty: composed of command, data, networks, method and seed"),
+    DIFFERS(BOOL, run.force, false, "replace the run that the directory holds"),
+    DIFFERS(CHOICE, run.resume, CTKD__RESUME_NO, resume_names,
+            "continue the run that the directory holds; auto: if there is one"),
+    DIFFERS(CHOICE, run.allow, CTKD__ALLOW_NOTHING, allow_names,
+            "what may be another in a run that is resumed; kernels: the instruction set, or "
+            "oneDNN's version, after which it has other bits than it would have had"),
 };
-enum { KEYS = sizeof keys / sizeof *keys };
+enum { KEYS = sizeof keys / sizeof *keys, PURPOSE_BYTES = 64 };
 
 /* The options of the keys as the table that readers of options take. */
 static ctkd_option options[KEYS + 1];
@@ -261,36 +314,123 @@ static void fill_options(void)
     options[KEYS] = (ctkd_option)CTKD_OPT_END;
 }
 
-static bool is_compared(const struct ctkd__config *config, enum compared when)
+/* What cannot be told yet counts as read, also a list of methods that is refused elsewhere. */
+static bool is_met(const struct ctkd__config *config, enum use use)
 {
+    const struct ctkd__dataset_def *const set = ctkd__dataset_find(config->data.set);
+    const ctkd_temperature_kind kind = ctkd__methods_temperature_kind(config);
     struct ctkd__methods methods;
-    switch (when) {
+    switch (use) {
     case ALWAYS:
         return true;
-    case NEVER:
-        return false;
-    case WITH_COSINE:
-        return config->schedule.kind == CTKD__SCHEDULE_COSINE;
-    case WITH_STEPS:
-        return config->schedule.kind == CTKD__SCHEDULE_STEP;
+    case WITH_FILES:
+        return !set || set->in_files;
+    case WITH_CROPS:
+        return !set || (set->in_files && config->data.view != CTKD__FILE_VIEW_CROP_FLIP);
+    case WITH_INIT:
+        return config->student.init[0];
+    case WITH_METHOD:
+        return ctkd__methods_resolve(config, &methods, NULL) != CTKD_OK || methods.count;
     case WITH_INITIAL_STAGE:
         return ctkd__methods_resolve(config, &methods, NULL) != CTKD_OK || methods.has_initial;
+    case WITH_FIXED:
+        return kind == CTKD_TEMPERATURE_FIXED;
+    case WITH_LEARNED:
+        return kind != CTKD_TEMPERATURE_FIXED;
+    case WITH_GLOBAL:
+        return kind == CTKD_TEMPERATURE_GLOBAL;
+    case WITH_INSTANCE:
+        return kind == CTKD_TEMPERATURE_INSTANCE;
+    case WITH_BIAS:
+        return kind == CTKD_TEMPERATURE_INSTANCE && config->temperature.set_bias;
     case WITH_CURRICULUM:
-        return config->temperature.curriculum != CTKD_CURRICULUM_NONE &&
-               ctkd__methods_temperature_kind(config) != CTKD_TEMPERATURE_FIXED;
+        return kind != CTKD_TEMPERATURE_FIXED &&
+               config->temperature.curriculum != CTKD_CURRICULUM_NONE;
+    case WITH_STEPS:
+        return config->schedule.kind == CTKD__SCHEDULE_STEP;
+    case WITH_COSINE:
+        return config->schedule.kind == CTKD__SCHEDULE_COSINE;
     }
     return true;
 }
 
-bool ctkd__config_may_differ(const struct ctkd__config *config, bool distil, const char *key)
+static const struct key *find_key(const char *key)
 {
-    static const char *const of_teacher[] = { "teacher.", "method.", "temperature.", NULL };
-    if (!distil && ctkd__key_begins_with(key, of_teacher)) /* nothing reads them */
-        return true;
     for (size_t i = 0; i < KEYS; i++)
         if (strcmp(key, keys[i].option.name) == 0)
-            return !is_compared(config, keys[i].compared);
-    return false;
+            return &keys[i];
+    return NULL; /* an option of a loss, or unknown */
+}
+
+/* The same as `purpose` for an option of a loss. */
+static const char *purpose_of_loss(const struct ctkd__config *config,
+                                   const struct ctkd__option_at *at, char text[PURPOSE_BYTES])
+{
+    const ctkd_loss_def *const loss = ctkd_loss_list()[at->index - 1];
+    struct ctkd__methods methods;
+    if (ctkd__methods_resolve(config, &methods, NULL) != CTKD_OK)
+        return "";
+    for (size_t i = 0; i < methods.count; i++)
+        if (methods.items[i].def == loss)
+            return "";
+    if (ctkd__methods_is_kd(loss->name))
+        return "method.kd_form says it";
+    snprintf(text, PURPOSE_BYTES, "for method.name=%s", loss->name);
+    return text;
+}
+
+/* What an option is for that a reader does not read; "": the reader reads it, as far as the
+   configuration can tell. */
+static const char *purpose(const struct ctkd__config *config, enum ctkd__reader reader,
+                           const struct ctkd__option_at *at, char text[PURPOSE_BYTES])
+{
+    static const char *const of_teacher[] = { "teacher.", "method.", "temperature.", NULL };
+    const struct key *const key = find_key(at->key);
+    const bool of_data = key && (key->use == WITH_FILES || key->use == WITH_CROPS);
+    if (reader == CTKD__READER_OF_LIST || (reader == CTKD__READER_EVALUATES && !of_data))
+        return "";
+    if (reader == CTKD__READER_TRAINS && ctkd__key_begins_with(at->key, of_teacher))
+        return "for `ctkd distill`";
+    if (!key)
+        return purpose_of_loss(config, at, text);
+    return is_met(config, key->use) ? "" : use_texts[key->use];
+}
+
+const char *ctkd__config_unused(const struct ctkd__config *config, enum ctkd__reader reader,
+                                const char *const *list, char *text, size_t bytes)
+{
+    struct ctkd__option_at at = { 0 };
+    size_t used = 0, more = 0;
+    text[0] = '\0';
+    while (ctkd__options_next(ctkd__config_sections(config), &at)) {
+        char room[PURPOSE_BYTES], item[CTKD__KEY_MAX + PURPOSE_BYTES + 8];
+        const bool listed = ctkd__key_begins_with(at.key, list);
+        const char *const why = listed ? purpose(config, reader, &at, room) : "";
+        if (!ctkd__option_is_given(&at) || (listed && (!why[0] || ctkd__option_is_default(&at))))
+            continue;
+        const int n = snprintf(item, sizeof item, "%s%s%s%s%s", used ? ", " : "", at.key,
+                               why[0] ? " (" : "", why, why[0] ? ")" : "");
+        if (used + (size_t)n + sizeof " and 000 more" > bytes)
+            more++;
+        else
+            used += (size_t)snprintf(text + used, bytes - used, "%s", item);
+    }
+    if (more)
+        snprintf(text + used, bytes - used, " and %zu more", more);
+    return text;
+}
+
+bool ctkd__config_may_differ(const struct ctkd__config *config, bool distil, const char *key)
+{
+    struct ctkd__option_at at;
+    char text[PURPOSE_BYTES];
+    if (!ctkd__options_find(ctkd__config_sections(config), key, &at))
+        return false;
+    const struct key *const own = find_key(key);
+    return purpose(config, distil ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, &at, text)[0] ||
+           (own &&
+            (own->resumed == MAY_DIFFER || (own->resumed == COMPARED_WITH_COSINE &&
+                                            config->schedule.kind != CTKD__SCHEDULE_COSINE)));
 }
 
 static size_t loss_count(void)
@@ -314,7 +454,27 @@ static ctkd_status add_loss(struct ctkd__config *config, const ctkd_loss_def *lo
     }
     snprintf(prefix, bytes, "method.%s.", loss->name);
     config->sections[config->n_sections++] =
-        (struct ctkd__section){ prefix, loss->options, options_of_loss };
+        (struct ctkd__section){ prefix, loss->options, options_of_loss, NULL };
+    return CTKD_OK;
+}
+
+/* Room to note which options were given. */
+static ctkd_status add_notes(struct ctkd__config *config)
+{
+    struct ctkd__option_at at = { 0 };
+    size_t count = 0;
+    while (ctkd__options_next(ctkd__config_sections(config), &at))
+        count++;
+    config->given = calloc(count, sizeof *config->given);
+    if (!config->given)
+        return CTKD_ENOMEM;
+    bool *next = config->given;
+    for (size_t i = 0; i < config->n_sections; i++) {
+        const ctkd_option *option = config->sections[i].options;
+        config->sections[i].given = next;
+        for (; option && option->name; option++)
+            next++;
+    }
     return CTKD_OK;
 }
 
@@ -331,14 +491,16 @@ ctkd_status ctkd__config_create(struct ctkd__config **out, ctkd_error *err)
         goto fail;
     }
     pthread_once(&options_once, fill_options);
-    config->sections[0] = (struct ctkd__section){ "", options, config };
+    config->sections[0] = (struct ctkd__section){ "", options, config, NULL };
     config->n_sections = 1;
     for (const ctkd_loss_def *const *loss = ctkd_loss_list(); *loss; loss++)
         if (add_loss(config, *loss) != CTKD_OK) {
             status = ctkd__fail(err, CTKD_ENOMEM, "configuration: out of memory");
             goto fail;
         }
-    status = ctkd__sections_defaults(ctkd__config_sections(config), err);
+    status = add_notes(config) == CTKD_OK
+                 ? ctkd__sections_defaults(ctkd__config_sections(config), err)
+                 : ctkd__fail(err, CTKD_ENOMEM, "configuration: out of memory");
     if (status != CTKD_OK)
         goto fail;
     *out = config;
@@ -357,6 +519,7 @@ void ctkd__config_destroy(struct ctkd__config *config)
         free((void *)(uintptr_t)config->sections[i].prefix);
         free(config->sections[i].config);
     }
+    free(config->given);
     free(config->sections);
     free(config);
 }

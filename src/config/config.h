@@ -100,6 +100,7 @@ struct ctkd__config {
 
     struct ctkd__section *sections; /* the fields above, then one section for each loss */
     size_t n_sections;
+    bool *given; /* of the sections */
 };
 
 /* Creates a configuration with every key at its default. *out is NULL on failure. */
@@ -127,8 +128,24 @@ size_t ctkd__config_classes(const struct ctkd__config *config);
    temperature and the methods. */
 ctkd_status ctkd__config_check(const struct ctkd__config *config, bool distil, ctkd_error *err);
 
-/* Whether a key may have another value when a run is resumed (doc/config.md lists them). `distil`:
-   it has a teacher. False for unknown keys and, with a teacher, for the options of losses. */
+/* Who reads a configuration: `train`, `distill`, a command that measures a network on data.set, or
+   one that reads all keys of its list whatever they say. */
+enum ctkd__reader {
+    CTKD__READER_TRAINS,
+    CTKD__READER_DISTILS,
+    CTKD__READER_EVALUATES,
+    CTKD__READER_OF_LIST
+};
+
+/* Writes a comma list of the keys given (ctkd__section.given) that the reader does not read: those
+   that are none of `list` (as for ctkd__key_begins_with), and those with another value than their
+   default that other keys leave without effect, each with what it is for: "schedule.factor (for
+   schedule.kind=step)". "": none. Returns text. */
+const char *ctkd__config_unused(const struct ctkd__config *config, enum ctkd__reader reader,
+                                const char *const *list, char *text, size_t bytes);
+
+/* Whether a key may have another value when a run is resumed (doc/config.md lists them), also
+   because the run does not read it. `distil`: it has a teacher. False for unknown keys. */
 bool ctkd__config_may_differ(const struct ctkd__config *config, bool distil, const char *key);
 
 #endif

@@ -35,6 +35,11 @@ static ctkd_status unknown(const char *name, ctkd_error *err)
         err, ctkd__unknown("loss", name, names, "`ctkd methods` lists them", err), "method.name");
 }
 
+bool ctkd__methods_is_kd(const char *name)
+{
+    return strcmp(name, "kd") == 0;
+}
+
 /* One number of method.weight. */
 static ctkd_status parse_weight(const char *part, float *weight, ctkd_error *err)
 {
@@ -52,7 +57,7 @@ static ctkd_status parse_weight(const char *part, float *weight, ctkd_error *err
 static ctkd_status add(const struct ctkd__config *config, const char *name, const float *weight,
                        struct ctkd__methods *out, ctkd_error *err)
 {
-    if (strcmp(name, "kd") == 0) {
+    if (ctkd__methods_is_kd(name)) {
         out->kd_weight = weight ? *weight : out->kd_weight;
         return out->kd_weight > 0
                    ? CTKD_OK

@@ -33,6 +33,10 @@ struct ctkd__methods {
 ctkd_status ctkd__methods_resolve(const struct ctkd__config *config, struct ctkd__methods *out,
                                   ctkd_error *err);
 
+/* Whether it is the name of the loss that every distillation has, and whose options are keys of their
+   own (method.kd_weight, method.kd_form). */
+bool ctkd__methods_is_kd(const char *name);
+
 /* temperature.kind with `auto` resolved: fixed if the loss of some method grows without bound with
    tau (CTKD_GROWS_WITH_TAU), because a learned temperature would then grow until the student
    diverges; else global. */

@@ -92,10 +92,13 @@ ctkd_status ctkd__run_config_read(const char *path, struct ctkd__config *config,
             return ctkd__fail(err, CTKD_ERANGE, "%s: the file name is too long", path);
         path = inside;
     }
-    const ctkd_status status = ctkd__sections_read_yaml(ctkd__config_sections(config), path, err);
+    const struct ctkd__sections sections = ctkd__config_sections(config);
+    const ctkd_status status = ctkd__sections_read_yaml(sections, path, err);
+    const bool of_run = status == CTKD_OK && find_run(path, dir, sizeof dir);
+    if (of_run || ctkd__sections_all_given(sections)) /* of_run: an older version had fewer keys */
+        ctkd__sections_forget_given(sections);
     /* A recipe that is named config.yaml has no run.dir, or names another one on purpose. */
-    if (status != CTKD_OK || !config->run.dir[0] || !find_run(path, dir, sizeof dir) ||
-        is_same(config->run.dir, dir))
-        return status;
-    return move_run(config, dir, err);
+    return of_run && config->run.dir[0] && !is_same(config->run.dir, dir)
+               ? move_run(config, dir, err)
+               : status;
 }

@@ -58,7 +58,7 @@ static ctkd_status convert(const struct exported *e, enum export_file file, bool
 {
     char path[PATH_BYTES];
     struct ctkd__convert_options options;
-    const struct ctkd__section section = { "", ctkd__convert_table, &options };
+    const struct ctkd__section section = { "", ctkd__convert_table, &options, NULL };
     const struct ctkd__sections sections = { &section, 1 };
     ctkd_status status = ctkd__sections_defaults(sections, err);
     options.normalise = normalises;

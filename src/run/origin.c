@@ -131,5 +131,7 @@ ctkd_status ctkd__origin_configure(const char *path, struct ctkd__config *config
         status = read_run_config(file, yaml, &info, config, &used, note, err);
     if (status != CTKD_OK)
         return status;
-    return used ? forget_beginning(config, err) : set_from_metadata(&info, config, err);
+    status = used ? forget_beginning(config, err) : set_from_metadata(&info, config, err);
+    ctkd__sections_forget_given(ctkd__config_sections(config));
+    return status;
 }

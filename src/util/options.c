@@ -63,6 +63,53 @@ static void set_default_number(const struct ctkd__option_at *at)
     }
 }
 
+bool ctkd__option_is_default(const struct ctkd__option_at *at)
+{
+    const ctkd_option *const option = at->option;
+    const void *const field = ctkd__option_field(at->section, option);
+    switch (option->type) {
+    case CTKD_OPTION_F32:
+        return memcmp(field, &(float){ (float)option->value }, sizeof(float)) == 0;
+    case CTKD_OPTION_I64:
+        return *(const int64_t *)field == (int64_t)option->value;
+    case CTKD_OPTION_BOOL:
+        return *(const bool *)field == (option->value != 0);
+    case CTKD_OPTION_CHOICE:
+        return *(const int *)field == (int)option->value;
+    case CTKD_OPTION_STRING:
+    case CTKD_OPTION_PATH:
+        return strcmp(*(char *const *)field, option->text ? option->text : "") == 0;
+    }
+    return false;
+}
+
+bool ctkd__option_is_given(const struct ctkd__option_at *at)
+{
+    return at->section->given && at->section->given[at->option - at->section->options];
+}
+
+static void note_given(const struct ctkd__option_at *at, bool given)
+{
+    if (at->section->given)
+        at->section->given[at->option - at->section->options] = given;
+}
+
+void ctkd__sections_forget_given(struct ctkd__sections sections)
+{
+    struct ctkd__option_at at = { 0 };
+    while (ctkd__options_next(sections, &at))
+        note_given(&at, false);
+}
+
+bool ctkd__sections_all_given(struct ctkd__sections sections)
+{
+    struct ctkd__option_at at = { 0 };
+    while (ctkd__options_next(sections, &at))
+        if (!ctkd__option_is_given(&at))
+            return false;
+    return true;
+}
+
 ctkd_status ctkd__sections_defaults(struct ctkd__sections sections, ctkd_error *err)
 {
     struct ctkd__option_at at = { 0 };
@@ -405,6 +452,7 @@ ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where
     }
     if (!good)
         return ctkd__option_refuse(&at, where, value, err);
+    note_given(&at, true);
     return ctkd__option_is_text(at.option) ? set_text(&at, where, value, err) : CTKD_OK;
 }
 
@@ -414,6 +462,7 @@ ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *whe
     struct ctkd__option_at at;
     if (!ctkd__options_find(sections, key, &at) && !ctkd__options_find_name(sections, key, &at))
         return ctkd__options_unknown(sections, where, key, err);
+    note_given(&at, false);
     if (ctkd__option_is_text(at.option))
         return set_text(&at, where, at.option->text ? at.option->text : "", err);
     set_default_number(&at);

@@ -7,6 +7,7 @@
 #ifndef CTKD_UTIL_OPTIONS_H
 #define CTKD_UTIL_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -17,6 +18,7 @@ struct ctkd__section {
     const char *prefix; /* "" or "method.dkd." */
     const ctkd_option *options;
     void *config;
+    bool *given; /* for each option: it was set since _forget_given; NULL: not noted */
 };
 
 struct ctkd__sections {
@@ -52,14 +54,20 @@ enum { CTKD__KEY_MAX = 128 };
 ctkd_status ctkd__sections_complete(struct ctkd__sections sections, const char *where,
                                     const char *key, char out[CTKD__KEY_MAX], ctkd_error *err);
 
-/* Sets one key to its default. */
+/* Forgets which keys were set. */
+void ctkd__sections_forget_given(struct ctkd__sections sections);
+/* Whether every key was. */
+bool ctkd__sections_all_given(struct ctkd__sections sections);
+
+/* Sets one key to its default; it then counts as not given. */
 ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *where, const char *key,
                                  ctkd_error *err);
 
 /*
  * Reads a YAML file: nested maps of scalars, and lists of scalars (joined with commas for a
  * STRING). A top-level `base: FILE` or `base: [FILE, ...]` (relative to this file) is read first,
- * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. An empty value, and `~`
+ * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. Keys of base files do not
+ * count as given: others share them. An empty value, and `~`
  * and `null` without quotes, mean the key's default. Duplicate keys, anchors, aliases, tags, tabs
  * and values that do not fit their key are errors with file and line.
  */

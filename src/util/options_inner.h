@@ -27,6 +27,9 @@ bool ctkd__options_is_section(struct ctkd__sections sections, const char *key);
 bool ctkd__option_is_text(const ctkd_option *option);
 void *ctkd__option_field(const struct ctkd__section *section, const ctkd_option *option);
 
+bool ctkd__option_is_given(const struct ctkd__option_at *at);
+bool ctkd__option_is_default(const struct ctkd__option_at *at);
+
 /* "a whole number from 1 to 65536", "one of fixed, global" into text; returns text. */
 const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t bytes);
 /* The option's value as text: the shortest that reads back to the same bits; returns text. */

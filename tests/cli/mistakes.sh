@@ -142,3 +142,15 @@ wait "$trainer" || status=$?
 [ "$status" = 143 ] || fail "interrupted: status $status"
 grep -q '^ctkd: interrupted at epoch [0-9]*, step [0-9]*; resume with: ctkd train stopped/config.yaml --resume$' stderr || fail "interrupted"
 grep -q '"status": "interrupted"' stopped/summary.json || fail "interrupted: summary.json"
+
+# Keys that a run does not read are named once, for a run, --dry-run and doctor; not those of a resolved configuration.
+line='note: this run does not use data.size (for image files), method.name (for `ctkd distill`), schedule.factor (for schedule.kind=step)'
+unused="data.size=64 method.name=dkd schedule.factor=0.5 temperature.tau=4 train.max_steps=1"
+for command in "train --dry-run" doctor "train run.dir=unused"; do # doctor finds other problems too
+    expect "$([ "$command" = doctor ] && echo 1 || echo 0)" "$ctkd" $command $small $unused
+    [ "$(grep 'does not use' stderr)" = "$line" ] || fail "$command: $(cat stderr)"
+done
+expect 0 "$ctkd" train unused run.dir=again
+! grep -q 'does not use' stderr || fail "a resolved configuration: $(cat stderr)"
+expect 0 "$ctkd" eval unused data.size=64
+[ "$(cat stderr)" = 'note: `ctkd eval` does not use data.size (for image files)' ] || fail "eval: $(cat stderr)"

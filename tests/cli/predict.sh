@@ -103,7 +103,7 @@ expect 2 "$ctkd" predict ants photos/val/ant data.classes=10
 [ "$(head -n 1 stderr)" = "ctkd predict: data.classes: found 10, expected a file with one class name per line: the number of classes is that of the weights" ] ||
     fail "a number of classes: $(cat stderr)"
 expect 0 "$ctkd" predict ants photos/val/ant data.test_limit=1 data.labels=fine train.seed=3 data.orientation=ignore train.slices=0
-[ "$(cat stderr)" = 'note: `ctkd predict` does not use data.test_limit, data.labels, train.seed' ] || fail "keys of predict: $(cat stderr)"
+[ "$(cat stderr)" = 'note: `ctkd predict` does not use data.labels, data.test_limit, train.seed' ] || fail "keys of predict: $(cat stderr)"
 cp ants/config.yaml config.yaml
 sed -i 's/^  classes: .*/  classes: gone/' ants/config.yaml
 grep -q '^  classes: gone$' ants/config.yaml || fail "no data.classes in config.yaml"
