@@ -1,6 +1,7 @@
 #include "support/check.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -42,6 +43,10 @@ static void parts_are_left_out_in_their_order(void **state)
     check_line(&typical, 19, "epoch 113/240");
     check_line(&typical, 9, "epoch 113");
     check_line(&typical, 0, "");
+    struct ctkd__live_line fixed = typical;
+    fixed.lambda = (double)NAN;
+    check_line(&fixed, 120,
+               "epoch 113/240  step 517/782  412 img/s  loss 1.2345  tau 12.35  ETA 11:23:45");
     struct ctkd__live_line labels = typical;
     labels.has_tau = false;
     labels.initial = true;

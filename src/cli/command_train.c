@@ -30,6 +30,7 @@ struct run_request {
 static void show_session(const struct ctkd__session *session, const struct ctkd__run *run)
 {
     const struct ctkd__network_info *info = &session->info;
+    const size_t threads = ctkd__workers_count(session->engine.workers);
     ctkd__cli_note("student.init", session->note);
     fprintf(stderr, "%s, %zu training and %zu test images of %zux%zux%zu, %zu classes\n",
             info->dataset, ctkd__loader_samples(session->data.train),
@@ -40,9 +41,9 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
                 "%zu of the training images are held out, by which the best epoch is chosen "
                 "(data.dev)\n",
                 ctkd__loader_samples(session->data.dev));
-    fprintf(stderr, "%s, %zu parameters, %s kernels, %zu threads, run directory %s\n",
+    fprintf(stderr, "%s, %zu parameters, %s kernels, %zu thread%s, run directory %s\n",
             info->network, ctkd__graph_trainable(session->graph), session->engine.kernels->name,
-            ctkd__workers_count(session->engine.workers), run->dir);
+            threads, threads == 1 ? "" : "s", run->dir);
     if (session->dist)
         fprintf(stderr, "%zu ranks by %s, %zu slices of a batch%s\n",
                 ctkd__dist_size(session->dist), ctkd__dist_version(session->dist),
@@ -284,8 +285,9 @@ const struct ctkd__command ctkd__command_train = {
                "wherever the directory has been copied or moved. student.network names the network "
                "that is trained.\n\n"
                "The run directory then holds config.yaml, log.jsonl, summary.json, "
-               "last.safetensors, best.safetensors (the weights of the epoch with the best test "
-               "top-1) and last.ckpt, from which --resume continues bit for bit.\n\n"
+               "last.safetensors, best.safetensors (the weights of the best epoch, chosen on the "
+               "test images unless data.dev holds others out) and last.ckpt, from which --resume "
+               "continues bit for bit.\n\n"
                "--dry-run prints the resolved configuration with the parameters, multiply-adds, "
                "memory and, from a few measured steps, the expected minutes of the run. Its output "
                "is a CONFIG.\n\n"

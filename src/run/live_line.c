@@ -1,6 +1,7 @@
 #include "run/live_line.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -51,10 +52,10 @@ size_t ctkd__live_line_text(const struct ctkd__live_line *line, size_t columns, 
     snprintf(parts[SPEED].text, PART_BYTES, "  %.0f img/s", line->images_per_second);
     snprintf(parts[LOSS].text, PART_BYTES, "  loss %.4f", line->loss);
     snprintf(parts[ETA].text, PART_BYTES, "  ETA %s", line->eta);
-    if (line->has_tau) {
+    if (line->has_tau)
         snprintf(parts[TAU].text, PART_BYTES, "  tau %.2f", line->tau);
+    if (line->has_tau && !isnan(line->lambda))
         snprintf(parts[LAMBDA].text, PART_BYTES, "  lambda %.3f", line->lambda);
-    }
     return fit(parts, PARTS, columns, out, bytes);
 }
 
@@ -78,10 +79,10 @@ size_t ctkd__epoch_line_text(const struct ctkd__epoch_line *line, size_t columns
         snprintf(parts[TEST].text, PART_BYTES, "  test %.2f %%", line->test_top1);
         snprintf(parts[BEST].text, PART_BYTES, " (best %.2f %%)", line->best_top1);
     }
-    if (line->has_tau) {
+    if (line->has_tau)
         snprintf(parts[TAU].text, PART_BYTES, "  tau %.2f", line->tau);
+    if (line->has_tau && !isnan(line->lambda))
         snprintf(parts[LAMBDA].text, PART_BYTES, "  lambda %.3f", line->lambda);
-    }
     snprintf(parts[SPEED].text, PART_BYTES, "  %.0f img/s", line->images_per_second);
     snprintf(parts[ETA].text, PART_BYTES, "  ETA %s", line->eta);
     return fit(parts, PARTS, columns, out, bytes);

@@ -12,8 +12,8 @@ struct ctkd__live_line {
     uint64_t epoch, epochs, step, steps;
     double images_per_second, loss;
     bool has_tau;
-    double tau, lambda;
-    const char *eta; /* "1:23:45" */
+    double tau, lambda; /* lambda is NaN with a fixed temperature */
+    const char *eta;    /* "1:23:45" */
 };
 
 /*
@@ -32,7 +32,7 @@ struct ctkd__epoch_line {
     bool has_test;
     double test_top1, best_top1; /* percent */
     bool has_tau;
-    double tau, lambda;
+    double tau, lambda; /* as above */
     double images_per_second;
     const char *eta;
 };

@@ -162,7 +162,7 @@ static void show_step(struct progress *p, const struct ctkd__step_report *report
         .loss = (double)report->loss,
         .has_tau = state->temperature && !initial(p),
         .tau = (double)report->tau_mean,
-        .lambda = (double)report->lambda,
+        .lambda = ctkd__run_lambda(p->loop->session->config, state, report),
         .eta = eta(p, time, sizeof time),
     };
     /* Asked each time: the terminal may have been resized. */
@@ -193,7 +193,7 @@ static void show_epoch(const struct progress *p, const struct ctkd__step_report 
         .best_top1 = state->best_top1,
         .has_tau = state->temperature && !initial(p),
         .tau = sums->tau / images,
-        .lambda = (double)last->lambda,
+        .lambda = ctkd__run_lambda(p->loop->session->config, state, last),
         .images_per_second = images / sums->seconds,
         .eta = eta(p, time, sizeof time),
     };

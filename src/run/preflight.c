@@ -279,8 +279,9 @@ static void check_schedule(const struct ctkd__session *session, struct ctkd__fin
                     "schedule.warmup_epochs=%llu covers all of train.epochs=%llu",
                     (unsigned long long)schedule->warmup_epochs, epochs);
     else
-        add_finding(findings, false, "schedule", "%llu epochs of %llu steps", epochs,
-                    (unsigned long long)schedule->steps_per_epoch);
+        add_finding(findings, false, "schedule", "%llu epoch%s of %llu step%s", epochs,
+                    epochs == 1 ? "" : "s", (unsigned long long)schedule->steps_per_epoch,
+                    schedule->steps_per_epoch == 1 ? "" : "s");
 }
 
 /* --- threads */

@@ -437,13 +437,20 @@ static void log_loading(struct ctkd__jsonl *log, const struct ctkd__loading *loa
                        mean_or_nan(1e-6 * (double)loading->waited_ns, loading->batches));
 }
 
+double ctkd__run_lambda(const struct ctkd__config *config, const struct ctkd__run_state *state,
+                        const struct ctkd__step_report *report)
+{
+    const bool reversed = state->temperature && state->stage == CTKD_STAGE_MAIN &&
+                          ctkd__methods_temperature_kind(config) != CTKD_TEMPERATURE_FIXED;
+    return reversed ? (double)report->lambda : (double)NAN;
+}
+
 ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
                                 const struct ctkd__methods *methods,
                                 const struct ctkd__step_report *last,
                                 const struct ctkd__scores *test, ctkd_error *err)
 {
     const struct ctkd__epoch_sums *sums = &state->sums;
-    const bool teacher = state->temperature != NULL && state->stage == CTKD_STAGE_MAIN;
     const double none = (double)NAN; /* written as null */
     struct ctkd__jsonl *log = &run->log;
     ctkd__jsonl_begin(log);
@@ -452,7 +459,7 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
     ctkd__jsonl_integer(log, "epoch", (int64_t)state->epoch);
     ctkd__jsonl_integer(log, "step", (int64_t)state->step);
     ctkd__jsonl_number(log, "lr", (double)last->lr);
-    ctkd__jsonl_number(log, "lambda", teacher ? (double)last->lambda : none);
+    ctkd__jsonl_number(log, "lambda", ctkd__run_lambda(run->config, state, last));
     ctkd__jsonl_number(log, "tau", mean_or_nan(sums->tau, sums->images));
     ctkd__jsonl_number(log, "tau_min", (double)sums->tau_min);
     ctkd__jsonl_number(log, "tau_max", (double)sums->tau_max);
@@ -487,7 +494,7 @@ ctkd_status ctkd__run_log_step(struct ctkd__run *run, const struct ctkd__run_sta
     ctkd__jsonl_integer(log, "epoch", (int64_t)state->epoch);
     ctkd__jsonl_integer(log, "step", (int64_t)state->step);
     ctkd__jsonl_number(log, "lr", (double)report->lr);
-    ctkd__jsonl_number(log, "lambda", (double)(state->temperature ? report->lambda : NAN));
+    ctkd__jsonl_number(log, "lambda", ctkd__run_lambda(run->config, state, report));
     ctkd__jsonl_number(log, "tau", (double)report->tau_mean);
     ctkd__jsonl_number(log, "tau_min", (double)report->tau_min);
     ctkd__jsonl_number(log, "tau_max", (double)report->tau_max);

@@ -76,6 +76,10 @@ bool ctkd__run_begun(const struct ctkd__config *config);
 ctkd_status ctkd__run_save_choices(const struct ctkd__run *run, const struct ctkd__choices *choices,
                                    ctkd_error *err);
 
+/* The reversal strength of a step; NaN where no temperature is learned. */
+double ctkd__run_lambda(const struct ctkd__config *config, const struct ctkd__run_state *state,
+                        const struct ctkd__step_report *report);
+
 /* One line of log.jsonl for an epoch. test: NULL when it was not evaluated. */
 ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_state *state,
                                 const struct ctkd__methods *methods,

@@ -47,6 +47,8 @@ for method in "temperature.kind=fixed" "temperature.kind=global" "temperature.ki
     cmp run-a/last.safetensors run-b/last.safetensors || fail "$method: two runs of one seed differ"
     [ "$(grep -c '"kind": "epoch"' run-a/log.jsonl)" = 2 ] || fail "$method: log.jsonl has not two epochs"
     ! grep -q 'nan\|inf' run-a/log.jsonl || fail "$method: log.jsonl is not finite"
+    [[ $method = *fixed* ]] && lambda=null || lambda='[0-9.]+'
+    [ "$(grep -Ec "\"lambda\": $lambda," run-a/log.jsonl)" = 2 ] || fail "$method: lambda is not $lambda"
 done
 works distill $short teacher.path=teacher temperature.kind=global train.seed=2 run.dir=run-c
 ! cmp -s run-a/last.safetensors run-c/last.safetensors || fail "another seed gives the same weights"
