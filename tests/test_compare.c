@@ -65,7 +65,7 @@ static void the_verdict_says_what_the_numbers_allow(void **state)
                 "4 seeds are too few for the exact test, whose p cannot fall below 0.12:", 71))
         fail_msg("%s", text);
     text = verdict(better, 1);
-    if (strncmp(text, "one seed in common: arm is 0.50 above kd there", 46) != 0)
+    if (strncmp(text, "On the one seed in common arm is 0.50 above kd", 46) != 0)
         fail_msg("%s", text);
 }
 

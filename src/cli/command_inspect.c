@@ -94,8 +94,8 @@ static void print_info(const struct contents *contents)
         printf("  says       %zu classes, images %zux%zux%zu\n", info->classes, info->channels,
                info->height, info->width);
     else if (info->classes)
-        printf("  says       %zu classes, %zu channels, images of any size\n", info->classes,
-               info->channels);
+        printf("  says       %zu classes, %zu channel%s, images of any size\n", info->classes,
+               info->channels, info->channels == 1 ? "" : "s");
     for (size_t c = 0; info->has_normalisation && c < info->channels; c++)
         printf("  says       channel %zu: mean %.6g, deviation %.6g\n", c, (double)info->mean[c],
                (double)info->std[c]);
@@ -125,7 +125,8 @@ static void print_text(struct contents *contents)
         printf("  fits       %s\n", contents->networks[i]);
     size_t channels, classes;
     if (contents->n_networks && ctkd__match_sizes(tensors, &channels, &classes))
-        printf("  for        %zu channels, %zu classes\n", channels, classes);
+        printf("  for        %zu channel%s, %zu classes\n", channels, channels == 1 ? "" : "s",
+               classes);
     if (contents->n_networks == 0 && !is_checkpoint(contents))
         printf("  fits       none of `ctkd models`\n");
     printf("metadata\n");

@@ -71,7 +71,8 @@ static void print_system(void)
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
     struct ctkd__cpus cpus;
     ctkd__cpus_find(&cpus);
-    printf("cpu      %s, %ld processors, %zu threads by default", text, online, cpus.threads);
+    printf("cpu      %s, %ld processors, %zu thread%s by default", text, online, cpus.threads,
+           cpus.threads == 1 ? "" : "s");
     if (cpus.quota > 0)
         printf(" (a quota of %.2f CPUs)", cpus.quota);
     printf("\n");

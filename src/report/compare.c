@@ -139,7 +139,7 @@ const char *ctkd__compare_verdict(const struct ctkd__comparison *a, const char *
     char power[96] = "";
     if (n < 2) {
         snprintf(text, bytes,
-                 "one seed in common: %s is %.2f %s %s there, which says nothing about other seeds",
+                 "On the one seed in common %s is %.2f %s %s, which says nothing about other seeds",
                  a->name, fabs(mean), mean < 0 ? "below" : "above", reference);
         return text;
     }

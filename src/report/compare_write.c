@@ -163,8 +163,8 @@ static void write_text(const struct ctkd__comparison *arms, size_t count,
     write_verdicts(arms, count, o, "", out);
     for (size_t i = 0; i < count; i++)
         if (arms[i].unfinished)
-            fprintf(out, "%s: %zu unfinished runs are left out\n", arms[i].name,
-                    arms[i].unfinished);
+            fprintf(out, "%s: %zu unfinished run%s left out\n", arms[i].name, arms[i].unfinished,
+                    arms[i].unfinished == 1 ? " is" : "s are");
 }
 
 static void write_markdown(const struct ctkd__comparison *arms, size_t count,

@@ -85,8 +85,8 @@ static const struct headline {
     { "epochs", "epochs", "", 0, 1 },
     { "seed", "seed", "", 0, 1 },
     { "parameters", "parameters", "", 0, 1 },
-    { "file of weights, MB", "weights_bytes", "", 2, 1e-6 },
-    { "memory at most, MB", "memory_bytes", "", 0, 1e-6 },
+    { "weights file, MB", "weights_bytes", "", 2, 1e-6 },
+    { "peak memory, MB", "memory_bytes", "", 0, 1e-6 },
     { "training time, s", "seconds", "", 1, 1 },
     { "images per second", "images_per_second", "", 0, 1 },
 };
@@ -175,7 +175,7 @@ static void write_comparison(const struct ctkd__page *page, FILE *out)
         write_number(paired ? a->difference.mean : (double)NAN, "", out);
         write_number(paired ? a->bca.low : (double)NAN, "", out);
         write_number(paired ? a->bca.high : (double)NAN, "", out);
-        if (paired && isfinite(a->p_holm))
+        if (paired && a->difference.n > 1 && isfinite(a->p_holm))
             fprintf(out, "<td>%.3g</td></tr>\n", a->p_holm);
         else
             fputs("<td>&ndash;</td></tr>\n", out);
@@ -240,7 +240,12 @@ static void write_notes(const struct ctkd__json_rows *notes, FILE *out)
 void ctkd__page_write(const struct ctkd__page *page, FILE *out)
 {
     fputs(head, out);
-    fprintf(out, "<h1>%s</h1>\n", page->count > 1 ? "Runs side by side" : "A run");
+    fputs("<h1>", out);
+    if (page->count > 1)
+        fputs("Runs side by side", out);
+    else
+        ctkd__markup_text(page->curves[0].name, out);
+    fputs("</h1>\n", out);
     write_headlines(page, out);
     fputs("<h2>Over the epochs</h2>\n", out);
     ctkd__plot_write(page->curves, page->count, out);

@@ -39,7 +39,7 @@ static void write_agreement(const struct ctkd__page_run *run, FILE *out)
         return;
     fputs("<h3>Agreement with the teacher</h3>\n<p class=\"note\">", out);
     ctkd__markup_text(run->teacher, out);
-    fputs("</p>\n<div class=\"scroll\"><table><tr><th>images of</th><th>images</th><th>same "
+    fputs("</p>\n<div class=\"scroll\"><table><tr><th>images</th><th>number</th><th>same "
           "class</th><th>KL(teacher, student), nats</th><th>student right</th></tr>\n",
           out);
     for (size_t p = 0; p < CTKD__AGREEMENT_PARTS; p++) {

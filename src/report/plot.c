@@ -16,10 +16,10 @@ enum {
     WIDTH = 760,
     LEFT = 64,
     RIGHT = 20,
-    TOP = 24,
     PANEL = 170,
     GAP = 34,
     LEGEND = 18,
+    BELOW = 8, /* with a panel's GAP, room for the numbers and the name of the axis */
     TICKS = 4
 };
 
@@ -29,7 +29,7 @@ static const struct panel {
     const char *title, *key, *dashed, *low, *high;
 } panels[] = {
     { "loss", "loss", NULL, NULL, NULL },
-    { "top-1, %: on test images (line), on training batches (dashed)", "test_top1", "train_top1",
+    { "top-1, %: on test images (solid), on training batches (dashed)", "test_top1", "train_top1",
       NULL, NULL },
     { "temperature tau", "tau", NULL, "tau_min", "tau_max" },
     { "reversal strength lambda", "lambda", NULL, NULL, NULL },
@@ -242,8 +242,8 @@ bool ctkd__plot_write(const struct ctkd__curves *curves, size_t count, FILE *out
 {
     const struct panel *shown[N_PANELS];
     const size_t n_shown = find_panels(curves, count, shown);
-    const size_t below = TOP + n_shown * (PANEL + GAP) + LEGEND;
-    const size_t height = below + LEGEND * count + 10;
+    const size_t above = LEGEND * count + GAP; /* the legend, and the first panel's title */
+    const size_t height = above + n_shown * (PANEL + GAP) + BELOW;
     const struct axis x = epochs_of(curves, count);
     if (n_shown == 0)
         return false;
@@ -257,13 +257,13 @@ bool ctkd__plot_write(const struct ctkd__curves *curves, size_t count, FILE *out
     for (size_t p = 0; p < n_shown; p++) {
         double step;
         const struct axis y = rounded(range_of(curves, count, shown[p]), &step);
-        const struct frame f = { x, y, (double)(TOP + p * (PANEL + GAP)) };
+        const struct frame f = { x, y, (double)(above + p * (PANEL + GAP)) };
         draw_grid(out, &f, shown[p], step, p + 1 == n_shown);
         for (size_t c = 0; c < count; c++)
             draw_curves(out, &f, &curves[c], shown[p], c);
     }
     for (size_t c = 0; c < count; c++)
-        draw_legend(out, &curves[c], c, below + LEGEND * c);
+        draw_legend(out, &curves[c], c, LEGEND * (c + 1));
     fprintf(out, "</svg>\n");
     return true;
 }

@@ -46,9 +46,9 @@ grep -q 'best epoch, chosen on the test images' stdout && grep -Eq '^kd +8 +99.0
 # One run is an arm; an unfinished run is left out and counted.
 sed -i '/"epoch": 2,/d' ctkd/seed-8/log.jsonl
 expect 0 "$ctkd" compare kd/seed-1 ctkd/seed-1
-grep -q '^one seed in common' stdout || fail "one pair"
+grep -q '^On the one seed in common' stdout || fail "one pair"
 expect 0 "$ctkd" compare kd ctkd
-grep -q '^ctkd: 1 unfinished runs are left out$' stdout || fail "unfinished"
+grep -q '^ctkd: 1 unfinished run is left out$' stdout || fail "unfinished"
 
 # Arms that differ in a key that is not allowed, runs of one arm that do, one seed twice, no runs.
 sed -i 's/^\( *momentum:\) 0.9$/\1 0.8/' ctkd/*/config.yaml

@@ -17,7 +17,7 @@ for name in a.safetensors a.pth a.onnx; do
     expect 0 "$ctkd" convert run $name
     expect 0 "$ctkd" inspect $name
     grep -q '^  fits       resnet8$' stdout || fail "$name: network"
-    grep -q '^  for        1 channels, 10 classes$' stdout || fail "$name: sizes"
+    grep -q '^  for        1 channel, 10 classes$' stdout || fail "$name: sizes"
     grep -Eq '^  conv1.weight +F32 +\[16, 1, 3, 3\]$' stdout || fail "$name: tensors"
     expect 0 "$ctkd" inspect $name --json
     grep -q '"fits": "resnet8"' stdout || fail "$name: --json"
@@ -225,7 +225,7 @@ grep -q '^  network    resnet8, ' stdout || fail "contents come before the folde
 # Converted, they still fit images of any size.
 expect 0 "$ctkd" convert resnet20_from_resnet8/w.safetensors w.pth
 expect 0 "$ctkd" inspect w.pth
-grep -q '^  says       10 classes, 1 channels, images of any size$' stdout || fail "no size is made up"
+grep -q '^  says       10 classes, 1 channel, images of any size$' stdout || fail "no size is made up"
 expect 0 "$ctkd" eval w.pth data.set=$set
 
 # Where the published scripts leave a teacher.

@@ -69,7 +69,7 @@ assert summary["weights_bytes"] == os.path.getsize("noted/last.safetensors") and
 expect 0 "$ctkd" train noted train.epochs=3 --resume
 cmp noted/notes.jsonl before.jsonl || fail "notes of a resumed run"
 expect 0 "$ctkd" report noted -o noted.html
-page_has noted.html 'Settings that differ from the recipe' 'PROBLEM' 'file of weights' 'memory at most' || fail "notes of a page"
+page_has noted.html 'Settings that differ from the recipe' 'PROBLEM' 'weights file' 'peak memory' || fail "notes of a page"
 [ "$(sed -n '/differ from the recipe/,/<\/table>/p' noted.html | grep -c 'train.batch\|schedule.milestones')" = 0 ] || fail "what is in the recipe differs"
 sed -n '/differ from the recipe/,/<\/table>/p' noted.html | grep -q 'student.network' || fail "what differs from the recipe"
 

@@ -10,7 +10,7 @@ expect 0 "$ctkd" selftest there
 [ ! -s stderr ] || fail "output on stderr"
 [ -z "$(ls -A there)" ] || fail "left behind: $(ls there)"
 ! grep -q '^FAILED' stdout || fail "$(grep '^FAILED' stdout)"
-for line in 'ctkd +[0-9.]+, oneDNN [0-9.]+' 'system ' 'cpu .*threads by default' 'kernels .*used: ' 'memory ' \
+for line in 'ctkd +[0-9.]+, oneDNN [0-9.]+' 'system ' 'cpu .*threads? by default' 'kernels .*used: ' 'memory ' \
     'ok      loss cross_entropy: gradients: differ from ' 'ok      temperature instance: ' 'ok      op relu: gradients ' \
     'ok      ops: tried: input conv ' 'ok      convolutions: tried: ' 'ok      portable kernels: resnet' 'ok      writing: there: .* GB free' \
     'ok      repetition: ' 'ok      resuming: distillation, method none: ' '0 of [0-9]+ failed, [0-9]+ s'; do
