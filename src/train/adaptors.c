@@ -497,6 +497,12 @@ static ctkd_status plan(struct builder *b, size_t index, ctkd_error *err)
     b->method = &b->args->methods->items[index];
     b->n_values = 0;
     b->trained_in = CTKD_STAGE_INITIAL | CTKD_STAGE_MAIN;
+    if (b->method->def->plan && taps(&b->base, CTKD_TEACHER) == 0) /* an ONNX model names none */
+        return ctkd__fail(
+            err, CTKD_EUNSUPPORTED,
+            "method %s reads features, which the teacher (%s) does not name: expected "
+            "weights of a network of `ctkd models`, or a method of logits",
+            b->method->def->name, b->args->teacher_name);
     if (b->method->def->plan) {
         const ctkd_status status = b->method->def->plan(b->method->config, &b->base);
         b->base.status = b->base.status != CTKD_OK ? b->base.status : status;

@@ -60,6 +60,9 @@ for flags in "" --fold --normalise "--fold --normalise"; do
     expect 0 "$ctkd" distill $small teacher.path=teacher.onnx run.dir="student $flags"
 done
 cmp "student /last.safetensors" "student --normalise/last.safetensors" || fail "a teacher that normalises itself"
+# shellcheck disable=SC2086
+expect_error 1 "ctkd: method sp reads features, which the teacher (resnet8) does not name: expected weights of a network of \`ctkd models\`, or a method of logits" \
+    "$ctkd" distill $small teacher.path=teacher.onnx method=sp run.dir=features
 
 # Folded: its tensors are no longer resnet8's, and do not say so.
 convert start.safetensors folded.onnx --fold
