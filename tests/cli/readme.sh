@@ -22,6 +22,7 @@ cat >build/ctkd <<SCRIPT
 #!/usr/bin/env bash
 case "\$*" in
 *--help*) exec "$build/ctkd" "\$@" ;;
+*\ configs/folder/*) exec "$build/ctkd" "\$@" data.size=32 train.batch=4 train.max_steps=2 ;;
 train\ *imagefolder:* | distill\ *imagefolder:*) exec "$build/ctkd" "\$@" train.max_steps=2 ;;
 train\ * | distill\ *) exec "$build/ctkd" "\$@" data.limit=100 data.test_limit=100 train.max_steps=2 ;;
 check\ *) exec "$build/ctkd" "\$@" data.test_limit=100 ;;
@@ -43,9 +44,16 @@ tar czf data/cifar-100-binary.tar.gz cifar-100-binary
 mkdir data/mine
 cp /usr/share/datasets/fashion-mnist/*-ubyte.gz data/mine
 build/ctkd train data.set=mnist:data/mine student.network=resnet20 run.dir=elsewhere 2>output || { cat output; exit 1; }
-cp elsewhere/last.safetensors teacher.safetensors
 build/ctkd convert elsewhere teacher.pth
 build/ctkd convert elsewhere teacher.onnx
+
+# What stands for torchvision's files: networks of the same names, for other classes.
+mkdir teachers
+for file in resnet18-f37072fd resnet34-b627a593; do
+    build/ctkd train data.set=mnist:data/mine data.channels=3 data.pad_to=32 student.network="${file%-*}" train.batch=4 \
+        run.dir=elsewhere run.force=true 2>output || { cat output; exit 1; }
+    build/ctkd convert elsewhere teachers/$file.pth
+done
 
 commands=$(sed -n '/^```sh$/,/^```$/{/^```/d;p}' "$source/README.md" | sed -e ':join' -e '/\\$/{N;s/ *\\\n */ /;b join' -e '}')
 [ "$(wc -l <<<"$commands")" -ge 10 ] || { echo "README.md: fewer commands than expected"; exit 1; }
