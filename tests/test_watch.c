@@ -31,6 +31,31 @@ static void a_line_has_the_newest_values(void **state)
     ctkd__curves_free(&curves);
 }
 
+static void a_long_line_loses_the_beginning_of_its_name_first(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t columns;
+        const char *line;
+    } cases[] = { { 41, "sweep/kd+ctkd/seed-1  epoch 4/240  ended" },
+                  { 40, "sweep/kd+ctkd/seed-1  epoch 4/240  ended" },
+                  { 39, "...p/kd+ctkd/seed-1  epoch 4/240  ended" },
+                  { 31, "...d/seed-1  epoch 4/240  ended" },
+                  { 26, "...d/seed-1  epoch 4/240  " },
+                  { 0, "" } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[] = "sweep/kd+ctkd/seed-1  epoch 4/240  ended";
+        ctkd__watch_fit(text, cases[i].columns);
+        assert_string_equal(text, cases[i].line);
+    }
+    char letters[] = "\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4  x";
+    ctkd__watch_fit(letters, 18);
+    assert_string_equal(letters, "...\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4  x");
+    char short_name[] = "\u00e4\u00e4";
+    ctkd__watch_fit(short_name, 3);
+    assert_string_equal(short_name, "\u00e4");
+}
+
 static void a_row_scales_from_the_least_to_the_greatest(void **state)
 {
     struct ctkd__curves curves;
@@ -55,6 +80,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_line_has_the_newest_values, temp_folder_make,
                                         temp_folder_remove),
+        cmocka_unit_test(a_long_line_loses_the_beginning_of_its_name_first),
         cmocka_unit_test_setup_teardown(a_row_scales_from_the_least_to_the_greatest,
                                         temp_folder_make, temp_folder_remove),
     };

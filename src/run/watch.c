@@ -51,6 +51,27 @@ const char *ctkd__watch_line(const struct ctkd__curves *curves, size_t epochs, c
     return text;
 }
 
+void ctkd__watch_fit(char *text, size_t columns)
+{
+    enum { KEPT = 8, DOTS = 3 };
+    const size_t length = strlen(text);
+    const char *const gap = strstr(text, "  ");
+    const size_t name = gap ? (size_t)(gap - text) : length;
+    if (length > columns && name > KEPT + DOTS) {
+        size_t cut = length - columns + DOTS;
+        cut = cut < name - KEPT ? cut : name - KEPT;
+        while (((unsigned char)text[cut] & 0xC0) == 0x80) /* inside a character of UTF-8 */
+            cut++;
+        memmove(text + DOTS, text + cut, length - cut + 1);
+        memcpy(text, "...", DOTS);
+    }
+    if (strlen(text) <= columns)
+        return;
+    while (columns > 0 && ((unsigned char)text[columns] & 0xC0) == 0x80)
+        columns--;
+    text[columns] = '\0';
+}
+
 /* Means of the epochs that share a column, without gaps; returns how many columns there are. */
 static size_t make_columns(const struct ctkd__curves *curves, const char *key, size_t columns,
                            double *out)
@@ -242,13 +263,11 @@ static void draw_run(const struct watched_run *run, int *y, bool curves, bool ut
         snprintf(text, sizeof text, "%.400s  no finished epoch yet", run->dir);
     else
         ctkd__watch_line(&run->curves, run->epochs, text, sizeof text);
-    /* A line that is too long loses the beginning of the name, never the numbers. */
-    const size_t length = strlen(text), room = (size_t)COLS;
-    mvaddstr((*y)++, 0, length > room ? text + length - room : text);
-    if (run->state) {
-        addstr("  ");
-        addnstr(run->state, COLS);
-    }
+    const size_t used = strlen(text);
+    if (run->state)
+        snprintf(text + used, sizeof text - used, "  %s", run->state);
+    ctkd__watch_fit(text, (size_t)COLS);
+    mvaddstr((*y)++, 0, text);
     for (size_t i = 0; i < sizeof rows / sizeof *rows && curves && COLS > LABEL; i++)
         if (ctkd__watch_row(&run->curves, rows[i].key, (size_t)(COLS - LABEL - 1), utf8, row,
                             sizeof row)) {

@@ -17,6 +17,8 @@ enum { CTKD__WATCH_RUNS_MAX = 64 };
 /* A run in one line: "runs/x  epoch 12/240  loss 1.2300  train 40.10 %  test 41.50 %  tau 3.92". */
 const char *ctkd__watch_line(const struct ctkd__curves *curves, size_t epochs, char *text,
                              size_t bytes);
+/* Shortens such a line to `columns` bytes: first the name, whose end says most, then the end. */
+void ctkd__watch_fit(char *text, size_t columns);
 /* Draws the values of a key as at most `columns` characters, scaled from the least to the greatest,
    the newest at the right. With more epochs than columns, each character is the mean of several.
    utf8: blocks of eight heights, else ASCII characters. False: no epoch has a value. */
