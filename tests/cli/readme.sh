@@ -2,8 +2,8 @@
 # usage: readme.sh BUILD SOURCE
 # builds: ctkd example_plugin
 # Runs every command of README.md's sh blocks as it stands there, in a temporary folder that looks like a checkout.
-# Training commands are cut to a few steps by a wrapper around ctkd; scripts/test is what runs this, so that it is
-# only checked to be what CI calls.
+# Training commands are cut to a few steps by a wrapper around ctkd. scripts/test is what runs this, so that it is
+# only checked to be what CI calls; of scripts/build, since tests only read the build directory, that its targets exist.
 set -euo pipefail
 build=$(cd "$1" && pwd) source=$(cd "$2" && pwd)
 folder=$(mktemp -d)
@@ -63,6 +63,14 @@ while read -r command; do
     echo "\$ $command"
     if [ "$command" = scripts/test ]; then
         grep -q "^step .* scripts/test\$" "$source/.ci/run"
+        continue
+    fi
+    if [[ $command = "scripts/build build "* ]]; then
+        eval "words=(${command#scripts/build build })"
+        for target in ${words[0]}; do
+            cmake --build "$build" --target help | grep -Eq "(^|[ .])$target(:|$)" ||
+                { echo "README.md: '$command': no target $target"; exit 1; }
+        done
         continue
     fi
     if [ "$command" = "pip install ./python" ]; then # needs packages: python.sh runs it, where they are
