@@ -36,6 +36,17 @@ __attribute__((format(printf, 4, 5))) static void add_finding(struct ctkd__findi
     finding->problem = problem;
 }
 
+/* Adds to the text in `out`, never past its end: a value may have 40 digits. */
+__attribute__((format(printf, 3, 4))) static void append(char *out, size_t bytes,
+                                                         const char *format, ...)
+{
+    const size_t used = strlen(out);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(out + used, bytes - used, format, arguments);
+    va_end(arguments);
+}
+
 /* --- data */
 
 /* How many classes have none of the first `count` images of a part, or of its images `chosen`
@@ -145,7 +156,6 @@ static void check_constants(const struct ctkd__session *session, const struct ct
 {
     const struct ctkd__network_info *used = &session->data.images;
     char means[96] = "", deviations[96] = "", found[160] = "";
-    int m = 0, d = 0, f = 0;
     bool plausible = true, constant = false;
     for (size_t c = 0; c < images->channels; c++) {
         const char *comma = c ? "," : "";
@@ -156,10 +166,9 @@ static void check_constants(const struct ctkd__session *session, const struct ct
         plausible =
             plausible && fabs(shifted) <= constants_limit && fabs(scaled - 1) <= constants_limit;
         constant |= std < 1e-7; /* above rounding errors, below what one other pixel gives */
-        m += snprintf(means + m, sizeof means - (size_t)m, "%s%.4g", comma, mean);
-        d += snprintf(deviations + d, sizeof deviations - (size_t)d, "%s%.4g", comma, std);
-        f += snprintf(found + f, sizeof found - (size_t)f, "%s%.2f and %.2f", c ? "; " : "",
-                      shifted, scaled);
+        append(means, sizeof means, "%s%.4g", comma, mean);
+        append(deviations, sizeof deviations, "%s%.4g", comma, std);
+        append(found, sizeof found, "%s%.2f and %.2f", c ? "; " : "", shifted, scaled);
     }
     if (constant)
         add_finding(
@@ -481,14 +490,12 @@ void ctkd__preflight_balance(const struct ctkd__session *session,
     };
     const struct term *least = NULL, *most = NULL;
     char text[200] = "";
-    int used = 0;
     for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) {
         if (!(terms[i].norm > 0))
             continue;
         least = !least || terms[i].norm < least->norm ? &terms[i] : least;
         most = !most || terms[i].norm > most->norm ? &terms[i] : most;
-        used += snprintf(text + used, sizeof text - (size_t)used, "%s%s %.3g", used ? ", " : "",
-                         terms[i].name, terms[i].norm);
+        append(text, sizeof text, "%s%s %.3g", text[0] ? ", " : "", terms[i].name, terms[i].norm);
     }
     if (!session->teacher || !least)
         return;

@@ -99,4 +99,15 @@ printf '\x01' | dd of=t10k-labels-idx1-ubyte.gz bs=1 seek=$((size - 8)) conv=not
 cd ..
 expect_error 1 "ctkd: damaged/t10k-labels-idx1-ubyte.gz: the file is damaged: its contents do not match gzip's checksum (CRC-32)" \
     "$ctkd" eval teacher2 data.set=mnist:damaged
+
+# Three channels and a deviation that is far too small: the note about it has numbers of 40 digits.
+mkdir rgb
+for part in train t10k; do
+    big_endian 2052 20 3 16 16
+    { printf %b "$bytes"; yes "$(printf '\001\360')" 2>/dev/null | head -c $((20 * 3 * 16 * 16)) || true; } >rgb/$part-images-idx4-ubyte
+    cp two/$part-labels-idx1-ubyte labels
+    { head -c 4 labels; printf '\0\0\0\024'; tail -c +9 labels | head -c 20; } >rgb/$part-labels-idx1-ubyte
+done
+expect 1 "$ctkd" train data.set=mnist:rgb $small data.std=2e-37,2e-37,2e-37 run.dir=tiny_deviation
+grep -q '^note: normalisation: mean and deviation of the images as loaded are [0-9-]' stderr || fail "no note of a wrong deviation"
 echo "own data: classes, names and sums as said"
