@@ -680,8 +680,10 @@ static ctkd_status run_epochs(struct progress *p, ctkd_error *err)
     if (status == CTKD_OK && !loop->resumed)
         status = save_checkpoint(p, err);
     p->finished = limit && state->step >= limit;
-    while (status == CTKD_OK && state->epoch <= epochs_of(p) && !p->finished &&
-           !out_of_patience(p)) {
+    /* A run that train.max_steps has cut short within an epoch ends that epoch again: its checkpoint is
+       from before the end, whose log line, evaluation and weights are those of the last step. */
+    while (status == CTKD_OK && state->epoch <= epochs_of(p) &&
+           (!p->finished || state->epoch_step > 0) && !out_of_patience(p)) {
         status = run_epoch(p, err);
         p->late = p->late || is_late(p);
     }

@@ -51,6 +51,18 @@ for method in $("$ctkd" methods | sed -nE 's/^([a-z0-9_]+): .*/\1/p'); do
 done
 [ $methods -ge 20 ] || fail "only $methods methods: their list was not read"
 
+# Resumed with the same limit, there is nothing left to do: log, summary and evaluation say what they said.
+facts() { # RUN: what the files of its end say, without times
+    sed -E 's/, "(seconds|images_per_second|memory_bytes|data_ms|wait_ms)": [^,}]*//g' "$1/log.jsonl" "$1/summary.json" "$1/evaluation.json"
+}
+for steps in 10 14; do # within the second epoch, and at its end
+    expect 0 "$ctkd" train $small train.epochs=3 schedule.kind=constant run.dir=limited run.force=true train.max_steps=$steps
+    facts limited >before
+    expect 0 "$ctkd" train $small train.epochs=3 schedule.kind=constant run.dir=limited train.max_steps=$steps --resume
+    facts limited >after
+    cmp before after || fail "a run of $steps steps says something else when resumed: $(diff before after)"
+done
+
 # Another number of epochs is the one change of the plan that is allowed.
 run="$ctkd train $small schedule.milestones=3"
 expect 0 $run run.dir=whole run.force=true train.epochs=4
