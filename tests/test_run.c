@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "run/loop.h"
@@ -67,6 +70,73 @@ static void create_makes_parents_and_never_overwrites_a_run(void **state)
     ctkd__run_close(&run);
     assert_int_not_equal(access(temp_path(*state, "new/run/best.safetensors"), F_OK), 0);
     assert_int_equal(access(temp_path(*state, "new/run/notes.txt"), F_OK), 0); /* not a run's */
+    ctkd__config_destroy(config);
+}
+
+/* In a process of its own: holds the lock of a run for a moment, and begins it meanwhile. */
+static void begin_other_run(const char *folder, int told)
+{
+    const int lock = open(temp_path(folder, "new/run/run.lock"), O_RDWR | O_CREAT, 0666);
+    if (lock < 0 || flock(lock, LOCK_EX) != 0 || write(told, "x", 1) != 1)
+        _exit(1);
+    nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+    const int file = open(temp_path(folder, "new/run/config.yaml"), O_WRONLY | O_CREAT, 0666);
+    _exit(write(file, "other", 5) == 5 ? 0 : 1);
+}
+
+static void a_run_that_begins_before_the_lock_is_not_replaced(void **state)
+{
+    struct ctkd__config *config = run_config(*state, "");
+    struct ctkd__run run;
+    ctkd_error err = { 0 };
+    int told[2], ended;
+    char byte;
+    size_t size;
+    temp_folder_add(*state, "new");
+    temp_folder_add(*state, "new/run");
+    assert_int_equal(pipe(told), 0);
+    const pid_t other = fork();
+    if (other == 0)
+        begin_other_run(*state, told[1]);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    check_ok(ctkd__run_check(config, &err), &err); /* nothing is there yet */
+    assert_int_equal(ctkd__run_create(&run, config, &err), CTKD_EEXIST);
+    ctkd__run_close(&run);
+    assert_non_null(strstr(err.message, "holds a run (config.yaml)"));
+    assert_int_equal(waitpid(other, &ended, 0), other);
+    assert_int_equal(ended, 0);
+    char *const text = temp_read(temp_path(*state, "new/run/config.yaml"), &size);
+    assert_memory_equal(text, "other", 5);
+    free(text);
+    close(told[0]);
+    close(told[1]);
+    ctkd__config_destroy(config);
+}
+
+static void what_a_killed_process_left_is_removed(void **state)
+{
+    static const char *const left[] = { "new/run/new.ckpt.17.00",
+                                        "new/run/last.safetensors.4194304.99" },
+                             *const others[] = { "new/run/new.ckpt.17",     "new/run/new.ckpt.17.0",
+                                                 "new/run/new.ckpt.17.000", "new/run/new.ckpt..00",
+                                                 "new/run/new.ckpt.x.00",   "new/run/mine.17.00" };
+    struct ctkd__config *config = run_config(*state, "");
+    struct ctkd__run run;
+    ctkd_error err = { 0 };
+    temp_folder_add(*state, "new");
+    temp_folder_add(*state, "new/run");
+    for (int resumed = 0; resumed < 2; resumed++) {
+        for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+            temp_write(*state, left[i], "x", 1);
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+            temp_write(*state, others[i], "x", 1);
+        check_ok((resumed ? ctkd__run_open : ctkd__run_create)(&run, config, &err), &err);
+        ctkd__run_close(&run);
+        for (size_t i = 0; i < sizeof left / sizeof *left; i++)
+            assert_int_not_equal(access(temp_path(*state, left[i]), F_OK), 0);
+        for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+            assert_int_equal(access(temp_path(*state, others[i]), F_OK), 0);
+    }
     ctkd__config_destroy(config);
 }
 
@@ -316,6 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(names_tell_runs_apart),
         TEST(create_makes_parents_and_never_overwrites_a_run),
+        TEST(a_run_that_begins_before_the_lock_is_not_replaced),
+        TEST(what_a_killed_process_left_is_removed),
         TEST(a_file_in_the_way_is_named),
         TEST(loop_learns_logs_and_saves),
         TEST(a_stopped_loop_saves_what_it_has),

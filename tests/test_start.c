@@ -44,7 +44,7 @@ static void what_lies_in_the_directory_decides_how_a_run_begins(void **state)
         const char *message;
     } cases[] = {
         { NULL, "", CTKD_OK, false, false, NULL },
-        { NULL, "run.resume=auto", CTKD_OK, false, true, NULL },
+        { NULL, "run.resume=auto", CTKD_OK, false, false, NULL },
         { NULL, "run.resume=yes", CTKD_ENOTFOUND, false, false, "holds no run to resume" },
         /* killed before its first checkpoint */
         { "run/config.yaml", "run.resume=yes", CTKD_OK, false, true, NULL },

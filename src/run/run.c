@@ -1,5 +1,6 @@
 #include "run/run.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -109,11 +110,9 @@ static ctkd_status check_writable(const char *dir, ctkd_error *err)
     return CTKD_OK;
 }
 
-ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
+/* CTKD_EEXIST: the directory holds a run that must not be replaced. */
+static ctkd_status check_no_run(const struct ctkd__config *config, ctkd_error *err)
 {
-    const ctkd_status status = check_writable(config->run.dir, err);
-    if (status != CTKD_OK)
-        return status;
     for (unsigned i = 0; i < CTKD__RUN_FILES_WRITTEN && !config->run.force; i++)
         if (ctkd__run_file_exists(config->run.dir, i))
             return ctkd__fail(err, CTKD_EEXIST,
@@ -121,6 +120,12 @@ ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
                               "continues it, --force replaces it",
                               config->run.dir, ctkd__run_file_name(i));
     return CTKD_OK;
+}
+
+ctkd_status ctkd__run_check(const struct ctkd__config *config, ctkd_error *err)
+{
+    const ctkd_status status = check_writable(config->run.dir, err);
+    return status == CTKD_OK ? check_no_run(config, err) : status;
 }
 
 static ctkd_status write_config(const struct ctkd__run *run, enum ctkd__run_file name,
@@ -213,6 +218,23 @@ static ctkd_status lock(struct ctkd__run *run, ctkd_error *err)
     return CTKD_OK;
 }
 
+/* Removes what a process left that was killed while it wrote one of the run's files: beside a large
+   network each of them may take gigabytes. Called by the holder of the lock. */
+static void remove_temporaries(const struct ctkd__run *run)
+{
+    DIR *const folder = opendir(run->dir);
+    for (const struct dirent *entry; folder && (entry = readdir(folder));) {
+        unsigned file = 0;
+        while (file < CTKD__RUN_FILES &&
+               !ctkd__new_file_is_temporary(entry->d_name, ctkd__run_file_name(file)))
+            file++;
+        if (file < CTKD__RUN_FILES)
+            (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    if (folder)
+        closedir(folder);
+}
+
 ctkd_status ctkd__run_check_free(const struct ctkd__config *config, ctkd_error *err)
 {
     struct ctkd__run run = { .lock = -1, .config = config };
@@ -234,7 +256,10 @@ ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *con
 {
     *run = (struct ctkd__run){ .lock = -1, .config = config };
     snprintf(run->dir, sizeof run->dir, "%s", config->run.dir);
-    return lock(run, err);
+    const ctkd_status status = lock(run, err);
+    if (status == CTKD_OK)
+        remove_temporaries(run);
+    return status;
 }
 
 static ctkd_status remove_file(const struct ctkd__run *run, enum ctkd__run_file file,
@@ -279,6 +304,10 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
         status = ctkd__folders_create(run->dir, err);
     if (status == CTKD_OK)
         status = lock(run, err);
+    if (status == CTKD_OK) /* again: another process may have begun a run before the lock */
+        status = check_no_run(config, err);
+    if (status == CTKD_OK)
+        remove_temporaries(run);
     for (unsigned i = 0; i < CTKD__RUN_FILES_WRITTEN && status == CTKD_OK; i++)
         status = remove_file(run, i, err);
     if (status == CTKD_OK) /* config.yaml must not make a later call replace a run */

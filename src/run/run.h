@@ -39,11 +39,11 @@ ctkd_status ctkd__run_check_free(const struct ctkd__config *config, ctkd_error *
 
 /* Creates the directory (and its parents) and locks it, removes the files of a run that is
    replaced, writes config.yaml (run.force becomes false) and opens the log. Errors of _check;
-   CTKD_EEXIST also if another process works on the run, which the message names. After any status
-   call _close. */
+   CTKD_EEXIST also if another process works on the run, which the message names. What a killed
+   process left half written is removed, here and by _open. After any status call _close. */
 ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *config,
                              ctkd_error *err);
-/* Locks the run of a directory to continue it. Removes nothing; the log is opened only by
+/* Locks the run of a directory to continue it. Removes none of its files; the log is opened only by
    ctkd__run_continue_log. CTKD_EEXIST: another process works on the run; the message names it. */
 ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *config,
                            ctkd_error *err);

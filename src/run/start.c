@@ -30,7 +30,9 @@ static ctkd_status plan_again(struct ctkd__config *config, int asked, ctkd_error
                           config->run.dir,
                           end == CTKD__RUN_END_DONE ? "a finished" : "an interrupted",
                           ctkd__run_file_name(CTKD__RUN_CHECKPOINT));
-    config->run.force = true;
+    /* An empty directory needs no force: a run that another process begins in it meanwhile must not
+       be replaced. */
+    config->run.force = config->run.force || ctkd__run_check(config, NULL) == CTKD_EEXIST;
     return CTKD_OK;
 }
 

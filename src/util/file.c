@@ -25,6 +25,16 @@ static int open_temporary(struct ctkd__new_file *file)
     return -1;
 }
 
+bool ctkd__new_file_is_temporary(const char *name, const char *of)
+{
+    static const char digits[] = "0123456789";
+    const size_t length = strlen(of);
+    if (strncmp(name, of, length) != 0 || name[length] != '.')
+        return false;
+    const char *const process = name + length + 1, *const end = process + strspn(process, digits);
+    return end > process && end[0] == '.' && strspn(end + 1, digits) == 2 && end[3] == '\0';
+}
+
 /* Replaces file->path, as long as it is a link, by the link's target, which need not exist. */
 static int follow_links(struct ctkd__new_file *file)
 {

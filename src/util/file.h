@@ -2,6 +2,7 @@
 #ifndef CTKD_UTIL_FILE_H
 #define CTKD_UTIL_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -18,6 +19,9 @@ struct ctkd__new_file {
 ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, ctkd_error *err);
 ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err);
 void ctkd__new_file_abandon(struct ctkd__new_file *file);
+/* Whether `name` is that of a temporary file for a file called `of`. A process that is killed leaves
+   it behind. */
+bool ctkd__new_file_is_temporary(const char *name, const char *of);
 
 /* Creates a folder and those above it that are missing. */
 ctkd_status ctkd__folders_create(const char *path, ctkd_error *err);
