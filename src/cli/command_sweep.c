@@ -14,6 +14,7 @@
 #include "util/text.h"
 
 enum { ARMS_MAX = 64, WORDS_MAX = 128, SEEDS_MAX = 1000, NAME_BYTES = 128 };
+static const long long seed_max = 9007199254740992; /* of train.seed: 2^53 */
 
 /* A CONFIG or an --arm of the command line, with its own settings. */
 struct arm {
@@ -56,7 +57,15 @@ static const struct ctkd__flag flags[] = {
 
 /* --- the command line */
 
-/* "1..8", "3" and lists of them: "1..4,7". */
+static bool has_seed(const struct sweep_request *r, long long seed)
+{
+    for (size_t i = 0; i < r->n_seeds; i++)
+        if (r->seeds[i] == seed)
+            return true;
+    return false;
+}
+
+/* "1..8", "3" and lists of them: "1..4,7". Two runs of a seed would share a directory. */
 static ctkd_status take_seeds(const char *text, struct sweep_request *r, ctkd_error *err)
 {
     r->n_seeds = 0;
@@ -70,13 +79,17 @@ static ctkd_status take_seeds(const char *text, struct sweep_request *r, ctkd_er
             last = strtoll(at, &end, 10);
         }
         if (!number || end == at || (*end && *end != ',') || first < 0 || last < first ||
-            last - first >= (long long)(SEEDS_MAX - r->n_seeds))
+            last > seed_max || last - first >= (long long)(SEEDS_MAX - r->n_seeds))
             return ctkd__fail(err, CTKD_EINVAL,
                               "--seeds: found '%s', expected seeds such as 1..8 or 1,2,5 (at most "
                               "%d)",
                               text, SEEDS_MAX);
-        for (long long seed = first; seed <= last; seed++)
+        for (long long seed = first; seed <= last; seed++) {
+            if (has_seed(r, seed))
+                return ctkd__fail(err, CTKD_EINVAL, "--seeds: found %lld twice, expected it once",
+                                  seed);
             r->seeds[r->n_seeds++] = seed;
+        }
         at = *end ? end + 1 : end;
     }
     return r->n_seeds ? CTKD_OK : ctkd__fail(err, CTKD_EINVAL, "--seeds: found nothing");
@@ -379,8 +392,8 @@ static void show(void *context, const struct ctkd__sweep_run *run)
                 count_in(sweep, CTKD__SWEEP_DONE), sweep->count, last_top1(run, text));
         break;
     case CTKD__SWEEP_STOPPED:
-        fprintf(stderr, "%s seed %" PRId64 ": stopped and saved; the same sweep resumes it\n",
-                run->arm, run->seed);
+        fprintf(stderr, "%s seed %" PRId64 ": stopped; the same sweep resumes it\n", run->arm,
+                run->seed);
         break;
     case CTKD__SWEEP_FAILED:
         fprintf(stderr, "%s seed %" PRId64 ": failed, see %s\n", run->arm, run->seed, run->console);

@@ -108,6 +108,7 @@ int main(int argc, char **argv)
 {
     open_standard_streams();
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is then a write error with its message */
+    signal(SIGCHLD, SIG_DFL); /* where the caller ignores it, nobody learns how a child ended */
     int status = dispatch(argc, argv);
     /* A full disk behind stdout must not look like success. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTKD__EXIT_DONE) {

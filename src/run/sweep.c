@@ -81,6 +81,17 @@ static size_t free_slot(const struct slots *slots, size_t jobs)
 
 /* --- processes */
 
+/* In the child process: signals act as they do on a new program. A handler of the sweep that caught
+   one between fork and exec would keep it from the run for good. */
+static void forget_handlers(void)
+{
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction now;
+        if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+            signal(number, SIG_DFL);
+    }
+}
+
 /* In the child process: starts this program on the cores of its slot; it ends if the sweep dies. */
 static void become_run(const struct ctkd__sweep_run *run, const cpu_set_t *cpus, pid_t parent)
 {
@@ -102,11 +113,17 @@ static ctkd_status start(struct ctkd__sweep *sweep, struct ctkd__sweep_run *run,
                          struct slots *slots, ctkd_error *err)
 {
     const pid_t parent = getpid();
+    sigset_t all, before;
+    sigfillset(&all);
     run->slot = free_slot(slots, sweep->jobs);
+    sigprocmask(SIG_BLOCK, &all, &before);
     run->process = fork();
+    const int why = errno;
+    if (run->process == 0)
+        forget_handlers();
+    sigprocmask(SIG_SETMASK, &before, NULL);
     if (run->process < 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot start a process: %s", run->dir,
-                          strerror(errno));
+        return ctkd__fail(err, CTKD_EIO, "%s: cannot start a process: %s", run->dir, strerror(why));
     if (run->process == 0)
         become_run(run, &slots->cpus[run->slot], parent);
     slots->taken[run->slot] = true;
@@ -122,10 +139,12 @@ static enum ctkd__sweep_state state_of(const struct ctkd__sweep_run *run)
         return ctkd__sweep_finished(run, &finished, NULL) == CTKD_OK && finished
                    ? CTKD__SWEEP_DONE
                    : CTKD__SWEEP_STOPPED; /* train.max_steps ends a run early */
-    const int code = WIFEXITED(run->status) ? WEXITSTATUS(run->status) : 0;
-    const bool saved =
+    /* A signal may end a run before it has begun, or again while it saves. */
+    const int code =
+        WIFEXITED(run->status) ? WEXITSTATUS(run->status) : 128 + WTERMSIG(run->status);
+    const bool stopped =
         code == 75 || code == 128 + SIGHUP || code == 128 + SIGINT || code == 128 + SIGTERM;
-    return saved ? CTKD__SWEEP_STOPPED : CTKD__SWEEP_FAILED;
+    return stopped ? CTKD__SWEEP_STOPPED : CTKD__SWEEP_FAILED;
 }
 
 /* Marks the runs whose processes have ended; returns how many still run. */

@@ -15,7 +15,7 @@ enum ctkd__sweep_state {
     CTKD__SWEEP_WAITING,
     CTKD__SWEEP_RUNNING,
     CTKD__SWEEP_DONE,    /* all of its epochs are in its log */
-    CTKD__SWEEP_STOPPED, /* saved before its end: a signal, train.max_minutes or train.max_steps */
+    CTKD__SWEEP_STOPPED, /* before its end: by a signal, train.max_minutes or train.max_steps */
     CTKD__SWEEP_FAILED
 };
 

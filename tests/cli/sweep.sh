@@ -79,6 +79,10 @@ cp stdout table
 expect 0 "$ctkd" compare killed/labels "killed/k d" --allow teacher --csv
 cmp table stdout || fail "another table"
 
+# A caller that ignores SIGCHLD, as some supervisors do: without it no run would ever be seen to end.
+expect 0 timeout -s KILL 100 env --ignore-signal=CHLD "$ctkd" sweep base.yaml --arm short train.epochs=1 --dir ignored
+grep -q '^short seed 1: done' stderr || fail "$(cat stderr)"
+
 # A run that is there with other settings, a run that fails, and the command line.
 expect_error 2 "ctkd sweep: whole/labels/seed-1: found a run with optimizer.lr '0.05', expected '0.1'; remove it or choose another --dir" \
     "$ctkd" sweep base.yaml optimizer.lr=0.1 --arm labels --dir whole
@@ -90,6 +94,11 @@ expect 2 "$ctkd" sweep base.yaml optimiser.lr=1
 expect_error 2 "ctkd sweep: found no arm, expected CONFIGs or --arm NAME" "$ctkd" sweep
 expect_error 2 "ctkd sweep: found two arms 'base', expected a name for each" "$ctkd" sweep base.yaml base.yaml
 expect_error 2 "ctkd sweep: --seeds: found '3..1', expected seeds such as 1..8 or 1,2,5 (at most 1000)" "$ctkd" sweep base.yaml --seeds 3..1
+expect_error 2 "ctkd sweep: --seeds: found 2 twice, expected it once" "$ctkd" sweep base.yaml --seeds 1..3,2
+for seed in 9007199254740993 9223372036854775807 99999999999999999999; do
+    expect_error 2 "ctkd sweep: --seeds: found '$seed', expected seeds such as 1..8 or 1,2,5 (at most 1000)" "$ctkd" sweep base.yaml --seeds $seed
+done
+expect 0 "$ctkd" sweep base.yaml --seeds 9007199254740992 --print
 expect_error 2 "ctkd sweep: --dir: found no name, expected a folder" "$ctkd" sweep base.yaml --dir ""
 expect 1 "$ctkd" sweep base.yaml --jobs 1000 --dir many
 grep -q '^ctkd: --jobs: found 1000, expected 1 to ' stderr || fail "$(cat stderr)"
