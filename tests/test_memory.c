@@ -18,6 +18,7 @@
 #include "support/photos.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
+#include "train/adaptors.h"
 #include "util/file.h"
 #include "weights/convert.h"
 #include "weights/weights_file.h"
@@ -236,6 +237,26 @@ static ctkd_status run_network(const char *name, ctkd_error *err)
     return status;
 }
 
+/* The plan of a run whose only loss of the teacher is KD. */
+static ctkd_status plan_adaptors(const char *network, ctkd_error *err)
+{
+    const struct ctkd__model_args args = { 3, 16, 16, 10 };
+    const struct ctkd__methods none = { .count = 0 };
+    struct ctkd__graph *student = NULL;
+    struct ctkd__adaptors *adaptors = NULL;
+    ctkd_status status = ctkd__model_build(network, &args, &student, err);
+    const struct ctkd__adaptors_args plan = { .methods = &none,
+                                              .student = student,
+                                              .student_name = network,
+                                              .teacher_name = network,
+                                              .teacher = student };
+    if (status == CTKD_OK)
+        status = ctkd__adaptors_create(&plan, &adaptors, err);
+    ctkd__adaptors_destroy(adaptors);
+    ctkd__graph_destroy(student);
+    return status;
+}
+
 /* A whole session of distillation, its checkpoint written and read. */
 static ctkd_status open_session(const char *settings, ctkd_error *err)
 {
@@ -345,6 +366,7 @@ static void networks_survive(void **state)
     const char *const networks[] = { "resnet8", "wrn_16_1", "vgg8" };
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
         sweep("network", run_network, networks[i], 150);
+    sweep("adaptors", plan_adaptors, "resnet8", 1000);
 }
 
 static void a_session_and_its_checkpoint_survive(void **state)

@@ -247,9 +247,9 @@ static ctkd_status config_check(const struct ctkd__images *images,
                           images->count, UINT32_MAX - 1);
     const size_t available = config->pool ? config->n_pool : images->count;
     if (config->limit > available)
-        return ctkd__fail(err, CTKD_ERANGE,
-                          "loader: found limit %zu, expected at most the %zu images", config->limit,
-                          available);
+        return ctkd__fail(err, CTKD_ERANGE, "%s: found %zu, expected at most the %zu images%s",
+                          config->limit_key ? config->limit_key : "loader: limit", config->limit,
+                          available, config->pool ? " that data.dev leaves" : "");
     if (config->augment && config->crop_padding > SIDE_MAX)
         return ctkd__fail(err, CTKD_ERANGE, "loader: found crop padding %zu, expected 0..%d",
                           config->crop_padding, SIDE_MAX);
@@ -258,21 +258,23 @@ static ctkd_status config_check(const struct ctkd__images *images,
                           config->rotation);
     if (config->pad_to && (config->pad_to < images->height || config->pad_to < images->width ||
                            config->pad_to > SIDE_MAX))
-        return ctkd__fail(err, CTKD_ERANGE,
-                          "loader: found pad_to %zu, expected 0 or %zu..%d for images of %zux%zu",
-                          config->pad_to,
-                          images->height > images->width ? images->height : images->width, SIDE_MAX,
-                          images->height, images->width);
+        return ctkd__fail(
+            err, CTKD_ERANGE,
+            "data.pad_to: found %zu, expected 0, or at least %zu (and at most %d) for "
+            "images of %zux%zu",
+            config->pad_to, images->height > images->width ? images->height : images->width,
+            SIDE_MAX, images->height, images->width);
     const ctkd_status files = images->source ? files_check(images, config, err) : CTKD_OK;
     if (files != CTKD_OK)
         return files;
     if (images->channels == 0 || images->channels > CTKD__CHANNELS_MAX ||
         config->channels > CTKD__CHANNELS_MAX ||
         (config->channels && images->channels != 1 && config->channels != images->channels))
-        return ctkd__fail(err, CTKD_ESHAPE,
-                          "loader: found %zu channels from images of %zu, expected the same number "
-                          "or 1 repeated up to %d times",
-                          config->channels, images->channels, CTKD__CHANNELS_MAX);
+        return ctkd__fail(
+            err, CTKD_ESHAPE,
+            "data.channels: found %zu for images of %zu, expected the same number, or "
+            "1 repeated up to %d times",
+            config->channels, images->channels, CTKD__CHANNELS_MAX);
     if (config->strong && images->channels != 1 && images->channels != 3)
         return ctkd__fail(err, CTKD_ESHAPE,
                           "loader: found a strong view of images of %zu channels, expected 1 or 3",
@@ -280,16 +282,17 @@ static ctkd_status config_check(const struct ctkd__images *images,
     for (size_t c = 0; c < images->channels; c++) {
         if (!isfinite(config->mean[c]) || !isfinite(config->std[c]) || config->std[c] <= 0.0f)
             return ctkd__fail(err, CTKD_EINVAL,
-                              "loader: channel %zu: found mean %g and std %g, expected finite "
-                              "values and std above 0",
+                              "data.mean, data.std: channel %zu: found %g and %g, expected finite "
+                              "values and a deviation above 0",
                               c, (double)config->mean[c], (double)config->std[c]);
         float table[256];
         ctkd__normalise_table(config->mean[c], config->std[c], table);
         if (!isfinite(table[0]) || !isfinite(table[255]))
-            return ctkd__fail(err, CTKD_ERANGE,
-                              "loader: channel %zu: mean %g and std %g give values that exceed the "
-                              "range of a float",
-                              c, (double)config->mean[c], (double)config->std[c]);
+            return ctkd__fail(
+                err, CTKD_ERANGE,
+                "data.mean, data.std: channel %zu: found %g and %g, which give values "
+                "that exceed the range of a float",
+                c, (double)config->mean[c], (double)config->std[c]);
     }
     return CTKD_OK;
 }

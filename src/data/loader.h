@@ -28,6 +28,7 @@ struct ctkd__loader_config {
     /* Use only this many samples: the first `limit` of a fixed seeded choice that keeps the
        classes' proportions. 0: all; more than the data set has is an error. */
     size_t limit;
+    const char *limit_key; /* what messages call it; NULL: "limit" */
     /* Of these samples alone, ids that ascend, [n_pool]; NULL: of all. Read by _create. */
     const uint32_t *pool;
     size_t n_pool;

@@ -30,6 +30,7 @@ struct exported {
     const char *run, *folder;
     const struct ctkd__export_options *options;
     struct ctkd__network_info info;
+    size_t resize;                   /* as the weights say (ctkd__weights_file_resize) */
     struct ctkd__config *config;     /* of the run, or from the file's metadata */
     struct ctkd__json_rows *summary; /* of the run; NULL: no run, or one that has not ended */
 };
@@ -71,11 +72,13 @@ static ctkd_status convert(const struct exported *e, enum export_file file, bool
 /* --- config.json */
 
 /* timm's crop_pct: the side of the view over that of the resized image from which it is cropped; 1
-   for images that are not cropped. */
+   for images that are not cropped. timm divides the side by it and cuts off the fraction: digits that
+   are left out here must not make the quotient smaller. */
 static double crop_share(const struct exported *e)
 {
-    const double size = (double)e->info.height, resize = (double)e->config->data.resize;
-    return resize > size && size > 0 ? size / resize : 1;
+    const double size = (double)e->info.height;
+    const double resize = (double)(e->resize ? e->resize : (size_t)e->config->data.resize);
+    return resize > size && size > 0 ? floor(1e6 * size / resize) / 1e6 : 1;
 }
 
 static void write_description(const struct exported *e, FILE *out, ctkd_error *err,
@@ -294,6 +297,7 @@ static ctkd_status read_origin(struct exported *e, char note[CTKD__NOTE_BYTES], 
     if (status != CTKD_OK)
         return status;
     e->info = weights.info;
+    e->resize = ctkd__weights_file_resize(&weights, weights.info.height);
     snprintf(note, CTKD__NOTE_BYTES, "%s", weights.note);
     ctkd__weights_file_fini(&weights);
     status = ctkd__config_create(&e->config, err);

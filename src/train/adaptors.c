@@ -531,7 +531,9 @@ ctkd_status ctkd__adaptors_create(const struct ctkd__adaptors_args *args,
     const struct ctkd__graph alone = *args->student;
     start_builder(b, to, args);
     mark_student(b);
-    ctkd_status status = CTKD_OK;
+    ctkd_status status = b->base.status == CTKD_OK
+                             ? CTKD_OK
+                             : ctkd__fail(err, b->base.status, "adaptors: out of memory");
     for (size_t i = 0; i < args->methods->count && status == CTKD_OK; i++)
         status = plan(b, i, err);
     if (status == CTKD_OK)

@@ -96,6 +96,7 @@ static ctkd_status open_training_images(const struct ctkd__config *config, bool 
         status = ctkd__loader_create(images, &dev, &data->dev, err);
     train.batch = (size_t)config->train.batch;
     train.limit = (size_t)config->data.limit;
+    train.limit_key = "data.limit";
     train.pool = part.rest;
     train.n_pool = part.n_rest;
     train.shuffle = true;
@@ -116,6 +117,7 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
     *data = (struct ctkd__data){ 0 };
     struct ctkd__loader_config test = { .batch = ctkd__config_pass(config),
                                         .limit = (size_t)config->data.test_limit,
+                                        .limit_key = "data.test_limit",
                                         .channels = (size_t)config->data.channels,
                                         .pad_to = (size_t)config->data.pad_to,
                                         .parts = ctkd__dist_size(dist),

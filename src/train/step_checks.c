@@ -12,7 +12,7 @@ const char ctkd__step_remedy[] =
 ctkd_status ctkd__step_not_finite(struct ctkd__step_position position, const char *quantity,
                                   ctkd_error *err)
 {
-    char ids[96];
+    char ids[96] = ""; /* a step that has not begun has no samples */
     int used = 0;
     for (size_t i = 0; i < position.batch->n && i < 4; i++)
         used += snprintf(ids + used, sizeof ids - (size_t)used, "%s%" PRIu64, i ? ", " : "",

@@ -52,6 +52,11 @@ expect 0 "$ctkd" train data.set=imagefolder:three student.network=resnet8 data.s
 expect 0 "$ctkd" export named names
 [ "$(cat names/labels.txt)" = $'<bee>\nant\ncow' ] || fail "labels: $(cat names/labels.txt)"
 grep -q '"label_names": \["<bee>", "ant", "cow"\]' names/config.json || fail "names in config.json: $(cat names/config.json)"
+# Its images were resized to 16 / 0.875 before they were cropped: the size that timm makes of crop_pct.
+python3 - <<'PYTHON' || fail "crop_pct: $(cat names/config.json)"
+import json, math
+assert math.floor(16 / json.load(open("names/config.json"))["pretrained_cfg"]["crop_pct"]) == 18
+PYTHON
 expect 0 "$ctkd" eval named --details
 grep -q '^<bee>  *4 ' stdout && grep -q '^cow  *4 ' stdout || fail "names of classes: $(cat stdout)"
 expect 0 "$ctkd" report named -o named.html

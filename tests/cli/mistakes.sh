@@ -50,6 +50,12 @@ grep -q '^ctkd train: found --json, which only these commands take: eval, .*insp
 expect_error 2 "ctkd eval: found --dry-run, which only these commands take: train, distill, sweep" "$ctkd" eval --dry-run x
 expect_error 2 "ctkd check: found --preset, which only these commands take: train, distill, doctor" "$ctkd" check --preset ctkd x y
 
+# A setting that the data refuse is named by its key.
+expect_error 1 "ctkd: data.limit: found 50, expected at most the 40 images" "$ctkd" train $small data.limit=50
+expect_error 1 "ctkd: data.test_limit: found 50, expected at most the 20 images" "$ctkd" train $small data.test_limit=50
+expect_error 1 "ctkd: data.limit: found 25, expected at most the 20 images that data.dev leaves" "$ctkd" train $small data.dev=0.5 data.limit=25
+expect_error 1 "ctkd: data.pad_to: found 8, expected 0, or at least 16 (and at most 65536) for images of 16x16" "$ctkd" train $small data.pad_to=8
+
 # No command takes what it does not know, and none exits as if it had understood.
 for command in models methods datasets inspect selftest; do
     for strange in --jsom --epochs -x; do
