@@ -67,8 +67,9 @@ while read -r command; do
     fi
     if [[ $command = "scripts/build build "* ]]; then
         eval "words=(${command#scripts/build build })"
+        cmake --build "$build" --target help >targets
         for target in ${words[0]}; do
-            cmake --build "$build" --target help | grep -Eq "(^|[ .])$target(:|$)" ||
+            grep -Eq "(^|[ .])$target(:|$)" targets ||
                 { echo "README.md: '$command': no target $target"; exit 1; }
         done
         continue
