@@ -143,7 +143,7 @@ static ctkd_status failed_before(struct ctkd__dist *dist, ctkd_error *err)
     pthread_mutex_lock(&dist->lock);
     const ctkd_error first = dist->failure;
     pthread_mutex_unlock(&dist->lock);
-    return first.status == CTKD_OK ? CTKD_OK : ctkd__fail(err, first.status, "%s", first.message);
+    return ctkd__fail_as(err, &first);
 }
 
 /* Keeps a failure, if it is the first. */
@@ -277,7 +277,7 @@ static ctkd_status first_failure(const struct ctkd__dist *dist, const ctkd_error
     for (size_t r = 0; r < dist->size; r++)
         same += all[r].status != CTKD_OK && strcmp(all[r].message, all[first].message) == 0;
     if (same == dist->size)
-        return ctkd__fail(err, all[first].status, "%s", all[first].message);
+        return ctkd__fail_as(err, &all[first]);
     return ctkd__fail(err, all[first].status, "%s: %s", dist->who[first], all[first].message);
 }
 

@@ -229,9 +229,7 @@ ctkd_status ctkd__gradient_sum_finish(struct ctkd__gradient_sum *sum, ctkd_error
     for (size_t b = 0; b < sum->n_buckets; b++)
         sum->lead[b] += now - sum->ready[b];
     sum->passes++;
-    return sum->failed.status == CTKD_OK
-               ? CTKD_OK
-               : ctkd__fail(err, sum->failed.status, "%s", sum->failed.message);
+    return ctkd__fail_as(err, &sum->failed);
 }
 
 const float *ctkd__gradient_sum_values(const struct ctkd__gradient_sum *sum)

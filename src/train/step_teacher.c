@@ -66,9 +66,7 @@ ctkd_status ctkd__step_teacher_answer(struct ctkd__step_teacher *t,
     if (!answered)
         return forward(t, position, view, counts, err);
     *counts = t->ahead.counts;
-    return t->ahead.err.status == CTKD_OK
-               ? CTKD_OK
-               : ctkd__fail(err, t->ahead.err.status, "%s", t->ahead.err.message);
+    return ctkd__fail_as(err, &t->ahead.err);
 }
 
 void ctkd__step_teacher_look_ahead(struct ctkd__step_teacher *t,

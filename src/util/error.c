@@ -56,3 +56,10 @@ ctkd_status ctkd__fail_within(ctkd_error *err, ctkd_status status, const char *f
     err->status = status;
     return status;
 }
+
+ctkd_status ctkd__fail_as(ctkd_error *err, const ctkd_error *kept)
+{
+    if (err && kept->status != CTKD_OK)
+        *err = *kept;
+    return kept->status;
+}

@@ -31,7 +31,6 @@ struct slot {
 /* The first image of a batch, in order, that cannot be read. */
 struct failure {
     size_t position; /* SIZE_MAX: none */
-    ctkd_status status;
     ctkd_error err;
 };
 
@@ -166,12 +165,10 @@ static void normalise(const struct ctkd__file_batches *b, const uint8_t *view, f
     }
 }
 
-static void note_failure(struct ctkd__file_batches *b, size_t position, ctkd_status status,
-                         const ctkd_error *err)
+static void note_failure(struct ctkd__file_batches *b, size_t position, const ctkd_error *err)
 {
-    if (position >= b->failure.position)
-        return;
-    b->failure = (struct failure){ position, status, *err };
+    if (position < b->failure.position)
+        b->failure = (struct failure){ position, *err };
 }
 
 /* --- by the team */
@@ -196,7 +193,7 @@ static void decode_share(void *argument, size_t worker)
         if (status != CTKD_OK) { /* go on: an earlier image may fail too */
             atomic_store(&job->next, job->n);
             pthread_mutex_lock(&b->lock);
-            note_failure(b, b->position + i, status, &err);
+            note_failure(b, b->position + i, &err);
             pthread_mutex_unlock(&b->lock);
             return;
         }
@@ -235,7 +232,7 @@ static void *decode_ahead(void *argument)
         b->working--;
         slot->done++;
         if (status != CTKD_OK)
-            note_failure(b, position, status, &err);
+            note_failure(b, position, &err);
         pthread_cond_broadcast(&b->ready);
     }
     pthread_mutex_unlock(&b->lock);
@@ -414,9 +411,7 @@ ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *b, size_t n, cons
         pthread_cond_broadcast(&b->room);
     }
     pthread_mutex_unlock(&b->lock);
-    if (failed)
-        return ctkd__fail(err, failure.status, "%s", failure.err.message);
-    return CTKD_OK;
+    return failed ? ctkd__fail_as(err, &failure.err) : CTKD_OK;
 }
 
 uint64_t ctkd__file_batches_waited_ns(struct ctkd__file_batches *b)

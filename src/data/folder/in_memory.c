@@ -32,8 +32,7 @@ struct share {
     atomic_size_t next;
     pthread_mutex_t lock; /* guards all that follows */
     size_t end;           /* the first image that ends the work; SIZE_MAX: none */
-    ctkd_status status;   /* of that image; CTKD_OK: not a failure */
-    ctkd_error err;
+    ctkd_error err;       /* of that image; CTKD_OK: not a failure */
 };
 
 /* Image `id` ends the work, with CTKD_OK or a failure. */
@@ -42,9 +41,7 @@ static void share_end(struct share *share, size_t id, ctkd_status status, const 
     pthread_mutex_lock(&share->lock);
     if (id < share->end) {
         share->end = id;
-        share->status = status;
-        if (status != CTKD_OK)
-            share->err = *err;
+        share->err = status == CTKD_OK ? (ctkd_error){ .status = CTKD_OK } : *err;
     }
     pthread_mutex_unlock(&share->lock);
     atomic_store(&share->next, share->count);
@@ -70,8 +67,7 @@ static ctkd_status share_out(struct share *share, size_t first, ctkd_error *err)
     for (size_t i = 0; i < helpers; i++)
         pthread_join(threads[i], NULL);
     pthread_mutex_destroy(&share->lock);
-    return share->status == CTKD_OK ? CTKD_OK
-                                    : ctkd__fail(err, share->status, "%s", share->err.message);
+    return ctkd__fail_as(err, &share->err);
 }
 
 /* --- sizes */

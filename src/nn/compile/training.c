@@ -393,9 +393,7 @@ static ctkd_status run_pass(struct ctkd__training *t, void (*fn)(void *context, 
 {
     t->exchange = (ctkd_error){ .status = CTKD_OK };
     const ctkd_status status = ctkd__lowering_run(&t->lowering, fn, t, err);
-    if (status == CTKD_OK && t->exchange.status != CTKD_OK)
-        return ctkd__fail(err, t->exchange.status, "%s", t->exchange.message);
-    return status;
+    return status == CTKD_OK ? ctkd__fail_as(err, &t->exchange) : status;
 }
 
 void ctkd__training_draws(struct ctkd__training *t, uint64_t seed, uint64_t major, size_t first)
