@@ -443,11 +443,14 @@ static void a_file_that_vanishes_is_named_when_it_is_its_turn(void **state)
         struct ctkd__batch batch;
         ctkd_error err;
         config.shuffle = false;
+        config.holds_two = true;
         config.threads = threads;
         check_ok(ctkd__loader_create(&dataset->train, &config, &loader, &err), &err);
         ctkd__loader_start(loader, 1, 0);
         for (size_t i = 0; i < 2 * TRAIN + 3; i++)
             assert_true(next_batch(loader, &batch));
+        assert_int_equal(ctkd__loader_peek(loader, &batch, NULL), CTKD_EIO);
+        assert_int_equal(batch.n, 0);
         assert_int_equal(ctkd__loader_next(loader, &batch, &err), CTKD_EIO);
         assert_int_equal(batch.n, 0);
         assert_non_null(strstr(err.message, "train/bee/zz.ppm: No such file or directory"));

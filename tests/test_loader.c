@@ -85,24 +85,26 @@ static struct epoch *epoch_of(const struct ctkd__loader_config *config, uint64_t
     return epoch;
 }
 
-static void a_loader_that_holds_two_keeps_the_batch_before_the_last(void **state)
+static void a_batch_stays_valid_while_the_next_one_is_peeked_at(void **state)
 {
     (void)state;
     struct ctkd__loader_config config = config_make(16);
     struct epoch *const expected = epoch_of(&config, 3, 0);
     config.holds_two = true;
     struct ctkd__loader *loader = loader_make(&images, &config);
-    struct ctkd__batch before, batch;
+    struct ctkd__batch batch, next, again;
+    ctkd_error err;
     size_t at = 0;
     ctkd__loader_start(loader, 3, 0);
-    assert_true(next_batch(loader, &before));
-    for (bool more = true; more; before = batch) {
-        more = next_batch(loader, &batch);
+    while (next_batch(loader, &batch)) {
+        check_ok(ctkd__loader_peek(loader, &next, &err), &err);
+        check_ok(ctkd__loader_peek(loader, &again, &err), &err);
+        assert_memory_equal(&again, &next, sizeof next);
         usleep(5000); /* the thread fills all slots that it believes to be free */
-        assert_memory_equal(before.x, expected->x + at * PIXELS,
-                            before.n * PIXELS * sizeof *before.x);
-        assert_memory_equal(before.ids, expected->ids + at, before.n * sizeof *before.ids);
-        at += before.n;
+        assert_memory_equal(batch.x, expected->x + at * PIXELS, batch.n * PIXELS * sizeof *batch.x);
+        assert_memory_equal(batch.ids, expected->ids + at, batch.n * sizeof *batch.ids);
+        at += batch.n;
+        assert_memory_equal(next.ids, expected->ids + at, next.n * sizeof *next.ids);
     }
     assert_int_equal(at, COUNT);
     ctkd__loader_destroy(loader);
@@ -526,7 +528,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_epoch_hands_out_every_sample_once_with_its_label),
-        cmocka_unit_test(a_loader_that_holds_two_keeps_the_batch_before_the_last),
+        cmocka_unit_test(a_batch_stays_valid_while_the_next_one_is_peeked_at),
         cmocka_unit_test(without_augmentation_pixels_are_normalised_in_file_order),
         cmocka_unit_test(augmented_pixels_are_the_view_drawn_for_epoch_and_sample),
         cmocka_unit_test(strong_pixels_are_the_strong_view_drawn_for_epoch_and_sample),

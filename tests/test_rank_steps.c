@@ -67,22 +67,17 @@ static ctkd_status run_epoch(struct ctkd__session *session, struct ctkd__trainin
     struct ctkd__run_state *const state = &session->state;
     struct ctkd__batch batch, next;
     ctkd__loader_start(session->data.train, epoch, 0);
-    ctkd_status status = ctkd__loader_next(session->data.train, &batch, &out->err);
-    for (state->epoch_step = 0;; state->epoch_step++, state->step++, batch = next) {
+    for (state->epoch_step = 0;; state->epoch_step++, state->step++) {
+        ctkd_status status = ctkd__loader_next(session->data.train, &batch, &out->err);
+        if (status == CTKD_OK)
+            status = ctkd__session_peek(session, &next, &out->err);
         if (status != CTKD_OK || batch.n == 0)
             return status;
-        if (session->looks_ahead) {
-            status = ctkd__loader_next(session->data.train, &next, &out->err);
-            if (status != CTKD_OK)
-                return status;
-            ctkd__step_expect(step, &next);
-            out->expected += next.n > 0;
-        }
+        ctkd__step_expect(step, next);
+        out->expected += next.n > 0;
         status = ctkd__step_run(step, &batch, epoch, 1, &out->reports[out->n_reports++], &out->err);
         if (status != CTKD_OK)
             return status;
-        if (!session->looks_ahead)
-            status = ctkd__loader_next(session->data.train, &next, &out->err);
     }
 }
 

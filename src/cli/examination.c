@@ -29,18 +29,6 @@ static ctkd_status try_step(struct ctkd__session *session, const struct ctkd__ba
     return status;
 }
 
-/* The batch after `batch`, when the step to come looks ahead, as in a run. */
-static ctkd_status expect(struct ctkd__session *session, const struct ctkd__batch *batch,
-                          struct ctkd__batch *next, ctkd_error *err)
-{
-    *next = (struct ctkd__batch){ 0 };
-    if (!session->looks_ahead || batch->n == 0)
-        return CTKD_OK;
-    const ctkd_status status = ctkd__loader_next(session->data.train, next, err);
-    ctkd__step_expect(session->step, next);
-    return status;
-}
-
 /* Steps as the run would make them, in a session that is thrown away. The report of the first one,
    the median of their times, and what ranks exchanged. */
 static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__examination *out,
@@ -48,7 +36,7 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__examina
 {
     double times[STEPS];
     size_t n = 0;
-    struct ctkd__batch batch, next = { 0 };
+    struct ctkd__batch batch, next;
     struct ctkd__step_report report;
     struct ctkd__dist_counts counts[CTKD__TOPICS];
     const double began = ctkd__clock_seconds();
@@ -57,13 +45,12 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__examina
     ctkd__rank_trial_count(session->dist, counts);
     ctkd__loader_start(session->data.train, 1, 0);
     while (!last) {
-        batch = next;
-        if (batch.n == 0)
-            status = ctkd__loader_next(session->data.train, &batch, err);
+        status = ctkd__loader_next(session->data.train, &batch, err);
         if (status == CTKD_OK)
-            status = expect(session, &batch, &next, err);
+            status = ctkd__session_peek(session, &next, err);
         if (status != CTKD_OK || batch.n == 0)
             break;
+        ctkd__step_expect(session->step, next);
         const double start = ctkd__clock_seconds();
         status = try_step(session, &batch, n, began, &report, &last, err);
         if (status != CTKD_OK)

@@ -41,7 +41,12 @@ struct ctkd__loader {
                                 data][height][width], [height][width]; NULL without */
     struct batch_slot slots[SLOTS_MAX];
     size_t n_slots;
-    uint64_t waited_ns; /* only the caller's thread uses it */
+    uint64_t waited_ns; /* this and `peeked` only the caller's thread uses */
+    struct {
+        bool there;
+        struct ctkd__batch batch;
+        ctkd_error err; /* CTKD_OK, or why there is none */
+    } peeked;           /* what _next gives next */
     struct ctkd__file_batches
         *files; /* NULL: images in memory; else no batch waits, and no thread */
 
@@ -569,6 +574,7 @@ void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size
 
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first)
 {
+    loader->peeked.there = false;
     if (loader->files) {
         /* The readers use the order until they start on another one. */
         ctkd__file_batches_start(loader->files, epoch, NULL, 0, 0);
@@ -589,7 +595,7 @@ void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t firs
     pthread_mutex_unlock(&loader->lock);
 }
 
-static ctkd_status next_of_files(struct ctkd__loader *loader, struct ctkd__batch *batch,
+static ctkd_status take_of_files(struct ctkd__loader *loader, struct ctkd__batch *batch,
                                  ctkd_error *err)
 {
     struct batch_slot *const slot = &loader->slots[loader->taken % loader->n_slots];
@@ -620,12 +626,12 @@ static ctkd_status next_of_files(struct ctkd__loader *loader, struct ctkd__batch
     return CTKD_OK;
 }
 
-ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch,
-                              ctkd_error *err)
+/* Takes the next batch out of its slot. */
+static ctkd_status take(struct ctkd__loader *loader, struct ctkd__batch *batch, ctkd_error *err)
 {
     *batch = (struct ctkd__batch){ 0 };
     if (loader->files)
-        return next_of_files(loader, batch, err);
+        return take_of_files(loader, batch, err);
     pthread_mutex_lock(&loader->lock);
     const bool more = loader->generation > 0 && loader->taken < loader->batches;
     if (more && loader->filled == loader->taken) {
@@ -646,6 +652,24 @@ ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *b
     }
     pthread_mutex_unlock(&loader->lock);
     return CTKD_OK;
+}
+
+ctkd_status ctkd__loader_peek(struct ctkd__loader *loader, struct ctkd__batch *batch,
+                              ctkd_error *err)
+{
+    if (!loader->peeked.there)
+        loader->peeked.err.status = take(loader, &loader->peeked.batch, &loader->peeked.err);
+    loader->peeked.there = true;
+    *batch = loader->peeked.batch;
+    return ctkd__fail_as(err, &loader->peeked.err);
+}
+
+ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch,
+                              ctkd_error *err)
+{
+    const ctkd_status status = ctkd__loader_peek(loader, batch, err);
+    loader->peeked.there = false;
+    return status;
 }
 
 uint64_t ctkd__loader_waited_ns(const struct ctkd__loader *loader)

@@ -41,7 +41,7 @@ struct ctkd__loader_config {
        batch; the other places are not written. 0 parts: there is one loader, which has all
        images. */
     size_t parts, part, group;
-    bool holds_two; /* the last two batches stay valid, not only the last one */
+    bool holds_two; /* the last two batches stay valid, not only the last one: for _peek */
     size_t readers; /* of files: threads that read ahead; 0: the default number */
     size_t threads; /* of files: threads that decode ahead; 0: those of _use_team */
     uint64_t seed;
@@ -101,12 +101,16 @@ void ctkd__loader_make_view(const struct ctkd__loader *loader, uint32_t id, size
 /* Starts an epoch (counted from 1) at batch `first` (0 at the start; more when a run is resumed),
    also in the middle of another epoch. Before the first call there are no batches. */
 void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t first);
-/* The next batch, valid until the next call of _next (with holds_two: the one after it) or _start; n
-   is 0 when the epoch is over.
+/* The next batch, valid until the next call of _next or _start; n is 0 when the epoch is over, or
+   after a failure.
    Fails only where a file cannot be read, with its name. Allocates nothing for images in memory. */
 CTKD_NODISCARD ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch,
                                              ctkd_error *err);
-/* Nanoseconds that _next has waited for the background thread, or for files, since create. */
+/* Only with holds_two: what the next call of _next will give, or its failure, while the batch of the
+   last call stays valid. */
+CTKD_NODISCARD ctkd_status ctkd__loader_peek(struct ctkd__loader *loader, struct ctkd__batch *batch,
+                                             ctkd_error *err);
+/* Nanoseconds that _next and _peek have waited for the background thread, or for files, since create. */
 uint64_t ctkd__loader_waited_ns(const struct ctkd__loader *loader);
 
 #endif

@@ -17,14 +17,6 @@
 #include "util/error.h"
 #include "util/text.h"
 
-/* What the loader gave, not yet used: a batch, or why there is none. */
-struct fetched {
-    bool there;
-    struct ctkd__batch batch;
-    ctkd_status status;
-    ctkd_error err;
-};
-
 /* State of one call of ctkd__loop_run. */
 struct progress {
     const struct ctkd__loop *loop;
@@ -39,7 +31,6 @@ struct progress {
     bool stopping;                 /* all ranks have agreed to stop after the last step */
     bool warned;                   /* about the temperature */
     bool told_full;                /* that teacher.store takes no more */
-    struct fetched ahead;          /* the images of the step after the next */
     /* The student's predictions of the test images at an evaluation that may be the last one:
        evaluation.json is written from them. */
     struct ctkd__predictions kept;
@@ -361,33 +352,24 @@ static ctkd_status without_images(struct progress *p, ctkd_status status, ctkd_e
     return saved_before(&p->loop->session->state, &reason, err);
 }
 
-/* The next training images, and how long they took. */
-static void fetch(struct ctkd__session *session, struct ctkd__loading *loading,
-                  struct fetched *fetched)
+/* The images of the next step, and how long they took; those of the one after it, too, if the next
+   one can use them. */
+static ctkd_status fetch(struct ctkd__session *session, struct ctkd__loading *loading,
+                         struct ctkd__batch *batch, struct ctkd__batch *after, ctkd_error *err)
 {
+    const uint64_t limit = (uint64_t)session->config->train.max_steps;
     const uint64_t waited = ctkd__loader_waited_ns(session->data.train);
     const double begin = ctkd__clock_seconds();
-    *fetched = (struct fetched){ .there = true };
-    fetched->status = ctkd__loader_next(session->data.train, &fetched->batch, &fetched->err);
-    if (fetched->status != CTKD_OK || fetched->batch.n == 0)
-        return;
+    *after = (struct ctkd__batch){ 0 };
+    const ctkd_status status = ctkd__loader_next(session->data.train, batch, err);
+    if (status != CTKD_OK || batch->n == 0)
+        return status;
+    if (limit == 0 || session->state.step + 1 < limit)
+        (void)!ctkd__session_peek(session, after, NULL); /* a failure is that of the step to come */
     loading->batches++;
     loading->seconds += ctkd__clock_seconds() - begin;
     loading->waited_ns += ctkd__loader_waited_ns(session->data.train) - waited;
-}
-
-/* The images of the next step, and of the one after it if the next one can use them. */
-static void fetch_ahead(struct progress *p, struct ctkd__loading *loading, struct fetched *now)
-{
-    struct ctkd__session *const session = p->loop->session;
-    const uint64_t limit = (uint64_t)session->config->train.max_steps;
-    const bool last = limit && session->state.step + 1 >= limit;
-    *now = p->ahead;
-    p->ahead.there = false;
-    if (!now->there)
-        fetch(session, loading, now);
-    if (session->looks_ahead && now->status == CTKD_OK && now->batch.n && !last)
-        fetch(session, loading, &p->ahead);
+    return CTKD_OK;
 }
 
 /* The images of the next step; batch->n is 0 at the end of the epoch. Sets p->stopping if the ranks
@@ -396,24 +378,23 @@ static ctkd_status next_images(struct progress *p, struct ctkd__batch *batch, ct
 {
     struct ctkd__session *const session = p->loop->session;
     struct ctkd__loading loading = session->state.loading;
-    struct fetched now;
+    struct ctkd__batch after;
+    ctkd_error own = { 0 };
     ctkd__settled_release(p->settled);
-    fetch_ahead(p, &loading, &now);
-    const bool sees = p->ahead.there && p->ahead.status == CTKD_OK && p->ahead.batch.n > 0;
-    uint64_t word = own_word(p, now.status != CTKD_OK) | (sees ? 0 : WORD_BLIND);
+    const ctkd_status status = fetch(session, &loading, batch, &after, &own);
+    uint64_t word = own_word(p, status != CTKD_OK) | (after.n ? 0 : WORD_BLIND);
     ctkd_status agreed = ctkd__dist_max(session->dist, CTKD__CHANNEL_MAIN, &word, err);
     ctkd__settled_hold(p->settled);
     session->state.loading = loading;
     if (agreed != CTKD_OK)
         return without_rank(p, agreed, err);
     take_word(p, word);
-    *batch = now.batch;
-    ctkd__step_expect(step_of(p), word & WORD_BLIND ? NULL : &p->ahead.batch);
+    ctkd__step_expect(step_of(p), word & WORD_BLIND ? (struct ctkd__batch){ 0 } : after);
     if (word >= WORD_FAILED)
-        agreed = ctkd__dist_agree(session->dist, now.status, &now.err);
+        agreed = ctkd__dist_agree(session->dist, status, &own);
     if (agreed == CTKD_OK)
         return CTKD_OK;
-    return without_images(p, ctkd__fail(err, agreed, "%s", now.err.message), err);
+    return without_images(p, ctkd__fail(err, agreed, "%s", own.message), err);
 }
 
 /* Runs steps until the epoch ends, the run is stopped, or train.max_steps is reached. */
@@ -425,7 +406,6 @@ static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last,
     /* The views of an initial stage must not repeat the draws of the main stage. */
     const uint64_t views = session->state.epoch + (initial(p) ? (uint64_t)1 << 32 : 0);
     ctkd__loader_start(session->data.train, views, session->state.epoch_step);
-    p->ahead.there = false;
     while (!p->finished) {
         ctkd_status status = next_images(p, &batch, err);
         if (status != CTKD_OK || batch.n == 0 || p->stopping)

@@ -556,8 +556,6 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                  &session->data, err);
     if (status == CTKD_OK)
         digest_data(session);
-    session->looks_ahead =
-        status == CTKD_OK && distil && ctkd__loader_settings(session->data.train)->holds_two;
     const struct ctkd__engine_config engine = ctkd__config_engine(config, dist);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&engine, &session->engine, err);
@@ -599,6 +597,16 @@ void ctkd__session_close(struct ctkd__session *session)
     ctkd__engine_close(&session->engine);
     ctkd__data_close(&session->data);
     free(session);
+}
+
+ctkd_status ctkd__session_peek(struct ctkd__session *session, struct ctkd__batch *next,
+                               ctkd_error *err)
+{
+    struct ctkd__loader *const loader = session->data.train;
+    *next = (struct ctkd__batch){ 0 };
+    if (!session->teacher || !ctkd__loader_settings(loader)->holds_two)
+        return CTKD_OK;
+    return ctkd__loader_peek(loader, next, err);
 }
 
 static ctkd_status open_own_store(struct ctkd__session *session, const char *folder,

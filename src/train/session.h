@@ -62,7 +62,6 @@ struct ctkd__session {
     struct ctkd__training *training, *initial_training; /* initial: NULL without such a stage */
     struct ctkd__method_losses *method_losses, *initial_method_losses; /* NULL without a method */
     struct ctkd__training_step *step, *initial_step;
-    bool looks_ahead; /* ctkd__step_expect is of use: the loader holds two batches */
     struct ctkd__schedule schedule;
     float *logits; /* of an evaluated batch */
 };
@@ -74,6 +73,11 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                struct ctkd__dist *dist, struct ctkd__session **out,
                                ctkd_error *err);
 void ctkd__session_close(struct ctkd__session *session);
+
+/* Where steps look ahead (ctkd__step_expect), the training batch that ctkd__loader_next will give next,
+   or its failure; n is 0 where they do not, and at the end of an epoch. */
+ctkd_status ctkd__session_peek(struct ctkd__session *session, struct ctkd__batch *next,
+                               ctkd_error *err);
 
 /* Opens the store that teacher.store names, if it names one; later steps use it. All ranks call
    it. `note`: how much

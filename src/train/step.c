@@ -268,9 +268,9 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
     free(d);
 }
 
-void ctkd__step_expect(struct ctkd__training_step *d, const struct ctkd__batch *next)
+void ctkd__step_expect(struct ctkd__training_step *d, struct ctkd__batch next)
 {
-    d->teacher.next = next ? *next : (struct ctkd__batch){ 0 };
+    d->teacher.next = next;
 }
 
 size_t ctkd__step_buckets(const struct ctkd__training_step *d)
