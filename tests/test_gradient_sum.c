@@ -47,8 +47,7 @@ static ctkd_status compare(struct ctkd__session *session, struct job *job, ctkd_
                                                 .workers = session->engine.workers,
                                                 .training = session->training,
                                                 .weights = session->weights,
-                                                .first_bytes = job->bytes,
-                                                .bytes = job->bytes };
+                                                .bucket_bytes = job->bytes };
     ctkd_status status = ctkd__gradient_sum_create(&config, &behind, err);
     config.overlap = true;
     if (status == CTKD_OK)

@@ -11,8 +11,10 @@
 #include "util/slice.h"
 #include "util/thread.h"
 
-static const size_t first_bytes_default = 1 << 20, bytes_default = 4 << 20;
-enum { PIECE = 1 << 16 }; /* floats of an exchange, 256 kB: 2 ms at 1 Gbit/s */
+enum {
+    BUCKET_BYTES = 1 << 20,
+    PIECE = 1 << 16 /* floats of an exchange, 256 kB: 2 ms at 1 Gbit/s */
+};
 
 struct ctkd__gradient_sum {
     struct ctkd__gradient_sum_config config;
@@ -42,16 +44,14 @@ static size_t cut(const struct ctkd__gradient_sum_config *config, size_t *begin)
 {
     const struct ctkd__weights *const weights = config->weights;
     const struct ctkd__graph *const graph = weights->graph;
-    const size_t first = config->first_bytes ? config->first_bytes : first_bytes_default;
-    const size_t others = config->bytes ? config->bytes : bytes_default;
+    const size_t least = config->bucket_bytes ? config->bucket_bytes : BUCKET_BYTES;
     size_t count = 0, end = weights->n_values;
     for (int i = graph->n_parameters - 1; i >= 0; i--) {
         if (graph->parameters[i].role > CTKD__ROLE_BIAS)
             continue; /* running statistics are in another block */
         const size_t offset = weights->offsets[i];
-        if (offset > 0 && (end - offset) * sizeof(float) < (count ? others : first))
-            continue;
-        begin[count++] = end = offset;
+        if (offset == 0 || (end - offset) * sizeof(float) >= least)
+            begin[count++] = end = offset;
     }
     return count;
 }

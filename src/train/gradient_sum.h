@@ -4,17 +4,16 @@
  * a power of two, the result equals that of a single rank bit for bit.
  *
  * The sum is made beside the backward pass. The parameters are divided, from the last one on, into
- * buckets of whole parameters: the first of about 1 MB, so that the exchange begins early, the
- * others of about 4 MB. (With the 25 MB of PyTorch's DDP the last bucket of a ResNet-18, which no
- * backward pass is left to hide, would be a third of its gradient; with 4 MB it is 5 %.) Once all
- * slices of the rank have their gradients of a bucket (ctkd__training_report_parts), a thread adds
- * the slices and exchanges the bucket on CTKD__CHANNEL_GRADIENTS. It takes the buckets in order, on
- * all ranks the same, and blocks in each exchange, because message libraries make no progress by
- * themselves. An exchange has at most 256 kB, so that the sums of batch norms, which the backward
- * pass waits for, find their way between. The tree is that of each element alone, so neither the
- * buckets nor the thread change a bit. Whoever needs all of the gradient, such as the check that it
- * is finite, clipping by norm and the update, waits in _finish. Until then the teacher answers the
- * next batch (step_teacher.h).
+ * buckets of whole parameters, of about 1 MB or more: the first is soon complete, and the last one,
+ * which no backward pass is left to hide, is small. (With the 25 MB of PyTorch's DDP it would be a
+ * third of the gradient of a ResNet-18.) Once all slices of the rank have their gradients of a
+ * bucket (ctkd__training_report_parts), a thread adds the slices and exchanges the bucket on
+ * CTKD__CHANNEL_GRADIENTS. It takes the buckets in order, on all ranks the same, and blocks in each
+ * exchange, because message libraries make no progress by themselves. An exchange has at most 256
+ * kB, so that the sums of batch norms, which the backward pass waits for, find their way between.
+ * The tree is that of each element alone, so neither the buckets nor the thread change a bit.
+ * Whoever needs all of the gradient, such as the check that it is finite, clipping by norm and the
+ * update, waits in _finish. Until then the teacher answers the next batch (step_teacher.h).
  *
  * Without `overlap`, or where the transport is not concurrent, _finish makes the sum of all
  * parameters on CTKD__CHANNEL_MAIN.
@@ -31,7 +30,7 @@ struct ctkd__gradient_sum_config { /* borrowed until destroy */
     struct ctkd__training *training;
     const struct ctkd__weights *weights; /* the parameters of the program */
     bool overlap;
-    size_t first_bytes, bytes; /* least size of the first bucket and of the others; 0: as above */
+    size_t bucket_bytes; /* the least size of one; 0: as above */
 };
 
 struct ctkd__gradient_sum;
