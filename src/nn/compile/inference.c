@@ -32,15 +32,22 @@ static size_t chunk_of(const struct ctkd__graph *graph)
     return chunk;
 }
 
+/* The slices of a batch, of which `own` from `first` on are computed here. */
+struct slices {
+    size_t count, first, own;
+};
+
 struct ctkd__inference {
     struct ctkd__lowering lowering; /* of chunks of lowering.images */
     char *constants;
     size_t constants_bytes;
     bool is_protected; /* constants are read-only memory */
 
-    size_t slices, first_slice, own_slices; /* without slices 0, 0, 1 */
+    struct slices config_slices; /* as configured */
 
-    size_t n, part;       /* of the present run: images, images that a worker claims at once */
+    /* Of the present run. */
+    struct slices slices;
+    size_t n, part;       /* images, images that a worker claims at once */
     size_t parts_of_each; /* slice, at most */
     const float *x;
     float *logits;
@@ -220,6 +227,13 @@ static ctkd_status lower(struct ctkd__lowering *l, const struct ctkd__inference_
     return status;
 }
 
+static struct slices slices_of(const struct ctkd__inference_config *config)
+{
+    const size_t count = config->slices ? config->slices : 1;
+    const size_t own = count / ctkd__dist_size(config->dist);
+    return (struct slices){ count, own * ctkd__dist_rank(config->dist), own };
+}
+
 ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
                                    const struct ctkd__inference_config *config,
                                    struct ctkd__inference **out, ctkd_error *err)
@@ -242,9 +256,7 @@ ctkd_status ctkd__inference_create(const struct ctkd__graph *graph,
                                  .no_logits = config->no_logits || graph->output < 0,
                                  .images = config->chunk ? config->chunk : chunk_of(graph) };
     inf->lowering.call_images = inf->lowering.images;
-    inf->slices = config->slices;
-    inf->own_slices = config->slices ? config->slices / ctkd__dist_size(config->dist) : 1;
-    inf->first_slice = inf->own_slices * ctkd__dist_rank(config->dist);
+    inf->config_slices = slices_of(config);
     ctkd_status status = lower(&inf->lowering, config, err);
     if (!status)
         status = allocate(inf);
@@ -328,10 +340,10 @@ static void run_chunk(struct ctkd__worker_view *v)
     }
 }
 
-/* Where the rank's slice i begins; without slices all images form one. */
+/* Where own slice i begins. */
 static size_t slice_at(const struct ctkd__inference *inf, size_t i)
 {
-    return inf->slices ? ctkd__slice_begin(inf->n, inf->slices, inf->first_slice + i) : i * inf->n;
+    return ctkd__slice_begin(inf->n, inf->slices.count, inf->slices.first + i);
 }
 
 static void run_worker(void *context, size_t worker)
@@ -339,7 +351,7 @@ static void run_worker(void *context, size_t worker)
     struct ctkd__inference *const inf = context;
     for (;;) {
         const size_t claim = atomic_fetch_add(&inf->next, 1), i = claim / inf->parts_of_each;
-        if (i >= inf->own_slices)
+        if (i >= inf->slices.own)
             return;
         const size_t first = slice_at(inf, i) + claim % inf->parts_of_each * inf->part;
         const size_t end = slice_at(inf, i + 1);
@@ -361,13 +373,13 @@ static void run_worker(void *context, size_t worker)
 /* Divides the images of the present run into parts and prepares calls of that many images. */
 static ctkd_status divide(struct ctkd__inference *inf, ctkd_error *err)
 {
-    const size_t chunk = inf->lowering.images;
-    const size_t shares = inf->slices ? inf->slices : ctkd__lowering_workers(&inf->lowering);
-    const size_t share = (inf->n + shares - 1) / shares;
+    const size_t chunk = inf->lowering.images, workers = ctkd__lowering_workers(&inf->lowering);
+    const size_t slice = (inf->n + inf->slices.count - 1) / inf->slices.count;
+    const size_t share = inf->slices.count > 1 ? slice : (inf->n + workers - 1) / workers;
     inf->part = share < chunk ? share : chunk;
-    inf->parts_of_each = ((inf->slices ? share : inf->n) + inf->part - 1) / inf->part;
+    inf->parts_of_each = (slice + inf->part - 1) / inf->part;
     ctkd_status status = ctkd__inference_prepare(inf, inf->part, err);
-    for (size_t i = 0; i < inf->own_slices && !status; i++) {
+    for (size_t i = 0; i < inf->slices.own && !status; i++) {
         const size_t rest = (slice_at(inf, i + 1) - slice_at(inf, i)) % inf->part;
         if (rest)
             status = ctkd__inference_prepare(inf, rest, err);
@@ -375,14 +387,15 @@ static ctkd_status divide(struct ctkd__inference *inf, ctkd_error *err)
     return status;
 }
 
-ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, const float *x,
-                                        float *logits, float *const *outputs, ctkd_error *err)
+static ctkd_status run(struct ctkd__inference *inf, struct slices slices, size_t n, const float *x,
+                       float *logits, float *const *outputs, ctkd_error *err)
 {
     if (n == 0)
         return ctkd__fail(err, CTKD_EINVAL, "inference: found 0 images, expected at least 1");
     if (!logits && !inf->lowering.no_logits)
         return ctkd__fail(err, CTKD_EINVAL,
                           "inference: logits: found NULL, expected room for them");
+    inf->slices = slices;
     inf->n = n;
     const ctkd_status status = divide(inf, err);
     if (status)
@@ -394,27 +407,26 @@ ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, c
     return ctkd__lowering_run(&inf->lowering, run_worker, inf, err);
 }
 
-size_t ctkd__inference_references(const struct ctkd__inference *inf,
-                                  char first[CTKD__REFERENCE_BYTES])
+ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, const float *x,
+                                        float *logits, float *const *outputs, ctkd_error *err)
 {
-    return ctkd__lowering_references(&inf->lowering, first);
+    return run(inf, inf->config_slices, n, x, logits, outputs, err);
 }
 
 ctkd_status ctkd__inference_run(struct ctkd__inference *inf, size_t n, const float *x,
                                 float *logits, ctkd_error *err)
 {
-    return ctkd__inference_run_outputs(inf, n, x, logits, NULL, err);
+    return run(inf, inf->config_slices, n, x, logits, NULL, err);
 }
 
 ctkd_status ctkd__inference_run_here(struct ctkd__inference *inf, size_t n, const float *x,
                                      float *logits, ctkd_error *err)
 {
-    const size_t slices = inf->slices, first = inf->first_slice, own = inf->own_slices;
-    inf->slices = inf->first_slice = 0;
-    inf->own_slices = 1;
-    const ctkd_status status = ctkd__inference_run(inf, n, x, logits, err);
-    inf->slices = slices;
-    inf->first_slice = first;
-    inf->own_slices = own;
-    return status;
+    return run(inf, (struct slices){ 1, 0, 1 }, n, x, logits, NULL, err);
+}
+
+size_t ctkd__inference_references(const struct ctkd__inference *inf,
+                                  char first[CTKD__REFERENCE_BYTES])
+{
+    return ctkd__lowering_references(&inf->lowering, first);
 }
