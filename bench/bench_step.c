@@ -228,29 +228,21 @@ static void open_store(struct rig *rig, const struct arguments *a)
 {
     ctkd_error err;
     char path[64];
-    struct ctkd__teacher_store *const store = calloc(1, sizeof *store);
     uint64_t *const views = calloc(a->batch, sizeof *views);
-    const size_t image = a->channels * a->side * a->side;
+    const struct ctkd__network_info images = { .channels = a->channels,
+                                               .height = a->side,
+                                               .width = a->side };
+    const struct ctkd__teacher_store_args args = {
+        .teacher = &rig->teacher, .engine = &rig->engine, .images = &images, .classes = a->classes
+    };
     const struct ctkd__logit_shape shape = { a->batch, 1, a->classes, false };
     snprintf(path, sizeof path, "bench_step-%ld.logits", (long)getpid());
-    if (!store || !views)
+    if (!views)
         stop("out of memory");
-    *store = (struct ctkd__teacher_store){ .teacher = &rig->teacher,
-                                           .views = 1,
-                                           .classes = a->classes,
-                                           .image = image,
-                                           .share = a->batch,
-                                           .missing = calloc(a->batch, sizeof *store->missing),
-                                           .mine = calloc(a->batch, sizeof *store->mine),
-                                           .x = malloc(a->batch * image * sizeof *store->x),
-                                           .logits = malloc(a->batch * a->classes * sizeof(float)),
-                                           .row = malloc((a->classes + 1) * sizeof(float)) };
-    if (!store->missing || !store->mine || !store->x || !store->logits || !store->row)
-        stop("out of memory");
-    must(ctkd__logit_file_create(path, "bench 1\n", &shape, &store->file, &err), &err);
+    must(ctkd__teacher_store_create(&args, 1, false, &rig->store, &err), &err);
+    must(ctkd__logit_file_create(path, "bench 1\n", &shape, &rig->store->file, &err), &err);
     unlink(path);
     rig->batch.views = views;
-    rig->store = store;
 }
 
 static void open_rig(struct rig *rig, const struct arguments *a)

@@ -201,6 +201,30 @@ static ctkd_status allocate(struct ctkd__teacher_store *store, bool sealed, ctkd
                : ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
 }
 
+ctkd_status ctkd__teacher_store_create(const struct ctkd__teacher_store_args *args, size_t views,
+                                       bool sealed, struct ctkd__teacher_store **out,
+                                       ctkd_error *err)
+{
+    *out = NULL;
+    struct ctkd__teacher_store *const store = calloc(1, sizeof *store);
+    if (!store)
+        return ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
+    store->teacher = args->teacher;
+    store->loader = args->loader;
+    store->dist = args->engine->dist;
+    store->views = views;
+    store->classes = args->classes;
+    store->image = args->images->channels * args->images->height * args->images->width;
+    store->share = PROBES * ctkd__workers_count(args->engine->workers);
+    store->wait_ns = wait_limit_ns;
+    const ctkd_status status = allocate(store, sealed, err);
+    if (status == CTKD_OK)
+        *out = store;
+    else
+        ctkd__teacher_store_close(store);
+    return status;
+}
+
 /* The first key of the header in which another file, of a teacher and data of the same names,
    differs; the digest of the answers comes last, since it changes with most of the others. NULL:
    `entry` is no such file. */
@@ -321,21 +345,12 @@ ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args
         snprintf(note, CTKD__STORE_NOTE, "not used: %s", why);
         return CTKD_OK;
     }
-    struct ctkd__teacher_store *const store = calloc(1, sizeof *store);
-    if (!store)
-        return ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
-    store->teacher = args->teacher;
-    store->loader = args->loader;
-    store->dist = args->engine->dist;
     const size_t numbered = ctkd__loader_views(args->loader);
-    store->views = numbered                                       ? numbered
-                   : ctkd__loader_settings(args->loader)->augment ? args->epochs
-                                                                  : 1;
-    store->classes = args->classes;
-    store->image = args->images->channels * args->images->height * args->images->width;
-    store->share = PROBES * ctkd__workers_count(args->engine->workers);
-    store->wait_ns = wait_limit_ns;
-    ctkd_status status = allocate(store, numbered == 0, err);
+    const size_t views = numbered                                       ? numbered
+                         : ctkd__loader_settings(args->loader)->augment ? args->epochs
+                                                                        : 1;
+    struct ctkd__teacher_store *store;
+    ctkd_status status = ctkd__teacher_store_create(args, views, numbered == 0, &store, err);
     if (status == CTKD_OK)
         status = open_file(store, args, note, err);
     if (status == CTKD_OK && store->file)

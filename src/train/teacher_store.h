@@ -61,6 +61,11 @@ bool ctkd__teacher_store_asked(const char *folder);
 ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args,
                                      struct ctkd__teacher_store **out, char note[CTKD__STORE_NOTE],
                                      ctkd_error *err);
+/* A store that still has no file, of `views` views of each image; `sealed` as ctkd__logit_shape.sealed.
+   Reads teacher, engine, loader, images and classes of `args`. Only _open and a benchmark call it. */
+ctkd_status ctkd__teacher_store_create(const struct ctkd__teacher_store_args *args, size_t views,
+                                       bool sealed, struct ctkd__teacher_store **out,
+                                       ctkd_error *err);
 void ctkd__teacher_store_close(struct ctkd__teacher_store *store);
 
 /* Counts of images; calls add to them. */
