@@ -16,6 +16,8 @@
 #include "nn/engine.h"
 #include "support/recording_builder.h"
 #include "train/pool.h"
+#include "util/clock.h"
+#include "util/median.h"
 
 enum { N = 64, K = 100, SAMPLES = 50000, ROUNDS = 15 };
 
@@ -35,19 +37,6 @@ static const struct pair {
     { "resnet56 -> resnet20", small, small },
     { "resnet32x4 -> resnet8x4", student_x4, student_x4 },
 };
-
-static double now_ms(void)
-{
-    struct timespec time;
-    (void)timespec_get(&time, TIME_UTC);
-    return (double)time.tv_sec * 1e3 + (double)time.tv_nsec * 1e-6;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void *room(size_t count, size_t bytes)
 {
@@ -124,17 +113,16 @@ static int time_eval(const ctkd_loss_def *def, const void *config, const ctkd_lo
 {
     double ms[ROUNDS], cpu = 1e30;
     for (size_t i = 0; i < ROUNDS; i++) {
-        const double start = now_ms();
+        const double start = ctkd__clock_seconds();
         const clock_t cpu_start = clock();
         if (def->eval(config, args) != CTKD_OK)
             return 1;
         const double spent = (double)(clock() - cpu_start) * 1e3 / CLOCKS_PER_SEC;
-        ms[i] = now_ms() - start;
+        ms[i] = 1e3 * (ctkd__clock_seconds() - start);
         cpu = spent < cpu ? spent : cpu;
     }
-    qsort(ms, ROUNDS, sizeof ms[0], compare);
-    printf("%s, %s, %zu threads: %.2f ms (median %.2f", def->name, pair, threads, ms[0],
-           ms[ROUNDS / 2]);
+    const double median = ctkd__sort_median(ROUNDS, ms);
+    printf("%s, %s, %zu threads: %.2f ms (median %.2f", def->name, pair, threads, ms[0], median);
     if (threads == 1) /* clock() may leave out what other threads used a moment ago */
         printf(", processor %.2f", cpu);
     printf(")\n");
@@ -182,9 +170,9 @@ static void count(void *context, size_t m, size_t n, size_t k, const float *a, s
                   size_t a_column, const float *b, size_t b_row, size_t b_column, float *out)
 {
     struct counted *c = context;
-    const double start = now_ms();
+    const double start = ctkd__clock_seconds();
     c->inner->multiply(c->inner->context, m, n, k, a, a_row, a_column, b, b_row, b_column, out);
-    c->seconds += (now_ms() - start) * 1e-3;
+    c->seconds += ctkd__clock_seconds() - start;
     c->operations += 2.0 * (double)m * (double)n * (double)k;
 }
 

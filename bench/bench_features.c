@@ -12,6 +12,7 @@
 #include "nn/kernels/kernels.h"
 #include "nn/profile.h"
 #include "util/clock.h"
+#include "util/median.h"
 
 enum { N = 8, HW = 256, C = 116, REPEATS = 41 };
 
@@ -81,12 +82,6 @@ static void run_scale_by_gate(const struct bench *b)
     b->kernels->features->scale_by_gate(extent_of(b), b->a, b->b, b->blocks, 3, NULL, b->y);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median of the ratios of neighbouring runs, because other programs slow both alike. */
 static void compare(const struct bench *b, const char *name, void (*run)(const struct bench *b))
 {
@@ -98,8 +93,8 @@ static void compare(const struct bench *b, const char *name, void (*run)(const s
         run(b);
         ratios[i] = (double)(ctkd__clock_ns() - middle) / (double)(middle - start);
     }
-    qsort(ratios, REPEATS, sizeof *ratios, by_value);
-    printf("%-10s %-28s %6.2f copies\n", b->kernels->name, name, ratios[REPEATS / 2]);
+    printf("%-10s %-28s %6.2f copies\n", b->kernels->name, name,
+           ctkd__sort_median(REPEATS, ratios));
 }
 
 /* A slice of C channels from `first` on, of twice as many; or a shuffle of two halves. */

@@ -11,14 +11,9 @@
 #include "config/arguments.h"
 #include "train/session.h"
 #include "util/clock.h"
+#include "util/median.h"
 
 enum { STEPS = 4, ROUNDS_MAX = 101 };
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* The next batch; starts a new epoch when one has ended. */
 static ctkd_status next(struct ctkd__loader *loader, uint64_t *epoch, struct ctkd__batch *batch,
@@ -97,14 +92,12 @@ static ctkd_status measure(struct ctkd__session *session, int rounds, ctkd_error
         return status;
     const double step_waited =
         1e-9 * (double)(ctkd__loader_waited_ns(session->data.train) - waited) / (rounds * STEPS);
-    qsort(fixed, (size_t)rounds, sizeof *fixed, by_value);
-    qsort(files, (size_t)rounds, sizeof *files, by_value);
-    qsort(loading, (size_t)rounds, sizeof *loading, by_value);
-    const double step = files[rounds / 2];
-    printf("step, one batch        %9.2f ms\n", 1e3 * fixed[rounds / 2]);
-    printf("step, files            %9.2f ms (%.3f times)\n", 1e3 * step, step / fixed[rounds / 2]);
-    printf("  decoding and views   %9.2f ms (%.2f %%)\n", 1e3 * loading[rounds / 2],
-           100 * loading[rounds / 2] / step);
+    const double one = ctkd__sort_median((size_t)rounds, fixed);
+    const double step = ctkd__sort_median((size_t)rounds, files);
+    const double decoding = ctkd__sort_median((size_t)rounds, loading);
+    printf("step, one batch        %9.2f ms\n", 1e3 * one);
+    printf("step, files            %9.2f ms (%.3f times)\n", 1e3 * step, step / one);
+    printf("  decoding and views   %9.2f ms (%.2f %%)\n", 1e3 * decoding, 100 * decoding / step);
     printf("  waiting for files    %9.2f ms (%.2f %%)\n", 1e3 * step_waited,
            100 * step_waited / step);
     return CTKD_OK;

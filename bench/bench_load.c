@@ -11,26 +11,16 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/median.h"
 #include "weights/weights_file.h"
 
 enum { ROUNDS = 7 };
-
-static double now_ms(void)
-{
-    return 1e3 * ctkd__clock_seconds();
-}
 
 static double peak_bytes(void)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return (double)usage.ru_maxrss * 1024;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static int run(const char *path)
@@ -45,19 +35,19 @@ static int run(const char *path)
     }
     const double before = peak_bytes(), size = (double)info.st_size;
     for (int i = 0; i < ROUNDS; i++) {
-        const double begin = now_ms();
+        const double begin = ctkd__clock_seconds();
         if (ctkd__weights_file_read(path, &file, &err) != CTKD_OK) {
             fprintf(stderr, "%s\n", err.message);
             return 1;
         }
-        times[i] = now_ms() - begin;
+        times[i] = 1e3 * (ctkd__clock_seconds() - begin);
         if (i == 0)
             memory = peak_bytes() - before;
         ctkd__weights_file_fini(&file);
     }
-    qsort(times, ROUNDS, sizeof *times, by_value);
+    const double median = ctkd__sort_median(ROUNDS, times);
     printf("%-40s %8.1f MB  %8.1f ms (least %.1f)  memory %.2f of its size\n", path, size * 1e-6,
-           times[ROUNDS / 2], times[0], memory / size);
+           median, times[0], memory / size);
     return 0;
 }
 

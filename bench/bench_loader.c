@@ -8,17 +8,7 @@
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "util/clock.h"
-
-static double now_ms(void)
-{
-    return 1e3 * ctkd__clock_seconds();
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+#include "util/median.h"
 
 /* Median over epochs of the time per batch while nothing else runs: the loader's own speed. */
 static int run(const char *what, const struct ctkd__dataset *dataset,
@@ -34,17 +24,16 @@ static int run(const char *what, const struct ctkd__dataset *dataset,
     double times[EPOCHS], first = 0;
     for (int e = 0; e < EPOCHS; e++) {
         struct ctkd__batch batch;
-        const double begin = now_ms();
+        const double begin = ctkd__clock_seconds();
         ctkd__loader_start(loader, (uint64_t)e + 1, 0);
         for (size_t b = 0; ctkd__loader_next(loader, &batch, &err) == CTKD_OK && batch.n; b++)
             if (b == 0)
-                first = now_ms() - begin;
-        times[e] = (now_ms() - begin) / (double)ctkd__loader_batches(loader);
+                first = 1e3 * (ctkd__clock_seconds() - begin);
+        times[e] = 1e3 * (ctkd__clock_seconds() - begin) / (double)ctkd__loader_batches(loader);
     }
-    qsort(times, EPOCHS, sizeof *times, by_value);
     printf("%-22s %zu x %zux%zux%zu  %.3f ms a batch (first of an epoch %.3f ms)\n", what,
            config.batch, ctkd__loader_channels(loader), ctkd__loader_height(loader),
-           ctkd__loader_width(loader), times[EPOCHS / 2], first);
+           ctkd__loader_width(loader), ctkd__sort_median(EPOCHS, times), first);
     ctkd__loader_destroy(loader);
     return 0;
 }
@@ -54,13 +43,13 @@ int main(int argc, char **argv)
     const char *spec = argc > 1 ? argv[1] : "fashion-mnist";
     struct ctkd__dataset *dataset;
     ctkd_error err;
-    const double begin = now_ms();
+    const double begin = ctkd__clock_seconds();
     if (ctkd__dataset_open(spec, NULL, &dataset, &err) != CTKD_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }
-    printf("open %s: %.0f ms, %zu + %zu images\n", dataset->name, now_ms() - begin,
-           dataset->train.count, dataset->test.count);
+    printf("open %s: %.0f ms, %zu + %zu images\n", dataset->name,
+           1e3 * (ctkd__clock_seconds() - begin), dataset->train.count, dataset->test.count);
     struct ctkd__loader_config config = { .batch = argc > 2 ? strtoul(argv[2], NULL, 10) : 64,
                                           .crop_padding = 4 };
     for (size_t c = 0; c < CTKD__CHANNELS_MAX; c++) {

@@ -5,27 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ctkd/ctkd.h"
+#include "util/clock.h"
+#include "util/median.h"
 
 enum { N = 256, K_MAX = 1000, ROUNDS = 51 };
 
 static float s[N * K_MAX], t[N * K_MAX], ds[N * K_MAX];
 static int32_t labels[N];
-
-static double now_us(void)
-{
-    struct timespec time;
-    (void)timespec_get(&time, TIME_UTC);
-    return (double)time.tv_sec * 1e6 + (double)time.tv_nsec * 1e-3;
-}
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static int measure(const ctkd_loss_def *def, size_t k)
 {
@@ -53,14 +41,14 @@ static int measure(const ctkd_loss_def *def, size_t k)
         return 1;
     ctkd_options_defaults(def->options, config);
     for (size_t i = 0; i < ROUNDS; i++) {
-        const double start = now_us();
+        const double start = ctkd__clock_seconds();
         if (def->eval(config, &args) != CTKD_OK)
             return 1;
-        us[i] = now_us() - start;
+        us[i] = 1e6 * (ctkd__clock_seconds() - start);
     }
     free(workspace);
-    qsort(us, ROUNDS, sizeof us[0], compare);
-    printf("%s %dx%zu: %.1f us (median %.1f)\n", def->name, N, k, us[0], us[ROUNDS / 2]);
+    const double median = ctkd__sort_median(ROUNDS, us);
+    printf("%s %dx%zu: %.1f us (median %.1f)\n", def->name, N, k, us[0], median);
     return 0;
 }
 
@@ -69,13 +57,13 @@ static int measure_cross_entropy(size_t k)
     double us[ROUNDS];
     float loss;
     for (size_t i = 0; i < ROUNDS; i++) {
-        const double start = now_us();
+        const double start = ctkd__clock_seconds();
         if (ctkd_cross_entropy(N, k, s, labels, &loss, ds) != CTKD_OK)
             return 1;
-        us[i] = now_us() - start;
+        us[i] = 1e6 * (ctkd__clock_seconds() - start);
     }
-    qsort(us, ROUNDS, sizeof us[0], compare);
-    printf("cross-entropy %dx%zu: %.1f us (median %.1f)\n", N, k, us[0], us[ROUNDS / 2]);
+    const double median = ctkd__sort_median(ROUNDS, us);
+    printf("cross-entropy %dx%zu: %.1f us (median %.1f)\n", N, k, us[0], median);
     return 0;
 }
 

@@ -12,17 +12,12 @@
 #include "data/picture/resize.h"
 #include "util/clock.h"
 #include "util/file.h"
+#include "util/median.h"
 
 enum { SIDE = 224, SHORT_SIDE = 256, FILES_MAX = 100000, ROUNDS_MAX = 101 };
 
 static struct ctkd__picture_file files[FILES_MAX];
 static size_t count;
-
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void read_folder(const char *folder)
 {
@@ -85,8 +80,7 @@ static int run(const char *what, bool train, bool partial, bool simd, int rounds
         if (r >= 0)
             rates[r] = (double)count / (ctkd__clock_seconds() - begin);
     }
-    qsort(rates, (size_t)rounds, sizeof *rates, by_value);
-    printf("%-26s %8.1f images/s\n", what, rates[rounds / 2]);
+    printf("%-26s %8.1f images/s\n", what, ctkd__sort_median((size_t)rounds, rates));
     ctkd__picture_reader_destroy(rig.reader);
     ctkd__resizer_destroy(rig.resizer);
     return 0;

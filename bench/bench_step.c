@@ -21,6 +21,7 @@
 #include "nn/models/models.h"
 #include "train/step.h"
 #include "util/clock.h"
+#include "util/median.h"
 
 struct pair {
     const char *name, *teacher, *student;
@@ -269,11 +270,6 @@ static void open_rig(struct rig *rig, const struct arguments *a)
         open_store(rig, a);
 }
 
-static double now_ms(void)
-{
-    return 1e-6 * (double)ctkd__clock_ns();
-}
-
 static size_t step_number;
 
 static void step(struct rig *rig, const struct arguments *a, float *logits)
@@ -288,15 +284,9 @@ static void step(struct rig *rig, const struct arguments *a, float *logits)
         stop("a step of mode hits asked the teacher");
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 int main(int argc, char **argv)
 {
-    const double begin = now_ms();
+    const double begin = ctkd__clock_seconds();
     const struct arguments a = parse(argc, argv);
     struct rig rig;
     open_rig(&rig, &a);
@@ -305,28 +295,26 @@ int main(int argc, char **argv)
     if (!logits || !ms)
         stop("out of memory");
     step(&rig, &a, logits);
-    const double first = now_ms() - begin;
+    const double first = ctkd__clock_seconds() - begin;
     for (size_t i = 0; i < a.warmup; i++)
         step(&rig, &a, logits);
     if (rig.engine.profile)
         ctkd__profile_reset(rig.engine.profile);
     for (size_t i = 0; i < a.steps; i++) {
-        const double start = now_ms();
+        const double start = ctkd__clock_seconds();
         step(&rig, &a, logits);
-        ms[i] = now_ms() - start;
+        ms[i] = 1e3 * (ctkd__clock_seconds() - start);
     }
-    qsort(ms, a.steps, sizeof *ms, ascending);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    const double median = ms[a.steps / 2];
+    const double median = ctkd__sort_median(a.steps, ms);
     printf("{\"pair\": \"%s\", \"batch\": %zu, \"channels\": %zu, \"mode\": \"%s\", \"threads\": "
            "%zu, \"isa\": \"%s\", "
            "\"conv\": \"%s\", \"ms_median\": %.2f, \"ms_min\": %.2f, \"img_per_s\": %.0f, "
            "\"first_step_s\": %.3f, \"teacher_mib\": %.1f, \"student_mib\": %.1f, "
            "\"peak_rss_mib\": %ld}\n",
            a.pair->name, a.batch, a.channels, a.mode, ctkd__workers_count(rig.engine.workers),
-           rig.engine.kernels->name, a.conv, median, ms[0], 1e3 * (double)a.batch / median,
-           1e-3 * first,
+           rig.engine.kernels->name, a.conv, median, ms[0], 1e3 * (double)a.batch / median, first,
            rig.teacher.training    ? (double)ctkd__training_bytes(rig.teacher.training) / 1048576
            : rig.teacher.inference ? (double)ctkd__inference_bytes(rig.teacher.inference) / 1048576
                                    : 0,

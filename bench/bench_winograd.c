@@ -15,6 +15,7 @@
 
 #include "nn/kernels/kernels.h"
 #include "util/clock.h"
+#include "util/median.h"
 
 enum { MAX_THREADS = 2, SLICES = 5, SAMPLES = 300 };
 enum direction { FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS, DIRECTIONS };
@@ -204,12 +205,6 @@ static double sampled_error(const struct job *job)
     return sqrt(difference / norm);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* GFLOP/s of all threads together, median over the slices; *error is of the first thread's result.
  */
 static double measure(const struct job *proto, int threads, double *error)
@@ -233,13 +228,12 @@ static double measure(const struct job *proto, int threads, double *error)
         for (int slice = 0; slice < SLICES; slice++)
             rate[slice] += jobs[i].rate[slice];
     }
-    qsort(rate, SLICES, sizeof *rate, by_value);
     *error = sampled_error(&jobs[0]);
     for (int i = 0; i < threads; i++)
         job_end(&jobs[i]);
     pthread_barrier_destroy(&barrier);
     const struct ctkd__winograd_shape *s = &proto->shape;
-    return rate[SLICES / 2] * 18e-9 * (double)(proto->n * s->c * s->o * s->h * s->w);
+    return ctkd__sort_median(SLICES, rate) * 18e-9 * (double)(proto->n * s->c * s->o * s->h * s->w);
 }
 
 static void bench(const struct isa *isa, const size_t shape[3], const struct options *options)

@@ -1,19 +1,12 @@
 #include "cli/examination.h"
 
-#include <stdlib.h>
-
 #include "run/loop.h"
 #include "util/clock.h"
+#include "util/median.h"
 
 /* How many steps are made, and for how many seconds at most; the first is not timed. */
 enum { STEPS = 9 };
 static const double step_seconds = 20;
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* A step and the word by which all ranks stop behind the same one, as that of a run. */
 static ctkd_status try_step(struct ctkd__session *session, const struct ctkd__batch *batch,
@@ -60,11 +53,12 @@ static ctkd_status try_steps(struct ctkd__session *session, struct ctkd__examina
             out->first = report;
         session->state.epoch_step = n;
     }
+    if (status != CTKD_OK)
+        return status;
     const size_t skip = n > 1 ? 1 : 0; /* the first one also touches all memory */
-    qsort(times + skip, n - skip, sizeof *times, compare_doubles);
-    out->cost.step = times[skip + (n - skip) / 2];
+    out->cost.step = ctkd__sort_median(n - skip, times + skip);
     ctkd__rank_trial_steps(session->dist, counts, n, &out->ranks);
-    return status;
+    return CTKD_OK;
 }
 
 ctkd_status ctkd__examine(struct ctkd__session *session, struct ctkd__examination *out,

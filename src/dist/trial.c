@@ -5,15 +5,10 @@
 #include "dist/sum.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/median.h"
 
 enum { TIMES = 6, WORDS = 100 };
 static const double seconds_max = 2;
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* What is repeated: the sum of a block or, without one, gathers of a word in a row. One of these
    alone may find the words of the others already there. */
@@ -62,8 +57,7 @@ static ctkd_status repeat(const struct trial *t, struct ctkd__dist_trial *out, c
             (double)(ctkd__dist_counts(t->dist, CTKD__CHANNEL_MAIN).bytes - before) / exchanges;
     }
     const size_t skip = n > 1 ? 1 : 0; /* the first one also touches memory and opens connections */
-    qsort(times + skip, n - skip, sizeof *times, compare_doubles);
-    out->seconds = times[skip + (n - skip) / 2];
+    out->seconds = ctkd__sort_median(n - skip, times + skip);
     out->repeated = n - skip;
     return CTKD_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "ctkd/random.h"
+#include "util/median.h"
 
 enum { EXACT_MAX = 30 };
 
@@ -157,12 +158,6 @@ struct ctkd__interval ctkd__t_interval(const double *x, size_t n, double coverag
     return (struct ctkd__interval){ s.mean - half, s.mean + half };
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Means of resamples; draw d of the bootstrap takes its words from the blocks of major d. */
 static void resample(const double *x, size_t n, size_t draws, uint64_t seed, double *means)
 {
@@ -214,7 +209,7 @@ ctkd_status ctkd__bca_interval(const double *x, size_t n, double coverage, size_
     if (!means)
         return CTKD_ENOMEM;
     resample(x, n, draws, seed, means);
-    qsort(means, draws, sizeof *means, by_value);
+    ctkd__sort_doubles(draws, means);
     double below = 0;
     for (size_t d = 0; d < draws; d++)
         below += means[d] < s.mean ? 1.0 : means[d] > s.mean ? 0.0 : 0.5;
@@ -300,7 +295,8 @@ struct ranked {
 
 static int by_p(const void *a, const void *b)
 {
-    return by_value(&((const struct ranked *)a)->p, &((const struct ranked *)b)->p);
+    const double x = ((const struct ranked *)a)->p, y = ((const struct ranked *)b)->p;
+    return (x > y) - (x < y);
 }
 
 ctkd_status ctkd__holm(double *p, size_t n)
