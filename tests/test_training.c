@@ -90,7 +90,7 @@ static int build_preactivation(struct ctkd__graph *g)
 
 static int build_pooled(struct ctkd__graph *g)
 {
-    int x = ctkd__graph_input(g, 3, 13, 11);
+    int x = ctkd__graph_batch_norm(g, ctkd__graph_input(g, 3, 13, 11), "n0"); /* it needs no dx */
     x = ctkd__graph_relu(g, ctkd__graph_batch_norm(g, conv1(g, x, "a", 20, 1), "na"));
     x = ctkd__graph_max_pool(g, x, &(struct ctkd__pool_args){ 2, 2, { 0, 1 }, false });
     x = ctkd__graph_relu(g, conv3(g, x, "b", 16, 1));

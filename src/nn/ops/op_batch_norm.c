@@ -182,10 +182,8 @@ static void norm_backward(const struct ctkd__worker_view *v)
     }
     if (stored) /* before dx may overwrite g */
         ctkd__view_add_gradient(v, op->dr, op->masked);
-    if (op->dx.out == CTKD__NO_BUFFER) {
-        ctkd__view_meet(v);
-        return;
-    }
+    if (op->dx.out == CTKD__NO_BUFFER)
+        return; /* the sums of other slices are for dx alone */
     ctkd__view_share_sums(v, op->backward_sums, 2 * channels * sizeof *op->backward_sums);
     norm_backward_coefficients(v, &k, channels);
     v->kernels->norm_backward_apply(
