@@ -81,13 +81,9 @@ static struct result result_of(const struct ctkd__session *session)
     append(&result, state->velocity, session->weights->n_values);
     if (state->n_method_state)
         append(&result, state->method_state, state->n_method_state);
-    float *values, *gradient;
-    const size_t n = state->temperature
-                         ? ctkd_temperature_parameters(state->temperature, &values, &gradient)
-                         : 0;
-    if (n) {
-        append(&result, values, n);
-        append(&result, state->temperature_velocity, n);
+    if (state->n_theta) {
+        append(&result, state->theta, state->n_theta);
+        append(&result, state->temperature_velocity, state->n_theta);
     }
     return result;
 }

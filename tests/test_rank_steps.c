@@ -54,10 +54,8 @@ static void keep_state(const struct ctkd__run_state *state, struct outcome *out)
     append(out, state->method_state, state->n_method_state);
     if (!state->temperature)
         return;
-    float *values, *gradient;
-    const size_t n = ctkd_temperature_parameters(state->temperature, &values, &gradient);
-    append(out, values, n);
-    append(out, state->temperature_velocity, n);
+    append(out, state->theta, state->n_theta);
+    append(out, state->temperature_velocity, state->n_theta);
     append(out, state->tau_counts, CTKD__TAU_BINS);
 }
 

@@ -45,14 +45,11 @@ static size_t blocks_of(struct ctkd__session *session, struct saved_block *block
         (struct saved_block){ "buffers", weights->buffers, weights->n_buffers, LAYOUT_BUFFERS };
     blocks[n++] =
         (struct saved_block){ "velocity", state->velocity, weights->n_values, LAYOUT_VALUES };
-    float *values, *gradient;
-    const size_t parameters =
-        state->temperature ? ctkd_temperature_parameters(state->temperature, &values, &gradient)
-                           : 0;
-    if (parameters) {
-        blocks[n++] = (struct saved_block){ "temperature", values, parameters, LAYOUT_PLAIN };
+    if (state->n_theta) {
+        blocks[n++] =
+            (struct saved_block){ "temperature", state->theta, state->n_theta, LAYOUT_PLAIN };
         blocks[n++] = (struct saved_block){ "temperature_velocity", state->temperature_velocity,
-                                            parameters, LAYOUT_PLAIN };
+                                            state->n_theta, LAYOUT_PLAIN };
     }
     if (session->config->temperature.kind == CTKD_TEMPERATURE_INSTANCE && state->temperature)
         blocks[n++] =
@@ -85,9 +82,9 @@ static size_t blocks_of(struct ctkd__session *session, struct saved_block *block
     X(sums.tau_min, float)                                                                         \
     X(sums.tau_max, float)                                                                         \
     X(sums.seconds, double)                                                                        \
-    X(sums.teacher_hits, uint64_t)                                                                 \
-    X(sums.teacher_misses, uint64_t)                                                               \
-    X(sums.teacher_damaged, uint64_t)                                                              \
+    X(sums.teacher.hits, size_t)                                                                   \
+    X(sums.teacher.misses, size_t)                                                                 \
+    X(sums.teacher.damaged, size_t)                                                                \
     X(best_top1, double)                                                                           \
     X(best_dev_top1, double)                                                                       \
     X(best_epoch, uint64_t)                                                                        \

@@ -213,9 +213,7 @@ static void add_report(struct ctkd__epoch_sums *sums, size_t n,
     sums->tau_min = first ? report->tau_min : fminf(sums->tau_min, report->tau_min);
     sums->tau_max = first ? report->tau_max : fmaxf(sums->tau_max, report->tau_max);
     sums->seconds += seconds;
-    sums->teacher_hits += report->teacher.hits;
-    sums->teacher_misses += report->teacher.misses;
-    sums->teacher_damaged += report->teacher.damaged;
+    ctkd__teacher_store_count(&sums->teacher, &report->teacher);
 }
 
 /* What to print before a line of its own: the control sequence that clears the live line. */

@@ -451,11 +451,11 @@ static void log_dev(struct ctkd__jsonl *log, const struct ctkd__scores *dev,
 /* Where the teacher's logits of the epoch came from; null without a store. */
 static void log_store(struct ctkd__jsonl *log, const struct ctkd__epoch_sums *sums)
 {
-    const bool used = sums->teacher_hits + sums->teacher_misses > 0;
+    const bool used = sums->teacher.hits + sums->teacher.misses > 0;
     const double none = (double)NAN;
-    ctkd__jsonl_number(log, "teacher_hits", used ? (double)sums->teacher_hits : none);
-    ctkd__jsonl_number(log, "teacher_misses", used ? (double)sums->teacher_misses : none);
-    ctkd__jsonl_number(log, "teacher_damaged", used ? (double)sums->teacher_damaged : none);
+    ctkd__jsonl_number(log, "teacher_hits", used ? (double)sums->teacher.hits : none);
+    ctkd__jsonl_number(log, "teacher_misses", used ? (double)sums->teacher.misses : none);
+    ctkd__jsonl_number(log, "teacher_damaged", used ? (double)sums->teacher.damaged : none);
 }
 
 /* Means over the batches; null if this process loaded none in the epoch. */

@@ -9,6 +9,7 @@
 #include "ctkd/temperature.h"
 #include "nn/weights.h"
 #include "train/evaluate.h"
+#include "train/teacher_store.h"
 
 /* Sums over the steps of the epoch that is under way. */
 struct ctkd__epoch_sums {
@@ -17,8 +18,8 @@ struct ctkd__epoch_sums {
     double losses[CTKD__METHODS_MAX];           /* of each method, likewise */
     double tau, tau_gradient;                   /* tau weighted by images, gradient by steps */
     float tau_min, tau_max;
-    double seconds;                                         /* of training steps */
-    uint64_t teacher_hits, teacher_misses, teacher_damaged; /* with a store: images */
+    double seconds;                            /* of training steps */
+    struct ctkd__teacher_store_counts teacher; /* with a store */
 };
 
 /* The time spent getting the batches of the epoch, as far as this process has run it. It is only
@@ -50,7 +51,9 @@ struct ctkd__run_state {
     struct ctkd__weights *weights;
     float *velocity;               /* [weights->n_values] */
     ctkd_temperature *temperature; /* NULL: trained on labels alone */
-    float *temperature_velocity;   /* [parameters of temperature] */
+    float *theta, *dtheta;         /* [n_theta] the parameters of temperature and their gradient */
+    size_t n_theta;                /* 0: it has none */
+    float *temperature_velocity;   /* [n_theta] */
     float *tau_counts;             /* [CTKD__TAU_BINS] samples of this epoch by their tau, where it
                                       is one for each sample */
     float *method_state;           /* [n_method_state] what methods keep between steps */

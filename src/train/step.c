@@ -40,8 +40,8 @@ struct ctkd__training_step {
     /* With batch-norm groups: the gradients so far, each weighted by its group's share of the
        batch. NULL without. */
     float *sums, *theta_sums;
-    const float *theta_gradient; /* of the last pass; NULL: a temperature without parameters */
-    struct ctkd__step_teacher teacher;          /* with a teacher */
+    size_t n_theta;                    /* parameters of the temperature that this stage trains */
+    struct ctkd__step_teacher teacher; /* with a teacher */
     int row_labels, row_kd, row_sgd, row_ranks; /* of the profile */
 };
 
@@ -111,21 +111,17 @@ static void make_temperature_group(struct ctkd__training_step *d)
 {
     const struct ctkd__config *config = d->args.config;
     struct ctkd__run_state *state = d->args.state;
-    float *values, *gradient;
-    const size_t n = state->temperature && !in_initial(d)
-                         ? ctkd_temperature_parameters(state->temperature, &values, &gradient)
-                         : 0;
-    if (n == 0)
+    if (in_initial(d) || state->n_theta == 0)
         return;
-    d->theta_gradient = gradient;
-    d->temperature_slices[0] = d->theta_sums ? d->theta_sums : gradient;
+    d->n_theta = state->n_theta;
+    d->temperature_slices[0] = d->theta_sums ? d->theta_sums : state->dtheta;
     d->temperature_slices[1] = d->strong_view_theta_gradient;
     d->base_lr[d->n_groups] = own_or_student(config->temperature.lr, config->optimizer.lr);
     d->groups[d->n_groups++] = (struct ctkd__sgd_group){
-        .values = values,
+        .values = state->theta,
         .velocity = state->temperature_velocity,
         .gradients = d->temperature_slices,
-        .n = n,
+        .n = state->n_theta,
         .n_gradients = d->strong_view_theta_gradient ? 2 : 1,
         .momentum = own_or_student(config->temperature.momentum, config->optimizer.momentum),
         .weight_decay =
@@ -150,13 +146,8 @@ static bool is_grouped(const struct ctkd__training_step *d)
 /* Room for a gradient of all parameters, and for one of the temperature's. */
 static bool allocate_gradient(const struct ctkd__training_step *d, float **student, float **theta)
 {
-    float *values, *gradient;
-    const size_t n =
-        d->args.state->temperature
-            ? ctkd_temperature_parameters(d->args.state->temperature, &values, &gradient)
-            : 0;
     *student = calloc(d->args.state->weights->n_values, sizeof **student);
-    *theta = calloc(n + 1, sizeof **theta);
+    *theta = calloc(d->args.state->n_theta + 1, sizeof **theta);
     return *student && *theta;
 }
 
@@ -466,10 +457,9 @@ static ctkd_status add_teacher_losses(struct ctkd__training_step *d,
 static ctkd_status check_theta(const struct ctkd__training_step *d,
                                struct ctkd__step_position position, ctkd_error *err)
 {
-    for (size_t g = d->n_student; g < d->n_groups; g++)
-        for (size_t i = 0; i < d->groups[g].n; i++)
-            if (!isfinite(d->theta_gradient[i]))
-                return ctkd__step_not_finite(position, "gradient of theta", err);
+    for (size_t i = 0; i < d->n_theta; i++)
+        if (!isfinite(d->args.state->dtheta[i]))
+            return ctkd__step_not_finite(position, "gradient of theta", err);
     return CTKD_OK;
 }
 
@@ -587,9 +577,8 @@ static void keep_strong_view_gradient(struct ctkd__training_step *d)
 {
     const size_t n = d->args.state->weights->n_values;
     ctkd__sgd_sum(d->gradients, d->n_gradients, d->n_tree, 0, n, d->strong_view_gradient);
-    for (size_t g = d->n_student; g < d->n_groups; g++)
-        memcpy(d->strong_view_theta_gradient, d->theta_gradient,
-               d->groups[g].n * sizeof *d->strong_view_theta_gradient);
+    for (size_t i = 0; i < d->n_theta; i++)
+        d->strong_view_theta_gradient[i] = d->args.state->dtheta[i];
 }
 
 /* Sums the slices as a tree and only then scales the sum, so that its bits do not depend on how
@@ -615,8 +604,7 @@ static void add_group_gradient(struct ctkd__training_step *d, float share)
         add_tree(d, share);
     for (size_t s = 0; s < d->n_gradients && !d->n_tree; s++)
         ctkd__add_scaled(n, share, d->gradients[s], d->sums);
-    for (size_t g = d->n_student; g < d->n_groups; g++)
-        ctkd__add_scaled(d->groups[g].n, share, d->theta_gradient, d->theta_sums);
+    ctkd__add_scaled(d->n_theta, share, d->args.state->dtheta, d->theta_sums);
 }
 
 /* The passes of a batch, or of a batch-norm group with its share of the batch. The report is that
@@ -665,9 +653,7 @@ static void add_report(struct ctkd__step_report *sum, const struct ctkd__step_re
     sum->tau_min = fminf(sum->tau_min, part->tau_min);
     sum->tau_max = fmaxf(sum->tau_max, part->tau_max);
     sum->correct += part->correct;
-    sum->teacher.hits += part->teacher.hits;
-    sum->teacher.misses += part->teacher.misses;
-    sum->teacher.damaged += part->teacher.damaged;
+    ctkd__teacher_store_count(&sum->teacher, &part->teacher);
 }
 
 /* A step in batch-norm groups: each passes through both networks and the losses by itself, as on a
@@ -681,8 +667,7 @@ static ctkd_status run_groups(struct ctkd__training_step *d, struct ctkd__step_p
     const size_t methods = d->args.teacher ? d->args.methods->count : 0;
     const struct ctkd__step_report start = *report;
     memset(d->sums, 0, d->args.state->weights->n_values * sizeof *d->sums);
-    for (size_t g = d->n_student; g < d->n_groups; g++)
-        memset(d->theta_sums, 0, d->groups[g].n * sizeof *d->theta_sums);
+    memset(d->theta_sums, 0, d->n_theta * sizeof *d->theta_sums);
     for (size_t first = 0; first < all->n; first += group) {
         const size_t n = all->n - first < group ? all->n - first : group;
         const size_t at = first * d->args.image_floats;

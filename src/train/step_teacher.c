@@ -24,11 +24,8 @@ static ctkd_status share_counts(const struct ctkd__step_teacher *t,
     *counts = (struct ctkd__teacher_store_counts){ 0 };
     const ctkd_status status =
         ctkd__dist_gather_shares(dist, size, t->counts, sizeof *t->counts, err);
-    for (size_t r = 0; r < size && status == CTKD_OK; r++) {
-        counts->hits += t->counts[r].hits;
-        counts->misses += t->counts[r].misses;
-        counts->damaged += t->counts[r].damaged;
-    }
+    for (size_t r = 0; r < size && status == CTKD_OK; r++)
+        ctkd__teacher_store_count(counts, &t->counts[r]);
     return status;
 }
 

@@ -376,6 +376,14 @@ void ctkd__teacher_store_close(struct ctkd__teacher_store *store)
 
 /* --- looking up and computing logits */
 
+void ctkd__teacher_store_count(struct ctkd__teacher_store_counts *sum,
+                               const struct ctkd__teacher_store_counts *part)
+{
+    sum->hits += part->hits;
+    sum->misses += part->misses;
+    sum->damaged += part->damaged;
+}
+
 static uint64_t row_of(const struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                        size_t i)
 {

@@ -73,6 +73,8 @@ struct ctkd__teacher_store_counts {
     size_t hits, misses; /* read from the store, also after a wait; computed by the teacher */
     size_t damaged;      /* misses whose row was damaged, or whose image file has changed since */
 };
+void ctkd__teacher_store_count(struct ctkd__teacher_store_counts *sum,
+                               const struct ctkd__teacher_store_counts *part);
 
 /* The logits [n][classes] of the usual views of a batch, as ctkd__teacher_forward gives them: with
    several ranks, the rows of this rank. Adds
