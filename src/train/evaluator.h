@@ -3,7 +3,8 @@
 #define CTKD_TRAIN_EVALUATOR_H
 
 #include "train/normalisation_trials.h"
-#include "train/session.h"
+#include "train/opened_data.h"
+#include "train/teacher.h"
 
 struct ctkd__evaluator {
     const struct ctkd__config *config; /* borrowed */
