@@ -48,7 +48,10 @@ struct ctkd__teacher_store {
     float *row;        /* [classes + 1] a row of the file, with its seal */
 };
 
-enum { CTKD__STORE_VAIN = 3 };
+enum {
+    CTKD__STORE_VAIN = 3,
+    CTKD__STORE_PROBES = 16 /* images that try a teacher: the most that a worker computes at once */
+};
 
 /* Whether teacher.store names a folder. */
 bool ctkd__teacher_store_asked(const char *folder);
