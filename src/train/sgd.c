@@ -26,7 +26,8 @@ void ctkd__sgd_sum(const float *const *gradients, size_t n_gradients, size_t n_t
 
 static void sum_gradients(const struct ctkd__sgd_group *group, size_t begin, size_t n, float *sum)
 {
-    ctkd__sgd_sum(group->gradients, group->n_gradients, group->n_tree, begin, n, sum);
+    ctkd__sgd_sum(group->gradients, group->n_gradients, group->n_tree, group->first + begin, n,
+                  sum);
 }
 
 static void update(size_t n, float scale, float lr, float momentum, float weight_decay,

@@ -18,7 +18,8 @@
 
 struct ctkd__sgd_group {
     float *values, *velocity;      /* [n]; velocity is the optimiser's state */
-    const float *const *gradients; /* n_gradients of [n]; the gradient is their sum */
+    const float *const *gradients; /* [n_gradients]; the gradient is their sum */
+    size_t first;                  /* where that of the group begins in each of them */
     size_t n, n_gradients;
     size_t n_tree; /* how many of them are summed as a tree, before the others in order;
                       0: all in order */

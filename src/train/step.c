@@ -9,6 +9,7 @@
 #include "ctkd/curriculum.h"
 #include "ctkd/loss.h"
 #include "train/gradient_sum.h"
+#include "train/optimiser.h"
 #include "train/sgd.h"
 #include "train/step_checks.h"
 #include "train/step_teacher.h"
@@ -22,113 +23,27 @@ struct ctkd__training_step {
     float *s, *t, *ds, *ds_part;
     /* [batch] */
     float *tau, *dtau;
-    const float **slices; /* the gradients of all parameter groups: n_gradients + 1 for each */
     /* The gradients of all parameters in the last backward pass: one for each slice or, with
-       several ranks, their sum alone. n_tree: how many of them are summed as a tree; 0: all in
-       order. */
+       several ranks, their sum alone; then `kept`. n_tree: how many of them are summed as a tree; 0:
+       all in order. */
     const float **gradients;
     size_t n_gradients, n_tree;
-    struct ctkd__gradient_sum *ranks; /* NULL: one rank */
-    const float *temperature_slices[2];
-    struct ctkd__sgd_group *groups; /* of parameters: parts of the flat block, then temperature */
-    float *base_lr;                 /* of each group */
-    size_t n_groups, n_student;     /* all; those of the flat block */
-    double *norm_sums;              /* [n_norm_parts] */
-    size_t n_norm_parts;
-    /* Of the last step's strong view. NULL: one view, or batch-norm groups, which use `sums`. */
-    float *strong_view_gradient, *strong_view_theta_gradient;
-    /* With batch-norm groups: the gradients so far, each weighted by its group's share of the
-       batch. NULL without. */
-    float *sums, *theta_sums;
+    const float *theta_gradients[2]; /* of the last pass; kept_theta */
+    /* Of earlier passes of the step. With batch-norm groups the sum over all passes so far, each
+       weighted by its group's share of the batch; else, with two views, that of the strong view.
+       NULL: there is one pass. */
+    float *kept, *kept_theta;
+    bool grouped; /* a batch is divided into batch-norm groups, each normalised by itself */
+    struct ctkd__optimiser *optimiser;
+    struct ctkd__gradient_sum *ranks;  /* NULL: one rank */
     size_t n_theta;                    /* parameters of the temperature that this stage trains */
     struct ctkd__step_teacher teacher; /* with a teacher */
     int row_labels, row_kd, row_sgd, row_ranks; /* of the profile */
 };
 
-/* A setting of its own where there is one (>= 0), else the student's. */
-static float own_or_student(float own, float student)
-{
-    return own >= 0 ? own : student;
-}
-
 static bool in_initial(const struct ctkd__training_step *d)
 {
     return d->args.stage == CTKD_STAGE_INITIAL;
-}
-
-/* Adds a parameter group of elements first to end - 1 of the flat block. */
-static void add_group(struct ctkd__training_step *d, size_t first, size_t end)
-{
-    const struct ctkd__config *config = d->args.config;
-    struct ctkd__run_state *state = d->args.state;
-    const float **const slices = d->slices + d->n_groups * (d->n_gradients + 1);
-    size_t n_slices = 0;
-    if (d->sums)
-        slices[n_slices++] = d->sums + first;
-    for (size_t s = 0; s < d->n_gradients && !d->sums; s++)
-        slices[n_slices++] = d->gradients[s] + first;
-    if (d->strong_view_gradient)
-        slices[n_slices++] = d->strong_view_gradient + first;
-    d->base_lr[d->n_groups] = in_initial(d)
-                                  ? own_or_student(config->method.initial_lr, config->optimizer.lr)
-                                  : config->optimizer.lr;
-    d->groups[d->n_groups++] =
-        (struct ctkd__sgd_group){ .values = state->weights->values + first,
-                                  .velocity = state->velocity + first,
-                                  .gradients = slices,
-                                  .n = end - first,
-                                  .n_gradients = n_slices,
-                                  .n_tree = d->sums ? 0 : d->n_tree,
-                                  .momentum = config->optimizer.momentum,
-                                  .weight_decay = config->optimizer.weight_decay,
-                                  .nesterov = config->optimizer.nesterov,
-                                  .scale = 1 };
-}
-
-/* One parameter group for each contiguous stretch of parameters that this stage trains. */
-static void make_student_groups(struct ctkd__training_step *d)
-{
-    const struct ctkd__weights *const weights = d->args.state->weights;
-    const struct ctkd__graph *const graph = weights->graph;
-    size_t first = 0;
-    bool open = false;
-    for (int i = 0; i < graph->n_parameters; i++) {
-        if (graph->parameters[i].role > CTKD__ROLE_BIAS)
-            continue; /* running statistics are in another block */
-        const bool trained = !d->args.trained_in || d->args.trained_in[i] & d->args.stage;
-        if (open && !trained)
-            add_group(d, first, weights->offsets[i]);
-        if (trained && !open)
-            first = weights->offsets[i];
-        open = trained;
-    }
-    if (open)
-        add_group(d, first, weights->n_values);
-    d->n_student = d->n_groups;
-}
-
-static void make_temperature_group(struct ctkd__training_step *d)
-{
-    const struct ctkd__config *config = d->args.config;
-    struct ctkd__run_state *state = d->args.state;
-    if (in_initial(d) || state->n_theta == 0)
-        return;
-    d->n_theta = state->n_theta;
-    d->temperature_slices[0] = d->theta_sums ? d->theta_sums : state->dtheta;
-    d->temperature_slices[1] = d->strong_view_theta_gradient;
-    d->base_lr[d->n_groups] = own_or_student(config->temperature.lr, config->optimizer.lr);
-    d->groups[d->n_groups++] = (struct ctkd__sgd_group){
-        .values = state->theta,
-        .velocity = state->temperature_velocity,
-        .gradients = d->temperature_slices,
-        .n = state->n_theta,
-        .n_gradients = d->strong_view_theta_gradient ? 2 : 1,
-        .momentum = own_or_student(config->temperature.momentum, config->optimizer.momentum),
-        .weight_decay =
-            own_or_student(config->temperature.weight_decay, config->optimizer.weight_decay),
-        .nesterov = config->optimizer.nesterov,
-        .scale = 1,
-    };
 }
 
 /* Whether a step has a strong view beside the usual one. */
@@ -137,42 +52,25 @@ static bool has_views(const struct ctkd__training_step *d)
     return d->args.teacher && d->args.methods->needs & CTKD_NEEDS_VIEWS && !in_initial(d);
 }
 
-/* Whether a batch is divided into batch-norm groups, each of which is normalised by itself. */
-static bool is_grouped(const struct ctkd__training_step *d)
-{
-    return ctkd__config_pass(d->args.config) < (size_t)d->args.config->train.batch;
-}
-
-/* Room for a gradient of all parameters, and for one of the temperature's. */
-static bool allocate_gradient(const struct ctkd__training_step *d, float **student, float **theta)
-{
-    *student = calloc(d->args.state->weights->n_values, sizeof **student);
-    *theta = calloc(d->args.state->n_theta + 1, sizeof **theta);
-    return *student && *theta;
-}
-
 static bool allocate(struct ctkd__training_step *d)
 {
     const size_t batch = ctkd__config_pass(d->args.config), k = d->args.classes;
-    const size_t groups = (size_t)d->args.state->weights->graph->n_parameters + 1;
     d->s = calloc(batch * k * 4 + batch * 2, sizeof *d->s);
-    d->slices = calloc(groups * (d->n_gradients + 1), sizeof *d->slices);
-    d->gradients = calloc(d->n_gradients, sizeof *d->gradients);
-    d->groups = calloc(groups, sizeof *d->groups);
-    d->base_lr = calloc(groups, sizeof *d->base_lr);
-    d->norm_sums = calloc(d->n_norm_parts, sizeof *d->norm_sums);
-    if (!d->s || !d->slices || !d->gradients || !d->groups || !d->base_lr || !d->norm_sums)
+    d->gradients = calloc(d->n_gradients + 1, sizeof *d->gradients);
+    if (!d->s || !d->gradients)
         return false;
     for (size_t s = 0; s < d->n_gradients; s++)
         d->gradients[s] = d->ranks ? ctkd__gradient_sum_values(d->ranks)
                                    : ctkd__training_gradient(d->args.training, s);
-    if (is_grouped(d)) { /* the strong view's go into the same sums */
-        if (!allocate_gradient(d, &d->sums, &d->theta_sums))
-            return false;
-    } else if (has_views(d)) {
-        if (!allocate_gradient(d, &d->strong_view_gradient, &d->strong_view_theta_gradient))
+    if (d->grouped || has_views(d)) {
+        d->kept = calloc(d->args.state->weights->n_values, sizeof *d->kept);
+        d->kept_theta = calloc(d->args.state->n_theta + 1, sizeof *d->kept_theta);
+        if (!d->kept || !d->kept_theta)
             return false;
     }
+    d->gradients[d->n_gradients] = d->kept;
+    d->theta_gradients[0] = d->args.state->dtheta;
+    d->theta_gradients[1] = d->kept_theta;
     d->t = d->s + batch * k;
     d->teacher = (struct ctkd__step_teacher){
         .args = &d->args,
@@ -186,6 +84,27 @@ static bool allocate(struct ctkd__training_step *d)
     d->tau = d->ds_part + batch * k;
     d->dtau = d->tau + batch;
     return true;
+}
+
+/* The gradient is what is kept, with batch-norm groups, else the last pass and what is kept. */
+static ctkd_status create_optimiser(struct ctkd__training_step *d, ctkd_error *err)
+{
+    const struct ctkd__step_args *const args = &d->args;
+    const size_t passes = !d->grouped && d->kept ? 2 : 1;
+    const struct ctkd__optimiser_args optimiser = {
+        .config = args->config,
+        .stage = args->stage,
+        .state = args->state,
+        .trained_in = args->trained_in,
+        .workers = args->workers,
+        .gradients = d->grouped ? d->gradients + d->n_gradients : d->gradients,
+        .n_gradients = d->grouped ? 1 : d->n_gradients + passes - 1,
+        .n_tree = d->grouped ? 0 : d->n_tree,
+        .theta_gradients = d->grouped ? d->theta_gradients + 1 : d->theta_gradients,
+        .n_theta_gradients = passes,
+        .norm_parts = args->slices ? args->slices : d->n_gradients,
+    };
+    return ctkd__optimiser_create(&optimiser, &d->optimiser, err);
 }
 
 static ctkd_status check_classes(const struct ctkd__step_args *args, ctkd_error *err)
@@ -212,9 +131,10 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     d->args = *args;
     d->kd_form = ctkd__config_kd_form(args->config);
+    d->grouped = ctkd__config_pass(args->config) < (size_t)args->config->train.batch;
+    d->n_theta = in_initial(d) ? 0 : args->state->n_theta;
     d->n_gradients = args->dist ? 1 : ctkd__training_slices(args->training);
     d->n_tree = args->slices ? d->n_gradients : 0;
-    d->n_norm_parts = args->slices ? args->slices : d->n_gradients;
     const struct ctkd__gradient_sum_config sum = { .dist = args->dist,
                                                    .workers = args->workers,
                                                    .training = args->training,
@@ -223,6 +143,8 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
     status = args->dist ? ctkd__gradient_sum_create(&sum, &d->ranks, err) : CTKD_OK;
     if (status == CTKD_OK && !allocate(d))
         status = ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
+    if (status == CTKD_OK)
+        status = create_optimiser(d, err);
     if (status != CTKD_OK) {
         ctkd__step_destroy(d);
         return status;
@@ -234,8 +156,6 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
     if (args->dist)
         d->row_ranks = ctkd__profile_row(args->profile, "student", "gradients of other ranks",
                                          "all parameters", "waited for", 0);
-    make_student_groups(d);
-    make_temperature_group(d);
     *out = d;
     return CTKD_OK;
 }
@@ -245,17 +165,12 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
     if (!d)
         return;
     free(d->s);
-    free(d->norm_sums);
     free(d->teacher.counts);
-    free(d->strong_view_gradient);
-    free(d->strong_view_theta_gradient);
-    free(d->sums);
-    free(d->theta_sums);
-    free(d->slices);
+    free(d->kept);
+    free(d->kept_theta);
     free(d->gradients);
     ctkd__gradient_sum_destroy(d->ranks);
-    free(d->groups);
-    free(d->base_lr);
+    ctkd__optimiser_destroy(d->optimiser);
     free(d);
 }
 
@@ -276,7 +191,7 @@ double ctkd__step_exposed(const struct ctkd__training_step *d, double seconds)
 
 const float *ctkd__step_strong_gradient(const struct ctkd__training_step *d)
 {
-    return d->strong_view_gradient;
+    return d->grouped ? NULL : d->kept;
 }
 
 ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t classes,
@@ -511,23 +426,6 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
     return status;
 }
 
-/* Checks that the student's gradient is finite and, with optimizer.clip_norm, scales it to at most
-   that norm: scale = min(1, clip_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_. */
-static ctkd_status check_gradient(struct ctkd__training_step *d,
-                                  struct ctkd__step_position position, ctkd_error *err)
-{
-    const double limit = (double)d->args.config->optimizer.clip_norm;
-    double norm = 0;
-    for (size_t i = 0; i < d->n_student; i++)
-        norm = hypot(norm,
-                     ctkd__sgd_norm(&d->groups[i], d->args.workers, d->n_norm_parts, d->norm_sums));
-    if (!isfinite(norm))
-        return ctkd__step_not_finite(position, "gradient of the student", err);
-    for (size_t i = 0; i < d->n_student; i++)
-        d->groups[i].scale = limit > 0 ? (float)fmin(limit / (norm + 1e-6), 1) : 1;
-    return CTKD_OK;
-}
-
 /* Waits for the sum of the ranks' gradients, and uses the time. */
 static ctkd_status finish_sum(struct ctkd__training_step *d, struct ctkd__step_position position,
                               ctkd_error *err)
@@ -576,9 +474,9 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct ctkd__step_pos
 static void keep_strong_view_gradient(struct ctkd__training_step *d)
 {
     const size_t n = d->args.state->weights->n_values;
-    ctkd__sgd_sum(d->gradients, d->n_gradients, d->n_tree, 0, n, d->strong_view_gradient);
+    ctkd__sgd_sum(d->gradients, d->n_gradients, d->n_tree, 0, n, d->kept);
     for (size_t i = 0; i < d->n_theta; i++)
-        d->strong_view_theta_gradient[i] = d->args.state->dtheta[i];
+        d->kept_theta[i] = d->args.state->dtheta[i];
 }
 
 /* Sums the slices as a tree and only then scales the sum, so that its bits do not depend on how
@@ -591,7 +489,7 @@ static void add_tree(struct ctkd__training_step *d, float share)
     for (size_t i = 0; i < n; i += CHUNK) {
         const size_t count = n - i < CHUNK ? n - i : CHUNK;
         ctkd__sgd_sum(d->gradients, d->n_tree, d->n_tree, i, count, part);
-        ctkd__add_scaled(count, share, part, d->sums + i);
+        ctkd__add_scaled(count, share, part, d->kept + i);
     }
 }
 
@@ -603,8 +501,8 @@ static void add_group_gradient(struct ctkd__training_step *d, float share)
     if (d->n_tree)
         add_tree(d, share);
     for (size_t s = 0; s < d->n_gradients && !d->n_tree; s++)
-        ctkd__add_scaled(n, share, d->gradients[s], d->sums);
-    ctkd__add_scaled(d->n_theta, share, d->args.state->dtheta, d->theta_sums);
+        ctkd__add_scaled(n, share, d->gradients[s], d->kept);
+    ctkd__add_scaled(d->n_theta, share, d->args.state->dtheta, d->kept_theta);
 }
 
 /* The passes of a batch, or of a batch-norm group with its share of the batch. The report is that
@@ -619,13 +517,13 @@ static ctkd_status run_views(struct ctkd__training_step *d, struct ctkd__step_po
         status = run_view(d, position, CTKD_VIEW_STRONG, &strong, err);
         if (status != CTKD_OK)
             return status;
-        if (d->sums)
+        if (d->grouped)
             add_group_gradient(d, share);
         else
             keep_strong_view_gradient(d);
     }
     status = run_view(d, position, views ? CTKD_VIEW_WEAK : CTKD_VIEW_ONLY, report, err);
-    if (status == CTKD_OK && d->sums)
+    if (status == CTKD_OK && d->grouped)
         add_group_gradient(d, share);
     if (!views)
         return status;
@@ -666,8 +564,8 @@ static ctkd_status run_groups(struct ctkd__training_step *d, struct ctkd__step_p
     const size_t group = ctkd__config_pass(d->args.config);
     const size_t methods = d->args.teacher ? d->args.methods->count : 0;
     const struct ctkd__step_report start = *report;
-    memset(d->sums, 0, d->args.state->weights->n_values * sizeof *d->sums);
-    memset(d->theta_sums, 0, d->n_theta * sizeof *d->theta_sums);
+    memset(d->kept, 0, d->args.state->weights->n_values * sizeof *d->kept);
+    memset(d->kept_theta, 0, d->n_theta * sizeof *d->kept_theta);
     for (size_t first = 0; first < all->n; first += group) {
         const size_t n = all->n - first < group ? all->n - first : group;
         const size_t at = first * d->args.image_floats;
@@ -702,8 +600,10 @@ static ctkd_status make_gradients(struct ctkd__training_step *d,
                                   struct ctkd__step_report *report, ctkd_error *err)
 {
     const ctkd_status status =
-        d->sums ? run_groups(d, position, report, err) : run_views(d, position, 1, report, err);
-    return status == CTKD_OK ? check_gradient(d, position, err) : status;
+        d->grouped ? run_groups(d, position, report, err) : run_views(d, position, 1, report, err);
+    if (status == CTKD_OK && !isfinite(ctkd__optimiser_clip(d->optimiser)))
+        return ctkd__step_not_finite(position, "gradient of the student", err);
+    return status;
 }
 
 ctkd_status ctkd__step_begin(const struct ctkd__training_step *d, uint64_t epoch, double lr_factor,
@@ -718,7 +618,7 @@ ctkd_status ctkd__step_begin(const struct ctkd__training_step *d, uint64_t epoch
                                           .gradient_ce = NAN,
                                           .gradient_kd = NAN,
                                           .gradient_method = NAN,
-                                          .lr = (float)(lr_factor * (double)d->base_lr[0]) };
+                                          .lr = ctkd__optimiser_lr(d->optimiser, lr_factor) };
     const struct ctkd__batch none = { 0 };
     const struct ctkd__step_position position = { epoch, d->args.state->epoch_step + 1, &none, 0 };
     if (in_initial(d)) {
@@ -742,9 +642,7 @@ ctkd_status ctkd__step_gradients(struct ctkd__training_step *d, const struct ctk
 void ctkd__step_update(struct ctkd__training_step *d, size_t n, double lr_factor)
 {
     const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
-    for (size_t i = 0; i < d->n_groups; i++)
-        d->groups[i].lr = (float)(lr_factor * (double)d->base_lr[i]);
-    ctkd__sgd_update(d->groups, d->n_groups, d->args.workers);
+    ctkd__optimiser_update(d->optimiser, lr_factor);
     if (d->args.profile)
         ctkd__profile_add_all(d->args.profile, d->row_sgd, ctkd__clock_ns() - start, n);
 }
