@@ -11,6 +11,7 @@
 #include "nn/models/models.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
+#include "util/text.h"
 
 /* As in adaptors.py and initial_stages.py. */
 enum { N = 5, SIDE = 20, SAMPLES = 60, EMBEDDING = 128 };
@@ -42,12 +43,6 @@ static float draw_normal(const struct pair *pair, uint64_t major, size_t i)
     return ctkd_random_normal(pair->seed, CTKD_RANDOM_TEST, major, i);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static void draw_parameter(const struct pair *pair, enum kind kind,
                            const struct ctkd__parameter *parameter, float *values)
 {
@@ -55,11 +50,11 @@ static void draw_parameter(const struct pair *pair, enum kind kind,
     const size_t n = ctkd__parameter_elements(parameter);
     const float he = (float)sqrt(2.0 / (double)(n / parameter->shape[0]));
     for (size_t i = 0; i < n; i++)
-        if (ends_with(parameter->name, "running_var"))
+        if (ctkd__text_ends(parameter->name, "running_var"))
             values[i] = 0.75f + 0.5f * ctkd_random_uniform(pair->seed, CTKD_RANDOM_TEST, major, i);
         else if (parameter->rank > 1)
             values[i] = he * draw_normal(pair, major, i);
-        else if (ends_with(parameter->name, "weight"))
+        else if (ctkd__text_ends(parameter->name, "weight"))
             values[i] = 1.0f + 0.125f * draw_normal(pair, major, i);
         else
             values[i] = 0.125f * draw_normal(pair, major, i);

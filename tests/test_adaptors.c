@@ -12,8 +12,6 @@
 #include "support/temp_files.h"
 #include "support/tiny.h"
 
-enum { BATCH = 16 };
-
 /* Of equal and of other widths, so that adaptors have something to do. */
 static const char *const teachers[] = { "resnet8", "resnet8x4" };
 
@@ -31,15 +29,6 @@ static struct ctkd__config *config_of(const char *folder, const ctkd_loss_def *d
              "method.kd_weight=0 temperature.kind=fixed data.augment=none %s",
              temp_path(folder, "t.safetensors"), def->name, settings);
     return tiny_small_config(folder, all);
-}
-
-static struct ctkd__batch batch_of(struct ctkd__session *session)
-{
-    struct ctkd__batch batch;
-    ctkd__loader_start(session->data.train, 1, 0);
-    assert_true(next_batch(session->data.train, &batch));
-    assert_int_equal(batch.n, BATCH);
-    return batch;
 }
 
 static float *copy_of(const float *values, size_t n)
@@ -80,7 +69,7 @@ static void check_along_gradient(struct ctkd__session *session, unsigned stage)
     const bool initial = stage == CTKD_STAGE_INITIAL;
     struct ctkd__training_step *const step = initial ? session->initial_step : session->step;
     struct ctkd__training *const training = initial ? session->initial_training : session->training;
-    const struct ctkd__batch batch = batch_of(session);
+    const struct ctkd__batch batch = first_batch(session->data.train);
     const size_t n = session->weights->n_values;
     session->state.stage = stage;
     float *method_state = copy_of(session->state.method_state, session->state.n_method_state);
@@ -188,7 +177,7 @@ static void an_initial_stage_moves_what_its_method_declares(void **state)
             continue;
         struct ctkd__config *config = config_of(*state, *def, teachers[0], "optimizer.lr=0.01");
         struct ctkd__session *session = tiny_session(config, true);
-        const struct ctkd__batch batch = batch_of(session);
+        const struct ctkd__batch batch = first_batch(session->data.train);
         const struct ctkd__weights *const weights = session->weights;
         struct ctkd__step_report report;
         ctkd_error err = { 0 };
@@ -227,7 +216,7 @@ static bool all_zero(const struct ctkd__tensor *tensor)
 static void check_moves(struct ctkd__session *session, const char *method, unsigned stage)
 {
     const bool initial = stage == CTKD_STAGE_INITIAL;
-    const struct ctkd__batch batch = batch_of(session);
+    const struct ctkd__batch batch = first_batch(session->data.train);
     struct ctkd__weights *const weights = session->weights;
     const struct ctkd__graph *const graph = weights->graph;
     struct ctkd__tensors gradient = { 0 };
@@ -286,7 +275,7 @@ static void gradients_of_several_methods_add_up(void **state)
                           : "50");
         struct ctkd__config *config = config_of(*state, ctkd_loss_list()[0], teachers[0], settings);
         struct ctkd__session *session = tiny_session(config, true);
-        const struct ctkd__batch batch = batch_of(session);
+        const struct ctkd__batch batch = first_batch(session->data.train);
         n = session->weights->n_values;
         loss_of(session, session->step, &batch, session->state.method_state);
         sums[i] = copy_of(session->weights->values, n);
@@ -310,7 +299,7 @@ static void losses_beside(const char *folder, const char *names, const char *set
              settings);
     struct ctkd__config *config = config_of(folder, ctkd_loss_list()[0], teachers[0], all);
     struct ctkd__session *session = tiny_session(config, true);
-    const struct ctkd__batch batch = batch_of(session);
+    const struct ctkd__batch batch = first_batch(session->data.train);
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
     check_ok(ctkd__step_run(session->step, &batch, 1, 0, &report, &err), &err);

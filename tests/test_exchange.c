@@ -492,7 +492,8 @@ static void any_epsilon_is_kept_whatever_the_variance(void **state)
         ctkd_error err;
         normalise(&model, variance, epsilon);
         check_ok(ctkd__onnx_import("m.onnx", &model, &graph, &tensors, &found, &err), &err);
-        check_ok(ctkd__tensors_check_finite(&tensors, &err), &err); /* no variance below 0 */
+        check_ok(ctkd__tensors_check_finite("m.onnx", &tensors, &err),
+                 &err); /* no variance below 0 */
         for (size_t k = 0; k < sizeof x / sizeof *x; k++)
             x[k] = 0.126f;
         compute(graph, &tensors, 1, x, logits);

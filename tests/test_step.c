@@ -26,15 +26,6 @@ static struct ctkd__config *config_with(const char *folder, const char *settings
     return tiny_config(folder, all);
 }
 
-static struct ctkd__batch first_batch(struct ctkd__session *session)
-{
-    struct ctkd__batch batch;
-    ctkd__loader_start(session->data.train, 1, 0);
-    assert_true(next_batch(session->data.train, &batch));
-    assert_int_equal(batch.n, BATCH);
-    return batch;
-}
-
 static float *copy_of(const float *values, size_t n)
 {
     float *copy = malloc(n * sizeof *copy);
@@ -88,7 +79,8 @@ static void compare_step(const char *folder, const char *settings, bool distil, 
 {
     struct ctkd__config *config = config_with(folder, settings);
     struct ctkd__session *own = tiny_session(config, distil), *ref = tiny_session(config, distil);
-    const struct ctkd__batch batch = first_batch(own), same = first_batch(ref);
+    const struct ctkd__batch batch = first_batch(own->data.train),
+                             same = first_batch(ref->data.train);
     struct ctkd__step_report report;
     struct expectation e;
     ctkd_error err = { 0 };
@@ -138,7 +130,8 @@ static void compare_groups(const char *folder, const char *settings, bool distil
     struct ctkd__config *config = config_with(folder, settings);
     config->train.batch_norm_group = GROUP;
     struct ctkd__session *own = tiny_session(config, distil), *ref = tiny_session(config, distil);
-    const struct ctkd__batch batch = first_batch(own), same = first_batch(ref);
+    const struct ctkd__batch batch = first_batch(own->data.train),
+                             same = first_batch(ref->data.train);
     struct ctkd__step_report report;
     struct expectation e;
     ctkd_error err = { 0 };
@@ -194,7 +187,7 @@ static void a_group_of_all_images_changes_no_bit(void **state)
     for (int i = 0; i < 2; i++) {
         config->train.batch_norm_group = i ? BATCH : 0;
         sessions[i] = tiny_session(config, true);
-        const struct ctkd__batch batch = first_batch(sessions[i]);
+        const struct ctkd__batch batch = first_batch(sessions[i]->data.train);
         check_ok(ctkd__step_run(sessions[i]->step, &batch, 1, 1, &report, &err), &err);
     }
     assert_memory_equal(sessions[0]->weights->values, sessions[1]->weights->values,
@@ -241,7 +234,7 @@ static void compare_theta(const char *folder, const char *settings, uint64_t epo
 {
     struct ctkd__config *config = config_with(folder, settings);
     struct ctkd__session *session = tiny_session(config, true);
-    const struct ctkd__batch batch = first_batch(session);
+    const struct ctkd__batch batch = first_batch(session->data.train);
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
     const double before = (double)theta_of(session);
@@ -327,7 +320,7 @@ static void a_step_that_is_not_finite_is_named_and_changes_nothing(void **state)
         snprintf(settings, sizeof settings, "temperature.kind=%s", kinds[i]);
         struct ctkd__config *config = config_with(*state, settings);
         struct ctkd__session *session = tiny_session(config, true);
-        const struct ctkd__batch batch = first_batch(session);
+        const struct ctkd__batch batch = first_batch(session->data.train);
         struct ctkd__weights *teacher = session->teacher->weights;
         struct ctkd__step_report report;
         ctkd_error err = { 0 };
@@ -356,7 +349,7 @@ static void student_that_is_not_finite_is_named(void **state)
 {
     struct ctkd__config *config = config_with(*state, "");
     struct ctkd__session *session = tiny_session(config, false);
-    const struct ctkd__batch batch = first_batch(session);
+    const struct ctkd__batch batch = first_batch(session->data.train);
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
     for (size_t i = 0; i < session->weights->n_values; i++)
@@ -401,7 +394,7 @@ static void a_clipped_gradient_has_the_norm_that_was_asked_for(void **state)
                  settings[c]);
         struct ctkd__config *config = config_with(*state, all);
         struct ctkd__session *session = tiny_session(config, true);
-        const struct ctkd__batch batch = first_batch(session);
+        const struct ctkd__batch batch = first_batch(session->data.train);
         const size_t n = session->weights->n_values;
         float *before = copy_of(session->weights->values, n);
         struct ctkd__step_report report;

@@ -141,16 +141,18 @@ static void what_is_not_finite_is_named(void **state)
         uint64_t bits;
         const char *message; /* NULL: fine */
     } cases[] = {
-        { "w", CTKD__F32, 0x7fc00000, "w: element 1500 is nan, expected a finite number" },
-        { "w", CTKD__F32, 0xff800000, "w: element 1500 is -inf, expected a finite number" },
+        { "w", CTKD__F32, 0x7fc00000, "f: w: element 1500 is nan, expected a finite number" },
+        { "w", CTKD__F32, 0xff800000, "f: w: element 1500 is -inf, expected a finite number" },
         { "w", CTKD__F32, 0xff7fffff, NULL },
-        { "w", CTKD__F64, 0x7ff8000000000000, "w: element 1500 is nan, expected a finite number" },
-        { "w", CTKD__F64, 0x7e37e43c8800759c, "w: element 1500 is inf, expected a finite number" },
-        { "w", CTKD__F16, 0x7c00, "w: element 1500 is inf, expected a finite number" },
+        { "w", CTKD__F64, 0x7ff8000000000000,
+          "f: w: element 1500 is nan, expected a finite number" },
+        { "w", CTKD__F64, 0x7e37e43c8800759c,
+          "f: w: element 1500 is inf, expected a finite number" },
+        { "w", CTKD__F16, 0x7c00, "f: w: element 1500 is inf, expected a finite number" },
         { "w", CTKD__F16, 0xfbff, NULL },
-        { "w", CTKD__BF16, 0x7fc0, "w: element 1500 is nan, expected a finite number" },
+        { "w", CTKD__BF16, 0x7fc0, "f: w: element 1500 is nan, expected a finite number" },
         { "bn.running_var", CTKD__F32, 0xbf000000,
-          "bn.running_var: element 1500 is -0.5, expected a variance of at least 0" },
+          "f: bn.running_var: element 1500 is -0.5, expected a variance of at least 0" },
         { "bn.running_var", CTKD__F32, 0x80000000, NULL }, /* -0 */
         { "bn.running_mean", CTKD__F32, 0xbf000000, NULL },
         { "n", CTKD__I64, UINT64_MAX, NULL },
@@ -166,7 +168,7 @@ static void what_is_not_finite_is_named(void **state)
                  &err);
         const size_t each = ctkd__dtype_bytes(cases[i].type);
         memcpy((char *)tensor->data + 1500 * each, &cases[i].bits, each);
-        assert_int_equal(ctkd__tensors_check_finite(&list, &err),
+        assert_int_equal(ctkd__tensors_check_finite("f", &list, &err),
                          cases[i].message ? CTKD_ENAN : CTKD_OK);
         if (cases[i].message)
             assert_string_equal(err.message, cases[i].message);

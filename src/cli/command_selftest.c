@@ -2,7 +2,6 @@
 
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "selftest/selftest.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/file.h"
 #include "util/options.h"
 
 static void print_verdict(void *context, bool ok, const char *what, const char *figure)
@@ -102,14 +102,13 @@ static ctkd_status check_part(const char *name, ctkd_error *err)
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
     struct ctkd__line line;
-    struct stat info;
     ctkd_error err = { 0 };
     int status;
     if (!ctkd__line_read(command, argc, argv, &line, &status))
         return status;
     const char *const dir = ctkd__line_names(&line) ? ctkd__line_name(&line, 0) : ".";
     const char *const part = ctkd__line_name(&line, 1);
-    if (stat(dir, &info) != 0 || !S_ISDIR(info.st_mode)) {
+    if (!ctkd__is_folder(dir)) {
         ctkd__fail(&err, CTKD_ENOTFOUND, "%s: expected a folder to write into", dir);
         return ctkd__cli_misused(command, &err);
     }

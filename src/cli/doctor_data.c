@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -22,13 +21,11 @@ static const struct ctkd__dataset_def *find_def(const char *spec)
 
 bool ctkd__doctor_is_data(const char *name, char *set, size_t bytes)
 {
-    struct stat info;
     if (find_def(name)) {
         snprintf(set, bytes, "%s", name);
         return true;
     }
-    if (stat(name, &info) != 0 || !S_ISDIR(info.st_mode) ||
-        ctkd__run_file_exists(name, CTKD__RUN_CONFIG))
+    if (!ctkd__is_folder(name) || ctkd__run_file_exists(name, CTKD__RUN_CONFIG))
         return false;
     snprintf(set, bytes, "imagefolder:%s", name);
     return true;

@@ -5,15 +5,10 @@
 #include <sys/stat.h>
 
 #include "util/error.h"
+#include "util/file.h"
 #include "util/run_files.h"
 
 enum { PATH_BYTES = 4096 };
-
-static bool is_directory(const char *path)
-{
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
 
 /* The directory of `path` if that is the config.yaml of a run. Weights beside it do not show that:
    they may also lie beside a recipe. */
@@ -83,7 +78,7 @@ static ctkd_status move_run(struct ctkd__config *config, const char *to, ctkd_er
 ctkd_status ctkd__run_config_read(const char *path, struct ctkd__config *config, ctkd_error *err)
 {
     char inside[PATH_BYTES], dir[PATH_BYTES];
-    if (is_directory(path)) {
+    if (ctkd__is_folder(path)) {
         const size_t length = strlen(path);
         const char *const slash = length && path[length - 1] == '/' ? "" : "/";
         const int n = snprintf(inside, sizeof inside, "%s%s%s", path, slash,

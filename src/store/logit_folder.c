@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/file.h"
 #include "util/text.h"
 
 static ctkd_status add(struct ctkd__logit_folder *folder, const char *path, bool leftover,
@@ -111,12 +112,6 @@ static ctkd_status remove_unused(const struct ctkd__logit_entry *entry, bool *in
                    : ctkd__fail(err, CTKD_EIO, "cannot remove %s: %s", entry->path, strerror(why));
 }
 
-static bool is_folder(const char *path)
-{
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-}
-
 /* Drops entries that are named like a store but are none: they are not ours to remove. Leftovers
    stay, since a file whose creation was cut short may have no header yet. */
 static void keep_stores(struct ctkd__logit_folder *folder)
@@ -137,7 +132,7 @@ ctkd_status ctkd__logit_folder_prune(const char *path, uint64_t bytes,
     uint64_t occupied = 0;
     ctkd_status status = ctkd__logit_folder_read(path, &folder, err);
     keep_stores(&folder);
-    if (status == CTKD_OK && folder.count == 0 && !is_folder(path))
+    if (status == CTKD_OK && folder.count == 0 && !ctkd__is_folder(path))
         status = ctkd__fail(err, CTKD_EFORMAT,
                             "%s: found no store of logits, expected a folder of them", path);
     for (size_t i = 0; i < folder.count; i++)

@@ -94,6 +94,12 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
 }
 
 /* fsync gives EINVAL where a file system cannot sync folders. */
+bool ctkd__is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 ctkd_status ctkd__folders_create(const char *path, ctkd_error *err)
 {
     char part[4096];

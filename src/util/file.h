@@ -23,6 +23,8 @@ void ctkd__new_file_abandon(struct ctkd__new_file *file);
    it behind. */
 bool ctkd__new_file_is_temporary(const char *name, const char *of);
 
+/* Whether `path` is a folder, or a link to one. */
+bool ctkd__is_folder(const char *path);
 /* Creates a folder and those above it that are missing. */
 ctkd_status ctkd__folders_create(const char *path, ctkd_error *err);
 

@@ -279,12 +279,13 @@ ctkd_status ctkd__tensor_check_finite(const struct ctkd__tensor *tensor, ctkd_er
     return CTKD_OK;
 }
 
-ctkd_status ctkd__tensors_check_finite(const struct ctkd__tensors *list, ctkd_error *err)
+ctkd_status ctkd__tensors_check_finite(const char *path, const struct ctkd__tensors *list,
+                                       ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < list->count && status == CTKD_OK; i++)
         status = ctkd__tensor_check_finite(&list->items[i], err);
-    return status;
+    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", path);
 }
 
 const char *ctkd__tensor_shape_text(const struct ctkd__tensor *tensor, char *text, size_t bytes)

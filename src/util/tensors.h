@@ -67,7 +67,9 @@ ctkd_status ctkd__tensors_widen(struct ctkd__tensors *list, ctkd_error *err);
    below 0; the message names tensor, element and value. Tensors of other types are always
    finite. */
 ctkd_status ctkd__tensor_check_finite(const struct ctkd__tensor *tensor, ctkd_error *err);
-ctkd_status ctkd__tensors_check_finite(const struct ctkd__tensors *list, ctkd_error *err);
+/* Of all of them; the message begins with `path`. */
+ctkd_status ctkd__tensors_check_finite(const char *path, const struct ctkd__tensors *list,
+                                       ctkd_error *err);
 /* "[16, 3, 3, 3]" into text; returns text. */
 const char *ctkd__tensor_shape_text(const struct ctkd__tensor *tensor, char *text, size_t bytes);
 

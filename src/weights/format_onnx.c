@@ -13,13 +13,6 @@ static bool detect(const char *path, const unsigned char *bytes, size_t n)
     return (n > 1 && bytes[0] == 0x08 && bytes[1] != 1) || ctkd__onnx_is_model(path);
 }
 
-static ctkd_status check_finite(const char *path, const struct ctkd__tensors *tensors,
-                                ctkd_error *err)
-{
-    const ctkd_status status = ctkd__tensors_check_finite(tensors, err);
-    return status == CTKD_OK ? status : ctkd__fail_within(err, status, "%s", path);
-}
-
 static ctkd_status read(struct ctkd__weights_file *file, const char *wanted, ctkd_error *err)
 {
     (void)wanted;
@@ -27,7 +20,9 @@ static ctkd_status read(struct ctkd__weights_file *file, const char *wanted, ctk
     if (!file->model)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", file->path);
     const ctkd_status status = ctkd__onnx_read(file->path, file->model, err);
-    return status == CTKD_OK ? check_finite(file->path, &file->model->initialisers, err) : status;
+    return status == CTKD_OK
+               ? ctkd__tensors_check_finite(file->path, &file->model->initialisers, err)
+               : status;
 }
 
 static ctkd_status copy_metadata(const struct ctkd__tensors *from, struct ctkd__tensors *to,
@@ -46,7 +41,8 @@ static ctkd_status import_model(struct ctkd__weights_file *file, ctkd_error *err
     ctkd_status status =
         ctkd__onnx_import(file->path, file->model, &file->graph, &file->tensors, &found, err);
     if (status == CTKD_OK)
-        status = check_finite(file->path, &file->tensors, err); /* a constant may divide by 0 */
+        status = ctkd__tensors_check_finite(file->path, &file->tensors,
+                                            err); /* a constant may divide by 0 */
     if (status == CTKD_OK)
         status = copy_metadata(&file->model->initialisers, &file->tensors, err);
     ctkd__onnx_fini(file->model);

@@ -13,4 +13,13 @@ static inline bool next_batch(struct ctkd__loader *loader, struct ctkd__batch *b
     return batch->n > 0;
 }
 
+/* The first batch of the first epoch. */
+static inline struct ctkd__batch first_batch(struct ctkd__loader *loader)
+{
+    struct ctkd__batch batch;
+    ctkd__loader_start(loader, 1, 0);
+    assert_true(next_batch(loader, &batch));
+    return batch;
+}
+
 #endif

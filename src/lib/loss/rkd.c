@@ -17,6 +17,7 @@
 #include "lib/maps.h"
 #include "lib/math/matrix.h"
 #include "lib/memory.h"
+#include "lib/pairs.h"
 
 struct rkd_config {
     float distance, angle;
@@ -178,27 +179,19 @@ static void differentiate_sample(void *argument, size_t i)
     }
 }
 
-static double sum_of(const double *x, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += x[i];
-    return sum;
-}
-
 /* Angles and gradients only exist together: one pass gives both. */
 static double evaluate(struct rkd *p, const ctkd_pool *pool)
 {
     const double pairs = (double)p->n * (double)(p->n - 1); /* none of them has distance 0 */
     ctkd__each(pool, p->n, measure, p);
-    p->s.mean = sum_of(p->s.sum, p->n) / pairs;
-    p->t.mean = sum_of(p->t.sum, p->n) / pairs;
+    p->s.mean = ctkd__sum(p->n, p->s.sum, 1) / pairs;
+    p->t.mean = ctkd__sum(p->n, p->t.sum, 1) / pairs;
     ctkd__each(pool, p->n, compare_distances, p);
-    p->mean_slope = sum_of(p->mix, p->n) / (p->s.mean * pairs);
+    p->mean_slope = ctkd__sum(p->n, p->mix, 1) / (p->s.mean * pairs);
     ctkd__each(pool, p->n, differentiate_row, p);
     if (p->df)
         ctkd__each(pool, p->n, differentiate_sample, p);
-    return sum_of(p->loss, p->n);
+    return ctkd__sum(p->n, p->loss, 1);
 }
 
 static ctkd_status rkd_eval(const void *config, const ctkd_loss_args *a)

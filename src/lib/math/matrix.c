@@ -6,6 +6,7 @@
 
 #include "lib/each.h"
 #include "lib/math/clones.h"
+#include "lib/math/vexp.h"
 
 /* The product is made of tiles of HEIGHT rows and WIDTH columns, which stay in registers over
    DEPTH products; b's part of them is copied once for all rows. A task has TASK_ROWS rows or
@@ -139,12 +140,6 @@ void ctkd__multiply(struct ctkd__means means, size_t m, size_t n, size_t k, stru
 
 enum { LANES = 8 };
 
-/* A fixed tree, so that the order does not depend on the vectors' width. */
-static double sum_of_lanes(const double *s)
-{
-    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
-}
-
 CTKD__CLONES static double dot(size_t k, const float *a, const float *b)
 {
     double lanes[LANES] = { 0 }, rest = 0;
@@ -154,7 +149,7 @@ CTKD__CLONES static double dot(size_t k, const float *a, const float *b)
             lanes[l] += (double)a[i + l] * (double)b[i + l];
     for (; i < k; i++)
         rest += (double)a[i] * (double)b[i];
-    return sum_of_lanes(lanes) + rest;
+    return ctkd__lanes_sum(lanes) + rest;
 }
 
 double ctkd__dot(size_t k, const float *a, const float *b)
@@ -173,7 +168,7 @@ double ctkd__distance_squared(size_t k, const float *a, const float *b)
         }
     for (; i < k; i++)
         rest += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-    return sum_of_lanes(lanes) + rest;
+    return ctkd__lanes_sum(lanes) + rest;
 }
 
 /* x and out may be the same array. */

@@ -49,7 +49,7 @@ void ctkd__add_lanes(size_t n, const double *x, double *lanes)
     add_lanes_clones(n, x, lanes);
 }
 
-/* A fixed tree, as in matrix.c. */
+/* A fixed tree, so that the order does not depend on the vectors' width. */
 double ctkd__lanes_sum(const double *s)
 {
     return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
