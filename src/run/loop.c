@@ -27,7 +27,7 @@ struct progress {
     uint64_t steps_done;           /* in this call */
     uint64_t images;               /* of its steps */
     double step_seconds;           /* of its steps */
-    bool finished, late;           /* train.max_steps reached; train.max_minutes nearly over */
+    bool late;                     /* train.max_minutes nearly over */
     bool stopping;                 /* all ranks have agreed to stop after the last step */
     bool warned;                   /* about the temperature */
     bool told_full;                /* that teacher.store takes no more */
@@ -80,6 +80,13 @@ static bool initial(const struct progress *p)
     return p->loop->session->state.stage == CTKD_STAGE_INITIAL;
 }
 
+/* Steps until train.max_steps. */
+static uint64_t steps_left(const struct ctkd__session *session)
+{
+    const uint64_t limit = (uint64_t)session->config->train.max_steps, done = session->state.step;
+    return limit == 0 ? UINT64_MAX : limit > done ? limit - done : 0;
+}
+
 /* Epochs of the present stage. */
 static uint64_t epochs_of(const struct progress *p)
 {
@@ -122,13 +129,11 @@ static const char *eta(const struct progress *p, char *text, size_t bytes)
     if (session->methods.has_initial)
         total += ctkd__epochs_of(session->config, session->config->method.initial_epochs) *
                  schedule->steps_per_epoch;
-    const uint64_t limit = (uint64_t)session->config->train.max_steps;
-    if (limit && limit < total)
-        total = limit;
-    const uint64_t done = session->state.step < total ? session->state.step : total;
+    const uint64_t of_epochs = total > session->state.step ? total - session->state.step : 0;
+    const uint64_t left = steps_left(session);
     const double pace =
         (ctkd__clock_seconds() - p->began) / (double)(p->steps_done ? p->steps_done : 1);
-    const uint64_t s = (uint64_t)(pace * (double)(total - done) + 0.5);
+    const uint64_t s = (uint64_t)(pace * (double)(left < of_epochs ? left : of_epochs) + 0.5);
     snprintf(text, bytes, "%" PRIu64 ":%02u:%02u", s / 3600, (unsigned)(s / 60 % 60),
              (unsigned)(s % 60));
     return text;
@@ -355,14 +360,13 @@ static ctkd_status without_images(struct progress *p, ctkd_status status, ctkd_e
 static ctkd_status fetch(struct ctkd__session *session, struct ctkd__loading *loading,
                          struct ctkd__batch *batch, struct ctkd__batch *after, ctkd_error *err)
 {
-    const uint64_t limit = (uint64_t)session->config->train.max_steps;
     const uint64_t waited = ctkd__loader_waited_ns(session->data.train);
     const double begin = ctkd__clock_seconds();
     *after = (struct ctkd__batch){ 0 };
     const ctkd_status status = ctkd__loader_next(session->data.train, batch, err);
     if (status != CTKD_OK || batch->n == 0)
         return status;
-    if (limit == 0 || session->state.step + 1 < limit)
+    if (steps_left(session) > 1)
         (void)!ctkd__session_peek(session, after, NULL); /* a failure is that of the step to come */
     loading->batches++;
     loading->seconds += ctkd__clock_seconds() - begin;
@@ -399,19 +403,17 @@ static ctkd_status next_images(struct progress *p, struct ctkd__batch *batch, ct
 static ctkd_status run_steps(struct progress *p, struct ctkd__step_report *last, ctkd_error *err)
 {
     struct ctkd__session *session = p->loop->session;
-    const uint64_t limit = (uint64_t)session->config->train.max_steps;
     struct ctkd__batch batch;
     /* The views of an initial stage must not repeat the draws of the main stage. */
     const uint64_t views = session->state.epoch + (initial(p) ? (uint64_t)1 << 32 : 0);
     ctkd__loader_start(session->data.train, views, session->state.epoch_step);
-    while (!p->finished) {
+    while (steps_left(session)) {
         ctkd_status status = next_images(p, &batch, err);
         if (status != CTKD_OK || batch.n == 0 || p->stopping)
             return status;
         status = run_step(p, &batch, last, err);
         if (status != CTKD_OK)
             return status;
-        p->finished = limit && session->state.step >= limit;
         p->late = is_late(p);
     }
     return CTKD_OK;
@@ -488,7 +490,7 @@ static bool may_end(const struct progress *p)
     const struct ctkd__session *const session = p->loop->session;
     const uint64_t epoch = session->state.epoch, best = session->state.best_epoch;
     const uint64_t patience = (uint64_t)session->config->train.patience;
-    return epoch == session->schedule.epochs || p->finished ||
+    return epoch == session->schedule.epochs || steps_left(session) == 0 ||
            (patience && best && epoch >= best + patience);
 }
 
@@ -500,7 +502,7 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     struct ctkd__run_state *state = &session->state;
     const uint64_t every = (uint64_t)session->config->train.eval_every;
     const bool planned = state->epoch % every == 0 || state->epoch == session->schedule.epochs;
-    const bool due = !initial(p) && (planned || p->finished);
+    const bool due = !initial(p) && (planned || steps_left(session) == 0);
     /* An epoch that train.max_steps cut short must not count as the best: a run resumed with more
        steps never evaluates that point. */
     const bool counts = (planned && state->epoch_step == session->schedule.steps_per_epoch) ||
@@ -653,15 +655,13 @@ static ctkd_status run_epochs(struct progress *p, ctkd_error *err)
     const struct ctkd__loop *const loop = p->loop;
     struct ctkd__session *session = loop->session;
     struct ctkd__run_state *state = &session->state;
-    const uint64_t limit = (uint64_t)session->config->train.max_steps;
     ctkd_status status = ctkd__settled_begin(session, loop->now, save_now, p, &p->settled, err);
     if (status == CTKD_OK && !loop->resumed)
         status = save_checkpoint(p, err);
-    p->finished = limit && state->step >= limit;
     /* A run that train.max_steps has cut short within an epoch ends that epoch again: its checkpoint is
        from before the end, whose log line, evaluation and weights are those of the last step. */
     while (status == CTKD_OK && state->epoch <= epochs_of(p) &&
-           (!p->finished || state->epoch_step > 0) && !out_of_patience(p)) {
+           (steps_left(session) || state->epoch_step > 0) && !out_of_patience(p)) {
         status = run_epoch(p, err);
         p->late = p->late || is_late(p);
     }
