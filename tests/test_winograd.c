@@ -25,7 +25,24 @@ static const struct isa *isas(void)
     return list;
 }
 
-/* ---- Plain arrays, and their blocked forms ---- */
+/* ---- Arrays, which live until release: plain, and their blocked forms ---- */
+
+static void *arrays[1024];
+static size_t n_arrays;
+
+static void *keep(void *array)
+{
+    assert_non_null(array);
+    assert_in_range(n_arrays, 0, sizeof arrays / sizeof *arrays - 1);
+    return arrays[n_arrays++] = array;
+}
+
+/* All but the first `but`. */
+static void release(size_t but)
+{
+    while (n_arrays > but)
+        free(arrays[--n_arrays]);
+}
 
 struct dims {
     size_t n, c, o, h, w;
@@ -46,9 +63,7 @@ static size_t w_size(const struct dims *d)
 
 static float *floats(size_t n)
 {
-    float *p = malloc(n * sizeof *p);
-    assert_non_null(p);
-    return p;
+    return keep(malloc(n * sizeof(float)));
 }
 
 static float *normal(size_t n, uint64_t seed)
@@ -101,8 +116,7 @@ static double *direct(const struct dims *d, const float *x, const float *w, cons
 {
     const size_t plane = d->h * d->w;
     const size_t size = what == 'y' ? y_size(d) : what == 'x' ? x_size(d) : w_size(d);
-    double *out = calloc(size, sizeof *out);
-    assert_non_null(out);
+    double *const out = keep(calloc(size, sizeof *out));
     for (size_t i = 0; i < d->n * d->o * d->c; i++) {
         const size_t c = i % d->c, o = i / d->c % d->o, image = i / d->c / d->o;
         const size_t x_plane = (image * d->c + c) * plane, y_plane = (image * d->o + o) * plane;
@@ -154,8 +168,7 @@ static double dot(const float *a, const float *b, size_t n)
 
 static void *aligned(size_t bytes)
 {
-    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
-    assert_non_null(p);
+    void *const p = keep(aligned_alloc(64, (bytes + 63) / 64 * 64));
     memset(p, 0xff, bytes); /* NaN: the kernels may count on no content */
     return p;
 }
@@ -188,13 +201,6 @@ static struct call call_begin(const struct isa *isa, const struct dims *d, size_
     return call;
 }
 
-static void call_end(struct call *call)
-{
-    free(call->packed);
-    free(call->packed_back);
-    free(call->scratch);
-}
-
 /* All three directions on plain arrays; the results are blocked. */
 struct results {
     float *y, *dx, *dw;
@@ -209,21 +215,9 @@ static struct results run_all(const struct isa *isa, const struct dims *d, size_
     struct results r = { floats(y_size(d)), floats(x_size(d)), floats(w_size(d)) };
     struct call call = call_begin(isa, d, tile_block, wb);
     isa->kernels->forward(&call.shape, d->n, xb, NULL, call.packed, NULL, r.y, call.scratch);
-    isa->kernels->backward_data(&call.shape, d->n, dyb, call.packed_back, false, r.dx,
-                                call.scratch);
+    isa->kernels->backward_data(&call.shape, d->n, dyb, call.packed_back, NULL, r.dx, call.scratch);
     isa->kernels->backward_weights(&call.shape, d->n, xb, NULL, dyb, r.dw, call.scratch);
-    call_end(&call);
-    free(xb);
-    free(wb);
-    free(dyb);
     return r;
-}
-
-static void results_free(struct results *r)
-{
-    free(r->y);
-    free(r->dx);
-    free(r->dw);
 }
 
 static int fits(const struct isa *isa, const struct dims *d)
@@ -276,6 +270,24 @@ enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 /* ---- Tests ---- */
 
+/* Calls `check` for every shape and instruction set that fit, with arrays drawn from `seed` on. */
+static void check_each(const struct dims *list, size_t n, uint64_t seed,
+                       void (*check)(const struct isa *isa, const struct dims *d, const float *x,
+                                     const float *w, const float *dy))
+{
+    for (const struct dims *d = list; d < list + n; d++) {
+        release(0);
+        const float *const x = normal(x_size(d), seed), *const w = normal(w_size(d), seed + 1);
+        const float *const dy = normal(y_size(d), seed + 2);
+        for (const struct isa *isa = isas(); isa->name; isa++) {
+            if (fits(isa, d))
+                check(isa, d, x, w, dy);
+            release(3);
+        }
+    }
+    release(0);
+}
+
 static void each_direction_agrees_with_direct_convolution_in_double(void **state)
 {
     (void)state;
@@ -296,47 +308,29 @@ static void each_direction_agrees_with_direct_convolution_in_double(void **state
             check_error(y, y_ref, y_size(d), 5e-6, "forward", isa, d);
             check_error(dx, dx_ref, x_size(d), 5e-6, "backward_data", isa, d);
             check_error(dw, dw_ref, w_size(d), 5e-6, "backward_weights", isa, d);
-            free(y);
-            free(dx);
-            free(dw);
-            results_free(&r);
         }
-        free(x);
-        free(w);
-        free(dy);
-        free(y_ref);
-        free(dx_ref);
-        free(dw_ref);
+        release(0);
     }
+}
+
+static void check_adjoint(const struct isa *isa, const struct dims *d, const float *x,
+                          const float *w, const float *dy)
+{
+    const size_t pixels = d->h * d->w, b = isa->block;
+    struct results r = run_all(isa, d, 0, x, w, dy);
+    float *xb = block_image(x, d->n, d->c, pixels, b, 0);
+    float *wb = block_weights(w, d->o, d->c, b, 0);
+    float *dyb = block_image(dy, d->n, d->o, pixels, b, 0);
+    const double by_y = dot(r.y, dyb, y_size(d));
+    const double scale = sqrt(dot(r.y, r.y, y_size(d)) * dot(dyb, dyb, y_size(d)));
+    check_close(dot(xb, r.dx, x_size(d)), by_y, 0, 1e-5 * scale);
+    check_close(dot(wb, r.dw, w_size(d)), by_y, 0, 1e-5 * scale);
 }
 
 static void the_three_directions_are_adjoint(void **state)
 {
     (void)state;
-    for (size_t s = 0; s < N_SHAPES; s++) {
-        const struct dims *d = &shapes[s];
-        float *x = normal(x_size(d), 91), *w = normal(w_size(d), 92), *dy = normal(y_size(d), 93);
-        for (const struct isa *isa = isas(); isa->name; isa++) {
-            if (!fits(isa, d))
-                continue;
-            const size_t pixels = d->h * d->w, b = isa->block;
-            struct results r = run_all(isa, d, 0, x, w, dy);
-            float *xb = block_image(x, d->n, d->c, pixels, b, 0);
-            float *wb = block_weights(w, d->o, d->c, b, 0);
-            float *dyb = block_image(dy, d->n, d->o, pixels, b, 0);
-            const double by_y = dot(r.y, dyb, y_size(d));
-            const double scale = sqrt(dot(r.y, r.y, y_size(d)) * dot(dyb, dyb, y_size(d)));
-            check_close(dot(xb, r.dx, x_size(d)), by_y, 0, 1e-5 * scale);
-            check_close(dot(wb, r.dw, w_size(d)), by_y, 0, 1e-5 * scale);
-            free(xb);
-            free(wb);
-            free(dyb);
-            results_free(&r);
-        }
-        free(x);
-        free(w);
-        free(dy);
-    }
+    check_each(shapes, N_SHAPES, 91, check_adjoint);
 }
 
 /* Of plain x, in place: what the prologue does. */
@@ -386,23 +380,8 @@ static void the_prologue_acts_on_the_input_and_not_on_the_padding(void **state)
             float *dw = block_weights(dwb, d->o, d->c, b, 1);
             check_error(y, y_ref, y_size(d), 5e-6, "forward with prologue", isa, d);
             check_error(dw, dw_ref, w_size(d), 5e-6, "backward_weights with prologue", isa, d);
-            call_end(&call);
-            free(xb);
-            free(wb);
-            free(dyb);
-            free(yb);
-            free(dwb);
-            free(y);
-            free(dw);
         }
-        free(x);
-        free(w);
-        free(dy);
-        free(scale);
-        free(shift);
-        free(normed);
-        free(y_ref);
-        free(dw_ref);
+        release(0);
     }
 }
 
@@ -422,163 +401,115 @@ static void apply_epilogue(const struct isa *isa, const struct dims *d,
     }
 }
 
+static void check_epilogues(const struct isa *isa, const struct dims *d, const float *x,
+                            const float *w, const float *dy)
+{
+    float *bias = normal(d->o, 9), *residual = normal(y_size(d), 10);
+    float *xb = block_image(x, d->n, d->c, d->h * d->w, isa->block, 0);
+    float *wb = block_weights(w, d->o, d->c, isa->block, 0);
+    float *y = floats(y_size(d)), *expected = floats(y_size(d));
+    struct results plain = run_all(isa, d, 0, x, w, dy);
+    struct call call = call_begin(isa, d, 0, wb);
+    for (int flags = 0; flags < 16; flags++) { /* bias, residual, relu, residual in place */
+        struct ctkd__winograd_epilogue e = { flags & 1 ? bias : NULL, flags & 2 ? residual : NULL,
+                                             (flags & 4) != 0 };
+        memcpy(expected, plain.y, y_size(d) * sizeof *y);
+        apply_epilogue(isa, d, &e, expected);
+        if ((flags & 2) && (flags & 8)) {
+            memcpy(y, residual, y_size(d) * sizeof *y);
+            e.residual = y;
+        }
+        isa->kernels->forward(&call.shape, d->n, xb, NULL, call.packed, &e, y, call.scratch);
+        check_all_close(y, expected, y_size(d), 1e-5, 1e-4);
+    }
+}
+
 static void every_epilogue_equals_its_separate_steps(void **state)
 {
     (void)state;
-    for (size_t s = 0; s < N_SMALL; s++) {
-        const struct dims *d = &small_shapes[s];
-        float *x = normal(x_size(d), 6), *w = normal(w_size(d), 7), *dy = normal(y_size(d), 8);
-        float *bias = normal(d->o, 9), *residual = normal(y_size(d), 10);
-        for (const struct isa *isa = isas(); isa->name; isa++) {
-            if (!fits(isa, d))
-                continue;
-            float *xb = block_image(x, d->n, d->c, d->h * d->w, isa->block, 0);
-            float *wb = block_weights(w, d->o, d->c, isa->block, 0);
-            float *y = floats(y_size(d)), *expected = floats(y_size(d));
-            struct results plain = run_all(isa, d, 0, x, w, dy);
-            struct call call = call_begin(isa, d, 0, wb);
-            for (int flags = 0; flags < 16; flags++) { /* bias, residual, relu, residual in place */
-                struct ctkd__winograd_epilogue e = { flags & 1 ? bias : NULL,
-                                                     flags & 2 ? residual : NULL,
-                                                     (flags & 4) != 0 };
-                memcpy(expected, plain.y, y_size(d) * sizeof *y);
-                apply_epilogue(isa, d, &e, expected);
-                if ((flags & 2) && (flags & 8)) {
-                    memcpy(y, residual, y_size(d) * sizeof *y);
-                    e.residual = y;
-                }
-                isa->kernels->forward(&call.shape, d->n, xb, NULL, call.packed, &e, y,
-                                      call.scratch);
-                check_all_close(y, expected, y_size(d), 1e-5, 1e-4);
-            }
-            call_end(&call);
-            results_free(&plain);
-            free(xb);
-            free(wb);
-            free(y);
-            free(expected);
-        }
-        free(x);
-        free(w);
-        free(dy);
-        free(bias);
-        free(residual);
-    }
+    check_each(small_shapes, N_SMALL, 6, check_epilogues);
+}
+
+static void check_base(const struct isa *isa, const struct dims *d, const float *x, const float *w,
+                       const float *dy)
+{
+    float *wb = block_weights(w, d->o, d->c, isa->block, 0);
+    float *dyb = block_image(dy, d->n, d->o, d->h * d->w, isa->block, 0);
+    float *base = normal(x_size(d), 14), *expected = normal(x_size(d), 14);
+    float *dx = floats(x_size(d));
+    struct results plain = run_all(isa, d, 0, x, w, dy);
+    for (size_t i = 0; i < x_size(d); i++)
+        expected[i] += plain.dx[i];
+    struct call call = call_begin(isa, d, 0, wb);
+    isa->kernels->backward_data(&call.shape, d->n, dyb, call.packed_back, base, dx, call.scratch);
+    check_all_close(dx, expected, x_size(d), 1e-6, 1e-6);
+    isa->kernels->backward_data(&call.shape, d->n, dyb, call.packed_back, base, base,
+                                call.scratch); /* in place */
+    check_all_close(base, expected, x_size(d), 1e-6, 1e-6);
 }
 
 static void backward_data_adds_the_gradient_to_its_base(void **state)
 {
     (void)state;
-    for (size_t s = 0; s < N_SMALL; s++) {
-        const struct dims *d = &small_shapes[s];
-        float *x = normal(x_size(d), 11), *w = normal(w_size(d), 12), *dy = normal(y_size(d), 13);
-        for (const struct isa *isa = isas(); isa->name; isa++) {
-            if (!fits(isa, d))
-                continue;
-            float *wb = block_weights(w, d->o, d->c, isa->block, 0);
-            float *dyb = block_image(dy, d->n, d->o, d->h * d->w, isa->block, 0);
-            float *base = normal(x_size(d), 14), *expected = normal(x_size(d), 14);
-            float *dx = floats(x_size(d));
-            struct results plain = run_all(isa, d, 0, x, w, dy);
-            for (size_t i = 0; i < x_size(d); i++)
-                expected[i] += plain.dx[i];
-            struct call call = call_begin(isa, d, 0, wb);
-            isa->kernels->backward_data(&call.shape, d->n, dyb, call.packed_back, base, dx,
-                                        call.scratch);
-            check_all_close(dx, expected, x_size(d), 1e-6, 1e-6);
-            isa->kernels->backward_data(&call.shape, d->n, dyb, call.packed_back, base, base,
-                                        call.scratch); /* in place */
-            check_all_close(base, expected, x_size(d), 1e-6, 1e-6);
-            call_end(&call);
-            results_free(&plain);
-            free(wb);
-            free(dyb);
-            free(base);
-            free(expected);
-            free(dx);
-        }
-        free(x);
-        free(w);
-        free(dy);
+    check_each(small_shapes, N_SMALL, 11, check_base);
+}
+
+static void check_alone(const struct isa *isa, const struct dims *d, const float *x, const float *w,
+                        const float *dy)
+{
+    const struct results batch = run_all(isa, d, 0, x, w, dy);
+    struct dims one = *d;
+    one.n = 1;
+    for (size_t i = 0; i < d->n; i++) {
+        const size_t x_at = i * x_size(&one), y_at = i * y_size(&one);
+        const struct results alone = run_all(isa, &one, 0, x + x_at, w, dy + y_at);
+        assert_memory_equal(alone.y, batch.y + y_at, y_size(&one) * sizeof(float));
+        assert_memory_equal(alone.dx, batch.dx + x_at, x_size(&one) * sizeof(float));
     }
 }
 
 static void an_image_gives_the_same_bits_alone_as_in_a_batch(void **state)
 {
     (void)state;
-    for (size_t s = 0; s < N_SMALL; s++) {
-        struct dims d = small_shapes[s];
-        d.n = 11;
-        float *x = normal(x_size(&d), 15), *w = normal(w_size(&d), 16),
-              *dy = normal(y_size(&d), 17);
-        for (const struct isa *isa = isas(); isa->name; isa++) {
-            if (!fits(isa, &d))
-                continue;
-            struct results batch = run_all(isa, &d, 0, x, w, dy);
-            struct dims one = d;
-            one.n = 1;
-            for (size_t i = 0; i < d.n; i++) {
-                const size_t x_at = i * x_size(&one), y_at = i * y_size(&one);
-                struct results alone = run_all(isa, &one, 0, x + x_at, w, dy + y_at);
-                assert_memory_equal(alone.y, batch.y + y_at, y_size(&one) * sizeof(float));
-                assert_memory_equal(alone.dx, batch.dx + x_at, x_size(&one) * sizeof(float));
-                results_free(&alone);
-            }
-            results_free(&batch);
-        }
-        free(x);
-        free(w);
-        free(dy);
-    }
+    struct dims batches[N_SMALL];
+    memcpy(batches, small_shapes, sizeof batches);
+    for (size_t i = 0; i < N_SMALL; i++)
+        batches[i].n = 11;
+    check_each(batches, N_SMALL, 15, check_alone);
+}
+
+static void check_repeated(const struct isa *isa, const struct dims *d, const float *x,
+                           const float *w, const float *dy)
+{
+    struct results first = run_all(isa, d, 0, x, w, dy), second = run_all(isa, d, 0, x, w, dy);
+    assert_memory_equal(first.y, second.y, y_size(d) * sizeof(float));
+    assert_memory_equal(first.dx, second.dx, x_size(d) * sizeof(float));
+    assert_memory_equal(first.dw, second.dw, w_size(d) * sizeof(float));
 }
 
 static void a_repeated_call_gives_the_same_bits(void **state)
 {
     (void)state;
-    for (size_t s = 0; s < N_SMALL; s++) {
-        const struct dims *d = &small_shapes[s];
-        float *x = normal(x_size(d), 18), *w = normal(w_size(d), 19), *dy = normal(y_size(d), 20);
-        for (const struct isa *isa = isas(); isa->name; isa++) {
-            if (!fits(isa, d))
-                continue;
-            struct results first = run_all(isa, d, 0, x, w, dy),
-                           second = run_all(isa, d, 0, x, w, dy);
-            assert_memory_equal(first.y, second.y, y_size(d) * sizeof(float));
-            assert_memory_equal(first.dx, second.dx, x_size(d) * sizeof(float));
-            assert_memory_equal(first.dw, second.dw, w_size(d) * sizeof(float));
-            results_free(&first);
-            results_free(&second);
-        }
-        free(x);
-        free(w);
-        free(dy);
+    check_each(small_shapes, N_SMALL, 18, check_repeated);
+}
+
+static void check_tile_blocks(const struct isa *isa, const struct dims *d, const float *x,
+                              const float *w, const float *dy)
+{
+    struct results usual = run_all(isa, d, 0, x, w, dy);
+    const size_t blocks[] = { 1, 13, 30, 1000 };
+    for (size_t i = 0; i < 4; i++) {
+        struct results other = run_all(isa, d, blocks[i], x, w, dy);
+        assert_memory_equal(usual.y, other.y, y_size(d) * sizeof(float));
+        assert_memory_equal(usual.dx, other.dx, x_size(d) * sizeof(float));
+        check_relative(other.dw, usual.dw, w_size(d), 5e-6);
     }
 }
 
 static void the_tile_block_changes_no_bit_of_the_activations(void **state)
 {
     (void)state;
-    for (size_t s = 0; s < N_SMALL; s++) {
-        const struct dims *d = &small_shapes[s];
-        float *x = normal(x_size(d), 21), *w = normal(w_size(d), 22), *dy = normal(y_size(d), 23);
-        for (const struct isa *isa = isas(); isa->name; isa++) {
-            if (!fits(isa, d))
-                continue;
-            struct results usual = run_all(isa, d, 0, x, w, dy);
-            const size_t blocks[] = { 1, 13, 30, 1000 };
-            for (size_t i = 0; i < 4; i++) {
-                struct results other = run_all(isa, d, blocks[i], x, w, dy);
-                assert_memory_equal(usual.y, other.y, y_size(d) * sizeof(float));
-                assert_memory_equal(usual.dx, other.dx, x_size(d) * sizeof(float));
-                check_relative(other.dw, usual.dw, w_size(d), 5e-6);
-                results_free(&other);
-            }
-            results_free(&usual);
-        }
-        free(x);
-        free(w);
-        free(dy);
-    }
+    check_each(small_shapes, N_SMALL, 21, check_tile_blocks);
 }
 
 static void padding_channels_stay_zero(void **state)
@@ -603,14 +534,8 @@ static void padding_channels_stay_zero(void **state)
             assert_true(i / 72 % 32 < 27 || dx[i] == 0.0f);
         for (size_t i = 0; i < w_size(&d); i++)
             assert_true((i / 9 % 32 < 27 && i / 9 / 32 < 21) || dw[i] == 0.0f);
-        free(y);
-        free(dx);
-        free(dw);
-        results_free(&r);
     }
-    free(x);
-    free(w);
-    free(dy);
+    release(0);
 }
 
 int main(void)
