@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # data.dev: a validation part chooses best.safetensors, ends a run that no longer gets better, and is what `compare` goes by.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 200 40
 train=("$ctkd" train data.set=mnist:data student.network=resnet8 train.batch=20 schedule.kind=constant train.threads=1)

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # `ctkd watch`: plain lines without a terminal, a picture on one, and an end when the runs have ended.
 set -euo pipefail
-ctkd=$(cd "$1" && pwd)/ctkd source=$(cd "$2" && pwd)
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
-cd "$folder"
+. "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 tiny_data data 16 48 20
 small="data.set=mnist:data student.network=resnet8 train.threads=1 train.batch=16 schedule.kind=constant"
