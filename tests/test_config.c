@@ -11,6 +11,8 @@
 #include "config/methods.h"
 #include "ctkd/curriculum.h"
 #include "ctkd/temperature.h"
+#include "util/file.h"
+#include "util/options_inner.h"
 
 enum { ARGUMENTS_MAX = 64 };
 
@@ -678,6 +680,88 @@ static void keys_that_a_command_does_not_use_are_named(void **state)
     ctkd__config_destroy(config);
 }
 
+/* The list of `between` is exactly `expected`, which is in the order of the table. */
+static void assert_may_differ(enum ctkd__between between, const char *expected)
+{
+    struct ctkd__config *config = config_create();
+    struct ctkd__option_at at = { 0 };
+    char text[1024] = "";
+    while (ctkd__options_next(ctkd__config_sections(config), &at))
+        if (ctkd__key_may_differ(at.key, between))
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s ", at.key);
+    assert_string_equal(text, expected);
+    ctkd__config_destroy(config);
+}
+
+static void keys_may_differ_between_runs_of_an_arm_and_between_ranks(void **state)
+{
+    (void)state;
+    assert_may_differ(CTKD__BETWEEN_RUNS_OF_ARM,
+                      "data.readers data.threads teacher.expect_top1 teacher.tolerance "
+                      "teacher.store train.seed train.threads train.isa train.conv train.tune "
+                      "train.choices train.eval_every train.log_every train.profile "
+                      "train.max_minutes train.checkpoint_every train.mpi train.overlap "
+                      "train.timeout_seconds run.dir run.name run.force run.resume run.allow ");
+    assert_may_differ(CTKD__BETWEEN_RANKS,
+                      "data.set data.readers data.threads teacher.path teacher.store "
+                      "train.threads run.dir run.name run.force run.resume run.allow ");
+    assert_false(ctkd__key_may_differ("threads", CTKD__BETWEEN_RANKS)); /* no key */
+}
+
+/* The chapter of doc/config.md names each of a list of keys. */
+static void assert_documented(const char *list)
+{
+    char *text, copy[1024], quoted[CTKD__KEY_MAX + 2], *save = NULL;
+    size_t bytes;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__file_read(CTKD_SOURCE_DIR "/doc/config.md", 1 << 20, &text, &bytes, &err), &err);
+    const char *const chapter = strstr(text, "## What may differ when a run is resumed");
+    assert_non_null(chapter);
+    snprintf(copy, sizeof copy, "%s", list);
+    for (char *key = strtok_r(copy, " ", &save); key; key = strtok_r(NULL, " ", &save)) {
+        snprintf(quoted, sizeof quoted, "`%s`", key);
+        if (!strstr(chapter, quoted))
+            fail_msg("doc/config.md does not say that %s may differ", key);
+    }
+    free(text);
+}
+
+/* Of a run that reads all of the table but what other keys exclude. */
+static void keys_may_differ_when_a_run_is_resumed(void **state)
+{
+    (void)state;
+    static const char line[] = "data.set=imagefolder:d student.init=x method=ab,dkd "
+                               "temperature.kind=instance set_bias=true ";
+    static const char *const unread[] = { "temperature.tau", "temperature.theta_init",
+                                          "schedule.lr_min", "method.rkd.angle" };
+    static const char expected[] =
+        "data.set data.max_pixels data.readers data.threads teacher.path teacher.expect_top1 "
+        "teacher.tolerance teacher.store train.epochs train.threads train.isa train.tune "
+        "train.choices train.patience train.log_every train.profile train.max_steps "
+        "train.max_minutes train.checkpoint_every train.mpi train.overlap train.timeout_seconds "
+        "run.dir run.name run.force run.resume run.allow ";
+    struct ctkd__config *config = config_create();
+    struct ctkd__option_at at = { 0 };
+    char text[1024] = "", note[CTKD__ARGUMENTS_NOTE];
+    configure(config, line, true, note);
+    for (size_t i = 0; i < sizeof unread / sizeof *unread; i++)
+        assert_true(ctkd__config_may_differ(config, true, unread[i]));
+    while (ctkd__options_next(ctkd__config_sections(config), &at))
+        if (ctkd__config_may_differ(config, true, at.key) && at.index == 0 &&
+            strcmp(at.key, unread[0]) != 0 && strcmp(at.key, unread[1]) != 0 &&
+            strcmp(at.key, unread[2]) != 0)
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s ", at.key);
+    assert_string_equal(text, expected);
+    assert_documented(expected);
+    assert_false(ctkd__config_may_differ(config, true, "method.dkd.beta"));
+    assert_true(ctkd__config_may_differ(config, false, "method.dkd.beta"));
+    assert_false(ctkd__config_may_differ(config, true, "train.epoch"));
+    config->schedule.kind = CTKD__SCHEDULE_COSINE;
+    assert_false(ctkd__config_may_differ(config, true, "train.epochs"));
+    assert_true(ctkd__config_may_differ(config, true, "schedule.factor"));
+    ctkd__config_destroy(config);
+}
+
 static void every_shipped_config_parses(void **state)
 {
     (void)state;
@@ -708,6 +792,8 @@ int main(void)
         cmocka_unit_test(resolved_configuration_reads_back_identically),
         cmocka_unit_test(keys_that_a_run_does_not_use_are_named_with_what_they_are_for),
         cmocka_unit_test(keys_that_a_command_does_not_use_are_named),
+        cmocka_unit_test(keys_may_differ_between_runs_of_an_arm_and_between_ranks),
+        cmocka_unit_test(keys_may_differ_when_a_run_is_resumed),
         cmocka_unit_test(every_shipped_config_parses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

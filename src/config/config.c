@@ -50,14 +50,23 @@ static const char *const use_texts[] = {
     [WITH_COSINE] = "for schedule.kind=cosine",
 };
 
-/* Whether a key that the run reads may have another value when the run is resumed: it does not
-   change the weights, or what it resolves to is compared. */
-enum resumed { COMPARED, MAY_DIFFER, COMPARED_WITH_COSINE };
+/* Between what a key may differ, as bits. RESUMED: a run and what is resumed of it, because the key
+   does not change the weights or what it resolves to is compared; LONGER: the same unless
+   schedule.kind is cosine. ARM: runs of an arm (run/arm.h), whose results it does not change or
+   that are meant to differ in it. RANKS: the ranks of a run: paths of files and numbers of threads
+   may be others on another host. */
+enum differs {
+    NOWHERE = 0,
+    RESUMED = 1,
+    LONGER = 2,
+    ARM = CTKD__BETWEEN_RUNS_OF_ARM,
+    RANKS = CTKD__BETWEEN_RANKS
+};
 
 struct key {
     ctkd_option option;
     enum use use;
-    enum resumed resumed;
+    unsigned differs; /* enum differs */
 };
 
 /* clang-format takes #field for a directive. */
@@ -73,15 +82,15 @@ struct key {
     { #field, type, offsetof(struct ctkd__config, field), 0, 0, 0, (text), NULL, (help) }
 #define ROW_STRING(field, text, help) ROW_TEXT(CTKD_OPTION_STRING, field, text, help)
 #define ROW_PATH(field, text, help) ROW_TEXT(CTKD_OPTION_PATH, field, text, help)
-#define KEY(use, resumed, type, ...) { ROW_##type(__VA_ARGS__), use, resumed }
-#define ONLY(use, type, ...) KEY(use, COMPARED, type, __VA_ARGS__)
-#define DIFFERS(type, ...) KEY(ALWAYS, MAY_DIFFER, type, __VA_ARGS__)
-#define F32(...) KEY(ALWAYS, COMPARED, F32, __VA_ARGS__)
-#define I64(...) KEY(ALWAYS, COMPARED, I64, __VA_ARGS__)
-#define BOOL(...) KEY(ALWAYS, COMPARED, BOOL, __VA_ARGS__)
-#define CHOICE(...) KEY(ALWAYS, COMPARED, CHOICE, __VA_ARGS__)
-#define STRING(...) KEY(ALWAYS, COMPARED, STRING, __VA_ARGS__)
-#define PATH(...) KEY(ALWAYS, COMPARED, PATH, __VA_ARGS__)
+#define KEY(use, differs, type, ...) { ROW_##type(__VA_ARGS__), use, differs }
+#define ONLY(use, type, ...) KEY(use, NOWHERE, type, __VA_ARGS__)
+#define DIFFERS(between, type, ...) KEY(ALWAYS, between, type, __VA_ARGS__)
+#define F32(...) KEY(ALWAYS, NOWHERE, F32, __VA_ARGS__)
+#define I64(...) KEY(ALWAYS, NOWHERE, I64, __VA_ARGS__)
+#define BOOL(...) KEY(ALWAYS, NOWHERE, BOOL, __VA_ARGS__)
+#define CHOICE(...) KEY(ALWAYS, NOWHERE, CHOICE, __VA_ARGS__)
+#define STRING(...) KEY(ALWAYS, NOWHERE, STRING, __VA_ARGS__)
+#define PATH(...) KEY(ALWAYS, NOWHERE, PATH, __VA_ARGS__)
 /* clang-format on */
 
 /* The names of choices, in the order of the enumerators. */
@@ -100,7 +109,7 @@ static const char *const mpi_names[] = { "auto", "yes", NULL };
 static const char *const schedule_names[] = { "step", "cosine", "constant", NULL };
 
 static const struct key keys[] = {
-    DIFFERS(PATH, data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
+    DIFFERS(RESUMED | RANKS, PATH, data.set, "fashion-mnist", "data set: NAME or NAME:PATH"),
     CHOICE(data.augment, CTKD__AUGMENT_CROP_FLIP, augment_names,
            "training views: pad 4, random crop and flip; flip alone; or none"),
     F32(data.rotation, 0, 0, 180,
@@ -143,15 +152,15 @@ static const struct key keys[] = {
          "allow classes without images, which keep their labels"),
     ONLY(WITH_FILES, PATH, data.exclude, "",
          "file with the names of the image files to leave out, one per line"),
-    KEY(WITH_FILES, MAY_DIFFER, I64, data.max_pixels, 178956970, 1, 1LL << 32,
+    KEY(WITH_FILES, RESUMED, I64, data.max_pixels, 178956970, 1, 1LL << 32,
         "larger image files are refused"),
-    KEY(WITH_CROPS, MAY_DIFFER, I64, data.readers, 4, 1, 256,
+    KEY(WITH_CROPS, RESUMED | ARM | RANKS, I64, data.readers, 4, 1, 256,
         "threads that read image files ahead"),
-    KEY(WITH_CROPS, MAY_DIFFER, I64, data.threads, 0, 0, 256,
+    KEY(WITH_CROPS, RESUMED | ARM | RANKS, I64, data.threads, 0, 0, 256,
         "threads that decode image files ahead, for CPUs beyond train.threads; 0: those of "
         "train.threads decode between steps"),
 
-    DIFFERS(PATH, teacher.path, "",
+    DIFFERS(RESUMED | RANKS, PATH, teacher.path, "",
             "run directory, or weights of the teacher (formats: `ctkd convert --help`)"),
     STRING(teacher.network, "", "teacher's network; empty: as its file says"),
     STRING(teacher.weights, "",
@@ -164,11 +173,11 @@ static const struct key keys[] = {
     STRING(teacher.std, "",
            "channel deviations that the teacher was trained with; empty: from its file, else "
            "data.std"),
-    DIFFERS(F32, teacher.expect_top1, 0, 0, 100,
+    DIFFERS(RESUMED | ARM, F32, teacher.expect_top1, 0, 0, 100,
             "expected test top-1 in percent; 0: as its file says"),
-    DIFFERS(F32, teacher.tolerance, 1, 0, 100,
+    DIFFERS(RESUMED | ARM, F32, teacher.tolerance, 1, 0, 100,
             "percentage points below the expectation at which the run stops"),
-    DIFFERS(PATH, teacher.store, "off",
+    DIFFERS(RESUMED | ARM | RANKS, PATH, teacher.store, "off",
             "folder in which runs share the teacher's logits (doc/teacher-store.md), or off"),
 
     STRING(student.network, "resnet20", "network to train (see `ctkd models`)"),
@@ -247,57 +256,61 @@ static const struct key keys[] = {
     F32(schedule.warmup_epochs, 0, 0, 1e6,
         "linear growth from 0 over this many epochs (below 1: fraction of train.epochs)"),
 
-    KEY(ALWAYS, COMPARED_WITH_COSINE, I64, train.epochs, 240, 1, 1e6, "epochs"),
+    DIFFERS(LONGER, I64, train.epochs, 240, 1, 1e6, "epochs"),
     I64(train.batch, 64, 1, 65536, "images per step"),
     I64(train.batch_norm_group, 0, 0, 65536,
         "images that batch norms see at once: a step goes through its batch in groups of so many, "
         "each with its own losses, and adds their gradients by their share of the batch, in the "
         "memory of one group; 0: the batch is one group"),
-    I64(train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
-    DIFFERS(I64, train.threads, 0, 0, CTKD__WORKERS_MAX,
+    DIFFERS(ARM, I64, train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
+    DIFFERS(RESUMED | ARM | RANKS, I64, train.threads, 0, 0, CTKD__WORKERS_MAX,
             "worker threads, at most one for each image of train.batch; 0: physical cores, or a "
             "container's CPU quota where that is less"),
     I64(train.slices, 0, 0, CTKD__WORKERS_MAX,
         "parts of a batch whose gradients and statistics are summed in a fixed tree: a multiple of "
         "the threads of all ranks, whose number then changes no bit and may differ when the run is "
         "resumed; each costs the memory of a gradient; 0: one for each thread"),
-    DIFFERS(STRING, train.isa, "auto",
+    DIFFERS(RESUMED | ARM, STRING, train.isa, "auto",
             "instruction set of the kernels: auto, portable, avx2, avx512"),
-    STRING(train.conv, "auto", "convolution implementation to force where it applies, or auto"),
-    DIFFERS(BOOL, train.tune, false,
+    DIFFERS(ARM, STRING, train.conv, "auto",
+            "convolution implementation to force where it applies, or auto"),
+    DIFFERS(RESUMED | ARM, BOOL, train.tune, false,
             "time the convolutions at the start and write the choices to <run.dir>/choices.txt"),
-    DIFFERS(PATH, train.choices, "",
+    DIFFERS(RESUMED | ARM, PATH, train.choices, "",
             "use the convolutions recorded in this file; empty: the defaults"),
-    I64(train.eval_every, 1, 1, 1e6, "epochs between evaluations; the last is always evaluated"),
-    DIFFERS(I64, train.patience, 0, 0, 1e6,
+    DIFFERS(ARM, I64, train.eval_every, 1, 1, 1e6,
+            "epochs between evaluations; the last is always evaluated"),
+    DIFFERS(RESUMED, I64, train.patience, 0, 0, 1e6,
             "stop after this many epochs without a better top-1 on the validation part "
             "(data.dev); 0: never"),
-    DIFFERS(I64, train.log_every, 0, 0, 1e9, "steps between extra lines in log.jsonl; 0: none"),
-    DIFFERS(BOOL, train.profile, false, "print where the time of a step went"),
-    DIFFERS(I64, train.max_steps, 0, 0, 9007199254740992.0,
+    DIFFERS(RESUMED | ARM, I64, train.log_every, 0, 0, 1e9,
+            "steps between extra lines in log.jsonl; 0: none"),
+    DIFFERS(RESUMED | ARM, BOOL, train.profile, false, "print where the time of a step went"),
+    DIFFERS(RESUMED, I64, train.max_steps, 0, 0, 9007199254740992.0,
             "stop after this many steps; 0: no limit"),
-    DIFFERS(F32, train.max_minutes, 0, 0, 1e6,
+    DIFFERS(RESUMED | ARM, F32, train.max_minutes, 0, 0, 1e6,
             "save and stop before this many minutes have passed; 0: no limit"),
-    DIFFERS(I64, train.checkpoint_every, 0, 0, 1e9,
+    DIFFERS(RESUMED | ARM, I64, train.checkpoint_every, 0, 0, 1e9,
             "steps between extra checkpoints; 0: only after each epoch"),
 
-    DIFFERS(CHOICE, train.mpi, CTKD__MPI_AUTO, mpi_names,
+    DIFFERS(RESUMED | ARM, CHOICE, train.mpi, CTKD__MPI_AUTO, mpi_names,
             "several processes: auto, when a launcher of MPI has started them; yes: MPI begins "
             "in any case"),
-    DIFFERS(BOOL, train.overlap, true,
+    DIFFERS(RESUMED | ARM, BOOL, train.overlap, true,
             "processes exchange gradients while the backward pass still runs; false: behind it, "
             "from the main thread"),
-    DIFFERS(F32, train.timeout_seconds, 600, 0, 1e6,
+    DIFFERS(RESUMED | ARM, F32, train.timeout_seconds, 600, 0, 1e6,
             "how long a process waits for another one before the run ends with its name; 0: "
             "for ever"),
 
-    DIFFERS(PATH, run.dir, "", "run directory; empty: runs/<run.name>"),
-    DIFFERS(STRING, run.name, "",
+    DIFFERS(RESUMED | ARM | RANKS, PATH, run.dir, "", "run directory; empty: runs/<run.name>"),
+    DIFFERS(RESUMED | ARM | RANKS, STRING, run.name, "",
             "name of the run; empty: composed of command, data, networks, method and seed"),
-    DIFFERS(BOOL, run.force, false, "replace the run that the directory holds"),
-    DIFFERS(CHOICE, run.resume, CTKD__RESUME_NO, resume_names,
+    DIFFERS(RESUMED | ARM | RANKS, BOOL, run.force, false,
+            "replace the run that the directory holds"),
+    DIFFERS(RESUMED | ARM | RANKS, CHOICE, run.resume, CTKD__RESUME_NO, resume_names,
             "continue the run that the directory holds; auto: if there is one"),
-    DIFFERS(CHOICE, run.allow, CTKD__ALLOW_NOTHING, allow_names,
+    DIFFERS(RESUMED | ARM | RANKS, CHOICE, run.allow, CTKD__ALLOW_NOTHING, allow_names,
             "what may be another in a run that is resumed; kernels: the instruction set, or "
             "oneDNN's version, after which it has other bits than it would have had"),
 };
@@ -427,10 +440,16 @@ bool ctkd__config_may_differ(const struct ctkd__config *config, bool distil, con
     if (!ctkd__options_find(ctkd__config_sections(config), key, &at))
         return false;
     const struct key *const own = find_key(key);
-    return purpose(config, distil ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, &at, text)[0] ||
-           (own &&
-            (own->resumed == MAY_DIFFER || (own->resumed == COMPARED_WITH_COSINE &&
-                                            config->schedule.kind != CTKD__SCHEDULE_COSINE)));
+    if (purpose(config, distil ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, &at, text)[0])
+        return true;
+    const bool cosine = config->schedule.kind == CTKD__SCHEDULE_COSINE;
+    return own && own->differs & (cosine ? RESUMED : RESUMED | LONGER);
+}
+
+bool ctkd__key_may_differ(const char *key, enum ctkd__between between)
+{
+    const struct key *const own = find_key(key);
+    return own && own->differs & between;
 }
 
 static size_t loss_count(void)

@@ -148,4 +148,9 @@ const char *ctkd__config_unused(const struct ctkd__config *config, enum ctkd__re
    because the run does not read it. `distil`: it has a teacher. False for unknown keys. */
 bool ctkd__config_may_differ(const struct ctkd__config *config, bool distil, const char *key);
 
+/* The runs of an arm (run/arm.h); the ranks of a run. */
+enum ctkd__between { CTKD__BETWEEN_RUNS_OF_ARM = 4, CTKD__BETWEEN_RANKS = 8 };
+/* Whether a key may have different values between these; false for unknown keys. */
+bool ctkd__key_may_differ(const char *key, enum ctkd__between between);
+
 #endif

@@ -19,31 +19,6 @@ enum { PATH_BYTES = 1024 };
 
 /* --- differences of configurations */
 
-/* Keys that do not change the results of a run, or that are meant to differ between runs of an arm.
- */
-static const char *const passed_over[] = {
-    "train.seed",        "train.threads",
-    "train.isa",         "train.conv",
-    "train.choices",     "train.profile",
-    "train.tune",        "train.log_every",
-    "train.eval_every",  "train.checkpoint_every",
-    "train.max_minutes", "train.mpi",
-    "train.overlap",     "train.timeout_seconds",
-    "data.readers",      "data.threads",
-    "run.dir",           "run.name",
-    "run.force",         "run.resume",
-    "run.allow",         "teacher.expect_top1",
-    "teacher.tolerance", "teacher.store",
-};
-
-static bool is_passed_over(const char *key)
-{
-    for (size_t i = 0; i < sizeof passed_over / sizeof *passed_over; i++)
-        if (strcmp(key, passed_over[i]) == 0)
-            return true;
-    return false;
-}
-
 /* NAME:PATH names the same data wherever they lie. */
 static bool equal(const char *key, const char *a, const char *b)
 {
@@ -63,7 +38,8 @@ ctkd_status ctkd__arm_differences(const struct ctkd__config *a, const struct ctk
         char text[2][64];
         const char *const values[2] = { ctkd__option_value(&x, text[0], sizeof text[0]),
                                         ctkd__option_value(&y, text[1], sizeof text[1]) };
-        if (is_passed_over(x.key) || equal(x.key, values[0], values[1]))
+        if (ctkd__key_may_differ(x.key, CTKD__BETWEEN_RUNS_OF_ARM) ||
+            equal(x.key, values[0], values[1]))
             continue;
         const ctkd_status status = found(context, x.key, values[0], values[1], err);
         if (status)

@@ -91,16 +91,9 @@ size_t ctkd__ranks_shared(const struct ctkd__rank_place *places, size_t rank)
 
 /* --- comparison */
 
-/* Paths of files and numbers of threads may differ between hosts. */
-static bool is_of_host(const char *key)
+static bool may_differ(const char *item)
 {
-    static const char *const keys[] = { "data.set",     "data.readers",  "data.threads",
-                                        "teacher.path", "teacher.store", "threads",
-                                        "train.threads" };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcmp(key, keys[i]) == 0)
-            return true;
-    return strncmp(key, "run.", 4) == 0;
+    return strcmp(item, "threads") == 0 || ctkd__key_may_differ(item, CTKD__BETWEEN_RANKS);
 }
 
 static ctkd_status set_classes(const struct ctkd__session *session, struct ctkd__tensors *list,
@@ -148,7 +141,7 @@ static ctkd_status compare(const struct ctkd__tensors *own, const char *theirs, 
     for (const char *key = theirs; key < theirs + bytes;) {
         const char *const value = key + strlen(key) + 1;
         const char *const here = ctkd__tensors_get(own, key);
-        if (!is_of_host(key) && (!here || strcmp(here, value) != 0))
+        if (!may_differ(key) && (!here || strcmp(here, value) != 0))
             return ctkd__fail(err, CTKD_EINVAL,
                               "%s: found '%.120s', expected '%.120s' as on rank 0", key,
                               here ? here : "(nothing)", value);
