@@ -15,9 +15,14 @@ static void print_trials(const struct ctkd__teacher *network, const struct ctkd_
            info->height, info->width);
     if (network->note[0])
         printf("  weights    %s\n", network->note);
-    for (size_t i = 0; i < trials->count; i++)
-        printf("  constants  %-34s top-1 %6.2f %% of %zu images\n", trials->items[i].name,
-               trials->items[i].top1, trials->n);
+    for (size_t i = 0; i < trials->count; i++) {
+        const struct ctkd__trial *const trial = &trials->items[i];
+        char resized[40] = "";
+        if (trial->resize)
+            snprintf(resized, sizeof resized, " resized to %zu", trial->resize);
+        printf("  constants  %-34s top-1 %6.2f %% of %zu images%s\n", trial->name, trial->top1,
+               trials->n, resized);
+    }
 }
 
 static void print_resizes(const struct ctkd__resize_trials *resizes)
@@ -78,15 +83,15 @@ static ctkd_status report(const struct ctkd__evaluation *found, const struct ctk
     return CTKD_OK;
 }
 
-/* Tries all constants on a part of the test images, and evaluates the best of them on all, resized
-   as usual. */
+/* Tries all constants on a part of the test images, resized as usual, and evaluates the best of them
+   on all. */
 static ctkd_status evaluate_best(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
                                  bool as_json, ctkd_error *err)
 {
     struct ctkd__trials trials;
     struct ctkd__evaluation found;
     struct ctkd__resize_trials resizes;
-    ctkd_status status = ctkd__evaluator_try_normalisations(evaluator, network, &trials, err);
+    ctkd_status status = ctkd__resize_try_normalisations(evaluator, network, &trials, err);
     if (status == CTKD_OK && !as_json)
         print_trials(network, &trials);
     if (status == CTKD_OK && trials.best)
@@ -164,7 +169,8 @@ const struct ctkd__command ctkd__command_check = {
                "them on all. Where they are clearly better than those of the file or the data set, "
                "the settings to use are printed.\n\n"
                "Image files of which the file does not say how they are resized before the centre "
-               "is cropped are evaluated twice: for views of 224 resized to 256, as for "
+               "is cropped are evaluated twice, and all constants are tried with both sizes: for "
+               "views of 224 resized to 256, as for "
                "torchvision's V1 weights, and to 232, as for V2; for others in proportion. "
                "data.resize evaluates one size.",
     .keys = keys,

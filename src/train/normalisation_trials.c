@@ -55,34 +55,47 @@ static void list_candidates(const struct ctkd__teacher *teacher,
             add(out, known[i].name, known[i].mean, known[i].std);
 }
 
-/* Top-1 hits on every stride-th batch. */
-static ctkd_status count_hits(struct ctkd__teacher *teacher, struct ctkd__loader *loader,
-                              struct ctkd__dist *dist, size_t classes, float *logits, size_t stride,
-                              size_t *hits, size_t *n, ctkd_error *err)
+/* A teacher whose constants are being tried, and its own. */
+struct constants_trial {
+    struct ctkd__teacher *teacher;
+    const struct ctkd__network_info *images;
+    struct ctkd__network_info own;
+    enum ctkd__source own_source;
+    float *logits; /* FREE, [batch_max][classes] */
+};
+
+static void restore(const struct constants_trial *t)
 {
-    struct ctkd__batch batch;
-    *hits = *n = 0;
-    ctkd__loader_start(loader, 1, 0);
-    for (size_t k = 0;; k++) {
-        ctkd_status status = ctkd__loader_next(loader, &batch, err);
-        if (status != CTKD_OK || batch.n == 0)
-            return status;
-        if (k % stride)
-            continue;
-        status = ctkd__teacher_forward_evaluation(teacher, batch.n, batch.x, logits, err);
-        if (status == CTKD_OK)
-            status = ctkd__dist_gather_logits(dist, batch.n, logits, classes, err);
-        if (status != CTKD_OK)
-            return status;
-        for (size_t i = 0; i < batch.n; i++)
-            *hits += ctkd__label_rank(classes, logits + i * classes, batch.labels[i]) == 0;
-        *n += batch.n;
-    }
+    ctkd__teacher_restore(t->teacher, t->images, &t->own, t->own_source);
 }
 
-static void choose(struct ctkd__trials *trials)
+/* Adds the top-1 hits of every candidate on a batch. */
+static ctkd_status count_hits(const struct constants_trial *t, const struct ctkd__batch *batch,
+                              struct ctkd__dist *dist, const struct ctkd__trials *trials,
+                              size_t *hits, ctkd_error *err)
+{
+    const size_t classes = t->teacher->info.classes; /* may be more than the labels have */
+    ctkd_status status = CTKD_OK;
+    restore(t); /* the first are its own */
+    for (size_t i = 0; i < trials->count && status == CTKD_OK; i++) {
+        const struct ctkd__trial *const trial = &trials->items[i];
+        if (i > 0)
+            status = ctkd__teacher_normalise(t->teacher, t->images, trial->mean, trial->std, err);
+        if (status == CTKD_OK)
+            status =
+                ctkd__teacher_forward_evaluation(t->teacher, batch->n, batch->x, t->logits, err);
+        if (status == CTKD_OK)
+            status = ctkd__dist_gather_logits(dist, batch->n, t->logits, classes, err);
+        for (size_t j = 0; j < batch->n && status == CTKD_OK; j++)
+            hits[i] += ctkd__label_rank(classes, t->logits + j * classes, batch->labels[j]) == 0;
+    }
+    return status;
+}
+
+void ctkd__trials_choose(struct ctkd__trials *trials)
 {
     const double error = 3 * 100 * sqrt(0.5 / (double)trials->n);
+    trials->best = 0;
     for (size_t i = 1; i < trials->count; i++)
         if (trials->items[i].top1 > trials->items[0].top1 + error &&
             trials->items[i].top1 > trials->items[trials->best].top1)
@@ -94,30 +107,31 @@ ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__
                                     struct ctkd__dist *dist, struct ctkd__trials *out,
                                     ctkd_error *err)
 {
-    const struct ctkd__network_info own = teacher->info;
-    const enum ctkd__source normalisation_source = teacher->normalisation_source;
     const size_t samples = ctkd__loader_samples(loader), batches = ctkd__loader_batches(loader);
     const size_t wanted = samples > SUBSET ? (batches * SUBSET + samples - 1) / samples : batches;
-    const size_t classes = teacher->info.classes; /* may be more than the labels have */
-    float *const logits = calloc(teacher->batch_max * classes, sizeof *logits);
+    size_t hits[CTKD__TRIALS_MAX] = { 0 };
+    struct constants_trial tried = { teacher, images, teacher->info, teacher->normalisation_source,
+                                     calloc(teacher->batch_max * teacher->info.classes,
+                                            sizeof(float)) };
     ctkd_status status = CTKD_OK;
-    if (!logits)
+    if (!tried.logits)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", teacher->file);
     list_candidates(teacher, images, out);
-    for (size_t i = 0; i < out->count && status == CTKD_OK; i++) {
-        struct ctkd__trial *const trial = &out->items[i];
-        size_t hits = 0;
-        if (i > 0)
-            status = ctkd__teacher_normalise(teacher, images, trial->mean, trial->std, err);
+    for (size_t k = 0; k < batches && status == CTKD_OK; k += batches / wanted) {
+        struct ctkd__batch batch;
+        ctkd__loader_start(loader, 1, k); /* batches between are not decoded */
+        status = ctkd__loader_next(loader, &batch, err);
         if (status == CTKD_OK)
-            status = count_hits(teacher, loader, dist, classes, logits, batches / wanted, &hits,
-                                &out->n, err);
-        trial->top1 = 100 * (double)hits / (double)(out->n ? out->n : 1);
+            status = count_hits(&tried, &batch, dist, out, hits, err);
+        if (status == CTKD_OK)
+            out->n += batch.n;
     }
+    for (size_t i = 0; i < out->count; i++)
+        out->items[i].top1 = 100 * (double)hits[i] / (double)(out->n ? out->n : 1);
     if (status == CTKD_OK && out->n)
-        choose(out);
-    ctkd__teacher_restore(teacher, images, &own, normalisation_source);
-    free(logits);
+        ctkd__trials_choose(out);
+    restore(&tried);
+    free(tried.logits);
     return status;
 }
 

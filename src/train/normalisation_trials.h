@@ -17,6 +17,7 @@ struct ctkd__trial {
     char mean[CTKD__NORMALISATION_BYTES],
         std[CTKD__NORMALISATION_BYTES]; /* as teacher.mean and .std */
     double top1;                        /* percent */
+    size_t resize; /* with which that was, where several were tried (train/resize_trials.h); or 0 */
 };
 
 /* The normalisations that were tried, the teacher's own first. */
@@ -29,14 +30,17 @@ struct ctkd__trials {
 
 /*
  * Tries the teacher's own constants, those of the data set, and the usual ones (CIFAR, ImageNet, -1
- * to 1, 0 to 1, 0 to 255) on about 1000 images, in batches spread evenly over the loader's. The
- * teacher has its own constants again afterwards, also on an error. `images` describes the loader's
+ * to 1, 0 to 1, 0 to 255) on about 1000 images, in batches spread evenly over the loader's, each of
+ * which is read once. The teacher has its own constants again afterwards, also on an error. `images` describes the loader's
  * images. dist: NULL, or all ranks call it.
  */
 ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__loader *loader,
                                     const struct ctkd__network_info *images,
                                     struct ctkd__dist *dist, struct ctkd__trials *out,
                                     ctkd_error *err);
+
+/* Sets `best` from the top1 of the items and n, which is above 0. */
+void ctkd__trials_choose(struct ctkd__trials *trials);
 
 /* Whether a top-1 (percent) is hardly better than guessing: below twice chance or, with few
    classes, below a quarter of the way from chance to 100. */

@@ -20,23 +20,64 @@ static bool may_differ(const struct ctkd__evaluator *evaluator, const struct ctk
            other_resize(images->height) != images->resize;
 }
 
-/* Evaluates the network with images that are resized to another size. */
-static ctkd_status run_resized(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
-                               size_t resize, struct ctkd__evaluation *found,
-                               struct ctkd__predictions *kept, ctkd_error *err)
+/* Opens the images once more, resized to another size; the evaluator has these until close_resized,
+   also on an error. */
+static ctkd_status open_resized(struct ctkd__evaluator *evaluator, struct ctkd__data *first,
+                                ctkd_error *err)
 {
     struct ctkd__config config = *evaluator->config; /* its keys are only read while data open */
-    struct ctkd__data first = evaluator->data;
-    config.data.resize = (int64_t)resize;
-    ctkd_status status =
+    *first = evaluator->data;
+    config.data.resize = (int64_t)other_resize(first->images.height);
+    const ctkd_status status =
         ctkd__data_open(&config, false, false, evaluator->dist, &evaluator->data, err);
-    if (status == CTKD_OK)
-        status = ctkd__data_use_engine(&evaluator->data, &evaluator->engine, err);
+    return status == CTKD_OK ? ctkd__data_use_engine(&evaluator->data, &evaluator->engine, err)
+                             : status;
+}
+
+static void close_resized(struct ctkd__evaluator *evaluator, const struct ctkd__data *first)
+{
+    ctkd__data_close(&evaluator->data);
+    evaluator->data = *first;
+}
+
+/* Evaluates the network with images that are resized to another size. */
+static ctkd_status run_resized(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
+                               struct ctkd__evaluation *found, struct ctkd__predictions *kept,
+                               ctkd_error *err)
+{
+    struct ctkd__data first;
+    ctkd_status status = open_resized(evaluator, &first, err);
     if (status == CTKD_OK)
         status = ctkd__evaluator_run(evaluator, network, found, kept, err);
-    ctkd__data_close(&evaluator->data);
-    evaluator->data = first;
+    close_resized(evaluator, &first);
     return status;
+}
+
+ctkd_status ctkd__resize_try_normalisations(struct ctkd__evaluator *evaluator,
+                                            struct ctkd__teacher *network, struct ctkd__trials *out,
+                                            ctkd_error *err)
+{
+    struct ctkd__trials other;
+    struct ctkd__data first;
+    const size_t resizes[] = { evaluator->data.images.resize,
+                               other_resize(evaluator->data.images.height) };
+    ctkd_status status = ctkd__evaluator_try_normalisations(evaluator, network, out, err);
+    if (status != CTKD_OK || !may_differ(evaluator, network))
+        return status;
+    status = open_resized(evaluator, &first, err);
+    if (status == CTKD_OK)
+        status = ctkd__evaluator_try_normalisations(evaluator, network, &other, err);
+    close_resized(evaluator, &first);
+    if (status != CTKD_OK)
+        return status;
+    for (size_t i = 0; i < out->count; i++) {
+        const bool better = other.items[i].top1 > out->items[i].top1;
+        out->items[i].top1 = better ? other.items[i].top1 : out->items[i].top1;
+        out->items[i].resize = resizes[better];
+    }
+    if (out->n)
+        ctkd__trials_choose(out);
+    return CTKD_OK;
 }
 
 static bool is_right(const struct ctkd__predictions *predictions, size_t i)
@@ -70,7 +111,7 @@ ctkd_status ctkd__resize_try(struct ctkd__evaluator *evaluator, struct ctkd__tea
         return ctkd__evaluator_run(evaluator, network, found, NULL, err);
     ctkd_status status = ctkd__evaluator_run(evaluator, network, found, &first, err);
     if (status == CTKD_OK)
-        status = run_resized(evaluator, network, resize, &other, &second, err);
+        status = run_resized(evaluator, network, &other, &second, err);
     if (status == CTKD_OK) {
         out->count = CTKD__RESIZES;
         out->items[0].resize = evaluator->data.images.resize;

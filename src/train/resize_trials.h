@@ -20,6 +20,15 @@ struct ctkd__resize_trials {
 };
 
 /*
+ * Tries the known normalisations (train/normalisation_trials.h) and, where ctkd__resize_try tries two
+ * sizes, each normalisation with both: with the wrong size the right one may look no better than
+ * others. An item's top1 is that with the better size, its `resize`. One rank.
+ */
+ctkd_status ctkd__resize_try_normalisations(struct ctkd__evaluator *evaluator,
+                                            struct ctkd__teacher *network, struct ctkd__trials *out,
+                                            ctkd_error *err);
+
+/*
  * Evaluates a network on all test images and, where data.resize is 0, the images are files and the
  * network's file does not say its size, once more with the other size of torchvision's weights: for
  * views of 224 those are 256 (V1) and 232 (V2), for others in proportion. *found is the evaluation

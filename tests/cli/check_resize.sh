@@ -50,3 +50,17 @@ expect 0 "$ctkd" check bare.safetensors imagefolder:photos teacher.network=resne
 # Two images cannot tell.
 expect 0 "$ctkd" check bare.safetensors imagefolder:photos $photos teacher.network=resnet8 data.test_limit=2
 grep -q '^ *25 fits no better than chance says: ' stdout || fail "two images say nothing: $(cat stdout)"
+
+# Constants and size are unknown: with the usual size the right constants look like all others, for the frame is not seen.
+expect 0 "$ctkd" train data.set=imagefolder:photos $photos data.resize=25 data.augment=none student.network=resnet8 train.batch=8 \
+    train.epochs=12 train.threads=2 train.seed=1 data.mean=0 data.std=0.003921569 run.dir=bytes
+bare_weights bytes/last.safetensors bytes.safetensors
+given="check bytes.safetensors imagefolder:photos $photos teacher.network=resnet8"
+expect 0 "$ctkd" $given data.resize=27 # so the size says nothing of the constants
+! grep -q '^  set ' stdout || fail "the constants alone: $(cat stdout)"
+expect 0 "$ctkd" $given
+for line in '^  constants  0 to 255  .* images resized to 25$' '^  set        teacher.mean=0 teacher.std=0.003921569$' \
+    '^  set        data.resize=25$'; do
+    grep -Eq "$line" stdout || fail "no line '$line' in: $(cat stdout)"
+done
+awk -v a="$(top1 accuracy)" 'BEGIN { exit !(a > 90) }' || fail "constants and size: $(cat stdout)"
