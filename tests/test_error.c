@@ -1,6 +1,9 @@
 #include "support/check.h"
 #include "util/error.h"
+#include "util/say.h"
 #include "util/text.h"
+
+#include <stdlib.h>
 
 static void fail_writes_the_status_and_the_message(void **state)
 {
@@ -23,7 +26,33 @@ static void a_message_is_one_line_whatever_it_quotes(void **state)
     (void)state;
     ctkd_error err;
     ctkd__fail(&err, CTKD_EFORMAT, "%s", "a\nb\x1b[31m\x7f\tz");
-    assert_string_equal(err.message, "a?b?[31m??z");
+    assert_string_equal(err.message, "a\\x0Ab\\x1B[31m\\x7F\\x09z");
+}
+
+static void a_long_name_in_latin_1_keeps_the_reason(void **state)
+{
+    (void)state;
+    ctkd_error err;
+    char name[601];
+    memset(name, '\xe9', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    ctkd__fail(&err, CTKD_EIO, "cannot open %s: No such file", name);
+    assert_memory_equal(err.message, "cannot open \\xE9\\xE9", 20);
+    assert_true(strlen(err.message) < sizeof err.message && strstr(err.message, "..."));
+    assert_string_equal(err.message + strlen(err.message) - 18, "\\xE9: No such file");
+}
+
+static void what_is_said_is_a_line_as_errors_are(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *const out = open_memstream(&text, &bytes);
+    ctkd__say(out, "%s: %d", "caf\xe9\n", 3);
+    ctkd__say(out, "end");
+    assert_int_equal(fclose(out), 0);
+    assert_string_equal(text, "caf\\xE9\\x0A: 3\nend\n");
+    free(text);
 }
 
 static void fail_within_puts_a_prefix_before(void **state)
@@ -81,6 +110,8 @@ int main(void)
         cmocka_unit_test(fail_writes_the_status_and_the_message),
         cmocka_unit_test(fail_takes_no_error_struct),
         cmocka_unit_test(a_message_is_one_line_whatever_it_quotes),
+        cmocka_unit_test(a_long_name_in_latin_1_keeps_the_reason),
+        cmocka_unit_test(what_is_said_is_a_line_as_errors_are),
         cmocka_unit_test(fail_within_puts_a_prefix_before),
         cmocka_unit_test(a_long_message_keeps_its_beginning_and_its_end),
         cmocka_unit_test(a_long_message_is_cut_between_characters),

@@ -122,24 +122,32 @@ static void a_text_is_cut_where_a_character_ends(void **state)
         assert_int_equal(ctkd__text_cut(cases[i].text, cases[i].most), cases[i].expected);
 }
 
-static void a_line_has_no_controls_and_no_part_of_a_character(void **state)
+static void a_line_escapes_controls_and_what_is_no_character(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
         { "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" }, /* whole characters stay */
-        { "a\nb\x7f", "a?b?" },
-        { "'\xe2\x82', rest", "'?', rest" }, /* cut behind its second byte */
-        { "'\xc3'", "'?'" },
-        { "caf\xe9.jpg", "caf?.jpg" }, /* Latin-1 */
-        { "\x80\x80z", "?z" },
-        { "\xf0\x9f\x8c", "?" },
+        { "a\nb\x7f", "a\\x0Ab\\x7F" },
+        { "\xc2\x9b[31m", "\\xC2\\x9B[31m" },         /* a control sequence in one character */
+        { "'\xe2\x82', rest", "'\\xE2\\x82', rest" }, /* cut behind its second byte */
+        { "caf\xe9.jpg", "caf\\xE9.jpg" },            /* Latin-1 */
+        { "\x80\x80z", "\\x80\\x80z" },
+        { "\xf0\x9f\x8c", "\\xF0\\x9F\\x8C" },
         { "", "" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char text[32];
-        snprintf(text, sizeof text, "%s", cases[i][0]);
-        ctkd__text_to_line(text);
+        char text[64];
+        ctkd__text_line(cases[i][0], text, sizeof text);
         assert_string_equal(text, cases[i][1]);
+    }
+    /* Cut in front of what does not fit. */
+    static const char *const cut[] = {
+        "", "a", "a", "a", "a", "a\\xE9", "a\\xE9", "a\\xE9\xc3\xbc"
+    };
+    for (size_t n = 0; n < sizeof cut / sizeof *cut; n++) {
+        char text[64] = "#########";
+        ctkd__text_line("a\xe9\xc3\xbc", text, n + 1);
+        assert_string_equal(text, cut[n]);
     }
 }
 
@@ -150,7 +158,7 @@ int main(void)
         cmocka_unit_test(only_utf8_without_controls_is_a_line),
         cmocka_unit_test(utf8_may_have_controls),
         cmocka_unit_test(a_text_is_cut_where_a_character_ends),
-        cmocka_unit_test(a_line_has_no_controls_and_no_part_of_a_character),
+        cmocka_unit_test(a_line_escapes_controls_and_what_is_no_character),
         cmocka_unit_test(edits_are_counted),
         cmocka_unit_test(text_is_wrapped_at_80),
         cmocka_unit_test(a_word_is_quoted_for_a_shell_where_it_needs_it),

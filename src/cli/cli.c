@@ -6,6 +6,7 @@
 #include "run/preflight.h"
 #include "run/run.h"
 #include "util/error.h"
+#include "util/say.h"
 
 static bool muted;
 
@@ -18,7 +19,7 @@ int ctkd__cli_failed(const ctkd_error *err)
 {
     if (ferror(stdout) && ctkd__stop_unread()) /* the reader has left (`| head`): not a failure */
         return 128 + SIGPIPE;
-    fprintf(stderr, "ctkd: %s\n", err->message);
+    ctkd__say(stderr, "ctkd: %s", err->message);
     return err->status == CTKD_EINTERRUPTED ? CTKD__EXIT_INTERRUPTED : CTKD__EXIT_FAILED;
 }
 
@@ -26,7 +27,7 @@ int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err
 {
     if (err->status == CTKD_EIO || err->status == CTKD_ENOMEM)
         return ctkd__cli_failed(err);
-    fprintf(stderr, "ctkd %s: %s\n", command->name, err->message);
+    ctkd__say(stderr, "ctkd %s: %s", command->name, err->message);
     return CTKD__EXIT_USAGE;
 }
 
@@ -49,14 +50,14 @@ ctkd_status ctkd__cli_choose(const struct ctkd__command *command, const char *na
 void ctkd__cli_note(const char *file, const char *note)
 {
     if (note[0] && !muted)
-        fprintf(stderr, "%s: %s\n", file, note);
+        ctkd__say(stderr, "%s: %s", file, note);
 }
 
 void ctkd__cli_note_threads(const struct ctkd__engine *engine)
 {
     struct ctkd__findings findings = { 0 };
     if (ctkd__preflight_threads(engine, &findings) && !muted)
-        fprintf(stderr, "note: threads: %s\n", findings.items[0].text);
+        ctkd__say(stderr, "note: threads: %s", findings.items[0].text);
 }
 
 bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
@@ -78,7 +79,7 @@ void ctkd__cli_note_unused(const struct ctkd__config *config, enum ctkd__reader 
     char unused[1024];
     ctkd__config_unused(config, reader, keys, unused, sizeof unused);
     if (unused[0] && !muted)
-        fprintf(stderr, "note: %s does not use %s\n", who, unused);
+        ctkd__say(stderr, "note: %s does not use %s", who, unused);
 }
 
 ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
@@ -90,7 +91,7 @@ ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
                                                          arguments, distil, config, note, err);
     for (char *at = note, *end; status == CTKD_OK && !muted && (end = strchr(at, '\n'));
          at = end + 1)
-        fprintf(stderr, "note: %.*s\n", (int)(end - at), at);
+        ctkd__say(stderr, "note: %.*s", (int)(end - at), at);
     return status;
 }
 

@@ -5,6 +5,7 @@
 #include "report/compare.h"
 #include "run/arm.h"
 #include "util/error.h"
+#include "util/say.h"
 
 enum { ARMS_MAX = 16, ALLOWED_MAX = 32 };
 
@@ -79,8 +80,8 @@ static ctkd_status parse(const struct ctkd__line *line, struct compare_request *
 struct differing {
     const struct compare_request *request;
     const char *a, *b;
-    FILE *out; /* NULL: only the refusals */
-    size_t count;
+    char text[4096]; /* " KEY VALUE, KEY VALUE ..." */
+    size_t used;
 };
 
 static bool is_allowed(const struct compare_request *r, const char *key)
@@ -103,9 +104,9 @@ static ctkd_status tell_difference(void *context, const char *key, const char *a
             "%s and %s differ in %s ('%s' and '%s'); --allow %s compares them all the "
             "same",
             d->a, d->b, key, a, b, key);
-    if (d->out)
-        fprintf(d->out, "%s%s %s", d->count ? ", " : " ", key, b[0] ? b : "\"\"");
-    d->count++;
+    if (d->used < sizeof d->text)
+        d->used += (size_t)snprintf(d->text + d->used, sizeof d->text - d->used, "%s%s %s",
+                                    d->used ? ", " : " ", key, b[0] ? b : "\"\"");
     return CTKD_OK;
 }
 
@@ -114,18 +115,16 @@ static ctkd_status tell_difference(void *context, const char *key, const char *a
 static ctkd_status tell_differences(const struct compare_request *r, const struct ctkd__arm *arms,
                                     ctkd_error *err)
 {
-    FILE *const outputs[] = { NULL, stderr };
     for (size_t pass = 0; pass < 2; pass++)
         for (size_t i = 1; i < r->count; i++) {
-            struct differing d = { r, arms[0].name, arms[i].name, outputs[pass], 0 };
-            if (pass)
-                fprintf(stderr, "%s:", arms[i].name);
+            struct differing d = { .request = r, .a = arms[0].name, .b = arms[i].name };
             const ctkd_status status = ctkd__arm_differences(
                 arms[0].runs->config, arms[i].runs->config, tell_difference, &d, err);
             if (status)
                 return status;
             if (pass)
-                fprintf(stderr, "%s\n", d.count ? "" : " the configuration of the first arm");
+                ctkd__say(stderr, "%s:%s", arms[i].name,
+                          d.used ? d.text : " the configuration of the first arm");
         }
     return CTKD_OK;
 }

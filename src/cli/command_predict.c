@@ -8,6 +8,7 @@
 #include "run/origin.h"
 #include "run/predictor.h"
 #include "util/error.h"
+#include "util/say.h"
 
 enum form { TEXT, CSV_LINES, JSON_LINES };
 
@@ -80,7 +81,7 @@ static ctkd_status write_prediction(void *context, const struct ctkd__prediction
     if (prediction->unread) {
         w->unread++;
         fflush(stdout); /* keeps the order of the files where both go to one terminal */
-        fprintf(stderr, "ctkd: %s\n", prediction->unread);
+        ctkd__say(stderr, "ctkd: %s", prediction->unread);
         return CTKD_OK;
     }
     ctkd__rank_classes(ctkd__predictor_classes(w->predictor), prediction->logits, w->top,
@@ -146,10 +147,11 @@ static ctkd_status find_pictures(const struct ctkd__line *line, struct ctkd__pic
         status = ctkd__pictures_add(*out, ctkd__line_name(line, i), err);
     const size_t others = status == CTKD_OK ? ctkd__pictures_others(*out) : 0;
     if (others)
-        fprintf(stderr, "note: %zu file%s of the folders %s, and %s left out\n", others,
-                others == 1 ? "" : "s",
-                others == 1 ? "does not have the name of an image" : "do not have names of images",
-                others == 1 ? "is" : "are");
+        ctkd__say(stderr, "note: %zu file%s of the folders %s, and %s left out", others,
+                  others == 1 ? "" : "s",
+                  others == 1 ? "does not have the name of an image"
+                              : "do not have names of images",
+                  others == 1 ? "is" : "are");
     if (status == CTKD_OK && ctkd__pictures_count(*out) == 0)
         status =
             ctkd__fail(err, CTKD_ENOTFOUND, "%s: found no image (.jpg, .png, .webp, .ppm, ...)",

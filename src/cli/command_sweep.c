@@ -11,6 +11,7 @@
 #include "train/teacher_store.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/say.h"
 #include "util/text.h"
 
 enum { ARMS_MAX = 64, WORDS_MAX = 128, SEEDS_MAX = 1000, NAME_BYTES = 128 };
@@ -385,18 +386,18 @@ static void show(void *context, const struct ctkd__sweep_run *run)
     case CTKD__SWEEP_WAITING:
         break;
     case CTKD__SWEEP_RUNNING:
-        fprintf(stderr, "%s seed %" PRId64 ": started\n", run->arm, run->seed);
+        ctkd__say(stderr, "%s seed %" PRId64 ": started", run->arm, run->seed);
         break;
     case CTKD__SWEEP_DONE:
-        fprintf(stderr, "%s seed %" PRId64 ": done (%zu of %zu)%s\n", run->arm, run->seed,
-                count_in(sweep, CTKD__SWEEP_DONE), sweep->count, last_top1(run, text));
+        ctkd__say(stderr, "%s seed %" PRId64 ": done (%zu of %zu)%s", run->arm, run->seed,
+                  count_in(sweep, CTKD__SWEEP_DONE), sweep->count, last_top1(run, text));
         break;
     case CTKD__SWEEP_STOPPED:
-        fprintf(stderr, "%s seed %" PRId64 ": stopped; the same sweep resumes it\n", run->arm,
-                run->seed);
+        ctkd__say(stderr, "%s seed %" PRId64 ": stopped; the same sweep resumes it", run->arm,
+                  run->seed);
         break;
     case CTKD__SWEEP_FAILED:
-        fprintf(stderr, "%s seed %" PRId64 ": failed, see %s\n", run->arm, run->seed, run->console);
+        ctkd__say(stderr, "%s seed %" PRId64 ": failed, see %s", run->arm, run->seed, run->console);
         break;
     }
 }
@@ -412,7 +413,7 @@ static ctkd_status execute(const struct sweep_request *r, struct ctkd__sweep *sw
     }
     const size_t skipped = count_in(sweep, CTKD__SWEEP_DONE);
     if (!status && skipped)
-        fprintf(stderr, "%zu of %zu runs are finished already\n", skipped, sweep->count);
+        ctkd__say(stderr, "%zu of %zu runs are finished already", skipped, sweep->count);
     ctkd__stop_watch();
     sweep->stop = ctkd__stop_asked();
     sweep->changed = show;

@@ -10,6 +10,7 @@
 #include "train/session.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/say.h"
 
 enum { JSON, GIGABYTES };
 static const struct ctkd__flag flags[] = {
@@ -90,7 +91,7 @@ static ctkd_status show_file(const char *path, struct totals *totals, ctkd_error
     struct ctkd__logit_count count;
     ctkd_error why = { 0 };
     if (ctkd__logit_file_open(path, &file, &why) != CTKD_OK) {
-        fprintf(stderr, "ctkd: %s\n", why.message);
+        ctkd__say(stderr, "ctkd: %s", why.message);
         totals->unreadable++;
         return CTKD_OK;
     }
@@ -190,7 +191,7 @@ static ctkd_status fill_store(const struct ctkd__config *config, ctkd_error *err
     if (status == CTKD_OK && !session->store)
         status = ctkd__fail(err, CTKD_EUNSUPPORTED, "teacher.store: %s", note);
     if (status == CTKD_OK) {
-        fprintf(stderr, "teacher.store: %s\n", note);
+        ctkd__say(stderr, "teacher.store: %s", note);
         ctkd__cli_note_threads(&session->engine);
         filling.shown = ctkd__clock_seconds();
         status = ctkd__teacher_store_fill(session->store, go_on, &filling, &counts, err);

@@ -11,6 +11,7 @@
 #include "run/start.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/say.h"
 
 enum { DRY_RUN };
 const struct ctkd__flag ctkd__train_flags[] = {
@@ -32,26 +33,26 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
     const struct ctkd__network_info *info = &session->info;
     const size_t threads = ctkd__workers_count(session->engine.workers);
     ctkd__cli_note("student.init", session->note);
-    fprintf(stderr, "%s, %zu training and %zu test images of %zux%zux%zu, %zu classes\n",
-            info->dataset, ctkd__loader_samples(session->data.train),
-            ctkd__loader_samples(session->data.test), info->channels, info->height, info->width,
-            info->classes);
+    ctkd__say(stderr, "%s, %zu training and %zu test images of %zux%zux%zu, %zu classes",
+              info->dataset, ctkd__loader_samples(session->data.train),
+              ctkd__loader_samples(session->data.test), info->channels, info->height, info->width,
+              info->classes);
     if (session->data.dev)
-        fprintf(stderr,
-                "%zu of the training images are held out, by which the best epoch is chosen "
-                "(data.dev)\n",
-                ctkd__loader_samples(session->data.dev));
-    fprintf(stderr, "%s, %zu parameters, %s kernels, %zu thread%s, run directory %s\n",
-            info->network, ctkd__graph_trainable(session->graph), session->engine.kernels->name,
-            threads, threads == 1 ? "" : "s", run->dir);
+        ctkd__say(stderr,
+                  "%zu of the training images are held out, by which the best epoch is chosen "
+                  "(data.dev)",
+                  ctkd__loader_samples(session->data.dev));
+    ctkd__say(stderr, "%s, %zu parameters, %s kernels, %zu thread%s, run directory %s",
+              info->network, ctkd__graph_trainable(session->graph), session->engine.kernels->name,
+              threads, threads == 1 ? "" : "s", run->dir);
     if (session->dist)
-        fprintf(stderr, "%zu ranks by %s, %zu slices of a batch%s\n",
-                ctkd__dist_size(session->dist), ctkd__dist_version(session->dist),
-                session->engine.slices,
-                ctkd__dist_concurrent(session->dist)
-                    ? ""
-                    : "; this MPI lets only one thread use it: gradients are exchanged behind the "
-                      "backward pass");
+        ctkd__say(
+            stderr, "%zu ranks by %s, %zu slices of a batch%s", ctkd__dist_size(session->dist),
+            ctkd__dist_version(session->dist), session->engine.slices,
+            ctkd__dist_concurrent(session->dist)
+                ? ""
+                : "; this MPI lets only one thread use it: gradients are exchanged behind the "
+                  "backward pass");
 }
 
 /* Notes the problems that `ctkd doctor` would find, and how to fix them. */
@@ -71,11 +72,11 @@ static ctkd_status note_findings(struct ctkd__session *session, const struct ctk
 static void show_teacher(const struct ctkd__session *session, const struct ctkd__scores *scores)
 {
     ctkd__cli_note(session->teacher->file, session->teacher->note);
-    fprintf(stderr, "teacher %s (%s): test top-1 %.2f %%, top-5 %.2f %%, loss %.4f\n",
-            session->teacher->info.network, session->teacher->file, scores->top1, scores->top5,
-            scores->loss);
+    ctkd__say(stderr, "teacher %s (%s): test top-1 %.2f %%, top-5 %.2f %%, loss %.4f",
+              session->teacher->info.network, session->teacher->file, scores->top1, scores->top5,
+              scores->loss);
     if (session->teacher->training)
-        fprintf(stderr, "teacher in training: statistics of each batch in its batch norms\n");
+        ctkd__say(stderr, "teacher in training: statistics of each batch in its batch norms");
 }
 
 static ctkd_status open_store(struct ctkd__session *session, ctkd_error *err)
@@ -83,7 +84,7 @@ static ctkd_status open_store(struct ctkd__session *session, ctkd_error *err)
     char note[CTKD__STORE_NOTE];
     const ctkd_status status = ctkd__session_open_store(session, note, err);
     if (note[0] && ctkd__dist_rank(session->dist) == 0)
-        fprintf(stderr, "teacher.store: %s\n", note);
+        ctkd__say(stderr, "teacher.store: %s", note);
     return status;
 }
 
@@ -91,8 +92,8 @@ static void show_resumed(const struct ctkd__session *session, const struct ctkd_
                          const char *note)
 {
     ctkd__cli_note(run->dir, note);
-    fprintf(stderr, "resumed: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 "\n",
-            session->state.epoch, session->state.epoch_step, session->schedule.steps_per_epoch);
+    ctkd__say(stderr, "resumed: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64,
+              session->state.epoch, session->state.epoch_step, session->schedule.steps_per_epoch);
 }
 
 /* Evaluates the teacher on the test images and opens its store, on all ranks. */

@@ -11,6 +11,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/run_files.h"
+#include "util/say.h"
 
 /* The kind of data set that NAME:PATH names, if it consists of image files; else NULL. */
 static const struct ctkd__dataset_def *find_def(const char *spec)
@@ -129,7 +130,7 @@ static ctkd_status write_exclusions(const struct ctkd__survey *survey, const cha
             fprintf(file.stream, "%s\n", survey->files[i].name);
             count++;
         }
-    fprintf(stderr, "%s: %zu image%s for data.exclude\n", path, count, count == 1 ? "" : "s");
+    ctkd__say(stderr, "%s: %zu image%s for data.exclude", path, count, count == 1 ? "" : "s");
     return ctkd__new_file_commit(&file, err);
 }
 

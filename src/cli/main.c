@@ -8,6 +8,7 @@
 #include "cli/stop.h"
 #include "ctkd/ctkd.h"
 #include "dist/launch.h"
+#include "util/say.h"
 #include "util/text.h"
 
 #define ADDRESS(word) &ctkd__command_##word,
@@ -58,7 +59,7 @@ static int unknown_command(const char *name)
         names[i] = ctkd__commands[i]->name;
     ctkd_error err = { 0 };
     ctkd__unknown("command", name, names, "`ctkd --help` lists them", &err);
-    fprintf(stderr, "ctkd: %s\n", err.message);
+    ctkd__say(stderr, "ctkd: %s", err.message);
     return CTKD__EXIT_USAGE;
 }
 
@@ -67,9 +68,9 @@ static int unknown_command(const char *name)
 static int refuse_ranks(const struct ctkd__command *command)
 {
     if (ctkd__launch_first())
-        fprintf(stderr,
-                "ctkd %s: found %zu processes that a launcher of MPI has started, expected one\n",
-                command->name, ctkd__launch_count());
+        ctkd__say(stderr,
+                  "ctkd %s: found %zu processes that a launcher of MPI has started, expected one",
+                  command->name, ctkd__launch_count());
     return CTKD__EXIT_USAGE;
 }
 
@@ -114,7 +115,7 @@ int main(int argc, char **argv)
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == CTKD__EXIT_DONE) {
         if (ctkd__stop_unread()) /* SIGPIPE is ignored: end silently, as if it had arrived */
             return 128 + SIGPIPE;
-        fprintf(stderr, "ctkd: cannot write standard output\n");
+        ctkd__say(stderr, "ctkd: cannot write standard output");
         status = CTKD__EXIT_FAILED;
     }
     return status;

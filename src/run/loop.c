@@ -15,6 +15,7 @@
 #include "run/settled.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/say.h"
 #include "util/text.h"
 
 /* State of one call of ctkd__loop_run. */
@@ -672,11 +673,11 @@ static ctkd_status run_epochs(struct progress *p, ctkd_error *err)
         return status;
     }
     if (loop->progress && out_of_patience(p) && state->epoch <= epochs_of(p))
-        fprintf(loop->progress,
-                "stopped after epoch %" PRIu64 ": no better top-1 on the validation part than "
-                "%.2f %% of epoch %" PRIu64 " for %" PRId64 " epochs (train.patience)\n",
-                state->epoch - 1, state->best_dev_top1, state->best_epoch,
-                session->config->train.patience);
+        ctkd__say(loop->progress,
+                  "stopped after epoch %" PRIu64 ": no better top-1 on the validation part than "
+                  "%.2f %% of epoch %" PRIu64 " for %" PRId64 " epochs (train.patience)",
+                  state->epoch - 1, state->best_dev_top1, state->best_epoch,
+                  session->config->train.patience);
     if (session->engine.profile && loop->progress)
         ctkd__profile_print(session->engine.profile, p->steps_done, loop->progress);
     return finish(p, false, err);

@@ -4,6 +4,7 @@
 
 #include "io/jsonl.h"
 #include "util/run_files.h"
+#include "util/say.h"
 
 static bool is_kept(const char *path, const struct ctkd__note *note)
 {
@@ -40,12 +41,16 @@ void ctkd__note(const char *dir, const struct ctkd__note *note, const char *befo
 {
     char path[CTKD__RUN_PATH_BYTES];
     ctkd_error why = { 0 };
-    if (out && (note->problem || note->said))
-        fprintf(out, "%snote: %s: %s\n", before, note->subject, note->text);
+    if (out && (note->problem || note->said)) {
+        fputs(before, out);
+        ctkd__say(out, "note: %s: %s", note->subject, note->text);
+    }
     ctkd__run_file_path(dir, CTKD__RUN_NOTES, path, sizeof path);
     if ((!ctkd__run_file_exists(dir, CTKD__RUN_NOTES) || !is_kept(path, note)) &&
-        append(path, note, &why) != CTKD_OK && out)
-        fprintf(out, "%snote: %s: this is not kept: %s\n", before, note->subject, why.message);
+        append(path, note, &why) != CTKD_OK && out) {
+        fputs(before, out);
+        ctkd__say(out, "note: %s: this is not kept: %s", note->subject, why.message);
+    }
 }
 
 void ctkd__note_findings(const char *dir, const struct ctkd__findings *findings, uint64_t epoch,

@@ -17,6 +17,7 @@
 #include "util/file.h"
 #include "util/names.h"
 #include "util/run_files.h"
+#include "util/say.h"
 #include "util/text.h"
 
 enum { SIDE_MAX = 96 }; /* of an embedded picture */
@@ -316,7 +317,7 @@ static ctkd_status collect(const struct ctkd__page_request *request,
     if (status != CTKD_OK)
         snprintf(run->note, sizeof run->note, "The run is not evaluated: %s", why.message);
     if (run->note[0])
-        fprintf(notes, "note: %s: %s\n", run->dir, run->note);
+        ctkd__say(notes, "note: %s: %s", run->dir, run->note);
     return CTKD_OK;
 }
 
@@ -350,7 +351,7 @@ static ctkd_status compare(const struct ctkd__page_request *request,
     if (status == CTKD_ENOMEM)
         return ctkd__fail(err, status, "%s", why.message);
     if (!*compared)
-        fprintf(notes, "note: the runs are not compared: %s\n", why.message);
+        ctkd__say(notes, "note: the runs are not compared: %s", why.message);
     return CTKD_OK;
 }
 

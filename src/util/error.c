@@ -6,23 +6,32 @@
 
 #include "util/text.h"
 
-/* Leaves out the middle of a message that does not fit, without splitting UTF-8 characters: the
+enum { MESSAGE_BYTES = sizeof((ctkd_error *)0)->message };
+
+/* Leaves out the middle of a text that does not fit, without splitting UTF-8 characters: the
    beginning names the file, whose path may be long, and the end gives the reason. */
-static void keep_message(ctkd_error *err, const char *text)
+static void shorten(const char *text, char out[MESSAGE_BYTES])
 {
     static const char gap[] = "...";
-    const size_t room = sizeof err->message - 1, length = strlen(text);
+    const size_t room = MESSAGE_BYTES - 1, length = strlen(text);
     const size_t head = room / 2;
     size_t tail = length - (room - head - strlen(gap));
     if (length <= room) {
-        memcpy(err->message, text, length + 1);
-    } else {
-        while (((unsigned char)text[tail] & 0xc0) == 0x80)
-            tail++;
-        snprintf(err->message, sizeof err->message, "%.*s%s%s", ctkd__text_cut(text, head), text,
-                 gap, text + tail);
+        memcpy(out, text, length + 1);
+        return;
     }
-    ctkd__text_to_line(err->message); /* messages quote what files hold */
+    while (((unsigned char)text[tail] & 0xc0) == 0x80)
+        tail++;
+    snprintf(out, MESSAGE_BYTES, "%.*s%s%s", ctkd__text_cut(text, head), text, gap, text + tail);
+}
+
+/* Messages quote what files hold. */
+static void keep_message(ctkd_error *err, const char *text)
+{
+    char message[MESSAGE_BYTES], line[4 * MESSAGE_BYTES];
+    shorten(text, message);
+    ctkd__text_line(message, line, sizeof line);
+    shorten(line, err->message); /* escapes are longer */
 }
 
 enum { LONGEST = 8192 }; /* room for paths of up to PATH_MAX bytes */

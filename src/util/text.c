@@ -36,23 +36,27 @@ int ctkd__text_cut(const char *text, size_t most)
     return (int)n;
 }
 
-void ctkd__text_to_line(char *text)
+void ctkd__text_line(const char *text, char *out, size_t bytes)
 {
-    char *out = text;
-    for (const char *at = text; *at;) {
-        uint32_t code;
-        const size_t n = ctkd__utf8_next(at, &code);
-        if (n && code >= 0x20 && code != 0x7f) {
-            memmove(out, at, n);
-            out += n;
-            at += n;
-            continue;
-        }
-        *out++ = '?';
-        for (at++; !n && ((unsigned char)*at & 0xc0) == 0x80; at++) /* of the same character */
-            ;
+    size_t used = 0;
+    while (*text) {
+        char piece[4 * 4 + 1];
+        uint32_t code = 0;
+        const size_t whole = ctkd__utf8_next(text, &code), n = whole ? whole : 1;
+        const bool is_control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+        size_t length = 0;
+        if (whole && !is_control)
+            length = (size_t)snprintf(piece, sizeof piece, "%.*s", (int)n, text);
+        for (size_t i = 0; (!whole || is_control) && i < n; i++)
+            length += (size_t)snprintf(piece + length, sizeof piece - length, "\\x%02X",
+                                       (unsigned char)text[i]);
+        if (used + length >= bytes)
+            break;
+        memcpy(out + used, piece, length);
+        used += length;
+        text += n;
     }
-    *out = '\0';
+    out[used] = '\0';
 }
 
 bool ctkd__text_ends(const char *text, const char *end)

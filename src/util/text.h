@@ -17,9 +17,10 @@ size_t ctkd__utf8_next(const char *text, uint32_t *code);
 /* The most bytes, up to `most`, of a text that end where a character ends; all of a short text. For
    "%.*s" of text that is shown in part. */
 int ctkd__text_cut(const char *text, size_t most);
-/* Makes a message one line of UTF-8: a control character, a character that was cut and a byte that is
-   part of none become '?'. */
-void ctkd__text_to_line(char *text);
+/* Writes a text as one line of UTF-8: a byte that is part of no character, such as those of a file
+   name in Latin-1 or of a character that was cut, and a control character become \xE9 or the like.
+   A line of more than `bytes` - 1 is cut. 4 * length + 1 bytes are enough. */
+void ctkd__text_line(const char *text, char *out, size_t bytes);
 
 bool ctkd__text_ends(const char *text, const char *end);
 /* The part of a path after its last slash; points into the path. */

@@ -128,6 +128,10 @@ own="data.set=$set data.mean=0 data.std=1"
 expect 0 "$ctkd" eval both.safetensors $own
 grep -qF "$said (student.weights=model_ema selects these)" stderr || fail "eval: which weights"
 grep -q 'top-1 10.00 %' stdout || fail "eval: the model, which is all zeros"
+cp both.safetensors $'caf\xe9.safetensors' # a name in Latin-1
+# shellcheck disable=SC2086
+expect 0 "$ctkd" eval $'caf\xe9.safetensors' $own
+grep -qF "caf\\xE9.safetensors: $said" stderr || fail "a name in Latin-1: $(cat stderr)"
 # shellcheck disable=SC2086
 expect 0 "$ctkd" eval both.safetensors $own student.weights=model_ema
 [ ! -s stderr ] && ! grep -q 'top-1 10.00 %' stdout || fail "eval: the average"

@@ -4,7 +4,8 @@
 #   no file of src, include and fuzz is longer than 800 lines;
 #   no function of theirs is longer than 60 lines, from its first line to its closing brace;
 #   no switch of src and include has a `default:`, so that the compiler names each switch that misses a new enumerator
-#   (of bytes of a file the other cases come behind the switch).
+#   (of bytes of a file the other cases come behind the switch);
+#   messages for people are printed by ctkd__say, which escapes what is no UTF-8; only live lines (\r) are not.
 set -euo pipefail
 build=$1 source=$2
 
@@ -30,6 +31,11 @@ defaults() { # files
     grep -nHE '^[[:space:]]*default:' "$@" | sed -E 's/:[[:space:]]*default:.*/: a default in a switch, expected its cases/' || true
 }
 
+messages() { # files
+    { grep -nHE 'fprintf\((stderr|[a-z]+->progress|notes),|(fputs|fputc|putc|perror)\(.*stderr\)' "$@" || true; } | { grep -vF '\r' || true; } |
+        sed -E 's/:[[:space:]]*[a-z]+\(.*/: a message, expected ctkd__say/'
+}
+
 check() { # root; prints what is wrong
     cd "$1"
     mapfile -t functions < <(find src include fuzz -name '*.[ch]' 2>/dev/null)
@@ -37,6 +43,7 @@ check() { # root; prints what is wrong
     long_files "${functions[@]}"
     long_functions "${functions[@]}"
     defaults "${switches[@]}"
+    messages "${switches[@]}"
 }
 
 count=$(find "$source/src" -name '*.[ch]' | wc -l)
@@ -64,4 +71,6 @@ seq -f '/* %g */' 800 | notices ''
 seq -f '/* %g */' 801 | notices 'src/x.c: a file of 801 lines, expected at most 800'
 printf 'int f(int x)\n{\n    switch (x) {\n    default: /* none */\n        return 1;\n    }\n}\n' |
     notices 'src/x.c:4: a default in a switch, expected its cases'
+printf 'int f(void)\n{\n    fprintf(stderr, "%%s\\n", name);\n}\n' | notices 'src/x.c:3: a message, expected ctkd__say'
+printf 'int f(void)\n{\n    fprintf(stderr, "\\r%%zu", done);\n}\n' | notices ''
 rm -rf "$planted"
