@@ -14,7 +14,8 @@ cmake --install "$build" --prefix "$prefix" >"$work/install.log" || { cat "$work
 config=$(find "$prefix" -name ctkd.pc)
 [ -n "$config" ] || fail "ctkd.pc: not installed"
 export PKG_CONFIG_PATH=${config%/*}
-pc() { pkg-config --define-variable=prefix="$prefix" "$@" ctkd; }
+pc() { pkg-config "$@" ctkd; }
+[ "$(pc --variable=prefix)" = "$prefix" ] || fail "ctkd.pc: prefix $(pc --variable=prefix), expected $prefix"
 libdir=$(pc --variable=libdir)
 version=$(sed -n 's/^#define CTKD_VERSION_[MP][A-Z]* //p' "$2/include/ctkd/version.h" | paste -sd.)
 [ "$(pc --modversion)" = "$version" ] || fail "ctkd.pc: version $(pc --modversion), expected $version"
