@@ -1,6 +1,7 @@
 #include "support/check.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "support/temp_files.h"
@@ -101,11 +102,33 @@ static void nonsense_is_no_limit(void **state)
     }
 }
 
+/* What Slurm grants counts where it is less than the groups' limit. */
+static void slurm_grants_what_it_says_in_a_job(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double cpus;
+    } cases[] = { { "1", 1 }, { "64", 64 }, { "", 0 }, { "0", 0 }, { "-2", 0 }, { "2(x3)", 0 } };
+    const double groups = ctkd__cgroup_cpus("");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const double cpus = cases[i].cpus;
+        setenv("SLURM_CPUS_ON_NODE", cases[i].text, 1);
+        check_close(ctkd__granted_cpus(), groups, 0, 0); /* no job */
+        setenv("SLURM_JOB_ID", "7", 1);
+        check_close(ctkd__granted_cpus(),
+                    cpus > 0 && (groups <= 0 || cpus < groups) ? cpus : groups, 0, 0);
+        unsetenv("SLURM_JOB_ID");
+    }
+    unsetenv("SLURM_CPUS_ON_NODE");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
     const struct CMUnitTest tests[] = {
         TEST(without_groups_there_is_no_limit),
+        TEST(slurm_grants_what_it_says_in_a_job),
         TEST(the_least_of_the_groups_above_counts),
         TEST(the_mounted_group_counts_where_the_own_one_is_not_seen),
         TEST(version_1_is_read_beside_version_2),

@@ -1,6 +1,7 @@
 #include "support/check.h"
 
 #include <sched.h>
+#include <stdlib.h>
 
 #include "nn/cpus.h"
 #include "nn/workers.h"
@@ -48,11 +49,32 @@ static void what_is_found_is_what_the_thread_may_use(void **state)
     assert_in_range(cpus.threads, 1, cpus.cores);
 }
 
+static void a_quota_is_divided_and_a_part_still_gives_a_thread(void **state)
+{
+    (void)state;
+    struct ctkd__cpus before, cpus;
+    ctkd__cpus_find(&before);
+    setenv("SLURM_JOB_ID", "7", 1);
+    setenv("SLURM_CPUS_ON_NODE", "1", 1);
+    for (size_t parts = 1; parts <= 2; parts++) {
+        ctkd__cpus_share_quota(parts);
+        ctkd__cpus_find(&cpus);
+        assert_true(cpus.quota > 0 && cpus.quota <= 1.0 / (double)parts);
+        assert_int_equal(cpus.threads, 1);
+        assert_int_equal(cpus.cores, before.cores);
+        assert_true(CPU_EQUAL(&cpus.allowed, &before.allowed));
+    }
+    unsetenv("SLURM_JOB_ID");
+    unsetenv("SLURM_CPUS_ON_NODE");
+    ctkd__cpus_share_quota(1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_quota_rounds_and_never_asks_for_more_than_the_cores),
         cmocka_unit_test(a_set_of_cpus_is_written_in_ranges),
+        cmocka_unit_test(a_quota_is_divided_and_a_part_still_gives_a_thread),
         cmocka_unit_test(what_is_found_is_what_the_thread_may_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

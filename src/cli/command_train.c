@@ -248,6 +248,8 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
     const struct run_request request = { distil, ctkd__line_has(&line, DRY_RUN),
                                          arguments.n_positionals ? arguments.positionals[0]
                                                                  : NULL };
+    if (!request.dry)
+        ctkd__stop_watch_warnings();
     if (!ctkd__ranks_meet(false, &dist, &ended))
         return ended;
     ctkd_status status = configure(&line, &arguments, distil, config, &err);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "dist/launch.h"
 
 static volatile sig_atomic_t asked;
 static sem_t now;
@@ -19,25 +20,35 @@ static void handle(int number)
 {
     if (!asked)
         asked = number;
-    if (number == SIGINT || number == SIGTERM) {
+    if (number == SIGINT || number == SIGTERM)
         signal(SIGINT, SIG_DFL);
-        signal(SIGTERM, SIG_DFL);
-    }
     if (!leaves_time(number))
         sem_post(&now);
 }
 
-void ctkd__stop_watch(void)
+static void watch(const int *numbers, size_t count)
 {
-    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU };
     /* SA_RESTART: a signal must not cut a write short. */
     const struct sigaction action = { .sa_handler = handle, .sa_flags = SA_RESTART };
-    sem_init(&now, 0, 0);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct sigaction before;
         if (sigaction(numbers[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(numbers[i], &action, NULL);
     }
+}
+
+void ctkd__stop_watch_warnings(void)
+{
+    static const int numbers[] = { SIGUSR1, SIGUSR2, SIGXCPU };
+    watch(numbers, sizeof numbers / sizeof *numbers);
+}
+
+void ctkd__stop_watch(void)
+{
+    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+    sem_init(&now, 0, 0);
+    watch(numbers, sizeof numbers / sizeof *numbers);
+    ctkd__stop_watch_warnings();
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -56,11 +67,13 @@ int ctkd__stop_status(int number)
     return number == 0 || leaves_time(number) ? CTKD__EXIT_LATER : 128 + number;
 }
 
-void ctkd__stop_leave(const ctkd_error *err)
+void ctkd__stop_leave(struct ctkd__dist *dist, const ctkd_error *err)
 {
     const int failed = ctkd__cli_failed(err);
     const int status = err->status == CTKD_EINTERRUPTED ? ctkd__stop_status(asked) : failed;
     fflush(NULL);
+    if (ctkd__launch_lets_wait())
+        ctkd__dist_abort(dist, status);
     _exit(status);
 }
 

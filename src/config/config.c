@@ -264,8 +264,8 @@ static const struct key keys[] = {
         "memory of one group; 0: the batch is one group"),
     DIFFERS(ARM, I64, train.seed, 0, 0, 9007199254740992.0, "seed of every random draw"),
     DIFFERS(RESUMED | ARM | RANKS, I64, train.threads, 0, 0, CTKD__WORKERS_MAX,
-            "worker threads, at most one for each image of train.batch; 0: physical cores, or a "
-            "container's CPU quota where that is less"),
+            "worker threads, at most one for each image of train.batch; 0: physical cores, or "
+            "what a container or Slurm grants where that is less"),
     I64(train.slices, 0, 0, CTKD__WORKERS_MAX,
         "parts of a batch whose gradients and statistics are summed in a fixed tree: a multiple of "
         "the threads of all ranks, whose number then changes no bit and may differ when the run is "

@@ -11,6 +11,9 @@
 
 enum { PATH_BYTES = 4096 };
 
+/* How srun starts the ranks of an MPI. Debian's Open MPI knows only pmix, its MPICH only pmi2. */
+#define SRUN_OF_MPI "srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH"
+
 /* The number of processes that an environment variable gives; 0: it is not set, or no number. */
 static size_t told_by(const char *variable)
 {
@@ -55,6 +58,12 @@ bool ctkd__launch_first(void)
             return strcmp(text, "0") == 0;
     }
     return true;
+}
+
+bool ctkd__launch_lets_wait(void)
+{
+    /* mpirun may itself have started its daemons by srun, whose variables then are here, too. */
+    return told_by("SLURM_STEP_NUM_TASKS") > 1 && !getenv("OMPI_COMM_WORLD_SIZE");
 }
 
 /* The two places of the module: beside this binary, and where it is installed. */
@@ -108,7 +117,7 @@ static ctkd_status check_count(struct ctkd__dist *dist, const char *reason, ctkd
         return CTKD_OK;
     return ctkd__fail(err, CTKD_EBACKEND,
                       "%s: the launcher has started %zu processes, and %s finds %zu: use the "
-                      "launcher of that MPI (with Slurm: srun --mpi=pmix)",
+                      "launcher of that MPI (with Slurm: " SRUN_OF_MPI ")",
                       reason, told, ctkd__dist_version(dist), found);
 }
 
@@ -120,7 +129,7 @@ ctkd_status ctkd__launch_open(bool always, struct ctkd__dist **out, ctkd_error *
     if (!variable && !always && told_by("SLURM_STEP_NUM_TASKS") > 1)
         return ctkd__fail(err, CTKD_EBACKEND,
                           "SLURM_STEP_NUM_TASKS: srun has started %zu processes without MPI, which "
-                          "would be as many runs of their own: use srun --mpi=pmix, or -n 1",
+                          "would be as many runs of their own: use " SRUN_OF_MPI ", or -n 1",
                           told_by("SLURM_STEP_NUM_TASKS"));
     if (!always && (!variable || told_count() == 1))
         return CTKD_OK;

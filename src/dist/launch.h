@@ -12,6 +12,9 @@
 size_t ctkd__launch_count(void);
 /* Whether this is the first of them; also true if nothing says which it is. */
 bool ctkd__launch_first(void);
+/* Whether the launcher lets the other processes go on, and wait, when one has ended: srun does
+   without --kill-on-bad-exit, mpirun does not. */
+bool ctkd__launch_lets_wait(void);
 
 /*
  * Connects to the other processes of the launcher: starts MPI if the launcher's environment

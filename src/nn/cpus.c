@@ -8,6 +8,13 @@
 #include "nn/workers.h"
 #include "util/cgroup.h"
 
+static size_t quota_parts = 1; /* one for the process, as the ranks of a machine are */
+
+void ctkd__cpus_share_quota(size_t parts)
+{
+    quota_parts = parts;
+}
+
 size_t ctkd__cpus_physical(const cpu_set_t *allowed, int *cpus, size_t max)
 {
     size_t count = 0;
@@ -48,7 +55,7 @@ void ctkd__cpus_find(struct ctkd__cpus *out)
         CPU_SET((size_t)cpus[i], &out->allowed);
     const size_t cores = ctkd__cpus_physical(&out->allowed, cpus, CTKD__WORKERS_MAX);
     out->cores = cores ? cores : 1;
-    out->quota = ctkd__cgroup_cpus("");
+    out->quota = ctkd__granted_cpus() / (double)quota_parts;
     out->threads = ctkd__cpus_threads(out->cores, out->quota);
 }
 

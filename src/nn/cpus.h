@@ -8,11 +8,15 @@
 /* The CPUs of the calling thread, as they were before a living team pinned it. */
 struct ctkd__cpus {
     cpu_set_t allowed;
-    double quota;   /* CPUs that a container grants (src/util/cgroup.h); 0: no limit */
-    size_t cores;   /* physical cores among the allowed CPUs, at least 1 */
+    double quota; /* CPUs that are granted (src/util/cgroup.h), or this part of them; 0: no limit */
+    size_t cores; /* physical cores among the allowed CPUs, at least 1 */
     size_t threads; /* default number of threads: cores, or the rounded quota if less */
 };
 void ctkd__cpus_find(struct ctkd__cpus *out);
+
+/* From now on this process has one of so many equal parts of the quota: ranks of one machine that
+   may use more CPUs than they are granted, and are therefore not bound. Before any workers. */
+void ctkd__cpus_share_quota(size_t parts);
 
 /* One CPU of every physical core among `allowed`, in order; returns how many. */
 size_t ctkd__cpus_physical(const cpu_set_t *allowed, int *cpus, size_t max);

@@ -641,7 +641,7 @@ static void save_now(void *context, struct ctkd__session *settled)
     if (p.live)
         fputc('\n', loop.progress);
     interrupt(&p, &err);
-    loop.leave(&err);
+    loop.leave(settled->dist, &err);
 }
 
 /* Whether `out` is a terminal that can rewrite a line; "dumb" ones (editors) cannot. */

@@ -21,7 +21,7 @@ struct ctkd__loop {
        process. NULL: the current step is finished first. It is also finished first where a method
        keeps state, because that changes within a step. */
     sem_t *now;
-    void (*leave)(const ctkd_error *err);
+    void (*leave)(struct ctkd__dist *dist, const ctkd_error *err);
     double began;   /* ctkd__clock_seconds when train.max_minutes began */
     bool resumed;   /* session->state was loaded from a checkpoint */
     FILE *progress; /* one live line on a terminal, else one line an epoch; NULL: none */

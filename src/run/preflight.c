@@ -323,9 +323,11 @@ bool ctkd__preflight_threads(const struct ctkd__engine *engine, struct ctkd__fin
             "train.threads=%zu is faster",
             threads, cpus->cores, cpus->cores == 1 ? "" : "s", cpus->threads);
     else if (over_quota)
-        add_finding(findings, true, "threads",
-                    "%zu threads, but the container grants %.2f CPUs: train.threads=%zu is faster",
-                    threads, cpus->quota, cpus->threads);
+        add_finding(
+            findings, true, "threads",
+            "%zu threads, but the container or batch system grants %.2f CPUs: train.threads=%zu "
+            "is faster",
+            threads, cpus->quota, cpus->threads);
     return threads > cpus->cores || over_quota;
 }
 

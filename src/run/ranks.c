@@ -25,14 +25,18 @@ static void find_place(struct ctkd__rank_place *place)
     sched_getaffinity(0, sizeof place->cpus, &place->cpus);
 }
 
-/* Restricts this process to part i of k of the cores; to a single core if there are fewer than
-   k. */
+/* Restricts this process to part i of k of the cores; to a single core if there are fewer than k.
+   Where a quota grants less than the cores, processes outside this run use the others, nobody knows
+   which: then only the quota is divided, and the kernel finds free cores. */
 static void take_share(const struct ctkd__rank_place *place, size_t i, size_t k)
 {
     int cpus[CTKD__WORKERS_MAX];
     cpu_set_t own;
-    const size_t cores = ctkd__cpus_threads(
-        ctkd__cpus_physical(&place->cpus, cpus, CTKD__WORKERS_MAX), ctkd__cgroup_cpus(""));
+    const size_t cores = ctkd__cpus_physical(&place->cpus, cpus, CTKD__WORKERS_MAX);
+    if (ctkd__cpus_threads(cores, ctkd__granted_cpus()) < cores) {
+        ctkd__cpus_share_quota(k);
+        return;
+    }
     const size_t first = cores * i / k, end = cores * (i + 1) / k;
     CPU_ZERO(&own);
     CPU_SET((size_t)cpus[first], &own);
@@ -72,6 +76,7 @@ ctkd_status ctkd__ranks_places(const struct ctkd__session *session, struct ctkd_
     find_place(own); /* then this thread may be pinned: */
     own->cpus = ctkd__workers_cpus(workers)->allowed;
     own->cores = ctkd__workers_cpus(workers)->cores;
+    own->roams = ctkd__workers_cpus(workers)->threads < own->cores;
     own->threads = ctkd__workers_count(workers);
     own->pinned = ctkd__workers_pinned(workers);
     return ctkd__dist_gather_shares(session->dist, ctkd__dist_size(session->dist), places,
@@ -83,7 +88,8 @@ size_t ctkd__ranks_shared(const struct ctkd__rank_place *places, size_t rank)
     for (size_t r = 0; r < rank; r++) {
         cpu_set_t both;
         CPU_AND(&both, &places[r].cpus, &places[rank].cpus);
-        if (strcmp(places[r].boot, places[rank].boot) == 0 && CPU_COUNT(&both) > 0)
+        if (strcmp(places[r].boot, places[rank].boot) == 0 && CPU_COUNT(&both) > 0 &&
+            !(places[r].roams && places[rank].roams))
             return r;
     }
     return rank;

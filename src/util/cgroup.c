@@ -182,6 +182,15 @@ double ctkd__cgroup_memory(const char *root)
     return lower_limit(limit_of(root, &kind, true), limit_of(root, &kind, false));
 }
 
+double ctkd__granted_cpus(void)
+{
+    const char *const text = getenv("SLURM_JOB_ID") ? getenv("SLURM_CPUS_ON_NODE") : NULL;
+    char *end = NULL;
+    const double slurm = text ? strtod(text, &end) : 0;
+    return lower_limit(text && end != text && *end == '\0' && slurm >= 1 ? slurm : 0,
+                       ctkd__cgroup_cpus(""));
+}
+
 double ctkd__memory_limit(void)
 {
     const double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);

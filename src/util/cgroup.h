@@ -1,4 +1,4 @@
-/* What a container or a batch system grants this process: the limits of its control groups. */
+/* What a container or a batch system grants this process. */
 #ifndef CTKD_UTIL_CGROUP_H
 #define CTKD_UTIL_CGROUP_H
 
@@ -14,6 +14,11 @@
  */
 double ctkd__cgroup_cpus(const char *root);
 double ctkd__cgroup_memory(const char *root);
+
+/* CPUs that the container or the batch system grants to the processes of this job on this machine:
+   the least of the control groups' limit and Slurm's SLURM_CPUS_ON_NODE, which a cluster without
+   control groups and binding (TaskPlugin=task/none) does not enforce. 0: no limit. */
+double ctkd__granted_cpus(void);
 
 /* Bytes of memory that this process may use: the machine's, or the limit of its groups if that is
    less. */

@@ -126,6 +126,16 @@ expect 1 launch 2 taskset -c "$cpu" "$ctkd" doctor $small
 grep -Eq "^PROBLEM +placement +rank 1 on $host: 1 thread on 1 core \(CPUs $cpu\), one each, which it shares with rank 0: " stdout ||
     fail "one core: $(cat stdout)"
 
+# Slurm without binding grants fewer CPUs than both may use: each takes its part of them, anywhere.
+granted="env SLURM_JOB_ID=1 SLURM_CPUS_ON_NODE=1"
+if [ "$cores" -ge 2 ]; then
+    free="${small/train.threads=1/}"
+    export OMPI_MCA_hwloc_base_binding_policy=none
+    expect 0 launch 2 $granted "$ctkd" doctor $free
+    [ "$(grep -Ec "^ok +placement +rank [01] on $host: 1 thread on $cores cores \(CPUs [0-9,-]+\)$" stdout)" -eq 2 ] ||
+        fail "granted CPUs: $(cat stdout)"
+    unset OMPI_MCA_hwloc_base_binding_policy
+fi
 # What is for one process, mistakes, and ranks that differ: said once
 expect 2 launch 2 "$ctkd" doctor "$folder/data"
 [ "$(grep -c "^ctkd doctor: $folder/data: found 2 ranks, expected one process$" stderr)" -eq 1 ] || fail "DATA on two ranks"

@@ -19,7 +19,7 @@ begin() {
     begin_in_place
 }
 begin_in_place() { # two ranks in the background, until they have made some steps
-    launch 2 $run run.dir=$folder/hurt >stdout 2>stderr </dev/null &
+    launch 2 ${as_srun:-} $run run.dir=$folder/hurt >stdout 2>stderr </dev/null &
     launcher=$!
     until grep -qs "\"step\": $((2 + RANDOM % 14))," hurt/log.jsonl; do
         kill -0 $launcher || fail "the run ended by itself"
@@ -69,6 +69,19 @@ resumed() { # on another number of ranks
     local ranks=$((1 << RANDOM % 3))
     if [ "$ranks" -eq 1 ]; then expect 0 $run run.dir=$folder/hurt --resume; else expect 0 launch "$ranks" $run run.dir=$folder/hurt --resume; fi
     (same_run whole hurt) || fail "$1: other bits after it was resumed on $ranks ranks"
+}
+early() { # SIGUSR1 while rank 0 still waits in MPI for another one: a step is made and saved
+    rm -rf hurt
+    timeout 200 "$mpirun" -n 1 $run run.dir=$folder/hurt : -n 1 bash -c 'sleep 1; exec "$@"' late $run run.dir=$folder/hurt \
+        >stdout 2>stderr </dev/null &
+    launcher=$!
+    until [ -n "$(rank 0)" ] && [ "$(find "/proc/$(rank 0)/task" -mindepth 1 -maxdepth 1 | wc -l)" -gt 1 ]; do
+        kill -0 $launcher || fail "the run ended by itself"
+        sleep 0.02
+    done
+    kill -USR1 "$(rank 0)"
+    ended "SIGUSR1 at the start"
+    [ $status -eq 75 ] || fail "SIGUSR1 at the start: status $status, expected 75"
 }
 late() { # train.max_minutes: after one step or more; a shorter one if the run was over before
     local limit=$((1 + RANDOM % 200)) # ms
@@ -128,9 +141,17 @@ for ((i = 0; i < ${CTKD_FAULTS:-1}; i++)); do
     ended "SIGTERM to rank 1"
     [ $status -eq 143 ] || fail "SIGTERM to rank 1: status $status, expected 143"
     grep -q "^ctkd: interrupted at epoch .*; resume with: " why || fail "SIGTERM to rank 1: no message"
+    if [ "$launcher_kind" = openmpi ]; then # srun lets the others wait for a rank that has left: rank 0 ends them
+        as_srun="env -u OMPI_COMM_WORLD_SIZE SLURM_STEP_NUM_TASKS=2"
+        strike TERM rank 0
+        as_srun=
+        ended "SIGTERM to rank 0 below srun"
+        [ $status -eq 143 ] && grep -q "^MPI_ABORT was invoked on rank 0 " why || fail "SIGTERM to rank 0 below srun: status $status"
+    fi
     strike USR1 rank $((RANDOM % 2))
     ended "SIGUSR1"
     [ $status -eq 75 ] || fail "SIGUSR1: status $status, expected 75"
+    early
     strike STOP rank 1
     sleep 0.2
     kill -KILL "$(rank 1)"
@@ -191,4 +212,4 @@ expect 1 launch 4 $run run.dir=refused train.batch=3
 expect 2 launch 2 $run run.dir=refused nonsense=1
 [ "$(grep -c 'nonsense' stderr)" -eq 1 ] || fail "a mistake on the command line: expected it once"
 expect 2 launch 2 "$ctkd" models
-grep -q '^ctkd models: found 2 processes that a launcher of MPI has started, expected one$' stderr || fail "models on two ranks"
+grep -Eq '^ctkd models: found 2 processes that a launcher \(mpirun, srun\) has started, expected one$' stderr || fail "models on two ranks"

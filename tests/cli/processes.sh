@@ -37,8 +37,8 @@ for case in "INT 130" "TERM 143" "HUP 129" "USR1 75" "USR2 75" "XCPU 75"; do
     kill -$signal $trainer
     ended $status "SIG$signal"
 done
-# A terminal that is closed may say so twice, a batch system warns before it terminates.
-for signals in "HUP HUP HUP" "USR1 USR1 TERM" "XCPU XCPU"; do
+# A terminal that is closed may say so twice, a batch system warns before it terminates, and Slurm terminates twice.
+for signals in "HUP HUP HUP" "USR1 USR1 TERM" "XCPU XCPU" "TERM TERM TERM"; do
     start run $long
     for signal in $signals; do kill -$signal $trainer 2>/dev/null || true; done
     status=0
