@@ -79,7 +79,8 @@ static enum ctkd__arm_choice resolve(enum ctkd__arm_choice choice,
 /* What the epochs of a run give. */
 struct chosen {
     double value; /* the metric in the epoch that counts, NaN when no epoch has it */
-    double epochs, best_dev_epoch, best_dev; /* number of the last epoch; best epoch by dev_top1 */
+    double epochs, last_dev_epoch;   /* numbers of the last epoch, and of the last with dev_top1 */
+    double best_dev_epoch, best_dev; /* best epoch by dev_top1 */
 };
 
 static void see_epoch(const struct ctkd__json_rows *rows, size_t row, const char *metric,
@@ -92,6 +93,8 @@ static void see_epoch(const struct ctkd__json_rows *rows, size_t row, const char
         isnan(out->value) || (least_is_best(metric) ? now < out->value : now > out->value);
     const bool better_dev = isfinite(dev) && (isnan(out->best_dev) || dev > out->best_dev);
     out->epochs = fmax(out->epochs, epoch);
+    if (isfinite(dev))
+        out->last_dev_epoch = fmax(out->last_dev_epoch, epoch);
     if (better_dev) {
         out->best_dev = dev;
         out->best_dev_epoch = epoch;
@@ -101,13 +104,13 @@ static void see_epoch(const struct ctkd__json_rows *rows, size_t row, const char
         out->value = now;
 }
 
-/* Whether a run has ended: after its epochs, or when its patience ran out. */
+/* Whether a run has ended: after its epochs, or with the evaluation that found its patience over. */
 static bool has_finished(const struct ctkd__config *config, const struct chosen *chosen)
 {
     const double patience = (double)config->train.patience;
     return chosen->epochs >= (double)config->train.epochs ||
            (patience > 0 && chosen->best_dev_epoch > 0 &&
-            chosen->epochs >= chosen->best_dev_epoch + patience);
+            chosen->last_dev_epoch >= chosen->best_dev_epoch + patience);
 }
 
 /* *finished is false for a run that can be resumed: it has neither reached its last epoch nor run

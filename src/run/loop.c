@@ -475,14 +475,15 @@ static bool is_best(const struct ctkd__run_state *state)
                         : state->test.top1 > state->best_top1;
 }
 
-/* Whether train.patience has run out. It depends only on the state, so that resuming a run that
-   ended this way trains no further. */
+/* Whether train.patience has run out, which only an evaluation can show: with train.eval_every it may
+   be over between two of them. It depends only on the state, so that resuming a run that ended this
+   way trains no further. */
 static bool out_of_patience(const struct progress *p)
 {
     const struct ctkd__run_state *const state = &p->loop->session->state;
     const uint64_t patience = (uint64_t)p->loop->session->config->train.patience;
     return patience && !initial(p) && state->best_epoch && state->epoch_step == 0 &&
-           state->epoch > state->best_epoch + patience;
+           state->evaluated && state->epoch > state->best_epoch + patience;
 }
 
 /* Whether the run may end with this epoch, so that its predictions must be kept. */
@@ -675,9 +676,9 @@ static ctkd_status run_epochs(struct progress *p, ctkd_error *err)
     if (loop->progress && out_of_patience(p) && state->epoch <= epochs_of(p))
         ctkd__say(loop->progress,
                   "stopped after epoch %" PRIu64 ": no better top-1 on the validation part than "
-                  "%.2f %% of epoch %" PRIu64 " for %" PRId64 " epochs (train.patience)",
+                  "%.2f %% of epoch %" PRIu64 " for %" PRIu64 " epochs (train.patience)",
                   state->epoch - 1, state->best_dev_top1, state->best_epoch,
-                  session->config->train.patience);
+                  state->epoch - 1 - state->best_epoch);
     if (session->engine.profile && loop->progress)
         ctkd__profile_print(session->engine.profile, p->steps_done, loop->progress);
     return finish(p, false, err);

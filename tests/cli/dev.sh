@@ -35,6 +35,22 @@ expect 0 "$ctkd" train p/config.yaml --resume
 [ "$(values p dev_top1 | wc -l) $(cksum <p/last.safetensors)" = "$epochs $sum" ] || fail "resumed without patience left"
 expect 0 "$ctkd" train p/config.yaml --resume train.patience=3
 [ "$(values p dev_top1 | wc -l)" -gt "$epochs" ] || fail "more patience"
+# Only an evaluation says that patience is over, to the run and to what reads its log.
+cat >rare.yaml <<YAML
+data: { set: "mnist:$folder/data", dev: 0.1 }
+student: { network: resnet8 }
+train: { batch: 20, threads: 1, epochs: 40, patience: 1, eval_every: 2 }
+optimizer: { lr: 1e-6 }
+schedule: { kind: constant }
+YAML
+expect 0 "$ctkd" sweep rare.yaml --dir rare
+cp -r rare/rare/seed-1 r
+epochs=$(values r epoch | tail -n 1)
+[ $((epochs % 2)) = 0 ] && [ "$epochs" -ge $(($(field r best_epoch) + 2)) ] && [ "$epochs" -lt 40 ] || fail "ended after epoch $epochs"
+[ "$(field r top1)" != null ] || fail "the last epoch is not evaluated: $(cat r/summary.json)"
+sed -i '$d' rare/rare/seed-1/log.jsonl # as it is in the middle of that
+expect 0 "$ctkd" sweep rare.yaml --dir rare --print
+grep -q "seed-1 --resume=auto$" stdout || fail "a run between two evaluations is taken for finished"
 expect_error 2 "ctkd train: train.patience: found 2 with data.dev 0, expected a validation part (data.dev=0.1): the test images must not say when to stop" \
     "${train[@]}" train.patience=2 run.dir=x
 expect_error 1 "ctkd: data.dev: found 0.001, which is 0 of 200 training images; expected at least one, and less than all" \
