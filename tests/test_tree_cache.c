@@ -118,6 +118,24 @@ static void a_large_tree_is_kept_until_a_folder_changes(void **state)
     check_open(images, FOLDERS * FILES);
 }
 
+/* As folders from an archive that was made to be the same everywhere. */
+static void folders_of_1970_are_watched_as_others(void **state)
+{
+    static const struct timespec zeros[2] = { { 0 } };
+    char path[700];
+    (void)state;
+    snprintf(path, sizeof path, "%s/1", images);
+    assert_int_equal(utimensat(AT_FDCWD, images, zeros, 0), 0);
+    assert_int_equal(utimensat(AT_FDCWD, path, zeros, 0), 0);
+    check_open(images, FOLDERS * FILES);
+    assert_true(holds(images));
+    snprintf(path, sizeof path, "%s/1/new.jpg", images);
+    photo_text(images, "1/new.jpg", "x");
+    assert_false(holds(images));
+    remove(path);
+    settle_all(7);
+}
+
 static void a_damaged_file_is_not_used(void **state)
 {
     (void)state;
@@ -179,6 +197,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_large_tree_is_kept_until_a_folder_changes),
+        cmocka_unit_test(folders_of_1970_are_watched_as_others),
         cmocka_unit_test(a_damaged_file_is_not_used),
         cmocka_unit_test(an_archive_is_kept_by_its_time_and_size),
         cmocka_unit_test(without_a_place_for_it_a_tree_is_scanned),

@@ -132,7 +132,7 @@ ctkd_status ctkd__tree_add_member(struct ctkd__tree *tree, const char *folder, c
     if (ctkd__tree_is_hidden(clean + begin + (begin > 0)))
         return CTKD_OK;
     return file ? ctkd__tree_add_file(tree, clean, file, err)
-                : ctkd__tree_add_folder(tree, clean, 0, err);
+                : ctkd__tree_add_folder(tree, clean, CTKD__TREE_NO_TIME, err);
 }
 
 int ctkd__tree_compare(const char *a, const char *b)
@@ -280,6 +280,7 @@ static ctkd_status scan(struct ctkd__tree *tree, ctkd_error *err)
     if (stat(tree->path, &info) != 0)
         return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", tree->path, strerror(errno));
     const bool folder = S_ISDIR(info.st_mode);
+    tree->changed_ns = CTKD__TREE_NO_TIME; /* of a folder the scan knows it */
     ctkd_status status = folder ? ctkd__tree_scan_folder(tree, err)
                                 : ctkd__tree_scan_archive(tree, tree->path, "", err);
     if (status == CTKD_OK && folder)

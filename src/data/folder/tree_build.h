@@ -23,9 +23,12 @@ struct ctkd__tree_file {
     bool deflated;
 };
 
+/* The time of what lies in an archive. A folder may have any other one: 0 too. */
+#define CTKD__TREE_NO_TIME INT64_MIN
+
 struct ctkd__tree_folder {
     uint32_t name;      /* offset in the text */
-    int64_t changed_ns; /* when, since 1970; 0: of an archive */
+    int64_t changed_ns; /* when, since 1970, or CTKD__TREE_NO_TIME */
 };
 
 struct ctkd__tree_archive {
@@ -43,7 +46,7 @@ struct ctkd__tree {
     struct ctkd__tree_file *files;
     size_t n_folders, folders_capacity;
     struct ctkd__tree_folder *folders;
-    int64_t changed_ns; /* of the tree's own folder */
+    int64_t changed_ns; /* of the tree's own folder, or CTKD__TREE_NO_TIME */
     char *text;
     size_t text_bytes, text_capacity;
 };

@@ -13,7 +13,7 @@
 #include "util/sha256.h"
 
 /* Of the file; native numbers: a machine with others has another magic. */
-static const char magic[16] = "ctkd index 2\n";
+static const char magic[16] = "ctkd index 3\n";
 enum { NUMBERS = 0x01020304, KEY_MAX = 2 * CTKD__TREE_PLACE_MAX, SETTLED_SECONDS = 2 };
 static const uint64_t bytes_max = (uint64_t)1 << 34;
 
@@ -21,7 +21,7 @@ struct index_header {
     char magic[16];
     uint32_t byte_order, crc; /* of all that follows this struct */
     uint64_t key_bytes, n_archives, n_folders, n_files, text_bytes;
-    int64_t changed_ns; /* of the tree's own folder; 0: an archive */
+    int64_t changed_ns; /* of the tree's own folder, or CTKD__TREE_NO_TIME */
 };
 
 /* What an archive was when it was scanned. */
@@ -202,11 +202,11 @@ static bool folders_are_as_before(const struct ctkd__tree *tree)
 {
     struct stat info;
     char path[CTKD__TREE_PLACE_MAX];
-    if (tree->changed_ns == 0)
-        return true; /* an archive has none of its own */
+    if (tree->changed_ns == CTKD__TREE_NO_TIME)
+        return true;
     bool same = stat(tree->path, &info) == 0 && time_of(&info) == tree->changed_ns;
     for (size_t i = 0; i < tree->n_folders && same; i++) {
-        if (tree->folders[i].changed_ns == 0) /* of a mounted archive */
+        if (tree->folders[i].changed_ns == CTKD__TREE_NO_TIME)
             continue;
         snprintf(path, sizeof path, "%s/%s", tree->path, tree->text + tree->folders[i].name);
         same = stat(path, &info) == 0 && time_of(&info) == tree->folders[i].changed_ns;
