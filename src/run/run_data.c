@@ -44,22 +44,31 @@ static bool next_file(struct lister *lister, const char **class, const char **na
     return true;
 }
 
-static const char *part_name(const struct lister *lister)
+enum { LINE_BYTES = 2 * 4096 };
+
+/* The line of a file. A line end in its name would make two of it: it becomes a blank. */
+static void make_line(const struct lister *lister, const char *class, const char *name,
+                      char out[LINE_BYTES])
 {
-    return lister->part == 0 ? "train" : "test";
+    snprintf(out, LINE_BYTES, "%s\t%s\t%s", lister->part == 0 ? "train" : "test", class, name);
+    for (char *at = out; *at; at++)
+        if (*at == '\n')
+            *at = ' ';
 }
 
 static ctkd_status save_files(const char *dir, const struct ctkd__dataset *dataset, ctkd_error *err)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], line[LINE_BYTES];
     struct ctkd__new_file file;
     const char *class, *name;
     ctkd__run_file_path(dir, CTKD__RUN_IMAGES, path, sizeof path);
     const ctkd_status status = ctkd__new_file_open(&file, path, err);
     if (status != CTKD_OK)
         return status;
-    for (struct lister at = { .dataset = dataset }; next_file(&at, &class, &name);)
-        fprintf(file.stream, "%s\t%s\t%s\n", part_name(&at), class, name);
+    for (struct lister at = { .dataset = dataset }; next_file(&at, &class, &name);) {
+        make_line(&at, class, name, line);
+        fprintf(file.stream, "%s\n", line);
+    }
     return ctkd__new_file_commit(&file, err);
 }
 
@@ -113,7 +122,7 @@ static ctkd_status compare(const char *path, FILE *file, const struct ctkd__data
                            ctkd_error *err)
 {
     struct lister at = { .dataset = dataset };
-    char *then = NULL, now[2 * 4096];
+    char *then = NULL, now[LINE_BYTES];
     size_t bytes = 0;
     ctkd_status status = CTKD_OK;
     for (size_t line = 1; status == CTKD_OK; line++) {
@@ -122,7 +131,7 @@ static ctkd_status compare(const char *path, FILE *file, const struct ctkd__data
         if (!was && !is)
             break;
         if (is)
-            snprintf(now, sizeof now, "%s\t%s\t%s", part_name(&at), class, name);
+            make_line(&at, class, name, now);
         if (was != is || strcmp(then, now) != 0)
             status = differs(path, line, was ? then : NULL, is ? now : NULL, err);
     }

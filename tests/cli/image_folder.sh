@@ -67,6 +67,12 @@ cp -r photos/train/ant photos/train/bee flat
 expect 0 "$ctkd" train data.set=imagefolder:flat $small train.epochs=1 run.dir=r data.holdout=0.3
 grep -q '^note: data: flat has no validation folder: 6 of 20 images are held out as test images (data.holdout=0.3); 1 GIF left out' stderr || fail "held out"
 
+# A line end in a name does not make another file of it when the run is resumed.
+cp flat/ant/0.ppm $'flat/ant/a\nb.ppm'
+expect 0 "$ctkd" train data.set=imagefolder:flat $small train.epochs=1 run.dir=line_end data.holdout=0.3
+expect 0 "$ctkd" train line_end/config.yaml --resume
+rm $'flat/ant/a\nb.ppm'
+
 # Bad data: one line that names it.
 try() { # LINE SETTING...: the run is refused with this line
     expect_error 1 "$1" "$ctkd" train $small run.dir=r "${@:2}"
