@@ -26,7 +26,7 @@ cat >build/ctkd <<SCRIPT
 #!/usr/bin/env bash
 case "\$*" in
 *--help*) exec "$build/ctkd" "\$@" ;;
-*\ configs/folder/*) exec "$build/ctkd" "\$@" data.size=32 train.batch=4 train.max_steps=2 ;;
+*\ configs/folder/*) exec "$build/ctkd" "\$@" data.size=32 data.test_limit=4 train.batch=4 train.max_steps=1 ;;
 train\ *imagefolder:* | distill\ *imagefolder:*) exec "$build/ctkd" "\$@" train.max_steps=2 ;;
 train\ * | distill\ *) exec "$build/ctkd" "\$@" data.limit=100 data.test_limit=100 train.max_steps=2 ;;
 check\ *) exec "$build/ctkd" "\$@" data.test_limit=100 ;;
@@ -54,8 +54,9 @@ build/ctkd convert elsewhere teacher.onnx
 # What stands for torchvision's files: networks of the same names, for other classes.
 mkdir teachers
 for file in resnet18-f37072fd resnet34-b627a593; do
-    build/ctkd train data.set=mnist:data/mine data.channels=3 data.pad_to=32 student.network="${file%-*}" train.batch=4 \
-        run.dir=elsewhere run.force=true 2>output || { cat output; exit 1; }
+    "$build/ctkd" train data.set=mnist:data/mine data.channels=3 data.pad_to=32 student.network="${file%-*}" \
+        train.batch=4 data.limit=8 data.test_limit=4 train.max_steps=1 run.dir=elsewhere run.force=true 2>output ||
+        { cat output; exit 1; }
     build/ctkd convert elsewhere teachers/$file.pth
 done
 
