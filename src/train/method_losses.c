@@ -126,6 +126,24 @@ static ctkd_status read_samples(struct ctkd__method_losses *losses)
     return CTKD_OK;
 }
 
+/* A method that reads ids contrasts an image with those of other classes. */
+static ctkd_status check_samples(const struct ctkd__method_losses_args *args, ctkd_error *err)
+{
+    const uint32_t *const chosen = ctkd__loader_chosen(args->loader);
+    const size_t count = ctkd__loader_samples(args->loader);
+    size_t same = 1;
+    while (same < count && args->labels[chosen[same]] == args->labels[chosen[0]])
+        same++;
+    for (size_t i = 0; same == count && i < args->methods->count; i++)
+        if (args->methods->items[i].def->needs & CTKD_NEEDS_IDS)
+            return ctkd__fail(err, CTKD_EINVAL,
+                              "method.name: %s compares images of different classes, but all %zu "
+                              "training images in use have label %d",
+                              args->methods->items[i].def->name, count,
+                              (int)args->labels[chosen[0]]);
+    return CTKD_OK;
+}
+
 static ctkd_status create_item(struct ctkd__method_losses *losses, size_t index, size_t *state)
 {
     struct method_loss *const item = &losses->items[index];
@@ -186,9 +204,11 @@ ctkd_status ctkd__method_losses_create(const struct ctkd__method_losses_args *ar
                                        struct ctkd__method_losses **out, ctkd_error *err)
 {
     *out = NULL;
-    const ctkd_status refused = check_head(args, err);
-    if (refused != CTKD_OK)
-        return refused;
+    ctkd_status status = check_head(args, err);
+    if (status == CTKD_OK)
+        status = check_samples(args, err);
+    if (status != CTKD_OK)
+        return status;
     struct ctkd__method_losses *const losses = calloc(1, sizeof *losses);
     if (!losses)
         return ctkd__fail(err, CTKD_ENOMEM, "methods: out of memory");
@@ -199,8 +219,7 @@ ctkd_status ctkd__method_losses_create(const struct ctkd__method_losses_args *ar
     losses->part = (ctkd_part){ .context = losses, .gather = gather_terms };
     losses->ds = calloc(args->batch * args->classes, sizeof *losses->ds);
     losses->dtau = calloc(args->batch, sizeof *losses->dtau);
-    ctkd_status status =
-        allocate_gradients(losses) && losses->ds && losses->dtau ? CTKD_OK : CTKD_ENOMEM;
+    status = allocate_gradients(losses) && losses->ds && losses->dtau ? CTKD_OK : CTKD_ENOMEM;
     if (status == CTKD_OK && args->methods->needs & CTKD_NEEDS_HEAD)
         status = read_head(losses);
     if (status == CTKD_OK && args->methods->needs & CTKD_NEEDS_IDS)
