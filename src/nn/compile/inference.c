@@ -13,8 +13,8 @@
 #include "util/slice.h"
 
 /* Small chunks keep the activations in the cache; large chunks spread the cost of reading the
-   weights. Measured: 8 to 32 are within 5 % for every pair of the recipes at 32 x 32, 16 is the
-   best of them on average. At 224 x 224 4 is: a map of ResNet-50 has 3 MB for each image. */
+   weights. At 32 x 32 16 is about as fast as 32, and 8 is much slower for VGG-13
+   (doc/performance.md). At 224 x 224 4 is best: a map of ResNet-50 has 3 MB for each image. */
 enum { CHUNK_MOST = 16, CHUNK_LEAST = 4, CHUNK_MAP_BYTES = 16 << 20 };
 
 /* The number of images in a chunk, chosen so that their largest maps together take at most
