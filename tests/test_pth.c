@@ -192,7 +192,7 @@ static void damage_is_named(void **state)
     check_changed("torch._utils", "torch._otils", 12,
                   "x.pth: found no named tensors in dicts or modules, expected a state dict");
     check_changed("transposed", "trans\xffosed", 10,
-                  "x.pth: trans?osed: found a name of 10 bytes, expected at most 511 of UTF-8 "
+                  "x.pth: trans\\xFFosed: found a name of 10 bytes, expected at most 511 of UTF-8 "
                   "text, in one "
                   "line");
 }

@@ -177,7 +177,7 @@ static void errors_name_line_and_key(void **state)
     check_refused("- a\n- b\n", "c.yaml:1: found a value or list, expected a map of keys");
     check_refused("text", "c.yaml:1: found a value or list, expected a map of keys");
     check_refused("run: {dir: \"two\\nlines\"}",
-                  "c.yaml:1: run.dir: found two?lines, expected one line of UTF-8 text");
+                  "c.yaml:1: run.dir: found two\\x0Alines, expected one line of UTF-8 text");
     check_refused("train:\n\tbatch: 3\n",
                   "c.yaml:2: invalid YAML: found character that cannot start any token");
     check_refused("run: {dir: \"\\0\"}", "c.yaml:1: found a NUL character, expected text");
