@@ -11,6 +11,7 @@
 #include "train/teacher_store.h"
 #include "util/error.h"
 #include "util/file.h"
+#include "util/options_inner.h"
 #include "util/say.h"
 #include "util/text.h"
 
@@ -268,23 +269,24 @@ static ctkd_status share_teacher(const struct sweep_request *r, struct ctkd__swe
                                  ctkd_error *err)
 {
     enum { BEHIND = 3 };
-    static const char key[] = "teacher.store=";
-    size_t n = 0;
-    bool told =
-        !run->config->teacher.path[0] || ctkd__teacher_store_asked(run->config->teacher.store);
-    for (; run->argv[n]; n++)
-        told = told || strncmp(run->argv[n], key, sizeof key - 1) == 0;
+    const struct ctkd__sections sections = ctkd__config_sections(run->config);
+    struct ctkd__option_at store;
+    const bool told =
+        !run->config->teacher.path[0] || ctkd__teacher_store_asked(run->config->teacher.store) ||
+        (ctkd__options_find(sections, "teacher.store", &store) && ctkd__option_is_given(&store));
     if (told)
         return CTKD_OK;
     char folder[1088];
     snprintf(folder, sizeof folder, "%s/teacher-store", r->dir);
-    char *const word = join(key, folder);
+    char *const word = join("teacher.store=", folder);
+    size_t n = 0;
+    while (run->argv[n])
+        n++;
     if (!word)
         return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
     memmove(run->argv + n - BEHIND + 1, run->argv + n - BEHIND, BEHIND * sizeof *run->argv);
     run->argv[n - BEHIND] = word;
-    return ctkd__sections_set(ctkd__config_sections(run->config), "sweep", "teacher.store", folder,
-                              err);
+    return ctkd__sections_set(sections, "sweep", "teacher.store", folder, err);
 }
 
 static ctkd_status plan_run(const struct sweep_request *r, const struct arm *arm, int64_t seed,

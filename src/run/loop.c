@@ -496,18 +496,24 @@ static bool may_end(const struct progress *p)
            (patience && best && epoch >= best + patience);
 }
 
+/* Whether train.eval_every evaluates the current epoch. */
+static bool planned(const struct progress *p)
+{
+    const struct ctkd__session *session = p->loop->session;
+    const uint64_t every = (uint64_t)session->config->train.eval_every;
+    return session->state.epoch % every == 0 || session->state.epoch == session->schedule.epochs;
+}
+
 /* Ends an epoch: evaluates if it is due, saves the weights and writes the log line. */
 static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report *last,
                              ctkd_error *err)
 {
     struct ctkd__session *session = p->loop->session;
     struct ctkd__run_state *state = &session->state;
-    const uint64_t every = (uint64_t)session->config->train.eval_every;
-    const bool planned = state->epoch % every == 0 || state->epoch == session->schedule.epochs;
-    const bool due = !initial(p) && (planned || steps_left(session) == 0);
+    const bool due = !initial(p) && (planned(p) || steps_left(session) == 0);
     /* An epoch that train.max_steps cut short must not count as the best: a run resumed with more
        steps never evaluates that point. */
-    const bool counts = (planned && state->epoch_step == session->schedule.steps_per_epoch) ||
+    const bool counts = (planned(p) && state->epoch_step == session->schedule.steps_per_epoch) ||
                         state->best_epoch == 0;
     const struct ctkd__scores *test = NULL;
     ctkd_status status = CTKD_OK;
@@ -620,15 +626,17 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
     const bool whole = state->epoch_step == session->schedule.steps_per_epoch;
     if (status == CTKD_OK && p->stopping && !whole)
         return interrupt(p, err);
-    /* train.max_steps may end the epoch early: a run with more steps resumes from here. */
-    if (status == CTKD_OK && !whole)
+    /* Where train.max_steps ends the run, within an epoch or where no evaluation is planned, a run with
+       more steps resumes from before the end, which it does not have. */
+    const bool as_planned = whole && (initial(p) || planned(p) || steps_left(session) > 0);
+    if (status == CTKD_OK && !as_planned)
         status = save_checkpoint(p, err);
     if (status == CTKD_OK)
         status = end_epoch(p, &last, err);
     if (status != CTKD_OK)
         return status;
     next_epoch(p);
-    return whole ? save_checkpoint(p, err) : CTKD_OK;
+    return as_planned ? save_checkpoint(p, err) : CTKD_OK;
 }
 
 /* Runs in a thread of its own while the next step is being computed; saves the copy `settled`. */
@@ -660,7 +668,7 @@ static ctkd_status run_epochs(struct progress *p, ctkd_error *err)
     ctkd_status status = ctkd__settled_begin(session, loop->now, save_now, p, &p->settled, err);
     if (status == CTKD_OK && !loop->resumed)
         status = save_checkpoint(p, err);
-    /* A run that train.max_steps has cut short within an epoch ends that epoch again: its checkpoint is
+    /* A run that train.max_steps has cut short ends its epoch again: its checkpoint is
        from before the end, whose log line, evaluation and weights are those of the last step. */
     while (status == CTKD_OK && state->epoch <= epochs_of(p) &&
            (steps_left(session) || state->epoch_step > 0) && !out_of_patience(p)) {

@@ -40,6 +40,7 @@ check_stops() { # $1: settings; the rest: after how many steps
     done
 }
 for settings in "temperature.kind=fixed data.rotation=20" "temperature.kind=global" "temperature.kind=instance" \
+    "temperature.kind=fixed train.eval_every=2" \
     "temperature.kind=instance temperature.through=true optimizer.nesterov=true" \
     "temperature.kind=global schedule.kind=cosine schedule.warmup_epochs=1 optimizer.momentum=0"; do
     some=("${stops[@]}")

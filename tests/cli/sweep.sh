@@ -35,7 +35,7 @@ cmp printed/labels/seed-1/last.safetensors whole/labels/seed-1/last.safetensors 
 # Runs share the teacher's answers: a second arm of a seed would find all; teacher.store=off is heeded.
 grep -q '"teacher_misses": 200,' "whole/k d/seed-1/log.jsonl" && [ "$(ls whole/teacher-store | wc -l)" = 1 ] || fail "no store: $(ls whole)"
 expect 0 "$ctkd" sweep base.yaml --arm a method=dkd --arm b method=pkt teacher.path=teacher teacher.tolerance=100 \
-    --arm c teacher.path=teacher teacher.tolerance=100 teacher.store=off train.epochs=1 --seeds 1 --dir shared --print
+    --arm c teacher.path=teacher teacher.tolerance=100 store=off train.epochs=1 --seeds 1 --dir shared --print
 ! grep 'shared/c/' stdout | grep -q teacher-store && grep -q 'distill .*teacher.store=shared/teacher-store train.seed=1 run.dir=shared/b/seed-1 ' stdout ||
     fail "$(cat stdout)"
 # Once more: nothing is left to do.
