@@ -501,19 +501,19 @@ static void a_wrong_config_is_refused_with_its_field(void **state)
     check_refused(config, CTKD_EINVAL, "batch 0");
     config = config_make(8);
     config.limit = COUNT + 1;
-    check_refused(config, CTKD_ERANGE, "limit 106, expected at most the 105 images");
+    check_refused(config, CTKD_ERANGE, "limit: found 106, expected at most the 105 images");
     config = config_make(8);
     config.pad_to = SIDE - 1;
-    check_refused(config, CTKD_ERANGE, "pad_to 7, expected 0 or 8..");
+    check_refused(config, CTKD_ERANGE, "data.pad_to: found 7, expected 0, or at least 8");
     config = config_make(8);
     config.crop_padding = SIZE_MAX;
     check_refused(config, CTKD_ERANGE, "crop padding");
     config = config_make(8);
     config.channels = 1;
-    check_refused(config, CTKD_ESHAPE, "1 channels from images of 3");
+    check_refused(config, CTKD_ESHAPE, "data.channels: found 1 for images of 3");
     config = config_make(8);
     config.std[2] = 0;
-    check_refused(config, CTKD_EINVAL, "channel 2: found mean 0.3 and std 0");
+    check_refused(config, CTKD_EINVAL, "channel 2: found 0.3 and 0, expected");
     config = config_make(8);
     config.mean[1] = NAN;
     check_refused(config, CTKD_EINVAL, "channel 1");
@@ -521,7 +521,7 @@ static void a_wrong_config_is_refused_with_its_field(void **state)
     config.mean[1] = 1e30f;
     config.std[1] = 1e-20f;
     check_refused(config, CTKD_ERANGE,
-                  "channel 1: mean 1e+30 and std 1e-20 give values that exceed");
+                  "channel 1: found 1e+30 and 1e-20, which give values that exceed");
 }
 
 int main(void)
