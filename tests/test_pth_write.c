@@ -92,7 +92,7 @@ static void names_that_are_not_utf8_are_refused(void **state)
     ctkd_error err;
     check_ok(ctkd__tensors_add(&list, "\xff", CTKD__F32, 0, NULL, &tensor, &err), &err);
     assert_int_equal(ctkd__pth_write(scratch_path("e.pth"), &list, &err), CTKD_EINVAL);
-    assert_non_null(strstr(err.message, "e.pth: name ?: found text that is not UTF-8"));
+    assert_non_null(strstr(err.message, "e.pth: name \\xFF: found text that is not UTF-8"));
     ctkd__tensors_fini(&list);
     check_ok(ctkd__tensors_set(&list, "k", "\xff", &err), &err);
     assert_int_equal(ctkd__pth_write(scratch_path("e.pth"), &list, &err), CTKD_EINVAL);

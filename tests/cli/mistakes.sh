@@ -55,8 +55,8 @@ expect_error 1 "ctkd: data.limit: found 50, expected at most the 40 images" "$ct
 expect_error 1 "ctkd: data.test_limit: found 50, expected at most the 20 images" "$ctkd" train $small data.test_limit=50
 expect_error 1 "ctkd: data.limit: found 25, expected at most the 20 images that data.dev leaves" "$ctkd" train $small data.dev=0.5 data.limit=25
 expect_error 1 "ctkd: data.pad_to: found 8, expected 0, or at least 16 (and at most 65536) for images of 16x16" "$ctkd" train $small data.pad_to=8
-expect 0 "$ctkd" train $small run.dir=teacher
-expect 1 "$ctkd" distill $small teacher.path=teacher teacher.tolerance=100 method.name=crd data.limit=1 run.dir=alone
+expect 0 "$ctkd" train $small run.dir=first
+expect 1 "$ctkd" distill $small teacher.path=first teacher.tolerance=100 method.name=crd data.limit=1 run.dir=alone
 grep -q '^ctkd: method.name: crd compares images of different classes, but all 1 training images in use have label [0-9]$' stderr ||
     fail "one class: $(cat stderr)"
 
