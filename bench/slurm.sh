@@ -223,8 +223,10 @@ faults() {
     begin -N2 $safe
     kill -KILL "$(rank 0)"
     ended "rank 0 is killed" 137 50 lost # KillWait: 30 s
-    status=0
-    on --mpi=pmix -N2 $safe bash -c "[ \$SLURM_PROCID = 1 ] && set -- data.limit=100; exec $run run.dir=refused \"\$@\"" >stdout 2>stderr ||
+}
+differs() { # a rank with other data
+    local status=0
+    on --mpi=pmix -N2 --kill-on-bad-exit=1 bash -c "[ \$SLURM_PROCID = 1 ] && set -- data.limit=100; exec $(echo $run) run.dir=refused \"\$@\"" >stdout 2>stderr ||
         status=$?
     [ $status -eq 1 ] && [ "$(grep -c '^ctkd: rank 1 on node2: number of training images: ' stderr)" -eq 1 ] || fail "a rank differs"
     ok "a rank differs" "$(grep -m1 -o 'rank 1 on node2.*' stderr)"
@@ -302,4 +304,4 @@ expect 0 "$ctkd" train data.set=mnist:data data.pad_to=32 student.network=resnet
 expect 0 $run run.dir=whole train.max_steps=$steps
 start_cluster
 echo "$(slurmd -V), $(munged --version | head -n 1 | cut -d' ' -f1), $(mpirun --version | head -n 1), $("$ctkd" --version)"
-for check in ${CTKD_CHECKS:-ranks placement faults batch time_limit array}; do $check; done
+for check in ${CTKD_CHECKS:-ranks placement faults differs batch time_limit array}; do $check; done
