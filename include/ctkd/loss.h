@@ -240,7 +240,7 @@ typedef struct ctkd_loss_args {
     float *state; /**< of ctkd_loss_def.state values; read and updated; NULL if that is 0 */
     const ctkd_pool *pool;             /**< NULL: everything in the calling thread */
     const ctkd_multiplier *multiplier; /**< NULL: the loss computes its own products */
-    const ctkd_part *part; /**< NULL: all samples; only with CTKD_BY_PARTS, others do not read it */
+    const ctkd_part *part;             /**< NULL: all samples; must be NULL without CTKD_BY_PARTS */
 } ctkd_loss_args;
 
 /** One entry of the registry: all that a command, a config check or a test knows about a loss. */
