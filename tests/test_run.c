@@ -95,11 +95,11 @@ static void a_run_that_begins_before_the_lock_is_not_replaced(void **state)
     temp_folder_add(*state, "new");
     temp_folder_add(*state, "new/run");
     assert_int_equal(pipe(told), 0);
+    check_ok(ctkd__run_check(config, &err), &err); /* nothing is there yet */
     const pid_t other = fork();
     if (other == 0)
         begin_other_run(*state, told[1]);
     assert_int_equal(read(told[0], &byte, 1), 1);
-    check_ok(ctkd__run_check(config, &err), &err); /* nothing is there yet */
     assert_int_equal(ctkd__run_create(&run, config, &err), CTKD_EEXIST);
     ctkd__run_close(&run);
     assert_non_null(strstr(err.message, "holds a run (config.yaml)"));
