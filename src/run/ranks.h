@@ -15,7 +15,8 @@ struct ctkd__rank_place {
 };
 
 /* Ranks of one machine with equal affinity masks divide its cores among themselves, in their order,
-   or the quota, if that is less. Masks that differ were set by a launcher and stay. Call it before any workers are created. */
+   or the quota, if that is less. Masks that differ were set by a launcher and stay. Call it before
+   any workers are created. */
 ctkd_status ctkd__ranks_place(struct ctkd__dist *dist, ctkd_error *err);
 
 /* places [size]: where the workers of every rank work. */

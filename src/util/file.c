@@ -93,7 +93,6 @@ ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, c
     return CTKD_OK;
 }
 
-/* fsync gives EINVAL where a file system cannot sync folders. */
 bool ctkd__is_folder(const char *path)
 {
     struct stat info;
@@ -117,6 +116,7 @@ ctkd_status ctkd__folders_create(const char *path, ctkd_error *err)
     return CTKD_OK;
 }
 
+/* fsync gives EINVAL where a file system cannot sync folders. */
 int ctkd__folder_sync(const char *path)
 {
     char copy[sizeof((struct ctkd__new_file *)0)->path];
