@@ -681,7 +681,7 @@ static ctkd_status run_epochs(struct progress *p, ctkd_error *err)
             fputc('\n', loop->progress);
         return status;
     }
-    if (loop->progress && out_of_patience(p) && state->epoch <= epochs_of(p))
+    if (loop->progress && steps_left(session) && out_of_patience(p) && state->epoch <= epochs_of(p))
         ctkd__say(loop->progress,
                   "stopped after epoch %" PRIu64 ": no better top-1 on the validation part than "
                   "%.2f %% of epoch %" PRIu64 " for %" PRIu64 " epochs (train.patience)",

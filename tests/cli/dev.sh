@@ -51,6 +51,9 @@ epochs=$(values r epoch | tail -n 1)
 sed -i '$d' rare/rare/seed-1/log.jsonl # as it is in the middle of that
 expect 0 "$ctkd" sweep rare.yaml --dir rare --print
 grep -q "seed-1 --resume=auto$" stdout || fail "a run between two evaluations is taken for finished"
+# A run that train.max_steps ends in the fourth epoch, before the evaluation, does not say that patience ended it.
+expect 0 "$ctkd" train rare.yaml train.max_steps=28 run.dir=m
+grep -q '^epoch 4/40 .* test ' stderr && ! grep -q 'train.patience' stderr || fail "ended by train.max_steps: $(cat stderr)"
 expect_error 2 "ctkd train: train.patience: found 2 with data.dev 0, expected a validation part (data.dev=0.1): the test images must not say when to stop" \
     "${train[@]}" train.patience=2 run.dir=x
 expect_error 1 "ctkd: data.dev: found 0.001, which is 0 of 200 training images; expected at least one, and less than all" \
