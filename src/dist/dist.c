@@ -153,7 +153,7 @@ static ctkd_status keep_failure(struct ctkd__dist *dist, const ctkd_error *failu
     if (dist->failure.status == CTKD_OK)
         dist->failure = *failure;
     pthread_mutex_unlock(&dist->lock);
-    return ctkd__fail(err, failure->status, "%s", failure->message);
+    return ctkd__fail_as(err, failure);
 }
 
 static ctkd_status try_exchange(struct ctkd__dist *dist, enum ctkd__dist_channel channel,

@@ -5,9 +5,9 @@
  *
  * In a step each rank has the images of its slices. Logits are gathered (ctkd__dist_gather), so
  * that every rank computes the losses of all rows, and so are the features of losses that compare
- * images; of a loss that is a sum over images each rank computes the terms of its own; moments of batch norms are gathered by slice;
- * gradients are summed in the fixed tree of sum.h; a control word (ctkd__dist_max) makes all ranks
- * stop after the same step.
+ * images; of a loss that is a sum over images each rank computes the terms of its own; moments of
+ * batch norms are gathered by slice; gradients are summed in the fixed tree of sum.h; a control
+ * word (ctkd__dist_max) makes all ranks stop after the same step.
  *
  * NULL stands for a run of one process, rank 0 of 1, in every function here. Functions that
  * exchange must be called by all ranks in the same order, and on each channel by one thread at a

@@ -460,7 +460,7 @@ ctkd_status ctkd__method_losses_evaluate(struct ctkd__method_losses *losses,
             ctkd__profile_add_all(losses->args.profile, item->row, ctkd__clock_ns() - start,
                                   step->batch->n);
         if (losses->exchange.status != CTKD_OK)
-            return ctkd__fail(err, losses->exchange.status, "%s", losses->exchange.message);
+            return ctkd__fail_as(err, &losses->exchange);
         if (status != CTKD_OK) {
             step->failed = i;
             return status;

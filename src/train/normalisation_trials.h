@@ -31,8 +31,8 @@ struct ctkd__trials {
 /*
  * Tries the teacher's own constants, those of the data set, and the usual ones (CIFAR, ImageNet, -1
  * to 1, 0 to 1, 0 to 255) on about 1000 images, in batches spread evenly over the loader's, each of
- * which is read once. The teacher has its own constants again afterwards, also on an error. `images` describes the loader's
- * images. dist: NULL, or all ranks call it.
+ * which is read once. The teacher has its own constants again afterwards, also on an error.
+ * `images` describes the loader's images. dist: NULL, or all ranks call it.
  */
 ctkd_status ctkd__normalisation_try(struct ctkd__teacher *teacher, struct ctkd__loader *loader,
                                     const struct ctkd__network_info *images,
