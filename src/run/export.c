@@ -78,7 +78,10 @@ static double crop_share(const struct exported *e)
 {
     const double size = (double)e->info.height;
     const double resize = (double)(e->resize ? e->resize : (size_t)e->config->data.resize);
-    return resize > size && size > 0 ? floor(1e6 * size / resize) / 1e6 : 1;
+    if (resize <= size || size <= 0)
+        return 1;
+    const double share = floor(1e6 * size / resize) / 1e6;
+    return floor(size / share) < resize ? share - 1e-6 : share;
 }
 
 static void write_description(const struct exported *e, FILE *out, ctkd_error *err,

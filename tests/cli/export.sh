@@ -52,10 +52,15 @@ expect 0 "$ctkd" train data.set=imagefolder:three student.network=resnet8 data.s
 expect 0 "$ctkd" export named names
 [ "$(cat names/labels.txt)" = $'<bee>\nant\ncow' ] || fail "labels: $(cat names/labels.txt)"
 grep -q '"label_names": \["<bee>", "ant", "cow"\]' names/config.json || fail "names in config.json: $(cat names/config.json)"
-# Its images were resized to 16 / 0.875 before they were cropped: the size that timm makes of crop_pct.
-python3 - <<'PYTHON' || fail "crop_pct: $(cat names/config.json)"
+# The size that timm makes of crop_pct is the one that images were resized to: 16 / 0.875, and one whose share, rounded as
+# doubles are, would give 24.
+expect 0 "$ctkd" train data.set=imagefolder:three student.network=resnet8 data.size=17 data.resize=25 train.threads=1 train.batch=8 \
+    train.epochs=1 schedule.kind=constant run.dir=larger
+expect 0 "$ctkd" export larger largers
+python3 - <<'PYTHON' || fail "crop_pct: $(cat names/config.json largers/config.json)"
 import json, math
-assert math.floor(16 / json.load(open("names/config.json"))["pretrained_cfg"]["crop_pct"]) == 18
+for folder, size, resize in ("names", 16, 18), ("largers", 17, 25):
+    assert math.floor(size / json.load(open(folder + "/config.json"))["pretrained_cfg"]["crop_pct"]) == resize
 PYTHON
 expect 0 "$ctkd" eval named --details
 grep -q '^<bee>  *4 ' stdout && grep -q '^cow  *4 ' stdout || fail "names of classes: $(cat stdout)"
