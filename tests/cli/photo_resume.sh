@@ -17,14 +17,17 @@ for part in train val; do
 done
 run=("$ctkd" train data.set=imagefolder:photos data.size=32 student.network=resnet18 data.view=resized_crop data.rotation=20 train.batch=5
     train.threads=2 train.epochs=4 train.checkpoint_every=3 optimizer.lr=0.01 --resume=auto)
+started=$EPOCHREALTIME
 expect 0 "${run[@]}" run.dir=reference
+took=$((${EPOCHREALTIME/[.,]/} - ${started/[.,]/})) # us
 stopped=0
 RANDOM=1
 for attempt in $(seq 60); do
     signals=(KILL TERM INT)
     "${run[@]}" run.dir=stopped >/dev/null 2>&1 </dev/null &
     trainer=$!
-    sleep "0.$(printf %03d $((RANDOM % 900)))"
+    instant=$((RANDOM * took / 32768))
+    sleep "$(printf '%d.%06d' $((instant / 1000000)) $((instant % 1000000)))"
     kill -"${signals[attempt % 3]}" $trainer 2>/dev/null || true
     status=0
     wait $trainer || status=$?

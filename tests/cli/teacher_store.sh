@@ -131,32 +131,41 @@ rows=$(sed -n 's/.*"answers": \([0-9]*\),.*/\1/p' stdout)
 computed=$(cat a/log.jsonl b/log.jsonl | sed -n 's/.*"teacher_misses": \([0-9]*\),.*/\1/p' | awk '{ m += $1 } END { print m }')
 [ "$rows" -gt 500 ] && [ "$computed" -ge "$rows" ] && [ "$computed" -le $((rows + 60)) ] || fail "$computed answers computed for $rows"
 expect 0 "$ctkd" teacher-store verify new
-# One of two is killed: the other does not wait for it. A run may be over before its kill, but not all of them.
-killed=0
-kill_hard() {
-    local status=0
-    kill -KILL "$1" 2>/dev/null || true
-    wait "$1" 2>/dev/null || status=$?
-    [ $status -ne 137 ] || killed=$((killed + 1))
+# cut RUN STORE WHEN: starts RUN and kills it there ("created": its store, N: its epoch N is logged); once more if it was over first.
+cut() {
+    local run=$1 store=$2 when=$3 status
+    for _ in 1 2 3 4 5 6; do
+        rm -rf "$run"
+        "${before[@]}"
+        "${distill[@]}" run.dir="$run" teacher.store="$store" >/dev/null 2>&1 </dev/null &
+        trainer=$!
+        until { [ "$when" = created ] && compgen -G "$store/*.logits" >/dev/null; } || grep -qs "\"epoch\": $when," "$run/log.jsonl"; do
+            kill -0 $trainer 2>/dev/null || break
+            sleep 0.005
+        done
+        kill -KILL $trainer 2>/dev/null || true
+        status=0
+        wait $trainer 2>/dev/null || status=$?
+        [ $status -ne 137 ] || return 0
+    done
+    fail "six runs were over before they were killed ($when)"
 }
-for delay in 0.1 0.2; do
-    rm -rf c d pair
-    "${distill[@]}" run.dir=c teacher.store=pair >/dev/null 2>&1 </dev/null &
-    c=$!
+# One of two is killed: the other does not wait for it.
+another() {
+    [ -z "${other:-}" ] || wait $other
+    rm -rf d pair
     "${distill[@]}" run.dir=d teacher.store=pair >/dev/null 2>&1 </dev/null &
-    d=$!
-    sleep $delay
-    kill_hard $c
-    wait $d
+    other=$!
+}
+before=(another)
+for when in created 1; do
+    cut c pair $when
+    wait $other
     same d
     expect 0 "$ctkd" teacher-store verify pair
 done
-for delay in 0.1 0.2 0.3; do
-    "${distill[@]}" run.dir=killed teacher.store=killed-store >/dev/null 2>&1 </dev/null &
-    sleep $delay
-    kill_hard $!
-done
-[ $killed -ge 2 ] || fail "of five runs $killed were killed"
+before=()
+for when in created 1 2; do cut killed killed-store $when; done
 expect 0 "${distill[@]}" run.dir=killed teacher.store=killed-store
 same killed
 expect 0 "$ctkd" teacher-store verify killed-store
