@@ -11,23 +11,30 @@
 #include "ctkd/status.h"
 #include "io/jsonl.h"
 
-struct ctkd__curves {
-    char name[256];               /* of the directory, as it was given, at its end */
-    char first[1280];             /* directory of the first run */
-    struct ctkd__json_rows **log; /* [n_runs] */
-    size_t **epochs;              /* [n_runs][n_epochs]: the row of an epoch in its log */
-    size_t n_runs;
-    size_t n_epochs; /* finished by every run */
+struct ctkd__curve_log {
+    struct ctkd__json_rows *rows;
+    size_t *epochs; /* [n_epochs]: the row of each finished epoch */
+    size_t n_epochs;
 };
 
-/* A value at an epoch: for one run with the band that its log gives; for an arm the mean, with the
-   least and greatest of its runs. NaN: none. */
+struct ctkd__curves {
+    char name[256];              /* of the directory, as it was given, at its end */
+    char first[1280];            /* directory of the first run */
+    struct ctkd__curve_log *log; /* [n_runs], of runs with a finished epoch */
+    size_t n_runs;
+    size_t n_epochs; /* finished by the run that is furthest */
+    size_t n_common; /* finished by every run */
+};
+
+/* A value at an epoch: for one run with the band that its log gives; for an arm the mean of the runs
+   that have finished this epoch, with their least and greatest. NaN: none. */
 struct ctkd__curve_point {
     double value, low, high;
 };
 
-/* Reads log.jsonl of a run, or of all runs in a folder. CTKD_EFORMAT: no epoch is finished;
-   CTKD_EIO: no log can be read. *out is freed by the caller, also after an error. */
+/* Reads log.jsonl of a run, or of all runs in a folder that have finished an epoch. CTKD_EFORMAT: no
+   epoch is finished; CTKD_EIO: no log can be read. *out is freed by the caller, also after an error.
+ */
 ctkd_status ctkd__curves_read(const char *path, struct ctkd__curves *out, ctkd_error *err);
 void ctkd__curves_free(struct ctkd__curves *curves);
 

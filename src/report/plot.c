@@ -221,7 +221,12 @@ static void draw_legend(FILE *out, const struct ctkd__curves *curves, size_t col
             LEFT, y, LEFT + 32, y + 4);
     ctkd__markup_text(curves->name, out);
     if (curves->n_runs > 1)
-        fprintf(out, " (mean and range of %zu seeds)", curves->n_runs);
+        fprintf(out, " (mean and range of %zu seeds", curves->n_runs);
+    if (curves->n_common < curves->n_epochs)
+        fprintf(out, ", of fewer after epoch %.0f",
+                ctkd__curves_epoch(curves, curves->n_common - 1));
+    if (curves->n_runs > 1)
+        fputc(')', out);
     fprintf(out, "</text>\n");
 }
 

@@ -49,6 +49,19 @@ PYTHON
 expect 0 "$ctkd" plot arm -o arm.svg
 grep -q 'arm (mean and range of 2 seeds)' arm.svg || fail "the arm is not named as one"
 [ "$(grep -c 'class="band' arm.svg)" = 4 ] || fail "bands of an arm"
+# Seeds of a sweep under way: one that has just begun is left out, one that is behind counts in its epochs.
+cp -r arm going && cp -r global going/seed-3 && : >going/seed-3/log.jsonl
+expect 0 "$ctkd" plot going -o going.svg
+sed 's/>arm (/>going (/' arm.svg | cmp - going.svg || fail "a run that has just begun changes the picture"
+head -n 3 global/log.jsonl >going/seed-3/log.jsonl
+expect 0 "$ctkd" plot going -o going.svg
+grep -q 'going (mean and range of 3 seeds, of fewer after epoch 3)' going.svg || fail "seeds that are behind: $(grep going going.svg)"
+last() { sed -n 's/.*class="line c0".*L\([0-9. ]*\)".*/\1/p' "$1" | sed -n "$2p"; } # the end of the curve of a panel
+for panel in 1 3 4; do # without top-1, whose axis the third run may change
+    [ "$(last arm.svg $panel)" = "$(last going.svg $panel)" ] || fail "panel $panel: the mean of the last epoch: $(last going.svg $panel)"
+done
+: >going/seed-1/log.jsonl && : >going/seed-2/log.jsonl && : >going/seed-3/log.jsonl
+expect_error 1 "ctkd: going: found no finished epoch, expected one or more" "$ctkd" plot going -o x.svg
 mkdir empty
 expect_error 1 "ctkd: empty: found no log.jsonl here or one folder below, expected a run or an arm" "$ctkd" plot empty -o x.svg
 
