@@ -100,7 +100,7 @@ static void what_cannot_be_compared_is_named(void **state)
 static void every_form_has_a_row_for_each_arm(void **state)
 {
     (void)state;
-    const struct ctkd__compared_arm arms[] = { { "k_d", seeds, base, 8, 0 },
+    const struct ctkd__compared_arm arms[] = { { "k_d~", seeds, base, 8, 0 },
                                                { "a", seeds, better, 8, 0 } };
     struct ctkd__comparison out[2];
     assert_int_equal(ctkd__compare(arms, 2, &options, out, NULL), CTKD_OK);
@@ -114,7 +114,10 @@ static void every_form_has_a_row_for_each_arm(void **state)
             ctkd__compare_write(out, 2, &options, (enum ctkd__compare_format)format, stream, NULL),
             CTKD_OK);
         fclose(stream);
-        assert_non_null(strstr(text, format == CTKD__COMPARE_LATEX ? "k\\_d" : "k_d"));
+        assert_non_null(
+            strstr(text, format == CTKD__COMPARE_LATEX ? "k\\_d{\\char126} &" : "k_d~"));
+        assert_non_null(strstr(text, "test_top1"));
+        assert_non_null(strstr(text, "last epoch"));
         assert_null(strstr(text, "nan"));
         size_t wanted = 0, rows = 0;
         for (char *line = strtok(text, "\n"); line && separators[format];
@@ -133,6 +136,38 @@ static void every_form_has_a_row_for_each_arm(void **state)
     }
 }
 
+static void a_name_does_not_end_a_cell_of_markdown(void **state)
+{
+    (void)state;
+    const struct ctkd__compared_arm arms[] = { { "kd", seeds, base, 8, 0 },
+                                               { "a|b", seeds, better, 8, 0 } };
+    struct ctkd__comparison out[2];
+    char *text = NULL;
+    size_t size = 0;
+    assert_int_equal(ctkd__compare(arms, 2, &options, out, NULL), CTKD_OK);
+    FILE *const stream = open_memstream(&text, &size);
+    assert_non_null(stream);
+    assert_int_equal(ctkd__compare_write(out, 2, &options, CTKD__COMPARE_MARKDOWN, stream, NULL),
+                     CTKD_OK);
+    fclose(stream);
+    assert_non_null(strstr(text, "| a\\|b"));
+    free(text);
+}
+
+static void of_a_loss_the_lower_arm_wins(void **state)
+{
+    (void)state;
+    struct ctkd__compare_options losses = options;
+    losses.less_is_better = true;
+    const struct ctkd__compared_arm arms[] = { { "kd", seeds, base, 8, 0 },
+                                               { "a", seeds, better, 8, 0 } };
+    struct ctkd__comparison out[2];
+    assert_int_equal(ctkd__compare(arms, 2, &losses, out, NULL), CTKD_OK);
+    assert_int_equal(out[1].wins, 0);
+    assert_int_equal(ctkd__compare(arms, 2, &options, out, NULL), CTKD_OK);
+    assert_int_equal(out[1].wins, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +176,8 @@ int main(void)
         cmocka_unit_test(holm_counts_the_arms),
         cmocka_unit_test(what_cannot_be_compared_is_named),
         cmocka_unit_test(every_form_has_a_row_for_each_arm),
+        cmocka_unit_test(a_name_does_not_end_a_cell_of_markdown),
+        cmocka_unit_test(of_a_loss_the_lower_arm_wins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,7 @@ static const struct ctkd__flag flags[] = {
     [MARKDOWN] = { "--markdown", NULL, NULL, "print a table in Markdown", NULL },
     [LATEX] = { "--latex", NULL, NULL, "print a table in LaTeX", NULL },
     [CSV] = { "--csv", NULL, NULL, "print comma-separated values", NULL },
-    [JSON] = { "--json", NULL, NULL, "print one JSON object for each arm", NULL },
+    [JSON] = { "--json", NULL, NULL, "print one JSON object, with a list of the arms", NULL },
     CTKD__FLAG_END,
 };
 
@@ -77,11 +77,11 @@ static ctkd_status parse(const struct ctkd__line *line, struct compare_request *
 
 /* --- what arms differ in */
 
-struct differing {
+/* Keys that differ and must not. */
+struct refused {
     const struct compare_request *request;
-    const char *a, *b;
-    char text[4096]; /* " KEY VALUE, KEY VALUE ..." */
-    size_t used;
+    char keys[200], flags[120]; /* so that the message has room for both */
+    size_t keys_used, flags_used, count;
 };
 
 static bool is_allowed(const struct compare_request *r, const char *key)
@@ -94,38 +94,54 @@ static bool is_allowed(const struct compare_request *r, const char *key)
     return false;
 }
 
-static ctkd_status tell_difference(void *context, const char *key, const char *a, const char *b,
+static ctkd_status note_difference(void *context, const char *key, const char *a, const char *b,
                                    ctkd_error *err)
 {
-    struct differing *const d = context;
-    if (!is_allowed(d->request, key))
-        return ctkd__fail(
-            err, CTKD_EINVAL,
-            "%s and %s differ in %s ('%s' and '%s'); --allow %s compares them all the "
-            "same",
-            d->a, d->b, key, a, b, key);
-    if (d->used < sizeof d->text)
-        d->used += (size_t)snprintf(d->text + d->used, sizeof d->text - d->used, "%s%s %s",
-                                    d->used ? ", " : " ", key, b[0] ? b : "\"\"");
+    (void)err;
+    struct refused *const r = context;
+    if (is_allowed(r->request, key))
+        return CTKD_OK;
+    r->count++;
+    if (r->keys_used < sizeof r->keys)
+        r->keys_used +=
+            (size_t)snprintf(r->keys + r->keys_used, sizeof r->keys - r->keys_used,
+                             "%s%s ('%s' and '%s')", r->keys_used ? ", " : "", key, a, b);
+    if (r->flags_used < sizeof r->flags)
+        r->flags_used += (size_t)snprintf(r->flags + r->flags_used, sizeof r->flags - r->flags_used,
+                                          "%s--allow %s", r->flags_used ? " " : "", key);
     return CTKD_OK;
 }
 
-/* Prints a line for each arm on stderr with the keys that differ from the first arm's. The first
-   pass only checks, so that nothing is printed if a difference is refused. */
+/* Names all keys at once, as far as there is room. */
+static ctkd_status refuse_differences(const struct compare_request *r, const struct ctkd__arm *a,
+                                      const struct ctkd__arm *b, ctkd_error *err)
+{
+    struct refused found = { .request = r };
+    ctkd__arm_differences(a->runs->config, b->runs->config, note_difference, &found, NULL);
+    if (found.count == 0)
+        return CTKD_OK;
+    return ctkd__fail(err, CTKD_EINVAL,
+                      "%.64s and %.64s differ in %s%s; %s%s compares them all the same", a->name,
+                      b->name, found.keys, found.keys_used < sizeof found.keys ? "" : " ...",
+                      found.flags, found.flags_used < sizeof found.flags ? "" : " ...");
+}
+
+/* Prints a line for each arm on stderr with the keys that differ from the first arm's, once it is
+   clear that none is refused. */
 static ctkd_status tell_differences(const struct compare_request *r, const struct ctkd__arm *arms,
                                     ctkd_error *err)
 {
-    for (size_t pass = 0; pass < 2; pass++)
-        for (size_t i = 1; i < r->count; i++) {
-            struct differing d = { .request = r, .a = arms[0].name, .b = arms[i].name };
-            const ctkd_status status = ctkd__arm_differences(
-                arms[0].runs->config, arms[i].runs->config, tell_difference, &d, err);
-            if (status)
-                return status;
-            if (pass)
-                ctkd__say(stderr, "%s:%s", arms[i].name,
-                          d.used ? d.text : " the configuration of the first arm");
-        }
+    char text[4096];
+    for (size_t i = 1; i < r->count; i++) {
+        const ctkd_status status = refuse_differences(r, &arms[0], &arms[i], err);
+        if (status)
+            return status;
+    }
+    for (size_t i = 1; i < r->count; i++) {
+        ctkd__arm_differences_text(arms[0].runs->config, arms[i].runs->config, text, sizeof text);
+        ctkd__say(stderr, "%s: %s", arms[i].name,
+                  text[0] ? text : "the configuration of the first arm");
+    }
     return CTKD_OK;
 }
 
@@ -143,6 +159,9 @@ static ctkd_status settle_choice(struct compare_request *r, const struct ctkd__a
                               arms[0].name, ctkd__arm_choice_text(arms[0].choice), arms[i].name,
                               ctkd__arm_choice_text(arms[i].choice));
     r->options.choice = ctkd__arm_choice_text(arms[0].choice);
+    if (arms[0].choice == CTKD__ARM_BEST && strncmp(r->options.metric, "test_", 5) != 0)
+        r->options.choice = "best epoch by this metric (it flatters)";
+    r->options.less_is_better = ctkd__arm_less_is_better(r->options.metric);
     return CTKD_OK;
 }
 
@@ -153,8 +172,10 @@ static ctkd_status compare(struct compare_request *r, struct ctkd__arm *arms, ct
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < r->count && !status; i++)
         status = ctkd__arm_read(r->paths[i], r->options.metric, r->choice, &arms[i], err);
-    if (!status)
+    if (!status) {
+        ctkd__arms_tell_apart(arms, r->paths, r->count);
         status = tell_differences(r, arms, err);
+    }
     if (!status)
         status = settle_choice(r, arms, err);
     for (size_t i = 0; i < r->count && !status; i++)
@@ -191,18 +212,20 @@ const struct ctkd__command ctkd__command_compare = {
     .name = "compare",
     .arguments = "ARM ARM...",
     .summary = "compare arms over seeds, with intervals and a verdict",
-    .details = "ARM is a folder of run directories that differ in train.seed alone, or one run. "
-               "The first arm is the reference, and the others are paired with it by seed. The "
-               "test_top1 of the last epoch of each run is compared; where the runs have a "
-               "validation part (data.dev), that of the epoch which is the best there, unless "
-               "--last is given. --best without such a part chooses on the test images, which "
-               "flatters. The result names which epoch counts.\n\n"
-               "Intervals cover 95 %: BCa bootstrap of the mean difference, with 10000 draws that "
-               "are the same every time. p is that of the exact sign-flip test, adjusted over the "
-               "arms by Holm's method. \"detectable\" is the difference that this many pairs find "
-               "with probability 0.8 at level 0.05.\n\n"
-               "Arms may differ in method and temperature. A difference in any other key that "
-               "changes results is refused unless --allow names it.",
+    .details =
+        "ARM is a folder of run directories that differ in train.seed alone, or one run. "
+        "The first arm is the reference, and the others are paired with it by seed. The "
+        "test_top1 of the last epoch of each run is compared; where the runs have a "
+        "validation part (data.dev), that of the epoch which is the best there, unless "
+        "--last is given. --best without such a part chooses on the test images, which "
+        "flatters. The result names which epoch counts.\n\n"
+        "Intervals cover 95 %: BCa bootstrap of the mean difference, with 10000 draws that "
+        "are the same every time. p is that of the exact sign-flip test, adjusted over the "
+        "arms by Holm's method. \"wins\" are the pairs in which the arm is better: above the "
+        "reference, of losses below it. \"detectable\" is the difference that this many pairs find "
+        "with probability 0.8 at level 0.05.\n\n"
+        "Arms may differ in method and temperature. A difference in any other key that "
+        "changes results is refused unless --allow names it.",
     .flags = flags,
     .names_min = 2,
     .names_max = ARMS_MAX,

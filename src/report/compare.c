@@ -57,7 +57,7 @@ static ctkd_status compare_pairs(const struct pairs *p, const struct ctkd__compa
     if (out->difference.deviation > 0 && o->margin > 0)
         out->needed = ctkd__pairs_needed(o->margin, out->difference.deviation, o->level, o->power);
     for (size_t i = 0; i < p->n; i++) {
-        out->wins += p->d[i] > 0;
+        out->wins += o->less_is_better ? p->d[i] < 0 : p->d[i] > 0;
         out->ties += p->d[i] == 0;
     }
     return ctkd__bca_interval(p->d, p->n, 1 - o->level, o->draws, SEED, &out->bca);

@@ -29,7 +29,8 @@ struct ctkd__compare_options {
     double margin; /* a difference of interest: "15 seeds would detect 0.3" */
     size_t draws;  /* of the bootstrap, 10000 */
     const char *metric;
-    const char *choice; /* how a run's value was chosen: "last epoch" */
+    const char *choice;  /* how a run's value was chosen: "last epoch" */
+    bool less_is_better; /* of the metric: what counts as a win */
 };
 
 extern const struct ctkd__compare_options ctkd__compare_defaults;
@@ -45,7 +46,7 @@ struct ctkd__comparison {
     struct ctkd__spread difference; /* arm - reference; n 0 for the reference itself */
     struct ctkd__interval t, bca;
     double p_t, p_flip, p_holm; /* of mean difference 0; Holm over the arms */
-    size_t wins, ties;          /* pairs in which the arm is above, equal */
+    size_t wins, ties;          /* pairs in which the arm is better, equal */
     double correlation;         /* of the pairs */
     double detectable;          /* difference that this many pairs detect at level and power */
     size_t needed;              /* pairs that detect margin; 0: above a million, or not known */

@@ -6,7 +6,7 @@
 #include "report/compare.h"
 #include "util/error.h"
 
-enum { CELL_BYTES = 64, VERDICT_BYTES = 640 };
+enum { CELL_BYTES = 64, VERDICT_BYTES = 1024 };
 
 struct column {
     const char *title, *key; /* in tables for people (NULL: not shown there); in CSV and JSON */
@@ -82,6 +82,7 @@ static const char *cell(const struct column *c, const struct ctkd__comparison *a
 
 struct table {
     const char *begin, *between, *end; /* of a row */
+    const char *special;               /* characters of names that are escaped */
     bool pads;
 };
 
@@ -104,15 +105,14 @@ static size_t name_width(const struct ctkd__comparison *arms, size_t count)
     return width;
 }
 
-/* LaTeX's special characters that a name may hold. */
-static void write_name(const char *name, bool latex, int width, FILE *out)
+/* A backslash before each special character; LaTeX has none for three of them. */
+static void write_escaped(const char *text, const char *special, FILE *out)
 {
-    if (!latex) {
-        fprintf(out, "%-*s", width, name);
-        return;
-    }
-    for (; *name; name++)
-        fprintf(out, strchr("_&%#$", *name) ? "\\%c" : "%c", *name);
+    for (; *text; text++)
+        if (strchr("~^\\", *text) && strchr(special, *text))
+            fprintf(out, "{\\char%d}", *text);
+        else
+            fprintf(out, strchr(special, *text) ? "\\%c" : "%c", *text);
 }
 
 /* arm NULL: the titles. */
@@ -120,9 +120,10 @@ static void write_row(const struct table *t, const struct ctkd__comparison *arm,
                       const struct ctkd__comparison *arms, size_t count, FILE *out)
 {
     char text[CELL_BYTES];
-    const bool latex = strcmp(t->between, " & ") == 0;
+    const char *const name = arm ? arm->name : "arm";
     fputs(t->begin, out);
-    write_name(arm ? arm->name : "arm", latex, t->pads ? (int)name_width(arms, count) : 0, out);
+    write_escaped(name, t->special, out);
+    fprintf(out, "%*s", t->pads ? (int)(name_width(arms, count) - strlen(name)) : 0, "");
     for (size_t c = 0; c < N_COLUMNS; c++) {
         if (!columns[c].title)
             continue;
@@ -152,38 +153,59 @@ static void write_verdicts(const struct ctkd__comparison *arms, size_t count,
                 ctkd__compare_verdict(&arms[i], arms[0].name, options, text, sizeof text));
 }
 
+/* What a table shows. Without it nobody knows which epoch counts, and what is the reference. */
+static void write_caption(const struct ctkd__comparison *arms,
+                          const struct ctkd__compare_options *o, FILE *out)
+{
+    fprintf(out, "%s, %s; differences from %s, with bootstrap intervals of %.0f %%\n", o->metric,
+            o->choice, arms[0].name, 100 * (1 - o->level));
+}
+
+static void write_unfinished(const struct ctkd__comparison *arms, size_t count, const char *before,
+                             FILE *out)
+{
+    for (size_t i = 0; i < count; i++)
+        if (arms[i].unfinished)
+            fprintf(out, "%s%s: %zu unfinished run%s left out\n", before, arms[i].name,
+                    arms[i].unfinished, arms[i].unfinished == 1 ? " is" : "s are");
+}
+
 static void write_text(const struct ctkd__comparison *arms, size_t count,
                        const struct ctkd__compare_options *o, FILE *out)
 {
-    const struct table table = { "", "  ", "\n", true };
-    fprintf(out, "%s, %s; differences from %s, with bootstrap intervals of %.0f %%\n\n", o->metric,
-            o->choice, arms[0].name, 100 * (1 - o->level));
+    const struct table table = { "", "  ", "\n", "", true };
+    write_caption(arms, o, out);
+    fputc('\n', out);
     write_table(&table, arms, count, "", out);
     fputc('\n', out);
     write_verdicts(arms, count, o, "", out);
-    for (size_t i = 0; i < count; i++)
-        if (arms[i].unfinished)
-            fprintf(out, "%s: %zu unfinished run%s left out\n", arms[i].name, arms[i].unfinished,
-                    arms[i].unfinished == 1 ? " is" : "s are");
+    write_unfinished(arms, count, "", out);
 }
 
 static void write_markdown(const struct ctkd__comparison *arms, size_t count,
                            const struct ctkd__compare_options *o, FILE *out)
 {
-    const struct table table = { "| ", " | ", " |\n", true };
+    const struct table table = { "| ", " | ", " |\n", "|", true };
     char rule[512] = "|---";
     for (size_t c = 0; c < N_COLUMNS; c++)
         if (columns[c].title)
             strcat(rule, "|---:"); /* 21 columns at most */
     strcat(rule, "|\n");
+    write_caption(arms, o, out);
+    fputc('\n', out);
     write_table(&table, arms, count, rule, out);
     fputc('\n', out);
     write_verdicts(arms, count, o, "- ", out);
+    write_unfinished(arms, count, "- ", out);
 }
 
-static void write_latex(const struct ctkd__comparison *arms, size_t count, FILE *out)
+/* Sentences are comments, for the author to use. */
+static void write_latex(const struct ctkd__comparison *arms, size_t count,
+                        const struct ctkd__compare_options *o, FILE *out)
 {
-    const struct table table = { "", " & ", " \\\\\n", false };
+    const struct table table = { "", " & ", " \\\\\n", "_&%#${}~^\\", false };
+    fputs("% ", out);
+    write_caption(arms, o, out);
     fputs("\\begin{tabular}{l", out);
     for (size_t c = 0; c < N_COLUMNS; c++)
         if (columns[c].title)
@@ -191,26 +213,39 @@ static void write_latex(const struct ctkd__comparison *arms, size_t count, FILE 
     fputs("}\n\\hline\n", out);
     write_table(&table, arms, count, "\\hline\n", out);
     fputs("\\hline\n\\end{tabular}\n", out);
+    write_verdicts(arms, count, o, "% ", out);
+    write_unfinished(arms, count, "% ", out);
 }
 
 /* --- for programs */
 
-static void write_csv(const struct ctkd__comparison *arms, size_t count, FILE *out)
+static void write_quoted(const char *text, FILE *out)
+{
+    fputc('"', out);
+    for (; *text; text++)
+        fprintf(out, *text == '"' ? "\"\"" : "%c", *text);
+    fputc('"', out);
+}
+
+static void write_csv(const struct ctkd__comparison *arms, size_t count,
+                      const struct ctkd__compare_options *o, FILE *out)
 {
     fputs("arm", out);
     for (size_t c = 0; c < N_COLUMNS; c++)
         fprintf(out, ",%s", columns[c].key);
-    fputc('\n', out);
+    fputs(",metric,choice,reference\n", out);
     for (size_t i = 0; i < count; i++) {
-        fputc('"', out);
-        for (const char *at = arms[i].name; *at; at++)
-            fprintf(out, *at == '"' ? "\"\"" : "%c", *at);
-        fputc('"', out);
+        const char *const texts[] = { o->metric, o->choice, arms[0].name };
+        write_quoted(arms[i].name, out);
         for (size_t c = 0; c < N_COLUMNS; c++) {
             const double value = columns[c].value(&arms[i]);
             fputc(',', out);
             if (isfinite(value) && !(columns[c].of_pairs && arms[i].difference.n == 0))
                 fprintf(out, "%.*g", columns[c].whole ? 17 : 9, value);
+        }
+        for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) {
+            fputc(',', out);
+            write_quoted(texts[t], out);
         }
         fputc('\n', out);
     }
@@ -258,10 +293,10 @@ ctkd_status ctkd__compare_write(const struct ctkd__comparison *arms, size_t coun
         write_markdown(arms, count, options, out);
         break;
     case CTKD__COMPARE_LATEX:
-        write_latex(arms, count, out);
+        write_latex(arms, count, options, out);
         break;
     case CTKD__COMPARE_CSV:
-        write_csv(arms, count, out);
+        write_csv(arms, count, options, out);
         break;
     case CTKD__COMPARE_JSON:
         return write_json(arms, count, options, out, err);

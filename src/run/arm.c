@@ -48,9 +48,33 @@ ctkd_status ctkd__arm_differences(const struct ctkd__config *a, const struct ctk
     return CTKD_OK;
 }
 
+struct differences {
+    char *text;
+    size_t bytes, used;
+};
+
+static ctkd_status add_difference(void *context, const char *key, const char *a, const char *b,
+                                  ctkd_error *err)
+{
+    (void)a, (void)err;
+    struct differences *const d = context;
+    if (d->used < d->bytes)
+        d->used += (size_t)snprintf(d->text + d->used, d->bytes - d->used, "%s%s %s",
+                                    d->used ? ", " : "", key, b[0] ? b : "\"\"");
+    return CTKD_OK;
+}
+
+void ctkd__arm_differences_text(const struct ctkd__config *a, const struct ctkd__config *b,
+                                char *text, size_t bytes)
+{
+    struct differences d = { text, bytes, 0 };
+    text[0] = '\0';
+    ctkd__arm_differences(a, b, add_difference, &d, NULL); /* add_difference does not fail */
+}
+
 /* --- one run */
 
-static bool least_is_best(const char *metric)
+bool ctkd__arm_less_is_better(const char *metric)
 {
     return strstr(metric, "loss") != NULL;
 }
@@ -89,8 +113,8 @@ static void see_epoch(const struct ctkd__json_rows *rows, size_t row, const char
     const double now = ctkd__json_rows_number(rows, row, metric);
     const double epoch = ctkd__json_rows_number(rows, row, "epoch");
     const double dev = ctkd__json_rows_number(rows, row, "dev_top1");
-    const bool better =
-        isnan(out->value) || (least_is_best(metric) ? now < out->value : now > out->value);
+    const bool better = isnan(out->value) ||
+                        (ctkd__arm_less_is_better(metric) ? now < out->value : now > out->value);
     const bool better_dev = isfinite(dev) && (isnan(out->best_dev) || dev > out->best_dev);
     out->epochs = fmax(out->epochs, epoch);
     if (isfinite(dev))
@@ -260,6 +284,19 @@ void ctkd__arm_free(struct ctkd__arm *arm)
         ctkd__config_destroy(arm->runs[i].config);
     free(arm->runs);
     *arm = (struct ctkd__arm){ .count = 0 };
+}
+
+void ctkd__arms_tell_apart(struct ctkd__arm *arms, const char *const *paths, size_t count)
+{
+    bool same = false;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = i + 1; j < count; j++)
+            same = same || strcmp(arms[i].name, arms[j].name) == 0;
+    for (size_t i = 0; i < count && same; i++) {
+        const size_t length = strlen(paths[i]), room = sizeof arms[i].name - 1;
+        snprintf(arms[i].name, sizeof arms[i].name, "%s",
+                 length > room ? paths[i] + length - room : paths[i]);
+    }
 }
 
 ctkd_status ctkd__arm_describe(const struct ctkd__arm *arm, struct ctkd__compared_arm *out,

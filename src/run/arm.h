@@ -5,6 +5,8 @@
 #ifndef CTKD_RUN_ARM_H
 #define CTKD_RUN_ARM_H
 
+#include <stdbool.h>
+
 #include "config/config.h"
 #include "report/compare.h"
 
@@ -42,6 +44,10 @@ struct ctkd__arm {
 ctkd_status ctkd__arm_read(const char *path, const char *metric, enum ctkd__arm_choice choice,
                            struct ctkd__arm *out, ctkd_error *err);
 void ctkd__arm_free(struct ctkd__arm *arm);
+/* Whether less of a metric is better. */
+bool ctkd__arm_less_is_better(const char *metric);
+/* Names all arms by their whole paths where two would have the same name. */
+void ctkd__arms_tell_apart(struct ctkd__arm *arms, const char *const *paths, size_t count);
 /* Seeds and values of an arm for ctkd__compare. The name is borrowed from the arm; _describe_free
    frees the rest, also after CTKD_ENOMEM. */
 ctkd_status ctkd__arm_describe(const struct ctkd__arm *arm, struct ctkd__compared_arm *out,
@@ -55,5 +61,8 @@ typedef ctkd_status (*ctkd__difference_found)(void *context, const char *key, co
                                               const char *b, ctkd_error *err);
 ctkd_status ctkd__arm_differences(const struct ctkd__config *a, const struct ctkd__config *b,
                                   ctkd__difference_found found, void *context, ctkd_error *err);
+/* These keys of b with their values, "KEY VALUE, KEY VALUE"; "" if there are none. */
+void ctkd__arm_differences_text(const struct ctkd__config *a, const struct ctkd__config *b,
+                                char *text, size_t bytes);
 
 #endif

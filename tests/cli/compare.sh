@@ -43,10 +43,18 @@ expect 0 "$ctkd" compare kd ctkd --csv
 [ "$(wc -l <stdout)" = 3 ] || fail "CSV"
 expect 0 "$ctkd" compare kd ctkd --best
 grep -q 'best epoch, chosen on the test images' stdout && grep -Eq '^kd +8 +99.00' stdout || fail "--best: $(cat stdout)"
+# Of a loss less is better, and an epoch that is the best by it is not one chosen on the test images.
+sed -i -E 's/("loss": )[0-9.]+/\12/' kd/*/log.jsonl && sed -i -E 's/("loss": )[0-9.]+/\11.5/' ctkd/*/log.jsonl
+expect 0 "$ctkd" compare kd ctkd --metric loss --json --best
+grep -q '"choice": "best epoch by this metric (it flatters)"' stdout && grep -q '"wins": 8,' stdout || fail "a loss: $(cat stdout)"
+# Arms of the same name are told apart by their paths.
+mkdir later && cp -r ctkd later/kd
+expect 0 "$ctkd" compare kd later/kd
+grep -q '^8 seeds: later/kd is 0.51 above kd ' stdout || fail "two arms kd: $(cat stdout)"
 # One run is an arm; an unfinished run is left out and counted.
 sed -i '/"epoch": 2,/d' ctkd/seed-8/log.jsonl
 expect 0 "$ctkd" compare kd/seed-1 ctkd/seed-1
-grep -q '^On the one seed in common' stdout || fail "one pair"
+grep -q '^On the one seed in common ctkd/seed-1 is 0.50 above kd/seed-1, ' stdout || fail "one pair: $(cat stdout)"
 expect 0 "$ctkd" compare kd ctkd
 grep -q '^ctkd: 1 unfinished run is left out$' stdout || fail "unfinished"
 
@@ -55,6 +63,9 @@ sed -i 's/^\( *momentum:\) 0.9$/\1 0.8/' ctkd/*/config.yaml
 expect 1 "$ctkd" compare kd ctkd
 grep -q "^ctkd: kd and ctkd differ in optimizer.momentum ('0.9' and '0.8'); --allow optimizer.momentum" stderr || fail "$(cat stderr)"
 expect 0 "$ctkd" compare kd ctkd --allow optimizer
+cp -r ctkd more && sed -i -E 's/^( *nesterov:) .*/\1 true/; s/^( *batch:) .*/\1 10/' more/*/config.yaml
+expect_error 1 "ctkd: kd and more differ in optimizer.momentum ('0.9' and '0.8'), optimizer.nesterov ('false' and 'true'), train.batch ('20' and '10'); --allow optimizer.momentum --allow optimizer.nesterov --allow train.batch compares them all the same" \
+    "$ctkd" compare kd more
 sed -i 's/^\( *momentum:\) 0.8$/\1 0.7/' ctkd/seed-2/config.yaml
 expect 1 "$ctkd" compare kd ctkd --allow optimizer
 grep -q "^ctkd: ctkd/seed-1 and ctkd/seed-2 differ in optimizer.momentum" stderr || fail "$(cat stderr)"
