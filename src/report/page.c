@@ -117,6 +117,24 @@ static void write_member(const struct ctkd__json_rows *summary, const struct hea
     fputs("</td>", out);
 }
 
+/* What the table, which has the first run, does not say of an arm. */
+static void write_arm(const struct ctkd__page *page, size_t i, FILE *out)
+{
+    const struct ctkd__page_arm *const arm = &page->arms[i];
+    fputs("<p>", out);
+    ctkd__markup_text(page->curves[i].name, out);
+    fprintf(out, " is an arm of %zu runs; its first run stands in the table.",
+            page->curves[i].n_runs);
+    if (arm->spread.n > 0)
+        fprintf(out, " %s of the %s over %zu finished runs: mean %.2f",
+                page->compare_options->metric, page->compare_options->choice, arm->spread.n,
+                arm->spread.mean);
+    if (arm->spread.n > 1)
+        fprintf(out, ", deviation %.2f, 95 %% interval of the mean %.2f to %.2f",
+                arm->spread.deviation, arm->t.low, arm->t.high);
+    fputs(arm->spread.n > 0 ? ".</p>\n" : "</p>\n", out);
+}
+
 static void write_headlines(const struct ctkd__page *page, FILE *out)
 {
     fputs("<div class=\"scroll\"><table><tr><th></th>", out);
@@ -135,13 +153,17 @@ static void write_headlines(const struct ctkd__page *page, FILE *out)
         fputs("</tr>\n", out);
     }
     fputs("</table></div>\n", out);
-    for (size_t i = 0; i < page->count; i++)
-        if (page->curves[i].n_runs > 1) {
-            fputs("<p class=\"note\">", out);
+    for (size_t i = 0; i < page->count; i++) {
+        if (page->curves[i].n_runs > 1)
+            write_arm(page, i, out);
+        if (page->arms[i].unfinished) {
+            fputs("<p>", out);
             ctkd__markup_text(page->curves[i].name, out);
-            fprintf(out, " is an arm of %zu runs; its first run stands in the table.</p>\n",
-                    page->curves[i].n_runs);
+            fprintf(out, ": %zu unfinished %s left out of its mean.</p>\n",
+                    page->arms[i].unfinished,
+                    page->arms[i].unfinished == 1 ? "run is" : "runs are");
         }
+    }
 }
 
 static void write_number(double value, const char *unit, FILE *out)
@@ -152,9 +174,24 @@ static void write_number(double value, const char *unit, FILE *out)
         fputs("<td>&ndash;</td>", out);
 }
 
+/* Whoever compares arms must see all that they differ in. */
+static void write_differences(const struct ctkd__page *page, FILE *out)
+{
+    for (size_t i = 1; i < page->count; i++) {
+        const char *const keys = page->arms[i].differences;
+        fputs("<p class=\"note\">", out);
+        ctkd__markup_text(page->comparison[i].name, out);
+        fputs(keys[0] ? " differs from the first arm in "
+                      : " has the configuration of the first arm",
+              out);
+        ctkd__markup_text(keys, out);
+        fputs(".</p>\n", out);
+    }
+}
+
 static void write_comparison(const struct ctkd__page *page, FILE *out)
 {
-    char text[512];
+    char text[4096]; /* names are paths here */
     const struct ctkd__comparison *const arms = page->comparison;
     if (!arms)
         return;
@@ -188,6 +225,7 @@ static void write_comparison(const struct ctkd__page *page, FILE *out)
             out);
         fputs(".</p>\n", out);
     }
+    write_differences(page, out);
 }
 
 static void write_entries(const char *title, const struct ctkd__page_entries *entries, bool code,

@@ -48,9 +48,18 @@ struct ctkd__page_run {
     size_t n_wrong;
 };
 
+/* The finished runs of an arm. */
+struct ctkd__page_arm {
+    struct ctkd__spread spread; /* of the metric; n 0: no run has ended, or they do not fit */
+    struct ctkd__interval t;    /* of the mean */
+    size_t unfinished;          /* runs that are left out */
+    char differences[1024];     /* keys in which it differs from the first arm, with its values */
+};
+
 struct ctkd__page {
     const struct ctkd__curves *curves; /* [count] */
     const struct ctkd__page_run *runs; /* [count] */
+    const struct ctkd__page_arm *arms; /* [count] */
     size_t count;
     const struct ctkd__comparison *comparison; /* [count]; NULL: not compared */
     const struct ctkd__compare_options *compare_options;

@@ -323,35 +323,88 @@ static ctkd_status collect(const struct ctkd__page_request *request,
 
 /* --- arms */
 
-/* Compares two or more arms. If they cannot be compared (no seed in common, other keys differ), a
-   note says why. */
-static ctkd_status compare(const struct ctkd__page_request *request,
-                           struct ctkd__comparison *results, bool *compared, FILE *notes,
-                           ctkd_error *err)
+struct compared {
+    struct ctkd__arm arms[CTKD__PAGE_RUNS_MAX];
+    struct ctkd__page_arm described[CTKD__PAGE_RUNS_MAX];
+    struct ctkd__comparison results[CTKD__PAGE_RUNS_MAX];
+    struct ctkd__compare_options options;
+    bool compared;
+};
+
+static void free_arms(struct compared *c, size_t count)
 {
-    struct ctkd__arm arms[CTKD__PAGE_RUNS_MAX] = { { .count = 0 } };
-    struct ctkd__compared_arm described[CTKD__PAGE_RUNS_MAX] = { { 0 } };
+    for (size_t i = 0; i < count; i++)
+        ctkd__arm_free(&c->arms[i]);
+}
+
+/* *same: the same epoch counts in all arms. */
+static ctkd_status read_arms(const struct ctkd__page_request *request, enum ctkd__arm_choice choice,
+                             struct compared *c, bool *same, ctkd_error *err)
+{
     ctkd_status status = CTKD_OK;
-    ctkd_error why = { 0 };
+    *same = true;
     for (size_t i = 0; i < request->count && status == CTKD_OK; i++) {
-        status = ctkd__arm_read(request->paths[i], ctkd__compare_defaults.metric, CTKD__ARM_LAST,
-                                &arms[i], &why);
-        if (status == CTKD_OK)
-            status = ctkd__arm_describe(&arms[i], &described[i], &why);
+        status = ctkd__arm_read(request->paths[i], c->options.metric, choice, &c->arms[i], err);
+        *same = *same && c->arms[i].choice == c->arms[0].choice;
     }
-    if (status == CTKD_OK)
-        status = ctkd__compare(described, request->count, &ctkd__compare_defaults, results, &why);
-    *compared = status == CTKD_OK;
-    for (size_t i = 0; i < request->count; i++) {
-        if (*compared)
-            results[i].name = request->paths[i];
-        ctkd__arm_describe_free(&described[i]);
-        ctkd__arm_free(&arms[i]);
+    c->options.choice = ctkd__arm_choice_text(c->arms[0].choice);
+    return status;
+}
+
+static ctkd_status describe_arm(struct compared *c, size_t i, struct ctkd__compared_arm *values,
+                                ctkd_error *err)
+{
+    const struct ctkd__config *const first = c->arms[0].runs->config;
+    struct ctkd__page_arm *const out = &c->described[i];
+    const ctkd_status status = ctkd__arm_describe(&c->arms[i], values, err);
+    if (status != CTKD_OK)
+        return status;
+    out->spread = ctkd__spread(values->values, values->n);
+    out->unfinished = c->arms[i].unfinished;
+    out->t = ctkd__t_interval(values->values, values->n, 1 - c->options.level);
+    ctkd__arm_differences_text(first, c->arms[i].runs->config, out->differences,
+                               sizeof out->differences);
+    return CTKD_OK;
+}
+
+/* Means of arms and, of two or more, their differences: the epoch counts that `ctkd compare` takes,
+   or the last one where arms do not agree on it. */
+static ctkd_status sum_up(const struct ctkd__page_request *request, struct compared *c,
+                          ctkd_error *err)
+{
+    struct ctkd__compared_arm values[CTKD__PAGE_RUNS_MAX] = { { 0 } };
+    bool same;
+    ctkd_status status = read_arms(request, CTKD__ARM_AUTO, c, &same, err);
+    if (status == CTKD_OK && !same) {
+        free_arms(c, request->count);
+        status = read_arms(request, CTKD__ARM_LAST, c, &same, err);
     }
+    for (size_t i = 0; i < request->count && status == CTKD_OK; i++) {
+        status = describe_arm(c, i, &values[i], err);
+        values[i].name = request->paths[i];
+    }
+    if (status == CTKD_OK && request->count > 1) {
+        status = ctkd__compare(values, request->count, &c->options, c->results, err);
+        c->compared = status == CTKD_OK;
+    }
+    for (size_t i = 0; i < request->count; i++)
+        ctkd__arm_describe_free(&values[i]);
+    free_arms(c, request->count);
+    return status;
+}
+
+/* If arms cannot be summed up or compared (no seed in common, a run that has not ended), a note
+   says why. */
+static ctkd_status compare(const struct ctkd__page_request *request, struct compared *c,
+                           FILE *notes, ctkd_error *err)
+{
+    ctkd_error why = { 0 };
+    const ctkd_status status = sum_up(request, c, &why);
     if (status == CTKD_ENOMEM)
         return ctkd__fail(err, status, "%s", why.message);
-    if (!*compared)
-        ctkd__say(notes, "note: the runs are not compared: %s", why.message);
+    if (status != CTKD_OK)
+        ctkd__say(notes, "note: the runs are not %s: %s",
+                  request->count > 1 ? "compared" : "summed up", why.message);
     return CTKD_OK;
 }
 
@@ -386,25 +439,29 @@ ctkd_status ctkd__run_page(const struct ctkd__page_request *request, const char 
 {
     struct ctkd__curves curves[CTKD__PAGE_RUNS_MAX] = { { .n_runs = 0 } };
     struct ctkd__page_run runs[CTKD__PAGE_RUNS_MAX] = { { .dir = NULL } };
-    struct ctkd__comparison results[CTKD__PAGE_RUNS_MAX];
-    bool compared = false;
+    struct compared *const c = calloc(1, sizeof *c);
+    if (!c)
+        return ctkd__fail(err, CTKD_ENOMEM, "report: out of memory");
+    c->options = ctkd__compare_defaults;
     ctkd_status status = CTKD_OK;
     for (size_t i = 0; i < request->count && status == CTKD_OK; i++)
         status = ctkd__curves_read(request->paths[i], &curves[i], err);
     for (size_t i = 0; i < request->count && status == CTKD_OK; i++)
         status = collect(request, &curves[i], &runs[i], notes, err);
-    if (status == CTKD_OK && request->count > 1)
-        status = compare(request, results, &compared, notes, err);
+    if (status == CTKD_OK && (request->count > 1 || curves[0].n_runs > 1))
+        status = compare(request, c, notes, err);
     const struct ctkd__page page = { .curves = curves,
                                      .runs = runs,
+                                     .arms = c->described,
                                      .count = request->count,
-                                     .comparison = compared ? results : NULL,
-                                     .compare_options = &ctkd__compare_defaults };
+                                     .comparison = c->compared ? c->results : NULL,
+                                     .compare_options = &c->options };
     if (status == CTKD_OK)
         status = write_page(&page, file, err);
     for (size_t i = 0; i < request->count; i++) {
         free_run(&runs[i]);
         ctkd__curves_free(&curves[i]);
     }
+    free(c);
     return status;
 }

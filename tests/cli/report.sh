@@ -83,7 +83,26 @@ expect 0 "$ctkd" compare global instance --json
 verdict=$(python3 -c 'import json; print(json.load(open("stdout"))["arms"][1]["verdict"])')
 expect 0 "$ctkd" report global instance -o arms.html
 [ ! -s stderr ] || fail "notes: $(cat stderr)"
-page_has arms.html "top-1 $top1 %, NLL $nll nats" "$same %" "$verdict" 'mean and range of 2 seeds' || fail "numbers of a page"
+page_has arms.html "top-1 $top1 %, NLL $nll nats" "$same %" "$verdict" 'mean and range of 2 seeds' \
+    'instance differs from the first arm in temperature.kind instance.' || fail "numbers of a page"
+# One arm: its mean and interval, of the runs that have ended; where there is a validation part, of the epoch that compare takes.
+expect 0 "$ctkd" compare global global --json
+mean=$(python3 -c 'import json; print("%.2f" % json.load(open("stdout"))["arms"][0]["mean"])')
+cp -r global going && : >going/seed-2/log.jsonl && cp -r global/seed-2 going/seed-3 && sed -i 's/^\( *seed:\) 2/\1 3/' going/seed-3/config.yaml
+expect 0 "$ctkd" report going --no-evaluation -o going.html
+page_has going.html "test_top1 of the last epoch over 2 finished runs: mean $mean, deviation " 'going: 1 unfinished run is left out of its mean.' ||
+    fail "one arm: $(grep 'is an arm' going.html)"
+for arm in one two; do
+    for seed in 1 2; do
+        # shellcheck disable=SC2086
+        expect 0 "$ctkd" train $small data.dev=0.25 train.seed=$seed run.dir=dev/$arm/seed-$seed
+    done
+done
+expect 0 "$ctkd" compare dev/one dev/two --json
+mean=$(python3 -c 'import json; d = json.load(open("stdout")); assert "validation" in d["choice"]; print("%.2f" % d["arms"][1]["mean"])')
+expect 0 "$ctkd" report dev/one dev/two --no-evaluation -o dev.html
+page_has dev.html 'test_top1 of the best epoch, chosen on the validation part (data.dev); differences' "over 2 finished runs: mean $mean" \
+    'dev/two has the configuration of the first arm.' || fail "a validation part: $(grep 'is an arm' dev.html)"
 
 # What is not there is left out, and that is said.
 mv 'a&<b>' elsewhere
