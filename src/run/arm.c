@@ -48,7 +48,7 @@ ctkd_status ctkd__arm_differences(const struct ctkd__config *a, const struct ctk
     return CTKD_OK;
 }
 
-struct differences {
+struct named_keys {
     char *text;
     size_t bytes, used;
 };
@@ -57,7 +57,7 @@ static ctkd_status add_difference(void *context, const char *key, const char *a,
                                   ctkd_error *err)
 {
     (void)a, (void)err;
-    struct differences *const d = context;
+    struct named_keys *const d = context;
     if (d->used < d->bytes)
         d->used += (size_t)snprintf(d->text + d->used, d->bytes - d->used, "%s%s %s",
                                     d->used ? ", " : "", key, b[0] ? b : "\"\"");
@@ -67,7 +67,7 @@ static ctkd_status add_difference(void *context, const char *key, const char *a,
 void ctkd__arm_differences_text(const struct ctkd__config *a, const struct ctkd__config *b,
                                 char *text, size_t bytes)
 {
-    struct differences d = { text, bytes, 0 };
+    struct named_keys d = { text, bytes, 0 };
     text[0] = '\0';
     ctkd__arm_differences(a, b, add_difference, &d, NULL); /* add_difference does not fail */
 }
