@@ -176,6 +176,26 @@ static struct ctkd__json_rows *read_rows(const char *folder, const char *name)
     return rows;
 }
 
+/* A run may be resumed by a ctkd that writes more keys, or others. */
+static void columns_of_the_table_are_those_of_its_first_line(void **state)
+{
+    static const char log[] = "{\"kind\": \"epoch\", \"epoch\": 1, \"loss\": 2.5, \"old\": 7}\n"
+                              "{\"kind\": \"epoch\", \"epoch\": 2, \"new\": 3, \"loss\": 0.5}\n";
+    static const char table[] = "epoch,loss,old\n1,2.5,7\n2,0.5,\n";
+    struct ctkd__config *config = tiny_config(*state, "");
+    struct ctkd__results results;
+    ctkd_error err = { 0 };
+    size_t size;
+    temp_write(*state, "log.jsonl", log, sizeof log - 1);
+    check_ok(ctkd__results_open(&results, *state, config, &err), &err);
+    ctkd__results_close(&results);
+    char *const found = temp_read(temp_path(*state, "results.csv"), &size);
+    assert_int_equal(size, sizeof table - 1);
+    assert_memory_equal(found, table, size);
+    free(found);
+    ctkd__config_destroy(config);
+}
+
 static void loop_learns_logs_and_saves(void **state)
 {
     tiny_data_write(*state, 200, 50);
@@ -205,6 +225,11 @@ static void loop_learns_logs_and_saves(void **state)
         assert_true(ctkd__json_rows_number(rows, i, "data_ms") > 0);
         assert_true(ctkd__json_rows_number(rows, i, "wait_ms") >= 0);
         assert_true(isnan(ctkd__json_rows_number(rows, i, "teacher_hits"))); /* null: no store */
+        check_close(ctkd__json_rows_number(rows, i, "ranks"), 1, 0, 0);
+        check_close(ctkd__json_rows_number(rows, i, "bn_group"), 16, 0, 0);
+        assert_true(ctkd__json_rows_number(rows, i, "slices") ==
+                    ctkd__json_rows_number(rows, i, "threads"));
+        assert_true(isnan(ctkd__json_rows_number(rows, i, "comm_ms"))); /* null: one process */
     }
     assert_int_equal(epochs, 4);
     assert_int_equal(steps, 52 / 20);
@@ -389,6 +414,7 @@ int main(void)
         TEST(a_run_that_begins_before_the_lock_is_not_replaced),
         TEST(what_a_killed_process_left_is_removed),
         TEST(a_file_in_the_way_is_named),
+        TEST(columns_of_the_table_are_those_of_its_first_line),
         TEST(loop_learns_logs_and_saves),
         TEST(a_stopped_loop_saves_what_it_has),
         TEST(max_steps_ends_a_run_early),

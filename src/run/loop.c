@@ -12,6 +12,7 @@
 #include "run/live_line.h"
 #include "run/notes.h"
 #include "run/preflight.h"
+#include "run/rank_epoch.h"
 #include "run/settled.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -35,6 +36,7 @@ struct progress {
     /* The student's predictions of the test images at an evaluation that may be the last one:
        evaluation.json is written from them. */
     struct ctkd__predictions kept;
+    struct ctkd__rank_epoch ranks;
     /* In seconds: of a step, a checkpoint and the end of an epoch. */
     double longest_step, longest_save, longest_end;
 };
@@ -504,6 +506,15 @@ static bool planned(const struct progress *p)
     return session->state.epoch % every == 0 || session->state.epoch == session->schedule.epochs;
 }
 
+/* Learns how long the epoch's steps have waited, from all ranks. */
+static ctkd_status gather_times(struct progress *p, ctkd_error *err)
+{
+    ctkd__settled_release(p->settled);
+    const ctkd_status status = ctkd__rank_epoch_end(p->loop->session, &p->ranks, err);
+    ctkd__settled_hold(p->settled);
+    return status == CTKD_OK ? status : without_images(p, status, err);
+}
+
 /* Ends an epoch: evaluates if it is due, saves the weights and writes the log line. */
 static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report *last,
                              ctkd_error *err)
@@ -518,6 +529,9 @@ static ctkd_status end_epoch(struct progress *p, const struct ctkd__step_report 
     const struct ctkd__scores *test = NULL;
     ctkd_status status = CTKD_OK;
     const double begin = ctkd__clock_seconds();
+    status = gather_times(p, err);
+    if (status != CTKD_OK)
+        return status;
     if (due) {
         struct ctkd__scores on_test = state->test, on_dev = state->dev;
         ctkd__predictions_free(&p->kept);
@@ -569,6 +583,7 @@ static ctkd_status finish(const struct progress *p, bool interrupted, ctkd_error
         .state = &session->state,
         .images_per_second = (double)p->images / p->step_seconds,
         .parameters = ctkd__graph_trainable(session->graph),
+        .ranks = ctkd__dist_size(session->dist),
         .threads = ctkd__workers_count(session->engine.workers),
         .isa = session->engine.kernels->name,
     };
@@ -621,6 +636,7 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
     ctkd_status status =
         ctkd__step_begin(step_of(p), state->epoch,
                          factor_of(p, state->epoch_step - (state->epoch_step > 0)), &last, err);
+    ctkd__rank_epoch_begin(session->dist, &p->ranks);
     if (status == CTKD_OK)
         status = run_steps(p, &last, err);
     const bool whole = state->epoch_step == session->schedule.steps_per_epoch;

@@ -141,11 +141,12 @@ static ctkd_status record_line(struct ctkd__results *r, const struct ctkd__json_
     return ctkd__events_write(&r->events, now(), isfinite(at) ? (int64_t)at : 0, values, n, err);
 }
 
-/* One row of results.csv: the names of the columns, or the values; null is an empty field. */
+/* One row of results.csv: the names of the columns, or the values; null is an empty field, and so is
+   what another version of ctkd has not written. */
 static void write_row(struct ctkd__results *r, const struct ctkd__json_rows *line, bool names)
 {
     const char *key, *comma = "";
-    for (size_t i = 0; (key = ctkd__json_rows_key(line, 0, i)); i++) {
+    for (size_t i = 0; (key = ctkd__json_rows_key(r->head, 0, i)); i++) {
         if (strcmp(key, "kind") == 0 || strcmp(key, "stage") == 0)
             continue;
         const double value = ctkd__json_rows_number(line, 0, key);
@@ -167,16 +168,19 @@ static ctkd_status follow_line(struct ctkd__results *r, const char *text, size_t
     if (status != CTKD_OK)
         return status;
     if (ctkd__json_rows_count(line) == 1 && ctkd__json_rows_is_epoch(line, 0)) {
-        if (!r->headed)
+        const bool first = !r->head;
+        if (first)
+            r->head = line;
+        if (first)
             write_row(r, line, true);
-        r->headed = true;
         write_row(r, line, false);
     }
     if (r->recorded)
         r->recorded--;
     else if (ctkd__json_rows_count(line) == 1)
         status = record_line(r, line, state, err);
-    ctkd__json_rows_destroy(line);
+    if (line != r->head)
+        ctkd__json_rows_destroy(line);
     return status;
 }
 
@@ -244,6 +248,8 @@ ctkd_status ctkd__results_open(struct ctkd__results *results, const char *dir,
 void ctkd__results_close(struct ctkd__results *results)
 {
     ctkd__events_close(&results->events);
+    ctkd__json_rows_destroy(results->head);
+    results->head = NULL;
     if (results->csv)
         fclose(results->csv);
     if (results->log)

@@ -14,6 +14,7 @@
 
 #include "config/config.h"
 #include "io/events.h"
+#include "io/jsonl.h"
 #include "train/state.h"
 
 struct ctkd__results {
@@ -23,7 +24,7 @@ struct ctkd__results {
     size_t recorded; /* lines still to be read whose records the events file already has */
     FILE *csv;
     char csv_path[1088];
-    bool headed; /* the names of the columns are written */
+    struct ctkd__json_rows *head; /* the first epoch's line, whose keys are the columns; or NULL */
     struct ctkd__events events;
 };
 

@@ -466,6 +466,19 @@ static void log_loading(struct ctkd__jsonl *log, const struct ctkd__loading *loa
                        mean_or_nan(1e-6 * (double)loading->waited_ns, loading->batches));
 }
 
+/* null: one process, or this one made no step of the epoch. */
+static void log_ranks(struct ctkd__jsonl *log, const struct ctkd__epoch_ranks *ranks)
+{
+    ctkd__jsonl_integer(log, "ranks", (int64_t)ranks->count);
+    ctkd__jsonl_integer(log, "threads", (int64_t)ranks->threads);
+    ctkd__jsonl_integer(log, "slices", (int64_t)ranks->slices);
+    ctkd__jsonl_integer(log, "bn_group", (int64_t)ranks->norm_images);
+    ctkd__jsonl_number(log, "comm_ms", 1e3 * ranks->exchanges);
+    ctkd__jsonl_number(log, "comm_exposed_ms", 1e3 * ranks->exposed);
+    ctkd__jsonl_number(log, "comm_wait_ms", 1e3 * ranks->waited);
+    ctkd__jsonl_number(log, "comm_bytes", ranks->bytes);
+}
+
 double ctkd__run_lambda(const struct ctkd__config *config, const struct ctkd__run_state *state,
                         const struct ctkd__step_report *report)
 {
@@ -507,6 +520,7 @@ ctkd_status ctkd__run_log_epoch(struct ctkd__run *run, const struct ctkd__run_st
     ctkd__jsonl_number(log, "images_per_second", (double)sums->images / sums->seconds);
     log_loading(log, &state->loading);
     log_store(log, sums);
+    log_ranks(log, &state->ranks);
     ctkd__jsonl_number(log, "seconds", state->seconds);
     const ctkd_status status = ctkd__jsonl_end(log, err);
     return status == CTKD_OK ? ctkd__results_follow(&run->results, state, err) : status;
@@ -612,6 +626,7 @@ ctkd_status ctkd__run_summarise(const struct ctkd__run *run, const struct ctkd__
     summarise_teacher(&json, summary);
     ctkd__jsonl_number(&json, "seconds", summary->state->seconds);
     ctkd__jsonl_number(&json, "images_per_second", summary->images_per_second);
+    ctkd__jsonl_integer(&json, "ranks", (int64_t)summary->ranks);
     ctkd__jsonl_integer(&json, "threads", (int64_t)summary->threads);
     ctkd__jsonl_string(&json, "isa", summary->isa);
     ctkd__jsonl_integer(&json, "memory_bytes", (int64_t)ctkd__memory_peak());

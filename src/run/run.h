@@ -104,8 +104,8 @@ struct ctkd__summary {
     const struct ctkd__methods *methods;                /* with a teacher */
     const struct ctkd__scores *test; /* last evaluation; NULL when there was none */
     const struct ctkd__run_state *state;
-    double images_per_second; /* of training steps */
-    size_t parameters, threads;
+    double images_per_second;          /* of training steps */
+    size_t parameters, ranks, threads; /* threads: of the first rank */
     const char *isa;
 };
 ctkd_status ctkd__run_summarise(const struct ctkd__run *run, const struct ctkd__summary *summary,

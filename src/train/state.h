@@ -1,5 +1,5 @@
 /* Everything of a run that changes while it trains, in one place: what a checkpoint holds, except
-   for `loading`. */
+   for `loading` and `ranks`. */
 #ifndef CTKD_TRAIN_STATE_H
 #define CTKD_TRAIN_STATE_H
 
@@ -30,6 +30,20 @@ struct ctkd__loading {
     uint64_t waited_ns; /* the part of it spent waiting for files or for loader threads */
 };
 
+/* How the ranks of the run work, and what a step of the epoch exchanged between them in the mean, as
+   far as this process has run it: NaN with one process. A rank that comes later than the others
+   waits least, so that its time is that of the exchanges alone. It is only reported, and not part
+   of a checkpoint. */
+struct ctkd__epoch_ranks {
+    size_t count, threads; /* threads: of this rank */
+    size_t slices;         /* of a batch */
+    size_t norm_images;    /* over which a batch norm takes its statistics, at most */
+    double exchanges;      /* seconds that they took, on the rank where that was least */
+    double exposed;        /* the part in which the workers stood still, on the rank with least */
+    double waited;         /* the same on the rank with most: how uneven the ranks are */
+    double bytes;          /* sent by the rank that sent most */
+};
+
 /* Bins of the temperatures of an epoch, over the range of a learnable one. */
 enum { CTKD__TAU_BINS = 2048 };
 
@@ -40,6 +54,7 @@ struct ctkd__run_state {
     uint64_t step;       /* steps done in all */
     struct ctkd__epoch_sums sums;
     struct ctkd__loading loading;
+    struct ctkd__epoch_ranks ranks; /* of the last epoch that has ended */
     /* The best epoch is that with the best top-1 on the validation part or, without one, on the
        test images. In percent, -1 before the first evaluation. */
     double best_top1, best_dev_top1; /* of that epoch: on the test images, on the validation part */

@@ -147,3 +147,14 @@ expect 1 launch 1 "$ctkd" doctor $small : -n 1 "$ctkd" doctor $small optimizer.l
 # A run tells a problem of its first step once: the second rank has no directory to note it in.
 expect 0 launch 2 "$ctkd" distill $distil train.max_steps=1 train.epochs=1 method.ce_weight=1e-6 run.dir=noted
 [ "$(grep -c 'the cross-entropy term has almost no influence' stderr)" -eq 1 ] || fail "a note of two ranks: expected it once"
+
+# Its log tells how the ranks worked, and what doctor has counted in a step.
+python3 - two.json noted/log.jsonl <<'PY'
+import json, sys
+step = json.load(open(sys.argv[1]))["step_exchange"]
+(line,) = [json.loads(text) for text in open(sys.argv[2])]
+assert [line[key] for key in ("ranks", "threads", "slices", "bn_group")] == [2, 1, 2, 16], line
+assert line["comm_bytes"] == sum(topic["bytes"] for topic in step.values()), (line, step)
+assert line["comm_ms"] > 0 and 0 < line["comm_exposed_ms"] <= line["comm_wait_ms"], line
+PY
+grep -q '"ranks": 2, "threads": 1,' noted/summary.json || fail "summary.json: $(cat noted/summary.json)"

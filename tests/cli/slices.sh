@@ -11,7 +11,7 @@ same() {
     local run
     cmp "$1/last.safetensors" "$2/last.safetensors" || fail "$2/last.safetensors differs from that of $1 ($3)"
     for run in "$1" "$2"; do
-        sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms)": [^,}]*//g' "$run/log.jsonl" >"$run.log"
+        sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms|ranks|threads|comm_[a-z_]*)": [^,}]*//g' "$run/log.jsonl" >"$run.log"
     done
     cmp "$1.log" "$2.log" || fail "$2/log.jsonl differs from that of $1 ($3)"
 }

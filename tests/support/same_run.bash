@@ -1,7 +1,7 @@
 # Two runs that must have the same bits; after tiny_data.bash.
 
 # The log without what the clock says.
-untimed() { sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms)": ([0-9.e+-]+|null)//g' "$1/log.jsonl"; }
+untimed() { sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms|ranks|threads|comm_[a-z_]*)": ([0-9.e+-]+|null)//g' "$1/log.jsonl"; }
 
 # The tensors of a checkpoint: all but its metadata (which say how the run was placed) and, of the numbers (first, 42
 # doubles), the seconds of the epoch (24) and of the run (31) and the length of the log (41).
