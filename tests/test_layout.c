@@ -212,6 +212,54 @@ static void listed_files_are_left_out(void **state)
     check_refused(folder, &options, "found 'train/11/b.png', expected the name of a file in");
 }
 
+/* "NAME: WHY; ..." of what is left out. */
+static const char *text_of_left_out(const struct found *found)
+{
+    static char text[2000];
+    size_t used = 0;
+    for (size_t i = 0; i < found->layout.left_out.count; i++) {
+        const struct ctkd__left_out *const item = &found->layout.left_out.items[i];
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s: %s", i ? "; " : "",
+                                 ctkd__tree_name(found->tree, item->file), item->why);
+    }
+    return text;
+}
+
+static void files_that_may_be_images_are_not_left_out_in_silence(void **state)
+{
+    const char *const folder = *state;
+    char list[600];
+    write_two_parts(folder, "train", "val");
+    photo_text(folder, "train/cover.jpg", "x");
+    photo_text(folder, "train/10/0001", "x");
+    photo_text(folder, "train/2/deep/0002", "x");
+    photo_text(folder, "train/2/x.bmp", "x");
+    photo_text(folder, "val/2/.hidden", "x");
+    photo_text(folder, "val/notes", "x"); /* beside the classes only images count */
+    photo_text(folder, "val/logo.gif", "x");
+    photo_text(folder, "test/images/1.jpg", "x"); /* as in Tiny-ImageNet: no classes */
+    struct found found = find(folder, &defaults);
+    assert_string_equal(text_of_left_out(&found),
+                        "train/10/0001: it has no ending such as .jpg; train/2/deep/0002: it has "
+                        "no ending such as .jpg; train/2/x.bmp: BMP; train/cover.jpg: it is in no "
+                        "folder of a class; val/logo.gif: it is in no folder of a class");
+    assert_string_equal(found.layout.not_read,
+                        "2 files without an ending, 1 BMP, 2 images in no class");
+    assert_string_equal(found.layout.unused, "");
+    assert_int_equal(found.layout.train.count, 4);
+    found_close(&found);
+
+    /* A list names what one knows of. */
+    snprintf(list, sizeof list, "%s/list", folder);
+    photo_text(folder, "list", "train/cover.jpg\ntrain/10/0001\ntrain/2/x.bmp\nval/logo.gif\n");
+    const struct ctkd__layout_options options = { .exclude = list };
+    photo_text(folder, "test/10/1.jpg", "x");
+    found = find(folder, &options);
+    assert_string_equal(found.layout.not_read, "1 file without an ending");
+    assert_string_equal(found.layout.unused, "test");
+    found_close(&found);
+}
+
 static void what_is_no_layout_is_explained(void **state)
 {
     static const struct {
@@ -227,7 +275,11 @@ static void what_is_no_layout_is_explained(void **state)
         { { "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/c/1.jpg", "val/b/1.jpg" },
           "val: found 1 folder that is no class of the training images (c)" },
         { { "train/a/1.gif", "train/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg" },
-          "train/a: found no JPEG, PNG, WebP or PPM image, expected at least one" },
+          "train/a: found no JPEG, PNG, WebP or PPM image (1.gif is not read: GIF), expected at "
+          "least one" },
+        { { "train/a/1", "train/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg" },
+          "train/a: found no JPEG, PNG, WebP or PPM image (1 is not read: it has no ending such as "
+          ".jpg), expected at least one" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char folder[600];
@@ -264,6 +316,7 @@ int main(void)
         TEST(other_orders_are_asked_for),
         TEST(a_share_of_each_class_is_held_out_by_name),
         TEST(listed_files_are_left_out),
+        TEST(files_that_may_be_images_are_not_left_out_in_silence),
         TEST(what_is_no_layout_is_explained),
         TEST(an_empty_folder_of_a_class_is_an_error_unless_allowed),
     };

@@ -319,11 +319,11 @@ const struct ctkd__command ctkd__command_doctor = {
         "exit status is 1 if there is a problem.\n\nA run makes the same checks when it begins and "
         "prints only the problems.\n\nUnder mpirun it also prints where the threads of each rank "
         "work, what an exchange between the ranks costs, and what a step spends on it.\n\nWith "
-        "DATA, a folder of images or imagefolder:PATH, every "
-        "file is decoded. A line names each file that cannot be read, is a copy of another, is "
-        "damaged, is in CMYK, is rotated by its EXIF, or has an odd size: one side more than 3 "
-        "times the other, or more than 4 times off the median. The exit status is 1 if a file "
-        "cannot be read or an image is in both parts.",
+        "DATA, a folder, .zip or .tar of images or imagefolder:PATH, every "
+        "file is decoded. A line names each file that cannot be read, is left out, is a copy of "
+        "another, is damaged, is in CMYK, is rotated by its EXIF, or has an odd size: one side "
+        "more than 3 times the other, or more than 4 times off the median. The exit status is 1 if "
+        "a file cannot be read or an image is in both parts.",
     .options = true,
     .flags = flags,
     .names_max = 1,

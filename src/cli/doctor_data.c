@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -20,13 +21,21 @@ static const struct ctkd__dataset_def *find_def(const char *spec)
     return def && def->in_files ? def : NULL;
 }
 
+/* A configuration has neither ending. */
+static bool is_archive(const char *name)
+{
+    const char *const dot = strrchr(name, '.');
+    return dot && (strcasecmp(dot, ".zip") == 0 || strcasecmp(dot, ".tar") == 0);
+}
+
 bool ctkd__doctor_is_data(const char *name, char *set, size_t bytes)
 {
     if (find_def(name)) {
         snprintf(set, bytes, "%s", name);
         return true;
     }
-    if (!ctkd__is_folder(name) || ctkd__run_file_exists(name, CTKD__RUN_CONFIG))
+    const bool folder = ctkd__is_folder(name) && !ctkd__run_file_exists(name, CTKD__RUN_CONFIG);
+    if (!folder && !is_archive(name))
         return false;
     snprintf(set, bytes, "imagefolder:%s", name);
     return true;
@@ -58,20 +67,47 @@ static void print_file(const struct ctkd__survey *survey, size_t i)
         printf("odd size    %s: %zu x %zu\n", file->name, file->width, file->height);
 }
 
-static void print_text(const struct ctkd__survey *s, const struct ctkd__layout *layout)
+/* The name of a file that is left out, as data.exclude has it. */
+static const char *name_left_out(const struct ctkd__tree *tree, const struct ctkd__layout *layout,
+                                 size_t i)
+{
+    return ctkd__tree_name(tree, layout->left_out.items[i].file) + layout->base_bytes;
+}
+
+static void print_text(const struct ctkd__survey *s, const struct ctkd__tree *tree,
+                       const struct ctkd__layout *layout)
 {
     for (size_t i = 0; i < s->count; i++)
         print_file(s, i);
+    for (size_t i = 0; i < layout->left_out.count; i++)
+        printf("left out    %s: %s\n", name_left_out(tree, layout, i),
+               layout->left_out.items[i].why);
     printf("%zu training and %zu test images of %zu classes: %zu unreadable, %zu duplicate (%zu of "
            "them in both parts), %zu damaged, %zu cmyk, %zu rotated, %zu of odd size\n",
            layout->train.count, layout->test.count, layout->classes->count, s->unreadable,
            s->copies, s->across_parts, s->damaged, s->cmyk, s->rotated, s->odd);
     if (layout->not_read[0])
         printf("left out: %s (JPEG, PNG, WebP and PPM are read)\n", layout->not_read);
+    if (layout->unused[0])
+        printf("not used: %s/ (the test images are those of another folder)\n", layout->unused);
 }
 
-static ctkd_status print_json(const struct ctkd__survey *s, const struct ctkd__layout *layout,
-                              ctkd_error *err)
+static void write_left_out(struct ctkd__jsonl *json, const struct ctkd__tree *tree,
+                           const struct ctkd__layout *layout)
+{
+    ctkd__jsonl_string(json, "left_out", layout->not_read);
+    ctkd__jsonl_list_begin(json, "left_out_files");
+    for (size_t i = 0; i < layout->left_out.count; i++) {
+        ctkd__jsonl_item_begin(json);
+        ctkd__jsonl_string(json, "file", name_left_out(tree, layout, i));
+        ctkd__jsonl_string(json, "why", layout->left_out.items[i].why);
+        ctkd__jsonl_item_end(json);
+    }
+    ctkd__jsonl_list_end(json);
+}
+
+static ctkd_status print_json(const struct ctkd__survey *s, const struct ctkd__tree *tree,
+                              const struct ctkd__layout *layout, ctkd_error *err)
 {
     struct ctkd__jsonl json = { .stream = stdout };
     const struct {
@@ -90,7 +126,7 @@ static ctkd_status print_json(const struct ctkd__survey *s, const struct ctkd__l
     ctkd__jsonl_begin(&json);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         ctkd__jsonl_integer(&json, counts[i].key, (int64_t)counts[i].value);
-    ctkd__jsonl_string(&json, "left_out", layout->not_read);
+    write_left_out(&json, tree, layout);
     ctkd__jsonl_list_begin(&json, "files");
     for (size_t i = 0; i < s->count; i++) {
         const struct ctkd__surveyed *const file = &s->files[i];
@@ -170,9 +206,9 @@ static ctkd_status survey_tree(const struct ctkd__tree *tree,
     if (status == CTKD_OK) {
         *problems = survey.unreadable + survey.across_parts;
         if (json)
-            status = print_json(&survey, &layout, err);
+            status = print_json(&survey, tree, &layout, err);
         else
-            print_text(&survey, &layout);
+            print_text(&survey, tree, &layout);
         if (status == CTKD_OK && exclude)
             status = write_exclusions(&survey, exclude, err);
         ctkd__survey_free(&survey);

@@ -1,4 +1,5 @@
 /* Data sets of image files in folders of classes. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,22 +15,34 @@ enum {
     SIZE_DEFAULT = 224
 };
 
+static void add_note(struct ctkd__dataset *dataset, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void add_note(struct ctkd__dataset *dataset, const char *format, ...)
+{
+    const size_t used = strlen(dataset->note), left = sizeof dataset->note - used;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(dataset->note + used, left, format, arguments);
+    va_end(arguments);
+}
+
 static void describe(struct ctkd__dataset *dataset)
 {
     const struct ctkd__layout *const layout = &dataset->folder->layout;
     const char *const path = ctkd__tree_path(dataset->folder->tree);
-    char *const note = dataset->note;
-    size_t used = 0;
     if (layout->held_out)
-        used += (size_t)snprintf(note + used, sizeof dataset->note - used,
-                                 "%.200s has no validation folder: %zu of %zu images are held out "
-                                 "as test images (data.holdout=%g)",
-                                 path, layout->test.count, layout->train.count + layout->test.count,
-                                 dataset->options.layout.holdout);
-    if (layout->not_read[0] && used < sizeof dataset->note)
-        snprintf(note + used, sizeof dataset->note - used,
-                 "%s%.150s left out: JPEG, PNG, WebP and PPM are read", used ? "; " : "",
-                 layout->not_read);
+        add_note(dataset,
+                 "%.200s has no validation folder: %zu of %zu images are held out as test images "
+                 "(data.holdout=%g)",
+                 path, layout->test.count, layout->train.count + layout->test.count,
+                 dataset->options.layout.holdout);
+    if (layout->unused[0])
+        add_note(dataset, "%s%s/ is not used: the test images are those of another folder",
+                 dataset->note[0] ? "; " : "", layout->unused);
+    if (layout->not_read[0])
+        add_note(dataset,
+                 "%s%s left out: JPEG, PNG, WebP and PPM are read (`ctkd doctor` lists them)",
+                 dataset->note[0] ? "; " : "", layout->not_read);
 }
 
 /* Memory for all images of a part that fit; a part of the machine's is for the rest. */

@@ -43,6 +43,7 @@ unreadable  photos/val/ant/page.jpg:
 rotated     val/ant/turned.jpg: EXIF orientation 6
 cmyk        val/bee/jpeg_cmyk.jpg
 odd size    val/bee/jpeg_wide.jpg: 170 x 20
+left out    train/bee/anim.gif: GIF
 13 training and 6 test images of 2 classes: 3 unreadable, 3 duplicate (1 of them in both parts), 0 damaged, 1 cmyk, 1 rotated, 1 of odd size
 left out: 1 GIF (JPEG, PNG, WebP and PPM are read)
 TEXT
@@ -60,6 +61,12 @@ TEXT
 diff expected list || fail "the list"
 [ "$(cat stderr)" = "list: 7 images for data.exclude" ] || fail "the list is not told"
 
+# The same of an archive.
+cp stdout whole
+tar -cf photos.TAR photos
+expect 1 "$ctkd" doctor photos.TAR
+diff <(sed "s,^unreadable  photos/,unreadable  photos.TAR: photos/," whole) stdout || fail "an archive"
+
 # As JSON; and the list makes a data set of it that trains.
 expect 1 "$ctkd" doctor photos --json
 python3 - stdout <<'PY' || fail "JSON: $(cat stdout)"
@@ -69,6 +76,7 @@ assert [found[key] for key in ("train", "test", "unreadable", "duplicates", "in_
     [13, 6, 3, 3, 1, 1, 1, 1], found
 files = {file["file"]: file for file in found["files"]}
 assert len(files) == 9 and files["val/ant/turned.jpg"]["orientation"] == 6 and found["left_out"] == "1 GIF"
+assert found["left_out_files"] == [{"file": "train/bee/anim.gif", "why": "GIF"}], found
 assert files["train/ant/leak.jpg"]["duplicate_of"] == "val/ant/jpeg_444_progressive.jpg"
 assert "damaged JPEG" in files["train/ant/cut.jpg"]["unreadable"] and files["val/bee/jpeg_wide.jpg"]["odd_size"]
 PY

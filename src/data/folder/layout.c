@@ -11,6 +11,7 @@
 #include "data/folder/tree_build.h"
 #include "util/error.h"
 #include "util/sha256.h"
+#include "util/text.h"
 
 enum { NAME_BYTES = 2 * CTKD__TREE_NAME_MAX, LIST_BYTES = 256 };
 
@@ -23,7 +24,6 @@ struct finder {
     char **folders, **test_folders;           /* of classes; NULL-terminated, in byte order */
     int32_t *test_labels;                     /* of a list, [files below test]; NULL: by folders */
     bool *excluded;                           /* [files of the tree]; NULL: none */
-    size_t not_read[8];
 };
 
 static ctkd_status no_memory(const struct finder *f, ctkd_error *err)
@@ -63,10 +63,6 @@ static const struct ending {
     { "tiff", "TIFF" },   { "heic", "HEIF" }, { "avif", "AVIF" }, { "jp2", "JPEG 2000" },
     { "jxl", "JPEG XL" },
 };
-static const char *const not_read_names[] = { "GIF",  "BMP",       "TIFF",   "HEIF",
-                                              "AVIF", "JPEG 2000", "JPEG XL" };
-enum { NOT_READ = sizeof not_read_names / sizeof *not_read_names };
-
 static const struct ending *ending_of(const char *name)
 {
     const char *const dot = strrchr(name, '.');
@@ -81,20 +77,9 @@ bool ctkd__is_image_name(const char *name)
     return ending_of(name) != NULL;
 }
 
-static void count_not_read(struct finder *f, const char *format)
+static ctkd_status leave_out(struct finder *f, size_t file, const char *why, ctkd_error *err)
 {
-    for (size_t i = 0; i < NOT_READ; i++)
-        f->not_read[i] += strcmp(not_read_names[i], format) == 0;
-}
-
-static void describe_not_read(struct finder *f)
-{
-    char *const text = f->out->not_read;
-    size_t used = 0;
-    for (size_t i = 0; i < NOT_READ; i++)
-        if (f->not_read[i])
-            used += (size_t)snprintf(text + used, sizeof f->out->not_read - used, "%s%zu %s",
-                                     used ? ", " : "", f->not_read[i], not_read_names[i]);
+    return ctkd__left_out_add(&f->out->left_out, file, why) ? CTKD_OK : no_memory(f, err);
 }
 
 /* --- folders */
@@ -377,10 +362,10 @@ static ctkd_status no_classes(const struct finder *f, const char *part, ctkd_err
                       end - first == 1 ? "" : "s");
 }
 
-static bool has_class_folder(const struct finder *f)
+static bool has_class(const struct finder *f, char *const *folders)
 {
-    for (size_t i = 0; f->test_folders[i]; i++)
-        if (ctkd__names_find(f->out->classes, f->test_folders[i]) < f->out->classes->count)
+    for (size_t i = 0; folders[i]; i++)
+        if (ctkd__names_find(f->out->classes, folders[i]) < f->out->classes->count)
             return true;
     return false;
 }
@@ -390,7 +375,7 @@ static ctkd_status find_test_labels(struct finder *f, ctkd_error *err)
 {
     size_t end;
     bool found;
-    if (has_class_folder(f))
+    if (has_class(f, f->test_folders))
         return check_folders(f, f->test, f->test_folders, err);
     const size_t first = ctkd__tree_below(f->tree, f->test, &end);
     f->test_labels = malloc((end - first + 1) * sizeof *f->test_labels);
@@ -420,6 +405,29 @@ static ctkd_status find_classes(struct finder *f, ctkd_error *err)
         return status;
     status = check_folders(f, f->train, f->folders, err);
     return status == CTKD_OK && f->test[0] ? find_test_labels(f, err) : status;
+}
+
+/* Says which folder of classes is not used because another one has the test images. Those of
+   published data sets have no classes, for their labels are secret. */
+static ctkd_status find_unused(struct finder *f, ctkd_error *err)
+{
+    char **const folders = children_of(f->tree, f->base);
+    ctkd_status status = folders ? CTKD_OK : no_memory(f, err);
+    for (size_t i = 0; folders && folders[i] && status == CTKD_OK; i++) {
+        char *const one[] = { folders[i], NULL };
+        char path[NAME_BYTES];
+        join(path, f->base, folders[i]);
+        if (!find_part(one, test_names) || strcmp(path, f->test) == 0)
+            continue;
+        char **const inside = children_of(f->tree, path);
+        if (!inside)
+            status = no_memory(f, err);
+        else if (has_class(f, inside))
+            snprintf(f->out->unused, sizeof f->out->unused, "%s", folders[i]);
+        free_names(inside);
+    }
+    free_names(folders);
+    return status;
 }
 
 /* --- files */
@@ -467,28 +475,67 @@ static void part_add(struct ctkd__layout_part *part, size_t file, size_t label)
     part->labels[part->count++] = (int32_t)label;
 }
 
+/* Whether a file is an image of the layout; if it only might be one, it is left out. */
+static ctkd_status take_file(struct finder *f, size_t file, bool *taken, ctkd_error *err)
+{
+    const char *const name = ctkd__tree_name(f->tree, file);
+    const struct ending *const ending = ending_of(name);
+    *taken = false;
+    if (f->excluded && f->excluded[file])
+        return CTKD_OK;
+    *taken = ending && !ending->format;
+    if (ending)
+        return *taken ? CTKD_OK : leave_out(f, file, ending->format, err);
+    return strchr(ctkd__base_name(name), '.') ? CTKD_OK : leave_out(f, file, ctkd__no_ending, err);
+}
+
+/* Images beside the folders of a part's classes. */
+static ctkd_status leave_out_loose(struct finder *f, const char *folder, ctkd_error *err)
+{
+    const size_t length = strlen(folder) + (folder[0] != '\0');
+    char path[NAME_BYTES];
+    size_t end, next;
+    ctkd_status status = CTKD_OK;
+    for (size_t i = ctkd__tree_below(f->tree, folder, &end); status == CTKD_OK && i < end;
+         i = next) {
+        const char *const name = ctkd__tree_name(f->tree, i);
+        const size_t n = length + strcspn(name + length, "/");
+        next = i + 1;
+        if (name[n]) { /* on to the end of this folder */
+            snprintf(path, sizeof path, "%.*s", (int)n, name);
+            ctkd__tree_below(f->tree, path, &next);
+        } else if (ending_of(name) && !(f->excluded && f->excluded[i])) {
+            status = leave_out(f, i, ctkd__no_class, err);
+        }
+    }
+    return status;
+}
+
 static ctkd_status collect_class(struct finder *f, const char *folder, size_t label,
                                  struct ctkd__layout_part *part, ctkd_error *err)
 {
-    char path[NAME_BYTES], place[2100];
+    char path[NAME_BYTES], place[2100], other[192] = "";
     size_t end;
-    const size_t before = part->count;
+    const size_t images = part->count, others = f->out->left_out.count;
+    ctkd_status status = CTKD_OK;
     join(path, folder, f->out->classes->items[label]);
-    for (size_t i = ctkd__tree_below(f->tree, path, &end); i < end; i++) {
-        const struct ending *const ending = ending_of(ctkd__tree_name(f->tree, i));
-        if (!ending || (f->excluded && f->excluded[i]))
-            continue;
-        if (ending->format)
-            count_not_read(f, ending->format);
-        else
+    for (size_t i = ctkd__tree_below(f->tree, path, &end); status == CTKD_OK && i < end; i++) {
+        bool taken;
+        status = take_file(f, i, &taken, err);
+        if (taken)
             part_add(part, i, label);
     }
-    if (part->count > before || f->options->allow_empty)
-        return CTKD_OK;
+    if (status != CTKD_OK || part->count > images || f->options->allow_empty)
+        return status;
+    if (f->out->left_out.count > others) {
+        const struct ctkd__left_out *const first = &f->out->left_out.items[others];
+        snprintf(other, sizeof other, " (%.100s is not read: %s)",
+                 ctkd__base_name(ctkd__tree_name(f->tree, first->file)), first->why);
+    }
     return ctkd__fail(err, CTKD_EFORMAT,
-                      "%s: found no JPEG, PNG, WebP or PPM image, expected at least one of each "
+                      "%s: found no JPEG, PNG, WebP or PPM image%s, expected at least one of each "
                       "class (data.allow_empty=true allows classes without)",
-                      place_of(f, path, place, sizeof place));
+                      place_of(f, path, place, sizeof place), other);
 }
 
 static ctkd_status collect(struct finder *f, const char *folder, struct ctkd__layout_part *part,
@@ -499,7 +546,7 @@ static ctkd_status collect(struct finder *f, const char *folder, struct ctkd__la
     ctkd_status status = part_alloc(f, end - first, part, err);
     for (size_t k = 0; k < f->out->classes->count && status == CTKD_OK; k++)
         status = collect_class(f, folder, k, part, err);
-    return status;
+    return status == CTKD_OK ? leave_out_loose(f, folder, err) : status;
 }
 
 /* Test images whose labels a list says, in the order of these. */
@@ -512,8 +559,9 @@ static ctkd_status collect_listed(struct finder *f, struct ctkd__layout_part *pa
     size_t *const next = calloc(classes + 1, sizeof *next);
     ctkd_status status = next ? part_alloc(f, end - first, part, err) : no_memory(f, err);
     for (size_t i = first; i < end && status == CTKD_OK; i++) {
-        const struct ending *const ending = ending_of(ctkd__tree_name(f->tree, i));
-        if (!ending || ending->format || (f->excluded && f->excluded[i])) {
+        bool taken;
+        status = take_file(f, i, &taken, err);
+        if (!taken) {
             f->test_labels[i - first] = -2; /* no image */
         } else if (f->test_labels[i - first] < 0) {
             ctkd__tree_place(f->tree, i, place, sizeof place);
@@ -659,6 +707,8 @@ ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
     ctkd_status status = find_parts(f, err);
     if (status == CTKD_OK)
         status = find_classes(f, err);
+    if (status == CTKD_OK && f->test[0])
+        status = find_unused(f, err);
     if (status == CTKD_OK)
         status = read_exclusions(f, err);
     if (status == CTKD_OK)
@@ -675,7 +725,7 @@ ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
     if (status == CTKD_OK) {
         digest_names(f, f->train, &out->train);
         digest_names(f, f->test[0] ? f->test : f->train, &out->test);
-        describe_not_read(f);
+        ctkd__left_out_text(&out->left_out, out->not_read, sizeof out->not_read);
     } else {
         ctkd__layout_fini(out);
     }
@@ -694,5 +744,6 @@ void ctkd__layout_fini(struct ctkd__layout *layout)
         free(parts[p]->files);
         free(parts[p]->labels);
     }
+    free(layout->left_out.items);
     *layout = (struct ctkd__layout){ 0 };
 }

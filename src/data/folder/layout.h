@@ -13,6 +13,7 @@
 #ifndef CTKD_DATA_LAYOUT_H
 #define CTKD_DATA_LAYOUT_H
 
+#include "data/folder/left_out.h"
 #include "data/folder/tree.h"
 #include "util/names.h"
 
@@ -39,10 +40,12 @@ struct ctkd__layout_part {
 struct ctkd__layout {
     const struct ctkd__names *classes;
     struct ctkd__layout_part train, test;
-    size_t base_bytes;  /* of names in the tree: those of folders around the layout */
-    bool held_out;      /* test images are a share of the training folder's */
-    size_t excluded;    /* files that `exclude` lists */
-    char not_read[160]; /* "1 GIF, 3 TIFF": images of formats that are not read; "": none */
+    size_t base_bytes; /* of names in the tree: those of folders around the layout */
+    bool held_out;     /* test images are a share of the training folder's */
+    size_t excluded;   /* files that `exclude` lists */
+    struct ctkd__left_out_list left_out;
+    char not_read[208]; /* the same counted; "": none */
+    char unused[80];    /* "test": a folder of classes beside that of the test images; "": none */
 };
 
 /*
