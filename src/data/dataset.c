@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "data/images.h"
 #include "data/list.h"
@@ -47,7 +48,7 @@ static ctkd_status unknown_name(const char *spec, ctkd_error *err)
         names[i] = list[i]->name;
         used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
     }
-    const bool path = strchr(name, '/') || name[0] == '.';
+    const bool path = strchr(name, '/') || name[0] == '.' || (name[0] && access(spec, F_OK) == 0);
     if (path)
         return ctkd__fail(err, CTKD_ENOTFOUND,
                           "data.set: '%.200s' is a path without a name, expected NAME or NAME:PATH "

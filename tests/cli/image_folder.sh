@@ -111,3 +111,5 @@ try "ctkd: data.crop_scale: found 0.5,0.25, expected two shares of the area betw
     data.set=imagefolder:photos data.crop_scale=0.5,0.25
 try "ctkd: data.set: './photos' is a path without a name, expected NAME or NAME:PATH with NAME one of fashion-mnist, mnist, cifar10, cifar100, imagefolder, imagenet, tiny-imagenet; imagefolder:./photos reads a folder for each class" \
     data.set=./photos
+expect 1 "$ctkd" train $small run.dir=r data.set=photos
+grep -q "^ctkd: data.set: 'photos' is a path without a name, .*; imagefolder:photos reads a folder for each class$" stderr || fail "a folder's name alone"
