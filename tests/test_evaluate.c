@@ -27,7 +27,7 @@ static struct ctkd__data open_data(const char *folder, size_t n_test, const char
     ctkd_error err = { 0 };
     tiny_data_write(folder, 10, n_test);
     struct ctkd__config *config = tiny_config(folder, settings);
-    check_ok(ctkd__data_open(config, false, false, NULL, &data, &err), &err);
+    check_ok(ctkd__data_open(config, 0, NULL, &data, &err), &err);
     ctkd__config_destroy(config);
     return data;
 }

@@ -12,6 +12,7 @@
 #include "support/drawn.h"
 #include "support/thread_ranks.h"
 #include "train/session.h"
+#include "train/step_groups.h"
 
 /* As in ddp.py. */
 enum { IMAGES = 16, RANKS_MAX = 4, CLASSES = DRAWN_CLASSES };
@@ -45,6 +46,7 @@ struct outcome {
 struct job {
     const struct fixture *fixture;
     const struct ctkd__config *config;
+    bool whole; /* each rank has whole groups */
     struct outcome outcomes[RANKS_MAX];
 };
 
@@ -110,7 +112,8 @@ static ctkd_status take_step(const struct job *job, struct ctkd__engine *engine,
     const struct ctkd__step_args args = { .config = job->config,
                                           .stage = CTKD_STAGE_MAIN,
                                           .training = training,
-                                          .dist = engine->dist,
+                                          .dist = engine->pass_dist,
+                                          .groups_dist = engine->pass_dist ? NULL : engine->dist,
                                           .slices = engine->slices,
                                           .workers = engine->workers,
                                           .state = &run,
@@ -132,7 +135,8 @@ static void run_rank(struct ctkd__dist *dist, void *context)
     struct job *const job = context;
     struct outcome *const out = &job->outcomes[ctkd__dist_rank(dist)];
     const struct fixture *const fixture = job->fixture;
-    const struct ctkd__engine_config asked = ctkd__config_engine(job->config, dist);
+    struct ctkd__engine_config asked = ctkd__config_engine(job->config, dist);
+    asked.alone = job->whole;
     struct ctkd__engine engine = { 0 };
     struct ctkd__weights *weights = NULL;
     struct ctkd__training *training = NULL;
@@ -213,8 +217,22 @@ static void free_outcomes(struct job *job)
         ctkd__tensors_fini(&job->outcomes[r].moved);
 }
 
+/* Ranks that share every group or, with `whole`, have some groups each. */
+static void compare_ranks(const struct job *first, size_t ranks, bool whole)
+{
+    struct job job = { .fixture = first->fixture, .config = first->config, .whole = whole };
+    char what[96];
+    thread_ranks_run(ranks, run_rank, &job);
+    snprintf(what, sizeof what, "%s, groups of %lld on %zu ranks%s", first->fixture->drawn->name,
+             (long long)first->config->train.batch_norm_group, ranks, whole ? ", whole" : "");
+    for (size_t r = 0; r < ranks; r++)
+        check_same(&first->outcomes[0], &job.outcomes[r], what);
+    free_outcomes(&job);
+}
+
 static void agrees_with_ddp(void **state)
 {
+    const struct ctkd__methods none = { 0 };
     struct fixture fixture = fixture_open(*state);
     for (size_t processes = 2; processes <= 4; processes *= 2) {
         struct ctkd__config *const config = config_of(processes);
@@ -223,14 +241,11 @@ static void agrees_with_ddp(void **state)
         if (first.outcomes[0].err.status != CTKD_OK)
             fail_msg("%s", first.outcomes[0].err.message);
         for (size_t ranks = 2; ranks <= RANKS_MAX; ranks *= 2) {
-            struct job job = { .fixture = &fixture, .config = config };
-            char what[96];
-            thread_ranks_run(ranks, run_rank, &job);
-            snprintf(what, sizeof what, "%s, %zu groups on %zu ranks", fixture.drawn->name,
-                     processes, ranks);
-            for (size_t r = 0; r < ranks; r++)
-                check_same(&first.outcomes[0], &job.outcomes[r], what);
-            free_outcomes(&job);
+            const bool whole = ctkd__step_groups_whole(config, &none, ranks);
+            assert_true(whole == (ranks <= processes));
+            compare_ranks(&first, ranks, false);
+            if (whole)
+                compare_ranks(&first, ranks, true);
         }
         check_golden(&fixture, processes, &first.outcomes[0]);
         free_outcomes(&first);

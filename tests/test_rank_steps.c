@@ -6,6 +6,7 @@
 #include "support/check.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,12 +185,23 @@ static void same_bits(void **state)
         "method.name=at,sp", /* maps that one method reads in parts and the other gathers */
         "method.name=ft method.initial_epochs=1", /* an adaptor of its own on the teacher */
         "method.name=mlkd train.batch_norm_group=8",
+        "method.name=crd train.batch_norm_group=4",
+        /* each rank has whole groups: 16, 16 and 3 images in groups of 4 */
+        "method.name=dkd temperature.kind=instance optimizer.clip_norm=1 train.batch_norm_group=4",
+        "method.name=at,pkt train.batch_norm_group=4",
+        "method.name=ab method.initial_epochs=1 train.batch_norm_group=4",
+        "method.name=ft method.initial_epochs=1 train.batch_norm_group=4 data.limit=26",
     };
     const char *const folder = *state;
     char line[1024];
     compare(folder, "optimizer.lr=0.01", 4);
     compare(folder, "optimizer.lr=0.01 student.network=mobilenet_v2 data.pad_to=32 data.limit=16",
             4); /* drops out */
+    compare(folder,
+            "optimizer.lr=0.01 student.network=mobilenet_v2 data.pad_to=32 data.limit=16 "
+            "train.batch_norm_group=4",
+            4);
+    compare(folder, "optimizer.lr=0.01 train.batch_norm_group=4", 2);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         snprintf(line, sizeof line, "teacher.path=%s/teacher.safetensors optimizer.lr=0.01 %s",
                  folder, cases[i]);
@@ -294,6 +306,97 @@ static void losses_that_are_sums_keep_their_features_local(void **state)
     assert_true(local >= 10 && gathered >= 6); /* at, vid, ...; pkt, sp, ... */
 }
 
+/* --- ranks that have whole batch-norm groups */
+
+struct whole {
+    const struct ctkd__config *config;
+    bool damaged; /* an image of the last rank's last group is not a number */
+    struct seen {
+        ctkd_error err;
+        ctkd_status status;                                    /* of the step */
+        uint64_t exchanges[CTKD__TOPICS], bytes[CTKD__TOPICS]; /* of the step */
+        size_t floats;                                         /* of running statistics */
+    } ranks[2];
+};
+
+static ctkd_status count_whole(const struct whole *whole, struct ctkd__dist *dist,
+                               struct seen *seen)
+{
+    struct ctkd__session *session;
+    const ctkd_status status = ctkd__session_open(whole->config, true, dist, &session, &seen->err);
+    if (status != CTKD_OK)
+        return status;
+    struct ctkd__step_report report;
+    struct ctkd__batch batch;
+    struct ctkd__dist_counts before[CTKD__TOPICS];
+    ctkd__loader_start(session->data.train, 1, 0);
+    seen->status = ctkd__loader_next(session->data.train, &batch, &seen->err);
+    const size_t image = session->info.channels * session->info.height * session->info.width;
+    if (whole->damaged && ctkd__dist_rank(dist) == 1)
+        ((float *)(uintptr_t)batch.x)[BATCH * image - 1] = NAN;
+    for (int t = 0; t < CTKD__TOPICS; t++)
+        before[t] = ctkd__dist_topic_counts(dist, (enum ctkd__dist_topic)t);
+    if (seen->status == CTKD_OK)
+        seen->status = ctkd__step_run(session->step, &batch, 1, 1, &report, &seen->err);
+    for (int t = 0; t < CTKD__TOPICS; t++) {
+        const struct ctkd__dist_counts now =
+            ctkd__dist_topic_counts(dist, (enum ctkd__dist_topic)t);
+        seen->exchanges[t] = now.exchanges - before[t].exchanges;
+        seen->bytes[t] = now.bytes - before[t].bytes;
+    }
+    seen->floats = session->weights->n_buffers;
+    ctkd__session_close(session);
+    return CTKD_OK;
+}
+
+static void count_whole_rank(struct ctkd__dist *dist, void *context)
+{
+    struct whole *const whole = context;
+    if (count_whole(whole, dist, &whole->ranks[ctkd__dist_rank(dist)]) != CTKD_OK)
+        ctkd__dist_abort(dist, 1);
+}
+
+static void run_whole(const char *folder, bool damaged, struct whole *whole)
+{
+    char line[1024];
+    snprintf(line, sizeof line,
+             "teacher.path=%s/teacher.safetensors train.slices=2 train.threads=1 "
+             "train.batch_norm_group=4 method.name=at temperature.kind=instance",
+             folder);
+    struct ctkd__config *const config = tiny_small_config(folder, line);
+    *whole = (struct whole){ .config = config, .damaged = damaged };
+    thread_ranks_run(2, count_whole_rank, whole);
+    ctkd__config_destroy(config);
+}
+
+/* A step has four groups, two of each rank. */
+static void whole_groups_exchange_behind_the_last(void **state)
+{
+    struct whole whole;
+    run_whole(*state, false, &whole);
+    for (size_t r = 0; r < 2; r++) {
+        const struct seen *const seen = &whole.ranks[r];
+        check_ok(seen->status, &seen->err);
+        assert_int_equal(seen->exchanges[CTKD__TOPIC_GRADIENTS], 2); /* parts, and their sums */
+        assert_int_equal(seen->exchanges[CTKD__TOPIC_NORMS], 1);
+        assert_int_equal(seen->bytes[CTKD__TOPIC_NORMS], 2 * seen->floats * sizeof(float));
+        assert_int_equal(seen->exchanges[CTKD__TOPIC_LOGITS], 0);
+        /* whether all have succeeded, the reports, the temperatures */
+        assert_int_equal(seen->exchanges[CTKD__TOPIC_OTHER], 3);
+    }
+}
+
+static void a_failure_in_one_rank_s_group_is_that_of_all(void **state)
+{
+    struct whole whole;
+    run_whole(*state, true, &whole);
+    for (size_t r = 0; r < 2; r++) {
+        assert_int_equal(whole.ranks[r].status, CTKD_ENAN);
+        assert_non_null(strstr(whole.ranks[r].err.message, "rank 1 on "));
+        assert_non_null(strstr(whole.ranks[r].err.message, "epoch 1, step 1"));
+    }
+}
+
 static int prepare(void **state)
 {
     if (temp_folder_make(state) != 0)
@@ -309,6 +412,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits),
         cmocka_unit_test(losses_that_are_sums_keep_their_features_local),
+        cmocka_unit_test(whole_groups_exchange_behind_the_last),
+        cmocka_unit_test(a_failure_in_one_rank_s_group_is_that_of_all),
     };
     return cmocka_run_group_tests(tests, prepare, temp_folder_remove);
 }

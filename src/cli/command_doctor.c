@@ -46,7 +46,10 @@ static void print_places(const struct ctkd__dist *dist, const struct ctkd__rank_
 /* How the gradients are exchanged. */
 static void print_overlap(const struct ctkd__rank_trial *ranks)
 {
-    if (ranks->buckets)
+    if (ranks->whole_groups)
+        print_line(false, "exchange",
+                   "each rank has whole batch-norm groups, and all is exchanged once behind them");
+    else if (ranks->buckets)
         print_line(false, "exchange",
                    "gradients are exchanged beside the backward pass, in %zu part%s",
                    ranks->buckets, ranks->buckets == 1 ? "" : "s");
@@ -138,6 +141,7 @@ static void write_exchange(const struct ctkd__rank_trial *ranks, struct ctkd__js
     }
     ctkd__jsonl_object_end(json);
     ctkd__jsonl_integer(json, "gradient_parts", (int64_t)ranks->buckets); /* 0: behind backward */
+    ctkd__jsonl_boolean(json, "whole_groups", ranks->whole_groups);
     ctkd__jsonl_number(json, "exposed_seconds", ranks->exposed);
     ctkd__jsonl_number(json, "waited_seconds", ranks->waited);
 }

@@ -49,7 +49,8 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
         ctkd__say(
             stderr, "%zu ranks by %s, %zu slices of a batch%s", ctkd__dist_size(session->dist),
             ctkd__dist_version(session->dist), session->engine.slices,
-            ctkd__dist_concurrent(session->dist)
+            !session->engine.pass_dist ? "-norm group; each rank has whole groups"
+            : ctkd__dist_concurrent(session->dist)
                 ? ""
                 : "; this MPI lets only one thread use it: gradients are exchanged behind the "
                   "backward pass");

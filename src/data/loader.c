@@ -156,6 +156,8 @@ static bool is_own(const struct ctkd__loader_config *config, size_t n, size_t i)
 {
     if (config->parts < 2)
         return true;
+    if (config->whole_groups)
+        return i / (config->batch / config->parts) == config->part;
     const size_t group = config->group ? config->group : n, first = i / group * group;
     const size_t size = n - first < group ? n - first : group;
     return i - first >= ctkd__slice_begin(size, config->parts, config->part) &&
@@ -224,7 +226,8 @@ static ctkd_status files_check(const struct ctkd__images *images,
                                const struct ctkd__loader_config *config, ctkd_error *err)
 {
     /* The file threads count this part's images: no batch may have more of them than the first. */
-    if (config->parts > 1 && (config->batch % config->parts || config->group % config->parts))
+    if (config->parts > 1 &&
+        (config->batch % config->parts || (config->group % config->parts && !config->whole_groups)))
         return ctkd__fail(err, CTKD_ERANGE,
                           "loader: found batches of %zu image files (groups of %zu) in %zu parts, "
                           "expected a multiple of them",

@@ -41,6 +41,9 @@ struct ctkd__loader_config {
        batch; the other places are not written. 0 parts: there is one loader, which has all
        images. */
     size_t parts, part, group;
+    /* A part has whole groups instead: an equal run of those of a full batch, and in a smaller batch
+       what there is of it. batch must be a multiple of parts x group. */
+    bool whole_groups;
     bool holds_two; /* the last two batches stay valid, not only the last one: for _peek */
     size_t readers; /* of files: threads that read ahead; 0: the default number */
     size_t threads; /* of files: threads that decode ahead; 0: those of _use_team */

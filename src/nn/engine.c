@@ -59,19 +59,22 @@ static ctkd_status most_threads(const struct ctkd__engine *engine, size_t *threa
     return status;
 }
 
-/* Each thread owns as many slices as the others of its rank, each rank as many as the others. */
+/* Each thread owns as many slices as the others of its rank, each rank that shares a pass as many as
+   the others. */
 static ctkd_status open_slices(const struct ctkd__engine_config *config,
                                struct ctkd__engine *engine, ctkd_error *err)
 {
     const char *const keys = config->keys ? config->keys : "";
     const size_t threads = ctkd__workers_count(engine->workers);
-    const size_t ranks = ctkd__dist_size(config->dist);
     size_t most;
     engine->dist = config->dist;
+    engine->pass_dist = config->alone ? NULL : config->dist;
+    const size_t ranks = ctkd__dist_size(engine->pass_dist);
     const ctkd_status status = most_threads(engine, &most, err);
     if (status != CTKD_OK)
         return status;
-    engine->slices = config->slices || ranks == 1 ? config->slices : ranks * most;
+    engine->slices =
+        config->slices || ctkd__dist_size(config->dist) == 1 ? config->slices : ranks * most;
     if (engine->slices % (ranks * threads) == 0)
         return CTKD_OK;
     if (ranks == 1)
@@ -121,10 +124,12 @@ void ctkd__engine_close(struct ctkd__engine *engine)
 struct ctkd__inference_config ctkd__engine_inference(const struct ctkd__engine *engine,
                                                      const char *name)
 {
+    /* Every rank has some of the slices; no bit of an answer depends on how many there are. */
+    const size_t shares = engine->pass_dist ? 1 : ctkd__dist_size(engine->dist);
     return (struct ctkd__inference_config){ .name = name,
                                             .kernels = engine->kernels,
                                             .workers = engine->workers,
-                                            .slices = engine->slices,
+                                            .slices = engine->slices * shares,
                                             .dist = engine->dist,
                                             .conv = engine->conv,
                                             .choices = engine->choices,
@@ -138,7 +143,7 @@ struct ctkd__training_config ctkd__engine_training(const struct ctkd__engine *en
                                            .kernels = engine->kernels,
                                            .workers = engine->workers,
                                            .slices = engine->slices,
-                                           .dist = engine->dist,
+                                           .dist = engine->pass_dist,
                                            .batch_max = batch_max,
                                            .conv = engine->conv,
                                            .choices = engine->choices,

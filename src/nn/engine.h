@@ -16,6 +16,9 @@ struct ctkd__engine_config {
     size_t threads;  /* of ctkd__workers_create */
     size_t slices;   /* of a batch; 0: one for each thread, else a multiple of all ranks' threads */
     struct ctkd__dist *dist; /* kept until close; NULL: one rank */
+    /* A pass of training is of one rank alone, and `slices` are those of a pass; ranks share the
+       passes of evaluation alone. */
+    bool alone;
     const char *conv; /* implementation to force where it applies; NULL: "auto"; kept until close */
     const char *choices; /* file of recorded choices; NULL or "": none */
     bool measure;        /* a convolution without a recorded choice is measured and gets one */
@@ -26,8 +29,9 @@ struct ctkd__engine_config {
 struct ctkd__engine {
     const struct ctkd__kernels *kernels;
     struct ctkd__workers *workers;
-    size_t slices; /* of all ranks; 0: one for each worker of the only rank */
+    size_t slices; /* of a pass of training; 0: one for each worker of the only rank */
     struct ctkd__dist *dist;
+    struct ctkd__dist *pass_dist; /* the ranks that share a pass of training; NULL: it is of one */
     const char *conv;
     struct ctkd__choices *choices; /* NULL: the defaults of the shapes */
     struct ctkd__profile *profile; /* NULL: not asked for */

@@ -71,6 +71,7 @@ ctkd_status ctkd__rank_trial_run(const struct ctkd__session *session,
     trial->size = ctkd__dist_size(dist);
     trial->buckets = ctkd__step_buckets(session->step);
     trial->concurrent = ctkd__dist_concurrent(dist);
+    trial->whole_groups = !session->engine.pass_dist;
     trial->places = calloc(trial->size, sizeof *trial->places);
     if (!trial->places)
         return ctkd__fail(err, CTKD_ENOMEM, "places of %zu ranks: out of memory", trial->size);

@@ -27,6 +27,7 @@ struct ctkd__rank_trial {
     double predicted, exposed, waited; /* sums over the topics */
     size_t buckets;                    /* ctkd__step_buckets */
     bool concurrent;                   /* ctkd__dist_concurrent */
+    bool whole_groups; /* each rank has whole batch-norm groups (train/step_groups.h) */
 };
 
 /* The counts of all topics so far, and what `steps` steps since then have made a step exchange. */

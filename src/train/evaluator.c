@@ -13,7 +13,7 @@ ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd_
     struct ctkd__engine_config engine = ctkd__config_engine(config, dist);
     if (dist) /* slices do not change an image's logits, but would restrict the number of ranks */
         engine.slices = 0;
-    ctkd_status status = ctkd__data_open(config, false, false, dist, &out->data, err);
+    ctkd_status status = ctkd__data_open(config, 0, dist, &out->data, err);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&engine, &out->engine, err);
     if (status == CTKD_OK)

@@ -63,16 +63,16 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
 
 /* Whether a step computes the teacher's answers to the next batch while the ranks sum their gradients:
    where each batch makes one pass. */
-static bool looks_ahead(const struct ctkd__config *config, bool views,
+static bool looks_ahead(const struct ctkd__config *config, unsigned use,
                         const struct ctkd__dist *dist)
 {
     return ctkd__dist_size(dist) > 1 && config->train.overlap && ctkd__dist_concurrent(dist) &&
-           config->teacher.path[0] && !views &&
+           config->teacher.path[0] && !(use & CTKD__DATA_VIEWS) &&
            ctkd__config_pass(config) == (size_t)config->train.batch;
 }
 
 /* The loader of the training images and, with data.dev, that of those held out. */
-static ctkd_status open_training_images(const struct ctkd__config *config, bool views, bool two,
+static ctkd_status open_training_images(const struct ctkd__config *config, unsigned use, bool two,
                                         const struct ctkd__loader_config *test,
                                         struct ctkd__data *data, ctkd_error *err)
 {
@@ -100,7 +100,8 @@ static ctkd_status open_training_images(const struct ctkd__config *config, bool 
     train.augment = config->data.augment != CTKD__AUGMENT_NONE;
     train.crop_padding = config->data.augment == CTKD__AUGMENT_CROP_FLIP ? 4 : 0;
     train.rotation = (double)config->data.rotation;
-    train.strong = views;
+    train.strong = use & CTKD__DATA_VIEWS;
+    train.whole_groups = use & CTKD__DATA_WHOLE_GROUPS;
     train.holds_two = two;
     if (status == CTKD_OK)
         status = ctkd__loader_create(images, &train, &data->train, err);
@@ -108,7 +109,7 @@ static ctkd_status open_training_images(const struct ctkd__config *config, bool 
     return status;
 }
 
-ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
+ctkd_status ctkd__data_open(const struct ctkd__config *config, unsigned use,
                             const struct ctkd__dist *dist, struct ctkd__data *data, ctkd_error *err)
 {
     *data = (struct ctkd__data){ 0 };
@@ -131,9 +132,9 @@ ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bo
         status = set_normalisation(config, data->dataset, &test, err);
     if (status == CTKD_OK)
         status = ctkd__loader_create(&data->dataset->test, &test, &data->test, err);
-    if (status == CTKD_OK && training)
+    if (status == CTKD_OK && use & CTKD__DATA_TRAINING)
         status =
-            open_training_images(config, views, looks_ahead(config, views, dist), &test, data, err);
+            open_training_images(config, use, looks_ahead(config, use, dist), &test, data, err);
     if (status == CTKD_OK)
         describe_images(data, &test);
     else

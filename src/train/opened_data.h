@@ -17,9 +17,14 @@ struct ctkd__data {
     struct ctkd__loader *dev; /* training images held out by data.dev; NULL: none, or not asked */
     struct ctkd__network_info images; /* dataset, classes, size and normalisation as loaded */
 };
-/* training: opens the training images too, and with data.dev those held out. views: each training
-   image comes with a strong view as well. dist: NULL, or the ranks that share every batch. */
-ctkd_status ctkd__data_open(const struct ctkd__config *config, bool training, bool views,
+/* What is opened beside the test images. */
+enum ctkd__data_use {
+    CTKD__DATA_TRAINING = 1,    /* the training images, and with data.dev those held out */
+    CTKD__DATA_VIEWS = 2,       /* each training image comes with a strong view */
+    CTKD__DATA_WHOLE_GROUPS = 4 /* ranks divide a training batch as step_groups.h says */
+};
+/* use: of ctkd__data_use, or 0. dist: NULL, or the ranks that share every batch. */
+ctkd_status ctkd__data_open(const struct ctkd__config *config, unsigned use,
                             const struct ctkd__dist *dist, struct ctkd__data *data,
                             ctkd_error *err);
 /* From now on the engine's workers decode image files. The engine must stay open until the last

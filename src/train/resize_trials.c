@@ -28,8 +28,7 @@ static ctkd_status open_resized(struct ctkd__evaluator *evaluator, struct ctkd__
     struct ctkd__config config = *evaluator->config; /* its keys are only read while data open */
     *first = evaluator->data;
     config.data.resize = (int64_t)other_resize(first->images.height);
-    const ctkd_status status =
-        ctkd__data_open(&config, false, false, evaluator->dist, &evaluator->data, err);
+    const ctkd_status status = ctkd__data_open(&config, 0, evaluator->dist, &evaluator->data, err);
     return status == CTKD_OK ? ctkd__data_use_engine(&evaluator->data, &evaluator->engine, err)
                              : status;
 }

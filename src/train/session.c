@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "nn/models/models.h"
+#include "train/step_groups.h"
 #include "util/error.h"
 
 struct ctkd__weights ctkd__session_student(const struct ctkd__session *session)
@@ -210,7 +211,7 @@ static ctkd_status open_method_losses(struct ctkd__session *session, unsigned st
                                                    .teacher = session->teacher,
                                                    .loader = session->data.train,
                                                    .labels = session->data.dataset->train.labels,
-                                                   .dist = session->dist,
+                                                   .dist = session->engine.pass_dist,
                                                    .workers = session->engine.workers,
                                                    .profile = session->engine.profile,
                                                    .batch = ctkd__config_pass(session->config),
@@ -250,7 +251,8 @@ static ctkd_status create_step(struct ctkd__session *session, unsigned stage,
         .config = session->config,
         .stage = stage,
         .training = training,
-        .dist = session->dist,
+        .dist = session->engine.pass_dist,
+        .groups_dist = session->engine.pass_dist ? NULL : session->dist,
         .slices = session->engine.slices,
         .workers = session->engine.workers,
         .profile = session->engine.profile,
@@ -318,6 +320,24 @@ static ctkd_status check_ranks(const struct ctkd__config *config, const struct c
     return CTKD_OK;
 }
 
+static ctkd_status open_data_and_engine(struct ctkd__session *session, ctkd_error *err)
+{
+    const struct ctkd__config *const config = session->config;
+    const bool views = session->methods.needs & CTKD_NEEDS_VIEWS;
+    const bool whole =
+        ctkd__step_groups_whole(config, &session->methods, ctkd__dist_size(session->dist));
+    const unsigned use = CTKD__DATA_TRAINING | (views ? CTKD__DATA_VIEWS : 0) |
+                         (whole ? CTKD__DATA_WHOLE_GROUPS : 0);
+    const ctkd_status status = ctkd__data_open(config, use, session->dist, &session->data, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__data_digest(session->data.dataset, &session->digest);
+    struct ctkd__engine_config engine = ctkd__config_engine(config, whole ? NULL : session->dist);
+    engine.dist = session->dist;
+    engine.alone = whole;
+    return ctkd__engine_open(&engine, &session->engine, err);
+}
+
 ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                struct ctkd__dist *dist, struct ctkd__session **out, ctkd_error *err)
 {
@@ -331,13 +351,7 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
     if (status == CTKD_OK && distil)
         status = ctkd__methods_resolve(config, &session->methods, err);
     if (status == CTKD_OK)
-        status = ctkd__data_open(config, true, session->methods.needs & CTKD_NEEDS_VIEWS, dist,
-                                 &session->data, err);
-    if (status == CTKD_OK)
-        ctkd__data_digest(session->data.dataset, &session->digest);
-    const struct ctkd__engine_config engine = ctkd__config_engine(config, dist);
-    if (status == CTKD_OK)
-        status = ctkd__engine_open(&engine, &session->engine, err);
+        status = open_data_and_engine(session, err);
     if (status == CTKD_OK)
         status = ctkd__data_use_engine(&session->data, &session->engine, err);
     if (status == CTKD_OK && distil)

@@ -12,6 +12,7 @@
 #include "train/optimiser.h"
 #include "train/sgd.h"
 #include "train/step_checks.h"
+#include "train/step_groups.h"
 #include "train/step_teacher.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -29,11 +30,11 @@ struct ctkd__training_step {
     const float **gradients;
     size_t n_gradients, n_tree;
     const float *theta_gradients[2]; /* of the last pass; kept_theta */
-    /* Of earlier passes of the step. With batch-norm groups the sum over all passes so far, each
-       weighted by its group's share of the batch; else, with two views, that of the strong view.
-       NULL: there is one pass. */
-    float *kept, *kept_theta;
-    bool grouped; /* a batch is divided into batch-norm groups, each normalised by itself */
+    float *kept, *kept_theta;        /* with two views and no groups, of the strong view; or NULL */
+    /* A batch is divided into batch-norm groups, whose gradients it sums; NULL: it is not. */
+    struct ctkd__step_groups *groups;
+    struct ctkd__step_report *reports; /* [groups] */
+    float *taus;                       /* [train.batch] of one temperature for each sample */
     struct ctkd__optimiser *optimiser;
     struct ctkd__gradient_sum *ranks;  /* NULL: one rank */
     size_t n_theta;                    /* parameters of the temperature that this stage trains */
@@ -54,6 +55,7 @@ static bool has_views(const struct ctkd__training_step *d)
 
 static bool allocate(struct ctkd__training_step *d)
 {
+    const size_t all = (size_t)d->args.config->train.batch;
     const size_t batch = ctkd__config_pass(d->args.config), k = d->args.classes;
     d->s = calloc(batch * k * 4 + batch * 2, sizeof *d->s);
     d->gradients = calloc(d->n_gradients + 1, sizeof *d->gradients);
@@ -62,22 +64,24 @@ static bool allocate(struct ctkd__training_step *d)
     for (size_t s = 0; s < d->n_gradients; s++)
         d->gradients[s] = d->ranks ? ctkd__gradient_sum_values(d->ranks)
                                    : ctkd__training_gradient(d->args.training, s);
-    if (d->grouped || has_views(d)) {
+    if (has_views(d) && !d->groups) {
         d->kept = calloc(d->args.state->weights->n_values, sizeof *d->kept);
         d->kept_theta = calloc(d->args.state->n_theta + 1, sizeof *d->kept_theta);
         if (!d->kept || !d->kept_theta)
             return false;
     }
-    d->gradients[d->n_gradients] = d->kept;
+    d->gradients[d->n_gradients] = d->groups ? ctkd__step_groups_gradient(d->groups) : d->kept;
     d->theta_gradients[0] = d->args.state->dtheta;
-    d->theta_gradients[1] = d->kept_theta;
+    d->theta_gradients[1] = d->groups ? ctkd__step_groups_theta_gradient(d->groups) : d->kept_theta;
     d->t = d->s + batch * k;
+    d->reports = calloc(all / batch + 1, sizeof *d->reports);
+    d->taus = calloc(all, sizeof *d->taus);
     d->teacher = (struct ctkd__step_teacher){
         .args = &d->args,
         .logits = d->t,
         .counts = calloc(ctkd__dist_size(d->args.dist), sizeof *d->teacher.counts),
     };
-    if (!d->teacher.counts)
+    if (!d->reports || !d->taus || !d->teacher.counts)
         return false;
     d->ds = d->t + batch * k;
     d->ds_part = d->ds + batch * k;
@@ -86,25 +90,42 @@ static bool allocate(struct ctkd__training_step *d)
     return true;
 }
 
-/* The gradient is what is kept, with batch-norm groups, else the last pass and what is kept. */
+/* The gradient is the sum of batch-norm groups, or the last pass and what is kept. */
 static ctkd_status create_optimiser(struct ctkd__training_step *d, ctkd_error *err)
 {
     const struct ctkd__step_args *const args = &d->args;
-    const size_t passes = !d->grouped && d->kept ? 2 : 1;
+    const size_t passes = d->kept ? 2 : 1;
     const struct ctkd__optimiser_args optimiser = {
         .config = args->config,
         .stage = args->stage,
         .state = args->state,
         .trained_in = args->trained_in,
         .workers = args->workers,
-        .gradients = d->grouped ? d->gradients + d->n_gradients : d->gradients,
-        .n_gradients = d->grouped ? 1 : d->n_gradients + passes - 1,
-        .n_tree = d->grouped ? 0 : d->n_tree,
-        .theta_gradients = d->grouped ? d->theta_gradients + 1 : d->theta_gradients,
+        .gradients = d->groups ? d->gradients + d->n_gradients : d->gradients,
+        .n_gradients = d->groups ? 1 : d->n_gradients + passes - 1,
+        .n_tree = d->groups ? 0 : d->n_tree,
+        .theta_gradients = d->groups ? d->theta_gradients + 1 : d->theta_gradients,
         .n_theta_gradients = passes,
         .norm_parts = args->slices ? args->slices : d->n_gradients,
     };
     return ctkd__optimiser_create(&optimiser, &d->optimiser, err);
+}
+
+/* Where batches are divided into batch-norm groups. */
+static ctkd_status create_groups(struct ctkd__training_step *d, ctkd_error *err)
+{
+    const struct ctkd__step_args *const args = &d->args;
+    const struct ctkd__step_groups_config config = { .dist = args->groups_dist,
+                                                     .workers = args->workers,
+                                                     .training = args->training,
+                                                     .weights = args->state->weights,
+                                                     .n_theta = d->n_theta,
+                                                     .batch = (size_t)args->config->train.batch,
+                                                     .group = ctkd__config_pass(args->config),
+                                                     .passes = has_views(d) ? 2 : 1,
+                                                     .tree = d->n_tree > 0 };
+    return config.group < config.batch ? ctkd__step_groups_create(&config, &d->groups, err)
+                                       : CTKD_OK;
 }
 
 static ctkd_status check_classes(const struct ctkd__step_args *args, ctkd_error *err)
@@ -131,7 +152,6 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     d->args = *args;
     d->kd_form = ctkd__config_kd_form(args->config);
-    d->grouped = ctkd__config_pass(args->config) < (size_t)args->config->train.batch;
     d->n_theta = in_initial(d) ? 0 : args->state->n_theta;
     d->n_gradients = args->dist ? 1 : ctkd__training_slices(args->training);
     d->n_tree = args->slices ? d->n_gradients : 0;
@@ -141,6 +161,8 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
                                                    .weights = args->state->weights,
                                                    .overlap = args->config->train.overlap };
     status = args->dist ? ctkd__gradient_sum_create(&sum, &d->ranks, err) : CTKD_OK;
+    if (status == CTKD_OK)
+        status = create_groups(d, err);
     if (status == CTKD_OK && !allocate(d))
         status = ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     if (status == CTKD_OK)
@@ -168,7 +190,10 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
     free(d->teacher.counts);
     free(d->kept);
     free(d->kept_theta);
+    free(d->reports);
+    free(d->taus);
     free(d->gradients);
+    ctkd__step_groups_destroy(d->groups);
     ctkd__gradient_sum_destroy(d->ranks);
     ctkd__optimiser_destroy(d->optimiser);
     free(d);
@@ -186,12 +211,14 @@ size_t ctkd__step_buckets(const struct ctkd__training_step *d)
 
 double ctkd__step_exposed(const struct ctkd__training_step *d, double seconds)
 {
+    if (d->args.groups_dist)
+        return seconds;
     return d->ranks ? ctkd__gradient_sum_exposed(d->ranks, seconds) : 0;
 }
 
 const float *ctkd__step_strong_gradient(const struct ctkd__training_step *d)
 {
-    return d->grouped ? NULL : d->kept;
+    return d->kept;
 }
 
 ctkd_status ctkd__step_temperature(const struct ctkd__config *config, size_t classes,
@@ -378,14 +405,20 @@ static ctkd_status check_theta(const struct ctkd__training_step *d,
     return CTKD_OK;
 }
 
-/* Adds the temperatures of the samples to the epoch's histogram. */
+static bool has_taus(const struct ctkd__training_step *d)
+{
+    return d->args.teacher && !in_initial(d) &&
+           d->args.config->temperature.kind == CTKD_TEMPERATURE_INSTANCE;
+}
+
+/* Adds the temperatures of the samples of a batch to the epoch's histogram. */
 static void count_taus(struct ctkd__training_step *d, size_t n)
 {
     struct ctkd__run_state *state = d->args.state;
     const struct ctkd__config *config = d->args.config;
     for (size_t i = 0; i < n; i++) {
         const float fraction =
-            (d->tau[i] - config->temperature.tau_min) / config->temperature.tau_span;
+            (d->taus[i] - config->temperature.tau_min) / config->temperature.tau_span;
         const float bin = fminf(fmaxf(fraction, 0) * CTKD__TAU_BINS, CTKD__TAU_BINS - 1);
         state->tau_counts[(size_t)bin] += 1;
     }
@@ -417,9 +450,8 @@ static ctkd_status evaluate_losses(struct ctkd__training_step *d, const struct c
         status = add_teacher_losses(d, batch, view, position, report, err);
         if (status == CTKD_OK)
             status = check_theta(d, position, err);
-        if (status == CTKD_OK && view != CTKD_VIEW_STRONG &&
-            d->args.config->temperature.kind == CTKD_TEMPERATURE_INSTANCE)
-            count_taus(d, n);
+        if (status == CTKD_OK && view != CTKD_VIEW_STRONG && has_taus(d))
+            memcpy(d->taus + position.first, d->tau, n * sizeof *d->tau);
     }
     if (status == CTKD_OK)
         status = ctkd__step_check_value(position, "loss", CTKD_OK, report->loss, err);
@@ -479,30 +511,10 @@ static void keep_strong_view_gradient(struct ctkd__training_step *d)
         d->kept_theta[i] = d->args.state->dtheta[i];
 }
 
-/* Sums the slices as a tree and only then scales the sum, so that its bits do not depend on how
-   many ranks computed them. */
-static void add_tree(struct ctkd__training_step *d, float share)
-{
-    enum { CHUNK = 1024 };
-    const size_t n = d->args.state->weights->n_values;
-    float part[CHUNK];
-    for (size_t i = 0; i < n; i += CHUNK) {
-        const size_t count = n - i < CHUNK ? n - i : CHUNK;
-        ctkd__sgd_sum(d->gradients, d->n_tree, d->n_tree, i, count, part);
-        ctkd__add_scaled(count, share, part, d->kept + i);
-    }
-}
-
-/* Adds the gradients of the last pass, times the batch-norm group's share of the batch, to the
-   sums. */
+/* Adds the gradients of the last pass, times the batch-norm group's share of the batch. */
 static void add_group_gradient(struct ctkd__training_step *d, float share)
 {
-    const size_t n = d->args.state->weights->n_values;
-    if (d->n_tree)
-        add_tree(d, share);
-    for (size_t s = 0; s < d->n_gradients && !d->n_tree; s++)
-        ctkd__add_scaled(n, share, d->gradients[s], d->kept);
-    ctkd__add_scaled(d->n_theta, share, d->args.state->dtheta, d->kept_theta);
+    ctkd__step_groups_add(d->groups, d->gradients, d->n_gradients, d->args.state->dtheta, share);
 }
 
 /* The passes of a batch, or of a batch-norm group with its share of the batch. The report is that
@@ -517,13 +529,13 @@ static ctkd_status run_views(struct ctkd__training_step *d, struct ctkd__step_po
         status = run_view(d, position, CTKD_VIEW_STRONG, &strong, err);
         if (status != CTKD_OK)
             return status;
-        if (d->grouped)
+        if (d->groups)
             add_group_gradient(d, share);
         else
             keep_strong_view_gradient(d);
     }
     status = run_view(d, position, views ? CTKD_VIEW_WEAK : CTKD_VIEW_ONLY, report, err);
-    if (status == CTKD_OK && d->grouped)
+    if (status == CTKD_OK && d->groups)
         add_group_gradient(d, share);
     if (!views)
         return status;
@@ -554,45 +566,63 @@ static void add_report(struct ctkd__step_report *sum, const struct ctkd__step_re
     ctkd__teacher_store_count(&sum->teacher, &part->teacher);
 }
 
-/* A step in batch-norm groups: each passes through both networks and the losses by itself, as on a
-   device of its own, and the gradients are averaged. Running statistics move with each group in
-   turn. */
+/* The images of a batch from `first` on, at most n. */
+static struct ctkd__batch part_of(const struct ctkd__training_step *d,
+                                  const struct ctkd__batch *all, size_t first, size_t n)
+{
+    const size_t at = first * d->args.image_floats;
+    return (struct ctkd__batch){ .n = all->n - first < n ? all->n - first : n,
+                                 .x = all->x + at,
+                                 .labels = all->labels + first,
+                                 .ids = all->ids + first,
+                                 .strong = all->strong ? all->strong + at : NULL,
+                                 .views = all->views ? all->views + first : NULL };
+}
+
+/* The report of a batch from those of its groups. Sums start at 0; what is NaN in the parts makes
+   them NaN. */
+static void add_reports(const struct ctkd__training_step *d, size_t images, size_t groups,
+                        struct ctkd__step_report *report)
+{
+    const size_t group = ctkd__config_pass(d->args.config);
+    const size_t methods = d->args.teacher ? d->args.methods->count : 0;
+    const struct ctkd__step_report *const first = &d->reports[0];
+    *report = (struct ctkd__step_report){ .tau_min = first->tau_min,
+                                          .tau_max = first->tau_max,
+                                          .gradient_ce = first->gradient_ce,
+                                          .gradient_kd = first->gradient_kd,
+                                          .gradient_method = first->gradient_method,
+                                          .lambda = first->lambda,
+                                          .lr = first->lr };
+    for (size_t i = 0; i < groups; i++) {
+        const size_t left = images - i * group;
+        const float share = (float)(left < group ? left : group) / (float)images;
+        add_report(report, &d->reports[i], share, methods);
+    }
+}
+
+/* A step in batch-norm groups (step_groups.h). */
 static ctkd_status run_groups(struct ctkd__training_step *d, struct ctkd__step_position position,
                               struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__batch *const all = position.batch;
     const size_t group = ctkd__config_pass(d->args.config);
-    const size_t methods = d->args.teacher ? d->args.methods->count : 0;
-    const struct ctkd__step_report start = *report;
-    memset(d->kept, 0, d->args.state->weights->n_values * sizeof *d->kept);
-    memset(d->kept_theta, 0, d->n_theta * sizeof *d->kept_theta);
-    for (size_t first = 0; first < all->n; first += group) {
-        const size_t n = all->n - first < group ? all->n - first : group;
-        const size_t at = first * d->args.image_floats;
-        const float share = (float)n / (float)all->n;
-        const struct ctkd__batch batch = { .n = n,
-                                           .x = all->x + at,
-                                           .labels = all->labels + first,
-                                           .ids = all->ids + first,
-                                           .strong = all->strong ? all->strong + at : NULL,
-                                           .views = all->views ? all->views + first : NULL };
-        struct ctkd__step_report part = start;
-        const struct ctkd__step_position here = { position.epoch, position.step, &batch, first };
-        const ctkd_status status = run_views(d, here, share, &part, err);
-        if (status != CTKD_OK)
-            return status;
-        if (first == 0) { /* sums start at 0; what is NaN in the parts makes them NaN */
-            *report = (struct ctkd__step_report){ .tau_min = part.tau_min,
-                                                  .tau_max = part.tau_max,
-                                                  .gradient_ce = part.gradient_ce,
-                                                  .gradient_kd = part.gradient_kd,
-                                                  .gradient_method = part.gradient_method,
-                                                  .lambda = part.lambda,
-                                                  .lr = part.lr };
-        }
-        add_report(report, &part, share, methods);
+    size_t first, end;
+    const size_t groups = ctkd__step_groups_begin(d->groups, all->n, &first, &end);
+    ctkd_status status = CTKD_OK;
+    for (size_t i = first; i < end && status == CTKD_OK; i++) {
+        const struct ctkd__batch batch = part_of(d, all, i * group, group);
+        const struct ctkd__step_position here = { position.epoch, position.step, &batch,
+                                                  i * group };
+        d->reports[i] = *report;
+        ctkd__step_groups_enter(d->groups, i);
+        status = run_views(d, here, (float)batch.n / (float)all->n, &d->reports[i], err);
     }
-    return CTKD_OK;
+    status =
+        ctkd__step_groups_finish(d->groups, status, d->reports, has_taus(d) ? d->taus : NULL, err);
+    if (status == CTKD_OK)
+        add_reports(d, all->n, groups, report);
+    return status;
 }
 
 static ctkd_status make_gradients(struct ctkd__training_step *d,
@@ -600,7 +630,9 @@ static ctkd_status make_gradients(struct ctkd__training_step *d,
                                   struct ctkd__step_report *report, ctkd_error *err)
 {
     const ctkd_status status =
-        d->grouped ? run_groups(d, position, report, err) : run_views(d, position, 1, report, err);
+        d->groups ? run_groups(d, position, report, err) : run_views(d, position, 1, report, err);
+    if (status == CTKD_OK && has_taus(d))
+        count_taus(d, position.batch->n);
     if (status == CTKD_OK && !isfinite(ctkd__optimiser_clip(d->optimiser)))
         return ctkd__step_not_finite(position, "gradient of the student", err);
     return status;

@@ -15,7 +15,8 @@ struct ctkd__step_args {
     const struct ctkd__config *config;
     unsigned stage;                  /* CTKD_STAGE_INITIAL or CTKD_STAGE_MAIN */
     struct ctkd__training *training; /* of that stage */
-    struct ctkd__dist *dist;         /* NULL: one rank */
+    struct ctkd__dist *dist;         /* the ranks that share every pass; NULL: it is of one */
+    struct ctkd__dist *groups_dist;  /* the ranks that divide the groups of a batch; or NULL */
     size_t slices;                   /* of a batch, on all ranks; 0: one for each worker */
     struct ctkd__workers *workers;
     struct ctkd__profile *profile;   /* or NULL */

@@ -164,6 +164,8 @@ static ctkd_status compile_with_taps(struct ctkd__teacher *teacher, const int *n
 {
     struct ctkd__inference_config config = ctkd__engine_inference(engine, teacher->role);
     struct ctkd__inference *inference;
+    config.dist = engine->pass_dist;
+    config.slices = engine->slices;
     config.outputs = nodes;
     config.n_outputs = count;
     ctkd_status status = ctkd__inference_create(teacher->graph, &config, &inference, err);
@@ -294,6 +296,7 @@ ctkd_status ctkd__teacher_open(const struct ctkd__teacher_args *args,
     teacher->role = args->role;
     teacher->batch_max = args->batch_max;
     teacher->dist = engine->dist;
+    teacher->pass_dist = engine->pass_dist;
     ctkd_status status = read_network(teacher, args, &file, err);
     if (status == CTKD_OK)
         status = set_normalisation(teacher, args, err);
@@ -391,9 +394,9 @@ struct own_rows {
     size_t first, end;
 };
 
-static struct own_rows own_rows(const struct ctkd__teacher *teacher, size_t n)
+static struct own_rows own_rows(const struct ctkd__dist *dist, size_t n)
 {
-    const size_t ranks = ctkd__dist_size(teacher->dist), rank = ctkd__dist_rank(teacher->dist);
+    const size_t ranks = ctkd__dist_size(dist), rank = ctkd__dist_rank(dist);
     return (struct own_rows){ ctkd__slice_begin(n, ranks, rank),
                               ctkd__slice_begin(n, ranks, rank + 1) };
 }
@@ -440,10 +443,19 @@ static void take_columns(const struct ctkd__teacher *teacher, struct own_rows ow
 ctkd_status ctkd__teacher_forward_evaluation(void *context, size_t n, const float *x, float *logits,
                                              ctkd_error *err)
 {
-    struct ctkd__teacher *teacher = context;
-    const struct own_rows own = own_rows(teacher, n);
-    const ctkd_status status = ctkd__inference_run(teacher->inference, n, own_view(teacher, own, x),
-                                                   own_room(teacher, logits), err);
+    struct ctkd__teacher *const teacher = context;
+    const struct ctkd__network_info *const info = &teacher->info;
+    const struct own_rows own = own_rows(teacher->dist, n);
+    /* The program finds this rank's rows by itself where the ranks share passes of a step, too. */
+    const size_t first = teacher->pass_dist ? 0 : own.first;
+    const size_t count = teacher->pass_dist ? n : own.end - own.first;
+    if (count == 0)
+        return CTKD_OK;
+    const size_t classes = teacher->columns ? teacher->own_classes : info->classes;
+    const ctkd_status status = ctkd__inference_run(
+        teacher->inference, count,
+        own_view(teacher, own, x) + first * info->channels * info->height * info->width,
+        own_room(teacher, logits) + first * classes, err);
     if (status == CTKD_OK)
         take_columns(teacher, own, logits);
     return status;
@@ -463,7 +475,7 @@ ctkd_status ctkd__teacher_forward_here(struct ctkd__teacher *teacher, size_t n, 
 ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
                                   float *logits, ctkd_error *err)
 {
-    const struct own_rows own = own_rows(teacher, n);
+    const struct own_rows own = own_rows(teacher->pass_dist, n);
     const float *const view = own_view(teacher, own, x);
     float *const room = own_room(teacher, logits);
     const ctkd_status status = teacher->training
@@ -480,7 +492,7 @@ ctkd_status ctkd__teacher_share_tap(struct ctkd__teacher *teacher, size_t n, siz
 {
     if (teacher->training)
         return ctkd__training_share_output(teacher->training, index, err);
-    return ctkd__dist_gather_shares(teacher->dist, n, teacher->tap_memory[index],
+    return ctkd__dist_gather_shares(teacher->pass_dist, n, teacher->tap_memory[index],
                                     teacher->tap_floats[index] * sizeof(float), err);
 }
 

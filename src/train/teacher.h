@@ -56,10 +56,11 @@ struct ctkd__teacher {
     size_t own_classes;
     float *x; /* buffer for a rescaled batch; NULL while the normalisations have always agreed */
     size_t batch_max;
-    struct ctkd__dist *dist; /* NULL: one rank */
-    const float **taps;      /* [n_taps] of [n][c][h][w]: of the last _forward */
-    float **tap_memory;      /* [n_taps] taps of the inference program; NULL with `training` */
-    size_t *tap_floats;      /* [n_taps] floats of one image */
+    /* The ranks that share a batch of an evaluation, and of a step; NULL: it is of one rank. */
+    struct ctkd__dist *dist, *pass_dist;
+    const float **taps; /* [n_taps] of [n][c][h][w]: of the last _forward */
+    float **tap_memory; /* [n_taps] taps of the inference program; NULL with `training` */
+    size_t *tap_floats; /* [n_taps] floats of one image */
     size_t n_taps;
 };
 

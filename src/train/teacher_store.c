@@ -40,7 +40,7 @@ ctkd_status ctkd__teacher_store_create(const struct ctkd__teacher_store_args *ar
         return ctkd__fail(err, CTKD_ENOMEM, "teacher.store: out of memory");
     store->teacher = args->teacher;
     store->loader = args->loader;
-    store->dist = args->engine->dist;
+    store->dist = args->engine->pass_dist;
     store->views = views;
     store->classes = args->classes;
     store->image = args->images->channels * args->images->height * args->images->width;

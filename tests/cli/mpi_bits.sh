@@ -3,7 +3,7 @@
 # With train.slices=4 one process of one thread, one of two, two ranks of one and of two threads and four ranks write the
 # same weights, checkpoints and logs; also under the other MPI where it is installed, and whatever carries the messages.
 # The last batch is uneven, gradients are clipped.
-# By default two methods on resnet8; CTKD_RANKS=1 (some 25 minutes of two cores) tries seven of them in all placements, with
+# With batch-norm groups each rank has whole ones. By default three cases on resnet8; CTKD_RANKS=1 (some 25 minutes of two cores) tries eight of them in all placements, with
 # three epochs of resnet20 and 20 steps of resnet18 at 64 pixels.
 set -euo pipefail
 source "$(dirname "$0")/../support/work_folder.bash"
@@ -12,7 +12,7 @@ source "$source/tests/support/tiny_data.bash"
 source "$source/tests/support/same_run.bash"
 tiny_data data 16 120 50
 all=${CTKD_RANKS:-}
-cases=("kd:" "dkd:method.name=dkd temperature.kind=instance")
+cases=("kd:" "dkd:method.name=dkd temperature.kind=instance" "groups:train.batch_norm_group=11")
 placements=("1 2" "2 1" "4 1")
 if [ "$all" ]; then
     cases+=("pkt:method.name=pkt" "crd:method.name=crd" "mlkd:method.name=mlkd" "ofd:method.name=ofd" "at:method.name=at")

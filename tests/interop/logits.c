@@ -55,7 +55,7 @@ static ctkd_status run(int argc, char **argv, struct ctkd__config *config, ctkd_
     struct ctkd__batch batch = { .n = 0 };
     ctkd_status status = ctkd__arguments_apply(argc, argv, config, err);
     if (status == CTKD_OK)
-        status = ctkd__data_open(config, false, false, NULL, &data, err);
+        status = ctkd__data_open(config, 0, NULL, &data, err);
     const struct ctkd__engine_config asked = ctkd__config_engine(config, NULL);
     if (status == CTKD_OK)
         status = ctkd__engine_open(&asked, &engine, err);

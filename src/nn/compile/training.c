@@ -401,6 +401,11 @@ void ctkd__training_draws(struct ctkd__training *t, uint64_t seed, uint64_t majo
     t->draws = (struct ctkd__draws){ seed, major, first };
 }
 
+void ctkd__training_keep_moments(struct ctkd__training *t, float *moments)
+{
+    t->moments = moments;
+}
+
 ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const float *x,
                                    float *logits, ctkd_error *err)
 {
@@ -415,7 +420,7 @@ ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const flo
     t->n = n;
     t->x = x;
     t->logits = logits;
-    if (!t->lowering.forward_only)
+    if (!t->lowering.forward_only && !t->moments)
         t->weights->batches_tracked++;
     return run_pass(t, forward_worker, err);
 }

@@ -68,6 +68,12 @@ void ctkd__training_draws(struct ctkd__training *training, uint64_t seed, uint64
    called again without a backward in between. CTKD_EINVAL: a side input was not given. */
 ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, const float *x,
                                    float *logits, ctkd_error *err);
+/* From now on, forward passes leave the running statistics alone and write the means and unbiased
+   variances of their batch to `moments`, in the layout of the weights' buffers. NULL: as before. */
+void ctkd__training_keep_moments(struct ctkd__training *training, float *moments);
+/* Moves the running statistics by the moments of a forward pass, of this or another rank, to the
+   bits that the pass itself would have moved them to. */
+void ctkd__training_move_statistics(struct ctkd__training *training, const float *moments);
 /* dlogits [n][k] of the last forward (NULL with no_logits) and the gradients of the outputs ->
    gradients of all parameters (overwritten; 0 where none arrives). Forgets what
    ctkd__training_input and ctkd__training_output_gradient were given. CTKD_EINVAL: forward_only. */

@@ -38,6 +38,8 @@ struct ctkd__training {
     void (*part_complete)(void *context, size_t part);
     void *part_context;
 
+    float *moments; /* the caller's, which statistics are kept in; NULL: they move at once */
+
     /* Of the present batch. */
     size_t n;
     const float *x;

@@ -72,17 +72,45 @@ static void merge_moments(const struct ctkd__worker_view *v, size_t c, size_t ch
     *variance = deviations / total;
 }
 
+static void move(float *running, float value)
+{
+    *running = (1 - momentum) * *running + momentum * value;
+}
+
+/* Moves the running statistics of a channel by those of the batch, or keeps these for later. */
 static void move_statistics(const struct ctkd__worker_view *v, size_t c, double mean,
                             double variance)
 {
     const double count = (double)v->training->n * (double)v->op->in_hw;
     const double unbiased = count > 1 ? variance * count / (count - 1) : variance;
-    float *const running_mean =
-        ctkd__view_part(v, CTKD__ROLE_MEAN, v->training->weights->buffers) + c;
-    float *const running_variance =
-        ctkd__view_part(v, CTKD__ROLE_VARIANCE, v->training->weights->buffers) + c;
-    *running_mean = (1 - momentum) * *running_mean + momentum * (float)mean;
-    *running_variance = (1 - momentum) * *running_variance + momentum * (float)unbiased;
+    float *const moments = v->training->moments;
+    float *const block = moments ? moments : v->training->weights->buffers;
+    float *const of_mean = ctkd__view_part(v, CTKD__ROLE_MEAN, block) + c;
+    float *const of_variance = ctkd__view_part(v, CTKD__ROLE_VARIANCE, block) + c;
+    if (moments) {
+        *of_mean = (float)mean;
+        *of_variance = (float)unbiased;
+        return;
+    }
+    move(of_mean, (float)mean);
+    move(of_variance, (float)unbiased);
+}
+
+void ctkd__training_move_statistics(struct ctkd__training *training, const float *moments)
+{
+    struct ctkd__weights *const weights = training->weights;
+    for (int i = 0; i < training->lowering.program.count; i++) {
+        const struct ctkd__node *const node = training->lowering.ops[i].node;
+        if (training->lowering.ops[i].instruction.kind != CTKD__INSTRUCTION_NORM)
+            continue;
+        const size_t mean = weights->offsets[node->parameters[CTKD__ROLE_MEAN]];
+        const size_t variance = weights->offsets[node->parameters[CTKD__ROLE_VARIANCE]];
+        for (size_t c = 0; c < node->c; c++) {
+            move(weights->buffers + mean + c, moments[mean + c]);
+            move(weights->buffers + variance + c, moments[variance + c]);
+        }
+    }
+    weights->batches_tracked++;
 }
 
 static void slice_moments(const struct ctkd__worker_view *v, size_t channels)
