@@ -298,13 +298,14 @@ static void tell(const struct ctkd__logit_entry *entry, bool in_use)
 
 static void pruning_removes_what_was_used_longest_ago(void **state)
 {
-    const char *const names[] = { "old.logits", "new.logits", "older.logits", "x.logits.12.new" };
-    const time_t used[] = { 2000, 3000, 1000, 4000 };
+    const char *const names[] = { "old.logits", "new.logits", "older.logits", "x.logits.12.new",
+                                  "x.logits.12.00" };
+    const time_t used[] = { 2000, 3000, 1000, 4000, 4000 };
     char *const path = strdup(temp_path(*state, "old.logits"));
     struct ctkd__logit_folder folder;
     ctkd_error err = { 0 };
     uint64_t occupied = 0;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         struct ctkd__logit_file *const file = create(temp_path(*state, names[i]));
         put(file, 3, 1);
         ctkd__logit_file_close(file);
@@ -312,17 +313,18 @@ static void pruning_removes_what_was_used_longest_ago(void **state)
         assert_int_equal(utimensat(AT_FDCWD, temp_path(*state, names[i]), times, 0), 0);
     }
     check_ok(ctkd__logit_folder_read(*state, &folder, &err), &err);
-    assert_int_equal(folder.count, 4);
+    assert_int_equal(folder.count, 5);
     for (size_t i = 0; i < folder.count; i++)
         occupied += folder.entries[i].leftover ? 0 : folder.entries[i].occupied;
     ctkd__logit_folder_free(&folder);
-    /* The leftover goes in any case, then the older one. */
+    /* Leftovers go in any case, then the older one. */
     told = 0;
     check_ok(ctkd__logit_folder_prune(*state, occupied, tell, &err), &err);
-    assert_int_equal(told, 1);
-    assert_int_equal(access(temp_path(*state, names[3]), F_OK), -1);
-    check_ok(ctkd__logit_folder_prune(*state, occupied - 1, tell, &err), &err);
     assert_int_equal(told, 2);
+    assert_int_equal(access(temp_path(*state, names[3]), F_OK), -1);
+    assert_int_equal(access(temp_path(*state, names[4]), F_OK), -1);
+    check_ok(ctkd__logit_folder_prune(*state, occupied - 1, tell, &err), &err);
+    assert_int_equal(told, 3);
     assert_int_equal(access(temp_path(*state, "older.logits"), F_OK), -1);
     struct ctkd__logit_file *const kept = create(path);
     told = told_in_use = 0;
@@ -332,6 +334,32 @@ static void pruning_removes_what_was_used_longest_ago(void **state)
     assert_int_equal(access(path, F_OK), 0);
     ctkd__logit_file_close(kept);
     free(path);
+}
+
+/* Another machine that has the folder by a network file system has a process of the same number,
+   which creates the same store. */
+static void files_that_others_are_creating_stay_as_they_are(void **state)
+{
+    static const char *const endings[] = { "new", "00" };
+    char name[64], found[8];
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "a.logits.%ld.%s", (long)getpid(), endings[i]);
+        temp_write(*state, name, "theirs", 6);
+    }
+    struct ctkd__logit_file *const file = create(temp_path(*state, "a.logits"));
+    put(file, 3, 1);
+    expect_row(file, 3, 1);
+    ctkd__logit_file_close(file);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "a.logits.%ld.%s", (long)getpid(), endings[i]);
+        FILE *const theirs = fopen(temp_path(*state, name), "r");
+        assert_non_null(theirs);
+        assert_int_equal(fread(found, 1, sizeof found, theirs), 6);
+        assert_memory_equal(found, "theirs", 6);
+        fclose(theirs);
+    }
+    snprintf(name, sizeof name, "a.logits.%ld.01", (long)getpid());
+    assert_int_equal(access(temp_path(*state, name), F_OK), -1);
 }
 
 /* prune removes the file between its opening and its lock. */
@@ -408,6 +436,7 @@ int main(void)
         IN_A_FOLDER(the_last_of_the_disk_is_left_to_others),
         IN_A_FOLDER(shapes_that_no_file_can_have_are_refused),
         IN_A_FOLDER(pruning_removes_what_was_used_longest_ago),
+        IN_A_FOLDER(files_that_others_are_creating_stay_as_they_are),
         IN_A_FOLDER(a_file_that_is_removed_while_it_is_opened_is_created_again),
         cmocka_unit_test(sizes_have_their_unit),
         IN_A_FOLDER(what_cannot_be_written_is_read_and_has_its_reason),

@@ -226,7 +226,7 @@ static void remove_temporaries(const struct ctkd__run *run)
     for (const struct dirent *entry; folder && (entry = readdir(folder));) {
         unsigned file = 0;
         while (file < CTKD__RUN_FILES &&
-               !ctkd__new_file_is_temporary(entry->d_name, ctkd__run_file_name(file)))
+               !ctkd__is_temporary(entry->d_name, ctkd__run_file_name(file)))
             file++;
         if (file < CTKD__RUN_FILES)
             (void)unlinkat(dirfd(folder), entry->d_name, 0);

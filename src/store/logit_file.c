@@ -13,6 +13,7 @@
 #include <zlib.h>
 
 #include "util/error.h"
+#include "util/file.h"
 #include "util/sha256.h"
 
 /* Numbers are written as they are in memory: this program runs only on little-endian machines with
@@ -330,8 +331,7 @@ static ctkd_status write_new(int descriptor, const char *path, const char *heade
 static ctkd_status make_file(const char *path, const char *header, uint64_t end, ctkd_error *err)
 {
     char temporary[PATH_BYTES + 32];
-    snprintf(temporary, sizeof temporary, "%s.%ld.new", path, (long)getpid());
-    const int descriptor = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    const int descriptor = ctkd__temporary_open(path, temporary, sizeof temporary);
     if (descriptor < 0)
         return ctkd__fail(err, CTKD_EIO, "cannot create %s: %s", path, strerror(errno));
     (void)flock(descriptor, LOCK_SH); /* in use, so that prune does not take it for a leftover */

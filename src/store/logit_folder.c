@@ -51,14 +51,26 @@ static int by_use(const void *a, const void *b)
     return x == y ? by_path(a, b) : (x > y) - (x < y);
 }
 
+/* Whether the name is that of a file whose creation was cut short: STORE.logits.PID.NN, or
+   STORE.logits.PID.new by an earlier version. */
+static bool is_leftover(const char *name)
+{
+    static const char ending[] = ".logits";
+    const char *const at = strstr(name, ".logits.");
+    char of[sizeof((struct dirent *)0)->d_name];
+    if (!at)
+        return false;
+    snprintf(of, sizeof of, "%.*s%s", (int)(at - name), name, ending);
+    return ctkd__text_ends(name, ".new") || ctkd__is_temporary(name, of);
+}
+
 static ctkd_status read_folder(DIR *dir, const char *path, struct ctkd__logit_folder *out,
                                ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
     for (struct dirent *entry; status == CTKD_OK && (entry = readdir(dir));) {
         char file[sizeof out->entries->path];
-        const bool leftover =
-            strstr(entry->d_name, ".logits.") && ctkd__text_ends(entry->d_name, ".new");
+        const bool leftover = is_leftover(entry->d_name);
         const int n = snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
         if (n > 0 && (size_t)n < sizeof file &&
             (leftover || ctkd__text_ends(entry->d_name, ".logits")))
@@ -112,14 +124,27 @@ static ctkd_status remove_unused(const struct ctkd__logit_entry *entry, bool *in
                    : ctkd__fail(err, CTKD_EIO, "cannot remove %s: %s", entry->path, strerror(why));
 }
 
-/* Drops entries that are named like a store but are none: they are not ours to remove. Leftovers
-   stay, since a file whose creation was cut short may have no header yet. */
+/* Whether nothing was written to the file: it is empty, or begins with a hole. */
+static bool is_blank(const char *path)
+{
+    char first = 0;
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const bool blank = descriptor >= 0 && read(descriptor, &first, 1) >= 0 && first == 0;
+    if (descriptor >= 0)
+        close(descriptor);
+    return blank;
+}
+
+/* Drops entries that are named like a store but are none: they are not ours to remove. A file whose
+   creation was cut short may have no header yet. */
 static void keep_stores(struct ctkd__logit_folder *folder)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < folder->count; i++)
-        if (folder->entries[i].leftover || ctkd__logit_file_is_one(folder->entries[i].path))
-            folder->entries[kept++] = folder->entries[i];
+    for (size_t i = 0; i < folder->count; i++) {
+        const struct ctkd__logit_entry *const entry = &folder->entries[i];
+        if (ctkd__logit_file_is_one(entry->path) || (entry->leftover && is_blank(entry->path)))
+            folder->entries[kept++] = *entry;
+    }
     folder->count = kept;
 }
 

@@ -14,18 +14,22 @@
 #include "util/file_kind.h"
 
 /* Not mkstemp: it creates files that only their owner may read, whatever the umask. */
-static int open_temporary(struct ctkd__new_file *file)
+int ctkd__temporary_open(const char *path, char *name, size_t bytes)
 {
     for (int i = 0; i < 100; i++) {
-        snprintf(file->temporary, sizeof file->temporary, "%s.%d.%02d", file->path, getpid(), i);
-        const int fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        const int n = snprintf(name, bytes, "%s.%d.%02d", path, getpid(), i);
+        if (n < 0 || (size_t)n >= bytes) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        const int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0 || errno != EEXIST)
             return fd;
     }
     return -1;
 }
 
-bool ctkd__new_file_is_temporary(const char *name, const char *of)
+bool ctkd__is_temporary(const char *name, const char *of)
 {
     static const char digits[] = "0123456789";
     const size_t length = strlen(of);
@@ -66,7 +70,9 @@ static int open_target(struct ctkd__new_file *file)
     }
     if (stat(file->path, &info) == 0 && !S_ISREG(info.st_mode))
         return open(file->path, O_WRONLY | O_CLOEXEC | O_NOCTTY); /* a folder: EISDIR */
-    return follow_links(file) == 0 ? open_temporary(file) : -1;
+    return follow_links(file) == 0
+               ? ctkd__temporary_open(file->path, file->temporary, sizeof file->temporary)
+               : -1;
 }
 
 ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, ctkd_error *err)

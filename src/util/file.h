@@ -19,9 +19,14 @@ struct ctkd__new_file {
 ctkd_status ctkd__new_file_open(struct ctkd__new_file *file, const char *path, ctkd_error *err);
 ctkd_status ctkd__new_file_commit(struct ctkd__new_file *file, ctkd_error *err);
 void ctkd__new_file_abandon(struct ctkd__new_file *file);
+
+/* Creates a temporary file beside `path` for writing and writes its name to `name`: `path`, this
+   process and a number. No other process gets the same file, also not one of another machine that
+   has the folder by a network file system and the same process number. -1 with errno. */
+int ctkd__temporary_open(const char *path, char *name, size_t bytes);
 /* Whether `name` is that of a temporary file for a file called `of`. A process that is killed leaves
    it behind. */
-bool ctkd__new_file_is_temporary(const char *name, const char *of);
+bool ctkd__is_temporary(const char *name, const char *of);
 
 /* Whether `path` is a folder, or a link to one. */
 bool ctkd__is_folder(const char *path);

@@ -182,7 +182,7 @@ cmp filled/last.safetensors unfilled/last.safetensors || fail "a filled store ha
 [ "$(counts filled | awk '{ m += $2 } END { print m }')" = 0 ] || fail "filled: $(counts filled)"
 expect 0 "$ctkd" teacher-store info full
 grep -q '^  answers  9720 of 32400 (30.0 %): 200 samples, 162 views, 10 classes$' stdout || fail "info: $(cat stdout)"
-touch full/resnet8-mnist-0123456789abcdef.logits.77.new
+touch full/resnet8-mnist-0123456789abcdef.logits.77.{new,00}
 expect 0 "$ctkd" teacher-store prune full --gigabytes 1
 [ "$(ls full | wc -l)" = 1 ] || fail "a leftover stays"
 flock -s full/*.logits "$ctkd" teacher-store prune full --gigabytes 0 >stdout
@@ -194,10 +194,11 @@ expect 0 "$ctkd" teacher-store prune full --gigabytes 0
 mkdir mixed
 echo notes >mixed/thesis.logits
 cp mixed/thesis.logits thesis
+cp thesis mixed/thesis.logits.2024.05
 expect 0 "$ctkd" teacher-store prune mixed --gigabytes 0
 expect_error 1 "ctkd: thesis: found no store of logits, expected a folder of them" \
     "$ctkd" teacher-store prune thesis --gigabytes 0
-cmp mixed/thesis.logits thesis || fail "prune removed a file of others"
+cmp mixed/thesis.logits thesis && cmp mixed/thesis.logits.2024.05 thesis || fail "prune removed a file of others"
 
 # What is asked wrongly.
 expect 1 "${distill[@]}" run.dir=x "teacher.store=$file/x"
