@@ -314,7 +314,7 @@ static size_t field_bytes(const ctkd_option *option)
 static bool is_unread(const struct ctkd__config *config, const struct ctkd__option_at *at)
 {
     char text[256];
-    at->section->given[at->option - at->section->options] = true;
+    at->section->given[at->option - at->section->options] = CTKD__GIVEN;
     ctkd__config_unused(config, CTKD__READER_DISTILS, NULL, text, sizeof text);
     ctkd__sections_forget_given(ctkd__config_sections(config));
     return begins(text, at->key);

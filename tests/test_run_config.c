@@ -1,11 +1,13 @@
 #include "support/check.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/run_config.h"
 #include "support/temp_files.h"
+#include "util/options_inner.h"
 
 /* FOLDER/DIR with a config.yaml, and FOLDER/DIR/MARK when one is given. */
 static void put(const char *folder, const char *dir, const char *mark, const char *yaml)
@@ -151,6 +153,51 @@ static void only_what_a_recipe_says_itself_is_given(void **state)
     assert_unused(temp_path(*state, "run"), "");
 }
 
+static enum ctkd__given given(const char *path, const char *key)
+{
+    struct ctkd__config *config;
+    struct ctkd__option_at at;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__config_create(&config, &err), &err);
+    check_ok(ctkd__run_config_read(path, config, &err), &err);
+    assert_true(ctkd__options_find(ctkd__config_sections(config), key, &at));
+    const bool itself = ctkd__option_is_given(&at), somebody = ctkd__option_is_set(&at);
+    ctkd__config_destroy(config);
+    assert_true(somebody || !itself);
+    return itself ? CTKD__GIVEN : somebody ? CTKD__GIVEN_BY_BASE : CTKD__GIVEN_NOT;
+}
+
+static void what_a_base_file_says_is_no_default(void **state)
+{
+    static const struct {
+        const char *text;
+        enum ctkd__given store;
+    } cases[] = {
+        { "base: low.yaml\n", CTKD__GIVEN_BY_BASE },
+        { "base: [low.yaml, other.yaml]\n", CTKD__GIVEN_BY_BASE },
+        { "base: middle.yaml\n", CTKD__GIVEN_BY_BASE },
+        { "base: low.yaml\nteacher: {store: x}\n", CTKD__GIVEN },
+        { "base: low.yaml\nteacher: {store: }\n", CTKD__GIVEN_NOT }, /* the default again */
+        { "base: reset.yaml\n", CTKD__GIVEN_NOT },
+        { "base: other.yaml\n", CTKD__GIVEN_NOT },
+        { "base: resolved.yaml\n", CTKD__GIVEN_NOT },
+    };
+    static const struct {
+        const char *name, *text;
+    } files[] = { { "low.yaml", "teacher: {store: off}\n" },
+                  { "middle.yaml", "base: low.yaml\n" },
+                  { "reset.yaml", "base: low.yaml\nteacher: {store: ~}\n" },
+                  { "other.yaml", "train: {epochs: 3}\n" } };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        temp_write(*state, files[i].name, files[i].text, strlen(files[i].text));
+    write_resolved(temp_path(*state, "resolved.yaml"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        temp_write(*state, "own.yaml", cases[i].text, strlen(cases[i].text));
+        if (given(temp_path(*state, "own.yaml"), "teacher.store") != cases[i].store)
+            fail_msg("case %zu", i);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
@@ -160,6 +207,7 @@ int main(void)
         TEST(a_recipe_says_where_its_run_goes),
         TEST(the_same_directory_keeps_its_name),
         TEST(only_what_a_recipe_says_itself_is_given),
+        TEST(what_a_base_file_says_is_no_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

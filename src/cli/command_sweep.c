@@ -263,8 +263,9 @@ static ctkd_status configure(struct ctkd__sweep_run *run, ctkd_error *err)
     return status ? status : ctkd__run_resolve(run->config, distil, err);
 }
 
-/* Runs of a sweep share the teacher's logits unless teacher.store is set: inserts the word
-   "teacher.store=DIR/teacher-store" before those of the seed, the directory and --resume. */
+/* Runs of a sweep share the teacher's logits unless teacher.store is set, by a word, a CONFIG or its
+   base files: inserts the word "teacher.store=DIR/teacher-store" before those of the seed, the
+   directory and --resume. */
 static ctkd_status share_teacher(const struct sweep_request *r, struct ctkd__sweep_run *run,
                                  ctkd_error *err)
 {
@@ -273,7 +274,7 @@ static ctkd_status share_teacher(const struct sweep_request *r, struct ctkd__swe
     struct ctkd__option_at store;
     const bool told =
         !run->config->teacher.path[0] || ctkd__teacher_store_asked(run->config->teacher.store) ||
-        (ctkd__options_find(sections, "teacher.store", &store) && ctkd__option_is_given(&store));
+        (ctkd__options_find(sections, "teacher.store", &store) && ctkd__option_is_set(&store));
     if (told)
         return CTKD_OK;
     char folder[1088];

@@ -487,7 +487,7 @@ static ctkd_status add_notes(struct ctkd__config *config)
     config->given = calloc(count, sizeof *config->given);
     if (!config->given)
         return CTKD_ENOMEM;
-    bool *next = config->given;
+    unsigned char *next = config->given;
     for (size_t i = 0; i < config->n_sections; i++) {
         const ctkd_option *option = config->sections[i].options;
         config->sections[i].given = next;

@@ -100,7 +100,7 @@ struct ctkd__config {
 
     struct ctkd__section *sections; /* the fields above, then one section for each loss */
     size_t n_sections;
-    bool *given; /* of the sections */
+    unsigned char *given; /* of the sections */
 };
 
 /* Creates a configuration with every key at its default. *out is NULL on failure. */

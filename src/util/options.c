@@ -83,22 +83,42 @@ bool ctkd__option_is_default(const struct ctkd__option_at *at)
     return false;
 }
 
-bool ctkd__option_is_given(const struct ctkd__option_at *at)
+static enum ctkd__given given(const struct ctkd__option_at *at)
 {
-    return at->section->given && at->section->given[at->option - at->section->options];
+    const unsigned char *const notes = at->section->given;
+    return notes ? (enum ctkd__given)notes[at->option - at->section->options] : CTKD__GIVEN_NOT;
 }
 
-static void note_given(const struct ctkd__option_at *at, bool given)
+bool ctkd__option_is_given(const struct ctkd__option_at *at)
+{
+    return given(at) == CTKD__GIVEN;
+}
+
+bool ctkd__option_is_set(const struct ctkd__option_at *at)
+{
+    return given(at) != CTKD__GIVEN_NOT;
+}
+
+static void note_given(const struct ctkd__option_at *at, enum ctkd__given by)
 {
     if (at->section->given)
-        at->section->given[at->option - at->section->options] = given;
+        at->section->given[at->option - at->section->options] = (unsigned char)by;
 }
 
 void ctkd__sections_forget_given(struct ctkd__sections sections)
 {
     struct ctkd__option_at at = { 0 };
     while (ctkd__options_next(sections, &at))
-        note_given(&at, false);
+        note_given(&at, CTKD__GIVEN_NOT);
+}
+
+void ctkd__sections_given_by_base(struct ctkd__sections sections)
+{
+    struct ctkd__option_at at = { 0 };
+    const bool resolved = ctkd__sections_all_given(sections);
+    while (ctkd__options_next(sections, &at))
+        if (ctkd__option_is_set(&at))
+            note_given(&at, resolved ? CTKD__GIVEN_NOT : CTKD__GIVEN_BY_BASE);
 }
 
 bool ctkd__sections_all_given(struct ctkd__sections sections)
@@ -452,7 +472,7 @@ ctkd_status ctkd__sections_set(struct ctkd__sections sections, const char *where
     }
     if (!good)
         return ctkd__option_refuse(&at, where, value, err);
-    note_given(&at, true);
+    note_given(&at, CTKD__GIVEN);
     return ctkd__option_is_text(at.option) ? set_text(&at, where, value, err) : CTKD_OK;
 }
 
@@ -462,7 +482,7 @@ ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *whe
     struct ctkd__option_at at;
     if (!ctkd__options_find(sections, key, &at) && !ctkd__options_find_name(sections, key, &at))
         return ctkd__options_unknown(sections, where, key, err);
-    note_given(&at, false);
+    note_given(&at, CTKD__GIVEN_NOT);
     if (ctkd__option_is_text(at.option))
         return set_text(&at, where, at.option->text ? at.option->text : "", err);
     set_default_number(&at);

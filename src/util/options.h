@@ -13,12 +13,16 @@
 
 #include "ctkd/option.h"
 
+/* Who has set an option since _forget_given: nobody, a base file (which other configurations share),
+   or the configuration itself. */
+enum ctkd__given { CTKD__GIVEN_NOT, CTKD__GIVEN_BY_BASE, CTKD__GIVEN };
+
 /* A table together with the struct that it describes. */
 struct ctkd__section {
     const char *prefix; /* "" or "method.dkd." */
     const ctkd_option *options;
     void *config;
-    bool *given; /* for each option: it was set since _forget_given; NULL: not noted */
+    unsigned char *given; /* for each option: enum ctkd__given; NULL: not noted */
 };
 
 struct ctkd__sections {
@@ -56,7 +60,10 @@ ctkd_status ctkd__sections_complete(struct ctkd__sections sections, const char *
 
 /* Forgets which keys were set. */
 void ctkd__sections_forget_given(struct ctkd__sections sections);
-/* Whether every key was. */
+/* From now on those that were set so far are those of base files. If every key was set, as in a
+   configuration that was resolved, that says nothing about what was meant and is forgotten. */
+void ctkd__sections_given_by_base(struct ctkd__sections sections);
+/* Whether every key counts as given. */
 bool ctkd__sections_all_given(struct ctkd__sections sections);
 
 /* Sets one key to its default; it then counts as not given. */

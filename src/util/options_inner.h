@@ -27,7 +27,9 @@ bool ctkd__options_is_section(struct ctkd__sections sections, const char *key);
 bool ctkd__option_is_text(const ctkd_option *option);
 void *ctkd__option_field(const struct ctkd__section *section, const ctkd_option *option);
 
+/* Whether the configuration itself has set it; whether it or a base file has. */
 bool ctkd__option_is_given(const struct ctkd__option_at *at);
+bool ctkd__option_is_set(const struct ctkd__option_at *at);
 bool ctkd__option_is_default(const struct ctkd__option_at *at);
 
 /* "a whole number from 1 to 65536", "one of fixed, global" into text; returns text. */

@@ -359,7 +359,7 @@ static ctkd_status read_bases(struct yaml_file *source, ctkd_error *err)
         status = read_file(source->sections, path, source, source->files, err);
         if (status != CTKD_OK)
             return status;
-        ctkd__sections_forget_given(source->sections);
+        ctkd__sections_given_by_base(source->sections);
     }
     return CTKD_OK;
 }

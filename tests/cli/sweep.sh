@@ -38,6 +38,15 @@ expect 0 "$ctkd" sweep base.yaml --arm a method=dkd --arm b method=pkt teacher.p
     --arm c teacher.path=teacher teacher.tolerance=100 store=off train.epochs=1 --seeds 1 --dir shared --print
 ! grep 'shared/c/' stdout | grep -q teacher-store && grep -q 'distill .*teacher.store=shared/teacher-store train.seed=1 run.dir=shared/b/seed-1 ' stdout ||
     fail "$(cat stdout)"
+# Also where a base file says it, but not where another of them, or the default, has no store.
+cat >alone.yaml <<YAML
+teacher: { path: teacher, tolerance: 100, store: off }
+YAML
+echo 'base: [base.yaml, alone.yaml]' >d.yaml
+printf 'base: [base.yaml, alone.yaml]\nteacher: { store: }\n' >e.yaml
+expect 0 "$ctkd" sweep d.yaml e.yaml --dir shared --print
+! grep ' d.yaml ' stdout | grep -q teacher-store && grep -q ' e.yaml teacher.store=shared/teacher-store ' stdout ||
+    fail "of base files: $(cat stdout)"
 # Once more: nothing is left to do.
 expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir whole
 [ "$(cat stderr)" = "4 of 4 runs are finished already" ] || fail "$(cat stderr)"
