@@ -100,6 +100,23 @@ static enum ctkd__arm_choice resolve(enum ctkd__arm_choice choice,
                                       : choice;
 }
 
+/* Whether train.max_steps has ended the run with this line, within an epoch or after one for which
+   no evaluation is planned: a run with more steps resumes from before the line and replaces it, so
+   that its evaluation neither ends the run nor may be chosen. If the only epoch has ended so, the
+   log does not say whether that was its last step; then it counts as cut. */
+static bool is_cut(const struct ctkd__config *config, const struct ctkd__json_rows *rows,
+                   size_t row)
+{
+    const double limit = (double)config->train.max_steps;
+    const double step = ctkd__json_rows_number(rows, row, "step");
+    const double epoch = ctkd__json_rows_number(rows, row, "epoch");
+    const double of_first = ctkd__json_rows_number(rows, 0, "step"); /* steps of an epoch */
+    const bool whole = row > 0 && fmod(step, of_first) == 0;
+    const bool planned =
+        fmod(epoch, (double)config->train.eval_every) == 0 || epoch == (double)config->train.epochs;
+    return limit > 0 && step >= limit && !(whole && planned);
+}
+
 /* What the epochs of a run give. */
 struct chosen {
     double value; /* the metric in the epoch that counts, NaN when no epoch has it */
@@ -155,7 +172,7 @@ static ctkd_status read_run(const char *dir, const char *metric, enum ctkd__arm_
     if (status)
         return status;
     for (size_t i = 0; i < ctkd__json_rows_count(rows); i++)
-        if (ctkd__json_rows_is_epoch(rows, i))
+        if (ctkd__json_rows_is_epoch(rows, i) && !is_cut(out->config, rows, i))
             see_epoch(rows, i, metric, resolve(choice, out->config), &chosen);
     ctkd__json_rows_destroy(rows);
     out->value = chosen.value;
