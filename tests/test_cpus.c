@@ -64,9 +64,21 @@ static void a_quota_is_divided_and_a_part_still_gives_a_thread(void **state)
         assert_int_equal(cpus.cores, before.cores);
         assert_true(CPU_EQUAL(&cpus.allowed, &before.allowed));
     }
+    ctkd__cpus_share_quota(1);
+    ctkd__cpus_find(&cpus);
+    const double quota = cpus.quota;
+    static const struct {
+        const char *text; /* of the environment */
+        double parts;
+    } cases[] = { { "4", 4 }, { "1", 1 }, { "", 1 }, { "0", 1 }, { "-2", 1 }, { "all", 1 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv(CTKD__QUOTA_PARTS, cases[i].text, 1);
+        ctkd__cpus_find(&cpus);
+        check_close(cpus.quota, quota / cases[i].parts, 1e-12, 0);
+    }
+    unsetenv(CTKD__QUOTA_PARTS);
     unsetenv("SLURM_JOB_ID");
     unsetenv("SLURM_CPUS_ON_NODE");
-    ctkd__cpus_share_quota(1);
 }
 
 int main(void)

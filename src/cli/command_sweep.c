@@ -486,6 +486,8 @@ const struct ctkd__command ctkd__command_sweep = {
                "Runs with a teacher share its answers in DIR/teacher-store, so that arms of a seed "
                "compute each view once (doc/teacher-store.md); teacher.store=off, or another "
                "folder, overrides this.\n\n"
+               "--jobs divides the cores among the runs that go side by side, and the CPUs that a "
+               "container or a batch system grants, if these are fewer.\n\n"
                "Finished runs are skipped, stopped and killed ones resumed, so that the same "
                "command completes a sweep, bit for bit. SIGINT and SIGTERM stop and save all runs. "
                "A run that fails does not stop the others. The output of --print is for GNU "

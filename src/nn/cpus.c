@@ -3,12 +3,21 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "nn/conv/dnnl_threads.h"
 #include "nn/workers.h"
 #include "util/cgroup.h"
 
 static size_t quota_parts = 1; /* one for the process, as the ranks of a machine are */
+
+/* Parts that were made of the quota before this process began; 1 if nothing says so. */
+static double parts_before(void)
+{
+    const char *const text = getenv(CTKD__QUOTA_PARTS);
+    const long parts = text ? strtol(text, NULL, 10) : 1;
+    return parts > 1 ? (double)parts : 1;
+}
 
 void ctkd__cpus_share_quota(size_t parts)
 {
@@ -55,7 +64,7 @@ void ctkd__cpus_find(struct ctkd__cpus *out)
         CPU_SET((size_t)cpus[i], &out->allowed);
     const size_t cores = ctkd__cpus_physical(&out->allowed, cpus, CTKD__WORKERS_MAX);
     out->cores = cores ? cores : 1;
-    out->quota = ctkd__granted_cpus() / (double)quota_parts;
+    out->quota = ctkd__granted_cpus() / ((double)quota_parts * parts_before());
     out->threads = ctkd__cpus_threads(out->cores, out->quota);
 }
 

@@ -71,6 +71,16 @@ static ctkd_status divide_cores(struct slots *slots, size_t jobs, ctkd_error *er
     return CTKD_OK;
 }
 
+/* Tells the runs, by their environment, which part of a quota they have. */
+static ctkd_status divide_quota(size_t jobs, ctkd_error *err)
+{
+    char parts[32];
+    snprintf(parts, sizeof parts, "%zu", jobs);
+    return setenv(CTKD__QUOTA_PARTS, parts, 1) == 0
+               ? CTKD_OK
+               : ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
+}
+
 static size_t free_slot(const struct slots *slots, size_t jobs)
 {
     size_t slot = 0;
@@ -180,6 +190,8 @@ ctkd_status ctkd__sweep_execute(struct ctkd__sweep *sweep, ctkd_error *err)
     if (!slots)
         return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
     ctkd_status status = divide_cores(slots, sweep->jobs, err);
+    if (status == CTKD_OK)
+        status = divide_quota(sweep->jobs, err);
     bool told = false;
     for (size_t next = 0, running = 0; running > 0 || (!status && next < sweep->count);) {
         if (!status && *sweep->stop)
@@ -196,6 +208,7 @@ ctkd_status ctkd__sweep_execute(struct ctkd__sweep *sweep, ctkd_error *err)
         if (running > 0)
             nanosleep(&moment, NULL);
     }
+    unsetenv(CTKD__QUOTA_PARTS);
     free(slots);
     return status;
 }

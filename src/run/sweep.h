@@ -46,7 +46,7 @@ ctkd_status ctkd__sweep_finished(const struct ctkd__sweep_run *run, bool *finish
                                  ctkd_error *err);
 
 /* Runs all that are waiting, `jobs` at a time. The allowed cores are divided among the jobs without
-   overlap. CTKD_ERANGE: no jobs, or more than cores; CTKD_EINTERRUPTED: stopped by a signal;
+   overlap, and so is a quota of CPUs. CTKD_ERANGE: no jobs, or more than cores; CTKD_EINTERRUPTED: stopped by a signal;
    CTKD_EIO: a process cannot be started. On return every process has ended. Runs that fail are only
    marked. */
 ctkd_status ctkd__sweep_execute(struct ctkd__sweep *sweep, ctkd_error *err);
