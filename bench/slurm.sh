@@ -162,7 +162,13 @@ ranks() { # without MPI, and with it on one node, on two, and with another MPI
         [ ! -e refused ] || fail "srun without MPI"
     ok "srun -n2" "refused: $(grep -m1 -o 'SLURM_STEP_NUM_TASKS.*' stderr)"
     expect 2 on -n2 "$ctkd" models
-    grep -q '^ctkd models: found 2 processes that a launcher (mpirun, srun) has started, expected one$' stderr || fail "models"
+    grep -q '^ctkd models: found 2 processes that a launcher (mpirun, srun) has started, expected one; if this is the only one, unset SLURM_STEP_NUM_TASKS$' stderr || fail "models"
+    # A batch script inherits the variables of the step in which sbatch is called, and is one process all the same.
+    printf '#!/bin/sh\nenv | grep "^SLURM_STEP_NUM_TASKS"\nexec %s models\n' "$ctkd" >inner.sh
+    expect 0 on -N1 -n2 bash -c "[ \$SLURM_PROCID = 1 ] || exec sbatch --wait --output=$folder/inner.out -n2 $folder/inner.sh"
+    grep -qx 'SLURM_STEP_NUM_TASKS=2' inner.out && grep -q '^ *resnet8 ' inner.out || { cat inner.out && fail "sbatch within a step"; }
+    expect 0 on -n2 env -u SLURM_STEP_NUM_TASKS "$ctkd" models
+    ok "sbatch" "called within srun -n2: one process"
     for how in "-N1 -n2" "-N2 -n2"; do
         rm -rf pair
         expect 0 on --mpi=pmix $how $run run.dir=pair train.max_steps=$steps

@@ -68,10 +68,10 @@ static int unknown_command(const char *name)
 static int refuse_ranks(const struct ctkd__command *command)
 {
     if (ctkd__launch_first())
-        ctkd__say(
-            stderr,
-            "ctkd %s: found %zu processes that a launcher (mpirun, srun) has started, expected one",
-            command->name, ctkd__launch_count());
+        ctkd__say(stderr,
+                  "ctkd %s: found %zu processes that a launcher (mpirun, srun) has started, "
+                  "expected one; if this is the only one, unset %s",
+                  command->name, ctkd__launch_count(), ctkd__launch_variable());
     return CTKD__EXIT_USAGE;
 }
 

@@ -23,6 +23,30 @@ static size_t told_by(const char *variable)
     return text && end != text && *end == '\0' && value > 0 ? (size_t)value : 0;
 }
 
+static const char step_tasks[] = "SLURM_STEP_NUM_TASKS"; /* set by srun */
+
+/* Whether the step that has set it may be that of this process. `sbatch` hands the variables of the
+   step in which it is called to its script, but the script's slurmstepd sets SLURM_NODEID and
+   SLURM_GTIDS, the tasks on this machine, anew: they are "0" there, and in a step the first number
+   of SLURM_STEP_TASKS_PER_NODE ("4(x2),3") says how many the first machine has. */
+static bool is_in_step(void)
+{
+    const char *const machine = getenv("SLURM_NODEID"), *const ids = getenv("SLURM_GTIDS");
+    const char *const counts = getenv("SLURM_STEP_TASKS_PER_NODE");
+    if (!machine || !ids || !counts || strcmp(machine, "0") != 0)
+        return true;
+    long tasks = 1;
+    for (const char *at = ids; (at = strchr(at, ',')); at++)
+        tasks++;
+    return strtol(counts, NULL, 10) == tasks;
+}
+
+/* The number of tasks in the step of this process; 0: srun has not started it. */
+static size_t told_by_step(void)
+{
+    return is_in_step() ? told_by(step_tasks) : 0;
+}
+
 /* The environment variable that shows that an MPI launcher started this process; NULL: none. */
 static const char *mpi_variable(void)
 {
@@ -39,13 +63,21 @@ static const char *mpi_variable(void)
 static size_t told_count(void)
 {
     const size_t open_mpi = told_by("OMPI_COMM_WORLD_SIZE"), mpich = told_by("PMI_SIZE");
-    return open_mpi ? open_mpi : mpich ? mpich : told_by("SLURM_STEP_NUM_TASKS");
+    return open_mpi ? open_mpi : mpich ? mpich : told_by_step();
 }
 
 size_t ctkd__launch_count(void)
 {
     const size_t told = told_count();
     return told ? told : mpi_variable() != NULL;
+}
+
+const char *ctkd__launch_variable(void)
+{
+    return told_by("OMPI_COMM_WORLD_SIZE") ? "OMPI_COMM_WORLD_SIZE"
+           : told_by("PMI_SIZE")           ? "PMI_SIZE"
+           : told_by_step()                ? step_tasks
+                                           : mpi_variable();
 }
 
 bool ctkd__launch_first(void)
@@ -63,7 +95,7 @@ bool ctkd__launch_first(void)
 bool ctkd__launch_lets_wait(void)
 {
     /* mpirun may itself have started its daemons by srun, whose variables then are here, too. */
-    return told_by("SLURM_STEP_NUM_TASKS") > 1 && !getenv("OMPI_COMM_WORLD_SIZE");
+    return told_by_step() > 1 && !getenv("OMPI_COMM_WORLD_SIZE");
 }
 
 /* The two places of the module: beside this binary, and where it is installed. */
@@ -126,11 +158,12 @@ ctkd_status ctkd__launch_open(bool always, struct ctkd__dist **out, ctkd_error *
     const char *const variable = mpi_variable(), *const reason = variable ? variable : "train.mpi";
     const struct ctkd__transport *transport;
     *out = NULL;
-    if (!variable && !always && told_by("SLURM_STEP_NUM_TASKS") > 1)
+    if (!variable && !always && told_by_step() > 1)
         return ctkd__fail(err, CTKD_EBACKEND,
-                          "SLURM_STEP_NUM_TASKS: srun has started %zu processes without MPI, which "
-                          "would be as many runs of their own: use " SRUN_OF_MPI ", or -n 1",
-                          told_by("SLURM_STEP_NUM_TASKS"));
+                          "%s: srun has started %zu processes without MPI, which would be as many "
+                          "runs of their own: use " SRUN_OF_MPI ", or -n 1; if this is meant to be "
+                          "one process inside their step, unset %s",
+                          step_tasks, told_by_step(), step_tasks);
     if (!always && (!variable || told_count() == 1))
         return CTKD_OK;
     ctkd_status status = load(reason, &transport, err);

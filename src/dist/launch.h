@@ -10,6 +10,8 @@
 /* In how many processes the launcher has started this program; 0: no launcher. It is 1 if the
    launcher does not give the number. */
 size_t ctkd__launch_count(void);
+/* The environment variable that says so; NULL: no launcher. */
+const char *ctkd__launch_variable(void);
 /* Whether this is the first of them; also true if nothing says which it is. */
 bool ctkd__launch_first(void);
 /* Whether the launcher lets the other processes go on, and wait, when one has ended: srun does
