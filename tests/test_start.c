@@ -1,6 +1,7 @@
 #include "support/check.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "support/photos.h"
 #include "support/temp_files.h"
 #include "support/tiny.h"
+#include "util/file.h"
 #include "util/run_files.h"
 
 /* A tiny run in FOLDER/run. */
@@ -146,6 +148,63 @@ static void a_run_leaves_no_file_that_the_list_lacks(void **state)
         assert_int_equal(found[file], file != CTKD__RUN_NEW_CHECKPOINT);
 }
 
+/* Opens the run that is there to resume it. */
+static void open_again(const char *folder, char note[CTKD__CHECKPOINT_NOTE])
+{
+    struct ctkd__config *config = config_of(folder, "run.resume=yes");
+    struct ctkd__run run;
+    ctkd_error err = { 0 };
+    bool resume;
+    check_ok(ctkd__start_plan(config, &resume, &err), &err);
+    assert_true(resume);
+    struct ctkd__session *const session = tiny_session(config, false);
+    const struct ctkd__start start = { "train", resume, session, NULL };
+    check_ok(ctkd__start_run(&start, &run, note, &err), &err);
+    ctkd__run_close(&run);
+    ctkd__session_close(session);
+    ctkd__config_destroy(config);
+}
+
+static void what_a_resumed_run_has_lost_is_noted(void **state)
+{
+    char note[CTKD__CHECKPOINT_NOTE], expected[CTKD__CHECKPOINT_NOTE];
+    char *const log = strdup(temp_path(*state, "run/log.jsonl")), *text = NULL;
+    size_t bytes = 0;
+    ctkd_error err = { 0 };
+    tiny_data_write(*state, 40, 20);
+    train(*state, "", false);
+    open_again(*state, note);
+    assert_string_equal(note, "");
+    check_ok(ctkd__file_read(log, 1 << 20, &text, &bytes, &err), &err);
+    const size_t first = strcspn(text, "\n") + 1; /* of two epochs */
+    assert_true(first < bytes);
+    /* Cut within the second line, which is then no line; and removed. */
+    const size_t kept[] = { first, 0 };
+    for (size_t i = 0; i < 2; i++) {
+        if (i == 0)
+            temp_write(*state, "run/log.jsonl", text, bytes - 9);
+        else
+            assert_int_equal(unlink(log), 0);
+        snprintf(expected, sizeof expected,
+                 "%s: found %zu bytes, expected the %zu of the checkpoint: ", log, kept[i], bytes);
+        open_again(*state, note);
+        assert_memory_equal(note, expected, strlen(expected));
+    }
+    temp_write(*state, "run/log.jsonl", text, bytes);
+    assert_int_equal(unlink(temp_path(*state, "run/best.safetensors")), 0);
+    open_again(*state, note);
+    assert_non_null(
+        strstr(note, "/run/best.safetensors: found no file, expected the best weights "));
+    free(text);
+    /* The report has it, too. */
+    check_ok(ctkd__file_read(temp_path(*state, "run/notes.jsonl"), 1 << 20, &text, &bytes, &err),
+             &err);
+    assert_non_null(strstr(text, "\"resumed\""));
+    assert_non_null(strstr(text, note));
+    free(text);
+    free(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +212,8 @@ int main(void)
                                         temp_folder_make, temp_folder_remove),
         cmocka_unit_test_setup_teardown(a_run_that_measured_convolutions_goes_on_with_those,
                                         temp_folder_make, temp_folder_remove),
+        cmocka_unit_test_setup_teardown(what_a_resumed_run_has_lost_is_noted, temp_folder_make,
+                                        temp_folder_remove),
         cmocka_unit_test_setup_teardown(a_run_leaves_no_file_that_the_list_lacks, temp_folder_make,
                                         temp_folder_remove),
     };

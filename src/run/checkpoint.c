@@ -471,7 +471,7 @@ static ctkd_status restore_state(struct ctkd__session *session, const char *path
     return status;
 }
 
-static void add_to_note(char *note, size_t bytes, const char *text)
+void ctkd__checkpoint_add_note(char *note, size_t bytes, const char *text)
 {
     const size_t used = strlen(note);
     snprintf(note + used, bytes - used, "%s%s", used ? "; " : "", text);
@@ -490,14 +490,14 @@ static void note_changes(const struct ctkd__session *session, const struct ctkd_
     snprintf(text, sizeof text, "%.40s kernels became %s", others ? kernels : "",
              session->engine.kernels->name);
     if (others)
-        add_to_note(note, bytes, text);
+        ctkd__checkpoint_add_note(note, bytes, text);
     snprintf(text, sizeof text, "oneDNN %.90s became %s", other_library ? dnnl : "", code);
     if (other_library)
-        add_to_note(note, bytes, text);
+        ctkd__checkpoint_add_note(note, bytes, text);
     if (others || other_library)
-        add_to_note(note, bytes,
-                    "from here on the run has other bits than it would have had "
-                    "(run.allow=kernels)");
+        ctkd__checkpoint_add_note(note, bytes,
+                                  "from here on the run has other bits than it would have had "
+                                  "(run.allow=kernels)");
 }
 
 ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *command,

@@ -42,4 +42,7 @@ ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *com
                                   const char *dir, uint64_t *log_bytes, char *note, size_t bytes,
                                   ctkd_error *err);
 
+/* Appends to a note, after "; " if it is not empty; cut to `bytes`. */
+void ctkd__checkpoint_add_note(char *note, size_t bytes, const char *text);
+
 #endif

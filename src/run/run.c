@@ -273,7 +273,7 @@ static ctkd_status remove_file(const struct ctkd__run *run, enum ctkd__run_file 
 }
 
 ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__config *config,
-                                   uint64_t bytes, ctkd_error *err)
+                                   uint64_t bytes, uint64_t *found, ctkd_error *err)
 {
     char path[PATH_BYTES];
     struct stat info;
@@ -288,6 +288,8 @@ ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__con
         status = remove_file(run, CTKD__RUN_EVALUATION, err);
     if (status == CTKD_OK)
         status = ctkd__jsonl_open(&run->log, path, true, err);
+    if (status == CTKD_OK)
+        status = ctkd__jsonl_sync(&run->log, found, err);
     if (status == CTKD_OK)
         status = ctkd__results_open(&run->results, run->dir, config, err);
     return status;

@@ -48,9 +48,10 @@ ctkd_status ctkd__run_create(struct ctkd__run *run, const struct ctkd__config *c
 ctkd_status ctkd__run_open(struct ctkd__run *run, const struct ctkd__config *config,
                            ctkd_error *err);
 /* Cuts log.jsonl to its first `bytes` bytes, which belong to the checkpoint, and opens it; writes
-   the present configuration and removes summary.json and evaluation.json. */
+   the present configuration and removes summary.json and evaluation.json. *found: how many of these
+   bytes there are; less if lines were lost. */
 ctkd_status ctkd__run_continue_log(struct ctkd__run *run, const struct ctkd__config *config,
-                                   uint64_t bytes, ctkd_error *err);
+                                   uint64_t bytes, uint64_t *found, ctkd_error *err);
 void ctkd__run_close(struct ctkd__run *run);
 
 /* Writes recipe.yaml: the configuration that the file `recipe` gives without other settings. */

@@ -1,5 +1,8 @@
 #include "run/start.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "run/notes.h"
 #include "run/run_data.h"
 #include "util/error.h"
@@ -60,11 +63,33 @@ static ctkd_status create(const struct ctkd__start *start, struct ctkd__run *run
                : status;
 }
 
+/* Notes what the directory has lost of the run up to its checkpoint. No step needs it, so the run
+   goes on. */
+static void note_losses(const struct ctkd__run *run, const struct ctkd__run_state *state,
+                        uint64_t log_found, uint64_t log_bytes, char note[CTKD__CHECKPOINT_NOTE])
+{
+    char path[CTKD__RUN_PATH_BYTES], text[sizeof path + 200];
+    ctkd__run_file_path(run->dir, CTKD__RUN_LOG, path, sizeof path);
+    snprintf(text, sizeof text,
+             "%s: found %" PRIu64 " bytes, expected the %" PRIu64 " of the checkpoint: lines are "
+             "lost, which also results.csv and the report will lack",
+             path, log_found, log_bytes);
+    if (log_found < log_bytes)
+        ctkd__checkpoint_add_note(note, CTKD__CHECKPOINT_NOTE, text);
+    ctkd__run_file_path(run->dir, CTKD__RUN_BEST, path, sizeof path);
+    snprintf(text, sizeof text,
+             "%s: found no file, expected the best weights so far, of epoch %" PRIu64
+             ": only a better epoch writes it again",
+             path, state->best_epoch);
+    if (state->best_epoch && !ctkd__run_file_exists(run->dir, CTKD__RUN_BEST))
+        ctkd__checkpoint_add_note(note, CTKD__CHECKPOINT_NOTE, text);
+}
+
 ctkd_status ctkd__start_run(const struct ctkd__start *start, struct ctkd__run *run,
                             char note[CTKD__CHECKPOINT_NOTE], ctkd_error *err)
 {
     struct ctkd__session *const session = start->session;
-    uint64_t log_bytes;
+    uint64_t log_bytes, log_found;
     note[0] = '\0';
     if (!start->resume)
         return create(start, run, err);
@@ -75,7 +100,9 @@ ctkd_status ctkd__start_run(const struct ctkd__start *start, struct ctkd__run *r
         status = ctkd__checkpoint_load(session, start->command, run->dir, &log_bytes, note,
                                        CTKD__CHECKPOINT_NOTE, err);
     if (status == CTKD_OK)
-        status = ctkd__run_continue_log(run, session->config, log_bytes, err);
+        status = ctkd__run_continue_log(run, session->config, log_bytes, &log_found, err);
+    if (status == CTKD_OK)
+        note_losses(run, &session->state, log_found, log_bytes, note);
     const struct ctkd__note kept = { .subject = "resumed",
                                      .text = note,
                                      .epoch = session->state.epoch };

@@ -24,8 +24,9 @@ struct ctkd__start {
 
 /* Creates the run directory of the session's configuration, with its recipe and the convolutions
    that were measured; or, with `resume`, opens it, loads its last checkpoint into the session and
-   cuts the log to that state. `note`: as of ctkd__checkpoint_load. The caller closes `run`,
-   whatever the status. */
+   cuts the log to that state. `note`: as of ctkd__checkpoint_load, and what the directory has lost
+   since the checkpoint: lines of the log, the best weights. The caller closes `run`, whatever the
+   status. */
 ctkd_status ctkd__start_run(const struct ctkd__start *start, struct ctkd__run *run,
                             char note[CTKD__CHECKPOINT_NOTE], ctkd_error *err);
 

@@ -148,6 +148,13 @@ rm damaged/previous.ckpt
 expect 1 $run run.dir=damaged train.epochs=4 --resume
 [ "$(wc -l <stderr)" = 1 ] || fail "damage: one line"
 
+# A log that has lost lines is no reason to lose the run, but one line says so.
+cp -r longer lost
+sed -i '$d' lost/log.jsonl
+expect 0 $run run.dir=lost train.epochs=4 --resume
+grep -Eq '^lost: lost/log.jsonl: found [0-9]+ bytes, expected the [0-9]+ of the checkpoint: lines are lost, ' stderr ||
+    fail "lost lines are not reported: $(cat stderr)"
+
 # Time: stops before the limit, saved, status 75.
 long="$ctkd train $small schedule.kind=constant train.epochs=100000"
 expect 75 $long run.dir=timed train.max_minutes=0.05
