@@ -7,6 +7,7 @@ usage: pictures.py      needs Pillow, NumPy and cjpeg (libjpeg-turbo-progs); run
 Lines: whole FILE W H HASH                             Image.open(FILE).convert("RGB")
        crop ORDER FILE left top w h side HASH          .crop(box).resize((side, side), BILINEAR)
        centre ORDER FILE short crop HASH               torchvision's Resize(short), CenterCrop(crop)
+       upright FILE ORIENTATION W H HASH               ImageOps.exif_transpose of those that their EXIF turns
        boxes SEED HASH                                 1000 boxes of RandomResizedCrop from uniforms of that seed
 HASH is 64-bit FNV-1a of bytes [3][h][w], or of the boxes as text. ORDER is horizontal (Pillow below 13) or pillow_13.
 """
@@ -14,11 +15,13 @@ import io
 import math
 import os
 import random
+import struct
 import subprocess
+import zlib
 
 import numpy as np
 import PIL
-from PIL import Image
+from PIL import Image, ImageOps
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ORDER = "pillow_13" if int(PIL.__version__.split(".")[0]) >= 13 else "horizontal"
@@ -50,6 +53,24 @@ def ycck(image):
     data = b.getvalue()
     at = data.find(b"Adobe")
     return data if at < 0 else data[:at + 11] + b"\x02" + data[at + 12:]
+
+
+def png(pixels, interlaced):
+    """A PNG of 8 or 16 bits a colour as Pillow does not write it: of 16 bits, or interlaced by Adam7."""
+    height, width = pixels.shape[:2]
+    depth = 8 * pixels.itemsize
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    rows = b""
+    for left, top, right, down in passes if interlaced else ((0, 0, 1, 1),):
+        part = pixels[top::down, left::right]
+        if part.shape[1]:
+            rows += b"".join(b"\0" + row.astype(f">u{pixels.itemsize}").tobytes() for row in part)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, interlaced)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
 
 
 def files(rng):
@@ -94,6 +115,19 @@ def write_files():
     path = os.path.join(folder, "jpeg_ycck.jpg")
     if not os.path.exists(path):
         open(path, "wb").write(ycck(scene(rng, 50, 40)))
+    deep = np.random.default_rng(6).integers(0, 1 << 16, (23, 29, 3), np.uint16)
+    small = np.asarray(scene(np.random.default_rng(7), 29, 23))
+    for name, pixels, interlaced in (("rgb16", deep, 0), ("interlaced", small, 1), ("interlaced16", deep[:3, :2], 1)):
+        path = os.path.join(folder, f"png_{name}.png")
+        if not os.path.exists(path):
+            open(path, "wb").write(png(pixels, interlaced))
+    for name, orientation, options in (("jpeg_turned.jpg", 6, dict(subsampling=2)), ("png_turned.png", 8, {}),
+                                       ("webp_turned.webp", 7, dict(quality=70))):
+        path = os.path.join(folder, name)
+        if not os.path.exists(path):
+            exif = Image.Exif()
+            exif[0x112] = orientation
+            Image.fromarray(small).save(path, exif=exif, **options)
     path = os.path.join(folder, "pnm_text.ppm")
     if not os.path.exists(path):
         open(path, "w").write("P3\n# a comment\n3 2\n# another\n100\n0 50 100  1 2 3\n99 98 97 33 66 99 10 20 30 40 50 60\n")
@@ -103,7 +137,12 @@ def write_files():
 def views(names):
     draw = random.Random(3)
     for name in names:
-        image = Image.open(os.path.join(HERE, "pictures", name)).convert("RGB")
+        image = Image.open(os.path.join(HERE, "pictures", name))
+        orientation = image.getexif().get(0x112, 1)
+        if orientation != 1:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            yield None, f"upright {name} {orientation} {upright.width} {upright.height} {fnv(planes(upright))}"
+        image = image.convert("RGB")
         w, h = image.size
         yield None, f"whole {name} {w} {h} {fnv(planes(image))}"
         for _ in range(6):

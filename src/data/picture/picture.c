@@ -145,11 +145,12 @@ static size_t read_u32(const uint8_t *bytes, bool big)
 
 int ctkd__exif_orientation(const uint8_t *bytes, size_t size)
 {
-    enum { TIFF = 6, ENTRY = 12, ORIENTATION = 0x112, SHORT = 3 };
-    if (size < TIFF + 8 || !is_tiff(bytes + TIFF, size - TIFF))
+    enum { ENTRY = 12, ORIENTATION = 0x112, SHORT = 3 };
+    const size_t head = begins(bytes, size, "Exif\0\0", 6) ? 6 : 0;
+    if (size < head + 8 || !is_tiff(bytes + head, size - head))
         return 1;
-    const uint8_t *const file = bytes + TIFF;
-    const size_t n = size - TIFF;
+    const uint8_t *const file = bytes + head;
+    const size_t n = size - head;
     const bool big = file[0] == 'M';
     const size_t directory = read_u32(file + 4, big);
     if (directory > n - 2)

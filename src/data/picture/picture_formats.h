@@ -46,7 +46,8 @@ void ctkd__picture_view(const uint8_t *pixels, size_t stride, const struct ctkd_
 bool ctkd__picture_turn(const struct ctkd__picture *in, int orientation,
                         struct ctkd__picture_buffer *buffer, struct ctkd__picture *out);
 
-/* Orientation in the EXIF of a JPEG's APP1 segment ("Exif\0\0" and a TIFF header); 1 without. */
+/* Orientation in EXIF: a TIFF header and what follows, behind "Exif\0\0" or without it; 1 where it
+   says nothing. */
 int ctkd__exif_orientation(const uint8_t *bytes, size_t size);
 
 #endif

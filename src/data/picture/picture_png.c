@@ -43,6 +43,21 @@ static bool is_png(const uint8_t *bytes, size_t size)
     return size >= 8 && png_sig_cmp(bytes, 0, 8) == 0;
 }
 
+/* The orientation in the first chunk eXIf, which may lie behind the pixels. */
+static int orientation_of(const uint8_t *bytes, size_t size)
+{
+    enum { SIGNATURE = 8, DATA = 8, AROUND = 12 }; /* of a chunk: length and name, checksum */
+    for (size_t at = SIGNATURE; size - at >= AROUND;) {
+        const size_t n = png_get_uint_32(bytes + at);
+        if (n > size - at - AROUND)
+            break;
+        if (memcmp(bytes + at + 4, "eXIf", 4) == 0)
+            return ctkd__exif_orientation(bytes + at + DATA, n);
+        at += AROUND + n;
+    }
+    return 1;
+}
+
 static bool open_decoder(struct png_decoder *d, const struct ctkd__picture_file *file)
 {
     memset(d, 0, sizeof *d);
@@ -85,7 +100,7 @@ static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__pic
         .width = png_get_image_width(d.png, d.info),
         .height = png_get_image_height(d.png, d.info),
         .grey = !(png_get_color_type(d.png, d.info) & PNG_COLOR_MASK_COLOR),
-        .orientation = 1,
+        .orientation = orientation_of(file->bytes, file->size),
     };
     close_decoder(&d);
     return CTKD_OK;

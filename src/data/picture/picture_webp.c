@@ -11,6 +11,26 @@ static bool is_webp(const uint8_t *bytes, size_t size)
     return size >= 12 && memcmp(bytes, "RIFF", 4) == 0 && memcmp(bytes + 8, "WEBP", 4) == 0;
 }
 
+static size_t read_u32(const uint8_t *bytes)
+{
+    return bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 24;
+}
+
+/* The orientation in chunk EXIF. Chunks begin at even places. */
+static int orientation_of(const uint8_t *bytes, size_t size)
+{
+    enum { BEGIN = 12, HEAD = 8 };
+    for (size_t at = BEGIN; at < size && size - at >= HEAD;) {
+        const size_t n = read_u32(bytes + at + 4);
+        if (n > size - at - HEAD)
+            break;
+        if (memcmp(bytes + at, "EXIF", 4) == 0)
+            return ctkd__exif_orientation(bytes + at + HEAD, n);
+        at += HEAD + n + n % 2;
+    }
+    return 1;
+}
+
 static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__picture_info *out,
                          ctkd_error *err)
 {
@@ -23,7 +43,7 @@ static ctkd_status probe(const struct ctkd__picture_file *file, struct ctkd__pic
     *out = (struct ctkd__picture_info){ .format = "WebP",
                                         .width = (size_t)features.width,
                                         .height = (size_t)features.height,
-                                        .orientation = 1 };
+                                        .orientation = orientation_of(file->bytes, file->size) };
     return CTKD_OK;
 }
 
