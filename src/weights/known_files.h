@@ -14,7 +14,7 @@ struct ctkd__known_file {
 /* The size of the smallest of these files: smaller files need not be looked up. */
 extern const size_t ctkd__known_file_bytes_min;
 
-/* By all 64 digits; NULL: unknown. */
+/* By a text that begins with the first 8 digits; NULL: unknown. */
 const struct ctkd__known_file *ctkd__known_file_find(const char *sha256);
 
 /* Writes what is known as a note: "these are torchvision's weights ...". */

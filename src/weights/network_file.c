@@ -14,14 +14,26 @@
 #include "util/file_kind.h"
 #include "util/run_files.h"
 #include "util/text.h"
+#include "weights/known_files.h"
+
+static ctkd_status absent(const char *path, const char *reason, ctkd_error *err)
+{
+    const char *const name = ctkd__base_name(path), *const dash = strrchr(name, '-');
+    if (!dash || !ctkd__known_file_find(dash + 1)) /* torchvision's names end with it */
+        return ctkd__fail(err, CTKD_EIO, "%s: %s, expected a run directory or a weights file", path,
+                          reason);
+    return ctkd__fail(err, CTKD_EIO,
+                      "%s: %s, expected a run directory or a weights file; torchvision's is "
+                      "https://download.pytorch.org/models/%s",
+                      path, reason, name);
+}
 
 ctkd_status ctkd__network_file_find(const char *path, char *out, size_t bytes, ctkd_error *err)
 {
     const char *const names[] = { "", ctkd__run_file_name(CTKD__RUN_LAST), "ckpt_epoch_240.pth" };
     struct stat info;
     if (stat(path, &info) != 0)
-        return ctkd__fail(err, CTKD_EIO, "%s: %s, expected a run directory or a weights file", path,
-                          strerror(errno));
+        return absent(path, strerror(errno), err);
     const ctkd_status status = ctkd__file_check_regular(path, err);
     if (status != CTKD_OK)
         return status;

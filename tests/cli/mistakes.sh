@@ -94,6 +94,11 @@ grep -q "^ctkd distill: method.name: .*'dkk', did you mean 'dkd'" stderr || fail
 # Work.
 expect_error 1 "ctkd: nothing: No such file or directory, expected a run directory or a weights file" \
     "$ctkd" eval nothing
+# A file that the recipes name: where it comes from.
+from="No such file or directory, expected a run directory or a weights file; torchvision's is https://download.pytorch.org/models"
+expect_error 1 "ctkd: student.init: teachers/resnet34-b627a593.pth (resnet34): teachers/resnet34-b627a593.pth: $from/resnet34-b627a593.pth" \
+    "$ctkd" train data.set=mnist:data data.channels=3 data.pad_to=32 student.network=resnet34 student.init=teachers/resnet34-b627a593.pth run.dir=never
+expect_error 1 "ctkd: t/resnet50-11ad3fa6.pth: $from/resnet50-11ad3fa6.pth" "$ctkd" eval t/resnet50-11ad3fa6.pth
 expect_error 1 "ctkd: student.network: unknown network 'resnet21', did you mean 'resnet20'?" \
     "$ctkd" train data.set=mnist:data student.network=resnet21 run.dir=never
 [ ! -e never ] || fail "a run that did not start made its directory"
