@@ -116,8 +116,9 @@ static ctkd_status check(const char *path, const struct ctkd__config *config, bo
     if (status != CTKD_OK)
         return status;
     ctkd__cli_note_threads(&evaluator.engine);
-    status = ctkd__evaluator_network(&evaluator, CTKD__EVALUATED_TEACHER, path,
-                                     config->teacher.mean, config->teacher.std, &network, err);
+    status =
+        ctkd__evaluator_network(&evaluator, CTKD__EVALUATED_TEACHER, path, config->teacher.mean,
+                                config->teacher.std, config->teacher.classes, &network, err);
     if (status == CTKD_OK)
         status = evaluate_best(&evaluator, network, as_json, err);
     ctkd__teacher_close(network);

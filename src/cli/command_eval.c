@@ -62,9 +62,9 @@ static ctkd_status evaluate_student(struct ctkd__evaluator *evaluator, const cha
 {
     struct ctkd__teacher *network;
     const struct ctkd__config *const config = evaluator->config;
-    ctkd_status status =
-        ctkd__evaluator_network(evaluator, CTKD__EVALUATED_STUDENT, path, config->teacher.mean,
-                                config->teacher.std, &network, err);
+    ctkd_status status = ctkd__evaluator_network(
+        evaluator, CTKD__EVALUATED_STUDENT, path, config->teacher.mean, config->teacher.std,
+        e->teacher ? "" : config->teacher.classes, &network, err);
     if (status == CTKD_OK)
         status = run_student(evaluator, network, e, err);
     if (status == CTKD_OK)
@@ -206,6 +206,11 @@ static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__a
     if (status != CTKD_OK)
         return status;
     ctkd__cli_note("note", origin);
+    if (!ctkd__line_value(line, TEACHER)) /* a run's are those of its teacher */
+        status =
+            ctkd__sections_set(ctkd__config_sections(config), "eval", "teacher.classes", "", err);
+    if (status != CTKD_OK)
+        return status;
     status = ctkd__arguments_apply(line->n_configuration, line->argv, config, err);
     *misused = status != CTKD_OK;
     if (status == CTKD_OK)
@@ -267,7 +272,8 @@ const struct ctkd__command ctkd__command_eval = {
         "is that of the run, if a config.yaml beside the weights agrees with them, or else the one "
         "that the file names; data.set=NAME:PATH overrides it.\n\n"
         "student.network names the network where the file does not; teacher.mean and teacher.std "
-        "say how its images are normalised. Where nothing says how and the constants of the data "
+        "say how its images are normalised, and teacher.classes (without --teacher) names its "
+        "outputs. Where nothing says how and the constants of the data "
         "set give poor results, the known ones are tried (see `ctkd check`), and a note says which "
         "were used.\n\n"
         "With --json one object is printed: network, dataset, top1, top5, loss, n, constants; with "

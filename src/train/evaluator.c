@@ -32,8 +32,8 @@ void ctkd__evaluator_close(struct ctkd__evaluator *evaluator)
 
 ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
                                     enum ctkd__evaluated_role role, const char *path,
-                                    const char *mean, const char *std, struct ctkd__teacher **out,
-                                    ctkd_error *err)
+                                    const char *mean, const char *std, const char *classes,
+                                    struct ctkd__teacher **out, ctkd_error *err)
 {
     const struct ctkd__config *config = evaluator->config;
     const bool teacher = role == CTKD__EVALUATED_TEACHER;
@@ -41,7 +41,7 @@ ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
         .role = teacher ? "teacher" : "student",
         .path = path,
         .network = teacher ? config->teacher.network : config->student.network,
-        .classes = teacher ? config->teacher.classes : "",
+        .classes = classes,
         .weights = teacher ? config->teacher.weights : config->student.weights,
         .mean = mean,
         .std = std,
@@ -78,7 +78,10 @@ ctkd_status ctkd__evaluator_predict(struct ctkd__evaluator *evaluator,
                                     struct ctkd__predictions *kept, ctkd_error *err)
 {
     struct ctkd__teacher *network;
-    ctkd_status status = ctkd__evaluator_network(evaluator, role, path, mean, std, &network, err);
+    const char *const classes =
+        role == CTKD__EVALUATED_TEACHER ? evaluator->config->teacher.classes : "";
+    ctkd_status status =
+        ctkd__evaluator_network(evaluator, role, path, mean, std, classes, &network, err);
     if (status == CTKD_OK)
         status = ctkd__evaluator_run(evaluator, network, out, kept, err);
     ctkd__teacher_close(network);

@@ -31,11 +31,12 @@ void ctkd__evaluator_close(struct ctkd__evaluator *evaluator);
 
 /* Opens the network of `path` for the evaluator's images. `role` chooses the section of the
    configuration, student or teacher, whose keys supply what the file does not say. mean, std: lists
-   as in teacher.mean and .std; "": those of the file or, if it has none, of the data set. */
+   as in teacher.mean and .std; "": those of the file or, if it has none, of the data set. classes:
+   as teacher.classes; "": as the file says. */
 ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
                                     enum ctkd__evaluated_role role, const char *path,
-                                    const char *mean, const char *std, struct ctkd__teacher **out,
-                                    ctkd_error *err);
+                                    const char *mean, const char *std, const char *classes,
+                                    struct ctkd__teacher **out, ctkd_error *err);
 /* Evaluates it on all images. `kept`: NULL, or gains the predictions (train/evaluate.h). */
 ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
                                 struct ctkd__evaluation *out, struct ctkd__predictions *kept,

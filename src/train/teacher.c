@@ -26,6 +26,20 @@ static ctkd_status expect_side(const struct ctkd__teacher *teacher, const char *
                                            : "data.channels and data.pad_to change them");
 }
 
+/* A network of another number of classes than the data; of more, those of the data can be chosen
+   by name. */
+static ctkd_status refuse_classes(const struct ctkd__teacher *teacher, size_t classes,
+                                  const struct ctkd__network_info *images, ctkd_error *err)
+{
+    const bool has_those = classes > images->classes && images->class_names;
+    return ctkd__fail(err, CTKD_ESHAPE,
+                      "%s: found a network of %zu classes, but data set %s has %zu%s",
+                      teacher->file, classes, images->dataset, images->classes,
+                      has_those ? "; teacher.classes=FILE with the names of all its outputs, one "
+                                  "per line, uses those of the data alone"
+                                : "");
+}
+
 static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__teacher_args *args,
                               ctkd_error *err)
 {
@@ -42,9 +56,7 @@ static ctkd_status check_info(struct ctkd__teacher *teacher, const struct ctkd__
                           images->classes);
     if (info->classes != 0 && info->classes != images->classes &&
         !(more && info->classes > images->classes))
-        return ctkd__fail(err, CTKD_ESHAPE,
-                          "%s: found a network of %zu classes, but data set %s has %zu",
-                          teacher->file, info->classes, set, images->classes);
+        return refuse_classes(teacher, info->classes, images, err);
     ctkd_status status =
         expect_side(teacher, "channels", info->channels, images->channels, set, err);
     if (status == CTKD_OK)
@@ -198,15 +210,15 @@ static ctkd_status match_classes(struct ctkd__teacher *teacher,
     const bool given = args->classes && args->classes[0];
     ctkd_status status = given ? ctkd__names_of_file(args->classes, &own, err) : CTKD_OK;
     if (status != CTKD_OK)
-        return ctkd__fail_within(err, status, "%s.classes", args->role);
+        return ctkd__fail_within(err, status, "teacher.classes");
     if (given && !data)
         return ctkd__fail(err, CTKD_EINVAL,
-                          "%s.classes: found '%s', but data set %s has no names of classes",
-                          args->role, args->classes, images->dataset);
+                          "teacher.classes: found '%s', but data set %s has no names of classes",
+                          args->classes, images->dataset);
     if (given && teacher->info.classes && own->count != teacher->info.classes)
         return ctkd__fail(
             err, CTKD_ESHAPE,
-            "%s.classes: %s: found %zu names, expected %zu, one for each output of %s", args->role,
+            "teacher.classes: %s: found %zu names, expected %zu, one for each output of %s",
             args->classes, own->count, teacher->info.classes, teacher->file);
     if (!own || !data)
         return CTKD_OK;
@@ -231,8 +243,21 @@ static void note_classes(struct ctkd__teacher *teacher, const struct ctkd__netwo
     else if (images->class_names && images->class_names->count > 1 && !teacher->info.class_names)
         ctkd__note_add(teacher->note,
                        "it does not name its classes: output 0 is taken for %.40s, output 1 for "
-                       "%.40s, and so on (%s.classes names them)",
-                       images->class_names->items[0], images->class_names->items[1], teacher->role);
+                       "%.40s, and so on (teacher.classes names them)",
+                       images->class_names->items[0], images->class_names->items[1]);
+}
+
+static ctkd_status find_graph(struct ctkd__teacher *teacher, const struct ctkd__teacher_args *args,
+                              const struct ctkd__model_args *sizes, struct ctkd__weights_file *file,
+                              ctkd_error *err)
+{
+    size_t channels, classes;
+    const ctkd_status status =
+        ctkd__weights_file_graph(file, args->network, sizes, &teacher->graph, teacher->note, err);
+    if (status == CTKD_ESHAPE && !teacher->columns && args->images->class_names &&
+        ctkd__match_sizes(&file->tensors, &channels, &classes) && classes > sizes->classes)
+        return refuse_classes(teacher, classes, args->images, err);
+    return status;
 }
 
 /* Reads the file and finds its graph; what the file leaves open is taken from the images. */
@@ -260,8 +285,7 @@ static ctkd_status read_network(struct ctkd__teacher *teacher,
     if (status == CTKD_OK)
         status = check_info(teacher, &wanted, err);
     if (status == CTKD_OK)
-        status = ctkd__weights_file_graph(file, args->network, &sizes, &teacher->graph,
-                                          teacher->note, err);
+        status = find_graph(teacher, &wanted, &sizes, file, err);
     char other[CTKD__NOTE_BYTES];
     ctkd__sets_text(&file->sets, key, other, sizeof other);
     if (status == CTKD_ESHAPE && other[0]) /* all sets of the file were tried */

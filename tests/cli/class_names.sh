@@ -5,6 +5,7 @@ set -euo pipefail
 . "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
 . "$source/tests/support/photos.bash"
+. "$source/tests/support/bare_weights.bash"
 photo_folder three 8 4 ant bee cow
 small="student.network=resnet8 data.size=16 train.threads=1 train.batch=8 schedule.kind=constant optimizer.lr=0.02 run.force=true"
 scores() { # COMMAND...: the results of an evaluation without the file's name
@@ -41,6 +42,21 @@ expect_error 1 "ctkd: teacher/last.safetensors: the network has 1 class that the
     "$ctkd" $run data.set=imagefolder:two
 expect 0 "$ctkd" $run data.set=imagefolder:two teacher.classes=teacher/classes.txt
 grep -q '2 of its 3 outputs are the classes of the data by name' stderr || fail "selection is not said"
+# A run's teacher.classes are those of its teacher, not of the weights that it made.
+expect 0 "$ctkd" eval r
+expect 0 "$ctkd" eval r --teacher teacher
+
+# Weights without names, as torchvision's thousand classes for some of them: the names select outputs.
+bare_weights teacher/last.safetensors bare.safetensors
+two="data.set=imagefolder:two data.size=16"
+some="bare.safetensors: found a network of 3 classes, but data set imagefolder has 2; teacher.classes=FILE with the names of all its outputs, one per line, uses those of the data alone"
+expect_error 1 "ctkd: $some" "$ctkd" distill $two teacher.path=bare.safetensors $small run.dir=r
+expect_error 1 "ctkd: $some" "$ctkd" eval bare.safetensors $two
+selected=$(scores "$ctkd" eval bare.safetensors $two teacher.classes=teacher/classes.txt)
+grep -q '2 of its 3 outputs are the classes of the data by name' stderr || fail "eval: selection is not said"
+[ "$selected" = "$(scores "$ctkd" eval teacher $two teacher.classes=teacher/classes.txt)" ] || fail "eval: other scores than with the file's own names"
+expect 0 "$ctkd" eval bare.safetensors data.set=imagefolder:three data.size=16
+grep -q '(teacher.classes names them)' stderr || fail "eval: no key for names"
 cp -r three other
 mv other/three/train/ant other/three/train/eel
 mv other/three/val/ant other/three/val/eel
