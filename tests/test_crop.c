@@ -76,7 +76,7 @@ static void check_share(const char *what, double count, double n, double p)
 static void draws_are_spread_as_they_should_be(void **state)
 {
     (void)state;
-    enum { N = 200000, SIDE = 400 };
+    enum { N = 1000000, SIDE = 400 };
     const struct ctkd__crop_ranges ranges = ctkd__crop_ranges_defaults();
     double flips = 0, small = 0, smaller = 0, wide = 0;
     for (uint64_t id = 0; id < N; id++) {
