@@ -256,7 +256,25 @@ static void files_that_may_be_images_are_not_left_out_in_silence(void **state)
     photo_text(folder, "test/10/1.jpg", "x");
     found = find(folder, &options);
     assert_string_equal(found.layout.not_read, "1 file without an ending");
-    assert_string_equal(found.layout.unused, "test");
+    assert_string_equal(found.layout.unused, "test/");
+    found_close(&found);
+}
+
+static void other_folders_of_classes_are_named(void **state)
+{
+    const char *const folder = *state;
+    write_two_parts(folder, "Training", "Testing");
+    struct found found = find(folder, &defaults);
+    assert_false(found.layout.held_out);
+    assert_int_equal(found.layout.test.count, 2);
+    assert_string_equal(found.layout.unused, "");
+    found_close(&found);
+    photo_text(folder, "eval/10/1.jpg", "x");
+    photo_text(folder, "more/deep/2/1.jpg", "x");
+    photo_text(folder, "test/2/1.jpg", "x"); /* comes before testing */
+    photo_text(folder, "test/10/1.jpg", "x");
+    found = find(folder, &defaults);
+    assert_string_equal(found.layout.unused, "Testing/, eval/");
     found_close(&found);
 }
 
@@ -317,6 +335,7 @@ int main(void)
         TEST(a_share_of_each_class_is_held_out_by_name),
         TEST(listed_files_are_left_out),
         TEST(files_that_may_be_images_are_not_left_out_in_silence),
+        TEST(other_folders_of_classes_are_named),
         TEST(what_is_no_layout_is_explained),
         TEST(an_empty_folder_of_a_class_is_an_error_unless_allowed),
     };

@@ -89,7 +89,9 @@ static void print_text(const struct ctkd__survey *s, const struct ctkd__tree *tr
     if (layout->not_read[0])
         printf("left out: %s (JPEG, PNG, WebP and PPM are read)\n", layout->not_read);
     if (layout->unused[0])
-        printf("not used: %s/ (the test images are those of another folder)\n", layout->unused);
+        printf("not used: %s (test images are those of the first of val/, valid/, validation/, "
+               "test/ and testing/)\n",
+               layout->unused);
 }
 
 static void write_left_out(struct ctkd__jsonl *json, const struct ctkd__tree *tree,

@@ -37,7 +37,9 @@ static void describe(struct ctkd__dataset *dataset)
                  path, layout->test.count, layout->train.count + layout->test.count,
                  dataset->options.layout.holdout);
     if (layout->unused[0])
-        add_note(dataset, "%s%s/ is not used: the test images are those of another folder",
+        add_note(dataset,
+                 "%s%s not used: test images are those of the first of val/, valid/, validation/, "
+                 "test/ and testing/",
                  dataset->note[0] ? "; " : "", layout->unused);
     if (layout->not_read[0])
         add_note(dataset,

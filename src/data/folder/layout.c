@@ -159,7 +159,7 @@ static char **children_of(const struct ctkd__tree *tree, const char *folder)
 }
 
 static const char *const train_names[] = { "train", "training", NULL };
-static const char *const test_names[] = { "val", "valid", "validation", "test", NULL };
+static const char *const test_names[] = { "val", "valid", "validation", "test", "testing", NULL };
 
 /* The first of `wanted` among the folders, in any case of letters. */
 static const char *find_part(char *const *folders, const char *const *wanted)
@@ -407,23 +407,24 @@ static ctkd_status find_classes(struct finder *f, ctkd_error *err)
     return status == CTKD_OK && f->test[0] ? find_test_labels(f, err) : status;
 }
 
-/* Says which folder of classes is not used because another one has the test images. Those of
-   published data sets have no classes, for their labels are secret. */
+/* Says which folders of classes beside the training images are not used. The test images of
+   published data sets are in no classes, for their labels are secret. */
 static ctkd_status find_unused(struct finder *f, ctkd_error *err)
 {
-    char **const folders = children_of(f->tree, f->base);
+    char **const folders = children_of(f->tree, f->base), *const out = f->out->unused;
     ctkd_status status = folders ? CTKD_OK : no_memory(f, err);
+    size_t used = 0;
     for (size_t i = 0; folders && folders[i] && status == CTKD_OK; i++) {
-        char *const one[] = { folders[i], NULL };
         char path[NAME_BYTES];
         join(path, f->base, folders[i]);
-        if (!find_part(one, test_names) || strcmp(path, f->test) == 0)
+        if (strcmp(path, f->train) == 0 || strcmp(path, f->test) == 0)
             continue;
         char **const inside = children_of(f->tree, path);
         if (!inside)
             status = no_memory(f, err);
-        else if (has_class(f, inside))
-            snprintf(f->out->unused, sizeof f->out->unused, "%s", folders[i]);
+        else if (has_class(f, inside) && used < sizeof f->out->unused)
+            used += (size_t)snprintf(out + used, sizeof f->out->unused - used, "%s%s/",
+                                     used ? ", " : "", folders[i]);
         free_names(inside);
     }
     free_names(folders);
@@ -707,7 +708,7 @@ ctkd_status ctkd__layout_find(const struct ctkd__tree *tree,
     ctkd_status status = find_parts(f, err);
     if (status == CTKD_OK)
         status = find_classes(f, err);
-    if (status == CTKD_OK && f->test[0])
+    if (status == CTKD_OK && strcmp(f->train, f->base) != 0)
         status = find_unused(f, err);
     if (status == CTKD_OK)
         status = read_exclusions(f, err);

@@ -1,7 +1,7 @@
 /*
  * Which files of a tree are the training and the test images of which class.
  *
- *   train/CLASS/... and val/, valid/, validation/ or test/CLASS/...; in place of these a folder
+ *   train/CLASS/... and val/, valid/, validation/, test/ or testing/CLASS/...; for these a folder
  *   without classes and a list of labels (label_lists.h)
  *   CLASS/... alone: of each class the share `holdout` becomes test images, chosen by a hash of the
  *   name, so that files that are added later leave the others where they are
@@ -45,7 +45,7 @@ struct ctkd__layout {
     size_t excluded;   /* files that `exclude` lists */
     struct ctkd__left_out_list left_out;
     char not_read[208]; /* the same counted; "": none */
-    char unused[80];    /* "test": a folder of classes beside that of the test images; "": none */
+    char unused[80];    /* "test/": folders of classes beside the training images; "": none */
 };
 
 /*
