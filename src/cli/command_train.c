@@ -12,6 +12,7 @@
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/say.h"
+#include "util/slice.h"
 
 enum { DRY_RUN };
 const struct ctkd__flag ctkd__train_flags[] = {
@@ -27,6 +28,25 @@ struct run_request {
     bool distil, dry;
     const char *recipe; /* a CONFIG, or NULL */
 };
+
+static void show_ranks(const struct ctkd__session *session)
+{
+    const size_t ranks = ctkd__dist_size(session->dist), slices = session->engine.slices;
+    const bool whole_groups = !session->engine.pass_dist;
+    char own[128] = "";
+    if (!whole_groups && !ctkd__slices_fit(slices, ranks))
+        snprintf(own, sizeof own,
+                 "; %zu slices of a rank are no power of two: another number of ranks has other "
+                 "bits",
+                 slices / ranks);
+    ctkd__say(stderr, "%zu ranks by %s, %zu slices of a batch%s%s", ranks,
+              ctkd__dist_version(session->dist), slices, own,
+              whole_groups ? "-norm group; each rank has whole groups"
+              : ctkd__dist_concurrent(session->dist)
+                  ? ""
+                  : "; this MPI lets only one thread use it: gradients are exchanged behind the "
+                    "backward pass");
+}
 
 static void show_session(const struct ctkd__session *session, const struct ctkd__run *run)
 {
@@ -46,14 +66,7 @@ static void show_session(const struct ctkd__session *session, const struct ctkd_
               info->network, ctkd__graph_trainable(session->graph), session->engine.kernels->name,
               threads, threads == 1 ? "" : "s", run->dir);
     if (session->dist)
-        ctkd__say(
-            stderr, "%zu ranks by %s, %zu slices of a batch%s", ctkd__dist_size(session->dist),
-            ctkd__dist_version(session->dist), session->engine.slices,
-            !session->engine.pass_dist ? "-norm group; each rank has whole groups"
-            : ctkd__dist_concurrent(session->dist)
-                ? ""
-                : "; this MPI lets only one thread use it: gradients are exchanged behind the "
-                  "backward pass");
+        show_ranks(session);
 }
 
 /* Notes the problems that `ctkd doctor` would find, and how to fix them. */

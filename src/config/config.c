@@ -269,7 +269,8 @@ static const struct key keys[] = {
     I64(train.slices, 0, 0, CTKD__WORKERS_MAX,
         "parts of a batch whose gradients and statistics are summed in a fixed tree: a multiple of "
         "the threads of all ranks, whose number then changes no bit and may differ when the run is "
-        "resumed; each costs the memory of a gradient; 0: one for each thread"),
+        "resumed (that of ranks, if each has 1, 2, 4, 8, ... slices); each costs the memory of a "
+        "gradient; 0: one for each thread"),
     DIFFERS(RESUMED | ARM, STRING, train.isa, "auto",
             "instruction set of the kernels: auto, portable, avx2, avx512"),
     DIFFERS(ARM, STRING, train.conv, "auto",

@@ -10,11 +10,13 @@
 #include "ctkd/ctkd.h"
 #include "io/sealed.h"
 #include "nn/conv/dnnl_version.h"
+#include "train/step_groups.h"
 #include "util/error.h"
 #include "util/file.h"
 #include "util/options_inner.h"
 #include "util/run_files.h"
 #include "util/sha256.h"
+#include "util/slice.h"
 
 /* Raise the number whenever the meaning of anything below changes. */
 static const char format[] = "ctkd checkpoint 4";
@@ -279,12 +281,29 @@ static ctkd_status describe(const struct ctkd__session *session, const char *com
     return status;
 }
 
+/* Whether a run with slices has the bits of one process on so many ranks. */
+static bool fits(const struct ctkd__session *session, size_t ranks)
+{
+    return ctkd__slices_fit((size_t)session->config->train.slices, ranks) ||
+           ctkd__step_groups_whole(session->config, &session->methods, ranks);
+}
+
+/* Whether it has the same bits on its ranks as on those of the checkpoint, whose value of "threads"
+   is `was`. */
+static bool same_sums(const struct ctkd__session *session, const char *was)
+{
+    size_t ranks = 1;
+    if (was)
+        (void)!sscanf(was, "%*u on each of %zu ranks", &ranks);
+    return fits(session, ranks) && fits(session, ctkd__dist_size(session->dist));
+}
+
 /* Whether a value may differ from that in the checkpoint, `was` (NULL: it has none). */
 static bool may_differ(const struct ctkd__session *session, const char *key, const char *was)
 {
     const struct ctkd__config *const config = session->config;
     return ctkd__config_may_differ(config, session->teacher != NULL, key) ||
-           (config->train.slices && strcmp(key, "threads") == 0) || /* no bit changes */
+           (config->train.slices && strcmp(key, "threads") == 0 && same_sums(session, was)) ||
            (config->run.allow == CTKD__ALLOW_KERNELS && is_of_kernels(key)) ||
            (!was && strcmp(key, key_dnnl) == 0); /* versions before 0.6 did not say it */
 }
