@@ -218,6 +218,21 @@ static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__a
     return status;
 }
 
+/* The same on all ranks. A mistake that only one of them sees is one of all, too. */
+static ctkd_status configure_ranks(const struct ctkd__line *line,
+                                   const struct ctkd__arguments *arguments,
+                                   struct ctkd__config *config, struct ctkd__dist *dist,
+                                   bool *misused, ctkd_error *err)
+{
+    const ctkd_status own = configure(line, arguments, config, misused, err);
+    const ctkd_status status = ctkd__dist_agree(dist, own, err);
+    uint64_t word = *misused;
+    if (ctkd__dist_failed_together(dist))
+        (void)!ctkd__dist_max(dist, CTKD__CHANNEL_MAIN, &word, NULL);
+    *misused = word != 0;
+    return status;
+}
+
 static int configure_and_evaluate(const struct ctkd__command *command, int argc, char **argv,
                                   struct ctkd__config *config)
 {
@@ -236,12 +251,12 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
                            .teacher = ctkd__line_value(&line, TEACHER),
                            .dump = ctkd__line_value(&line, DUMP) };
     const bool tells = ctkd__dist_rank(dist) == 0;
-    ctkd_status status = configure(&line, &arguments, config, &misused, &err);
+    ctkd_status status = configure_ranks(&line, &arguments, config, dist, &misused, &err);
     if (status == CTKD_OK)
         status = evaluate(arguments.positionals[0], config, dist, &e, &err);
     if (status == CTKD_OK && tells)
         status = tell(&line, &e, &err);
-    if (status != CTKD_OK && misused) /* all ranks have the same arguments: one prints it */
+    if (status != CTKD_OK && misused) /* all ranks know of it: one prints it */
         ended = tells ? ctkd__cli_misused(command, &err) : CTKD__EXIT_USAGE;
     else if (status != CTKD_OK)
         ended = ctkd__ranks_failed(dist, &err);

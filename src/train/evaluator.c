@@ -2,9 +2,16 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "dist/compare.h"
+#include "nn/conv/dnnl_version.h"
 #include "train/teacher.h"
 #include "util/error.h"
+#include "util/names.h"
+#include "util/options_inner.h"
+#include "util/sha256.h"
+#include "util/tensors.h"
 
 ctkd_status ctkd__evaluator_open(const struct ctkd__config *config, struct ctkd__dist *dist,
                                  struct ctkd__evaluator *out, ctkd_error *err)
@@ -30,6 +37,91 @@ void ctkd__evaluator_close(struct ctkd__evaluator *evaluator)
     *evaluator = (struct ctkd__evaluator){ 0 };
 }
 
+/* --- what the ranks must have in common */
+
+static ctkd_status describe_keys(const struct ctkd__config *config, struct ctkd__tensors *list,
+                                 ctkd_error *err)
+{
+    struct ctkd__option_at at = { 0 };
+    const struct ctkd__sections sections = ctkd__config_sections(config);
+    ctkd_status status = CTKD_OK;
+    while (status == CTKD_OK && ctkd__options_next(sections, &at)) {
+        char text[64];
+        if (!ctkd__key_may_differ(at.key, CTKD__BETWEEN_RANKS))
+            status =
+                ctkd__tensors_set(list, at.key, ctkd__option_value(&at, text, sizeof text), err);
+    }
+    return status;
+}
+
+static ctkd_status set_digest(struct ctkd__tensors *list, const char *item, const void *bytes,
+                              size_t n, ctkd_error *err)
+{
+    char digest[CTKD__SHA256_DIGITS + 1];
+    ctkd__sha256_bytes(bytes, n, digest);
+    return ctkd__tensors_set(list, item, digest, err);
+}
+
+static ctkd_status describe_network(const struct ctkd__teacher *network, struct ctkd__tensors *list,
+                                    ctkd_error *err)
+{
+    const struct ctkd__weights *const weights = network->weights;
+    const struct ctkd__network_info *const info = &network->info;
+    ctkd_status status = ctkd__tensors_set(list, "network", info->network, err);
+    if (status == CTKD_OK)
+        status = set_digest(list, "weights (SHA-256)", weights->values,
+                            weights->n_values * sizeof(float), err);
+    if (status == CTKD_OK)
+        status = set_digest(list, "running statistics (SHA-256)", weights->buffers,
+                            weights->n_buffers * sizeof(float), err);
+    if (status == CTKD_OK)
+        status = set_digest(list, "mean of pixels (SHA-256)", info->mean, sizeof info->mean, err);
+    return status == CTKD_OK
+               ? set_digest(list, "deviation of pixels (SHA-256)", info->std, sizeof info->std, err)
+               : status;
+}
+
+static ctkd_status describe(const struct ctkd__evaluator *evaluator,
+                            const struct ctkd__teacher *network, struct ctkd__tensors *list,
+                            ctkd_error *err)
+{
+    char program[CTKD__SHA256_DIGITS + 1], code[96];
+    struct ctkd__data_digest digest;
+    const struct ctkd__names *const names = evaluator->data.images.class_names;
+    const char *const classes = names ? names->text : "";
+    ctkd__data_digest(evaluator->data.dataset, &digest);
+    ctkd_status status = ctkd__sha256_file("/proc/self/exe", program, err);
+    const struct {
+        const char *item, *value;
+    } items[] = { { "program (SHA-256)", program },
+                  { "kernels", evaluator->engine.kernels->name },
+                  { "oneDNN", ctkd__dnnl_code(code, sizeof code) },
+                  { "test images (SHA-256)", digest.test_images },
+                  { "test labels (SHA-256)", digest.test_labels } };
+    for (size_t i = 0; i < sizeof items / sizeof *items && status == CTKD_OK; i++)
+        status = ctkd__tensors_set(list, items[i].item, items[i].value, err);
+    if (status == CTKD_OK)
+        status = set_digest(list, "names of classes (SHA-256)", classes, strlen(classes), err);
+    if (status == CTKD_OK)
+        status = describe_keys(evaluator->config, list, err);
+    return status == CTKD_OK ? describe_network(network, list, err) : status;
+}
+
+static ctkd_status compare(const struct ctkd__evaluator *evaluator,
+                           const struct ctkd__teacher *network, ctkd_error *err)
+{
+    struct ctkd__tensors own = { 0 };
+    if (!evaluator->dist)
+        return CTKD_OK;
+    ctkd_status status = describe(evaluator, network, &own, err);
+    if (status == CTKD_OK)
+        status = ctkd__dist_compare(evaluator->dist, &own, NULL, err);
+    ctkd__tensors_fini(&own);
+    return status;
+}
+
+/* --- networks */
+
 ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
                                     enum ctkd__evaluated_role role, const char *path,
                                     const char *mean, const char *std, const char *classes,
@@ -49,7 +141,14 @@ ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
         .classes_max = ctkd__data_classes_max(&evaluator->data),
         .batch_max = ctkd__config_pass(config)
     };
-    return ctkd__teacher_open(&args, &evaluator->engine, out, err);
+    ctkd_status status = ctkd__teacher_open(&args, &evaluator->engine, out, err);
+    if (status == CTKD_OK)
+        status = compare(evaluator, *out, err);
+    if (status == CTKD_OK)
+        return status;
+    ctkd__teacher_close(*out);
+    *out = NULL;
+    return status;
 }
 
 ctkd_status ctkd__evaluator_run(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,

@@ -32,7 +32,8 @@ void ctkd__evaluator_close(struct ctkd__evaluator *evaluator);
 /* Opens the network of `path` for the evaluator's images. `role` chooses the section of the
    configuration, student or teacher, whose keys supply what the file does not say. mean, std: lists
    as in teacher.mean and .std; "": those of the file or, if it has none, of the data set. classes:
-   as teacher.classes; "": as the file says. */
+   as teacher.classes; "": as the file says. CTKD_EINVAL: ranks differ in the network, the data, the
+   keys or the program. */
 ctkd_status ctkd__evaluator_network(struct ctkd__evaluator *evaluator,
                                     enum ctkd__evaluated_role role, const char *path,
                                     const char *mean, const char *std, const char *classes,

@@ -211,6 +211,20 @@ printf '\1' | dd of=changed/train-images-idx3-ubyte bs=1 seek=5000 conv=notrunc 
 refuses 1 "rank 1 on $host: training images \(SHA-256\): found '[0-9a-f]{64}', expected '[0-9a-f]{64}' as on rank 0" data.set=mnist:changed
 expect 1 launch 4 $run run.dir=refused train.batch=3
 [ "$(grep -c '^ctkd: rank . on .*: train.batch: found 4 ranks for batches of 3 images' stderr)" -eq 1 ] || fail "more ranks than images"
+# Evaluation: the same weights everywhere, and a mistake that only one rank sees
+cp -r data pale
+printf '\1' | dd of=pale/t10k-images-idx3-ubyte bs=1 seek=5000 conv=notrunc status=none
+cp -r whole moved
+printf 'U' | dd of=moved/last.safetensors bs=1 seek=$(($(stat -c %s moved/last.safetensors) - 3)) conv=notrunc status=none
+evaluates() { # STATUS TEXT ARGUMENT...: the second rank's
+    expect "$1" launch 1 "$ctkd" eval whole : -n 1 "$ctkd" eval "${@:3}"
+    [ "$(grep -c "^ctkd" stderr)" -eq 1 ] && grep -qE "^ctkd( eval)?: rank 1 on $host: $2" stderr || fail "eval: expected once: $2, found $(cat stderr)"
+}
+evaluates 1 "(weights|running statistics) \(SHA-256\): found '[0-9a-f]{64}', expected '[0-9a-f]{64}' as on rank 0$" \
+    moved
+evaluates 1 "test images \(SHA-256\): " whole data.set=mnist:pale
+evaluates 1 "nowhere" nowhere
+evaluates 2 ".*nonsense" whole nonsense=1
 expect 2 launch 2 $run run.dir=refused nonsense=1
 [ "$(grep -c 'nonsense' stderr)" -eq 1 ] || fail "a mistake on the command line: expected it once"
 expect 2 launch 2 "$ctkd" models
