@@ -11,6 +11,7 @@ source "$source/tests/support/same_run.bash"
 tiny_data data 16 200 50
 run="$ctkd train data.set=mnist:data student.network=resnet8 data.pad_to=32 train.threads=1 train.slices=4
     train.batch=40 train.epochs=4 train.log_every=1 optimizer.lr=0.01"
+long=${run/train.epochs=4/train.epochs=100000}
 expect 0 $run run.dir=whole
 host=$(hostname)
 
@@ -19,7 +20,7 @@ begin() {
     begin_in_place
 }
 begin_in_place() { # two ranks in the background, until they have made some steps
-    launch 2 ${as_srun:-} $run run.dir=$folder/hurt >stdout 2>stderr </dev/null &
+    launch 2 ${as_srun:-} ${endless:-$run} run.dir=$folder/hurt >stdout 2>stderr </dev/null &
     launcher=$!
     until grep -qs "\"step\": $((2 + RANDOM % 14))," hurt/log.jsonl; do
         kill -0 $launcher || fail "the run ended by itself"
@@ -69,6 +70,22 @@ resumed() { # on another number of ranks
     local ranks=$((1 << RANDOM % 3))
     if [ "$ranks" -eq 1 ]; then expect 0 $run run.dir=$folder/hurt --resume; else expect 0 launch "$ranks" $run run.dir=$folder/hurt --resume; fi
     (same_run whole hurt) || fail "$1: other bits after it was resumed on $ranks ranks"
+}
+# Open MPI passes a signal to mpirun on after a second, when a short run is over: of a longer one nothing but the step
+# under way is lost, since the checkpoint is of the last step in the log, and it resumes with the same bits.
+to_launcher() { # SIGNAL
+    local header bytes steps
+    endless=$long strike "$1" mpirun_process
+    ended_within "SIG$1 to mpirun"
+    [ $status -ne 0 ] || fail "SIG$1 to mpirun: status 0"
+    header=$(od -An -N8 -t u8 hurt/last.ckpt)
+    bytes=$(od -An -j $((8 + header + 8 * 41)) -N 8 -t f8 hurt/last.ckpt)
+    [ "${bytes// /}" = "$(stat -c %s hurt/log.jsonl)" ] || fail "SIG$1 to mpirun: the checkpoint is of${bytes} bytes of the log"
+    steps=$(($(grep -c '"kind": "step"' hurt/log.jsonl) + 2))
+    rm -rf unhurt
+    expect 0 $long train.max_steps=$steps run.dir=unhurt
+    expect 0 $long train.max_steps=$steps run.dir=$folder/hurt --resume
+    (same_run unhurt hurt) || fail "SIG$1 to mpirun: other bits after step $steps"
 }
 early() { # SIGUSR1 while rank 0 still waits in MPI for another one: a step is made and saved
     rm -rf hurt
@@ -131,12 +148,11 @@ for ((i = 0; i < ${CTKD_FAULTS:-1}; i++)); do
     ended "a rank is killed"
     strike KILL mpirun_process
     ended "mpirun is killed"
-    strike TERM mpirun_process
-    ended "SIGTERM to mpirun"
-    strike INT mpirun_process
-    ended "SIGINT to mpirun"
-    strike TERM rank 0
-    ended "SIGTERM to rank 0"
+    to_launcher TERM
+    to_launcher INT
+    strike INT rank 0
+    ended "SIGINT to rank 0"
+    [ $status -eq 130 ] || fail "SIGINT to rank 0: status $status, expected 130"
     strike TERM rank 1
     ended "SIGTERM to rank 1"
     [ $status -eq 143 ] || fail "SIGTERM to rank 1: status $status, expected 143"
@@ -220,6 +236,9 @@ evaluates() { # STATUS TEXT ARGUMENT...: the second rank's
     expect "$1" launch 1 "$ctkd" eval whole : -n 1 "$ctkd" eval "${@:3}"
     [ "$(grep -c "^ctkd" stderr)" -eq 1 ] && grep -qE "^ctkd( eval)?: rank 1 on $host: $2" stderr || fail "eval: expected once: $2, found $(cat stderr)"
 }
+distil="distill ${run#*train } teacher.tolerance=100 run.dir=refused"
+expect 1 launch 1 "$ctkd" $distil teacher.path=whole : -n 1 "$ctkd" $distil teacher.path=moved
+[ "$(grep -c "^ctkd: rank 1 on $host: teacher's weights (SHA-256): found '" stderr)" -eq 1 ] && [ ! -e refused ] || fail "other teachers"
 evaluates 1 "(weights|running statistics) \(SHA-256\): found '[0-9a-f]{64}', expected '[0-9a-f]{64}' as on rank 0$" \
     moved
 evaluates 1 "test images \(SHA-256\): " whole data.set=mnist:pale

@@ -33,7 +33,10 @@ cmp plain/last.safetensors cut/last.safetensors || fail "cut has other bits"
 for file in store/*.logits; do
     mkdir -p broken && echo "no store" >"broken/${file##*/}"
 done
-expect 0 launch 1 "${distill[@]}" run.dir=half teacher.store=store : -n 1 "${distill[@]}" run.dir=half teacher.store=broken
+# It reads its own copy of the data and cannot write to the directory of the run, which it need not.
+cp -r data copy
+expect 0 launch 1 "${distill[@]}" run.dir=half teacher.store=store : \
+    -n 1 "${distill[@]}" run.dir=/dev/null/half data.set=mnist:copy teacher.store=broken
 check half $'100 0 0\n100 0 0'
 # A folder that cannot be created ends both, with the name of the rank.
 expect 1 launch 1 "${distill[@]}" run.dir=none teacher.store=store : -n 1 "${distill[@]}" run.dir=none teacher.store=/dev/null/store
