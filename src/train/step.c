@@ -39,7 +39,8 @@ struct ctkd__training_step {
     struct ctkd__gradient_sum *ranks;  /* NULL: one rank */
     size_t n_theta;                    /* parameters of the temperature that this stage trains */
     struct ctkd__step_teacher teacher; /* with a teacher */
-    int row_labels, row_kd, row_sgd, row_ranks; /* of the profile */
+    int row_labels, row_kd, row_sgd;   /* of the profile */
+    int row_exchanges[CTKD__TOPICS];   /* likewise, with several ranks */
 };
 
 static bool in_initial(const struct ctkd__training_step *d)
@@ -140,6 +141,17 @@ static ctkd_status check_classes(const struct ctkd__step_args *args, ctkd_error 
     return CTKD_OK;
 }
 
+static void add_exchange_rows(struct ctkd__training_step *d)
+{
+    static const char *const names[] = { [CTKD__TOPIC_OTHER] = "of methods",
+                                         [CTKD__TOPIC_GRADIENTS] = "gradients",
+                                         [CTKD__TOPIC_NORMS] = "batch norms",
+                                         [CTKD__TOPIC_LOGITS] = "logits" };
+    for (int t = 0; t < CTKD__TOPICS; t++)
+        d->row_exchanges[t] =
+            ctkd__profile_row(d->args.profile, "ranks", "exchange", names[t], "waited for", 0);
+}
+
 ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__training_step **out,
                               ctkd_error *err)
 {
@@ -175,9 +187,7 @@ ctkd_status ctkd__step_create(const struct ctkd__step_args *args, struct ctkd__t
         ctkd__profile_row(args->profile, "losses", "loss", "cross-entropy", "libctkd", 0);
     d->row_kd = ctkd__profile_row(args->profile, "losses", "loss", "kd", "libctkd", 0);
     d->row_sgd = ctkd__profile_row(args->profile, "student", "sgd", "all parameters", "own", 0);
-    if (args->dist)
-        d->row_ranks = ctkd__profile_row(args->profile, "student", "gradients of other ranks",
-                                         "all parameters", "waited for", 0);
+    add_exchange_rows(d);
     *out = d;
     return CTKD_OK;
 }
@@ -463,12 +473,7 @@ static ctkd_status finish_sum(struct ctkd__training_step *d, struct ctkd__step_p
                               ctkd_error *err)
 {
     ctkd__step_teacher_look_ahead(&d->teacher, position);
-    const uint64_t start = d->args.profile ? ctkd__clock_ns() : 0;
-    const ctkd_status status = ctkd__gradient_sum_finish(d->ranks, err);
-    if (d->args.profile)
-        ctkd__profile_add_all(d->args.profile, d->row_ranks, ctkd__clock_ns() - start,
-                              position.batch->n);
-    return status;
+    return ctkd__gradient_sum_finish(d->ranks, err);
 }
 
 /* Forward passes, losses and gradients of one view. Moves no parameter. */
@@ -662,13 +667,30 @@ ctkd_status ctkd__step_begin(const struct ctkd__training_step *d, uint64_t epoch
     return CTKD_OK;
 }
 
+/* For how many seconds the rank has waited for exchanges so far. */
+static double waited_for(const struct ctkd__training_step *d, int topic)
+{
+    return ctkd__dist_topic_counts(d->args.dist, (enum ctkd__dist_topic)topic).waited;
+}
+
 ctkd_status ctkd__step_gradients(struct ctkd__training_step *d, const struct ctkd__batch *batch,
                                  uint64_t epoch, double lr_factor, struct ctkd__step_report *report,
                                  ctkd_error *err)
 {
     const struct ctkd__step_position position = { epoch, d->args.state->epoch_step + 1, batch, 0 };
-    const ctkd_status status = ctkd__step_begin(d, epoch, lr_factor, report, err);
-    return status == CTKD_OK ? make_gradients(d, position, report, err) : status;
+    double waited[CTKD__TOPICS];
+    for (int t = 0; t < CTKD__TOPICS; t++)
+        waited[t] = waited_for(d, t);
+    ctkd_status status = ctkd__step_begin(d, epoch, lr_factor, report, err);
+    if (status == CTKD_OK)
+        status = make_gradients(d, position, report, err);
+    for (int t = 0; t < CTKD__TOPICS && d->args.profile; t++) {
+        const double seconds = waited_for(d, t) - waited[t];
+        if (seconds > 0)
+            ctkd__profile_add_all(d->args.profile, d->row_exchanges[t], (uint64_t)(1e9 * seconds),
+                                  batch->n);
+    }
+    return status;
 }
 
 void ctkd__step_update(struct ctkd__training_step *d, size_t n, double lr_factor)

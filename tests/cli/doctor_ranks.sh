@@ -145,8 +145,13 @@ expect 1 launch 1 "$ctkd" doctor $small : -n 1 "$ctkd" doctor $small optimizer.l
 [ "$(grep -c "rank 1 on $host: optimizer.lr: found '0.2" stderr)" -eq 1 ] || fail "ranks that differ"
 
 # A run tells a problem of its first step once: the second rank has no directory to note it in.
-expect 0 launch 2 "$ctkd" distill $distil train.max_steps=1 train.epochs=1 method.ce_weight=1e-6 run.dir=noted
+expect 0 launch 2 "$ctkd" distill $distil train.max_steps=1 train.epochs=1 method.ce_weight=1e-6 train.profile=true run.dir=noted
 [ "$(grep -c 'the cross-entropy term has almost no influence' stderr)" -eq 1 ] || fail "a note of two ranks: expected it once"
+
+# Its profile has a row for each kind of exchange.
+for what in gradients "batch norms" logits; do
+    [ "$(grep -Ec "^ranks $what +exchange +waited for +1\.0 +[0-9.]+ " stderr)" -eq 1 ] || fail "profile: no $what: $(cat stderr)"
+done
 
 # Its log tells how the ranks worked, and what doctor has counted in a step.
 python3 - two.json noted/log.jsonl <<'PY'

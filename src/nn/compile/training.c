@@ -325,11 +325,20 @@ size_t ctkd__training_bytes(const struct ctkd__training *t)
 
 /* --- running */
 
+/* For the profile, in which exchanges have rows of their own. The counts stand still while a worker
+   reads them: the main thread exchanges only between two meetings of all. */
+static double waited_for_ranks(const struct ctkd__training *t)
+{
+    return t->lowering.profile ? ctkd__dist_topic_counts(t->config.dist, CTKD__TOPIC_NORMS).waited
+                               : 0;
+}
+
 static void run_op(struct ctkd__training *t, int i, size_t worker, bool backward)
 {
     const struct ctkd__worker_view v = ctkd__view_of_worker(t, &t->lowering.ops[i], worker);
     struct ctkd__profile *const profile = t->lowering.profile;
     const uint64_t start = profile ? ctkd__clock_ns() : 0;
+    const double waited = waited_for_ranks(t);
     const size_t slices = ctkd__worker_slices(t);
     void (*const pass)(const struct ctkd__worker_view *) =
         backward ? v.op->def->backward : v.op->def->forward;
@@ -339,8 +348,11 @@ static void run_op(struct ctkd__training *t, int i, size_t worker, bool backward
         const struct ctkd__worker_view slice = ctkd__view_of_slice(&v, s);
         pass(&slice);
     }
-    if (profile && !v.op->conv[CTKD__CONV_BACKWARD_WEIGHTS]) /* convolutions time themselves */
-        ctkd__profile_add(profile, v.op->rows[backward], worker, ctkd__clock_ns() - start, v.n);
+    if (!profile || v.op->conv[CTKD__CONV_BACKWARD_WEIGHTS]) /* convolutions time themselves */
+        return;
+    const double own = 1e-9 * (double)(ctkd__clock_ns() - start) - (waited_for_ranks(t) - waited);
+    ctkd__profile_add(profile, v.op->rows[backward], worker, own > 0 ? (uint64_t)(1e9 * own) : 0,
+                      v.n);
 }
 
 static void forward_worker(void *context, size_t worker)
