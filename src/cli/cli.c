@@ -23,9 +23,15 @@ int ctkd__cli_failed(const ctkd_error *err)
     return err->status == CTKD_EINTERRUPTED ? CTKD__EXIT_INTERRUPTED : CTKD__EXIT_FAILED;
 }
 
+int ctkd__cli_misuse_status(const ctkd_error *err)
+{
+    return err->status == CTKD_EIO || err->status == CTKD_ENOMEM ? CTKD__EXIT_FAILED
+                                                                 : CTKD__EXIT_USAGE;
+}
+
 int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err)
 {
-    if (err->status == CTKD_EIO || err->status == CTKD_ENOMEM)
+    if (ctkd__cli_misuse_status(err) == CTKD__EXIT_FAILED)
         return ctkd__cli_failed(err);
     ctkd__say(stderr, "ctkd %s: %s", command->name, err->message);
     return CTKD__EXIT_USAGE;

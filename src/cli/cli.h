@@ -81,6 +81,8 @@ int ctkd__cli_failed(const ctkd_error *err);
 /* The same for a mistake on the command line or in a configuration: the exit status is 2, unless a
    file could not be read or memory ran out. */
 int ctkd__cli_misused(const struct ctkd__command *command, const ctkd_error *err);
+/* The exit status alone. */
+int ctkd__cli_misuse_status(const ctkd_error *err);
 
 /* From now on only failures are printed and no notes, which another rank prints. */
 void ctkd__cli_mute(void);

@@ -286,7 +286,7 @@ static int examine_ranks(const struct ctkd__command *command, const struct ctkd_
     else
         status = configure(line, arguments, config, &err);
     if (ctkd__dist_agree(*dist, status, &err) != CTKD_OK)
-        return ctkd__dist_rank(*dist) == 0 ? ctkd__cli_misused(command, &err) : CTKD__EXIT_USAGE;
+        return ctkd__ranks_misused(*dist, command, &err);
     if (!*dist && config->train.mpi == CTKD__MPI_YES && !ctkd__ranks_meet(true, dist, &ended))
         return ended;
     return examine_run(line, config, *dist);

@@ -257,7 +257,7 @@ static int configure_and_evaluate(const struct ctkd__command *command, int argc,
     if (status == CTKD_OK && tells)
         status = tell(&line, &e, &err);
     if (status != CTKD_OK && misused) /* all ranks know of it: one prints it */
-        ended = tells ? ctkd__cli_misused(command, &err) : CTKD__EXIT_USAGE;
+        ended = ctkd__ranks_misused(dist, command, &err);
     else if (status != CTKD_OK)
         ended = ctkd__ranks_failed(dist, &err);
     ctkd__metrics_free(&e.metrics);

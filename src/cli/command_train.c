@@ -271,8 +271,7 @@ static int configure_and_train(const struct ctkd__command *command, bool distil,
         status = ctkd__fail(&err, CTKD_EINVAL, "--dry-run: found %zu ranks, expected one process",
                             ctkd__dist_size(dist));
     if (ctkd__dist_agree(dist, status, &err) != CTKD_OK)
-        return leave_together(dist, ctkd__dist_rank(dist) == 0 ? ctkd__cli_misused(command, &err)
-                                                               : CTKD__EXIT_USAGE);
+        return leave_together(dist, ctkd__ranks_misused(dist, command, &err));
     if (!dist && config->train.mpi == CTKD__MPI_YES && !ctkd__ranks_meet(true, &dist, &ended))
         return ended;
     return run_ranks(command, &request, config, dist);

@@ -41,3 +41,10 @@ int ctkd__ranks_failed(struct ctkd__dist *dist, const ctkd_error *err)
     ctkd__dist_abort(dist, status);
     return status;
 }
+
+int ctkd__ranks_misused(struct ctkd__dist *dist, const struct ctkd__command *command,
+                        const ctkd_error *err)
+{
+    return ctkd__dist_rank(dist) == 0 ? ctkd__cli_misused(command, err)
+                                      : ctkd__cli_misuse_status(err);
+}

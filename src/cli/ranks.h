@@ -4,6 +4,8 @@
 
 #include "dist/dist.h"
 
+struct ctkd__command;
+
 /* Connects to the other ranks if a launcher has started several, or if `always` (train.mpi=yes),
    and divides the cores among those of one machine. From then on only rank 0 prints notes. False:
    it failed, and *status is the exit status. */
@@ -17,5 +19,9 @@ bool ctkd__ranks_meet(bool always, struct ctkd__dist **out, int *status);
  * process it is ctkd__cli_failed.
  */
 int ctkd__ranks_failed(struct ctkd__dist *dist, const ctkd_error *err);
+
+/* The same for a mistake in the command line that all ranks know of: the first one prints it. */
+int ctkd__ranks_misused(struct ctkd__dist *dist, const struct ctkd__command *command,
+                        const ctkd_error *err);
 
 #endif

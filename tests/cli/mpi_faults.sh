@@ -246,5 +246,7 @@ evaluates 1 "nowhere" nowhere
 evaluates 2 ".*nonsense" whole nonsense=1
 expect 2 launch 2 $run run.dir=refused nonsense=1
 [ "$(grep -c 'nonsense' stderr)" -eq 1 ] || fail "a mistake on the command line: expected it once"
+expect 1 launch 2 "$ctkd" train nowhere.yaml
+[ "$(grep -c 'nowhere.yaml' stderr)" -eq 1 ] || fail "no CONFIG: expected it once"
 expect 2 launch 2 "$ctkd" models
 grep -Eq '^ctkd models: found 2 processes that a launcher \(mpirun, srun\) has started, expected one; if this is the only one, unset (OMPI_COMM_WORLD_SIZE|PMI_SIZE)$' stderr || fail "models on two ranks"
