@@ -405,6 +405,58 @@ static void show(void *context, const struct ctkd__sweep_run *run)
     }
 }
 
+static void show_mean(const struct arm *arm, const struct ctkd__compared_arm *values)
+{
+    const struct ctkd__spread spread = ctkd__spread(values->values, values->n);
+    if (spread.n > 1)
+        ctkd__say(stderr, "%-16s %6.2f +- %.2f over %zu runs", arm->name, spread.mean,
+                  spread.deviation, spread.n);
+    else
+        ctkd__say(stderr, "%-16s %6.2f of one run", arm->name, spread.mean);
+}
+
+/* Prints the row of an arm, below a line that says which epoch counts where *choice is another one.
+   Runs of an earlier sweep that lie beside these may not fit: the sweep has done its work then. */
+static void show_arm(const struct sweep_request *r, const struct arm *arm, const char **choice)
+{
+    char path[1024 + NAME_BYTES];
+    struct ctkd__arm runs;
+    struct ctkd__compared_arm values;
+    ctkd_error why = { 0 };
+    snprintf(path, sizeof path, "%s/%s", r->dir, arm->name);
+    if (ctkd__arm_read(path, "test_top1", CTKD__ARM_AUTO, &runs, &why) != CTKD_OK) {
+        ctkd__say(stderr, "note: no mean of %s: %s", arm->name, why.message);
+        return;
+    }
+    const char *const counts = ctkd__arm_choice_text(runs.choice);
+    if (!*choice || strcmp(*choice, counts) != 0)
+        ctkd__say(stderr, "test top-1 in %%, %s:", counts);
+    *choice = counts;
+    if (ctkd__arm_describe(&runs, &values, &why) == CTKD_OK)
+        show_mean(arm, &values);
+    else
+        ctkd__say(stderr, "note: no mean of %s: %s", arm->name, why.message);
+    ctkd__arm_describe_free(&values);
+    ctkd__arm_free(&runs);
+}
+
+/* The end of a sweep: the means of its arms, and the command that compares them. */
+static void show_arms(const struct sweep_request *r)
+{
+    const char *choice = NULL;
+    for (size_t i = 0; i < r->n_arms; i++)
+        show_arm(r, &r->arms[i], &choice);
+    if (r->n_arms < 2)
+        return;
+    fputs("whether they differ: ctkd compare", stderr);
+    for (size_t i = 0; i < r->n_arms; i++) {
+        char path[1024 + NAME_BYTES], word[4 * sizeof path];
+        snprintf(path, sizeof path, "%s/%s", r->dir, r->arms[i].name);
+        fprintf(stderr, " %s", ctkd__text_shell(path, word, sizeof word));
+    }
+    fputc('\n', stderr);
+}
+
 static ctkd_status execute(const struct sweep_request *r, struct ctkd__sweep *sweep,
                            ctkd_error *err)
 {
@@ -430,6 +482,8 @@ static ctkd_status execute(const struct sweep_request *r, struct ctkd__sweep *sw
     if (!status && stopped)
         return ctkd__fail(err, CTKD_EINTERRUPTED, "%zu of %zu runs were stopped before their end",
                           stopped, sweep->count);
+    if (status == CTKD_OK)
+        show_arms(r);
     return status;
 }
 
@@ -489,7 +543,8 @@ const struct ctkd__command ctkd__command_sweep = {
                "--jobs divides the cores among the runs that go side by side, and the CPUs that a "
                "container or a batch system grants, if these are fewer.\n\n"
                "Finished runs are skipped, stopped and killed ones resumed, so that the same "
-               "command completes a sweep, bit for bit. SIGINT and SIGTERM stop and save all runs. "
+               "command completes a sweep, bit for bit, and ends with the mean of each arm. SIGINT "
+               "and SIGTERM stop and save all runs. "
                "A run that fails does not stop the others. The output of --print is for GNU "
                "parallel or a job array.\n\n"
                "Exit status: 0 all runs are finished; 1 a run failed; 75 a run stopped early; 130 "

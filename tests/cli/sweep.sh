@@ -49,7 +49,21 @@ expect 0 "$ctkd" sweep d.yaml e.yaml --dir shared --print
     fail "of base files: $(cat stdout)"
 # Once more: nothing is left to do.
 expect 0 "$ctkd" sweep base.yaml "${arms[@]}" --seeds 1..2 --dir whole
-[ "$(cat stderr)" = "4 of 4 runs are finished already" ] || fail "$(cat stderr)"
+{
+    echo "4 of 4 runs are finished already"
+    echo "test top-1 in %, last epoch:"
+    for arm in labels "k d"; do
+        cat "whole/$arm"/seed-?/log.jsonl | sed -n '/"epoch": 3,/s/.*"test_top1": \([0-9.]*\),.*/\1/p' |
+            awk -v arm="$arm" '{ v[NR] = $1 } END { d = v[1] - v[2]; printf "%-16s %6.2f +- %.2f over 2 runs\n", arm, (v[1] + v[2]) / 2, sqrt(d * d / 2) }'
+    done
+    echo "whether they differ: ctkd compare whole/labels 'whole/k d'"
+} >finished
+cmp finished stderr || fail "$(cat stderr)"
+# What lies beside the runs of a sweep and does not fit them is no fault of it.
+cp -r whole/labels/seed-1 whole/labels/copy
+expect 0 "$ctkd" sweep base.yaml --arm labels --seeds 1..2 --dir whole
+grep -q '^note: no mean of labels: .* have the same train.seed 1, ' stderr || fail "$(cat stderr)"
+rm -r whole/labels/copy
 
 # Killed three times, by signals that are caught and not, and started again: the same files.
 cores=$(nproc)
