@@ -146,6 +146,7 @@ static const struct photographs {
     { "crd", "crd", CTKD_TEMPERATURE_FIXED, 1, 1, { 0.8, 0.8 }, 4, 0.1, 256, 32, 120 },
     { "srrl", "srrl", CTKD_TEMPERATURE_FIXED, 1, 1, { 1, 1 }, 4, 0.1, 256, 32, 120 },
     { "at", "at", CTKD_TEMPERATURE_FIXED, 1, 1, { 1000, 1000 }, 4, 0.1, 256, 32, 120 },
+    { "rkd", "rkd", CTKD_TEMPERATURE_FIXED, 1, 1, { 1, 1 }, 4, 0.1, 256, 32, 120 },
     { "reviewkd", "reviewkd", CTKD_TEMPERATURE_FIXED, 1, 1, { 1, 8 }, 4, 0.1, 256, 32, 120 },
     { "ofd", "ofd", CTKD_TEMPERATURE_FIXED, 1, 1, { 1e-3, 1e-4 }, 4, 0.1, 256, 32, 120 },
     { "kd-mdistiller", "none", CTKD_TEMPERATURE_FIXED, 0.5, 0.5, { 0, 0 }, 1, 0.2, 512, 64, 100 },
