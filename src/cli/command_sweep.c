@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/dry_run.h"
@@ -461,6 +462,7 @@ static ctkd_status execute(const struct sweep_request *r, struct ctkd__sweep *sw
                            ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
+    int lock = -1;
     for (size_t i = 0; i < r->n_arms && !status; i++) {
         char folder[1024];
         snprintf(folder, sizeof folder, "%s/%s", r->dir, r->arms[i].name);
@@ -474,7 +476,11 @@ static ctkd_status execute(const struct sweep_request *r, struct ctkd__sweep *sw
     sweep->changed = show;
     sweep->context = sweep;
     if (!status)
+        status = ctkd__sweep_mark(r->dir, &lock, err); /* for `ctkd watch` */
+    if (!status)
         status = ctkd__sweep_execute(sweep, err);
+    if (lock >= 0)
+        close(lock);
     const size_t failed = count_in(sweep, CTKD__SWEEP_FAILED);
     const size_t stopped = count_in(sweep, CTKD__SWEEP_STOPPED);
     if (!status && failed)

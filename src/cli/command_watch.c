@@ -28,9 +28,10 @@ const struct ctkd__command ctkd__command_watch = {
     .summary = "show runs while they train",
     .details = "Each RUN is a run directory, or a folder of runs such as that of a sweep. Loss, "
                "accuracies and temperature are drawn as small curves and refreshed every second, "
-               "until all runs have ended or were stopped, or you type q. The runs are not "
-               "disturbed. Without a "
-               "terminal, each new epoch is printed as a line of text.",
+               "until all runs have ended or were stopped, or you type q; the folder of a sweep is "
+               "watched until the sweep ends. The runs are not disturbed. Where not all fit on the "
+               "terminal, those that train come first. Without a terminal, each new epoch is "
+               "printed as a line of text.",
     .names_min = 1,
     .names_max = PATHS_MAX,
     .run = run,

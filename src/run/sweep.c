@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -46,6 +47,33 @@ ctkd_status ctkd__sweep_finished(const struct ctkd__sweep_run *run, bool *finish
     *finished = status == CTKD_OK;
     ctkd__arm_free(&arm);
     return status;
+}
+
+/* --- what is under way */
+
+static int open_mark(const char *dir, int flags)
+{
+    char path[1100];
+    snprintf(path, sizeof path, "%s/sweep.lock", dir);
+    return open(path, O_RDWR | O_CLOEXEC | flags, 0666);
+}
+
+ctkd_status ctkd__sweep_mark(const char *dir, int *lock, ctkd_error *err)
+{
+    *lock = open_mark(dir, O_CREAT);
+    if (*lock < 0 || flock(*lock, LOCK_SH) != 0)
+        return ctkd__fail(err, CTKD_EIO, "cannot lock %s/sweep.lock: %s", dir, strerror(errno));
+    return CTKD_OK;
+}
+
+bool ctkd__sweep_under_way(const char *dir)
+{
+    const int file = open_mark(dir, 0);
+    if (file < 0)
+        return false;
+    const bool held = flock(file, LOCK_EX | LOCK_NB) != 0;
+    close(file);
+    return held;
 }
 
 /* --- cores */

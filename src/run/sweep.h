@@ -7,6 +7,7 @@
 #define CTKD_RUN_SWEEP_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "config/config.h"
@@ -50,5 +51,11 @@ ctkd_status ctkd__sweep_finished(const struct ctkd__sweep_run *run, bool *finish
    CTKD_EIO: a process cannot be started. On return every process has ended. Runs that fail are only
    marked. */
 ctkd_status ctkd__sweep_execute(struct ctkd__sweep *sweep, ctkd_error *err);
+
+/* Marks a folder as that of a sweep under way until *lock, a file descriptor, is closed or the
+   process ends. Several sweeps may share a folder. CTKD_EIO. */
+ctkd_status ctkd__sweep_mark(const char *dir, int *lock, ctkd_error *err);
+/* Whether a process runs a sweep in this folder: more runs may begin there. */
+bool ctkd__sweep_under_way(const char *dir);
 
 #endif

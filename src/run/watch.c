@@ -14,6 +14,7 @@
 
 #include "config/run_config.h"
 #include "run/run.h"
+#include "run/sweep.h"
 #include "util/error.h"
 #include "util/run_files.h"
 
@@ -219,12 +220,23 @@ static void read_run(struct watched_run *run)
     }
 }
 
+/* Whether more runs may begin in a folder: that of a sweep, or of one of its arms. */
+static bool grows(const char *path)
+{
+    char above[1100];
+    snprintf(above, sizeof above, "%s/..", path);
+    return !ctkd__run_file_exists(path, CTKD__RUN_CONFIG) &&
+           (ctkd__sweep_under_way(path) || ctkd__sweep_under_way(above));
+}
+
 /* Reads all runs again, and new ones. True: all have ended. */
 static bool update(struct watched *w, const char *const *paths, size_t count)
 {
     bool ended = true;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        ended = ended && !grows(paths[i]); /* first, for then no run begins that is not found */
         find_runs(w, paths[i], FOLDER_DEPTH);
+    }
     for (size_t i = 0; i < w->count; i++) {
         read_run(&w->runs[i]);
         ended = ended && w->runs[i].ended;
@@ -277,13 +289,27 @@ static void draw_run(const struct watched_run *run, int *y, bool curves, bool ut
     *y += curves;
 }
 
+/* Where not all runs fit, those that train come first. */
 static void draw(const struct watched *w, bool utf8)
 {
+    const int room = LINES - 1;
+    const bool fit = (int)w->count <= room, curves = (int)w->count * 5 <= room;
+    char text[128] = "q stops watching; the runs continue";
+    size_t shown = 0;
     int y = 0;
     erase();
-    for (size_t i = 0; i < w->count && y < LINES - 1; i++)
-        draw_run(&w->runs[i], &y, (int)w->count * 5 <= LINES - 1, utf8);
-    mvaddnstr(LINES - 1, 0, "q stops watching; the runs continue", COLS);
+    for (int ended = 0; ended <= 1; ended++)
+        for (size_t i = 0; i < w->count && y < room; i++)
+            if (fit ? !ended : w->runs[i].ended == ended) {
+                draw_run(&w->runs[i], &y, curves, utf8);
+                shown++;
+            }
+    if (w->count == 0)
+        mvaddnstr(0, 0, "no run has begun yet", COLS);
+    if (shown < w->count)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "; not shown: %zu",
+                 w->count - shown);
+    mvaddnstr(room, 0, text, COLS);
     refresh();
 }
 
@@ -339,7 +365,7 @@ ctkd_status ctkd__watch(const char *const *paths, size_t count, const volatile s
     for (size_t i = 0; i < count; i++) {
         const size_t before = w->count;
         find_runs(w, paths[i], FOLDER_DEPTH);
-        if (w->count > before)
+        if (w->count > before || grows(paths[i]))
             continue;
         free(w);
         return ctkd__fail(err, CTKD_EIO,

@@ -12,7 +12,7 @@
 
 #include "report/curves.h"
 
-enum { CTKD__WATCH_RUNS_MAX = 64 };
+enum { CTKD__WATCH_RUNS_MAX = 1000 };
 
 /* A run in one line: "runs/x  epoch 12/240  loss 1.2300  train 40.10 %  test 41.50 %  tau 3.92". */
 const char *ctkd__watch_line(const struct ctkd__curves *curves, size_t epochs, char *text,
@@ -27,7 +27,7 @@ bool ctkd__watch_row(const struct ctkd__curves *curves, const char *key, size_t 
 
 /*
  * Follows runs, and the runs in folders (an arm, a sweep), until all have ended or their processes
- * have died, *stop is set (it may be NULL), or q is typed. On a terminal ncurses redraws the screen
+ * have died and no sweep is under way that may begin others, *stop is set (it may be NULL), or q is typed. On a terminal ncurses redraws the screen
  * every second; elsewhere each new epoch is written to `out` as a plain line. CTKD_EIO: a path is
  * no run and holds none.
  */

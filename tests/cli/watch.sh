@@ -51,7 +51,50 @@ if command -v script >program; then
     TERM=xterm LC_ALL=C.UTF-8 COLUMNS=80 LINES=24 script -qec "'$ctkd' watch runs" /dev/null </dev/null >screen ||
         fail "watch on a terminal ends with $?"
     grep -q 'test top-1' screen && grep -q 'q stops watching' screen || fail "the picture: $(cat screen)"
+    # Where there is no room for all, the one that trains is shown; q ends the picture.
+    exec 9<>runs/arm/seed-1/run.lock
+    flock 9
+    rm runs/arm/seed-1/summary.json
+    (sleep 1 && printf q) | TERM=xterm LC_ALL=C.UTF-8 COLUMNS=80 LINES=2 timeout 60 script -qec "'$ctkd' watch runs 9>&-" /dev/null >screen ||
+        fail "watch on a small terminal ends with $?"
+    grep -q 'q stops watching; the runs continue; not shown: 1' screen && grep -q 'runs/arm/seed-1  no finished epoch yet' screen &&
+        ! grep -q 'top-1' screen || fail "a small terminal: $(cat screen)"
+    exec 9>&-
 fi
+
+# A sweep is watched to its end: also while none of its runs is under way, and before the first has begun.
+cat >base.yaml <<YAML
+data: { set: "mnist:$folder/data" }
+student: { network: resnet8 }
+train: { threads: 1, batch: 16, epochs: 1 }
+YAML
+mkdir -p swept/arm
+exec 8>swept/sweep.lock # as a sweep holds it
+flock -s 8
+: >lines
+"$ctkd" watch swept >lines 8>&- &
+watcher=$!
+"$ctkd" watch swept/arm >lines.arm 8>&- &
+of_arm=$!
+for seed in 1 2; do
+    expect 0 "$ctkd" train base.yaml train.seed=$seed run.dir=swept/arm/seed-$seed
+    for ((i = 0; i < 100 && $(wc -l <lines) < seed; i++)); do sleep 0.1; done
+    sleep 0.7 # longer than watch waits between two looks
+    kill -0 "$watcher" && kill -0 "$of_arm" || fail "watch ended before the sweep"
+done
+expect 0 timeout 20 "$ctkd" watch swept/arm/seed-1 # a run by itself ends by itself
+exec 8>&-
+wait "$watcher" && wait "$of_arm" || fail "watch of a sweep ends with $?"
+[ "$(grep -c ' epoch 1/1 ' lines)" = 2 ] && cmp <(sort lines) <(sort lines.arm) || fail "a sweep: $(cat lines)"
+"$ctkd" sweep base.yaml --arm arm --seeds 1..3 --dir going >/dev/null 2>&1 </dev/null &
+sweep=$!
+for ((i = 0; i < 600; i++)); do
+    [ ! -e going/arm/seed-1/config.yaml ] || break
+    sleep 0.05
+done
+expect 0 timeout 120 "$ctkd" watch going
+wait "$sweep" || fail "the sweep ended with $?"
+[ "$(grep -c '^going/arm/seed-[123]  epoch 1/1 ' stdout)" = 3 ] || fail "a real sweep: $(cat stdout)"
 
 mkdir empty
 expect_error 1 "ctkd: empty: found no run, expected a run directory or a folder of them" "$ctkd" watch empty
