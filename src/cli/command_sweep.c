@@ -449,13 +449,16 @@ static void show_arms(const struct sweep_request *r)
         show_arm(r, &r->arms[i], &choice);
     if (r->n_arms < 2)
         return;
-    fputs("whether they differ: ctkd compare", stderr);
-    for (size_t i = 0; i < r->n_arms; i++) {
+    char command[8192] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < r->n_arms && used < sizeof command; i++) {
         char path[1024 + NAME_BYTES], word[4 * sizeof path];
         snprintf(path, sizeof path, "%s/%s", r->dir, r->arms[i].name);
-        fprintf(stderr, " %s", ctkd__text_shell(path, word, sizeof word));
+        used += (size_t)snprintf(command + used, sizeof command - used, " %s",
+                                 ctkd__text_shell(path, word, sizeof word));
     }
-    fputc('\n', stderr);
+    if (used < sizeof command) /* a cut command would compare others */
+        ctkd__say(stderr, "whether they differ: ctkd compare%s", command);
 }
 
 static ctkd_status execute(const struct sweep_request *r, struct ctkd__sweep *sweep,
