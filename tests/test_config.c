@@ -358,6 +358,8 @@ static void names_of_networks_for_photographs_are_torchvisions(void **state)
     (void)state;
     static const char *const names[][2] = { { "ResNet18", "resnet18" },
                                             { "ResNet34", "resnet34" },
+                                            { "ResNet18Double", "resnet18" },
+                                            { "resnet34x4", "resnet34" },
                                             { "wrn_50_2", "wide_resnet50_2" },
                                             { "MobileNetV2_Imagenet", "mobilenet_v2" },
                                             { "ShuffleV2_Imagenet", "shufflenet_v2_x1_0" },

@@ -114,6 +114,8 @@ static int show(const struct ctkd__line *line, bool verify)
     for (size_t i = 0; i < folder.count && status == CTKD_OK; i++)
         if (!folder.entries[i].leftover)
             status = show_file(folder.entries[i].path, &totals, &err);
+    if (status == CTKD_OK && folder.count == 0)
+        ctkd__say(stderr, "note: %s holds no file of a store", ctkd__line_name(line, 0));
     ctkd__logit_folder_free(&folder);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);

@@ -36,6 +36,8 @@ const char *ctkd__published_network(const char *name)
     static const char *const names[][2] = {
         { "ResNet18", "resnet18" },
         { "ResNet34", "resnet34" },
+        { "ResNet18Double", "resnet18" }, /* their factors of the width are overwritten by 1 */
+        { "resnet34x4", "resnet34" },
         { "wrn_50_2", "wide_resnet50_2" },
         { "MobileNetV2_Imagenet", "mobilenet_v2" },
         { "ShuffleV2_Imagenet", "shufflenet_v2_x1_0" },

@@ -190,6 +190,9 @@ grep -q '^in use, stays: full/' stdout && [ "$(ls full | wc -l)" = 1 ] || fail "
 expect 0 "$ctkd" teacher-store prune full --gigabytes 0
 [ "$(ls full | wc -l)" = 0 ] || fail "prune: $(ls full)"
 
+expect 0 "$ctkd" teacher-store info full
+[ ! -s stdout ] && [ "$(cat stderr)" = "note: full holds no file of a store" ] || fail "an empty folder: $(cat stderr)"
+
 # A file of others stays, whatever it is called and however it is named.
 mkdir mixed
 echo notes >mixed/thesis.logits
