@@ -18,7 +18,8 @@ static const char head[] =
     "max-width:62rem;margin:2rem auto;padding:0 1rem}\n"
     "h1{font-size:1.6rem}h2{font-size:1.25rem;margin-top:2.5rem;border-bottom:1px solid "
     "var(--rule)}h3{font-size:1.05rem;margin-top:1.6rem}\n"
-    ".scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
+    ".scroll{overflow-x:auto}.tall{max-height:30rem;overflow-y:auto}\n"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
     "th,td{padding:.2rem .8rem .2rem 0;text-align:right;vertical-align:top;"
     "border-bottom:1px solid var(--rule)}\n"
     "th:first-child,td:first-child{text-align:left}th{color:var(--faint);font-weight:600}\n"
@@ -31,7 +32,8 @@ static const char head[] =
     ".wrong figure{margin:0;break-inside:avoid}.wrong img{width:6rem;height:6rem;"
     "object-fit:contain;image-rendering:pixelated;background:var(--soft)}\n"
     ".wrong figcaption{font-size:.85rem;overflow-wrap:anywhere}\n"
-    "@media print{body{max-width:none;margin:0}h2{break-after:avoid}tr,figure{break-inside:avoid}"
+    "@media print{.scroll{overflow:visible;max-height:none}body{max-width:none;margin:0}\n"
+    "h2{break-after:avoid}tr,figure{break-inside:avoid}"
     "}\n</style></head><body>\n";
 
 ctkd_status ctkd__page_entries_add(struct ctkd__page_entries *entries, const char *name,

@@ -4,7 +4,8 @@
 #include "report/page.h"
 #include "report/plot.h"
 
-enum { CONFUSIONS_SHOWN = 15, DIAGRAM = 220, MARGIN = 40 };
+/* CLASSES_SHOWN: more are scrolled on the screen; all are printed. */
+enum { CONFUSIONS_SHOWN = 15, CLASSES_SHOWN = 20, DIAGRAM = 220, MARGIN = 40 };
 
 static void write_class(const struct ctkd__page_run *run, size_t c, FILE *out)
 {
@@ -111,10 +112,10 @@ static void write_classes(const struct ctkd__page_run *run, FILE *out)
 {
     const struct ctkd__metrics *const m = &run->metrics;
     fprintf(out,
-            "<h3>Classes</h3>\n<details%s><summary>%zu classes</summary><div class=\"scroll\">"
+            "<h3>Classes</h3>\n<p class=\"note\">%zu classes</p>\n<div class=\"scroll%s\">\n"
             "<table><tr><th>class</th><th>images</th><th>precision</th><th>recall</th><th>F1</th>"
             "</tr>\n",
-            m->classes <= 20 ? " open" : "", m->classes);
+            m->classes, m->classes <= CLASSES_SHOWN ? "" : " tall");
     for (size_t c = 0; c < m->classes; c++) {
         fputs("<tr><td>", out);
         write_class(run, c, out);
@@ -124,7 +125,7 @@ static void write_classes(const struct ctkd__page_run *run, FILE *out)
         write_percent(m->by_class[c].f1, out);
         fputs("</tr>\n", out);
     }
-    fputs("</table></div></details>\n", out);
+    fputs("</table></div>\n", out);
 }
 
 static void write_wrong(const struct ctkd__page_run *run, FILE *out)

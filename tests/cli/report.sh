@@ -118,6 +118,14 @@ expect 0 "$ctkd" report elsewhere data.set=mnist:data-elsewhere -o found.html
 expect 0 "$ctkd" report elsewhere --no-evaluation -o plain.html
 [ ! -s stderr ] && ! grep -q Reliability plain.html || fail "a page without evaluation"
 
+# Many classes scroll on the screen, and none is hidden in print.
+# shellcheck disable=SC2086
+expect 0 "$ctkd" train ${small/mnist:data/mnist:data-elsewhere} data.classes=30 run.dir=many
+expect 0 "$ctkd" report many -o many.html
+page_has many.html '30 classes' || fail "a page of many classes"
+grep -q '<div class="scroll tall">' many.html && ! grep -q '<details' many.html && ! grep -q '<div class="scroll tall">' found.html &&
+    grep -q '^@media print{.scroll{overflow:visible;max-height:none}' many.html || fail "many classes: $(grep -n scroll many.html)"
+
 expect_error 2 "ctkd report: found no -o FILE; usage: ctkd report RUN... -o FILE [key=value ...]" "$ctkd" report global
 expect 1 "$ctkd" report nowhere -o x.html
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e x.html ] || fail "no such run: $(cat stderr)"
