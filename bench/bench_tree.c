@@ -1,7 +1,7 @@
 /*
  * Seconds to open a data set of image files: by scanning its names and sorting them into classes,
  * and from the index that the first scan leaves.
- *     bench_tree PATH        a folder with train/CLASS/... or CLASS/...; file contents do not matter
+ *     bench_tree PATH        a folder of train/CLASS/... or CLASS/...; file contents do not matter
  * The index is kept in a folder of its own below $TMPDIR and removed at the end.
  */
 #include <stdio.h>

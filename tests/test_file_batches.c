@@ -287,7 +287,8 @@ static void the_same_bits_from_a_folder_and_its_archives(void **state)
     ctkd__dataset_close(dataset);
 }
 
-/* By the angle of its epoch and id, whoever decodes it; strong views have operations of their own. */
+/* By the angle of its epoch and id, whoever decodes it; strong views have operations of their
+   own. */
 static void training_views_are_rotated_about_their_centre(void **state)
 {
     (void)state;

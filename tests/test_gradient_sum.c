@@ -1,5 +1,5 @@
-/* The sum of gradients over ranks beside the backward pass: whatever the buckets, its bits are those
-   of the sum behind it. */
+/* The sum of gradients over ranks beside the backward pass: whatever the buckets, its bits are
+   those of the sum behind it. */
 #include "train/gradient_sum.h"
 
 #include <stdio.h>
@@ -82,7 +82,8 @@ static ctkd_status leave(struct ctkd__session *session, ctkd_error *err)
     return status;
 }
 
-/* The session's own step does not overlap (train.overlap=false): it would ask for the same reports. */
+/* The session's own step does not overlap (train.overlap=false): it would ask for the same
+   reports. */
 static void run_rank(struct ctkd__dist *dist, void *context)
 {
     struct job *const job = context;

@@ -20,8 +20,9 @@ enum { IMAGES = 16, RANKS_MAX = 4, CLASSES = DRAWN_CLASSES };
 struct drawn_case {
     const char *name; /* "smooth": a network of this file */
     size_t side;
-    /* Of gradients' norms, and of their projections on a random direction: these see every ReLU that
-       rounding has decided otherwise (1.1e-2 in resnet18 with sanitizers), relative to the norm. */
+    /* Of gradients' norms, and of their projections on a random direction: these see every ReLU
+       that rounding has decided otherwise (1.1e-2 in resnet18 with sanitizers), relative to the
+       norm. */
     double norm, projection;
 };
 

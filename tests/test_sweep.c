@@ -1,4 +1,5 @@
-/* What a sweep does with the processes of its runs. The linker puts __wrap_execv in place of execv. */
+/* What a sweep does with the processes of its runs. The linker puts __wrap_execv in place of
+   execv. */
 #include "run/sweep.h"
 
 #include <stdio.h>

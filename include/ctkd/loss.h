@@ -187,10 +187,11 @@ typedef struct ctkd_multiplier {
 } ctkd_multiplier;
 
 /**
- * A part of the batch, for a caller that divides one among processes. In each of them eval reads and
- * writes, of the maps and their gradients, only the rows of its part; the arrays have n rows all the
- * same. The loss, which every process gets, and the gradients have the bits that one evaluation of
- * all samples gives them; a parameter's gradient is that of the batch, in every process.
+ * A part of the batch, for a caller that divides one among processes. In each of them eval reads
+ * and writes, of the maps and their gradients, only the rows of its part; the arrays have n rows
+ * all the same. The loss, which every process gets, and the gradients have the bits that one
+ * evaluation of all samples gives them; a parameter's gradient is that of the batch, in every
+ * process.
  */
 typedef struct ctkd_part {
     size_t first, count; /**< samples first to first + count - 1; count may be 0 */

@@ -83,8 +83,8 @@ static ctkd_status report(const struct ctkd__evaluation *found, const struct ctk
     return CTKD_OK;
 }
 
-/* Tries all constants on a part of the test images, resized as usual, and evaluates the best of them
-   on all. */
+/* Tries all constants on a part of the test images, resized as usual, and evaluates the best of
+   them on all. */
 static ctkd_status evaluate_best(struct ctkd__evaluator *evaluator, struct ctkd__teacher *network,
                                  bool as_json, ctkd_error *err)
 {

@@ -264,8 +264,8 @@ static ctkd_status configure(struct ctkd__sweep_run *run, ctkd_error *err)
     return status ? status : ctkd__run_resolve(run->config, distil, err);
 }
 
-/* Runs of a sweep share the teacher's logits unless teacher.store is set, by a word, a CONFIG or its
-   base files: inserts the word "teacher.store=DIR/teacher-store" before those of the seed, the
+/* Runs of a sweep share the teacher's logits unless teacher.store is set, by a word, a CONFIG or
+   its base files: inserts the word "teacher.store=DIR/teacher-store" before those of the seed, the
    directory and --resume. */
 static ctkd_status share_teacher(const struct sweep_request *r, struct ctkd__sweep_run *run,
                                  ctkd_error *err)

@@ -33,8 +33,8 @@ struct ctkd__methods {
 ctkd_status ctkd__methods_resolve(const struct ctkd__config *config, struct ctkd__methods *out,
                                   ctkd_error *err);
 
-/* Whether it is the name of the loss that every distillation has, and whose options are keys of their
-   own (method.kd_weight, method.kd_form). */
+/* Whether it is the name of the loss that every distillation has, and whose options are keys of
+   their own (method.kd_weight, method.kd_form). */
 bool ctkd__methods_is_kd(const char *name);
 
 /* temperature.kind with `auto` resolved: fixed if the loss of some method grows without bound with

@@ -7,8 +7,8 @@
 /*
  * Reads a YAML file, or config.yaml of a run directory. If it is the config.yaml of a run, run.dir
  * becomes the directory in which it lies, and paths below the run.dir that it names (such as
- * train.choices, teacher.path, student.init and data.set) are moved with it. A configuration that was
- * resolved, of a run or by --dry-run, has all keys, and none of them counts as given.
+ * train.choices, teacher.path, student.init and data.set) are moved with it. A configuration that
+ * was resolved, of a run or by --dry-run, has all keys, and none of them counts as given.
  */
 ctkd_status ctkd__run_config_read(const char *path, struct ctkd__config *config, ctkd_error *err);
 

@@ -41,8 +41,8 @@ struct ctkd__loader_config {
        batch; the other places are not written. 0 parts: there is one loader, which has all
        images. */
     size_t parts, part, group;
-    /* A part has whole groups instead: an equal run of those of a full batch, and in a smaller batch
-       what there is of it. batch must be a multiple of parts x group. */
+    /* A part has whole groups instead: an equal run of those of a full batch, and in a smaller
+       batch what there is of it. batch must be a multiple of parts x group. */
     bool whole_groups;
     bool holds_two; /* the last two batches stay valid, not only the last one: for _peek */
     size_t readers; /* of files: threads that read ahead; 0: the default number */
@@ -109,11 +109,12 @@ void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t firs
    Fails only where a file cannot be read, with its name. Allocates nothing for images in memory. */
 CTKD_NODISCARD ctkd_status ctkd__loader_next(struct ctkd__loader *loader, struct ctkd__batch *batch,
                                              ctkd_error *err);
-/* Only with holds_two: what the next call of _next will give, or its failure, while the batch of the
-   last call stays valid. */
+/* Only with holds_two: what the next call of _next will give, or its failure, while the batch of
+   the last call stays valid. */
 CTKD_NODISCARD ctkd_status ctkd__loader_peek(struct ctkd__loader *loader, struct ctkd__batch *batch,
                                              ctkd_error *err);
-/* Nanoseconds that _next and _peek have waited for the background thread, or for files, since create. */
+/* Nanoseconds that _next and _peek have waited for the background thread, or for files, since
+   create. */
 uint64_t ctkd__loader_waited_ns(const struct ctkd__loader *loader);
 
 #endif

@@ -38,8 +38,8 @@ size_t ctkd__dist_size(const struct ctkd__dist *dist);
 const char *ctkd__dist_who(const struct ctkd__dist *dist, size_t rank);
 /* The implementation's and its library's name and version; "" in a run of one process. */
 const char *ctkd__dist_version(const struct ctkd__dist *dist);
-/* Whether two threads may exchange at once, each on a channel of its own; if not, all exchanges must
-   come from the main thread. True in a run of one process. */
+/* Whether two threads may exchange at once, each on a channel of its own; if not, all exchanges
+   must come from the main thread. True in a run of one process. */
 bool ctkd__dist_concurrent(const struct ctkd__dist *dist);
 /* The longest time that an exchange may take, after which it fails and names the ranks that did not
    answer; 0: no limit. */
@@ -97,7 +97,7 @@ struct ctkd__dist_counts ctkd__dist_counts(const struct ctkd__dist *dist,
 
 /* What is exchanged, for the counts. */
 enum ctkd__dist_topic {
-    CTKD__TOPIC_OTHER, /* control words, features that methods compare, terms of their losses, ... */
+    CTKD__TOPIC_OTHER, /* control words, features that methods compare, terms of losses, ... */
     CTKD__TOPIC_GRADIENTS,
     CTKD__TOPIC_NORMS,  /* sums of batch norms */
     CTKD__TOPIC_LOGITS, /* of student and teacher */

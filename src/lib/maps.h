@@ -16,8 +16,8 @@ static inline size_t ctkd__map_size(const ctkd_map *map)
 /**
  * The argument check that losses on features share.
  * @param group  maps come in groups of this many, at least one
- * @return CTKD_OK; CTKD_EINVAL: n is 0, or loss, maps or the x of one is NULL, or the part is none of
- * n samples; CTKD_ESHAPE: the number of maps is not a multiple of group, or a map has no values
+ * @return CTKD_OK; CTKD_EINVAL: n is 0, or loss, maps or the x of one is NULL, or the part is none
+ * of n samples; CTKD_ESHAPE: the number of maps is not a multiple of group, or a map has no values
  */
 CTKD_NODISCARD ctkd_status ctkd__maps_check(const ctkd_loss_args *a, size_t group);
 

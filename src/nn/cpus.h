@@ -5,8 +5,8 @@
 #include <sched.h>
 #include <stddef.h>
 
-/* Environment variable: this process has one of so many equal parts of the quota. A sweep sets it for
-   the runs that it starts side by side. */
+/* Environment variable: this process has one of so many equal parts of the quota. A sweep sets it
+   for the runs that it starts side by side. */
 #define CTKD__QUOTA_PARTS "CTKD_QUOTA_PARTS"
 
 /* The CPUs of the calling thread, as they were before a living team pinned it. */

@@ -59,8 +59,8 @@ static ctkd_status most_threads(const struct ctkd__engine *engine, size_t *threa
     return status;
 }
 
-/* Each thread owns as many slices as the others of its rank, each rank that shares a pass as many as
-   the others. */
+/* Each thread owns as many slices as the others of its rank, each rank that shares a pass as many
+   as the others. */
 static ctkd_status open_slices(const struct ctkd__engine_config *config,
                                struct ctkd__engine *engine, ctkd_error *err)
 {

@@ -26,15 +26,15 @@ struct ctkd__curves {
     size_t n_common; /* finished by every run */
 };
 
-/* A value at an epoch: for one run with the band that its log gives; for an arm the mean of the runs
-   that have finished this epoch, with their least and greatest. NaN: none. */
+/* A value at an epoch: for one run with the band that its log gives; for an arm the mean of the
+   runs that have finished this epoch, with their least and greatest. NaN: none. */
 struct ctkd__curve_point {
     double value, low, high;
 };
 
-/* Reads log.jsonl of a run, or of all runs in a folder that have finished an epoch. CTKD_EFORMAT: no
-   epoch is finished; CTKD_EIO: no log can be read. *out is freed by the caller, also after an error.
- */
+/* Reads log.jsonl of a run, or of all runs in a folder that have finished an epoch. CTKD_EFORMAT:
+   no epoch is finished; CTKD_EIO: no log can be read. *out is freed by the caller, also after an
+   error. */
 ctkd_status ctkd__curves_read(const char *path, struct ctkd__curves *out, ctkd_error *err);
 void ctkd__curves_free(struct ctkd__curves *curves);
 

@@ -145,7 +145,8 @@ static void see_epoch(const struct ctkd__json_rows *rows, size_t row, const char
         out->value = now;
 }
 
-/* Whether a run has ended: after its epochs, or with the evaluation that found its patience over. */
+/* Whether a run has ended: after its epochs, or with the evaluation that found its patience
+   over. */
 static bool has_finished(const struct ctkd__config *config, const struct chosen *chosen)
 {
     const double patience = (double)config->train.patience;

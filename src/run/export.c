@@ -72,8 +72,8 @@ static ctkd_status convert(const struct exported *e, enum export_file file, bool
 /* --- config.json */
 
 /* timm's crop_pct: the side of the view over that of the resized image from which it is cropped; 1
-   for images that are not cropped. timm divides the side by it and cuts off the fraction: digits that
-   are left out here must not make the quotient smaller. */
+   for images that are not cropped. timm divides the side by it and cuts off the fraction: digits
+   that are left out here must not make the quotient smaller. */
 static double crop_share(const struct exported *e)
 {
     const double size = (double)e->info.height;

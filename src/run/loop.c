@@ -49,8 +49,8 @@ static bool writes(const struct progress *p)
 
 /* The word on which ranks agree between two steps: the number of a signal, and these bits. The
    greatest word of all ranks counts, so a failure outranks the time limit, and that a signal. Where
-   none of these is, there is a step, and the last bit tells whether any rank lacks the images of the
-   one after it. */
+   none of these is, there is a step, and the last bit tells whether any rank lacks the images of
+   the one after it. */
 enum {
     WORD_BLIND = 1,
     WORD_SIGNAL_AT = 1,
@@ -477,9 +477,9 @@ static bool is_best(const struct ctkd__run_state *state)
                         : state->test.top1 > state->best_top1;
 }
 
-/* Whether train.patience has run out, which only an evaluation can show: with train.eval_every it may
-   be over between two of them. It depends only on the state, so that resuming a run that ended this
-   way trains no further. */
+/* Whether train.patience has run out, which only an evaluation can show: with train.eval_every it
+   may be over between two of them. It depends only on the state, so that resuming a run that ended
+   this way trains no further. */
 static bool out_of_patience(const struct progress *p)
 {
     const struct ctkd__run_state *const state = &p->loop->session->state;
@@ -642,8 +642,8 @@ static ctkd_status run_epoch(struct progress *p, ctkd_error *err)
     const bool whole = state->epoch_step == session->schedule.steps_per_epoch;
     if (status == CTKD_OK && p->stopping && !whole)
         return interrupt(p, err);
-    /* Where train.max_steps ends the run, within an epoch or where no evaluation is planned, a run with
-       more steps resumes from before the end, which it does not have. */
+    /* Where train.max_steps ends the run, within an epoch or where no evaluation is planned, a run
+       with more steps resumes from before the end, which it does not have. */
     const bool as_planned = whole && (initial(p) || planned(p) || steps_left(session) > 0);
     if (status == CTKD_OK && !as_planned)
         status = save_checkpoint(p, err);

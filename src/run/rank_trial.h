@@ -1,8 +1,8 @@
 /*
  * What the ranks of a run are told about themselves: where each works, what an exchange between
  * them costs, and what a step spends on it. Exchanges of gradients are hidden behind the backward
- * pass as far as that lasts (train/gradient_sum.h); the others block, and a step takes longer by all
- * of them.
+ * pass as far as that lasts (train/gradient_sum.h); the others block, and a step takes longer by
+ * all of them.
  */
 #ifndef CTKD_RUN_RANK_TRIAL_H
 #define CTKD_RUN_RANK_TRIAL_H

@@ -141,8 +141,8 @@ static ctkd_status record_line(struct ctkd__results *r, const struct ctkd__json_
     return ctkd__events_write(&r->events, now(), isfinite(at) ? (int64_t)at : 0, values, n, err);
 }
 
-/* One row of results.csv: the names of the columns, or the values; null is an empty field, and so is
-   what another version of ctkd has not written. */
+/* One row of results.csv: the names of the columns, or the values; null is an empty field, and so
+   is what another version of ctkd has not written. */
 static void write_row(struct ctkd__results *r, const struct ctkd__json_rows *line, bool names)
 {
     const char *key, *comma = "";

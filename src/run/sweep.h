@@ -47,9 +47,9 @@ ctkd_status ctkd__sweep_finished(const struct ctkd__sweep_run *run, bool *finish
                                  ctkd_error *err);
 
 /* Runs all that are waiting, `jobs` at a time. The allowed cores are divided among the jobs without
-   overlap, and so is a quota of CPUs. CTKD_ERANGE: no jobs, or more than cores; CTKD_EINTERRUPTED: stopped by a signal;
-   CTKD_EIO: a process cannot be started. On return every process has ended. Runs that fail are only
-   marked. */
+   overlap, and so is a quota of CPUs. CTKD_ERANGE: no jobs, or more than cores; CTKD_EINTERRUPTED:
+   stopped by a signal; CTKD_EIO: a process cannot be started. On return every process has ended.
+   Runs that fail are only marked. */
 ctkd_status ctkd__sweep_execute(struct ctkd__sweep *sweep, ctkd_error *err);
 
 /* Marks a folder as that of a sweep under way until *lock, a file descriptor, is closed or the

@@ -27,9 +27,9 @@ bool ctkd__watch_row(const struct ctkd__curves *curves, const char *key, size_t 
 
 /*
  * Follows runs, and the runs in folders (an arm, a sweep), until all have ended or their processes
- * have died and no sweep is under way that may begin others, *stop is set (it may be NULL), or q is typed. On a terminal ncurses redraws the screen
- * every second; elsewhere each new epoch is written to `out` as a plain line. CTKD_EIO: a path is
- * no run and holds none.
+ * have died and no sweep is under way that may begin others, *stop is set (it may be NULL), or q is
+ * typed. On a terminal ncurses redraws the screen every second; elsewhere each new epoch is written
+ * to `out` as a plain line. CTKD_EIO: a path is no run and holds none.
  */
 ctkd_status ctkd__watch(const char *const *paths, size_t count, const volatile sig_atomic_t *stop,
                         FILE *out, ctkd_error *err);

@@ -39,7 +39,8 @@ struct ctkd__gradient_sum {
 
 /* --- buckets */
 
-/* Cuts the parameter block into buckets, from its end. begin: [parameters + 1]. Returns how many. */
+/* Cuts the parameter block into buckets, from its end. begin: [parameters + 1]. Returns how
+   many. */
 static size_t cut(const struct ctkd__gradient_sum_config *config, size_t *begin)
 {
     const struct ctkd__weights *const weights = config->weights;

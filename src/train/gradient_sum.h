@@ -50,8 +50,8 @@ const float *ctkd__gradient_sum_values(const struct ctkd__gradient_sum *sum);
 
 /* 0: the sum does not overlap with anything. */
 size_t ctkd__gradient_sum_buckets(const struct ctkd__gradient_sum *sum);
-/* How much longer a pass takes because of the sum, if that of all parameters takes `seconds` and its
-   thread does not slow down the workers: by how long, in the passes so far, the workers have
+/* How much longer a pass takes because of the sum, if that of all parameters takes `seconds` and
+   its thread does not slow down the workers: by how long, in the passes so far, the workers have
    computed between the completion of each bucket and _finish. */
 double ctkd__gradient_sum_exposed(const struct ctkd__gradient_sum *sum, double seconds);
 

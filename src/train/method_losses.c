@@ -439,8 +439,8 @@ static void set_batch(struct ctkd__method_losses *losses, size_t n)
     losses->part.count = ctkd__slice_begin(n, ranks, rank + 1) - losses->part.first;
 }
 
-/* For the profile: a clock that stands still while other ranks are waited for, which has a row of its
-   own. */
+/* For the profile: a clock that stands still while other ranks are waited for, which has a row of
+   its own. */
 static uint64_t own_ns(const struct ctkd__method_losses *losses)
 {
     const double waited = ctkd__dist_topic_counts(losses->args.dist, CTKD__TOPIC_OTHER).waited;

@@ -63,8 +63,8 @@ struct ctkd__method_losses_step {
 /* sum += weight * part, of n values. */
 void ctkd__add_scaled(size_t n, float weight, const float *restrict part, float *restrict sum);
 
-/* With several ranks: gathers the maps of the step's methods that compare images (all but those with
-   CTKD_BY_PARTS), so that every rank has those of all images and _evaluate computes the same
+/* With several ranks: gathers the maps of the step's methods that compare images (all but those
+   with CTKD_BY_PARTS), so that every rank has those of all images and _evaluate computes the same
    everywhere. All ranks call it, after the forward passes and before _evaluate. Does nothing with
    one rank. */
 ctkd_status ctkd__method_losses_share(struct ctkd__method_losses *losses,

@@ -61,8 +61,8 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     memcpy(images->std, loader->std, sizeof images->std);
 }
 
-/* Whether a step computes the teacher's answers to the next batch while the ranks sum their gradients:
-   where each batch makes one pass. */
+/* Whether a step computes the teacher's answers to the next batch while the ranks sum their
+   gradients: where each batch makes one pass. */
 static bool looks_ahead(const struct ctkd__config *config, unsigned use,
                         const struct ctkd__dist *dist)
 {

@@ -13,8 +13,8 @@ struct ctkd__optimiser_args { /* borrowed until destroy */
     struct ctkd__run_state *state;   /* weights, temperature and velocities are moved */
     const unsigned char *trained_in; /* as ctkd__adaptors.trained_in; NULL: all are trained */
     struct ctkd__workers *workers;
-    /* Their sum is the gradient of all parameters: [n_gradients] in the layout of the weights' block,
-       of which the first n_tree are summed as a tree (sgd.h). */
+    /* Their sum is the gradient of all parameters: [n_gradients] in the layout of the weights'
+       block, of which the first n_tree are summed as a tree (sgd.h). */
     const float *const *gradients;
     size_t n_gradients, n_tree;
     const float *const *theta_gradients; /* likewise of the temperature, in order */

@@ -20,9 +20,9 @@ struct ctkd__resize_trials {
 };
 
 /*
- * Tries the known normalisations (train/normalisation_trials.h) and, where ctkd__resize_try tries two
- * sizes, each normalisation with both: with the wrong size the right one may look no better than
- * others. An item's top1 is that with the better size, its `resize`. One rank.
+ * Tries the known normalisations (train/normalisation_trials.h) and, where ctkd__resize_try tries
+ * two sizes, each normalisation with both: with the wrong size the right one may look no better
+ * than others. An item's top1 is that with the better size, its `resize`. One rank.
  */
 ctkd_status ctkd__resize_try_normalisations(struct ctkd__evaluator *evaluator,
                                             struct ctkd__teacher *network, struct ctkd__trials *out,

@@ -39,8 +39,8 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                ctkd_error *err);
 void ctkd__session_close(struct ctkd__session *session);
 
-/* Where steps look ahead (ctkd__step_expect), the training batch that ctkd__loader_next will give next,
-   or its failure; n is 0 where they do not, and at the end of an epoch. */
+/* Where steps look ahead (ctkd__step_expect), the training batch that ctkd__loader_next will give
+   next, or its failure; n is 0 where they do not, and at the end of an epoch. */
 ctkd_status ctkd__session_peek(struct ctkd__session *session, struct ctkd__batch *next,
                                ctkd_error *err);
 

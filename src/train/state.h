@@ -30,8 +30,8 @@ struct ctkd__loading {
     uint64_t waited_ns; /* the part of it spent waiting for files or for loader threads */
 };
 
-/* How the ranks of the run work, and what a step of the epoch exchanged between them in the mean, as
-   far as this process has run it: NaN with one process. A rank that comes later than the others
+/* How the ranks of the run work, and what a step of the epoch exchanged between them in the mean,
+   as far as this process has run it: NaN with one process. A rank that comes later than the others
    waits least, so that its time is that of the exchanges alone. It is only reported, and not part
    of a checkpoint. */
 struct ctkd__epoch_ranks {

@@ -25,8 +25,8 @@ struct ctkd__training_step {
     /* [batch] */
     float *tau, *dtau;
     /* The gradients of all parameters in the last backward pass: one for each slice or, with
-       several ranks, their sum alone; then `kept`. n_tree: how many of them are summed as a tree; 0:
-       all in order. */
+       several ranks, their sum alone; then `kept`. n_tree: how many of them are summed as a tree;
+       0: all in order. */
     const float **gradients;
     size_t n_gradients, n_tree;
     const float *theta_gradients[2]; /* of the last pass; kept_theta */

@@ -82,9 +82,9 @@ ctkd_status ctkd__step_gradients(struct ctkd__training_step *step, const struct 
                                  ctkd_error *err);
 void ctkd__step_update(struct ctkd__training_step *step, size_t n, double lr_factor);
 
-/* Before _gradients: the batch of the step after it, as ctkd__session_peek gives it, which must stay
-   valid until that step; n 0: none. The teacher answers it while the sum over the ranks is completed.
-   All ranks call it alike. */
+/* Before _gradients: the batch of the step after it, as ctkd__session_peek gives it, which must
+   stay valid until that step; n 0: none. The teacher answers it while the sum over the ranks is
+   completed. All ranks call it alike. */
 void ctkd__step_expect(struct ctkd__training_step *step, struct ctkd__batch next);
 
 /* With several ranks, the parts in which the gradients are summed beside the backward pass; 0: they

@@ -1,5 +1,5 @@
-/* Where a step is, and the errors of its values: what was not finite, in which epoch and step and for
-   which samples. */
+/* Where a step is, and the errors of its values: what was not finite, in which epoch and step and
+   for which samples. */
 #ifndef CTKD_TRAIN_STEP_CHECKS_H
 #define CTKD_TRAIN_STEP_CHECKS_H
 

@@ -52,10 +52,10 @@ void ctkd__step_groups_enter(struct ctkd__step_groups *groups, size_t group);
 void ctkd__step_groups_add(struct ctkd__step_groups *groups, const float *const *gradients,
                            size_t n_gradients, const float *dtheta, float share);
 /*
- * Behind the last group of this rank, or the first that failed with `status` and err. All ranks call
- * it; afterwards all have everything, and the running statistics have moved.
- * reports [groups]: this rank has written those of its groups. taus [n images]: likewise, or NULL.
- * Returns the first rank's failure.
+ * Behind the last group of this rank, or the first that failed with `status` and err. All ranks
+ * call it; afterwards all have everything, and the running statistics have moved. reports [groups]:
+ * this rank has written those of its groups. taus [n images]: likewise, or NULL. Returns the first
+ * rank's failure.
  */
 ctkd_status ctkd__step_groups_finish(struct ctkd__step_groups *groups, ctkd_status status,
                                      struct ctkd__step_report *reports, float *taus,

@@ -107,8 +107,8 @@ static bool find_row(struct ctkd__teacher_store *store, const struct ctkd__batch
     return found == CTKD__ROW_FOUND;
 }
 
-/* Reads the rows of this rank's images that the file has; returns how many images are missing, listed in
-   store->missing. */
+/* Reads the rows of this rank's images that the file has; returns how many images are missing,
+   listed in store->missing. */
 static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                       float *logits, struct ctkd__teacher_store_counts *counts)
 {

@@ -5,8 +5,8 @@
  * images that are computed with it. This is checked for each teacher when its store is opened.
  *
  * Of several ranks each looks up and computes the rows of its own images of a batch, with a file of
- * its own or one that ranks of a machine share, as processes of a sweep do. So a store may be of use
- * on some ranks only.
+ * its own or one that ranks of a machine share, as processes of a sweep do. So a store may be of
+ * use on some ranks only.
  */
 #ifndef CTKD_TRAIN_TEACHER_STORE_H
 #define CTKD_TRAIN_TEACHER_STORE_H
@@ -64,8 +64,9 @@ bool ctkd__teacher_store_asked(const char *folder);
 ctkd_status ctkd__teacher_store_open(const struct ctkd__teacher_store_args *args,
                                      struct ctkd__teacher_store **out, char note[CTKD__STORE_NOTE],
                                      ctkd_error *err);
-/* A store that still has no file, of `views` views of each image; `sealed` as ctkd__logit_shape.sealed.
-   Reads teacher, engine, loader, images and classes of `args`. Only _open and a benchmark call it. */
+/* A store that still has no file, of `views` views of each image; `sealed` as
+   ctkd__logit_shape.sealed. Reads teacher, engine, loader, images and classes of `args`. Only _open
+   and a benchmark call it. */
 ctkd_status ctkd__teacher_store_create(const struct ctkd__teacher_store_args *args, size_t views,
                                        bool sealed, struct ctkd__teacher_store **out,
                                        ctkd_error *err);

@@ -1,4 +1,5 @@
-/* Opening a store: whether the teacher can have one, which file is its own, and what a run is told. */
+/* Opening a store: whether the teacher can have one, which file is its own, and what a run is
+   told. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

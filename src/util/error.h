@@ -13,8 +13,8 @@ ctkd_status ctkd__fail(ctkd_error *err, ctkd_status status, const char *format, 
 ctkd_status ctkd__fail_within(ctkd_error *err, ctkd_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* What an earlier call left in `kept`, which is CTKD_OK or the error of a failure: writes that error
-   into err (may be NULL) and returns its status. */
+/* What an earlier call left in `kept`, which is CTKD_OK or the error of a failure: writes that
+   error into err (may be NULL) and returns its status. */
 ctkd_status ctkd__fail_as(ctkd_error *err, const ctkd_error *kept);
 
 #endif

@@ -135,8 +135,8 @@ int ctkd__folder_sync(const char *path)
     return result;
 }
 
-/* Why an earlier write failed, whose errno is lost: one more byte finds it again. A pipe or a device
-   gets an empty write instead, because its reader would get that byte. */
+/* Why an earlier write failed, whose errno is lost: one more byte finds it again. A pipe or a
+   device gets an empty write instead, because its reader would get that byte. */
 static int find_reason(FILE *stream)
 {
     struct stat info;

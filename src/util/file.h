@@ -24,8 +24,8 @@ void ctkd__new_file_abandon(struct ctkd__new_file *file);
    process and a number. No other process gets the same file, also not one of another machine that
    has the folder by a network file system and the same process number. -1 with errno. */
 int ctkd__temporary_open(const char *path, char *name, size_t bytes);
-/* Whether `name` is that of a temporary file for a file called `of`. A process that is killed leaves
-   it behind. */
+/* Whether `name` is that of a temporary file for a file called `of`. A process that is killed
+   leaves it behind. */
 bool ctkd__is_temporary(const char *name, const char *of);
 
 /* Whether `path` is a folder, or a link to one. */

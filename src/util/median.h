@@ -5,7 +5,8 @@
 #include <stddef.h>
 
 void ctkd__sort_doubles(size_t n, double *values);
-/* Sorts the values and returns the middle one, or of an even number the upper of the two; n >= 1. */
+/* Sorts the values and returns the middle one, or of an even number the upper of the two; n >=
+   1. */
 double ctkd__sort_median(size_t n, double *values);
 
 #endif

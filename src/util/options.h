@@ -13,8 +13,8 @@
 
 #include "ctkd/option.h"
 
-/* Who has set an option since _forget_given: nobody, a base file (which other configurations share),
-   or the configuration itself. */
+/* Who has set an option since _forget_given: nobody, a base file (which other configurations
+   share), or the configuration itself. */
 enum ctkd__given { CTKD__GIVEN_NOT, CTKD__GIVEN_BY_BASE, CTKD__GIVEN };
 
 /* A table together with the struct that it describes. */
@@ -73,10 +73,10 @@ ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *whe
 /*
  * Reads a YAML file: nested maps of scalars, and lists of scalars (joined with commas for a
  * STRING). A top-level `base: FILE` or `base: [FILE, ...]` (relative to this file) is read first,
- * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. Keys of base files do not
- * count as given: others share them. An empty value, and `~`
- * and `null` without quotes, mean the key's default. Duplicate keys, anchors, aliases, tags, tabs
- * and values that do not fit their key are errors with file and line.
+ * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. Keys of base files do
+ * not count as given: others share them. An empty value, and `~` and `null` without quotes, mean
+ * the key's default. Duplicate keys, anchors, aliases, tags, tabs and values that do not fit their
+ * key are errors with file and line.
  */
 ctkd_status ctkd__sections_read_yaml(struct ctkd__sections sections, const char *path,
                                      ctkd_error *err);

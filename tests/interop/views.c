@@ -1,9 +1,9 @@
 /*
  * Views of an image file, for tests/interop/views.py.
  *     interop_views ORDER SIDE FILE        ORDER: horizontal or pillow_13 (data/picture/resize.h)
- * For each line "LEFT TOP WIDTH HEIGHT" of the standard input: that box of the image, resized to SIDE x SIDE, of which only
- * the part is decoded that it needs; at the end the evaluation view of SIDE. Each is SIDE x SIDE bytes of red, green and
- * blue, one colour after the other.
+ * For each line "LEFT TOP WIDTH HEIGHT" of the standard input: that box of the image, resized to
+ * SIDE x SIDE, of which only the part is decoded that it needs; at the end the evaluation view of
+ * SIDE. Each is SIDE x SIDE bytes of red, green and blue, one colour after the other.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /*
  * One rank of a run, for tests/cli/ranks.sh:
- *   mpi_ranks check SLICES   exchanges of all kinds against what they must give; rank 0 prints a hash
- *                            of the sums over so many slices, a power of two on each rank
+ *   mpi_ranks check SLICES   exchanges of all kinds against what they must give; rank 0 prints a
+ *                            hash of the sums over so many slices, a power of two on each rank
  *   mpi_ranks hang SECONDS   rank 1 never answers
  *   mpi_ranks end STATUS     the last rank ends all with a status
  *   mpi_ranks fail           ranks 1 and above find a fault of their own

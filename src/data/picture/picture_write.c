@@ -60,8 +60,8 @@ static void fail(j_common_ptr info)
     longjmp(e->failed, 1);
 }
 
-/* No JPEG of this size is longer (TurboJPEG's bound). With less room libjpeg would replace the buffer,
-   and the new one would be lost if it failed after that. */
+/* No JPEG of this size is longer (TurboJPEG's bound). With less room libjpeg would replace the
+   buffer, and the new one would be lost if it failed after that. */
 static size_t jpeg_bound(size_t width, size_t height)
 {
     return (width + 15) / 16 * 16 * ((height + 15) / 16 * 16) * 6 + 2048;
