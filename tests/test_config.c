@@ -417,6 +417,7 @@ static void wrong_settings_are_refused_with_a_hint(void **state)
     assert_refused("pochs=3", "unknown key");
     assert_refused(".epochs=3", "unknown key");
     assert_refused("kd.alpha=3", "unknown key");
+    assert_refused("method.kd.form=exact", "unknown key, did you mean method.kd_form?");
     assert_refused("--preset publishd", "did you mean published?");
     assert_refused("--preset", "--preset needs a value");
     assert_refused("--batch-sise 3", "'--batch_size'");
@@ -625,7 +626,6 @@ static void keys_that_a_run_does_not_use_are_named_with_what_they_are_for(void *
         { "method=ab method.initial_lr=1 method.initial_epochs=3", "" },
         { "method=dkd,crd dkd.beta=2 crd.dim=64 rkd.angle=1",
           "method.rkd.angle (for method.name=rkd)" },
-        { "method.kd.form=epsilon", "method.kd.form (method.kd_form says it)" },
         { "temperature.tau=2", "temperature.tau (for temperature.kind=fixed)" },
         { "temperature.tau=2 temperature.kind=fixed", "" },
         { "temperature.tau=2 method=dist tau_span=9", /* auto is fixed with dist */

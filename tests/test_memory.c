@@ -303,7 +303,7 @@ static ctkd_status convert_file(const char *in, ctkd_error *err)
     for (size_t i = 0; formats[i] && status == CTKD_OK; i++) {
         struct ctkd__convert_options options = { 0 };
         const struct ctkd__section section = { "", ctkd__convert_table, &options, NULL };
-        const struct ctkd__sections sections = { &section, 1 };
+        const struct ctkd__sections sections = { &section, 1, NULL };
         char note[CTKD__NOTE_BYTES], out[600];
         snprintf(out, sizeof out, "%s/out%s", folder, formats[i]->endings[0]);
         status = ctkd__sections_defaults(sections, err);

@@ -52,7 +52,7 @@ static void fixture_init(struct fixture *f)
     f->items[0] = (struct ctkd__section){ "", options, &f->config, NULL };
     f->items[1] = (struct ctkd__section){ "method.none.", NULL, NULL, NULL };
     f->items[2] = (struct ctkd__section){ "optimizer.", optimizer_options, &f->config, NULL };
-    f->sections = (struct ctkd__sections){ f->items, 3 };
+    f->sections = (struct ctkd__sections){ f->items, 3, NULL };
     check_ok(ctkd__sections_defaults(f->sections, &err), &err);
 }
 
@@ -183,7 +183,7 @@ static void keys_that_end_alike_are_all_offered(void **state)
     struct ctkd__section items[3] = { { "temperature.", theta_options, &f.config, NULL },
                                       f.items[2],
                                       { "", options, &f.config, NULL } };
-    f.sections = (struct ctkd__sections){ items, 3 };
+    f.sections = (struct ctkd__sections){ items, 3, NULL };
     assert_string_equal(set(&f, "lr", "1").message,
                         "command line: lr: unknown key, did you mean optimizer.lr or "
                         "temperature.lr?");

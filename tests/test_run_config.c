@@ -198,15 +198,25 @@ static void what_a_base_file_says_is_no_default(void **state)
     }
 }
 
+/* Earlier versions wrote method.kd.form too, which nothing read. */
+static void a_run_of_an_older_version_is_read(void **state)
+{
+    static const char text[] = "method:\n  name: dkd\n  kd_form: epsilon\n  kd:\n    form: exact\n"
+                               "  dkd:\n    beta: 2\n";
+    put(*state, "run", "last.ckpt", text);
+    struct ctkd__config *config = read_config(temp_path(*state, "run"));
+    assert_int_equal(ctkd__config_kd_form(config), CTKD_KD_EPSILON);
+    assert_string_equal(config->method.name, "dkd");
+    ctkd__config_destroy(config);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
     const struct CMUnitTest tests[] = {
-        TEST(a_moved_run_is_where_it_lies),
-        TEST(the_directory_itself_is_taken_too),
-        TEST(a_recipe_says_where_its_run_goes),
-        TEST(the_same_directory_keeps_its_name),
-        TEST(only_what_a_recipe_says_itself_is_given),
+        TEST(a_moved_run_is_where_it_lies),        TEST(the_directory_itself_is_taken_too),
+        TEST(a_run_of_an_older_version_is_read),   TEST(a_recipe_says_where_its_run_goes),
+        TEST(the_same_directory_keeps_its_name),   TEST(only_what_a_recipe_says_itself_is_given),
         TEST(what_a_base_file_says_is_no_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

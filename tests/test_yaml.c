@@ -33,6 +33,13 @@ static const ctkd_option deep_options[] = {
     CTKD_OPT_END,
 };
 
+/* The section "run" has keys of today too, "old" has not. */
+static const struct ctkd__former_key former[] = {
+    { "run.form", "exact" },
+    { "old.a.form", "1" },
+    { NULL, NULL },
+};
+
 struct fixture {
     struct config config;
     struct ctkd__section items[2];
@@ -44,7 +51,7 @@ static void fixture_init(struct fixture *f)
     ctkd_error err;
     f->items[0] = (struct ctkd__section){ "", options, &f->config, NULL };
     f->items[1] = (struct ctkd__section){ "temperature.a.b.", deep_options, &f->config, NULL };
-    f->sections = (struct ctkd__sections){ f->items, 2 };
+    f->sections = (struct ctkd__sections){ f->items, 2, former };
     check_ok(ctkd__sections_defaults(f->sections, &err), &err);
 }
 
@@ -133,6 +140,29 @@ static void nothing_is_the_default_of_its_key(void **state)
     check_refused("milestones: [~, 3]\n",
                   "c.yaml:1: milestones: found an empty list item, expected a value");
     ctkd__sections_fini(f.sections);
+}
+
+static void a_former_key_is_read_with_the_value_that_asked_for_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f);
+    ctkd_error err = read_text(&f, "run:\n  form: exact\n  dir: x\n"
+                                   "old:\n  a:\n    form: '1'\ntrain.batch: 3\n");
+    check_ok(err.status, &err);
+    assert_string_equal(f.config.dir, "x");
+    assert_int_equal(f.config.batch, 3);
+    ctkd__sections_fini(f.sections);
+    check_refused("run: {form: epsilon}\n",
+                  "c.yaml:1: run.form: unknown key, did you mean run.force?");
+    check_refused("run: {form: [exact]}\n",
+                  "c.yaml:1: run.form: unknown key, did you mean run.force?");
+    check_refused("old: {a: {form: 2}}\n", "c.yaml:1: old.a.form: unknown key");
+    check_refused("old: {a: {force: 1}}\n",
+                  "c.yaml:1: old.a.force: unknown key, did you mean run.force?");
+    check_refused("old: 1\n", "c.yaml:1: old: unknown key");
+    check_refused("old: {a: {form: 1}, a: {form: 1}}\n",
+                  "c.yaml:1: old.a: already set in this file");
 }
 
 static void base_files_may_lie_in_the_home_directory(void **state)
@@ -358,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nested_maps_lists_and_dotted_keys_are_read),
         cmocka_unit_test(nothing_is_the_default_of_its_key),
+        cmocka_unit_test(a_former_key_is_read_with_the_value_that_asked_for_nothing),
         cmocka_unit_test(base_files_may_lie_in_the_home_directory),
         cmocka_unit_test(errors_name_line_and_key),
         cmocka_unit_test(what_could_grow_is_refused),

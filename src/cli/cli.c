@@ -128,7 +128,7 @@ int ctkd__cli_with_settings(const struct ctkd__command *command, int argc, char 
                             void *values, int (*body)(const struct ctkd__line *line, void *values))
 {
     const struct ctkd__section section = { "", command->settings, values, NULL };
-    const struct ctkd__sections sections = { &section, 1 };
+    const struct ctkd__sections sections = { &section, 1, NULL };
     struct ctkd__line line;
     ctkd_error err = { 0 };
     int status;

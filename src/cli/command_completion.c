@@ -121,8 +121,8 @@ static void write_values(struct ctkd__sections keys, FILE *out)
         const struct ctkd__section own = { "", ctkd__commands[i]->settings, NULL, NULL };
         write_flag_values(ctkd__commands[i], out);
         if (own.options)
-            write_key_values(ctkd__commands[i]->name, (struct ctkd__sections){ &own, 1 }, NULL,
-                             out);
+            write_key_values(ctkd__commands[i]->name, (struct ctkd__sections){ &own, 1, NULL },
+                             NULL, out);
     }
     write_key_values("*", keys, ctkd__argument_aliases(), out);
     fputs("        *) echo @none ;;\n    esac\n}\n", out);
@@ -132,7 +132,7 @@ static void write_keys(const struct ctkd__command *command, struct ctkd__section
 {
     const struct ctkd__section own = { "", command->settings, NULL, NULL };
     if (!takes_keys(command))
-        keys = (struct ctkd__sections){ &own, own.options ? 1 : 0 };
+        keys = (struct ctkd__sections){ &own, own.options ? 1 : 0, NULL };
     struct ctkd__option_at at = { 0 };
     while (ctkd__options_next(keys, &at))
         if (ctkd__key_begins_with(at.key, command->keys))

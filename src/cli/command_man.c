@@ -104,7 +104,7 @@ static ctkd_status write_command(const struct ctkd__command *command, FILE *out,
         const struct ctkd__section section = { "", command->settings, NULL, NULL };
         ctkd__roff_section("SETTINGS", out);
         ctkd__roff_words("These are written key=value:", out);
-        write_keys((struct ctkd__sections){ &section, 1 }, NULL, NULL, out);
+        write_keys((struct ctkd__sections){ &section, 1, NULL }, NULL, NULL, out);
     }
     if (command->keys) {
         ctkd__roff_section("KEYS", out);

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include "config/methods.h"
 #include "ctkd/loss.h"
 #include "util/error.h"
 
@@ -66,6 +67,10 @@ static void print_method(const ctkd_loss_def *loss)
     print_ranks(loss);
     printf("  weight   %g (method.weight, beta)\n", (double)loss->weight);
     printf("  classes  %zu or more\n", loss->classes_min);
+    if (ctkd__methods_is_kd(loss->name)) {
+        printf("  form     method.kd_form\n");
+        return;
+    }
     for (const ctkd_option *option = loss->options; option && option->name; option++)
         print_option(loss, option);
 }

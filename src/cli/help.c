@@ -143,7 +143,7 @@ int ctkd__cli_help(const struct ctkd__command *command)
     if (command->settings) {
         const struct ctkd__section section = { "", command->settings, NULL, NULL };
         printf("\nSettings, as key=value:\n\n");
-        ctkd__sections_help((struct ctkd__sections){ &section, 1 }, NULL, NULL, stdout);
+        ctkd__sections_help((struct ctkd__sections){ &section, 1, NULL }, NULL, NULL, stdout);
     }
     if (!command->options)
         return CTKD__EXIT_DONE;

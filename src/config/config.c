@@ -387,8 +387,6 @@ static const char *purpose_of_loss(const struct ctkd__config *config,
     for (size_t i = 0; i < methods.count; i++)
         if (methods.items[i].def == loss)
             return "";
-    if (ctkd__methods_is_kd(loss->name))
-        return "method.kd_form says it";
     snprintf(text, PURPOSE_BYTES, "for method.name=%s", loss->name);
     return text;
 }
@@ -461,9 +459,11 @@ static size_t loss_count(void)
     return n;
 }
 
-/* Adds the section "method.<name>." with memory for its options. */
+/* Adds the section "method.<name>." with memory for its options; kd has keys of the first section
+   instead. */
 static ctkd_status add_loss(struct ctkd__config *config, const ctkd_loss_def *loss)
 {
+    const ctkd_option *const own = ctkd__methods_is_kd(loss->name) ? NULL : loss->options;
     const size_t bytes = strlen("method..") + strlen(loss->name) + 1;
     char *prefix = malloc(bytes);
     void *options_of_loss = calloc(1, loss->config_size ? loss->config_size : 1);
@@ -474,7 +474,7 @@ static ctkd_status add_loss(struct ctkd__config *config, const ctkd_loss_def *lo
     }
     snprintf(prefix, bytes, "method.%s.", loss->name);
     config->sections[config->n_sections++] =
-        (struct ctkd__section){ prefix, loss->options, options_of_loss, NULL };
+        (struct ctkd__section){ prefix, own, options_of_loss, NULL };
     return CTKD_OK;
 }
 
@@ -546,7 +546,11 @@ void ctkd__config_destroy(struct ctkd__config *config)
 
 struct ctkd__sections ctkd__config_sections(const struct ctkd__config *config)
 {
-    return (struct ctkd__sections){ config->sections, config->n_sections };
+    static const struct ctkd__former_key former[] = {
+        { "method.kd.form", "exact" }, /* method.kd_form alone had an effect */
+        { NULL, NULL },
+    };
+    return (struct ctkd__sections){ config->sections, config->n_sections, former };
 }
 
 const void *ctkd__config_loss(const struct ctkd__config *config, const ctkd_loss_def *loss)

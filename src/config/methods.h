@@ -34,7 +34,7 @@ ctkd_status ctkd__methods_resolve(const struct ctkd__config *config, struct ctkd
                                   ctkd_error *err);
 
 /* Whether it is the name of the loss that every distillation has, and whose options are keys of
-   their own (method.kd_weight, method.kd_form). */
+   their own (method.kd_weight, method.kd_form), not of a section "method.kd.". */
 bool ctkd__methods_is_kd(const char *name);
 
 /* temperature.kind with `auto` resolved: fixed if the loss of some method grows without bound with

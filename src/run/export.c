@@ -60,7 +60,7 @@ static ctkd_status convert(const struct exported *e, enum export_file file, bool
     char path[PATH_BYTES];
     struct ctkd__convert_options options;
     const struct ctkd__section section = { "", ctkd__convert_table, &options, NULL };
-    const struct ctkd__sections sections = { &section, 1 };
+    const struct ctkd__sections sections = { &section, 1, NULL };
     ctkd_status status = ctkd__sections_defaults(sections, err);
     options.normalise = normalises;
     if (status == CTKD_OK)

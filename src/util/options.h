@@ -25,9 +25,16 @@ struct ctkd__section {
     unsigned char *given; /* for each option: enum ctkd__given; NULL: not noted */
 };
 
+/* A key that files of older versions hold, with the value, its default then, that asked for
+   nothing. */
+struct ctkd__former_key {
+    const char *key, *value;
+};
+
 struct ctkd__sections {
     const struct ctkd__section *items;
     size_t count;
+    const struct ctkd__former_key *former; /* a NULL key ends them; NULL: none */
 };
 
 /* A second spelling on the command line: "--kd_T" for "temperature.tau", "-r" for
@@ -76,7 +83,7 @@ ctkd_status ctkd__sections_reset(struct ctkd__sections sections, const char *whe
  * so that a recipe is a few lines on a base; at most 8 deep and 64 in all. Keys of base files do
  * not count as given: others share them. An empty value, and `~` and `null` without quotes, mean
  * the key's default. Duplicate keys, anchors, aliases, tags, tabs and values that do not fit their
- * key are errors with file and line.
+ * key are errors with file and line. A former key is skipped with its value, and else unknown.
  */
 ctkd_status ctkd__sections_read_yaml(struct ctkd__sections sections, const char *path,
                                      ctkd_error *err);

@@ -239,6 +239,28 @@ static bool is_value(const struct yaml_file *source)
            (source->event.type == YAML_SCALAR_EVENT && !is_null(source));
 }
 
+/* Whether older versions wrote a key with the value of the current event, a scalar. */
+static bool is_former(const struct yaml_file *source, const char *key)
+{
+    const struct ctkd__former_key *former = source->sections.former;
+    for (; former && former->key; former++)
+        if (strcmp(key, former->key) == 0)
+            return source->event.type == YAML_SCALAR_EVENT &&
+                   strcmp(scalar(source), former->value) == 0;
+    return false;
+}
+
+/* Whether the current event is a map of keys that older versions wrote. */
+static bool is_former_section(const struct yaml_file *source, const char *key)
+{
+    const struct ctkd__former_key *former = source->sections.former;
+    const size_t length = strlen(key);
+    for (; former && former->key; former++)
+        if (strncmp(former->key, key, length) == 0 && former->key[length] == '.')
+            return source->event.type == YAML_MAPPING_START_EVENT;
+    return false;
+}
+
 /* Reads the value of a key, the current event. */
 static ctkd_status read_node(struct yaml_file *source, const char *key, int depth, ctkd_error *err)
 {
@@ -252,8 +274,10 @@ static ctkd_status read_node(struct yaml_file *source, const char *key, int dept
     }
     if (is_value(source) && ctkd__options_find_name(source->sections, key, &at))
         return read_leaf(source, &at, err);
-    if (ctkd__options_is_section(source->sections, key))
+    if (ctkd__options_is_section(source->sections, key) || is_former_section(source, key))
         return read_section(source, key, depth, err);
+    if (is_former(source, key))
+        return CTKD_OK;
     char where[PATH_LIMIT + 32];
     snprintf(where, sizeof where, "%s:%lu", source->path,
              (unsigned long)source->event.start_mark.line + 1);

@@ -169,3 +169,12 @@ expect 0 "$ctkd" train unused run.dir=again
 ! grep -q 'does not use' stderr || fail "a resolved configuration: $(cat stderr)"
 expect 0 "$ctkd" eval unused data.size=64
 [ "$(cat stderr)" = 'note: `ctkd eval` does not use data.size (for image files)' ] || fail "eval: $(cat stderr)"
+
+# method.kd.form is no key, but older versions wrote it into the config.yaml of their runs.
+expect_error 2 "ctkd train: command line: method.kd.form: unknown key, did you mean method.kd_form?" "$ctkd" train method.kd.form=exact
+expect 0 "$ctkd" train --help
+! grep -q 'method\.kd\.' stdout || fail "method.kd. in --help"
+expect 0 "$ctkd" methods kd && grep -qx '  form     method.kd_form' stdout && ! grep -q 'method\.kd\.' stdout || fail "methods kd"
+! grep -qx '  kd:' unused/config.yaml || fail "method.kd in config.yaml"
+sed -i 's/^method:$/&\n  kd:\n    form: exact/' unused/config.yaml
+expect 0 "$ctkd" train unused train.max_steps=2 --resume
