@@ -1,4 +1,5 @@
 #include "support/check.h"
+#include "support/command_line.h"
 #include "util/text.h"
 
 #include <ftw.h>
@@ -14,50 +15,9 @@
 #include "util/file.h"
 #include "util/options_inner.h"
 
-enum { ARGUMENTS_MAX = 64 };
-
 /* The schedule of the published parsers, whatever --epochs says. */
 #define PUBLISHED_EPOCHS                                                                           \
     "schedule.milestones=150,180,210 temperature.curriculum_epochs=10 method.initial_epochs=30 "
-
-static struct ctkd__config *config_create(void)
-{
-    ctkd_error err = { 0 };
-    struct ctkd__config *config;
-    check_ok(ctkd__config_create(&config, &err), &err);
-    return config;
-}
-
-/* Splits a line at blanks and applies it, as the command does. */
-static ctkd_status apply(struct ctkd__config *config, const char *line, ctkd_error *err)
-{
-    char copy[1024], *argv[ARGUMENTS_MAX], *save = NULL;
-    int argc = 0;
-    snprintf(copy, sizeof copy, "%s", line);
-    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-        assert_true(argc < ARGUMENTS_MAX);
-        argv[argc++] = word;
-    }
-    struct ctkd__arguments arguments;
-    const ctkd_status status = ctkd__arguments_scan(argc, argv, &arguments, err);
-    return status == CTKD_OK ? ctkd__arguments_apply(argc, argv, config, err) : status;
-}
-
-/* The same with the preset that belongs to it. */
-static void configure(struct ctkd__config *config, const char *line, bool distil, char *note)
-{
-    char copy[1024], *argv[ARGUMENTS_MAX], *save = NULL;
-    int argc = 0;
-    ctkd_error err = { 0 };
-    snprintf(copy, sizeof copy, "%s", line);
-    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
-        assert_true(argc < ARGUMENTS_MAX);
-        argv[argc++] = word;
-    }
-    struct ctkd__arguments arguments;
-    check_ok(ctkd__arguments_scan(argc, argv, &arguments, &err), &err);
-    check_ok(ctkd__arguments_configure(argc, argv, &arguments, distil, config, note, &err), &err);
-}
 
 /* The resolved configuration as text, freed by the caller. */
 static char *resolved(const struct ctkd__config *config)
@@ -593,95 +553,6 @@ static int parse_config(const char *path, const struct stat *info, int type)
     return 0;
 }
 
-/* What `reader` does not use of a command line. */
-static void assert_unused(const char *line, enum ctkd__reader reader, const char *const *list,
-                          const char *expected)
-{
-    char note[CTKD__ARGUMENTS_NOTE], text[512];
-    struct ctkd__config *config = config_create();
-    configure(config, line, reader == CTKD__READER_DISTILS, note);
-    assert_string_equal(ctkd__config_unused(config, reader, list, text, sizeof text), expected);
-    ctkd__config_destroy(config);
-}
-
-static void keys_that_a_run_does_not_use_are_named_with_what_they_are_for(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *line, *unused;
-    } runs[] = {
-        { "data.set=cifar100:d data.size=64 data.view=crop_flip data.readers=2 data.threads=1",
-          "data.view (for image files), data.size (for image files), data.readers (for image files "
-          "with data.view=resized_crop), data.threads (for image files with "
-          "data.view=resized_crop)" },
-        { "data.set=imagefolder:d data.size=64 data.readers=2 data.crop_scale=0.5,1", "" },
-        { "data.set=imagefolder:d data.view=crop_flip data.size=64 data.crop_scale=0.5,1",
-          "data.crop_scale (for image files with data.view=resized_crop)" },
-        { "student.weights=ema", "student.weights (for student.init)" },
-        { "student.weights=ema student.init=x.pth", "" },
-        { "method.warmup_epochs=3", "method.warmup_epochs (for a method beside KD)" },
-        { "method=kd method.weight=2", "" },
-        { "method=dkd method.warmup_epochs=3 method.initial_lr=1",
-          "method.initial_lr (for a method with an initial stage)" },
-        { "method=ab method.initial_lr=1 method.initial_epochs=3", "" },
-        { "method=dkd,crd dkd.beta=2 crd.dim=64 rkd.angle=1",
-          "method.rkd.angle (for method.name=rkd)" },
-        { "temperature.tau=2", "temperature.tau (for temperature.kind=fixed)" },
-        { "temperature.tau=2 temperature.kind=fixed", "" },
-        { "temperature.tau=2 method=dist tau_span=9", /* auto is fixed with dist */
-          "temperature.tau_span (for a learned temperature)" },
-        { "temperature.kind=fixed tau_min=2 lambda_min=0.1 lambda_max=2 temperature.lr=1",
-          "temperature.tau_min (for a learned temperature), temperature.lambda_min (for a learned "
-          "temperature with a curriculum), temperature.lambda_max (for a learned temperature), "
-          "temperature.lr (for a learned temperature)" },
-        { "theta_init=2 hidden=5 set_bias=true bias_init=2",
-          "temperature.hidden (for temperature.kind=instance), temperature.bias_init (for "
-          "temperature.kind=instance with temperature.set_bias=true), temperature.set_bias (for "
-          "temperature.kind=instance)" },
-        { "temperature.kind=instance theta_init=2 hidden=5 set_bias=true bias_init=2",
-          "temperature.theta_init (for temperature.kind=global)" },
-        { "temperature.curriculum=none lambda_min=0.5 curriculum_epochs=3",
-          "temperature.curriculum_epochs (for a learned temperature with a curriculum), "
-          "temperature.lambda_min (for a learned temperature with a curriculum)" },
-        { "schedule.kind=cosine milestones=3 factor=0.5 lr_min=0.01",
-          "schedule.milestones (for schedule.kind=step), schedule.factor (for "
-          "schedule.kind=step)" },
-        { "lr_min=0.01 factor=0.5", "schedule.lr_min (for schedule.kind=cosine)" },
-        /* A value that is the default asks for nothing. */
-        { "temperature.tau=4 dkd.beta=8 data.size=0 schedule.lr_min=0 data.view=auto", "" },
-        { "method.name=dkk dkd.beta=2", "" }, /* refused elsewhere */
-        { "--kd_T 3 --have_mlp 0 --distill kd -b 0 --nce_k 64 --t_end 10",
-          "temperature.tau_span (for a learned temperature), method.crd.negatives (for "
-          "method.name=crd)" },
-        { "--have_mlp 0 --preset published", "" }, /* not given, though it sets method.dkd.beta */
-    };
-    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
-        assert_unused(runs[i].line, CTKD__READER_DISTILS, NULL, runs[i].unused);
-    assert_unused("teacher.path=x method=dkd dkd.beta=2 temperature.tau=3 epochs=3",
-                  CTKD__READER_TRAINS, NULL,
-                  "teacher.path (for `ctkd distill`), method.name (for `ctkd distill`), "
-                  "temperature.tau (for `ctkd distill`), method.dkd.beta (for `ctkd distill`)");
-}
-
-static void keys_that_a_command_does_not_use_are_named(void **state)
-{
-    (void)state;
-    static const char *const list[] = { "data.", "teacher.mean", NULL };
-    static const char line[] = "data.set=cifar100:d data.size=64 epochs=240 batch=3 epochs=3";
-    /* Not of the list: also at its default. */
-    assert_unused(line, CTKD__READER_OF_LIST, list, "train.epochs, train.batch");
-    assert_unused(line, CTKD__READER_EVALUATES, list,
-                  "data.size (for image files), train.epochs, train.batch");
-    assert_unused("teacher.mean=0 student.weights=ema", CTKD__READER_EVALUATES, NULL, "");
-    struct ctkd__config *config = config_create();
-    char note[CTKD__ARGUMENTS_NOTE], text[40];
-    configure(config, line, false, note);
-    assert_string_equal(
-        ctkd__config_unused(config, CTKD__READER_EVALUATES, list, text, sizeof text),
-        "train.epochs, train.batch and 1 more");
-    ctkd__config_destroy(config);
-}
-
 /* The list of `between` is exactly `expected`, which is in the order of the table. */
 static void assert_may_differ(enum ctkd__between between, const char *expected)
 {
@@ -792,8 +663,6 @@ int main(void)
         cmocka_unit_test(kd_form_auto_follows_the_temperature),
         cmocka_unit_test(comma_lists_give_one_value_for_each_channel),
         cmocka_unit_test(resolved_configuration_reads_back_identically),
-        cmocka_unit_test(keys_that_a_run_does_not_use_are_named_with_what_they_are_for),
-        cmocka_unit_test(keys_that_a_command_does_not_use_are_named),
         cmocka_unit_test(keys_may_differ_between_runs_of_an_arm_and_between_ranks),
         cmocka_unit_test(keys_may_differ_when_a_run_is_resumed),
         cmocka_unit_test(every_shipped_config_parses),

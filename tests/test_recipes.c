@@ -484,8 +484,8 @@ static int check_uses(const char *path, const struct stat *info, int kind)
     check_ok(ctkd__config_create(&config, &err), &err);
     check_ok(ctkd__run_config_read(path, config, &err), &err);
     const bool distils = config->teacher.path[0] || config->teacher.network[0];
-    ctkd__config_unused(config, distils ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, NULL, text,
-                        sizeof text);
+    ctkd__config_unused(config, distils ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, NULL, NULL,
+                        text, sizeof text);
     if (text[0])
         fail_msg("%s: its run does not use %s", path, text);
     ctkd__config_destroy(config);

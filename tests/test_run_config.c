@@ -118,8 +118,8 @@ static void assert_unused(const char *path, const char *expected)
 {
     char text[200];
     struct ctkd__config *config = read_config(path);
-    assert_string_equal(ctkd__config_unused(config, CTKD__READER_DISTILS, NULL, text, sizeof text),
-                        expected);
+    assert_string_equal(
+        ctkd__config_unused(config, CTKD__READER_DISTILS, NULL, NULL, text, sizeof text), expected);
     ctkd__config_destroy(config);
 }
 

@@ -287,6 +287,10 @@ typedef struct ctkd_loss_def {
      *         change
      */
     ctkd_status (*eval)(const void *config, const ctkd_loss_args *args);
+    /** What `config` lacks for an option of this loss to have an effect, as a setting of another
+        one, such as "base=dkd"; NULL: nothing. The member itself is NULL where every option always
+        has one. */
+    const char *(*option_lacks)(const void *config, const ctkd_option *option);
 } ctkd_loss_def;
 
 /** Number of values that args.workspace must hold; 0 when the loss needs none. CTKD_ERANGE: the

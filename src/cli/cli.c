@@ -80,12 +80,21 @@ bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
 }
 
 void ctkd__cli_note_unused(const struct ctkd__config *config, enum ctkd__reader reader,
-                           const char *who, const char *const *keys)
+                           const struct ctkd__facts *facts, const char *who,
+                           const char *const *keys)
 {
     char unused[1024];
-    ctkd__config_unused(config, reader, keys, unused, sizeof unused);
+    ctkd__config_unused(config, reader, facts, keys, unused, sizeof unused);
     if (unused[0] && !muted)
         ctkd__say(stderr, "note: %s does not use %s", who, unused);
+}
+
+void ctkd__cli_note_unused_in(const struct ctkd__session *session)
+{
+    const struct ctkd__facts facts = ctkd__session_facts(session);
+    ctkd__cli_note_unused(session->config,
+                          session->teacher ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, &facts,
+                          "this run", NULL);
 }
 
 ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
@@ -106,8 +115,8 @@ ctkd_status ctkd__cli_settle(struct ctkd__config *config, bool distil, ctkd_erro
     const ctkd_status status = ctkd__config_check(config, distil, err);
     if (status != CTKD_OK)
         return status;
-    ctkd__cli_note_unused(config, distil ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, "this run",
-                          NULL);
+    ctkd__cli_note_unused(config, distil ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, NULL,
+                          "this run", NULL);
     return ctkd__run_resolve(config, distil, err);
 }
 

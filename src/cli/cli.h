@@ -10,6 +10,7 @@
 #include "cli/list.h"
 #include "config/arguments.h"
 #include "nn/engine.h"
+#include "train/session.h"
 
 enum ctkd__exit {
     CTKD__EXIT_DONE = 0,
@@ -43,7 +44,7 @@ struct ctkd__command {
 /* For ctkd__command.keys: what an engine for forward passes is opened with, and the test images. */
 #define CTKD__ENGINE_KEYS                                                                          \
     "train.batch", "train.batch_norm_group", "train.threads", "train.slices", "train.isa",         \
-        "train.conv", "train.tune", "train.choices", "train.profile"
+        "train.conv", "train.tune", "train.choices"
 #define CTKD__TEST_IMAGE_KEYS                                                                      \
     "data.set", "data.labels", "data.classes", "data.test_limit", "data.channels", "data.pad_to",  \
         "data.mean", "data.std", "data.view", "data.size", "data.resize", "data.orientation",      \
@@ -99,9 +100,12 @@ bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
                     struct ctkd__line *line, struct ctkd__arguments *arguments, int *status);
 
 /* Notes on stderr which keys that were given `who` ("`ctkd eval`", "this run") does not use; `keys`
-   as ctkd__command.keys. */
+   as ctkd__command.keys, facts: NULL, or what has been opened since (ctkd__config_unused). */
 void ctkd__cli_note_unused(const struct ctkd__config *config, enum ctkd__reader reader,
-                           const char *who, const char *const *keys);
+                           const struct ctkd__facts *facts, const char *who,
+                           const char *const *keys);
+/* The same of a run whose session is open. */
+void ctkd__cli_note_unused_in(const struct ctkd__session *session);
 
 /* Applies the preset, the CONFIG if one is given, and the settings; notes on stderr what they
    imply. */

@@ -116,6 +116,9 @@ static ctkd_status check(const char *path, const struct ctkd__config *config, bo
     if (status != CTKD_OK)
         return status;
     ctkd__cli_note_threads(&evaluator.engine);
+    const struct ctkd__facts facts = ctkd__data_facts(&evaluator.data);
+    ctkd__cli_note_unused(config, CTKD__READER_EVALUATES, &facts, "`ctkd check`",
+                          ctkd__command_check.keys);
     status =
         ctkd__evaluator_network(&evaluator, CTKD__EVALUATED_TEACHER, path, config->teacher.mean,
                                 config->teacher.std, config->teacher.classes, &network, err);
@@ -143,7 +146,7 @@ static int configure_and_check(const struct ctkd__command *command, int argc, ch
             CTKD_OK ||
         ctkd__arguments_apply(line.n_configuration, line.argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(config, CTKD__READER_EVALUATES, "`ctkd check`", command->keys);
+    ctkd__cli_note_unused(config, CTKD__READER_EVALUATES, NULL, "`ctkd check`", command->keys);
     if (check(arguments.positionals[0], config, ctkd__line_has(&line, JSON), &err) != CTKD_OK)
         return ctkd__cli_failed(&err);
     return CTKD__EXIT_DONE;

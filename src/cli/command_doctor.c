@@ -225,7 +225,7 @@ static int examine_data(const struct ctkd__command *command, const struct ctkd__
             CTKD_OK ||
         ctkd__arguments_apply(line->n_configuration, line->argv, config, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(config, CTKD__READER_OF_LIST, "`ctkd doctor DATA`", keys);
+    ctkd__cli_note_unused(config, CTKD__READER_OF_LIST, NULL, "`ctkd doctor DATA`", keys);
     return ctkd__doctor_data(config, ctkd__line_value(line, EXCLUDE), ctkd__line_has(line, JSON));
 }
 
@@ -239,6 +239,8 @@ static int examine_run(const struct ctkd__line *line, const struct ctkd__config 
     const bool first = ctkd__dist_rank(dist) == 0;
     ctkd__dist_set_timeout(dist, (double)config->train.timeout_seconds);
     ctkd_status status = ctkd__session_open(config, config->teacher.path[0], dist, &session, &err);
+    if (status == CTKD_OK)
+        ctkd__cli_note_unused_in(session);
     if (status == CTKD_OK)
         status = ctkd__ranks_compare(session, "doctor", &err);
     if (status == CTKD_OK)

@@ -83,6 +83,9 @@ static ctkd_status evaluate(const char *path, const struct ctkd__config *config,
     if (status != CTKD_OK)
         return status;
     ctkd__cli_note_threads(&evaluator.engine);
+    const struct ctkd__facts facts = ctkd__data_facts(&evaluator.data);
+    ctkd__cli_note_unused(config, CTKD__READER_EVALUATES, &facts, "`ctkd eval`",
+                          ctkd__command_eval.keys);
     status = evaluate_student(&evaluator, path, e, err);
     if (status == CTKD_OK && e->teacher)
         status = ctkd__evaluator_predict_teacher(
@@ -198,6 +201,12 @@ static ctkd_status tell(const struct ctkd__line *line, const struct evaluated *e
     return status;
 }
 
+/* The keys that need no --teacher. */
+#define ALONE                                                                                      \
+    CTKD__TEST_IMAGE_KEYS, CTKD__ENGINE_KEYS, "student.network", "student.weights",                \
+        "teacher.classes", "teacher.mean", "teacher.std"
+static const char *const keys_alone[] = { ALONE, NULL };
+
 static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__arguments *arguments,
                              struct ctkd__config *config, bool *misused, ctkd_error *err)
 {
@@ -214,7 +223,8 @@ static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__a
     status = ctkd__arguments_apply(line->n_configuration, line->argv, config, err);
     *misused = status != CTKD_OK;
     if (status == CTKD_OK)
-        ctkd__cli_note_unused(config, CTKD__READER_EVALUATES, "`ctkd eval`", line->command->keys);
+        ctkd__cli_note_unused(config, CTKD__READER_EVALUATES, NULL, "`ctkd eval`",
+                              ctkd__line_has(line, TEACHER) ? line->command->keys : keys_alone);
     return status;
 }
 
@@ -272,11 +282,7 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     return ctkd__cli_with_config(command, argc, argv, configure_and_evaluate);
 }
 
-static const char *const keys[] = { CTKD__TEST_IMAGE_KEYS, CTKD__ENGINE_KEYS,
-                                    "student.network",     "student.weights",
-                                    "teacher.network",     "teacher.weights",
-                                    "teacher.classes",     "teacher.mean",
-                                    "teacher.std",         NULL };
+static const char *const keys[] = { ALONE, "teacher.network", "teacher.weights", NULL };
 
 const struct ctkd__command ctkd__command_eval = {
     .name = "eval",

@@ -189,7 +189,7 @@ static int configure_and_predict(const struct ctkd__command *command, int argc, 
                             config->data.classes);
     if (status != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    ctkd__cli_note_unused(config, CTKD__READER_OF_LIST, "`ctkd predict`", command->keys);
+    ctkd__cli_note_unused(config, CTKD__READER_OF_LIST, NULL, "`ctkd predict`", command->keys);
     struct ctkd__pictures *pictures;
     struct writer writer = { .unread = 0 };
     status = find_pictures(&line, &pictures, &err);

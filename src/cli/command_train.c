@@ -236,6 +236,8 @@ static int run_ranks(const struct ctkd__command *command, const struct run_reque
     status = ctkd__session_open(config, request->distil, dist, &session, &err);
     const struct ctkd__start start = { command->name, resume, session, request->recipe };
     if (status == CTKD_OK)
+        ctkd__cli_note_unused_in(session);
+    if (status == CTKD_OK)
         status = train(command, &start, began, &err);
     int ended = CTKD__EXIT_DONE;
     if (status == CTKD_EINTERRUPTED) { /* all ranks are */

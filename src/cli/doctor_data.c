@@ -191,7 +191,15 @@ static void show_progress(void *context, size_t done, size_t total)
     fflush(stderr);
 }
 
-static ctkd_status survey_tree(const struct ctkd__tree *tree,
+/* Says if data.holdout was given for data with a validation folder. */
+static void note_holdout(const struct ctkd__config *config, const struct ctkd__layout *layout)
+{
+    static const char *const keys[] = { "data.holdout", NULL };
+    const struct ctkd__facts facts = { .has_test = !layout->held_out };
+    ctkd__cli_note_unused(config, CTKD__READER_OF_LIST, &facts, "`ctkd doctor DATA`", keys);
+}
+
+static ctkd_status survey_tree(const struct ctkd__config *config, const struct ctkd__tree *tree,
                                const struct ctkd__dataset_options *options, const char *exclude,
                                bool json, size_t *problems, ctkd_error *err)
 {
@@ -201,6 +209,7 @@ static ctkd_status survey_tree(const struct ctkd__tree *tree,
     ctkd_status status = ctkd__layout_find(tree, &options->layout, &layout, err);
     if (status != CTKD_OK)
         return status;
+    note_holdout(config, &layout);
     status = ctkd__survey_make(tree, &layout, options->pixels_max,
                                isatty(STDERR_FILENO) ? show_progress : NULL, &live, &survey, err);
     if (live.shown)
@@ -235,7 +244,7 @@ int ctkd__doctor_data(const struct ctkd__config *config, const char *exclude, bo
     if (status == CTKD_OK)
         status = ctkd__tree_open(strchr(config->data.set, ':') + 1, def->mounts, &tree, &err);
     if (status == CTKD_OK)
-        status = survey_tree(tree, &options, exclude, json, &problems, &err);
+        status = survey_tree(config, tree, &options, exclude, json, &problems, &err);
     ctkd__tree_close(tree);
     if (status != CTKD_OK)
         return ctkd__cli_failed(&err);

@@ -97,8 +97,10 @@ ctkd_status ctkd__dry_run(const struct ctkd__command *command, const struct ctkd
     struct ctkd__run_state state;
     const ctkd_status status =
         try_run(command->name, config, distil, resume, &session, &state, &found, err);
-    if (status == CTKD_OK)
+    if (status == CTKD_OK) {
+        ctkd__cli_note_unused_in(session);
         print(command, config, session, &found, resume ? &state : NULL);
+    }
     ctkd__examination_fini(&found);
     ctkd__session_close(session);
     return status;

@@ -18,36 +18,54 @@
 /* When a run reads a key; otherwise the key is one for what `use_texts` says. */
 enum use {
     ALWAYS,
-    WITH_FILES, /* depends on the data alone, as does the next one */
+    WITH_FILES, /* depends on the data alone, as do the next ones to WITH_HOLDOUT */
     WITH_CROPS,
+    WITH_RESIZING,
+    WITH_HOLDOUT,
+    WITH_TEACHER_TOP1,
     WITH_INIT,
     WITH_METHOD,
+    WITH_WEIGHTS,
+    WITH_KD_WEIGHT,
     WITH_INITIAL_STAGE,
+    WITH_INITIAL_EPOCHS,
     WITH_FIXED,
     WITH_LEARNED,
     WITH_GLOBAL,
     WITH_INSTANCE,
+    WITH_GRADIENT,
     WITH_BIAS,
     WITH_CURRICULUM,
     WITH_STEPS,
-    WITH_COSINE
+    WITH_COSINE,
+    WITH_RANKS,
+    WITH_RESUMING
 };
 
 static const char *const use_texts[] = {
     [ALWAYS] = "",
     [WITH_FILES] = "for image files",
     [WITH_CROPS] = "for image files with data.view=resized_crop",
+    [WITH_RESIZING] = "for image files that are resized",
+    [WITH_HOLDOUT] = "for image files without a validation folder",
+    [WITH_TEACHER_TOP1] = "for teacher.expect_top1",
     [WITH_INIT] = "for student.init",
-    [WITH_METHOD] = "for a method beside KD",
+    [WITH_METHOD] = "for a method beside KD with a main stage",
+    [WITH_WEIGHTS] = "for a method with a main stage",
+    [WITH_KD_WEIGHT] = "for a kd loss without one in method.weight",
     [WITH_INITIAL_STAGE] = "for a method with an initial stage",
+    [WITH_INITIAL_EPOCHS] = "for an initial stage of one epoch or more",
     [WITH_FIXED] = "for temperature.kind=fixed",
     [WITH_LEARNED] = "for a learned temperature",
     [WITH_GLOBAL] = "for temperature.kind=global",
     [WITH_INSTANCE] = "for temperature.kind=instance",
+    [WITH_GRADIENT] = "for temperature.kind=instance in a loss that reads it",
     [WITH_BIAS] = "for temperature.kind=instance with temperature.set_bias=true",
     [WITH_CURRICULUM] = "for a learned temperature with a curriculum",
     [WITH_STEPS] = "for schedule.kind=step",
     [WITH_COSINE] = "for schedule.kind=cosine",
+    [WITH_RANKS] = "for several processes",
+    [WITH_RESUMING] = "for run.resume",
 };
 
 /* Between what a key may differ, as bits. RESUMED: a run and what is resumed of it, because the key
@@ -134,7 +152,7 @@ static const struct key keys[] = {
          "have one size of at most 96"),
     ONLY(WITH_FILES, I64, data.size, 0, 0, 4096,
          "side of the views of image files; 0: 224, or for crop_flip the images' own"),
-    ONLY(WITH_FILES, I64, data.resize, 0, 0, 8192,
+    ONLY(WITH_RESIZING, I64, data.resize, 0, 0, 8192,
          "their shorter side before the centre is cropped in evaluation; 0: size / 0.875"),
     ONLY(WITH_CROPS, STRING, data.crop_scale, "0.08,1",
          "least and largest share of the area that resized_crop shows, comma list"),
@@ -146,7 +164,7 @@ static const struct key keys[] = {
     F32(data.dev, 0, 0, 0.9,
         "share of the training images that is held out as a validation part, by which "
         "best.safetensors and train.patience choose; 0: none, best is chosen on the test images"),
-    ONLY(WITH_FILES, F32, data.holdout, 0.1, 0.001, 0.9,
+    ONLY(WITH_HOLDOUT, F32, data.holdout, 0.1, 0.001, 0.9,
          "share of each class that is held out as test images where there is no validation folder"),
     ONLY(WITH_FILES, BOOL, data.allow_empty, false,
          "allow classes without images, which keep their labels"),
@@ -175,8 +193,8 @@ static const struct key keys[] = {
            "data.std"),
     DIFFERS(RESUMED | ARM, F32, teacher.expect_top1, 0, 0, 100,
             "expected test top-1 in percent; 0: as its file says"),
-    DIFFERS(RESUMED | ARM, F32, teacher.tolerance, 1, 0, 100,
-            "percentage points below the expectation at which the run stops"),
+    KEY(WITH_TEACHER_TOP1, RESUMED | ARM, F32, teacher.tolerance, 1, 0, 100,
+        "percentage points below the expectation at which the run stops"),
     DIFFERS(RESUMED | ARM | RANKS, PATH, teacher.store, "off",
             "folder in which runs share the teacher's logits (doc/teacher-store.md), or off"),
 
@@ -190,9 +208,9 @@ static const struct key keys[] = {
     STRING(method.name, "none",
            "losses beside CE and KD (see `ctkd methods`), comma list; or none"),
     F32(method.ce_weight, 0.1, 0, 1e6, "weight of the cross-entropy (gamma)"),
-    F32(method.kd_weight, 0.9, 0, 1e6, "weight of the KD loss (alpha)"),
-    STRING(method.weight, "",
-           "weight of each of these losses (beta), comma list; empty: their defaults"),
+    ONLY(WITH_KD_WEIGHT, F32, method.kd_weight, 0.9, 0, 1e6, "weight of the KD loss (alpha)"),
+    ONLY(WITH_WEIGHTS, STRING, method.weight, "",
+         "weight of each of these losses (beta), comma list; empty: their defaults"),
     ONLY(
         WITH_METHOD, F32, method.warmup_epochs, 0, 0, 1e6,
         "epochs (below 1: fraction of train.epochs) over which method.weight grows, as min(epoch / "
@@ -201,7 +219,7 @@ static const struct key keys[] = {
         WITH_INITIAL_STAGE, F32, method.initial_epochs, 0.125, 0, 1e6,
         "epochs (below 1: fraction of train.epochs) of the initial stage of methods that have one, "
         "before train.epochs"),
-    ONLY(WITH_INITIAL_STAGE, F32, method.initial_lr, -1, -1, 1e3,
+    ONLY(WITH_INITIAL_EPOCHS, F32, method.initial_lr, -1, -1, 1e3,
          "constant learning rate of that stage; -1: optimizer.lr"),
     CHOICE(method.kd_form, CTKD__KD_FORM_AUTO, kd_form_names,
            "KL of the KD loss; auto: epsilon for an instance temperature, else exact"),
@@ -220,7 +238,7 @@ static const struct key keys[] = {
          "hidden width of kind instance; 0: classes"),
     ONLY(WITH_INSTANCE, BOOL, temperature.from_logits, false,
          "kind instance reads logits instead of probabilities"),
-    ONLY(WITH_INSTANCE, BOOL, temperature.through, false,
+    ONLY(WITH_GRADIENT, BOOL, temperature.through, false,
          "kind instance sends gradient to the student's logits"),
     ONLY(WITH_BIAS, F32, temperature.bias_init, 1, -50, 50,
          "kind instance: initial value of the last bias"),
@@ -297,12 +315,12 @@ static const struct key keys[] = {
     DIFFERS(RESUMED | ARM, CHOICE, train.mpi, CTKD__MPI_AUTO, mpi_names,
             "several processes: auto, when a launcher of MPI has started them; yes: MPI begins "
             "in any case"),
-    DIFFERS(RESUMED | ARM, BOOL, train.overlap, true,
-            "processes exchange gradients while the backward pass still runs; false: behind it, "
-            "from the main thread"),
-    DIFFERS(RESUMED | ARM, F32, train.timeout_seconds, 600, 0, 1e6,
-            "how long a process waits for another one before the run ends with its name; 0: "
-            "for ever"),
+    KEY(WITH_RANKS, RESUMED | ARM, BOOL, train.overlap, true,
+        "processes exchange gradients while the backward pass still runs; false: behind it, "
+        "from the main thread"),
+    KEY(WITH_RANKS, RESUMED | ARM, F32, train.timeout_seconds, 600, 0, 1e6,
+        "how long a process waits for another one before the run ends with its name; 0: "
+        "for ever"),
 
     DIFFERS(RESUMED | ARM | RANKS, PATH, run.dir, "", "run directory; empty: runs/<run.name>"),
     DIFFERS(RESUMED | ARM | RANKS, STRING, run.name, "",
@@ -311,9 +329,9 @@ static const struct key keys[] = {
             "replace the run that the directory holds"),
     DIFFERS(RESUMED | ARM | RANKS, CHOICE, run.resume, CTKD__RESUME_NO, resume_names,
             "continue the run that the directory holds; auto: if there is one"),
-    DIFFERS(RESUMED | ARM | RANKS, CHOICE, run.allow, CTKD__ALLOW_NOTHING, allow_names,
-            "what may be another in a run that is resumed; kernels: the instruction set, or "
-            "oneDNN's version, after which it has other bits than it would have had"),
+    KEY(WITH_RESUMING, RESUMED | ARM | RANKS, CHOICE, run.allow, CTKD__ALLOW_NOTHING, allow_names,
+        "what may be another in a run that is resumed; kernels: the instruction set, or "
+        "oneDNN's version, after which it has other bits than it would have had"),
 };
 enum { KEYS = sizeof keys / sizeof *keys, PURPOSE_BYTES = 64 };
 
@@ -328,25 +346,51 @@ static void fill_options(void)
     options[KEYS] = (ctkd_option)CTKD_OPT_END;
 }
 
-/* What cannot be told yet counts as read, also a list of methods that is refused elsewhere. */
-static bool is_met(const struct ctkd__config *config, enum use use)
+/* For the methods of a configuration, WITH_METHOD to WITH_INITIAL_EPOCHS and WITH_GRADIENT. A list
+   that does not resolve is refused elsewhere, and counts as one that reads everything. */
+static bool is_met_by_methods(const struct ctkd__config *config, enum use use)
+{
+    struct ctkd__methods methods;
+    if (ctkd__methods_resolve(config, &methods, NULL) != CTKD_OK)
+        return true;
+    if (use == WITH_METHOD)
+        return methods.has_main;
+    if (use == WITH_WEIGHTS) /* without a method it is empty or 0, which asks for nothing */
+        return methods.has_main || methods.has_kd || !methods.count;
+    if (use == WITH_KD_WEIGHT)
+        return methods.kd_weight == config->method.kd_weight;
+    if (use == WITH_GRADIENT)
+        return methods.kd_weight > 0 || methods.needs & CTKD_NEEDS_TAU;
+    return methods.has_initial && (use == WITH_INITIAL_STAGE || config->method.initial_epochs > 0);
+}
+
+/* What cannot be told yet counts as read. facts: NULL, or what is open. */
+static bool is_met(const struct ctkd__config *config, const struct ctkd__facts *facts, enum use use)
 {
     const struct ctkd__dataset_def *const set = ctkd__dataset_find(config->data.set);
     const ctkd_temperature_kind kind = ctkd__methods_temperature_kind(config);
-    struct ctkd__methods methods;
     switch (use) {
     case ALWAYS:
         return true;
     case WITH_FILES:
         return !set || set->in_files;
     case WITH_CROPS:
-        return !set || (set->in_files && config->data.view != CTKD__FILE_VIEW_CROP_FLIP);
+        return !set || (set->in_files && config->data.view != CTKD__FILE_VIEW_CROP_FLIP &&
+                        !(facts && facts->in_memory));
+    case WITH_RESIZING:
+        return !set || (set->in_files && !(facts && facts->as_they_are));
+    case WITH_HOLDOUT:
+        return !set || (set->in_files && !(facts && facts->has_test));
+    case WITH_TEACHER_TOP1:
+        return config->teacher.expect_top1 != 0 || !facts || facts->teacher_says_top1;
     case WITH_INIT:
         return config->student.init[0];
     case WITH_METHOD:
-        return ctkd__methods_resolve(config, &methods, NULL) != CTKD_OK || methods.count;
+    case WITH_WEIGHTS:
+    case WITH_KD_WEIGHT:
     case WITH_INITIAL_STAGE:
-        return ctkd__methods_resolve(config, &methods, NULL) != CTKD_OK || methods.has_initial;
+    case WITH_INITIAL_EPOCHS:
+        return is_met_by_methods(config, use);
     case WITH_FIXED:
         return kind == CTKD_TEMPERATURE_FIXED;
     case WITH_LEARNED:
@@ -355,6 +399,8 @@ static bool is_met(const struct ctkd__config *config, enum use use)
         return kind == CTKD_TEMPERATURE_GLOBAL;
     case WITH_INSTANCE:
         return kind == CTKD_TEMPERATURE_INSTANCE;
+    case WITH_GRADIENT:
+        return kind == CTKD_TEMPERATURE_INSTANCE && is_met_by_methods(config, use);
     case WITH_BIAS:
         return kind == CTKD_TEMPERATURE_INSTANCE && config->temperature.set_bias;
     case WITH_CURRICULUM:
@@ -364,6 +410,10 @@ static bool is_met(const struct ctkd__config *config, enum use use)
         return config->schedule.kind == CTKD__SCHEDULE_STEP;
     case WITH_COSINE:
         return config->schedule.kind == CTKD__SCHEDULE_COSINE;
+    case WITH_RANKS:
+        return !facts || facts->ranks > 1;
+    case WITH_RESUMING:
+        return config->run.resume != CTKD__RESUME_NO;
     }
     return true;
 }
@@ -381,44 +431,69 @@ static const char *purpose_of_loss(const struct ctkd__config *config,
                                    const struct ctkd__option_at *at, char text[PURPOSE_BYTES])
 {
     const ctkd_loss_def *const loss = ctkd_loss_list()[at->index - 1];
+    const struct ctkd__method *method = NULL;
     struct ctkd__methods methods;
     if (ctkd__methods_resolve(config, &methods, NULL) != CTKD_OK)
         return "";
     for (size_t i = 0; i < methods.count; i++)
         if (methods.items[i].def == loss)
-            return "";
-    snprintf(text, PURPOSE_BYTES, "for method.name=%s", loss->name);
-    return text;
+            method = &methods.items[i];
+    const char *const lacks =
+        method && loss->option_lacks ? loss->option_lacks(method->config, at->option) : NULL;
+    if (lacks)
+        snprintf(text, PURPOSE_BYTES, "for method.%s.%s", loss->name, lacks);
+    else if (!method)
+        snprintf(text, PURPOSE_BYTES, "for method.name=%s", loss->name);
+    return method && !lacks ? "" : text;
 }
 
 /* What an option is for that a reader does not read; "": the reader reads it, as far as the
-   configuration can tell. */
+   configuration, and with facts what is open, can tell. */
 static const char *purpose(const struct ctkd__config *config, enum ctkd__reader reader,
-                           const struct ctkd__option_at *at, char text[PURPOSE_BYTES])
+                           const struct ctkd__facts *facts, const struct ctkd__option_at *at,
+                           char text[PURPOSE_BYTES])
 {
     static const char *const of_teacher[] = { "teacher.", "method.", "temperature.", NULL };
     const struct key *const key = find_key(at->key);
-    const bool of_data = key && (key->use == WITH_FILES || key->use == WITH_CROPS);
-    if (reader == CTKD__READER_OF_LIST || (reader == CTKD__READER_EVALUATES && !of_data))
+    const bool of_data = key && key->use >= WITH_FILES && key->use <= WITH_HOLDOUT;
+    if ((reader == CTKD__READER_OF_LIST && !facts) ||
+        (reader == CTKD__READER_EVALUATES && !of_data))
         return "";
     if (reader == CTKD__READER_TRAINS && ctkd__key_begins_with(at->key, of_teacher))
         return "for `ctkd distill`";
     if (!key)
         return purpose_of_loss(config, at, text);
-    return is_met(config, key->use) ? "" : use_texts[key->use];
+    return is_met(config, facts, key->use) ? "" : use_texts[key->use];
+}
+
+/* Whether _unused names a key, and why: what `purpose` says. */
+static bool is_unused(const struct ctkd__config *config, enum ctkd__reader reader,
+                      const struct ctkd__facts *facts, const char *const *list,
+                      const struct ctkd__option_at *at, const char **why, char text[PURPOSE_BYTES])
+{
+    const bool listed = ctkd__key_begins_with(at->key, list);
+    *why = "";
+    if (!ctkd__option_is_given(at))
+        return false;
+    if (!listed)
+        return !facts; /* else it has been named before */
+    if (ctkd__option_is_default(at) || (facts && purpose(config, reader, NULL, at, text)[0]))
+        return false;
+    *why = purpose(config, reader, facts, at, text);
+    return (*why)[0];
 }
 
 const char *ctkd__config_unused(const struct ctkd__config *config, enum ctkd__reader reader,
-                                const char *const *list, char *text, size_t bytes)
+                                const struct ctkd__facts *facts, const char *const *list,
+                                char *text, size_t bytes)
 {
     struct ctkd__option_at at = { 0 };
     size_t used = 0, more = 0;
     text[0] = '\0';
     while (ctkd__options_next(ctkd__config_sections(config), &at)) {
         char room[PURPOSE_BYTES], item[CTKD__KEY_MAX + PURPOSE_BYTES + 8];
-        const bool listed = ctkd__key_begins_with(at.key, list);
-        const char *const why = listed ? purpose(config, reader, &at, room) : "";
-        if (!ctkd__option_is_given(&at) || (listed && (!why[0] || ctkd__option_is_default(&at))))
+        const char *why;
+        if (!is_unused(config, reader, facts, list, &at, &why, room))
             continue;
         const int n = snprintf(item, sizeof item, "%s%s%s%s%s", used ? ", " : "", at.key,
                                why[0] ? " (" : "", why, why[0] ? ")" : "");
@@ -439,7 +514,7 @@ bool ctkd__config_may_differ(const struct ctkd__config *config, bool distil, con
     if (!ctkd__options_find(ctkd__config_sections(config), key, &at))
         return false;
     const struct key *const own = find_key(key);
-    if (purpose(config, distil ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, &at, text)[0])
+    if (purpose(config, distil ? CTKD__READER_DISTILS : CTKD__READER_TRAINS, NULL, &at, text)[0])
         return true;
     const bool cosine = config->schedule.kind == CTKD__SCHEDULE_COSINE;
     return own && own->differs & (cosine ? RESUMED : RESUMED | LONGER);

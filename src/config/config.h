@@ -137,12 +137,24 @@ enum ctkd__reader {
     CTKD__READER_OF_LIST
 };
 
+/* What is known only of what a run or a command has opened, and decides whether it reads some
+   keys. */
+struct ctkd__facts {
+    bool in_memory;         /* image files are kept in memory, as with data.view=crop_flip */
+    bool as_they_are;       /* they have the size of the views: none is resized */
+    bool has_test;          /* the data have test images of their own */
+    bool teacher_says_top1; /* so does the teacher's file */
+    size_t ranks;
+};
+
 /* Writes a comma list of the keys given (ctkd__section.given) that the reader does not read: those
    that are none of `list` (as for ctkd__key_begins_with), and those with another value than their
    default that other keys leave without effect, each with what it is for: "schedule.factor (for
-   schedule.kind=step)". "": none. Returns text. */
+   schedule.kind=step)". With facts (NULL: nothing is open yet) only those that the facts add. "":
+   none. Returns text. */
 const char *ctkd__config_unused(const struct ctkd__config *config, enum ctkd__reader reader,
-                                const char *const *list, char *text, size_t bytes);
+                                const struct ctkd__facts *facts, const char *const *list,
+                                char *text, size_t bytes);
 
 /* Whether a key may have another value when a run is resumed (doc/config.md lists them), also
    because the run does not read it. `distil`: it has a teacher. False for unknown keys. */

@@ -58,6 +58,7 @@ static ctkd_status add(const struct ctkd__config *config, const char *name, cons
                        struct ctkd__methods *out, ctkd_error *err)
 {
     if (ctkd__methods_is_kd(name)) {
+        out->has_kd = true;
         out->kd_weight = weight ? *weight : out->kd_weight;
         return out->kd_weight > 0
                    ? CTKD_OK
@@ -82,6 +83,7 @@ static ctkd_status add(const struct ctkd__config *config, const char *name, cons
                           name);
     out->items[out->count++] = (struct ctkd__method){ def, ctkd__config_loss(config, def), own };
     out->needs |= def->needs;
+    out->has_main |= !def->stages || def->stages & CTKD_STAGE_MAIN;
     if (def->stages & CTKD_STAGE_INITIAL) {
         out->has_initial = true;
         out->initial_trains_student |= def->initial_trains_student;

@@ -20,6 +20,8 @@ struct ctkd__methods {
     size_t count;
     float kd_weight;  /* of the KD loss that every distillation has */
     unsigned needs;   /* CTKD_NEEDS_* of all of them */
+    bool has_kd;      /* method.name names it too */
+    bool has_main;    /* some loss has a value in the main stage */
     bool has_initial; /* some loss has an initial stage */
     bool initial_trains_student;
 };

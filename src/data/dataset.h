@@ -58,6 +58,7 @@ struct ctkd__folder {
     struct ctkd__tree *tree;
     struct ctkd__layout layout; /* labels are those of images */
     struct ctkd__image_source train, test;
+    bool as_they_are; /* images are in memory in their own size */
 };
 
 struct ctkd__dataset {

@@ -149,6 +149,7 @@ static ctkd_status load_images(struct ctkd__dataset *dataset, ctkd_error *err)
     if (status != CTKD_OK)
         return status;
     const size_t *const as_they_are = native ? size : NULL;
+    folder->as_they_are = native;
     if (native && size[0] == size[1]) { /* the views are these images */
         folder->train.views.size = folder->train.views.resize = size[0];
         folder->test.views.size = folder->test.views.resize = size[0];

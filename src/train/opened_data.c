@@ -155,6 +155,15 @@ size_t ctkd__data_classes_max(const struct ctkd__data *data)
     return data->dataset->classes_open && def ? def->classes_max : data->images.classes;
 }
 
+struct ctkd__facts ctkd__data_facts(const struct ctkd__data *data)
+{
+    const struct ctkd__folder *const folder = data->dataset->folder;
+    return (struct ctkd__facts){ .in_memory = !data->dataset->test.source,
+                                 .as_they_are = folder && folder->as_they_are,
+                                 .has_test = !folder || !folder->layout.held_out,
+                                 .ranks = 1 };
+}
+
 static void run_in_workers(void *workers, void (*fn)(void *argument, size_t worker), void *argument)
 {
     ctkd__workers_run(workers, fn, argument);

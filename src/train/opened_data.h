@@ -37,6 +37,8 @@ void ctkd__data_take_classes(struct ctkd__data *data, const struct ctkd__network
 /* How many classes a network may have: as many as labels can express where their number is open,
    else the number of the data set. */
 size_t ctkd__data_classes_max(const struct ctkd__data *data);
+/* What the data decide about keys; `ranks` is 1, and no teacher is known. */
+struct ctkd__facts ctkd__data_facts(const struct ctkd__data *data);
 void ctkd__data_close(struct ctkd__data *data);
 
 /* The engine that the section `train` of a configuration asks for. Its strings are borrowed from

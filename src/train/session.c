@@ -392,6 +392,14 @@ void ctkd__session_close(struct ctkd__session *session)
     free(session);
 }
 
+struct ctkd__facts ctkd__session_facts(const struct ctkd__session *session)
+{
+    struct ctkd__facts facts = ctkd__data_facts(&session->data);
+    facts.teacher_says_top1 = session->teacher && session->teacher->info.has_top1;
+    facts.ranks = ctkd__dist_size(session->dist);
+    return facts;
+}
+
 ctkd_status ctkd__session_peek(struct ctkd__session *session, struct ctkd__batch *next,
                                ctkd_error *err)
 {

@@ -38,6 +38,8 @@ ctkd_status ctkd__session_open(const struct ctkd__config *config, bool distil,
                                struct ctkd__dist *dist, struct ctkd__session **out,
                                ctkd_error *err);
 void ctkd__session_close(struct ctkd__session *session);
+/* What only the open session shows of the keys that it reads. */
+struct ctkd__facts ctkd__session_facts(const struct ctkd__session *session);
 
 /* Where steps look ahead (ctkd__step_expect), the training batch that ctkd__loader_next will give
    next, or its failure; n is 0 where they do not, and at the end of an epoch. */

@@ -61,10 +61,27 @@ mv kept photos/train/ant/3.ppm
 expect 0 "$ctkd" train cut/config.yaml --resume train.max_steps=0
 same teacher/last.safetensors cut/last.safetensors
 
+# What the files decide about a key is said when they are open.
+line='note: this run does not use data.resize (for image files that are resized), data.crop_scale (for image files with data.view=resized_crop), data.holdout (for image files without a validation folder), data.readers (for image files with data.view=resized_crop)'
+for i in 0 1 2 3; do
+    for part in train val; do
+        photo one_size/$part/ant/$i.ppm 32 32 0 $i
+        photo one_size/$part/bee/$i.ppm 32 32 1 $i
+    done
+done
+expect 0 "$ctkd" train data.set=imagefolder:one_size student.network=resnet8 train.threads=1 train.batch=4 train.epochs=1 run.dir=one_size_run \
+    data.holdout=0.3 data.readers=2 data.resize=300 data.crop_scale=0.5,1
+[ "$(grep 'does not use' stderr)" = "$line" ] || fail "one size: $(cat stderr)"
+for command in "eval one_size_run" "check one_size_run imagefolder:one_size" "doctor one_size"; do
+    "$ctkd" $command data.holdout=0.3 >stdout 2>stderr || [ "$command" = "doctor one_size" ] || fail "$command"
+    grep -Eq '^note: `ctkd (eval|check|doctor DATA)` does not use data.holdout \(for image files without a validation folder\)$' stderr || fail "$command: $(cat stderr)"
+done
+
 # Classes alone in the folder: a share is held out, and said.
 mkdir flat
 cp -r photos/train/ant photos/train/bee flat
 expect 0 "$ctkd" train data.set=imagefolder:flat $small train.epochs=1 run.dir=r data.holdout=0.3
+! grep -q 'does not use' stderr || fail "data.holdout: $(cat stderr)"
 grep -q '^note: data: flat has no validation folder: 6 of 20 images are held out as test images (data.holdout=0.3); 1 GIF left out' stderr || fail "held out"
 
 # A line end in a name does not make another file of it when the run is resumed.

@@ -169,6 +169,16 @@ expect 0 "$ctkd" train unused run.dir=again
 ! grep -q 'does not use' stderr || fail "a resolved configuration: $(cat stderr)"
 expect 0 "$ctkd" eval unused data.size=64
 [ "$(cat stderr)" = 'note: `ctkd eval` does not use data.size (for image files)' ] || fail "eval: $(cat stderr)"
+expect 0 "$ctkd" eval unused teacher.network=resnet8 train.profile=true
+[ "$(cat stderr)" = 'note: `ctkd eval` does not use teacher.network, train.profile' ] || fail "eval: $(cat stderr)"
+expect 0 "$ctkd" eval unused --teacher unused teacher.network=resnet8
+! grep -q 'does not use' stderr || fail "eval --teacher: $(cat stderr)"
+# What only opening the run shows has a line of its own.
+line='note: this run does not use train.overlap (for several processes), train.timeout_seconds (for several processes)'
+for command in "train --dry-run" doctor "train run.dir=alone_here"; do
+    expect "$([ "$command" = doctor ] && echo 1 || echo 0)" "$ctkd" $command $small train.max_steps=1 train.overlap=false train.timeout_seconds=5
+    [ "$(grep 'does not use' stderr)" = "$line" ] || fail "$command: $(cat stderr)"
+done
 
 # method.kd.form is no key, but older versions wrote it into the config.yaml of their runs.
 expect_error 2 "ctkd train: command line: method.kd.form: unknown key, did you mean method.kd_form?" "$ctkd" train method.kd.form=exact

@@ -81,7 +81,7 @@ class LossDef(Structure):  # ctkd_loss_def
                 ("source", c_char_p), ("needs", c_uint), ("properties", c_uint), ("classes_min", c_size_t),
                 ("batch_min", c_size_t), ("options", POINTER(Option)), ("config_size", c_size_t), ("weight", c_float),
                 ("stages", c_uint), ("initial_trains_student", c_bool), ("plan", c_void_p), ("workspace", c_void_p),
-                ("state", c_void_p), ("state_init", c_void_p), ("eval", EVAL)]
+                ("state", c_void_p), ("state_init", c_void_p), ("eval", EVAL), ("option_lacks", c_void_p)]
 
 
 # A wheel contains the library. A distribution's package does not and loads the system's library by its soname.

@@ -103,6 +103,12 @@ static const ctkd_option lskd_options[] = {
     CTKD_OPT_END,
 };
 
+static const char *lskd_option_lacks(const void *config, const ctkd_option *option)
+{
+    const struct lskd_config *const lskd = config;
+    return lskd->base == LSKD_KD && option != &lskd_options[0] ? "base=dkd" : NULL;
+}
+
 const ctkd_loss_def ctkd__loss_lskd = {
     .name = "lskd",
     .title = "Logit standardisation",
@@ -116,4 +122,5 @@ const ctkd_loss_def ctkd__loss_lskd = {
     .weight = 9,
     .workspace = lskd_workspace,
     .eval = lskd_eval,
+    .option_lacks = lskd_option_lacks,
 };
