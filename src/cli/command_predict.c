@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/folder/tree.h"
 #include "io/jsonl.h"
 #include "run/origin.h"
 #include "run/predictor.h"
 #include "util/error.h"
 #include "util/say.h"
+#include "util/text.h"
 
 enum form { TEXT, CSV_LINES, JSON_LINES };
 
@@ -22,8 +24,9 @@ struct writer {
 
 static void write_text(const struct writer *w, const char *place)
 {
-    char text[24];
-    printf("%s: ", place);
+    char text[24], line[4 * CTKD__TREE_PLACE_MAX];
+    ctkd__text_line(place, line, sizeof line);
+    printf("%s: ", line);
     for (size_t i = 0; i < w->top; i++)
         printf("%s%s %.2f %%", i ? ", " : "",
                ctkd__predictor_class(w->predictor, w->ranked[i].label, text),

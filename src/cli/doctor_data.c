@@ -13,6 +13,7 @@
 #include "util/file.h"
 #include "util/run_files.h"
 #include "util/say.h"
+#include "util/text.h"
 
 /* The kind of data set that NAME:PATH names, if it consists of image files; else NULL. */
 static const struct ctkd__dataset_def *find_def(const char *spec)
@@ -43,28 +44,29 @@ bool ctkd__doctor_is_data(const char *name, char *set, size_t bytes)
 
 /* --- output */
 
-/* "duplicate  train/a.jpg: the bytes of val/b.jpg", one line for each finding of a file. */
+/* "duplicate  train/a.jpg: the bytes of val/b.jpg", one line for each finding of a file,
+   whatever its name is. */
 static void print_file(const struct ctkd__survey *survey, size_t i)
 {
     const struct ctkd__surveyed *const file = &survey->files[i];
     if (file->fault)
-        printf("unreadable  %s\n", file->fault); /* names the file */
+        ctkd__say(stdout, "unreadable  %s", file->fault); /* names the file */
     if (file->same != i) {
         const struct ctkd__surveyed *const original = &survey->files[file->same];
-        printf("duplicate   %s: the bytes of %s%s%s\n", file->name, original->name,
-               file->test == original->test ? ""
-               : file->test                 ? ", a training image"
-                                            : ", a test image",
-               strcmp(file->class, original->class) ? ", in another class" : "");
+        ctkd__say(stdout, "duplicate   %s: the bytes of %s%s%s", file->name, original->name,
+                  file->test == original->test ? ""
+                  : file->test                 ? ", a training image"
+                                               : ", a test image",
+                  strcmp(file->class, original->class) ? ", in another class" : "");
     }
     if (file->damaged)
-        printf("damaged     %s: corrupt codes, decoded as Pillow does\n", file->name);
+        ctkd__say(stdout, "damaged     %s: corrupt codes, decoded as Pillow does", file->name);
     if (file->cmyk)
-        printf("cmyk        %s\n", file->name);
+        ctkd__say(stdout, "cmyk        %s", file->name);
     if (file->orientation != 1)
-        printf("rotated     %s: EXIF orientation %d\n", file->name, file->orientation);
+        ctkd__say(stdout, "rotated     %s: EXIF orientation %d", file->name, file->orientation);
     if (file->odd)
-        printf("odd size    %s: %zu x %zu\n", file->name, file->width, file->height);
+        ctkd__say(stdout, "odd size    %s: %zu x %zu", file->name, file->width, file->height);
 }
 
 /* The name of a file that is left out, as data.exclude has it. */
@@ -80,8 +82,8 @@ static void print_text(const struct ctkd__survey *s, const struct ctkd__tree *tr
     for (size_t i = 0; i < s->count; i++)
         print_file(s, i);
     for (size_t i = 0; i < layout->left_out.count; i++)
-        printf("left out    %s: %s\n", name_left_out(tree, layout, i),
-               layout->left_out.items[i].why);
+        ctkd__say(stdout, "left out    %s: %s", name_left_out(tree, layout, i),
+                  layout->left_out.items[i].why);
     printf("%zu training and %zu test images of %zu classes: %zu unreadable, %zu duplicate (%zu of "
            "them in both parts), %zu damaged, %zu cmyk, %zu rotated, %zu of odd size\n",
            layout->train.count, layout->test.count, layout->classes->count, s->unreadable,
@@ -89,9 +91,10 @@ static void print_text(const struct ctkd__survey *s, const struct ctkd__tree *tr
     if (layout->not_read[0])
         printf("left out: %s (JPEG, PNG, WebP and PPM are read)\n", layout->not_read);
     if (layout->unused[0])
-        printf("not used: %s (test images are those of the first of val/, valid/, validation/, "
-               "test/ and testing/)\n",
-               layout->unused);
+        ctkd__say(stdout,
+                  "not used: %s (test images are those of the first of val/, valid/, validation/, "
+                  "test/ and testing/)",
+                  layout->unused);
 }
 
 static void write_left_out(struct ctkd__jsonl *json, const struct ctkd__tree *tree,
@@ -155,12 +158,28 @@ static ctkd_status print_json(const struct ctkd__survey *s, const struct ctkd__t
     return ctkd__jsonl_end(&json, err);
 }
 
+/* A file whose name data.exclude would not read must not be missing in the list silently. */
+static ctkd_status check_names(const struct ctkd__survey *survey, const char *path, ctkd_error *err)
+{
+    for (size_t i = 0; i < survey->count; i++)
+        if (ctkd__survey_excludes(&survey->files[i], i) &&
+            !ctkd__text_is_line(survey->files[i].name))
+            return ctkd__fail(err, CTKD_EFORMAT,
+                              "--exclude: %s was not written: found the file name '%.200s', "
+                              "expected a line of UTF-8 text, as data.exclude reads names: rename "
+                              "the file",
+                              path, survey->files[i].name);
+    return CTKD_OK;
+}
+
 static ctkd_status write_exclusions(const struct ctkd__survey *survey, const char *path,
                                     ctkd_error *err)
 {
     struct ctkd__new_file file;
     size_t count = 0;
-    const ctkd_status status = ctkd__new_file_open(&file, path, err);
+    ctkd_status status = check_names(survey, path, err);
+    if (status == CTKD_OK)
+        status = ctkd__new_file_open(&file, path, err);
     if (status != CTKD_OK)
         return status;
     for (size_t i = 0; i < survey->count; i++)

@@ -67,6 +67,18 @@ tar -cf photos.TAR photos
 expect 1 "$ctkd" doctor photos.TAR
 diff <(sed "s,^unreadable  photos/,unreadable  photos.TAR: photos/," whole) stdout || fail "an archive"
 
+# A name that the list cannot hold is refused, and is one line of what is printed.
+for name in $'a\nb.jpg' $'\xe9.jpg'; do
+    shown=$(LC_ALL=C sed -z 's/\n/\\x0A/; s/\xe9/\\xE9/' < <(printf %s "$name"))
+    cp "$pictures/jpeg_444_progressive.jpg" "photos/train/ant/$name"
+    expect 1 "$ctkd" doctor photos --exclude other
+    grep -qxF "duplicate   train/ant/$shown: the bytes of val/ant/jpeg_444_progressive.jpg, a test image" stdout || fail "$shown: $(cat stdout)"
+    [ "$(cat stderr)" = "ctkd: --exclude: other was not written: found the file name 'train/ant/$shown', expected a line of UTF-8 text, as data.exclude reads names: rename the file" ] ||
+        fail "$shown"
+    [ ! -e other ] || fail "a list was written"
+    rm "photos/train/ant/$name"
+done
+
 # As JSON; and the list makes a data set of it that trains.
 expect 1 "$ctkd" doctor photos --json
 python3 - stdout <<'PY' || fail "JSON: $(cat stdout)"

@@ -89,6 +89,11 @@ cp flat/ant/0.ppm $'flat/ant/a\nb.ppm'
 expect 0 "$ctkd" train data.set=imagefolder:flat $small train.epochs=1 run.dir=line_end data.holdout=0.3
 expect 0 "$ctkd" train line_end/config.yaml --resume
 rm $'flat/ant/a\nb.ppm'
+# Nor two classes of the name of one.
+mkdir $'flat/two\nlines' && cp flat/ant/0.ppm $'flat/two\nlines'
+expect_error 1 "ctkd: flat: found a class with the name 'two\x0Alines', expected a line of UTF-8 text" \
+    "$ctkd" train data.set=imagefolder:flat $small run.dir=r
+rm -r $'flat/two\nlines'
 
 # Bad data: one line that names it.
 try() { # LINE SETTING...: the run is refused with this line

@@ -153,3 +153,8 @@ expect 0 "$ctkd" predict ants turned.jpg "$pictures/jpeg_411.jpg" --json
 [ "$(sed 's/.*"classes"//' stdout | sort -u | wc -l)" = 1 ] || fail "turned without being asked"
 expect 0 "$ctkd" predict ants turned.jpg "$pictures/jpeg_411.jpg" --json data.orientation=apply
 [ "$(sed 's/.*"classes"//' stdout | sort -u | wc -l)" = 2 ] || fail "data.orientation=apply"
+
+# A name with a line end stays one line.
+cp "$pictures/jpeg_411.jpg" $'two\nlines.jpg'
+expect 0 "$ctkd" predict ants $'two\nlines.jpg'
+[ "$(wc -l <stdout)" = 1 ] && grep -q '^two\\x0Alines.jpg: ' stdout || fail "a line end: $(cat stdout)"

@@ -261,13 +261,19 @@ static ctkd_status names_of_folders(const struct finder *f, const struct ctkd__n
     const size_t count = count_names(f->folders);
     if (f->options->class_order == CTKD__CLASS_ORDER_NATURAL)
         qsort(f->folders, count, sizeof *f->folders, by_nature);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (!ctkd__text_is_line(f->folders[i]))
+            return ctkd__fail(err, CTKD_EFORMAT,
+                              "%s: found a class with the name '%.200s', expected a line of UTF-8 "
+                              "text",
+                              place_of(f, f->train, place, sizeof place), f->folders[i]);
         bytes += strlen(f->folders[i]) + 1;
+    }
     char *const text = malloc(bytes);
     if (!text)
         return no_memory(f, err);
     size_t used = 0;
-    for (size_t i = 0; i < count; i++) /* a line end would split a name in two */
+    for (size_t i = 0; i < count; i++)
         used += (size_t)sprintf(text + used, "%s\n", f->folders[i]);
     text[used] = '\0';
     const ctkd_status status =
