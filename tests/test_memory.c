@@ -318,7 +318,7 @@ static ctkd_status plot(const char *run, ctkd_error *err)
 {
     char out[600];
     snprintf(out, sizeof out, "%s/out.svg", folder);
-    return ctkd__plot_runs(&run, 1, out, err);
+    return ctkd__plot_runs(&run, 1, CTKD__PLOT_ALL, out, err);
 }
 
 /* --- tests */

@@ -3,10 +3,11 @@
 #include "report/plot.h"
 #include "util/error.h"
 
-enum { OUTPUT };
+enum { OUTPUT, ONLY };
 static const struct ctkd__flag flags[] = {
     [OUTPUT] = { "--output", "-o", "FILE", "write the picture to FILE; - is standard output",
                  NULL },
+    [ONLY] = { "--panel", NULL, "NAME", "draw one panel alone: loss, top1, tau or lambda", NULL },
     CTKD__FLAG_END,
 };
 
@@ -27,8 +28,12 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
                    command->arguments);
         return ctkd__cli_misused(command, &err);
     }
-    return ctkd__plot_runs(runs, count, file, &err) == CTKD_OK ? CTKD__EXIT_DONE
-                                                               : ctkd__cli_failed(&err);
+    const char *const only = ctkd__line_value(&line, ONLY);
+    enum ctkd__plot_panel panels = CTKD__PLOT_ALL;
+    if (only && ctkd__plot_panel_find(only, &panels, &err) != CTKD_OK)
+        return ctkd__cli_misused(command, &err);
+    return ctkd__plot_runs(runs, count, panels, file, &err) == CTKD_OK ? CTKD__EXIT_DONE
+                                                                       : ctkd__cli_failed(&err);
 }
 
 const struct ctkd__command ctkd__command_plot = {

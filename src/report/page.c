@@ -288,7 +288,7 @@ void ctkd__page_write(const struct ctkd__page *page, FILE *out)
     fputs("</h1>\n", out);
     write_headlines(page, out);
     fputs("<h2>Over the epochs</h2>\n", out);
-    ctkd__plot_write(page->curves, page->count, out);
+    ctkd__plot_write(page->curves, page->count, CTKD__PLOT_ALL, out);
     write_comparison(page, out);
     for (size_t i = 0; i < page->count; i++) {
         const struct ctkd__page_run *const run = &page->runs[i];

@@ -11,6 +11,7 @@
 
 #include "util/error.h"
 #include "util/file.h"
+#include "util/options.h"
 
 enum {
     WIDTH = 760,
@@ -26,15 +27,18 @@ enum {
 /* A panel: members of the log's epochs that share an axis, the first as a line, the second as a
    dashed one; and the band around the first when a run's log has one. */
 static const struct panel {
+    enum ctkd__plot_panel panel;
     const char *title, *key, *dashed, *low, *high;
-} panels[] = {
-    { "loss", "loss", NULL, NULL, NULL },
-    { "top-1, %: on test images (solid), on training batches (dashed)", "test_top1", "train_top1",
-      NULL, NULL },
-    { "temperature tau", "tau", NULL, "tau_min", "tau_max" },
-    { "reversal strength lambda", "lambda", NULL, NULL, NULL },
+} panel_list[] = {
+    { CTKD__PLOT_LOSS, "loss", "loss", NULL, NULL, NULL },
+    { CTKD__PLOT_TOP1, "top-1, %: on test images (solid), on training batches (dashed)",
+      "test_top1", "train_top1", NULL, NULL },
+    { CTKD__PLOT_TAU, "temperature tau", "tau", NULL, "tau_min", "tau_max" },
+    { CTKD__PLOT_LAMBDA, "reversal strength lambda", "lambda", NULL, NULL, NULL },
 };
-enum { N_PANELS = sizeof panels / sizeof *panels };
+enum { N_PANELS = sizeof panel_list / sizeof *panel_list };
+/* In the order of the list. */
+static const char *const panel_names[] = { "loss", "top1", "tau", "lambda", NULL };
 
 /* Okabe and Ito's colours without black and yellow, and two more: readable on both grounds and for
    most colour-blind readers. */
@@ -57,6 +61,7 @@ struct axis {
 struct frame {
     struct axis x, y;
     double top;
+    size_t height;
 };
 
 static void widen(struct axis *axis, double value)
@@ -124,12 +129,13 @@ static double x_of(const struct frame *f, double epoch)
 
 static double y_of(const struct frame *f, double value)
 {
-    return f->top + PANEL * (f->y.high - value) / (f->y.high - f->y.low);
+    return f->top + (double)f->height * (f->y.high - value) / (f->y.high - f->y.low);
 }
 
 static void draw_grid(FILE *out, const struct frame *f, const struct panel *panel, double y_step,
                       bool numbers_below)
 {
+    const double bottom = f->top + (double)f->height;
     double x_step;
     (void)rounded(f->x, &x_step);
     x_step = fmax(x_step, 1);
@@ -147,15 +153,15 @@ static void draw_grid(FILE *out, const struct frame *f, const struct panel *pane
     const int first = (int)ceil(f->x.low / x_step), last = (int)floor(f->x.high / x_step);
     for (int i = first; i <= last; i++) {
         const double x = x_of(f, i * x_step);
-        fprintf(out, "<path class=\"grid\" d=\"M%.1f %.1fv%d\"/>\n", x, f->top, PANEL);
+        fprintf(out, "<path class=\"grid\" d=\"M%.1f %.1fv%zu\"/>\n", x, f->top, f->height);
         if (numbers_below)
             fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.6g</text>\n", x,
-                    f->top + PANEL + 14, i * x_step);
+                    bottom + 14, i * x_step);
     }
     if (numbers_below)
         fprintf(out,
                 "<text class=\"title\" x=\"%d\" y=\"%.1f\" text-anchor=\"middle\">epoch</text>\n",
-                LEFT + (WIDTH - LEFT - RIGHT) / 2, f->top + PANEL + 30);
+                LEFT + (WIDTH - LEFT - RIGHT) / 2, bottom + 30);
 }
 
 enum part { VALUE, DASHED, LOW, HIGH };
@@ -230,25 +236,37 @@ static void draw_legend(FILE *out, const struct ctkd__curves *curves, size_t col
     fprintf(out, "</text>\n");
 }
 
-/* The panels that some run has a value for: one on labels alone has no temperature. */
+ctkd_status ctkd__plot_panel_find(const char *name, enum ctkd__plot_panel *out, ctkd_error *err)
+{
+    for (size_t p = 0; p < N_PANELS; p++)
+        if (strcmp(panel_names[p], name) == 0) {
+            *out = panel_list[p].panel;
+            return CTKD_OK;
+        }
+    return ctkd__unknown("panel", name, panel_names, "expected loss, top1, tau or lambda", err);
+}
+
+/* Those of the panels that some run has a value for: one on labels alone has no temperature. */
 static size_t find_panels(const struct ctkd__curves *curves, size_t count,
-                          const struct panel *found[N_PANELS])
+                          enum ctkd__plot_panel panels, const struct panel *found[N_PANELS])
 {
     size_t n = 0;
     for (size_t p = 0; p < N_PANELS; p++) {
-        const struct axis range = range_of(curves, count, &panels[p]);
-        if (range.low <= range.high)
-            found[n++] = &panels[p];
+        const struct axis range = range_of(curves, count, &panel_list[p]);
+        if (panels & panel_list[p].panel && range.low <= range.high)
+            found[n++] = &panel_list[p];
     }
     return n;
 }
 
-bool ctkd__plot_write(const struct ctkd__curves *curves, size_t count, FILE *out)
+bool ctkd__plot_write(const struct ctkd__curves *curves, size_t count, enum ctkd__plot_panel panels,
+                      FILE *out)
 {
     const struct panel *shown[N_PANELS];
-    const size_t n_shown = find_panels(curves, count, shown);
+    const size_t n_shown = find_panels(curves, count, panels, shown);
     const size_t above = LEGEND * count + GAP; /* the legend, and the first panel's title */
-    const size_t height = above + n_shown * (PANEL + GAP) + BELOW;
+    const size_t panel = n_shown == 1 ? 2 * PANEL : PANEL; /* one alone has more room */
+    const size_t height = above + n_shown * (panel + GAP) + BELOW;
     const struct axis x = epochs_of(curves, count);
     if (n_shown == 0)
         return false;
@@ -262,7 +280,7 @@ bool ctkd__plot_write(const struct ctkd__curves *curves, size_t count, FILE *out
     for (size_t p = 0; p < n_shown; p++) {
         double step;
         const struct axis y = rounded(range_of(curves, count, shown[p]), &step);
-        const struct frame f = { x, y, (double)(above + p * (PANEL + GAP)) };
+        const struct frame f = { x, y, (double)(above + p * (panel + GAP)), panel };
         draw_grid(out, &f, shown[p], step, p + 1 == n_shown);
         for (size_t c = 0; c < count; c++)
             draw_curves(out, &f, &curves[c], shown[p], c);
@@ -321,14 +339,15 @@ static ctkd_status convert_to_png(FILE *picture, FILE *out, const char *file, ct
                                    WIFEXITED(ended) ? WEXITSTATUS(ended) : -1);
 }
 
-static ctkd_status write_png(const struct ctkd__curves *curves, size_t count, FILE *out,
-                             const char *file, ctkd_error *err)
+static ctkd_status write_png(const struct ctkd__curves *curves, size_t count,
+                             enum ctkd__plot_panel panels, FILE *out, const char *file,
+                             ctkd_error *err)
 {
     FILE *const picture = tmpfile();
     if (!picture)
         return ctkd__fail(err, CTKD_EIO, "%s: cannot create a temporary file: %s", file,
                           strerror(errno));
-    ctkd__plot_write(curves, count, picture);
+    ctkd__plot_write(curves, count, panels, picture);
     const ctkd_status status =
         fflush(picture) == 0 && !ferror(picture)
             ? convert_to_png(picture, out, file, err)
@@ -337,34 +356,29 @@ static ctkd_status write_png(const struct ctkd__curves *curves, size_t count, FI
     return status;
 }
 
-static bool has_values(const struct ctkd__curves *curves, size_t count)
-{
-    const struct panel *shown[N_PANELS];
-    return find_panels(curves, count, shown) > 0;
-}
-
-static ctkd_status write_file(const struct ctkd__curves *curves, size_t count, const char *file,
-                              ctkd_error *err)
+static ctkd_status write_file(const struct ctkd__curves *curves, size_t count,
+                              enum ctkd__plot_panel panels, const char *file, ctkd_error *err)
 {
     struct ctkd__new_file out;
-    if (!has_values(curves, count))
+    const struct panel *shown[N_PANELS];
+    if (find_panels(curves, count, panels, shown) == 0)
         return ctkd__fail(err, CTKD_EFORMAT, "%s: its epochs have no values to draw",
                           curves[0].name);
     ctkd_status status = ctkd__new_file_open(&out, file, err);
     if (status != CTKD_OK)
         return status;
     if (ends_in(file, ".png"))
-        status = write_png(curves, count, out.stream, file, err);
+        status = write_png(curves, count, panels, out.stream, file, err);
     else
-        ctkd__plot_write(curves, count, out.stream);
+        ctkd__plot_write(curves, count, panels, out.stream);
     if (status == CTKD_OK)
         return ctkd__new_file_commit(&out, err);
     ctkd__new_file_abandon(&out);
     return status;
 }
 
-ctkd_status ctkd__plot_runs(const char *const *names, size_t count, const char *file,
-                            ctkd_error *err)
+ctkd_status ctkd__plot_runs(const char *const *names, size_t count, enum ctkd__plot_panel panels,
+                            const char *file, ctkd_error *err)
 {
     struct ctkd__curves curves[CTKD__PLOT_RUNS_MAX] = { { .n_runs = 0 } };
     ctkd_status status = check_ending(file, err);
@@ -376,7 +390,7 @@ ctkd_status ctkd__plot_runs(const char *const *names, size_t count, const char *
     for (size_t i = 0; i < count && status == CTKD_OK; i++)
         status = ctkd__curves_read(names[i], &curves[i], err);
     if (status == CTKD_OK)
-        status = write_file(curves, count, file, err);
+        status = write_file(curves, count, panels, file, err);
     for (size_t i = 0; i < count; i++)
         ctkd__curves_free(&curves[i]);
     return status;

@@ -65,6 +65,12 @@ expect_error 1 "ctkd: going: found no finished epoch, expected one or more" "$ct
 mkdir empty
 expect_error 1 "ctkd: empty: found no log.jsonl here or one folder below, expected a run or an arm" "$ctkd" plot empty -o x.svg
 
+# One panel alone
+expect 0 "$ctkd" plot global --panel tau -o tau.svg
+[ "$(grep -c 'class="title" x="64"' tau.svg)" = 1 ] && grep -q '>temperature tau<' tau.svg || fail "--panel tau: $(grep title tau.svg)"
+expect_error 2 "ctkd plot: unknown panel 'lamda', did you mean 'lambda'?" "$ctkd" plot global --panel lamda -o x.svg
+expect_error 1 "ctkd: a&b: its epochs have no values to draw" "$ctkd" plot 'a&b' --panel tau -o x.svg
+
 # PNG is made by rsvg-convert, and only there.
 if command -v rsvg-convert >program; then
     expect 0 "$ctkd" plot global -o one.png

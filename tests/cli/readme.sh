@@ -14,6 +14,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 ln -s "$source/configs" configs
+ln -s "$source/doc" doc
 mkdir build scripts data
 ln -s "$source/scripts/demo" scripts/demo
 ln -s "$source/scripts/demo-photos" scripts/demo-photos
@@ -85,6 +86,7 @@ while read -r command; do
     fi
     bash -euc "$command" >output 2>&1 </dev/null || { cat output; echo "README.md: '$command' failed"; exit 1; }
 done <<<"$commands"
+cmp temperature.svg doc/figures/temperature.svg || { echo "doc/figures/temperature.svg: is not what README.md's command draws"; exit 1; }
 # The demonstration's table has its four rows and a temperature for each epoch.
 scripts/demo >output 2>&1
 for row in teacher labels kd kd+ctkd; do
