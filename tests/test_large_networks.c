@@ -193,11 +193,16 @@ static double check_gradient(const struct fixture *fixture, size_t index,
     return trained ? fabs(found.norm - norm) / norm : 0;
 }
 
-/* The last batch norms see few values of each channel and amplify rounding: 5e-4 was seen for the
-   logits of resnet50, with AVX2 in a build with sanitizers. */
-static const double step_tolerance = 3e-3;
+/* How far the logits of a step, relative to the largest, and its loss may be off. The last batch
+   norms see few values of each channel and amplify rounding: 1.9e-5 and 9.3e-5 were seen with AVX2,
+   and 5e-4 of resnet50 in a build with sanitizers; this is three times as much, by the same factor
+   for resnet34. */
+static const struct stepped {
+    const char *name;
+    double tolerance;
+} resnet34 = { "resnet34", 3e-4 }, resnet50 = { "resnet50", 1.5e-3 };
 
-static void check_step(struct fixture *fixture)
+static void check_step(struct fixture *fixture, double tolerance)
 {
     const struct ctkd__training_config config =
         ctkd__engine_training(&fixture->engine, NULL, STEP_IMAGES);
@@ -212,9 +217,9 @@ static void check_step(struct fixture *fixture)
              &err);
     check_ok(ctkd__training_forward(training, STEP_IMAGES, fixture->x, logits, &err), &err);
     check_to_largest(logits, expect(fixture, "step.logits", STEP_IMAGES * CLASSES),
-                     STEP_IMAGES * CLASSES, step_tolerance);
+                     STEP_IMAGES * CLASSES, tolerance);
     check_ok(ctkd_cross_entropy(STEP_IMAGES, CLASSES, logits, labels, &loss, dlogits), &err);
-    check_close(loss, expect(fixture, "step.loss", 1)[0], step_tolerance, 0);
+    check_close(loss, expect(fixture, "step.loss", 1)[0], tolerance, 0);
     check_ok(ctkd__training_backward(training, dlogits, &err), &err);
     check_ok(ctkd__training_export_gradient(training, &gradient, &err), &err);
     check_ok(ctkd__weights_export(fixture->weights, &state, &err), &err);
@@ -257,9 +262,10 @@ static void agrees_in_evaluation(void **state)
 
 static void agrees_in_evaluation_and_in_a_step(void **state)
 {
-    struct fixture *const fixture = fixture_create(*state, values);
+    const struct stepped *const network = *state;
+    struct fixture *const fixture = fixture_create(network->name, values);
     check_logits_and_taps(fixture);
-    check_step(fixture);
+    check_step(fixture, network->tolerance);
     fixture_destroy(fixture);
 }
 
@@ -276,7 +282,7 @@ static void every_value_was_compared(void **state)
 #define STEP(name)                                                                                 \
     {                                                                                              \
 #name "_agrees_in_evaluation_and_in_a_step", agrees_in_evaluation_and_in_a_step, NULL,     \
-            NULL, (void *)#name                                                                    \
+            NULL, (void *)(uintptr_t)&name                                                         \
     }
 
 int main(void)
