@@ -60,11 +60,11 @@ done
 distill="$ctkd distill data.set=mnist:data student.network=resnet8 teacher.path=whole teacher.tolerance=100 train.threads=1
     train.batch=16 train.epochs=2 schedule.kind=constant"
 expect 0 $distill run.dir=plain
-expect 0 strace -f -qq -o calls -e trace=pwrite64 -e inject=pwrite64:error=ENOSPC:when=40+ $distill run.dir=hurt teacher.store=store
+expect 0 strace -f -qq -o calls -e trace=pwrite64 -e inject=pwrite64:error=ENOSPC:when=40+ $distill run.dir=full teacher.store=store
 [ "$(grep -c '^note: teacher.store: cannot write store/.*: No space left on device: no more answers are added; the run continues' stderr)" = 1 ] ||
     fail "a full disk of a store: $(cat stderr)"
-cmp plain/last.safetensors hurt/last.safetensors || fail "a full disk of a store: other weights"
-grep -q '"teacher_misses": 48, "teacher_damaged": 0,' hurt/log.jsonl || fail "a full disk of a store: $(cat hurt/log.jsonl)"
+cmp plain/last.safetensors full/last.safetensors || fail "a full disk of a store: other weights"
+grep -q '"teacher_misses": 48, "teacher_damaged": 0,' full/log.jsonl || fail "a full disk of a store: $(cat full/log.jsonl)"
 expect 0 "$ctkd" teacher-store verify store
 expect 0 $distill run.dir=next teacher.store=store
 cmp plain/last.safetensors next/last.safetensors || fail "a store whose disk was full: other weights"
