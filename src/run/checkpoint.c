@@ -295,7 +295,8 @@ static bool same_sums(const struct ctkd__session *session, const char *was)
     size_t ranks = 1;
     if (was)
         (void)!sscanf(was, "%*u on each of %zu ranks", &ranks);
-    return fits(session, ranks) && fits(session, ctkd__dist_size(session->dist));
+    const size_t now = ctkd__dist_size(session->dist);
+    return now == ranks || (fits(session, now) && fits(session, ranks));
 }
 
 /* Whether a value may differ from that in the checkpoint, `was` (NULL: it has none). */

@@ -85,13 +85,16 @@ for ranks in 1 4; do
     expect 0 launch "$ranks" $(run_of resnet8 "$kd") train.threads=1 run.dir=cut --resume
     same_run resnet8.kd cut
 done
-# With three slices in a rank the order of the sums depends on the ranks: it says so, and resumes on as many alone.
+# With three slices in a rank the order of the sums depends on the ranks, not on their threads: it says so, and resumes
+# on as many ranks alone.
 odd=$(run_of resnet8 "$kd" | sed 's/train.slices=4/train.slices=6/')
 expect 0 launch 2 $odd train.threads=1 train.max_steps=1 run.dir=odd
 grep -q "^2 ranks by .*, 6 slices of a batch; 3 slices of a rank are no power of two: " stderr || fail "odd: $(cat stderr)"
 expect 1 $odd train.threads=1 run.dir=odd --resume
 grep -q "^ctkd: odd/last.ckpt: threads: the run has '1', expected '1 on each of 2 ranks' to resume it$" stderr || fail "odd: $(cat stderr)"
-expect 0 launch 2 $odd train.threads=1 train.max_steps=2 run.dir=odd --resume
+expect 0 launch 2 $odd train.threads=3 run.dir=odd --resume
+expect 0 launch 2 $odd train.threads=1 run.dir=whole
+same_run whole odd
 
 # Evaluation: the JSON of one process
 expect 0 "$ctkd" train data.limit=600 data.test_limit=1000 student.network=resnet8 train.epochs=2 run.dir=fashion
