@@ -105,14 +105,19 @@ static size_t name_width(const struct ctkd__comparison *arms, size_t count)
     return width;
 }
 
-/* A backslash before each special character; LaTeX has none for three of them. */
+/* A backslash before each special character. In LaTeX it would make another command of three of
+   them, which have words: \char gives an accent or a quotation mark in TeX's first fonts. */
 static void write_escaped(const char *text, const char *special, FILE *out)
 {
-    for (; *text; text++)
-        if (strchr("~^\\", *text) && strchr(special, *text))
-            fprintf(out, "{\\char%d}", *text);
+    static const char named[] = "~^\\";
+    static const char *const names[] = { "asciitilde", "asciicircum", "backslash" };
+    for (; *text; text++) {
+        const char *const word = strchr(named, *text);
+        if (word && strchr(special, *text))
+            fprintf(out, "\\text%s{}", names[word - named]);
         else
             fprintf(out, strchr(special, *text) ? "\\%c" : "%c", *text);
+    }
 }
 
 /* arm NULL: the titles. */
