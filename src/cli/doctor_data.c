@@ -109,6 +109,7 @@ static void write_left_out(struct ctkd__jsonl *json, const struct ctkd__tree *tr
         ctkd__jsonl_item_end(json);
     }
     ctkd__jsonl_list_end(json);
+    ctkd__jsonl_string(json, "not_used", layout->unused);
 }
 
 static ctkd_status print_json(const struct ctkd__survey *s, const struct ctkd__tree *tree,

@@ -96,6 +96,16 @@ expect 0 "$ctkd" doctor photos data.exclude=list
 expect 0 "$ctkd" train data.set=imagefolder:photos data.exclude=list student.network=resnet8 data.size=16 train.batch=4 \
     train.epochs=1 train.threads=1 run.dir=run
 
+# Folders of classes that are not used are named in both forms.
+mkdir -p more/{train,val,test}/ant
+for part in train val test; do
+    cp "$pictures/jpeg_444_progressive.jpg" more/$part/ant
+done
+expect 1 "$ctkd" doctor more
+grep -qxF "not used: test/ (test images are those of the first of val/, valid/, validation/, test/ and testing/)" stdout || fail "not used: $(cat stdout)"
+expect 1 "$ctkd" doctor more --json
+grep -q '"not_used": "test/"' stdout || fail "not_used: $(cat stdout)"
+
 expect 1 "$ctkd" doctor photos data.max_pixels=100
 grep -q '^unreadable  photos/train/ant/jpeg_411.jpg: .*data.max_pixels' stdout || fail "data.max_pixels"
 expect_error 1 "ctkd: cannot read nowhere: No such file or directory" "$ctkd" doctor imagefolder:nowhere
