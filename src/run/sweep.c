@@ -71,7 +71,7 @@ bool ctkd__sweep_under_way(const char *dir)
     const int file = open_mark(dir, 0);
     if (file < 0)
         return false;
-    const bool held = flock(file, LOCK_EX | LOCK_NB) != 0;
+    const bool held = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     close(file);
     return held;
 }
