@@ -217,7 +217,7 @@ static ctkd_status configure(const struct ctkd__line *line, const struct ctkd__a
     ctkd__cli_note("note", origin);
     if (!ctkd__line_value(line, TEACHER)) /* a run's are those of its teacher */
         status =
-            ctkd__sections_set(ctkd__config_sections(config), "eval", "teacher.classes", "", err);
+            ctkd__sections_reset(ctkd__config_sections(config), "eval", "teacher.classes", err);
     if (status != CTKD_OK)
         return status;
     status = ctkd__arguments_apply(line->n_configuration, line->argv, config, err);

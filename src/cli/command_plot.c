@@ -43,9 +43,8 @@ const struct ctkd__command ctkd__command_plot = {
     .details =
         "Each RUN is a run directory, or a folder of runs that differ in their seed, which is "
         "drawn as the mean of those that have finished an epoch, with their range. Up to eight "
-        "share "
-        "the picture. The band around tau "
-        "of one run is the range within an epoch. A panel that no run has values for is left out. "
+        "share the picture. The band around tau of one run is the range within an epoch. A panel "
+        "that no run has values for is left out. "
         "The ending of FILE decides the format, .svg or .png; PNG needs the program "
         "rsvg-convert (Debian: librsvg2-bin).",
     .flags = flags,

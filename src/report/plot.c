@@ -226,13 +226,13 @@ static void draw_legend(FILE *out, const struct ctkd__curves *curves, size_t col
     fprintf(out, "<path class=\"line c%zu\" d=\"M%d %zuh24\"/><text x=\"%d\" y=\"%zu\">", colour,
             LEFT, y, LEFT + 32, y + 4);
     ctkd__markup_text(curves->name, out);
-    if (curves->n_runs > 1)
+    if (curves->n_runs > 1) {
         fprintf(out, " (mean and range of %zu seeds", curves->n_runs);
-    if (curves->n_common < curves->n_epochs)
-        fprintf(out, ", of fewer after epoch %.0f",
-                ctkd__curves_epoch(curves, curves->n_common - 1));
-    if (curves->n_runs > 1)
+        if (curves->n_common < curves->n_epochs)
+            fprintf(out, ", of fewer after epoch %.0f",
+                    ctkd__curves_epoch(curves, curves->n_common - 1));
         fputc(')', out);
+    }
     fprintf(out, "</text>\n");
 }
 

@@ -168,11 +168,10 @@ static ctkd_status follow_line(struct ctkd__results *r, const char *text, size_t
     if (status != CTKD_OK)
         return status;
     if (ctkd__json_rows_count(line) == 1 && ctkd__json_rows_is_epoch(line, 0)) {
-        const bool first = !r->head;
-        if (first)
+        if (!r->head) {
             r->head = line;
-        if (first)
             write_row(r, line, true);
+        }
         write_row(r, line, false);
     }
     if (r->recorded)

@@ -5,8 +5,7 @@
 #include <stddef.h>
 
 void ctkd__sort_doubles(size_t n, double *values);
-/* Sorts the values and returns the middle one, or of an even number the upper of the two; n >=
-   1. */
+/* Sorts n >= 1 values and returns the middle one, or of an even number the upper of the two. */
 double ctkd__sort_median(size_t n, double *values);
 
 #endif

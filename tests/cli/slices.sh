@@ -3,17 +3,14 @@
 set -euo pipefail
 . "$2/tests/support/work_folder.bash"
 . "$source/tests/support/tiny_data.bash"
+. "$source/tests/support/same_run.bash"
 tiny_data data 16 100 20
 small="data.set=mnist:data student.network=resnet8 train.batch=16 train.log_every=1"
 
 # Everything of a run that depends neither on the clock nor on the threads.
 same() {
-    local run
     cmp "$1/last.safetensors" "$2/last.safetensors" || fail "$2/last.safetensors differs from that of $1 ($3)"
-    for run in "$1" "$2"; do
-        sed -E 's/, "(seconds|images_per_second|data_ms|wait_ms|ranks|threads|comm_[a-z_]*)": [^,}]*//g' "$run/log.jsonl" >"$run.log"
-    done
-    cmp "$1.log" "$2.log" || fail "$2/log.jsonl differs from that of $1 ($3)"
+    cmp <(untimed "$1") <(untimed "$2") || fail "$2/log.jsonl differs from that of $1 ($3)"
 }
 
 expect 0 "$ctkd" train $small train.threads=2 train.epochs=2 run.dir=teacher schedule.kind=constant
