@@ -1,5 +1,6 @@
 #include "data/folder/left_out.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,26 +32,27 @@ static const char *kind_of(const char *why, bool one)
     return why;
 }
 
-static size_t count_from(const struct ctkd__left_out_list *list, size_t i, const char *why)
-{
-    size_t n = 0;
-    for (; i < list->count; i++)
-        n += strcmp(list->items[i].why, why) == 0;
-    return n;
-}
-
 void ctkd__left_out_text(const struct ctkd__left_out_list *list, char *out, size_t bytes)
 {
-    out[0] = '\0';
-    for (size_t i = 0, used = 0; i < list->count && used < bytes; i++) {
+    enum { KINDS = 16 }; /* more than the formats that are not read, and the two above */
+    struct {
+        const char *why;
+        size_t count;
+    } kinds[KINDS];
+    size_t n = 0, used = 0;
+    for (size_t i = 0; i < list->count; i++) {
         const char *const why = list->items[i].why;
-        size_t before = 0;
-        while (strcmp(list->items[before].why, why) != 0)
-            before++;
-        if (before < i)
-            continue; /* counted with the first of its kind */
-        const size_t n = count_from(list, i, why);
-        used += (size_t)snprintf(out + used, bytes - used, "%s%zu %s", used ? ", " : "", n,
-                                 kind_of(why, n == 1));
+        size_t k = 0;
+        while (k < n && strcmp(kinds[k].why, why) != 0)
+            k++;
+        assert(k < KINDS);
+        if (k == n)
+            kinds[n++].count = 0;
+        kinds[k].why = why;
+        kinds[k].count++;
     }
+    out[0] = '\0';
+    for (size_t k = 0; k < n && used < bytes; k++)
+        used += (size_t)snprintf(out + used, bytes - used, "%s%zu %s", k ? ", " : "",
+                                 kinds[k].count, kind_of(kinds[k].why, kinds[k].count == 1));
 }
