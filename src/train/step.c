@@ -670,7 +670,8 @@ ctkd_status ctkd__step_begin(const struct ctkd__training_step *d, uint64_t epoch
 /* For how many seconds the rank has waited for exchanges so far. */
 static double waited_for(const struct ctkd__training_step *d, int topic)
 {
-    return ctkd__dist_topic_counts(d->args.dist, (enum ctkd__dist_topic)topic).waited;
+    const struct ctkd__dist *const dist = d->args.dist ? d->args.dist : d->args.groups_dist;
+    return ctkd__dist_topic_counts(dist, (enum ctkd__dist_topic)topic).waited;
 }
 
 ctkd_status ctkd__step_gradients(struct ctkd__training_step *d, const struct ctkd__batch *batch,

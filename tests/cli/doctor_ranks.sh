@@ -148,10 +148,16 @@ expect 1 launch 1 "$ctkd" doctor $small : -n 1 "$ctkd" doctor $small optimizer.l
 expect 0 launch 2 "$ctkd" distill $distil train.max_steps=1 train.epochs=1 method.ce_weight=1e-6 train.profile=true run.dir=noted
 [ "$(grep -c 'the cross-entropy term has almost no influence' stderr)" -eq 1 ] || fail "a note of two ranks: expected it once"
 
-# Its profile has a row for each kind of exchange.
-for what in gradients "batch norms" logits; do
-    [ "$(grep -Ec "^ranks $what +exchange +waited for +1\.0 +[0-9.]+ " stderr)" -eq 1 ] || fail "profile: no $what: $(cat stderr)"
-done
+# Its profile has a row for each kind of exchange; with whole batch-norm groups there is none of logits.
+profile_has() { # ROW...
+    for what in "$@"; do
+        [ "$(grep -Ec "^ranks $what +exchange +waited for +1\.0 +[0-9.]+ " stderr)" -eq 1 ] || fail "profile: no $what: $(cat stderr)"
+    done
+}
+profile_has gradients "batch norms" logits
+expect 0 launch 2 "$ctkd" distill $distil train.max_steps=1 train.epochs=1 train.batch_norm_group=4 train.profile=true run.dir=groups
+profile_has gradients "batch norms"
+! grep -q "^ranks logits" stderr || fail "profile: whole groups exchange logits: $(cat stderr)"
 
 # Its log tells how the ranks worked, and what doctor has counted in a step.
 python3 - two.json noted/log.jsonl <<'PY'
