@@ -28,17 +28,12 @@ struct ctkd__step_groups {
     float share;
 };
 
-static bool is_power_of_two(size_t n)
-{
-    return n > 0 && (n & (n - 1)) == 0;
-}
-
 bool ctkd__step_groups_whole(const struct ctkd__config *config, const struct ctkd__methods *methods,
                              size_t ranks)
 {
     const size_t batch = (size_t)config->train.batch, group = ctkd__config_pass(config);
     if (ranks < 2 || group == batch || batch % (group * ranks) ||
-        !is_power_of_two(batch / group / ranks) || methods->needs & CTKD_NEEDS_VIEWS)
+        !ctkd__slices_fit(batch / group, ranks) || methods->needs & CTKD_NEEDS_VIEWS)
         return false;
     for (size_t i = 0; i < methods->count; i++)
         if (methods->items[i].def->state)
@@ -171,12 +166,22 @@ static void add_part(void *context, size_t worker)
         ctkd__add_scaled(end - begin, g->share, g->gradients[s] + begin, g->blocks[0] + begin);
 }
 
+/* In a worker: its part of the last block, which is added to the one before it. */
+static void merge_part(void *context, size_t worker)
+{
+    struct ctkd__step_groups *const g = context;
+    const size_t workers = ctkd__workers_count(g->config.workers), last = g->n_blocks - 1;
+    const size_t begin = ctkd__slice_begin(g->n, workers, worker);
+    const size_t end = ctkd__slice_begin(g->n, workers, worker + 1);
+    ctkd__add_scaled(end - begin, 1, g->blocks[last] + begin, g->blocks[last - 1] + begin);
+}
+
 /* Adds the last block to the one before it. */
 static void merge(struct ctkd__step_groups *g)
 {
-    const size_t last = --g->n_blocks;
-    ctkd__add_scaled(g->n, 1, g->blocks[last], g->blocks[last - 1]);
-    g->runs[last - 1] += g->runs[last];
+    ctkd__workers_run(g->config.workers, merge_part, g);
+    g->n_blocks--;
+    g->runs[g->n_blocks - 1] += g->runs[g->n_blocks];
 }
 
 void ctkd__step_groups_add(struct ctkd__step_groups *g, const float *const *gradients,
