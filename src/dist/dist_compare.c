@@ -1,4 +1,4 @@
-#include "dist/compare.h"
+#include "dist/dist_compare.h"
 
 #include <stdio.h>
 #include <stdlib.h>

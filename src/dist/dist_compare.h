@@ -1,6 +1,6 @@
 /* What all ranks must have in common before they compute together. */
-#ifndef CTKD_DIST_COMPARE_H
-#define CTKD_DIST_COMPARE_H
+#ifndef CTKD_DIST_DIST_COMPARE_H
+#define CTKD_DIST_DIST_COMPARE_H
 
 #include "dist/dist.h"
 

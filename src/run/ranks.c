@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dist/compare.h"
+#include "dist/dist_compare.h"
 #include "run/checkpoint.h"
 #include "util/cgroup.h"
 #include "util/error.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dist/compare.h"
+#include "dist/dist_compare.h"
 #include "nn/conv/dnnl_version.h"
 #include "train/teacher.h"
 #include "util/error.h"
