@@ -276,6 +276,14 @@ static void other_folders_of_classes_are_named(void **state)
     found = find(folder, &defaults);
     assert_string_equal(found.layout.unused, "Testing/, eval/");
     found_close(&found);
+    photo_text(folder, "a folder with a name of sixty bytes, which is much for a list/2/1.jpg",
+               "x");
+    photo_text(folder, "zz/2/1.jpg", "x");
+    found = find(folder, &defaults); /* names are whole */
+    assert_string_equal(
+        found.layout.unused,
+        "Testing/, a folder with a name of sixty bytes, which is much for a list/, ...");
+    found_close(&found);
 }
 
 static void what_is_no_layout_is_explained(void **state)

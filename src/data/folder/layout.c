@@ -413,13 +413,24 @@ static ctkd_status find_classes(struct finder *f, ctkd_error *err)
     return status == CTKD_OK && f->test[0] ? find_test_labels(f, err) : status;
 }
 
+/* Adds a folder to a list of them, which ends in "..." where its room does. */
+static void list_folder(char *list, size_t bytes, const char *folder)
+{
+    static const char more[] = "...";
+    const size_t used = strlen(list), dots = sizeof more - 1;
+    const char *const between = used ? ", " : "";
+    if (used >= dots && strcmp(list + used - dots, more) == 0)
+        return;
+    const bool fits = used + strlen(between) + strlen(folder) + sizeof "/, ..." <= bytes;
+    snprintf(list + used, bytes - used, "%s%s%s", between, fits ? folder : more, fits ? "/" : "");
+}
+
 /* Says which folders of classes beside the training images are not used. The test images of
    published data sets are in no classes, for their labels are secret. */
 static ctkd_status find_unused(struct finder *f, ctkd_error *err)
 {
-    char **const folders = children_of(f->tree, f->base), *const out = f->out->unused;
+    char **const folders = children_of(f->tree, f->base);
     ctkd_status status = folders ? CTKD_OK : no_memory(f, err);
-    size_t used = 0;
     for (size_t i = 0; folders && folders[i] && status == CTKD_OK; i++) {
         char path[NAME_BYTES];
         join(path, f->base, folders[i]);
@@ -428,9 +439,8 @@ static ctkd_status find_unused(struct finder *f, ctkd_error *err)
         char **const inside = children_of(f->tree, path);
         if (!inside)
             status = no_memory(f, err);
-        else if (has_class(f, inside) && used < sizeof f->out->unused)
-            used += (size_t)snprintf(out + used, sizeof f->out->unused - used, "%s%s/",
-                                     used ? ", " : "", folders[i]);
+        else if (has_class(f, inside))
+            list_folder(f->out->unused, sizeof f->out->unused, folders[i]);
         free_names(inside);
     }
     free_names(folders);
