@@ -69,11 +69,28 @@ static void a_run_has_finished_when_no_step_is_left_for_it(void **state)
     }
 }
 
+static void less_is_better_of_what_costs(void **state)
+{
+    static const char *const less[] = { "loss",    "test_loss",      "loss_kd",
+                                        "seconds", "comm_ms",        "comm_bytes",
+                                        "wait_ms", "teacher_misses", "teacher_damaged" };
+    static const char *const more[] = { "test_top1", "dev_top1", "images_per_second",
+                                        "teacher_hits" };
+    (void)state;
+    for (size_t i = 0; i < sizeof less / sizeof *less; i++)
+        if (!ctkd__arm_less_is_better(less[i]))
+            fail_msg("%s", less[i]);
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (ctkd__arm_less_is_better(more[i]))
+            fail_msg("%s", more[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_run_has_finished_when_no_step_is_left_for_it,
                                         temp_folder_make, temp_folder_remove),
+        cmocka_unit_test(less_is_better_of_what_costs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,7 +76,11 @@ void ctkd__arm_differences_text(const struct ctkd__config *a, const struct ctkd_
 
 bool ctkd__arm_less_is_better(const char *metric)
 {
-    return strstr(metric, "loss") != NULL;
+    static const char *const costs[] = { "loss", "seconds", "_ms", "bytes", "misses", "damaged" };
+    for (size_t i = 0; i < sizeof costs / sizeof *costs; i++)
+        if (strstr(metric, costs[i]))
+            return true;
+    return false;
 }
 
 const char *ctkd__arm_choice_text(enum ctkd__arm_choice choice)

@@ -37,14 +37,14 @@ struct ctkd__arm {
     enum ctkd__arm_choice choice; /* as asked for, resolved: never AUTO */
 };
 
-/* Reads the finished runs below `path`. `metric` is a key of the epoch lines in log.jsonl; if it
-   contains "loss", less is better. CTKD_EFORMAT: a run has no such number, or two runs have the
+/* Reads the finished runs below `path`. `metric` is a key of the epoch lines in log.jsonl.
+   CTKD_EFORMAT: a run has no such number, or two runs have the
    same seed; CTKD_EINVAL: runs differ in more than their seed (the message names the key and both
    values), or there is no finished run. */
 ctkd_status ctkd__arm_read(const char *path, const char *metric, enum ctkd__arm_choice choice,
                            struct ctkd__arm *out, ctkd_error *err);
 void ctkd__arm_free(struct ctkd__arm *arm);
-/* Whether less of a metric is better. */
+/* Whether less of a metric is better: of losses, times, bytes and misses. */
 bool ctkd__arm_less_is_better(const char *metric);
 /* Names all arms by their whole paths where two would have the same name. */
 void ctkd__arms_tell_apart(struct ctkd__arm *arms, const char *const *paths, size_t count);
