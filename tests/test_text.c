@@ -103,6 +103,24 @@ static void the_last_part_of_a_path_has_no_slashes(void **state)
     }
 }
 
+static void what_is_appended_is_cut_at_the_end_of_the_room(void **state)
+{
+    char text[8] = "";
+    size_t used = 0;
+    (void)state;
+    ctkd__text_append(text, sizeof text, &used, "%s %d", "ab", 12);
+    assert_string_equal(text, "ab 12");
+    assert_int_equal(used, 5);
+    ctkd__text_append(text, sizeof text, &used, "cd");
+    assert_string_equal(text, "ab 12cd");
+    assert_int_equal(used, 7);
+    ctkd__text_append(text, sizeof text, &used, "ef");
+    assert_string_equal(text, "ab 12cd");
+    assert_int_equal(used, 9); /* not all has room */
+    ctkd__text_append(text, sizeof text, &used, "gh");
+    assert_string_equal(text, "ab 12cd");
+}
+
 static void a_text_is_cut_where_a_character_ends(void **state)
 {
     (void)state;
@@ -154,6 +172,7 @@ static void a_line_escapes_controls_and_what_is_no_character(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_appended_is_cut_at_the_end_of_the_room),
         cmocka_unit_test(the_last_part_of_a_path_has_no_slashes),
         cmocka_unit_test(only_utf8_without_controls_is_a_line),
         cmocka_unit_test(utf8_may_have_controls),

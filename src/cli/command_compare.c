@@ -6,6 +6,7 @@
 #include "run/arm.h"
 #include "util/error.h"
 #include "util/say.h"
+#include "util/text.h"
 
 enum { ARMS_MAX = 16, ALLOWED_MAX = 32 };
 
@@ -102,13 +103,10 @@ static ctkd_status note_difference(void *context, const char *key, const char *a
     if (is_allowed(r->request, key))
         return CTKD_OK;
     r->count++;
-    if (r->keys_used < sizeof r->keys)
-        r->keys_used +=
-            (size_t)snprintf(r->keys + r->keys_used, sizeof r->keys - r->keys_used,
-                             "%s%s ('%s' and '%s')", r->keys_used ? ", " : "", key, a, b);
-    if (r->flags_used < sizeof r->flags)
-        r->flags_used += (size_t)snprintf(r->flags + r->flags_used, sizeof r->flags - r->flags_used,
-                                          "%s--allow %s", r->flags_used ? " " : "", key);
+    ctkd__text_append(r->keys, sizeof r->keys, &r->keys_used, "%s%s ('%s' and '%s')",
+                      r->keys_used ? ", " : "", key, a, b);
+    ctkd__text_append(r->flags, sizeof r->flags, &r->flags_used, "%s--allow %s",
+                      r->flags_used ? " " : "", key);
     return CTKD_OK;
 }
 

@@ -451,11 +451,11 @@ static void show_arms(const struct sweep_request *r)
         return;
     char command[8192] = "";
     size_t used = 0;
-    for (size_t i = 0; i < r->n_arms && used < sizeof command; i++) {
+    for (size_t i = 0; i < r->n_arms; i++) {
         char path[1024 + NAME_BYTES], word[4 * sizeof path];
         snprintf(path, sizeof path, "%s/%s", r->dir, r->arms[i].name);
-        used += (size_t)snprintf(command + used, sizeof command - used, " %s",
-                                 ctkd__text_shell(path, word, sizeof word));
+        ctkd__text_append(command, sizeof command, &used, " %s",
+                          ctkd__text_shell(path, word, sizeof word));
     }
     if (used < sizeof command) /* a cut command would compare others */
         ctkd__say(stderr, "whether they differ: ctkd compare%s", command);

@@ -5,7 +5,22 @@
 #include <string.h>
 
 #include "util/error.h"
+#include "util/names.h"
+#include "util/sha256.h"
 #include "util/tensors.h"
+
+ctkd_status ctkd__dist_describe(const struct ctkd__names *classes, struct ctkd__tensors *list,
+                                ctkd_error *err)
+{
+    char program[CTKD__SHA256_DIGITS + 1], names[CTKD__SHA256_DIGITS + 1] = "none";
+    if (classes)
+        ctkd__sha256_bytes(classes->text, strlen(classes->text), names);
+    ctkd_status status = ctkd__sha256_file("/proc/self/exe", program, err);
+    if (status == CTKD_OK)
+        status = ctkd__tensors_set(list, "program (SHA-256)", program, err);
+    return status == CTKD_OK ? ctkd__tensors_set(list, "names of classes (SHA-256)", names, err)
+                             : status;
+}
 
 /* Keys and values in turn, each with its terminating zero; freed by the caller. */
 static char *pack(const struct ctkd__tensors *list, size_t *bytes)

@@ -4,7 +4,13 @@
 
 #include "dist/dist.h"
 
+struct ctkd__names;
 struct ctkd__tensors;
+
+/* Adds what ranks must have in common whatever they do: the program and the names of the classes
+   (NULL: there are none). */
+ctkd_status ctkd__dist_describe(const struct ctkd__names *classes, struct ctkd__tensors *list,
+                                ctkd_error *err);
 
 /* CTKD_EINVAL on all ranks if one has another value than rank 0 for a metadata item of rank 0's
    list, unless may_differ (NULL: nothing may). The message names the rank, the item and both

@@ -58,9 +58,8 @@ static ctkd_status add_difference(void *context, const char *key, const char *a,
 {
     (void)a, (void)err;
     struct named_keys *const d = context;
-    if (d->used < d->bytes)
-        d->used += (size_t)snprintf(d->text + d->used, d->bytes - d->used, "%s%s %s",
-                                    d->used ? ", " : "", key, b[0] ? b : "\"\"");
+    ctkd__text_append(d->text, d->bytes, &d->used, "%s%s %s", d->used ? ", " : "", key,
+                      b[0] ? b : "\"\"");
     return CTKD_OK;
 }
 

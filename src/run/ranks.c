@@ -9,8 +9,6 @@
 #include "run/checkpoint.h"
 #include "util/cgroup.h"
 #include "util/error.h"
-#include "util/names.h"
-#include "util/sha256.h"
 
 /* --- placement */
 
@@ -103,35 +101,15 @@ static bool may_differ(const char *item)
     return strcmp(item, "threads") == 0 || ctkd__key_may_differ(item, CTKD__BETWEEN_RANKS);
 }
 
-static ctkd_status set_classes(const struct ctkd__session *session, struct ctkd__tensors *list,
-                               ctkd_error *err)
-{
-    const struct ctkd__names *const names = session->data.images.class_names;
-    char digest[65] = "none";
-    if (names)
-        ctkd__sha256_bytes(names->text, strlen(names->text), digest);
-    return ctkd__tensors_set(list, "names of classes (SHA-256)", digest, err);
-}
-
-static ctkd_status describe(const struct ctkd__session *session, const char *command,
-                            struct ctkd__tensors *list, ctkd_error *err)
-{
-    char digest[65];
-    ctkd_status status = ctkd__sha256_file("/proc/self/exe", digest, err);
-    if (status == CTKD_OK)
-        status = ctkd__tensors_set(list, "program (SHA-256)", digest, err);
-    if (status == CTKD_OK)
-        status = set_classes(session, list, err);
-    return status == CTKD_OK ? ctkd__checkpoint_describe(session, command, list, err) : status;
-}
-
 ctkd_status ctkd__ranks_compare(const struct ctkd__session *session, const char *command,
                                 ctkd_error *err)
 {
     struct ctkd__tensors own = { 0 };
     if (!session->dist)
         return CTKD_OK;
-    ctkd_status status = describe(session, command, &own, err);
+    ctkd_status status = ctkd__dist_describe(session->data.images.class_names, &own, err);
+    if (status == CTKD_OK)
+        status = ctkd__checkpoint_describe(session, command, &own, err);
     if (status == CTKD_OK)
         status = ctkd__dist_compare(session->dist, &own, may_differ, err);
     ctkd__tensors_fini(&own);

@@ -8,7 +8,6 @@
 #include "nn/conv/dnnl_version.h"
 #include "train/teacher.h"
 #include "util/error.h"
-#include "util/names.h"
 #include "util/options_inner.h"
 #include "util/sha256.h"
 #include "util/tensors.h"
@@ -85,23 +84,18 @@ static ctkd_status describe(const struct ctkd__evaluator *evaluator,
                             const struct ctkd__teacher *network, struct ctkd__tensors *list,
                             ctkd_error *err)
 {
-    char program[CTKD__SHA256_DIGITS + 1], code[96];
+    char code[96];
     struct ctkd__data_digest digest;
-    const struct ctkd__names *const names = evaluator->data.images.class_names;
-    const char *const classes = names ? names->text : "";
     ctkd__data_digest(evaluator->data.dataset, &digest);
-    ctkd_status status = ctkd__sha256_file("/proc/self/exe", program, err);
+    ctkd_status status = ctkd__dist_describe(evaluator->data.images.class_names, list, err);
     const struct {
         const char *item, *value;
-    } items[] = { { "program (SHA-256)", program },
-                  { "kernels", evaluator->engine.kernels->name },
+    } items[] = { { "kernels", evaluator->engine.kernels->name },
                   { "oneDNN", ctkd__dnnl_code(code, sizeof code) },
                   { "test images (SHA-256)", digest.test_images },
                   { "test labels (SHA-256)", digest.test_labels } };
     for (size_t i = 0; i < sizeof items / sizeof *items && status == CTKD_OK; i++)
         status = ctkd__tensors_set(list, items[i].item, items[i].value, err);
-    if (status == CTKD_OK)
-        status = set_digest(list, "names of classes (SHA-256)", classes, strlen(classes), err);
     if (status == CTKD_OK)
         status = describe_keys(evaluator->config, list, err);
     return status == CTKD_OK ? describe_network(network, list, err) : status;

@@ -129,9 +129,10 @@ size_t ctkd__step_groups_begin(struct ctkd__step_groups *g, size_t n, size_t *fi
     const size_t rank = ctkd__dist_rank(g->config.dist);
     g->images = n;
     g->n_blocks = 0;
-    memset(g->blocks[0], 0, g->n * sizeof *g->blocks[0]);
     *first = begin_of(g, rank);
     *end = begin_of(g, rank + 1);
+    if (!g->config.tree || *first == *end) /* else the first pass overwrites it */
+        memset(g->blocks[0], 0, g->n * sizeof *g->blocks[0]);
     return begin_of(g, ctkd__dist_size(g->config.dist));
 }
 

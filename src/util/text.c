@@ -1,6 +1,7 @@
 #include "util/text.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,16 @@ void ctkd__text_line(const char *text, char *out, size_t bytes)
         text += n;
     }
     out[used] = '\0';
+}
+
+void ctkd__text_append(char *text, size_t bytes, size_t *used, const char *format, ...)
+{
+    va_list arguments;
+    if (*used >= bytes)
+        return;
+    va_start(arguments, format);
+    *used += (size_t)vsnprintf(text + *used, bytes - *used, format, arguments);
+    va_end(arguments);
 }
 
 bool ctkd__text_ends(const char *text, const char *end)

@@ -22,6 +22,11 @@ int ctkd__text_cut(const char *text, size_t most);
    A line of more than `bytes` - 1 is cut. 4 * length + 1 bytes are enough. */
 void ctkd__text_line(const char *text, char *out, size_t bytes);
 
+/* Appends to a text with room for `bytes`, where it is cut. *used: the length of all that has been
+   appended; `bytes` or more: it was cut. */
+void ctkd__text_append(char *text, size_t bytes, size_t *used, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 bool ctkd__text_ends(const char *text, const char *end);
 /* The part of a path after its last slash; points into the path. */
 const char *ctkd__base_name(const char *path);
