@@ -133,6 +133,19 @@ int ctkd__cli_with_config(const struct ctkd__command *command, int argc, char **
     return status;
 }
 
+ctkd_status ctkd__cli_arms(const struct ctkd__line *line, size_t most,
+                           struct ctkd__arm_folders *out, ctkd_error *err)
+{
+    ctkd_status status = CTKD_OK;
+    *out = (struct ctkd__arm_folders){ .count = 0 };
+    for (size_t i = 0; i < ctkd__line_names(line) && status == CTKD_OK; i++)
+        status = ctkd__arm_folders_add(out, ctkd__line_name(line, i), err);
+    if (status == CTKD_OK && out->count > most)
+        return ctkd__fail(err, CTKD_EINVAL, "found %zu arms, expected at most %zu", out->count,
+                          most);
+    return status;
+}
+
 int ctkd__cli_with_settings(const struct ctkd__command *command, int argc, char **argv,
                             void *values, int (*body)(const struct ctkd__line *line, void *values))
 {

@@ -11,6 +11,7 @@
 #include "config/arguments.h"
 #include "nn/engine.h"
 #include "train/session.h"
+#include "util/run_folders.h"
 
 enum ctkd__exit {
     CTKD__EXIT_DONE = 0,
@@ -116,6 +117,11 @@ ctkd_status ctkd__cli_configure(const struct ctkd__line *line,
 /* Checks the configuration of a run, notes on stderr what it does not use of the keys given, and
    resolves it. */
 ctkd_status ctkd__cli_settle(struct ctkd__config *config, bool distil, ctkd_error *err);
+
+/* The arms that the names of a line stand for, at most `most`; freed by the caller, also after an
+   error. */
+ctkd_status ctkd__cli_arms(const struct ctkd__line *line, size_t most,
+                           struct ctkd__arm_folders *out, ctkd_error *err);
 
 /* Runs a command's body with a configuration of defaults, which is destroyed afterwards; returns
    its exit status. */

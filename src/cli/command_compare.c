@@ -11,7 +11,7 @@
 enum { ARMS_MAX = 16, ALLOWED_MAX = 32 };
 
 struct compare_request {
-    const char *paths[ARMS_MAX];
+    const char *const *paths; /* [count] of the arms */
     size_t count;
     const char *allowed[ALLOWED_MAX]; /* keys, or their first parts, in which arms may differ */
     size_t n_allowed;
@@ -42,9 +42,6 @@ static ctkd_status parse(const struct ctkd__line *line, struct compare_request *
     struct ctkd__word word;
     for (int at = 0; ctkd__line_next(line, &at, &word);)
         switch (word.flag) {
-        case CTKD__WORD_NAME:
-            r->paths[r->count++] = word.text; /* names_max of them */
-            break;
         case METRIC:
             r->options.metric = word.text;
             break;
@@ -187,9 +184,31 @@ static ctkd_status compare(struct compare_request *r, struct ctkd__arm *arms, ct
     return status;
 }
 
-static int run(const struct ctkd__command *command, int argc, char **argv)
+/* Compares the arms of the line. */
+static int compare_line(const struct ctkd__line *line, struct compare_request *r, ctkd_error *err)
 {
     struct ctkd__arm arms[ARMS_MAX] = { { .count = 0 } };
+    struct ctkd__arm_folders folders;
+    ctkd_status status = ctkd__cli_arms(line, ARMS_MAX, &folders, err);
+    r->paths = (const char *const *)folders.paths;
+    r->count = status == CTKD_OK ? folders.count : 0;
+    const bool alone = r->count == 1;
+    if (alone)
+        status = ctkd__fail(err, CTKD_EINVAL,
+                            "found %s alone, expected two arms or more; usage: ctkd %s %s",
+                            r->paths[0], line->command->name, line->command->arguments);
+    if (status == CTKD_OK)
+        status = compare(r, arms, err);
+    for (size_t i = 0; i < r->count; i++)
+        ctkd__arm_free(&arms[i]);
+    ctkd__arm_folders_free(&folders);
+    return status == CTKD_OK ? CTKD__EXIT_DONE
+           : alone           ? ctkd__cli_misused(line->command, err)
+                             : ctkd__cli_failed(err);
+}
+
+static int run(const struct ctkd__command *command, int argc, char **argv)
+{
     struct compare_request request = { .allowed = { "method", "temperature" },
                                        .n_allowed = 2,
                                        .options = ctkd__compare_defaults };
@@ -200,18 +219,17 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
         return ended;
     if (parse(&line, &request, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    const ctkd_status status = compare(&request, arms, &err);
-    for (size_t i = 0; i < request.count; i++)
-        ctkd__arm_free(&arms[i]);
-    return status == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
+    return compare_line(&line, &request, &err);
 }
 
 const struct ctkd__command ctkd__command_compare = {
     .name = "compare",
-    .arguments = "ARM ARM...",
+    .arguments = "ARM... | SWEEP",
     .summary = "compare arms over seeds, with intervals and a verdict",
     .details =
-        "ARM is a folder of run directories that differ in train.seed alone, or one run. "
+        "ARM is a folder of run directories that differ in train.seed alone, or one run. SWEEP is "
+        "a folder of arms and stands for all of them, in the order of their names, without those "
+        "named before it: `ctkd compare SWEEP/kd SWEEP` compares the others with kd. "
         "The first arm is the reference, and the others are paired with it by seed. The "
         "test_top1 of the last epoch of each run is compared; where the runs have a "
         "validation part (data.dev), that of the epoch which is the best there, unless "
@@ -225,7 +243,7 @@ const struct ctkd__command ctkd__command_compare = {
         "Arms may differ in method and temperature. A difference in any other key that "
         "changes results is refused unless --allow names it.",
     .flags = flags,
-    .names_min = 2,
+    .names_min = 1,
     .names_max = ARMS_MAX,
     .run = run,
 };

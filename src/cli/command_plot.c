@@ -13,16 +13,13 @@ static const struct ctkd__flag flags[] = {
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
-    const char *runs[CTKD__PLOT_RUNS_MAX];
+    struct ctkd__arm_folders runs = { .count = 0 };
     struct ctkd__line line;
     ctkd_error err = { 0 };
     int status;
     if (!ctkd__line_read(command, argc, argv, &line, &status))
         return status;
     const char *const file = ctkd__line_value(&line, OUTPUT);
-    const size_t count = ctkd__line_names(&line);
-    for (size_t i = 0; i < count; i++)
-        runs[i] = ctkd__line_name(&line, i);
     if (!file) {
         ctkd__fail(&err, CTKD_EINVAL, "found no -o FILE; usage: ctkd %s %s", command->name,
                    command->arguments);
@@ -32,8 +29,11 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     enum ctkd__plot_panel panels = CTKD__PLOT_ALL;
     if (only && ctkd__plot_panel_find(only, &panels, &err) != CTKD_OK)
         return ctkd__cli_misused(command, &err);
-    return ctkd__plot_runs(runs, count, panels, file, &err) == CTKD_OK ? CTKD__EXIT_DONE
-                                                                       : ctkd__cli_failed(&err);
+    ctkd_status failed = ctkd__cli_arms(&line, CTKD__PLOT_RUNS_MAX, &runs, &err);
+    if (failed == CTKD_OK)
+        failed = ctkd__plot_runs((const char *const *)runs.paths, runs.count, panels, file, &err);
+    ctkd__arm_folders_free(&runs);
+    return failed == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 
 const struct ctkd__command ctkd__command_plot = {
@@ -42,8 +42,9 @@ const struct ctkd__command ctkd__command_plot = {
     .summary = "draw loss, accuracy, temperature and lambda over epochs",
     .details =
         "Each RUN is a run directory, or a folder of runs that differ in their seed, which is "
-        "drawn as the mean of those that have finished an epoch, with their range. Up to eight "
-        "share the picture. The band around tau of one run is the range within an epoch. A panel "
+        "drawn as the mean of those that have finished an epoch, with their range. The folder of a "
+        "sweep stands for its arms, in the order of their names. Up to eight share the picture. "
+        "The band around tau of one run is the range within an epoch. A panel "
         "that no run has values for is left out. "
         "The ending of FILE decides the format, .svg or .png; PNG needs the program "
         "rsvg-convert (Debian: librsvg2-bin).",

@@ -17,7 +17,8 @@ static const struct ctkd__flag flags[] = {
 
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
-    const char *paths[CTKD__PAGE_RUNS_MAX], *settings[SETTINGS_MAX];
+    struct ctkd__arm_folders runs = { .count = 0 };
+    const char *settings[SETTINGS_MAX];
     struct ctkd__line line;
     struct ctkd__word word;
     ctkd_error err = { 0 };
@@ -25,13 +26,10 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     int status;
     if (!ctkd__line_read(command, argc, argv, &line, &status))
         return status;
-    struct ctkd__page_request request = { .paths = paths,
-                                          .settings = settings,
+    struct ctkd__page_request request = { .settings = settings,
                                           .evaluates = !ctkd__line_has(&line, NO_EVALUATION) };
     for (int at = 0; ctkd__line_next(&line, &at, &word);)
-        if (word.flag == CTKD__WORD_NAME)
-            paths[request.count++] = word.text; /* names_max of them */
-        else if (word.flag == CTKD__WORD_SETTING && request.n_settings < SETTINGS_MAX)
+        if (word.flag == CTKD__WORD_SETTING && request.n_settings < SETTINGS_MAX)
             settings[request.n_settings++] = word.text;
     const char *const file = ctkd__line_value(&line, OUTPUT);
     if (ctkd__line_number(&line, WRONG, 0, PICTURES_MAX, &pictures, &err) != CTKD_OK)
@@ -42,8 +40,13 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
         return ctkd__cli_misused(command, &err);
     }
     request.pictures = (size_t)pictures;
-    return ctkd__run_page(&request, file, stderr, &err) == CTKD_OK ? CTKD__EXIT_DONE
-                                                                   : ctkd__cli_failed(&err);
+    ctkd_status failed = ctkd__cli_arms(&line, CTKD__PAGE_RUNS_MAX, &runs, &err);
+    request.paths = (const char *const *)runs.paths;
+    request.count = runs.count;
+    if (failed == CTKD_OK)
+        failed = ctkd__run_page(&request, file, stderr, &err);
+    ctkd__arm_folders_free(&runs);
+    return failed == CTKD_OK ? CTKD__EXIT_DONE : ctkd__cli_failed(&err);
 }
 
 const struct ctkd__command ctkd__command_report = {
@@ -51,8 +54,9 @@ const struct ctkd__command ctkd__command_report = {
     .arguments = "RUN... -o FILE [key=value ...]",
     .summary = "write one page of HTML about runs",
     .details =
-        "Each RUN is a run directory, or a folder of runs that differ in their seed. The page has "
-        "curves, scores of classes, confusions, calibration, agreement with the teacher, images "
+        "Each RUN is a run directory, or a folder of runs that differ in their seed; the folder of "
+        "a sweep stands for its arms, in the order of their names. The page has curves, scores of "
+        "classes, confusions, calibration, agreement with the teacher, images "
         "that the student got wrong, the differences between several arms, and the settings. For "
         "this the networks are evaluated again on their test images; data.set=NAME:PATH says where "
         "these are now, and train.threads sets the number of threads. The page needs no other file "

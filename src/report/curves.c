@@ -1,14 +1,12 @@
 #include "report/curves.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/error.h"
-#include "util/run_files.h"
+#include "util/run_folders.h"
 
 enum { PATH_BYTES = 1024 + 256 };
 
@@ -63,18 +61,17 @@ static ctkd_status keep_log(struct ctkd__curves *curves, struct ctkd__curve_log 
     return CTKD_OK;
 }
 
-/* Adds a run; *finished is false and nothing is added if it has not finished an epoch yet. */
-static ctkd_status add_run(struct ctkd__curves *curves, const char *dir, bool *finished,
-                           ctkd_error *err)
+/* Adds a run that has finished an epoch. A sweep has begun the others just now. */
+static ctkd_status add_run(void *context, const char *dir, ctkd_error *err)
 {
+    struct ctkd__curves *const curves = context;
     char path[PATH_BYTES + 64];
     struct ctkd__curve_log log;
     const ctkd_status status =
         read_log(ctkd__run_file_path(dir, CTKD__RUN_LOG, path, sizeof path), &log, err);
     if (status != CTKD_OK)
         return status;
-    *finished = log.n_epochs > 0;
-    if (!*finished) {
+    if (log.n_epochs == 0) {
         free_log(&log);
         return CTKD_OK;
     }
@@ -83,57 +80,17 @@ static ctkd_status add_run(struct ctkd__curves *curves, const char *dir, bool *f
     return keep_log(curves, &log, err);
 }
 
-static ctkd_status no_epoch(const char *path, ctkd_error *err)
-{
-    return ctkd__fail(err, CTKD_EFORMAT, "%s: found no finished epoch, expected one or more", path);
-}
-
-static int is_visible(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
-
-/* The run directories in a folder, in byte order, so that the same folder gives the same picture.
-   Those without a finished epoch are left out: a sweep has begun them just now. */
-static ctkd_status add_arm(struct ctkd__curves *curves, const char *path, ctkd_error *err)
-{
-    struct dirent **entries;
-    const int n = scandir(path, &entries, is_visible, alphasort);
-    ctkd_status status = CTKD_OK;
-    bool found = false, finished;
-    if (n < 0)
-        return ctkd__fail(err, CTKD_EIO, "cannot read %s: %s", path, strerror(errno));
-    for (int i = 0; i < n; i++) {
-        char dir[PATH_BYTES];
-        const int used = snprintf(dir, sizeof dir, "%s/%s", path, entries[i]->d_name);
-        if (status == CTKD_OK && used > 0 && (size_t)used < sizeof dir &&
-            ctkd__run_file_exists(dir, CTKD__RUN_LOG)) {
-            found = true;
-            status = add_run(curves, dir, &finished, err);
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    if (status == CTKD_OK && !found)
-        return ctkd__fail(err, CTKD_EIO,
-                          "%s: found no %s here or one folder below, expected a run or an arm",
-                          path, ctkd__run_file_name(CTKD__RUN_LOG));
-    return status != CTKD_OK || curves->n_runs ? status : no_epoch(path, err);
-}
-
 ctkd_status ctkd__curves_read(const char *path, struct ctkd__curves *out, ctkd_error *err)
 {
     *out = (struct ctkd__curves){ 0 };
     const size_t length = strlen(path), room = sizeof out->name - 1;
-    char log[PATH_BYTES + 64];
-    bool finished;
     snprintf(out->name, sizeof out->name, "%s", length > room ? path + length - room : path);
-    if (!ctkd__run_file_exists(path, CTKD__RUN_LOG))
-        return add_arm(out, path, err);
-    const ctkd_status status = add_run(out, path, &finished, err);
-    return status != CTKD_OK || finished
-               ? status
-               : no_epoch(ctkd__run_file_path(path, CTKD__RUN_LOG, log, sizeof log), err);
+    const ctkd_status status =
+        ctkd__runs_walk(path, CTKD__RUN_LOG, CTKD__RUNS_OF_ARM, add_run, out, err);
+    if (status == CTKD_OK && out->n_runs == 0)
+        return ctkd__fail(err, CTKD_EFORMAT, "%s: found no finished epoch, expected one or more",
+                          path);
+    return status;
 }
 
 double ctkd__curves_epoch(const struct ctkd__curves *curves, size_t at)

@@ -32,9 +32,9 @@ struct ctkd__curve_point {
     double value, low, high;
 };
 
-/* Reads log.jsonl of a run, or of all runs in a folder that have finished an epoch. CTKD_EFORMAT:
-   no epoch is finished; CTKD_EIO: no log can be read. *out is freed by the caller, also after an
-   error. */
+/* Reads log.jsonl of a run, or of all runs in a folder that have finished an epoch, in the byte
+   order of their names. CTKD_EFORMAT: no epoch is finished; CTKD_EIO: a log, or the folder, cannot
+   be read. *out is freed by the caller, also after an error. */
 ctkd_status ctkd__curves_read(const char *path, struct ctkd__curves *out, ctkd_error *err);
 void ctkd__curves_free(struct ctkd__curves *curves);
 

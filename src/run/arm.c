@@ -1,21 +1,16 @@
 #include "run/arm.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "config/run_config.h"
 #include "data/dataset.h"
 #include "io/jsonl.h"
 #include "util/error.h"
 #include "util/options_inner.h"
-#include "util/run_files.h"
+#include "util/run_folders.h"
 #include "util/text.h"
-
-enum { PATH_BYTES = 1024 };
 
 /* --- differences of configurations */
 
@@ -164,7 +159,7 @@ static ctkd_status read_run(const char *dir, const char *metric, enum ctkd__arm_
                             struct ctkd__arm_run *out, bool *finished, ctkd_error *err)
 {
     struct ctkd__json_rows *rows = NULL;
-    char log[PATH_BYTES + 16];
+    char log[CTKD__RUN_PATH_BYTES];
     struct chosen chosen = { .value = (double)NAN, .best_dev = (double)NAN };
     snprintf(out->dir, sizeof out->dir, "%s", dir);
     ctkd__run_file_path(dir, CTKD__RUN_LOG, log, sizeof log);
@@ -189,27 +184,29 @@ static ctkd_status read_run(const char *dir, const char *metric, enum ctkd__arm_
 
 /* --- an arm */
 
-static bool is_run(const char *dir)
-{
-    struct stat info;
-    char path[PATH_BYTES + 16];
-    ctkd__run_file_path(dir, CTKD__RUN_CONFIG, path, sizeof path);
-    if (stat(path, &info) != 0)
-        return false;
-    ctkd__run_file_path(dir, CTKD__RUN_LOG, path, sizeof path);
-    return stat(path, &info) == 0;
-}
+/* What the runs of an arm are read into. */
+struct reading {
+    struct ctkd__arm *arm;
+    const char *metric;
+    enum ctkd__arm_choice choice;
+};
 
-static ctkd_status add_run(struct ctkd__arm *arm, const char *dir, const char *metric,
-                           enum ctkd__arm_choice choice, ctkd_error *err)
+static ctkd_status add_run(void *context, const char *dir, ctkd_error *err)
 {
+    const struct reading *const reading = context;
+    struct ctkd__arm *const arm = reading->arm;
     struct ctkd__arm_run run = { .value = 0 };
     bool finished = false;
+    if (!ctkd__run_file_exists(dir, CTKD__RUN_CONFIG))
+        return CTKD_OK; /* a log alone is no run */
+    if (strlen(dir) >= sizeof run.dir)
+        return ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", dir);
     struct ctkd__arm_run *const runs = realloc(arm->runs, (arm->count + 1) * sizeof *arm->runs);
     if (!runs)
         return ctkd__fail(err, CTKD_ENOMEM, "%s: out of memory", dir);
     arm->runs = runs;
-    const ctkd_status status = read_run(dir, metric, choice, &run, &finished, err);
+    const ctkd_status status =
+        read_run(dir, reading->metric, reading->choice, &run, &finished, err);
     if (status || !finished) {
         ctkd__config_destroy(run.config);
         arm->unfinished += !status;
@@ -217,24 +214,6 @@ static ctkd_status add_run(struct ctkd__arm *arm, const char *dir, const char *m
     }
     arm->runs[arm->count++] = run;
     return CTKD_OK;
-}
-
-static ctkd_status add_runs(struct ctkd__arm *arm, const char *path, const char *metric,
-                            enum ctkd__arm_choice choice, ctkd_error *err)
-{
-    DIR *const folder = opendir(path);
-    if (!folder)
-        return ctkd__fail(err, CTKD_EIO, "%s: cannot open: %s", path, strerror(errno));
-    ctkd_status status = CTKD_OK;
-    for (struct dirent *entry; !status && (entry = readdir(folder));) {
-        char dir[PATH_BYTES];
-        const int n = snprintf(dir, sizeof dir, "%s/%s", path, entry->d_name);
-        if (entry->d_name[0] == '.' || n < 0 || (size_t)n >= sizeof dir || !is_run(dir))
-            continue;
-        status = add_run(arm, dir, metric, choice, err);
-    }
-    closedir(folder);
-    return status;
 }
 
 static int by_seed(const void *a, const void *b)
@@ -278,12 +257,11 @@ static ctkd_status check_runs(const struct ctkd__arm *arm, ctkd_error *err)
 ctkd_status ctkd__arm_read(const char *path, const char *metric, enum ctkd__arm_choice choice,
                            struct ctkd__arm *out, ctkd_error *err)
 {
+    struct reading reading = { out, metric, choice };
     *out = (struct ctkd__arm){ .count = 0 };
     ctkd__last_part(path, out->name, sizeof out->name);
-    ctkd_status status = strlen(path) >= PATH_BYTES
-                             ? ctkd__fail(err, CTKD_ERANGE, "%s: the name is too long", path)
-                         : is_run(path) ? add_run(out, path, metric, choice, err)
-                                        : add_runs(out, path, metric, choice, err);
+    ctkd_status status =
+        ctkd__runs_walk(path, CTKD__RUN_LOG, CTKD__RUNS_OF_ARM, add_run, &reading, err);
     if (!status && out->count == 0)
         status = ctkd__fail(err, CTKD_EINVAL,
                             "%s: found no finished run (%zu unfinished), expected a run directory "

@@ -1,6 +1,5 @@
 #include "run/watch.h"
 
-#include <dirent.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <math.h>
@@ -16,9 +15,9 @@
 #include "run/run.h"
 #include "run/sweep.h"
 #include "util/error.h"
-#include "util/run_files.h"
+#include "util/run_folders.h"
 
-enum { LINE_BYTES = 512, LABEL = 12, ROW_COLUMNS_MAX = 240, FOLDER_DEPTH = 2 };
+enum { LINE_BYTES = 512, LABEL = 12, ROW_COLUMNS_MAX = 240 };
 
 /* --- text */
 
@@ -153,42 +152,25 @@ static size_t planned_epochs(const char *dir)
     return epochs;
 }
 
-static void add_run(struct watched *w, const char *dir)
+static ctkd_status add_run(void *watched, const char *dir, ctkd_error *err)
 {
+    (void)err;
+    struct watched *const w = watched;
     for (size_t i = 0; i < w->count; i++)
         if (strcmp(w->runs[i].dir, dir) == 0)
-            return;
+            return CTKD_OK;
     if (w->count == CTKD__WATCH_RUNS_MAX || strlen(dir) >= sizeof w->runs->dir)
-        return;
+        return CTKD_OK;
     struct watched_run *const run = &w->runs[w->count++];
     *run = (struct watched_run){ .bytes = -1, .epochs = planned_epochs(dir) };
     strcpy(run->dir, dir);
+    return CTKD_OK;
 }
 
-static int is_visible(const struct dirent *entry)
+/* Adds a run, or those of an arm or a sweep that are new. */
+static ctkd_status find_runs(struct watched *w, const char *path, ctkd_error *err)
 {
-    return entry->d_name[0] != '.';
-}
-
-/* Adds a run, or the runs of a folder and its folders down to `depth`, in the order of their names.
- */
-static void find_runs(struct watched *w, const char *path, int depth)
-{
-    struct dirent **entries;
-    if (ctkd__run_file_exists(path, CTKD__RUN_CONFIG)) {
-        add_run(w, path);
-        return;
-    }
-    const int n = depth ? scandir(path, &entries, is_visible, alphasort) : -1;
-    for (int i = 0; i < n; i++) {
-        char below[1024];
-        const int used = snprintf(below, sizeof below, "%s/%s", path, entries[i]->d_name);
-        if (used > 0 && (size_t)used < sizeof below)
-            find_runs(w, below, depth - 1);
-        free(entries[i]);
-    }
-    if (n >= 0)
-        free(entries);
+    return ctkd__runs_walk(path, CTKD__RUN_CONFIG, CTKD__RUNS_OF_SWEEP, add_run, w, err);
 }
 
 /* Reads the log if it has changed; a log that could not be read is tried again. */
@@ -234,8 +216,8 @@ static bool update(struct watched *w, const char *const *paths, size_t count)
 {
     bool ended = true;
     for (size_t i = 0; i < count; i++) {
-        ended = ended && !grows(paths[i]); /* first, for then no run begins that is not found */
-        find_runs(w, paths[i], FOLDER_DEPTH);
+        ended = ended && !grows(paths[i]);  /* first, for then no run begins that is not found */
+        (void)find_runs(w, paths[i], NULL); /* a folder that has gone has no new runs */
     }
     for (size_t i = 0; i < w->count; i++) {
         read_run(&w->runs[i]);
@@ -364,14 +346,14 @@ ctkd_status ctkd__watch(const char *const *paths, size_t count, const volatile s
         return ctkd__fail(err, CTKD_ENOMEM, "watch: out of memory");
     for (size_t i = 0; i < count; i++) {
         const size_t before = w->count;
-        find_runs(w, paths[i], FOLDER_DEPTH);
-        if (w->count > before || grows(paths[i]))
+        ctkd_status status = find_runs(w, paths[i], err);
+        if (status == CTKD_OK && w->count == before && !grows(paths[i]))
+            status = ctkd__fail(err, CTKD_EINVAL, CTKD__NO_RUN, paths[i],
+                                ctkd__run_file_name(CTKD__RUN_CONFIG));
+        if (status == CTKD_OK)
             continue;
         free(w);
-        return ctkd__fail(err, CTKD_EIO,
-                          "%s: found no run, expected a run directory or a folder of "
-                          "them",
-                          paths[i]);
+        return status;
     }
     if (!can_draw(out) || !watch_screen(w, paths, count, stop, out))
         watch_plain(w, paths, count, stop, out);

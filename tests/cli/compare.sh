@@ -72,9 +72,23 @@ grep -q "^ctkd: ctkd/seed-1 and ctkd/seed-2 differ in optimizer.momentum" stderr
 cp -r kd/seed-1 kd/again
 expect 1 "$ctkd" compare kd kd
 grep -q "have the same train.seed 1, expected one run of a seed" stderr || fail "$(cat stderr)"
+rm -r kd/again
 mkdir empty
-expect_error 1 "ctkd: empty: found no finished run (0 unfinished), expected a run directory or a folder of them" "$ctkd" compare empty kd
-expect 1 "$ctkd" compare nowhere kd
-grep -q '^ctkd: nowhere: cannot open' stderr || fail "$(cat stderr)"
-expect_error 2 "ctkd compare: found 1 name, expected at least 2; usage: ctkd compare ARM ARM..." "$ctkd" compare kd
+expect_error 1 "ctkd: empty: found no run (no log.jsonl), expected a run directory, a folder of them or that of a sweep" "$ctkd" compare empty kd
+expect_error 1 "ctkd: cannot read nowhere: No such file or directory" "$ctkd" compare nowhere kd
+expect_error 2 "ctkd compare: found kd alone, expected two arms or more; usage: ctkd compare ARM... | SWEEP" "$ctkd" compare kd
+mkdir begun && cp -r kd/seed-1 begun && sed -i '/"epoch": 2,/d' begun/seed-1/log.jsonl
+expect_error 1 "ctkd: begun: found no finished run (1 unfinished), expected a run directory or a folder of them" "$ctkd" compare begun kd
+
+# The folder of a sweep means all its arms in the order of their names, without those named before it.
+mkdir -p "a sweep/teacher-store" "a sweep/.hidden" && cp -r kd "a sweep/a" && cp -r kd "a sweep/b" && cp -r kd "a sweep/.hidden/c"
+: >"a sweep/sweep.lock" && mkdir "a sweep/not begun"
+expect 0 "$ctkd" compare "a sweep/" --csv
+[ "$(sed -n '2,$s/,.*//p' stdout | xargs)" = "a b" ] || fail "a sweep: $(cat stdout)"
+expect 0 "$ctkd" compare "a sweep/b" "a sweep" --csv
+[ "$(sed -n '2,$s/,.*//p' stdout | xargs)" = "b a" ] || fail "an arm and its sweep: $(cat stdout)"
+rm -r "a sweep/b"
+expect_error 2 "ctkd compare: found a sweep/a alone, expected two arms or more; usage: ctkd compare ARM... | SWEEP" "$ctkd" compare "a sweep"
+mkdir many && for i in $(seq 17); do mkdir "many/$i" && ln -s "$PWD/kd/seed-1" "many/$i/seed-1"; done
+expect_error 1 "ctkd: found 17 arms, expected at most 16" "$ctkd" compare many
 expect 2 "$ctkd" compare kd ctkd --mean

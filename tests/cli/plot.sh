@@ -63,7 +63,12 @@ done
 : >going/seed-1/log.jsonl && : >going/seed-2/log.jsonl && : >going/seed-3/log.jsonl
 expect_error 1 "ctkd: going: found no finished epoch, expected one or more" "$ctkd" plot going -o x.svg
 mkdir empty
-expect_error 1 "ctkd: empty: found no log.jsonl here or one folder below, expected a run or an arm" "$ctkd" plot empty -o x.svg
+expect_error 1 "ctkd: empty: found no run (no log.jsonl), expected a run directory, a folder of them or that of a sweep" "$ctkd" plot empty -o x.svg
+# The folder of a sweep is drawn as its arms.
+mkdir -p swept/a && cp -r arm swept/b && cp -r global swept/a/seed-1
+expect 0 "$ctkd" plot swept -o swept.svg
+expect 0 "$ctkd" plot swept/a swept/b -o named.svg
+cmp swept.svg named.svg || fail "the arms of a sweep"
 
 # One panel alone
 expect 0 "$ctkd" plot global --panel tau -o tau.svg
@@ -85,4 +90,4 @@ expect_error 1 "ctkd: cannot write standard output: Bad file descriptor" bash -c
 expect 1 "$ctkd" plot nowhere -o x.svg
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e x.svg ] || fail "no such run"
 : >global/log.jsonl
-expect_error 1 "ctkd: global/log.jsonl: found no finished epoch, expected one or more" "$ctkd" plot global -o x.svg
+expect_error 1 "ctkd: global: found no finished epoch, expected one or more" "$ctkd" plot global -o x.svg

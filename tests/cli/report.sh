@@ -126,6 +126,11 @@ page_has many.html '30 classes' || fail "a page of many classes"
 grep -q '<div class="scroll tall">' many.html && ! grep -q '<details' many.html && ! grep -q '<div class="scroll tall">' found.html &&
     grep -q '^@media print{.scroll{overflow:visible;max-height:none}' many.html || fail "many classes: $(grep -n scroll many.html)"
 
+# The folder of a sweep stands for its arms.
+mkdir swept && cp -r global instance swept
+expect 0 "$ctkd" report swept --no-evaluation -o swept.html
+expect 0 "$ctkd" report swept/global swept/instance --no-evaluation -o named.html
+cmp swept.html named.html || fail "the arms of a sweep"
 expect_error 2 "ctkd report: found no -o FILE; usage: ctkd report RUN... -o FILE [key=value ...]" "$ctkd" report global
 expect 1 "$ctkd" report nowhere -o x.html
 [ "$(wc -l <stderr)" = 1 ] && [ ! -e x.html ] || fail "no such run: $(cat stderr)"

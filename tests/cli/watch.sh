@@ -97,4 +97,4 @@ wait "$sweep" || fail "the sweep ended with $?"
 [ "$(grep -c '^going/arm/seed-[123]  epoch 1/1 ' stdout)" = 3 ] || fail "a real sweep: $(cat stdout)"
 
 mkdir empty
-expect_error 1 "ctkd: empty: found no run, expected a run directory or a folder of them" "$ctkd" watch empty
+expect_error 1 "ctkd: empty: found no run (no config.yaml), expected a run directory, a folder of them or that of a sweep" "$ctkd" watch empty
