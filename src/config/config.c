@@ -142,7 +142,8 @@ static const struct key keys[] = {
     I64(data.test_limit, 0, 0, 1e9, "test samples used; 0: all"),
     I64(data.channels, 0, 0, CTKD__CHANNELS_MAX,
         "channels of the network's input; 3 repeats one grey channel; 0: as in the data"),
-    I64(data.pad_to, 0, 0, 4096, "zero-pad images to this side length; 0: no padding"),
+    I64(data.pad_to, 0, 0, CTKD__VIEW_SIDE_MAX,
+        "zero-pad images to this side length; 0: no padding"),
     STRING(data.mean, "", "channel means of pixels / 255, comma list; empty: the data set's own"),
     STRING(data.std, "",
            "channel deviations of pixels / 255, comma list; empty: the data set's own"),
@@ -150,9 +151,9 @@ static const struct key keys[] = {
          "training views of image files: a random part of the image, resized; crop_flip: each "
          "image resized once and kept in memory, then data.augment; auto: crop_flip where all "
          "have one size of at most 96"),
-    ONLY(WITH_FILES, I64, data.size, 0, 0, 4096,
+    ONLY(WITH_FILES, I64, data.size, 0, 0, CTKD__VIEW_SIDE_MAX,
          "side of the views of image files; 0: 224, or for crop_flip the images' own"),
-    ONLY(WITH_RESIZING, I64, data.resize, 0, 0, 8192,
+    ONLY(WITH_RESIZING, I64, data.resize, 0, 0, 2 * CTKD__VIEW_SIDE_MAX,
          "their shorter side before the centre is cropped in evaluation; 0: size / 0.875"),
     ONLY(WITH_CROPS, STRING, data.crop_scale, "0.08,1",
          "least and largest share of the area that resized_crop shows, comma list"),

@@ -265,13 +265,13 @@ static ctkd_status config_check(const struct ctkd__images *images,
         return ctkd__fail(err, CTKD_ERANGE, "loader: found rotation %g, expected 0..180 degrees",
                           config->rotation);
     if (config->pad_to && (config->pad_to < images->height || config->pad_to < images->width ||
-                           config->pad_to > SIDE_MAX))
+                           config->pad_to > CTKD__VIEW_SIDE_MAX))
         return ctkd__fail(
             err, CTKD_ERANGE,
             "data.pad_to: found %zu, expected 0, or at least %zu (and at most %d) for "
             "images of %zux%zu",
             config->pad_to, images->height > images->width ? images->height : images->width,
-            SIDE_MAX, images->height, images->width);
+            CTKD__VIEW_SIDE_MAX, images->height, images->width);
     const ctkd_status files = images->source ? files_check(images, config, err) : CTKD_OK;
     if (files != CTKD_OK)
         return files;
@@ -309,7 +309,7 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
 {
     const size_t batch =
         loader->config.batch < loader->samples ? loader->config.batch : loader->samples;
-    /* Images are in memory or of a size that views may have, and pad_to is below SIDE_MAX: this
+    /* Images are in memory or of a size that views may have, and pad_to has a limit: this
        product fits, the next may not. */
     const size_t pixels = loader->channels * loader->height * loader->width;
     size_t bytes;

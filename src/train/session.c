@@ -49,13 +49,15 @@ static ctkd_status start_weights(struct ctkd__session *session, ctkd_error *err)
         ctkd__weights_file_read_set(config->student.init, config->student.weights, &file, err);
     if (status == CTKD_OK)
         status = ctkd__weights_file_resolve(&file, &sizes, err);
-    if (status == CTKD_OK)
+    const bool read = status == CTKD_OK; /* before that, messages name the file */
+    if (read)
         status = fit_start(session, &student, &file, err);
     if (status == CTKD_OK)
         status = ctkd__weights_import(&student, &file.tensors, err);
+    if (status != CTKD_OK && read)
+        ctkd__fail_within(err, status, "%s (%s)", file.path, session->info.network);
     if (status != CTKD_OK)
-        ctkd__fail_within(err, status, "student.init: %s (%s)", config->student.init,
-                          session->info.network);
+        ctkd__fail_within(err, status, "student.init");
     session->weights->batches_tracked = student.batches_tracked;
     ctkd__weights_file_fini(&file);
     return status;

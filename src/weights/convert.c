@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nn/models/models.h"
 #include "util/error.h"
 #include "util/text.h"
 
@@ -21,13 +22,13 @@ const ctkd_option ctkd__convert_table[] = {
          "network of the weights (see `ctkd models`); empty: the one the file names or fits"),
     TEXT(weights,
          "which of several sets of weights, as `ctkd inspect` lists them; empty: the first"),
-    CTKD_OPT_I64(options, classes, 0, 0, 1 << 22,
+    CTKD_OPT_I64(options, classes, 0, 0, CTKD__MODEL_CLASSES_MAX,
                  "number of classes; 0: as the file says, or as its last layer has"),
     CTKD_OPT_I64(options, channels, 0, 0, CTKD__CHANNELS_MAX,
                  "channels of the images; 0: as the file says, or as its first layer has"),
-    CTKD_OPT_I64(options, height, 0, 0, 8192,
+    CTKD_OPT_I64(options, height, 0, 0, CTKD__MODEL_SIDE_MAX,
                  "height of the images; 0: as the file says, or as published"),
-    CTKD_OPT_I64(options, width, 0, 0, 8192, "width of the images; 0: the height"),
+    CTKD_OPT_I64(options, width, 0, 0, CTKD__MODEL_SIDE_MAX, "width of the images; 0: the height"),
     TEXT(mean, "channel means for normalisation, comma list; empty: as the file says"),
     TEXT(std, "channel deviations for normalisation; empty: as the file says"),
     CTKD_OPT_BOOL(options, fold, 0, ".onnx: fold batch norms into the convolutions"),

@@ -127,7 +127,7 @@ try "ctkd: photos/train/bee/up: this link leads back to a folder above it, expec
 rm photos/train/bee/up
 try "ctkd: data.classes: found 3, but photos has 2 classes; expected that number, 0, or a file with one class name per line" \
     data.set=imagefolder:photos data.classes=3
-try "ctkd: data.resize: found 8, expected 0, or data.size (16) to 32768" data.set=imagefolder:photos data.resize=8
+try "ctkd: data.resize: found 8, expected 0, or data.size (16) to 8192" data.set=imagefolder:photos data.resize=8
 try "ctkd: data.crop_scale: found '0.5', expected two numbers with a comma" data.set=imagefolder:photos data.crop_scale=0.5
 try "ctkd: data.crop_scale: found 0.5,0.25, expected two shares of the area between 0 and 1, the smaller one first" \
     data.set=imagefolder:photos data.crop_scale=0.5,0.25

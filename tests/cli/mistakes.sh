@@ -54,7 +54,7 @@ expect_error 2 "ctkd check: found --preset, which only these commands take: trai
 expect_error 1 "ctkd: data.limit: found 50, expected at most the 40 images" "$ctkd" train $small data.limit=50
 expect_error 1 "ctkd: data.test_limit: found 50, expected at most the 20 images" "$ctkd" train $small data.test_limit=50
 expect_error 1 "ctkd: data.limit: found 25, expected at most the 20 images that data.dev leaves" "$ctkd" train $small data.dev=0.5 data.limit=25
-expect_error 1 "ctkd: data.pad_to: found 8, expected 0, or at least 16 (and at most 65536) for images of 16x16" "$ctkd" train $small data.pad_to=8
+expect_error 1 "ctkd: data.pad_to: found 8, expected 0, or at least 16 (and at most 4096) for images of 16x16" "$ctkd" train $small data.pad_to=8
 expect 0 "$ctkd" train $small run.dir=first
 expect 1 "$ctkd" distill $small teacher.path=first teacher.tolerance=100 method.name=crd data.limit=1 run.dir=alone
 grep -q '^ctkd: method.name: crd compares images of different classes, but all 1 training images in use have label [0-9]$' stderr ||
@@ -96,7 +96,7 @@ expect_error 1 "ctkd: nothing: No such file or directory, expected a run directo
     "$ctkd" eval nothing
 # A file that the recipes name: where it comes from.
 from="No such file or directory, expected a run directory or a weights file; torchvision's is https://download.pytorch.org/models"
-expect_error 1 "ctkd: student.init: teachers/resnet34-b627a593.pth (resnet34): teachers/resnet34-b627a593.pth: $from/resnet34-b627a593.pth" \
+expect_error 1 "ctkd: student.init: teachers/resnet34-b627a593.pth: $from/resnet34-b627a593.pth" \
     "$ctkd" train data.set=mnist:data data.channels=3 data.pad_to=32 student.network=resnet34 student.init=teachers/resnet34-b627a593.pth run.dir=never
 expect_error 1 "ctkd: t/resnet50-11ad3fa6.pth: $from/resnet50-11ad3fa6.pth" "$ctkd" eval t/resnet50-11ad3fa6.pth
 expect_error 1 "ctkd: student.network: unknown network 'resnet21', did you mean 'resnet20'?" \

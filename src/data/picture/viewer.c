@@ -34,15 +34,14 @@ static bool is_range(double low, double high)
 
 static ctkd_status settings_check(const struct ctkd__view_settings *settings, ctkd_error *err)
 {
-    enum { SIDE_MAX = 1 << 14 };
     const struct ctkd__crop_ranges *const crop = &settings->crop;
-    if (settings->size == 0 || settings->size > SIDE_MAX)
+    if (settings->size == 0 || settings->size > CTKD__VIEW_SIDE_MAX)
         return ctkd__fail(err, CTKD_EINVAL, "data.size: found %zu, expected 1..%d", settings->size,
-                          SIDE_MAX);
-    if (settings->resize < settings->size || settings->resize > 2 * SIDE_MAX)
+                          CTKD__VIEW_SIDE_MAX);
+    if (settings->resize < settings->size || settings->resize > 2 * CTKD__VIEW_SIDE_MAX)
         return ctkd__fail(err, CTKD_EINVAL,
                           "data.resize: found %zu, expected 0, or data.size (%zu) to %d",
-                          settings->resize, settings->size, 2 * SIDE_MAX);
+                          settings->resize, settings->size, 2 * CTKD__VIEW_SIDE_MAX);
     if (!is_range(crop->ratio_min, crop->ratio_max))
         return ctkd__fail(err, CTKD_EINVAL,
                           "crops of images: found aspect ratios %g to %g, expected two positive "

@@ -17,6 +17,9 @@ struct ctkd__view_settings {
     uint64_t pixels_max;           /* images of more pixels are refused; 179 million */
     bool upright;                  /* as their EXIF orientation says; false: as stored */
 };
+/* The most of data.size and data.pad_to, and half of that of data.resize. */
+enum { CTKD__VIEW_SIDE_MAX = 4096 };
+
 /* 224 and 256, torchvision's ranges, horizontal first. */
 struct ctkd__view_settings ctkd__view_settings_defaults(void);
 /* The short side for views of `size`: 256 for 224, in proportion for others (size / 0.875,
@@ -25,8 +28,8 @@ size_t ctkd__view_resize_for(size_t size);
 
 /* Buffers of one thread, reused for every file. */
 struct ctkd__viewer;
-/* CTKD_EINVAL: size is 0 or above 16384, resize is below size or above 32768, or a range is
-   invalid. */
+/* CTKD_EINVAL: size is 0 or above CTKD__VIEW_SIDE_MAX, resize is below size or above twice that, or
+   a range is invalid. */
 ctkd_status ctkd__viewer_create(const struct ctkd__view_settings *settings,
                                 struct ctkd__viewer **out, ctkd_error *err);
 void ctkd__viewer_destroy(struct ctkd__viewer *viewer);

@@ -20,8 +20,7 @@ static const struct ctkd__model_family *const families[] = {
         NULL
 };
 
-/* Larger values are a mistake in a config. */
-enum { CHANNELS_MAX = 1024, SIDE_MAX = 8192, CLASSES_MAX = 1 << 22 };
+enum { CHANNELS_MAX = 1024 }; /* more are a mistake */
 
 const struct ctkd__model_family *const *ctkd__model_families(void)
 {
@@ -73,15 +72,15 @@ static ctkd_status check_args(const char *name, const struct ctkd__model_family 
     if (args->channels < 1 || args->channels > CHANNELS_MAX)
         return ctkd__fail(err, CTKD_ERANGE, "%s: found images of %zu channels, expected 1 to %d",
                           name, args->channels, CHANNELS_MAX);
-    if (args->classes < 2 || args->classes > CLASSES_MAX)
+    if (args->classes < 2 || args->classes > CTKD__MODEL_CLASSES_MAX)
         return ctkd__fail(err, CTKD_ERANGE, "%s: found %zu classes, expected 2 to %d", name,
-                          args->classes, CLASSES_MAX);
+                          args->classes, CTKD__MODEL_CLASSES_MAX);
     const size_t least = family->side_min;
-    if (args->height < least || args->width < least || args->height > SIDE_MAX ||
-        args->width > SIDE_MAX)
+    if (args->height < least || args->width < least || args->height > CTKD__MODEL_SIDE_MAX ||
+        args->width > CTKD__MODEL_SIDE_MAX)
         return ctkd__fail(err, CTKD_ERANGE,
                           "%s: found images of %zux%zu, expected sides of %zu to %d", name,
-                          args->height, args->width, least, SIDE_MAX);
+                          args->height, args->width, least, CTKD__MODEL_SIDE_MAX);
     return CTKD_OK;
 }
 

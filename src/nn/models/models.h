@@ -4,6 +4,9 @@
 
 #include "nn/graph.h"
 
+/* Larger values are a mistake in a configuration. */
+enum { CTKD__MODEL_SIDE_MAX = 8192, CTKD__MODEL_CLASSES_MAX = 1 << 22 };
+
 /* Size of the images, and number of classes. */
 struct ctkd__model_args {
     size_t channels, height, width, classes;
