@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cli/ranks.h"
 #include "cli/stop.h"
 #include "run/preflight.h"
 #include "run/run.h"
@@ -75,6 +76,7 @@ bool ctkd__cli_scan(const struct ctkd__command *command, int argc, char **argv,
     ctkd__line_split(line);
     if (ctkd__arguments_scan(line->n_configuration, line->argv, arguments, &err) == CTKD_OK)
         return true;
+    ctkd__ranks_let_first_speak();
     *status = ctkd__cli_misused(command, &err);
     return false;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/ranks.h"
 #include "util/error.h"
 
 enum { NAMES_MAX = 128 }; /* names among which the nearest to an unknown flag is searched */
@@ -169,6 +170,7 @@ bool ctkd__line_read(const struct ctkd__command *command, int argc, char **argv,
     ctkd_error err = { 0 };
     *out = (struct ctkd__line){ command, argc, argv, 0 };
     if (check_line(out, &help, &err) != CTKD_OK) {
+        ctkd__ranks_let_first_speak();
         *status = ctkd__cli_misused(command, &err);
         return false;
     }

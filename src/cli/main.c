@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/ranks.h"
 #include "cli/stop.h"
 #include "ctkd/ctkd.h"
 #include "dist/launch.h"
@@ -59,6 +60,7 @@ static int unknown_command(const char *name)
         names[i] = ctkd__commands[i]->name;
     ctkd_error err = { 0 };
     ctkd__unknown("command", name, names, "`ctkd --help` lists them", &err);
+    ctkd__ranks_let_first_speak();
     ctkd__say(stderr, "ctkd: %s", err.message);
     return CTKD__EXIT_USAGE;
 }

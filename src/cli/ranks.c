@@ -11,6 +11,12 @@
 /* How long a rank waits for lower ones to report a failure that they may have seen, too. */
 enum { LOWER_SECONDS = 2 };
 
+void ctkd__ranks_let_first_speak(void)
+{
+    if (ctkd__launch_count() > 1 && !ctkd__launch_first())
+        sleep(LOWER_SECONDS);
+}
+
 bool ctkd__ranks_meet(bool always, struct ctkd__dist **out, int *status)
 {
     ctkd_error err = { 0 };

@@ -6,6 +6,11 @@
 
 struct ctkd__command;
 
+/* For a mistake in the command line, before the ranks have met: all of them see it, as a rule, and
+   the first prints it, whereupon its launcher ends the others. They wait here for that; a rank that
+   goes on is the only one with the mistake. */
+void ctkd__ranks_let_first_speak(void);
+
 /* Connects to the other ranks if a launcher has started several, or if `always` (train.mpi=yes),
    and divides the cores among those of one machine. From then on only rank 0 prints notes. False:
    it failed, and *status is the exit status. */

@@ -8,6 +8,7 @@ source "$(dirname "$0")/../support/work_folder.bash"
 source "$source/tests/support/launcher.bash"
 source "$source/tests/support/tiny_data.bash"
 source "$source/tests/support/same_run.bash"
+source "$source/tests/support/photos.bash"
 tiny_data data 16 200 50
 run="$ctkd train data.set=mnist:data student.network=resnet8 data.pad_to=32 train.threads=1 train.slices=4
     train.batch=40 train.epochs=4 train.log_every=1 optimizer.lr=0.01"
@@ -227,6 +228,16 @@ printf '\1' | dd of=changed/train-images-idx3-ubyte bs=1 seek=5000 conv=notrunc 
 refuses 1 "rank 1 on $host: training images \(SHA-256\): found '[0-9a-f]{64}', expected '[0-9a-f]{64}' as on rank 0" data.set=mnist:changed
 expect 1 launch 4 $run run.dir=refused train.batch=3
 [ "$(grep -c '^ctkd: rank . on .*: train.batch: found 4 ranks for batches of 3 images' stderr)" -eq 1 ] || fail "more ranks than images"
+# What the command line has wrong before the ranks have met: once from all (mpirun of MPICH lets them go on, and they
+# repeat it), and from one that has it alone.
+if [ "$launcher_kind" = openmpi ]; then
+    for words in "train --bogus" "eval whole --bogus" "tarin" "train optimizer.lr= 1"; do
+        expect 2 launch 2 "$ctkd" $words
+        [ "$(grep -c '^ctkd' stderr)" -eq 1 ] || fail "$words: expected one line: $(cat stderr)"
+    done
+fi
+expect 2 launch 1 $run run.dir=refused : -n 1 "$ctkd" train --bogus
+[ "$(grep -c "^ctkd train: unknown option '--bogus'" stderr)" -eq 1 ] && [ ! -e refused ] || fail "a flag of one rank: $(cat stderr)"
 # Evaluation: the same weights everywhere, and a mistake that only one rank sees
 cp -r data pale
 printf '\1' | dd of=pale/t10k-images-idx3-ubyte bs=1 seek=5000 conv=notrunc status=none
@@ -239,6 +250,14 @@ evaluates() { # STATUS TEXT ARGUMENT...: the second rank's
 distil="distill ${run#*train } teacher.tolerance=100 run.dir=refused"
 expect 1 launch 1 "$ctkd" $distil teacher.path=whole : -n 1 "$ctkd" $distil teacher.path=moved
 [ "$(grep -c "^ctkd: rank 1 on $host: teacher's weights (SHA-256): found '" stderr)" -eq 1 ] && [ ! -e refused ] || fail "other teachers"
+photo_folder named 4 4 ant bee
+mkdir elsewhere && printf 'ant\nbee\n' >names && printf 'bee\nant\n' >elsewhere/names # the same word on each machine
+named="student.network=resnet8 data.set=imagefolder:$folder/named data.size=16 train.threads=1 train.epochs=1 train.batch=8"
+expect 0 "$ctkd" train $named run.dir=namer
+named="distill $named teacher.path=$folder/namer teacher.tolerance=100 teacher.classes=names run.dir=refused"
+expect 1 launch 1 "$ctkd" $named : -n 1 env -C elsewhere "$ctkd" $named
+[ "$(grep -c "^ctkd: rank 1 on $host: teacher's classes (SHA-256): found '[0-9a-f]*', expected 'none' as on rank 0$" stderr)" -eq 1 ] ||
+    fail "other names of the teacher's outputs: $(cat stderr)"
 evaluates 1 "(weights|running statistics) \(SHA-256\): found '[0-9a-f]{64}', expected '[0-9a-f]{64}' as on rank 0$" \
     moved
 evaluates 1 "test images \(SHA-256\): " whole data.set=mnist:pale
