@@ -10,6 +10,7 @@
 #include "ctkd/ctkd.h"
 #include "io/sealed.h"
 #include "nn/conv/dnnl_version.h"
+#include "train/class_columns.h"
 #include "train/step_groups.h"
 #include "util/error.h"
 #include "util/file.h"
@@ -134,7 +135,8 @@ static void unpack_numbers(const double *values, struct ctkd__run_state *state, 
 
 /* --- what must be the same */
 
-static const char key_kernels[] = "kernels", key_dnnl[] = "oneDNN";
+static const char key_kernels[] = "kernels", key_dnnl[] = "oneDNN",
+                  key_columns[] = "teacher's classes (SHA-256)";
 
 static bool is_of_kernels(const char *key)
 {
@@ -215,6 +217,16 @@ static ctkd_status set_teacher(const struct ctkd__session *session, size_t block
     return ctkd__tensors_set(list, "teacher's weights (SHA-256)", digests, err);
 }
 
+/* Which of the teacher's outputs are the classes: a file of teacher.classes may have been edited. */
+static ctkd_status set_columns(const struct ctkd__session *session, struct ctkd__tensors *list,
+                               ctkd_error *err)
+{
+    char digest[CTKD__SHA256_DIGITS + 1];
+    const struct ctkd__teacher *const teacher = session->teacher;
+    ctkd__class_columns_digest(session->info.classes, teacher ? teacher->columns : NULL, digest);
+    return ctkd__tensors_set(list, key_columns, digest, err);
+}
+
 /* Describes the data set by its contents, because it may have been moved. */
 static ctkd_status describe_data(const struct ctkd__session *session, struct ctkd__tensors *list,
                                  ctkd_error *err)
@@ -272,6 +284,8 @@ static ctkd_status describe(const struct ctkd__session *session, const char *com
         status = set_choices(session, list, err);
     if (status == CTKD_OK)
         status = set_teacher(session, block, list, err);
+    if (status == CTKD_OK)
+        status = set_columns(session, list, err);
     struct ctkd__option_at at = { 0 };
     const struct ctkd__sections sections = ctkd__config_sections(session->config);
     while (status == CTKD_OK && ctkd__options_next(sections, &at)) {
@@ -306,7 +320,8 @@ static bool may_differ(const struct ctkd__session *session, const char *key, con
     return ctkd__config_may_differ(config, session->teacher != NULL, key) ||
            (config->train.slices && strcmp(key, "threads") == 0 && same_sums(session, was)) ||
            (config->run.allow == CTKD__ALLOW_KERNELS && is_of_kernels(key)) ||
-           (!was && strcmp(key, key_dnnl) == 0); /* versions before 0.6 did not say it */
+           /* older versions did not say it */
+           (!was && (strcmp(key, key_dnnl) == 0 || strcmp(key, key_columns) == 0));
 }
 
 ctkd_status ctkd__checkpoint_describe(const struct ctkd__session *session, const char *command,

@@ -103,6 +103,14 @@ ctkd_status ctkd__class_columns(const char *file, const struct ctkd__names *own,
     return status;
 }
 
+void ctkd__class_columns_digest(size_t data, const uint32_t *columns,
+                                char digest[CTKD__SHA256_DIGITS + 1])
+{
+    strcpy(digest, "none");
+    if (columns)
+        ctkd__sha256_bytes(columns, data * sizeof *columns, digest);
+}
+
 void ctkd__class_columns_take(size_t n, size_t own, size_t data, const uint32_t *columns,
                               const float *own_logits, float *logits)
 {

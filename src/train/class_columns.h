@@ -7,6 +7,7 @@
 
 #include "ctkd/status.h"
 #include "util/names.h"
+#include "util/sha256.h"
 
 /*
  * (*columns)[k] becomes the index in `own`, the network's classes, of the name of class k of
@@ -20,6 +21,10 @@
 ctkd_status ctkd__class_columns(const char *file, const struct ctkd__names *own,
                                 const struct ctkd__names *data, bool select, uint32_t **columns,
                                 ctkd_error *err);
+
+/* Digest of columns [data], by which ranks and a run that is resumed are compared; "none" for NULL. */
+void ctkd__class_columns_digest(size_t data, const uint32_t *columns,
+                                char digest[CTKD__SHA256_DIGITS + 1]);
 
 /* Writes logits [n][data]: column k is column columns[k] of own_logits [n][own]. They must not
    overlap. */

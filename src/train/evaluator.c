@@ -6,6 +6,7 @@
 
 #include "dist/dist_compare.h"
 #include "nn/conv/dnnl_version.h"
+#include "train/class_columns.h"
 #include "train/teacher.h"
 #include "util/error.h"
 #include "util/options_inner.h"
@@ -75,8 +76,13 @@ static ctkd_status describe_network(const struct ctkd__teacher *network, struct 
                             weights->n_buffers * sizeof(float), err);
     if (status == CTKD_OK)
         status = set_digest(list, "mean of pixels (SHA-256)", info->mean, sizeof info->mean, err);
+    if (status == CTKD_OK)
+        status =
+            set_digest(list, "deviation of pixels (SHA-256)", info->std, sizeof info->std, err);
+    char columns[CTKD__SHA256_DIGITS + 1];
+    ctkd__class_columns_digest(info->classes, network->columns, columns);
     return status == CTKD_OK
-               ? set_digest(list, "deviation of pixels (SHA-256)", info->std, sizeof info->std, err)
+               ? ctkd__tensors_set(list, "classes of its outputs (SHA-256)", columns, err)
                : status;
 }
 

@@ -28,14 +28,14 @@ static bool join(const char *folder, const char *name, char out[PATH_BYTES])
     return n > 0 && n < PATH_BYTES;
 }
 
-struct walk {
+struct run_walk {
     enum ctkd__run_file file;
     ctkd__run_found found;
     void *context;
 };
 
 /* *read: whether `path` is a run or a folder. */
-static ctkd_status walk_down(const struct walk *walk, const char *path, int depth, bool *read,
+static ctkd_status walk_down(const struct run_walk *walk, const char *path, int depth, bool *read,
                              ctkd_error *err)
 {
     struct dirent **entries;
@@ -62,7 +62,7 @@ static ctkd_status walk_down(const struct walk *walk, const char *path, int dept
 ctkd_status ctkd__runs_walk(const char *path, enum ctkd__run_file file, int depth,
                             ctkd__run_found found, void *context, ctkd_error *err)
 {
-    const struct walk walk = { file, found, context };
+    const struct run_walk walk = { file, found, context };
     bool read;
     errno = 0;
     const ctkd_status status = walk_down(&walk, path, depth, &read, err);

@@ -78,3 +78,14 @@ expect_error 1 "ctkd: cut/images.txt: line 12: the data have 'train bee train/be
     "$ctkd" train cut/config.yaml --resume train.max_steps=0
 mv three/train/bee/9.ppm three/train/bee/3.ppm
 expect 0 "$ctkd" train cut/config.yaml --resume train.max_steps=0
+
+# It also knows which of the teacher's outputs are its classes: a list of names that was edited since is not resumed.
+cp teacher/classes.txt names
+begun="${run/train.epochs=1/train.epochs=2} data.set=imagefolder:two teacher.classes=names run.dir=edited"
+expect 0 "$ctkd" $begun train.max_steps=1
+printf 'ant\ncow\nbee\n' >names
+expect 1 "$ctkd" $begun --resume
+grep -Eq "^ctkd: edited/last.ckpt: teacher's classes \(SHA-256\): the run has '[0-9a-f]{64}', expected '[0-9a-f]{64}' to resume it$" stderr ||
+    fail "an edited list: $(cat stderr)"
+cp teacher/classes.txt names
+expect 0 "$ctkd" $begun --resume
