@@ -436,7 +436,7 @@ static void what_is_compared_beside_the_keys_is_refused_too(void **state)
     ctkd__session_close(session_with_checkpoint(config));
     ctkd__config_destroy(config);
     check_refused("train.isa=portable train.threads=1", "distill",
-                  ": threads: the run has '1', expected '2' to resume it");
+                  ": threads: the run has '1', expected '2' to resume it (train.threads=2)");
     check_refused("train.isa=portable", "train",
                   ": command: the run has 'train', expected 'distill'");
     const struct ctkd__kernels *best;

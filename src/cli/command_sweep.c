@@ -7,6 +7,7 @@
 #include "cli/dry_run.h"
 #include "cli/stop.h"
 #include "run/arm.h"
+#include "run/checkpoint.h"
 #include "run/run.h"
 #include "run/sweep.h"
 #include "train/teacher_store.h"
@@ -215,7 +216,7 @@ static bool make_arguments(const struct sweep_request *r, const struct arm *arm,
 {
     char seed[32];
     size_t n = 0;
-    run->argv = calloc(r->n_common + arm->n_settings + 9, sizeof *run->argv);
+    run->argv = calloc(r->n_common + arm->n_settings + 10, sizeof *run->argv);
     if (!run->argv)
         return false;
     snprintf(seed, sizeof seed, "%" PRId64, run->seed);
@@ -264,13 +265,28 @@ static ctkd_status configure(struct ctkd__sweep_run *run, ctkd_error *err)
     return status ? status : ctkd__run_resolve(run->config, distil, err);
 }
 
-/* Runs of a sweep share the teacher's logits unless teacher.store is set, by a word, a CONFIG or
-   its base files: inserts the word "teacher.store=DIR/teacher-store" before those of the seed, the
+/* Sets a key in a run's configuration, and in its command line before the words of the seed, the
    directory and --resume. */
+static ctkd_status insert_setting(struct ctkd__sweep_run *run, const char *key, const char *value,
+                                  ctkd_error *err)
+{
+    enum { BEHIND = 3 };
+    char *word = NULL;
+    size_t n = 0;
+    while (run->argv[n])
+        n++;
+    if (asprintf(&word, "%s=%s", key, value) < 0)
+        return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
+    memmove(run->argv + n - BEHIND + 1, run->argv + n - BEHIND, BEHIND * sizeof *run->argv);
+    run->argv[n - BEHIND] = word;
+    return ctkd__sections_set(ctkd__config_sections(run->config), "sweep", key, value, err);
+}
+
+/* Runs of a sweep share the teacher's logits unless teacher.store is set, by a word, a CONFIG or
+   its base files: sets it to DIR/teacher-store. */
 static ctkd_status share_teacher(const struct sweep_request *r, struct ctkd__sweep_run *run,
                                  ctkd_error *err)
 {
-    enum { BEHIND = 3 };
     const struct ctkd__sections sections = ctkd__config_sections(run->config);
     struct ctkd__option_at store;
     const bool told =
@@ -280,15 +296,23 @@ static ctkd_status share_teacher(const struct sweep_request *r, struct ctkd__swe
         return CTKD_OK;
     char folder[1088];
     snprintf(folder, sizeof folder, "%s/teacher-store", r->dir);
-    char *const word = join("teacher.store=", folder);
-    size_t n = 0;
-    while (run->argv[n])
-        n++;
-    if (!word)
-        return ctkd__fail(err, CTKD_ENOMEM, "sweep: out of memory");
-    memmove(run->argv + n - BEHIND + 1, run->argv + n - BEHIND, BEHIND * sizeof *run->argv);
-    run->argv[n - BEHIND] = word;
-    return ctkd__sections_set(sections, "sweep", "teacher.store", folder, err);
+    return insert_setting(run, "teacher.store", folder, err);
+}
+
+/* A run that was stopped is resumed with the threads that it began with, also when --jobs or the
+   machine would give it others: the same bits are worth more than the cores. */
+static ctkd_status keep_threads(struct ctkd__sweep_run *run, ctkd_error *err)
+{
+    const size_t threads = run->config->train.slices ? 0 : ctkd__checkpoint_threads(run->dir);
+    const size_t asked = (size_t)run->config->train.threads;
+    char text[32];
+    if (threads && asked && asked != threads)
+        return ctkd__fail(err, CTKD_EEXIST,
+                          "%s: found a run that began with train.threads %zu, expected %zu, which "
+                          "would change its bits; set train.threads=%zu or remove the run",
+                          run->dir, threads, asked, threads);
+    snprintf(text, sizeof text, "%zu", threads);
+    return threads && !asked ? insert_setting(run, "train.threads", text, err) : CTKD_OK;
 }
 
 static ctkd_status plan_run(const struct sweep_request *r, const struct arm *arm, int64_t seed,
@@ -309,6 +333,8 @@ static ctkd_status plan_run(const struct sweep_request *r, const struct arm *arm
     bool finished = false;
     if (!status)
         status = ctkd__sweep_finished(run, &finished, err);
+    if (!status && !finished)
+        status = keep_threads(run, err);
     run->state = finished ? CTKD__SWEEP_DONE : CTKD__SWEEP_WAITING;
     return status;
 }
@@ -551,8 +577,9 @@ const struct ctkd__command ctkd__command_sweep = {
                "folder, overrides this.\n\n"
                "--jobs divides the cores among the runs that go side by side, and the CPUs that a "
                "container or a batch system grants, if these are fewer.\n\n"
-               "Finished runs are skipped, stopped and killed ones resumed, so that the same "
-               "command completes a sweep, bit for bit, and ends with the mean of each arm. SIGINT "
+               "Finished runs are skipped, stopped and killed ones resumed with the threads that "
+               "they began with, so that the same command completes a sweep, bit for bit, also "
+               "with other --jobs, and ends with the mean of each arm. SIGINT "
                "and SIGTERM stop and save all runs. "
                "A run that fails does not stop the others. The output of --print is for GNU "
                "parallel or a job array.\n\n"

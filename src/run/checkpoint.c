@@ -136,7 +136,7 @@ static void unpack_numbers(const double *values, struct ctkd__run_state *state, 
 /* --- what must be the same */
 
 static const char key_kernels[] = "kernels", key_dnnl[] = "oneDNN",
-                  key_columns[] = "teacher's classes (SHA-256)";
+                  key_columns[] = "teacher's classes (SHA-256)", key_threads[] = "threads";
 
 static bool is_of_kernels(const char *key)
 {
@@ -263,9 +263,9 @@ static ctkd_status describe_engine(const struct ctkd__session *session, struct c
     if (status == CTKD_OK)
         status = ctkd__tensors_set(list, key_dnnl, ctkd__dnnl_code(code, sizeof code), err);
     if (status != CTKD_OK || ranks == 1)
-        return status == CTKD_OK ? set_number(list, "threads", threads, err) : status;
+        return status == CTKD_OK ? set_number(list, key_threads, threads, err) : status;
     snprintf(placement, sizeof placement, "%zu on each of %zu ranks", threads, ranks);
-    return ctkd__tensors_set(list, "threads", placement, err);
+    return ctkd__tensors_set(list, key_threads, placement, err);
 }
 
 /* Everything that the coming steps depend on, as metadata. block: the channel block of the layout
@@ -302,13 +302,22 @@ static bool fits(const struct ctkd__session *session, size_t ranks)
            ctkd__step_groups_whole(session->config, &session->methods, ranks);
 }
 
-/* Whether it has the same bits on its ranks as on those of the checkpoint, whose value of "threads"
-   is `was`. */
+/* Reads what describe_engine writes as key_threads; NULL: of a run of one process. */
+static size_t read_placement(const char *text, size_t *ranks)
+{
+    size_t threads = 0;
+    *ranks = 1;
+    if (text)
+        (void)!sscanf(text, "%zu on each of %zu ranks", &threads, ranks);
+    return threads;
+}
+
+/* Whether it has the same bits on its ranks as on those of the checkpoint, whose value of
+   key_threads is `was`. */
 static bool same_sums(const struct ctkd__session *session, const char *was)
 {
-    size_t ranks = 1;
-    if (was)
-        (void)!sscanf(was, "%*u on each of %zu ranks", &ranks);
+    size_t ranks;
+    read_placement(was, &ranks);
     const size_t now = ctkd__dist_size(session->dist);
     return now == ranks || (fits(session, now) && fits(session, ranks));
 }
@@ -318,7 +327,7 @@ static bool may_differ(const struct ctkd__session *session, const char *key, con
 {
     const struct ctkd__config *const config = session->config;
     return ctkd__config_may_differ(config, session->teacher != NULL, key) ||
-           (config->train.slices && strcmp(key, "threads") == 0 && same_sums(session, was)) ||
+           (config->train.slices && strcmp(key, key_threads) == 0 && same_sums(session, was)) ||
            (config->run.allow == CTKD__ALLOW_KERNELS && is_of_kernels(key)) ||
            /* older versions did not say it */
            (!was && (strcmp(key, key_dnnl) == 0 || strcmp(key, key_columns) == 0));
@@ -330,6 +339,24 @@ ctkd_status ctkd__checkpoint_describe(const struct ctkd__session *session, const
     return describe(session, command, session->weights->block, list, err);
 }
 
+/* What would make a value the checkpoint's, or be right without; "" if nothing is worth saying. */
+static const char *way_out(const char *key, const char *now, const char *was, char *text,
+                           size_t bytes)
+{
+    size_t ranks[2], threads = 0;
+    if (strcmp(key, key_threads) == 0) {
+        read_placement(now, &ranks[0]);
+        threads = read_placement(was, &ranks[1]);
+        threads = ranks[0] == 1 && ranks[1] == 1 ? threads : 0;
+    }
+    text[0] = '\0';
+    if (is_of_kernels(key))
+        snprintf(text, bytes, " (or run.allow=kernels, and other bits from here on)");
+    else if (threads)
+        snprintf(text, bytes, " (train.threads=%zu)", threads);
+    return text;
+}
+
 static ctkd_status compare(const struct ctkd__session *session, const char *command,
                            const char *path, const struct ctkd__tensors *then, ctkd_error *err)
 {
@@ -339,13 +366,14 @@ static ctkd_status compare(const struct ctkd__session *session, const char *comm
                  block = kernels ? ctkd__kernels_block(kernels) : own;
     ctkd_status status = describe(session, command, block ? block : own, &now, err);
     for (size_t i = 0; i < now.n_metadata && status == CTKD_OK; i++) {
+        char out[64];
         const char *key = now.keys[i], *was = ctkd__tensors_get(then, key);
         if (may_differ(session, key, was) || (was && strcmp(was, now.values[i]) == 0))
             continue;
-        status = ctkd__fail(
-            err, CTKD_EINVAL, "%s: %s: the run has '%.200s', expected '%.200s' to resume it%s",
-            path, key, now.values[i], was ? was : "(nothing)",
-            is_of_kernels(key) ? " (or run.allow=kernels, and other bits from here on)" : "");
+        status = ctkd__fail(err, CTKD_EINVAL,
+                            "%s: %s: the run has '%.200s', expected '%.200s' to resume it%s", path,
+                            key, now.values[i], was ? was : "(nothing)",
+                            way_out(key, now.values[i], was, out, sizeof out));
     }
     ctkd__tensors_fini(&now);
     return status;
@@ -535,6 +563,35 @@ static void note_changes(const struct ctkd__session *session, const struct ctkd_
                                   "(run.allow=kernels)");
 }
 
+/* Reads last.ckpt, or previous.ckpt, which the note then says; `path` [PATH_BYTES] is the one. */
+static ctkd_status read_newest(const char *dir, char *path, struct ctkd__tensors *list, char *note,
+                               size_t bytes, ctkd_error *err)
+{
+    ctkd_error why = { 0 }, nor = { 0 };
+    note[0] = '\0';
+    ctkd__run_file_path(dir, CTKD__RUN_CHECKPOINT, path, PATH_BYTES);
+    const ctkd_status status = ctkd__sealed_read(path, list, &why);
+    if (status == CTKD_OK)
+        return CTKD_OK;
+    ctkd__run_file_path(dir, CTKD__RUN_PREVIOUS, path, PATH_BYTES);
+    if (ctkd__sealed_read(path, list, &nor) != CTKD_OK)
+        return ctkd__fail(err, status, "%s; and %s", why.message, nor.message);
+    snprintf(note, bytes, "%s; resuming from %s", why.message, path);
+    return CTKD_OK;
+}
+
+size_t ctkd__checkpoint_threads(const char *dir)
+{
+    char path[PATH_BYTES], note[CTKD__CHECKPOINT_NOTE];
+    struct ctkd__tensors list = { 0 };
+    size_t threads = 0, ranks = 1;
+    if (ctkd__checkpoint_exists(dir) &&
+        read_newest(dir, path, &list, note, sizeof note, NULL) == CTKD_OK)
+        threads = read_placement(ctkd__tensors_get(&list, key_threads), &ranks);
+    ctkd__tensors_fini(&list);
+    return ranks == 1 ? threads : 0;
+}
+
 ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *command,
                                   const char *dir, uint64_t *log_bytes, char *note, size_t bytes,
                                   ctkd_error *err)
@@ -542,17 +599,9 @@ ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *com
     char path[PATH_BYTES];
     struct ctkd__tensors list = { 0 };
     struct ctkd__weights *then = NULL;
-    ctkd_error why = { 0 };
-    note[0] = '\0';
-    ctkd__run_file_path(dir, CTKD__RUN_CHECKPOINT, path, sizeof path);
-    ctkd_status status = ctkd__sealed_read(path, &list, &why);
-    if (status != CTKD_OK) {
-        ctkd_error nor = { 0 };
-        ctkd__run_file_path(dir, CTKD__RUN_PREVIOUS, path, sizeof path);
-        if (ctkd__sealed_read(path, &list, &nor) != CTKD_OK)
-            return ctkd__fail(err, status, "%s; and %s", why.message, nor.message);
-        snprintf(note, bytes, "%s; resuming from %s", why.message, path);
-    }
+    ctkd_status status = read_newest(dir, path, &list, note, bytes, err);
+    if (status != CTKD_OK)
+        return status;
     status = compare(session, command, path, &list, err);
     if (status == CTKD_OK)
         status = layout_of(session, path, &list, &then, err);

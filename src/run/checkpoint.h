@@ -42,6 +42,10 @@ ctkd_status ctkd__checkpoint_load(struct ctkd__session *session, const char *com
                                   const char *dir, uint64_t *log_bytes, char *note, size_t bytes,
                                   ctkd_error *err);
 
+/* The threads of the process that wrote the run's checkpoint, without which it has other bits; 0:
+   there is no checkpoint that can be read, or several ranks wrote it. */
+size_t ctkd__checkpoint_threads(const char *dir);
+
 /* Appends to a note, after "; " if it is not empty; cut to `bytes`. */
 void ctkd__checkpoint_add_note(char *note, size_t bytes, const char *text);
 

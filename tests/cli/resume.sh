@@ -128,7 +128,7 @@ kept="longer/config.yaml longer/log.jsonl longer/summary.json longer/last.ckpt l
 sum=$(cat $kept | sha256sum)
 expect_error 1 "ctkd: longer/last.ckpt: optimizer.lr: the run has '0.1', expected '0.05' to resume it" \
     $run run.dir=longer train.epochs=5 optimizer.lr=0.1 --resume
-expect_error 1 "ctkd: longer/last.ckpt: threads: the run has '1', expected '2' to resume it" \
+expect_error 1 "ctkd: longer/last.ckpt: threads: the run has '1', expected '2' to resume it (train.threads=2)" \
     $run run.dir=longer train.epochs=5 train.threads=1 --resume
 expect_error 1 "ctkd: run.dir: nowhere holds no run to resume (--resume=auto starts one)" \
     $run run.dir=nowhere --resume

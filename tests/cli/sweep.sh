@@ -106,6 +106,19 @@ cmp table stdout || fail "another table"
 expect 0 timeout -s KILL 100 env --ignore-signal=CHLD "$ctkd" sweep base.yaml --arm short train.epochs=1 --dir ignored
 grep -q '^short seed 1: done' stderr || fail "$(cat stderr)"
 
+# Stopped with two threads, and continued where one would be the default: with two, to the same bits.
+sweep2=("$ctkd" sweep base.yaml --arm labels --seeds 3)
+expect 0 "${sweep2[@]}" train.threads=2 --dir two
+expect 75 "${sweep2[@]}" train.threads=2 train.max_steps=7 --dir fewer
+sed -i 's/threads: 1, //' base.yaml
+expect_error 2 "ctkd sweep: fewer/labels/seed-3: found a run that began with train.threads 2, expected 1, which would change its bits; set train.threads=2 or remove the run" \
+    "${sweep2[@]}" train.threads=1 --dir fewer
+expect 0 "${sweep2[@]}" --dir fewer --print
+grep -q ' train.threads=2 train.seed=3 ' stdout || fail "--print: $(cat stdout)"
+expect 0 taskset -c "$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')" "${sweep2[@]}" --dir fewer
+cmp two/labels/seed-3/last.safetensors fewer/labels/seed-3/last.safetensors || fail "other weights than with two threads"
+sed -i 's/train: { /train: { threads: 1, /' base.yaml
+
 # A run that is there with other settings, a run that fails, and the command line.
 expect_error 2 "ctkd sweep: whole/labels/seed-1: found a run with optimizer.lr '0.05', expected '0.1'; remove it or choose another --dir" \
     "$ctkd" sweep base.yaml optimizer.lr=0.1 --arm labels --dir whole
