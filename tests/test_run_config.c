@@ -198,6 +198,74 @@ static void what_a_base_file_says_is_no_default(void **state)
     }
 }
 
+/* Its relative paths are those of the folder in which it began, whatever the working folder; what
+   is not there is left as it is. */
+static void a_run_is_read_from_any_folder(void **state)
+{
+    static const char text[] = "run: {dir: ./runs/a//}\n"
+                               "data: {set: 'mnist:data', classes: 10, exclude: gone.txt}\n"
+                               "teacher: {path: runs/t.pth, store: off, classes: names}\n"
+                               "student: {init: runs/a/first.pth}\n";
+    char expected[1100];
+    mkdir(temp_path(*state, "runs"), 0777);
+    put(*state, "runs/a", "log.jsonl", text);
+    for (size_t i = 0; i < 5; i++) {
+        static const char *const files[] = { "data", "names", "10", "off", "runs/t.pth" };
+        temp_write(*state, files[i], "", 0);
+    }
+    struct ctkd__config *config = read_config(temp_path(*state, "runs/a"));
+    snprintf(expected, sizeof expected, "mnist:%s/data", (char *)*state);
+    assert_string_equal(config->data.set, expected);
+    snprintf(expected, sizeof expected, "%s/runs/t.pth", (char *)*state);
+    assert_string_equal(config->teacher.path, expected);
+    assert_string_equal(config->teacher.classes, temp_path(*state, "names"));
+    assert_string_equal(config->student.init, "runs/a/first.pth"); /* it is not there */
+    assert_string_equal(config->data.exclude, "gone.txt");
+    assert_string_equal(config->data.classes, "10"); /* a number, and a word */
+    assert_string_equal(config->teacher.store, "off");
+    ctkd__config_destroy(config);
+    /* Where it began, everything is as it was given. */
+    assert_int_equal(chdir(*state), 0);
+    config = read_config("runs/a");
+    assert_string_equal(config->data.set, "mnist:data");
+    assert_string_equal(config->run.dir, "./runs/a//");
+    ctkd__config_destroy(config);
+    assert_int_equal(chdir("/"), 0);
+    /* Moved to another place, it does not know where it began. */
+    put(*state, "moved", "log.jsonl", text);
+    config = read_config(temp_path(*state, "moved"));
+    assert_string_equal(config->data.set, "mnist:data");
+    ctkd__config_destroy(config);
+}
+
+static void a_path_and_the_same_made_absolute_are_one_value(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *a, *b;
+        bool same;
+    } cases[] = {
+        { "teacher.path", "runs/t", "/work/runs/t", true },
+        { "teacher.path", "t", "t", true },
+        { "teacher.path", "/work/t", "t", true },
+        { "teacher.path", "t", "/work/nt", false },
+        { "teacher.path", "", "/work/", false },
+        { "teacher.path", "runs/t", "t", false },
+        { "teacher.path", "/a/t", "/b/t", false },
+        { "student.network", "x", "/y/x", false },
+    };
+    struct ctkd__config *config;
+    struct ctkd__option_at at;
+    ctkd_error err = { 0 };
+    check_ok(ctkd__config_create(&config, &err), &err);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_true(ctkd__options_find(ctkd__config_sections(config), cases[i].key, &at));
+        if (ctkd__config_same_value(&at, cases[i].a, cases[i].b) != cases[i].same)
+            fail_msg("case %zu", i);
+    }
+    ctkd__config_destroy(config);
+}
+
 /* Earlier versions wrote method.kd.form too, which nothing read. */
 static void a_run_of_an_older_version_is_read(void **state)
 {
@@ -214,10 +282,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_folder_make, temp_folder_remove)
     const struct CMUnitTest tests[] = {
-        TEST(a_moved_run_is_where_it_lies),        TEST(the_directory_itself_is_taken_too),
-        TEST(a_run_of_an_older_version_is_read),   TEST(a_recipe_says_where_its_run_goes),
-        TEST(the_same_directory_keeps_its_name),   TEST(only_what_a_recipe_says_itself_is_given),
+        TEST(a_moved_run_is_where_it_lies),
+        TEST(the_directory_itself_is_taken_too),
+        TEST(a_run_of_an_older_version_is_read),
+        TEST(a_recipe_says_where_its_run_goes),
+        TEST(the_same_directory_keeps_its_name),
+        TEST(only_what_a_recipe_says_itself_is_given),
         TEST(what_a_base_file_says_is_no_default),
+        TEST(a_run_is_read_from_any_folder),
+        TEST(a_path_and_the_same_made_absolute_are_one_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

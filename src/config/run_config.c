@@ -1,11 +1,14 @@
 #include "config/run_config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "util/error.h"
 #include "util/file.h"
+#include "util/options_inner.h"
 #include "util/run_files.h"
 
 enum { PATH_BYTES = 4096 };
@@ -35,19 +38,63 @@ static bool is_same(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* If the path in `value` lies below `from`, moves it below `to`; of NAME:PATH only PATH. */
-static ctkd_status move_path(struct ctkd__config *config, const char *key, const char *value,
-                             const char *from, const char *to, ctkd_error *err)
+/* --- paths of a run that is read from another folder */
+
+/* Where the paths of a run lead. */
+struct places {
+    const char *from, *to;  /* run.dir as the run knew it, and its directory now */
+    char began[PATH_BYTES]; /* the folder in which it began; "": unknown */
+};
+
+/* A relative run.dir tells the folder in which the run began, if its directory still lies there:
+   runs/x in /work/runs/x began in /work. */
+static void find_beginning(struct places *places)
 {
-    const size_t n = strlen(from);
+    const char *from = places->from;
+    char *const real = realpath(places->to, NULL);
+    while (strncmp(from, "./", 2) == 0)
+        from += 2;
+    size_t length = strlen(from), all = real ? strlen(real) : 0;
+    while (length > 0 && from[length - 1] == '/')
+        length--;
+    places->began[0] = '\0';
+    if (from[0] != '/' && length > 0 && all > length + 1 && all < PATH_BYTES &&
+        real[all - length - 1] == '/' && strncmp(real + all - length, from, length) == 0)
+        snprintf(places->began, sizeof places->began, "%.*s", (int)(all - length - 1), real);
+    free(real);
+}
+
+/* The path in the value of a key: of NAME:PATH only PATH; NULL: it has none. */
+static const char *path_in(const char *key, const char *value)
+{
     const char *const colon = strcmp(key, "data.set") == 0 ? strchr(value, ':') : NULL;
-    const char *const path = colon ? colon + 1 : value;
-    if (strncmp(path, from, n) != 0 || path[n] != '/')
+    const bool word = (strcmp(key, "data.set") == 0 && !colon) ||
+                      (strcmp(key, "teacher.store") == 0 && strcmp(value, "off") == 0) ||
+                      strspn(value, "0123456789") == strlen(value); /* of data.classes */
+    return word ? NULL : colon ? colon + 1 : value;
+}
+
+/* Moves the path in a value: what lay below the run's directory lies there now, and another
+   relative one is that of the folder in which the run began, if there is such a file. */
+static ctkd_status move_path(struct ctkd__config *config, const char *key, const char *value,
+                             const struct places *places, ctkd_error *err)
+{
+    char text[2 * PATH_BYTES], moved[2 * PATH_BYTES];
+    const size_t n = strlen(places->from);
+    const char *const path = path_in(key, value);
+    int length = -1;
+    if (!path)
         return CTKD_OK;
-    char text[2 * PATH_BYTES];
-    const int length =
-        snprintf(text, sizeof text, "%.*s%s%s", (int)(path - value), value, to, path + n);
-    if (length < 0 || (size_t)length >= sizeof text)
+    if (strncmp(path, places->from, n) == 0 && path[n] == '/')
+        length = snprintf(moved, sizeof moved, "%s%s", places->to, path + n);
+    else if (path[0] != '/' && places->began[0]) {
+        length = snprintf(moved, sizeof moved, "%s/%s", places->began, path);
+        if (access(moved, F_OK) != 0)
+            return CTKD_OK;
+    } else
+        return CTKD_OK;
+    const int all = snprintf(text, sizeof text, "%.*s%s", (int)(path - value), value, moved);
+    if (length < 0 || (size_t)length >= sizeof moved || (size_t)all >= sizeof text)
         return ctkd__fail(err, CTKD_ERANGE, "%s: '%.60s...' is too long", key, value);
     return ctkd__sections_set(ctkd__config_sections(config), "config.yaml", key, text, err);
 }
@@ -57,22 +104,29 @@ static ctkd_status move_run(struct ctkd__config *config, const char *to, ctkd_er
     char from[PATH_BYTES];
     if (snprintf(from, sizeof from, "%s", config->run.dir) >= (int)sizeof from)
         return ctkd__fail(err, CTKD_ERANGE, "run.dir: the name is too long");
-    const struct {
-        const char *key, *value;
-    } paths[] = { { "data.set", config->data.set },
-                  { "data.classes", config->data.classes },
-                  { "data.exclude", config->data.exclude },
-                  { "teacher.path", config->teacher.path },
-                  { "teacher.classes", config->teacher.classes },
-                  { "teacher.store", config->teacher.store },
-                  { "student.init", config->student.init },
-                  { "train.choices", config->train.choices } };
+    struct places places = { .from = from, .to = to };
+    find_beginning(&places);
+    const struct ctkd__sections sections = ctkd__config_sections(config);
+    struct ctkd__option_at at = { 0 };
     ctkd_status status = CTKD_OK;
-    for (size_t i = 0; i < sizeof paths / sizeof *paths && status == CTKD_OK; i++)
-        status = move_path(config, paths[i].key, paths[i].value, from, to, err);
-    return status == CTKD_OK ? ctkd__sections_set(ctkd__config_sections(config), "config.yaml",
-                                                  "run.dir", to, err)
+    while (status == CTKD_OK && ctkd__options_next(sections, &at)) {
+        char unused[64];
+        if (at.option->type == CTKD_OPTION_PATH && strcmp(at.key, "run.dir") != 0)
+            status = move_path(config, at.key, ctkd__option_value(&at, unused, sizeof unused),
+                               &places, err);
+    }
+    return status == CTKD_OK ? ctkd__sections_set(sections, "config.yaml", "run.dir", to, err)
                              : status;
+}
+
+bool ctkd__config_same_value(const struct ctkd__option_at *at, const char *a, const char *b)
+{
+    const size_t m = strlen(a), n = strlen(b);
+    if (at->option->type != CTKD_OPTION_PATH || m == n)
+        return strcmp(a, b) == 0;
+    const char *const longer = m > n ? a : b, *const shorter = m > n ? b : a;
+    const char *const rest = longer + (m > n ? m - n : n - m);
+    return longer[0] == '/' && shorter[0] && rest[-1] == '/' && strcmp(rest, shorter) == 0;
 }
 
 ctkd_status ctkd__run_config_read(const char *path, struct ctkd__config *config, ctkd_error *err)

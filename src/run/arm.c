@@ -15,13 +15,13 @@
 /* --- differences of configurations */
 
 /* NAME:PATH names the same data wherever they lie. */
-static bool equal(const char *key, const char *a, const char *b)
+static bool equal(const struct ctkd__option_at *at, const char *a, const char *b)
 {
-    if (strcmp(key, "data.set") == 0) {
+    if (strcmp(at->key, "data.set") == 0) {
         const size_t n = ctkd__dataset_name_length(a);
         return strncmp(a, b, n) == 0 && (b[n] == ':' || b[n] == '\0');
     }
-    return strcmp(a, b) == 0;
+    return ctkd__config_same_value(at, a, b);
 }
 
 ctkd_status ctkd__arm_differences(const struct ctkd__config *a, const struct ctkd__config *b,
@@ -34,7 +34,7 @@ ctkd_status ctkd__arm_differences(const struct ctkd__config *a, const struct ctk
         const char *const values[2] = { ctkd__option_value(&x, text[0], sizeof text[0]),
                                         ctkd__option_value(&y, text[1], sizeof text[1]) };
         if (ctkd__key_may_differ(x.key, CTKD__BETWEEN_RUNS_OF_ARM) ||
-            equal(x.key, values[0], values[1]))
+            equal(&x, values[0], values[1]))
             continue;
         const ctkd_status status = found(context, x.key, values[0], values[1], err);
         if (status)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/run_config.h"
 #include "ctkd/ctkd.h"
 #include "io/sealed.h"
 #include "nn/conv/dnnl_version.h"
@@ -217,7 +218,7 @@ static ctkd_status set_teacher(const struct ctkd__session *session, size_t block
     return ctkd__tensors_set(list, "teacher's weights (SHA-256)", digests, err);
 }
 
-/* Which of the teacher's outputs are the classes: a file of teacher.classes may have been edited. */
+/* Which of the teacher's outputs are the classes: the file of teacher.classes may have changed. */
 static ctkd_status set_columns(const struct ctkd__session *session, struct ctkd__tensors *list,
                                ctkd_error *err)
 {
@@ -339,6 +340,15 @@ ctkd_status ctkd__checkpoint_describe(const struct ctkd__session *session, const
     return describe(session, command, session->weights->block, list, err);
 }
 
+static bool same_value(const struct ctkd__session *session, const char *key, const char *was,
+                       const char *now)
+{
+    struct ctkd__option_at at;
+    return ctkd__options_find(ctkd__config_sections(session->config), key, &at)
+               ? ctkd__config_same_value(&at, was, now)
+               : strcmp(was, now) == 0;
+}
+
 /* What would make a value the checkpoint's, or be right without; "" if nothing is worth saying. */
 static const char *way_out(const char *key, const char *now, const char *was, char *text,
                            size_t bytes)
@@ -368,7 +378,7 @@ static ctkd_status compare(const struct ctkd__session *session, const char *comm
     for (size_t i = 0; i < now.n_metadata && status == CTKD_OK; i++) {
         char out[64];
         const char *key = now.keys[i], *was = ctkd__tensors_get(then, key);
-        if (may_differ(session, key, was) || (was && strcmp(was, now.values[i]) == 0))
+        if (may_differ(session, key, was) || (was && same_value(session, key, was, now.values[i])))
             continue;
         status = ctkd__fail(err, CTKD_EINVAL,
                             "%s: %s: the run has '%.200s', expected '%.200s' to resume it%s", path,

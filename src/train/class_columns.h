@@ -22,7 +22,7 @@ ctkd_status ctkd__class_columns(const char *file, const struct ctkd__names *own,
                                 const struct ctkd__names *data, bool select, uint32_t **columns,
                                 ctkd_error *err);
 
-/* Digest of columns [data], by which ranks and a run that is resumed are compared; "none" for NULL. */
+/* Digest of columns [data], by which ranks and a run that is resumed are compared; "none": NULL. */
 void ctkd__class_columns_digest(size_t data, const uint32_t *columns,
                                 char digest[CTKD__SHA256_DIGITS + 1]);
 

@@ -31,9 +31,9 @@ struct ctkd__arm_folders {
     size_t count;
 };
 
-/* Adds the arms that a path names: a run or an arm itself, or all arms in the folder of a sweep that
-   have a log, in the byte order of their names, without those added before. CTKD_EINVAL: the path
-   holds no run; CTKD_EIO: it is no folder that can be read. _free frees what was added. */
+/* Adds the arms that a path names: a run or an arm itself, or all arms in the folder of a sweep
+   that have a log, in the byte order of their names, without those added before. CTKD_EINVAL: the
+   path holds no run; CTKD_EIO: it is no folder that can be read. _free frees what was added. */
 ctkd_status ctkd__arm_folders_add(struct ctkd__arm_folders *arms, const char *path,
                                   ctkd_error *err);
 void ctkd__arm_folders_free(struct ctkd__arm_folders *arms);

@@ -89,3 +89,11 @@ grep -Eq "^ctkd: edited/last.ckpt: teacher's classes \(SHA-256\): the run has '[
     fail "an edited list: $(cat stderr)"
 cp teacher/classes.txt names
 expect 0 "$ctkd" $begun --resume
+
+# From another folder a run finds its files, continues, and is no other run to compare than one with absolute paths.
+mkdir away
+(cd away && expect 0 "$ctkd" eval ../edited && expect 0 "$ctkd" distill ../edited/config.yaml --resume train.epochs=3) || exit 1
+begun=$(sed "s#teacher.path=#&$folder/#; s#teacher.classes=#&$folder/#; s#epochs=2#epochs=3#; s#edited#absolute#" <<<"$begun")
+expect 0 "$ctkd" $begun
+expect 0 "$ctkd" compare edited absolute --allow schedule.milestones
+cmp edited/last.safetensors absolute/last.safetensors || fail "other bits from another folder"
