@@ -287,6 +287,70 @@ static void every_implementation_agrees_with_pytorch(void **state)
     golden_close(golden);
 }
 
+/* Images 1 and 2 of five, in a call of their own and among the five: no bit may differ. */
+static void check_by_image(const struct ctkd__conv_impl *impl,
+                           const struct ctkd__conv_request *request)
+{
+    const struct ctkd__conv_shape *const s = &request->shape;
+    const struct test_case five = { "by image", 5, *s };
+    const size_t b = request->kernels->block;
+    const size_t x = padded(s->c, input_block(s, b)) * s->h * s->w;
+    const size_t dx = padded(s->c, b) * s->h * s->w, y = padded(s->o, b) * s->oh * s->ow;
+    const bool forward = request->direction == CTKD__CONV_FORWARD;
+    struct arrays a = arrays_open(&five, b);
+    for (size_t c = 0; c < s->c; c++)
+        a.scale[c] = 1.5f + wave(c, 0.7);
+    const struct ctkd__affine affine = { a.scale, a.shift, true };
+    struct ctkd__conv_call call = { .n = 5,
+                                    .x = a.x,
+                                    .dy = a.dy,
+                                    .prologue = request->prologue ? &affine : NULL,
+                                    .bias = a.bias,
+                                    .base = forward ? a.residual : a.earlier };
+    const size_t floats = out_floats(request, 5), image = forward ? y : dx;
+    float *const all = pages(floats), *const two = pages(floats);
+    run(impl, request, call, a.weights, all);
+    call.n = 2;
+    call.x += x;
+    call.dy += y;
+    call.base += image;
+    run(impl, request, call, a.weights, two);
+    assert_memory_equal(two, all + image, 2 * image * sizeof *two);
+    ctkd__pages_release(all, floats * sizeof *all + 64);
+    ctkd__pages_release(two, floats * sizeof *two + 64);
+    arrays_close(&a, &five, b);
+}
+
+static void implementations_by_image_give_it_the_same_bits_in_any_call(void **state)
+{
+    (void)state;
+    size_t checked = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
+            for (size_t j = 0; ctkd__conv_list()[j]; j++)
+                for (int variant = 0; variant < 3; variant++) {
+                    const struct ctkd__conv_impl *const impl = ctkd__conv_list()[j];
+                    const bool forward = variant < 2;
+                    const struct ctkd__conv_request request = {
+                        .shape = cases[i].shape,
+                        .direction = forward ? CTKD__CONV_FORWARD : CTKD__CONV_BACKWARD_DATA,
+                        .kernels = ctkd__kernels_list()[isa],
+                        .workers = 1,
+                        .images = 2,
+                        .bias = forward,
+                        .residual = forward,
+                        .relu = forward,
+                        .prologue = variant == 1
+                    };
+                    if (!impl->by_image || !impl->supports(&request) ||
+                        (!forward && request.shape.plain_input))
+                        continue;
+                    check_by_image(impl, &request);
+                    checked++;
+                }
+    assert_true(checked >= 40);
+}
+
 static const struct ctkd__conv_impl *last_impl(void) /* oneDNN */
 {
     size_t i = 0;
@@ -338,6 +402,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_implementation_agrees_with_pytorch),
+        cmocka_unit_test(implementations_by_image_give_it_the_same_bits_in_any_call),
         cmocka_unit_test(the_default_depends_on_groups_and_on_a_batch_norm_in_front),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

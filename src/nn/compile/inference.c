@@ -47,8 +47,9 @@ struct ctkd__inference {
 
     /* Of the present run. */
     struct slices slices;
-    size_t n, part;       /* images, images that a worker claims at once */
+    size_t n, part;       /* images, images of a call */
     size_t parts_of_each; /* slice, at most */
+    size_t together;      /* slices that a worker claims at once; 1: a part of one */
     const float *x;
     float *logits;
     float *const *outputs; /* the caller's; NULL: not asked for */
@@ -141,6 +142,7 @@ static bool plan_values(struct ctkd__lowering *l)
                 ctkd__arena_add(&l->plan, op->out_floats * l->images * sizeof(float), (size_t)i);
         if (op->y < 0)
             return false;
+        l->plan.buffers[op->y].image_bytes = op->out_floats * sizeof(float);
     }
     ctkd__arena_plan(&l->plan);
     return true;
@@ -327,46 +329,79 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inf, const struct ctkd_
 
 /* --- running */
 
-static void run_chunk(struct ctkd__worker_view *v)
-{
-    const struct ctkd__lowering *const l = v->lowering;
-    for (int i = 0; i < l->program.count; i++) {
-        const uint64_t start = l->profile ? ctkd__clock_ns() : 0;
-        v->op = &l->ops[i];
-        v->op->def->infer(v);
-        if (l->profile)
-            ctkd__profile_add(l->profile, v->op->rows[0], v->worker, ctkd__clock_ns() - start,
-                              v->n);
-    }
-}
-
 /* Where own slice i begins. */
 static size_t slice_at(const struct ctkd__inference *inf, size_t i)
 {
     return ctkd__slice_begin(inf->n, inf->slices.count, inf->slices.first + i);
 }
 
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool by_image(const struct ctkd__lowered *op)
+{
+    for (int d = 0; d < 3; d++)
+        if (op->conv[d])
+            return ctkd__conv_base(op->conv[d])->impl->by_image;
+    return false;
+}
+
+/* The images of v, which begin with own slice `slice`: at once where that gives the same bits. */
+static void run_op(const struct ctkd__inference *inf, const struct ctkd__worker_view *v,
+                   size_t slice)
+{
+    if (inf->together == 1 || by_image(v->op)) {
+        v->op->def->infer(v);
+        return;
+    }
+    for (size_t i = slice; i < least(slice + inf->together, inf->slices.own); i++) {
+        struct ctkd__worker_view part = *v;
+        part.first = slice_at(inf, i);
+        part.n = slice_at(inf, i + 1) - part.first;
+        part.skipped = part.first - v->first;
+        if (part.n)
+            part.op->def->infer(&part);
+    }
+}
+
+static void run_chunk(const struct ctkd__inference *inf, struct ctkd__worker_view *v, size_t slice)
+{
+    const struct ctkd__lowering *const l = &inf->lowering;
+    for (int i = 0; i < l->program.count; i++) {
+        const uint64_t start = l->profile ? ctkd__clock_ns() : 0;
+        v->op = &l->ops[i];
+        run_op(inf, v, slice);
+        if (l->profile)
+            ctkd__profile_add(l->profile, v->op->rows[0], v->worker, ctkd__clock_ns() - start,
+                              v->n);
+    }
+}
+
 static void run_worker(void *context, size_t worker)
 {
     struct ctkd__inference *const inf = context;
     for (;;) {
-        const size_t claim = atomic_fetch_add(&inf->next, 1), i = claim / inf->parts_of_each;
-        if (i >= inf->slices.own)
+        const size_t claim = atomic_fetch_add(&inf->next, 1);
+        const size_t slice = claim / inf->parts_of_each * inf->together;
+        if (slice >= inf->slices.own)
             return;
-        const size_t first = slice_at(inf, i) + claim % inf->parts_of_each * inf->part;
-        const size_t end = slice_at(inf, i + 1);
+        const size_t first = slice_at(inf, slice) + claim % inf->parts_of_each * inf->part;
+        const size_t next = slice_at(inf, least(slice + inf->together, inf->slices.own));
+        const size_t end = inf->together > 1 ? next : least(next, first + inf->part);
         if (first >= end)
             continue;
         struct ctkd__worker_view v = { .lowering = &inf->lowering,
                                        .worker = worker,
                                        .first = first,
-                                       .n = end - first < inf->part ? end - first : inf->part,
+                                       .n = end - first,
                                        .images = inf->x,
                                        .logits = inf->logits,
                                        .outputs = inf->outputs,
                                        .kernels = inf->lowering.kernels->pointwise,
                                        .features = inf->lowering.kernels->features };
-        run_chunk(&v);
+        run_chunk(inf, &v, slice);
     }
 }
 
@@ -376,8 +411,11 @@ static ctkd_status divide(struct ctkd__inference *inf, ctkd_error *err)
     const size_t chunk = inf->lowering.images, workers = ctkd__lowering_workers(&inf->lowering);
     const size_t slice = (inf->n + inf->slices.count - 1) / inf->slices.count;
     const size_t share = inf->slices.count > 1 ? slice : (inf->n + workers - 1) / workers;
-    inf->part = share < chunk ? share : chunk;
+    inf->part = least(share, chunk);
     inf->parts_of_each = (slice + inf->part - 1) / inf->part;
+    inf->together = 1;
+    while (2 * inf->together * slice <= chunk && 2 * inf->together * workers <= inf->slices.own)
+        inf->together *= 2;
     ctkd_status status = ctkd__inference_prepare(inf, inf->part, err);
     for (size_t i = 0; i < inf->slices.own && !status; i++) {
         const size_t rest = (slice_at(inf, i + 1) - slice_at(inf, i)) % inf->part;

@@ -60,6 +60,8 @@ struct ctkd__conv; /* one layer and direction; begins with struct ctkd__conv_bas
 struct ctkd__conv_impl {
     const char *name;
     bool tiles; /* whether it reads tile_block */
+    /* Whether FORWARD and BACKWARD_DATA give an image the same bits in any call. */
+    bool by_image;
     bool (*supports)(const struct ctkd__conv_request *request);
     /* Whether it is chosen when no name is given; NULL: wherever it applies. */
     bool (*is_default)(const struct ctkd__conv_request *request);

@@ -80,6 +80,7 @@ static ctkd_status run(const struct ctkd__conv *conv, const struct ctkd__conv_ca
 
 const struct ctkd__conv_impl ctkd__conv_depthwise = {
     .name = "depthwise",
+    .by_image = true,
     .supports = supports,
     .create = create,
     .destroy = destroy,

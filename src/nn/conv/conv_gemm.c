@@ -196,6 +196,7 @@ static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_ca
 
 const struct ctkd__conv_impl ctkd__conv_gemm = {
     .name = "gemm",
+    .by_image = true,
     .supports = supports,
     .is_default = is_default,
     .create = create,

@@ -271,6 +271,7 @@ static ctkd_status run(const struct ctkd__conv *base, const struct ctkd__conv_ca
 
 const struct ctkd__conv_impl ctkd__conv_im2col = {
     .name = "im2col",
+    .by_image = true,
     .supports = supports,
     .is_default = is_default,
     .create = create,

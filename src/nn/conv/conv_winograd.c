@@ -116,6 +116,7 @@ static ctkd_status run(const struct ctkd__conv *conv, const struct ctkd__conv_ca
 const struct ctkd__conv_impl ctkd__conv_winograd = {
     .name = "winograd",
     .tiles = true,
+    .by_image = true,
     .supports = supports,
     .create = create,
     .destroy = destroy,

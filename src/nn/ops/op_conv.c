@@ -115,21 +115,23 @@ static void run_call(const struct ctkd__worker_view *v, enum ctkd__conv_directio
         v->lowering->statuses[v->worker] = status;
 }
 
-/* Sets the values of a call that depend on its slice. */
-typedef void set_values(const struct ctkd__worker_view *slice, struct ctkd__conv_call *call);
+/* Sets the values of a call that depend on its images. */
+typedef void set_values(const struct ctkd__worker_view *v, struct ctkd__conv_call *call);
 
-/* A call for each slice, after `common`: a library's bits for an image may depend on how many
-   images are in the call. */
+/* After `common`, one call for all images, or one for each slice: gradients of weights are sums
+   over a slice, and a library's bits for an image may depend on how many images are in the call. */
 static void run_slices(const struct ctkd__worker_view *v, enum ctkd__conv_direction direction,
                        const struct ctkd__conv_call *common, set_values *set)
 {
     struct ctkd__profile *const profile = v->lowering->profile;
     const uint64_t start = profile ? ctkd__clock_ns() : 0;
-    for (size_t s = 0; s < ctkd__worker_slices(v->training); s++) {
-        const struct ctkd__worker_view slice = ctkd__view_of_slice(v, s);
+    const bool at_once = direction != CTKD__CONV_BACKWARD_WEIGHTS &&
+                         ctkd__conv_base(v->op->conv[direction])->impl->by_image;
+    for (size_t s = 0; s < (at_once ? 1 : ctkd__worker_slices(v->training)); s++) {
+        const struct ctkd__worker_view part = at_once ? *v : ctkd__view_of_slice(v, s);
         struct ctkd__conv_call call = *common;
-        set(&slice, &call);
-        run_call(&slice, direction, &call);
+        set(&part, &call);
+        run_call(&part, direction, &call);
     }
     if (profile)
         ctkd__profile_add(profile, v->op->rows[direction], v->worker, ctkd__clock_ns() - start,
