@@ -11,12 +11,14 @@
 #include "support/thread_ranks.h"
 #include "support/tiny.h"
 
-enum { RANKS = 2, PASSES = 3, IMAGES = 40 };
+enum { RANKS = 2, PASSES = 3, IMAGES = 40, BEHIND = 3 };
 
 struct job {
     const struct ctkd__config *config;
-    size_t bytes;   /* of a bucket */
-    bool leaves;    /* rank 1 sums nothing, and ends the ranks */
+    size_t bytes; /* of a bucket */
+    bool leaves;  /* rank 1 sums nothing, and ends the ranks */
+    bool merges;  /* the sum is of what `merge` makes of some passes */
+    size_t n_values;
     size_t buckets; /* found */
     size_t different[RANKS], compared[RANKS];
     double exposed[RANKS][2]; /* if the sum took no time, and if it took 1000 s */
@@ -39,6 +41,34 @@ static ctkd_status run_pass(struct ctkd__session *session, ctkd_error *err)
     return status;
 }
 
+static void merge(void *context, size_t begin, size_t n, float *part)
+{
+    const struct job *const job = context;
+    for (size_t i = 0; i < n; i++)
+        part[i] = begin + i < job->n_values ? 0.5f * part[i] + 1 : (float)(begin + i);
+}
+
+/* With `merge`: a pass that is not summed before the first one that is, and then a sum without one
+   (of the gradient that is still there). */
+static ctkd_status run_passes(struct ctkd__session *session, const struct job *job, int pass,
+                              struct ctkd__gradient_sum *beside, struct ctkd__gradient_sum *behind,
+                              ctkd_error *err)
+{
+    if (!job->merges)
+        return run_pass(session, err);
+    const ctkd_status status = pass == 0 ? run_pass(session, err) : CTKD_OK;
+    ctkd__gradient_sum_expect(beside, pass == 0);
+    ctkd__gradient_sum_expect(behind, pass == 0);
+    return status == CTKD_OK && pass == 0 ? run_pass(session, err) : status;
+}
+
+/* Floats behind the parameters: the same of each rank, and so twice their value. */
+static void check_behind(struct job *job, size_t rank, const float *values)
+{
+    for (size_t i = job->n_values; i < job->n_values + BEHIND; i++)
+        job->different[rank] += values[i] != RANKS * (float)i;
+}
+
 static ctkd_status compare(struct ctkd__session *session, struct job *job, ctkd_error *err)
 {
     const size_t rank = ctkd__dist_rank(session->dist);
@@ -47,15 +77,18 @@ static ctkd_status compare(struct ctkd__session *session, struct job *job, ctkd_
                                                 .workers = session->engine.workers,
                                                 .training = session->training,
                                                 .weights = session->weights,
-                                                .bucket_bytes = job->bytes };
+                                                .bucket_bytes = job->bytes,
+                                                .merge = job->merges ? merge : NULL,
+                                                .context = job,
+                                                .behind = job->merges ? BEHIND : 0 };
     ctkd_status status = ctkd__gradient_sum_create(&config, &behind, err);
     config.overlap = true;
     if (status == CTKD_OK)
         status = ctkd__gradient_sum_create(&config, &beside, err);
     if (rank == 0)
         job->buckets = ctkd__gradient_sum_buckets(beside);
-    for (int pass = 0; pass < PASSES && status == CTKD_OK; pass++) {
-        status = run_pass(session, err);
+    for (int pass = 0; pass < (job->merges ? 2 : PASSES) && status == CTKD_OK; pass++) {
+        status = run_passes(session, job, pass, beside, behind, err);
         if (status == CTKD_OK)
             status = ctkd__gradient_sum_finish(beside, err);
         if (status == CTKD_OK)
@@ -67,6 +100,8 @@ static ctkd_status compare(struct ctkd__session *session, struct job *job, ctkd_
             job->different[rank] += memcmp(&a[i], &b[i], sizeof *a) != 0;
             job->compared[rank] += b[i] != 0;
         }
+        if (job->merges)
+            check_behind(job, rank, a);
     }
     job->exposed[rank][0] = ctkd__gradient_sum_exposed(beside, 0);
     job->exposed[rank][1] = ctkd__gradient_sum_exposed(beside, 1000);
@@ -101,7 +136,7 @@ static void run_rank(struct ctkd__dist *dist, void *context)
         ctkd__dist_abort(dist, 1);
 }
 
-static size_t count_parameters(const struct ctkd__config *config)
+static size_t count_parameters(const struct ctkd__config *config, size_t *n_values)
 {
     struct ctkd__session *session;
     ctkd_error err = { 0 };
@@ -109,6 +144,7 @@ static size_t count_parameters(const struct ctkd__config *config)
     check_ok(ctkd__session_open(config, false, NULL, &session, &err), &err);
     for (int i = 0; i < session->network->n_parameters; i++)
         count += session->network->parameters[i].role <= CTKD__ROLE_BIAS;
+    *n_values = session->weights->n_values;
     ctkd__session_close(session);
     return count;
 }
@@ -117,14 +153,16 @@ static void no_bucket_changes_a_bit(void **state)
 {
     static const struct {
         size_t threads, slices, bytes;
-    } cases[] = { { 1, 2, 1 }, { 2, 8, 1 }, { 1, 8, 20000 }, { 2, 4, 0 } };
+        bool merges;
+    } cases[] = { { 1, 2, 1, false }, { 2, 8, 1, false },    { 1, 8, 20000, false },
+                  { 2, 4, 0, false }, { 1, 2, 20000, true }, { 2, 8, 1, true } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char line[128];
         snprintf(line, sizeof line, "train.overlap=false train.threads=%zu train.slices=%zu",
                  cases[i].threads, cases[i].slices);
         struct ctkd__config *const config = tiny_small_config(*state, line);
-        struct job job = { .config = config, .bytes = cases[i].bytes };
-        const size_t parameters = count_parameters(config);
+        struct job job = { .config = config, .bytes = cases[i].bytes, .merges = cases[i].merges };
+        const size_t parameters = count_parameters(config, &job.n_values);
         thread_ranks_run(RANKS, run_rank, &job);
         for (size_t r = 0; r < RANKS; r++) {
             check_ok(job.status[r], &job.err[r]);

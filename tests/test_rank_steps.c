@@ -189,6 +189,7 @@ static void same_bits(void **state)
         /* each rank has whole groups: 16, 16 and 3 images in groups of 4 */
         "method.name=dkd temperature.kind=instance optimizer.clip_norm=1 train.batch_norm_group=4",
         "method.name=at,pkt train.batch_norm_group=4",
+        "method.name=vid train.batch_norm_group=4 train.overlap=false",
         "method.name=ab method.initial_epochs=1 train.batch_norm_group=4",
         "method.name=ft method.initial_epochs=1 train.batch_norm_group=4 data.limit=26",
     };
@@ -310,12 +311,12 @@ static void losses_that_are_sums_keep_their_features_local(void **state)
 
 struct whole {
     const struct ctkd__config *config;
-    bool damaged; /* an image of the last rank's last group is not a number */
+    size_t damaged; /* an image of the last rank that is not a number; 0: none */
     struct seen {
         ctkd_error err;
         ctkd_status status;                                    /* of the step */
         uint64_t exchanges[CTKD__TOPICS], bytes[CTKD__TOPICS]; /* of the step */
-        size_t floats;                                         /* of running statistics */
+        size_t floats, trained; /* of running statistics; of the gradient, with the temperature */
     } ranks[2];
 };
 
@@ -333,7 +334,7 @@ static ctkd_status count_whole(const struct whole *whole, struct ctkd__dist *dis
     seen->status = ctkd__loader_next(session->data.train, &batch, &seen->err);
     const size_t image = session->info.channels * session->info.height * session->info.width;
     if (whole->damaged && ctkd__dist_rank(dist) == 1)
-        ((float *)(uintptr_t)batch.x)[BATCH * image - 1] = NAN;
+        ((float *)(uintptr_t)batch.x)[whole->damaged * image] = NAN;
     for (int t = 0; t < CTKD__TOPICS; t++)
         before[t] = ctkd__dist_topic_counts(dist, (enum ctkd__dist_topic)t);
     if (seen->status == CTKD_OK)
@@ -345,6 +346,7 @@ static ctkd_status count_whole(const struct whole *whole, struct ctkd__dist *dis
         seen->bytes[t] = now.bytes - before[t].bytes;
     }
     seen->floats = session->weights->n_buffers;
+    seen->trained = session->weights->n_values + session->state.n_theta;
     ctkd__session_close(session);
     return CTKD_OK;
 }
@@ -356,7 +358,7 @@ static void count_whole_rank(struct ctkd__dist *dist, void *context)
         ctkd__dist_abort(dist, 1);
 }
 
-static void run_whole(const char *folder, bool damaged, struct whole *whole)
+static void run_whole(const char *folder, size_t damaged, struct whole *whole)
 {
     char line[1024];
     snprintf(line, sizeof line,
@@ -370,14 +372,15 @@ static void run_whole(const char *folder, bool damaged, struct whole *whole)
 }
 
 /* A step has four groups, two of each rank. */
-static void whole_groups_exchange_behind_the_last(void **state)
+static void ranks_with_whole_groups_exchange_once_in_a_step(void **state)
 {
     struct whole whole;
-    run_whole(*state, false, &whole);
+    run_whole(*state, 0, &whole);
     for (size_t r = 0; r < 2; r++) {
         const struct seen *const seen = &whole.ranks[r];
         check_ok(seen->status, &seen->err);
-        assert_int_equal(seen->exchanges[CTKD__TOPIC_GRADIENTS], 2); /* parts, and their sums */
+        /* one half to the other rank, and the sum of one half */
+        assert_int_equal(seen->bytes[CTKD__TOPIC_GRADIENTS], seen->trained * sizeof(float));
         assert_int_equal(seen->exchanges[CTKD__TOPIC_NORMS], 1);
         assert_int_equal(seen->bytes[CTKD__TOPIC_NORMS], 2 * seen->floats * sizeof(float));
         assert_int_equal(seen->exchanges[CTKD__TOPIC_LOGITS], 0);
@@ -388,12 +391,16 @@ static void whole_groups_exchange_behind_the_last(void **state)
 
 static void a_failure_in_one_rank_s_group_is_that_of_all(void **state)
 {
+    static const size_t damaged[] = { BATCH / 2,
+                                      BATCH - 1 }; /* of its first and of its last group */
     struct whole whole;
-    run_whole(*state, true, &whole);
-    for (size_t r = 0; r < 2; r++) {
-        assert_int_equal(whole.ranks[r].status, CTKD_ENAN);
-        assert_non_null(strstr(whole.ranks[r].err.message, "rank 1 on "));
-        assert_non_null(strstr(whole.ranks[r].err.message, "epoch 1, step 1"));
+    for (size_t i = 0; i < 2; i++) {
+        run_whole(*state, damaged[i], &whole);
+        for (size_t r = 0; r < 2; r++) {
+            assert_int_equal(whole.ranks[r].status, CTKD_ENAN);
+            assert_non_null(strstr(whole.ranks[r].err.message, "rank 1 on "));
+            assert_non_null(strstr(whole.ranks[r].err.message, "epoch 1, step 1"));
+        }
     }
 }
 
@@ -412,7 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_bits),
         cmocka_unit_test(losses_that_are_sums_keep_their_features_local),
-        cmocka_unit_test(whole_groups_exchange_behind_the_last),
+        cmocka_unit_test(ranks_with_whole_groups_exchange_once_in_a_step),
         cmocka_unit_test(a_failure_in_one_rank_s_group_is_that_of_all),
     };
     return cmocka_run_group_tests(tests, prepare, temp_folder_remove);

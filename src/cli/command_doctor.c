@@ -46,17 +46,18 @@ static void print_places(const struct ctkd__dist *dist, const struct ctkd__rank_
 /* How the gradients are exchanged. */
 static void print_overlap(const struct ctkd__rank_trial *ranks)
 {
+    const char *const last = ranks->whole_groups ? " of the last" : "";
     if (ranks->whole_groups)
         print_line(false, "exchange",
-                   "each rank has whole batch-norm groups, and all is exchanged once behind them");
-    else if (ranks->buckets)
+                   "each rank has whole batch-norm groups, and exchanges once in a step");
+    if (ranks->buckets)
         print_line(false, "exchange",
-                   "gradients are exchanged beside the backward pass, in %zu part%s",
+                   "gradients are exchanged beside the backward pass%s, in %zu part%s", last,
                    ranks->buckets, ranks->buckets == 1 ? "" : "s");
     else
-        print_line(false, "exchange", "gradients are exchanged behind the backward pass: %s",
-                   ranks->concurrent ? "train.overlap=false"
-                                     : "this MPI lets only one thread use it");
+        print_line(
+            false, "exchange", "gradients are exchanged behind the backward pass%s: %s", last,
+            ranks->concurrent ? "train.overlap=false" : "this MPI lets only one thread use it");
 }
 
 static void print_exchange(const struct ctkd__examination *d)

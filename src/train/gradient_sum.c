@@ -29,6 +29,7 @@ struct ctkd__gradient_sum {
     double *ready; /* [n_buckets] when each was complete in this pass */
     double *lead;  /* [n_buckets] sums over the passes: how long before _finish */
     double passes;
+    bool expected;     /* whether this pass, or the next one, is summed */
     sem_t complete;    /* buckets that are complete and not yet summed */
     sem_t done;        /* passes that are summed */
     ctkd_error failed; /* the thread's, before it posts `done` */
@@ -72,21 +73,35 @@ static double computed(const struct ctkd__gradient_sum *sum)
     return ctkd__clock_seconds() - ctkd__dist_counts(sum->config.dist, CTKD__CHANNEL_MAIN).waited;
 }
 
-/* In a worker. The thread may take the post of a later bucket for that of an earlier one: then the
-   earlier one is complete too. */
+/* In a worker, or in the main thread where there is no pass. The thread may take the post of a
+   later bucket for that of an earlier one: then the earlier one is complete too. */
 static void bucket_complete(void *context, size_t bucket)
 {
     struct ctkd__gradient_sum *const sum = context;
+    if (!sum->expected)
+        return;
     sum->ready[bucket] = computed(sum);
     sem_post(&sum->complete);
+}
+
+/* What this rank adds, floats begin to end - 1. */
+static void make(struct ctkd__gradient_sum *sum, size_t begin, size_t end)
+{
+    const struct ctkd__gradient_sum_config *const config = &sum->config;
+    const size_t n_values = config->weights->n_values;
+    const size_t own = end < n_values ? end : n_values; /* where the parameters among them end */
+    if (begin < own)
+        ctkd__sgd_sum(sum->slices, sum->n_slices, sum->n_slices, begin, own - begin,
+                      sum->values + begin);
+    if (config->merge)
+        config->merge(config->context, begin, end - begin, sum->values + begin);
 }
 
 /* In pieces: on a slow link an exchange of the main thread stands behind the piece under way. */
 static void sum_bucket(struct ctkd__gradient_sum *sum, size_t bucket)
 {
     const size_t begin = sum->begin[bucket], end = bucket_end(sum, bucket);
-    ctkd__sgd_sum(sum->slices, sum->n_slices, sum->n_slices, begin, end - begin,
-                  sum->values + begin);
+    make(sum, begin, end);
     for (size_t at = begin; at < end && sum->failed.status == CTKD_OK; at += PIECE)
         (void)ctkd__rank_sum_run(sum->ranks, CTKD__CHANNEL_GRADIENTS,
                                  end - at < PIECE ? end - at : PIECE, sum->values + at,
@@ -157,7 +172,8 @@ ctkd_status ctkd__gradient_sum_create(const struct ctkd__gradient_sum_config *co
     if (!sum)
         return ctkd__fail(err, CTKD_ENOMEM, "training step: out of memory");
     sum->config = *config;
-    sum->n = config->weights->n_values;
+    sum->n = config->weights->n_values + config->behind;
+    sum->expected = !config->merge;
     sum->n_slices = ctkd__training_slices(config->training);
     sem_init(&sum->complete, 0, 0);
     sem_init(&sum->done, 0, 0);
@@ -198,20 +214,25 @@ void ctkd__gradient_sum_destroy(struct ctkd__gradient_sum *sum)
 
 /* --- a pass */
 
-static void add_slices(void *context, size_t worker)
+void ctkd__gradient_sum_expect(struct ctkd__gradient_sum *sum, bool passes)
+{
+    sum->expected = true;
+    for (size_t b = 0; b < sum->n_buckets && !passes; b++)
+        bucket_complete(sum, b);
+}
+
+static void make_part(void *context, size_t worker)
 {
     struct ctkd__gradient_sum *const sum = context;
     const size_t workers = ctkd__workers_count(sum->config.workers);
-    const size_t begin = ctkd__slice_begin(sum->n, workers, worker);
-    const size_t end = ctkd__slice_begin(sum->n, workers, worker + 1);
-    ctkd__sgd_sum(sum->slices, sum->n_slices, sum->n_slices, begin, end - begin,
-                  sum->values + begin);
+    make(sum, ctkd__slice_begin(sum->n, workers, worker),
+         ctkd__slice_begin(sum->n, workers, worker + 1));
 }
 
 static ctkd_status sum_all(struct ctkd__gradient_sum *sum, ctkd_error *err)
 {
     struct ctkd__dist *const dist = sum->config.dist;
-    ctkd__workers_run(sum->config.workers, add_slices, sum);
+    ctkd__workers_run(sum->config.workers, make_part, sum);
     const enum ctkd__dist_topic before =
         ctkd__dist_set_topic(dist, CTKD__CHANNEL_MAIN, CTKD__TOPIC_GRADIENTS);
     const ctkd_status status =
@@ -222,6 +243,7 @@ static ctkd_status sum_all(struct ctkd__gradient_sum *sum, ctkd_error *err)
 
 ctkd_status ctkd__gradient_sum_finish(struct ctkd__gradient_sum *sum, ctkd_error *err)
 {
+    sum->expected = !sum->config.merge;
     if (sum->n_buckets == 0)
         return sum_all(sum, err);
     const double begin = ctkd__clock_seconds(), now = computed(sum);

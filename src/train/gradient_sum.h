@@ -17,6 +17,9 @@
  *
  * Without `overlap`, or where the transport is not concurrent, _finish makes the sum of all
  * parameters on CTKD__CHANNEL_MAIN.
+ *
+ * With `merge`, several passes make a step: what a rank adds is made of the last one's gradient,
+ * bucket by bucket, and of what the caller has kept of the others (step_groups.h).
  */
 #ifndef CTKD_TRAIN_GRADIENT_SUM_H
 #define CTKD_TRAIN_GRADIENT_SUM_H
@@ -31,6 +34,12 @@ struct ctkd__gradient_sum_config { /* borrowed until destroy */
     const struct ctkd__weights *weights; /* the parameters of the program */
     bool overlap;
     size_t bucket_bytes; /* the least size of one; 0: as above */
+    /* Makes floats begin to begin + n - 1 of what this rank adds. part [n]: in, the sum of the
+       slices, of the parameters among them. It is called in any thread, when the backward pass has
+       completed these. NULL: `part` is what it adds. */
+    void (*merge)(void *context, size_t begin, size_t n, float *part);
+    void *context;
+    size_t behind; /* floats that `merge` makes behind the parameters, with the last of these */
 };
 
 struct ctkd__gradient_sum;
@@ -41,11 +50,15 @@ ctkd_status ctkd__gradient_sum_create(const struct ctkd__gradient_sum_config *co
 /* If an exchange is under way, it waits for its end. */
 void ctkd__gradient_sum_destroy(struct ctkd__gradient_sum *sum);
 
-/* Once after each backward pass that has succeeded, before the next one: waits until _values has
-   the sum of its gradients. All ranks call it. */
-ctkd_status ctkd__gradient_sum_finish(struct ctkd__gradient_sum *sum, ctkd_error *err);
-/* The sum, [n_values]; valid until destroy. It changes from the beginning of a backward pass to
+/* With `merge`: the next backward pass is the one to be summed, and the others are not. passes:
+   whether this rank makes it; if not, its part is complete now. All ranks call it before they call
    _finish. */
+void ctkd__gradient_sum_expect(struct ctkd__gradient_sum *sum, bool passes);
+/* Once after each backward pass that has succeeded and is summed, before the next one: waits until
+   _values has the sum of its gradients. All ranks call it. */
+ctkd_status ctkd__gradient_sum_finish(struct ctkd__gradient_sum *sum, ctkd_error *err);
+/* The sum, [n_values + behind]; valid until destroy. It changes from the beginning of a backward
+   pass to _finish. */
 const float *ctkd__gradient_sum_values(const struct ctkd__gradient_sum *sum);
 
 /* 0: the sum does not overlap with anything. */

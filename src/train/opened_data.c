@@ -61,14 +61,15 @@ static void describe_images(struct ctkd__data *data, const struct ctkd__loader_c
     memcpy(images->std, loader->std, sizeof images->std);
 }
 
-/* Whether a step computes the teacher's answers to the next batch while the ranks sum their
-   gradients: where each batch makes one pass. */
+/* Whether a step computes the teacher's answers to the first pass of the next batch while the ranks
+   sum their gradients: where these are summed once in a step. */
 static bool looks_ahead(const struct ctkd__config *config, unsigned use,
                         const struct ctkd__dist *dist)
 {
     return ctkd__dist_size(dist) > 1 && config->train.overlap && ctkd__dist_concurrent(dist) &&
            config->teacher.path[0] && !(use & CTKD__DATA_VIEWS) &&
-           ctkd__config_pass(config) == (size_t)config->train.batch;
+           (use & CTKD__DATA_WHOLE_GROUPS ||
+            ctkd__config_pass(config) == (size_t)config->train.batch);
 }
 
 /* The loader of the training images and, with data.dev, that of those held out. */

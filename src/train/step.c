@@ -124,7 +124,9 @@ static ctkd_status create_groups(struct ctkd__training_step *d, ctkd_error *err)
                                                      .batch = (size_t)args->config->train.batch,
                                                      .group = ctkd__config_pass(args->config),
                                                      .passes = has_views(d) ? 2 : 1,
-                                                     .tree = d->n_tree > 0 };
+                                                     .tree = d->n_tree > 0,
+                                                     .overlap = args->config->train.overlap,
+                                                     .dtheta = args->state->dtheta };
     return config.group < config.batch ? ctkd__step_groups_create(&config, &d->groups, err)
                                        : CTKD_OK;
 }
@@ -209,21 +211,20 @@ void ctkd__step_destroy(struct ctkd__training_step *d)
     free(d);
 }
 
-void ctkd__step_expect(struct ctkd__training_step *d, struct ctkd__batch next)
+/* The sum over several ranks; NULL: one rank. */
+static const struct ctkd__gradient_sum *rank_sum(const struct ctkd__training_step *d)
 {
-    d->teacher.next = next;
+    return d->args.groups_dist ? ctkd__step_groups_ranks(d->groups) : d->ranks;
 }
 
 size_t ctkd__step_buckets(const struct ctkd__training_step *d)
 {
-    return d->ranks ? ctkd__gradient_sum_buckets(d->ranks) : 0;
+    return rank_sum(d) ? ctkd__gradient_sum_buckets(rank_sum(d)) : 0;
 }
 
 double ctkd__step_exposed(const struct ctkd__training_step *d, double seconds)
 {
-    if (d->args.groups_dist)
-        return seconds;
-    return d->ranks ? ctkd__gradient_sum_exposed(d->ranks, seconds) : 0;
+    return rank_sum(d) ? ctkd__gradient_sum_exposed(rank_sum(d), seconds) : 0;
 }
 
 const float *ctkd__step_strong_gradient(const struct ctkd__training_step *d)
@@ -499,6 +500,8 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct ctkd__step_pos
     if (status == CTKD_OK)
         status = in_initial(d) ? add_methods(d, batch, view, 0, position, report, err)
                                : evaluate_losses(d, batch, view, position, report, err);
+    if (d->groups)
+        status = ctkd__step_groups_agree(d->groups, status, err);
     if (status == CTKD_OK)
         status = ctkd__training_backward(d->args.training, ds, err);
     if (status == CTKD_OK && d->ranks)
@@ -516,16 +519,10 @@ static void keep_strong_view_gradient(struct ctkd__training_step *d)
         d->kept_theta[i] = d->args.state->dtheta[i];
 }
 
-/* Adds the gradients of the last pass, times the batch-norm group's share of the batch. */
-static void add_group_gradient(struct ctkd__training_step *d, float share)
-{
-    ctkd__step_groups_add(d->groups, d->gradients, d->n_gradients, d->args.state->dtheta, share);
-}
-
-/* The passes of a batch, or of a batch-norm group with its share of the batch. The report is that
-   of the usual view, but its losses and gradient of tau are the sums of both views. */
+/* The passes of a batch, or of a batch-norm group. The report is that of the usual view, but its
+   losses and gradient of tau are the sums of both views. */
 static ctkd_status run_views(struct ctkd__training_step *d, struct ctkd__step_position position,
-                             float share, struct ctkd__step_report *report, ctkd_error *err)
+                             struct ctkd__step_report *report, ctkd_error *err)
 {
     ctkd_status status = CTKD_OK;
     struct ctkd__step_report strong = *report;
@@ -535,13 +532,13 @@ static ctkd_status run_views(struct ctkd__training_step *d, struct ctkd__step_po
         if (status != CTKD_OK)
             return status;
         if (d->groups)
-            add_group_gradient(d, share);
+            ctkd__step_groups_add(d->groups, d->gradients, d->n_gradients);
         else
             keep_strong_view_gradient(d);
     }
     status = run_view(d, position, views ? CTKD_VIEW_WEAK : CTKD_VIEW_ONLY, report, err);
     if (status == CTKD_OK && d->groups)
-        add_group_gradient(d, share);
+        ctkd__step_groups_add(d->groups, d->gradients, d->n_gradients);
     if (!views)
         return status;
     report->loss += strong.loss;
@@ -584,6 +581,18 @@ static struct ctkd__batch part_of(const struct ctkd__training_step *d,
                                  .views = all->views ? all->views + first : NULL };
 }
 
+void ctkd__step_expect(struct ctkd__training_step *d, struct ctkd__batch next)
+{
+    const size_t group = ctkd__config_pass(d->args.config);
+    size_t first = 0, end = 1;
+    if (d->groups)
+        (void)ctkd__step_groups_count(d->groups, next.n, &first, &end);
+    d->teacher.next = (struct ctkd__batch){ 0 };
+    if (next.n && first < end)
+        d->teacher.next = part_of(d, &next, first * group, group);
+    d->teacher.next_first = first * group;
+}
+
 /* The report of a batch from those of its groups. Sums start at 0; what is NaN in the parts makes
    them NaN. */
 static void add_reports(const struct ctkd__training_step *d, size_t images, size_t groups,
@@ -621,10 +630,13 @@ static ctkd_status run_groups(struct ctkd__training_step *d, struct ctkd__step_p
                                                   i * group };
         d->reports[i] = *report;
         ctkd__step_groups_enter(d->groups, i);
-        status = run_views(d, here, (float)batch.n / (float)all->n, &d->reports[i], err);
+        status = run_views(d, here, &d->reports[i], err);
     }
-    status =
-        ctkd__step_groups_finish(d->groups, status, d->reports, has_taus(d) ? d->taus : NULL, err);
+    status = ctkd__step_groups_agree(d->groups, status, err);
+    if (status != CTKD_OK)
+        return status;
+    ctkd__step_teacher_look_ahead(&d->teacher, position);
+    status = ctkd__step_groups_finish(d->groups, d->reports, has_taus(d) ? d->taus : NULL, err);
     if (status == CTKD_OK)
         add_reports(d, all->n, groups, report);
     return status;
@@ -635,7 +647,7 @@ static ctkd_status make_gradients(struct ctkd__training_step *d,
                                   struct ctkd__step_report *report, ctkd_error *err)
 {
     const ctkd_status status =
-        d->groups ? run_groups(d, position, report, err) : run_views(d, position, 1, report, err);
+        d->groups ? run_groups(d, position, report, err) : run_views(d, position, report, err);
     if (status == CTKD_OK && has_taus(d))
         count_taus(d, position.batch->n);
     if (status == CTKD_OK && !isfinite(ctkd__optimiser_clip(d->optimiser)))

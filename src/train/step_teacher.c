@@ -69,7 +69,8 @@ ctkd_status ctkd__step_teacher_answer(struct ctkd__step_teacher *t,
 void ctkd__step_teacher_look_ahead(struct ctkd__step_teacher *t,
                                    struct ctkd__step_position position)
 {
-    const struct ctkd__step_position next = { position.epoch, position.step + 1, &t->next, 0 };
+    const struct ctkd__step_position next = { position.epoch, position.step + 1, &t->next,
+                                              t->next_first };
     if (t->next.n == 0)
         return;
     t->ahead.there = true;

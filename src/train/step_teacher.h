@@ -15,7 +15,10 @@ struct ctkd__step_teacher {
     float *logits;                             /* [batch][classes] of the last batch */
     struct ctkd__teacher_store_counts *counts; /* [ranks] */
 
-    struct ctkd__batch next; /* n 0: none is expected */
+    /* The first pass of the next step: its images, and the number of the first in the batch. n 0:
+       none is expected. */
+    struct ctkd__batch next;
+    size_t next_first;
     /* logits and the teacher's taps are those of this step already. */
     struct {
         bool there;
