@@ -15,7 +15,7 @@ struct epoch {
     const char *dev; /* top-1 on the validation part; "null": not evaluated */
 };
 
-static void write_log(const char *folder, const struct epoch *epochs)
+static void write_log(const char *folder, size_t first, const struct epoch *epochs)
 {
     char text[EPOCHS_MAX * 160];
     size_t used = 0;
@@ -23,7 +23,7 @@ static void write_log(const char *folder, const struct epoch *epochs)
         used += (size_t)snprintf(text + used, sizeof text - used,
                                  "{\"kind\": \"epoch\", \"epoch\": %zu, \"step\": %d, "
                                  "\"test_top1\": 50, \"dev_top1\": %s}\n",
-                                 i + 1, epochs[i].step, epochs[i].dev);
+                                 first + i, epochs[i].step, epochs[i].dev);
     temp_write(folder, "log.jsonl", text, used);
 }
 
@@ -38,19 +38,22 @@ static void a_run_has_finished_when_no_step_is_left_for_it(void **state)
         int max_steps;
         bool finished;
         struct epoch epochs[EPOCHS_MAX];
+        size_t lost; /* lines before these */
     } cases[] = {
-        { plain, 0, true, { { 7, "null" }, { 14, "null" }, { 21, "null" } } },
-        { plain, 0, false, { { 7, "null" }, { 14, "null" } } },
-        { plain, 100, true, { { 7, "null" }, { 14, "null" }, { 21, "null" } } },
-        { plain, 21, true, { { 7, "null" }, { 14, "null" }, { 21, "null" } } },
-        { plain, 18, false, { { 7, "null" }, { 14, "null" }, { 18, "null" } } },
-        { "train: {epochs: 1}\n", 3, false, { { 3, "null" } } },
-        { patient, 0, true, { { 7, "null" }, { 14, "50" }, { 21, "null" }, { 28, "40" } } },
-        { patient, 28, true, { { 7, "null" }, { 14, "50" }, { 21, "null" }, { 28, "40" } } },
+        { plain, 0, true, { { 7, "null" }, { 14, "null" }, { 21, "null" } }, 0 },
+        { plain, 0, false, { { 7, "null" }, { 14, "null" } }, 0 },
+        { plain, 100, true, { { 7, "null" }, { 14, "null" }, { 21, "null" } }, 0 },
+        { plain, 21, true, { { 7, "null" }, { 14, "null" }, { 21, "null" } }, 0 },
+        { plain, 18, false, { { 7, "null" }, { 14, "null" }, { 18, "null" } }, 0 },
+        { "train: {epochs: 1}\n", 3, false, { { 3, "null" } }, 0 },
+        { patient, 0, true, { { 7, "null" }, { 14, "50" }, { 21, "null" }, { 28, "40" } }, 0 },
+        { patient, 28, true, { { 7, "null" }, { 14, "50" }, { 21, "null" }, { 28, "40" } }, 0 },
+        { plain, 21, true, { { 14, "null" }, { 21, "null" } }, 1 },
+        { plain, 18, false, { { 14, "null" }, { 18, "null" } }, 1 },
         /* evaluated in the middle of the fourth epoch, and after the third one */
-        { patient, 25, false, { { 7, "null" }, { 14, "50" }, { 21, "null" }, { 25, "40" } } },
-        { patient, 21, false, { { 7, "null" }, { 14, "50" }, { 21, "40" } } },
-        { patient, 0, false, { { 7, "null" }, { 14, "50" }, { 21, "null" } } },
+        { patient, 25, false, { { 7, "null" }, { 14, "50" }, { 21, "null" }, { 25, "40" } }, 0 },
+        { patient, 21, false, { { 7, "null" }, { 14, "50" }, { 21, "40" } }, 0 },
+        { patient, 0, false, { { 7, "null" }, { 14, "50" }, { 21, "null" } }, 0 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char config[256];
@@ -60,7 +63,7 @@ static void a_run_has_finished_when_no_step_is_left_for_it(void **state)
                  (int)strlen(cases[i].config) - (int)strlen("}\n"), cases[i].config,
                  cases[i].max_steps);
         temp_write(*state, "config.yaml", config, strlen(config));
-        write_log(*state, cases[i].epochs);
+        write_log(*state, cases[i].lost + 1, cases[i].epochs);
         const ctkd_status status = ctkd__arm_read(*state, "test_top1", CTKD__ARM_LAST, &arm, &err);
         if (status != (cases[i].finished ? CTKD_OK : CTKD_EINVAL) ||
             (status != CTKD_OK && !strstr(err.message, "found no finished run (1 unfinished)")))
