@@ -5,6 +5,7 @@
 
 #include "io/jsonl.h"
 #include "io/onnx.h"
+#include "util/text.h"
 #include "weights/weights_file.h"
 
 enum { NETWORKS_MAX = 8, TEXT_MAX = 60 };
@@ -157,9 +158,9 @@ static ctkd_status print_json(struct contents *contents, ctkd_error *err)
     ctkd__jsonl_integer(&json, "bytes", (int64_t)contents->bytes);
     ctkd__jsonl_string(&json, "weights", contents->file.sets.items[contents->file.sets.taken].name);
     char others[512] = "";
-    for (size_t i = 0, used = 0; i < contents->file.sets.count && used < sizeof others; i++)
-        used += (size_t)snprintf(others + used, sizeof others - used, "%s%s", used ? "," : "",
-                                 contents->file.sets.items[i].name);
+    for (size_t i = 0, used = 0; i < contents->file.sets.count; i++)
+        ctkd__text_append(others, sizeof others, &used, "%s%s", used ? "," : "",
+                          contents->file.sets.items[i].name);
     ctkd__jsonl_string(&json, "sets", others);
     ctkd__jsonl_string(&json, "network", contents->file.info.network);
     ctkd__jsonl_string(&json, "guess", contents->file.guess);

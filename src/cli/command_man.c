@@ -7,6 +7,7 @@
 #include "util/error.h"
 #include "util/file.h"
 #include "util/options_inner.h"
+#include "util/text.h"
 #include "weights/format.h"
 
 /* --- parts of pages */
@@ -69,8 +70,8 @@ static void write_formats(FILE *out)
     for (const struct ctkd__weights_format *const *f = ctkd__weights_formats(); *f; f++) {
         char rest[80] = "", text[160];
         size_t used = 0;
-        for (const char *const *ending = (*f)->endings; *ending && used < sizeof rest; ending++)
-            used += (size_t)snprintf(rest + used, sizeof rest - used, " %s", *ending);
+        for (const char *const *ending = (*f)->endings; *ending; ending++)
+            ctkd__text_append(rest, sizeof rest, &used, " %s", *ending);
         ctkd__cli_format_text(*f, text, sizeof text);
         ctkd__roff_item((*f)->name, rest, text, out);
     }

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/ranks.h"
 #include "util/error.h"
+#include "util/text.h"
 
 enum { NAMES_MAX = 128 }; /* names among which the nearest to an unknown flag is searched */
 
@@ -37,9 +38,9 @@ static ctkd_status refuse_foreign(const char *text, size_t length, ctkd_error *e
     char takers[160] = "";
     size_t used = 0;
     for (size_t i = 0; ctkd__commands[i]; i++)
-        if (ctkd__flag_find(ctkd__commands[i]->flags, text, length) >= 0 && used < sizeof takers)
-            used += (size_t)snprintf(takers + used, sizeof takers - used, "%s%s", used ? ", " : "",
-                                     ctkd__commands[i]->name);
+        if (ctkd__flag_find(ctkd__commands[i]->flags, text, length) >= 0)
+            ctkd__text_append(takers, sizeof takers, &used, "%s%s", used ? ", " : "",
+                              ctkd__commands[i]->name);
     if (!used)
         return CTKD_OK;
     return ctkd__fail(err, CTKD_EINVAL, "found %.*s, which only these commands take: %s",
@@ -71,9 +72,7 @@ static ctkd_status check_choice(const struct ctkd__flag *flag, const char *value
     for (const char *const *choice = flag->choices; choice && *choice; choice++) {
         if (strcmp(*choice, value) == 0)
             return CTKD_OK;
-        if (used < sizeof all)
-            used +=
-                (size_t)snprintf(all + used, sizeof all - used, "%s%s", used ? ", " : "", *choice);
+        ctkd__text_append(all, sizeof all, &used, "%s%s", used ? ", " : "", *choice);
     }
     if (!flag->choices)
         return CTKD_OK;

@@ -83,9 +83,8 @@ static void print_formats(void)
     for (const struct ctkd__weights_format *const *f = ctkd__weights_formats(); *f; f++) {
         char endings[64] = "", text[160];
         size_t used = 0;
-        for (const char *const *ending = (*f)->endings; *ending && used < sizeof endings; ending++)
-            used += (size_t)snprintf(endings + used, sizeof endings - used, "%s%s", used ? " " : "",
-                                     *ending);
+        for (const char *const *ending = (*f)->endings; *ending; ending++)
+            ctkd__text_append(endings, sizeof endings, &used, "%s%s", used ? " " : "", *ending);
         const int column = printf("  %-12s %-14s ", (*f)->name, endings);
         ctkd__text_wrap(ctkd__cli_format_text(*f, text, sizeof text), 30, (size_t)column, stdout);
     }
@@ -95,15 +94,13 @@ static void print_formats(void)
 static void print_published(const struct ctkd__command *command)
 {
     char text[1024];
-    size_t used = (size_t)snprintf(text, sizeof text,
-                                   "The flags of the published scripts, written with - or _, set "
-                                   "the keys beside which they stand below. These change nothing "
-                                   "here:");
-    for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag && used < sizeof text;
-         idle++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s %s%s",
-                                 idle == ctkd__idle_flags ? "" : ",", idle->flag,
-                                 idle[1].flag ? "" : ".");
+    size_t used = 0;
+    ctkd__text_append(text, sizeof text, &used,
+                      "The flags of the published scripts, written with - or _, set the keys "
+                      "beside which they stand below. These change nothing here:");
+    for (const struct ctkd__idle_flag *idle = ctkd__idle_flags; idle->flag; idle++)
+        ctkd__text_append(text, sizeof text, &used, "%s %s%s", idle == ctkd__idle_flags ? "" : ",",
+                          idle->flag, idle[1].flag ? "" : ".");
     putchar('\n');
     ctkd__text_wrap(text, 0, 0, stdout);
     if (ctkd__flag_find(command->flags, "--preset", strlen("--preset")) < 0)

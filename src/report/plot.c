@@ -28,17 +28,15 @@ enum {
    dashed one; and the band around the first when a run's log has one. */
 static const struct panel {
     enum ctkd__plot_panel panel;
-    const char *title, *key, *dashed, *low, *high;
+    const char *name, *title, *key, *dashed, *low, *high;
 } panel_list[] = {
-    { CTKD__PLOT_LOSS, "loss", "loss", NULL, NULL, NULL },
-    { CTKD__PLOT_TOP1, "top-1, %: on test images (solid), on training batches (dashed)",
+    { CTKD__PLOT_LOSS, "loss", "loss", "loss", NULL, NULL, NULL },
+    { CTKD__PLOT_TOP1, "top1", "top-1, %: on test images (solid), on training batches (dashed)",
       "test_top1", "train_top1", NULL, NULL },
-    { CTKD__PLOT_TAU, "temperature tau", "tau", NULL, "tau_min", "tau_max" },
-    { CTKD__PLOT_LAMBDA, "reversal strength lambda", "lambda", NULL, NULL, NULL },
+    { CTKD__PLOT_TAU, "tau", "temperature tau", "tau", NULL, "tau_min", "tau_max" },
+    { CTKD__PLOT_LAMBDA, "lambda", "reversal strength lambda", "lambda", NULL, NULL, NULL },
 };
 enum { N_PANELS = sizeof panel_list / sizeof *panel_list };
-/* In the order of the list. */
-static const char *const panel_names[] = { "loss", "top1", "tau", "lambda", NULL };
 
 /* Okabe and Ito's colours without black and yellow, and two more: readable on both grounds and for
    most colour-blind readers. */
@@ -238,12 +236,15 @@ static void draw_legend(FILE *out, const struct ctkd__curves *curves, size_t col
 
 ctkd_status ctkd__plot_panel_find(const char *name, enum ctkd__plot_panel *out, ctkd_error *err)
 {
-    for (size_t p = 0; p < N_PANELS; p++)
-        if (strcmp(panel_names[p], name) == 0) {
+    const char *names[N_PANELS + 1] = { NULL };
+    for (size_t p = 0; p < N_PANELS; p++) {
+        names[p] = panel_list[p].name;
+        if (strcmp(names[p], name) == 0) {
             *out = panel_list[p].panel;
             return CTKD_OK;
         }
-    return ctkd__unknown("panel", name, panel_names, "expected loss, top1, tau or lambda", err);
+    }
+    return ctkd__unknown("panel", name, names, "expected loss, top1, tau or lambda", err);
 }
 
 /* Those of the panels that some run has a value for: one on labels alone has no temperature. */

@@ -109,8 +109,8 @@ static bool is_cut(const struct ctkd__config *config, const struct ctkd__json_ro
     const double step = ctkd__json_rows_number(rows, row, "step");
     const double epoch = ctkd__json_rows_number(rows, row, "epoch");
     /* Of an epoch; the first line need not be of the first epoch, if lines were lost. */
-    const double steps = ctkd__json_rows_number(rows, 0, "step") /
-                         ctkd__json_rows_number(rows, 0, "epoch");
+    const double steps =
+        ctkd__json_rows_number(rows, 0, "step") / ctkd__json_rows_number(rows, 0, "epoch");
     const bool whole = row > 0 && fmod(step, steps) == 0;
     const bool planned =
         fmod(epoch, (double)config->train.eval_every) == 0 || epoch == (double)config->train.epochs;

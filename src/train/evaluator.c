@@ -86,9 +86,9 @@ static ctkd_status describe_network(const struct ctkd__teacher *network, struct 
                : status;
 }
 
-static ctkd_status describe(const struct ctkd__evaluator *evaluator,
-                            const struct ctkd__teacher *network, struct ctkd__tensors *list,
-                            ctkd_error *err)
+/* What does not depend on the network. */
+static ctkd_status describe_evaluator(const struct ctkd__evaluator *evaluator,
+                                      struct ctkd__tensors *list, ctkd_error *err)
 {
     char code[96];
     struct ctkd__data_digest digest;
@@ -102,20 +102,22 @@ static ctkd_status describe(const struct ctkd__evaluator *evaluator,
                   { "test labels (SHA-256)", digest.test_labels } };
     for (size_t i = 0; i < sizeof items / sizeof *items && status == CTKD_OK; i++)
         status = ctkd__tensors_set(list, items[i].item, items[i].value, err);
-    if (status == CTKD_OK)
-        status = describe_keys(evaluator->config, list, err);
-    return status == CTKD_OK ? describe_network(network, list, err) : status;
+    return status == CTKD_OK ? describe_keys(evaluator->config, list, err) : status;
 }
 
-static ctkd_status compare(const struct ctkd__evaluator *evaluator,
-                           const struct ctkd__teacher *network, ctkd_error *err)
+/* Compares a network among the ranks and, with the first one, program, data and keys. */
+static ctkd_status compare(struct ctkd__evaluator *evaluator, const struct ctkd__teacher *network,
+                           ctkd_error *err)
 {
     struct ctkd__tensors own = { 0 };
     if (!evaluator->dist)
         return CTKD_OK;
-    ctkd_status status = describe(evaluator, network, &own, err);
+    ctkd_status status = evaluator->compared ? CTKD_OK : describe_evaluator(evaluator, &own, err);
+    if (status == CTKD_OK)
+        status = describe_network(network, &own, err);
     if (status == CTKD_OK)
         status = ctkd__dist_compare(evaluator->dist, &own, NULL, err);
+    evaluator->compared = status == CTKD_OK;
     ctkd__tensors_fini(&own);
     return status;
 }

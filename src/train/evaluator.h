@@ -11,6 +11,7 @@ struct ctkd__evaluator {
     struct ctkd__dist *dist;           /* borrowed; NULL: one rank */
     struct ctkd__data data;
     struct ctkd__engine engine;
+    bool compared; /* program, data and keys among the ranks */
 };
 
 struct ctkd__evaluation {

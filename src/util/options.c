@@ -277,11 +277,11 @@ ctkd_status ctkd__options_unknown(struct ctkd__sections sections, const char *wh
     if (found.count == 0)
         return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: unknown key", where, key);
     for (size_t i = 0, used = 0; i < found.count; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
-                                 i == 0                 ? ""
-                                 : i + 1 == found.count ? " or "
-                                                        : ", ",
-                                 found.keys[i]);
+        ctkd__text_append(list, sizeof list, &used, "%s%s",
+                          i == 0                 ? ""
+                          : i + 1 == found.count ? " or "
+                                                 : ", ",
+                          found.keys[i]);
     return ctkd__fail(err, CTKD_ENOTFOUND, "%s: %.80s: unknown key, did you mean %s?", where, key,
                       list);
 }
@@ -307,9 +307,7 @@ ctkd_status ctkd__sections_complete(struct ctkd__sections sections, const char *
         if (!ends_in(at.key, key))
             continue;
         snprintf(out, CTKD__KEY_MAX, "%s", at.key);
-        if (used < sizeof list)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", count ? ", " : "",
-                                     at.key);
+        ctkd__text_append(list, sizeof list, &used, "%s%s", count ? ", " : "", at.key);
         count++;
     }
     if (count == 0)
@@ -334,9 +332,8 @@ const char *ctkd__option_expected(const ctkd_option *option, char *text, size_t 
         snprintf(text, bytes, "true or false");
         break;
     case CTKD_OPTION_CHOICE:
-        for (size_t i = 0; option->choices[i] && used < bytes; i++)
-            used += (size_t)snprintf(text + used, bytes - used, "%s%s", i ? ", " : "one of ",
-                                     option->choices[i]);
+        for (size_t i = 0; option->choices[i]; i++)
+            ctkd__text_append(text, bytes, &used, "%s%s", i ? ", " : "one of ", option->choices[i]);
         break;
     case CTKD_OPTION_STRING:
         snprintf(text, bytes, "one line of UTF-8 text");
