@@ -169,6 +169,28 @@ static void a_line_escapes_controls_and_what_is_no_character(void **state)
     }
 }
 
+static void a_cell_counts_characters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *cell; /* of three columns */
+        size_t columns;
+    } cases[] = { { "", "   ", 0 },
+                  { "ab", "ab ", 2 },
+                  { "abcd", "abc", 4 },
+                  { "\u00e4b", "\u00e4b ", 2 },
+                  { "\u00e4\u20ac\u00e4\u00e4", "\u00e4\u20ac\u00e4", 4 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[32] = "";
+        FILE *const out = fmemopen(text, sizeof text, "w");
+        assert_non_null(out);
+        ctkd__text_cell(cases[i].text, 3, out);
+        fclose(out);
+        assert_string_equal(text, cases[i].cell);
+        assert_int_equal(ctkd__text_columns(cases[i].text), cases[i].columns);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +200,7 @@ int main(void)
         cmocka_unit_test(utf8_may_have_controls),
         cmocka_unit_test(a_text_is_cut_where_a_character_ends),
         cmocka_unit_test(a_line_escapes_controls_and_what_is_no_character),
+        cmocka_unit_test(a_cell_counts_characters),
         cmocka_unit_test(edits_are_counted),
         cmocka_unit_test(text_is_wrapped_at_80),
         cmocka_unit_test(a_word_is_quoted_for_a_shell_where_it_needs_it),

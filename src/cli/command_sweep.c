@@ -434,12 +434,15 @@ static void show(void *context, const struct ctkd__sweep_run *run)
 
 static void show_mean(const struct arm *arm, const struct ctkd__compared_arm *values)
 {
+    enum { WIDTH = 16 };
     const struct ctkd__spread spread = ctkd__spread(values->values, values->n);
+    const size_t columns = ctkd__text_columns(arm->name);
+    const int pad = columns < WIDTH ? (int)(WIDTH - columns) : 0;
     if (spread.n > 1)
-        ctkd__say(stderr, "%-16s %6.2f +- %.2f over %zu runs", arm->name, spread.mean,
+        ctkd__say(stderr, "%s%*s %6.2f +- %.2f over %zu runs", arm->name, pad, "", spread.mean,
                   spread.deviation, spread.n);
     else
-        ctkd__say(stderr, "%-16s %6.2f of one run", arm->name, spread.mean);
+        ctkd__say(stderr, "%s%*s %6.2f of one run", arm->name, pad, "", spread.mean);
 }
 
 /* Prints the row of an arm, below a line that says which epoch counts where *choice is another one.

@@ -106,8 +106,14 @@ static void show_resumed(const struct ctkd__session *session, const struct ctkd_
                          const char *note)
 {
     ctkd__cli_note(run->dir, note);
-    ctkd__say(stderr, "resumed: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64,
-              session->state.epoch, session->state.epoch_step, session->schedule.steps_per_epoch);
+    if (session->state.stage == CTKD_STAGE_MAIN && session->state.epoch > session->schedule.epochs)
+        ctkd__say(stderr,
+                  "resumed: all %" PRIu64 " epochs are done; a greater train.epochs continues them",
+                  session->schedule.epochs);
+    else
+        ctkd__say(stderr, "resumed: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64,
+                  session->state.epoch, session->state.epoch_step,
+                  session->schedule.steps_per_epoch);
 }
 
 /* Evaluates the teacher on the test images and opens its store, on all ranks. */

@@ -5,6 +5,7 @@
 #include "io/jsonl.h"
 #include "report/compare.h"
 #include "util/error.h"
+#include "util/text.h"
 
 enum { CELL_BYTES = 64, VERDICT_BYTES = 1024 };
 
@@ -101,7 +102,7 @@ static size_t name_width(const struct ctkd__comparison *arms, size_t count)
 {
     size_t width = 3;
     for (size_t i = 0; i < count; i++)
-        width = strlen(arms[i].name) > width ? strlen(arms[i].name) : width;
+        width = ctkd__text_columns(arms[i].name) > width ? ctkd__text_columns(arms[i].name) : width;
     return width;
 }
 
@@ -128,7 +129,8 @@ static void write_row(const struct table *t, const struct ctkd__comparison *arm,
     const char *const name = arm ? arm->name : "arm";
     fputs(t->begin, out);
     write_escaped(name, t->special, out);
-    fprintf(out, "%*s", t->pads ? (int)(name_width(arms, count) - strlen(name)) : 0, "");
+    fprintf(out, "%*s", t->pads ? (int)(name_width(arms, count) - ctkd__text_columns(name)) : 0,
+            "");
     for (size_t c = 0; c < N_COLUMNS; c++) {
         if (!columns[c].title)
             continue;

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "util/text.h"
+
 enum { CONFUSIONS_SHOWN = 10, NAME_MAX = 28 };
 
 static const char *const part_names[CTKD__AGREEMENT_PARTS] = {
@@ -30,7 +32,7 @@ static int name_width(const struct ctkd__metrics *m, const char *const *names)
 {
     size_t width = strlen("class");
     for (size_t c = 0; c < m->classes && names; c++)
-        width = strlen(names[c]) > width ? strlen(names[c]) : width;
+        width = ctkd__text_columns(names[c]) > width ? ctkd__text_columns(names[c]) : width;
     return width < NAME_MAX ? (int)width : NAME_MAX;
 }
 
@@ -76,8 +78,8 @@ static void print_classes(const struct ctkd__metrics *m, const char *const *name
     fprintf(out, "\n%-*s  images   precision      recall          F1\n", width, "class");
     for (size_t c = 0; c < m->classes; c++) {
         const struct ctkd__class_metrics *const k = &m->by_class[c];
-        fprintf(out, "%-*.*s  %6zu", width, width, class_name(names, c, text, sizeof text),
-                k->labelled);
+        ctkd__text_cell(class_name(names, c, text, sizeof text), (size_t)width, out);
+        fprintf(out, "  %6zu", k->labelled);
         print_percent(k->precision, out);
         print_percent(k->recall, out);
         print_percent(k->f1, out);
@@ -88,16 +90,19 @@ static void print_classes(const struct ctkd__metrics *m, const char *const *name
 static void print_confusions(const struct ctkd__metrics *m, const char *const *names, FILE *out)
 {
     struct ctkd__confusion pairs[CONFUSIONS_SHOWN];
-    char text[2][24];
+    char text[24];
     const int width = name_width(m, names);
     const size_t n = ctkd__metrics_confusions(m, pairs, CONFUSIONS_SHOWN);
     if (n)
         fprintf(out, "\n%-*s    put into %*s images\n", width, "class", width > 8 ? width - 8 : 0,
                 "");
-    for (size_t i = 0; i < n; i++)
-        fprintf(out, "%-*.*s    %-*.*s %8zu\n", width, width,
-                class_name(names, pairs[i].label, text[0], sizeof text[0]), width, width,
-                class_name(names, pairs[i].predicted, text[1], sizeof text[1]), pairs[i].images);
+    for (size_t i = 0; i < n; i++) {
+        ctkd__text_cell(class_name(names, pairs[i].label, text, sizeof text), (size_t)width, out);
+        fputs("    ", out);
+        ctkd__text_cell(class_name(names, pairs[i].predicted, text, sizeof text), (size_t)width,
+                        out);
+        fprintf(out, " %8zu\n", pairs[i].images);
+    }
 }
 
 static void print_reliability(const struct ctkd__metrics *m, FILE *out)

@@ -70,6 +70,29 @@ void ctkd__text_append(char *text, size_t bytes, size_t *used, const char *forma
     va_end(arguments);
 }
 
+static bool begins_character(char byte)
+{
+    return ((unsigned char)byte & 0xC0) != 0x80;
+}
+
+size_t ctkd__text_columns(const char *text)
+{
+    size_t count = 0;
+    for (; *text; text++)
+        count += begins_character(*text);
+    return count;
+}
+
+void ctkd__text_cell(const char *text, size_t width, FILE *out)
+{
+    size_t shown = 0;
+    for (; *text && (shown < width || !begins_character(*text)); text++) {
+        fputc(*text, out);
+        shown += begins_character(*text);
+    }
+    fprintf(out, "%*s", (int)(width > shown ? width - shown : 0), "");
+}
+
 bool ctkd__text_ends(const char *text, const char *end)
 {
     const size_t n = strlen(text), m = strlen(end);

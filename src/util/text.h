@@ -27,6 +27,11 @@ void ctkd__text_line(const char *text, char *out, size_t bytes);
 void ctkd__text_append(char *text, size_t bytes, size_t *used, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The characters of a text, which are the columns of a terminal for most scripts. */
+size_t ctkd__text_columns(const char *text);
+/* Writes at most `width` characters of a text, and blanks up to that width. */
+void ctkd__text_cell(const char *text, size_t width, FILE *out);
+
 bool ctkd__text_ends(const char *text, const char *end);
 /* The part of a path after its last slash; points into the path. */
 const char *ctkd__base_name(const char *path);

@@ -51,6 +51,11 @@ grep -q '"choice": "best epoch by this metric (it flatters)"' stdout && grep -q 
 mkdir later && cp -r ctkd later/kd
 expect 0 "$ctkd" compare kd later/kd
 grep -q '^8 seeds: later/kd is 0.51 above kd ' stdout || fail "two arms kd: $(cat stdout)"
+# A name takes the columns of its characters, not of its bytes.
+mkdir names && cp -r kd names/arm && cp -r kd names/äöü
+expect 0 "$ctkd" compare names/arm names/äöü
+[ "$(grep -c '^[^ ]*     *8  70\.26 ' stdout)" = 2 ] && [ "$(grep -oE '^(arm|äöü) +8' stdout | sed 's/^...//' | LC_ALL=C sed 's/[^ 8]//g' | sort -u | wc -l)" = 1 ] ||
+    fail "columns of names: $(cat stdout)"
 # One run is an arm; an unfinished run is left out and counted.
 sed -i '/"epoch": 2,/d' ctkd/seed-8/log.jsonl
 expect 0 "$ctkd" compare kd/seed-1 ctkd/seed-1
