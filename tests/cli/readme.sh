@@ -87,6 +87,8 @@ while read -r command; do
     bash -euc "$command" >output 2>&1 </dev/null || { cat output; echo "README.md: '$command' failed"; exit 1; }
 done <<<"$commands"
 cmp temperature.svg doc/figures/temperature.svg || { echo "doc/figures/temperature.svg: is not what README.md's command draws"; exit 1; }
+build/ctkd plot doc/results/resnet56-resnet20/kd doc/results/resnet56-resnet20/kd+ctkd --panel top1 -o top1.svg
+cmp top1.svg doc/figures/top1.svg || { echo "doc/figures/top1.svg: is not what doc/results.md's command draws"; exit 1; }
 # The demonstration's table has its four rows and a temperature for each epoch.
 scripts/demo >output 2>&1
 for row in teacher labels kd kd+ctkd; do
