@@ -1,12 +1,13 @@
 /*
- * What image files cost a step: steps with one fixed batch, and with batches that are read, decoded
- * and normalised, in alternation.
+ * What image files cost a step: steps with one fixed batch of bytes, and with batches that are read
+ * and decoded, in alternation.
  *     bench_files ROUNDS KEY=VALUE...      as for `ctkd train`, or with teacher.path `ctkd distill`
  * Each round has 4 steps of each kind. Prints the medians, how long a step waits for files or
  * threads, and the time of an evaluation's batches without a network.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/arguments.h"
 #include "train/session.h"
@@ -57,18 +58,19 @@ static bool copy_batch(const struct ctkd__session *session, const struct ctkd__b
 {
     const struct ctkd__network_info *const info = &session->data.images;
     const size_t n = batch->n * info->channels * info->height * info->width;
-    float *const x = malloc(n * sizeof *x);
+    uint8_t *const x = malloc(n);
     int32_t *const labels = malloc(batch->n * sizeof *labels);
     uint64_t *const ids = malloc(batch->n * sizeof *ids);
     if (!x || !labels || !ids)
         return false;
-    for (size_t i = 0; i < n; i++)
-        x[i] = batch->x[i];
+    memcpy(x, batch->x.bytes, n);
     for (size_t i = 0; i < batch->n; i++) {
         labels[i] = batch->labels[i];
         ids[i] = batch->ids[i];
     }
-    *out = (struct ctkd__batch){ .n = batch->n, .x = x, .labels = labels, .ids = ids };
+    *out = (struct ctkd__batch){
+        .n = batch->n, .x = { NULL, x, batch->x.tables }, .labels = labels, .ids = ids
+    };
     return true;
 }
 

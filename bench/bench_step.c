@@ -220,8 +220,11 @@ static void make_batch(struct rig *rig, const struct arguments *a)
         ids[i] = i;
         labels[i] = (int32_t)ctkd_random_below(3, CTKD_RANDOM_TEST, 1, i, (uint32_t)a->classes);
     }
-    rig->batch =
-        (struct ctkd__batch){ .n = a->batch, .x = x, .strong = x, .labels = labels, .ids = ids };
+    rig->batch = (struct ctkd__batch){ .n = a->batch,
+                                       .x = ctkd__batch_images_of(x),
+                                       .strong = ctkd__batch_images_of(x),
+                                       .labels = labels,
+                                       .ids = ids };
 }
 
 /* Opens a store with one view of each image of the batch, which the first step fills. */
@@ -339,7 +342,7 @@ int main(int argc, char **argv)
         ctkd__choices_write(rig.engine.choices, stderr);
     ctkd__engine_close(&rig.engine);
     ctkd__config_destroy(rig.config);
-    free((void *)(uintptr_t)rig.batch.x);
+    free((void *)(uintptr_t)rig.batch.x.values);
     free((void *)(uintptr_t)rig.batch.labels);
     free((void *)(uintptr_t)rig.batch.ids);
     free(logits);

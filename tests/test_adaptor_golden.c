@@ -165,7 +165,9 @@ static float run_step(const struct pair *pair, struct ctkd__session *session, un
     int32_t labels[N];
     for (size_t i = 0; i < N; i++)
         labels[i] = (int32_t)(ids[i] % TINY_CLASSES);
-    const struct ctkd__batch batch = { .n = N, .x = pair->x, .labels = labels, .ids = ids };
+    const struct ctkd__batch batch = {
+        .n = N, .x = ctkd__batch_images_of(pair->x), .labels = labels, .ids = ids
+    };
     struct ctkd__step_report report;
     ctkd_error err = { 0 };
     session->state.stage = stage;

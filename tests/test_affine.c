@@ -73,7 +73,8 @@ static size_t collect(struct ctkd__loader *loader, size_t first, uint8_t out[IMA
         for (size_t i = 0; i < batch.n; i++) {
             assert_int_equal(batch.views[i], EPOCH - 1);
             for (size_t j = 0; j < PIXELS; j++)
-                out[batch.ids[i] * PIXELS + j] = (uint8_t)(batch.x[i * PIXELS + j] * 255.0f + 0.5f);
+                out[batch.ids[i] * PIXELS + j] =
+                    (uint8_t)(batch.x.values[i * PIXELS + j] * 255.0f + 0.5f);
         }
     return n;
 }
@@ -137,7 +138,7 @@ static void a_rotation_comes_before_the_padding(void **state)
             const size_t image = i / (CHANNELS * HEIGHT), c = i / HEIGHT % CHANNELS;
             const size_t row = i % HEIGHT, top = (18 - HEIGHT) / 2, left = (18 - WIDTH) / 2;
             const float *const found =
-                batch.x + ((image * CHANNELS + c) * 18 + row + top) * 18 + left;
+                batch.x.values + ((image * CHANNELS + c) * 18 + row + top) * 18 + left;
             const uint8_t *const expected =
                 plain + batch.ids[image] * PIXELS + (c * HEIGHT + row) * WIDTH;
             for (size_t j = 0; j < WIDTH; j++)
@@ -186,7 +187,7 @@ static void rotated_views_have_no_numbers(void **state)
     ctkd__loader_start(loader, EPOCH, 0);
     while (next_batch(loader, &batch))
         for (size_t i = 0; i < batch.n * PIXELS; i++)
-            assert_true(batch.x[i] ==
+            assert_true(batch.x.values[i] ==
                         (float)pixels[batch.ids[i / PIXELS] * PIXELS + i % PIXELS] / 255.0f);
     ctkd__loader_destroy(loader);
 }

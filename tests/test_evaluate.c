@@ -34,8 +34,8 @@ static struct ctkd__data open_data(const char *folder, size_t n_test, const char
 
 /* Images come in the file's order with label i % 10; `context` counts them. The i-th image has its
    label at rank i % 10. */
-static ctkd_status forward_by_position(void *context, size_t n, const float *x, float *logits,
-                                       ctkd_error *err)
+static ctkd_status forward_by_position(void *context, size_t n, struct ctkd__batch_images x,
+                                       float *logits, ctkd_error *err)
 {
     (void)x;
     (void)err;
@@ -69,7 +69,7 @@ static void score_is_over_all_images_and_a_short_last_batch(void **state)
     ctkd__data_close(&data);
 }
 
-static ctkd_status forward_nan(void *context, size_t n, const float *x, float *logits,
+static ctkd_status forward_nan(void *context, size_t n, struct ctkd__batch_images x, float *logits,
                                ctkd_error *err)
 {
     (void)context;
@@ -81,8 +81,8 @@ static ctkd_status forward_nan(void *context, size_t n, const float *x, float *l
 }
 
 /* The loss of such logits would be finite: only the class of image 17 is. */
-static ctkd_status forward_infinity(void *context, size_t n, const float *x, float *logits,
-                                    ctkd_error *err)
+static ctkd_status forward_infinity(void *context, size_t n, struct ctkd__batch_images x,
+                                    float *logits, ctkd_error *err)
 {
     size_t *seen = context;
     (void)x;

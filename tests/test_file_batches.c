@@ -126,6 +126,13 @@ static void team_run(void *context, void (*fn)(void *argument, size_t worker), v
         pthread_join(threads[i], NULL);
 }
 
+/* Image i as a network reads it. */
+static void write_image(struct ctkd__batch_images pixels, size_t i, float *out)
+{
+    assert_null(pixels.values);
+    ctkd__batch_images_write(ctkd__batch_images_from(pixels, i * PIXELS), 1, 3, SIZE * SIZE, out);
+}
+
 static void collect(struct ctkd__loader *loader, const struct ctkd__loader_config *config,
                     size_t number, size_t first, struct epoch *epoch)
 {
@@ -141,10 +148,9 @@ static void collect(struct ctkd__loader *loader, const struct ctkd__loader_confi
              i++) {
             const size_t at = (epoch->n + i) * PIXELS;
             epoch->own[epoch->n + i] = true;
-            memcpy(epoch->x + at, batch.x + i * PIXELS, PIXELS * sizeof *batch.x);
-            if (batch.strong)
-                memcpy(epoch->strong + at, batch.strong + i * PIXELS,
-                       PIXELS * sizeof *batch.strong);
+            write_image(batch.x, i, epoch->x + at);
+            if (batch.strong.bytes)
+                write_image(batch.strong, i, epoch->strong + at);
         }
         epoch->n += batch.n;
     }

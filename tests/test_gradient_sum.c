@@ -34,7 +34,7 @@ static ctkd_status run_pass(struct ctkd__session *session, ctkd_error *err)
     float *const logits = status == CTKD_OK ? calloc(batch.n * k, sizeof *logits) : NULL;
     if (!logits)
         return status == CTKD_OK ? CTKD_ENOMEM : status;
-    status = ctkd__training_forward(session->training, batch.n, batch.x, logits, err);
+    status = ctkd__training_forward_images(session->training, batch.n, batch.x, logits, err);
     if (status == CTKD_OK) /* any gradient will do */
         status = ctkd__training_backward(session->training, logits, err);
     free(logits);

@@ -65,10 +65,11 @@ static struct epoch *epoch_collect(struct ctkd__loader *loader, uint64_t number,
         assert_in_range(epoch->n + batch.n, 1, COUNT);
         memcpy(epoch->ids + epoch->n, batch.ids, batch.n * sizeof *batch.ids);
         memcpy(epoch->labels + epoch->n, batch.labels, batch.n * sizeof *batch.labels);
-        memcpy(epoch->x + epoch->n * PIXELS, batch.x, batch.n * PIXELS * sizeof *batch.x);
-        if (batch.strong)
-            memcpy(epoch->strong + epoch->n * PIXELS, batch.strong,
-                   batch.n * PIXELS * sizeof *batch.strong);
+        memcpy(epoch->x + epoch->n * PIXELS, batch.x.values,
+               batch.n * PIXELS * sizeof *batch.x.values);
+        if (batch.strong.values)
+            memcpy(epoch->strong + epoch->n * PIXELS, batch.strong.values,
+                   batch.n * PIXELS * sizeof *batch.strong.values);
         epoch->n += batch.n;
     }
     assert_false(next_batch(loader, &batch)); /* and it stays over */
@@ -101,7 +102,8 @@ static void a_batch_stays_valid_while_the_next_one_is_peeked_at(void **state)
         check_ok(ctkd__loader_peek(loader, &again, &err), &err);
         assert_memory_equal(&again, &next, sizeof next);
         usleep(5000); /* the thread fills all slots that it believes to be free */
-        assert_memory_equal(batch.x, expected->x + at * PIXELS, batch.n * PIXELS * sizeof *batch.x);
+        assert_memory_equal(batch.x.values, expected->x + at * PIXELS,
+                            batch.n * PIXELS * sizeof *batch.x.values);
         assert_memory_equal(batch.ids, expected->ids + at, batch.n * sizeof *batch.ids);
         at += batch.n;
         assert_memory_equal(next.ids, expected->ids + at, next.n * sizeof *next.ids);
@@ -206,7 +208,7 @@ static void a_strong_view_leaves_the_batch_as_it_is_without(void **state)
     struct ctkd__batch batch;
     ctkd__loader_start(loader, 4, 0);
     while (next_batch(loader, &batch))
-        assert_null(batch.strong);
+        assert_null(batch.strong.values);
     ctkd__loader_destroy(loader);
     struct epoch *without = epoch_of(&config, 4, 0);
     config.strong = true;
@@ -342,11 +344,11 @@ static void a_batch_stays_untouched_until_the_next_call(void **state)
     struct ctkd__batch batch;
     ctkd__loader_start(loader, 1, 0);
     while (next_batch(loader, &batch)) {
-        memcpy(copy, batch.x, batch.n * PIXELS * sizeof *copy);
-        memcpy(strong, batch.strong, batch.n * PIXELS * sizeof *strong);
+        memcpy(copy, batch.x.values, batch.n * PIXELS * sizeof *copy);
+        memcpy(strong, batch.strong.values, batch.n * PIXELS * sizeof *strong);
         usleep(2000); /* time for the thread to fill whatever it may */
-        assert_memory_equal(copy, batch.x, batch.n * PIXELS * sizeof *copy);
-        assert_memory_equal(strong, batch.strong, batch.n * PIXELS * sizeof *strong);
+        assert_memory_equal(copy, batch.x.values, batch.n * PIXELS * sizeof *copy);
+        assert_memory_equal(strong, batch.strong.values, batch.n * PIXELS * sizeof *strong);
     }
     ctkd__loader_destroy(loader);
 }
@@ -436,7 +438,7 @@ static void one_channel_is_repeated_and_images_are_padded_in_the_centre(void **s
         const size_t row = i % 36 / 6, column = i % 6; /* 2 above, 2 below; 1 left, 2 right */
         const bool inside = row >= 2 && row < 4 && column >= 1 && column < 4;
         const float byte = inside ? grey[(row - 2) * 3 + column - 1] : 0;
-        assert_true(batch.x[i] == (byte / 255.0f - 0.5f) / 0.5f);
+        assert_true(batch.x.values[i] == (byte / 255.0f - 0.5f) / 0.5f);
     }
     ctkd__loader_destroy(loader);
 }
@@ -460,7 +462,7 @@ static void a_strong_view_of_one_padded_channel_is_repeated(void **state)
         view.view = (struct ctkd__view){ -2, -2, false };
         ctkd__strong_view_make(pixels + i * SIDE * SIDE, SIDE, SIDE, &view, &image, plane);
         for (size_t j = 0; j < 3 * AREA; j++)
-            assert_true(batch.strong[i * 3 * AREA + j] == (float)bytes[j % AREA] / 255.0f);
+            assert_true(batch.strong.values[i * 3 * AREA + j] == (float)bytes[j % AREA] / 255.0f);
     }
     ctkd__loader_destroy(loader);
 }

@@ -3,8 +3,10 @@
    our code; nothing may leak (the sanitizers see that), and the status is CTKD_ENOMEM. */
 #include "support/check.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "config/methods.h"
 #include "data/archive.h"
@@ -24,9 +26,11 @@
 #include "weights/weights_file.h"
 
 static size_t requests, fail_at; /* counted while fail_at is not 0 */
+static atomic_size_t asked;      /* bytes, since it was set to 0 */
 
-static bool fails(void)
+static bool fails(size_t bytes)
 {
+    asked += bytes;
     return fail_at && ++requests == fail_at;
 }
 
@@ -43,23 +47,23 @@ void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 
 void *__wrap_malloc(size_t bytes)
 {
-    return fails() ? NULL : __real_malloc(bytes);
+    return fails(bytes) ? NULL : __real_malloc(bytes);
 }
 void *__wrap_calloc(size_t n, size_t bytes)
 {
-    return fails() ? NULL : __real_calloc(n, bytes);
+    return fails(n * bytes) ? NULL : __real_calloc(n, bytes);
 }
 void *__wrap_realloc(void *memory, size_t bytes)
 {
-    return fails() ? NULL : __real_realloc(memory, bytes);
+    return fails(bytes) ? NULL : __real_realloc(memory, bytes);
 }
 char *__wrap_strdup(const char *text)
 {
-    return fails() ? NULL : __real_strdup(text);
+    return fails(strlen(text) + 1) ? NULL : __real_strdup(text);
 }
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes)
 {
-    return fails() ? NULL : __real_aligned_alloc(alignment, bytes);
+    return fails(bytes) ? NULL : __real_aligned_alloc(alignment, bytes);
 }
 
 int __wrap_fsync(int file);
@@ -433,11 +437,56 @@ static int prepare(void **state)
     return 0;
 }
 
+/* What a loader of image files asks for before it reads the first one. */
+static size_t bytes_of_loader(const struct ctkd__images *images, struct ctkd__loader_config config,
+                              size_t batch)
+{
+    struct ctkd__loader *loader;
+    ctkd_error err;
+    config.batch = batch;
+    asked = 0;
+    check_ok(ctkd__loader_create(images, &config, &loader, &err), &err);
+    const size_t bytes = asked;
+    ctkd__loader_destroy(loader);
+    return bytes;
+}
+
+/* Slots hold bytes, one for each value of a view, and there are at most three batches of them (four
+   where a step looks ahead, as only ranks do). */
+static void batches_of_files_take_three_bytes_for_each_value_of_a_view(void **state)
+{
+    (void)state;
+    enum { SIZE = 64, VIEW = 3 * SIZE * SIZE, SMALL = 8, LARGE = 28 };
+    enum { REST = 256 }; /* most bytes for an image beside views: labels, ids, what is read ahead */
+    struct ctkd__dataset_options options = ctkd__dataset_options_defaults();
+    struct ctkd__dataset *dataset;
+    char spec[700];
+    ctkd_error err;
+    photo_folder_write(in_folder("slots"), LARGE, 4);
+    snprintf(spec, sizeof spec, "imagefolder:%s", in_folder("slots"));
+    options.view = CTKD__FILE_VIEW_RESIZED_CROP;
+    options.size = SIZE;
+    check_ok(ctkd__dataset_open(spec, &options, &dataset, &err), &err);
+    for (size_t threads = 0; threads < 3; threads++)
+        for (size_t strong = 0; strong < 2; strong++) {
+            const struct ctkd__loader_config config = {
+                .shuffle = true, .strong = strong, .std = { 1, 1, 1 }, .threads = threads
+            };
+            const size_t batches = threads ? 3 : 1;
+            const size_t more = bytes_of_loader(&dataset->train, config, LARGE) -
+                                bytes_of_loader(&dataset->train, config, SMALL);
+            const size_t views = (LARGE - SMALL) * batches * (1 + strong) * VIEW;
+            assert_in_range(more, views, views + (LARGE - SMALL) * REST);
+        }
+    ctkd__dataset_close(dataset);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_of_weights_survive),
         cmocka_unit_test(data_sets_and_loaders_survive),
+        cmocka_unit_test(batches_of_files_take_three_bytes_for_each_value_of_a_view),
         cmocka_unit_test(configurations_and_logs_survive),
         cmocka_unit_test(networks_survive),
         cmocka_unit_test(a_session_and_its_checkpoint_survive),

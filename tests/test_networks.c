@@ -389,7 +389,7 @@ static void a_step_in_groups_agrees_with_pytorch(void **state)
     check_ok(ctkd__step_create(&args, &step, &err), &err);
     const uint64_t ids[N_MAX] = { 0, 1, 2, 3, 4, 5 };
     const struct ctkd__batch batch = {
-        .n = fixture.n, .x = fixture.x, .labels = fixture.labels, .ids = ids
+        .n = fixture.n, .x = ctkd__batch_images_of(fixture.x), .labels = fixture.labels, .ids = ids
     };
     struct ctkd__step_report report;
     check_ok(ctkd__step_run(step, &batch, 1, 1, &report, &err), &err);

@@ -104,9 +104,10 @@ static ctkd_status take_step(const struct job *job, struct ctkd__engine *engine,
                              struct outcome *out)
 {
     const struct fixture *const fixture = job->fixture;
-    const struct ctkd__batch batch = {
-        .n = IMAGES, .x = fixture->x, .labels = fixture->labels, .ids = fixture->ids
-    };
+    const struct ctkd__batch batch = { .n = IMAGES,
+                                       .x = ctkd__batch_images_of(fixture->x),
+                                       .labels = fixture->labels,
+                                       .ids = fixture->ids };
     struct ctkd__run_state run = { 0 };
     struct ctkd__training_step *step = NULL;
     ctkd_status status = ctkd__run_state_init(&run, weights, NULL, 0, &out->err);

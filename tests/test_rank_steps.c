@@ -334,7 +334,7 @@ static ctkd_status count_whole(const struct whole *whole, struct ctkd__dist *dis
     seen->status = ctkd__loader_next(session->data.train, &batch, &seen->err);
     const size_t image = session->info.channels * session->info.height * session->info.width;
     if (whole->damaged && ctkd__dist_rank(dist) == 1)
-        ((float *)(uintptr_t)batch.x)[whole->damaged * image] = NAN;
+        ((float *)(uintptr_t)batch.x.values)[whole->damaged * image] = NAN;
     for (int t = 0; t < CTKD__TOPICS; t++)
         before[t] = ctkd__dist_topic_counts(dist, (enum ctkd__dist_topic)t);
     if (seen->status == CTKD_OK)

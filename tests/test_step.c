@@ -55,7 +55,7 @@ static void expect_losses(struct ctkd__session *session, const struct ctkd__batc
     float part[BATCH * TINY_CLASSES] = { 0 };
     ctkd_error err = { 0 };
     memset(e, 0, sizeof *e);
-    check_ok(ctkd__training_forward(session->training, n, batch->x, e->s, &err), &err);
+    check_ok(ctkd__training_forward_images(session->training, n, batch->x, e->s, &err), &err);
     check_ok(ctkd_cross_entropy(n, k, e->s, batch->labels, &e->ce, part), &err);
     add(session->teacher ? config->method.ce_weight : 1, part, e->ds);
     if (!session->teacher)
@@ -143,7 +143,7 @@ static void compare_groups(const char *folder, const char *settings, bool distil
         const size_t n = BATCH - first < GROUP ? BATCH - first : GROUP;
         const double share = (double)n / BATCH;
         const struct ctkd__batch part = { .n = n,
-                                          .x = same.x + first * PIXELS,
+                                          .x = ctkd__batch_images_from(same.x, first * PIXELS),
                                           .labels = same.labels + first,
                                           .ids = same.ids + first };
         expect_losses(ref, &part, 0, &e);
@@ -283,7 +283,8 @@ static void theta_of_three_epochs_is_that_of_the_plugin(void **state)
             struct ctkd__step_report report;
             ctkd_plugin_report same;
             ctkd_error err = { 0 };
-            check_ok(ctkd__training_forward(session->training, batch.n, batch.x, s, &err), &err);
+            check_ok(ctkd__training_forward_images(session->training, batch.n, batch.x, s, &err),
+                     &err);
             check_ok(ctkd__teacher_forward_evaluation(session->teacher, batch.n, batch.x, t, &err),
                      &err);
             check_ok(ctkd_plugin_step(plugin, batch.n, s, t, batch.labels, epoch, ds, &same), NULL);

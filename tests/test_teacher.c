@@ -239,7 +239,8 @@ static void forward_raw(const char *file, float mean, float std, const char *own
     for (size_t i = 0; i < N * PIXELS; i++)
         x[i] = (raw[i] - mean) / std;
     check_ok(open_teacher(file, &images, "", own_mean, &teacher, &err), &err);
-    check_ok(ctkd__teacher_forward_evaluation(teacher, N, x, logits, &err), &err);
+    check_ok(ctkd__teacher_forward_evaluation(teacher, N, ctkd__batch_images_of(x), logits, &err),
+             &err);
     ctkd__teacher_close(teacher);
     free(x);
 }
@@ -300,16 +301,18 @@ static void teacher_with_batch_statistics_keeps_its_running_ones(void **state)
     for (size_t i = 0; i < N * PIXELS; i++)
         own[i] = (x[i] * 0.25f + 0.5f - info.mean[0]) / info.std[0];
     const int node = ctkd__graph_find_tap(still->graph, "pre3");
-    check_ok(ctkd__teacher_forward_evaluation(still, N, x, expected, &err), &err);
+    check_ok(ctkd__teacher_forward_evaluation(still, N, ctkd__batch_images_of(x), expected, &err),
+             &err);
     check_ok(ctkd__teacher_use_batch_statistics(still, &node, 1, &engine, &err), &err);
     check_ok(ctkd__teacher_protect(still, &err), &err);
     for (size_t i = 0; i < 2; i++) { /* what it saw before plays no part */
-        check_ok(ctkd__teacher_forward(still, 1, x, alone, &err), &err);
-        check_ok(ctkd__teacher_forward(still, N, x, logits, &err), &err);
+        check_ok(ctkd__teacher_forward(still, 1, ctkd__batch_images_of(x), alone, &err), &err);
+        check_ok(ctkd__teacher_forward(still, N, ctkd__batch_images_of(x), logits, &err), &err);
     }
     assert_true(fabs((double)(alone[0] - logits[0])) > 1e-3);
     float evaluated[N * TINY_CLASSES];
-    check_ok(ctkd__teacher_forward_evaluation(still, N, x, evaluated, &err), &err);
+    check_ok(ctkd__teacher_forward_evaluation(still, N, ctkd__batch_images_of(x), evaluated, &err),
+             &err);
     assert_memory_equal(evaluated, expected, sizeof expected);
     forward_moving(moving, own, node, expected, tap);
     check_relative(logits, expected, N * TINY_CLASSES, 1e-5);

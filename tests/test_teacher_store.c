@@ -18,11 +18,14 @@ enum { TRAIN = 70, TEST = 20 };
 static size_t lies_from;
 
 ctkd_status __real_ctkd__inference_run_here(struct ctkd__inference *inference, size_t n,
-                                            const float *x, float *logits, ctkd_error *err);
+                                            struct ctkd__batch_images x, float *logits,
+                                            ctkd_error *err);
 ctkd_status __wrap_ctkd__inference_run_here(struct ctkd__inference *inference, size_t n,
-                                            const float *x, float *logits, ctkd_error *err);
+                                            struct ctkd__batch_images x, float *logits,
+                                            ctkd_error *err);
 ctkd_status __wrap_ctkd__inference_run_here(struct ctkd__inference *inference, size_t n,
-                                            const float *x, float *logits, ctkd_error *err)
+                                            struct ctkd__batch_images x, float *logits,
+                                            ctkd_error *err)
 {
     const ctkd_status status = __real_ctkd__inference_run_here(inference, n, x, logits, err);
     if (lies_from && n >= lies_from)
@@ -187,7 +190,8 @@ static void what_is_there_and_what_is_missing_have_the_same_bits(void **state)
     while (next_batch(session, &batch))
         for (size_t i = 0; i < batch.n; i += 3) {
             const uint64_t row = batch.ids[i] * session->store->views + batch.views[i];
-            const float *const x = batch.x + i * session->store->image;
+            const struct ctkd__batch_images x =
+                ctkd__batch_images_from(batch.x, i * session->store->image);
             check_ok(ctkd__teacher_forward(session->teacher, 1, x, logits, &err), &err);
             check_ok(ctkd__logit_file_put(session->store->file, row, logits, &err), &err);
         }
@@ -214,7 +218,7 @@ static void a_numbered_view_is_the_one_that_was_drawn(void **state)
             for (size_t i = 0; i < batch.n; i++) {
                 assert_true(batch.views[i] < 162);
                 ctkd__loader_make_view(loader, (uint32_t)batch.ids[i], batch.views[i], view);
-                assert_memory_equal(view, batch.x + i * image, sizeof view);
+                assert_memory_equal(view, batch.x.values + i * image, sizeof view);
             }
     }
     ctkd__session_close(session);

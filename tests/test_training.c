@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 #include "nn/compile/inference.h"
-#include "nn/compile/training.h"
+#include "nn/compile/training_internal.h"
 #include "nn/conv/conv.h"
+#include "nn/models/models.h"
 #include "support/engine_rig.h"
 
 enum { N_MAX = 5, K = 7 };
@@ -356,6 +357,107 @@ static void two_runs_give_the_same_bits(void **state)
     }
 }
 
+/* What a step and an evaluation leave. */
+struct outcome {
+    float logits[N_MAX * K], evaluated[N_MAX * K];
+    float *gradients, *buffers; /* [threads][n_values], [n_buffers] */
+    size_t n_gradients, n_buffers;
+};
+
+static struct outcome outcome_of(const struct network *network, const struct ctkd__kernels *kernels,
+                                 size_t threads, struct ctkd__batch_images images)
+{
+    struct rig rig = rig_open(network, kernels, threads, "auto");
+    const size_t count = rig.base.weights->n_values, n_buffers = rig.base.weights->n_buffers;
+    struct outcome out = { .n_gradients = threads * count, .n_buffers = n_buffers };
+    struct ctkd__inference *inference;
+    ctkd_error err;
+    struct ctkd__inference_config config = ctkd__engine_inference(&rig.base.engine, "test");
+    config.chunk = 2;
+    check_ok(ctkd__inference_create(rig.base.graph, &config, &inference, &err), &err);
+    check_ok(ctkd__inference_load(inference, rig.base.weights, &err), &err);
+    check_ok(ctkd__inference_run_images(inference, N_MAX, images, out.evaluated, NULL, &err), &err);
+    check_ok(ctkd__training_forward_images(rig.training, N_MAX, images, out.logits, &err), &err);
+    check_ok(ctkd__training_backward(rig.training, rig.r, &err), &err);
+    out.gradients = malloc(threads * count * sizeof(float));
+    out.buffers = malloc((n_buffers + 1) * sizeof(float));
+    for (size_t w = 0; w < threads; w++)
+        memcpy(out.gradients + w * count, ctkd__training_gradient(rig.training, w),
+               count * sizeof(float));
+    memcpy(out.buffers, rig.base.weights->buffers, n_buffers * sizeof(float));
+    ctkd__inference_destroy(inference);
+    rig_close(&rig);
+    return out;
+}
+
+/* Networks whose first op is a convolution, which reads images as they are, and others. */
+static void images_as_bytes_give_the_bits_of_their_values(void **state)
+{
+    (void)state;
+    enum { PIXELS_MAX = N_MAX * 3 * 13 * 11 };
+    static uint8_t bytes[PIXELS_MAX];
+    static float tables[3][256], values[PIXELS_MAX];
+    for (size_t i = 0; i < PIXELS_MAX; i++)
+        bytes[i] = (uint8_t)(i * i / 7 + 31 * i);
+    fill_normal(tables[0], 3 * 256, 8);
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
+        for (size_t isa = 0; ctkd__kernels_list()[isa]; isa++)
+            for (size_t threads = 1; threads <= 3; threads += 2) {
+                const struct ctkd__batch_images images = { NULL, bytes, tables };
+                const size_t channels = i == 1 ? 1 : 3, planes[] = { 9 * 7, 8 * 8, 6 * 6, 13 * 11 };
+                ctkd__batch_images_write(images, N_MAX, channels, planes[i], values);
+                const struct ctkd__kernels *const kernels = ctkd__kernels_list()[isa];
+                struct outcome a = outcome_of(&networks[i], kernels, threads, images);
+                struct outcome b =
+                    outcome_of(&networks[i], kernels, threads, ctkd__batch_images_of(values));
+                assert_memory_equal(a.logits, b.logits, sizeof a.logits);
+                assert_memory_equal(a.evaluated, b.evaluated, sizeof a.evaluated);
+                assert_memory_equal(a.gradients, b.gradients, a.n_gradients * sizeof(float));
+                assert_memory_equal(a.buffers, b.buffers, a.n_buffers * sizeof(float));
+                free(a.gradients);
+                free(a.buffers);
+                free(b.gradients);
+                free(b.buffers);
+            }
+}
+
+/* Without the floats of images the arena would be as large: they lie where activations are at other
+   times. */
+static void values_of_bytes_take_no_memory_of_their_own(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "resnet18", "mobilenet_v2", "vgg11_bn" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct ctkd__model_args args = { 3, 64, 64, K };
+        struct ctkd__engine engine = engine_with(NULL, 2);
+        struct ctkd__graph *graph;
+        struct ctkd__weights *weights;
+        struct ctkd__training *training;
+        ctkd_error err;
+        check_ok(ctkd__model_build(names[i], &args, &graph, &err), &err);
+        check_ok(ctkd__weights_create(graph, engine.kernels->block, &weights, &err), &err);
+        struct ctkd__training_config config = ctkd__engine_training(&engine, "test", 8);
+        check_ok(ctkd__training_create(graph, weights, &config, &training, &err), &err);
+        const struct ctkd__lowered *const stem = &training->lowering.ops[0];
+        struct ctkd__arena plan = training->lowering.plan;
+        const size_t bytes = plan.bytes;
+        plan.bytes = 0;
+        for (size_t b = 0; b < plan.count; b++)
+            plan.buffers[b].offset = SIZE_MAX;
+        for (size_t pass = 0; pass < 2; pass++) {
+            assert_int_equal(plan.buffers[stem->images[pass]].bytes,
+                             4 * 3 * 64 * 64 * sizeof(float));
+            plan.buffers[stem->images[pass]].bytes = 0;
+        }
+        ctkd__arena_plan(&plan);
+        assert_int_equal(plan.bytes, bytes);
+        ctkd__training_destroy(training);
+        ctkd__weights_destroy(weights);
+        ctkd__graph_destroy(graph);
+        ctkd__engine_close(&engine);
+    }
+}
+
 static void impossible_batches_are_refused(void **state)
 {
     (void)state;
@@ -382,6 +484,8 @@ int main(void)
         cmocka_unit_test(a_batch_norm_over_a_single_value_is_refused_by_name),
         cmocka_unit_test(running_statistics_move_as_pytorch_moves_them),
         cmocka_unit_test(two_runs_give_the_same_bits),
+        cmocka_unit_test(images_as_bytes_give_the_bits_of_their_values),
+        cmocka_unit_test(values_of_bytes_take_no_memory_of_their_own),
         cmocka_unit_test(impossible_batches_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

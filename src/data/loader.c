@@ -21,7 +21,8 @@ enum {
 };
 
 struct batch_slot {
-    float *x, *strong; /* strong: NULL without */
+    float *x, *strong;             /* of images in memory; strong: NULL without */
+    uint8_t *bytes, *strong_bytes; /* of files, instead */
     int32_t *labels;
     uint64_t *ids;
     uint64_t *views;
@@ -305,6 +306,21 @@ static ctkd_status config_check(const struct ctkd__images *images,
     return CTKD_OK;
 }
 
+/* Memory for the views of a batch; false: there is none. */
+static bool slot_alloc(const struct ctkd__loader *loader, struct batch_slot *slot, size_t pixels)
+{
+    const bool strong = loader->config.strong;
+    const size_t bytes = pixels * sizeof(float) + 63; /* aligned_alloc wants whole cache lines */
+    if (loader->images->source) {
+        slot->bytes = malloc(pixels);
+        slot->strong_bytes = strong ? malloc(pixels) : NULL;
+        return slot->bytes && (slot->strong_bytes || !strong);
+    }
+    slot->x = aligned_alloc(64, bytes / 64 * 64);
+    slot->strong = strong ? aligned_alloc(64, bytes / 64 * 64) : NULL;
+    return slot->x && (slot->strong || !strong);
+}
+
 static ctkd_status loader_alloc(struct ctkd__loader *loader)
 {
     const size_t batch =
@@ -315,7 +331,6 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
     size_t bytes;
     if (__builtin_mul_overflow(pixels * sizeof(float), batch, &bytes) || bytes > SIZE_MAX - 64)
         return CTKD_ENOMEM;
-    bytes = (bytes + 63) / 64 * 64; /* whole cache lines, as aligned_alloc wants */
     loader->chosen = malloc(loader->samples * sizeof *loader->chosen);
     loader->order = malloc(loader->samples * sizeof *loader->order);
     bool complete = loader->chosen && loader->order;
@@ -331,14 +346,11 @@ static ctkd_status loader_alloc(struct ctkd__loader *loader)
     }
     for (size_t i = 0; i < loader->n_slots; i++) {
         struct batch_slot *slot = &loader->slots[i];
-        slot->x = aligned_alloc(64, bytes);
         slot->labels = malloc(batch * sizeof *slot->labels);
         slot->ids = malloc(batch * sizeof *slot->ids);
         slot->views = malloc(batch * sizeof *slot->views);
-        if (loader->config.strong)
-            slot->strong = aligned_alloc(64, bytes);
-        complete = complete && slot->x && slot->labels && slot->ids && slot->views &&
-                   (slot->strong || !loader->config.strong);
+        complete = slot_alloc(loader, slot, batch * pixels) && complete && slot->labels &&
+                   slot->ids && slot->views;
     }
     return complete ? CTKD_OK : CTKD_ENOMEM;
 }
@@ -348,6 +360,8 @@ static void loader_free(struct ctkd__loader *loader)
     for (size_t i = 0; i < SLOTS_MAX; i++) {
         free(loader->slots[i].x);
         free(loader->slots[i].strong);
+        free(loader->slots[i].bytes);
+        free(loader->slots[i].strong_bytes);
         free(loader->slots[i].labels);
         free(loader->slots[i].ids);
         free(loader->slots[i].views);
@@ -436,7 +450,6 @@ static ctkd_status open_files(struct ctkd__loader *loader, ctkd_error *err)
                                                .threads = config->threads };
     if (files.batch == 0) /* a batch may have fewer images than there are parts */
         files.batch = 1;
-    memcpy(files.tables, loader->tables, sizeof files.tables);
     return ctkd__file_batches_create(&files, &loader->files, err);
 }
 
@@ -598,6 +611,17 @@ void ctkd__loader_start(struct ctkd__loader *loader, uint64_t epoch, size_t firs
     pthread_mutex_unlock(&loader->lock);
 }
 
+static struct ctkd__batch slot_batch(const struct ctkd__loader *loader,
+                                     const struct batch_slot *slot)
+{
+    return (struct ctkd__batch){ .n = slot->n,
+                                 .x = { slot->x, slot->bytes, loader->tables },
+                                 .labels = slot->labels,
+                                 .ids = slot->ids,
+                                 .strong = { slot->strong, slot->strong_bytes, loader->tables },
+                                 .views = slot->views };
+}
+
 static ctkd_status take_of_files(struct ctkd__loader *loader, struct ctkd__batch *batch,
                                  ctkd_error *err)
 {
@@ -607,9 +631,9 @@ static ctkd_status take_of_files(struct ctkd__loader *loader, struct ctkd__batch
     const size_t begin = loader->taken * loader->config.batch;
     slot->n = batch_size(loader, loader->taken);
     const size_t own = own_rows(loader, loader->taken);
-    const ctkd_status status =
-        own ? ctkd__file_batches_fill(loader->files, own, loader->rows, slot->x, slot->strong, err)
-            : CTKD_OK;
+    const ctkd_status status = own ? ctkd__file_batches_fill(loader->files, own, loader->rows,
+                                                             slot->bytes, slot->strong_bytes, err)
+                                   : CTKD_OK;
     if (status != CTKD_OK) {
         loader->generation = 0; /* nothing follows until the next start */
         return status;
@@ -620,12 +644,7 @@ static ctkd_status take_of_files(struct ctkd__loader *loader, struct ctkd__batch
         slot->views[i] = loader->config.augment ? loader->epoch - 1 : 0;
     }
     loader->taken++;
-    *batch = (struct ctkd__batch){ .n = slot->n,
-                                   .x = slot->x,
-                                   .labels = slot->labels,
-                                   .ids = slot->ids,
-                                   .strong = slot->strong,
-                                   .views = slot->views };
+    *batch = slot_batch(loader, slot);
     return CTKD_OK;
 }
 
@@ -645,12 +664,7 @@ static ctkd_status take(struct ctkd__loader *loader, struct ctkd__batch *batch, 
     }
     if (more) {
         const struct batch_slot *slot = &loader->slots[loader->taken++ % loader->n_slots];
-        *batch = (struct ctkd__batch){ .n = slot->n,
-                                       .x = slot->x,
-                                       .labels = slot->labels,
-                                       .ids = slot->ids,
-                                       .strong = slot->strong,
-                                       .views = slot->views };
+        *batch = slot_batch(loader, slot);
         pthread_cond_signal(&loader->changed);
     }
     pthread_mutex_unlock(&loader->lock);

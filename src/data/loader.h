@@ -1,7 +1,7 @@
 /*
  * Batches for a network: shuffled order, views, normalisation. Images in memory are prepared by a
  * background thread two batches ahead, so that a step never waits; files are read ahead and decoded
- * as data/folder/file_batches.h says. Every draw is a pure function of (seed, epoch, sample), so
+ * as data/folder/file_batches.h says, and handed out as bytes with their values. Every draw is a pure function of (seed, epoch, sample), so
  * that batches do not depend on threads or on where a run was resumed.
  */
 #ifndef CTKD_DATA_LOADER_H
@@ -11,6 +11,7 @@
 
 #include "data/dataset.h"
 #include "data/folder/file_batches.h"
+#include "util/batch_images.h"
 
 struct ctkd__loader_config {
     size_t batch; /* >= 1; the last batch of an epoch may be short */
@@ -53,11 +54,11 @@ struct ctkd__loader_config {
 };
 
 struct ctkd__batch {
-    size_t n;              /* 0: the epoch is over */
-    const float *x;        /* [n][channels][height][width], normalised */
-    const int32_t *labels; /* [n] */
-    const uint64_t *ids;   /* [n] index of each sample in the data set's part */
-    const float *strong;   /* as x: the strong view of the same images; NULL without */
+    size_t n;                    /* 0: the epoch is over */
+    struct ctkd__batch_images x; /* [n][channels][height][width], normalised; of files as bytes */
+    const int32_t *labels;       /* [n] */
+    const uint64_t *ids;         /* [n] index of each sample in the data set's part */
+    struct ctkd__batch_images strong; /* as x: the strong view of the same images; NULLs without */
     const uint64_t *views; /* [n] number of the view of each in x, below ctkd__loader_views; if
                               that is 0 the epoch that drew it - 1, or 0 without augmentation */
 };

@@ -484,8 +484,8 @@ ctkd_status ctkd__predictor_run(struct ctkd__predictor *p, const struct ctkd__pi
                                        .count =
                                            total - first < p->batch ? total - first : p->batch };
         ctkd__workers_run(p->engine.workers, fill_slots, &batch);
-        ctkd_status status =
-            ctkd__teacher_forward_evaluation(p->network, batch.count, p->x, p->logits, err);
+        ctkd_status status = ctkd__teacher_forward_evaluation(
+            p->network, batch.count, ctkd__batch_images_of(p->x), p->logits, err);
         for (size_t i = 0; i < batch.count && status == CTKD_OK; i++)
             status = tell(p, i, predicted, context, err);
         if (status != CTKD_OK)

@@ -122,6 +122,21 @@ static ctkd_status make_picture(const struct ctkd__network_info *info, const flo
     return status;
 }
 
+static ctkd_status make_picture_of(const struct ctkd__network_info *info,
+                                   const struct ctkd__batch *batch, size_t at,
+                                   struct ctkd__page_picture *p, ctkd_error *err)
+{
+    const size_t plane = info->height * info->width, image = info->channels * plane;
+    float *const x = malloc(image * sizeof *x);
+    if (!x)
+        return ctkd__fail(err, CTKD_ENOMEM, "report: out of memory");
+    ctkd__batch_images_write(ctkd__batch_images_from(batch->x, at * image), 1, info->channels,
+                             plane, x);
+    const ctkd_status status = make_picture(info, x, p, err);
+    free(x);
+    return status;
+}
+
 /* The name of a test image's file, where the images are files; freed by the caller. */
 static char *name_of(const struct ctkd__dataset *dataset, uint64_t id)
 {
@@ -135,7 +150,6 @@ static char *name_of(const struct ctkd__dataset *dataset, uint64_t id)
 static ctkd_status make_pictures(struct reviewed *r, ctkd_error *err)
 {
     const struct ctkd__network_info *const info = &r->evaluator.data.images;
-    const size_t one = info->channels * info->height * info->width;
     struct ctkd__batch batch;
     ctkd_status status = CTKD_OK;
     size_t first = 0;
@@ -148,7 +162,7 @@ static ctkd_status make_pictures(struct reviewed *r, ctkd_error *err)
                 continue;
             const size_t at = p->id - first;
             p->name = name_of(r->evaluator.data.dataset, batch.ids[at]);
-            status = make_picture(info, batch.x + at * one, p, err);
+            status = make_picture_of(info, &batch, at, p, err);
         }
         if (status != CTKD_OK)
             break;

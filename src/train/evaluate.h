@@ -21,8 +21,8 @@ struct ctkd__predictions {
 void ctkd__predictions_free(struct ctkd__predictions *predictions);
 
 /* x [n][c][h][w] -> logits [n][k] */
-typedef ctkd_status (*ctkd__forward)(void *context, size_t n, const float *x, float *logits,
-                                     ctkd_error *err);
+typedef ctkd_status (*ctkd__forward)(void *context, size_t n, struct ctkd__batch_images x,
+                                     float *logits, ctkd_error *err);
 
 /* How many classes rank before the label: those with a greater logit, and those with an equal one
    and a lower index. A NaN in the row gives k, so that a broken network is never right. */

@@ -471,10 +471,10 @@ ctkd_status ctkd__session_evaluate_teacher(struct ctkd__session *session,
                                     (double)config->teacher.expect_top1, tolerance, err);
 }
 
-static ctkd_status forward_student(void *context, size_t n, const float *x, float *logits,
-                                   ctkd_error *err)
+static ctkd_status forward_student(void *context, size_t n, struct ctkd__batch_images x,
+                                   float *logits, ctkd_error *err)
 {
-    return ctkd__inference_run(context, n, x, logits, err);
+    return ctkd__inference_run_images(context, n, x, logits, NULL, err);
 }
 
 static ctkd_status evaluate_student(struct ctkd__session *session, struct ctkd__scores *scores,

@@ -482,7 +482,7 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct ctkd__step_pos
                             ctkd_view view, struct ctkd__step_report *report, ctkd_error *err)
 {
     const struct ctkd__batch *const batch = position.batch;
-    const float *const x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
+    const struct ctkd__batch_images x = view == CTKD_VIEW_STRONG ? batch->strong : batch->x;
     float *const logits = in_initial(d) ? NULL : d->s, *const ds = in_initial(d) ? NULL : d->ds;
     ctkd_status status = d->args.teacher ? ctkd__step_teacher_answer(&d->teacher, position, view,
                                                                      &report->teacher, err)
@@ -491,7 +491,7 @@ static ctkd_status run_view(struct ctkd__training_step *d, struct ctkd__step_pos
         ctkd__method_losses_give_inputs(d->args.method_losses);
     ctkd__step_draws(&d->args, d->args.training, false, view, position);
     if (status == CTKD_OK)
-        status = ctkd__training_forward(d->args.training, batch->n, x, logits, err);
+        status = ctkd__training_forward_images(d->args.training, batch->n, x, logits, err);
     if (status == CTKD_OK && logits)
         status = ctkd__dist_gather_logits(d->args.dist, batch->n, logits, d->args.classes, err);
     if (status == CTKD_OK && logits)
@@ -574,10 +574,10 @@ static struct ctkd__batch part_of(const struct ctkd__training_step *d,
 {
     const size_t at = first * d->args.image_floats;
     return (struct ctkd__batch){ .n = all->n - first < n ? all->n - first : n,
-                                 .x = all->x + at,
+                                 .x = ctkd__batch_images_from(all->x, at),
                                  .labels = all->labels + first,
                                  .ids = all->ids + first,
-                                 .strong = all->strong ? all->strong + at : NULL,
+                                 .strong = ctkd__batch_images_from(all->strong, at),
                                  .views = all->views ? all->views + first : NULL };
 }
 

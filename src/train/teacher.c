@@ -439,13 +439,25 @@ static void rescale(struct ctkd__teacher *teacher, struct own_rows own, const fl
     }
 }
 
+static void rescale_tables(struct ctkd__teacher *teacher, const float (*tables)[256])
+{
+    for (size_t c = 0; c < teacher->info.channels; c++)
+        for (size_t v = 0; v < 256; v++)
+            teacher->tables[c][v] = tables[c][v] * teacher->scale[c] + teacher->shift[c];
+}
+
 /* The batch with the normalisation that the teacher was trained with. */
-static const float *own_view(struct ctkd__teacher *teacher, struct own_rows own, const float *x)
+static struct ctkd__batch_images own_view(struct ctkd__teacher *teacher, struct own_rows own,
+                                          struct ctkd__batch_images x)
 {
     if (!teacher->rescales)
         return x;
-    rescale(teacher, own, x);
-    return teacher->x;
+    if (!x.values) {
+        rescale_tables(teacher, x.tables);
+        return (struct ctkd__batch_images){ NULL, x.bytes, teacher->tables };
+    }
+    rescale(teacher, own, x.values);
+    return ctkd__batch_images_of(teacher->x);
 }
 
 /* Where the network writes its logits: a buffer of its own if take_columns must pick the classes of
@@ -464,8 +476,8 @@ static void take_columns(const struct ctkd__teacher *teacher, struct own_rows ow
                                  logits + own.first * teacher->info.classes);
 }
 
-ctkd_status ctkd__teacher_forward_evaluation(void *context, size_t n, const float *x, float *logits,
-                                             ctkd_error *err)
+ctkd_status ctkd__teacher_forward_evaluation(void *context, size_t n, struct ctkd__batch_images x,
+                                             float *logits, ctkd_error *err)
 {
     struct ctkd__teacher *const teacher = context;
     const struct ctkd__network_info *const info = &teacher->info;
@@ -476,17 +488,17 @@ ctkd_status ctkd__teacher_forward_evaluation(void *context, size_t n, const floa
     if (count == 0)
         return CTKD_OK;
     const size_t classes = teacher->columns ? teacher->own_classes : info->classes;
-    const ctkd_status status = ctkd__inference_run(
-        teacher->inference, count,
-        own_view(teacher, own, x) + first * info->channels * info->height * info->width,
-        own_room(teacher, logits) + first * classes, err);
+    const struct ctkd__batch_images view = ctkd__batch_images_from(
+        own_view(teacher, own, x), first * info->channels * info->height * info->width);
+    const ctkd_status status = ctkd__inference_run_images(
+        teacher->inference, count, view, own_room(teacher, logits) + first * classes, NULL, err);
     if (status == CTKD_OK)
         take_columns(teacher, own, logits);
     return status;
 }
 
-ctkd_status ctkd__teacher_forward_here(struct ctkd__teacher *teacher, size_t n, const float *x,
-                                       float *logits, ctkd_error *err)
+ctkd_status ctkd__teacher_forward_here(struct ctkd__teacher *teacher, size_t n,
+                                       struct ctkd__batch_images x, float *logits, ctkd_error *err)
 {
     const struct own_rows all = { 0, n };
     const ctkd_status status = ctkd__inference_run_here(
@@ -496,16 +508,16 @@ ctkd_status ctkd__teacher_forward_here(struct ctkd__teacher *teacher, size_t n, 
     return status;
 }
 
-ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
-                                  float *logits, ctkd_error *err)
+ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n,
+                                  struct ctkd__batch_images x, float *logits, ctkd_error *err)
 {
     const struct own_rows own = own_rows(teacher->pass_dist, n);
-    const float *const view = own_view(teacher, own, x);
+    const struct ctkd__batch_images view = own_view(teacher, own, x);
     float *const room = own_room(teacher, logits);
-    const ctkd_status status = teacher->training
-                                   ? ctkd__training_forward(teacher->training, n, view, room, err)
-                                   : ctkd__inference_run_outputs(teacher->inference, n, view, room,
-                                                                 teacher->tap_memory, err);
+    const ctkd_status status =
+        teacher->training ? ctkd__training_forward_images(teacher->training, n, view, room, err)
+                          : ctkd__inference_run_images(teacher->inference, n, view, room,
+                                                       teacher->tap_memory, err);
     if (status == CTKD_OK)
         take_columns(teacher, own, logits);
     return status;

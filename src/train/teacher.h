@@ -55,6 +55,7 @@ struct ctkd__teacher {
     float *own_logits;
     size_t own_classes;
     float *x; /* buffer for a rescaled batch; NULL while the normalisations have always agreed */
+    float tables[CTKD__CHANNELS_MAX][256]; /* of the last batch of bytes, rescaled */
     size_t batch_max;
     /* The ranks that share a batch of an evaluation, and of a step; NULL: it is of one rank. */
     struct ctkd__dist *dist, *pass_dist;
@@ -100,13 +101,13 @@ ctkd_status ctkd__teacher_protect(struct ctkd__teacher *teacher, ctkd_error *err
 /* The forward pass of a step, with taps, and with batch statistics where a method asks for them.
    x [n][c][h][w] as normalised by the loader, logits [n][classes]. With several ranks it computes
    only the rows of this rank (nn/compile/training.h). */
-ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n, const float *x,
-                                  float *logits, ctkd_error *err);
+ctkd_status ctkd__teacher_forward(struct ctkd__teacher *teacher, size_t n,
+                                  struct ctkd__batch_images x, float *logits, ctkd_error *err);
 
 /* In evaluation mode, without taps, of n <= batch_max images of this rank alone, all of which it
    computes. */
-ctkd_status ctkd__teacher_forward_here(struct ctkd__teacher *teacher, size_t n, const float *x,
-                                       float *logits, ctkd_error *err);
+ctkd_status ctkd__teacher_forward_here(struct ctkd__teacher *teacher, size_t n,
+                                       struct ctkd__batch_images x, float *logits, ctkd_error *err);
 
 /* After _forward: gathers the rows of tap `index` from all ranks. All ranks call it. */
 ctkd_status ctkd__teacher_share_tap(struct ctkd__teacher *teacher, size_t n, size_t index,
@@ -114,8 +115,8 @@ ctkd_status ctkd__teacher_share_tap(struct ctkd__teacher *teacher, size_t n, siz
 
 /* A ctkd__forward whose context is the teacher: in evaluation mode, without taps; n <= batch_max.
  */
-ctkd_status ctkd__teacher_forward_evaluation(void *teacher, size_t n, const float *x, float *logits,
-                                             ctkd_error *err);
+ctkd_status ctkd__teacher_forward_evaluation(void *teacher, size_t n, struct ctkd__batch_images x,
+                                             float *logits, ctkd_error *err);
 
 /* CTKD_ERANGE when top1 is more than `tolerance` points below `expected`, or below what the file
    says when expected is 0. */

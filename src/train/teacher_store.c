@@ -78,6 +78,15 @@ void ctkd__teacher_store_count(struct ctkd__teacher_store_counts *sum,
     sum->damaged += part->damaged;
 }
 
+/* The values of image i of a batch. */
+static void write_image(const struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
+                        size_t i, float *out)
+{
+    const size_t channels = store->teacher->info.channels;
+    ctkd__batch_images_write(ctkd__batch_images_from(batch->x, i * store->image), 1, channels,
+                             store->image / channels, out);
+}
+
 static uint64_t row_of(const struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
                        size_t i)
 {
@@ -107,6 +116,13 @@ static bool find_row(struct ctkd__teacher_store *store, const struct ctkd__batch
     return found == CTKD__ROW_FOUND;
 }
 
+/* The seal of the values of image i, which are made in store->x. */
+static float seal_of(struct ctkd__teacher_store *store, const struct ctkd__batch *batch, size_t i)
+{
+    write_image(store, batch, i, store->x);
+    return ctkd__logit_seal(store->x, store->image);
+}
+
 /* Reads the rows of this rank's images that the file has; returns how many images are missing,
    listed in store->missing. */
 static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batch *batch,
@@ -118,7 +134,7 @@ static size_t look_up(struct ctkd__teacher_store *store, const struct ctkd__batc
     size_t missing = 0;
     bool damaged;
     for (size_t i = first; i < end && store->seals; i++)
-        store->seals[i] = ctkd__logit_seal(batch->x + i * store->image, store->image);
+        store->seals[i] = seal_of(store, batch, i);
     for (size_t i = first; i < end; i++)
         if (!find_row(store, batch, i, logits, counts, &damaged))
             store->missing[missing++] = i;
@@ -158,12 +174,13 @@ static ctkd_status compute(struct ctkd__teacher_store *store, const struct ctkd_
 {
     const size_t k = store->classes, image = store->image, first = store->mine[0];
     if (store->mine[count - 1] - first == count - 1) /* side by side, as on a first run */
-        return ctkd__teacher_forward_here(store->teacher, count, batch->x + first * image,
+        return ctkd__teacher_forward_here(store->teacher, count,
+                                          ctkd__batch_images_from(batch->x, first * image),
                                           logits + first * k, err);
     for (size_t m = 0; m < count; m++)
-        memcpy(store->x + m * image, batch->x + store->mine[m] * image, image * sizeof *store->x);
-    const ctkd_status status =
-        ctkd__teacher_forward_here(store->teacher, count, store->x, store->logits, err);
+        write_image(store, batch, store->mine[m], store->x + m * image);
+    const ctkd_status status = ctkd__teacher_forward_here(
+        store->teacher, count, ctkd__batch_images_of(store->x), store->logits, err);
     for (size_t m = 0; m < count && status == CTKD_OK; m++)
         memcpy(logits + store->mine[m] * k, store->logits + m * k, k * sizeof *logits);
     return status;
@@ -290,8 +307,8 @@ static size_t gather(struct ctkd__teacher_store *store, struct fill_pass *pass,
 
 static ctkd_status add_rows(struct ctkd__teacher_store *store, size_t count, ctkd_error *err)
 {
-    ctkd_status status =
-        ctkd__teacher_forward_here(store->teacher, count, store->x, store->logits, err);
+    ctkd_status status = ctkd__teacher_forward_here(
+        store->teacher, count, ctkd__batch_images_of(store->x), store->logits, err);
     for (size_t i = 0; i < count && status == CTKD_OK; i++) {
         const float *const row = store->logits + i * store->classes;
         status = all_finite(row, store->classes)

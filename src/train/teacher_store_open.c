@@ -39,7 +39,8 @@ static ctkd_status try_probes(struct ctkd__teacher_store *store, const float *pr
     for (size_t i = 0; i < n; i++)
         memcpy(store->x + i * store->image, probes + i % CTKD__STORE_PROBES * store->image,
                store->image * sizeof *probes);
-    return ctkd__teacher_forward_here(store->teacher, n, store->x, store->logits, err);
+    return ctkd__teacher_forward_here(store->teacher, n, ctkd__batch_images_of(store->x),
+                                      store->logits, err);
 }
 
 /* A library chooses its code by the number of images, and the code for one number may add in
@@ -59,7 +60,8 @@ static ctkd_status try_teacher(struct ctkd__teacher_store *store, size_t samples
     for (size_t i = 0; i < CTKD__STORE_PROBES && status == CTKD_OK; i++) {
         make_probe(store, samples, i, probes + i * store->image);
         memcpy(store->x, probes + i * store->image, store->image * sizeof *probes);
-        status = ctkd__teacher_forward_here(store->teacher, 1, store->x, answers + i * k, err);
+        status = ctkd__teacher_forward_here(store->teacher, 1, ctkd__batch_images_of(store->x),
+                                            answers + i * k, err);
     }
     for (size_t part = 1; part <= CTKD__STORE_PROBES && status == CTKD_OK && !*bad; part++) {
         const size_t n = part * workers < batch ? part * workers : batch;

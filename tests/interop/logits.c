@@ -20,6 +20,19 @@ static ctkd_status write_floats(const char *path, const float *values, size_t n,
     return written && closed ? CTKD_OK : ctkd__fail(err, CTKD_EIO, "%s: cannot be written", path);
 }
 
+static ctkd_status write_images(const char *path, const struct ctkd__batch *batch,
+                                const struct ctkd__network_info *info, ctkd_error *err)
+{
+    const size_t plane = info->height * info->width, n = batch->n * info->channels * plane;
+    float *const x = malloc(n * sizeof *x);
+    if (!x)
+        return ctkd__fail(err, CTKD_ENOMEM, "out of memory");
+    ctkd__batch_images_write(batch->x, batch->n, info->channels, plane, x);
+    const ctkd_status status = write_floats(path, x, n, err);
+    free(x);
+    return status;
+}
+
 static ctkd_status answer(const char *path, const struct ctkd__data *data,
                           const struct ctkd__engine *engine, const struct ctkd__batch *batch,
                           ctkd_error *err)
@@ -66,9 +79,7 @@ static ctkd_status run(int argc, char **argv, struct ctkd__config *config, ctkd_
             status = ctkd__fail(err, CTKD_EINVAL, "no test images");
     }
     if (status == CTKD_OK)
-        status = write_floats(
-            argv[0], batch.x,
-            batch.n * data.images.channels * data.images.height * data.images.width, err);
+        status = write_images(argv[0], &batch, &data.images, err);
     for (int i = 1; i < argc && status == CTKD_OK; i++)
         if (!strchr(argv[i], '='))
             status = answer(argv[i], &data, &engine, &batch, err);

@@ -12,14 +12,15 @@
 #include "util/thread.h"
 
 enum {
-    SLOTS = 3,              /* batches that decoding threads prepare ahead */
+    SLOTS = 2,              /* batches that decoding threads prepare ahead */
+    READ_AHEAD = 3,         /* batches whose files may be read ahead */
     BYTES_AHEAD = 64 << 20, /* of files in memory */
 };
 
 /* What a thread needs to make views. */
 struct maker {
     struct ctkd__viewer *viewer;
-    uint8_t *view, *strong, *plane; /* [3][size][size] each, plane [size][size] */
+    uint8_t *plane; /* [size][size] */
 };
 
 /* Views that wait for the step, as bytes. */
@@ -65,20 +66,14 @@ static ctkd_status maker_init(const struct ctkd__file_batches *b, struct maker *
     const ctkd_status status = ctkd__viewer_create(&b->config.source->views, &maker->viewer, err);
     if (status != CTKD_OK)
         return status;
-    maker->view = malloc(b->pixels);
-    maker->strong = b->config.strong ? malloc(b->pixels) : NULL;
     maker->plane = malloc(b->pixels / 3);
-    if (!maker->view || !maker->plane || (b->config.strong && !maker->strong))
-        return ctkd__fail(err, CTKD_ENOMEM, "image files: out of memory");
-    return CTKD_OK;
+    return maker->plane ? CTKD_OK : ctkd__fail(err, CTKD_ENOMEM, "image files: out of memory");
 }
 
 static void makers_free(struct maker *makers, size_t count)
 {
     for (size_t i = 0; makers && i < count; i++) {
         ctkd__viewer_destroy(makers[i].viewer);
-        free(makers[i].view);
-        free(makers[i].strong);
         free(makers[i].plane);
     }
     free(makers);
@@ -155,16 +150,6 @@ static ctkd_status make_views(struct ctkd__file_batches *b, struct maker *maker,
     return status;
 }
 
-static void normalise(const struct ctkd__file_batches *b, const uint8_t *view, float *x)
-{
-    const size_t plane = b->pixels / 3;
-    for (size_t c = 0; c < 3; c++) {
-        const float *const table = b->config.tables[c];
-        for (size_t i = 0; i < plane; i++)
-            *x++ = table[*view++];
-    }
-}
-
 static void note_failure(struct ctkd__file_batches *b, size_t position, const ctkd_error *err)
 {
     if (position < b->failure.position)
@@ -177,7 +162,7 @@ struct batch_job {
     struct ctkd__file_batches *batches;
     size_t n;
     const size_t *rows;
-    float *x, *strong;
+    uint8_t *x, *strong;
     atomic_size_t next;
 };
 
@@ -188,8 +173,9 @@ static void decode_share(void *argument, size_t worker)
     struct maker *const maker = &b->makers[worker];
     ctkd_error err;
     for (size_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
-        uint8_t *const strong = job->strong ? maker->strong : NULL;
-        const ctkd_status status = make_views(b, maker, b->position + i, maker->view, strong, &err);
+        const size_t at = job->rows[i] * b->pixels;
+        const ctkd_status status = make_views(b, maker, b->position + i, job->x + at,
+                                              job->strong ? job->strong + at : NULL, &err);
         if (status != CTKD_OK) { /* go on: an earlier image may fail too */
             atomic_store(&job->next, job->n);
             pthread_mutex_lock(&b->lock);
@@ -197,9 +183,6 @@ static void decode_share(void *argument, size_t worker)
             pthread_mutex_unlock(&b->lock);
             return;
         }
-        normalise(b, maker->view, job->x + job->rows[i] * b->pixels);
-        if (strong)
-            normalise(b, strong, job->strong + job->rows[i] * b->pixels);
     }
 }
 
@@ -239,16 +222,17 @@ static void *decode_ahead(void *argument)
     return NULL;
 }
 
-static void normalise_share(void *argument, size_t worker)
+static void copy_share(void *argument, size_t worker)
 {
     (void)worker;
     struct batch_job *const job = argument;
     const struct ctkd__file_batches *const b = job->batches;
     const struct slot *const slot = &b->slots[b->position / b->config.batch % SLOTS];
     for (size_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;) {
-        normalise(b, slot->views + i * b->pixels, job->x + job->rows[i] * b->pixels);
+        const size_t from = i * b->pixels, to = job->rows[i] * b->pixels;
+        memcpy(job->x + to, slot->views + from, b->pixels);
         if (job->strong)
-            normalise(b, slot->strong + i * b->pixels, job->strong + job->rows[i] * b->pixels);
+            memcpy(job->strong + to, slot->strong + from, b->pixels);
     }
 }
 
@@ -326,7 +310,7 @@ ctkd_status ctkd__file_batches_create(const struct ctkd__file_batches_config *co
     pthread_cond_init(&b->room, NULL);
     pthread_cond_init(&b->ready, NULL);
     const struct ctkd__read_ahead_config ahead = { .threads = config->readers,
-                                                   .window = SLOTS * config->batch,
+                                                   .window = READ_AHEAD * config->batch,
                                                    .bytes_max = BYTES_AHEAD };
     const struct ctkd__team alone = { NULL, 1, run_alone };
     ctkd_status status = ctkd__read_ahead_create(config->source, &ahead, &b->ahead, err);
@@ -392,7 +376,7 @@ void ctkd__file_batches_start(struct ctkd__file_batches *b, uint64_t epoch, cons
 }
 
 ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *b, size_t n, const size_t *rows,
-                                    float *x, float *strong, ctkd_error *err)
+                                    uint8_t *x, uint8_t *strong, ctkd_error *err)
 {
     struct batch_job job = { .batches = b, .n = n, .rows = rows, .x = x, .strong = strong };
     if (b->config.threads)
@@ -401,7 +385,7 @@ ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *b, size_t n, cons
     bool failed = b->failure.position < b->position + n;
     pthread_mutex_unlock(&b->lock);
     if (!failed)
-        b->team.run(b->team.context, b->config.threads ? normalise_share : decode_share, &job);
+        b->team.run(b->team.context, b->config.threads ? copy_share : decode_share, &job);
     pthread_mutex_lock(&b->lock);
     failed = b->failure.position < b->position + n;
     const struct failure failure = b->failure;

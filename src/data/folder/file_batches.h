@@ -1,5 +1,5 @@
 /*
- * Batches of views of image files, as normalised floats. Separate threads read files ahead.
+ * Batches of views of image files, as bytes. Separate threads read files ahead.
  * Decoding and resizing are done by a team when a batch is asked for, so that they do not compete
  * with the training step, or ahead of time by separate threads, for machines with cores to spare. A
  * view is a function of (seed, epoch, id) alone, however it is made.
@@ -24,9 +24,8 @@ struct ctkd__file_batches_config {
     bool strong;     /* a strong view beside each, of a random crop of its own where `augment` */
     double rotation; /* largest angle of training views in degrees; 0: they are not rotated */
     uint64_t seed;
-    size_t readers;       /* threads that read files ahead, >= 1 */
-    size_t threads;       /* threads that decode ahead; 0: the team decodes */
-    float tables[3][256]; /* normalised value of each byte, by channel */
+    size_t readers; /* threads that read files ahead, >= 1 */
+    size_t threads; /* threads that decode ahead; 0: the team decodes */
 };
 
 struct ctkd__file_batches;
@@ -34,7 +33,7 @@ ctkd_status ctkd__file_batches_create(const struct ctkd__file_batches_config *co
                                       struct ctkd__file_batches **out, ctkd_error *err);
 void ctkd__file_batches_destroy(struct ctkd__file_batches *batches);
 
-/* From now on this team decodes, or normalises what was decoded; before the first call the caller's
+/* From now on this team decodes, or copies what was decoded; before the first call the caller's
    thread does it alone. The struct is copied and used until destroy or the next team.
    CTKD_ENOMEM. */
 ctkd_status ctkd__file_batches_use_team(struct ctkd__file_batches *batches,
@@ -48,7 +47,8 @@ void ctkd__file_batches_start(struct ctkd__file_batches *batches, uint64_t epoch
    NULL without strong views. Fails with the reason of the first image of the batch that cannot be
    read; then only start may follow. */
 ctkd_status ctkd__file_batches_fill(struct ctkd__file_batches *batches, size_t n,
-                                    const size_t *rows, float *x, float *strong, ctkd_error *err);
+                                    const size_t *rows, uint8_t *x, uint8_t *strong,
+                                    ctkd_error *err);
 /* Nanoseconds that fill has waited, for files or for threads that decode (the mean of a team). */
 uint64_t ctkd__file_batches_waited_ns(struct ctkd__file_batches *batches);
 

@@ -50,7 +50,7 @@ struct ctkd__inference {
     size_t n, part;       /* images, images of a call */
     size_t parts_of_each; /* slice, at most */
     size_t together;      /* slices that a worker claims at once; 1: a part of one */
-    const float *x;
+    struct ctkd__batch_images x;
     float *logits;
     float *const *outputs; /* the caller's; NULL: not asked for */
     atomic_size_t next;    /* chunk to be claimed */
@@ -129,6 +129,12 @@ static bool plan_values(struct ctkd__lowering *l)
     for (int i = 0; i < l->program.count; i++) {
         struct ctkd__lowered *const op = &l->ops[i];
         const bool is_stored = ctkd__lowering_place_operands(l, op);
+        const size_t image_bytes = ctkd__lowered_image_bytes(op);
+        if (image_bytes) {
+            op->images[0] = ctkd__arena_add(&l->plan, image_bytes * l->images, (size_t)i);
+            if (op->images[0] < 0)
+                return false;
+        }
         if (op->x != CTKD__NO_BUFFER)
             ctkd__arena_use(&l->plan, op->x, (size_t)i);
         if (op->residual != CTKD__NO_BUFFER)
@@ -425,8 +431,9 @@ static ctkd_status divide(struct ctkd__inference *inf, ctkd_error *err)
     return status;
 }
 
-static ctkd_status run(struct ctkd__inference *inf, struct slices slices, size_t n, const float *x,
-                       float *logits, float *const *outputs, ctkd_error *err)
+static ctkd_status run(struct ctkd__inference *inf, struct slices slices, size_t n,
+                       struct ctkd__batch_images x, float *logits, float *const *outputs,
+                       ctkd_error *err)
 {
     if (n == 0)
         return ctkd__fail(err, CTKD_EINVAL, "inference: found 0 images, expected at least 1");
@@ -445,20 +452,27 @@ static ctkd_status run(struct ctkd__inference *inf, struct slices slices, size_t
     return ctkd__lowering_run(&inf->lowering, run_worker, inf, err);
 }
 
+ctkd_status ctkd__inference_run_images(struct ctkd__inference *inf, size_t n,
+                                       struct ctkd__batch_images x, float *logits,
+                                       float *const *outputs, ctkd_error *err)
+{
+    return run(inf, inf->config_slices, n, x, logits, outputs, err);
+}
+
 ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inf, size_t n, const float *x,
                                         float *logits, float *const *outputs, ctkd_error *err)
 {
-    return run(inf, inf->config_slices, n, x, logits, outputs, err);
+    return run(inf, inf->config_slices, n, ctkd__batch_images_of(x), logits, outputs, err);
 }
 
 ctkd_status ctkd__inference_run(struct ctkd__inference *inf, size_t n, const float *x,
                                 float *logits, ctkd_error *err)
 {
-    return run(inf, inf->config_slices, n, x, logits, NULL, err);
+    return run(inf, inf->config_slices, n, ctkd__batch_images_of(x), logits, NULL, err);
 }
 
-ctkd_status ctkd__inference_run_here(struct ctkd__inference *inf, size_t n, const float *x,
-                                     float *logits, ctkd_error *err)
+ctkd_status ctkd__inference_run_here(struct ctkd__inference *inf, size_t n,
+                                     struct ctkd__batch_images x, float *logits, ctkd_error *err)
 {
     return run(inf, (struct slices){ 1, 0, 1 }, n, x, logits, NULL, err);
 }

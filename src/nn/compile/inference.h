@@ -13,6 +13,7 @@
 #include "nn/profile.h"
 #include "nn/weights.h"
 #include "nn/workers.h"
+#include "util/batch_images.h"
 
 struct ctkd__inference;
 
@@ -47,8 +48,8 @@ ctkd_status ctkd__inference_load(struct ctkd__inference *inference,
 ctkd_status ctkd__inference_protect(struct ctkd__inference *inference, ctkd_error *err);
 
 /* As _run below, but this rank computes all n images, which are its own. */
-ctkd_status ctkd__inference_run_here(struct ctkd__inference *inference, size_t n, const float *x,
-                                     float *logits, ctkd_error *err);
+ctkd_status ctkd__inference_run_here(struct ctkd__inference *inference, size_t n,
+                                     struct ctkd__batch_images x, float *logits, ctkd_error *err);
 /* x [n][c][h][w] -> logits [n][k], any n >= 1. Outputs are not written. With several ranks only the
    rows of this rank's slices are read and written, as in training.h. */
 ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, const float *x,
@@ -57,6 +58,12 @@ ctkd_status ctkd__inference_run(struct ctkd__inference *inference, size_t n, con
 /* The same, and output i -> outputs[i], plain [n][c][h][w]. logits may be NULL with no_logits. */
 ctkd_status ctkd__inference_run_outputs(struct ctkd__inference *inference, size_t n, const float *x,
                                         float *logits, float *const *outputs, ctkd_error *err);
+
+/* The same of images that may be bytes, whose values are made chunk by chunk. outputs: NULL for
+   none. */
+ctkd_status ctkd__inference_run_images(struct ctkd__inference *inference, size_t n,
+                                       struct ctkd__batch_images x, float *logits,
+                                       float *const *outputs, ctkd_error *err);
 
 /* Prepares runs of n images; ctkd__inference_run does this itself when it must. */
 ctkd_status ctkd__inference_prepare(struct ctkd__inference *inference, size_t n, ctkd_error *err);

@@ -8,18 +8,19 @@
 
 #include "nn/compile/lowering.h"
 #include "nn/weights.h"
+#include "util/batch_images.h"
 
 /* What an instruction sees in one worker: some images of the batch, and their part of the
    memory. */
 struct ctkd__worker_view {
     const struct ctkd__lowering *lowering;
     const struct ctkd__lowered *op;
-    size_t worker, first, n; /* its images */
-    size_t slice;            /* training: of the batch, when the images are those of one */
-    size_t skipped;          /* images of the worker before the first */
-    const float *images;     /* of all workers, plain */
-    float *logits;           /* of all workers */
-    float *const *outputs;   /* of all workers, plain; NULL: not asked for */
+    size_t worker, first, n;          /* its images */
+    size_t slice;                     /* training: of the batch, when the images are those of one */
+    size_t skipped;                   /* images of the worker before the first */
+    struct ctkd__batch_images images; /* of all workers, plain */
+    float *logits;                    /* of all workers */
+    float *const *outputs;            /* of all workers, plain; NULL: not asked for */
     const struct ctkd__pointwise_kernels *kernels;
     const struct ctkd__feature_kernels *features;
     struct ctkd__training *training; /* NULL in an inference program */
@@ -88,12 +89,20 @@ static inline void *ctkd__view_buffer(const struct ctkd__worker_view *v, int buf
     return v->lowering->arenas[v->worker] + b->offset + v->skipped * b->image_bytes;
 }
 
+/* The view's images, plain; bytes become floats in `buffer`, one of op->images. op_border.c */
+const float *ctkd__view_images(const struct ctkd__worker_view *v, int buffer);
+
 static inline const float *ctkd__view_x(const struct ctkd__worker_view *v)
 {
-    if (v->op->x != CTKD__NO_BUFFER)
-        return ctkd__view_buffer(v, v->op->x);
-    const struct ctkd__node *const in = v->op->in;
-    return v->images + v->first * in->c * in->h * in->w;
+    return v->op->x != CTKD__NO_BUFFER ? ctkd__view_buffer(v, v->op->x)
+                                       : ctkd__view_images(v, v->op->images[0]);
+}
+
+/* x in the backward pass, for instructions that may read images. */
+static inline const float *ctkd__view_x_again(const struct ctkd__worker_view *v)
+{
+    return v->op->x != CTKD__NO_BUFFER ? ctkd__view_buffer(v, v->op->x)
+                                       : ctkd__view_images(v, v->op->images[1]);
 }
 
 static inline const float *ctkd__view_residual(const struct ctkd__worker_view *v)

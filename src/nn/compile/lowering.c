@@ -43,6 +43,7 @@ static struct ctkd__lowered lowered_from(const struct ctkd__lowering *l, int i)
                                 .x = CTKD__NO_BUFFER,
                                 .residual = CTKD__NO_BUFFER,
                                 .y = CTKD__NO_BUFFER,
+                                .images = { CTKD__NO_BUFFER, CTKD__NO_BUFFER },
                                 .index = CTKD__NO_BUFFER,
                                 .dx = { CTKD__NO_BUFFER, CTKD__NO_BUFFER },
                                 .dr = { CTKD__NO_BUFFER, CTKD__NO_BUFFER },
@@ -158,6 +159,13 @@ int ctkd__lowering_value_buffer(const struct ctkd__lowering *l, int value)
 static bool reads_images(const struct ctkd__lowered *op)
 {
     return op->instruction.kind == CTKD__INSTRUCTION_CONV && op->in->op == CTKD__OP_INPUT;
+}
+
+size_t ctkd__lowered_image_bytes(const struct ctkd__lowered *op)
+{
+    const bool blocks =
+        op->instruction.kind == CTKD__INSTRUCTION_INPUT && op->node->op == CTKD__OP_INPUT;
+    return blocks || reads_images(op) ? op->in->c * op->in->h * op->in->w * sizeof(float) : 0;
 }
 
 static bool stores_value(const struct ctkd__lowering *l, const struct ctkd__lowered *op)

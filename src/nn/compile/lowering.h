@@ -36,6 +36,9 @@ struct ctkd__lowered {
 
     /* Buffers of the workers' arenas. x is CTKD__NO_BUFFER for images that are read as they are. */
     int x, residual, y;
+    /* Of instructions that read the images: where bytes become floats, forward and backward; a
+       program's images may also come as floats, and are then read where they are. */
+    int images[2];
 
     /* CONV: an implementation per direction, those that the program needs. TRANSPOSED_CONV: of the
        convolution that it transposes, whose output is its input. */
@@ -111,6 +114,8 @@ size_t ctkd__lowering_bytes(const struct ctkd__lowering *lowering);
 
 /* The buffer that holds a node's value; CTKD__NO_BUFFER for the images and for no value (-1). */
 int ctkd__lowering_value_buffer(const struct ctkd__lowering *lowering, int value);
+/* Bytes of an image in op->images; 0: it reads no images. */
+size_t ctkd__lowered_image_bytes(const struct ctkd__lowered *op);
 /* Sets x and residual; returns whether y needs a buffer. It needs none for logits, which the caller
    owns, unless an instruction reads them again, and for outputs, which have their own memory. */
 bool ctkd__lowering_place_operands(const struct ctkd__lowering *lowering, struct ctkd__lowered *op);

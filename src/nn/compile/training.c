@@ -421,6 +421,13 @@ void ctkd__training_keep_moments(struct ctkd__training *t, float *moments)
 ctkd_status ctkd__training_forward(struct ctkd__training *t, size_t n, const float *x,
                                    float *logits, ctkd_error *err)
 {
+    return ctkd__training_forward_images(t, n, ctkd__batch_images_of(x), logits, err);
+}
+
+ctkd_status ctkd__training_forward_images(struct ctkd__training *t, size_t n,
+                                          struct ctkd__batch_images x, float *logits,
+                                          ctkd_error *err)
+{
     ctkd_status status = ctkd__training_outputs_check(t, err);
     if (!status && !logits && !t->lowering.no_logits)
         status =

@@ -15,6 +15,7 @@
 #include "nn/profile.h"
 #include "nn/weights.h"
 #include "nn/workers.h"
+#include "util/batch_images.h"
 
 struct ctkd__training;
 
@@ -68,6 +69,11 @@ void ctkd__training_draws(struct ctkd__training *training, uint64_t seed, uint64
    called again without a backward in between. CTKD_EINVAL: a side input was not given. */
 ctkd_status ctkd__training_forward(struct ctkd__training *training, size_t n, const float *x,
                                    float *logits, ctkd_error *err);
+/* The same of images that may be bytes; each worker makes the values of its images where it reads
+   them, in the forward and in the backward pass, in memory that activations use between. */
+ctkd_status ctkd__training_forward_images(struct ctkd__training *training, size_t n,
+                                          struct ctkd__batch_images x, float *logits,
+                                          ctkd_error *err);
 /* From now on, forward passes leave the running statistics alone and write the means and unbiased
    variances of their batch to `moments`, in the layout of the weights' buffers. NULL: as before. */
 void ctkd__training_keep_moments(struct ctkd__training *training, float *moments);

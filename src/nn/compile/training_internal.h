@@ -42,7 +42,7 @@ struct ctkd__training {
 
     /* Of the present batch. */
     size_t n;
-    const float *x;
+    struct ctkd__batch_images x;
     float *logits;
     const float *dlogits;
     unsigned *packs; /* [workers] how often weights were packed: picks the buffer */

@@ -26,6 +26,21 @@ static void use_buffer(struct ctkd__training *t, int buffer, size_t time)
         ctkd__arena_use(&t->lowering.plan, buffer, time);
 }
 
+/* Where images that come as bytes become floats: for a moment in either pass, so that these floats
+   share their memory with activations. */
+static bool plan_images(struct ctkd__training *t, int i)
+{
+    struct ctkd__lowered *const op = &t->lowering.ops[i];
+    const size_t bytes = ctkd__lowered_image_bytes(op);
+    bool short_of = false;
+    if (!bytes)
+        return true;
+    op->images[0] = add_buffer(t, bytes, (size_t)i, &short_of);
+    if (!short_of && !t->lowering.forward_only && ctkd__backward_reads(op) & CTKD__READS_X)
+        op->images[1] = add_buffer(t, bytes, backward_time(t, i), &short_of);
+    return !short_of;
+}
+
 /* Activations: each lives from its instruction to the last one that reads it, forward or backward.
  */
 static bool plan_values(struct ctkd__training *t)
@@ -37,9 +52,10 @@ static bool plan_values(struct ctkd__training *t)
         const size_t now = (size_t)i, later = l->forward_only ? now : backward_time(t, i);
         const unsigned reads = ctkd__backward_reads(op);
         const bool is_stored = ctkd__lowering_place_operands(l, op);
+        short_of = !plan_images(t, i);
         use_buffer(t, op->x, reads & CTKD__READS_X ? later : now);
         use_buffer(t, op->residual, reads & CTKD__READS_RESIDUAL ? later : now);
-        if (!is_stored)
+        if (!is_stored || short_of)
             continue;
         op->y = add_buffer(t, op->out_floats * sizeof(float), now, &short_of);
         if (!short_of && reads & CTKD__READS_Y)

@@ -36,18 +36,35 @@ int ctkd__graph_side_input(struct ctkd__graph *graph, const char *name, size_t c
 
 /* --- plain to blocked */
 
+const float *ctkd__view_images(const struct ctkd__worker_view *v, int buffer)
+{
+    const struct ctkd__node *const in = v->op->in;
+    const size_t plane = in->h * in->w, at = v->first * in->c * plane;
+    if (v->images.values)
+        return v->images.values + at;
+    float *const values = ctkd__view_buffer(v, buffer);
+    ctkd__batch_images_write(ctkd__batch_images_from(v->images, at), v->n, in->c, plane, values);
+    return values;
+}
+
+/* plain: of the view's images */
 static void block_values(const struct ctkd__worker_view *v, const float *plain)
 {
-    const size_t c = v->op->node->c;
-    v->features->block(ctkd__view_out_extent(v), c, plain + v->first * c * v->op->out_hw, NULL,
-                       ctkd__view_y(v));
+    v->features->block(ctkd__view_out_extent(v), v->op->node->c, plain, NULL, ctkd__view_y(v));
+}
+
+static void input_infer(const struct ctkd__worker_view *v)
+{
+    block_values(v, ctkd__view_images(v, v->op->images[0]));
 }
 
 static void input_forward(const struct ctkd__worker_view *v)
 {
-    block_values(v, v->op->node->op == CTKD__OP_INPUT
-                        ? v->images
-                        : v->training->side_inputs[v->op->instruction.node]);
+    const size_t first = v->first * v->op->node->c * v->op->out_hw;
+    if (v->op->node->op == CTKD__OP_INPUT)
+        input_infer(v);
+    else
+        block_values(v, v->training->side_inputs[v->op->instruction.node] + first);
 }
 
 static void input_backward(const struct ctkd__worker_view *v)
@@ -56,11 +73,6 @@ static void input_backward(const struct ctkd__worker_view *v)
     float *const plain = v->training->dside_inputs[v->op->instruction.node];
     v->features->unblock(ctkd__view_out_extent(v), node->c, ctkd__view_dy(v),
                          plain + v->first * node->c * v->op->out_hw);
-}
-
-static void input_infer(const struct ctkd__worker_view *v)
-{
-    block_values(v, v->images);
 }
 
 const struct ctkd__instruction_def ctkd__instruction_input = {

@@ -184,7 +184,7 @@ static void conv_bias_gradient(const struct ctkd__worker_view *v)
 
 static void set_backward_weights(const struct ctkd__worker_view *v, struct ctkd__conv_call *call)
 {
-    call->x = ctkd__view_x(v);
+    call->x = ctkd__view_x_again(v);
     call->dy = ctkd__view_dy(v);
     call->out = ctkd__view_gradient(v, CTKD__ROLE_WEIGHT);
 }
