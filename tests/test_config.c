@@ -570,13 +570,13 @@ static void keys_may_differ_between_runs_of_an_arm_and_between_ranks(void **stat
 {
     (void)state;
     assert_may_differ(CTKD__BETWEEN_RUNS_OF_ARM,
-                      "data.readers data.threads teacher.expect_top1 teacher.tolerance "
+                      "data.roi data.readers data.threads teacher.expect_top1 teacher.tolerance "
                       "teacher.store train.seed train.threads train.isa train.conv train.tune "
                       "train.choices train.eval_every train.log_every train.profile "
                       "train.max_minutes train.checkpoint_every train.mpi train.overlap "
                       "train.timeout_seconds run.dir run.name run.force run.resume run.allow ");
     assert_may_differ(CTKD__BETWEEN_RANKS,
-                      "data.set data.readers data.threads teacher.path teacher.store "
+                      "data.set data.roi data.readers data.threads teacher.path teacher.store "
                       "train.threads run.dir run.name run.force run.resume run.allow ");
     assert_false(ctkd__key_may_differ("threads", CTKD__BETWEEN_RANKS)); /* no key */
 }
@@ -608,7 +608,8 @@ static void keys_may_differ_when_a_run_is_resumed(void **state)
     static const char *const unread[] = { "temperature.tau", "temperature.theta_init",
                                           "schedule.lr_min", "method.rkd.angle" };
     static const char expected[] =
-        "data.set data.max_pixels data.readers data.threads teacher.path teacher.expect_top1 "
+        "data.set data.max_pixels data.roi data.readers data.threads teacher.path "
+        "teacher.expect_top1 "
         "teacher.tolerance teacher.store train.epochs train.threads train.isa train.tune "
         "train.choices train.patience train.log_every train.profile train.max_steps "
         "train.max_minutes train.checkpoint_every train.mpi train.overlap train.timeout_seconds "

@@ -6,6 +6,7 @@
 #include "data/picture/picture.h"
 #include "data/picture/picture_write.h"
 #include "data/picture/resize.h"
+#include "data/picture/viewer.h"
 #include "support/check.h"
 #include "support/temp_files.h"
 
@@ -531,6 +532,54 @@ static void a_written_picture_is_read_again(void **state)
     assert_int_equal(ctkd__picture_write_png(pixels, 0, 4, 1, &png, &bytes, &err), CTKD_EINVAL);
 }
 
+/* `views` views of training and one of evaluation, of a file with and without data.roi. */
+static void compare_views(struct ctkd__viewer *const viewers[2],
+                          const struct ctkd__picture_file *file, size_t size, uint64_t views)
+{
+    uint8_t out[2][3 * 64 * 64];
+    ctkd_error err;
+    for (uint64_t epoch = 1; epoch <= views + 1; epoch++) {
+        for (size_t roi = 0; roi < 2; roi++)
+            check_ok(epoch > views
+                         ? ctkd__viewer_evaluation(viewers[roi], file, out[roi], &err)
+                         : ctkd__viewer_training(viewers[roi], file, 4, epoch, 7, out[roi], &err),
+                     &err);
+        assert_memory_equal(out[0], out[1], 3 * size * size);
+    }
+}
+
+static void views_are_the_same_whether_all_of_a_file_is_decoded_or_a_part(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = { 64, 9 };
+    for (size_t i = 0; i < 4; i++) {
+        FILE *const list = open_list();
+        struct ctkd__viewer *viewers[2];
+        struct ctkd__view_settings settings = ctkd__view_settings_defaults();
+        char line[256], name[64];
+        ctkd_error err;
+        settings.size = sizes[i / 2];
+        settings.resize = ctkd__view_resize_for(settings.size);
+        settings.upright = i % 2;
+        assert_true(settings.roi);
+        for (size_t roi = 0; roi < 2; roi++) {
+            settings.roi = roi;
+            check_ok(ctkd__viewer_create(&settings, &viewers[roi], &err), &err);
+        }
+        for (const char *at; (at = next_line(list, "whole", line));) {
+            assert_int_equal(sscanf(at, "%63s", name), 1);
+            if (!is_read(name))
+                continue;
+            const struct ctkd__picture_file file = load(name);
+            compare_views(viewers, &file, settings.size, 50);
+            free((void *)(uintptr_t)file.bytes);
+        }
+        for (size_t roi = 0; roi < 2; roi++)
+            ctkd__viewer_destroy(viewers[roi]);
+        fclose(list);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -538,6 +587,7 @@ int main(void)
         cmocka_unit_test(resized_crops_are_as_pillow_makes_them),
         cmocka_unit_test(centre_windows_are_as_torchvision_makes_them),
         cmocka_unit_test(a_window_needs_the_part_that_it_reads_alone),
+        cmocka_unit_test(views_are_the_same_whether_all_of_a_file_is_decoded_or_a_part),
         cmocka_unit_test(a_flipped_view_is_the_mirror_of_the_other),
         cmocka_unit_test(a_file_that_ends_early_is_refused),
         cmocka_unit_test(other_files_are_called_what_they_are),

@@ -50,7 +50,7 @@ struct ctkd__command {
     "data.set", "data.labels", "data.classes", "data.test_limit", "data.channels", "data.pad_to",  \
         "data.mean", "data.std", "data.view", "data.size", "data.resize", "data.orientation",      \
         "data.class_order", "data.holdout", "data.allow_empty", "data.exclude", "data.max_pixels", \
-        "data.readers", "data.threads", "train.seed"
+        "data.roi", "data.readers", "data.threads", "train.seed"
 
 #define CTKD__COMMAND_DECLARE(word) extern const struct ctkd__command ctkd__command_##word;
 CTKD__COMMAND_LIST(CTKD__COMMAND_DECLARE)

@@ -211,12 +211,23 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
     return ctkd__cli_with_config(command, argc, argv, configure_and_predict);
 }
 
-static const char *const keys[] = {
-    "data.set",         "data.classes",    "data.channels",   "data.pad_to",
-    "data.mean",        "data.std",        "data.size",       "data.resize",
-    "data.orientation", "data.max_pixels", CTKD__ENGINE_KEYS, "student.network",
-    "student.weights",  "teacher.mean",    "teacher.std",     NULL
-};
+static const char *const keys[] = { "data.set",
+                                    "data.classes",
+                                    "data.channels",
+                                    "data.pad_to",
+                                    "data.mean",
+                                    "data.std",
+                                    "data.size",
+                                    "data.resize",
+                                    "data.orientation",
+                                    "data.max_pixels",
+                                    "data.roi",
+                                    CTKD__ENGINE_KEYS,
+                                    "student.network",
+                                    "student.weights",
+                                    "teacher.mean",
+                                    "teacher.std",
+                                    NULL };
 
 const struct ctkd__command ctkd__command_predict = {
     .name = "predict",

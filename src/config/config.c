@@ -173,6 +173,9 @@ static const struct key keys[] = {
          "file with the names of the image files to leave out, one per line"),
     KEY(WITH_FILES, RESUMED, I64, data.max_pixels, 178956970, 1, 1LL << 32,
         "larger image files are refused"),
+    KEY(WITH_RESIZING, RESUMED | ARM | RANKS, BOOL, data.roi, true,
+        "decode only the part of a JPEG that its view shows; false: all of it, then crop, for the "
+        "same bytes"),
     KEY(WITH_CROPS, RESUMED | ARM | RANKS, I64, data.readers, 4, 1, 256,
         "threads that read image files ahead"),
     KEY(WITH_CROPS, RESUMED | ARM | RANKS, I64, data.threads, 0, 0, 256,
@@ -690,6 +693,7 @@ ctkd_status ctkd__config_dataset(const struct ctkd__config *config,
         .crop_area = { (double)area[0], (double)area[1] },
         .pixels_max = (uint64_t)config->data.max_pixels,
         .upright = config->data.orientation == CTKD__ORIENTATION_APPLY,
+        .roi = config->data.roi,
     };
     return CTKD_OK;
 }

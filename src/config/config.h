@@ -45,7 +45,7 @@ struct ctkd__config {
         int orientation; /* enum ctkd__orientation */
         char *crop_scale;
         float holdout, dev, rotation;
-        bool allow_empty;
+        bool allow_empty, roi;
         char *exclude;
         int64_t max_pixels, readers, threads;
     } data;

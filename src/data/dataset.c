@@ -100,6 +100,7 @@ struct ctkd__dataset_options ctkd__dataset_options_defaults(void)
         .layout = { .holdout = 0.1 },
         .crop_area = { 0.08, 1 },
         .pixels_max = ctkd__view_settings_defaults().pixels_max,
+        .roi = true,
     };
 }
 

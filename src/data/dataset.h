@@ -50,6 +50,7 @@ struct ctkd__dataset_options {
     double crop_area[2]; /* smallest and largest share of the area, 0.08 and 1 */
     uint64_t pixels_max;
     bool upright; /* images are turned as their EXIF says */
+    bool roi;     /* only the parts that views need are decoded; true */
 };
 struct ctkd__dataset_options ctkd__dataset_options_defaults(void);
 

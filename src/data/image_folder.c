@@ -130,6 +130,7 @@ static ctkd_status set_views(struct ctkd__dataset *dataset, ctkd_error *err)
     views.crop.area_max = options->crop_area[1];
     views.pixels_max = options->pixels_max;
     views.upright = options->upright;
+    views.roi = options->roi;
     folder->train = (struct ctkd__image_source){ folder->tree, folder->layout.train.files, views };
     folder->test = (struct ctkd__image_source){ folder->tree, folder->layout.test.files, views };
     const ctkd_status status = ctkd__viewer_create(&views, &viewer, err); /* checks them */

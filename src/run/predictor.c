@@ -245,9 +245,10 @@ static ctkd_status open_worker(const struct ctkd__config *config, const struct i
         views.resize = in->resize;
         views.pixels_max = (uint64_t)config->data.max_pixels;
         views.upright = upright;
+        views.roi = config->data.roi;
         status = ctkd__viewer_create(&views, &worker->viewer, err);
     } else {
-        status = ctkd__picture_reader_create((uint64_t)config->data.max_pixels, true,
+        status = ctkd__picture_reader_create((uint64_t)config->data.max_pixels, config->data.roi,
                                              &worker->reader, err);
         if (status == CTKD_OK)
             ctkd__picture_reader_upright(worker->reader, upright);

@@ -22,6 +22,8 @@ grep -q '^imagefolder, 20 training and 9 test images of 3x16x16, 2 classes$' std
 grep -q '^note: data: 1 GIF left out: JPEG, PNG, WebP and PPM are read (`ctkd doctor` lists them)$' stderr || fail "the GIF is not named"
 expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=2 run.dir=again data.readers=1 data.threads=3
 same teacher/last.safetensors again/last.safetensors
+expect 0 "$ctkd" train data.set=imagefolder:photos $small train.epochs=2 run.dir=again data.roi=false
+same teacher/last.safetensors again/last.safetensors
 expect 0 "$ctkd" distill data.set=imagefolder:photos teacher.path=teacher teacher.tolerance=100 $small train.epochs=1 run.dir=student
 expect 0 "$ctkd" eval student
 wrong=$(python3 -c 'import json; e = json.load(open("student/evaluation.json")); print(round(e["n"] * (1 - e["top1"] / 100)))')

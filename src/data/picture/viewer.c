@@ -24,6 +24,7 @@ struct ctkd__view_settings ctkd__view_settings_defaults(void)
         .crop = ctkd__crop_ranges_defaults(),
         .order = CTKD__HORIZONTAL_FIRST,
         .pixels_max = 178956970, /* Pillow's limit: it takes 512 MB */
+        .roi = true,
     };
 }
 
@@ -66,7 +67,7 @@ ctkd_status ctkd__viewer_create(const struct ctkd__view_settings *settings,
     if (!viewer)
         return ctkd__fail(err, CTKD_ENOMEM, "image reader: out of memory");
     viewer->settings = *settings;
-    status = ctkd__picture_reader_create(settings->pixels_max, true, &viewer->reader, err);
+    status = ctkd__picture_reader_create(settings->pixels_max, settings->roi, &viewer->reader, err);
     if (status == CTKD_OK)
         ctkd__picture_reader_upright(viewer->reader, settings->upright);
     if (status == CTKD_OK)

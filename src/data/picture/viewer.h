@@ -16,11 +16,12 @@ struct ctkd__view_settings {
     enum ctkd__resize_order order; /* which direction of a resize comes first */
     uint64_t pixels_max;           /* images of more pixels are refused; 179 million */
     bool upright;                  /* as their EXIF orientation says; false: as stored */
+    bool roi;                      /* decode only what a view needs; false: the same bytes */
 };
 /* The most of data.size and data.pad_to, and half of that of data.resize. */
 enum { CTKD__VIEW_SIDE_MAX = 4096 };
 
-/* 224 and 256, torchvision's ranges, horizontal first. */
+/* 224 and 256, torchvision's ranges, horizontal first, with roi. */
 struct ctkd__view_settings ctkd__view_settings_defaults(void);
 /* The short side for views of `size`: 256 for 224, in proportion for others (size / 0.875,
    truncated). */
