@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/view_list.h"
 
 #include <signal.h>
 #include <string.h>
@@ -99,6 +100,14 @@ static ctkd_status check_part(const char *name, ctkd_error *err)
     return ctkd__unknown("part", name, names, otherwise, err);
 }
 
+enum { AGAINST };
+static const struct ctkd__flag flags[] = {
+    [AGAINST] = { "--against", NULL, "FILE",
+                  "with views: compare with the list in FILE and name each file that differs",
+                  NULL },
+    CTKD__FLAG_END,
+};
+
 static int run(const struct ctkd__command *command, int argc, char **argv)
 {
     struct ctkd__line line;
@@ -108,6 +117,12 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
         return status;
     const char *const dir = ctkd__line_names(&line) ? ctkd__line_name(&line, 0) : ".";
     const char *const part = ctkd__line_name(&line, 1);
+    if (part && strcmp(dir, "views") == 0)
+        return ctkd__view_list(part, ctkd__line_value(&line, AGAINST));
+    if (ctkd__line_has(&line, AGAINST)) {
+        ctkd__fail(&err, CTKD_EINVAL, "--against FILE: expected it with `views IMAGES`");
+        return ctkd__cli_misused(command, &err);
+    }
     if (!ctkd__is_folder(dir)) {
         ctkd__fail(&err, CTKD_ENOTFOUND, "%s: expected a folder to write into", dir);
         return ctkd__cli_misused(command, &err);
@@ -126,18 +141,25 @@ static int run(const struct ctkd__command *command, int argc, char **argv)
 
 const struct ctkd__command ctkd__command_selftest = {
     .name = "selftest",
-    .arguments = "[DIR [PART]]",
+    .arguments = "[DIR [PART] | views IMAGES]",
     .summary = "prove that this installation computes correctly",
-    .details = "DIR (the current directory by default) is where you will write runs; the test "
-               "works in a folder of its own in it and removes that folder. Each verdict is a "
-               "line, ok or FAILED, with the figure; the exit status is 1 when one failed. Please "
-               "send this output with a bug report.\n\n"
-               "PART is one of these; all run in this order by default:\n"
-               "  losses    gradients of every loss and of the temperature, by differences\n"
-               "  ops       the same for every layer, instruction set and convolution\n"
-               "  networks  every instruction set against the portable kernels\n"
-               "  writing   a file and its folder: written, synced, renamed, read back\n"
-               "  runs      training that repeats, and resumes with every method, bit for bit",
+    .details =
+        "DIR (the current directory by default) is where you will write runs; the test "
+        "works in a folder of its own in it and removes that folder. Each verdict is a "
+        "line, ok or FAILED, with the figure; the exit status is 1 when one failed. Please "
+        "send this output with a bug report.\n\n"
+        "PART is one of these; all run in this order by default:\n"
+        "  losses    gradients of every loss and of the temperature, by differences\n"
+        "  ops       the same for every layer, instruction set and convolution\n"
+        "  networks  every instruction set against the portable kernels\n"
+        "  writing   a file and its folder: written, synced, renamed, read back\n"
+        "  runs      training that repeats, and resumes with every method, bit for bit\n\n"
+        "views IMAGES (a folder, .zip or .tar) prints the name of each image file and a hash "
+        "of its views: 200 boxes, resized, and the evaluation view of 224 pixels. With "
+        "--against they are compared with such a list instead, for example with one that "
+        "tests/golden/image_views.py has written with Pillow. A DIR of the name views is "
+        "written as ./views.",
+    .flags = flags,
     .names_max = 2,
     .run = run,
 };

@@ -1,8 +1,9 @@
 /*
  * Batches for a network: shuffled order, views, normalisation. Images in memory are prepared by a
  * background thread two batches ahead, so that a step never waits; files are read ahead and decoded
- * as data/folder/file_batches.h says, and handed out as bytes with their values. Every draw is a pure function of (seed, epoch, sample), so
- * that batches do not depend on threads or on where a run was resumed.
+ * as data/folder/file_batches.h says, and handed out as bytes with their values. Every draw is a
+ * pure function of (seed, epoch, sample), so that batches do not depend on threads or on where a
+ * run was resumed.
  */
 #ifndef CTKD_DATA_LOADER_H
 #define CTKD_DATA_LOADER_H

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # usage: interop.sh BUILD SOURCE
-# builds: ctkd interop_logits interop_views
+# builds: ctkd interop_logits
 # Our files in the programs of others, and theirs here (interop.py, tensorboard_runs.py); photographs and their views; random ONNX models and
 # checkpoints. The packages of requirements.txt are taken from BUILD/interop, a virtual environment as .ci/run makes it,
 # and must then be complete; without one, from python3, and without the packages there is nothing to compare with: status
@@ -24,7 +24,7 @@ run() {
 run random_models.py "$build/interop_logits" "$folder" 0 300
 run random_checkpoints.py "$build/ctkd" "$folder" 0 100
 run tensorboard_runs.py "$build/ctkd" "$folder"
-run views.py "$build/interop_views" "$source/tests/golden/pictures" --side 64
+run views.py "$build/ctkd" "$source/tests/golden/pictures" --side 64
 run photographs.py "$build/ctkd" "$folder"
 run evaluation.py "$build/ctkd" "$folder"
 run exported.py "$build/ctkd" "$folder"
