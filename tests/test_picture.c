@@ -532,6 +532,44 @@ static void a_written_picture_is_read_again(void **state)
     assert_int_equal(ctkd__picture_write_png(pixels, 0, 4, 1, &png, &bytes, &err), CTKD_EINVAL);
 }
 
+/* That of `box` is the crop of all of the picture. */
+static void compare_part(struct rig *rig, const struct ctkd__picture_file *file,
+                         const struct ctkd__picture *all, const struct ctkd__box *box)
+{
+    struct ctkd__picture part;
+    ctkd_error err;
+    check_ok(ctkd__picture_decode(rig->readers[1], file, box, &part, &err), &err);
+    for (size_t r = 0; r < box->height; r++)
+        if (memcmp(part.pixels + r * part.stride,
+                   all->pixels + (box->top + r) * all->stride + 3 * box->left, 3 * box->width) != 0)
+            fail_msg("%s: row %zu of %zu columns from column %zu and row %zu", file->name, r,
+                     box->width, box->left, box->top);
+}
+
+/* A part of fewer than three columns at the edge of a JPEG once had wrong colours. */
+static void narrow_parts_are_the_crops_of_all_of_a_picture(void **state)
+{
+    struct rig *const rig = *state;
+    FILE *const list = open_list();
+    char line[256], name[64];
+    for (const char *at; (at = next_line(list, "whole", line));) {
+        assert_int_equal(sscanf(at, "%63s", name), 1);
+        if (!is_read(name))
+            continue;
+        const struct ctkd__picture_file file = load(name);
+        struct ctkd__picture all;
+        ctkd_error err;
+        check_ok(ctkd__picture_decode(rig->readers[0], &file, NULL, &all, &err), &err);
+        for (size_t width = 1; width <= 3 && width <= all.width; width++)
+            for (size_t left = 0; left + width <= all.width; left++)
+                for (size_t top = 0; top < all.height; top += 1 + all.height / 3)
+                    compare_part(rig, &file, &all,
+                                 &(struct ctkd__box){ left, top, width, all.height - top });
+        free((void *)(uintptr_t)file.bytes);
+    }
+    fclose(list);
+}
+
 /* `views` views of training and one of evaluation, of a file with and without data.roi. */
 static void compare_views(struct ctkd__viewer *const viewers[2],
                           const struct ctkd__picture_file *file, size_t size, uint64_t views)
@@ -587,6 +625,7 @@ int main(void)
         cmocka_unit_test(resized_crops_are_as_pillow_makes_them),
         cmocka_unit_test(centre_windows_are_as_torchvision_makes_them),
         cmocka_unit_test(a_window_needs_the_part_that_it_reads_alone),
+        cmocka_unit_test(narrow_parts_are_the_crops_of_all_of_a_picture),
         cmocka_unit_test(views_are_the_same_whether_all_of_a_file_is_decoded_or_a_part),
         cmocka_unit_test(a_flipped_view_is_the_mirror_of_the_other),
         cmocka_unit_test(a_file_that_ends_early_is_refused),

@@ -154,14 +154,21 @@ static void grey_to_rgb(const uint8_t *in, size_t n, uint8_t *out)
         out[0] = out[1] = out[2] = in[i];
 }
 
-/* Columns that are decoded: with one pixel of margin, since fancy upsampling reads a neighbour, and
-   from the beginning of a block. Rows above are skipped once, from the first: a later skip, or one
-   in the middle, returns wrong rows in 2.1. */
+/* Columns that are decoded: with one pixel of margin, since fancy upsampling reads a neighbour, at
+   least four, since it gives wrong ones of a single sample of colour, and from the beginning of a
+   block. Rows above are skipped once, from the first: a later skip, or one in the middle, returns
+   wrong rows in 2.1. */
 static void crop(struct jpeg_decompress_struct *info, const struct ctkd__box *box, size_t *left)
 {
-    const size_t first = box->left ? box->left - 1 : 0;
-    const size_t end = box->left + box->width;
-    const size_t last = end < info->image_width ? end + 1 : end;
+    enum { COLUMNS_MIN = 4 };
+    const size_t all = info->image_width;
+    size_t first = box->left ? box->left - 1 : 0, last = box->left + box->width + 1;
+    if (last < COLUMNS_MIN)
+        last = COLUMNS_MIN;
+    if (last > all)
+        last = all;
+    if (last - first < COLUMNS_MIN)
+        first = last > COLUMNS_MIN ? last - COLUMNS_MIN : 0;
     JDIMENSION offset = (JDIMENSION)first, width = (JDIMENSION)(last - first);
     jpeg_crop_scanline(info, &offset, &width);
     if (box->top)
