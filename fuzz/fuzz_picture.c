@@ -5,6 +5,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
+/* A box of the picture that the last four bytes choose. */
+static struct ctkd__box box_in(const struct ctkd__picture_info *info, const uint8_t *bytes,
+                               size_t n)
+{
+    const uint8_t *const chosen = bytes + n - 4; /* a picture has more */
+    struct ctkd__box box = { chosen[0] % info->width, chosen[1] % info->height, 0, 0 };
+    box.width = 1 + chosen[2] % (info->width - box.left);
+    box.height = 1 + chosen[3] % (info->height - box.top);
+    return box;
+}
+
 /* Decodes the input whole and in part; where both succeed, the part is that of the whole. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
@@ -24,8 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         abort();
     if (status || ctkd__picture_decode(whole, &file, NULL, &all, &err))
         return 0;
-    const struct ctkd__box box = { info.width / 3, info.height / 3, (info.width + 1) / 2,
-                                   (info.height + 1) / 2 };
+    const struct ctkd__box box = box_in(&info, bytes, n);
     uint8_t out[3 * SIDE * SIDE];
     const struct ctkd__box square = { 0, 0, SIDE, SIDE };
     if (ctkd__resize(resizer, &all, SIDE, SIDE, &square, n & 1, out))
