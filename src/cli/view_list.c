@@ -43,7 +43,7 @@ static ctkd_status read_head(const char *path, size_t number, const char *line,
 {
     char order[16];
     if (sscanf(line, head, &settings->boxes, &settings->size, order) == 3 && settings->boxes > 1 &&
-        settings->boxes <= BOXES_MAX)
+        settings->boxes <= BOXES_MAX && settings->size > 0 && settings->size <= CTKD__VIEW_SIDE_MAX)
         for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
             if (strcmp(order, orders[i]) == 0) {
                 settings->order = (enum ctkd__resize_order)i;
@@ -51,8 +51,8 @@ static ctkd_status read_head(const char *path, size_t number, const char *line,
             }
     return ctkd__fail(err, CTKD_EFORMAT,
                       "%s: line %zu: found '%.60s', expected '# views: 200 boxes, 224 pixels, "
-                      "horizontal' or other numbers (2 to %d boxes), or pillow_13",
-                      path, number, line, BOXES_MAX);
+                      "horizontal' or other numbers (2 to %d boxes, 1 to %d pixels), or pillow_13",
+                      path, number, line, BOXES_MAX, CTKD__VIEW_SIDE_MAX);
 }
 
 /* Divides a line; false: it is no line of a list. */
@@ -192,8 +192,10 @@ int ctkd__view_list(const char *path, const char *against)
         differ = walk(tree, hasher, against ? &list : NULL, &files);
         if (against && differ)
             printf("%zu files differ from %s\n", differ, against);
-        else if (against)
+        else if (against && files)
             printf("%zu files, all views as in %s\n", files, against);
+        if (!files)
+            status = ctkd__fail(&err, CTKD_ENOTFOUND, "%s: found no image file", path);
     }
     ctkd__view_hasher_destroy(hasher);
     ctkd__tree_close(tree);

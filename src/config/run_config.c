@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/error.h"
@@ -32,12 +31,6 @@ static bool find_run(const char *path, char *dir, size_t bytes)
     return false;
 }
 
-static bool is_same(const char *a, const char *b)
-{
-    struct stat x, y;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 /* --- paths of a run that is read from another folder */
 
 /* Where the paths of a run lead. */
@@ -47,7 +40,7 @@ struct places {
 };
 
 /* A relative run.dir tells the folder in which the run began, if its directory still lies there:
-   runs/x in /work/runs/x began in /work. */
+   runs/x in /project/runs/x began in /project. */
 static void find_beginning(struct places *places)
 {
     const char *from = places->from;
@@ -147,7 +140,7 @@ ctkd_status ctkd__run_config_read(const char *path, struct ctkd__config *config,
     if (of_run || ctkd__sections_all_given(sections)) /* of_run: an older version had fewer keys */
         ctkd__sections_forget_given(sections);
     /* A recipe that is named config.yaml has no run.dir, or names another one on purpose. */
-    return of_run && config->run.dir[0] && !is_same(config->run.dir, dir)
+    return of_run && config->run.dir[0] && !ctkd__is_same_file(config->run.dir, dir)
                ? move_run(config, dir, err)
                : status;
 }

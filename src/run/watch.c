@@ -16,6 +16,7 @@
 #include "run/sweep.h"
 #include "util/error.h"
 #include "util/run_folders.h"
+#include "util/text.h"
 
 enum { LINE_BYTES = 512, LABEL = 12, ROW_COLUMNS_MAX = 240 };
 
@@ -65,11 +66,7 @@ void ctkd__watch_fit(char *text, size_t columns)
         memmove(text + DOTS, text + cut, length - cut + 1);
         memcpy(text, "...", DOTS);
     }
-    if (strlen(text) <= columns)
-        return;
-    while (columns > 0 && ((unsigned char)text[columns] & 0xC0) == 0x80)
-        columns--;
-    text[columns] = '\0';
+    text[ctkd__text_cut(text, columns)] = '\0';
 }
 
 /* Means of the epochs that share a column, without gaps; returns how many columns there are. */

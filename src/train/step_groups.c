@@ -135,15 +135,10 @@ const struct ctkd__gradient_sum *ctkd__step_groups_ranks(const struct ctkd__step
 
 /* --- a step */
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Where the groups of rank r begin in a batch of n images. */
 static size_t begin_of(const struct ctkd__step_groups *g, size_t n, size_t r)
 {
-    return least(r * g->each, (n + g->config.group - 1) / g->config.group);
+    return ctkd__least(r * g->each, (n + g->config.group - 1) / g->config.group);
 }
 
 size_t ctkd__step_groups_count(const struct ctkd__step_groups *g, size_t n, size_t *first,
@@ -172,7 +167,7 @@ void ctkd__step_groups_enter(struct ctkd__step_groups *g, size_t group)
 {
     const size_t left = g->images - group * g->config.group;
     g->group = group;
-    g->share = (float)least(left, g->config.group) / (float)g->images;
+    g->share = (float)ctkd__least(left, g->config.group) / (float)g->images;
     if (g->moments)
         ctkd__training_keep_moments(g->config.training,
                                     g->moments + group * g->config.weights->n_buffers);
@@ -293,7 +288,7 @@ static ctkd_status gather(struct ctkd__step_groups *g, struct ctkd__step_report 
                               g->config.weights->n_buffers * sizeof *g->moments, g->first, err);
     ctkd__dist_set_topic(dist, CTKD__CHANNEL_MAIN, before);
     for (size_t r = 0; r <= ranks; r++)
-        g->first[r] = least(g->first[r] * g->config.group, g->images);
+        g->first[r] = ctkd__least(g->first[r] * g->config.group, g->images);
     if (status == CTKD_OK && taus)
         status = ctkd__dist_gather(dist, CTKD__CHANNEL_MAIN, taus, sizeof *taus, g->first, err);
     return status;

@@ -105,6 +105,12 @@ bool ctkd__is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool ctkd__is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 ctkd_status ctkd__folders_create(const char *path, ctkd_error *err)
 {
     char part[4096];

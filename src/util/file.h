@@ -30,6 +30,8 @@ bool ctkd__is_temporary(const char *name, const char *of);
 
 /* Whether `path` is a folder, or a link to one. */
 bool ctkd__is_folder(const char *path);
+/* Whether two paths lead to the same file or folder, which exists. */
+bool ctkd__is_same_file(const char *a, const char *b);
 /* Creates a folder and those above it that are missing. */
 ctkd_status ctkd__folders_create(const char *path, ctkd_error *err);
 

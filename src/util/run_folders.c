@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "util/error.h"
+#include "util/file.h"
 #include "util/text.h"
 
 /* --- runs below a folder */
@@ -95,12 +95,8 @@ static ctkd_status add(struct ctkd__arm_folders *arms, const char *path, ctkd_er
 
 static bool has(const struct ctkd__arm_folders *arms, const char *path)
 {
-    struct stat wanted, one;
-    if (stat(path, &wanted) != 0)
-        return false;
     for (size_t i = 0; i < arms->count; i++)
-        if (stat(arms->paths[i], &one) == 0 && one.st_dev == wanted.st_dev &&
-            one.st_ino == wanted.st_ino)
+        if (ctkd__is_same_file(arms->paths[i], path))
             return true;
     return false;
 }

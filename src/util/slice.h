@@ -6,6 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+static inline size_t ctkd__least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* The first image of a slice in a batch of n: slices are contiguous and as equal as possible, and
    may be empty. A run of slices / parts slices that begins at a multiple of that number is exactly
    one of `parts` slices. */

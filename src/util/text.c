@@ -28,11 +28,16 @@ size_t ctkd__utf8_next(const char *text, uint32_t *code)
     return n;
 }
 
+static bool begins_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) != 0x80;
+}
+
 int ctkd__text_cut(const char *text, size_t most)
 {
     size_t n = strnlen(text, most);
     if (text[n])
-        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+        while (n > 0 && !begins_character(text[n]))
             n--;
     return (int)n;
 }
@@ -68,11 +73,6 @@ void ctkd__text_append(char *text, size_t bytes, size_t *used, const char *forma
     va_start(arguments, format);
     *used += (size_t)vsnprintf(text + *used, bytes - *used, format, arguments);
     va_end(arguments);
-}
-
-static bool begins_character(char byte)
-{
-    return ((unsigned char)byte & 0xC0) != 0x80;
 }
 
 size_t ctkd__text_columns(const char *text)

@@ -38,8 +38,14 @@ refuses() { # TEXT LINES: a list that cannot be read
 }
 refuses "broken: line 1: found '', expected '# views: 200 boxes, 224 pixels, horizontal'" ''
 refuses "broken: line 1: found '# views: 1 boxes" '# views: 1 boxes, 64 pixels, horizontal\n'
+for size in 0 4097 -5 99999999999999999999; do
+    refuses "broken: line 1: found '# views: 2 boxes, $size" "# views: 2 boxes, $size pixels, horizontal\\n"
+done
 refuses "broken: line 2: found 'a.png 12', expected the name of a file and 64 hexadecimal digits" '# views: 2 boxes, 64 pixels, horizontal\na.png 12\n'
 expect 1 "$ctkd" selftest views pictures --against nowhere
 grep -q 'nowhere' stderr || fail "no list: $(cat stderr)"
+mkdir empty
+expect 1 "$ctkd" selftest views empty
+grep -qx 'ctkd: empty: found no image file' stderr || fail "no image: $(cat stderr)"
 expect 2 "$ctkd" selftest . losses --against list
 grep -qF -- '--against FILE: expected it with `views IMAGES`' stderr || fail "--against without views: $(cat stderr)"

@@ -23,8 +23,7 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ORDER = "pillow_13" if int(PIL.__version__.split(".")[0]) >= 13 else "horizontal"
+from image_views import HERE, ORDER, splitmix
 
 
 def fnv(data):
@@ -157,15 +156,6 @@ def views(names):
         left, top = (int(round((s - crop) / 2.0)) for s in size)
         view = image.resize(size, Image.BILINEAR).crop((left, top, left + crop, top + crop))
         yield ORDER, f"centre {ORDER} {name} {short} {crop} {fnv(planes(view))}"
-
-
-def splitmix(state):
-    while True:
-        state = (state + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        z = state
-        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
-        z = (z ^ z >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
-        yield z ^ z >> 31
 
 
 def boxes(seed):

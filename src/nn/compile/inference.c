@@ -341,11 +341,6 @@ static size_t slice_at(const struct ctkd__inference *inf, size_t i)
     return ctkd__slice_begin(inf->n, inf->slices.count, inf->slices.first + i);
 }
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static bool by_image(const struct ctkd__lowered *op)
 {
     for (int d = 0; d < 3; d++)
@@ -362,7 +357,7 @@ static void run_op(const struct ctkd__inference *inf, const struct ctkd__worker_
         v->op->def->infer(v);
         return;
     }
-    for (size_t i = slice; i < least(slice + inf->together, inf->slices.own); i++) {
+    for (size_t i = slice; i < ctkd__least(slice + inf->together, inf->slices.own); i++) {
         struct ctkd__worker_view part = *v;
         part.first = slice_at(inf, i);
         part.n = slice_at(inf, i + 1) - part.first;
@@ -394,8 +389,8 @@ static void run_worker(void *context, size_t worker)
         if (slice >= inf->slices.own)
             return;
         const size_t first = slice_at(inf, slice) + claim % inf->parts_of_each * inf->part;
-        const size_t next = slice_at(inf, least(slice + inf->together, inf->slices.own));
-        const size_t end = inf->together > 1 ? next : least(next, first + inf->part);
+        const size_t next = slice_at(inf, ctkd__least(slice + inf->together, inf->slices.own));
+        const size_t end = inf->together > 1 ? next : ctkd__least(next, first + inf->part);
         if (first >= end)
             continue;
         struct ctkd__worker_view v = { .lowering = &inf->lowering,
@@ -417,7 +412,7 @@ static ctkd_status divide(struct ctkd__inference *inf, ctkd_error *err)
     const size_t chunk = inf->lowering.images, workers = ctkd__lowering_workers(&inf->lowering);
     const size_t slice = (inf->n + inf->slices.count - 1) / inf->slices.count;
     const size_t share = inf->slices.count > 1 ? slice : (inf->n + workers - 1) / workers;
-    inf->part = least(share, chunk);
+    inf->part = ctkd__least(share, chunk);
     inf->parts_of_each = (slice + inf->part - 1) / inf->part;
     inf->together = 1;
     while (2 * inf->together * slice <= chunk && 2 * inf->together * workers <= inf->slices.own)
