@@ -163,8 +163,8 @@ for ((i = 0; i < ${CTKD_FAULTS:-1}; i++)); do
         strike TERM rank 0
         as_srun=
         ended "SIGTERM to rank 0 below srun"
-        # Open MPI says so itself, or that it could not read its message
-        [ $status -eq 143 ] && grep -qE "^MPI_ABORT was invoked on rank 0 |ORTE_ERROR_LOG: .*/show_help\.c" why ||
+        # Open MPI says so itself, or that it could not read its message; or rank 1, which knows of the end too, has left first
+        [ $status -eq 143 ] && grep -qE "^MPI_ABORT was invoked on rank 0 |ORTE_ERROR_LOG: .*/show_help\.c|Process name: \[\[[0-9]+,[0-9]+\],1\]" why ||
             { cat why && fail "SIGTERM to rank 0 below srun: status $status"; }
     fi
     strike USR1 rank $((RANDOM % 2))
